@@ -1,0 +1,43 @@
+/* fault.h - planted bugs, to prove that the tests would find real ones.
+ *
+ * `FAULT(name)` is false in every build but those made with RINGPOST_FAULTS (the simulation), where the
+ * test switches one on by name and must then see an invariant break. The closed list is below; the
+ * simulation runs through all of it.
+ *
+ * Threads: single-threaded builds only. */
+#ifndef RINGPOST_CORE_BASE_FAULT_H
+#define RINGPOST_CORE_BASE_FAULT_H
+
+#include <stdbool.h>
+
+#define FAULT_LIST(X)                                                                              \
+    X(OUTBOX_SKIP_SHORT, "a short send is taken for a whole one")                                  \
+    X(OUTBOX_DOUBLE_SEND, "a second send starts while one is in flight")                           \
+    X(PARCEL_LEAK, "a parcel is not released when its piece was sent")                             \
+    X(MAIL_LOST, "a mail is dropped instead of pushed")                                            \
+    X(MAIL_REORDER, "two mails change places")                                                     \
+    X(WAKE_LOST, "a sleeping worker is not woken")                                                 \
+    X(BUFFER_LEAK, "a receive buffer is not given back")                                           \
+    X(DIRECTORY_STALE, "the home of a name is not told of its last session leaving")               \
+    X(DEDUPE_MISSED, "a session addressed in two ways gets the message twice")                     \
+    X(SLOT_REUSED_EARLY, "a connection slot is freed while an operation is in flight")             \
+    X(DROP_UNCOUNTED, "a drop for slowness is not counted")                                        \
+    X(REARM_FORGOTTEN, "a receive that ended is not armed again")
+
+enum fault {
+#define FAULT_ENUM(name, what) FAULT_##name,
+    FAULT_LIST(FAULT_ENUM)
+#undef FAULT_ENUM
+        FAULTS
+};
+
+#ifdef RINGPOST_FAULTS
+extern enum fault fault_active; /* FAULTS: none */
+extern unsigned long fault_hits; /* how often the active fault was asked and struck */
+bool fault_strikes(enum fault fault);
+#define FAULT(name) (fault_active == FAULT_##name && fault_strikes(FAULT_##name))
+#else
+#define FAULT(name) false
+#endif
+
+#endif

@@ -1,0 +1,70 @@
+/* log.h - one event, one line, to standard error: logfmt or JSON.
+ *
+ *   log_event(LOG_WARN, "session_closed", LOG_STR("reason", why), LOG_U64("outbox_bytes", n));
+ *   -> time=2026-01-01T00:00:00.000Z level=warn event=session_closed reason=too_slow outbox_bytes=9
+ *
+ * The name of the event is stable (operators grep for it); a field `remedy` says what to do. Each call
+ * site prints at most LOG_SITE_BURST lines a second; the next line after a pause carries
+ * `suppressed=N`. Values are escaped whatever bytes they hold, and cut at 256 bytes.
+ *
+ * A log line never makes a worker wait: lines go into a buffer of LOG_BUFFER_BYTES that one thread
+ * writes out; when it is full, lines are dropped and counted (log_dropped). Before log_start and after
+ * log_stop lines are written directly.
+ *
+ * Threads: any. Keys and tokens must never be handed to it. */
+#ifndef RINGPOST_CORE_BASE_LOG_H
+#define RINGPOST_CORE_BASE_LOG_H
+
+#include "core/base/span.h"
+
+#include <stdatomic.h>
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+enum log_format { LOG_LOGFMT, LOG_JSON };
+
+#define LOG_SITE_BURST 10
+#define LOG_BUFFER_BYTES (256 * 1024)
+
+struct log_field {
+    const char *name;
+    enum { LOG_FIELD_SPAN, LOG_FIELD_U64, LOG_FIELD_I64 } kind;
+    struct span text;
+    uint64_t number;
+};
+
+#define LOG_SPAN(n, s) ((struct log_field){.name = (n), .kind = LOG_FIELD_SPAN, .text = (s)})
+#define LOG_STR(n, s) LOG_SPAN(n, span_text(s))
+#define LOG_U64(n, v) ((struct log_field){.name = (n), .kind = LOG_FIELD_U64, .number = (v)})
+#define LOG_I64(n, v)                                                                              \
+    ((struct log_field){.name = (n), .kind = LOG_FIELD_I64, .number = (uint64_t)(int64_t)(v)})
+
+struct log_site {
+    _Atomic uint64_t second; /* the second that `lines` counts */
+    _Atomic uint32_t lines;
+    _Atomic uint32_t suppressed;
+};
+
+/* Level and format may be changed at any time (reload). */
+void log_set(enum log_level level, enum log_format format);
+bool log_wants(enum log_level level);
+/* Starts the writing thread; false with errno when it cannot. */
+bool log_start(void);
+/* Writes what is buffered and joins the thread. Harmless when it was not started. */
+void log_stop(void);
+/* Lines lost because the buffer was full, since the start. */
+uint64_t log_dropped(void);
+
+void log_write(struct log_site *site, enum log_level level, const char *event,
+               const struct log_field *fields, size_t count);
+
+#define log_event(level, event, ...)                                                               \
+    do {                                                                                           \
+        static struct log_site log_site_;                                                          \
+        if (log_wants(level)) {                                                                    \
+            const struct log_field log_fields_[] = {__VA_ARGS__};                                  \
+            log_write(&log_site_, (level), (event), log_fields_,                                   \
+                      sizeof(log_fields_) / sizeof(log_fields_[0]));                               \
+        }                                                                                          \
+    } while (0)
+
+#endif
