@@ -1,0 +1,78 @@
+/* config.h - what a node was told to do, after flags, environment and file were merged and checked.
+ *
+ * Filled by main/settings before any thread starts and then read by all. The members that a reload may
+ * change are marked; they are replaced by publishing a whole new config, never in place.
+ *
+ * Threads: written before start, read-only afterwards. Owns: nothing (strings live as long as it). */
+#ifndef RINGPOST_CORE_CONFIG_H
+#define RINGPOST_CORE_CONFIG_H
+
+#include "core/base/log.h"
+#include "core/limits.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+enum listener_kind { LISTENER_TCP, LISTENER_WEB, LISTENER_API, LISTENER_KINDS };
+enum steer { STEER_IP, STEER_TUPLE, STEER_NONE };
+enum slow_policy { SLOW_CLOSE, SLOW_DROP_OLDEST, SLOW_KEEP_LATEST };
+
+/* One address to listen on; `text` is what the user wrote. */
+struct listen_address {
+    enum listener_kind kind;
+    struct sockaddr_storage address;
+    socklen_t address_len;
+    const char *text;
+};
+
+/* A trusted network of --proxy-protocol; IPv4 is kept as v4-mapped IPv6. */
+struct network {
+    uint8_t address[16];
+    uint8_t prefix_bits; /* 0..128 */
+};
+
+struct config {
+    struct listen_address listeners[LISTENERS_MAX];
+    unsigned listener_count;
+    const char *ports_file; /* NULL: none */
+    char node[65];          /* node name: 1..64 bytes of [A-Za-z0-9._-] */
+
+    unsigned workers;        /* 1..WORKERS_MAX */
+    int cpus[WORKERS_MAX];   /* the CPU of each worker; -1: not pinned */
+    enum steer steer;
+    struct network proxies[PROXY_NETS_MAX];
+    unsigned proxy_count; /* 0: PROXY protocol is off */
+
+    const char *api_keys[API_KEYS_MAX]; /* reloadable */
+    unsigned api_key_count;
+    const char *origins[ORIGINS_MAX]; /* --cors; reloadable; "*" stands for any */
+    unsigned origin_count;
+    bool client_send;
+    bool demo;
+
+    uint64_t heartbeat_ns;
+    uint64_t heartbeat_timeout_ns;
+    uint64_t hello_timeout_ns;
+    uint64_t drain_timeout_ns; /* reloadable */
+
+    uint32_t max_message_bytes;
+    uint32_t max_body_bytes;
+    uint32_t outbox_bytes;
+    enum slow_policy slow;
+    uint64_t memory_bytes;      /* ceiling for everything that waits */
+    uint32_t max_connections;   /* whole node; at least 1 */
+    uint32_t max_per_address;   /* 0: off */
+    double rate_limit;          /* messages a second for each key or client; 0: off */
+
+    uint64_t dedup_window_ns;
+    uint32_t dedup_max;
+
+    enum log_level log_level; /* reloadable */
+    enum log_format log_format;
+
+    bool test_kernel_6_1; /* use no kernel feature newer than 6.1's */
+    bool test_no_cbpf;    /* steer in user space, as where classic BPF cannot be attached */
+};
+
+#endif

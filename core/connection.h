@@ -1,0 +1,119 @@
+/* connection.h - one accepted socket: its slot, its operations in flight, its end.
+ *
+ *            accept / adopt
+ *                 |
+ *               OPEN ---- connection_close ----+        (reason recorded, the first one wins;
+ *                 |                            |         on_close called, timer disarmed)
+ *     connection_finish                        |
+ *                 |                            |
+ *             FLUSHING -- outbox empty --> LINGERING -- peer's end, or time, or too much --+
+ *                 |   (no more input is        (our end was sent; input is thrown away)    |
+ *                 |    given to the protocol)                                              |
+ *                 +------- error, timeout ----------------------------------------> JOINING
+ *                                                                                          |
+ *             join: no operation in flight, no publish outstanding, then close the fd      |
+ *                                                                                          v
+ *                                                                     FREE (generation bumped)
+ *
+ * Slots come in blocks that are made when needed. Other threads hold handles, never pointers.
+ *
+ * Threads: its worker. Owns: descriptor, outbox, kept input, timer, protocol state. */
+#ifndef RINGPOST_CORE_CONNECTION_H
+#define RINGPOST_CORE_CONNECTION_H
+
+#include "core/net.h"
+#include "core/outbox.h"
+#include "core/protocol.h"
+#include "core/timer.h"
+
+struct worker;
+struct listener;
+
+enum connection_state {
+    CONNECTION_FREE,
+    CONNECTION_OPEN,
+    CONNECTION_FLUSHING,
+    CONNECTION_LINGERING,
+    CONNECTION_JOINING
+};
+
+enum { /* operations in flight */
+    OP_RECEIVE = 1 << 0,
+    OP_SEND = 1 << 1,
+    OP_SHUTDOWN = 1 << 2,
+    OP_CLOSE = 1 << 3,
+    OP_CANCEL = 1 << 4
+};
+
+/* Room for the protocol's state within the slot. */
+#define CONNECTION_STATE_BYTES 144
+
+struct connection {
+    uint32_t slot; /* 1.. */
+    uint32_t generation;
+    int fd;
+    uint8_t state;  /* enum connection_state */
+    uint8_t ops;    /* in flight */
+    uint8_t reason; /* enum close_reason */
+    bool paused;    /* no input is wanted */
+    bool in_protocol; /* on_bytes is running */
+    bool proxy_header; /* the PROXY header has still to come */
+    bool end_seen;     /* the peer's end has come */
+    uint8_t listener;  /* index in worker->listeners */
+    uint32_t publishes; /* outstanding; the slot is not freed before they are answered */
+    struct timer timer;
+    struct list flush_link;  /* in worker->dirty while there is something to send */
+    struct list resume_link; /* in worker->resumed while kept input is to be looked at again */
+    struct outbox outbox;
+    char *input; /* kept input; NULL: none */
+    uint32_t input_len, input_cap;
+    uint32_t lingered_bytes;
+    struct peer_address peer;
+    const struct protocol *protocol;
+    _Alignas(16) unsigned char protocol_state[CONNECTION_STATE_BYTES];
+};
+
+/* A name for a connection that may be kept and copied by anybody, and resolves to nothing once the
+ * connection has gone. */
+struct connection_handle {
+    uint16_t worker;
+    uint32_t slot;
+    uint32_t generation;
+};
+
+static inline void *connection_state(struct connection *connection) {
+    return connection->protocol_state;
+}
+struct connection_handle connection_handle(const struct worker *worker,
+                                           const struct connection *connection);
+/* NULL when it has gone or belongs to another worker. OPEN and closing ones are found. */
+struct connection *connection_resolve(struct worker *worker, struct connection_handle handle);
+
+/* Takes over an accepted descriptor; on refusal it is closed and counted. */
+void connection_adopt(struct worker *worker, struct listener *listener, int fd,
+                      const struct peer_address *peer);
+
+/* Appends bytes for the peer; they leave at the end of the turn, with all the rest. Without memory the
+ * connection is closed (`overloaded`). */
+void connection_write(struct worker *worker, struct connection *connection, struct span bytes);
+/* The end, at once: what was not sent is dropped and counted. Idempotent; the first reason stays. */
+void connection_close(struct worker *worker, struct connection *connection,
+                      enum close_reason reason);
+/* The end, after what was written has left (bounded in time): for an error line or a last answer. */
+void connection_finish(struct worker *worker, struct connection *connection,
+                       enum close_reason reason);
+/* Stops and resumes taking input: the peer feels it by TCP's flow control. */
+void connection_pause(struct worker *worker, struct connection *connection);
+void connection_resume(struct worker *worker, struct connection *connection);
+/* Arms the deadline (on_deadline), replacing an earlier one. */
+void connection_deadline(struct worker *worker, struct connection *connection, uint64_t due_ns);
+/* A publish of this connection has begun, has been answered. */
+static inline void connection_publish_begun(struct connection *connection) {
+    connection->publishes++;
+}
+void connection_publish_ended(struct worker *worker, struct connection *connection);
+static inline bool connection_is_open(const struct connection *connection) {
+    return connection->state == CONNECTION_OPEN;
+}
+
+#endif

@@ -1,0 +1,53 @@
+/* limits.h - every limit that is not a setting, with the arithmetic that ties them together.
+ *
+ * A limit that a user may want to move is a setting (config.h); what stands here is the shape of the
+ * machine. Units are in the names. Threads: any (constants). */
+#ifndef RINGPOST_CORE_LIMITS_H
+#define RINGPOST_CORE_LIMITS_H
+
+/* Workers: a set of workers is one 64-bit word (the holders of a name). */
+#define WORKERS_MAX 64
+
+/* Names and messages, as the contract has them. */
+#define NAME_BYTES_MAX 128
+#define MESSAGE_ID_BYTES_MAX 64
+#define GROUPS_PER_SESSION_MAX 64
+#define ADDRESSES_PER_MESSAGE_MAX 1000
+#define BATCH_MESSAGES_MAX 1000
+#define LINE_SLACK_BYTES 4096 /* a line or frame may be this much longer than max_message */
+#define HELLO_BYTES_MAX 16384
+#define CONTROL_LINE_BYTES_MAX 4096
+
+/* Settings that name addresses or keys are lists of at most this many. */
+#define LISTENERS_MAX 16
+#define API_KEYS_MAX 64
+#define ORIGINS_MAX 64
+#define PROXY_NETS_MAX 32
+
+/* The ring of one worker. The sizes that are wanted, and the floor below which a start fails. */
+#define RING_SQ_ENTRIES 4096
+#define RING_CQ_ENTRIES 65536
+#define RING_CQ_ENTRIES_MIN 4096
+#define RECEIVE_BUFFER_BYTES 4096
+#define RECEIVE_BUFFERS 2048
+#define RECEIVE_BUFFERS_MIN 64
+#define COMPLETIONS_PER_TURN 1024
+
+/* A send gathers at most so many pieces and bytes; the rest follows in the next one. */
+#define SEND_PIECES_MAX 64
+#define SEND_BYTES_MAX (256 * 1024)
+
+/* Mailboxes: one ring for each ordered pair of workers. All of them together use at most this much
+ * memory; the slots of one follow from that and the number of workers (mailbox.h). */
+#define MAILBOX_BYTES_ALL (64 * 1024 * 1024)
+#define MAILBOX_SLOTS_MAX 32768
+#define MAILBOX_SLOTS_MIN 1024
+
+/* HTTP. */
+#define HTTP_PIPELINE_MAX 256 /* requests of one connection whose answers are still owed */
+
+_Static_assert(WORKERS_MAX <= 64, "a set of workers must fit one word");
+_Static_assert(RECEIVE_BUFFERS <= 32768, "buffer ids are 15 bits in the provided ring");
+_Static_assert((RECEIVE_BUFFERS & (RECEIVE_BUFFERS - 1)) == 0, "the buffer ring wants a power of two");
+
+#endif

@@ -1,0 +1,59 @@
+/* memory.h - who holds how much, under one ceiling, and pools of equal objects.
+ *
+ * The ceiling (--memory) holds for everything that waits: messages, outboxes, input of which a part is
+ * missing, request bodies, answers not yet sent, the idempotency table. A worker takes its share from
+ * the node's budget in grants, so that the shared counter is touched once in a while and not per message.
+ * What is refused is refused by the caller at the edge (503, `overloaded`).
+ *
+ * Threads: budget: any; account and pools: their worker's. */
+#ifndef RINGPOST_CORE_MEMORY_H
+#define RINGPOST_CORE_MEMORY_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct budget {
+    uint64_t ceiling_bytes;
+    uint64_t grant_bytes; /* what one account takes or returns at a time */
+    _Atomic uint64_t granted_bytes;
+};
+
+struct account {
+    struct budget *budget;
+    uint64_t used_bytes;
+    uint64_t granted_bytes;
+};
+
+void budget_init(struct budget *budget, uint64_t ceiling_bytes);
+void account_init(struct account *account, struct budget *budget);
+/* False: the ceiling is reached, nothing was taken. */
+bool account_take(struct account *account, size_t bytes);
+/* Takes even past the ceiling: for answers and control, which are bounded by other means. */
+void account_force(struct account *account, size_t bytes);
+void account_give(struct account *account, size_t bytes);
+
+/* malloc for bounded, accounted blocks whose size the caller remembers; NULL at the ceiling or when the
+ * system has none. */
+void *memory_get(struct account *account, size_t bytes);
+void memory_put(struct account *account, void *at, size_t bytes);
+
+/* Equal objects, carved from blocks that stay for reuse; under AddressSanitizer each object is an
+ * allocation of its own so that a stale pointer is seen. */
+struct pool {
+    size_t object_bytes;
+    void *free;       /* singly linked through the first word */
+    void *blocks;
+    uint64_t in_use;
+    uint64_t made;
+};
+
+void pool_init(struct pool *pool, size_t object_bytes);
+/* Not zeroed; NULL when the system has no memory. */
+void *pool_get(struct pool *pool);
+void pool_put(struct pool *pool, void *object);
+/* Every object must be back. */
+void pool_fini(struct pool *pool);
+
+#endif

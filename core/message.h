@@ -1,0 +1,148 @@
+/* message.h - the immutable envelope and payload, and a worker's own view of it.
+ *
+ * A `struct message` is one block: header, names, texts, payload. It is opened by the worker that takes
+ * it in, filled, sealed, and from then on read by any thread. `holders` counts threads and mails in
+ * flight, never recipients; when the last holder lets go, the block travels home to the worker whose
+ * memory it is (message_release).
+ *
+ * A `struct parcel` is what one worker makes of a message it delivers: a plain count of the outbox pieces
+ * that refer to it, and each wire form, encoded once for all recipients of that protocol.
+ *
+ * Threads: message: any after the seal; parcel: its worker. Limits: a message is at most
+ * MESSAGE_BYTES_MAX with all its names; the payload is bounded by --max-message before it comes here. */
+#ifndef RINGPOST_CORE_MESSAGE_H
+#define RINGPOST_CORE_MESSAGE_H
+
+#include "core/base/span.h"
+#include "core/limits.h"
+
+#include <stdatomic.h>
+
+struct worker;
+struct builder;
+
+enum name_kind { NAME_ID, NAME_GROUP };
+enum message_class { CLASS_DEFAULT, CLASS_VOLATILE, CLASSES };
+
+/* One address, within the message's block. */
+struct message_name {
+    uint64_t hash; /* name_hash(kind, text) */
+    uint32_t at;   /* offset in bytes[] */
+    uint8_t len;
+    uint8_t kind; /* enum name_kind */
+};
+
+/* What goes into a message; spans point anywhere and are copied. The lists hold no repeats. */
+struct message_parts {
+    struct span id;         /* empty: the node makes one */
+    struct span event;      /* UTF-8, decoded */
+    struct span group_json; /* the `group` field as it goes to clients; empty: not addressed so */
+    const struct span *to;
+    const struct span *groups;
+    const struct span *except;
+    uint16_t to_count, group_count, except_count;
+    bool broadcast;
+    bool is_volatile;
+    bool is_bytes; /* the payload is bytes, not JSON */
+    uint64_t ttl_ns;
+    size_t payload_max; /* room for the payload */
+};
+
+struct message {
+    _Atomic uint32_t holders;
+    uint16_t owner; /* worker whose memory this is */
+    bool broadcast;
+    bool is_bytes;
+    uint8_t class; /* enum message_class */
+    uint8_t id_len;
+    uint16_t to_count, group_count, except_count; /* names[]: to, then groups, then except */
+    uint16_t event_len;
+    uint32_t group_json_len;
+    uint32_t payload_len;
+    uint32_t block_bytes;  /* of the whole block, for the account */
+    uint32_t texts_at;     /* offset in bytes[] of id, event, group_json, in that order */
+    uint32_t payload_at;   /* offset in bytes[] */
+    uint64_t accepted_ns;  /* monotonic */
+    uint64_t expires_ns;   /* monotonic; from then on it is not handed to a socket any more */
+    struct message *next;  /* on the way home */
+    struct message_name names[];
+    /* then bytes[]: the texts of the names, id, event, group_json, payload */
+};
+
+#define MESSAGE_ID_MADE_BYTES 26
+
+/* Opens a message in the worker's memory, with one holder: the caller. NULL: the memory ceiling. */
+struct message *message_open(struct worker *worker, const struct message_parts *parts);
+/* The room for the payload, before the seal. */
+char *message_payload_room(struct message *message);
+/* From here on it is immutable. */
+void message_seal(struct message *message, size_t payload_len);
+/* One more thread or mail holds it. */
+void message_hold(struct message *message, uint32_t holders);
+/* The caller's hold ends. On another worker than the owner's the last one sends the block home. */
+void message_release(struct worker *worker, struct message *message);
+/* Takes back the blocks that other workers sent home (mail RETURN). */
+void message_take_home(struct worker *worker, struct message *chain);
+
+struct span message_name_text(const struct message *message, const struct message_name *name);
+struct span message_id(const struct message *message);
+struct span message_event(const struct message *message);
+struct span message_group_json(const struct message *message);
+struct span message_payload(const struct message *message);
+
+static inline const struct message_name *message_to(const struct message *m) {
+    return m->names;
+}
+static inline const struct message_name *message_groups(const struct message *m) {
+    return m->names + m->to_count;
+}
+static inline const struct message_name *message_except(const struct message *m) {
+    return m->names + m->to_count + m->group_count;
+}
+
+/* The hash of a name, the same on every worker; ids and groups are different spaces. */
+uint64_t name_hash(enum name_kind kind, struct span text);
+static inline unsigned name_home(uint64_t hash, unsigned workers) {
+    return (unsigned)((hash >> 32) % workers);
+}
+
+/* How one protocol writes a message: head, payload, tail. Pure functions; in proto/. */
+struct encoding {
+    unsigned index; /* 0..ENCODINGS_MAX-1, one for each encoding that exists */
+    /* At most so many bytes are written by head and tail together. */
+    size_t (*bound)(const struct message *message);
+    /* Writes what precedes the payload; false: the payload is already in it (in another form) and must
+     * not follow as it is. */
+    bool (*head)(const struct message *message, struct builder *out);
+    void (*tail)(const struct message *message, struct builder *out);
+};
+
+#define ENCODINGS_MAX 4
+
+/* The bytes of a message in one encoding: one run, or head and tail around the message's own payload. */
+struct form {
+    uint32_t total_bytes; /* on the wire */
+    uint32_t head_bytes;
+    uint32_t tail_bytes;
+    bool around; /* the payload is not copied: head, message payload, tail */
+    char bytes[];
+};
+
+struct parcel {
+    struct message *message; /* one hold */
+    uint32_t refs;           /* pieces, plus whoever is delivering right now */
+    struct form *forms[ENCODINGS_MAX];
+};
+
+/* A view on a message; takes over one hold of the caller's. One ref: the caller. NULL: no memory, and the
+ * hold is still the caller's. */
+struct parcel *parcel_open(struct worker *worker, struct message *message);
+/* The form, made at first use; NULL: no memory. */
+const struct form *parcel_form(struct worker *worker, struct parcel *parcel,
+                               const struct encoding *encoding);
+static inline void parcel_ref(struct parcel *parcel) {
+    parcel->refs++;
+}
+void parcel_unref(struct worker *worker, struct parcel *parcel);
+
+#endif

@@ -1,0 +1,57 @@
+/* outbox.h - what a connection still owes its peer.
+ *
+ * A queue of pieces: references to parcels, and bytes of its own (answers, control lines), which are
+ * gathered into buffers so that many small answers leave as one run. At most one send is in flight; what
+ * comes meanwhile waits and leaves with the next one. Pieces that the send in flight covers stay at the
+ * front until its completion.
+ *
+ * Bounded by bytes (--outbox-bytes for messages) and by entries (OUTBOX_PIECES_MAX); the policy when full
+ * is --slow for the default class, dropping for the volatile class at half the limit; replies are
+ * bounded by what asked for them and always fit. Every drop is counted by reason.
+ *
+ * Threads: the connection's worker. Owns: pieces, one ref on each parcel, buffers. */
+#ifndef RINGPOST_CORE_OUTBOX_H
+#define RINGPOST_CORE_OUTBOX_H
+
+#include "core/base/span.h"
+#include "core/stats.h"
+
+struct worker;
+struct connection;
+struct parcel;
+struct form;
+struct piece;
+
+#define OUTBOX_PIECES_MAX 16384
+
+struct outbox {
+    struct piece *first, *last;
+    uint32_t bytes;         /* waiting and in flight */
+    uint32_t message_bytes; /* of those, of messages */
+    uint32_t pieces;        /* messages only */
+    uint32_t sent_bytes;    /* of the first piece, already with the kernel */
+    uint32_t flight_pieces; /* covered by the send in flight */
+};
+
+enum outbox_verdict {
+    OUTBOX_TAKEN,
+    OUTBOX_DROPPED, /* by policy; counted */
+    OUTBOX_FULL,    /* the connection must be closed as too slow; the drop is counted */
+};
+
+/* Appends one message. The connection is marked dirty; the bytes leave at the end of the turn. */
+enum outbox_verdict outbox_push(struct worker *worker, struct connection *connection,
+                                struct parcel *parcel, const struct form *form);
+/* Appends bytes, copied. False: no memory (the connection should be closed). */
+bool outbox_write(struct worker *worker, struct connection *connection, struct span bytes);
+/* Starts a send of what waits, unless one is in flight. Expired messages are dropped here. */
+void outbox_flush(struct worker *worker, struct connection *connection);
+/* The send in flight ended with `sent` bytes. */
+void outbox_on_sent(struct worker *worker, struct connection *connection, uint32_t sent);
+/* Drops everything that is not in flight, counted with the reason; everything when nothing is. */
+void outbox_clear(struct worker *worker, struct connection *connection, enum drop_reason reason);
+static inline bool outbox_empty(const struct outbox *outbox) {
+    return outbox->first == NULL;
+}
+
+#endif

@@ -1,0 +1,69 @@
+/* server.h - the node: its workers, what they share, and the way it starts and ends.
+ *
+ *   STARTING -> RUNNING -> REFUSING -> GOODBYE -> CLOSING -> STOPPED
+ *
+ * REFUSING: client listeners stop accepting, publishes are refused (503 draining), what is under way
+ * arrives. GOODBYE: nothing can arrive any more; each session gets its goodbye and is closed when its
+ * outbox is empty. CLOSING: no session is left or the time is over; producers' last answers leave, then all
+ * ends. A phase begins when every worker is through with the one before.
+ *
+ * Threads: the main thread, and each worker for what server_phase says. */
+#ifndef RINGPOST_CORE_SERVER_H
+#define RINGPOST_CORE_SERVER_H
+
+#include "core/worker.h"
+
+enum server_phase {
+    PHASE_STARTING,
+    PHASE_RUNNING,
+    PHASE_REFUSING,
+    PHASE_GOODBYE,
+    PHASE_CLOSING,
+    PHASE_STOPPED
+};
+
+struct server {
+    _Atomic(const struct config *) config; /* replaced by a reload; old ones stay until the end */
+    char run[17];                          /* 16 hex digits, new at every start */
+    uint64_t started_ns, started_wall_ms;
+    const struct protocol *protocols[LISTENER_KINDS];
+    struct worker *workers;
+    unsigned worker_count;
+    struct post post;
+    struct budget budget;
+    struct ring_settings ring_settings;
+    int listen_fds[LISTENERS_MAX][WORKERS_MAX];
+    char listen_text[LISTENERS_MAX][64]; /* the addresses they really have */
+    bool steered[LISTENERS_MAX];         /* by the kernel; otherwise in user space if steer is ip */
+    void *ingest;                        /* shared state of the ingest room, set by the composition root */
+    _Atomic uint32_t phase;
+    _Atomic uint64_t phase_since_ns;
+    _Atomic uint32_t connections; /* of the whole node, for --max-connections */
+    struct addresses *addresses;  /* for --max-per-address; NULL: off */
+};
+
+/* Lays out what is shared and binds the listeners; nothing runs yet. False: `problem` says what is wrong
+ * and how to mend it. */
+bool server_init(struct server *server, const struct config *config,
+                 const struct protocol *const protocols[LISTENER_KINDS], char *problem,
+                 size_t problem_cap);
+/* Starts the worker threads and returns when all accept. Not used by the simulation. */
+bool server_start(struct server *server, char *problem, size_t problem_cap);
+/* Begins to drain; harmless when it has begun. */
+void server_drain(struct server *server);
+/* Moves on to the next phase when the workers are ready for it; true when STOPPED. Called again and again
+ * by the main thread while draining. */
+bool server_step(struct server *server);
+/* Joins the threads and frees what server_init made. */
+void server_fini(struct server *server);
+/* Wakes all workers to look at the phase and the config. Any thread. */
+void server_nudge(struct server *server);
+
+static inline enum server_phase server_phase(const struct server *server) {
+    return (enum server_phase)atomic_load_explicit(&server->phase, memory_order_acquire);
+}
+static inline const struct config *server_config(const struct server *server) {
+    return atomic_load_explicit(&server->config, memory_order_acquire);
+}
+
+#endif

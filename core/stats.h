@@ -1,0 +1,183 @@
+/* stats.h - what a worker counts, as closed lists: to add a counter, add a line here.
+ *
+ * Each worker writes its own block with relaxed stores (a plain add on x86) and anybody may read it. A
+ * reading across workers is not a snapshot; GET /v1/stats and the audit ask each worker for a copy made
+ * between two turns, in which the ledger of copies balances exactly.
+ *
+ * The ledger of copies: every message that reaches a session makes one copy; a copy is waiting, sent
+ * (handed to the socket whole) or dropped for exactly one reason.
+ *
+ * Threads: stats_add: the owner; stats_get: any. */
+#ifndef RINGPOST_CORE_STATS_H
+#define RINGPOST_CORE_STATS_H
+
+#include "core/message.h"
+
+#include <stdatomic.h>
+
+/* Why a connection ended: wire word or log word, what it means. */
+#define CLOSE_REASONS(X)                                                                           \
+    X(CLIENT, "client", "the peer closed")                                                         \
+    X(PEER_ERROR, "peer_error", "the connection broke")                                            \
+    X(BAD_JSON, "bad_json", "a line was not JSON")                                                 \
+    X(BAD_FRAME, "bad_frame", "the framing was broken")                                            \
+    X(BAD_MESSAGE, "bad_message", "a wrong hello")                                                 \
+    X(HELLO_REQUIRED, "hello_required", "something else came before the hello")                    \
+    X(HELLO_TIMEOUT, "hello_timeout", "no hello in time")                                          \
+    X(HEARTBEAT_TIMEOUT, "heartbeat_timeout", "nothing heard in time")                             \
+    X(UNAUTHORIZED, "unauthorized", "not allowed in")                                              \
+    X(TOO_LARGE, "too_large", "a line or body over its limit")                                     \
+    X(TOO_MANY_GROUPS, "too_many_groups", "a hello with too many groups")                          \
+    X(TOO_SLOW, "too_slow", "the outbox was full")                                                 \
+    X(OVERLOADED, "overloaded", "no memory or no room for it")                                     \
+    X(DRAINING, "draining", "the node is going")                                                   \
+    X(DRAIN_TIMEOUT, "drain_timeout", "the outbox was not empty in time while draining")           \
+    X(CLOSED_BY_API, "closed_by_api", "DELETE /v1/clients")                                        \
+    X(HTTP_DONE, "http_done", "the last answer was given")                                         \
+    X(HTTP_BAD_REQUEST, "http_bad_request", "a request that was no HTTP")                          \
+    X(HTTP_TIMEOUT, "http_timeout", "a request was not whole, or an answer not read, in time")     \
+    X(HTTP_IDLE, "http_idle", "no request for a while")                                            \
+    X(BAD_PROXY_HEADER, "bad_proxy_header", "a missing or broken PROXY header")                    \
+    X(STOPPED, "stopped", "the node stopped")
+
+enum close_reason {
+    CLOSE_NONE,
+#define CLOSE_ENUM(name, word, what) CLOSE_##name,
+    CLOSE_REASONS(CLOSE_ENUM)
+#undef CLOSE_ENUM
+        CLOSE_REASON_COUNT
+};
+const char *close_reason_word(enum close_reason reason);
+
+/* Why a copy was dropped. */
+#define DROP_REASONS(X)                                                                            \
+    X(EXPIRED, "expired", "its ttl ended in the queue")                                            \
+    X(TOO_SLOW, "too_slow", "the session was closed as too slow")                                  \
+    X(DROP_OLDEST, "drop_oldest", "--slow drop-oldest made room")                                  \
+    X(KEEP_LATEST, "keep_latest", "--slow keep-latest replaced it")                                \
+    X(VOLATILE, "volatile", "volatile, and the session was slow")                                  \
+    X(GONE, "gone", "the session ended before it was sent")                                        \
+    X(DRAIN_TIMEOUT, "drain_timeout", "not sent when the drain ended")                             \
+    X(NO_MEMORY, "no_memory", "the memory ceiling was reached")
+
+enum drop_reason {
+#define DROP_ENUM(name, word, what) DROP_##name,
+    DROP_REASONS(DROP_ENUM)
+#undef DROP_ENUM
+        DROP_REASON_COUNT
+};
+const char *drop_reason_word(enum drop_reason reason);
+
+/* Why an accepted connection was refused before it got a slot. */
+#define REFUSE_REASONS(X)                                                                          \
+    X(CONNECTIONS, "max_connections", "--max-connections is reached")                              \
+    X(ADDRESS, "max_per_address", "--max-per-address is reached")                                  \
+    X(DESCRIPTORS, "descriptors", "the process has no descriptor left")                            \
+    X(MEMORY, "memory", "no memory for a slot")                                                    \
+    X(MAILBOX, "mailbox", "no room to hand it to its worker")                                      \
+    X(DRAINING, "draining", "the node is going")                                                   \
+    X(GONE, "gone", "the peer had gone before it was looked at")
+
+enum refuse_reason {
+#define REFUSE_ENUM(name, word, what) REFUSE_##name,
+    REFUSE_REASONS(REFUSE_ENUM)
+#undef REFUSE_ENUM
+        REFUSE_REASON_COUNT
+};
+const char *refuse_reason_word(enum refuse_reason reason);
+
+/* What became of a message at the publish gate. */
+#define RESULTS(X)                                                                                 \
+    X(QUEUED, "queued")                                                                            \
+    X(ABSENT, "absent")                                                                            \
+    X(DROPPED, "dropped")                                                                          \
+    X(DUPLICATE, "duplicate")                                                                      \
+    X(ID_REUSED, "id_reused")                                                                      \
+    X(OVERLOADED, "overloaded")                                                                    \
+    X(DRAINING, "draining")                                                                        \
+    X(RATE_LIMITED, "rate_limited")                                                                \
+    X(BAD, "bad")
+
+enum result_word {
+#define RESULT_ENUM(name, word) RESULT_##name,
+    RESULTS(RESULT_ENUM)
+#undef RESULT_ENUM
+        RESULT_COUNT
+};
+const char *result_text(enum result_word result);
+
+/* Everything else: member, metric name (after "ringpost_"), help. A name that ends in _total only grows. */
+#define STATS_COUNTERS(X)                                                                          \
+    X(turns, "turns_total", "turns of the worker's loop")                                          \
+    X(busy_ns, "busy_nanoseconds_total", "time in turns, without sleeping")                        \
+    X(sleeps, "sleeps_total", "turns that slept")                                                  \
+    X(wakes, "wakes_total", "wake-ups of other workers")                                           \
+    X(completions, "completions_total", "completions handled")                                     \
+    X(sends, "sends_total", "sends started")                                                       \
+    X(send_shorts, "send_shorts_total", "sends that took less than was offered")                   \
+    X(sent_bytes, "sent_bytes_total", "bytes sent")                                                \
+    X(received_bytes, "received_bytes_total", "bytes received")                                    \
+    X(buffers_out, "receive_buffers_exhausted_total", "receives that ended for want of a buffer")  \
+    X(rearms, "rearms_total", "receives armed again")                                              \
+    X(accepted_tcp, "accepted_tcp_total", "connections accepted on tcp")                           \
+    X(accepted_web, "accepted_web_total", "connections accepted on web")                           \
+    X(accepted_api, "accepted_api_total", "connections accepted on api")                           \
+    X(adopted, "adopted_total", "connections handed over by another worker")                       \
+    X(accept_errors, "accept_errors_total", "accepts that failed")                                 \
+    X(unicasts, "unicasts_total", "messages to one client id")                                     \
+    X(unicast_mails, "unicast_mails_total", "mails that messages to one client id took")           \
+    X(mail_refused, "mail_refused_total", "messages refused because a mailbox was full")           \
+    X(requests_refused, "requests_refused_total", "messages refused: too many in flight")          \
+    X(lane_waits, "lane_waits_total", "messages held back to keep the order of their producer")    \
+    X(memory_refused, "memory_refused_total", "refusals at the memory ceiling")                    \
+    X(dedup_forgotten, "dedup_forgotten_total", "ids forgotten before their window ended")         \
+    X(http_requests, "http_requests_total", "HTTP requests")                                       \
+    X(http_errors, "http_errors_total", "HTTP answers of 400 and above")                           \
+    X(client_lines, "client_lines_total", "lines from clients")                                    \
+    X(client_errors, "client_errors_total", "error objects sent to clients")                       \
+    X(acks_ignored, "acks_ignored_total", "acknowledgements of unknown ids")                       \
+    X(timers_fired, "timers_fired_total", "timers fired")
+
+/* Values that go up and down. */
+#define STATS_GAUGES(X)                                                                            \
+    X(connections, "connections", "open connections")                                              \
+    X(sessions, "sessions", "registered sessions")                                                 \
+    X(names, "names", "client ids and groups in the directory")                                    \
+    X(memberships, "memberships", "sessions in groups")                                            \
+    X(memory_bytes, "memory_bytes", "memory of what waits")                                        \
+    X(requests, "requests_in_flight", "messages and calls without an answer yet")                  \
+    X(outbox_bytes, "outbox_bytes", "bytes of messages waiting in outboxes")
+
+struct stats {
+#define STATS_MEMBER(member, name, help) _Atomic uint64_t member;
+    STATS_COUNTERS(STATS_MEMBER)
+    STATS_GAUGES(STATS_MEMBER)
+#undef STATS_MEMBER
+    _Atomic uint64_t closed[CLOSE_REASON_COUNT];
+    _Atomic uint64_t refused[REFUSE_REASON_COUNT];
+    _Atomic uint64_t results[CLASSES][RESULT_COUNT]; /* messages, at their producer's worker */
+    _Atomic uint64_t mails[16];                      /* by kind */
+    _Atomic uint64_t copies[CLASSES];                /* made */
+    _Atomic uint64_t copies_sent[CLASSES];
+    _Atomic uint64_t copies_waiting[CLASSES]; /* gauge */
+    _Atomic uint64_t copies_dropped[CLASSES][DROP_REASON_COUNT];
+};
+
+static inline void stats_add(_Atomic uint64_t *counter, uint64_t by) {
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by,
+                          memory_order_relaxed);
+}
+static inline void stats_sub(_Atomic uint64_t *gauge, uint64_t by) {
+    atomic_store_explicit(gauge, atomic_load_explicit(gauge, memory_order_relaxed) - by,
+                          memory_order_relaxed);
+}
+static inline void stats_set(_Atomic uint64_t *gauge, uint64_t value) {
+    atomic_store_explicit(gauge, value, memory_order_relaxed);
+}
+static inline uint64_t stats_get(const _Atomic uint64_t *counter) {
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+/* Adds every member of `from` to `into`; `into` belongs to the caller. */
+void stats_sum(struct stats *into, const struct stats *from);
+
+#endif

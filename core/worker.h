@@ -1,0 +1,101 @@
+/* worker.h - one pinned thread: its ring, its connections, its directory, its loop.
+ *
+ * A turn: submit and gather; handle completions; take mail; fire timers; look again at kept input; send
+ * notes; start the sends; wake others; sleep only if nothing is left to do. Nothing here is shared but
+ * what mailbox.h, message.h, memory.h and stats.h say.
+ *
+ * Threads: its own, but for `stats` and the atomics. Owns: everything in it. */
+#ifndef RINGPOST_CORE_WORKER_H
+#define RINGPOST_CORE_WORKER_H
+
+#include "core/config.h"
+#include "core/connection.h"
+#include "core/directory.h"
+#include "core/hub.h"
+#include "core/mailbox.h"
+#include "core/ring.h"
+
+struct server;
+
+struct listener {
+    enum listener_kind kind;
+    int fd; /* -1: closed */
+    bool armed;
+    bool shared;    /* --steer none: the same socket on every worker */
+    uint32_t index; /* in config.listeners */
+    struct timer retry; /* accept failed for want of descriptors */
+    const struct protocol *protocol;
+};
+
+#define RECORDER_EVENTS 256
+#define CONNECTION_BLOCK 256
+#define CONNECTION_BLOCKS_MAX 8192
+
+/* The last things that happened, for the report of a broken invariant. */
+struct recorder_event {
+    uint64_t at_ns;
+    uint64_t tag;
+    int32_t result;
+    uint32_t what; /* 0: completion, otherwise mail kind */
+};
+
+struct worker {
+    unsigned index;
+    struct server *server;
+    const struct config *config;
+    struct ring *ring;
+    uint64_t now_ns;      /* of this turn */
+    uint64_t now_wall_ms; /* of this turn */
+    struct stats stats;
+    struct account account;
+    struct wheel wheel;
+    struct directory directory;
+
+    struct listener listeners[LISTENERS_MAX];
+    unsigned listener_count;
+
+    struct connection **blocks; /* slots, CONNECTION_BLOCK each */
+    uint32_t block_count;
+    uint32_t free_slot;   /* 0: none; linked through `generation`-independent `input_len` */
+    uint32_t live;        /* slots in use */
+    struct list dirty;    /* connections with something to send */
+    struct list resumed;  /* connections whose kept input is to be looked at */
+    struct list starved;  /* connections whose receive ended for want of a buffer */
+    struct session **sessions; /* all open ones, dense */
+    uint32_t session_count, session_cap;
+    uint64_t visit; /* the last delivery */
+
+    struct publish *publishes; /* post.requests_max of them */
+    uint32_t free_publish;     /* index + 1; 0: none */
+    uint32_t requests;         /* publishes and calls in flight */
+
+    struct pool pieces, parcels;
+    void *message_free[8]; /* blocks by size class, for reuse */
+    uint32_t message_free_count[8];
+    struct message *homebound[WORKERS_MAX]; /* messages of other workers, let go */
+    uint64_t homebound_set;
+    uint64_t wake_set;     /* workers that were sent something in this turn */
+
+    void *protocol_scratch; /* of the protocols on this worker; set by the composition root */
+
+    _Atomic bool ready;      /* accepts */
+    _Atomic uint32_t phase;  /* enum server_phase that this worker has reached */
+    _Atomic uint64_t cpu_ns; /* of its thread, published once in a while */
+    struct recorder_event recorder[RECORDER_EVENTS];
+    uint32_t recorded;
+};
+
+/* Opens the ring, prepares tables, starts accepting. On the worker's own thread. False: `problem`. */
+bool worker_open(struct worker *worker, struct server *server, unsigned index, char *problem,
+                 size_t problem_cap);
+/* One turn; waits for at most `wait_ns` when there is nothing to do (0: never). False: the phase is STOPPED
+ * and everything is closed. */
+bool worker_turn(struct worker *worker, uint64_t wait_ns);
+/* Everything must have ended. */
+void worker_close(struct worker *worker);
+/* Is everything that other workers or producers wait for done? */
+bool worker_is_quiet(const struct worker *worker);
+/* For the flight recorder. */
+void worker_dump(const struct worker *worker);
+
+#endif
