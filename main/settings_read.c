@@ -1,0 +1,245 @@
+/* settings_read.c - finds the values in their places: the command line, the environment, the file.
+ */
+#include "main/flags.h"
+#include "main/settings_build.h"
+#include "main/settings_value.h"
+#include "main/suggest.h"
+#include "main/version.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define NAME_SHOWN_MAX 48
+
+/* Says what is wrong with a name that is no setting's. `place` is what stands before it. */
+static void name_problem(struct settings_build *build, enum problem_kind kind, const char *place,
+                         const char *dashes, struct span name) {
+    char shown[NAME_SHOWN_MAX];
+    value_show(name, shown, sizeof(shown));
+    if (settings_is_later(name)) {
+        build_problem(build, kind,
+                      "%s%s%s: ringpost " RINGPOST_VERSION
+                      " does not have this setting yet; leave it out",
+                      place, dashes, shown);
+        return;
+    }
+    const char *near = suggest(name, settings_name);
+    if (near != NULL)
+        build_problem(build, kind, "%s%s%s: there is no such setting; did you mean %s%s?", place,
+                      dashes, shown, dashes, near);
+    else
+        build_problem(build, kind, "%s%s%s: there is no such setting; see ringpost serve --help",
+                      place, dashes, shown);
+}
+
+static void flag_keep(struct settings_build *build, enum setting_id id, const char *text) {
+    struct flag_value *grown =
+        reallocarray(build->flags, build->flag_count + 1, sizeof(*build->flags));
+    if (grown == NULL) {
+        build_problem(build, PROBLEM_START, "no memory for the flags");
+        return;
+    }
+    build->flags = grown;
+    build->flags[build->flag_count++] = (struct flag_value){id, text};
+    if (id == SET_CONFIG && text[0] != '\0') {
+        build->file = text;
+        build->file_origin = (struct setting_origin){SOURCE_FLAG, 0};
+    }
+}
+
+void read_flags(struct settings_build *build, int argc, char **argv) {
+    struct flags flags = flags_over(argc, argv);
+    enum flags_found found;
+    struct span name;
+    while ((found = flags_next(&flags, &name)) != FLAGS_END) {
+        char shown[NAME_SHOWN_MAX];
+        value_show(name, shown, sizeof(shown));
+        if (found == FLAGS_WORD) {
+            build_problem(build, PROBLEM_USAGE,
+                          "\"%s\": settings are flags; see ringpost serve --help", shown);
+            continue;
+        }
+        if (span_equal(name, SPAN("help")) || span_equal(name, SPAN("h"))) {
+            build->settings->help = true;
+            return;
+        }
+        enum setting_id id = settings_find(name);
+        if (id == SETTINGS) {
+            name_problem(build, PROBLEM_USAGE, "", "--", name);
+            if (flags_value_follows(&flags))
+                (void)flags_value(&flags);
+            continue;
+        }
+        const struct setting *setting = &settings_table[id];
+        const char *value = setting->kind == SETTING_SWITCH && !flags_value_follows(&flags)
+                                ? "on"
+                                : flags_value(&flags);
+        if (value == NULL)
+            build_problem(build, PROBLEM_USAGE, "--%s: needs a value, --%s %s", setting->name,
+                          setting->name, setting->value);
+        else
+            flag_keep(build, id, value);
+    }
+}
+
+void apply_flags(struct settings_build *build) {
+    for (size_t n = 0; n < build->flag_count; n++)
+        setting_apply(build, build->flags[n].id, (struct setting_origin){SOURCE_FLAG, 0},
+                      span_text(build->flags[n].text));
+}
+
+/* Is it the variable of a setting of a later version? */
+static bool environment_is_later(struct span name) {
+    char flag[SETTINGS_TEXT_MAX];
+    struct span rest = span_skip(name, strlen("RINGPOST_"));
+    if (rest.len >= sizeof(flag))
+        return false;
+    for (size_t i = 0; i < rest.len; i++) {
+        char byte = rest.at[i];
+        flag[i] = byte == '_' ? '-' : byte >= 'A' && byte <= 'Z' ? (char)(byte | 0x20) : byte;
+    }
+    return settings_is_later(span_of(flag, rest.len));
+}
+
+static const char *environment_name(size_t n) {
+    return n < SETTINGS ? settings_table[n].environment : NULL;
+}
+
+/* Other variables that begin like ours are no error, since orchestrators set some for a service of
+ * that name; but one that looks misspelt is worth a remark. */
+static void environment_unknown(struct settings_build *build, struct span name) {
+    char shown[NAME_SHOWN_MAX];
+    value_show(name, shown, sizeof(shown));
+    if (environment_is_later(name)) {
+        build_problem(build, PROBLEM_USAGE,
+                      "%s: ringpost " RINGPOST_VERSION " does not have this setting yet; unset it",
+                      shown);
+        return;
+    }
+    const char *near = suggest(name, environment_name);
+    if (near != NULL)
+        build_remark(build, "%s in the environment is no setting; did you mean %s?", shown, near);
+}
+
+/* An empty variable counts as one that is not set. `apply` false: only the name of the file is
+ * wanted. */
+void read_environment(struct settings_build *build, char **environment, bool apply) {
+    for (char **at = environment; at != NULL && *at != NULL; at++) {
+        const char *equals = strchr(*at, '=');
+        if (equals == NULL || equals[1] == '\0' || strncmp(*at, "RINGPOST_", 9) != 0)
+            continue;
+        struct span name = span_of(*at, (size_t)(equals - *at));
+        enum setting_id id = settings_find_environment(name);
+        struct setting_origin origin = {SOURCE_ENV, 0};
+        if (!apply) {
+            if (id == SET_CONFIG) {
+                build->file = equals + 1;
+                build->file_origin = origin;
+            }
+        } else if (id == SETTINGS) {
+            environment_unknown(build, name);
+        } else {
+            setting_apply(build, id, origin, span_text(equals + 1));
+        }
+    }
+}
+
+/* The line without its comment: a # at its beginning or after a blank. */
+static struct span without_comment(struct span line) {
+    for (size_t i = 0; i < line.len; i++)
+        if (line.at[i] == '#' && (i == 0 || value_blank(line.at[i - 1])))
+            return span_of(line.at, i);
+    return line;
+}
+
+static void read_line(struct settings_build *build, unsigned number, struct span line) {
+    line = value_trim(without_comment(line));
+    if (line.len == 0)
+        return;
+    char place[SETTINGS_TEXT_MAX];
+    snprintf(place, sizeof(place), "%.120s:%u: ", build->file, number);
+    const char *equals = memchr(line.at, '=', line.len);
+    if (equals == NULL) {
+        build_problem(build, PROBLEM_FILE, "%sthere is no =; a line is KEY = VALUE, or # COMMENT",
+                      place);
+        return;
+    }
+    struct span key = value_trim(span_of(line.at, (size_t)(equals - line.at)));
+    struct span value = value_trim(span_skip(line, (size_t)(equals - line.at) + 1));
+    struct span bare = key;
+    while (bare.len != 0 && bare.at[0] == '-')
+        bare = span_skip(bare, 1);
+    enum setting_id id = settings_find(key);
+    if (id == SETTINGS && bare.len != key.len && settings_find(bare) != SETTINGS) {
+        build_problem(build, PROBLEM_FILE, "%skeys are written without dashes: %.*s = ...", place,
+                      SPAN_ARG(bare));
+        return;
+    }
+    if (id == SETTINGS) {
+        name_problem(build, PROBLEM_FILE, place, "", key);
+        return;
+    }
+    const struct setting *setting = &settings_table[id];
+    bool quoted = value.len != 0 && (value.at[0] == '"' || value.at[0] == '\'');
+    if (id == SET_CONFIG)
+        build_problem(build, PROBLEM_FILE, "%sconfig: a file cannot name another one", place);
+    else if (value.len == 0)
+        build_problem(build, PROBLEM_FILE, "%s%s: has no value; leave out the line for the default",
+                      place, setting->name);
+    else if (quoted)
+        build_problem(build, PROBLEM_FILE, "%s%s: values are written without quotes", place,
+                      setting->name);
+    else if (build->file_lines[id] != 0 && (setting->traits & SETTING_LIST) == 0)
+        build_problem(build, PROBLEM_FILE, "%s%s: stands on line %u already; remove one", place,
+                      setting->name, build->file_lines[id]);
+    else
+        setting_apply(build, id, (struct setting_origin){SOURCE_FILE, number}, value);
+    if (build->file_lines[id] == 0)
+        build->file_lines[id] = number;
+}
+
+/* The whole file; NULL after noting why not. The caller frees it. */
+static char *file_load(struct settings_build *build, size_t *len) {
+    char place[SETTINGS_TEXT_MAX];
+    setting_place(build, SET_CONFIG, build->file_origin, place, sizeof(place));
+    FILE *file = fopen(build->file, "re");
+    char *text = file == NULL ? NULL : malloc(SETTINGS_FILE_BYTES_MAX + 1);
+    if (file == NULL || text == NULL) {
+        build_problem(build, PROBLEM_START, "%s: cannot open %.120s: %s", place, build->file,
+                      strerror(errno));
+        if (file != NULL)
+            fclose(file);
+        return NULL;
+    }
+    *len = fread(text, 1, SETTINGS_FILE_BYTES_MAX + 1, file);
+    if (ferror(file)) {
+        build_problem(build, PROBLEM_START, "%s: cannot read %.120s: %s", place, build->file,
+                      strerror(errno));
+    } else if (*len > SETTINGS_FILE_BYTES_MAX) {
+        build_problem(build, PROBLEM_FILE, "%s: %.120s is larger than 1 MiB", place, build->file);
+    } else {
+        fclose(file);
+        return text;
+    }
+    fclose(file);
+    free(text);
+    return NULL;
+}
+
+void read_file(struct settings_build *build) {
+    size_t len;
+    char *text = file_load(build, &len);
+    if (text == NULL)
+        return;
+    struct span rest = span_of(text, len);
+    if (span_starts(rest, SPAN("\xef\xbb\xbf"))) /* some editors begin a file with this mark */
+        rest = span_skip(rest, 3);
+    for (unsigned number = 1; rest.len != 0; number++) {
+        const char *end = memchr(rest.at, '\n', rest.len);
+        size_t line = end == NULL ? rest.len : (size_t)(end - rest.at);
+        read_line(build, number, span_of(rest.at, line));
+        rest = span_skip(rest, line + (end == NULL ? 0 : 1));
+    }
+    free(text);
+}
