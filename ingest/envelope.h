@@ -1,0 +1,99 @@
+/* envelope.h - one message as a producer gives it: its fields, checked, ready to become a message.
+ *
+ * Three ways lead here: a JSON object (an HTTP body, an NDJSON line, an element of an array, a
+ * client's `send`), the control line of counted framing with its payload apart, and the path and
+ * query of an HTTP request with its body apart. All fill the same struct and obey the same rules.
+ *
+ * A text that is not JSON is BAD_JSON, whatever else is wrong with it; otherwise the first thing
+ * wrong in the order written is told. Unknown and repeated fields are refused by name.
+ *
+ * Threads: any (pure functions). Owns nothing: spans point into the text, or into the room when a
+ * string had escapes; both must live until the message is made. Limits: limits.h;
+ * ENVELOPE_TEXT_BYTES is enough for whatever passes the checks. Never allocates. */
+#ifndef RINGPOST_INGEST_ENVELOPE_H
+#define RINGPOST_INGEST_ENVELOPE_H
+
+#include "core/base/builder.h"
+#include "core/base/clock.h"
+#include "core/base/hash.h"
+#include "core/message.h"
+#include "proto/complaint.h"
+#include "proto/names.h"
+
+#define TTL_DEFAULT_NS (60 * NS_PER_S)
+#define TTL_NS_MAX (604800 * NS_PER_S)
+
+/* Decoded names of three lists, and the `group` list as JSON (each name up to six times as long,
+ * quotes and a comma), and id and event and what is being looked at. */
+#define ENVELOPE_TEXT_BYTES                                                                        \
+    (3 * ADDRESSES_PER_MESSAGE_MAX * NAME_BYTES_MAX +                                              \
+     ADDRESSES_PER_MESSAGE_MAX * (6 * NAME_BYTES_MAX + 3) + 8 * NAME_BYTES_MAX)
+
+/* Where an envelope keeps its lists; about 1.2 MB, of which only what is used is touched. One for
+ * each worker is enough: it serves one envelope at a time. Need not be zeroed. */
+struct envelope_room {
+    struct span to[ADDRESSES_PER_MESSAGE_MAX];
+    struct span groups[ADDRESSES_PER_MESSAGE_MAX];
+    struct span except[ADDRESSES_PER_MESSAGE_MAX];
+    char text[ENVELOPE_TEXT_BYTES];
+};
+
+enum payload_kind {
+    PAYLOAD_JSON,  /* a valid JSON value; line breaks between its tokens are left out */
+    PAYLOAD_TEXT,  /* UTF-8 that becomes a JSON string */
+    PAYLOAD_BYTES, /* bytes, handed on as they are */
+};
+
+struct envelope {
+    /* For message_open. Lists are sorted and without repeats; id is empty if the producer gave
+     * none; payload_max is enough for envelope_payload. */
+    struct message_parts parts;
+    struct span data; /* as it came */
+    enum payload_kind kind; /* what `data` is */
+    struct span ref; /* ENVELOPE_LINE: as written, to be echoed; empty: none */
+    /* Its own: */
+    struct envelope_room *room;
+    struct name_list to, groups, except;
+    struct builder text;
+    uint32_t seen; /* fields that were given, a bit each */
+};
+
+enum envelope_form {
+    ENVELOPE_MESSAGE, /* the fields of a message, and nothing else */
+    ENVELOPE_LINE,    /* a client's line: `type` (not looked at) and `ref` as well */
+    ENVELOPE_COUNTED, /* counted framing: without `data` */
+};
+
+/* Reads one object. False: `complaint`; envelope->ref is there if it could be made out.
+ * `max_message_bytes` bounds `data`, its dropped line breaks not counted. With ENVELOPE_COUNTED the
+ * caller then gives the payload by envelope_set_data; otherwise the envelope is complete. */
+bool envelope_parse(struct envelope *envelope, struct envelope_room *room, enum envelope_form form,
+                    struct span text, size_t max_message_bytes, struct complaint *complaint);
+
+/* By hand, for a message that is written as path, query and body: init, any of the setters in any
+ * order, the data, finish. The spans must be decoded; they are kept. False: `complaint`. */
+void envelope_init(struct envelope *envelope, struct envelope_room *room);
+/* Sets or adds to a field by its name: id, to, group, except (these three may come again), event,
+ * volatile, ack (1 0 true false), ttl (a JSON number), namespace. Another name is refused, and so
+ * is one of the others that comes again. */
+bool envelope_set(struct envelope *envelope, struct span field, struct span value,
+                  struct complaint *complaint);
+void envelope_set_broadcast(struct envelope *envelope);
+/* Is everything there, and does it go together? */
+bool envelope_finish(struct envelope *envelope, struct complaint *complaint);
+
+/* The payload. JSON is checked here: BAD_JSON; TEXT must be UTF-8: BAD_MESSAGE; over the limit
+ * (JSON without line breaks, TEXT as the JSON string it becomes, BYTES by their base64 length):
+ * TOO_LARGE. */
+bool envelope_set_data(struct envelope *envelope, enum payload_kind kind, struct span data,
+                       size_t max_message_bytes, struct complaint *complaint);
+
+/* Writes the payload as it is delivered: at most parts.payload_max bytes. */
+void envelope_payload(const struct envelope *envelope, struct builder *out);
+
+/* What makes two messages the same for idempotency: addressing as sets, event, namespace, class and
+ * the payload (what envelope_payload wrote), not the ttl. Only worth asking for when the producer
+ * gave an id. Needs hash_init. */
+struct hash128 envelope_digest(const struct envelope *envelope, struct span payload);
+
+#endif
