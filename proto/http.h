@@ -1,21 +1,21 @@
 /* http.h - the HTTP/1.1 codec: bytes of one connection in, whole requests (or replies) out.
  *
- * A pure function over bytes: no socket, no clock, no allocation; proto/http.c is the only file that
- * knows llhttp. The caller owns the buffer and always presents, in one contiguous piece, everything
- * from the first byte of the current request to the last byte received. The buffer may grow and move
- * between calls; the parser keeps numbers, never pointers, and resumes where it stopped: a byte is
- * scanned once. A head is parsed when its last byte is there; a request whose body comes in later
- * calls has its head parsed a second time when the body is complete, so that nothing has to be kept
- * for it in between (at most HTTP_HEAD_BYTES_MAX once more).
+ * A pure function over bytes: no socket, no clock, no allocation; proto/http.c is the only file
+ * that knows llhttp. The caller owns the buffer and always presents, in one contiguous piece, all
+ * from the first byte of the current request to the last byte received. The buffer may grow and
+ * move between calls; the parser keeps numbers, never pointers, and resumes where it stopped: a
+ * byte is scanned once. A head is parsed when its last byte is there; a request whose body comes in
+ * later calls has its head parsed a second time when the body is complete, so that nothing has to
+ * be kept for it in between (at most HTTP_HEAD_BYTES_MAX once more).
  *
  *     MORE ---> (HEAD --->) WHOLE ---> next request, or ENDED after `Connection: close`
  *       \----------\----------> REFUSED, and nothing else ever after
  *
- * Nothing is copied: every span of a request points into the caller's buffer and dies with the next
- * call, or when the caller touches the buffer. A chunked body is put together in place, which is why
- * the buffer must be writable: chunk framing is dropped as it is read, what follows moves down, and
- * the length handed back is smaller. So the buffer never needs more than a head, a body and what is
- * received behind them, whatever the chunks look like.
+ * Nothing is copied: every span of a request points into the caller's buffer and dies with the
+ * next call, or when the caller touches the buffer. A chunked body is put together in place, which
+ * is why the buffer must be writable: chunk framing is dropped as it is read, what follows moves
+ * down, and the length handed back is smaller. So the buffer never needs more than a head, a body
+ * and what one receive adds, whatever the chunks look like.
  *
  * What could be read in two ways is refused, since a proxy in front may read it the other way: both
  * or repeated framing headers, any transfer coding but `chunked`, sloppy numbers, bare CR or LF,
@@ -28,9 +28,10 @@
 
 #include "core/base/span.h"
 #include "proto/http_chunk.h"
+#include "proto/http_refusal.h"
+#include "proto/http_target.h"
+#include "proto/http_text.h"
 
-#define HTTP_HEAD_BYTES_MAX 16384 /* from the first byte to the empty line, both included */
-#define HTTP_TARGET_BYTES_MAX 4096
 #define HTTP_FIELDS_MAX 64
 
 enum http_method {
@@ -52,7 +53,7 @@ enum http_event {
 };
 
 struct http_field {
-    struct span name; /* as it was written */
+    struct span name;  /* as it was written */
     struct span value; /* without blanks around it; may be empty */
 };
 
@@ -64,48 +65,40 @@ struct http_fields {
 /* The value of the first field of that name (any letter case); `at` is NULL if there is none. */
 struct span http_fields_get(const struct http_fields *fields, struct span name);
 
-/* Why the peer is refused. The texts are constants. */
-struct http_refusal {
-    uint16_t status;     /* 400, 413, 414, 417, 431, 505 */
-    const char *code;    /* of the contract: "bad_message" or "too_large" */
-    const char *message; /* what is wrong; NULL: not refused */
-    size_t offset;       /* where: bytes from the first one presented for this request; in a chunked
-                          * body, of the buffer as it was when the call began */
-};
-
-/* What one connection needs to remember. About 100 bytes; owns nothing. */
+/* What one connection needs to remember; owns nothing. */
 struct http_parser {
     struct http_refusal refusal;
+    struct http_scan scan; /* of the head */
     struct http_chunks chunks;
     size_t body_bytes_max;
-    size_t body_bytes;   /* of the current body: announced, or put together so far if chunked */
-    uint32_t scan_bytes; /* of the head, looked at so far */
-    uint32_t line_start; /* of the line that the scan is in */
-    uint32_t head_bytes; /* once the head is complete */
+    size_t body_bytes;    /* of the current body: announced, or put together so far if chunked */
+    size_t dropped_bytes; /* chunk framing that is gone from the buffer */
     uint8_t state;
     bool chunked;
-    bool bodyless; /* a reply to HEAD */
+    bool to_head; /* the reply answers HEAD */
 };
+_Static_assert(sizeof(struct http_parser) <= 96, "every connection has one");
 
 /* About 2 KiB, so keep one per worker, not one per connection. Spans whose header is absent have
  * `at` NULL. */
 struct http_request {
     enum http_method method;
     struct span method_text;
-    struct span target;          /* as it was written */
-    struct span path;            /* not decoded; begins with '/', or is "*" */
-    struct span query;           /* behind the '?'; `at` NULL without one */
-    struct span body;            /* WHOLE only */
-    size_t size;                 /* WHOLE: bytes taken. HEAD: bytes it will take, 0 while unknown */
-    uint8_t version_minor;       /* 0 or 1 */
-    bool keep_alive;             /* another request may follow */
-    bool expects_continue;       /* HEAD: nothing comes before we answer 100, or a final status */
+    struct span target;    /* as it was written */
+    struct span path;      /* not decoded; begins with '/', or is "*" */
+    struct span query;     /* behind the '?'; `at` NULL without one */
+    struct span body;      /* WHOLE only */
+    size_t size;           /* WHOLE: bytes taken. HEAD: bytes it will take, 0 while unknown */
+    uint8_t version_minor; /* 0 or 1 */
+    bool keep_alive;       /* another request may follow */
+    bool expects_continue; /* at HEAD: the peer waits for our 100 or a final status */
     bool chunked;
-    struct span host;            /* of an HTTP/1.0 absolute target without Host: its authority */
+    struct span host; /* of an HTTP/1.0 absolute target without Host: its authority */
     struct span origin;
     struct span content_type;
     struct span authorization;
     struct span accept;
+    struct span expect;
     struct span preflight_method;  /* Access-Control-Request-Method */
     struct span preflight_headers; /* Access-Control-Request-Headers */
     struct http_fields fields;
@@ -131,10 +124,9 @@ void http_parser_init(struct http_parser *parser, size_t body_bytes_max);
 enum http_event http_request_next(struct http_parser *parser, char *at, size_t *len,
                                   struct http_request *request);
 
-/* The same for the client's side of a connection: MORE, WHOLE, REFUSED or ENDED. `to_head` says that
- * the reply that comes next answers a HEAD request; it is read when that reply begins. Takes replies
- * with Content-Length or chunked, and those that have no body; one that ends with the connection is
- * refused. */
+/* The same for the client's side of a connection: MORE, WHOLE, REFUSED or ENDED. `to_head` says
+ * that the current reply answers a HEAD request. Takes replies with Content-Length or chunked, and
+ * those that have no body; one that ends with the connection is refused. */
 enum http_event http_reply_next(struct http_parser *parser, char *at, size_t *len, bool to_head,
                                 struct http_reply *reply);
 

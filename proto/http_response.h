@@ -1,8 +1,9 @@
 /* http_response.h - writes HTTP/1.1 answers into a builder.
  *
  * Pure functions over bytes. An answer is written whole or not at all: if it does not fit, the
- * builder is as long as it was before and its `full` is set, so the caller makes room and writes it
- * again. Every answer carries Content-Length (or has no body by its status), so connections can stay.
+ * builder is as long as it was before and its `full` is set, so the caller makes room and writes
+ * it again. Every answer carries Content-Length (or has no body by its status), so connections can
+ * stay.
  *
  * Two ways: http_response_whole when the body is at hand, open .. close when it is written straight
  * into the builder. There is no Date: nobody who pushes messages needs it.
@@ -36,8 +37,8 @@ uint8_t http_answer_flags(const struct http_request *request);
 /* "Accepted" for 202; "Unknown" for a status that ringpost never sends. */
 const char *http_reason(unsigned status);
 
-/* A whole answer. `type` NULL is application/json. `extra` is empty, or whole header lines, each with
- * its CR LF (http_field_write makes them). With status 204 the body must be empty. */
+/* A whole answer. `type` NULL is application/json. `extra` is empty, or whole header lines, each
+ * with its CR LF (http_field_write makes them). With status 204 the body must be empty. */
 void http_response_whole(struct builder *out, uint8_t answer_flags, unsigned status,
                          const char *type, struct span extra, struct span body);
 
@@ -57,18 +58,18 @@ struct http_response http_response_open(struct builder *out, uint8_t answer_flag
 /* Fills in the length, and drops the body again if the request was HEAD. */
 void http_response_close(struct http_response *response);
 
-/* One header line. Name and value must hold no control bytes: values of a parsed request and our own
- * texts do not; anything else is our bug. */
+/* One header line. Name and value must hold no control bytes but tabs: values of a parsed request
+ * and our own texts do not; anything else is our bug. */
 void http_field_write(struct builder *out, struct span name, struct span value);
 
-/* An error as the contract has it: `{"error":{"code":"…","message":"…","field":"…","offset":N}}`. */
+/* An error as the contract has it: {"error":{"code":"…","message":"…","field":"…","offset":N}}. */
 struct http_error {
     unsigned status;
     const char *code;
     struct span message;
-    struct span field;      /* left out if `at` is NULL */
+    struct span field; /* left out if `at` is NULL */
     bool has_offset;
-    uint64_t offset;
+    uint64_t offset;        /* left out without has_offset */
     const char *allow;      /* 405: the methods, "GET, POST" */
     unsigned retry_after_s; /* 429 and 503: at least 1 is sent */
     struct span extra;      /* more header lines, as above */
