@@ -22,6 +22,6 @@ _Noreturn void check_fail(const char *file, int line, const char *what, const ch
 
 /* The enclosing structure of a member that is embedded in it. */
 #define container_of(pointer, type, member)                                                        \
-    ((type *)(void *)((char *)(pointer)-__builtin_offsetof(type, member)))
+    ((type *)(void *)((char *)(pointer) - __builtin_offsetof(type, member)))
 
 #endif

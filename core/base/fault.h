@@ -32,8 +32,9 @@ enum fault {
 };
 
 #ifdef RINGPOST_FAULTS
-extern enum fault fault_active; /* FAULTS: none */
+extern enum fault fault_active;  /* FAULTS: none */
 extern unsigned long fault_hits; /* how often the active fault was asked and struck */
+/* Counts the hit and says true; asked only through FAULT. */
 bool fault_strikes(enum fault fault);
 #define FAULT(name) (fault_active == FAULT_##name && fault_strikes(FAULT_##name))
 #else

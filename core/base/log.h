@@ -49,9 +49,11 @@ void log_set(enum log_level level, enum log_format format);
 bool log_wants(enum log_level level);
 /* Starts the writing thread; false with errno when it cannot. */
 bool log_start(void);
-/* Writes what is buffered and joins the thread. Harmless when it was not started. */
+/* Writes what is buffered and joins the thread. Harmless when it was not started. When nobody takes the
+ * lines from standard error, it gives up after half a second. */
 void log_stop(void);
-/* Lines lost because the buffer was full, since the start. */
+/* Lines lost because the buffer was full, since the start. The log says so itself in an event
+ * `log_lines_dropped` as soon as there is room again. */
 uint64_t log_dropped(void);
 
 void log_write(struct log_site *site, enum log_level level, const char *event,
@@ -61,9 +63,10 @@ void log_write(struct log_site *site, enum log_level level, const char *event,
     do {                                                                                           \
         static struct log_site log_site_;                                                          \
         if (log_wants(level)) {                                                                    \
-            const struct log_field log_fields_[] = {__VA_ARGS__};                                  \
-            log_write(&log_site_, (level), (event), log_fields_,                                   \
-                      sizeof(log_fields_) / sizeof(log_fields_[0]));                               \
+            /* The first one only keeps the array from being empty. */                             \
+            const struct log_field log_fields_[] = {{.name = NULL}, __VA_ARGS__};                  \
+            log_write(&log_site_, (level), (event), log_fields_ + 1,                               \
+                      sizeof(log_fields_) / sizeof(log_fields_[0]) - 1);                           \
         }                                                                                          \
     } while (0)
 

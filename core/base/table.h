@@ -1,8 +1,12 @@
 /* table.h - a hash table of entries that embed their node; keys are bytes inside the entries.
  *
- * Linear hashing: it grows and shrinks one bucket at a time, so that no operation ever pays for a
- * rehash of everything and memory never doubles at once. A bucket costs 8 bytes, a node 16. The
+ * Linear hashing: it grows and shrinks by a bucket or two at a time, so that no operation ever pays
+ * for a rehash of everything and memory never doubles at once. A bucket costs 8 bytes, a node 16. The
  * caller brings the hash (hash.h) and compares the keys of the few nodes whose hash is equal.
+ *
+ * The nodes of a bucket are in the order of their hashes read from the lowest bit up. In that order
+ * the buckets follow each other too, however many there are, so a walk stays whole while nodes come
+ * and go.
  *
  * Threads: the owner's. Owns: the bucket memory, not the entries. Limits: 2^32 nodes. Never calls
  * back and never copies a key. */
@@ -42,8 +46,9 @@ void table_remove(struct table *table, struct table_node *node);
 /* The first node with that hash, and the next one with the same hash after `node`; NULL: no more. */
 struct table_node *table_first(const struct table *table, uint64_t hash);
 struct table_node *table_next(const struct table_node *node);
-/* Walks all nodes in no order: start with NULL; NULL at the end. The node just returned may be removed
- * by the caller only after the next one was asked for. */
+/* Walks all nodes, each once, in an order of its own: start with NULL; NULL at the end. The node just
+ * returned may be removed by the caller only after the next one was asked for; others may be added
+ * and removed meanwhile, and are met or not. */
 struct table_node *table_walk(const struct table *table, const struct table_node *node);
 
 #endif

@@ -1,0 +1,35 @@
+#include "core/base/hash.h"
+
+#include "core/base/check.h"
+#include "core/base/rand.h"
+
+#include <sodium.h>
+
+_Static_assert(crypto_shorthash_siphash24_BYTES == sizeof(uint64_t), "64 bits");
+_Static_assert(crypto_shorthash_siphashx24_BYTES == sizeof(struct hash128), "128 bits");
+_Static_assert(crypto_shorthash_siphash24_KEYBYTES == crypto_shorthash_siphashx24_KEYBYTES,
+               "one key serves both");
+
+static unsigned char key[crypto_shorthash_siphash24_KEYBYTES];
+static bool key_drawn;
+
+void hash_init(void) {
+    rand_fill(key, sizeof(key));
+    key_drawn = true;
+}
+
+uint64_t hash64(struct span bytes) {
+    CHECK(key_drawn);
+    uint64_t hash;
+    crypto_shorthash_siphash24((unsigned char *)&hash, (const unsigned char *)bytes.at, bytes.len,
+                               key);
+    return hash;
+}
+
+struct hash128 hash128(struct span bytes) {
+    CHECK(key_drawn);
+    struct hash128 hash;
+    crypto_shorthash_siphashx24((unsigned char *)&hash, (const unsigned char *)bytes.at, bytes.len,
+                                key);
+    return hash;
+}

@@ -1,0 +1,201 @@
+#include "core/base/log.h"
+
+#include "core/base/check.h"
+#include "core/base/clock.h"
+#include "core/base/log_line.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#define WRITE_BYTES 4096 /* a pipe that polls writable takes as much without blocking */
+#define PATIENCE_STEP_MS 100
+#define PATIENCE_STEPS 5 /* that a reader who takes nothing is waited for at the end */
+
+static _Atomic int level_least = LOG_INFO;
+static _Atomic int format_now = LOG_LOGFMT;
+static _Atomic uint64_t dropped;
+
+/* Lines gather in one half while the thread writes out the other. */
+static char halves[2][LOG_BUFFER_BYTES];
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t filled = PTHREAD_COND_INITIALIZER;
+static unsigned filling; /* which half gathers; this and the next by mutex */
+static size_t filling_len;
+static bool running;
+static atomic_bool stopping;
+static pthread_t thread;
+
+void log_set(enum log_level level, enum log_format format) {
+    atomic_store_explicit(&level_least, (int)level, memory_order_relaxed);
+    atomic_store_explicit(&format_now, (int)format, memory_order_relaxed);
+}
+
+bool log_wants(enum log_level level) {
+    return (int)level >= atomic_load_explicit(&level_least, memory_order_relaxed);
+}
+
+uint64_t log_dropped(void) {
+    return atomic_load_explicit(&dropped, memory_order_relaxed);
+}
+
+static enum log_format format_get(void) {
+    return (enum log_format)atomic_load_explicit(&format_now, memory_order_relaxed);
+}
+
+/* Waits until standard error takes bytes; false: the log is stopping and nobody takes them. */
+static bool wait_writable(void) {
+    struct pollfd wanted = {.fd = STDERR_FILENO, .events = POLLOUT};
+    for (int idle = 0; idle < PATIENCE_STEPS;) {
+        int ready = poll(&wanted, 1, PATIENCE_STEP_MS);
+        if (ready != 0)
+            return true; /* writable, or broken: write will tell */
+        if (atomic_load(&stopping))
+            idle++;
+    }
+    return false;
+}
+
+/* False: they cannot be written any more. */
+static bool write_out(const char *at, size_t len) {
+    while (len != 0) {
+        if (!wait_writable())
+            return false;
+        ssize_t done = write(STDERR_FILENO, at, len < WRITE_BYTES ? len : WRITE_BYTES);
+        if (done < 0 && errno != EINTR && errno != EAGAIN)
+            return false;
+        if (done > 0) {
+            at += done;
+            len -= (size_t)done;
+        }
+    }
+    return true;
+}
+
+static uint64_t lines_in(const char *at, size_t len) {
+    uint64_t lines = 0;
+    for (size_t i = 0; i < len; i++)
+        lines += at[i] == '\n';
+    return lines;
+}
+
+static void drop_report(uint64_t *reported) {
+    uint64_t now = log_dropped();
+    if (now == *reported)
+        return;
+    const struct log_field field = LOG_U64("lines", now - *reported);
+    const struct log_line line = {.format = format_get(),
+                                  .level = LOG_WARN,
+                                  .event = "log_lines_dropped",
+                                  .wall_ms = clock_wall_ms(),
+                                  .fields = &field,
+                                  .count = 1};
+    char text[LOG_LINE_BYTES_MAX];
+    if (write_out(text, log_line_write(&line, text)))
+        *reported = now;
+}
+
+static void *thread_run(void *unused) {
+    (void)unused;
+    uint64_t reported = log_dropped();
+    bool heard = true; /* somebody still takes what is written */
+    pthread_mutex_lock(&mutex);
+    for (;;) {
+        while (filling_len == 0 && !atomic_load(&stopping))
+            pthread_cond_wait(&filled, &mutex);
+        if (filling_len == 0)
+            break;
+        const char *at = halves[filling];
+        size_t len = filling_len;
+        filling ^= 1;
+        filling_len = 0;
+        pthread_mutex_unlock(&mutex);
+        heard = (heard || !atomic_load(&stopping)) && write_out(at, len);
+        if (heard)
+            drop_report(&reported);
+        else
+            atomic_fetch_add_explicit(&dropped, lines_in(at, len), memory_order_relaxed);
+        pthread_mutex_lock(&mutex);
+    }
+    running = false; /* from here on lines are written directly */
+    pthread_mutex_unlock(&mutex);
+    return NULL;
+}
+
+bool log_start(void) {
+    CHECK(!running, "the log runs already");
+    atomic_store(&stopping, false);
+    running = true;
+    /* Signals are for other threads. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&thread, NULL, thread_run, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error != 0) {
+        running = false;
+        errno = error;
+        return false;
+    }
+    pthread_setname_np(thread, "ringpost-log");
+    return true;
+}
+
+void log_stop(void) {
+    pthread_mutex_lock(&mutex);
+    bool was_running = running;
+    atomic_store(&stopping, true);
+    pthread_cond_signal(&filled);
+    pthread_mutex_unlock(&mutex);
+    if (was_running)
+        CHECK(pthread_join(thread, NULL) == 0);
+}
+
+/* May this site print now? `suppressed`: how many lines it could not print since its last one. Threads
+ * that meet here at the turn of a second may let a line or two more through. */
+static bool site_admit(struct log_site *site, uint32_t *suppressed) {
+    uint64_t second = clock_ns() / NS_PER_S;
+    if (atomic_exchange_explicit(&site->second, second, memory_order_relaxed) != second)
+        atomic_store_explicit(&site->lines, 0, memory_order_relaxed);
+    if (atomic_fetch_add_explicit(&site->lines, 1, memory_order_relaxed) >= LOG_SITE_BURST) {
+        atomic_fetch_add_explicit(&site->suppressed, 1, memory_order_relaxed);
+        return false;
+    }
+    *suppressed = atomic_exchange_explicit(&site->suppressed, 0, memory_order_relaxed);
+    return true;
+}
+
+void log_write(struct log_site *site, enum log_level level, const char *event,
+               const struct log_field *fields, size_t count) {
+    uint32_t suppressed;
+    if (!site_admit(site, &suppressed))
+        return;
+    const struct log_line line = {.format = format_get(),
+                                  .level = level,
+                                  .event = event,
+                                  .wall_ms = clock_wall_ms(),
+                                  .suppressed = suppressed,
+                                  .fields = fields,
+                                  .count = count};
+    char text[LOG_LINE_BYTES_MAX];
+    size_t len = log_line_write(&line, text);
+
+    pthread_mutex_lock(&mutex);
+    bool direct = !running;
+    if (!direct) {
+        if (len <= LOG_BUFFER_BYTES - filling_len) {
+            memcpy(halves[filling] + filling_len, text, len);
+            filling_len += len;
+            pthread_cond_signal(&filled);
+        } else {
+            atomic_fetch_add_explicit(&dropped, 1, memory_order_relaxed);
+        }
+    }
+    pthread_mutex_unlock(&mutex);
+    if (direct) {
+        ssize_t done = write(STDERR_FILENO, text, len);
+        (void)done; /* where else should it be said? */
+    }
+}
