@@ -1,7 +1,4 @@
 /* machine.c - see machine.h. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include "main/machine.h"
 
 #include <errno.h>

@@ -1,0 +1,26 @@
+/* answer.h - picks single values out of JSON that a server sent.
+ *
+ * Over proto/json: everything is looked at where it stands, nothing is built. A text that is no
+ * JSON, or of another shape than asked for, has simply no such value: the commands show "-" for it,
+ * so they live with newer and older servers. Deep or long texts are bounded by the codec.
+ *
+ * Threads: any. Owns nothing: spans point into the text. */
+#ifndef RINGPOST_MAIN_ANSWER_H
+#define RINGPOST_MAIN_ANSWER_H
+
+#include "core/base/span.h"
+
+/* The value at "a" or "a.b", as it is written; `at` is NULL if there is none. `object`
+ * must be JSON (json_scan). */
+struct span answer_at(struct span object, const char *path);
+
+/* A string value decoded into `text` with a NUL, cut if too long; false if it is no string. */
+bool answer_text(struct span value, char *text, size_t cap);
+
+/* A number value. */
+bool answer_number(struct span value, double *out);
+
+/* The elements of an array, one after the other: begin with `*at` = 0. False after the last. */
+bool answer_element(struct span array, size_t *at, struct span *element);
+
+#endif

@@ -1,0 +1,43 @@
+/* dial.h - the client's end of a TCP connection: connect, wait and send, each with a deadline.
+ *
+ * For the commands, not for the server: one connection, one thread, poll. Every wait also ends when
+ * a stop signal comes, so Ctrl-C always works. Host names are looked up by the system's resolver,
+ * which has a time limit of its own.
+ *
+ * Threads: one. Owns nothing but what dial_progress was told: descriptors are the caller's. Times
+ * are clock_ns(). */
+#ifndef RINGPOST_MAIN_DIAL_H
+#define RINGPOST_MAIN_DIAL_H
+
+#include "core/base/span.h"
+
+#define DIAL_WHY_MAX 256
+
+enum dial_end { DIAL_READY, DIAL_TIMEOUT, DIAL_STOPPED, DIAL_FAILED };
+
+/* Blocks SIGINT and SIGTERM and returns a descriptor that becomes readable when one of them comes;
+ * -1 if the system has none, then they kill as usual. */
+int dial_stop_open(void);
+
+/* Says on standard error, if that is a terminal, when one wait for that server lasts longer than
+ * two seconds. NULL: be quiet. The text must outlive its use. */
+void dial_progress(const char *server);
+
+/* Connects to "HOST:PORT" or "[v6]:PORT", trying each address of the host. DIAL_READY: `fd` is a
+ * non-blocking socket without Nagle's delay. Otherwise `why` says what happened, with a remedy. */
+enum dial_end dial_connect(const char *server, uint64_t deadline_ns, int stop_fd, int *fd,
+                           char why[DIAL_WHY_MAX]);
+
+/* Waits until `events` (of poll) hold for fd, or it is broken. `stop_fd` may be -1, `fd` too: then
+ * it only waits for deadline or stop. */
+enum dial_end dial_wait(int fd, short events, uint64_t deadline_ns, int stop_fd);
+
+/* Sends everything. Never raises SIGPIPE. */
+enum dial_end dial_send(int fd, struct span bytes, uint64_t deadline_ns, int stop_fd,
+                        char why[DIAL_WHY_MAX]);
+
+/* Receives at least a byte: `*len` is how many, 0 when the peer has closed. */
+enum dial_end dial_receive(int fd, void *at, size_t cap, size_t *len, uint64_t deadline_ns,
+                           int stop_fd, char why[DIAL_WHY_MAX]);
+
+#endif

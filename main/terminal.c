@@ -1,0 +1,117 @@
+/* terminal.c - see terminal.h. */
+#include "main/terminal.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+bool terminal_is(FILE *out) {
+    return isatty(fileno(out)) == 1;
+}
+
+const char *terminal_paint(FILE *out, enum paint paint) {
+    static const char *const sequences[] = {
+        [PAINT_NONE] = "\x1b[0m",  [PAINT_DIM] = "\x1b[2m",  [PAINT_BOLD] = "\x1b[1m",
+        [PAINT_GOOD] = "\x1b[32m", [PAINT_BAD] = "\x1b[31m", [PAINT_NAME] = "\x1b[36m",
+    };
+    const char *no_color = getenv("NO_COLOR");
+    const char *term = getenv("TERM");
+    if (!terminal_is(out) || (no_color != NULL && no_color[0] != '\0') || term == NULL ||
+        strcmp(term, "dumb") == 0)
+        return "";
+    return sequences[paint];
+}
+
+/* Length of the well-formed UTF-8 character at the beginning, 0 if it is broken. */
+static size_t character_len(struct span text, uint32_t *out) {
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    unsigned char first = (unsigned char)text.at[0];
+    size_t len = first < 0x80       ? 1
+                 : first >> 5 == 6  ? 2
+                 : first >> 4 == 14 ? 3
+                 : first >> 3 == 30 ? 4
+                                    : 0;
+    if (len == 0 || len > text.len)
+        return 0;
+    uint32_t character = len == 1 ? first : first & (0x7fu >> len);
+    for (size_t i = 1; i < len; i++) {
+        unsigned char next = (unsigned char)text.at[i];
+        if (next >> 6 != 2)
+            return 0;
+        character = character << 6 | (next & 0x3f);
+    }
+    if (character < least[len] || character > 0x10ffff ||
+        (character >= 0xd800 && character <= 0xdfff))
+        return 0;
+    *out = character;
+    return len;
+}
+
+static bool harmless(uint32_t character) {
+    return character >= 0x20 && !(character >= 0x7f && character < 0xa0) && character != 0x61c &&
+           character != 0x200e && character != 0x200f &&
+           !(character >= 0x2028 && character <= 0x202e) &&
+           !(character >= 0x2066 && character <= 0x2069);
+}
+
+size_t terminal_print(FILE *out, struct span text, size_t columns_max) {
+    size_t columns = 0;
+    while (text.len != 0) {
+        char escape[12];
+        uint32_t character;
+        size_t len = character_len(text, &character), width = 1;
+        bool plain = len != 0 && harmless(character);
+        if (!plain) {
+            width = len <= 1
+                        ? (size_t)snprintf(escape, sizeof(escape), "\\x%02x",
+                                           (unsigned)(unsigned char)text.at[0])
+                        : (size_t)snprintf(escape, sizeof(escape), "\\u%04x", (unsigned)character);
+            len = len == 0 ? 1 : len;
+        }
+        if (columns_max != 0 && columns + width > columns_max) {
+            fputs("...", out);
+            return columns + 3;
+        }
+        if (plain)
+            fwrite(text.at, 1, len, out);
+        else
+            fputs(escape, out);
+        columns += width;
+        text = span_skip(text, len);
+    }
+    return columns;
+}
+
+void terminal_print_padded(FILE *out, struct span text, size_t columns) {
+    for (size_t used = terminal_print(out, text, 0); used < columns; used++)
+        fputc(' ', out);
+}
+
+void grid_init(struct grid *grid, unsigned columns, const char *const *titles) {
+    grid->columns = columns;
+    grid->rows = 1;
+    for (unsigned n = 0; n < columns; n++)
+        snprintf(grid->cells[0][n], GRID_CELL_MAX, "%s", titles[n]);
+}
+
+char (*grid_row(struct grid *grid))[GRID_CELL_MAX] {
+    if (grid->rows == GRID_ROWS_MAX)
+        return NULL;
+    for (unsigned n = 0; n < grid->columns; n++)
+        grid->cells[grid->rows][n][0] = '\0';
+    return grid->cells[grid->rows++];
+}
+
+void grid_print(const struct grid *grid, FILE *out, const char *line_end) {
+    int widths[GRID_COLUMNS_MAX] = {0};
+    for (unsigned row = 0; row < grid->rows; row++)
+        for (unsigned n = 0; n < grid->columns; n++)
+            if ((int)strlen(grid->cells[row][n]) > widths[n])
+                widths[n] = (int)strlen(grid->cells[row][n]);
+    for (unsigned row = 0; row < grid->rows; row++) {
+        fputs(row == 0 ? terminal_paint(out, PAINT_BOLD) : "", out);
+        for (unsigned n = 0; n < grid->columns; n++)
+            fprintf(out, n == 0 ? "%-*s" : "  %*s", widths[n], grid->cells[row][n]);
+        fputs(row == 0 ? terminal_paint(out, PAINT_NONE) : "", out);
+        fputs(line_end, out);
+    }
+}

@@ -1,0 +1,44 @@
+/* terminal.h - kind output for people: colours where they are wanted, bytes made harmless, columns.
+ *
+ * Colours and cursor movement go only to a terminal, and colours not when NO_COLOR is set or TERM
+ * is "dumb". What came over the network is never printed as it is: control bytes, broken UTF-8 and
+ * marks that turn the writing direction become visible escapes, so a message cannot drive the
+ * terminal.
+ *
+ * Threads: one. Owns nothing. */
+#ifndef RINGPOST_MAIN_TERMINAL_H
+#define RINGPOST_MAIN_TERMINAL_H
+
+#include "core/base/span.h"
+
+#include <stdio.h>
+
+enum paint { PAINT_NONE, PAINT_DIM, PAINT_BOLD, PAINT_GOOD, PAINT_BAD, PAINT_NAME };
+
+bool terminal_is(FILE *out);
+/* The sequence that begins (or, for PAINT_NONE, ends) a colour; "" where there are none. */
+const char *terminal_paint(FILE *out, enum paint paint);
+/* Prints the text harmlessly; of a longer one the first `columns_max` columns and "..." (0: all).
+ * Returns the columns used. */
+size_t terminal_print(FILE *out, struct span text, size_t columns_max);
+/* The same, filled up with blanks to `columns`, and never cut. */
+void terminal_print_padded(FILE *out, struct span text, size_t columns);
+
+/* A small table: the first column to the left, the others to the right. */
+#define GRID_COLUMNS_MAX 12
+#define GRID_ROWS_MAX 80
+#define GRID_CELL_MAX 28
+
+struct grid {
+    unsigned columns, rows; /* rows: the header included */
+    char cells[GRID_ROWS_MAX][GRID_COLUMNS_MAX][GRID_CELL_MAX];
+};
+
+/* Begins with the header; `titles` has `columns` entries. */
+void grid_init(struct grid *grid, unsigned columns, const char *const *titles);
+/* A new row of empty cells; NULL when the grid is full. */
+char (*grid_row(struct grid *grid))[GRID_CELL_MAX];
+/* `line_end` is what ends a line ("\n", or with a sequence that clears the rest of it). */
+void grid_print(const struct grid *grid, FILE *out, const char *line_end);
+
+#endif
