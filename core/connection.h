@@ -28,6 +28,7 @@
 
 struct worker;
 struct listener;
+struct completion;
 
 enum connection_state {
     CONNECTION_FREE,
@@ -55,12 +56,17 @@ struct connection {
     uint8_t state;  /* enum connection_state */
     uint8_t ops;    /* in flight */
     uint8_t reason; /* enum close_reason */
-    bool paused;    /* no input is wanted */
-    bool in_protocol; /* on_bytes is running */
-    bool proxy_header; /* the PROXY header has still to come */
-    bool end_seen;     /* the peer's end has come */
-    uint8_t listener;  /* index in worker->listeners */
-    uint32_t publishes; /* outstanding; the slot is not freed before they are answered */
+    uint8_t listener;       /* index in worker->listeners */
+    bool paused : 1;        /* no input is wanted */
+    bool in_protocol : 1;   /* on_bytes is running */
+    bool proxy_header : 1;  /* the PROXY header has still to come */
+    bool end_seen : 1;      /* the peer's end has come */
+    bool end_told : 1;      /* and the protocol knows */
+    bool address_held : 1;  /* counted for --max-per-address */
+    bool drain_told : 1;    /* on_drain was called */
+    bool shut_whole : 1;    /* the shutdown of both directions was started */
+    uint32_t publishes;     /* outstanding; the slot is not freed before they are answered */
+    uint32_t next_free;     /* slot; while FREE */
     struct timer timer;
     struct list flush_link;  /* in worker->dirty while there is something to send */
     struct list resume_link; /* in worker->resumed while kept input is to be looked at again */
@@ -68,6 +74,7 @@ struct connection {
     char *input; /* kept input; NULL: none */
     uint32_t input_len, input_cap;
     uint32_t lingered_bytes;
+    uint32_t flight_bytes; /* of the send in flight */
     struct peer_address peer;
     const struct protocol *protocol;
     _Alignas(16) unsigned char protocol_state[CONNECTION_STATE_BYTES];
@@ -89,6 +96,9 @@ struct connection_handle connection_handle(const struct worker *worker,
 /* NULL when it has gone or belongs to another worker. OPEN and closing ones are found. */
 struct connection *connection_resolve(struct worker *worker, struct connection_handle handle);
 
+/* An accepted descriptor: passed on to the worker that it belongs to, refused (closed and counted), or
+ * adopted. */
+void connection_arrive(struct worker *worker, struct listener *listener, int fd);
 /* Takes over an accepted descriptor; on refusal it is closed and counted. */
 void connection_adopt(struct worker *worker, struct listener *listener, int fd,
                       const struct peer_address *peer);
@@ -107,10 +117,29 @@ void connection_pause(struct worker *worker, struct connection *connection);
 void connection_resume(struct worker *worker, struct connection *connection);
 /* Arms the deadline (on_deadline), replacing an earlier one. */
 void connection_deadline(struct worker *worker, struct connection *connection, uint64_t due_ns);
+/* Called by the loop: completions of its operations, its turn to look at kept input again, to arm a
+ * receive that had ended for want of buffers, to start a send. */
+
+void connection_on_receive(struct worker *worker, const struct completion *completion);
+void connection_on_send(struct worker *worker, const struct completion *completion);
+void connection_on_shutdown(struct worker *worker, const struct completion *completion);
+void connection_on_cancel(struct worker *worker, const struct completion *completion);
+void connection_on_closed(struct worker *worker, const struct completion *completion);
+void connection_reconsider(struct worker *worker, struct connection *connection);
+void connection_rearm(struct worker *worker, struct connection *connection);
+/* Tells every open connection of these listeners to say goodbye. */
+void connections_drain(struct worker *worker, bool api);
+/* Closes every connection of these listeners at once. */
+void connections_close(struct worker *worker, bool api, enum close_reason reason);
+/* How many of these listeners are not freed yet. */
+uint32_t connections_live(const struct worker *worker, bool api);
+void connections_fini(struct worker *worker);
+
 /* A publish of this connection has begun, has been answered. */
 static inline void connection_publish_begun(struct connection *connection) {
     connection->publishes++;
 }
+/* With the last one of a closed connection its slot is freed: do not touch it afterwards. */
 void connection_publish_ended(struct worker *worker, struct connection *connection);
 static inline bool connection_is_open(const struct connection *connection) {
     return connection->state == CONNECTION_OPEN;

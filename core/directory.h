@@ -29,7 +29,6 @@ struct name {
     uint32_t session_count; /* here */
     uint8_t kind;           /* enum name_kind */
     uint8_t len;
-    bool noted; /* the home was told that this worker holds it */
     char text[];
 };
 
@@ -54,12 +53,11 @@ struct directory {
     struct table names;
     struct pool memberships;
     struct list notes[WORKERS_MAX]; /* names whose home has to be told */
-    uint64_t note_number;           /* of the last one queued */
-    uint64_t noted_number[WORKERS_MAX];  /* the last one sent to that home */
-    uint64_t queued_number[WORKERS_MAX]; /* the last one queued for that home */
-    bool under_way[WORKERS_MAX];    /* a chain to that home is not confirmed yet */
-    struct list settling;           /* sessions, by settle_number */
-    uint64_t notes_pending;         /* homes with something queued or under way */
+    uint64_t note_number;           /* of the last one queued; they begin with 1 */
+    uint64_t queued_oldest[WORKERS_MAX]; /* oldest number queued for that home; 0: none */
+    uint64_t sent_oldest[WORKERS_MAX];   /* oldest in the chain that is not confirmed; 0: none */
+    uint64_t pending;                    /* homes with something queued or not confirmed */
+    struct list settling;                /* sessions, by settle_number */
 };
 
 enum directory_verdict { DIRECTORY_DONE, DIRECTORY_TOO_MANY_GROUPS, DIRECTORY_NO_MEMORY };
@@ -84,11 +82,16 @@ void directory_settle(struct worker *worker, struct session *session);
 /* The name, if it has sessions here or this is its home; NULL otherwise. */
 struct name *directory_find(struct worker *worker, enum name_kind kind, uint64_t hash,
                             struct span text);
+/* Keeps the name from going while its sessions are walked through, one of which may close. */
+void name_pin(struct name *name);
+void name_unpin(struct worker *worker, struct name *name);
 bool directory_is_member(const struct session *session, const struct name *group);
 
 /* End of turn: sends notes to the homes that have confirmed the chain before. */
 void directory_flush(struct worker *worker);
 void directory_on_names(struct worker *worker, const struct mail *mail);
+/* Frees a chain of notes that came too late to matter. */
+void directory_drop_notes(struct name_note *note);
 void directory_on_names_done(struct worker *worker, const struct mail *mail);
 
 #endif

@@ -30,11 +30,13 @@ struct publish;
 struct lane {
     struct list waiting;  /* publishes held back */
     uint32_t narrow, wide; /* under way on each way */
+    bool moving;           /* what waited is being sent right now */
 };
 
 static inline void lane_init(struct lane *lane) {
     list_init(&lane->waiting);
     lane->narrow = lane->wide = 0;
+    lane->moving = false;
 }
 
 /* The outcome: RESULT_QUEUED, ABSENT, DROPPED, OVERLOADED. */
@@ -44,7 +46,7 @@ typedef void publish_done(struct worker *worker, struct publish *publish, enum r
 /* A message on its way, from the worker that took it in; it lives until `done` has returned. */
 struct publish {
     struct list link;        /* in lane->waiting */
-    uint32_t slot;           /* in worker->publishes */
+    uint32_t slot;           /* in worker->publishes, from 1; while free: the next free one */
     uint32_t generation;
     struct message *message; /* one hold while it waits */
     struct lane *lane;
@@ -52,9 +54,11 @@ struct publish {
     uint32_t answers_due; /* 0: the first answer says how many */
     uint32_t answers;
     uint32_t recipients;
-    bool wide;
-    bool counted_unicast;
-    bool refused; /* an answer was: overloaded */
+    uint8_t class;  /* of the message */
+    bool wide;      /* goes the wide way */
+    bool apart;     /* a broadcast: the lane does not hold it back */
+    bool only_ids;  /* addressed to client ids alone */
+    bool refused;   /* an answer was: overloaded */
     /* The producer's own: */
     void *producer;
     void *request;

@@ -49,6 +49,8 @@ enum mail_kind {
         MAIL_KIND_COUNT
 };
 
+const char *mail_name(unsigned kind);
+
 /* One worker's receiving side. */
 struct mailbox {
     _Alignas(64) _Atomic uint32_t asleep;
@@ -65,6 +67,8 @@ struct post {
     struct mailbox *boxes; /* one a worker */
 };
 
+/* For tests: when not 0, the slots of every queue, so that full mailboxes are met early. */
+extern uint32_t post_slots_override;
 /* Slots of a queue for that many workers, by MAILBOX_BYTES_ALL; a power of two. */
 uint32_t post_slots(unsigned workers);
 bool post_init(struct post *post, unsigned workers);

@@ -8,8 +8,8 @@
  * A `struct parcel` is what one worker makes of a message it delivers: a plain count of the outbox pieces
  * that refer to it, and each wire form, encoded once for all recipients of that protocol.
  *
- * Threads: message: any after the seal; parcel: its worker. Limits: a message is at most
- * MESSAGE_BYTES_MAX with all its names; the payload is bounded by --max-message before it comes here. */
+ * Threads: message: any after the seal; parcel: its worker. Limits: payload and lists are bounded before
+ * they come here (--max-message, ADDRESSES_PER_MESSAGE_MAX); the block is accounted (memory.h). */
 #ifndef RINGPOST_CORE_MESSAGE_H
 #define RINGPOST_CORE_MESSAGE_H
 
@@ -17,6 +17,7 @@
 #include "core/limits.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 struct worker;
 struct builder;
@@ -84,6 +85,9 @@ void message_release(struct worker *worker, struct message *message);
 /* Takes back the blocks that other workers sent home (mail RETURN). */
 void message_take_home(struct worker *worker, struct message *chain);
 
+/* Frees the blocks kept for reuse. */
+void message_blocks_free(struct worker *worker);
+
 struct span message_name_text(const struct message *message, const struct message_name *name);
 struct span message_id(const struct message *message);
 struct span message_event(const struct message *message);
@@ -121,6 +125,7 @@ struct encoding {
 
 /* The bytes of a message in one encoding: one run, or head and tail around the message's own payload. */
 struct form {
+    uint32_t block_bytes; /* of this block, for the account */
     uint32_t total_bytes; /* on the wire */
     uint32_t head_bytes;
     uint32_t tail_bytes;

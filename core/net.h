@@ -23,6 +23,8 @@ struct peer_address {
  * free one. Returns the descriptor, or -1 and one sentence with the remedy in `problem`. Start only. */
 int net_listen(const struct sockaddr *address, socklen_t len, bool reuseport, char *problem,
                size_t problem_cap);
+/* Nobody listens there yet (an address with port 0 always passes). False: `problem` as above. */
+bool net_free(const struct sockaddr *address, socklen_t len, char *problem, size_t problem_cap);
 /* The address that a listening socket really has, as text "127.0.0.1:7000" or "[::1]:7000". */
 bool net_local_text(int fd, char *text, size_t cap);
 /* The address it really has, for opening the next socket of a group on the same port. */

@@ -50,6 +50,8 @@ void outbox_flush(struct worker *worker, struct connection *connection);
 void outbox_on_sent(struct worker *worker, struct connection *connection, uint32_t sent);
 /* Drops everything that is not in flight, counted with the reason; everything when nothing is. */
 void outbox_clear(struct worker *worker, struct connection *connection, enum drop_reason reason);
+/* For the pool. */
+size_t outbox_piece_bytes(void);
 static inline bool outbox_empty(const struct outbox *outbox) {
     return outbox->first == NULL;
 }

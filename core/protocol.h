@@ -26,6 +26,9 @@ struct protocol {
      * is called. */
     size_t (*input_max)(struct worker *worker, struct connection *connection);
     void (*on_flood)(struct worker *worker, struct connection *connection);
+    /* The peer has sent its end and everything before it was handed over; it may still read. NULL: the
+     * connection is closed (`client`). */
+    void (*on_end)(struct worker *worker, struct connection *connection);
     /* The connection's timer fired. */
     void (*on_deadline)(struct worker *worker, struct connection *connection);
     /* Everything that was written has left. NULL: not interested. */

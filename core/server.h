@@ -13,6 +13,8 @@
 
 #include "core/worker.h"
 
+#include <pthread.h>
+
 enum server_phase {
     PHASE_STARTING,
     PHASE_RUNNING,
@@ -21,6 +23,8 @@ enum server_phase {
     PHASE_CLOSING,
     PHASE_STOPPED
 };
+
+struct start;
 
 struct server {
     _Atomic(const struct config *) config; /* replaced by a reload; old ones stay until the end */
@@ -39,6 +43,10 @@ struct server {
     _Atomic uint32_t phase;
     _Atomic uint64_t phase_since_ns;
     _Atomic uint32_t connections; /* of the whole node, for --max-connections */
+    uint64_t drain_since_ns;
+    pthread_t *threads;
+    struct start *starts; /* what each thread is given */
+    unsigned thread_count;
     struct addresses *addresses;  /* for --max-per-address; NULL: off */
 };
 

@@ -8,6 +8,7 @@
 #ifndef RINGPOST_CORE_WORKER_H
 #define RINGPOST_CORE_WORKER_H
 
+#include "core/balance.h"
 #include "core/config.h"
 #include "core/connection.h"
 #include "core/directory.h"
@@ -21,7 +22,7 @@ struct listener {
     enum listener_kind kind;
     int fd; /* -1: closed */
     bool armed;
-    bool shared;    /* --steer none: the same socket on every worker */
+    bool closing;   /* accepts no more */
     uint32_t index; /* in config.listeners */
     struct timer retry; /* accept failed for want of descriptors */
     const struct protocol *protocol;
@@ -30,6 +31,15 @@ struct listener {
 #define RECORDER_EVENTS 256
 #define CONNECTION_BLOCK 256
 #define CONNECTION_BLOCKS_MAX 8192
+
+/* What a gathered send points to; must stay until the submit. */
+struct flight {
+    struct msghdr header;
+    struct iovec runs[3 * SEND_PIECES_MAX];
+};
+
+/* Gathered sends that one submit may carry; with more, an extra submit comes between. */
+#define FLIGHTS 64
 
 /* The last things that happened, for the report of a broken invariant. */
 struct recorder_event {
@@ -54,9 +64,11 @@ struct worker {
     struct listener listeners[LISTENERS_MAX];
     unsigned listener_count;
 
+    struct balance balance;
+
     struct connection **blocks; /* slots, CONNECTION_BLOCK each */
     uint32_t block_count;
-    uint32_t free_slot;   /* 0: none; linked through `generation`-independent `input_len` */
+    uint32_t free_slot;   /* 0: none; linked through next_free */
     uint32_t live;        /* slots in use */
     struct list dirty;    /* connections with something to send */
     struct list resumed;  /* connections whose kept input is to be looked at */
@@ -69,7 +81,11 @@ struct worker {
     uint32_t free_publish;     /* index + 1; 0: none */
     uint32_t requests;         /* publishes and calls in flight */
 
+    struct flight *flights; /* FLIGHTS of them */
+    unsigned flights_used;  /* since the last submit */
+
     struct pool pieces, parcels;
+    uint64_t message_serial; /* random at start; the changing part of the ids that the node makes */
     void *message_free[8]; /* blocks by size class, for reuse */
     uint32_t message_free_count[8];
     struct message *homebound[WORKERS_MAX]; /* messages of other workers, let go */
@@ -77,9 +93,18 @@ struct worker {
     uint64_t wake_set;     /* workers that were sent something in this turn */
 
     void *protocol_scratch; /* of the protocols on this worker; set by the composition root */
+    /* Something outside the engine has an answer for this worker: set `nudged`, then net_wake its mailbox.
+     * `on_nudged` is called in the next turn; NULL: nobody listens. Set by the composition root. */
+    _Atomic bool nudged;
+    void (*on_nudged)(struct worker *worker);
+
+    bool mail_left;            /* the last turn left mail behind */
+    bool reaped_full;          /* and perhaps completions */
+    uint32_t phase_entered;    /* enum server_phase */
+    uint64_t cpu_published_ns;
 
     _Atomic bool ready;      /* accepts */
-    _Atomic uint32_t phase;  /* enum server_phase that this worker has reached */
+    _Atomic uint32_t phase;  /* enum server_phase that this worker is through with */
     _Atomic uint64_t cpu_ns; /* of its thread, published once in a while */
     struct recorder_event recorder[RECORDER_EVENTS];
     uint32_t recorded;
@@ -91,11 +116,23 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
 /* One turn; waits for at most `wait_ns` when there is nothing to do (0: never). False: the phase is STOPPED
  * and everything is closed. */
 bool worker_turn(struct worker *worker, uint64_t wait_ns);
-/* Everything must have ended. */
+/* Closes the ring, on the worker's own thread; every connection must have ended. */
 void worker_close(struct worker *worker);
+/* Takes home the messages whose mail came after the last turn; all workers have closed. */
+void worker_collect(struct worker *worker);
+/* Frees what is left, after all workers have closed; everything must have come home. */
+void worker_fini(struct worker *worker);
 /* Is everything that other workers or producers wait for done? */
 bool worker_is_quiet(const struct worker *worker);
-/* For the flight recorder. */
+/* The next free place for a gathered send (submits first when all are taken), and: it is used. */
+struct flight *worker_flight_get(struct worker *worker);
+static inline void worker_flight_keep(struct worker *worker) {
+    worker->flights_used++;
+}
+/* An accepted connection from another worker (mail ADOPT). */
+void worker_on_adopt(struct worker *worker, const struct mail *mail);
+/* For the flight recorder: note an event; print the last ones (async-signal-safe). */
+void worker_record(struct worker *worker, uint64_t tag, int32_t result, uint32_t what);
 void worker_dump(const struct worker *worker);
 
 #endif

@@ -1,0 +1,714 @@
+#include "core/connection.h"
+
+#include "core/addresses.h"
+#include "core/balance.h"
+#include "core/base/check.h"
+#include "core/base/fault.h"
+#include "core/base/hash.h"
+#include "core/proxy.h"
+#include "core/server.h"
+#include "core/tag.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* How long a connection may take to read its last words, and to end after them. */
+#define FLUSH_NS (5 * NS_PER_S)
+#define LINGER_NS (1 * NS_PER_S)
+#define LINGER_BYTES_MAX (256 * 1024)
+#define PROXY_HEADER_NS (3 * NS_PER_S)
+/* A paused connection may go on to receive so much before its receive is really stopped: most pauses are
+ * shorter than that, and stopping costs two operations. */
+#define PAUSE_SLACK_BYTES (64 * 1024)
+#define INPUT_BYTES_MIN 256
+
+static struct connection *slot_at(const struct worker *worker, uint32_t slot) {
+    return &worker->blocks[slot / CONNECTION_BLOCK][slot % CONNECTION_BLOCK];
+}
+
+static bool is_api(const struct worker *worker, const struct connection *connection) {
+    return worker->listeners[connection->listener].kind == LISTENER_API;
+}
+
+static uint64_t tag_of(enum tag_op op, const struct connection *connection) {
+    return tag_make(op, connection->generation, connection->slot);
+}
+
+/* --- slots ----------------------------------------------------------------------------------------- */
+
+static bool slots_grow(struct worker *worker) {
+    if (worker->block_count == CONNECTION_BLOCKS_MAX)
+        return false;
+    struct connection *block = calloc(CONNECTION_BLOCK, sizeof(struct connection));
+    if (block == NULL)
+        return false;
+    uint32_t first = worker->block_count * CONNECTION_BLOCK;
+    worker->blocks[worker->block_count++] = block;
+    for (uint32_t i = CONNECTION_BLOCK; i-- > 0;) {
+        /* Slot 0 stays unused: a tag without a slot must find nothing. */
+        if (first + i == 0)
+            continue;
+        block[i].slot = first + i;
+        block[i].generation = 1;
+        block[i].next_free = worker->free_slot;
+        worker->free_slot = first + i;
+    }
+    return true;
+}
+
+static void connection_deadline_fired(struct worker *worker, struct timer *timer) {
+    struct connection *connection = container_of(timer, struct connection, timer);
+    if (connection->state != CONNECTION_OPEN)
+        connection_close(worker, connection, connection->reason);
+    else if (connection->proxy_header)
+        connection_close(worker, connection, CLOSE_BAD_PROXY_HEADER);
+    else
+        connection->protocol->on_deadline(worker, connection);
+}
+
+static struct connection *slot_get(struct worker *worker) {
+    if (worker->free_slot == 0 && !slots_grow(worker))
+        return NULL;
+    struct connection *connection = slot_at(worker, worker->free_slot);
+    CHECK(connection->state == CONNECTION_FREE);
+    worker->free_slot = connection->next_free;
+    uint32_t slot = connection->slot, generation = connection->generation;
+    memset(connection, 0, sizeof(*connection));
+    connection->slot = slot;
+    connection->generation = generation;
+    connection->fd = -1;
+    timer_init(&connection->timer, connection_deadline_fired);
+    list_init(&connection->flush_link);
+    list_init(&connection->resume_link);
+    worker->live++;
+    return connection;
+}
+
+static void slot_put(struct worker *worker, struct connection *connection) {
+    CHECK(connection->ops == 0 && connection->publishes == 0 && connection->input == NULL &&
+              outbox_empty(&connection->outbox) && !timer_armed(&connection->timer) &&
+              !list_linked(&connection->flush_link) && !list_linked(&connection->resume_link),
+          "slot %u is freed too early: ops %u, publishes %u", connection->slot, connection->ops,
+          connection->publishes);
+    connection->state = CONNECTION_FREE;
+    connection->generation = (connection->generation + 1) & TAG_GENERATION_MASK;
+    if (connection->generation == 0)
+        connection->generation = 1;
+    connection->next_free = worker->free_slot;
+    worker->free_slot = connection->slot;
+    worker->live--;
+}
+
+struct connection_handle connection_handle(const struct worker *worker,
+                                           const struct connection *connection) {
+    return (struct connection_handle){.worker = (uint16_t)worker->index,
+                                      .slot = connection->slot,
+                                      .generation = connection->generation};
+}
+
+static struct connection *slot_resolve(struct worker *worker, uint32_t slot, uint32_t generation) {
+    if (slot == 0 || slot >= worker->block_count * CONNECTION_BLOCK)
+        return NULL;
+    struct connection *connection = slot_at(worker, slot);
+    if (connection->state == CONNECTION_FREE || connection->generation != generation)
+        return NULL;
+    return connection;
+}
+
+struct connection *connection_resolve(struct worker *worker, struct connection_handle handle) {
+    if (handle.worker != worker->index)
+        return NULL;
+    return slot_resolve(worker, handle.slot, handle.generation);
+}
+
+/* Every completion belongs to a connection that is still there: slots are not freed before. */
+static struct connection *connection_of(struct worker *worker, const struct completion *completion) {
+    struct connection *connection = slot_resolve(worker, tag_slot(completion->tag),
+                                                 tag_generation(completion->tag));
+    CHECK(connection != NULL, "a completion of %s for slot %u, which has gone",
+          tag_op_name(tag_op(completion->tag)), tag_slot(completion->tag));
+    return connection;
+}
+
+/* --- kept input ------------------------------------------------------------------------------------ */
+
+static void input_free(struct worker *worker, struct connection *connection) {
+    if (connection->input != NULL)
+        memory_put(&worker->account, connection->input, connection->input_cap);
+    connection->input = NULL;
+    connection->input_len = connection->input_cap = 0;
+}
+
+static bool input_keep(struct worker *worker, struct connection *connection, const char *at,
+                       size_t len) {
+    size_t wanted = connection->input_len + len;
+    if (wanted > connection->input_cap) {
+        size_t cap = connection->input_cap != 0 ? connection->input_cap : INPUT_BYTES_MIN;
+        while (cap < wanted)
+            cap *= 2;
+        char *input = memory_get(&worker->account, cap);
+        if (input == NULL) {
+            stats_add(&worker->stats.memory_refused, 1);
+            return false;
+        }
+        if (connection->input_len != 0)
+            memcpy(input, connection->input, connection->input_len);
+        uint32_t kept = connection->input_len;
+        input_free(worker, connection);
+        connection->input = input;
+        connection->input_len = kept;
+        connection->input_cap = (uint32_t)cap;
+    }
+    memcpy(connection->input + connection->input_len, at, len);
+    connection->input_len += (uint32_t)len;
+    return true;
+}
+
+/* --- the end --------------------------------------------------------------------------------------- */
+
+static enum drop_reason drop_reason_of(enum close_reason reason) {
+    if (reason == CLOSE_TOO_SLOW)
+        return DROP_TOO_SLOW;
+    if (reason == CLOSE_DRAIN_TIMEOUT)
+        return DROP_DRAIN_TIMEOUT;
+    return DROP_GONE;
+}
+
+static void connection_join(struct worker *worker, struct connection *connection) {
+    if (connection->state != CONNECTION_JOINING || connection->in_protocol)
+        return;
+    if ((connection->ops & ~OP_CLOSE) != 0 && !FAULT(SLOT_REUSED_EARLY))
+        return;
+    if (connection->fd >= 0) {
+        outbox_clear(worker, connection, drop_reason_of(connection->reason));
+        input_free(worker, connection);
+        if (connection->address_held)
+            addresses_leave(worker->server->addresses, &connection->peer);
+        connection->address_held = false;
+        connection->ops |= OP_CLOSE;
+        ring_close_fd(worker->ring, tag_of(TAG_CLOSE, connection), connection->fd);
+        connection->fd = -1;
+        return;
+    }
+    if (connection->ops != 0 || connection->publishes != 0)
+        return;
+    if (connection->protocol != NULL && connection->protocol->on_free != NULL)
+        connection->protocol->on_free(worker, connection);
+    atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
+    slot_put(worker, connection);
+}
+
+/* Leaves OPEN: the protocol lets go of everything. */
+static void connection_end(struct worker *worker, struct connection *connection,
+                           enum close_reason reason) {
+    connection->reason = (uint8_t)reason;
+    stats_add(&worker->stats.closed[reason], 1);
+    stats_sub(&worker->stats.connections, 1);
+    timer_disarm(&worker->wheel, &connection->timer);
+    list_remove(&connection->resume_link);
+    balance_leave(worker, connection);
+    /* Whatever the protocol does now finds the connection closed already. */
+    connection->state = CONNECTION_FLUSHING;
+    if (!connection->proxy_header)
+        connection->protocol->on_close(worker, connection);
+}
+
+static void connection_shutdown(struct worker *worker, struct connection *connection, int how) {
+    if (connection->ops & OP_SHUTDOWN)
+        return;
+    connection->ops |= OP_SHUTDOWN;
+    connection->shut_whole = how == SHUT_RDWR;
+    ring_shutdown(worker->ring, tag_of(TAG_SHUTDOWN, connection), connection->fd, how);
+}
+
+void connection_close(struct worker *worker, struct connection *connection,
+                      enum close_reason reason) {
+    if (connection->state == CONNECTION_JOINING || connection->state == CONNECTION_FREE)
+        return;
+    if (connection->state == CONNECTION_OPEN)
+        connection_end(worker, connection, reason);
+    connection->state = CONNECTION_JOINING;
+    timer_disarm(&worker->wheel, &connection->timer);
+    list_remove(&connection->flush_link);
+    list_remove(&connection->resume_link);
+    outbox_clear(worker, connection, drop_reason_of(reason));
+    /* Closing a descriptor does not end what is in flight on it, a shutdown does. */
+    if (connection->ops & (OP_RECEIVE | OP_SEND))
+        connection_shutdown(worker, connection, SHUT_RDWR);
+    connection_join(worker, connection);
+}
+
+/* Everything was said: our end goes out, and what still comes in is thrown away until the peer's end comes.
+ * Closing at once, with input unread, would make the kernel send a reset, which can destroy the last words
+ * on their way. */
+static void connection_linger(struct worker *worker, struct connection *connection) {
+    connection->state = CONNECTION_LINGERING;
+    if (connection->end_seen) {
+        connection_close(worker, connection, connection->reason);
+        return;
+    }
+    connection_shutdown(worker, connection, SHUT_WR);
+    timer_arm(&worker->wheel, &connection->timer, worker->now_ns + LINGER_NS);
+    connection_rearm(worker, connection);
+}
+
+void connection_finish(struct worker *worker, struct connection *connection,
+                       enum close_reason reason) {
+    if (connection->state != CONNECTION_OPEN)
+        return;
+    connection_end(worker, connection, reason);
+    if (!connection->in_protocol)
+        input_free(worker, connection);
+    timer_arm(&worker->wheel, &connection->timer, worker->now_ns + FLUSH_NS);
+    if (outbox_empty(&connection->outbox))
+        connection_linger(worker, connection);
+    else
+        connection_rearm(worker, connection);
+}
+
+void connection_on_shutdown(struct worker *worker, const struct completion *completion) {
+    struct connection *connection = connection_of(worker, completion);
+    connection->ops &= (uint8_t)~OP_SHUTDOWN;
+    if (connection->state == CONNECTION_JOINING) {
+        /* It was a half shutdown that came first: what is still in flight needs the whole one. */
+        if ((connection->ops & (OP_RECEIVE | OP_SEND)) && !connection->shut_whole)
+            connection_shutdown(worker, connection, SHUT_RDWR);
+        connection_join(worker, connection);
+    }
+}
+
+void connection_on_closed(struct worker *worker, const struct completion *completion) {
+    struct connection *connection = connection_of(worker, completion);
+    connection->ops &= (uint8_t)~OP_CLOSE;
+    connection_join(worker, connection);
+}
+
+void connection_publish_ended(struct worker *worker, struct connection *connection) {
+    CHECK(connection->publishes > 0);
+    connection->publishes--;
+    connection_join(worker, connection);
+}
+
+/* --- the beginning --------------------------------------------------------------------------------- */
+
+struct adoption {
+    struct peer_address peer;
+    uint8_t listener;
+};
+
+static void descriptor_refuse(struct worker *worker, int fd, enum refuse_reason reason) {
+    stats_add(&worker->stats.refused[reason], 1);
+    ring_close_fd(worker->ring, tag_make(TAG_REFUSE, 0, 0), fd);
+    log_event(reason == REFUSE_GONE ? LOG_DEBUG : LOG_WARN, "connection_refused",
+              LOG_STR("reason", refuse_reason_word(reason)), LOG_U64("worker", worker->index));
+}
+
+/* Operators must get in when clients have taken every place. */
+#define API_CONNECTIONS_SPARE 64
+
+static bool node_has_room(struct worker *worker, enum listener_kind kind) {
+    uint32_t max = worker->config->max_connections;
+    if (kind == LISTENER_API)
+        max += API_CONNECTIONS_SPARE;
+    uint32_t before =
+        atomic_fetch_add_explicit(&worker->server->connections, 1, memory_order_relaxed);
+    if (before < max)
+        return true;
+    atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
+    return false;
+}
+
+static unsigned worker_for(const struct worker *worker, const struct listener *listener,
+                           const struct peer_address *peer, bool proxied) {
+    unsigned workers = worker->server->worker_count;
+    if (proxied) /* all of one balancer's connections come from one address */
+        return (unsigned)(hash64(span_of(peer, sizeof(*peer))) % workers);
+    if (worker->config->steer == STEER_IP && !worker->server->steered[listener->index])
+        return steer_worker(peer, workers);
+    return worker->index;
+}
+
+void connection_arrive(struct worker *worker, struct listener *listener, int fd) {
+    struct peer_address peer = {{0}, 0};
+    if (server_phase(worker->server) >= PHASE_REFUSING && listener->kind != LISTENER_API) {
+        descriptor_refuse(worker, fd, REFUSE_DRAINING);
+        return;
+    }
+    if (!net_peer(fd, &peer)) {
+        descriptor_refuse(worker, fd, REFUSE_GONE);
+        return;
+    }
+    unsigned target =
+        worker_for(worker, listener, &peer, proxy_trusts(worker->config, &peer));
+    if (target == worker->index) {
+        connection_adopt(worker, listener, fd, &peer);
+        return;
+    }
+    struct adoption *adoption = NULL;
+    if (!post_room(&worker->server->post, worker->index, target) ||
+        (adoption = malloc(sizeof(*adoption))) == NULL) {
+        descriptor_refuse(worker, fd, REFUSE_MAILBOX);
+        return;
+    }
+    *adoption = (struct adoption){peer, (uint8_t)(listener - worker->listeners)};
+    post_send(worker, target,
+              &(struct mail){.kind = MAIL_ADOPT, .number = (uint32_t)fd, .object = adoption});
+}
+
+void worker_on_adopt(struct worker *worker, const struct mail *mail) {
+    struct adoption adoption = *(struct adoption *)mail->object;
+    free(mail->object);
+    stats_add(&worker->stats.adopted, 1);
+    connection_adopt(worker, &worker->listeners[adoption.listener], (int)mail->number,
+                     &adoption.peer);
+}
+
+static void connection_begin(struct worker *worker, struct connection *connection) {
+    balance_enter(worker, connection);
+    connection->protocol->on_open(worker, connection);
+}
+
+/* Counts the address; web and TCP only, a producer's pool of connections is one address by nature. */
+static bool address_enter(struct worker *worker, struct connection *connection) {
+    struct addresses *addresses = worker->server->addresses;
+    if (addresses == NULL || is_api(worker, connection))
+        return true;
+    connection->address_held = addresses_enter(addresses, &connection->peer);
+    return connection->address_held;
+}
+
+void connection_adopt(struct worker *worker, struct listener *listener, int fd,
+                      const struct peer_address *peer) {
+    if (!node_has_room(worker, listener->kind)) {
+        descriptor_refuse(worker, fd, REFUSE_CONNECTIONS);
+        return;
+    }
+    struct connection *connection = slot_get(worker);
+    if (connection == NULL) {
+        atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
+        descriptor_refuse(worker, fd, REFUSE_MEMORY);
+        return;
+    }
+    connection->fd = fd;
+    connection->peer = *peer;
+    connection->listener = (uint8_t)(listener - worker->listeners);
+    connection->protocol = listener->protocol;
+    connection->proxy_header = proxy_trusts(worker->config, peer);
+    if (!connection->proxy_header && !address_enter(worker, connection)) {
+        connection->fd = -1;
+        atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
+        slot_put(worker, connection);
+        descriptor_refuse(worker, fd, REFUSE_ADDRESS);
+        return;
+    }
+    connection->state = CONNECTION_OPEN;
+    stats_add(&worker->stats.connections, 1);
+    _Atomic uint64_t *accepted[LISTENER_KINDS] = {&worker->stats.accepted_tcp,
+                                                  &worker->stats.accepted_web,
+                                                  &worker->stats.accepted_api};
+    stats_add(accepted[listener->kind], 1);
+    connection_rearm(worker, connection);
+    if (connection->proxy_header)
+        connection_deadline(worker, connection, worker->now_ns + PROXY_HEADER_NS);
+    else
+        connection_begin(worker, connection);
+}
+
+/* --- input ----------------------------------------------------------------------------------------- */
+
+/* Takes the PROXY header off the front. Returns what was consumed; the connection may be closed. */
+static size_t proxy_header_take(struct worker *worker, struct connection *connection,
+                                struct span bytes) {
+    struct peer_address peer = connection->peer;
+    size_t header_bytes = 0;
+    const char *why = "";
+    enum proxy_verdict verdict = proxy_parse(bytes, &header_bytes, &peer, &why);
+    if (verdict == PROXY_MORE)
+        return 0;
+    char address[PEER_ADDRESS_TEXT_MAX];
+    net_peer_text(&connection->peer, address);
+    if (verdict == PROXY_BAD) {
+        log_event(LOG_WARN, "bad_proxy_header", LOG_STR("address", address), LOG_STR("why", why),
+                  LOG_STR("remedy", "let the balancer send PROXY headers, or take its network out "
+                                    "of --proxy-protocol"));
+        connection_close(worker, connection, CLOSE_BAD_PROXY_HEADER);
+        return 0;
+    }
+    if (verdict == PROXY_NAMED)
+        connection->peer = peer;
+    connection->proxy_header = false;
+    timer_disarm(&worker->wheel, &connection->timer);
+    if (!address_enter(worker, connection)) {
+        stats_add(&worker->stats.refused[REFUSE_ADDRESS], 1);
+        connection->proxy_header = true; /* the protocol has never seen it */
+        connection_close(worker, connection, CLOSE_OVERLOADED);
+        return header_bytes;
+    }
+    connection_begin(worker, connection);
+    return header_bytes;
+}
+
+/* Gives bytes to the protocol; returns what it consumed. */
+static size_t protocol_feed(struct worker *worker, struct connection *connection, char *at,
+                            size_t len) {
+    size_t used = 0;
+    connection->in_protocol = true;
+    if (connection->proxy_header)
+        used = proxy_header_take(worker, connection, span_of(at, len));
+    if (connection->state == CONNECTION_OPEN && !connection->proxy_header && used < len)
+        used += connection->protocol->on_bytes(worker, connection, at + used, len - used);
+    connection->in_protocol = false;
+    CHECK(used <= len, "%s consumed %zu of %zu bytes", connection->protocol->name, used, len);
+    return used;
+}
+
+static void connection_told_end(struct worker *worker, struct connection *connection) {
+    connection->end_told = true;
+    if (connection->protocol->on_end != NULL && !connection->proxy_header)
+        connection->protocol->on_end(worker, connection);
+    else
+        connection_close(worker, connection, CLOSE_CLIENT);
+}
+
+/* What follows every feeding: the connection may have begun to end meanwhile. */
+static void input_settle(struct worker *worker, struct connection *connection, size_t fed,
+                         size_t used) {
+    if (connection->state != CONNECTION_OPEN) {
+        input_free(worker, connection);
+        connection_join(worker, connection);
+        return;
+    }
+    size_t max = connection->proxy_header ? PROXY_HEADER_BYTES_MAX
+                                          : connection->protocol->input_max(worker, connection);
+    if (!connection->paused && used == 0 && fed > max) {
+        if (connection->proxy_header)
+            connection_close(worker, connection, CLOSE_BAD_PROXY_HEADER);
+        else
+            connection->protocol->on_flood(worker, connection);
+        return;
+    }
+    if (connection->end_seen && !connection->end_told && !connection->paused)
+        connection_told_end(worker, connection);
+}
+
+static void connection_take(struct worker *worker, struct connection *connection, char *at,
+                            size_t len) {
+    if (connection->input_len == 0 && !connection->paused) {
+        size_t used = protocol_feed(worker, connection, at, len);
+        if (connection->state == CONNECTION_OPEN && used < len &&
+            !input_keep(worker, connection, at + used, len - used)) {
+            connection_close(worker, connection, CLOSE_OVERLOADED);
+            return;
+        }
+        input_settle(worker, connection, len, used);
+        return;
+    }
+    if (!input_keep(worker, connection, at, len)) {
+        connection_close(worker, connection, CLOSE_OVERLOADED);
+        return;
+    }
+    if (!connection->paused) {
+        connection_reconsider(worker, connection);
+    } else if (connection->input_len > PAUSE_SLACK_BYTES && (connection->ops & OP_RECEIVE) &&
+               !(connection->ops & OP_CANCEL)) {
+        connection->ops |= OP_CANCEL;
+        ring_cancel(worker->ring, tag_of(TAG_CANCEL, connection), tag_of(TAG_RECEIVE, connection));
+    }
+}
+
+void connection_reconsider(struct worker *worker, struct connection *connection) {
+    if (connection->state != CONNECTION_OPEN || connection->paused)
+        return;
+    size_t fed = connection->input_len, used = 0;
+    if (fed != 0) {
+        used = protocol_feed(worker, connection, connection->input, fed);
+        if (connection->state == CONNECTION_OPEN && used != 0) {
+            connection->input_len -= (uint32_t)used;
+            if (connection->input_len == 0)
+                input_free(worker, connection);
+            else
+                memmove(connection->input, connection->input + used, connection->input_len);
+        }
+    }
+    input_settle(worker, connection, fed, used);
+    connection_rearm(worker, connection);
+}
+
+void connection_rearm(struct worker *worker, struct connection *connection) {
+    bool wanted = connection->state == CONNECTION_OPEN
+                      ? !connection->paused || connection->input_len <= PAUSE_SLACK_BYTES
+                      : connection->state == CONNECTION_FLUSHING ||
+                            connection->state == CONNECTION_LINGERING;
+    if (!wanted || connection->end_seen || (connection->ops & OP_RECEIVE))
+        return;
+    connection->ops |= OP_RECEIVE;
+    stats_add(&worker->stats.rearms, 1);
+    ring_receive(worker->ring, tag_of(TAG_RECEIVE, connection), connection->fd);
+}
+
+void connection_on_receive(struct worker *worker, const struct completion *completion) {
+    struct connection *connection = connection_of(worker, completion);
+    if (!completion->more)
+        connection->ops &= (uint8_t)~OP_RECEIVE;
+    int32_t result = completion->result;
+    if (result > 0) {
+        size_t len = (size_t)result;
+        stats_add(&worker->stats.received_bytes, len);
+        if (connection->state == CONNECTION_OPEN) {
+            connection_take(worker, connection, ring_buffer(worker->ring, completion->buffer), len);
+        } else if (connection->state != CONNECTION_JOINING) {
+            connection->lingered_bytes += (uint32_t)len;
+            if (connection->lingered_bytes > LINGER_BYTES_MAX)
+                connection_close(worker, connection, connection->reason);
+        }
+    } else if (result == 0) {
+        connection->end_seen = true;
+        if (connection->state == CONNECTION_LINGERING)
+            connection_close(worker, connection, connection->reason);
+        else if (connection->state == CONNECTION_OPEN && !connection->paused)
+            connection_told_end(worker, connection);
+    } else if (result == -ENOBUFS) {
+        stats_add(&worker->stats.buffers_out, 1);
+    } else if (result != -ECANCELED && result != -EAGAIN && result != -EINTR) {
+        connection_close(worker, connection, CLOSE_PEER_ERROR);
+    }
+    if (completion->has_buffer && !FAULT(BUFFER_LEAK))
+        ring_buffer_return(worker->ring, completion->buffer);
+    if (connection->state == CONNECTION_JOINING) {
+        connection_join(worker, connection);
+        return;
+    }
+    if (FAULT(REARM_FORGOTTEN))
+        return;
+    if (result == -ENOBUFS) {
+        /* Armed again at the end of the turn, when this turn's buffers are back. */
+        if (!list_linked(&connection->resume_link))
+            list_add_tail(&worker->starved, &connection->resume_link);
+    } else if (!completion->more) {
+        connection_rearm(worker, connection);
+    }
+}
+
+void connection_on_cancel(struct worker *worker, const struct completion *completion) {
+    struct connection *connection = connection_of(worker, completion);
+    connection->ops &= (uint8_t)~OP_CANCEL;
+    if (connection->state == CONNECTION_JOINING)
+        connection_join(worker, connection);
+    else
+        connection_rearm(worker, connection);
+}
+
+void connection_pause(struct worker *worker, struct connection *connection) {
+    (void)worker;
+    connection->paused = true;
+}
+
+void connection_resume(struct worker *worker, struct connection *connection) {
+    if (!connection->paused)
+        return;
+    connection->paused = false;
+    /* Not here and now: the caller may be in the middle of something. */
+    list_remove(&connection->resume_link);
+    list_add_tail(&worker->resumed, &connection->resume_link);
+}
+
+/* --- output ---------------------------------------------------------------------------------------- */
+
+void connection_write(struct worker *worker, struct connection *connection, struct span bytes) {
+    if (connection->state != CONNECTION_OPEN)
+        return;
+    if (!outbox_write(worker, connection, bytes))
+        connection_close(worker, connection, CLOSE_OVERLOADED);
+}
+
+void connection_on_send(struct worker *worker, const struct completion *completion) {
+    struct connection *connection = connection_of(worker, completion);
+    connection->ops &= (uint8_t)~OP_SEND;
+    int32_t result = completion->result;
+    if (result >= 0) {
+        outbox_on_sent(worker, connection, (uint32_t)result);
+    } else {
+        connection->outbox.flight_pieces = 0;
+        if (result != -EAGAIN && result != -EINTR) {
+            connection_close(worker, connection, CLOSE_PEER_ERROR);
+            connection_join(worker, connection);
+            return;
+        }
+    }
+    switch (connection->state) {
+    case CONNECTION_JOINING:
+        connection_join(worker, connection);
+        break;
+    case CONNECTION_FLUSHING:
+        if (outbox_empty(&connection->outbox)) {
+            connection_linger(worker, connection);
+            break;
+        }
+        /* fall through */
+    default:
+        if (!outbox_empty(&connection->outbox)) {
+            if (!list_linked(&connection->flush_link))
+                list_add_tail(&worker->dirty, &connection->flush_link);
+        } else if (connection->protocol->on_sent != NULL) {
+            connection->protocol->on_sent(worker, connection);
+        }
+    }
+}
+
+void connection_deadline(struct worker *worker, struct connection *connection, uint64_t due_ns) {
+    if (connection->state == CONNECTION_OPEN)
+        timer_arm(&worker->wheel, &connection->timer, due_ns);
+}
+
+/* --- all of them ----------------------------------------------------------------------------------- */
+
+/* Calls `act` for every connection of the api listeners, or of the others, that is not free. */
+static void connections_each(struct worker *worker, bool api,
+                             void (*act)(struct worker *worker, struct connection *connection,
+                                         uint64_t argument),
+                             uint64_t argument) {
+    for (uint32_t slot = 1; slot < worker->block_count * CONNECTION_BLOCK; slot++) {
+        struct connection *connection = slot_at(worker, slot);
+        if (connection->state != CONNECTION_FREE && is_api(worker, connection) == api)
+            act(worker, connection, argument);
+    }
+}
+
+static void drain_one(struct worker *worker, struct connection *connection, uint64_t argument) {
+    (void)argument;
+    if (connection->state != CONNECTION_OPEN || connection->drain_told)
+        return;
+    connection->drain_told = true;
+    if (connection->proxy_header)
+        connection_close(worker, connection, CLOSE_DRAINING);
+    else
+        connection->protocol->on_drain(worker, connection);
+}
+
+void connections_drain(struct worker *worker, bool api) {
+    connections_each(worker, api, drain_one, 0);
+}
+
+static void close_one(struct worker *worker, struct connection *connection, uint64_t reason) {
+    connection_close(worker, connection, (enum close_reason)reason);
+}
+
+void connections_close(struct worker *worker, bool api, enum close_reason reason) {
+    connections_each(worker, api, close_one, reason);
+}
+
+uint32_t connections_live(const struct worker *worker, bool api) {
+    uint32_t live = 0;
+    for (uint32_t slot = 1; slot < worker->block_count * CONNECTION_BLOCK; slot++) {
+        const struct connection *connection = slot_at(worker, slot);
+        live += connection->state != CONNECTION_FREE && is_api(worker, connection) == api;
+    }
+    return live;
+}
+
+void connections_fini(struct worker *worker) {
+    CHECK(worker->live == 0, "%u connections are left", worker->live);
+    for (uint32_t i = 0; i < worker->block_count; i++)
+        free(worker->blocks[i]);
+    free(worker->blocks);
+}

@@ -1,0 +1,382 @@
+#include "core/hub.h"
+
+#include "core/base/check.h"
+#include "core/base/fault.h"
+#include "core/server.h"
+
+/* ANSWER: flag values. */
+enum { ANSWER_TAKEN, ANSWER_OVERLOADED };
+
+static unsigned worker_count(const struct worker *worker) {
+    return worker->server->worker_count;
+}
+
+static uint64_t self_bit(const struct worker *worker) {
+    return UINT64_C(1) << worker->index;
+}
+
+static bool is_unicast(const struct message *message) {
+    return message->to_count == 1 && message->group_count == 0;
+}
+
+static void unicast_mail(struct worker *worker, const struct message *message) {
+    if (is_unicast(message))
+        stats_add(&worker->stats.unicast_mails, 1);
+}
+
+/* --- publishes ------------------------------------------------------------------------------------- */
+
+struct publish *publish_get(struct worker *worker) {
+    if (worker->free_publish == 0 || worker->requests >= worker->server->post.requests_max) {
+        stats_add(&worker->stats.requests_refused, 1);
+        return NULL;
+    }
+    struct publish *publish = &worker->publishes[worker->free_publish - 1];
+    worker->free_publish = publish->slot;
+    uint32_t generation = publish->generation;
+    *publish = (struct publish){.slot = (uint32_t)(publish - worker->publishes) + 1,
+                                .generation = generation + 1};
+    list_init(&publish->link);
+    worker->requests++;
+    stats_set(&worker->stats.requests, worker->requests);
+    return publish;
+}
+
+void publish_put(struct worker *worker, struct publish *publish) {
+    uint32_t index = publish->slot;
+    CHECK(index == (uint32_t)(publish - worker->publishes) + 1, "a publish is put back twice");
+    publish->slot = worker->free_publish;
+    publish->generation++;
+    worker->free_publish = index;
+    worker->requests--;
+    stats_set(&worker->stats.requests, worker->requests);
+}
+
+static uint64_t publish_token(const struct publish *publish) {
+    return (uint64_t)publish->generation << 32 | publish->slot;
+}
+
+static void lane_go_on(struct worker *worker, struct lane *lane);
+
+static void publish_finish(struct worker *worker, struct publish *publish) {
+    enum result_word result = RESULT_QUEUED;
+    if (publish->refused)
+        result = RESULT_OVERLOADED;
+    else if (publish->recipients == 0 && publish->class == CLASS_VOLATILE)
+        result = RESULT_DROPPED;
+    else if (publish->recipients == 0 && publish->only_ids)
+        result = RESULT_ABSENT;
+    /* The lane first: with the last `done` its owner may go, and the lane with it. */
+    if (!list_empty(&publish->lane->waiting))
+        lane_go_on(worker, publish->lane);
+    publish->done(worker, publish, result, publish->recipients);
+    publish_put(worker, publish);
+}
+
+/* An answer, or this worker's own part, has come. */
+static void publish_answered(struct worker *worker, struct publish *publish, uint32_t recipients,
+                             uint32_t answers_due, bool refused) {
+    publish->answers_due = answers_due;
+    publish->answers++;
+    publish->recipients += recipients;
+    publish->refused |= refused;
+    if (publish->answers < answers_due)
+        return;
+    if (!publish->apart) {
+        CHECK(publish->wide ? publish->lane->wide > 0 : publish->lane->narrow > 0);
+        if (publish->wide)
+            publish->lane->wide--;
+        else
+            publish->lane->narrow--;
+    }
+    publish_finish(worker, publish);
+}
+
+/* --- delivery to the sessions of this worker ------------------------------------------------------- */
+
+struct delivery {
+    struct worker *worker;
+    const struct message *message;
+    struct parcel *parcel;
+    uint64_t visit;
+    uint32_t recipients;
+};
+
+static bool is_excepted(const struct message *message, const struct session *session) {
+    const struct message_name *except = message_except(message);
+    for (uint16_t i = 0; i < message->except_count; i++)
+        if (session->id != NULL && session->id->node.hash == except[i].hash &&
+            span_equal(span_of(session->id->text, session->id->len),
+                       message_name_text(message, &except[i])))
+            return true;
+    return false;
+}
+
+static void deliver_to(struct delivery *delivery, struct session *session) {
+    struct worker *worker = delivery->worker;
+    if (session->visit == delivery->visit && !FAULT(DEDUPE_MISSED))
+        return;
+    session->visit = delivery->visit;
+    if (delivery->message->except_count != 0 && is_excepted(delivery->message, session))
+        return;
+    struct connection *connection = session->type->connection(session);
+    if (connection == NULL)
+        return;
+    const struct form *form =
+        parcel_form(worker, delivery->parcel, session->type->encoding(session));
+    if (form == NULL) {
+        uint8_t class = delivery->message->class;
+        stats_add(&worker->stats.copies[class], 1);
+        stats_add(&worker->stats.copies_dropped[class][DROP_NO_MEMORY], 1);
+        return;
+    }
+    switch (outbox_push(worker, connection, delivery->parcel, form)) {
+    case OUTBOX_TAKEN:
+        delivery->recipients++;
+        break;
+    case OUTBOX_DROPPED:
+        break;
+    case OUTBOX_FULL:
+        session->type->close(worker, session, CLOSE_TOO_SLOW);
+        break;
+    }
+}
+
+static void deliver_to_name(struct delivery *delivery, const struct message_name *address) {
+    struct name *name = directory_find(delivery->worker, address->kind, address->hash,
+                                       message_name_text(delivery->message, address));
+    if (name == NULL || name->session_count == 0)
+        return;
+    /* Any of them may be closed as too slow while it is looked at. */
+    name_pin(name);
+    struct list *next;
+    for (struct list *at = name->sessions.next; at != &name->sessions; at = next) {
+        next = at->next;
+        deliver_to(delivery, address->kind == NAME_ID
+                                 ? container_of(at, struct session, id_link)
+                                 : container_of(at, struct membership, name_link)->session);
+    }
+    name_unpin(delivery->worker, name);
+}
+
+/* Hands the message to every session here that it addresses; takes over one hold. Returns how many took
+ * it. */
+static uint32_t deliver(struct worker *worker, struct message *message) {
+    struct delivery delivery = {.worker = worker, .message = message, .visit = ++worker->visit};
+    delivery.parcel = parcel_open(worker, message);
+    if (delivery.parcel == NULL) {
+        message_release(worker, message);
+        return 0;
+    }
+    if (message->broadcast) {
+        /* Backwards: one that closes changes places with one that was looked at already. */
+        for (uint32_t i = worker->session_count; i-- > 0;)
+            deliver_to(&delivery, worker->sessions[i]);
+    } else {
+        const struct message_name *address = message->names;
+        for (uint32_t i = 0; i < (uint32_t)message->to_count + message->group_count; i++)
+            deliver_to_name(&delivery, &address[i]);
+    }
+    parcel_unref(worker, delivery.parcel);
+    return delivery.recipients;
+}
+
+/* --- the ways -------------------------------------------------------------------------------------- */
+
+/* The home that all addresses share; -1: they have several, or it is a broadcast. */
+static int common_home(const struct worker *worker, const struct message *message) {
+    if (message->broadcast)
+        return -1;
+    unsigned workers = worker_count(worker);
+    uint32_t count = (uint32_t)message->to_count + message->group_count;
+    unsigned home = name_home(message->names[0].hash, workers);
+    for (uint32_t i = 1; i < count; i++)
+        if (name_home(message->names[i].hash, workers) != home)
+            return -1;
+    return (int)home;
+}
+
+/* The workers that hold any of the addresses, all of which this worker is home of. */
+static uint64_t holders_of(struct worker *worker, const struct message *message) {
+    uint64_t holders = 0;
+    for (uint32_t i = 0; i < (uint32_t)message->to_count + message->group_count; i++) {
+        const struct message_name *address = &message->names[i];
+        struct name *name = directory_find(worker, address->kind, address->hash,
+                                           message_name_text(message, address));
+        if (name != NULL)
+            holders |= name->holders;
+    }
+    return holders;
+}
+
+static bool room_for_all(const struct worker *worker, uint64_t workers) {
+    for (uint64_t rest = workers; rest != 0; rest &= rest - 1)
+        if (!post_room(&worker->server->post, worker->index, (unsigned)__builtin_ctzll(rest)))
+            return false;
+    return true;
+}
+
+static void send_to_all(struct worker *worker, struct message *message, uint64_t workers,
+                        uint16_t from, uint64_t token, uint32_t answers_due) {
+    for (uint64_t rest = workers; rest != 0; rest &= rest - 1) {
+        unicast_mail(worker, message);
+        post_send(worker, (unsigned)__builtin_ctzll(rest),
+                  &(struct mail){.kind = MAIL_DELIVER,
+                                 .from = from,
+                                 .number = answers_due,
+                                 .token = token,
+                                 .object = message});
+    }
+}
+
+/* To the workers in the set, this one among them or not. */
+static void publish_to(struct worker *worker, struct publish *publish, struct message *message,
+                       uint64_t workers) {
+    uint64_t others = workers & ~self_bit(worker);
+    bool here = (workers & self_bit(worker)) != 0;
+    uint32_t due = (uint32_t)__builtin_popcountll(workers);
+    if (!room_for_all(worker, others)) {
+        stats_add(&worker->stats.mail_refused, 1);
+        message_release(worker, message);
+        publish_answered(worker, publish, 0, 1, true);
+        return;
+    }
+    if (due == 0) {
+        message_release(worker, message);
+        publish_answered(worker, publish, 0, 1, false);
+        return;
+    }
+    publish->answers_due = due;
+    if (due > 1)
+        message_hold(message, due - 1);
+    send_to_all(worker, message, others, (uint16_t)worker->index, publish_token(publish), due);
+    if (here)
+        publish_answered(worker, publish, deliver(worker, message), due, false);
+}
+
+/* Sends it on its way; the lane allows it. */
+static void publish_go(struct worker *worker, struct publish *publish, struct message *message) {
+    int home = common_home(worker, message);
+    if (!publish->apart) {
+        if (publish->wide)
+            publish->lane->wide++;
+        else
+            publish->lane->narrow++;
+    }
+    if (home < 0) {
+        unsigned workers = worker_count(worker);
+        publish_to(worker, publish, message,
+                   workers == 64 ? UINT64_MAX : (UINT64_C(1) << workers) - 1);
+        return;
+    }
+    if ((unsigned)home == worker->index) {
+        publish_to(worker, publish, message, holders_of(worker, message));
+        return;
+    }
+    if (!post_room(&worker->server->post, worker->index, (unsigned)home)) {
+        stats_add(&worker->stats.mail_refused, 1);
+        message_release(worker, message);
+        publish_answered(worker, publish, 0, 1, true);
+        return;
+    }
+    unicast_mail(worker, message);
+    post_send(worker, (unsigned)home,
+              &(struct mail){.kind = MAIL_PUBLISH,
+                             .from = (uint16_t)worker->index,
+                             .token = publish_token(publish),
+                             .object = message});
+}
+
+static bool lane_allows(const struct lane *lane, bool wide) {
+    return wide ? lane->narrow == 0 : lane->wide == 0;
+}
+
+/* What waits goes, in order, as far as the way is free. */
+static void lane_go_on(struct worker *worker, struct lane *lane) {
+    if (lane->moving)
+        return; /* a publish that was done at once calls us from within */
+    lane->moving = true;
+    while (!list_empty(&lane->waiting)) {
+        struct publish *publish = container_of(lane->waiting.next, struct publish, link);
+        if (!lane_allows(lane, publish->wide))
+            break;
+        list_remove(&publish->link);
+        struct message *message = publish->message;
+        publish->message = NULL;
+        publish_go(worker, publish, message);
+    }
+    lane->moving = false;
+}
+
+void hub_publish(struct worker *worker, struct publish *publish, struct message *message) {
+    struct lane *lane = publish->lane;
+    publish->class = message->class;
+    publish->only_ids = message->to_count != 0 && message->group_count == 0;
+    publish->apart = message->broadcast;
+    publish->wide = common_home(worker, message) < 0;
+    if (is_unicast(message))
+        stats_add(&worker->stats.unicasts, 1);
+    if (publish->apart || (list_empty(&lane->waiting) && lane_allows(lane, publish->wide))) {
+        publish_go(worker, publish, message);
+        return;
+    }
+    stats_add(&worker->stats.lane_waits, 1);
+    publish->message = message;
+    list_add_tail(&lane->waiting, &publish->link);
+}
+
+/* --- mails ----------------------------------------------------------------------------------------- */
+
+static void answer_send(struct worker *worker, const struct mail *request, uint32_t recipients,
+                        uint32_t answers_due, uint8_t flag, bool unicast) {
+    struct mail answer = {.kind = MAIL_ANSWER,
+                          .flag = flag,
+                          .from = (uint16_t)worker->index,
+                          .number = recipients,
+                          .token = request->token,
+                          .extra = answers_due};
+    if (request->from == worker->index) {
+        hub_on_answer(worker, &answer);
+        return;
+    }
+    if (unicast)
+        stats_add(&worker->stats.unicast_mails, 1);
+    post_send(worker, request->from, &answer);
+}
+
+void hub_on_publish(struct worker *worker, const struct mail *mail) {
+    struct message *message = mail->object;
+    bool unicast = is_unicast(message);
+    uint64_t holders = holders_of(worker, message);
+    uint64_t others = holders & ~self_bit(worker);
+    uint32_t due = (uint32_t)__builtin_popcountll(holders);
+    if (due == 0 || !room_for_all(worker, others)) {
+        if (due != 0)
+            stats_add(&worker->stats.mail_refused, 1);
+        message_release(worker, message);
+        answer_send(worker, mail, 0, 1, due == 0 ? ANSWER_TAKEN : ANSWER_OVERLOADED, unicast);
+        return;
+    }
+    if (due > 1)
+        message_hold(message, due - 1);
+    send_to_all(worker, message, others, mail->from, mail->token, due);
+    if (holders & self_bit(worker))
+        answer_send(worker, mail, deliver(worker, message), due, ANSWER_TAKEN, unicast);
+}
+
+void hub_on_deliver(struct worker *worker, const struct mail *mail) {
+    struct message *message = mail->object;
+    bool unicast = is_unicast(message);
+    uint32_t recipients = deliver(worker, message);
+    answer_send(worker, mail, recipients, mail->number, ANSWER_TAKEN, unicast);
+}
+
+void hub_on_answer(struct worker *worker, const struct mail *mail) {
+    uint32_t slot = (uint32_t)mail->token;
+    CHECK(slot >= 1 && slot <= worker->server->post.requests_max, "an answer for publish %u", slot);
+    struct publish *publish = &worker->publishes[slot - 1];
+    CHECK(publish->slot == slot && publish->generation == mail->token >> 32,
+          "an answer for a publish that is over");
+    publish_answered(worker, publish, mail->number, (uint32_t)mail->extra,
+                     mail->flag == ANSWER_OVERLOADED);
+}

@@ -1,0 +1,167 @@
+#include "core/mailbox.h"
+
+#include "core/base/check.h"
+#include "core/base/fault.h"
+#include "core/call.h"
+#include "core/server.h"
+
+uint32_t post_slots_override;
+
+const char *mail_name(unsigned kind) {
+    static const char *const names[MAIL_KIND_COUNT] = {
+        [MAIL_INVALID] = "INVALID",
+#define MAIL_NAME(name) [MAIL_##name] = #name,
+        MAIL_KINDS(MAIL_NAME)
+#undef MAIL_NAME
+    };
+    return kind < MAIL_KIND_COUNT ? names[kind] : "INVALID";
+}
+
+uint32_t post_slots(unsigned workers) {
+    if (post_slots_override != 0)
+        return post_slots_override;
+    uint64_t share = MAILBOX_BYTES_ALL / sizeof(struct mail) / ((uint64_t)workers * workers);
+    uint32_t slots = MAILBOX_SLOTS_MIN;
+    while (slots < MAILBOX_SLOTS_MAX && slots * 2 <= share)
+        slots *= 2;
+    return slots;
+}
+
+bool post_init(struct post *post, unsigned workers) {
+    *post = (struct post){.workers = workers, .slots = post_slots(workers)};
+    post->requests_max = post->slots / 2;
+    post->reserved = post->requests_max + 2;
+    CHECK(post->reserved < post->slots - 1, "queues of %u slots leave no room for requests",
+          post->slots);
+    post->boxes = aligned_alloc(_Alignof(struct mailbox), workers * sizeof(struct mailbox));
+    if (post->boxes == NULL)
+        return false;
+    memset(post->boxes, 0, workers * sizeof(struct mailbox));
+    for (unsigned i = 0; i < workers; i++)
+        post->boxes[i].wake_fd = -1;
+    for (unsigned i = 0; i < workers; i++) {
+        post->boxes[i].wake_fd = net_wake_open();
+        if (post->boxes[i].wake_fd < 0)
+            return false;
+        for (unsigned from = 0; from < workers; from++)
+            if (from != i && !queue_init(&post->boxes[i].from[from], post->slots))
+                return false;
+    }
+    return true;
+}
+
+void post_fini(struct post *post) {
+    for (unsigned i = 0; post->boxes != NULL && i < post->workers; i++) {
+        if (post->boxes[i].wake_fd >= 0)
+            net_close(post->boxes[i].wake_fd);
+        for (unsigned from = 0; from < post->workers; from++)
+            queue_fini(&post->boxes[i].from[from]);
+    }
+    free(post->boxes);
+    post->boxes = NULL;
+}
+
+bool post_room(const struct post *post, unsigned from, unsigned to) {
+    return queue_room(&post->boxes[to].from[from]) > post->reserved;
+}
+
+void post_send(struct worker *worker, unsigned to, const struct mail *mail) {
+    struct post *post = &worker->server->post;
+    CHECK(to != worker->index && to < post->workers, "mail from %u to %u", worker->index, to);
+    stats_add(&worker->stats.mails[mail->kind], 1);
+    if (FAULT(MAIL_LOST))
+        return;
+    bool pushed = queue_push(&post->boxes[to].from[worker->index], mail);
+    CHECK(pushed, "no room for a mail of kind %u to %u", mail->kind, to);
+    worker->wake_set |= UINT64_C(1) << to;
+}
+
+void post_wake_all(struct worker *worker) {
+    if (worker->wake_set == 0)
+        return;
+    struct post *post = &worker->server->post;
+    /* The pushes above, then the look at `asleep`: see the proof in the header. */
+    atomic_thread_fence(memory_order_seq_cst);
+    while (worker->wake_set != 0) {
+        unsigned to = (unsigned)__builtin_ctzll(worker->wake_set);
+        worker->wake_set &= worker->wake_set - 1;
+        struct mailbox *box = &post->boxes[to];
+        if (atomic_load_explicit(&box->asleep, memory_order_relaxed) == 0)
+            continue;
+        if (FAULT(WAKE_LOST))
+            continue;
+        /* Of several that find it asleep, one wakes it. */
+        if (atomic_exchange_explicit(&box->asleep, 0, memory_order_acq_rel) != 0) {
+            stats_add(&worker->stats.wakes, 1);
+            net_wake(box->wake_fd);
+        }
+    }
+}
+
+typedef void mail_handler(struct worker *worker, const struct mail *mail);
+
+static void mail_on_return(struct worker *worker, const struct mail *mail) {
+    message_take_home(worker, mail->object);
+}
+
+static mail_handler *const handlers[MAIL_KIND_COUNT] = {
+    [MAIL_PUBLISH] = hub_on_publish,
+    [MAIL_DELIVER] = hub_on_deliver,
+    [MAIL_ANSWER] = hub_on_answer,
+    [MAIL_CALL] = call_on_mail,
+    [MAIL_CALL_DONE] = call_on_done_mail,
+    [MAIL_NAMES] = directory_on_names,
+    [MAIL_NAMES_DONE] = directory_on_names_done,
+    [MAIL_RETURN] = mail_on_return,
+    [MAIL_ADOPT] = worker_on_adopt,
+};
+
+static void mail_handle(struct worker *worker, const struct mail *mail) {
+    CHECK(mail->kind > MAIL_INVALID && mail->kind < MAIL_KIND_COUNT, "mail of kind %u", mail->kind);
+    worker_record(worker, mail->token, (int32_t)mail->number, mail->kind);
+    handlers[mail->kind](worker, mail);
+}
+
+bool post_receive(struct worker *worker) {
+    struct post *post = &worker->server->post;
+    struct mailbox *box = &post->boxes[worker->index];
+    bool more = false;
+    for (unsigned from = 0; from < post->workers; from++) {
+        if (from == worker->index)
+            continue;
+        /* What was there at the start and no more, so that a busy sender cannot hold the turn. */
+        uint32_t count = queue_count(&box->from[from]);
+        struct mail mail;
+        if (FAULT(MAIL_REORDER) && count >= 2) {
+            struct mail first;
+            CHECK(queue_pop(&box->from[from], &first) && queue_pop(&box->from[from], &mail));
+            count -= 2;
+            mail_handle(worker, &mail);
+            mail_handle(worker, &first);
+        }
+        while (count-- > 0 && queue_pop(&box->from[from], &mail))
+            mail_handle(worker, &mail);
+        more |= queue_count(&box->from[from]) != 0;
+    }
+    return more;
+}
+
+bool post_may_sleep(struct worker *worker) {
+    struct post *post = &worker->server->post;
+    struct mailbox *box = &post->boxes[worker->index];
+    atomic_store_explicit(&box->asleep, 1, memory_order_relaxed);
+    /* The store above, then the look into the queues: see the proof in the header. */
+    atomic_thread_fence(memory_order_seq_cst);
+    for (unsigned from = 0; from < post->workers; from++) {
+        if (from != worker->index && queue_count(&box->from[from]) != 0) {
+            atomic_store_explicit(&box->asleep, 0, memory_order_relaxed);
+            return false;
+        }
+    }
+    return true;
+}
+
+void post_awake(struct worker *worker) {
+    atomic_store_explicit(&worker->server->post.boxes[worker->index].asleep, 0,
+                          memory_order_relaxed);
+}

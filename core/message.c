@@ -1,0 +1,277 @@
+#include "core/message.h"
+
+#include "core/base/builder.h"
+#include "core/base/check.h"
+#include "core/base/fault.h"
+#include "core/base/hash.h"
+#include "core/base/rand.h"
+#include "core/worker.h"
+
+#include <stdlib.h>
+
+/* Blocks of these sizes are kept for reuse, at most so many bytes of each; larger ones come and go. */
+#define CLASS_BYTES_MIN 256
+#define MESSAGE_SIZE_CLASSES 8
+#define KEPT_BYTES_MAX (2 * 1024 * 1024)
+
+_Static_assert(sizeof(((struct worker *)0)->message_free) / sizeof(void *) == MESSAGE_SIZE_CLASSES,
+               "one free list a size class");
+
+static size_t class_bytes(unsigned size_class) {
+    return (size_t)CLASS_BYTES_MIN << size_class;
+}
+
+/* MESSAGE_SIZE_CLASSES: larger than any class. */
+static unsigned class_of(size_t bytes) {
+    unsigned size_class = 0;
+    while (size_class < MESSAGE_SIZE_CLASSES && class_bytes(size_class) < bytes)
+        size_class++;
+    return size_class;
+}
+
+/* The block of a message; accounted, and rounded up to its class. */
+static void *block_get(struct worker *worker, size_t *bytes) {
+    unsigned size_class = class_of(*bytes);
+    if (size_class < MESSAGE_SIZE_CLASSES)
+        *bytes = class_bytes(size_class);
+    if (!account_take(&worker->account, *bytes)) {
+        stats_add(&worker->stats.memory_refused, 1);
+        return NULL;
+    }
+    void *block = NULL;
+    if (size_class < MESSAGE_SIZE_CLASSES && worker->message_free[size_class] != NULL) {
+        block = worker->message_free[size_class];
+        worker->message_free[size_class] = *(void **)block;
+        worker->message_free_count[size_class]--;
+    } else {
+        block = malloc(*bytes);
+        if (block == NULL)
+            account_give(&worker->account, *bytes);
+    }
+    return block;
+}
+
+static void block_put(struct worker *worker, void *block, size_t bytes) {
+    unsigned size_class = class_of(bytes);
+    account_give(&worker->account, bytes);
+#ifdef __SANITIZE_ADDRESS__
+    size_class = MESSAGE_SIZE_CLASSES; /* so that a stale pointer is seen */
+#endif
+    if (size_class < MESSAGE_SIZE_CLASSES &&
+        worker->message_free_count[size_class] < KEPT_BYTES_MAX / class_bytes(size_class)) {
+        *(void **)block = worker->message_free[size_class];
+        worker->message_free[size_class] = block;
+        worker->message_free_count[size_class]++;
+    } else {
+        free(block);
+    }
+}
+
+static char *message_bytes(const struct message *message) {
+    uint32_t names = (uint32_t)message->to_count + message->group_count + message->except_count;
+    return (char *)(uintptr_t)(message->names + names);
+}
+
+uint64_t name_hash(enum name_kind kind, struct span text) {
+    /* Ids and groups are different spaces; one bit of the hash keeps them apart. */
+    uint64_t hash = hash64(text);
+    return kind == NAME_GROUP ? hash ^ UINT64_C(0x8000000080000000) : hash;
+}
+
+/* Sortable by time of acceptance, unique by worker and randomness: 10 hex digits of milliseconds would do
+ * until the year 36812; 12 digits, then 14 of randomness. */
+static void message_id_make(struct worker *worker, char id[MESSAGE_ID_MADE_BYTES]) {
+    static const char digits[] = "0123456789abcdef";
+    uint64_t time = worker->now_wall_ms, random = worker->message_serial++;
+    for (int i = 11; i >= 0; i--, time >>= 4)
+        id[i] = digits[time & 15];
+    for (int i = 25; i >= 12; i--, random >>= 4)
+        id[i] = digits[random & 15];
+}
+
+static uint32_t texts_bytes(const struct span *names, uint16_t count) {
+    size_t total = 0;
+    for (uint16_t i = 0; i < count; i++)
+        total += names[i].len;
+    return (uint32_t)total;
+}
+
+static struct message_name *names_write(struct message_name *at, const struct span *names,
+                                        uint16_t count, enum name_kind kind, struct builder *out) {
+    for (uint16_t i = 0; i < count; i++, at++) {
+        *at = (struct message_name){.hash = name_hash(kind, names[i]),
+                                    .at = (uint32_t)out->len,
+                                    .len = (uint8_t)names[i].len,
+                                    .kind = kind};
+        builder_span_add(out, names[i]);
+    }
+    return at;
+}
+
+struct message *message_open(struct worker *worker, const struct message_parts *parts) {
+    uint32_t names = (uint32_t)parts->to_count + parts->group_count + parts->except_count;
+    size_t id_len = parts->id.len != 0 ? parts->id.len : MESSAGE_ID_MADE_BYTES;
+    size_t texts = texts_bytes(parts->to, parts->to_count) +
+                   texts_bytes(parts->groups, parts->group_count) +
+                   texts_bytes(parts->except, parts->except_count);
+    size_t before_payload = texts + id_len + parts->event.len + parts->group_json.len;
+    size_t bytes = sizeof(struct message) + names * sizeof(struct message_name) + before_payload +
+                   parts->payload_max;
+    CHECK(bytes <= UINT32_MAX, "a message of %zu bytes", bytes);
+    struct message *message = block_get(worker, &bytes);
+    if (message == NULL)
+        return NULL;
+    *message = (struct message){
+        .owner = (uint16_t)worker->index,
+        .broadcast = parts->broadcast,
+        .is_bytes = parts->is_bytes,
+        .class = parts->is_volatile ? CLASS_VOLATILE : CLASS_DEFAULT,
+        .id_len = (uint8_t)id_len,
+        .to_count = parts->to_count,
+        .group_count = parts->group_count,
+        .except_count = parts->except_count,
+        .event_len = (uint16_t)parts->event.len,
+        .group_json_len = (uint32_t)parts->group_json.len,
+        .block_bytes = (uint32_t)bytes,
+        .texts_at = (uint32_t)texts,
+        .payload_at = (uint32_t)before_payload,
+        .accepted_ns = worker->now_ns,
+        .expires_ns = worker->now_ns + parts->ttl_ns,
+    };
+    atomic_init(&message->holders, 1);
+    struct builder out = builder_over(message_bytes(message), before_payload);
+    struct message_name *name = message->names;
+    name = names_write(name, parts->to, parts->to_count, NAME_ID, &out);
+    name = names_write(name, parts->groups, parts->group_count, NAME_GROUP, &out);
+    names_write(name, parts->except, parts->except_count, NAME_ID, &out);
+    if (parts->id.len != 0) {
+        builder_span_add(&out, parts->id);
+    } else {
+        char id[MESSAGE_ID_MADE_BYTES];
+        message_id_make(worker, id);
+        builder_bytes(&out, id, sizeof(id));
+    }
+    builder_span_add(&out, parts->event);
+    builder_span_add(&out, parts->group_json);
+    CHECK(!out.full && out.len == before_payload);
+    return message;
+}
+
+char *message_payload_room(struct message *message) {
+    return message_bytes(message) + message->payload_at;
+}
+
+void message_seal(struct message *message, size_t payload_len) {
+    message->payload_len = (uint32_t)payload_len;
+}
+
+void message_hold(struct message *message, uint32_t holders) {
+    atomic_fetch_add_explicit(&message->holders, holders, memory_order_relaxed);
+}
+
+void message_release(struct worker *worker, struct message *message) {
+    /* The last holder needs no atomic subtraction: nobody else can add or take any more. */
+    if (atomic_load_explicit(&message->holders, memory_order_acquire) != 1 &&
+        atomic_fetch_sub_explicit(&message->holders, 1, memory_order_acq_rel) != 1)
+        return;
+    if (message->owner == worker->index) {
+        block_put(worker, message, message->block_bytes);
+        return;
+    }
+    message->next = worker->homebound[message->owner];
+    worker->homebound[message->owner] = message;
+    worker->homebound_set |= UINT64_C(1) << message->owner;
+}
+
+void message_take_home(struct worker *worker, struct message *chain) {
+    while (chain != NULL) {
+        struct message *next = chain->next;
+        CHECK(chain->owner == worker->index, "a message of worker %u came to %u", chain->owner,
+              worker->index);
+        block_put(worker, chain, chain->block_bytes);
+        chain = next;
+    }
+}
+
+void message_blocks_free(struct worker *worker) {
+    for (unsigned size_class = 0; size_class < MESSAGE_SIZE_CLASSES; size_class++) {
+        void *block;
+        while ((block = worker->message_free[size_class]) != NULL) {
+            worker->message_free[size_class] = *(void **)block;
+            free(block);
+        }
+    }
+}
+
+struct span message_name_text(const struct message *message, const struct message_name *name) {
+    return span_of(message_bytes(message) + name->at, name->len);
+}
+
+struct span message_id(const struct message *message) {
+    return span_of(message_bytes(message) + message->texts_at, message->id_len);
+}
+
+struct span message_event(const struct message *message) {
+    return span_of(message_bytes(message) + message->texts_at + message->id_len,
+                   message->event_len);
+}
+
+struct span message_group_json(const struct message *message) {
+    return span_of(message_bytes(message) + message->texts_at + message->id_len +
+                       message->event_len,
+                   message->group_json_len);
+}
+
+struct span message_payload(const struct message *message) {
+    return span_of(message_bytes(message) + message->payload_at, message->payload_len);
+}
+
+/* From here on the payload is not copied into the form: gathering three runs is cheaper. */
+#define FORM_COPY_BYTES_MAX 4096
+
+struct parcel *parcel_open(struct worker *worker, struct message *message) {
+    struct parcel *parcel = pool_get(&worker->parcels);
+    if (parcel == NULL)
+        return NULL;
+    *parcel = (struct parcel){.message = message, .refs = 1};
+    return parcel;
+}
+
+const struct form *parcel_form(struct worker *worker, struct parcel *parcel,
+                               const struct encoding *encoding) {
+    struct form *form = parcel->forms[encoding->index];
+    if (form != NULL)
+        return form;
+    const struct message *message = parcel->message;
+    bool copied = message->payload_len <= FORM_COPY_BYTES_MAX;
+    size_t room = encoding->bound(message) + (copied ? message->payload_len : 0);
+    size_t bytes = sizeof(struct form) + room;
+    form = block_get(worker, &bytes);
+    if (form == NULL)
+        return NULL;
+    struct builder out = builder_over(form->bytes, room);
+    bool follows = encoding->head(message, &out);
+    form->head_bytes = (uint32_t)out.len;
+    form->around = follows && !copied;
+    if (follows && copied)
+        builder_span_add(&out, message_payload(message));
+    size_t before_tail = out.len;
+    encoding->tail(message, &out);
+    CHECK(!out.full, "an encoding wrote more than its bound");
+    form->tail_bytes = (uint32_t)(out.len - before_tail);
+    form->total_bytes = (uint32_t)(out.len + (form->around ? message->payload_len : 0));
+    form->block_bytes = (uint32_t)bytes;
+    parcel->forms[encoding->index] = form;
+    return form;
+}
+
+void parcel_unref(struct worker *worker, struct parcel *parcel) {
+    CHECK(parcel->refs > 0, "a parcel was let go too often");
+    if (--parcel->refs != 0)
+        return;
+    for (unsigned i = 0; i < ENCODINGS_MAX; i++)
+        if (parcel->forms[i] != NULL)
+            block_put(worker, parcel->forms[i], parcel->forms[i]->block_bytes);
+    message_release(worker, parcel->message);
+    pool_put(&worker->parcels, parcel);
+}

@@ -1,0 +1,310 @@
+#include "core/outbox.h"
+
+#include "core/base/check.h"
+#include "core/base/fault.h"
+#include "core/tag.h"
+#include "core/worker.h"
+
+#include <netinet/in.h>
+#include <stdlib.h>
+
+/* Small replies are gathered into buffers of this size; a larger one gets a buffer of its own. */
+#define BUFFER_BYTES 4096
+
+struct piece {
+    struct piece *next;
+    struct parcel *parcel;   /* NULL: bytes of its own, in `buffer` */
+    const struct form *form; /* with parcel */
+    char *buffer;            /* accounted, buffer_cap bytes */
+    uint32_t buffer_cap;
+    uint32_t bytes; /* to send in all */
+};
+
+size_t outbox_piece_bytes(void) {
+    return sizeof(struct piece);
+}
+
+static uint8_t piece_class(const struct piece *piece) {
+    return piece->parcel->message->class;
+}
+
+static void piece_append(struct outbox *outbox, struct piece *piece) {
+    piece->next = NULL;
+    if (outbox->last != NULL)
+        outbox->last->next = piece;
+    else
+        outbox->first = piece;
+    outbox->last = piece;
+    outbox->bytes += piece->bytes;
+}
+
+static void piece_free(struct worker *worker, struct piece *piece) {
+    if (piece->parcel == NULL)
+        memory_put(&worker->account, piece->buffer, piece->buffer_cap);
+    else if (!FAULT(PARCEL_LEAK))
+        parcel_unref(worker, piece->parcel);
+    pool_put(&worker->pieces, piece);
+}
+
+/* The copy of a message has its fate; NULL: it was sent. */
+static void copy_settled(struct worker *worker, struct outbox *outbox, const struct piece *piece,
+                         const enum drop_reason *reason) {
+    uint8_t class = piece_class(piece);
+    outbox->pieces--;
+    outbox->message_bytes -= piece->bytes;
+    stats_sub(&worker->stats.outbox_bytes, piece->bytes);
+    stats_sub(&worker->stats.copies_waiting[class], 1);
+    if (reason == NULL)
+        stats_add(&worker->stats.copies_sent[class], 1);
+    else if (!FAULT(DROP_UNCOUNTED))
+        stats_add(&worker->stats.copies_dropped[class][*reason], 1);
+}
+
+/* Takes one waiting message out of the queue. `before` is the piece in front of it. */
+static void piece_drop(struct worker *worker, struct outbox *outbox, struct piece *before,
+                       struct piece *piece, enum drop_reason reason) {
+    if (before != NULL)
+        before->next = piece->next;
+    else
+        outbox->first = piece->next;
+    if (outbox->last == piece)
+        outbox->last = before;
+    outbox->bytes -= piece->bytes;
+    copy_settled(worker, outbox, piece, &reason);
+    piece_free(worker, piece);
+}
+
+/* The last piece that must stay where it is: covered by the send in flight, or sent in part. */
+static struct piece *pieces_committed(const struct outbox *outbox) {
+    struct piece *piece = NULL;
+    uint32_t count = outbox->flight_pieces;
+    if (count == 0 && outbox->sent_bytes != 0)
+        count = 1;
+    for (; count > 0; count--)
+        piece = piece == NULL ? outbox->first : piece->next;
+    return piece;
+}
+
+/* Drops waiting messages of the default class from the front until `wanted` bytes more have room, or all of
+ * them. */
+static void outbox_make_room(struct worker *worker, struct outbox *outbox, uint32_t wanted,
+                             bool all, enum drop_reason reason) {
+    struct piece *before = pieces_committed(outbox);
+    struct piece *piece = before == NULL ? outbox->first : before->next;
+    uint32_t limit = worker->config->outbox_bytes;
+    while (piece != NULL && (all || outbox->message_bytes + wanted > limit ||
+                             outbox->pieces >= OUTBOX_PIECES_MAX)) {
+        struct piece *next = piece->next;
+        if (piece->parcel != NULL && piece_class(piece) == CLASS_DEFAULT)
+            piece_drop(worker, outbox, before, piece, reason);
+        else
+            before = piece;
+        piece = next;
+    }
+}
+
+static bool outbox_has_room(const struct outbox *outbox, uint32_t wanted, uint32_t limit) {
+    /* A message that is larger than the limit by itself may still go to an empty outbox. */
+    return outbox->pieces == 0 ||
+           (outbox->message_bytes + wanted <= limit && outbox->pieces < OUTBOX_PIECES_MAX);
+}
+
+enum outbox_verdict outbox_push(struct worker *worker, struct connection *connection,
+                                struct parcel *parcel, const struct form *form) {
+    struct outbox *outbox = &connection->outbox;
+    uint8_t class = parcel->message->class;
+    uint32_t limit = worker->config->outbox_bytes;
+    enum drop_reason reason = DROP_NO_MEMORY;
+    enum outbox_verdict verdict = OUTBOX_DROPPED;
+
+    stats_add(&worker->stats.copies[class], 1);
+    if (class == CLASS_VOLATILE) {
+        /* Half the limit is left to what must not be lost. */
+        if (!outbox_has_room(outbox, form->total_bytes, limit / 2)) {
+            reason = DROP_VOLATILE;
+            goto dropped;
+        }
+    } else if (worker->config->slow == SLOW_KEEP_LATEST) {
+        if (outbox->flight_pieces != 0 || outbox->sent_bytes != 0 ||
+            !outbox_has_room(outbox, form->total_bytes, limit))
+            outbox_make_room(worker, outbox, 0, true, DROP_KEEP_LATEST);
+    } else if (!outbox_has_room(outbox, form->total_bytes, limit)) {
+        if (worker->config->slow == SLOW_DROP_OLDEST)
+            outbox_make_room(worker, outbox, form->total_bytes, false, DROP_DROP_OLDEST);
+        if (!outbox_has_room(outbox, form->total_bytes, limit)) {
+            reason = DROP_TOO_SLOW;
+            if (worker->config->slow == SLOW_CLOSE)
+                verdict = OUTBOX_FULL;
+            else
+                reason = DROP_DROP_OLDEST;
+            goto dropped;
+        }
+    }
+    struct piece *piece = pool_get(&worker->pieces);
+    if (piece == NULL)
+        goto dropped;
+    parcel_ref(parcel);
+    *piece = (struct piece){.parcel = parcel, .form = form, .bytes = form->total_bytes};
+    outbox->pieces++;
+    outbox->message_bytes += piece->bytes;
+    stats_add(&worker->stats.outbox_bytes, piece->bytes);
+    stats_add(&worker->stats.copies_waiting[class], 1);
+    piece_append(outbox, piece);
+    if (!list_linked(&connection->flush_link))
+        list_add_tail(&worker->dirty, &connection->flush_link);
+    return OUTBOX_TAKEN;
+dropped:
+    stats_add(&worker->stats.copies_dropped[class][reason], 1);
+    return verdict;
+}
+
+bool outbox_write(struct worker *worker, struct connection *connection, struct span bytes) {
+    struct outbox *outbox = &connection->outbox;
+    struct piece *last = outbox->last;
+    if (bytes.len == 0)
+        return true;
+    /* The last buffer may be added to unless the kernel has it already. */
+    if (last != NULL && last->parcel == NULL && last->buffer_cap - last->bytes >= bytes.len &&
+        pieces_committed(outbox) != last) {
+        memcpy(last->buffer + last->bytes, bytes.at, bytes.len);
+        last->bytes += (uint32_t)bytes.len;
+        outbox->bytes += (uint32_t)bytes.len;
+    } else {
+        /* The very first reply of a client is often its only one: no more memory than it needs. */
+        uint32_t cap = (uint32_t)bytes.len;
+        if (outbox->first != NULL && cap < BUFFER_BYTES)
+            cap = BUFFER_BYTES;
+        struct piece *piece = pool_get(&worker->pieces);
+        char *buffer = piece == NULL ? NULL : malloc(cap);
+        if (buffer == NULL) {
+            if (piece != NULL)
+                pool_put(&worker->pieces, piece);
+            return false;
+        }
+        account_force(&worker->account, cap);
+        memcpy(buffer, bytes.at, bytes.len);
+        *piece =
+            (struct piece){.buffer = buffer, .buffer_cap = cap, .bytes = (uint32_t)bytes.len};
+        piece_append(outbox, piece);
+    }
+    if (!list_linked(&connection->flush_link))
+        list_add_tail(&worker->dirty, &connection->flush_link);
+    return true;
+}
+
+/* The runs of one piece from `skip` bytes on; at most three. */
+static unsigned piece_runs(const struct piece *piece, uint32_t skip, struct iovec *runs) {
+    struct iovec all[3];
+    unsigned count = 0, out = 0;
+    if (piece->parcel == NULL) {
+        all[count++] = (struct iovec){piece->buffer, piece->bytes};
+    } else if (!piece->form->around) {
+        all[count++] = (struct iovec){(void *)(uintptr_t)piece->form->bytes, piece->bytes};
+    } else {
+        const struct form *form = piece->form;
+        struct span payload = message_payload(piece->parcel->message);
+        char *bytes = (char *)(uintptr_t)form->bytes;
+        all[count++] = (struct iovec){bytes, form->head_bytes};
+        all[count++] = (struct iovec){(void *)(uintptr_t)payload.at, payload.len};
+        all[count++] = (struct iovec){bytes + form->head_bytes, form->tail_bytes};
+    }
+    for (unsigned i = 0; i < count; i++) {
+        if (skip >= all[i].iov_len) {
+            skip -= (uint32_t)all[i].iov_len;
+            continue;
+        }
+        runs[out++] = (struct iovec){(char *)all[i].iov_base + skip, all[i].iov_len - skip};
+        skip = 0;
+    }
+    return out;
+}
+
+void outbox_flush(struct worker *worker, struct connection *connection) {
+    struct outbox *outbox = &connection->outbox;
+    if (outbox->first == NULL || ((connection->ops & OP_SEND) && !FAULT(OUTBOX_DOUBLE_SEND)))
+        return;
+    struct flight *flight = worker_flight_get(worker);
+    unsigned runs = 0;
+    uint32_t bytes = 0, skip = outbox->sent_bytes;
+    struct piece *before = NULL, *piece = outbox->first;
+    outbox->flight_pieces = 0;
+    while (piece != NULL && outbox->flight_pieces < SEND_PIECES_MAX && bytes < SEND_BYTES_MAX) {
+        struct piece *next = piece->next;
+        /* One that the peer has seen a part of must be finished, expired or not. */
+        if (piece->parcel != NULL && skip == 0 &&
+            piece->parcel->message->expires_ns <= worker->now_ns) {
+            piece_drop(worker, outbox, before, piece, DROP_EXPIRED);
+        } else {
+            runs += piece_runs(piece, skip, flight->runs + runs);
+            bytes += piece->bytes - skip;
+            skip = 0;
+            outbox->flight_pieces++;
+            before = piece;
+        }
+        piece = next;
+    }
+    if (runs == 0)
+        return;
+    connection->ops |= OP_SEND;
+    stats_add(&worker->stats.sends, 1);
+    uint64_t tag = tag_make(TAG_SEND, connection->generation, connection->slot);
+    if (runs == 1) {
+        ring_send(worker->ring, tag, connection->fd, flight->runs[0].iov_base,
+                  flight->runs[0].iov_len);
+    } else {
+        flight->header = (struct msghdr){.msg_iov = flight->runs, .msg_iovlen = runs};
+        worker_flight_keep(worker);
+        ring_send_gathered(worker->ring, tag, connection->fd, &flight->header);
+    }
+    connection->flight_bytes = bytes;
+}
+
+void outbox_on_sent(struct worker *worker, struct connection *connection, uint32_t sent) {
+    struct outbox *outbox = &connection->outbox;
+    stats_add(&worker->stats.sent_bytes, sent);
+    if (sent < connection->flight_bytes) {
+        stats_add(&worker->stats.send_shorts, 1);
+        if (FAULT(OUTBOX_SKIP_SHORT))
+            sent = connection->flight_bytes;
+    }
+    outbox->flight_pieces = 0;
+    sent += outbox->sent_bytes;
+    outbox->sent_bytes = 0;
+    while (sent > 0) {
+        struct piece *piece = outbox->first;
+        CHECK(piece != NULL, "more was sent than there was");
+        if (sent < piece->bytes) {
+            outbox->sent_bytes = sent;
+            return;
+        }
+        sent -= piece->bytes;
+        outbox->bytes -= piece->bytes;
+        outbox->first = piece->next;
+        if (outbox->first == NULL)
+            outbox->last = NULL;
+        if (piece->parcel != NULL)
+            copy_settled(worker, outbox, piece, NULL);
+        piece_free(worker, piece);
+    }
+}
+
+void outbox_clear(struct worker *worker, struct connection *connection, enum drop_reason reason) {
+    struct outbox *outbox = &connection->outbox;
+    struct piece *before = (connection->ops & OP_SEND) ? pieces_committed(outbox) : NULL;
+    struct piece *piece = before == NULL ? outbox->first : before->next;
+    if (before != NULL) {
+        before->next = NULL;
+        outbox->last = before;
+    } else {
+        outbox->first = outbox->last = NULL;
+        outbox->sent_bytes = 0;
+    }
+    while (piece != NULL) {
+        struct piece *next = piece->next;
+        outbox->bytes -= piece->bytes;
+        if (piece->parcel != NULL)
+            copy_settled(worker, outbox, piece, &reason);
+        piece_free(worker, piece);
+        piece = next;
+    }
+}

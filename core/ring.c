@@ -1,0 +1,355 @@
+#include "core/ring.h"
+
+#include "core/base/check.h"
+#include "core/base/clock.h"
+#include "core/limits.h"
+
+#include <errno.h>
+#include <liburing.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#define BUFFER_GROUP 0
+
+struct ring {
+    struct io_uring uring;
+    struct io_uring_buf_ring *buffer_ring;
+    size_t buffer_ring_bytes;
+    char *buffers;
+    unsigned buffer_count;
+    unsigned buffer_bytes;
+    unsigned buffers_lent;
+    unsigned buffers_returned; /* in the ring's memory, not yet published to the kernel */
+};
+
+/* SINGLE_ISSUER and DEFER_TASKRUN: the kernel enforces that one thread owns the ring, and completions are
+ * made only when that thread asks. TASKRUN_FLAG says without a system call that there is more to ask for
+ * (the kernel makes at most some twenty at a time). SUBMIT_ALL: one bad entry does not hold up the rest. */
+#define RING_FLAGS                                                                                 \
+    (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |         \
+     IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE)
+
+static bool problem_set(char *problem, size_t cap, int error) {
+    switch (error) {
+    case EPERM:
+    case ENOSYS:
+        snprintf(problem, cap,
+                 "io_uring_setup is refused (%s): in a container allow it with --security-opt "
+                 "seccomp=PROFILE (Docker 25 and later block it by default), on the host set sysctl "
+                 "kernel.io_uring_disabled=0",
+                 strerror(error));
+        break;
+    case EINVAL:
+        snprintf(problem, cap,
+                 "this kernel lacks io_uring features that ringpost needs (SINGLE_ISSUER, "
+                 "DEFER_TASKRUN): use Linux 6.1 or newer");
+        break;
+    case ENOMEM:
+        snprintf(problem, cap,
+                 "no memory may be locked for io_uring: raise LimitMEMLOCK (ulimit -l), or start "
+                 "fewer --workers");
+        break;
+    default:
+        snprintf(problem, cap, "cannot set up io_uring: %s", strerror(error));
+    }
+    return false;
+}
+
+static int uring_init(struct io_uring *uring, const struct ring_settings *settings) {
+    struct io_uring_params params = {.flags = RING_FLAGS, .cq_entries = settings->cq_entries};
+    return io_uring_queue_init_params(settings->sq_entries, uring, &params);
+}
+
+bool ring_probe(bool kernel_6_1, char *problem, size_t problem_cap) {
+    static const struct {
+        int op;
+        const char *name;
+    } needed[] = {{IORING_OP_ACCEPT, "accept"},     {IORING_OP_RECV, "recv"},
+                  {IORING_OP_SEND, "send"},         {IORING_OP_SENDMSG, "sendmsg"},
+                  {IORING_OP_SHUTDOWN, "shutdown"}, {IORING_OP_CLOSE, "close"},
+                  {IORING_OP_POLL_ADD, "poll"},     {IORING_OP_ASYNC_CANCEL, "cancel"}};
+    (void)kernel_6_1; /* everything used here is in 6.1; newer features are asked for behind this flag */
+    struct io_uring uring;
+    struct ring_settings smallest = {.sq_entries = 8, .cq_entries = 16};
+    int error = uring_init(&uring, &smallest);
+    if (error < 0)
+        return problem_set(problem, problem_cap, -error);
+    struct io_uring_probe *probe = io_uring_get_probe_ring(&uring);
+    bool good = probe != NULL;
+    if (!good)
+        snprintf(problem, problem_cap, "this kernel does not say which io_uring operations it has: use "
+                                       "Linux 6.1 or newer");
+    for (size_t i = 0; good && i < sizeof(needed) / sizeof(needed[0]); i++) {
+        if (!io_uring_opcode_supported(probe, needed[i].op)) {
+            snprintf(problem, problem_cap,
+                     "this kernel's io_uring has no `%s` operation: use Linux 6.1 or newer",
+                     needed[i].name);
+            good = false;
+        }
+    }
+    if (probe != NULL)
+        io_uring_free_probe(probe);
+    /* Provided buffer rings are no operation; registering one is the only way to ask. */
+    void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+    struct io_uring_buf_reg reg = {.ring_addr = (uintptr_t)page, .ring_entries = 8, .bgid = 0};
+    if (good && (page == MAP_FAILED || io_uring_register_buf_ring(&uring, &reg, 0) < 0)) {
+        snprintf(problem, problem_cap,
+                 "this kernel has no provided buffer rings for io_uring: use Linux 6.1 or newer");
+        good = false;
+    }
+    io_uring_queue_exit(&uring);
+    if (page != MAP_FAILED)
+        munmap(page, 4096);
+    return good;
+}
+
+/* Root in the first namespace is not bound by RLIMIT_MEMLOCK. */
+static bool may_lock_memory(void) {
+    FILE *status = fopen("/proc/self/status", "re");
+    if (status == NULL)
+        return false;
+    char line[128];
+    unsigned long long capabilities = 0;
+    while (fgets(line, sizeof(line), status) != NULL)
+        if (sscanf(line, "CapEff: %llx", &capabilities) == 1)
+            break;
+    fclose(status);
+    enum { CAP_IPC_LOCK_BIT = 14 };
+    return capabilities >> CAP_IPC_LOCK_BIT & 1;
+}
+
+/* What the kernel locks for one ring: entries of both queues, the index array, the buffer ring, and the
+ * pages that these are rounded up to. */
+static uint64_t locked_bytes(const struct ring_settings *s) {
+    return (uint64_t)s->sq_entries * 64 + (uint64_t)s->cq_entries * 16 + s->sq_entries * 4ull +
+           s->buffers * 16ull + 4 * 4096;
+}
+
+bool ring_fit(unsigned workers, bool kernel_6_1, struct ring_settings *settings, char *problem,
+              size_t problem_cap) {
+    *settings = (struct ring_settings){.sq_entries = RING_SQ_ENTRIES,
+                                       .cq_entries = RING_CQ_ENTRIES,
+                                       .buffers = RECEIVE_BUFFERS,
+                                       .buffer_bytes = RECEIVE_BUFFER_BYTES,
+                                       .kernel_6_1 = kernel_6_1};
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+        may_lock_memory())
+        return true;
+    /* An eighth stays for what else the process may lock. */
+    uint64_t share = limit.rlim_cur / 8 * 7 / workers;
+    while (locked_bytes(settings) > share) {
+        if (settings->cq_entries > RING_CQ_ENTRIES_MIN) {
+            settings->cq_entries /= 2;
+        } else if (settings->sq_entries > 256) {
+            settings->sq_entries /= 2;
+        } else if (settings->buffers > RECEIVE_BUFFERS_MIN) {
+            settings->buffers /= 2;
+        } else {
+            snprintf(problem, problem_cap,
+                     "RLIMIT_MEMLOCK of %llu bytes is too little for %u io_urings (each needs at "
+                     "least %llu): raise LimitMEMLOCK (ulimit -l), or start fewer --workers",
+                     (unsigned long long)limit.rlim_cur, workers,
+                     (unsigned long long)locked_bytes(settings));
+            return false;
+        }
+    }
+    return true;
+}
+
+static void buffer_add(struct ring *ring, uint16_t buffer) {
+    io_uring_buf_ring_add(ring->buffer_ring, ring->buffers + (size_t)buffer * ring->buffer_bytes,
+                          ring->buffer_bytes, buffer, io_uring_buf_ring_mask(ring->buffer_count),
+                          (int)ring->buffers_returned);
+    ring->buffers_returned++;
+}
+
+static void buffers_publish(struct ring *ring) {
+    if (ring->buffers_returned != 0)
+        io_uring_buf_ring_advance(ring->buffer_ring, (int)ring->buffers_returned);
+    ring->buffers_returned = 0;
+}
+
+static bool buffers_open(struct ring *ring, const struct ring_settings *settings) {
+    ring->buffer_count = settings->buffers;
+    ring->buffer_bytes = settings->buffer_bytes;
+    ring->buffer_ring_bytes = settings->buffers * sizeof(struct io_uring_buf);
+    ring->buffer_ring = mmap(NULL, ring->buffer_ring_bytes, PROT_READ | PROT_WRITE,
+                             MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+    /* Populated at once: the ring walks through all of them anyway, and a page fault at the first burst
+     * would be paid by a message. */
+    ring->buffers = mmap(NULL, (size_t)settings->buffers * settings->buffer_bytes,
+                         PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE | MAP_POPULATE, -1, 0);
+    if (ring->buffer_ring == MAP_FAILED || ring->buffers == MAP_FAILED) {
+        errno = ENOMEM;
+        return false;
+    }
+    struct io_uring_buf_reg reg = {.ring_addr = (uintptr_t)ring->buffer_ring,
+                                   .ring_entries = settings->buffers,
+                                   .bgid = BUFFER_GROUP};
+    int error = io_uring_register_buf_ring(&ring->uring, &reg, 0);
+    if (error < 0) {
+        errno = -error;
+        return false;
+    }
+    io_uring_buf_ring_init(ring->buffer_ring);
+    for (unsigned i = 0; i < settings->buffers; i++)
+        buffer_add(ring, (uint16_t)i);
+    buffers_publish(ring);
+    return true;
+}
+
+static void buffers_close(struct ring *ring) {
+    if (ring->buffers != NULL && ring->buffers != MAP_FAILED)
+        munmap(ring->buffers, (size_t)ring->buffer_count * ring->buffer_bytes);
+    if (ring->buffer_ring != NULL && ring->buffer_ring != MAP_FAILED)
+        munmap(ring->buffer_ring, ring->buffer_ring_bytes);
+}
+
+bool ring_open(struct ring **out, const struct ring_settings *settings, char *problem,
+               size_t problem_cap) {
+    struct ring *ring = calloc(1, sizeof(*ring));
+    if (ring == NULL)
+        return problem_set(problem, problem_cap, ENOMEM);
+    int error = uring_init(&ring->uring, settings);
+    if (error < 0) {
+        free(ring);
+        return problem_set(problem, problem_cap, -error);
+    }
+    if (!buffers_open(ring, settings)) {
+        error = errno;
+        io_uring_queue_exit(&ring->uring);
+        buffers_close(ring);
+        free(ring);
+        return problem_set(problem, problem_cap, error);
+    }
+    /* Saves a file look-up at each system call; where it is refused the plain descriptor serves. */
+    io_uring_register_ring_fd(&ring->uring);
+    *out = ring;
+    return true;
+}
+
+void ring_close(struct ring *ring) {
+    io_uring_queue_exit(&ring->uring);
+    buffers_close(ring);
+    free(ring);
+}
+
+static struct io_uring_sqe *sqe_get(struct ring *ring) {
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
+    if (sqe == NULL) {
+        buffers_publish(ring);
+        io_uring_submit(&ring->uring);
+        sqe = io_uring_get_sqe(&ring->uring);
+        CHECK(sqe != NULL, "the submission queue is full after a submit");
+    }
+    return sqe;
+}
+
+void ring_accept(struct ring *ring, uint64_t tag, int listen_fd) {
+    struct io_uring_sqe *sqe = sqe_get(ring);
+    io_uring_prep_multishot_accept(sqe, listen_fd, NULL, NULL, SOCK_CLOEXEC);
+    io_uring_sqe_set_data64(sqe, tag);
+}
+
+void ring_receive(struct ring *ring, uint64_t tag, int fd) {
+    struct io_uring_sqe *sqe = sqe_get(ring);
+    io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = BUFFER_GROUP;
+    io_uring_sqe_set_data64(sqe, tag);
+}
+
+void ring_send(struct ring *ring, uint64_t tag, int fd, const void *at, size_t len) {
+    struct io_uring_sqe *sqe = sqe_get(ring);
+    io_uring_prep_send(sqe, fd, at, len, MSG_NOSIGNAL);
+    io_uring_sqe_set_data64(sqe, tag);
+}
+
+void ring_send_gathered(struct ring *ring, uint64_t tag, int fd, const struct msghdr *header) {
+    struct io_uring_sqe *sqe = sqe_get(ring);
+    io_uring_prep_sendmsg(sqe, fd, header, MSG_NOSIGNAL);
+    io_uring_sqe_set_data64(sqe, tag);
+}
+
+void ring_shutdown(struct ring *ring, uint64_t tag, int fd, int how) {
+    struct io_uring_sqe *sqe = sqe_get(ring);
+    io_uring_prep_shutdown(sqe, fd, how);
+    io_uring_sqe_set_data64(sqe, tag);
+}
+
+void ring_close_fd(struct ring *ring, uint64_t tag, int fd) {
+    struct io_uring_sqe *sqe = sqe_get(ring);
+    io_uring_prep_close(sqe, fd);
+    io_uring_sqe_set_data64(sqe, tag);
+}
+
+void ring_cancel(struct ring *ring, uint64_t tag, uint64_t target) {
+    struct io_uring_sqe *sqe = sqe_get(ring);
+    io_uring_prep_cancel64(sqe, target, 0);
+    io_uring_sqe_set_data64(sqe, tag);
+}
+
+void ring_wake_watch(struct ring *ring, uint64_t tag, int wake_fd) {
+    /* Each write to the descriptor makes one completion; its counter is never read, and cannot be
+     * filled in the life of a machine. */
+    struct io_uring_sqe *sqe = sqe_get(ring);
+    io_uring_prep_poll_multishot(sqe, wake_fd, POLLIN);
+    io_uring_sqe_set_data64(sqe, tag);
+}
+
+void ring_submit(struct ring *ring, uint64_t wait_ns) {
+    struct io_uring *uring = &ring->uring;
+    buffers_publish(ring);
+    if (wait_ns == 0) {
+        io_uring_submit_and_get_events(uring);
+    } else if (wait_ns == CLOCK_NEVER) {
+        io_uring_submit_and_wait(uring, 1);
+    } else {
+        struct __kernel_timespec timeout = {.tv_sec = (int64_t)(wait_ns / NS_PER_S),
+                                            .tv_nsec = (int64_t)(wait_ns % NS_PER_S)};
+        struct io_uring_cqe *first;
+        io_uring_submit_and_wait_timeout(uring, &first, 1, &timeout, NULL);
+    }
+    while ((IO_URING_READ_ONCE(*uring->sq.kflags) & IORING_SQ_TASKRUN) &&
+           io_uring_cq_ready(uring) < COMPLETIONS_PER_TURN)
+        io_uring_get_events(uring);
+}
+
+unsigned ring_reap(struct ring *ring, struct completion *out, unsigned max) {
+    unsigned head, count = 0;
+    struct io_uring_cqe *cqe;
+    io_uring_for_each_cqe(&ring->uring, head, cqe) {
+        if (count == max)
+            break;
+        out[count] = (struct completion){
+            .tag = cqe->user_data,
+            .result = cqe->res,
+            .buffer = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT),
+            .has_buffer = (cqe->flags & IORING_CQE_F_BUFFER) != 0,
+            .more = (cqe->flags & IORING_CQE_F_MORE) != 0,
+        };
+        ring->buffers_lent += out[count].has_buffer;
+        count++;
+    }
+    io_uring_cq_advance(&ring->uring, count);
+    return count;
+}
+
+char *ring_buffer(struct ring *ring, uint16_t buffer) {
+    return ring->buffers + (size_t)buffer * ring->buffer_bytes;
+}
+
+void ring_buffer_return(struct ring *ring, uint16_t buffer) {
+    CHECK(ring->buffers_lent > 0);
+    ring->buffers_lent--;
+    buffer_add(ring, buffer);
+}
+
+unsigned ring_buffers_lent(const struct ring *ring) {
+    return ring->buffers_lent;
+}

@@ -1,0 +1,268 @@
+#include "core/server.h"
+
+#include "core/addresses.h"
+#include "core/base/check.h"
+#include "core/base/rand.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* After the drain: how long producers have to read their last answers. */
+#define CLOSING_NS (2 * NS_PER_S)
+
+static bool listener_open(struct server *server, uint32_t index, char *problem, size_t cap) {
+    const struct listen_address *wanted = &server->config->listeners[index];
+    struct sockaddr_storage address = wanted->address;
+    socklen_t len = wanted->address_len;
+    bool many = server->worker_count > 1 && server->config->steer != STEER_NONE;
+    if (!net_free((const struct sockaddr *)&address, len, problem, cap))
+        return false;
+    for (unsigned i = 0; i < server->worker_count; i++) {
+        if (i > 0 && !many) {
+            server->listen_fds[index][i] = server->listen_fds[index][0];
+            continue;
+        }
+        int fd = net_listen((const struct sockaddr *)&address, len, many, problem, cap);
+        if (fd < 0)
+            return false;
+        server->listen_fds[index][i] = fd;
+        if (i == 0) {
+            /* The port may have been chosen just now; the others join it. */
+            net_local(fd, &address, &len);
+            net_local_text(fd, server->listen_text[index], sizeof(server->listen_text[index]));
+        }
+    }
+    /* api: a producer is one address with a few connections, which should serve all workers. */
+    if (many && server->config->steer == STEER_IP && wanted->kind != LISTENER_API) {
+        server->steered[index] = !server->config->test_no_cbpf &&
+                                 net_steer(server->listen_fds[index][0], server->worker_count);
+        if (!server->steered[index])
+            log_event(LOG_WARN, "steering_in_user_space",
+                      LOG_STR("listener", server->listen_text[index]),
+                      LOG_STR("remedy", "none needed: connections are handed over after they were "
+                                        "accepted, which costs a little more"));
+    } else {
+        server->steered[index] = true;
+    }
+    return true;
+}
+
+bool server_init(struct server *server, const struct config *config,
+                 const struct protocol *const protocols[LISTENER_KINDS], char *problem,
+                 size_t problem_cap) {
+    memset(server, 0, sizeof(*server));
+    for (unsigned i = 0; i < LISTENERS_MAX; i++)
+        for (unsigned j = 0; j < WORKERS_MAX; j++)
+            server->listen_fds[i][j] = -1;
+    atomic_init(&server->config, config);
+    snprintf(server->run, sizeof(server->run), "%016llx", (unsigned long long)rand_u64());
+    server->started_ns = clock_ns();
+    server->started_wall_ms = clock_wall_ms();
+    for (unsigned i = 0; i < LISTENER_KINDS; i++)
+        server->protocols[i] = protocols[i];
+    server->worker_count = config->workers;
+    budget_init(&server->budget, config->memory_bytes);
+    if (!ring_probe(config->test_kernel_6_1, problem, problem_cap) ||
+        !ring_fit(config->workers, config->test_kernel_6_1, &server->ring_settings, problem,
+                  problem_cap))
+        return false;
+    server->workers = aligned_alloc(64, (config->workers * sizeof(struct worker) + 63) / 64 * 64);
+    bool good = server->workers != NULL && post_init(&server->post, config->workers);
+    if (good && config->max_per_address != 0)
+        good = (server->addresses = addresses_new(config->max_per_address)) != NULL;
+    if (!good) {
+        snprintf(problem, problem_cap, "cannot prepare %u workers (%s): start fewer --workers, or "
+                                       "raise LimitNOFILE",
+                 config->workers, strerror(errno));
+        return false;
+    }
+    memset(server->workers, 0, config->workers * sizeof(struct worker));
+    for (uint32_t i = 0; i < config->listener_count; i++)
+        if (!listener_open(server, i, problem, problem_cap))
+            return false;
+    log_event(LOG_INFO, "io_uring", LOG_U64("workers", config->workers),
+              LOG_U64("submission_entries", server->ring_settings.sq_entries),
+              LOG_U64("completion_entries", server->ring_settings.cq_entries),
+              LOG_U64("receive_buffers", server->ring_settings.buffers),
+              LOG_U64("mailbox_slots", server->post.slots));
+    return true;
+}
+
+/* --- threads --------------------------------------------------------------------------------------- */
+
+static _Thread_local struct worker *current_worker;
+
+static void dump_current(void) {
+    if (current_worker != NULL)
+        worker_dump(current_worker);
+}
+
+struct start {
+    struct server *server;
+    unsigned index;
+    char problem[256];
+    bool failed;
+};
+
+static void thread_place(const struct config *config, unsigned index) {
+    char name[16];
+    snprintf(name, sizeof(name), "worker-%u", index);
+    pthread_setname_np(pthread_self(), name);
+    if (config->cpus[index] < 0)
+        return;
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET((size_t)config->cpus[index], &set);
+    int error = pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+    if (error != 0)
+        log_event(LOG_WARN, "worker_not_pinned", LOG_U64("worker", index),
+                  LOG_I64("cpu", config->cpus[index]), LOG_STR("error", strerror(error)),
+                  LOG_STR("remedy", "name CPUs that this process may use: --cpus"));
+}
+
+static void *worker_main(void *argument) {
+    struct start *start = argument;
+    struct worker *worker = &start->server->workers[start->index];
+    current_worker = worker;
+    thread_place(start->server->config, start->index);
+    if (!worker_open(worker, start->server, start->index, start->problem,
+                     sizeof(start->problem))) {
+        start->failed = true;
+        atomic_store_explicit(&worker->ready, true, memory_order_release);
+        return NULL;
+    }
+    while (worker_turn(worker, CLOCK_NEVER))
+        ;
+    worker_close(worker);
+    return NULL;
+}
+
+bool server_start(struct server *server, char *problem, size_t problem_cap) {
+    check_hook = dump_current;
+    server->threads = calloc(server->worker_count, sizeof(pthread_t));
+    server->starts = calloc(server->worker_count, sizeof(struct start));
+    bool good = server->threads != NULL && server->starts != NULL;
+    if (!good)
+        snprintf(problem, problem_cap, "no memory for %u threads", server->worker_count);
+    for (unsigned i = 0; good && i < server->worker_count; i++) {
+        server->starts[i] = (struct start){.server = server, .index = i};
+        int error = pthread_create(&server->threads[i], NULL, worker_main, &server->starts[i]);
+        if (error != 0) {
+            snprintf(problem, problem_cap,
+                     "cannot start thread %u of %u (%s): raise the limit of tasks, or start fewer "
+                     "--workers",
+                     i + 1, server->worker_count, strerror(error));
+            good = false;
+            break;
+        }
+        server->thread_count++;
+    }
+    for (unsigned i = 0; i < server->thread_count; i++) {
+        while (!atomic_load_explicit(&server->workers[i].ready, memory_order_acquire))
+            sched_yield();
+        if (good && server->starts[i].failed) {
+            snprintf(problem, problem_cap, "%s", server->starts[i].problem);
+            good = false;
+        }
+    }
+    atomic_store_explicit(&server->phase, good ? PHASE_RUNNING : PHASE_STOPPED,
+                          memory_order_release);
+    server_nudge(server);
+    return good;
+}
+
+void server_nudge(struct server *server) {
+    for (unsigned i = 0; i < server->worker_count; i++)
+        net_wake(server->post.boxes[i].wake_fd);
+}
+
+/* --- the way down ---------------------------------------------------------------------------------- */
+
+static void phase_set(struct server *server, enum server_phase phase) {
+    atomic_store_explicit(&server->phase_since_ns, clock_ns(), memory_order_relaxed);
+    atomic_store_explicit(&server->phase, phase, memory_order_release);
+    server_nudge(server);
+}
+
+void server_drain(struct server *server) {
+    if (server_phase(server) != PHASE_RUNNING)
+        return;
+    server->drain_since_ns = clock_ns();
+    phase_set(server, PHASE_REFUSING);
+}
+
+static bool all_through(const struct server *server, enum server_phase phase) {
+    for (unsigned i = 0; i < server->worker_count; i++)
+        if (atomic_load_explicit(&server->workers[i].phase, memory_order_acquire) < phase)
+            return false;
+    return true;
+}
+
+static void client_listeners_close(struct server *server, bool api) {
+    for (uint32_t i = 0; i < server->config->listener_count; i++) {
+        if ((server->config->listeners[i].kind == LISTENER_API) != api)
+            continue;
+        for (unsigned j = 0; j < server->worker_count; j++) {
+            int fd = server->listen_fds[i][j];
+            bool shared = j > 0 && fd == server->listen_fds[i][0];
+            if (fd >= 0 && !shared)
+                net_close(fd);
+        }
+        for (unsigned j = 0; j < server->worker_count; j++)
+            server->listen_fds[i][j] = -1;
+    }
+}
+
+bool server_step(struct server *server) {
+    enum server_phase phase = server_phase(server);
+    uint64_t now_ns = clock_ns();
+    bool through = all_through(server, phase);
+    bool timed_out = phase > PHASE_RUNNING && phase < PHASE_CLOSING &&
+                     now_ns - server->drain_since_ns >= server_config(server)->drain_timeout_ns;
+    switch (phase) {
+    case PHASE_STARTING:
+    case PHASE_RUNNING:
+        return false;
+    case PHASE_REFUSING:
+        if (!through && !timed_out)
+            return false;
+        if (through)
+            client_listeners_close(server, false);
+        phase_set(server, PHASE_GOODBYE);
+        return false;
+    case PHASE_GOODBYE:
+        if (through || timed_out)
+            phase_set(server, PHASE_CLOSING);
+        return false;
+    case PHASE_CLOSING:
+        if (through || now_ns - atomic_load(&server->phase_since_ns) >= CLOSING_NS)
+            phase_set(server, PHASE_STOPPED);
+        return false;
+    case PHASE_STOPPED:
+        return through;
+    }
+    return false;
+}
+
+void server_fini(struct server *server) {
+    for (unsigned i = 0; i < server->thread_count; i++)
+        pthread_join(server->threads[i], NULL);
+    client_listeners_close(server, false);
+    client_listeners_close(server, true);
+    /* Mail that nobody took any more: messages that were on their way home. */
+    for (unsigned i = 0; server->workers != NULL && i < server->worker_count; i++)
+        if (server->workers[i].server != NULL)
+            worker_collect(&server->workers[i]);
+    for (unsigned i = 0; server->workers != NULL && i < server->worker_count; i++)
+        worker_fini(&server->workers[i]);
+    post_fini(&server->post);
+    if (server->addresses != NULL)
+        addresses_free(server->addresses);
+    free(server->workers);
+    free(server->threads);
+    free(server->starts);
+}

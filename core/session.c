@@ -1,0 +1,42 @@
+#include "core/session.h"
+
+#include "core/base/check.h"
+#include "core/worker.h"
+
+#include <stdlib.h>
+
+bool session_open(struct worker *worker, struct session *session, const struct session_type *type) {
+    if (worker->session_count == worker->session_cap) {
+        uint32_t cap = worker->session_cap == 0 ? 64 : worker->session_cap * 2;
+        struct session **sessions = realloc(worker->sessions, cap * sizeof(*sessions));
+        if (sessions == NULL)
+            return false;
+        worker->sessions = sessions;
+        worker->session_cap = cap;
+    }
+    session->type = type;
+    list_init(&session->id_link);
+    list_init(&session->memberships);
+    list_init(&session->settle_link);
+    session->id = NULL;
+    session->membership_count = 0;
+    session->visit = 0;
+    session->since_ms = worker->now_wall_ms;
+    session->index = worker->session_count;
+    worker->sessions[worker->session_count++] = session;
+    stats_add(&worker->stats.sessions, 1);
+    return true;
+}
+
+void session_close(struct worker *worker, struct session *session) {
+    if (!session_is_open(session))
+        return;
+    directory_leave_all(worker, session);
+    list_remove(&session->settle_link);
+    CHECK(worker->sessions[session->index] == session);
+    struct session *last = worker->sessions[--worker->session_count];
+    worker->sessions[session->index] = last;
+    last->index = session->index;
+    session->index = UINT32_MAX;
+    stats_sub(&worker->stats.sessions, 1);
+}

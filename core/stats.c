@@ -1,0 +1,47 @@
+#include "core/stats.h"
+
+const char *close_reason_word(enum close_reason reason) {
+    static const char *const words[CLOSE_REASON_COUNT] = {
+        [CLOSE_NONE] = "none",
+#define CLOSE_WORD(name, word, what) [CLOSE_##name] = word,
+        CLOSE_REASONS(CLOSE_WORD)
+#undef CLOSE_WORD
+    };
+    return words[reason];
+}
+
+const char *drop_reason_word(enum drop_reason reason) {
+    static const char *const words[DROP_REASON_COUNT] = {
+#define DROP_WORD(name, word, what) [DROP_##name] = word,
+        DROP_REASONS(DROP_WORD)
+#undef DROP_WORD
+    };
+    return words[reason];
+}
+
+const char *refuse_reason_word(enum refuse_reason reason) {
+    static const char *const words[REFUSE_REASON_COUNT] = {
+#define REFUSE_WORD(name, word, what) [REFUSE_##name] = word,
+        REFUSE_REASONS(REFUSE_WORD)
+#undef REFUSE_WORD
+    };
+    return words[reason];
+}
+
+const char *result_text(enum result_word result) {
+    static const char *const words[RESULT_COUNT] = {
+#define RESULT_WORD_TEXT(name, word) [RESULT_##name] = word,
+        RESULTS(RESULT_WORD_TEXT)
+#undef RESULT_WORD_TEXT
+    };
+    return words[result];
+}
+
+void stats_sum(struct stats *into, const struct stats *from) {
+    /* The block is nothing but counters, so it is summed as what it is: an array of them. */
+    _Static_assert(sizeof(struct stats) % sizeof(_Atomic uint64_t) == 0, "only counters");
+    _Atomic uint64_t *to = (_Atomic uint64_t *)(void *)into;
+    const _Atomic uint64_t *add = (const _Atomic uint64_t *)(const void *)from;
+    for (size_t i = 0; i < sizeof(struct stats) / sizeof(*to); i++)
+        stats_add(&to[i], stats_get(&add[i]));
+}

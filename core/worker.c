@@ -1,0 +1,414 @@
+#include "core/worker.h"
+
+#include "core/base/check.h"
+#include "core/base/rand.h"
+#include "core/server.h"
+#include "core/tag.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* After an accept that failed for want of descriptors: the next attempt. */
+#define ACCEPT_RETRY_NS (100 * NS_PER_MS)
+/* How often a worker publishes its CPU time. */
+#define CPU_PUBLISH_NS (250 * NS_PER_MS)
+/* A turn handles at most so many batches of completions before it looks at everything else. */
+#define BATCHES_PER_TURN 4
+
+/* --- the flight recorder --------------------------------------------------------------------------- */
+
+void worker_record(struct worker *worker, uint64_t tag, int32_t result, uint32_t what) {
+    worker->recorder[worker->recorded++ % RECORDER_EVENTS] =
+        (struct recorder_event){worker->now_ns, tag, result, what};
+}
+
+void worker_dump(const struct worker *worker) {
+    uint32_t count =
+        worker->recorded < RECORDER_EVENTS ? worker->recorded : (uint32_t)RECORDER_EVENTS;
+    for (uint32_t i = worker->recorded - count; i != worker->recorded; i++) {
+        const struct recorder_event *event = &worker->recorder[i % RECORDER_EVENTS];
+        char line[160];
+        int len = snprintf(line, sizeof(line), "worker=%u t=%llu %s=%s slot=%u generation=%u "
+                                               "result=%d\n",
+                           worker->index, (unsigned long long)event->at_ns,
+                           event->what == 0 ? "op" : "mail",
+                           event->what == 0 ? tag_op_name(tag_op(event->tag)) : mail_name(event->what),
+                           tag_slot(event->tag), tag_generation(event->tag), event->result);
+        ssize_t written = write(STDERR_FILENO, line, len < 0 ? 0 : (size_t)len);
+        (void)written;
+    }
+}
+
+/* --- accepting ------------------------------------------------------------------------------------- */
+
+static void listener_arm(struct worker *worker, struct listener *listener) {
+    if (listener->armed || listener->fd < 0)
+        return;
+    listener->armed = true;
+    ring_accept(worker->ring,
+                tag_make(TAG_ACCEPT, 0, (uint32_t)(listener - worker->listeners) + 1),
+                listener->fd);
+}
+
+static void listener_retry(struct worker *worker, struct timer *timer) {
+    struct listener *listener = container_of(timer, struct listener, retry);
+    if (!listener->closing)
+        listener_arm(worker, listener);
+}
+
+static void listener_stop(struct worker *worker, struct listener *listener) {
+    listener->closing = true;
+    timer_disarm(&worker->wheel, &listener->retry);
+    if (listener->armed)
+        ring_cancel(worker->ring, tag_make(TAG_CANCEL, 0, 0),
+                    tag_make(TAG_ACCEPT, 0, (uint32_t)(listener - worker->listeners) + 1));
+}
+
+static void on_accept(struct worker *worker, const struct completion *completion) {
+    uint32_t slot = tag_slot(completion->tag);
+    CHECK(slot >= 1 && slot <= worker->listener_count);
+    struct listener *listener = &worker->listeners[slot - 1];
+    if (!completion->more)
+        listener->armed = false;
+    if (completion->result >= 0) {
+        connection_arrive(worker, listener, completion->result);
+    } else if (completion->result != -ECANCELED) {
+        stats_add(&worker->stats.accept_errors, 1);
+        bool descriptors = completion->result == -EMFILE || completion->result == -ENFILE;
+        if (descriptors)
+            stats_add(&worker->stats.refused[REFUSE_DESCRIPTORS], 1);
+        log_event(LOG_WARN, "accept_failed", LOG_STR("error", strerror(-completion->result)),
+                  LOG_U64("worker", worker->index),
+                  LOG_STR("remedy", descriptors
+                                        ? "raise LimitNOFILE, or lower --max-connections"
+                                        : "none needed if it was the peer's doing"));
+        if (descriptors || completion->result == -ENOMEM || completion->result == -ENOBUFS) {
+            /* The client stays in the backlog; let some others go first. */
+            if (!listener->armed && !listener->closing)
+                timer_arm(&worker->wheel, &listener->retry, worker->now_ns + ACCEPT_RETRY_NS);
+            return;
+        }
+    }
+    if (!listener->armed && !listener->closing)
+        listener_arm(worker, listener);
+}
+
+/* --- completions ----------------------------------------------------------------------------------- */
+
+static void on_cancel(struct worker *worker, const struct completion *completion) {
+    if (tag_slot(completion->tag) != 0)
+        connection_on_cancel(worker, completion);
+}
+
+static void on_refuse(struct worker *worker, const struct completion *completion) {
+    (void)worker;
+    (void)completion;
+}
+
+static void on_wake(struct worker *worker, const struct completion *completion) {
+    /* That the worker is awake is all there is to it; the mail is looked at in every turn. */
+    if (!completion->more)
+        ring_wake_watch(worker->ring, tag_make(TAG_WAKE, 0, 0),
+                        worker->server->post.boxes[worker->index].wake_fd);
+}
+
+typedef void completion_handler(struct worker *worker, const struct completion *completion);
+
+static completion_handler *const handlers[TAG_OP_COUNT] = {
+    [TAG_ACCEPT] = on_accept,
+    [TAG_RECEIVE] = connection_on_receive,
+    [TAG_SEND] = connection_on_send,
+    [TAG_SHUTDOWN] = connection_on_shutdown,
+    [TAG_CLOSE] = connection_on_closed,
+    [TAG_CANCEL] = on_cancel,
+    [TAG_REFUSE] = on_refuse,
+    [TAG_WAKE] = on_wake,
+};
+
+static void completions_handle(struct worker *worker) {
+    struct completion batch[256];
+    for (unsigned round = 0; round < BATCHES_PER_TURN; round++) {
+        unsigned count = ring_reap(worker->ring, batch, sizeof(batch) / sizeof(batch[0]));
+        for (unsigned i = 0; i < count; i++) {
+            enum tag_op op = tag_op(batch[i].tag);
+            CHECK(op > TAG_INVALID && op < TAG_OP_COUNT, "a completion without a tag");
+            worker_record(worker, batch[i].tag, batch[i].result, 0);
+            handlers[op](worker, &batch[i]);
+        }
+        stats_add(&worker->stats.completions, count);
+        worker->reaped_full = count == sizeof(batch) / sizeof(batch[0]);
+        if (!worker->reaped_full)
+            return;
+    }
+}
+
+/* --- the lists of a turn --------------------------------------------------------------------------- */
+
+static void resumed_handle(struct worker *worker) {
+    /* Those that were there at the start; one may come back at once, and waits for the next turn. */
+    struct list todo, *node;
+    list_init(&todo);
+    while ((node = list_pop(&worker->resumed)) != NULL)
+        list_add_tail(&todo, node);
+    while ((node = list_pop(&todo)) != NULL)
+        connection_reconsider(worker, container_of(node, struct connection, resume_link));
+    while ((node = list_pop(&worker->starved)) != NULL)
+        connection_rearm(worker, container_of(node, struct connection, resume_link));
+}
+
+static void dirty_flush(struct worker *worker) {
+    struct list *node;
+    while ((node = list_pop(&worker->dirty)) != NULL)
+        outbox_flush(worker, container_of(node, struct connection, flush_link));
+}
+
+struct flight *worker_flight_get(struct worker *worker) {
+    if (worker->flights_used == FLIGHTS) {
+        ring_submit(worker->ring, 0);
+        worker->flights_used = 0;
+    }
+    return &worker->flights[worker->flights_used];
+}
+
+static void messages_return(struct worker *worker) {
+    uint64_t kept = 0;
+    for (uint64_t rest = worker->homebound_set; rest != 0; rest &= rest - 1) {
+        unsigned owner = (unsigned)__builtin_ctzll(rest);
+        if (!post_room(&worker->server->post, worker->index, owner)) {
+            kept |= UINT64_C(1) << owner;
+            continue;
+        }
+        post_send(worker, owner,
+                  &(struct mail){.kind = MAIL_RETURN,
+                                 .from = (uint16_t)worker->index,
+                                 .object = worker->homebound[owner]});
+        worker->homebound[owner] = NULL;
+    }
+    worker->homebound_set = kept;
+}
+
+/* --- the phases ------------------------------------------------------------------------------------ */
+
+static void phase_enter(struct worker *worker, enum server_phase phase) {
+    switch (phase) {
+    case PHASE_REFUSING:
+    case PHASE_CLOSING:
+        for (unsigned i = 0; i < worker->listener_count; i++)
+            if (phase == PHASE_CLOSING || worker->listeners[i].kind != LISTENER_API)
+                listener_stop(worker, &worker->listeners[i]);
+        if (phase == PHASE_CLOSING) {
+            connections_close(worker, false, CLOSE_DRAIN_TIMEOUT);
+            connections_drain(worker, true);
+        }
+        break;
+    case PHASE_GOODBYE:
+        connections_drain(worker, false);
+        break;
+    case PHASE_STOPPED:
+        connections_close(worker, false, CLOSE_STOPPED);
+        connections_close(worker, true, CLOSE_STOPPED);
+        break;
+    case PHASE_STARTING:
+    case PHASE_RUNNING:
+        break;
+    }
+}
+
+static bool listeners_stopped(const struct worker *worker, bool api) {
+    for (unsigned i = 0; i < worker->listener_count; i++)
+        if (worker->listeners[i].armed && (api || worker->listeners[i].kind != LISTENER_API))
+            return false;
+    return true;
+}
+
+/* Is what this phase asks of the worker done? */
+static bool phase_done(const struct worker *worker, enum server_phase phase) {
+    switch (phase) {
+    case PHASE_STARTING:
+    case PHASE_RUNNING:
+        return true;
+    case PHASE_REFUSING:
+        return worker->requests == 0 && listeners_stopped(worker, false);
+    case PHASE_GOODBYE:
+        return connections_live(worker, false) == 0;
+    case PHASE_CLOSING:
+        return worker->live == 0 && listeners_stopped(worker, true);
+    case PHASE_STOPPED:
+        return worker->live == 0 && worker->requests == 0 && listeners_stopped(worker, true);
+    }
+    return true;
+}
+
+static void phase_follow(struct worker *worker) {
+    enum server_phase phase = server_phase(worker->server);
+    if (phase != worker->phase_entered) {
+        /* One that was passed over by a timeout is entered all the same: each builds on the one before. */
+        for (uint32_t next = worker->phase_entered + 1; next <= phase; next++)
+            phase_enter(worker, (enum server_phase)next);
+        worker->phase_entered = phase;
+    }
+    if (phase > PHASE_RUNNING &&
+        atomic_load_explicit(&worker->phase, memory_order_relaxed) != phase &&
+        phase_done(worker, phase))
+        atomic_store_explicit(&worker->phase, phase, memory_order_release);
+}
+
+/* --- the turn -------------------------------------------------------------------------------------- */
+
+static void clocks_read(struct worker *worker) {
+    worker->now_ns = clock_ns();
+    worker->now_wall_ms = clock_wall_ms();
+}
+
+/* How long the coming submit may wait. */
+static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
+    if (wait_ns == 0 || worker->mail_left || worker->reaped_full || !list_empty(&worker->resumed) ||
+        worker->homebound_set != 0 || server_phase(worker->server) != worker->phase_entered)
+        return 0;
+    uint64_t next_ns = wheel_next_ns(&worker->wheel);
+    if (next_ns != CLOCK_NEVER) {
+        uint64_t now_ns = clock_ns();
+        uint64_t away_ns = next_ns > now_ns ? next_ns - now_ns : 0;
+        if (away_ns < wait_ns)
+            wait_ns = away_ns;
+    }
+    return wait_ns;
+}
+
+bool worker_turn(struct worker *worker, uint64_t wait_ns) {
+    wait_ns = wait_for(worker, wait_ns);
+    if (wait_ns != 0 && post_may_sleep(worker)) {
+        stats_add(&worker->stats.sleeps, 1);
+        ring_submit(worker->ring, wait_ns);
+        post_awake(worker);
+    } else {
+        ring_submit(worker->ring, 0);
+    }
+    worker->flights_used = 0;
+    clocks_read(worker);
+    uint64_t began_ns = worker->now_ns;
+    worker->config = server_config(worker->server);
+
+    completions_handle(worker);
+    worker->mail_left = post_receive(worker);
+    if (atomic_load_explicit(&worker->nudged, memory_order_relaxed) &&
+        atomic_exchange_explicit(&worker->nudged, false, memory_order_acq_rel) &&
+        worker->on_nudged != NULL)
+        worker->on_nudged(worker);
+    wheel_advance(&worker->wheel, worker, worker->now_ns);
+    phase_follow(worker);
+    resumed_handle(worker);
+    directory_flush(worker);
+    dirty_flush(worker);
+    messages_return(worker);
+    post_wake_all(worker);
+
+    stats_add(&worker->stats.turns, 1);
+    stats_set(&worker->stats.memory_bytes, worker->account.used_bytes);
+    uint64_t ended_ns = clock_ns();
+    stats_add(&worker->stats.busy_ns, ended_ns - began_ns);
+    if (ended_ns - worker->cpu_published_ns >= CPU_PUBLISH_NS) {
+        worker->cpu_published_ns = ended_ns;
+        atomic_store_explicit(&worker->cpu_ns, clock_thread_cpu_ns(), memory_order_relaxed);
+    }
+    return atomic_load_explicit(&worker->phase, memory_order_relaxed) != PHASE_STOPPED;
+}
+
+bool worker_is_quiet(const struct worker *worker) {
+    return worker->requests == 0 && worker->homebound_set == 0 && worker->directory.pending == 0;
+}
+
+/* --- beginning and end ----------------------------------------------------------------------------- */
+
+static bool tables_open(struct worker *worker) {
+    uint32_t requests_max = worker->server->post.requests_max;
+    worker->blocks = calloc(CONNECTION_BLOCKS_MAX, sizeof(struct connection *));
+    worker->publishes = calloc(requests_max, sizeof(struct publish));
+    worker->flights = calloc(FLIGHTS, sizeof(struct flight));
+    if (worker->blocks == NULL || worker->publishes == NULL || worker->flights == NULL)
+        return false;
+    for (uint32_t i = 0; i < requests_max; i++)
+        worker->publishes[i].slot = i + 1 == requests_max ? 0 : i + 2;
+    worker->free_publish = 1;
+    return true;
+}
+
+bool worker_open(struct worker *worker, struct server *server, unsigned index, char *problem,
+                 size_t problem_cap) {
+    worker->index = index;
+    worker->server = server;
+    worker->config = server_config(server);
+    worker->message_serial = rand_u64();
+    account_init(&worker->account, &server->budget);
+    list_init(&worker->dirty);
+    list_init(&worker->resumed);
+    list_init(&worker->starved);
+    pool_init(&worker->pieces, outbox_piece_bytes());
+    pool_init(&worker->parcels, sizeof(struct parcel));
+    directory_init(worker);
+    clocks_read(worker);
+    wheel_init(&worker->wheel, worker->now_ns);
+    worker->phase_entered = PHASE_STARTING;
+    if (!tables_open(worker)) {
+        snprintf(problem, problem_cap, "no memory for worker %u: start fewer --workers", index);
+        return false;
+    }
+    if (!ring_open(&worker->ring, &server->ring_settings, problem, problem_cap))
+        return false;
+    ring_wake_watch(worker->ring, tag_make(TAG_WAKE, 0, 0), server->post.boxes[index].wake_fd);
+    const struct config *config = worker->config;
+    for (uint32_t i = 0; i < config->listener_count; i++) {
+        struct listener *listener = &worker->listeners[worker->listener_count++];
+        listener->kind = config->listeners[i].kind;
+        listener->fd = server->listen_fds[i][index];
+        listener->index = i;
+        listener->protocol = server->protocols[listener->kind];
+        timer_init(&listener->retry, listener_retry);
+        listener_arm(worker, listener);
+    }
+    /* The first turn submits; only then connections are taken. */
+    ring_submit(worker->ring, 0);
+    atomic_store_explicit(&worker->ready, true, memory_order_release);
+    return true;
+}
+
+void worker_close(struct worker *worker) {
+    if (worker->ring != NULL) {
+        CHECK(ring_buffers_lent(worker->ring) == 0, "%u receive buffers are still lent",
+              ring_buffers_lent(worker->ring));
+        ring_close(worker->ring);
+    }
+    worker->ring = NULL;
+}
+
+void worker_collect(struct worker *worker) {
+    for (unsigned from = 0; from < worker->server->worker_count; from++) {
+        struct mail mail;
+        while (from != worker->index &&
+               queue_pop(&worker->server->post.boxes[worker->index].from[from], &mail)) {
+            /* Everything else was waited for: publishes, calls and notes before the last turn. */
+            if (mail.kind == MAIL_RETURN)
+                message_take_home(worker, mail.object);
+            else if (mail.kind == MAIL_NAMES)
+                directory_drop_notes(mail.object);
+        }
+        struct worker *other = &worker->server->workers[from];
+        message_take_home(worker, other->homebound[worker->index]);
+        other->homebound[worker->index] = NULL;
+    }
+}
+
+void worker_fini(struct worker *worker) {
+    if (worker->blocks != NULL) {
+        connections_fini(worker);
+        directory_fini(worker);
+        pool_fini(&worker->pieces);
+        pool_fini(&worker->parcels);
+        message_blocks_free(worker);
+    }
+    free(worker->publishes);
+    free(worker->flights);
+    free(worker->sessions);
+}
