@@ -1,6 +1,7 @@
 /* cli.c - see cli.h: what the commands share. */
 #include "main/cli.h"
 
+#include "main/address.h"
 #include "main/settings_value.h"
 #include "main/suggest.h"
 
@@ -89,6 +90,16 @@ int cli_read(const char *command, int argc, char **argv, const struct cli_flag *
             return status;
     }
     return CLI_DONE;
+}
+
+int cli_address(const char *command, const char *flag, const char *text) {
+    struct span host;
+    uint16_t port = 1;
+    char why[ADDRESS_WHY_MAX];
+    if (address_split(span_text(text), &host, &port, why) && port != 0)
+        return CLI_DONE;
+    return cli_usage(command, "--%s \"%.60s\" %s", flag, text,
+                     port == 0 ? "has port 0, which nobody can connect to" : why);
 }
 
 int cli_key(const char *command, const char *flag, char room[CLI_KEY_MAX], const char **key) {

@@ -45,6 +45,10 @@ struct cli_list {
 int cli_read(const char *command, int argc, char **argv, const struct cli_flag *flags,
              struct cli_list *words);
 
+/* Is the text HOST:PORT? Returns CLI_USAGE after saying what is wrong with the value of that flag.
+ */
+int cli_address(const char *command, const char *flag, const char *text);
+
 /* The key to use: the flag's, else the first one in RINGPOST_API_KEY, else NULL. It is copied into
  * `room`. Returns CLI_USAGE after saying so when it cannot be one. */
 #define CLI_KEY_MAX 257

@@ -21,6 +21,7 @@
 #define CONNECT_TIMEOUT_NS (10 * NS_PER_S)
 #define BACKOFF_FIRST_MS 250
 #define BACKOFF_MAX_MS 30000
+#define STEADY_NS (10 * NS_PER_S) /* a connection that held so long was a good one */
 #define GOODBYE_MAX_MS 300000
 #define WORD_MAX 600
 
@@ -59,10 +60,11 @@ struct listen {
     uint64_t end_ns; /* of --timeout; CLOCK_NEVER */
     uint64_t began_ns;
     uint64_t messages, reconnects;
-    bool welcomed;       /* at least once */
-    unsigned backoff_ms; /* the pause before the next attempt, before jitter */
-    unsigned goodbye_ms; /* the pause that the server asked for */
-    uint64_t silence_ns; /* after so much the connection counts as lost */
+    bool welcomed;        /* at least once */
+    uint64_t welcomed_ns; /* on this connection; 0: not yet */
+    unsigned backoff_ms;  /* the pause before the next attempt, before jitter */
+    unsigned goodbye_ms;  /* the pause that the server asked for */
+    uint64_t silence_ns;  /* after so much the connection counts as lost */
 };
 
 enum step { STEP_ON, STEP_AGAIN, STEP_DONE, STEP_REFUSED, STEP_STOPPED, STEP_TIMEOUT };
@@ -136,7 +138,7 @@ static enum step on_welcome(struct listen *listen, struct span line) {
     note("connected to %s: node %s, session %s", listen->tcp, word(line, "node", node),
          word(line, "session", session));
     listen->welcomed = true;
-    listen->backoff_ms = BACKOFF_FIRST_MS;
+    listen->welcomed_ns = clock_ns();
     listen->silence_ns = CLOCK_NEVER;
     /* The server pings whoever is silent for a heartbeat, so two of them without a word mean that
      * it is gone. */
@@ -243,6 +245,9 @@ static enum step listen_once(struct listen *listen) {
 /* The pause before the next attempt: what the goodbye asked for, else growing and spread. */
 static enum step pause_before_again(struct listen *listen) {
     unsigned wait_ms = listen->goodbye_ms;
+    if (listen->welcomed_ns != 0 && clock_ns() - listen->welcomed_ns >= STEADY_NS)
+        listen->backoff_ms = BACKOFF_FIRST_MS;
+    listen->welcomed_ns = 0;
     if (wait_ms == 0) {
         wait_ms = listen->backoff_ms / 2 + (unsigned)rand_below(listen->backoff_ms / 2 + 1);
         listen->backoff_ms =
@@ -323,6 +328,8 @@ int cli_listen(int argc, char **argv) {
         fputs(help, stdout);
         return CLI_DONE;
     }
+    if (status == CLI_DONE)
+        status = cli_address(COMMAND, "tcp", listen.tcp);
     if (status == CLI_DONE)
         status = check(&listen);
     if (status != CLI_DONE)

@@ -123,7 +123,12 @@ static int check(struct push *push) {
         return cli_usage(COMMAND, "--api and --tcp exclude each other");
     if (push->ttl >= 0 && !(push->ttl > 0 && push->ttl <= 604800))
         return cli_usage(COMMAND, "--ttl is more than 0 and at most 604800 seconds");
-    int status = cli_key(COMMAND, push->api_key, push->key_room, &push->key);
+    int status = push->tcp != NULL   ? cli_address(COMMAND, "tcp", push->tcp)
+                 : push->api != NULL ? cli_address(COMMAND, "api", push->api)
+                                     : CLI_DONE;
+    if (status != CLI_DONE)
+        return status;
+    status = cli_key(COMMAND, push->api_key, push->key_room, &push->key);
     if (status != CLI_DONE)
         return status;
 

@@ -281,6 +281,8 @@ int cli_top(int argc, char **argv) {
     if (status == CLI_DONE && !(top.interval >= 0.1 && top.interval <= 86400))
         status = cli_usage(COMMAND, "--interval is 0.1 to 86400 seconds");
     if (status == CLI_DONE)
+        status = cli_address(COMMAND, "api", top.api);
+    if (status == CLI_DONE)
         status = cli_key(COMMAND, top.api_key, top.key_room, &top.key);
     if (status != CLI_DONE)
         return status;

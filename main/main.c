@@ -1,0 +1,134 @@
+/* main.c - the one binary: which command was meant. */
+#include "main/bench.h"
+#include "main/cli.h"
+#include "main/serve.h"
+#include "main/settings.h"
+#include "main/suggest.h"
+#include "main/version.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+static const char help[] =
+    "ringpost " RINGPOST_VERSION " - hands messages to connected clients at once\n"
+    "\n"
+    "A producer pushes a message over HTTP, the node delivers it to the clients it is addressed\n"
+    "to: by client id, by group, or to all. Try it in three terminals:\n"
+    "\n"
+    "  ringpost serve\n"
+    "  ringpost listen --id till-7 --group shop-1\n"
+    "  ringpost push --to till-7 --event payment '{\"amount\":12}'\n"
+    "\n"
+    "or with other tools:\n"
+    "\n"
+    "  printf '{\"type\":\"hello\",\"id\":\"till-7\"}\\n' | nc -q 60 127.0.0.1 7000\n"
+    "  curl -d '{\"amount\":12}' 'http://127.0.0.1:8081/v1/clients/till-7?event=payment'\n"
+    "\n"
+    "Commands:\n"
+    "  serve         run a node (also when no command is given)\n"
+    "  check-config  show the settings that serve would use, and where each comes from\n"
+    "  listen        be a client and print what arrives\n"
+    "  push          send a message\n"
+    "  top           watch a node's statistics\n"
+    "  bench         measure a node under load\n"
+    "  help          this page; help COMMAND for that of a command\n"
+    "\n"
+    "ringpost COMMAND --help says more, with examples. ringpost --version prints the version.\n";
+
+/* `argv[0]` is the name of the command, or of the program. Settings, then the composition root. */
+static int run_serve(int argc, char **argv) {
+    static struct settings settings;
+    int status;
+    if (!settings_load(&settings, argc - 1, argv + 1, environ, NULL)) {
+        settings_print_problems(&settings, stderr);
+        status = settings_exit_status(&settings);
+    } else if (settings.help) {
+        settings_print_help(stdout);
+        status = CLI_DONE;
+    } else {
+        status = serve_run(&settings);
+    }
+    settings_fini(&settings);
+    return status;
+}
+
+static int run_help(int argc, char **argv);
+
+static const struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {"serve", run_serve},   {"check-config", cli_check_config},
+    {"listen", cli_listen}, {"push", cli_push},
+    {"top", cli_top},       {"bench", bench_main},
+    {"help", run_help},
+};
+
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static const char *command_name(size_t n) {
+    return n < COMMANDS ? commands[n].name : NULL;
+}
+
+static const struct command *command_find(const char *name) {
+    for (size_t n = 0; n < COMMANDS; n++)
+        if (strcmp(commands[n].name, name) == 0)
+            return &commands[n];
+    return NULL;
+}
+
+static int command_unknown(const char *name) {
+    const char *near = suggest(span_text(name), command_name);
+    if (strcmp(name, "audit") == 0)
+        fprintf(stderr, "ringpost: ringpost " RINGPOST_VERSION " does not have audit yet\n");
+    else if (near != NULL)
+        fprintf(stderr, "ringpost: there is no command \"%.40s\"; did you mean %s?\n", name, near);
+    else
+        fprintf(stderr, "ringpost: there is no command \"%.40s\"; see ringpost --help\n", name);
+    return CLI_USAGE;
+}
+
+static int run_help(int argc, char **argv) {
+    const struct command *command = argc > 1 ? command_find(argv[1]) : NULL;
+    if (argc > 1 && command == NULL && argv[1][0] != '-')
+        return command_unknown(argv[1]);
+    if (command != NULL && command->run != run_help) {
+        char flag[] = "--help";
+        char *words[] = {argv[1], flag, NULL};
+        return command->run(2, words);
+    }
+    fputs(help, stdout);
+    return CLI_DONE;
+}
+
+/* Flags of the program itself, which stand alone. -1: it is none. */
+static int program_flag(const char *word) {
+    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
+        puts("ringpost " RINGPOST_VERSION);
+        return CLI_DONE;
+    }
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+        fputs(help, stdout);
+        return CLI_DONE;
+    }
+    if (strcmp(word, "--print-settings-reference") == 0) {
+        settings_print_reference(stdout);
+        return CLI_DONE;
+    }
+    return -1;
+}
+
+int main(int argc, char **argv) {
+    int status = argc == 2 ? program_flag(argv[1]) : -1;
+    if (status < 0 && (argc < 2 || argv[1][0] == '-')) {
+        status = run_serve(argc, argv);
+    } else if (status < 0) {
+        const struct command *command = command_find(argv[1]);
+        status = command != NULL ? command->run(argc - 1, argv + 1) : command_unknown(argv[1]);
+    }
+    if (fflush(stdout) != 0 && status == CLI_DONE) {
+        fputs("ringpost: cannot write to standard output\n", stderr);
+        status = CLI_FAILED;
+    }
+    return status;
+}
