@@ -1,0 +1,92 @@
+#include "main/bench.h"
+
+#include "main/bench_scenario.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+struct scenario {
+    const char *name;
+    bool (*run)(struct bench_field *field, struct bench_report *report);
+    enum bench_kind kind;
+    uint32_t clients;
+    double rate, seconds; /* rate 0: the scenario does without */
+    uint32_t producers, pending;
+};
+
+static const struct scenario scenarios[] = {
+    {"unicast", bench_unicast, BENCH_UNICAST, 10000, 20000, 10, 8, 256},
+    {"unicast-max", bench_unicast_max, BENCH_UNICAST, 10000, 0, 4, 8, 256},
+    {"broadcast", bench_broadcast, BENCH_BROADCAST, 10000, 0, 10, 1, 256},
+    {"groups", bench_groups, BENCH_GROUP, 10000, 200, 10, 8, 256},
+    {"ping", bench_ping, BENCH_UNICAST, 1, 200, 5, 1, 256},
+    {"idle", bench_idle, BENCH_UNICAST, 10000, 20000, 1, 8, 256},
+    {"storm", bench_storm, BENCH_UNICAST, 10000, 0, 1, 1, 512},
+    {"overload", bench_overload, BENCH_UNICAST, 1000, 0, 10, 64, 256},
+    {"receive", bench_receive, BENCH_BROADCAST, 10000, 0, 5, 1, 256},
+};
+
+static void on_signal(int number) {
+    (void)number;
+    bench_interrupted = 1;
+}
+
+static const struct scenario *scenario_find(const char *name) {
+    for (size_t i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++)
+        if (strcmp(scenarios[i].name, name) == 0)
+            return &scenarios[i];
+    fprintf(stderr, "ringpost bench: no scenario `%s`; --help lists them\n", name);
+    return NULL;
+}
+
+static void defaults_fill(struct bench_options *o, const struct scenario *scenario) {
+    if (o->clients == 0)
+        o->clients = scenario->clients;
+    if (o->rate == 0)
+        o->rate = scenario->rate;
+    if (o->seconds == 0)
+        o->seconds = scenario->seconds;
+    if (o->producers == 0)
+        o->producers = scenario->producers;
+    if (o->pending == 0)
+        o->pending = scenario->pending;
+    if (scenario->run == bench_overload) {
+        if (o->workers == 0)
+            o->workers = 1;
+        if (o->server_cpus == NULL)
+            o->server_cpus = "0";
+        if (o->cpus == NULL)
+            o->cpus = "1";
+    }
+}
+
+int bench_main(int argc, char **argv) {
+    static struct bench_options options;
+    static struct bench_report report;
+    static struct bench_field field;
+    int status = bench_options_read(&options, argc, argv);
+    if (status != 0)
+        return status < 0 ? 0 : status;
+    const struct scenario *scenario = scenario_find(options.scenario);
+    if (scenario == NULL)
+        return 2;
+    defaults_fill(&options, scenario);
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    report.json = options.json;
+    bench_report_text(&report, "bench", "scenario", scenario->name);
+    bool ran = bench_field_open(&field, &options, scenario->kind) && scenario->run(&field, &report);
+    if (report.faults != 0 || !ran)
+        field.server.failed = true;
+    bench_field_close(&field);
+    if (bench_interrupted)
+        bench_report_fault(&report, "interrupted: the figures are of what was done until then");
+    if (!ran)
+        return 1;
+    bench_report_number(&report, "ok", NULL, report.faults == 0, 0, "");
+    bench_report_print(&report);
+    return report.faults == 0 ? 0 : 1;
+}

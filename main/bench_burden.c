@@ -1,0 +1,177 @@
+/* The scenarios about connections, memory and overload. */
+#include "main/bench_scenario.h"
+
+#include "core/base/clock.h"
+#include "main/bench_proc.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct bench_result result; /* too large for a stack */
+
+bool bench_idle(struct bench_field *field, struct bench_report *report) {
+    const struct bench_options *o = field->options;
+    double clients = o->clients;
+    if (field->pss_none_kb < 0) {
+        fputs("ringpost bench: the node's memory cannot be read\n", stderr);
+        return false;
+    }
+    if (!bench_field_connect(field, o->ramp, o->pending))
+        return false;
+    bench_field_idle(field, 1);
+    int64_t before_kb = bench_proc_pss_kb(field->server.pid);
+    struct bench_push push = bench_push_for(field, o->rate, clients / o->rate + 0.001);
+    push.messages = o->clients;
+    bench_field_run(field, &push, "one message to each", &result);
+    bench_field_idle(field, 2);
+    int64_t after_kb = bench_proc_pss_kb(field->server.pid);
+    bench_report_number(report, "clients", "clients", clients, 0, "");
+    bench_report_number(report, "pss_none_kb", "PSS without clients", (double)field->pss_none_kb, 0,
+                        "kB");
+    bench_report_number(report, "pss_before_kb", "PSS with them, before any traffic",
+                        (double)before_kb, 0, "kB");
+    bench_report_number(report, "pss_after_kb", "PSS after one message to each", (double)after_kb,
+                        0, "kB");
+    bench_report_number(report, "before_kb_each", "for each connection, before",
+                        (double)(before_kb - field->pss_none_kb) / clients, 3, "kB");
+    bench_report_number(report, "after_kb_each", "for each connection, after",
+                        (double)(after_kb - field->pss_none_kb) / clients, 3, "kB");
+    bench_result_faults(&result, report);
+    return true;
+}
+
+static int double_compare(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+bool bench_storm(struct bench_field *field, struct bench_report *report) {
+    static const char *const keys[5] = {"welcome_p50_us", "welcome_p90_us", "welcome_p99_us",
+                                        "welcome_p999_us", "welcome_max_us"};
+    static const char *const labels[5] = {"connect to welcome p50", "connect to welcome p90",
+                                          "connect to welcome p99", "connect to welcome p99.9",
+                                          "connect to welcome max"};
+    static struct bench_hist greeting;
+    const struct bench_options *o = field->options;
+    double rates[100], server_s = 0, own_s = 0, wall_s = 0;
+    for (uint32_t i = 0; i < o->rounds; i++) {
+        struct bench_mark from, to;
+        bench_mark_take(field, &from);
+        if (!bench_field_connect(field, 0, o->pending))
+            return false;
+        bench_mark_take(field, &to);
+        rates[i] = o->clients / field->open_s;
+        server_s += (double)(to.server_ns - from.server_ns) / 1e9;
+        own_s += (double)(to.own_ns[0] - from.own_ns[0]) / 1e9;
+        wall_s += field->open_s;
+        bench_share_sum(field->share, &result.seen);
+        bench_hist_merge(&greeting, &result.seen.greeting);
+        bench_field_disconnect(field);
+        bench_field_idle(field, 0.5);
+    }
+    qsort(rates, o->rounds, sizeof rates[0], double_compare);
+    bench_report_number(report, "clients", "clients", o->clients, 0, "");
+    bench_report_number(report, "rounds", "rounds", o->rounds, 0, "");
+    bench_report_number(report, "connects_per_s", "connected and welcomed, median",
+                        rates[o->rounds / 2], 0, "clients/s");
+    bench_report_number(report, "connects_min_per_s", "  slowest round", rates[0], 0, "clients/s");
+    bench_report_number(report, "connects_max_per_s", "  fastest round", rates[o->rounds - 1], 0,
+                        "clients/s");
+    bench_latency_report(report, &greeting, keys, labels);
+    if (field->server.pid != 0)
+        bench_report_number(report, "server_us_per_connect", "node CPU for each",
+                            server_s * 1e6 / o->clients / o->rounds, 1, "us");
+    bench_report_number(report, "generator_percent", "generator", own_s / wall_s * 100, 0,
+                        "% of a core");
+    bench_report_number(report, "generator_saturated", NULL, own_s / wall_s >= 0.9, 0, "");
+    if (own_s / wall_s >= 0.9)
+        bench_report_note(report, "generator %.0f %% of a core: saturated; the node may be faster",
+                          own_s / wall_s * 100);
+    return true;
+}
+
+/* Seconds from the start of the run until every later slot is served well: no more than 1 % of its
+ * messages slower than the limit. -1: never. */
+static double recovered_after_s(const struct bench_tally *seen, uint32_t slots) {
+    uint32_t bad = 0;
+    for (uint32_t i = 0; i < slots && i < BENCH_SLOTS; i++)
+        if (seen->slot_count[i] == 0 || seen->slot_slow[i] * 100 > seen->slot_count[i])
+            bad = i + 1;
+    return bad == slots ? -1 : (double)bad * (double)BENCH_SLOT_NS / 1e9;
+}
+
+static void flood_report(const struct bench_result *flood, struct bench_report *report) {
+    double offered = flood->rate * flood->offered_s;
+    bench_report_number(report, "offered_per_s", "then offered", flood->rate, 0, "messages/s");
+    bench_report_number(report, "goodput_per_s", "  delivered of it",
+                        (double)flood->seen.received / flood->wall_s, 0, "messages/s");
+    bench_report_number(report, "flood_sent_percent", "  written",
+                        (double)flood->pushed.sent / offered * 100, 1, "%");
+    bench_report_number(report, "flood_given_up_percent", "  given up after 1 s",
+                        (double)flood->pushed.given_up / offered * 100, 1, "%");
+    bench_report_number(report, "flood_refused", "  refused (503, 429)",
+                        (double)flood->pushed.refused, 0, "messages");
+    bench_report_number(report, "flood_p50_us", "  latency of the accepted from the write, p50",
+                        (double)bench_hist_quantile(&flood->seen.latency, 0.5) / 1e3, 0, "us");
+    bench_report_number(report, "flood_p99_us", "  latency of the accepted from the write, p99",
+                        (double)bench_hist_quantile(&flood->seen.latency, 0.99) / 1e3, 0, "us");
+    bench_report_number(report, "flood_max_us", "  latency of the accepted from the write, max",
+                        (double)flood->seen.latency.max_ns / 1e3, 0, "us");
+    bench_report_number(report, "generator_percent", "  generator", flood->own_busiest * 100, 0,
+                        "% of a core");
+    if (flood->own_busiest >= 0.9)
+        bench_report_note(report, "generator %.0f %% of a core in the overload: saturated",
+                          flood->own_busiest * 100);
+}
+
+bool bench_overload(struct bench_field *field, struct bench_report *report) {
+    static struct bench_result best;
+    const struct bench_options *o = field->options;
+    pid_t server = field->server.pid;
+    if (!bench_field_connect(field, o->ramp, o->pending))
+        return false;
+    bench_search(field, 3, &best, report);
+    bench_report_number(report, "highest_rate", "highest rate that holds", best.rate, 0,
+                        "messages/s");
+    if (best.rate <= 0) {
+        bench_report_fault(report, "no rate held");
+        return true;
+    }
+    bench_report_number(report, "highest_p99_us", "  its latency p99",
+                        (double)bench_hist_quantile(&best.seen.latency, 0.99) / 1e3, 0, "us");
+    bench_report_number(report, "highest_generator_percent", "  generator", best.own_busiest * 100,
+                        0, "% of a core");
+    int64_t before_kb = server != 0 ? bench_proc_pss_kb(server) : -1;
+
+    struct bench_push push = bench_push_for(field, 3 * best.rate, o->seconds);
+    push.at_write = true;
+    push.give_up_ns = NS_PER_S;
+    push.end_ns -= 5 * NS_PER_S; /* nothing is made good afterwards */
+    bench_field_run(field, &push, "three times that", &result);
+    flood_report(&result, report);
+    bench_result_faults(&result, report);
+    bench_report_number(report, "goodput_ratio", "  against the highest rate",
+                        (double)result.seen.received / result.wall_s / best.rate, 2, "");
+    int64_t peak_kb = result.rss_max_kb;
+    double drain_s = result.drain_s;
+
+    field->share->slot_start_ns = 1; /* the run sets it */
+    field->share->slow_ns = 100 * NS_PER_MS;
+    push = bench_push_for(field, best.rate / 2, 3);
+    bench_field_run(field, &push, "half of it", &result);
+    field->share->slot_start_ns = 0;
+    bench_result_faults(&result, report);
+    double after_s = recovered_after_s(&result.seen, 29);
+    if (after_s < 0)
+        bench_report_fault(report, "not recovered 3 s after the overload ended");
+    bench_report_number(report, "drain_s", "queues empty after", drain_s, 3, "s");
+    bench_report_number(report, "recovery_s", "recovered after", drain_s + after_s, 3, "s");
+    if (server == 0)
+        return true;
+    bench_report_number(report, "pss_before_kb", "node PSS before", (double)before_kb, 0, "kB");
+    bench_report_number(report, "rss_max_kb", "node RSS in the overload", (double)peak_kb, 0, "kB");
+    bench_report_number(report, "pss_after_kb", "node PSS after",
+                        (double)bench_proc_pss_kb(server), 0, "kB");
+    return true;
+}

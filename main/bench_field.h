@@ -1,0 +1,89 @@
+/* bench_field.h - a node, clients and producers set up for a scenario, and the runs of traffic.
+ *
+ * The main process drives the producers and the first swarm of clients; helper processes drive the
+ * other swarms where descriptors run out. A run: push for a time, wait until all that was accepted has
+ * arrived or nothing more comes, count what is missing.
+ *
+ * Threads: one in each process. Owns: everything named in it, helper processes included. */
+#ifndef RINGPOST_MAIN_BENCH_FIELD_H
+#define RINGPOST_MAIN_BENCH_FIELD_H
+
+#include "main/bench_options.h"
+#include "main/bench_producer.h"
+#include "main/bench_report.h"
+#include "main/bench_server.h"
+#include "main/bench_swarm.h"
+
+struct bench_field {
+    const struct bench_options *options;
+    struct bench_server server;
+    struct bench_share *share;
+    struct bench_net net;
+    struct bench_swarm swarm;
+    struct bench_producers producers;
+    pid_t helpers[BENCH_SWARMS_MAX];
+    uint32_t swarms;
+    int64_t pss_none_kb;  /* of the node before the first client, -1: unknown */
+    int64_t pss_ready_kb; /* with all clients, before any traffic */
+    double open_s;        /* from the first connection to the last welcome */
+};
+
+/* CPU time of the node and of ourselves at a moment. */
+struct bench_mark {
+    uint64_t at_ns;
+    uint64_t server_ns;
+    uint64_t own_ns[BENCH_SWARMS_MAX];
+    double server_user_s, server_kernel_s;
+};
+
+/* What a run came to. */
+struct bench_result {
+    double rate;      /* as asked for; 0: closed-loop */
+    double offered_s; /* how long was pushed */
+    double wall_s;    /* until the last delivery */
+    double drain_s;   /* of that, after the pushing ended */
+    struct bench_pushed pushed;
+    struct bench_tally seen;
+    uint64_t missing, unasked;
+    uint64_t behind; /* deliveries that were due and had not been made when the pushing ended */
+    double server_cpu_s, server_user_s, server_kernel_s;
+    double own_busiest, own_all; /* share of a core: the busiest process, all together */
+    int64_t rss_max_kb;
+    bool held; /* nothing lost or refused, p99 under 1 s, never more than 0.1 s behind at the end */
+};
+
+/* Set by SIGINT and SIGTERM: everything ends early. */
+extern volatile int bench_interrupted;
+
+/* Starts the node, the helpers and the producers; no client yet. False after a line on standard
+ * error; bench_field_close is due in either case. */
+bool bench_field_open(struct bench_field *field, const struct bench_options *options,
+                      enum bench_kind kind);
+void bench_field_close(struct bench_field *field);
+/* Connects all clients at `rate` a second (0: no limit) and fills in open_s and pss_ready_kb. False
+ * after a line on standard error if any could not. */
+bool bench_field_connect(struct bench_field *field, double rate, uint32_t pending);
+/* Closes all clients. */
+void bench_field_disconnect(struct bench_field *field);
+/* Turns the loop for so long without pushing anything. */
+void bench_field_idle(struct bench_field *field, double seconds);
+
+/* An open-loop push of `rate` messages a second; 0: closed-loop with as many deliveries outstanding as
+ * the options' window allows. */
+struct bench_push bench_push_for(const struct bench_field *field, double rate, double seconds);
+/* Runs it. `what` is for the progress line. */
+void bench_field_run(struct bench_field *field, const struct bench_push *push, const char *what,
+                     struct bench_result *result);
+
+void bench_mark_take(const struct bench_field *field, struct bench_mark *mark);
+
+/* The usual rows: counts, faults, latencies, CPU, memory, how tired we were. */
+void bench_result_report(const struct bench_field *field, const struct bench_result *result,
+                         struct bench_report *report);
+/* Faults only. */
+void bench_result_faults(const struct bench_result *result, struct bench_report *report);
+/* Rows for a histogram in microseconds: `keys` are p50, p90, p99, p99.9 and max. */
+void bench_latency_report(struct bench_report *report, const struct bench_hist *hist,
+                          const char *const keys[5], const char *const labels[5]);
+
+#endif

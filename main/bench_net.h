@@ -1,0 +1,54 @@
+/* bench_net.h - the sockets of the load tool: one epoll set, non-blocking TCP on loopback.
+ *
+ * epoll and not io_uring: receiving costs the same on loopback (the TCP stack is what is paid for), it
+ * runs where io_uring is refused, and the tool then shares no engine with what it measures.
+ * Edge-triggered: one receive call for each event, since a short read means an empty socket.
+ *
+ * Threads: one thread for each set. Owns: its epoll descriptor and the receive area. */
+#ifndef RINGPOST_MAIN_BENCH_NET_H
+#define RINGPOST_MAIN_BENCH_NET_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/types.h>
+
+#define BENCH_EVENTS_MAX 256
+#define BENCH_AREA_BYTES (512u * 1024)
+
+struct bench_net {
+    int epoll;
+    uint8_t *area; /* BENCH_AREA_BYTES, where every socket is received into */
+    struct epoll_event events[BENCH_EVENTS_MAX];
+};
+
+/* False with errno if there is no descriptor or memory. */
+bool bench_net_open(struct bench_net *net);
+void bench_net_close(struct bench_net *net);
+
+/* Waits until something is ready or `wait_ns` are over (0: only looks). Gives the number of events. */
+int bench_net_wait(struct bench_net *net, uint64_t wait_ns);
+/* Begins a connection, from the source address (host order, 0: any), and watches the descriptor under
+ * `tag` for reading and writing. Gives the descriptor, -1 with errno. */
+int bench_net_connect(struct bench_net *net, const struct sockaddr_in *to, uint32_t source,
+                      uint64_t tag);
+
+/* Bytes of a message that arrived in parts, kept between two receives. */
+struct bench_rest {
+    uint8_t *at;
+    uint32_t len;
+    uint32_t cap;
+};
+/* Receives behind what was kept. Gives the bytes now at the start of the area, kept ones included;
+ * 0: nothing new; -1: the peer closed; -2: error or a message that does not fit. `*drained` says
+ * whether the socket is known to be empty. */
+ssize_t bench_net_receive(struct bench_net *net, int fd, struct bench_rest *rest, bool *drained);
+/* Keeps `len` bytes for the next receive (0 lets the memory go). False without memory. */
+bool bench_rest_keep(struct bench_rest *rest, const uint8_t *at, size_t len);
+
+/* Sends; gives the bytes taken, 0 if the socket is full, -1 on an error. */
+ssize_t bench_net_send(int fd, const void *at, size_t len);
+
+#endif

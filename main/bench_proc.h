@@ -1,0 +1,31 @@
+/* bench_proc.h - what the kernel tells about processes: CPU time, memory, who listens where.
+ *
+ * Linux only, read from /proc and the CPU clocks. Threads: any. Owns: nothing. */
+#ifndef RINGPOST_MAIN_BENCH_PROC_H
+#define RINGPOST_MAIN_BENCH_PROC_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* CPU time that all threads of a process have used; 0 if it is gone. */
+uint64_t bench_proc_cpu_ns(pid_t pid);
+/* The same in seconds as user and kernel time, in steps of a clock tick. */
+void bench_proc_cpu_split(pid_t pid, double *user_s, double *kernel_s);
+/* Proportional share of memory in kB (smaps_rollup), -1 if it cannot be read. Costs the process
+ * a pause for each mapping: not for a tight loop. */
+int64_t bench_proc_pss_kb(pid_t pid);
+/* Resident memory in kB (status), and its peak; -1 if it cannot be read. */
+int64_t bench_proc_rss_kb(pid_t pid);
+int64_t bench_proc_peak_kb(pid_t pid);
+/* The process that listens on this TCP port of this host; 0 if none is found (or may be seen). */
+pid_t bench_proc_listener(const struct sockaddr_in *address);
+/* "127.x.y.z:port" or "localhost:port". False if it is anything else: load goes to loopback only. */
+bool bench_loopback_read(const char *text, struct sockaddr_in *address);
+/* Pins the calling process to a list of CPUs as in "0,2-3". False if the list is bad or refused. */
+bool bench_cpus_pin(const char *list);
+/* Raises the soft limit of descriptors to the hard one and gives it. */
+uint32_t bench_descriptors_max(void);
+
+#endif

@@ -1,0 +1,173 @@
+#include "main/bench_report.h"
+
+#include "core/base/clock.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct bench_row *row_add(struct bench_report *report, const char *key, const char *label) {
+    static struct bench_row nowhere;
+    struct bench_row *row = &nowhere;
+    if (report->count < BENCH_ROWS_MAX)
+        row = &report->rows[report->count++];
+    row->key = key;
+    row->label = label;
+    row->unit = "";
+    row->digits = -1;
+    return row;
+}
+
+void bench_report_number(struct bench_report *report, const char *key, const char *label,
+                         double value, int digits, const char *unit) {
+    struct bench_row *row = row_add(report, key, label);
+    row->value = value;
+    row->digits = digits;
+    row->unit = unit;
+}
+
+void bench_report_text(struct bench_report *report, const char *key, const char *label,
+                       const char *text) {
+    snprintf(row_add(report, key, label)->text, sizeof report->rows[0].text, "%s", text);
+}
+
+void bench_report_fault(struct bench_report *report, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    vsnprintf(row_add(report, "fault", "FAULT")->text, sizeof report->rows[0].text, format, list);
+    va_end(list);
+    report->faults++;
+}
+
+void bench_report_note(struct bench_report *report, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    vsnprintf(row_add(report, "note", "note")->text, sizeof report->rows[0].text, format, list);
+    va_end(list);
+    report->notes++;
+}
+
+static void json_text(const char *text) {
+    putchar('"');
+    for (; *text != '\0'; text++) {
+        if (*text == '"' || *text == '\\')
+            printf("\\%c", *text);
+        else if ((unsigned char)*text < 0x20)
+            printf("\\u%04x", (unsigned)(unsigned char)*text);
+        else
+            putchar(*text);
+    }
+    putchar('"');
+}
+
+static void json_list(const struct bench_report *report, const char *key) {
+    const char *comma = "";
+    printf(",\"%ss\":[", key);
+    for (uint32_t i = 0; i < report->count; i++)
+        if (strcmp(report->rows[i].key, key) == 0) {
+            fputs(comma, stdout);
+            json_text(report->rows[i].text);
+            comma = ",";
+        }
+    putchar(']');
+}
+
+static void json_print(const struct bench_report *report) {
+    putchar('{');
+    const char *comma = "";
+    for (uint32_t i = 0; i < report->count; i++) {
+        const struct bench_row *row = &report->rows[i];
+        if (strcmp(row->key, "fault") == 0 || strcmp(row->key, "note") == 0)
+            continue;
+        printf("%s\"%s\":", comma, row->key);
+        comma = ",";
+        if (row->digits < 0)
+            json_text(row->text);
+        else
+            printf("%.*f", row->digits, row->value);
+    }
+    json_list(report, "fault");
+    json_list(report, "note");
+    puts("}");
+}
+
+/* The number with a space between groups of three digits before the point. */
+static void grouped(char *out, size_t cap, double value, int digits) {
+    char plain[64];
+    snprintf(plain, sizeof plain, "%.*f", digits, value);
+    size_t whole = strcspn(plain, "."), n = 0;
+    size_t sign = plain[0] == '-';
+    for (size_t i = 0; plain[i] != '\0' && n + 2 < cap; i++) {
+        if (i > sign && i < whole && (whole - i) % 3 == 0)
+            out[n++] = ' ';
+        out[n++] = plain[i];
+    }
+    out[n] = '\0';
+}
+
+static void table_print(const struct bench_report *report) {
+    int label_width = 0, value_width = 0;
+    char value[96];
+    for (uint32_t i = 0; i < report->count; i++) {
+        const struct bench_row *row = &report->rows[i];
+        if (row->label == NULL)
+            continue;
+        int width = (int)strlen(row->label);
+        label_width = width > label_width ? width : label_width;
+        if (row->digits < 0)
+            continue;
+        grouped(value, sizeof value, row->value, row->digits);
+        width = (int)strlen(value);
+        value_width = width > value_width ? width : value_width;
+    }
+    for (uint32_t i = 0; i < report->count; i++) {
+        const struct bench_row *row = &report->rows[i];
+        if (row->label == NULL)
+            continue;
+        if (row->digits < 0) {
+            printf("%-*s  %s\n", label_width, row->label, row->text);
+            continue;
+        }
+        grouped(value, sizeof value, row->value, row->digits);
+        printf("%-*s  %*s %s\n", label_width, row->label, value_width, value, row->unit);
+    }
+}
+
+void bench_report_print(const struct bench_report *report) {
+    if (report->json)
+        json_print(report);
+    else
+        table_print(report);
+    fflush(stdout);
+}
+
+static struct {
+    uint64_t last_ns;
+    bool shown;
+} progress;
+
+void bench_progress(const char *format, ...) {
+    uint64_t now_ns = clock_ns();
+    bool terminal = isatty(STDERR_FILENO) != 0;
+    if (progress.last_ns == 0 && !terminal)
+        progress.last_ns = now_ns;
+    if (now_ns - progress.last_ns < (terminal ? NS_PER_S / 4 : 10 * NS_PER_S))
+        return;
+    progress.last_ns = now_ns;
+    va_list list;
+    va_start(list, format);
+    if (terminal)
+        fputs("\r\033[K", stderr);
+    vfprintf(stderr, format, list);
+    va_end(list);
+    if (!terminal)
+        fputc('\n', stderr);
+    progress.shown = terminal;
+}
+
+void bench_progress_end(void) {
+    if (progress.shown)
+        fputs("\r\033[K", stderr);
+    progress.shown = false;
+}

@@ -1,0 +1,46 @@
+/* bench_report.h - what a scenario found, as an aligned table or as one JSON line.
+ *
+ * Threads: one. Owns: its rows. Limits: BENCH_ROWS_MAX rows; more are left out. */
+#ifndef RINGPOST_MAIN_BENCH_REPORT_H
+#define RINGPOST_MAIN_BENCH_REPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define BENCH_ROWS_MAX 96u
+
+struct bench_row {
+    const char *key;   /* in JSON */
+    const char *label; /* in the table; NULL: JSON only */
+    const char *unit;
+    double value;
+    int digits; /* after the point; -1: text */
+    char text[256];
+};
+
+struct bench_report {
+    struct bench_row rows[BENCH_ROWS_MAX];
+    uint32_t count;
+    uint32_t faults, notes;
+    bool json;
+};
+
+void bench_report_number(struct bench_report *report, const char *key, const char *label,
+                         double value, int digits, const char *unit);
+void bench_report_text(struct bench_report *report, const char *key, const char *label,
+                       const char *text);
+/* Something that must not happen happened: the exit status is 1. */
+void bench_report_fault(struct bench_report *report, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Something that the reader of the numbers must know. */
+void bench_report_note(struct bench_report *report, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void bench_report_print(const struct bench_report *report);
+
+/* One line on a terminal's standard error that is overwritten each time, at most four a second; where
+ * there is no terminal, a line every ten seconds. */
+void bench_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Takes the progress line away. */
+void bench_progress_end(void);
+
+#endif

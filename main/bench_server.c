@@ -1,0 +1,234 @@
+#include "main/bench_server.h"
+
+#include "core/base/clock.h"
+#include "main/bench_proc.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+extern char **environ;
+
+#define START_WAIT_NS (UINT64_C(15) * NS_PER_S)
+#define END_WAIT_NS (UINT64_C(5) * NS_PER_S)
+
+static void pause_ms(long ms) {
+    struct timespec wait = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    nanosleep(&wait, NULL);
+}
+
+static void server_path(const struct bench_server *server, const char *name, char out[96]) {
+    snprintf(out, 96, "%.63s/%s", server->dir, name);
+}
+
+/* The settings of whoever runs the load tool must not reach the node. */
+static void environment_clean(void) {
+    for (char **at = environ; *at != NULL;) {
+        char name[128];
+        size_t len = strcspn(*at, "=");
+        if (strncmp(*at, "RINGPOST_", 9) == 0 && len < sizeof name) {
+            memcpy(name, *at, len);
+            name[len] = '\0';
+            unsetenv(name);
+        } else {
+            at++;
+        }
+    }
+}
+
+static _Noreturn void child_run(const struct bench_server *server,
+                                const struct bench_options *options, const char *binary) {
+    char ports[96], log[96], workers[16];
+    server_path(server, "ports", ports);
+    server_path(server, "log", log);
+    const char *args[24 + BENCH_SERVER_ARGS_MAX];
+    uint32_t n = 0;
+    args[n++] = binary;
+    args[n++] = "serve";
+    args[n++] = "--tcp";
+    args[n++] = "127.0.0.1:0";
+    args[n++] = "--api";
+    args[n++] = "127.0.0.1:0";
+    args[n++] = "--web";
+    args[n++] = "off";
+    args[n++] = "--ports-file";
+    args[n++] = ports;
+    if (options->workers != 0) {
+        snprintf(workers, sizeof workers, "%u", options->workers);
+        args[n++] = "--workers";
+        args[n++] = workers;
+    }
+    if (options->server_cpus != NULL) {
+        args[n++] = "--cpus";
+        args[n++] = options->server_cpus;
+    }
+    if (options->api_key != NULL) {
+        args[n++] = "--api-key";
+        args[n++] = options->api_key;
+    }
+    for (uint32_t i = 0; i < options->server_arg_count; i++)
+        args[n++] = options->server_args[i];
+    args[n] = NULL;
+    (void)prctl(PR_SET_PDEATHSIG, (unsigned long)SIGKILL);
+    environment_clean();
+    int fd = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600);
+    if (fd >= 0) {
+        dup2(fd, STDOUT_FILENO);
+        dup2(fd, STDERR_FILENO);
+    }
+    execv(binary, (char *const *)(uintptr_t)args);
+    fprintf(stderr, "%s: %s\n", binary, strerror(errno));
+    _exit(127);
+}
+
+/* The first address of a list in the ports file, as a loopback address. */
+static bool port_read(const char *text, const char *name, struct sockaddr_in *address) {
+    char wanted[16], host_port[64], loopback[80];
+    snprintf(wanted, sizeof wanted, "\"%s\":", name);
+    const char *at = strstr(text, wanted);
+    if (at == NULL || (at = strchr(at, '[')) == NULL)
+        return false;
+    if (sscanf(at, "[ \"%63[^\"]\"", host_port) != 1)
+        return false;
+    if (bench_loopback_read(host_port, address))
+        return true;
+    const char *colon = strrchr(host_port, ':');
+    if (colon == NULL)
+        return false;
+    snprintf(loopback, sizeof loopback, "127.0.0.1%s", colon);
+    return bench_loopback_read(loopback, address);
+}
+
+static bool ports_read(struct bench_server *server) {
+    char path[96], text[4096];
+    server_path(server, "ports", path);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return false;
+    size_t len = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    text[len] = '\0';
+    return port_read(text, "tcp", &server->tcp) && port_read(text, "api", &server->api);
+}
+
+static void log_show(const struct bench_server *server) {
+    char path[96], line[512];
+    server_path(server, "log", path);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return;
+    if (fseek(file, -2000, SEEK_END) == 0)
+        (void)fgets(line, sizeof line, file); /* a part of a line */
+    while (fgets(line, sizeof line, file) != NULL)
+        fprintf(stderr, "  node: %s", line);
+    fclose(file);
+}
+
+static bool server_spawn(struct bench_server *server, const struct bench_options *options) {
+    char own[512];
+    const char *binary = options->server;
+    if (binary == NULL) {
+        ssize_t len = readlink("/proc/self/exe", own, sizeof own - 1);
+        if (len < 0)
+            return false;
+        own[len] = '\0';
+        binary = own;
+    }
+    snprintf(server->dir, sizeof server->dir, "/tmp/ringpost-bench-XXXXXX");
+    if (mkdtemp(server->dir) == NULL) {
+        fprintf(stderr, "ringpost bench: no temporary directory in /tmp: %s\n", strerror(errno));
+        return false;
+    }
+    server->ours = true;
+    server->pid = fork();
+    if (server->pid == 0)
+        child_run(server, options, binary);
+    if (server->pid < 0) {
+        fprintf(stderr, "ringpost bench: cannot start the node: %s\n", strerror(errno));
+        return false;
+    }
+    for (uint64_t start_ns = clock_ns(); clock_ns() - start_ns < START_WAIT_NS; pause_ms(5)) {
+        if (ports_read(server))
+            return true;
+        if (!bench_server_alive(server))
+            break;
+    }
+    fprintf(stderr, "ringpost bench: the node %s did not start\n", binary);
+    server->failed = true;
+    log_show(server);
+    return false;
+}
+
+bool bench_server_open(struct bench_server *server, const struct bench_options *options) {
+    *server = (struct bench_server){.pid = options->pid, .tcp = options->tcp, .api = options->api};
+    if (options->spawn)
+        return server_spawn(server, options);
+    if (server->pid == 0)
+        server->pid = bench_proc_listener(&server->api);
+    if (server->pid == 0)
+        fputs("ringpost bench: the node's process was not found: no CPU and memory figures\n",
+              stderr);
+    return true;
+}
+
+bool bench_server_alive(struct bench_server *server) {
+    if (!server->ours || server->pid <= 0)
+        return true;
+    int status;
+    if (waitpid(server->pid, &status, WNOHANG) != server->pid)
+        return true;
+    if (WIFSIGNALED(status))
+        fprintf(stderr, "ringpost bench: the node died of signal %d\n", WTERMSIG(status));
+    else
+        fprintf(stderr, "ringpost bench: the node ended with status %d\n", WEXITSTATUS(status));
+    server->pid = 0;
+    server->failed = true;
+    return false;
+}
+
+void bench_server_close(struct bench_server *server) {
+    if (!server->ours)
+        return;
+    if (server->pid > 0) {
+        int status;
+        pid_t ended = 0;
+        kill(server->pid, SIGTERM);
+        for (uint64_t start_ns = clock_ns(); clock_ns() - start_ns < END_WAIT_NS; pause_ms(10)) {
+            ended = waitpid(server->pid, &status, WNOHANG);
+            if (ended != 0)
+                break;
+        }
+        if (ended == 0) {
+            fputs("ringpost bench: the node did not end within 5 s of SIGTERM and was killed\n",
+                  stderr);
+            server->failed = true;
+            kill(server->pid, SIGKILL);
+            waitpid(server->pid, &status, 0);
+        } else if (ended > 0 && status != 0) {
+            fprintf(stderr, "ringpost bench: the node ended with wait status 0x%x\n",
+                    (unsigned)status);
+            server->failed = true;
+        }
+        server->pid = 0;
+    }
+    if (server->dir[0] == '\0')
+        return;
+    if (server->failed) {
+        fprintf(stderr, "ringpost bench: the node's log is kept in %s/log\n", server->dir);
+        return;
+    }
+    char path[96];
+    server_path(server, "ports", path);
+    unlink(path);
+    server_path(server, "log", path);
+    unlink(path);
+    rmdir(server->dir);
+}

@@ -1,0 +1,102 @@
+/* bench_share.h - what the processes of one load tool share: what is to be done, what was seen.
+ *
+ * Lies in memory mapped before the helper processes are forked. The main process writes the orders
+ * and the addresses' counts; each swarm of clients writes its own tally and the streams of its own
+ * clients. Everything is cleared by the main process only while no message is under way.
+ *
+ * Threads: as said for each member. Owns: one mapping. */
+#ifndef RINGPOST_MAIN_BENCH_SHARE_H
+#define RINGPOST_MAIN_BENCH_SHARE_H
+
+#include "main/bench_hist.h"
+#include "main/bench_wire.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define BENCH_SWARMS_MAX 16u
+#define BENCH_SLOTS 200u
+#define BENCH_SLOT_NS UINT64_C(100000000)
+#define BENCH_SAMPLE_BYTES 200u
+
+/* What one client got from one address. */
+struct bench_stream {
+    uint64_t window; /* bit i: message next - 1 - i has arrived */
+    uint32_t next;   /* one more than the highest number seen */
+    uint32_t unique; /* different messages that arrived */
+};
+
+/* What one swarm saw. Written by its process. */
+struct bench_tally {
+    uint32_t ready;   /* clients that have their welcome and are still there */
+    uint32_t opened;  /* connections begun since the last order */
+    uint32_t settled; /* of them, answered or failed */
+    uint32_t failed;  /* could not connect or were not welcomed */
+    uint32_t lost;    /* were ready and got closed by the node */
+    uint32_t order_seen;
+    uint64_t settled_ns; /* when the last one settled */
+    /* of the traffic that runs */
+    uint64_t received; /* messages of this run, whatever else is said about them below */
+    uint64_t duplicate;
+    uint64_t disordered; /* arrived after a later one of the same address */
+    uint64_t misrouted;  /* for another client, group or kind */
+    uint64_t damaged;    /* not the bytes that were sent, or of no run of ours */
+    uint64_t stale;      /* of traffic that had ended already */
+    uint64_t receives;   /* receive calls that brought something */
+    uint64_t slot_count[BENCH_SLOTS]; /* by the time in the message, 100 ms each */
+    uint64_t slot_slow[BENCH_SLOTS];  /* of them, slower than share->slow_ns */
+    struct bench_hist latency;        /* from the time in the message to its arrival */
+    struct bench_hist greeting;       /* from connecting to the welcome */
+    char sample[BENCH_SAMPLE_BYTES];  /* the first thing that went wrong */
+};
+
+enum bench_order { BENCH_ORDER_NONE, BENCH_ORDER_OPEN, BENCH_ORDER_CLOSE, BENCH_ORDER_QUIT };
+
+struct bench_share {
+    /* fixed before the first fork */
+    uint32_t run_base; /* low 8 bits are 0; a run is this plus 1..255 */
+    enum bench_kind kind;
+    uint32_t clients;
+    uint32_t streams_each; /* streams of each client */
+    uint32_t groups, join; /* client i is in groups i % groups and the join - 1 after it */
+    uint32_t addresses;
+    uint32_t payload_size;
+    bool counted;
+    /* orders */
+    _Atomic uint32_t order_number;
+    enum bench_order order;
+    double open_rate;      /* connections a second, all swarms together; 0: no limit */
+    uint32_t open_pending; /* connections that may wait for their welcome, for each swarm */
+    /* the traffic that runs */
+    _Atomic uint32_t run; /* 0: none */
+    uint64_t slot_start_ns;
+    uint64_t slow_ns;
+
+    struct bench_tally tallies[BENCH_SWARMS_MAX];
+    struct bench_stream *streams; /* clients * streams_each; in the mapping */
+    uint32_t *accepted;           /* for each address: messages that the node took */
+    uint32_t *sent;               /* for each address: the next number */
+    uint64_t map_bytes;
+};
+
+/* NULL with errno if memory is short. */
+struct bench_share *bench_share_open(uint32_t clients, uint32_t streams_each, uint32_t addresses);
+void bench_share_close(struct bench_share *share);
+/* Gives an order to all swarms. */
+void bench_share_order(struct bench_share *share, enum bench_order order);
+/* Clears what the last traffic left and begins a run with a number of its own. */
+void bench_share_begin(struct bench_share *share);
+/* Sum of all tallies into *sum (sample: the first there is; settled_ns: the latest). */
+void bench_share_sum(const struct bench_share *share, struct bench_tally *sum);
+/* received, over all swarms: cheap enough for each turn. */
+uint64_t bench_share_received(const struct bench_share *share, uint32_t swarms);
+/* Messages that were accepted and did not reach a client that they were for, and the reverse. */
+void bench_share_missing(const struct bench_share *share, uint64_t *missing, uint64_t *unasked);
+
+/* Group number `k` (0..join-1) of a client. */
+static inline uint32_t bench_group_of(const struct bench_share *share, uint32_t client, uint32_t k) {
+    return (client + k) % share->groups;
+}
+
+#endif
