@@ -248,9 +248,13 @@ bool server_step(struct server *server) {
     return false;
 }
 
-void server_fini(struct server *server) {
+void server_join(struct server *server) {
     for (unsigned i = 0; i < server->thread_count; i++)
         pthread_join(server->threads[i], NULL);
+    server->thread_count = 0;
+}
+
+void server_fini(struct server *server) {
     client_listeners_close(server, false);
     client_listeners_close(server, true);
     /* Mail that nobody took any more: messages that were on their way home. */

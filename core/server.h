@@ -62,7 +62,9 @@ void server_drain(struct server *server);
 /* Moves on to the next phase when the workers are ready for it; true when STOPPED. Called again and again
  * by the main thread while draining. */
 bool server_step(struct server *server);
-/* Joins the threads and frees what server_init made. */
+/* Waits for the threads to end, once STOPPED. */
+void server_join(struct server *server);
+/* Frees what server_init made; no thread runs any more. */
 void server_fini(struct server *server);
 /* Wakes all workers to look at the phase and the config. Any thread. */
 void server_nudge(struct server *server);

@@ -1,0 +1,215 @@
+#include "main/serve.h"
+
+#include "core/base/hash.h"
+#include "core/server.h"
+#include "ingest/api.h"
+#include "ingest/client_send.h"
+#include "ingest/gate.h"
+#include "ingest/web.h"
+#include "main/settings.h"
+#include "main/version.h"
+#include "proto/client.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define DRAIN_LOOK_NS (2 * NS_PER_MS)
+
+/* Configs stay until the end: a worker may still look at an old one. */
+struct config_kept {
+    struct config_kept *older;
+    struct config config;
+};
+
+struct node {
+    struct server server;
+    struct gate gate;
+    struct settings *settings;
+    struct config_kept *configs;
+};
+
+static struct config_kept *config_keep(struct node *node) {
+    struct config_kept *kept = malloc(sizeof(*kept));
+    if (kept == NULL)
+        return NULL;
+    kept->config = node->settings->config;
+    kept->older = node->configs;
+    node->configs = kept;
+    return kept;
+}
+
+static int fail(const char *problem) {
+    log_stop();
+    fprintf(stderr, "ringpost: %s\n", problem);
+    return 1;
+}
+
+/* {"tcp":["127.0.0.1:41234"],"web":[],"api":["127.0.0.1:8081"]}, whole or not at all: written beside and
+ * moved into place. */
+static bool ports_file_write(const struct server *server, const char *path) {
+    static const char *const kinds[LISTENER_KINDS] = {"tcp", "web", "api"};
+    const struct config *config = server_config(server);
+    char beside[4096];
+    if ((size_t)snprintf(beside, sizeof(beside), "%s.%d", path, (int)getpid()) >= sizeof(beside)) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
+    FILE *file = fopen(beside, "we");
+    if (file == NULL)
+        return false;
+    for (unsigned kind = 0; kind < LISTENER_KINDS; kind++) {
+        fprintf(file, "%s\"%s\":[", kind == 0 ? "{" : ",", kinds[kind]);
+        const char *comma = "";
+        for (unsigned i = 0; i < config->listener_count; i++) {
+            if (config->listeners[i].kind != kind)
+                continue;
+            fprintf(file, "%s\"%s\"", comma, server->listen_text[i]);
+            comma = ",";
+        }
+        fputs("]", file);
+    }
+    fputs("}\n", file);
+    bool written = ferror(file) == 0;
+    written &= fclose(file) == 0;
+    return written && rename(beside, path) == 0;
+}
+
+static void started_log(const struct server *server) {
+    static const char *const kinds[LISTENER_KINDS] = {"tcp", "web", "api"};
+    const struct config *config = server_config(server);
+    for (unsigned i = 0; i < config->listener_count; i++)
+        log_event(LOG_INFO, "listening", LOG_STR("listener", kinds[config->listeners[i].kind]),
+                  LOG_STR("address", server->listen_text[i]));
+    log_event(LOG_INFO, "started", LOG_STR("version", RINGPOST_VERSION),
+              LOG_STR("node", config->node), LOG_STR("run", server->run),
+              LOG_U64("workers", server->worker_count),
+              LOG_U64("max_connections", config->max_connections),
+              LOG_U64("memory_bytes", config->memory_bytes));
+    log_event(LOG_WARN, "clients_not_authenticated",
+              LOG_STR("meaning", "any client may take any id and read what is sent to it"),
+              LOG_STR("remedy", "let only trusted clients reach the client listeners"));
+}
+
+static void reload_report(void *user, enum reload_verdict verdict, const char *name,
+                          const char *detail) {
+    (void)user;
+    if (verdict == RELOAD_APPLIED)
+        log_event(LOG_INFO, "setting_changed", LOG_STR("setting", name), LOG_STR("to", detail));
+    else if (verdict == RELOAD_NEEDS_RESTART)
+        log_event(LOG_WARN, "setting_needs_restart", LOG_STR("setting", name),
+                  LOG_STR("detail", detail), LOG_STR("remedy", "restart the node to change it"));
+    else
+        log_event(LOG_ERROR, "reload_refused", LOG_STR("problem", detail),
+                  LOG_STR("remedy", "mend it and send SIGHUP again; nothing was changed"));
+}
+
+static void node_reload(struct node *node) {
+    struct config next;
+    if (!settings_reload(node->settings, &next, reload_report, NULL))
+        return;
+    struct config_kept *kept = config_keep(node);
+    if (kept == NULL)
+        return;
+    log_set(kept->config.log_level, kept->config.log_format);
+    atomic_store_explicit(&node->server.config, &kept->config, memory_order_release);
+    server_nudge(&node->server);
+    log_event(LOG_INFO, "reloaded", LOG_STR("node", kept->config.node));
+}
+
+static void signals_block(sigset_t *set) {
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
+    sigaddset(set, SIGUSR2);
+    /* Before the workers start, so that they inherit it and only this thread is asked. */
+    pthread_sigmask(SIG_BLOCK, set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* Waits for signals; returns once the node has drained. */
+static void node_wait(struct node *node, const sigset_t *signals) {
+    bool draining = false;
+    for (;;) {
+        struct timespec look = {0, (long)DRAIN_LOOK_NS};
+        int number = draining ? sigtimedwait(signals, NULL, &look) : sigwaitinfo(signals, NULL);
+        switch (number) {
+        case SIGTERM:
+        case SIGINT:
+            if (!draining) {
+                log_event(LOG_INFO, "draining", LOG_STR("node", node->server.config->node));
+                server_drain(&node->server);
+            } else {
+                /* Asked twice: what is left is given up. */
+                log_event(LOG_WARN, "drain_cut_short", LOG_STR("node", node->server.config->node));
+                node->server.drain_since_ns = 0;
+            }
+            draining = true;
+            break;
+        case SIGHUP:
+            node_reload(node);
+            break;
+        case SIGUSR2:
+            log_event(LOG_WARN, "upgrade_not_available",
+                      LOG_STR("remedy", "restart the node: this version cannot hand over its "
+                                        "connections"));
+            break;
+        default:
+            break;
+        }
+        if (draining && server_step(&node->server))
+            return;
+    }
+}
+
+int serve_run(struct settings *settings) {
+    static struct node node;
+    static const struct protocol *const protocols[LISTENER_KINDS] = {
+        [LISTENER_TCP] = &tcp_protocol,
+        [LISTENER_WEB] = &web_protocol,
+        [LISTENER_API] = &api_protocol,
+    };
+    char problem[512] = "";
+    sigset_t signals;
+    node.settings = settings;
+    log_set(settings->config.log_level, settings->config.log_format);
+    signals_block(&signals);
+    hash_init();
+    if (!log_start())
+        return fail("cannot start the log's thread: raise the limit of tasks");
+    struct config_kept *kept = config_keep(&node);
+    if (kept == NULL)
+        return fail("no memory to start");
+    if (!server_init(&node.server, &kept->config, protocols, problem, sizeof(problem)))
+        return fail(problem);
+    if (!gate_init(&node.gate, &node.server) || !http_init(&node.server))
+        return fail("no memory to start: give the node more, or lower --dedup-max");
+    client_gate_set(&client_send_gate);
+    for (unsigned i = 0; i < node.server.worker_count; i++)
+        node.server.workers[i].on_nudged = gate_on_nudged;
+    if (!server_start(&node.server, problem, sizeof(problem)))
+        return fail(problem);
+    if (settings->config.ports_file != NULL &&
+        !ports_file_write(&node.server, settings->config.ports_file)) {
+        snprintf(problem, sizeof(problem), "cannot write --ports-file %s (%s): name a file in a "
+                                           "folder that exists and may be written to",
+                 settings->config.ports_file, strerror(errno));
+        return fail(problem);
+    }
+    started_log(&node.server);
+    node_wait(&node, &signals);
+    server_join(&node.server);
+    http_fini(&node.server);
+    gate_fini(&node.gate);
+    server_fini(&node.server);
+    while (node.configs != NULL) {
+        struct config_kept *older = node.configs->older;
+        free(node.configs);
+        node.configs = older;
+    }
+    log_event(LOG_INFO, "stopped", LOG_STR("reason", "drained"));
+    log_stop();
+    return 0;
+}
