@@ -31,6 +31,8 @@ static size_t count_to(struct span text, char a, char b) {
 
 const char *http_target_split(struct span text, struct http_target *target) {
     *target = (struct http_target){0};
+    if (count_to(text, '#', '#') < text.len)
+        return "the target has a fragment";
     if (span_equal(text, SPAN("*"))) {
         target->path = text;
         return NULL;
@@ -41,9 +43,9 @@ const char *http_target_split(struct span text, struct http_target *target) {
         target->authority = span_of(text.at, count_to(text, '/', '?'));
         text = span_skip(text, target->authority.len);
     }
-    size_t path_bytes = count_to(text, '?', '#');
+    size_t path_bytes = count_to(text, '?', '?');
     target->path = path_bytes == 0 ? SPAN("/") : span_of(text.at, path_bytes);
     if (path_bytes < text.len)
         target->query = span_skip(text, path_bytes + 1);
-    return count_to(text, '#', '#') < text.len ? "the target has a fragment" : NULL;
+    return NULL;
 }
