@@ -51,8 +51,9 @@ void builder_u64(struct builder *b, uint64_t value);
 /* printf into the builder; for cold paths. Wants room for one byte more than the text has. */
 void builder_format(struct builder *b, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* The bytes as a JSON string with its quotes: `"`, `\` and bytes below 0x20 are escaped, the rest is
- * copied as it is (the caller knows that it is UTF-8). U+2028, U+2029 and 0x7F pass unescaped. */
+/* The bytes as a JSON string with its quotes: `"`, `\` and bytes below 0x20 are escaped, the rest
+ * is copied as it is (the caller knows that it is UTF-8). U+2028, U+2029 and 0x7F pass unescaped.
+ */
 void builder_json(struct builder *b, struct span text);
 /* Room that builder_json needs at the most for `len` bytes. */
 static inline size_t builder_json_max(size_t len) {

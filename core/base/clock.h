@@ -1,4 +1,5 @@
-/* clock.h - the only place where time is read, so that tests can own it (they link another clock.c).
+/* clock.h - the only place where time is read, so that tests can own it (they link another
+ * clock.c).
  *
  * Threads: any. Units: nanoseconds unless the name says otherwise. */
 #ifndef RINGPOST_CORE_BASE_CLOCK_H

@@ -1,8 +1,8 @@
 /* fault.h - planted bugs, to prove that the tests would find real ones.
  *
- * `FAULT(name)` is false in every build but those made with RINGPOST_FAULTS (the simulation), where the
- * test switches one on by name and must then see an invariant break. The closed list is below; the
- * simulation runs through all of it.
+ * `FAULT(name)` is false in every build but those made with RINGPOST_FAULTS (the simulation), where
+ * the test switches one on by name and must then see an invariant break. The closed list is below;
+ * the simulation runs through all of it.
  *
  * Threads: single-threaded builds only. */
 #ifndef RINGPOST_CORE_BASE_FAULT_H

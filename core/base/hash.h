@@ -1,7 +1,8 @@
 /* hash.h - keyed hashes of bytes that strangers chose (SipHash-2-4 by libsodium).
  *
  * The key is drawn at start, so nobody outside can build collisions. Every thread of a process uses
- * the same key: hash(name) mod workers must be the same everywhere. Threads: any after hash_init. */
+ * the same key: hash(name) mod workers must be the same everywhere. Threads: any after hash_init.
+ */
 #ifndef RINGPOST_CORE_BASE_HASH_H
 #define RINGPOST_CORE_BASE_HASH_H
 

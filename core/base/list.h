@@ -1,4 +1,5 @@
-/* list.h - an intrusive doubly linked ring; a node is in at most one list and knows only neighbours.
+/* list.h - an intrusive doubly linked ring; a node is in at most one list and knows only
+ * neighbours.
  *
  * Threads: the owner's. Owns nothing. An unlinked node points to itself (list_init), so unlinking
  * twice is harmless and `list_linked` can be asked. */

@@ -153,8 +153,8 @@ void log_stop(void) {
         CHECK(pthread_join(thread, NULL) == 0);
 }
 
-/* May this site print now? `suppressed`: how many lines it could not print since its last one. Threads
- * that meet here at the turn of a second may let a line or two more through. */
+/* May this site print now? `suppressed`: how many lines it could not print since its last one.
+ * Threads that meet here at the turn of a second may let a line or two more through. */
 static bool site_admit(struct log_site *site, uint32_t *suppressed) {
     uint64_t second = clock_ns() / NS_PER_S;
     if (atomic_exchange_explicit(&site->second, second, memory_order_relaxed) != second)

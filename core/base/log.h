@@ -3,13 +3,13 @@
  *   log_event(LOG_WARN, "session_closed", LOG_STR("reason", why), LOG_U64("outbox_bytes", n));
  *   -> time=2026-01-01T00:00:00.000Z level=warn event=session_closed reason=too_slow outbox_bytes=9
  *
- * The name of the event is stable (operators grep for it); a field `remedy` says what to do. Each call
- * site prints at most LOG_SITE_BURST lines a second; the next line after a pause carries
+ * The name of the event is stable (operators grep for it); a field `remedy` says what to do. Each
+ * call site prints at most LOG_SITE_BURST lines a second; the next line after a pause carries
  * `suppressed=N`. Values are escaped whatever bytes they hold, and cut at 256 bytes.
  *
  * A log line never makes a worker wait: lines go into a buffer of LOG_BUFFER_BYTES that one thread
- * writes out; when it is full, lines are dropped and counted (log_dropped). Before log_start and after
- * log_stop lines are written directly.
+ * writes out; when it is full, lines are dropped and counted (log_dropped). Before log_start and
+ * after log_stop lines are written directly.
  *
  * Threads: any. Keys and tokens must never be handed to it. */
 #ifndef RINGPOST_CORE_BASE_LOG_H
@@ -49,8 +49,8 @@ void log_set(enum log_level level, enum log_format format);
 bool log_wants(enum log_level level);
 /* Starts the writing thread; false with errno when it cannot. */
 bool log_start(void);
-/* Writes what is buffered and joins the thread. Harmless when it was not started. When nobody takes the
- * lines from standard error, it gives up after half a second. */
+/* Writes what is buffered and joins the thread. Harmless when it was not started. When nobody takes
+ * the lines from standard error, it gives up after half a second. */
 void log_stop(void);
 /* Lines lost because the buffer was full, since the start. The log says so itself in an event
  * `log_lines_dropped` as soon as there is room again. */

@@ -7,7 +7,8 @@
 /* Kept free for the marks at the end of the line. */
 #define TAIL_BYTES 64
 
-/* Bytes of the UTF-8 sequence at the start of `text`, 0 when it is none; `point` is what it means. */
+/* Bytes of the UTF-8 sequence at the start of `text`, 0 when it is none; `point` is what it means.
+ */
 static size_t utf8_next(struct span text, uint32_t *point) {
     unsigned char lead = (unsigned char)text.at[0];
     if (lead < 0x80) {

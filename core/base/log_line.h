@@ -1,7 +1,7 @@
 /* log_line.h - one event as one line of text, logfmt or JSON.
  *
- * A pure function: no clock, no descriptor, no allocation. Whatever bytes the values hold, the line is
- * printable, is valid UTF-8, and stays one line: control characters and what breaks lines are
+ * A pure function: no clock, no descriptor, no allocation. Whatever bytes the values hold, the line
+ * is printable, is valid UTF-8, and stays one line: control characters and what breaks lines are
  * escaped, bytes that are no UTF-8 become U+FFFD. Threads: any. */
 #ifndef RINGPOST_CORE_BASE_LOG_LINE_H
 #define RINGPOST_CORE_BASE_LOG_LINE_H
@@ -22,8 +22,8 @@ struct log_line {
     size_t count;
 };
 
-/* Writes the line with its line break into memory of LOG_LINE_BYTES_MAX bytes and returns its length.
- * Fields that do not fit any more are left out, and `truncated=true` says so. */
+/* Writes the line with its line break into memory of LOG_LINE_BYTES_MAX bytes and returns its
+ * length. Fields that do not fit any more are left out, and `truncated=true` says so. */
 size_t log_line_write(const struct log_line *line, char *at);
 
 #endif

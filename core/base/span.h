@@ -1,7 +1,7 @@
 /* span.h - a run of bytes that somebody else owns.
  *
- * A span never owns, never ends in NUL, may be empty; `at` may be NULL only when `len` is 0. It dies
- * with the memory it points into. Threads: any (a value). */
+ * A span never owns, never ends in NUL, may be empty; `at` may be NULL only when `len` is 0. It
+ * dies with the memory it points into. Threads: any (a value). */
 #ifndef RINGPOST_CORE_BASE_SPAN_H
 #define RINGPOST_CORE_BASE_SPAN_H
 

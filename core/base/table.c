@@ -9,8 +9,8 @@
 #define BUCKETS_MAX ((uint32_t)TABLE_SEGMENTS_MAX << TABLE_SEGMENT_BITS)
 #define SEGMENTS_AT_FIRST 4
 
-/* Buckets are numbered 0 to buckets - 1. `mask` is 2^k - 1; of the numbers that it allows, those from
- * `half` on that are not made yet are still kept in the bucket without their highest bit. */
+/* Buckets are numbered 0 to buckets - 1. `mask` is 2^k - 1; of the numbers that it allows, those
+ * from `half` on that are not made yet are still kept in the bucket without their highest bit. */
 
 /* a stands before b when, at the lowest bit where they differ, it has the 0. */
 static bool hash_before(uint64_t a, uint64_t b) {
@@ -140,8 +140,8 @@ struct table_node *table_next(const struct table_node *node) {
     return node->next != NULL && node->next->hash == node->hash ? node->next : NULL;
 }
 
-/* The bucket behind this one in the order of hashes read from the lowest bit up: the index plus one,
- * counted from its highest bit down. False: it was the last. */
+/* The bucket behind this one in the order of hashes read from the lowest bit up: the index plus
+ * one, counted from its highest bit down. False: it was the last. */
 static bool index_step(const struct table *table, uint32_t *index) {
     uint32_t half = half_of(table);
     bool split = (*index & (half - 1)) + half < table->buckets;

@@ -1,8 +1,8 @@
 /* table.h - a hash table of entries that embed their node; keys are bytes inside the entries.
  *
  * Linear hashing: it grows and shrinks by a bucket or two at a time, so that no operation ever pays
- * for a rehash of everything and memory never doubles at once. A bucket costs 8 bytes, a node 16. The
- * caller brings the hash (hash.h) and compares the keys of the few nodes whose hash is equal.
+ * for a rehash of everything and memory never doubles at once. A bucket costs 8 bytes, a node 16.
+ * The caller brings the hash (hash.h) and compares the keys of the few nodes whose hash is equal.
  *
  * The nodes of a bucket are in the order of their hashes read from the lowest bit up. In that order
  * the buckets follow each other too, however many there are, so a walk stays whole while nodes come
@@ -38,17 +38,18 @@ struct table {
 void table_init(struct table *table);
 /* Frees the buckets; the entries are the caller's. */
 void table_fini(struct table *table);
-/* Adds a node whose `hash` is set. The caller has looked that the key is not there. False: no memory,
- * nothing changed. */
+/* Adds a node whose `hash` is set. The caller has looked that the key is not there. False: no
+ * memory, nothing changed. */
 bool table_add(struct table *table, struct table_node *node);
 /* The node must be in the table. */
 void table_remove(struct table *table, struct table_node *node);
-/* The first node with that hash, and the next one with the same hash after `node`; NULL: no more. */
+/* The first node with that hash, and the next one with the same hash after `node`; NULL: no more.
+ */
 struct table_node *table_first(const struct table *table, uint64_t hash);
 struct table_node *table_next(const struct table_node *node);
-/* Walks all nodes, each once, in an order of its own: start with NULL; NULL at the end. The node just
- * returned may be removed by the caller only after the next one was asked for; others may be added
- * and removed meanwhile, and are met or not. */
+/* Walks all nodes, each once, in an order of its own: start with NULL; NULL at the end. The node
+ * just returned may be removed by the caller only after the next one was asked for; others may be
+ * added and removed meanwhile, and are met or not. */
 struct table_node *table_walk(const struct table *table, const struct table_node *node);
 
 #endif

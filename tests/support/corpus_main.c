@@ -2,8 +2,8 @@
  *
  *   replay_json tests/corpus/json
  *
- * Each file of the folder goes in whole, cut short at every length, and mutated by a generator with a
- * fixed seed. Every input lies alone in memory of its exact size, so that AddressSanitizer sees a
+ * Each file of the folder goes in whole, cut short at every length, and mutated by a generator with
+ * a fixed seed. Every input lies alone in memory of its exact size, so that AddressSanitizer sees a
  * byte read too far. A folder without files is a failure: it would prove nothing. */
 #include "core/base/check.h"
 

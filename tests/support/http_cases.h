@@ -186,6 +186,7 @@ static const struct refused refused[] = {
     BAD(LINE("GET / HTTP/1.1\t"), 400, "the request line does not end"),
     BAD(LINE("GET / HTTP/1.10"), 400, "the request line does not end"),
     BAD(LINE("GET / HTTP/11"), 400, "the request line does not end"),
+    BAD(LINE("GET / HTTP/1x1"), 400, "the request line does not end"),
     BAD(LINE("GET / HTTP/.1"), 400, "the request line does not end"),
     BAD(LINE("GET / http/1.1"), 400, "the request line does not end"),
     BAD(LINE("GET / RTSP/1.0"), 400, "the request line does not end"),
@@ -347,6 +348,9 @@ static const struct taken replies[] = {
          "100 keep body=[]\n200 keep {Transfer-Encoding=chunked} body=[hi]\nopen, nothing left\n"),
     GOOD("HTTP/1.1 503 x\r\nConnection: close\r\nContent-Length: 1\r\n\r\nxmore",
          "503 {Connection=close} {Content-Length=1} body=[x]\nended\n"),
+    GOOD("HTTP/1.1 304 x\r\nContent-Length: 9\r\n\r\nHTTP/1.1 204 x\r\nContent-Length: 9\r\n\r\n",
+         "304 keep {Content-Length=9} body=[]\n204 keep {Content-Length=9} body=[]\n"
+         "open, nothing left\n"),
     GOOD("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
          "200 {Content-Length=0} body=[]\nopen, nothing left\n"),
     GOOD("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhi", "open, a part left\n"),

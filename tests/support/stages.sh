@@ -1,5 +1,5 @@
-# stages.sh - `./dev test` and `./dev soak`: each stage builds what it needs, runs it, and is one line
-# with its time and its counts. Sourced by ./dev.
+# stages.sh - `./dev test` and `./dev soak`: each stage builds what it needs, runs it, and is one
+# line with its time and its counts. Sourced by ./dev.
 
 passed=0 failed=0
 
@@ -8,8 +8,8 @@ counts_of() {
     sed -n 's/^\([0-9][0-9]*\) passed, \([0-9][0-9]*\) failed$/\1 \2/p' "$1" | tail -n 1
 }
 
-# stage TITLE COMMAND...: the command must print "N passed, N failed" as its last word. One that does
-# not, or that ends with an error that it did not count, is one failure.
+# stage TITLE COMMAND...: the command must print "N passed, N failed" as its last word. One that
+# does not, or that ends with an error that it did not count, is one failure.
 stage() {
     local title=$1 began log good bad status=0
     shift
@@ -96,11 +96,11 @@ fuzz() {
         [ -f "$file" ] || { say "tests/fuzz holds no target"; return 1; }
         name=$(basename "$file" .c) corpus=tests/corpus/${name#fuzz_}
         [ -d "$corpus" ] || { say "$corpus is missing"; return 1; }
-        work=build/fuzz/work/$name
+        work=build/fuzz/found/$name
         mkdir -p "$work"
         say "== $name"
-        if still "build/fuzz/tests/$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
-            -print_final_stats=1 -artifact_prefix="$work-" "$work" "$corpus"; then
+        if still "build/fuzz/tests/$name" -max_total_time="$seconds" -timeout=10 \
+            -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$work-" "$work" "$corpus"; then
             good=$((good + 1))
         else
             bad=$((bad + 1))
@@ -114,7 +114,8 @@ e2e() {
     local preset=$1
     shift
     [ -f tests/e2e/run.py ] || { say "tests/e2e/run.py is missing"; return 1; }
-    compile "$preset" ringpost && still python3 tests/e2e/run.py --binary "build/$preset/ringpost" "$@"
+    compile "$preset" ringpost &&
+        still python3 tests/e2e/run.py --binary "build/$preset/ringpost" "$@"
 }
 
 stage_names=(unit tsan clang tidy clang-tidy sim fuzz e2e e2e-asan e2e-tsan)
