@@ -100,7 +100,8 @@ fuzz() {
         mkdir -p "$work"
         say "== $name"
         if still "build/fuzz/tests/$name" -max_total_time="$seconds" -timeout=10 \
-            -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$work-" "$work" "$corpus"; then
+            -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$work-" \
+            "$work" "$corpus"; then
             good=$((good + 1))
         else
             bad=$((bad + 1))
