@@ -99,6 +99,7 @@ bool settings_load(struct settings *settings, int argc, char **argv, char **envi
     struct settings_build build;
     bool good = build_all(&build, settings);
     settings->config = build.config;
+    settings->latest = build.config;
     settings->file = build.file;
     memcpy(settings->origins, build.origins, sizeof(build.origins));
     free(build.flags);
@@ -170,12 +171,17 @@ bool settings_reload(struct settings *current, struct config *next, settings_rep
             report(user, RELOAD_PROBLEM, NULL, current->problems[n].text);
         return false;
     }
-    struct config result = current->config;
+    struct config result = current->latest;
     take_reloadable(&result, &build.config);
     for (unsigned n = 0; n < SETTINGS; n++) {
         enum setting_id id = (enum setting_id)n;
         char value[SETTING_VALUE_MAX];
-        if (same_value(&current->config, current->file, &build.config, build.file, id))
+        /* What follows from other settings, such as the default of max-connections, goes with them.
+         */
+        if (build.origins[id].source == SOURCE_DEFAULT &&
+            current->origins[id].source == SOURCE_DEFAULT)
+            continue;
+        if (same_value(&current->latest, current->file, &build.config, build.file, id))
             continue;
         config_format(&build.config, build.file, id, value, sizeof(value));
         bool now = (settings_table[id].traits & SETTING_RELOADABLE) != 0;
@@ -183,7 +189,7 @@ bool settings_reload(struct settings *current, struct config *next, settings_rep
         if (now)
             current->origins[id] = build.origins[id];
     }
-    current->config = result;
+    current->latest = result;
     *next = result;
     return true;
 }

@@ -82,7 +82,8 @@ struct settings_problem {
 struct settings_string;
 
 struct settings {
-    struct config config; /* what holds now; settings_reload does not touch it */
+    struct config config; /* of the start; a reload leaves it alone, since other threads read it */
+    struct config latest; /* what the last reload made of it; the next one compares with this */
     struct setting_origin origins[SETTINGS];
     const char *file; /* the file that was read, or NULL */
 
@@ -127,8 +128,8 @@ typedef void settings_report(void *user, enum reload_verdict verdict, const char
 
 /* Reads everything again, as settings_load did. True: `next` is the config that should hold now
  * (the current one with what may change in a running node), and each changed setting was reported.
- * False: the problems were reported, `next` is untouched and everything stays as it is. On success
- * current->config becomes `next` as well; the strings of older configs stay valid. */
+ * False: the problems were reported, `next` is untouched and everything stays as it is. The
+ * strings of older configs stay valid. */
 bool settings_reload(struct settings *current, struct config *next, settings_report *report,
                      void *user);
 

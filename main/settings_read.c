@@ -11,6 +11,8 @@
 #include <stdlib.h>
 
 #define NAME_SHOWN_MAX 48
+#define ENVIRONMENT_PREFIX "RINGPOST_"
+#define ENVIRONMENT_PREFIX_LEN (sizeof(ENVIRONMENT_PREFIX) - 1)
 
 /* Says what is wrong with a name that is no setting's. `place` is what stands before it. */
 static void name_problem(struct settings_build *build, enum problem_kind kind, const char *place,
@@ -92,7 +94,7 @@ void apply_flags(struct settings_build *build) {
 /* Is it the variable of a setting of a later version? */
 static bool environment_is_later(struct span name) {
     char flag[SETTINGS_TEXT_MAX];
-    struct span rest = span_skip(name, strlen("RINGPOST_"));
+    struct span rest = span_skip(name, ENVIRONMENT_PREFIX_LEN);
     if (rest.len >= sizeof(flag))
         return false;
     for (size_t i = 0; i < rest.len; i++) {
@@ -103,7 +105,7 @@ static bool environment_is_later(struct span name) {
 }
 
 static const char *environment_name(size_t n) {
-    return n < SETTINGS ? settings_table[n].environment : NULL;
+    return n < SETTINGS ? settings_table[n].environment + ENVIRONMENT_PREFIX_LEN : NULL;
 }
 
 /* Other variables that begin like ours are no error, since orchestrators set some for a service of
@@ -117,9 +119,10 @@ static void environment_unknown(struct settings_build *build, struct span name) 
                       shown);
         return;
     }
-    const char *near = suggest(name, environment_name);
+    const char *near = suggest(span_skip(name, ENVIRONMENT_PREFIX_LEN), environment_name);
     if (near != NULL)
-        build_remark(build, "%s in the environment is no setting; did you mean %s?", shown, near);
+        build_remark(build, "%s in the environment is no setting; did you mean %s%s?", shown,
+                     ENVIRONMENT_PREFIX, near);
 }
 
 /* An empty variable counts as one that is not set. `apply` false: only the name of the file is
@@ -127,7 +130,8 @@ static void environment_unknown(struct settings_build *build, struct span name) 
 void read_environment(struct settings_build *build, char **environment, bool apply) {
     for (char **at = environment; at != NULL && *at != NULL; at++) {
         const char *equals = strchr(*at, '=');
-        if (equals == NULL || equals[1] == '\0' || strncmp(*at, "RINGPOST_", 9) != 0)
+        if (equals == NULL || equals[1] == '\0' ||
+            strncmp(*at, ENVIRONMENT_PREFIX, ENVIRONMENT_PREFIX_LEN) != 0)
             continue;
         struct span name = span_of(*at, (size_t)(equals - *at));
         enum setting_id id = settings_find_environment(name);

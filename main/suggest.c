@@ -31,7 +31,7 @@ const char *suggest(struct span word, const char *(*candidate)(size_t n)) {
     if (word.len < 2 || word.len > SUGGEST_BYTES_MAX)
         return NULL;
     const char *best = NULL;
-    size_t best_distance = word.len <= 3 ? 2 : word.len <= 7 ? 3 : 4; /* one more than accepted */
+    size_t best_distance = word.len <= 4 ? 2 : word.len <= 7 ? 3 : 4; /* one more than accepted */
     const char *text;
     for (size_t n = 0; (text = candidate(n)) != NULL; n++) {
         struct span other = span_text(text);

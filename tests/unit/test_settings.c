@@ -1,0 +1,715 @@
+/* test_settings.c - settings from flags, environment and file: what holds, and what is refused how.
+ */
+#include "main/settings.c"
+#include "main/settings_apply.c"
+#include "main/settings_finish.c"
+#include "main/settings_read.c"
+#include "main/settings_show.c"
+#include "main/settings_table.c"
+#include "main/settings_value.c"
+
+#include <ctype.h>
+#include <setjmp.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* Four CPUs (0, 1, 2, 5), 8 GiB, 20,000 files, no quota. */
+static struct machine fake_machine(void) {
+    return (struct machine){
+        .cpu_mask = {0x27}, .cpus = 4, .memory_bytes = UINT64_C(8) << 30, .open_files = 20000};
+}
+
+#define WORDS_MAX 24
+
+/* A load: words end with NULL. `file` is the text of the file, or NULL. */
+struct load {
+    const char *flags[WORDS_MAX];
+    const char *environment[WORDS_MAX];
+    const char *file;
+};
+
+static char file_path[] = "/tmp/test_settings_XXXXXX";
+static struct settings settings;
+
+static void file_write(struct span text) {
+    FILE *file = fopen(file_path, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(text.at, 1, text.len, file), text.len);
+    fclose(file);
+}
+
+/* Loads into `settings`; the words must outlive it. */
+static bool load_on(const struct machine *machine, struct load *load) {
+    static char config_word[64];
+    int argc = 0;
+    while (load->flags[argc] != NULL)
+        argc++;
+    if (load->file != NULL) {
+        file_write(span_text(load->file));
+        snprintf(config_word, sizeof(config_word), "--config=%s", file_path);
+        load->flags[argc++] = config_word;
+    }
+    return settings_load(&settings, argc, (char **)(uintptr_t)load->flags,
+                         (char **)(uintptr_t)load->environment, machine);
+}
+
+static bool load_it(struct load *load) {
+    struct machine machine = fake_machine();
+    return load_on(&machine, load);
+}
+
+static void expect_shown(enum setting_id id, const char *value) {
+    char text[SETTING_VALUE_MAX];
+    setting_format(&settings, id, text, sizeof(text));
+    if (strcmp(text, value) != 0)
+        fail_msg("%s is %s instead of %s", settings_table[id].name, text, value);
+}
+
+static void expect_from(enum setting_id id, const char *origin) {
+    char text[SETTINGS_TEXT_MAX];
+    setting_format_origin(&settings, id, text, sizeof(text));
+    assert_string_equal(text, origin);
+}
+
+/* Everything that an output function prints; the caller frees it. */
+static char *printed(void (*print)(FILE *out)) {
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+    print(out);
+    fclose(out);
+    return text;
+}
+
+static void print_effective(FILE *out) {
+    settings_print_effective(&settings, out);
+}
+
+static void print_problems(FILE *out) {
+    settings_print_problems(&settings, out);
+}
+
+static void test_defaults(void **state) {
+    static const struct {
+        enum setting_id id;
+        const char *value;
+    } cases[] = {
+        {SET_CONFIG, "-"},
+        {SET_TCP, "0.0.0.0:7000"},
+        {SET_WEB, "0.0.0.0:8080"},
+        {SET_API, "127.0.0.1:8081"},
+        {SET_PORTS_FILE, "-"},
+        {SET_PROXY_PROTOCOL, "off"},
+        {SET_CORS, "-"},
+        {SET_DEMO, "on"},
+        {SET_WORKERS, "4"},
+        {SET_CPUS, "0-2,5"},
+        {SET_STEER, "ip"},
+        {SET_API_KEY, "-"},
+        {SET_CLIENT_SEND, "off"},
+        {SET_HEARTBEAT, "25"},
+        {SET_HEARTBEAT_TIMEOUT, "20"},
+        {SET_HELLO_TIMEOUT, "10"},
+        {SET_DRAIN_TIMEOUT, "10"},
+        {SET_MAX_MESSAGE, "65536"},
+        {SET_MAX_BODY, "8388608"},
+        {SET_OUTBOX_BYTES, "1048576"},
+        {SET_SLOW, "close"},
+        {SET_MEMORY, "6442450875"},
+        {SET_MAX_CONNECTIONS, "19908"},
+        {SET_MAX_PER_ADDRESS, "off"},
+        {SET_RATE_LIMIT, "off"},
+        {SET_DEDUP_WINDOW, "120"},
+        {SET_DEDUP_MAX, "1000000"},
+        {SET_LOG_LEVEL, "info"},
+        {SET_LOG_FORMAT, "logfmt"},
+        {SET_TEST_KERNEL_6_1, "off"},
+        {SET_TEST_NO_CBPF, "off"},
+    };
+    struct load load = {0};
+    (void)state;
+    assert_true(load_it(&load));
+    assert_int_equal(settings.remark_count, 0);
+    assert_int_equal(settings_exit_status(&settings), 0);
+    for (size_t n = 0; n < sizeof(cases) / sizeof(cases[0]); n++) {
+        expect_shown(cases[n].id, cases[n].value);
+        expect_from(cases[n].id, "default");
+    }
+    assert_int_equal(sizeof(cases) / sizeof(cases[0]), SETTINGS - 1); /* all but node */
+    assert_int_equal(strlen(settings.config.node), 11);
+    assert_memory_equal(settings.config.node, "node-", 5);
+    assert_int_equal(settings.config.listener_count, 3);
+    settings_fini(&settings);
+}
+
+static void test_precedence(void **state) {
+    struct load load = {.flags = {"--heartbeat", "3", "--tcp=1.1.1.1:1", "--tcp", "off"},
+                        .environment = {"RINGPOST_HEARTBEAT=2", "RINGPOST_TCP=2.2.2.2:2",
+                                        "RINGPOST_SLOW=keep-latest", "RINGPOST_NODE=",
+                                        "RINGPOST_API=[::1]:3,127.0.0.1:0", "PATH=/bin"},
+                        .file = "# a comment\n\n heartbeat\t=\t1 # seconds\r\nslow=drop-oldest\n"
+                                "web = 127.0.0.1:1\nweb=127.0.0.1:2, 127.0.0.1:3\nnode=a#b\n"};
+    (void)state;
+    assert_false(load_it(&load)); /* off and an address; and # amid a value is no comment */
+    assert_int_equal(settings.problem_count, 2);
+    settings_fini(&settings);
+
+    load.flags[3] = NULL;
+    load.file = "heartbeat\t=\t1 # seconds\r\nslow=drop-oldest\nweb = 127.0.0.1:1\n"
+                "web=127.0.0.1:2, 127.0.0.1:3\nnode=b-1";
+    assert_true(load_it(&load));
+    expect_shown(SET_HEARTBEAT, "3");
+    expect_from(SET_HEARTBEAT, "flag --heartbeat");
+    expect_shown(SET_TCP, "1.1.1.1:1");
+    expect_shown(SET_SLOW, "keep-latest");
+    expect_from(SET_SLOW, "env RINGPOST_SLOW");
+    expect_shown(SET_API, "[::1]:3,127.0.0.1:0");
+    expect_shown(SET_WEB, "127.0.0.1:1,127.0.0.1:2,127.0.0.1:3");
+    expect_shown(SET_NODE, "b-1"); /* the empty variable counts as not set */
+    char origin[64];
+    snprintf(origin, sizeof(origin), "%s:5", file_path);
+    expect_from(SET_NODE, origin);
+    assert_int_equal(settings.config.listener_count, 6);
+    assert_int_equal(settings.config.listeners[0].kind, LISTENER_TCP);
+    assert_int_equal(settings.config.listeners[5].kind, LISTENER_API);
+    settings_fini(&settings);
+
+    struct load by_environment = {.environment = {"RINGPOST_CONFIG=/nowhere/at.all"}};
+    assert_false(load_it(&by_environment));
+    assert_non_null(
+        strstr(settings.problems[0].text, "RINGPOST_CONFIG: cannot open /nowhere/at.all"));
+    assert_int_equal(settings_exit_status(&settings), 1);
+    settings_fini(&settings);
+}
+
+static void test_switches(void **state) {
+    struct load load = {.flags = {"--demo=no", "--client-send", "--test-no-cbpf", "on"},
+                        .environment = {"RINGPOST_TEST_KERNEL_6_1=1"}};
+    (void)state;
+    assert_true(load_it(&load));
+    assert_false(settings.config.demo);
+    assert_true(settings.config.client_send);
+    assert_true(settings.config.test_no_cbpf);
+    assert_true(settings.config.test_kernel_6_1);
+    settings_fini(&settings);
+}
+
+/* One flag or variable that is wrong: what is said, and the exit status. */
+static void test_refused(void **state) {
+    static const struct {
+        const char *word, *value, *says;
+        int status;
+    } cases[] = {
+        {"--tcpp", "x", "--tcpp: there is no such setting; did you mean --tcp?", 2},
+        {"--hartbeat", "1", "did you mean --heartbeat?", 2},
+        {"--max_message", "1", "did you mean --max-message?", 2},
+        {"--zzzzzzzz", NULL, "there is no such setting; see ringpost serve --help", 2},
+        {"--redis", "redis://x", "--redis: ringpost " RINGPOST_VERSION " does not have", 2},
+        {"--max-payload", "1", "does not have this setting yet", 2},
+        {"word", NULL, "\"word\": settings are flags", 2},
+        {"--tcp", NULL, "--tcp: needs a value, --tcp ADDR:PORT", 2},
+        {"--tcp", "", "is empty", 2},
+        {"--tcp", "7000", "--tcp: \"7000\" has no port", 2},
+        {"--tcp", "1.1.1.1:1,", "empty entry", 2},
+        {"--tcp", "1.1.1.1:1,off", "off and 1.1.1.1:1 contradict each other", 2},
+        {"--tcp", "0.0.0.0:8080", "0.0.0.0:8080 is taken by --tcp already", 1},
+        {"--api", "0.0.0.0:8081",
+         "there is no API key, so anybody could push; set RINGPOST_API_KEY", 1},
+        {"--api", "[::]:8081", "there is no API key", 1},
+        {"--heartbeat", "0", "\"0\" is out of range; allowed: 0.01 to 86400 seconds", 2},
+        {"--heartbeat", "5m", "is not a number of seconds", 2},
+        {"--heartbeat", "1e3", "is not a number of seconds", 2},
+        {"--heartbeat", "nan", "is not a number of seconds", 2},
+        {"--max-message", "1X", "is not a size", 2},
+        {"--max-message", "17M", "allowed: 1 to 16777216 bytes", 2},
+        {"--workers", "65", "allowed: 1 to 64", 2},
+        {"--workers", "1.5", "is not a whole number", 2},
+        {"--cpus", "3", "names CPU 3, which this process may not use", 2},
+        {"--cpus", "2-1", "is not a list of CPUs", 2},
+        {"--memory", "1000", "allowed: 1M to 16T", 2},
+        {"--memory", "101%", "is not a size", 2},
+        {"--slow", "fast", "allowed: close, drop-oldest, keep-latest", 2},
+        {"--log-level", "INFO", "allowed: debug, info, warn, error", 2},
+        {"--demo", "maybe", "is neither on nor off", 2},
+        {"--node", "a b", "is no node name", 2},
+        {"--cors", "https://a.b/path", "is no origin", 2},
+        {"--cors", "null", "is no origin", 2},
+        {"--cors", "a.b", "is no origin", 2},
+        {"--proxy-protocol", "10.0.0.1/8", "has bits set behind its prefix", 2},
+        {"--rate-limit", "-1", "is not a number", 2},
+        {"--max-per-address", "0", "allowed: off, or 1 to", 2},
+        {"--config", "/nowhere/at.all", "--config: cannot open /nowhere/at.all: No such file", 1},
+        {"--config", "/", "cannot read /", 1},
+        {"--node", "\x1b[2Jx", "\"?[2Jx\" is no node name", 2},
+    };
+    (void)state;
+    for (size_t n = 0; n < sizeof(cases) / sizeof(cases[0]); n++) {
+        struct load load = {.flags = {cases[n].word, cases[n].value}};
+        assert_false(load_it(&load));
+        char *text = printed(print_problems);
+        if (strstr(text, cases[n].says) == NULL ||
+            settings_exit_status(&settings) != cases[n].status)
+            fail_msg("%s %s: exit %d, %s", cases[n].word, cases[n].value,
+                     settings_exit_status(&settings), text);
+        free(text);
+        settings_fini(&settings);
+    }
+    struct load off = {.flags = {"--tcp", "off", "--web", "off", "--api", "off"}};
+    assert_false(load_it(&off));
+    assert_non_null(strstr(settings.problems[0].text, "all off"));
+    settings_fini(&settings);
+    struct load variable = {.environment = {"RINGPOST_SLOW=fast", "RINGPOST_REDIS=redis://x"}};
+    assert_false(load_it(&variable));
+    assert_non_null(strstr(settings.problems[0].text, "RINGPOST_SLOW: \"fast\" is none"));
+    assert_non_null(strstr(settings.problems[1].text, "RINGPOST_REDIS: ringpost"));
+    assert_int_equal(settings_exit_status(&settings), 2);
+    settings_fini(&settings);
+}
+
+static void test_file_problems(void **state) {
+    static const struct {
+        const char *text;
+        unsigned line;
+        const char *says;
+    } cases[] = {
+        {"heartbeat = 0\n", 1, "heartbeat: \"0\" is out of range"},
+        {"\n\n heartbeat", 3, "there is no =; a line is KEY = VALUE"},
+        {"--tcp = 1.1.1.1:1", 1, "keys are written without dashes: tcp"},
+        {"# x\nhartbeat=1", 2, "hartbeat: there is no such setting; did you mean heartbeat?"},
+        {"redis=x", 1, "redis: ringpost"},
+        {"slow =", 1, "slow: has no value"},
+        {"slow = # close", 1, "slow: has no value"},
+        {"slow = \"close\"", 1, "slow: values are written without quotes"},
+        {"slow=close\nslow=close", 2, "slow: stands on line 1 already"},
+        {"config=x", 1, "a file cannot name another one"},
+        {"= 1", 1, "there is no such setting"},
+        {"tcp=off\ntcp=1.1.1.1:1", 2, "off and 1.1.1.1:1 contradict"},
+    };
+    (void)state;
+    for (size_t n = 0; n < sizeof(cases) / sizeof(cases[0]); n++) {
+        struct load load = {.file = cases[n].text};
+        char place[64];
+        snprintf(place, sizeof(place), "%s:%u: ", file_path, cases[n].line);
+        assert_false(load_it(&load));
+        assert_int_equal(settings.problem_count, 1);
+        if (strstr(settings.problems[0].text, cases[n].says) == NULL ||
+            strncmp(settings.problems[0].text, place, strlen(place)) != 0)
+            fail_msg("%s", settings.problems[0].text);
+        assert_int_equal(settings_exit_status(&settings), 1);
+        settings_fini(&settings);
+    }
+    /* A value that a flag hides is checked all the same, and a wrong flag outranks a wrong file. */
+    struct load hidden = {.flags = {"--slow", "close"}, .file = "slow=x"};
+    assert_false(load_it(&hidden));
+    assert_int_equal(settings_exit_status(&settings), 1);
+    settings_fini(&settings);
+    struct load both = {.flags = {"--slow", "y"}, .file = "slow=x"};
+    assert_false(load_it(&both));
+    assert_int_equal(settings.problem_count, 2);
+    assert_int_equal(settings_exit_status(&settings), 2);
+    settings_fini(&settings);
+}
+
+/* More problems than are kept are counted. */
+static void test_many_problems(void **state) {
+    char text[2000] = "";
+    (void)state;
+    for (int n = 0; n < SETTINGS_PROBLEMS_MAX + 5; n++)
+        strcat(text, "x\n");
+    struct load load = {.file = text};
+    assert_false(load_it(&load));
+    assert_int_equal(settings.problem_count, SETTINGS_PROBLEMS_MAX);
+    assert_int_equal(settings.problems_left_out, 5);
+    settings_fini(&settings);
+}
+
+/* Every numeric setting takes both ends of its range and nothing outside. */
+static void test_ranges(void **state) {
+    (void)state;
+    for (unsigned id = 0; id < SETTINGS; id++) {
+        const struct setting *setting = &settings_table[id];
+        if (setting->kind != SETTING_SECONDS && setting->kind != SETTING_BYTES &&
+            setting->kind != SETTING_COUNT && setting->kind != SETTING_RATE)
+            continue;
+        double step = setting->kind == SETTING_SECONDS || setting->kind == SETTING_RATE ? 0.001 : 1;
+        const double values[] = {setting->min, setting->max, setting->min - step,
+                                 setting->max + step};
+        for (int n = 0; n < 4; n++) {
+            char flag[40], value[40];
+            if (values[n] < 0)
+                continue;
+            snprintf(flag, sizeof(flag), "--%s", setting->name);
+            snprintf(value, sizeof(value), "%.3f", values[n]);
+            if (step == 1)
+                *strchr(value, '.') = '\0';
+            struct load load = {.flags = {flag, value}};
+            bool good = load_it(&load);
+            if (good != (n < 2))
+                fail_msg("%s %s was %s", flag, value, good ? "taken" : settings.problems[0].text);
+            if (!good)
+                assert_non_null(strstr(settings.problems[0].text, "is out of range; allowed: "));
+            settings_fini(&settings);
+        }
+    }
+}
+
+static void test_keys(void **state) {
+    struct load load = {
+        .flags = {"--api-key", "flag-secret", "--api-key=k2,k3,k2", "--api", "0.0.0.0:0"},
+        .environment = {"RINGPOST_API_KEY=env-secret"}};
+    (void)state;
+    assert_true(load_it(&load));
+    assert_int_equal(settings.config.api_key_count, 3); /* the repeat counts once */
+    assert_string_equal(settings.config.api_keys[0], "flag-secret");
+    expect_shown(SET_API_KEY, "<3 keys>");
+    char *text = printed(print_effective);
+    assert_null(strstr(text, "secret"));
+    assert_non_null(strstr(text, "<3 keys>"));
+    free(text);
+    settings_fini(&settings);
+
+    static const char *const bad[] = {"top secret", "secret\x7f",
+                                      "s\xc3\xa4"
+                                      "cret"};
+    for (size_t n = 0; n < 3; n++) {
+        struct load wrong = {.flags = {"--api-key", bad[n]}};
+        assert_false(load_it(&wrong));
+        text = printed(print_problems);
+        assert_null(strstr(text, "cret"));
+        free(text);
+        settings_fini(&settings);
+    }
+    struct load misspelt = {.flags = {"--apikey", "secret", "--api-kex=secret"},
+                            .file = "api-keyy = secret\n"};
+    assert_false(load_it(&misspelt));
+    text = printed(print_problems);
+    assert_null(strstr(text, "secret"));
+    free(text);
+    settings_fini(&settings);
+}
+
+static void test_lists(void **state) {
+    struct load load = {.flags = {"--cors", "HTTPS://Shop.Example:8443,https://a.b",
+                                  "--cors=https://a.b,*", "--proxy-protocol=10.0.0.0/8, ::1",
+                                  "--cpus", "0-1,5"}};
+    (void)state;
+    assert_true(load_it(&load));
+    expect_shown(SET_CORS, "https://shop.example:8443,https://a.b,*");
+    expect_shown(SET_PROXY_PROTOCOL, "10.0.0.0/8,::1/128");
+    expect_shown(SET_CPUS, "0-1,5");
+    expect_shown(SET_WORKERS, "3");
+    settings_fini(&settings);
+
+    char many[400] = "10.0.0.0/8";
+    for (int n = 0; n < PROXY_NETS_MAX; n++)
+        strcat(many, ",10.0.0.0/8");
+    struct load full = {.flags = {"--proxy-protocol", many}};
+    assert_false(load_it(&full));
+    assert_non_null(strstr(settings.problems[0].text, "one network too many; allowed: 32"));
+    settings_fini(&settings);
+}
+
+static void test_workers(void **state) {
+    struct machine machine = fake_machine();
+    (void)state;
+    struct load more = {.flags = {"--workers", "6"}};
+    assert_true(load_on(&machine, &more));
+    expect_shown(SET_CPUS, "0-2,5,0-1");
+    assert_int_equal(settings.config.cpus[6], -1);
+    assert_int_equal(settings.remark_count, 1);
+    settings_fini(&settings);
+
+    struct load fewer = {.flags = {"--workers", "2"}};
+    assert_true(load_on(&machine, &fewer));
+    expect_shown(SET_CPUS, "0-1");
+    settings_fini(&settings);
+
+    /* A quota cuts the number; the CPUs are some of the mask, each once. */
+    machine.cpu_quota = 2;
+    struct load none = {0};
+    for (int n = 0; n < 16; n++) {
+        assert_true(load_on(&machine, &none));
+        assert_int_equal(settings.config.workers, 2);
+        assert_int_not_equal(settings.config.cpus[0], settings.config.cpus[1]);
+        for (int w = 0; w < 2; w++)
+            assert_true(machine_has_cpu(&machine, (unsigned)settings.config.cpus[w]));
+        settings_fini(&settings);
+    }
+    machine.cpu_quota = 9;
+    assert_true(load_on(&machine, &none));
+    assert_int_equal(settings.config.workers, 4);
+    settings_fini(&settings);
+
+    /* More CPUs than there can be workers. */
+    memset(machine.cpu_mask, 0xff, sizeof(machine.cpu_mask));
+    machine.cpus = MACHINE_CPUS_MAX;
+    machine.cpu_quota = 0;
+    assert_true(load_on(&machine, &none));
+    assert_int_equal(settings.config.workers, WORKERS_MAX);
+    settings_fini(&settings);
+    struct load range = {.flags = {"--cpus", "0-99"}};
+    assert_false(load_on(&machine, &range));
+    assert_non_null(strstr(settings.problems[0].text, "is more than 64 CPUs"));
+    settings_fini(&settings);
+}
+
+static void test_resources(void **state) {
+    struct machine machine = fake_machine();
+    (void)state;
+    struct load load = {.flags = {"--memory", "50%", "--max-connections", "30000"}};
+    assert_true(load_on(&machine, &load));
+    assert_int_equal(settings.config.memory_bytes / 1000000, 4294);
+    assert_int_equal(settings.config.max_connections, 19908);
+    assert_int_equal(settings.remark_count, 1);
+    settings_fini(&settings);
+
+    machine.open_files = 10;
+    struct load none = {0};
+    assert_true(load_on(&machine, &none));
+    assert_int_equal(settings.config.max_connections, 1);
+    settings_fini(&settings);
+    machine.open_files = UINT64_MAX;
+    assert_true(load_on(&machine, &none));
+    assert_int_equal(settings.config.max_connections, 1000000);
+    settings_fini(&settings);
+
+    struct load sizes = {.flags = {"--memory=16G", "--outbox-bytes=2K", "--max-body=1k"}};
+    assert_true(load_it(&sizes));
+    assert_int_equal(settings.remark_count, 3);
+    assert_int_equal(settings.config.outbox_bytes, 2048);
+    settings_fini(&settings);
+}
+
+static void test_environment_unknown(void **state) {
+    struct load load = {.environment = {"RINGPOST_PORT=tcp://10.0.0.1:80", "RINGPOST_HEARBEAT=1",
+                                        "RINGPOST_", "RINGPOST_SERVICE_HOST=10.0.0.1"}};
+    (void)state;
+    assert_true(load_it(&load));
+    assert_int_equal(settings.remark_count, 1);
+    assert_non_null(strstr(settings.remarks[0], "did you mean RINGPOST_HEARTBEAT?"));
+    settings_fini(&settings);
+}
+
+/* What check-config prints as values is what a file may hold: written and read again it is the
+ * same. */
+static void test_round_trip(void **state) {
+    struct load load = {.flags = {"--heartbeat=0.125", "--rate-limit=2.5", "--max-per-address=7",
+                                  "--cors=*", "--web=[::1]:0,127.0.0.1:9", "--tcp=off",
+                                  "--proxy-protocol=::/0,10.0.0.0/8", "--workers=3", "--cpus=1-2,5",
+                                  "--node=a.b_c-d", "--log-format=json", "--ports-file=/tmp/x y",
+                                  "--dedup-window=0", "--memory=1G"}};
+    char text[4000] = "", values[SETTINGS][200];
+    (void)state;
+    assert_true(load_it(&load));
+    for (unsigned id = 0; id < SETTINGS; id++) {
+        setting_format(&settings, (enum setting_id)id, values[id], sizeof(values[id]));
+        if (strcmp(values[id], "-") != 0)
+            snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s = %s\n",
+                     settings_table[id].name, values[id]);
+    }
+    settings_fini(&settings);
+    struct load again = {.file = text};
+    if (!load_it(&again))
+        fail_msg("%s", settings.problems[0].text);
+    for (unsigned id = SET_CONFIG + 1; id < SETTINGS; id++)
+        expect_shown((enum setting_id)id, values[id]);
+    settings_fini(&settings);
+}
+
+struct reports {
+    unsigned applied, restart, problems;
+    char last[SETTINGS_TEXT_MAX];
+};
+
+static void count_report(void *user, enum reload_verdict verdict, const char *name,
+                         const char *detail) {
+    struct reports *reports = user;
+    reports->applied += verdict == RELOAD_APPLIED;
+    reports->restart += verdict == RELOAD_NEEDS_RESTART;
+    reports->problems += verdict == RELOAD_PROBLEM;
+    snprintf(reports->last, sizeof(reports->last), "%s %s", name == NULL ? "" : name, detail);
+    assert_true((name == NULL) == (verdict == RELOAD_PROBLEM));
+}
+
+static void test_reload(void **state) {
+    struct load load = {.flags = {"--heartbeat=7"},
+                        .file = "api-key = one\ndrain-timeout = 5\nheartbeat=6\nnode=n\n"};
+    struct config next, first;
+    struct reports reports = {0};
+    (void)state;
+    assert_true(load_it(&load));
+    first = settings.config;
+
+    assert_true(settings_reload(&settings, &next, count_report, &reports));
+    assert_int_equal(reports.applied + reports.restart + reports.problems, 0);
+    assert_memory_equal(&next, &first, sizeof(next)); /* equal strings are the same string */
+
+    file_write(SPAN("api-key = two\ndrain-timeout = 1\nheartbeat=5\nworkers=1\nlog-level=debug\n"
+                    "cors=https://a.b\nnode=n\n"));
+    assert_true(settings_reload(&settings, &next, count_report, &reports));
+    assert_int_equal(reports.applied, 4);
+    assert_int_equal(reports.restart, 1); /* workers; the CPUs that go with them are not told */
+    assert_string_equal(next.api_keys[0], "two");
+    assert_string_equal(first.api_keys[0], "one"); /* older configs stay valid */
+    assert_true(next.drain_timeout_ns == NS_PER_S);
+    assert_int_equal(next.log_level, LOG_DEBUG);
+    assert_int_equal(next.origin_count, 1);
+    assert_true(next.heartbeat_ns == 7 * NS_PER_S);
+    assert_int_equal(next.workers, first.workers);
+    assert_memory_equal(&settings.config, &first, sizeof(first)); /* other threads read it */
+
+    /* As a whole or not at all. */
+    reports = (struct reports){0};
+    struct config kept = next;
+    file_write(SPAN("api-key = three\nslow=x\nheartbeat=x\n"));
+    assert_false(settings_reload(&settings, &next, count_report, &reports));
+    assert_int_equal(reports.problems, 2);
+    assert_int_equal(reports.applied + reports.restart, 0);
+    assert_memory_equal(&next, &kept, sizeof(next));
+    unlink(file_path);
+    assert_false(settings_reload(&settings, &next, count_report, &reports));
+    assert_memory_equal(&next, &kept, sizeof(next));
+
+    /* It is compared with what holds, not with the start: going back is a change again. */
+    reports = (struct reports){0};
+    file_write(SPAN("api-key = one\ndrain-timeout = 5\nnode=n\n"));
+    assert_true(settings_reload(&settings, &next, count_report, &reports));
+    assert_int_equal(reports.applied, 4);
+    assert_int_equal(reports.restart, 0);
+    assert_memory_equal(&next, &first, offsetof(struct config, origins));
+    assert_int_equal(next.origin_count, 0);
+
+    /* Keys change by their text, and are not told. */
+    reports = (struct reports){0};
+    file_write(SPAN("api-key = four\ndrain-timeout = 5\nnode=n\n"));
+    assert_true(settings_reload(&settings, &next, count_report, &reports));
+    assert_int_equal(reports.applied, 1);
+    assert_string_equal(reports.last, "api-key <1 key>");
+    settings_fini(&settings);
+}
+
+static void test_pages(void **state) {
+    char *help = printed(settings_print_help), *page = printed(settings_print_reference);
+    (void)state;
+    for (unsigned id = 0; id < SETTINGS; id++) {
+        char flag[64];
+        snprintf(flag, sizeof(flag), "--%s %s", settings_table[id].name, settings_table[id].value);
+        bool hidden = (settings_table[id].traits & SETTING_HIDDEN) != 0;
+        assert_int_equal(strstr(help, flag) != NULL, !hidden);
+        snprintf(flag, sizeof(flag), "| `--%s` ", settings_table[id].name);
+        assert_non_null(strstr(page, flag));
+        assert_non_null(strstr(page, settings_table[id].environment));
+    }
+    for (const char *line = help; *line != '\0';) {
+        size_t len = strcspn(line, "\n");
+        assert_true(len <= HELP_COLUMNS);
+        assert_true(len == 0 || line[len - 1] != ' ');
+        line += len + (line[len] == '\n' ? 1 : 0);
+    }
+    FILE *file = fopen("docs/settings.md", "r");
+    if (file == NULL)
+        fail_msg("docs/settings.md: not found; tests run in the top folder of the project");
+    size_t len = strlen(page);
+    char *there = calloc(1, len + 2);
+    assert_non_null(there);
+    size_t got = fread(there, 1, len + 1, file);
+    fclose(file);
+    if (got != len || memcmp(there, page, len) != 0)
+        fail_msg("docs/settings.md is old; ringpost --print-settings-reference > docs/settings.md");
+    free(there);
+    free(help);
+    free(page);
+}
+
+/* The names of flag, variable and row belong together. */
+static void test_table(void **state) {
+    (void)state;
+    for (unsigned id = 0; id < SETTINGS; id++) {
+        const struct setting *setting = &settings_table[id];
+        char name[64] = "RINGPOST_";
+        size_t len = strlen(name);
+        for (const char *at = setting->name; *at != '\0'; at++)
+            name[len++] = *at == '-' || *at == '.' ? '_' : (char)toupper((unsigned char)*at);
+        name[len] = '\0';
+        assert_string_equal(name, setting->environment);
+        assert_int_equal(settings_find(span_text(setting->name)), id);
+        assert_false(settings_is_later(span_text(setting->name)));
+    }
+}
+
+static void test_help_flag(void **state) {
+    struct load load = {.flags = {"--help", "--nonsense"}};
+    (void)state;
+    assert_true(load_it(&load));
+    assert_true(settings.help);
+    settings_fini(&settings);
+}
+
+static void test_values(void **state) {
+    uint64_t number;
+    (void)state;
+    assert_true(value_seconds(SPAN("0.000000001"), &number) && number == 1);
+    assert_true(value_seconds(SPAN("999999999"), &number));
+    assert_false(value_seconds(SPAN("1000000000"), &number));
+    assert_false(value_seconds(SPAN("1."), &number));
+    assert_false(value_seconds(SPAN(".5"), &number));
+    assert_false(value_seconds(SPAN("1.0000000001"), &number));
+    assert_true(value_bytes(SPAN("3KiB"), &number) && number == 3072);
+    assert_true(value_bytes(SPAN("1tb"), &number) && number == UINT64_C(1) << 40);
+    assert_false(value_bytes(SPAN("18014398509481984K"), &number));
+    assert_true(value_bytes(SPAN("16777215T"), &number));
+    assert_false(value_bytes(SPAN("16777216T"), &number));
+    assert_false(value_bytes(SPAN("1KK"), &number));
+    assert_false(value_bytes(SPAN("K"), &number));
+    assert_false(value_count(SPAN("1000000000000000000"), &number));
+}
+
+/* A file with cut and changed bytes: problems perhaps, a crash never, and no value out of its
+ * range. */
+static void test_mangled_file(void **state) {
+    static const char seed[] = "tcp = 127.0.0.1:0, [::1]:7000\napi-key=abc # x\nmemory = 50%\n"
+                               "heartbeat = 0.5\ncpus=0-2,5\ncors=https://a.b\n--x = \"y\"\n";
+    char text[sizeof(seed)], path[80];
+    struct machine machine = fake_machine();
+    uint32_t random = 12345;
+    (void)state;
+    snprintf(path, sizeof(path), "--config=%s", file_path);
+    for (unsigned round = 0; round < 3000; round++) {
+        size_t len = round < sizeof(seed) ? round : sizeof(seed) - 1;
+        memcpy(text, seed, sizeof(seed));
+        for (int n = 0; round >= sizeof(seed) && n < 3; n++) {
+            random = random * 1664525 + 1013904223;
+            text[(random >> 16) % len] = (char)(random >> 8);
+        }
+        file_write(span_of(text, len));
+        char *words[] = {path, NULL}, *nothing[] = {NULL};
+        bool good = settings_load(&settings, 1, words, nothing, &machine);
+        assert_true(good == (settings.problem_count == 0));
+        assert_true(settings.config.heartbeat_ns >= 10000000);
+        assert_true(settings.config.workers >= 1 && settings.config.workers <= WORKERS_MAX);
+        settings_fini(&settings);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults),      cmocka_unit_test(test_precedence),
+        cmocka_unit_test(test_switches),      cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_file_problems), cmocka_unit_test(test_many_problems),
+        cmocka_unit_test(test_ranges),        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_lists),         cmocka_unit_test(test_workers),
+        cmocka_unit_test(test_resources),     cmocka_unit_test(test_environment_unknown),
+        cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_pages),         cmocka_unit_test(test_table),
+        cmocka_unit_test(test_help_flag),     cmocka_unit_test(test_values),
+        cmocka_unit_test(test_mangled_file),
+    };
+    int fd = mkstemp(file_path);
+    if (fd < 0)
+        return 1;
+    close(fd);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    unlink(file_path);
+    return failed;
+}
