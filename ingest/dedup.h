@@ -10,19 +10,26 @@
  *        | settle: not taken,      |   |   | claim: a repeat waits in it
  *        +--- nobody waits --------+   +---+ settle: not taken, one waits: it is the new first
  *
- * A claim belongs to the worker that made it. When the first is settled, the settling worker takes
- * the waiting claims out of the entry, writes into each what it has come to, puts it into the list
- * of its worker (`told`) and nudges that worker, which fetches the list in a turn of its own. Until
- * then the settling worker, afterwards only the owner touches the claim.
+ * An entry holds no id: it is known by a keyed hash of 128 bits over scope and id, as its content
+ * is.
  *
- * Locks: a stripe's, and one for the told list of each worker. Order: stripe, then told; never two
- * of a kind. No lock is held across a call to anything outside (the wake is a write to a descriptor
- * and comes after both are let go), and neither is held for more than a bounded time, but for the
- * waiters of one id. No wake is lost: the list is filled before `nudged` is set (release), the
- * engine clears `nudged` before it calls on_nudged (acquire), and that empties the list; whoever
- * fills it later sets `nudged` again. A claim cannot wait for ever: the entry it waits in is
- * UNDECIDED, so some claim is its first, and the gate settles each first exactly once, by the hub's
- * promise to answer.
+ * A claim belongs to the worker that made it, but while it waits, when the entry has it. When the
+ * first is settled, the settling worker takes the waiting claims out of the entry, writes into each
+ * what it has come to, puts it into the list of its worker (`told`) and nudges that worker, which
+ * fetches it in a turn of its own.
+ *
+ * Locks: a stripe's, and one for the told list of each worker; nobody ever holds two, so they have
+ * no order. Nothing outside is called under a lock but the pool and the account, and it is held for
+ * a bounded time, but for the waiters of one id. What another thread may see of a claim: from
+ * claim (under the stripe's lock) to settle (under the same) it is the entry's; then only the
+ * settling thread has it, until it is in the told list (under that lock), from which its owner
+ * takes it (under that lock). So each hand-over is ordered by a mutex.
+ *
+ * No wake is lost: the list is filled before the nudge, the nudge sets `nudged` before it wakes,
+ * and the engine clears `nudged` before it calls on_nudged, which empties the list; whoever fills
+ * it later sets `nudged` again. No claim waits for ever: the entry it waits in is undecided, so
+ * some claim is its first, and the gate settles each first exactly once, because the hub answers
+ * each publish exactly once and no publish waits for a claim.
  *
  * Exactness: below DEDUP_STRIPES_FROM entries there is one stripe, and the oldest of all is
  * forgotten first; above, the oldest of its stripe.
@@ -36,6 +43,7 @@
 #include "core/base/hash.h"
 #include "core/base/list.h"
 #include "core/base/table.h"
+#include "core/limits.h"
 #include "core/memory.h"
 #include "core/stats.h"
 
@@ -43,12 +51,10 @@
 
 #define DEDUP_STRIPES 16
 #define DEDUP_STRIPES_FROM 65536
-#define DEDUP_KEY_SIZES 3
 
 /* Scopes: all API keys together (empty); a client id ("c" and the id); one session without an id
  * ("s" and the session's text). */
 #define DEDUP_SCOPE_BYTES_MAX (1 + NAME_BYTES_MAX)
-#define DEDUP_KEY_BYTES_MAX (1 + DEDUP_SCOPE_BYTES_MAX + MESSAGE_ID_BYTES_MAX)
 
 struct dedup_entry;
 
@@ -64,7 +70,7 @@ enum dedup_verdict {
 
 /* One message with an id of its producer's, while it is not decided. */
 struct dedup_claim {
-    struct list link;          /* among the waiters of the entry, or in `told` */
+    struct list link;          /* among the entry's waiters, or in `told` */
     struct dedup_entry *entry; /* while it is the first, or waits */
     struct hash128 content;
     uint16_t worker;           /* whose it is */
@@ -77,7 +83,7 @@ struct dedup_stripe {
     _Alignas(64) pthread_mutex_t lock;
     struct table entries;
     struct list order; /* by claim, the oldest first */
-    struct pool pools[DEDUP_KEY_SIZES];
+    struct pool pool;
     struct account account;
     uint32_t taken;
     uint32_t taken_max;
@@ -93,14 +99,14 @@ struct dedup {
     struct dedup_told told[WORKERS_MAX];
     unsigned stripe_count;
     uint64_t window_ns;
-    /* Has news for that worker: makes it call dedup_told soon. Any thread. */
-    void (*nudge)(struct dedup *dedup, unsigned worker);
+    void (*nudge)(void *argument, unsigned worker);
     void *nudge_argument;
 };
 
-/* `entries_max` 0 remembers nothing (repeats of undecided ones still wait). */
+/* `entries_max` 0 remembers nothing (repeats of undecided ones still wait). `nudge` (any thread)
+ * makes that worker call dedup_told soon. */
 void dedup_init(struct dedup *dedup, struct budget *budget, uint32_t entries_max,
-                uint64_t window_ns);
+                uint64_t window_ns, void (*nudge)(void *argument, unsigned worker), void *argument);
 /* No claim may be out. */
 void dedup_fini(struct dedup *dedup);
 

@@ -28,6 +28,7 @@ struct builder;
 struct config;
 struct connection;
 struct envelope;
+struct envelope_room;
 struct gate_source;
 struct server;
 struct worker;
@@ -83,11 +84,10 @@ void gate_source_init(struct gate_source *source, struct connection *connection,
 /* One message. All but `source` and `request` may go when gate_publish returns. */
 struct gate_request {
     struct gate_source *source;
-    const struct envelope
-        *envelope;     /* complete: envelope_parse, or the setters and envelope_finish */
-    struct span scope; /* of the message id, see dedup.h; empty: all API keys together */
-    void *request;     /* for `done` */
-    uint32_t index;    /* for `done` */
+    const struct envelope *envelope; /* complete, with its payload */
+    struct span scope;               /* of the id, see dedup.h; empty: all API keys together */
+    void *request;                   /* for `done` */
+    uint32_t index;                  /* for `done` */
 };
 
 /* Takes the message or refuses it. `source->done` is called exactly once, perhaps before this
@@ -101,15 +101,17 @@ void gate_result_bad(struct gate_result *result, const struct complaint *complai
 /* Bytes that gate_result_write needs at the most. */
 #define GATE_RESULT_BYTES_MAX 2048
 
-/* The result as a JSON object, {"id":…,"state":…,"recipients":…} or {"error":{…}}; with `status`
- * as its first member when asked (for an entry of a batch). */
+/* The result as a JSON object with id, state and recipients, or with error; with `status` as its
+ * first member when asked (for an entry of a batch). */
 void gate_result_write(const struct gate_result *result, bool with_status, struct builder *out);
 
 /* What the room keeps for one worker. */
 struct gate_desk {
     _Alignas(64) struct pool tickets;
-    struct pool sends;  /* of client_send.c */
-    struct timer sweep; /* armed while the table may hold ids whose time will be over */
+    struct pool sends;          /* of client_send.c */
+    struct timer sweep;         /* armed while the table may hold ids whose time will be over */
+    struct list leaving;        /* tickets that keep the slot of a dead connection for a moment */
+    struct envelope_room *room; /* for whoever reads an envelope right now */
 };
 
 /* What the ingest room shares between the workers; server->ingest points to it. */
