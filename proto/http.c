@@ -93,18 +93,35 @@ static const llhttp_settings_t head_settings = {
     .on_headers_complete = head_on_complete,
 };
 
-static const char *llhttp_message(llhttp_errno_t error) {
+static unsigned fields_count(const struct http_fields *fields, struct span name) {
+    unsigned count = 0;
+    for (unsigned i = 0; i < fields->count; i++)
+        count += span_equal_nocase(fields->list[i].name, name);
+    return count;
+}
+
+/* Which of its errors llhttp gives for these differs from version to version. */
+static const char *framing_message(const struct http_fields *fields) {
+    unsigned lengths = fields_count(fields, SPAN("content-length"));
+    unsigned codings = fields_count(fields, SPAN("transfer-encoding"));
+    if (lengths != 0 && codings != 0)
+        return "both Content-Length and Transfer-Encoding";
+    if (lengths > 1)
+        return "Content-Length came twice";
+    return lengths == 1 ? "Content-Length is not a number"
+                        : "Transfer-Encoding is not exactly chunked";
+}
+
+static const char *llhttp_message(llhttp_errno_t error, const struct http_fields *fields) {
     switch (error) {
     case HPE_INVALID_URL:
         return "the request target is malformed";
     case HPE_INVALID_HEADER_TOKEN:
         return "a header is malformed";
     case HPE_INVALID_CONTENT_LENGTH:
-        return "Content-Length is not a number";
     case HPE_UNEXPECTED_CONTENT_LENGTH:
-        return "Content-Length came twice, or together with Transfer-Encoding";
     case HPE_INVALID_TRANSFER_ENCODING:
-        return "Transfer-Encoding is not exactly chunked";
+        return framing_message(fields);
     default:
         return "the head is malformed";
     }
@@ -127,7 +144,7 @@ static void head_run(struct http_parser *parser, struct head *head, llhttp_type_
     if (head->too_many)
         refuse(parser, 431, "too many headers", offset);
     else
-        refuse(parser, 400, llhttp_message(error), offset);
+        refuse(parser, 400, llhttp_message(error, head->fields), offset);
 }
 
 /* ---- What the fields say ---- */
@@ -191,7 +208,7 @@ static bool fields_sort(struct http_parser *parser, const char *at, struct http_
         struct http_field *field = &fields->list[i];
         size_t offset = (size_t)(field->name.at - at);
         if (field->name.len == 0)
-            return refuse(parser, 400, "a header without a name", offset);
+            return refuse(parser, 400, "a header is malformed", offset);
         if (field->value.at == NULL)
             field->value = span_of(field->name.at + field->name.len, 0);
         field->value = trimmed(field->value);
@@ -221,7 +238,8 @@ static bool length_read(struct span text, uint64_t *value) {
     return true;
 }
 
-/* How the body is delimited, the same for requests and replies. */
+/* How the body is delimited, the same for requests and replies. That not both are there was
+ * llhttp's to check; it is checked again, since everything hangs on it. */
 static bool framing_read(struct http_parser *parser, const char *at, const struct framing *framing,
                          unsigned version_minor) {
     struct span coding = framing->transfer_encoding, length = framing->content_length;

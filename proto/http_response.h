@@ -51,8 +51,8 @@ struct http_response {
     uint8_t answer_flags;
 };
 
-/* Writes the head but for the length; the caller then writes the body into `out`, of any length, and
- * closes. Not for status 204. */
+/* Writes the head but for the length; the caller then writes the body into `out`, of any length,
+ * and closes. Not for status 204. */
 struct http_response http_response_open(struct builder *out, uint8_t answer_flags, unsigned status,
                                         const char *type, struct span extra);
 /* Fills in the length, and drops the body again if the request was HEAD. */

@@ -26,8 +26,8 @@ static int other_on_message(llhttp_t *llhttp) {
     return HPE_PAUSED;
 }
 
-/* What we take, llhttp takes and reads alike. But it does not know every method; and it refuses some
- * chunk extensions and trailer fields that we drop, which is no other reading of the body. */
+/* What we take, llhttp takes and reads alike. But it does not know every method; and it refuses
+ * some chunk extensions and trailer fields that we drop, which is no other reading of the body. */
 static void first_body_compare(struct span input) {
     static const llhttp_settings_t settings = {.on_body = other_on_body,
                                                .on_message_complete = other_on_message};

@@ -313,17 +313,15 @@ static void reads_replies(void **state) {
                             BODY_MAX),
                         "200 keep {Content-Length=9999} body=[]\n404 keep body=[]\n"
                         "open, nothing left\n");
-    static const char *const broken[] = {
-        "HTTP/1.1 99 x\r\n\r\n",
-        "HTTP/1.1 600 x\r\n\r\n",
-        "HTTP/2.0 200 x\r\n\r\n",
-        "HTTP/1.1  200 x\r\n\r\n",
-        "HTTQ/1.1 200 x\r\n\r\n",
-        "GET / HTTP/1.1\r\n\r\n",
-        "\r\n\r\n",
-    };
-    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++)
-        assert_memory_equal(run(REPLIES, span_text(broken[i]), BODY_MAX), "refused 400", 11);
+    static const char *const broken[] = {"HTTP/1.1 99 x",   "HTTP/1.1 600 x", "HTTP/2.0 200 x",
+                                         "HTTP/1.1  200 x", "HTTQ/1.1 200 x", "HTTP/1.1 2000 x",
+                                         "HTTP/1.1 +20 x",  "GET / HTTP/1.1", ""};
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        char text[128];
+        snprintf(text, sizeof text, "%s\r\nContent-Length: 0\r\n\r\n", broken[i]);
+        if (strncmp(run(REPLIES, span_text(text), BODY_MAX), "refused 400", 11) != 0)
+            fail_msg("%s was taken: %s", text, whole.text);
+    }
 }
 
 /* ---- Mutants ---- */

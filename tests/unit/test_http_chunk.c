@@ -1,5 +1,5 @@
-/* The chunk decoder by itself: where body bytes end up, how many bytes it takes, and that it may stop
- * after any of them. What it refuses is in the tables of the whole codec. */
+/* The chunk decoder by itself: where body bytes end up, how many bytes it takes, and that it may
+ * stop after any of them. What it refuses is in the tables of the whole codec. */
 #include "proto/http_chunk.c"
 
 #include "tests/support/cmocka_first.h"

@@ -1,4 +1,4 @@
-/* Answers: the exact bytes, what happens when they do not fit, and that our own client reads them. */
+/* Answers: the exact bytes, what happens when they do not fit, and that our client reads them. */
 #include "proto/http_response.c"
 
 #include "tests/support/cmocka_first.h"
