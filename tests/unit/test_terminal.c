@@ -57,10 +57,10 @@ static void test_grid(void **state) {
     (void)state;
     grid_init(&grid, 2, titles);
     char(*row)[GRID_CELL_MAX] = grid_row(&grid);
-    strcpy(row[0], "longer");
-    strcpy(row[1], "1234");
+    snprintf(row[0], GRID_CELL_MAX, "%s", "longer");
+    snprintf(row[1], GRID_CELL_MAX, "%s", "1234");
     row = grid_row(&grid);
-    strcpy(row[0], "x");
+    snprintf(row[0], GRID_CELL_MAX, "%s", "x");
     FILE *out = open_memstream(&printed, &len);
     grid_print(&grid, out, "\n");
     fclose(out);
