@@ -75,12 +75,13 @@ clang_tidy() {
     local out=$logs/clang-tidy
     rm -rf "$out"
     mkdir -p "$out"
-    find core proto ingest ha main -name '*.c' | sort | xargs -P "$cpus" -I{} sh -c '
+    find core proto ingest ha main -name '*.c' 2>/dev/null | sort | xargs -P "$cpus" -I{} sh -c '
         log=$1/$(echo "$2" | tr / -).log
         if clang-tidy -p build/clang --quiet --warnings-as-errors="*" "$2" >"$log" 2>&1
         then echo "good $2"
-        else echo "bad $2"; grep -v "warnings generated\|^Suppressed\|^Use -header" "$log"
+        else echo "bad $2"; grep "error:" "$log" | sed "s#^$PWD/##"
         fi' - "$out" {} | tee "$out.all" | grep -v '^good '
+    say "more in $out/"
     printf '%d passed, %d failed\n' "$(grep -c '^good ' "$out.all")" "$(grep -c '^bad ' "$out.all")"
 }
 
