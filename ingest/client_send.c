@@ -110,7 +110,8 @@ static void client_send_take(struct worker *worker, struct connection *connectio
         return;
     }
     record->ref_len = (uint32_t)ref.len;
-    memcpy(record->ref, ref.at, ref.len);
+    if (ref.len != 0)
+        memcpy(record->ref, ref.at, ref.len);
     char scope[DEDUP_SCOPE_BYTES_MAX + 1];
     struct gate_request request = {
         .source = &sender->source,

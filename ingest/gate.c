@@ -16,7 +16,6 @@
 /* One message between gate_publish and its result. */
 struct gate_ticket {
     struct dedup_claim claim;
-    struct list link; /* in desk->leaving */
     struct publish *publish;
     struct gate_source *source;
     void *request;
@@ -167,13 +166,6 @@ static void ticket_finish(struct worker *worker, struct gate_ticket *ticket,
     stats_add(&worker->stats.results[ticket->class][result->state], 1);
     result->id = span_of(ticket->id, ticket->id_len);
     ticket->source->done(worker, ticket->source, ticket->request, ticket->index, result);
-    if (connection != NULL && connection->state == CONNECTION_JOINING &&
-        connection->publishes == 1) {
-        /* Its slot would go now, and the source with it; the hub is still at work on its lane. */
-        list_add_tail(&desk_of(worker)->leaving, &ticket->link);
-        nudge(worker->server, worker->index);
-        return;
-    }
     pool_put(&desk_of(worker)->tickets, ticket);
     if (connection != NULL)
         connection_publish_ended(worker, connection);
@@ -348,14 +340,6 @@ void gate_on_nudged(struct worker *worker) {
             ticket_settle(worker, ticket);
         }
     }
-    struct gate_desk *desk = desk_of(worker);
-    struct list *link;
-    while ((link = list_pop(&desk->leaving)) != NULL) {
-        struct gate_ticket *ticket = container_of(link, struct gate_ticket, link);
-        struct connection *connection = ticket->source->connection;
-        pool_put(&desk->tickets, ticket);
-        connection_publish_ended(worker, connection);
-    }
 }
 
 /* --- the room
@@ -373,7 +357,6 @@ bool gate_init(struct gate *gate, struct server *server) {
         pool_init(&desk->tickets, sizeof(struct gate_ticket));
         pool_init(&desk->sends, client_send_bytes());
         timer_init(&desk->sweep, on_sweep);
-        list_init(&desk->leaving);
         desk->room = NULL;
         if (i < server->worker_count) {
             desk->room = malloc(sizeof(*desk->room));
@@ -390,7 +373,6 @@ bool gate_init(struct gate *gate, struct server *server) {
 void gate_fini(struct gate *gate) {
     for (unsigned i = 0; i < WORKERS_MAX; i++) {
         struct gate_desk *desk = &gate->desks[i];
-        CHECK(list_empty(&desk->leaving), "worker %u keeps a dead connection", i);
         pool_fini(&desk->tickets);
         pool_fini(&desk->sends);
         free(desk->room);

@@ -110,7 +110,6 @@ struct gate_desk {
     _Alignas(64) struct pool tickets;
     struct pool sends;          /* of client_send.c */
     struct timer sweep;         /* armed while the table may hold ids whose time will be over */
-    struct list leaving;        /* tickets that keep the slot of a dead connection for a moment */
     struct envelope_room *room; /* for whoever reads an envelope right now */
 };
 

@@ -227,7 +227,7 @@ static void session_on_settled(struct worker *worker, struct session *session) {
  * last word follows whatever the socket takes of what is with the kernel already. */
 static void close_too_slow(struct worker *worker, struct connection *connection) {
     struct outbox *outbox = &connection->outbox;
-    client_of(connection)->left_bytes = outbox->bytes;
+    client_of(connection)->left_bytes = outbox->message_bytes;
     bool within_a_message = outbox->sent_bytes != 0 && !(connection->ops & OP_SEND);
     outbox_clear(worker, connection, DROP_TOO_SLOW);
     if (within_a_message)
@@ -513,7 +513,7 @@ void client_on_close(struct worker *worker, struct connection *connection) {
     if (!is_ordinary(reason)) {
         const struct name *id = session_is_open(&client->session) ? client->session.id : NULL;
         uint32_t left_bytes =
-            client->left_bytes != 0 ? client->left_bytes : connection->outbox.bytes;
+            client->left_bytes != 0 ? client->left_bytes : connection->outbox.message_bytes;
         char address[PEER_ADDRESS_TEXT_MAX];
         net_peer_text(&connection->peer, address);
         log_event(LOG_INFO, "session_closed", LOG_STR("reason", close_reason_word(reason)),

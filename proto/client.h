@@ -46,7 +46,7 @@ struct client {
     void *producer;             /* the client_gate's own; NULL: it never sent */
     struct client_ref *waiting; /* the ref of a join or leave whose names are not settled yet */
     uint32_t known_bytes;       /* the transport's: of the input that is kept, already looked at */
-    uint32_t left_bytes;        /* what the outbox held when it was closed as too slow */
+    uint32_t left_bytes;        /* of messages in the outbox, when it was closed as too slow */
     uint16_t sends;             /* without an answer */
     uint8_t framing;            /* enum client_framing */
     uint8_t stage;              /* enum client_stage */
