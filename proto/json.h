@@ -47,11 +47,12 @@ struct json_value {
     bool escaped; /* a string that holds at least one backslash */
 };
 
+enum json_place { JSON_BEFORE, JSON_INSIDE, JSON_AFTER };
+
 struct json_cursor {
     const char *start, *at, *end;
     struct json_error error; /* text NULL: nothing was wrong so far */
-    enum json_kind kind;
-    bool begun; /* a member was handed out */
+    enum json_place place;
 };
 
 /* Is the text one value? `value` (may be NULL) gets it; if false, `error` says what is wrong. */
@@ -70,8 +71,8 @@ static inline size_t json_offset(const struct json_cursor *cursor, const struct 
     return (size_t)(value->raw.at - cursor->start);
 }
 
-/* The first member of that name (plain ASCII) in a valid object; for tools, not for the hot path.
- * False: there is none. */
+/* The first member of that name, written without escapes, of a valid object; for tools and cold
+ * paths: it walks from the front each time. False: there is none. */
 bool json_find(struct span object, const char *name, struct json_value *value);
 
 /* A string without its quotes, escapes as they are. */
@@ -97,5 +98,7 @@ bool json_seconds(struct span number, uint64_t *ns);
 void json_compact(struct span text, struct builder *out);
 /* How long json_compact makes it. */
 size_t json_compact_len(struct span text);
+/* How long builder_json makes it. */
+size_t json_quoted_len(struct span text);
 
 #endif
