@@ -31,8 +31,8 @@ count_ctest() {
     awk '
         { print }
         match($0, /^[0-9]+: /) { test = substr($0, 1, RLENGTH - 2) }
-        /^[0-9]+: \[  PASSED  \] [0-9]+ test/ { good[test] += $4; summed[test] = 1 }
-        /^[0-9]+: \[  FAILED  \] [0-9]+ test\(s\), listed/ { bad[test] += $4 }
+        /^[0-9]+: \[  PASSED  \] [0-9]+ test/ { good[test] += $5; summed[test] = 1 }
+        /^[0-9]+: \[  FAILED  \] [0-9]+ test\(s\), listed/ { bad[test] += $5 }
         /^ *[0-9]+\/[0-9]+ Test +#[0-9]+: / {
             number = $0
             sub(/^[^#]*#/, "", number); sub(/:.*/, "", number)
@@ -117,7 +117,7 @@ e2e() {
     shift
     [ -f tests/e2e/run.py ] || { say "tests/e2e/run.py is missing"; return 1; }
     compile "$preset" ringpost &&
-        still python3 tests/e2e/run.py --binary "build/$preset/ringpost" "$@"
+        still python3 tests/e2e/run.py --quiet --binary "build/$preset/ringpost" "$@"
 }
 
 stage_names=(unit tsan clang tidy clang-tidy sim fuzz e2e e2e-asan e2e-tsan)
@@ -131,9 +131,9 @@ run_stage() {
     clang-tidy) stage "clang-tidy" clang_tidy ;;
     sim) stage "simulation, $seeds seeds" simulate "$seeds" ;;
     fuzz) stage "fuzz, $fuzz_s s a target" fuzz "$fuzz_s" ;;
-    e2e) stage "end to end, release" e2e release ;;
-    e2e-asan) stage "end to end, ASan+UBSan" e2e dev "${reduced[@]}" ;;
-    e2e-tsan) stage "end to end, TSan" e2e tsan "${reduced[@]}" ;;
+    e2e) stage "end to end, release" e2e release "${full[@]}" ;;
+    e2e-asan) stage "end to end, ASan+UBSan" e2e dev --sanitized ;;
+    e2e-tsan) stage "end to end, TSan" e2e tsan --sanitized ;;
     *) say "stages: ${stage_names[*]}" ;;
     esac
 }
@@ -150,7 +150,7 @@ run_stages() {
 }
 
 stages_test() {
-    seeds=200 fuzz_s=4 reduced=(--limit 20)
+    seeds=200 fuzz_s=4 full=()
     local name
     for name; do
         case " ${stage_names[*]} " in
@@ -163,7 +163,7 @@ stages_test() {
 }
 
 stages_soak() {
-    seeds=10000 fuzz_s=60 reduced=()
+    seeds=10000 fuzz_s=60 full=(--full)
     say "ringpost $(sed -n 's/.*RINGPOST_VERSION "\(.*\)"/\1/p' main/version.h), $(date -u +%F)," \
         "Linux $(uname -r), $cpus CPUs ($(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1))"
     run_stages unit tsan sim fuzz e2e e2e-asan e2e-tsan
