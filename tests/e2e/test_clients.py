@@ -1,0 +1,148 @@
+"""Clients and producers that others wrote, and the binary's own commands."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import unittest
+
+from support import BINARY, DEADLINE_S, JsonClient, Node, run, wait_until
+
+LUA = shutil.which("lua5.4") or shutil.which("lua")
+HERE = pathlib.Path(__file__).resolve().parent
+WEBHOOK = json.dumps({"id": "evt_1", "type": "payment_intent.succeeded",
+                      "data": {"object": {"amount": 1200, "currency": "eur", "note": "caf\u00e9"}}},
+                     indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+class Lua(unittest.TestCase):
+    def till(self, node, framing, client_id, count):
+        process = subprocess.Popen([LUA, str(HERE / "till.lua"), framing,
+                                    str(node.address("tcp")[1]), client_id, str(count)],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertEqual(process.stdout.readline(), b"ready\n")
+        return process
+
+    def test_a_signed_webhook_in_both_framings(self):
+        with Node("--steer", "tuple", "--workers", "4") as node:
+            tills = [self.till(node, "counted", "till-7", 2) for _ in range(3)]
+            lines = self.till(node, "lines", "till-7", 2)
+            host, port = node.address("api")
+            url = f"http://{host}:{port}/v1/clients/till-7"
+            done = subprocess.run(
+                ["curl", "-sS", "-X", "POST", f"{url}?raw=1&event=stripe", "--data-binary", "@-",
+                 "-H", "Content-Type: application/json", "-H", "Stripe-Signature: t=1,v1=5257a8"],
+                input=WEBHOOK, stdout=subprocess.PIPE, timeout=DEADLINE_S, check=True)
+            self.assertEqual(json.loads(done.stdout)["recipients"], 4)
+            subprocess.run(["curl", "-sS", url, "--data-binary", "@-", "-H",
+                            "Content-Type: application/json"], input=WEBHOOK,
+                           stdout=subprocess.PIPE, timeout=DEADLINE_S, check=True)
+            joined = b"".join(WEBHOOK.splitlines())
+            for till in tills:
+                out, err = till.communicate(timeout=DEADLINE_S)
+                self.assertEqual(err, b"")
+                raw, plain = [bytes.fromhex(line) for line in out.decode().split()]
+                self.assertEqual(raw, WEBHOOK)
+                self.assertEqual(plain, joined)
+            out, err = lines.communicate(timeout=DEADLINE_S)
+            self.assertEqual(err, b"")
+            raw, plain = [bytes.fromhex(line) for line in out.decode().split()]
+            self.assertEqual(json.loads(raw)["encoding"], "base64")
+            self.assertIn(b'"data":' + joined, plain)
+
+
+class Others(unittest.TestCase):
+    def test_netcat(self):
+        with Node() as node:
+            host, port = node.address("tcp")
+            netcat = subprocess.Popen(["nc", host, str(port)], stdin=subprocess.PIPE,
+                                      stdout=subprocess.PIPE)
+            netcat.stdin.write(b'{"type":"hello","id":"nc"}\n')
+            netcat.stdin.flush()
+            self.assertEqual(json.loads(netcat.stdout.readline())["type"], "welcome")
+            self.assertEqual(node.push("nc", {"x": 1})[0], 202)
+            self.assertEqual(json.loads(netcat.stdout.readline())["data"], {"x": 1})
+            netcat.kill()
+            netcat.communicate()
+
+    def test_curl_as_it_comes(self):
+        """No content type given: curl says that it is a form."""
+        with Node() as node, JsonClient(node, "till-7") as till:
+            host, port = node.address("api")
+            done = subprocess.run(
+                ["curl", "-sS", f"http://{host}:{port}/v1/clients/till-7?event=payment", "-d",
+                 '{"amount":12}'], stdout=subprocess.PIPE, timeout=DEADLINE_S, check=True)
+            self.assertEqual(json.loads(done.stdout)["state"], "queued")
+            self.assertEqual(till.hear()["data"], {"amount": 12})
+
+
+class Commands(unittest.TestCase):
+    def flags(self, node, kind):
+        host, port = node.address(kind)
+        return [f"--{kind}", f"{host}:{port}"]
+
+    def test_push_and_listen(self):
+        with Node() as node:
+            listen = subprocess.Popen(
+                [BINARY, "listen", "--id", "till-7", "--count", "2", "--json",
+                 *self.flags(node, "tcp")], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            wait_until("it listens",
+                       lambda: node.api("GET", "/v1/clients/till-7")[0] == 200)
+            status, out, error = run(["push", "--to", "till-7", "--event", "payment",
+                                      *self.flags(node, "api"), '{"amount":12}'])
+            self.assertEqual(status, 0, error)
+            self.assertIn("queued", out)
+            run(["push", "--broadcast", *self.flags(node, "api"), "[1]"])
+            out, error = listen.communicate(timeout=DEADLINE_S)
+            lines = [json.loads(line) for line in out.splitlines()]
+            self.assertEqual([line["data"] for line in lines], [{"amount": 12}, [1]], error)
+            self.assertEqual(listen.returncode, 0)
+            status, out, error = run(["push", "--to", "nobody", *self.flags(node, "api"), "1"])
+            self.assertEqual(status, 1)
+            self.assertIn("absent", out + error)
+
+    def test_listen_ends_well(self):
+        with Node() as node:
+            listen = subprocess.Popen([BINARY, "listen", "--id", "x", *self.flags(node, "tcp")],
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            wait_until("it listens", lambda: node.api("GET", "/v1/clients/x")[0] == 200)
+            listen.send_signal(signal.SIGINT)
+            listen.communicate(timeout=DEADLINE_S)
+            self.assertIn(listen.returncode, (0, 130))
+
+    def test_top(self):
+        with Node() as node, JsonClient(node, "a"):
+            status, out, error = run(["top", "--once", *self.flags(node, "api")])
+            self.assertEqual(status, 0, error)
+            self.assertIn("sessions", out)
+
+    def test_audit(self):
+        with Node() as node, JsonClient(node, "a") as till:
+            for number in range(10):
+                node.push("a", number)
+                till.hear()
+            status, out, error = run(["audit", *self.flags(node, "api")])
+            self.assertEqual(status, 0, out + error)
+
+    def test_help_and_version(self):
+        for command in ([], ["serve"], ["listen"], ["push"], ["check-config"], ["top"], ["bench"],
+                        ["audit"]):
+            status, out, error = run([*command, "--help"])
+            self.assertEqual(status, 0, error)
+            self.assertIn("ringpost", out)
+        self.assertRegex(run(["--version"])[1], r"^ringpost \d+\.\d+\.\d+\n$")
+
+    def test_check_config(self):
+        status, out, _ = run(["check-config", "--workers", "1", "--api-key", "hidden"])
+        self.assertEqual(status, 0)
+        self.assertNotIn("hidden", out)
+        environment = {**os.environ, "RINGPOST_WORKERS": "0"}
+        status, _, error = run(["check-config"], env=environment)
+        self.assertNotEqual(status, 0)
+        self.assertIn("RINGPOST_WORKERS", error)
+
+
+if __name__ == "__main__":
+    unittest.main()

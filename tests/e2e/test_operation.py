@@ -1,0 +1,418 @@
+"""Running a node: steering, PROXY headers, limits, slow clients, overload, drain, reload, start errors."""
+
+import collections
+import json
+import os
+import signal
+import threading
+import time
+import unittest
+
+from support import (SANITIZED, JsonClient, Node, Socket, addresses, run, wait_until)
+
+
+class Steering(unittest.TestCase):
+    def balance(self, node):
+        return [worker["connections"] for worker in node.stats()["workers"]]
+
+    def check_by_address(self, *flags):
+        with Node("--workers", "4", *flags) as node:
+            clients = []
+            per_worker = collections.Counter()
+            for source in addresses(24):
+                before = self.sessions(node)
+                clients += [JsonClient(node, None, source=source) for _ in range(4)]
+                grown = [after - b for after, b in zip(self.sessions(node), before)]
+                # All four of one address are on one worker.
+                self.assertEqual(sorted(grown), [0, 0, 0, 4], (source, grown))
+                per_worker[grown.index(4)] += 1
+            self.assertEqual(len(per_worker), 4)
+            for client in clients:
+                client.close()
+
+    def sessions(self, node):
+        return [worker["sessions"] for worker in node.stats()["workers"]]
+
+    def test_by_address_in_the_kernel(self):
+        self.check_by_address()
+
+    def test_by_address_in_user_space(self):
+        self.check_by_address("--test-no-cbpf", "on")
+
+    def test_by_address_on_ipv6(self):
+        with Node("--workers", "2", "--tcp", "[::1]:0") as node:
+            clients = [JsonClient(node, f"c{i}") for i in range(6)]
+            self.assertEqual(sorted(self.sessions(node)), [0, 6])
+            for client in clients:
+                client.close()
+
+    def test_by_tuple_and_by_nothing(self):
+        for steer in ("tuple", "none"):
+            with self.subTest(steer=steer), Node("--steer", steer, "--workers", "2") as node:
+                clients = [JsonClient(node, f"c{i}") for i in range(40)]
+                self.assertEqual(sum(self.sessions(node)), 40)
+                if steer == "tuple":
+                    self.assertGreater(min(self.sessions(node)), 0)
+                for i, client in enumerate(clients):
+                    self.assertEqual(node.push(f"c{i}", i)[0], 202)
+                    self.assertEqual(client.hear()["data"], i)
+                    client.close()
+
+    def test_features_of_linux_6_1_suffice(self):
+        with Node("--test-kernel-6.1", "on") as node, JsonClient(node, "a") as till:
+            self.assertEqual(node.push("a", 1)[0], 202)
+            self.assertEqual(till.hear()["data"], 1)
+
+    def test_proxy_protocol(self):
+        with Node("--proxy-protocol", "127.0.0.7/32", "--workers", "4") as node:
+            clients = []
+            for number in range(16):
+                client = Socket(node.address("tcp"), source="127.0.0.7")
+                client.send(f"PROXY TCP4 192.0.2.{number} 198.51.100.1 {1000 + number} 7000\r\n")
+                client.send(json.dumps({"type": "hello", "id": f"c{number}"}) + "\n")
+                self.assertEqual(json.loads(client.line())["type"], "welcome")
+                clients.append(client)
+            # One balancer's connections are spread all the same, and the real address is known.
+            self.assertGreater(sum(1 for n in self.sessions(node) if n), 1)
+            session = node.api("GET", "/v1/clients/c3")[1]["sessions"][0]
+            self.assertEqual(session["address"], "192.0.2.3:1003")
+            with Socket(node.address("tcp"), source="127.0.0.7") as bare:
+                bare.send('{"type":"hello"}\n')
+                self.assertEqual(bare.rest(), b"")
+            with JsonClient(node, "direct", source="127.0.0.8") as direct:
+                self.assertEqual(direct.asks(type="ping"), {"type": "pong"})
+            with Socket(node.address("tcp"), source="127.0.0.8") as liar:
+                liar.send("PROXY TCP4 192.0.2.1 198.51.100.1 1 7000\r\n")
+                self.assertNotIn(b"WELCOME", liar.rest())
+            for client in clients:
+                client.close()
+
+
+class Limits(unittest.TestCase):
+    def test_slow_client_is_closed_and_costs_nobody(self):
+        with Node("--outbox-bytes", "200000") as node:
+            with JsonClient(node, "slow", ["g"], receive_buffer=4096) as slow, \
+                    JsonClient(node, "fast", ["g"], "127.0.0.9") as fast:
+                heard = []
+                reader = threading.Thread(
+                    target=lambda: heard.extend(fast.hear_message()["data"][-3:]
+                                                for _ in range(300)))
+                reader.start()
+                for number in range(300):
+                    status = node.message(group="g", data="x" * 20000 + f"{number:03}")[0]
+                    self.assertEqual(status, 202)
+                reader.join()
+                self.assertEqual(heard, [f"{n:03}" for n in range(300)])
+                self.assertEqual(node.metric("ringpost_closed_total", reason="too_slow"), 1)
+                self.assertGreater(node.metric("ringpost_ledger", fate="dropped",
+                                               reason="too_slow"), 0)
+                node.wait_log("session_closed.*too_slow.*slow")
+                self.assertEqual(node.api("GET", "/v1/clients/slow")[0], 404)
+
+    def slow_policy(self, policy):
+        with Node("--outbox-bytes", "300000", "--slow", policy) as node:
+            with JsonClient(node, "s", receive_buffer=4096) as slow:
+                for number in range(600):
+                    self.assertEqual(node.push("s", "x" * 20000 + f"{number:03}")[0], 202)
+                heard = [slow.hear_message()["data"][-3:]]
+                while heard[-1] != "599":
+                    heard.append(slow.hear_message()["data"][-3:])
+                self.assertEqual(heard, sorted(heard))
+                self.assertEqual(len(set(heard)), len(heard))
+                reason = policy.replace("-", "_")
+                wait_until("the ledger", lambda: node.metric(
+                    "ringpost_ledger", fate="dropped", reason=reason) == 600 - len(heard))
+                self.assertLess(len(heard), 600)
+                return heard
+
+    def test_drop_oldest(self):
+        heard = self.slow_policy("drop-oldest")
+        self.assertEqual(heard[-5:], ["595", "596", "597", "598", "599"])
+
+    def test_keep_latest(self):
+        self.slow_policy("keep-latest")
+
+    def test_volatile_is_dropped_and_never_closes(self):
+        with Node("--outbox-bytes", "300000") as node:
+            with JsonClient(node, "s", receive_buffer=4096) as slow:
+                answers = [node.push("s", "x" * 20000, "?volatile=1")[1]["state"]
+                           for _ in range(600)]
+                self.assertIn("dropped", answers)
+                self.assertEqual(node.push("s", "important")[1]["state"], "queued")
+                for _ in range(answers.count("queued")):
+                    self.assertEqual(len(slow.hear_message()["data"]), 20000)
+                self.assertEqual(slow.hear_message()["data"], "important")
+
+    def test_max_connections_leaves_room_for_operators(self):
+        with Node("--max-connections", "10") as node:
+            tills = [JsonClient(node, f"c{i}") for i in range(10)]
+            with Socket(node.address("tcp")) as one_more:
+                self.assertEqual(one_more.rest(), b"")
+            self.assertEqual(node.metric("ringpost_refused_total", reason="max_connections"), 1)
+            tills.pop().close()
+            wait_until("a place is free", lambda: node.stats()["totals"]["sessions"] == 9)
+            JsonClient(node, "again").close()
+            for till in tills:
+                till.close()
+
+    def test_max_per_address(self):
+        with Node("--max-per-address", "3", "--workers", "3", "--steer", "tuple") as node:
+            tills = [JsonClient(node, f"c{i}", source="127.0.0.50") for i in range(3)]
+            with Socket(node.address("tcp"), source="127.0.0.50") as one_more:
+                self.assertEqual(one_more.rest(), b"")
+            JsonClient(node, "other", source="127.0.0.51").close()
+            tills.pop().close()
+
+            def again():
+                with Socket(node.address("tcp"), source="127.0.0.50") as client:
+                    client.send('{"type":"hello"}\n')
+                    return client.line() is not None
+            wait_until("the address may come again", again)
+            for till in tills:
+                till.close()
+
+    def test_the_memory_ceiling_refuses_and_recovers(self):
+        with Node("--memory", "8M", "--outbox-bytes", "100000000", "--max-message", "1000000",
+                  "--slow", "close") as node:
+            tills = [JsonClient(node, f"s{i}", receive_buffer=4096, source=f"127.0.0.{40 + i}")
+                     for i in range(4)]
+            statuses = collections.Counter()
+            for number in range(60):
+                status, answer, headers = node.push(f"s{number % 4}", "x" * 500000)
+                statuses[status] += 1
+                if status == 503:
+                    self.assertEqual(answer["error"]["code"], "overloaded")
+                    self.assertGreaterEqual(int(headers["Retry-After"]), 1)
+            self.assertGreater(statuses[202], 0)
+            self.assertGreater(statuses[503], 0)
+            self.assertLess(node.stats()["totals"]["memory_bytes"], 9 * 1024 * 1024)
+            for till in tills:
+                till.close()
+            wait_until("it is given back",
+                       lambda: node.stats()["totals"]["memory_bytes"] < 1024 * 1024)
+            with JsonClient(node, "new") as till:
+                self.assertEqual(node.push("new", "x" * 500000)[0], 202)
+                till.hear()
+
+    def test_descriptors_run_out(self):
+        import resource
+
+        def fewer():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))
+        import subprocess
+        import support
+        original = subprocess.Popen
+
+        def popen(*args, **more):
+            return original(*args, preexec_fn=fewer, **more)
+        subprocess.Popen = popen
+        try:
+            node = Node("--max-connections", "1000")
+        finally:
+            subprocess.Popen = original
+        with node:
+            tills = []
+            for i in range(80):
+                tills.append(Socket(node.address("tcp")))
+                tills[-1].send(json.dumps({"type": "hello", "id": f"c{i}"}) + "\n")
+            served = 0
+            for till in tills[:20]:
+                self.assertEqual(json.loads(till.line())["type"], "welcome")
+                served += 1
+            self.assertEqual(served, 20)
+            node.wait_log("accept_failed|connection_refused")
+            for till in tills[:40]:
+                till.close()
+            # Those that waited are served now.
+            self.assertEqual(json.loads(tills[60].line())["type"], "welcome")
+            for till in tills[40:]:
+                till.close()
+        del support
+
+    def test_connects_and_resets_cost_the_others_nothing(self):
+        count = 500 if SANITIZED else 5000
+        with Node() as node, JsonClient(node, "a") as till:
+            began = time.monotonic()
+            for number in range(count):
+                client = Socket(node.address("tcp"), source=f"127.0.1.{1 + number % 200}")
+                if number % 3:
+                    client.send('{"type":"hello","id":"x"}\n')
+                client.reset()
+                if number % 100 == 0:
+                    self.assertEqual(node.push("a", number)[0], 202)
+                    self.assertEqual(till.hear()["data"], number)
+            print(f"         {count / (time.monotonic() - began):.0f} connects and resets a second")
+            wait_until("all are gone", lambda: node.stats()["totals"]["sessions"] == 1)
+            self.assertEqual(node.push("x", 1)[0], 404)
+
+    def test_slow_loris_on_every_listener(self):
+        with Node("--hello-timeout", "0.3") as node:
+            loris = [Socket(node.address(kind)) for kind in ("tcp", "web", "api")
+                     for _ in range(20)]
+            for client in loris:
+                client.send(b"G")
+            with JsonClient(node, "a") as till:
+                self.assertEqual(node.push("a", 1)[0], 202)
+                self.assertEqual(till.hear()["data"], 1)
+            for client in loris[:20]:
+                self.assertIn(b"hello_timeout", client.rest())
+            for client in loris:
+                client.close()
+
+
+class Drain(unittest.TestCase):
+    def test_idle_node_exits_at_once(self):
+        with Node() as node:
+            began = time.monotonic()
+            node.signal(signal.SIGTERM)
+            self.assertEqual(node.wait_exit(), 0)
+            self.assertLess(time.monotonic() - began, 5)
+
+    def test_goodbye(self):
+        with Node() as node:
+            tills = [JsonClient(node, f"c{i}", source=s) for i, s in enumerate(addresses(6))]
+            node.signal(signal.SIGTERM)
+            for till in tills:
+                goodbye = till.hear()
+                self.assertEqual((goodbye["type"], goodbye["reason"]), ("goodbye", "draining"))
+                self.assertGreaterEqual(goodbye["reconnect_ms"], 0)
+                self.assertIsNone(till.line())
+                till.close()
+            self.assertEqual(node.wait_exit(), 0)
+
+    def test_under_load_nothing_accepted_is_lost(self):
+        """A producer at full speed when SIGTERM comes: what was answered `queued` arrives."""
+        with Node("--workers", "3") as node:
+            sources = addresses(12)
+            tills = [JsonClient(node, f"c{i}", source=s) for i, s in enumerate(sources)]
+            heard = [[] for _ in tills]
+            accepted, refused = [[] for _ in tills], [0]
+            enough = threading.Event()
+
+            def read(index):
+                while True:
+                    line = tills[index].line()
+                    if line is None:
+                        return
+                    line = json.loads(line)
+                    if line["type"] == "message":
+                        heard[index].append(line["data"])
+
+            def produce(base):
+                with Socket(node.address("api")) as producer:
+                    number = base
+                    while True:
+                        batch = [{"to": f"c{(number + i) % 12}", "data": number + i}
+                                 for i in range(50)]
+                        body = json.dumps(batch).encode()
+                        try:
+                            producer.send(
+                                b"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\n"
+                                b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+                                % len(body) + body)
+                            status = producer.line()
+                            if status is None:
+                                return
+                            length = 0
+                            while (line := producer.line()) != b"\r":
+                                if line.lower().startswith(b"content-length:"):
+                                    length = int(line.split(b":")[1])
+                            answer = json.loads(producer.exactly(length))
+                        except (OSError, AssertionError):
+                            return
+                        if isinstance(answer, dict):
+                            self.assertEqual(answer["error"]["code"], "draining")
+                            refused[0] += 1
+                            return
+                        for entry, sent in zip(answer, batch):
+                            if entry["status"] == 202:
+                                accepted[int(sent["to"][1:])].append(sent["data"])
+                        number += 50
+                        if number - base > 2000:
+                            enough.set()
+            readers = [threading.Thread(target=read, args=(i,)) for i in range(12)]
+            producers = [threading.Thread(target=produce, args=(base,))
+                         for base in (0, 10**7, 2 * 10**7)]
+            for thread in readers + producers:
+                thread.start()
+            self.assertTrue(enough.wait(60))
+            node.signal(signal.SIGTERM)
+            for thread in producers + readers:
+                thread.join(60)
+                self.assertFalse(thread.is_alive())
+            for index in range(12):
+                self.assertEqual(sorted(set(accepted[index]) - set(heard[index])), [], index)
+                self.assertEqual(len(heard[index]), len(set(heard[index])))
+            self.assertEqual(node.wait_exit(), 0)
+
+    def test_a_client_that_does_not_read_is_given_up(self):
+        with Node("--drain-timeout", "0.5", "--outbox-bytes", "50000000", "--max-message",
+                  "1000000") as node:
+            slow = JsonClient(node, "s", receive_buffer=4096)
+            for _ in range(20):
+                node.push("s", "x" * 900000)
+            node.signal(signal.SIGTERM)
+            self.assertEqual(node.api("POST", "/v1/clients/s", b"1",
+                                      {"Content-Type": "application/json"})[1]["error"]["code"],
+                             "draining")
+            self.assertEqual(node.api("GET", "/readyz")[0], 503)
+            self.assertEqual(node.wait_exit(), 0)
+            slow.close()
+
+
+class StartAndReload(unittest.TestCase):
+    def test_reload(self):
+        with Node("--config", "/dev/null") as _:
+            pass
+        with Node() as first:
+            path = os.path.join(first.folder.name, "conf")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write("api-key = one\nlog-level = info\nworkers = 2\n")
+            with Node("--config", path, "--workers", "2") as node:
+                key = {"Authorization": "Bearer one"}
+                self.assertEqual(node.api("GET", "/v1/stats", headers=key)[0], 200)
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write("api-key = two\nlog-level = info\nheartbeat = 7\n")
+                node.signal(signal.SIGHUP)
+                node.wait_log("event=reloaded")
+                wait_until("the key changes", lambda: node.api(
+                    "GET", "/v1/stats", headers=key)[0] == 401)
+                node.wait_log("setting_needs_restart.*heartbeat")
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write("nonsense = 1\n")
+                node.signal(signal.SIGHUP)
+                node.wait_log("reload_refused")
+                key = {"Authorization": "Bearer two"}
+                self.assertEqual(node.api("GET", "/v1/stats", headers=key)[0], 200)
+                self.assertNotIn("api-key=two", node.log())
+
+    def test_starts_that_fail_say_why(self):
+        with Node() as node:
+            taken = node.ports["tcp"][0]
+            cases = [
+                (["serve", "--tcp", taken, "--web", "off", "--api", "off"], 1, "another program"),
+                (["serve", "--api", "0.0.0.0:0"], 1, "api-key"),
+                (["serve", "--tcp", "nonsense"], 2, "nonsense"),
+                (["serve", "--wrokers", "2"], 2, "workers"),
+                (["serve", "--redis", "redis://x"], 2, "redis"),
+                (["nonsense"], 2, "nonsense"),
+                (["serve", "--config", "/nonexistent"], 1, "/nonexistent"),
+            ]
+            for command, wanted, word in cases:
+                with self.subTest(command=command):
+                    status, _, error = run(command)
+                    self.assertEqual(status, wanted, error)
+                    self.assertIn(word, error)
+
+    def test_listeners_can_be_off_and_repeated(self):
+        with Node("--web", "off", "--tcp", "127.0.0.1:0", "--tcp", "127.0.0.2:0") as node:
+            self.assertEqual(node.ports["web"], [])
+            self.assertEqual(len(node.ports["tcp"]), 2)
+            for index in range(2):
+                with Socket(node.address("tcp", index)) as client:
+                    client.send('{"type":"hello"}\n')
+                    self.assertEqual(json.loads(client.line())["type"], "welcome")
+
+
+if __name__ == "__main__":
+    unittest.main()
