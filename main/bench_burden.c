@@ -171,7 +171,7 @@ bool bench_overload(struct bench_field *field, struct bench_report *report) {
         return true;
     bench_report_number(report, "pss_before_kb", "node PSS before", (double)before_kb, 0, "kB");
     bench_report_number(report, "rss_max_kb", "node RSS in the overload", (double)peak_kb, 0, "kB");
-    bench_report_number(report, "pss_after_kb", "node PSS after",
-                        (double)bench_proc_pss_kb(server), 0, "kB");
+    bench_report_number(report, "pss_after_kb", "node PSS after", (double)bench_proc_pss_kb(server),
+                        0, "kB");
     return true;
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define DESCRIPTORS_KEPT 64u
+#define FAILURES_MAX 100u /* clients that could not connect: the rest will not either */
 #define QUIET_NS (UINT64_C(2) * NS_PER_S) /* nothing came for so long: the rest is missing */
 #define LINGER_NS (50 * NS_PER_MS)        /* after the last one, for repeats */
 
@@ -26,7 +27,8 @@ static bool complain(const char *what) {
 
 static uint32_t swarms_needed(const struct bench_options *o) {
     uint32_t each = bench_descriptors_max();
-    each = each > DESCRIPTORS_KEPT + o->producers + 16 ? each - DESCRIPTORS_KEPT - o->producers : 16;
+    each =
+        each > DESCRIPTORS_KEPT + o->producers + 16 ? each - DESCRIPTORS_KEPT - o->producers : 16;
     uint32_t swarms = (o->clients + each - 1) / each;
     return swarms > o->procs ? swarms : o->procs;
 }
@@ -51,8 +53,8 @@ static bool share_make(struct bench_field *field, enum bench_kind kind) {
     share->counted = o->counted;
     share->run_base = o->run;
     if (share->run_base == 0)
-        share->run_base = ((uint32_t)(clock_wall_ms() * 2654435761u) ^ (uint32_t)getpid() << 8) &
-                          ~UINT32_C(0xff);
+        share->run_base =
+            ((uint32_t)(clock_wall_ms() * 2654435761u) ^ (uint32_t)getpid() << 8) & ~UINT32_C(0xff);
     if (share->run_base == 0)
         share->run_base = 256;
     return true;
@@ -89,8 +91,8 @@ static bool helpers_fork(struct bench_field *field) {
 
 bool bench_field_open(struct bench_field *field, const struct bench_options *options,
                       enum bench_kind kind) {
-    *field = (struct bench_field){.options = options, .net.epoll = -1, .pss_none_kb = -1,
-                                  .pss_ready_kb = -1};
+    *field = (struct bench_field){
+        .options = options, .net.epoll = -1, .pss_none_kb = -1, .pss_ready_kb = -1};
     field->swarms = swarms_needed(options);
     if (field->swarms > BENCH_SWARMS_MAX)
         return errno = EMFILE, complain("too many clients for 16 processes");
@@ -101,10 +103,12 @@ bool bench_field_open(struct bench_field *field, const struct bench_options *opt
         return false;
     if (!swarm_make(field, &field->net, &field->swarm, 0))
         return complain("no memory or descriptors");
-    struct bench_producer_options producers = {
-        .connections = options->producers, .inflight = options->inflight,
-        .batch = options->batch, .ndjson = options->ndjson,
-        .api_key = options->api_key, .to = field->server.api};
+    struct bench_producer_options producers = {.connections = options->producers,
+                                               .inflight = options->inflight,
+                                               .batch = options->batch,
+                                               .ndjson = options->ndjson,
+                                               .api_key = options->api_key,
+                                               .to = field->server.api};
     if (!bench_producers_open(&field->producers, &field->net, field->share, &producers))
         return complain("the producers cannot connect");
     bench_field_idle(field, 0.2);
@@ -159,13 +163,14 @@ bool bench_field_connect(struct bench_field *field, double rate, uint32_t pendin
     bench_share_order(share, BENCH_ORDER_OPEN);
     do {
         field_turn(field, NS_PER_MS);
-        uint32_t settled = 0, ready = 0;
+        uint32_t settled = 0, ready = 0, failed = 0;
         for (uint32_t i = 0; i < field->swarms; i++) {
             settled += *(const volatile uint32_t *)&share->tallies[i].settled;
             ready += *(const volatile uint32_t *)&share->tallies[i].ready;
+            failed += *(const volatile uint32_t *)&share->tallies[i].failed;
         }
         bench_progress("connecting: %u of %u clients", ready, share->clients);
-        if (settled >= share->clients)
+        if (settled >= share->clients || failed > FAILURES_MAX)
             break;
     } while (!bench_interrupted && bench_server_alive(&field->server));
     bench_share_sum(share, &sum);
@@ -199,15 +204,16 @@ struct bench_push bench_push_for(const struct bench_field *field, double rate, d
         push.messages = (uint64_t)(rate * seconds);
         push.end_ns += 5 * NS_PER_S; /* to catch up */
     }
-    push.deliveries_max = share->kind == BENCH_BROADCAST ? (uint64_t)o->window * share->clients
-                                                         : 65536;
+    push.deliveries_max =
+        share->kind == BENCH_BROADCAST ? (uint64_t)o->window * share->clients : 65536;
     return push;
 }
 
 void bench_mark_take(const struct bench_field *field, struct bench_mark *mark) {
     memset(mark, 0, sizeof *mark);
     mark->at_ns = clock_ns();
-    mark->own_ns[0] = bench_proc_cpu_ns(getpid());
+    mark->machine_s = bench_machine_cpu_s();
+    mark->own_ns[0] = clock_thread_cpu_ns();
     for (uint32_t i = 1; i < field->swarms; i++)
         mark->own_ns[i] = bench_proc_cpu_ns(field->helpers[i]);
     if (field->server.pid != 0) {
@@ -228,6 +234,13 @@ static void result_cpu(const struct bench_field *field, const struct bench_mark 
         if (share > result->own_busiest)
             result->own_busiest = share;
     }
+    result->others = -1;
+    if (from->machine_s >= 0 && field->server.pid != 0) {
+        double others_s = to->machine_s - from->machine_s - result->server_cpu_s;
+        result->others = others_s * 1e9 / wall_ns - result->own_all;
+        if (result->others < 0) /* the machine's clock ticks in hundredths */
+            result->others = 0;
+    }
 }
 
 static void result_judge(struct bench_result *result, double mean_fan) {
@@ -235,9 +248,9 @@ static void result_judge(struct bench_result *result, double mean_fan) {
     uint64_t wrong = result->missing + seen->duplicate + seen->disordered + seen->misrouted +
                      seen->damaged + seen->lost + result->pushed.refused + result->pushed.absent +
                      result->pushed.failed + result->pushed.given_up;
-    result->held = wrong == 0 && bench_hist_quantile(&seen->latency, 0.99) < NS_PER_S &&
-                   (result->rate <= 0 ||
-                    (double)result->behind <= 0.1 * result->rate * mean_fan + mean_fan);
+    result->held =
+        wrong == 0 && bench_hist_quantile(&seen->latency, 0.99) < NS_PER_S &&
+        (result->rate <= 0 || (double)result->behind <= 0.1 * result->rate * mean_fan + mean_fan);
 }
 
 /* Where a run stands, turn by turn. */
@@ -327,8 +340,7 @@ void bench_field_run(struct bench_field *field, const struct bench_push *push, c
     bench_producers_begin(&field->producers, &now_push);
     uint64_t pushing_end_ns = now_push.end_ns;
     if (push->rate > 0)
-        pushing_end_ns =
-            now_push.start_ns + (uint64_t)((double)push->messages / push->rate * 1e9);
+        pushing_end_ns = now_push.start_ns + (uint64_t)((double)push->messages / push->rate * 1e9);
     struct run_state state = {.moved_ns = clock_ns()};
     bench_mark_take(field, &from);
     while (!run_turn(field, &state, pushing_end_ns, result) && !bench_interrupted)

@@ -1,8 +1,8 @@
 /* bench_field.h - a node, clients and producers set up for a scenario, and the runs of traffic.
  *
  * The main process drives the producers and the first swarm of clients; helper processes drive the
- * other swarms where descriptors run out. A run: push for a time, wait until all that was accepted has
- * arrived or nothing more comes, count what is missing.
+ * other swarms where descriptors run out. A run: push for a time, wait until all that was accepted
+ * has arrived or nothing more comes, count what is missing.
  *
  * Threads: one in each process. Owns: everything named in it, helper processes included. */
 #ifndef RINGPOST_MAIN_BENCH_FIELD_H
@@ -34,6 +34,7 @@ struct bench_mark {
     uint64_t server_ns;
     uint64_t own_ns[BENCH_SWARMS_MAX];
     double server_user_s, server_kernel_s;
+    double machine_s; /* of everybody */
 };
 
 /* What a run came to. */
@@ -48,6 +49,7 @@ struct bench_result {
     uint64_t behind; /* deliveries that were due and had not been made when the pushing ended */
     double server_cpu_s, server_user_s, server_kernel_s;
     double own_busiest, own_all; /* share of a core: the busiest process, all together */
+    double others; /* share of a core that neither the node nor we used; -1: unknown */
     int64_t rss_max_kb;
     bool held; /* nothing lost or refused, p99 under 1 s, never more than 0.1 s behind at the end */
 };
@@ -68,8 +70,8 @@ void bench_field_disconnect(struct bench_field *field);
 /* Turns the loop for so long without pushing anything. */
 void bench_field_idle(struct bench_field *field, double seconds);
 
-/* An open-loop push of `rate` messages a second; 0: closed-loop with as many deliveries outstanding as
- * the options' window allows. */
+/* An open-loop push of `rate` messages a second; 0: closed-loop with as many deliveries outstanding
+ * as the options' window allows. */
 struct bench_push bench_push_for(const struct bench_field *field, double rate, double seconds);
 /* Runs it. `what` is for the progress line. */
 void bench_field_run(struct bench_field *field, const struct bench_push *push, const char *what,

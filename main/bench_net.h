@@ -1,7 +1,7 @@
 /* bench_net.h - the sockets of the load tool: one epoll set, non-blocking TCP on loopback.
  *
- * epoll and not io_uring: receiving costs the same on loopback (the TCP stack is what is paid for), it
- * runs where io_uring is refused, and the tool then shares no engine with what it measures.
+ * epoll and not io_uring: receiving costs the same on loopback (the TCP stack is what is paid for),
+ * it runs where io_uring is refused, and the tool then shares no engine with what it measures.
  * Edge-triggered: one receive call for each event, since a short read means an empty socket.
  *
  * Threads: one thread for each set. Owns: its epoll descriptor and the receive area. */
@@ -28,10 +28,11 @@ struct bench_net {
 bool bench_net_open(struct bench_net *net);
 void bench_net_close(struct bench_net *net);
 
-/* Waits until something is ready or `wait_ns` are over (0: only looks). Gives the number of events. */
+/* Waits until something is ready or `wait_ns` are over (0: only looks). Gives the number of events.
+ */
 int bench_net_wait(struct bench_net *net, uint64_t wait_ns);
-/* Begins a connection, from the source address (host order, 0: any), and watches the descriptor under
- * `tag` for reading and writing. Gives the descriptor, -1 with errno. */
+/* Begins a connection, from the source address (host order, 0: any), and watches the descriptor
+ * under `tag` for reading and writing. Gives the descriptor, -1 with errno. */
 int bench_net_connect(struct bench_net *net, const struct sockaddr_in *to, uint32_t source,
                       uint64_t tag);
 

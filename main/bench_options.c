@@ -109,8 +109,8 @@ static int real_flag_read(struct bench_options *o, const char *name, const char 
         if (strcmp(name, flags[i].name) != 0)
             continue;
         if (value == NULL || !number_read(value, flags[i].min, flags[i].max, flags[i].at)) {
-            fprintf(stderr, "ringpost bench: %s needs a number from %g to %g\n", name,
-                    flags[i].min, flags[i].max);
+            fprintf(stderr, "ringpost bench: %s needs a number from %g to %g\n", name, flags[i].min,
+                    flags[i].max);
             return -1;
         }
         return 1;
@@ -174,9 +174,16 @@ static bool switch_read(struct bench_options *o, const char *name) {
 }
 
 int bench_options_read(struct bench_options *o, int argc, char **argv) {
-    *o = (struct bench_options){
-        .size = 128, .inflight = 256, .batch = 1, .groups = 100, .join = 1, .window = 16,
-        .ramp = 5000, .sources = 200, .rounds = 3, .spawn = true};
+    *o = (struct bench_options){.size = 128,
+                                .inflight = 256,
+                                .batch = 1,
+                                .groups = 100,
+                                .join = 1,
+                                .window = 16,
+                                .ramp = 5000,
+                                .sources = 200,
+                                .rounds = 3,
+                                .spawn = true};
     for (int i = 1; i < argc; i++) {
         const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {

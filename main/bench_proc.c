@@ -8,21 +8,48 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
-uint64_t bench_proc_cpu_ns(pid_t pid) {
-    clockid_t clock;
-    struct timespec t;
-    if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &t) != 0)
-        return 0;
-    return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
-}
-
 static FILE *proc_open(pid_t pid, const char *name) {
-    char path[64];
+    char path[96];
     snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
     return fopen(path, "re");
+}
+
+/* What the scheduler charged to one thread, in nanoseconds. */
+static bool thread_cpu_ns(pid_t pid, const char *thread, uint64_t *ns) {
+    char name[64];
+    snprintf(name, sizeof name, "task/%.16s/schedstat", thread);
+    FILE *file = proc_open(pid, name);
+    if (file == NULL)
+        return false;
+    unsigned long long value;
+    bool read = fscanf(file, "%llu", &value) == 1;
+    fclose(file);
+    *ns = read ? value : 0;
+    return read;
+}
+
+uint64_t bench_proc_cpu_ns(pid_t pid) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *dir = opendir(path);
+    if (dir == NULL)
+        return 0;
+    uint64_t sum_ns = 0, ns;
+    bool known = false;
+    const struct dirent *entry;
+    while ((entry = readdir(dir)) != NULL)
+        if (isdigit((unsigned char)entry->d_name[0]) && thread_cpu_ns(pid, entry->d_name, &ns)) {
+            sum_ns += ns;
+            known = true;
+        }
+    closedir(dir);
+    if (known)
+        return sum_ns;
+    double user_s, kernel_s; /* a kernel without scheduler figures */
+    bench_proc_cpu_split(pid, &user_s, &kernel_s);
+    return (uint64_t)((user_s + kernel_s) * 1e9);
 }
 
 void bench_proc_cpu_split(pid_t pid, double *user_s, double *kernel_s) {
@@ -35,9 +62,8 @@ void bench_proc_cpu_split(pid_t pid, double *user_s, double *kernel_s) {
     if (fgets(line, sizeof line, file) != NULL) {
         /* the name in parentheses may hold anything, so count from its last one */
         const char *rest = strrchr(line, ')');
-        if (rest != NULL &&
-            sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-                   &kernel) == 2) {
+        if (rest != NULL && sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+                                   &user, &kernel) == 2) {
             double tick = (double)sysconf(_SC_CLK_TCK);
             *user_s = (double)user / tick;
             *kernel_s = (double)kernel / tick;
@@ -174,6 +200,19 @@ bool bench_cpus_pin(const char *list) {
         p = *end == ',' ? end + 1 : end;
     }
     return sched_setaffinity(0, sizeof set, &set) == 0;
+}
+
+double bench_machine_cpu_s(void) {
+    FILE *file = fopen("/proc/stat", "re");
+    if (file == NULL)
+        return -1;
+    unsigned long user, nice, kernel, irq, softirq;
+    int count =
+        fscanf(file, "cpu %lu %lu %lu %*u %*u %lu %lu", &user, &nice, &kernel, &irq, &softirq);
+    fclose(file);
+    if (count != 5)
+        return -1;
+    return (double)(user + nice + kernel + irq + softirq) / (double)sysconf(_SC_CLK_TCK);
 }
 
 uint32_t bench_descriptors_max(void) {

@@ -22,8 +22,8 @@ static uint32_t common_divisor(uint32_t a, uint32_t b) {
     return a;
 }
 
-/* Connection c serves the addresses c, c + connections, ...; it jumps through them so that neighbours
- * in time are not neighbours in memory, as with real traffic. */
+/* Connection c serves the addresses c, c + connections, ...; it jumps through them so that
+ * neighbours in time are not neighbours in memory, as with real traffic. */
 static void producer_walk(struct bench_producer *p, uint32_t connections, uint32_t addresses) {
     p->addresses = (addresses - p->number + connections - 1) / connections;
     p->stride = (uint32_t)((double)p->addresses * 0.618);
@@ -33,8 +33,7 @@ static void producer_walk(struct bench_producer *p, uint32_t connections, uint32
 
 static uint32_t producer_address(const struct bench_producers *ps, const struct bench_producer *p,
                                  uint64_t message) {
-    return p->number +
-           ps->options.connections * (uint32_t)(message * p->stride % p->addresses);
+    return p->number + ps->options.connections * (uint32_t)(message * p->stride % p->addresses);
 }
 
 static bool producers_connect(struct bench_producers *ps) {
@@ -69,8 +68,7 @@ static bool members_count(struct bench_producers *ps) {
 }
 
 bool bench_producers_open(struct bench_producers *ps, struct bench_net *net,
-                          struct bench_share *share,
-                          const struct bench_producer_options *options) {
+                          struct bench_share *share, const struct bench_producer_options *options) {
     *ps = (struct bench_producers){.net = net, .share = share, .options = *options};
     if (ps->options.connections > share->addresses)
         ps->options.connections = share->addresses;
@@ -253,7 +251,8 @@ static void producer_step(struct bench_producers *ps, struct bench_producer *p, 
         }
     }
     if (ps->push.give_up_ns != 0)
-        (void)producer_due(ps, p, now_ns); /* counts what is given up while nothing can be written */
+        (void)producer_due(ps, p,
+                           now_ns); /* counts what is given up while nothing can be written */
 }
 
 uint64_t bench_producers_step(struct bench_producers *ps, uint64_t now_ns) {
@@ -290,7 +289,8 @@ bool bench_producers_done(const struct bench_producers *ps, uint64_t now_ns) {
 }
 
 static void message_on_status(struct bench_producers *ps, const struct bench_producer *p,
-                              uint64_t message, uint32_t status, const struct bench_answer *answer) {
+                              uint64_t message, uint32_t status,
+                              const struct bench_answer *answer) {
     uint32_t address = producer_address(ps, p, message);
     ps->pushed.answered++;
     if (status == 202 || status == 200) {

@@ -1,11 +1,11 @@
 /* bench_producer.h - the producers: keep-alive HTTP connections that push messages on a schedule.
  *
- * The schedule is open-loop: message i of a run is due at start + floor(i * 1000 / rate) ms, whatever the
- * node does, and its latency counts from then. Message i belongs to connection i % connections, and
- * each address to one connection, since order is promised for one address and one connection. What
- * cannot be written since a connection has all its requests in flight waits in the schedule, which
- * is arithmetic and takes no memory.
- * Closed-loop (rate 0): as many as fit in flight; latency counts from the write.
+ * The schedule is open-loop: message i of a run is due at start + floor(i * 1000 / rate) ms,
+ * whatever the node does, and its latency counts from then. Message i belongs to connection i %
+ * connections, and each address to one connection, since order is promised for one address and one
+ * connection. What cannot be written since a connection has all its requests in flight waits in the
+ * schedule, which is arithmetic and takes no memory. Closed-loop (rate 0): as many as fit in
+ * flight; latency counts from the write.
  *
  * Threads: the one that drives the net. Owns: its sockets and buffers. */
 #ifndef RINGPOST_MAIN_BENCH_PRODUCER_H
@@ -40,25 +40,26 @@ struct bench_producer {
 
 /* What a run asks for. */
 struct bench_push {
-    double rate;             /* messages a second, 0: closed-loop */
-    uint64_t messages;       /* in all; closed-loop: UINT64_MAX */
+    double rate;       /* messages a second, 0: closed-loop */
+    uint64_t messages; /* in all; closed-loop: UINT64_MAX */
     uint64_t start_ns;
-    uint64_t end_ns;         /* nothing is written after it */
-    uint64_t give_up_ns;     /* what could not be written so long after it was due is left out; 0: never */
-    bool at_write;           /* latency counts from the write also in an open loop */
+    uint64_t end_ns; /* nothing is written after it */
+    uint64_t
+        give_up_ns; /* what could not be written so long after it was due is left out; 0: never */
+    bool at_write;  /* latency counts from the write also in an open loop */
     uint64_t deliveries_max; /* closed-loop: deliveries that may be outstanding */
 };
 
 /* What the producers saw in a run. */
 struct bench_pushed {
-    uint64_t sent;      /* messages written */
+    uint64_t sent; /* messages written */
     uint64_t answered;
-    uint64_t accepted;  /* of them, taken by the node */
-    uint64_t refused;   /* 503 and 429 */
-    uint64_t absent;    /* 404 */
-    uint64_t failed;    /* anything else, lost connections included */
-    uint64_t given_up;  /* never written, see give_up_ns */
-    uint64_t expected;  /* deliveries that the accepted ones must make */
+    uint64_t accepted; /* of them, taken by the node */
+    uint64_t refused;  /* 503 and 429 */
+    uint64_t absent;   /* 404 */
+    uint64_t failed;   /* anything else, lost connections included */
+    uint64_t given_up; /* never written, see give_up_ns */
+    uint64_t expected; /* deliveries that the accepted ones must make */
     uint64_t last_answer_ns;
     struct bench_hist answer; /* from the write of a request to its answer */
     struct bench_hist late;   /* from when a message was due to its write */
@@ -82,12 +83,12 @@ struct bench_producers {
     struct bench_request request; /* a whole one, or an entry of a batch */
     uint8_t *form;                /* memory of request */
     size_t request_max, out_max;
-    uint32_t *members;            /* deliveries that one message to an address makes */
+    uint32_t *members; /* deliveries that one message to an address makes */
     char host[32];
     struct bench_push push;
     struct bench_pushed pushed;
-    uint64_t received;            /* what the caller knows to have arrived; closed-loop */
-    bool broken;                  /* a connection was lost */
+    uint64_t received; /* what the caller knows to have arrived; closed-loop */
+    bool broken;       /* a connection was lost */
 };
 
 /* Connects. False with errno. */
@@ -96,8 +97,8 @@ bool bench_producers_open(struct bench_producers *producers, struct bench_net *n
 void bench_producers_close(struct bench_producers *producers);
 /* Starts a run; nothing of the last one may be in flight. */
 void bench_producers_begin(struct bench_producers *producers, const struct bench_push *push);
-/* Writes what is due. Gives in how many nanoseconds the next message is due; UINT64_MAX if none is or
- * if only an event can help. */
+/* Writes what is due. Gives in how many nanoseconds the next message is due; UINT64_MAX if none is
+ * or if only an event can help. */
 uint64_t bench_producers_step(struct bench_producers *producers, uint64_t now_ns);
 /* Nothing is left to write, and everything written was answered. */
 bool bench_producers_done(const struct bench_producers *producers, uint64_t now_ns);

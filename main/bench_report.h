@@ -37,8 +37,8 @@ void bench_report_note(struct bench_report *report, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void bench_report_print(const struct bench_report *report);
 
-/* One line on a terminal's standard error that is overwritten each time, at most four a second; where
- * there is no terminal, a line every ten seconds. */
+/* One line on a terminal's standard error that is overwritten each time, at most four a second;
+ * where there is no terminal, a line every ten seconds. */
 void bench_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Takes the progress line away. */
 void bench_progress_end(void);

@@ -2,6 +2,7 @@
 #include "main/bench_proc.h"
 
 #define SATURATED 0.90 /* of a core */
+#define OTHERS 0.15    /* of a core */
 #define LATE_NS UINT64_C(10000000)
 
 void bench_latency_report(struct bench_report *report, const struct bench_hist *hist,
@@ -54,15 +55,22 @@ static void tiredness_report(const struct bench_result *result, struct bench_rep
                         (double)late_ns / 1e3, 1, "us");
     bench_report_number(report, "generator_saturated", NULL, result->own_busiest >= SATURATED, 0,
                         "");
+    if (result->others >= 0)
+        bench_report_number(report, "others_percent", "everything else on this machine",
+                            result->others * 100, 0, "% of a core");
+    if (result->others >= OTHERS)
+        bench_report_note(report, "not a quiet machine: others used %.0f %% of a core",
+                          result->others * 100);
     if (result->own_busiest >= SATURATED)
-        bench_report_note(report,
-                          "generator %.0f %% of a core: saturated; the node may be faster than this",
-                          result->own_busiest * 100);
+        bench_report_note(
+            report, "generator %.0f %% of a core: saturated; the node may be faster than this",
+            result->own_busiest * 100);
     if (result->rate > 0 && late_ns > LATE_NS)
-        bench_report_note(report,
-                          "generator wrote late (p99 %.1f ms): it had no CPU or its connections were "
-                          "full; counted as latency",
-                          (double)late_ns / 1e6);
+        bench_report_note(
+            report,
+            "generator wrote late (p99 %.1f ms): it had no CPU or its connections were "
+            "full; counted as latency",
+            (double)late_ns / 1e6);
 }
 
 static void cost_report(const struct bench_field *field, const struct bench_result *result,

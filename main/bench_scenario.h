@@ -1,6 +1,7 @@
 /* bench_scenario.h - the scenarios: each sets a field up, runs traffic and fills a report.
  *
- * Threads: one. A scenario gives false if it could not run; what it found wrong is in the report. */
+ * Threads: one. A scenario gives false if it could not run; what it found wrong is in the report.
+ */
 #ifndef RINGPOST_MAIN_BENCH_SCENARIO_H
 #define RINGPOST_MAIN_BENCH_SCENARIO_H
 
@@ -17,9 +18,9 @@ bool bench_overload(struct bench_field *field, struct bench_report *report);
 /* Only receives: for a node that pushes by itself (perf/limit). */
 bool bench_receive(struct bench_field *field, struct bench_report *report);
 
-/* The highest open-loop rate that holds, each try `seconds` long: a closed loop finds where to look,
- * a bisection to within 5 % does the rest in at most 8 tries. *best is the result at that rate (rate 0:
- * none held). */
+/* The highest open-loop rate that holds, each try `seconds` long: a closed loop finds where to
+ * look, a bisection to within 5 % does the rest in at most 8 tries. *best is the result at that
+ * rate (rate 0: none held). */
 void bench_search(struct bench_field *field, double seconds, struct bench_result *best,
                   struct bench_report *report);
 

@@ -125,10 +125,10 @@ static void log_show(const struct bench_server *server) {
     FILE *file = fopen(path, "re");
     if (file == NULL)
         return;
-    if (fseek(file, -2000, SEEK_END) == 0)
-        (void)fgets(line, sizeof line, file); /* a part of a line */
-    while (fgets(line, sizeof line, file) != NULL)
-        fprintf(stderr, "  node: %s", line);
+    bool whole = fseek(file, -2000, SEEK_END) != 0; /* else it begins within a line */
+    for (; fgets(line, sizeof line, file) != NULL; whole = true)
+        if (whole)
+            fprintf(stderr, "  node: %s", line);
     fclose(file);
 }
 

@@ -1,7 +1,7 @@
 /* bench_server.h - the node under load: one that we start and end, or one that runs already.
  *
- * A started node gets ephemeral loopback ports, a temporary directory for its ports file and log, and
- * dies with the load tool. It is ended by its process id and nothing else.
+ * A started node gets ephemeral loopback ports, a temporary directory for its ports file and log,
+ * and dies with the load tool. It is ended by its process id and nothing else.
  *
  * Threads: one. Owns: the child process and the directory. */
 #ifndef RINGPOST_MAIN_BENCH_SERVER_H
@@ -10,7 +10,7 @@
 #include "main/bench_options.h"
 
 struct bench_server {
-    pid_t pid;  /* 0: unknown */
+    pid_t pid; /* 0: unknown */
     bool ours;
     bool failed; /* keep the log */
     char dir[64];

@@ -39,11 +39,11 @@ struct bench_tally {
     /* of the traffic that runs */
     uint64_t received; /* messages of this run, whatever else is said about them below */
     uint64_t duplicate;
-    uint64_t disordered; /* arrived after a later one of the same address */
-    uint64_t misrouted;  /* for another client, group or kind */
-    uint64_t damaged;    /* not the bytes that were sent, or of no run of ours */
-    uint64_t stale;      /* of traffic that had ended already */
-    uint64_t receives;   /* receive calls that brought something */
+    uint64_t disordered;              /* arrived after a later one of the same address */
+    uint64_t misrouted;               /* for another client, group or kind */
+    uint64_t damaged;                 /* not the bytes that were sent, or of no run of ours */
+    uint64_t stale;                   /* of traffic that had ended already */
+    uint64_t receives;                /* receive calls that brought something */
     uint64_t slot_count[BENCH_SLOTS]; /* by the time in the message, 100 ms each */
     uint64_t slot_slow[BENCH_SLOTS];  /* of them, slower than share->slow_ns */
     struct bench_hist latency;        /* from the time in the message to its arrival */
@@ -95,7 +95,8 @@ uint64_t bench_share_received(const struct bench_share *share, uint32_t swarms);
 void bench_share_missing(const struct bench_share *share, uint64_t *missing, uint64_t *unasked);
 
 /* Group number `k` (0..join-1) of a client. */
-static inline uint32_t bench_group_of(const struct bench_share *share, uint32_t client, uint32_t k) {
+static inline uint32_t bench_group_of(const struct bench_share *share, uint32_t client,
+                                      uint32_t k) {
     return (client + k) % share->groups;
 }
 

@@ -11,11 +11,11 @@
 
 enum { CLOSED, CONNECTING, GREETING, READY, LOST };
 
-#define WELCOME_WAIT_NS (UINT64_C(30) * NS_PER_S)
+#define WELCOME_WAIT_NS (UINT64_C(15) * NS_PER_S)
 
 bool bench_swarm_open(struct bench_swarm *swarm, struct bench_net *net, struct bench_share *share,
-                      uint32_t number, uint32_t first, uint32_t count,
-                      const struct sockaddr_in *to, uint32_t sources) {
+                      uint32_t number, uint32_t first, uint32_t count, const struct sockaddr_in *to,
+                      uint32_t sources) {
     *swarm = (struct bench_swarm){.net = net, .share = share, .to = *to, .sources = sources};
     swarm->tally = &share->tallies[number];
     swarm->first = first;
@@ -78,8 +78,9 @@ static void client_greet(struct bench_swarm *swarm, struct bench_client *client,
     const struct bench_share *share = swarm->share;
     char hello[2048], name[BENCH_NAME_BYTES + 1];
     bench_name_write(name, 'b', share->run_base, number);
-    int len = snprintf(hello, sizeof hello, share->counted ? "HELLO {\"id\":\"%s\""
-                                                           : "{\"type\":\"hello\",\"id\":\"%s\"", name);
+    int len = snprintf(
+        hello, sizeof hello,
+        share->counted ? "HELLO {\"id\":\"%s\"" : "{\"type\":\"hello\",\"id\":\"%s\"", name);
     for (uint32_t k = 0; share->kind == BENCH_GROUP && k < share->join; k++) {
         bench_name_write(name, 'g', share->run_base, bench_group_of(share, number, k));
         len += snprintf(hello + len, sizeof hello - (size_t)len, "%s\"%s\"",
@@ -291,7 +292,7 @@ static void swarm_expire(struct bench_swarm *swarm, uint64_t now_ns) {
         swarm->scan = (swarm->scan + 1) % swarm->count;
         if ((client->state == CONNECTING || client->state == GREETING) &&
             now_ns - client->begun_ns > WELCOME_WAIT_NS)
-            client_on_end(swarm, client, "no welcome within 30 s");
+            client_on_end(swarm, client, "no welcome within 15 s");
     }
 }
 

@@ -1,13 +1,14 @@
-/* limit - the least code that does the work of a node, under the same load: the number that a node's
- * number is divided by.
+/* limit - the least code that does the work of a node, under the same load: the number that a
+ * node's number is divided by.
  *
  *   limit relay [bench options]            what `bench unicast` is measured against
  *   limit relay-max, broadcast, pingpong, storm [bench options]
  *   limit fanout --coalesce K [bench options]   one thread sends the same bytes to all, K at a time
  *
- * Starts perf/relay in a process of its own and runs the load tool against it, so that the load is the
- * same to the byte. Loopback only. */
+ * Starts perf/relay in a process of its own and runs the load tool against it, so that the load is
+ * the same to the byte. Loopback only. */
 #include "main/bench.h"
+#include "main/bench_proc.h"
 #include "perf/relay.h"
 
 #include <arpa/inet.h>
@@ -25,9 +26,9 @@
 static const struct {
     const char *name, *scenario, *clients;
 } limits[] = {
-    {"relay", "unicast", "10000"},    {"relay-max", "unicast-max", "10000"},
+    {"relay", "unicast", "10000"},       {"relay-max", "unicast-max", "10000"},
     {"broadcast", "broadcast", "10000"}, {"pingpong", "ping", "1"},
-    {"storm", "storm", "10000"},      {"overload", "overload", "1000"},
+    {"storm", "storm", "10000"},         {"overload", "overload", "1000"},
     {"fanout", "receive", "10000"},
 };
 
@@ -61,7 +62,8 @@ int main(int argc, char **argv) {
         (void)setrlimit(RLIMIT_NOFILE, &descriptors);
     }
     static struct relay_options options;
-    options.clients = (uint32_t)strtoul(option(argc, argv, "--clients", limits[which].clients), NULL, 10);
+    options.clients =
+        (uint32_t)strtoul(option(argc, argv, "--clients", limits[which].clients), NULL, 10);
     options.size = (uint32_t)strtoul(option(argc, argv, "--size", "128"), NULL, 10);
     bool fanout = strcmp(limits[which].name, "fanout") == 0;
     if (fanout) {
@@ -85,6 +87,10 @@ int main(int argc, char **argv) {
     }
     if (pid == 0) {
         (void)prctl(PR_SET_PDEATHSIG, (unsigned long)SIGKILL);
+        bool overload = strcmp(limits[which].name, "overload") == 0;
+        const char *cpus = option(argc, argv, "--server-cpus", overload ? "0" : NULL);
+        if (cpus != NULL && !bench_cpus_pin(cpus))
+            return usage();
         _exit(relay_run(&options, tcp_fd, api_fd));
     }
     close(tcp_fd);
@@ -96,8 +102,8 @@ int main(int argc, char **argv) {
     address_text(tcp_text, &tcp);
     address_text(api_text, &api);
     snprintf(pid_text, sizeof pid_text, "%d", (int)pid);
-    char *args[ARGS_MAX] = {bench, scenario, names[0], tcp_text, names[1], api_text, names[2],
-                            pid_text};
+    char *args[ARGS_MAX] = {bench,    scenario, names[0], tcp_text,
+                            names[1], api_text, names[2], pid_text};
     int n = 8;
     if (fanout) {
         args[n++] = names[3];

@@ -24,8 +24,9 @@ static const char line_tail[] = "}\n";
 static const char answer[] =
     "HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: 65\r\n\r\n"
     "{\"id\":\"0123456789abcdefghijklmn\",\"state\":\"queued\",\"recipients\":1}";
-static const char welcome[] = "{\"type\":\"welcome\",\"session\":\"0123456789abcdef\",\"node\":\"limit\","
-                              "\"heartbeat\":25,\"max_message\":65536}\n";
+static const char welcome[] =
+    "{\"type\":\"welcome\",\"session\":\"0123456789abcdef\",\"node\":\"limit\","
+    "\"heartbeat\":25,\"max_message\":65536}\n";
 
 struct producer {
     uint8_t *kept;
@@ -49,8 +50,8 @@ struct relay {
 int relay_listen(struct sockaddr_in *address) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     socklen_t len = sizeof *address;
-    *address = (struct sockaddr_in){.sin_family = AF_INET,
-                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    *address =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     if (fd < 0 || bind(fd, (const struct sockaddr *)address, sizeof *address) != 0 ||
         listen(fd, 4096) != 0 || getsockname(fd, (struct sockaddr *)address, &len) != 0)
         return -1;

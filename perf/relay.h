@@ -1,8 +1,8 @@
 /* relay.h - the least server that does the work of a node: what a node is measured against.
  *
  * Speaks to the load tool in the bytes of the real protocols, and knows nothing of them: a hello is
- * any line with a name of the load tool in it; every request has the length of the first one and its
- * payload at its end; the answer and the lines around a delivery are constants. No check of
+ * any line with a name of the load tool in it; every request has the length of the first one and
+ * its payload at its end; the answer and the lines around a delivery are constants. No check of
  * anything but that the payload stands where it should. One thread, epoll, send().
  *
  * Threads: one, in a process of its own. Owns: its sockets. */
