@@ -1,7 +1,7 @@
 /* addresses.h - how many connections each source address has, for --max-per-address.
  *
- * One table for the node under one mutex: an address may have connections on several workers, and it is
- * touched once when a connection comes and once when it goes, never by a message.
+ * One table for the node under one mutex: an address may have connections on several workers, and
+ * it is touched once when a connection comes and once when it goes, never by a message.
  *
  * Threads: any. Owns: its entries; one for each address that has connections now. */
 #ifndef RINGPOST_CORE_ADDRESSES_H
@@ -14,8 +14,8 @@ struct addresses;
 /* NULL: no memory. */
 struct addresses *addresses_new(uint32_t connections_max);
 void addresses_free(struct addresses *addresses);
-/* One more connection from there; false: it has as many as it may (or there is no memory), nothing was
- * counted. */
+/* One more connection from there; false: it has as many as it may (or there is no memory), nothing
+ * was counted. */
 bool addresses_enter(struct addresses *addresses, const struct peer_address *peer);
 void addresses_leave(struct addresses *addresses, const struct peer_address *peer);
 

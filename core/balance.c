@@ -37,8 +37,9 @@ void balance_enter(struct worker *worker, const struct connection *connection) {
     net_peer_text(&connection->peer, address);
     log_event(LOG_WARN, "steering_unbalanced", LOG_STR("address", address),
               LOG_U64("connections", balance->held), LOG_U64("of", all),
-              LOG_STR("remedy", "one address holds over half of the connections and lands on one "
-                                "worker: use --steer tuple, or --proxy-protocol if it is a balancer"));
+              LOG_STR("remedy",
+                      "one address holds over half of the connections and lands on one "
+                      "worker: use --steer tuple, or --proxy-protocol if it is a balancer"));
 }
 
 void balance_leave(struct worker *worker, const struct connection *connection) {

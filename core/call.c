@@ -41,9 +41,8 @@ void call_part_done(struct worker *worker, struct call *call) {
         call_collect(worker, call);
     else
         post_send(worker, call->owner,
-                  &(struct mail){.kind = MAIL_CALL_DONE,
-                                 .from = (uint16_t)worker->index,
-                                 .object = call});
+                  &(struct mail){
+                      .kind = MAIL_CALL_DONE, .from = (uint16_t)worker->index, .object = call});
 }
 
 static void call_run(struct worker *worker, struct call *call) {
@@ -64,10 +63,9 @@ bool call_start(struct worker *worker, struct call *call) {
     stats_set(&worker->stats.requests, worker->requests);
     for (unsigned to = 0; to < post->workers; to++)
         if (to != worker->index)
-            post_send(worker, to,
-                      &(struct mail){.kind = MAIL_CALL,
-                                     .from = (uint16_t)worker->index,
-                                     .object = call});
+            post_send(
+                worker, to,
+                &(struct mail){.kind = MAIL_CALL, .from = (uint16_t)worker->index, .object = call});
     call_run(worker, call);
     return true;
 }

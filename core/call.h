@@ -1,10 +1,11 @@
-/* call.h - something that an operator asks of every worker: presence, members, disconnect, statistics.
+/* call.h - something that an operator asks of every worker: presence, members, disconnect,
+ * statistics.
  *
- * A call visits all workers at once; each runs `run` in its own turn and writes only into its own part.
- * The owner gets `done` when all parts are there. Rare by nature, so it may allocate.
+ * A call visits all workers at once; each runs `run` in its own turn and writes only into its own
+ * part. The owner gets `done` when all parts are there. Rare by nature, so it may allocate.
  *
- * Threads: made and finished on the owner; `run` on each worker. Owns: its parts. Limits: counts as a
- * request (mailbox.h). */
+ * Threads: made and finished on the owner; `run` on each worker. Owns: its parts. Limits: counts as
+ * a request (mailbox.h). */
 #ifndef RINGPOST_CORE_CALL_H
 #define RINGPOST_CORE_CALL_H
 
@@ -16,7 +17,7 @@ struct mail;
 struct call;
 
 struct call_part {
-    char *text;     /* malloc'd by run, freed with the call; NULL: none */
+    char *text; /* malloc'd by run, freed with the call; NULL: none */
     uint32_t len;
     uint64_t count; /* whatever the call counts */
     bool failed;    /* run had no memory */

@@ -1,9 +1,10 @@
 /* config.h - what a node was told to do, after flags, environment and file were merged and checked.
  *
- * Filled by main/settings before any thread starts and then read by all. The members that a reload may
- * change are marked; they are replaced by publishing a whole new config, never in place.
+ * Filled by main/settings before any thread starts and then read by all. The members that a reload
+ * may change are marked; they are replaced by publishing a whole new config, never in place.
  *
- * Threads: written before start, read-only afterwards. Owns: nothing (strings live as long as it). */
+ * Threads: written before start, read-only afterwards. Owns: nothing (strings live as long as it).
+ */
 #ifndef RINGPOST_CORE_CONFIG_H
 #define RINGPOST_CORE_CONFIG_H
 
@@ -38,8 +39,8 @@ struct config {
     const char *ports_file; /* NULL: none */
     char node[65];          /* node name: 1..64 bytes of [A-Za-z0-9._-] */
 
-    unsigned workers;        /* 1..WORKERS_MAX */
-    int cpus[WORKERS_MAX];   /* the CPU of each worker; -1: not pinned */
+    unsigned workers;      /* 1..WORKERS_MAX */
+    int cpus[WORKERS_MAX]; /* the CPU of each worker; -1: not pinned */
     enum steer steer;
     struct network proxies[PROXY_NETS_MAX];
     unsigned proxy_count; /* 0: PROXY protocol is off */
@@ -60,10 +61,10 @@ struct config {
     uint32_t max_body_bytes;
     uint32_t outbox_bytes;
     enum slow_policy slow;
-    uint64_t memory_bytes;      /* ceiling for everything that waits */
-    uint32_t max_connections;   /* whole node; at least 1 */
-    uint32_t max_per_address;   /* 0: off */
-    double rate_limit;          /* messages a second for each key or client; 0: off */
+    uint64_t memory_bytes;    /* ceiling for everything that waits */
+    uint32_t max_connections; /* whole node; at least 1 */
+    uint32_t max_per_address; /* 0: off */
+    double rate_limit;        /* messages a second for each key or client; 0: off */
 
     uint64_t dedup_window_ns;
     uint32_t dedup_max;

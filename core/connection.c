@@ -17,8 +17,8 @@
 #define LINGER_NS (1 * NS_PER_S)
 #define LINGER_BYTES_MAX (256 * 1024)
 #define PROXY_HEADER_NS (3 * NS_PER_S)
-/* A paused connection may go on to receive so much before its receive is really stopped: most pauses are
- * shorter than that, and stopping costs two operations. */
+/* A paused connection may go on to receive so much before its receive is really stopped: most
+ * pauses are shorter than that, and stopping costs two operations. */
 #define PAUSE_SLACK_BYTES (64 * 1024)
 #define INPUT_BYTES_MIN 256
 
@@ -34,7 +34,8 @@ static uint64_t tag_of(enum tag_op op, const struct connection *connection) {
     return tag_make(op, connection->generation, connection->slot);
 }
 
-/* --- slots ----------------------------------------------------------------------------------------- */
+/* --- slots
+ * ----------------------------------------------------------------------------------------- */
 
 static bool slots_grow(struct worker *worker) {
     if (worker->block_count == CONNECTION_BLOCKS_MAX)
@@ -122,15 +123,17 @@ struct connection *connection_resolve(struct worker *worker, struct connection_h
 }
 
 /* Every completion belongs to a connection that is still there: slots are not freed before. */
-static struct connection *connection_of(struct worker *worker, const struct completion *completion) {
-    struct connection *connection = slot_resolve(worker, tag_slot(completion->tag),
-                                                 tag_generation(completion->tag));
+static struct connection *connection_of(struct worker *worker,
+                                        const struct completion *completion) {
+    struct connection *connection =
+        slot_resolve(worker, tag_slot(completion->tag), tag_generation(completion->tag));
     CHECK(connection != NULL, "a completion of %s for slot %u, which has gone",
           tag_op_name(tag_op(completion->tag)), tag_slot(completion->tag));
     return connection;
 }
 
-/* --- kept input ------------------------------------------------------------------------------------ */
+/* --- kept input
+ * ------------------------------------------------------------------------------------ */
 
 static void input_free(struct worker *worker, struct connection *connection) {
     if (connection->input != NULL)
@@ -164,7 +167,8 @@ static bool input_keep(struct worker *worker, struct connection *connection, con
     return true;
 }
 
-/* --- the end --------------------------------------------------------------------------------------- */
+/* --- the end
+ * --------------------------------------------------------------------------------------- */
 
 static enum drop_reason drop_reason_of(enum close_reason reason) {
     if (reason == CLOSE_TOO_SLOW)
@@ -238,9 +242,9 @@ void connection_close(struct worker *worker, struct connection *connection,
     connection_join(worker, connection);
 }
 
-/* Everything was said: our end goes out, and what still comes in is thrown away until the peer's end comes.
- * Closing at once, with input unread, would make the kernel send a reset, which can destroy the last words
- * on their way. */
+/* Everything was said: our end goes out, and what still comes in is thrown away until the peer's
+ * end comes. Closing at once, with input unread, would make the kernel send a reset, which can
+ * destroy the last words on their way. */
 static void connection_linger(struct worker *worker, struct connection *connection) {
     connection->state = CONNECTION_LINGERING;
     if (connection->end_seen) {
@@ -289,7 +293,8 @@ void connection_publish_ended(struct worker *worker, struct connection *connecti
     connection_join(worker, connection);
 }
 
-/* --- the beginning --------------------------------------------------------------------------------- */
+/* --- the beginning
+ * --------------------------------------------------------------------------------- */
 
 struct adoption {
     struct peer_address peer;
@@ -338,8 +343,7 @@ void connection_arrive(struct worker *worker, struct listener *listener, int fd)
         descriptor_refuse(worker, fd, REFUSE_GONE);
         return;
     }
-    unsigned target =
-        worker_for(worker, listener, &peer, proxy_trusts(worker->config, &peer));
+    unsigned target = worker_for(worker, listener, &peer, proxy_trusts(worker->config, &peer));
     if (target == worker->index) {
         connection_adopt(worker, listener, fd, &peer);
         return;
@@ -368,7 +372,8 @@ static void connection_begin(struct worker *worker, struct connection *connectio
     connection->protocol->on_open(worker, connection);
 }
 
-/* Counts the address; web and TCP only, a producer's pool of connections is one address by nature. */
+/* Counts the address; web and TCP only, a producer's pool of connections is one address by nature.
+ */
 static bool address_enter(struct worker *worker, struct connection *connection) {
     struct addresses *addresses = worker->server->addresses;
     if (addresses == NULL || is_api(worker, connection))
@@ -403,9 +408,8 @@ void connection_adopt(struct worker *worker, struct listener *listener, int fd,
     }
     connection->state = CONNECTION_OPEN;
     stats_add(&worker->stats.connections, 1);
-    _Atomic uint64_t *accepted[LISTENER_KINDS] = {&worker->stats.accepted_tcp,
-                                                  &worker->stats.accepted_web,
-                                                  &worker->stats.accepted_api};
+    _Atomic uint64_t *accepted[LISTENER_KINDS] = {
+        &worker->stats.accepted_tcp, &worker->stats.accepted_web, &worker->stats.accepted_api};
     stats_add(accepted[listener->kind], 1);
     connection_rearm(worker, connection);
     if (connection->proxy_header)
@@ -414,7 +418,8 @@ void connection_adopt(struct worker *worker, struct listener *listener, int fd,
         connection_begin(worker, connection);
 }
 
-/* --- input ----------------------------------------------------------------------------------------- */
+/* --- input
+ * ----------------------------------------------------------------------------------------- */
 
 /* Takes the PROXY header off the front. Returns what was consumed; the connection may be closed. */
 static size_t proxy_header_take(struct worker *worker, struct connection *connection,
@@ -535,10 +540,10 @@ void connection_reconsider(struct worker *worker, struct connection *connection)
 }
 
 void connection_rearm(struct worker *worker, struct connection *connection) {
-    bool wanted = connection->state == CONNECTION_OPEN
-                      ? !connection->paused || connection->input_len <= PAUSE_SLACK_BYTES
-                      : connection->state == CONNECTION_FLUSHING ||
-                            connection->state == CONNECTION_LINGERING;
+    bool wanted =
+        connection->state == CONNECTION_OPEN
+            ? !connection->paused || connection->input_len <= PAUSE_SLACK_BYTES
+            : connection->state == CONNECTION_FLUSHING || connection->state == CONNECTION_LINGERING;
     if (!wanted || connection->end_seen || (connection->ops & OP_RECEIVE))
         return;
     connection->ops |= OP_RECEIVE;
@@ -612,7 +617,8 @@ void connection_resume(struct worker *worker, struct connection *connection) {
     list_add_tail(&worker->resumed, &connection->resume_link);
 }
 
-/* --- output ---------------------------------------------------------------------------------------- */
+/* --- output
+ * ---------------------------------------------------------------------------------------- */
 
 void connection_write(struct worker *worker, struct connection *connection, struct span bytes) {
     if (connection->state != CONNECTION_OPEN)
@@ -660,7 +666,8 @@ void connection_deadline(struct worker *worker, struct connection *connection, u
         timer_arm(&worker->wheel, &connection->timer, due_ns);
 }
 
-/* --- all of them ----------------------------------------------------------------------------------- */
+/* --- all of them
+ * ----------------------------------------------------------------------------------- */
 
 /* Calls `act` for every connection of the api listeners, or of the others, that is not free. */
 static void connections_each(struct worker *worker, bool api,

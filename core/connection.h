@@ -39,11 +39,11 @@ enum connection_state {
 };
 
 enum { /* operations in flight */
-    OP_RECEIVE = 1 << 0,
-    OP_SEND = 1 << 1,
-    OP_SHUTDOWN = 1 << 2,
-    OP_CLOSE = 1 << 3,
-    OP_CANCEL = 1 << 4
+       OP_RECEIVE = 1 << 0,
+       OP_SEND = 1 << 1,
+       OP_SHUTDOWN = 1 << 2,
+       OP_CLOSE = 1 << 3,
+       OP_CANCEL = 1 << 4
 };
 
 /* Room for the protocol's state within the slot. */
@@ -53,20 +53,20 @@ struct connection {
     uint32_t slot; /* 1.. */
     uint32_t generation;
     int fd;
-    uint8_t state;  /* enum connection_state */
-    uint8_t ops;    /* in flight */
-    uint8_t reason; /* enum close_reason */
-    uint8_t listener;       /* index in worker->listeners */
-    bool paused : 1;        /* no input is wanted */
-    bool in_protocol : 1;   /* on_bytes is running */
-    bool proxy_header : 1;  /* the PROXY header has still to come */
-    bool end_seen : 1;      /* the peer's end has come */
-    bool end_told : 1;      /* and the protocol knows */
-    bool address_held : 1;  /* counted for --max-per-address */
-    bool drain_told : 1;    /* on_drain was called */
-    bool shut_whole : 1;    /* the shutdown of both directions was started */
-    uint32_t publishes;     /* outstanding; the slot is not freed before they are answered */
-    uint32_t next_free;     /* slot; while FREE */
+    uint8_t state;         /* enum connection_state */
+    uint8_t ops;           /* in flight */
+    uint8_t reason;        /* enum close_reason */
+    uint8_t listener;      /* index in worker->listeners */
+    bool paused : 1;       /* no input is wanted */
+    bool in_protocol : 1;  /* on_bytes is running */
+    bool proxy_header : 1; /* the PROXY header has still to come */
+    bool end_seen : 1;     /* the peer's end has come */
+    bool end_told : 1;     /* and the protocol knows */
+    bool address_held : 1; /* counted for --max-per-address */
+    bool drain_told : 1;   /* on_drain was called */
+    bool shut_whole : 1;   /* the shutdown of both directions was started */
+    uint32_t publishes;    /* outstanding; the slot is not freed before they are answered */
+    uint32_t next_free;    /* slot; while FREE */
     struct timer timer;
     struct list flush_link;  /* in worker->dirty while there is something to send */
     struct list resume_link; /* in worker->resumed while kept input is to be looked at again */
@@ -96,20 +96,22 @@ struct connection_handle connection_handle(const struct worker *worker,
 /* NULL when it has gone or belongs to another worker. OPEN and closing ones are found. */
 struct connection *connection_resolve(struct worker *worker, struct connection_handle handle);
 
-/* An accepted descriptor: passed on to the worker that it belongs to, refused (closed and counted), or
- * adopted. */
+/* An accepted descriptor: passed on to the worker that it belongs to, refused (closed and counted),
+ * or adopted. */
 void connection_arrive(struct worker *worker, struct listener *listener, int fd);
 /* Takes over an accepted descriptor; on refusal it is closed and counted. */
 void connection_adopt(struct worker *worker, struct listener *listener, int fd,
                       const struct peer_address *peer);
 
-/* Appends bytes for the peer; they leave at the end of the turn, with all the rest. Without memory the
- * connection is closed (`overloaded`). */
+/* Appends bytes for the peer; they leave at the end of the turn, with all the rest. Without memory
+ * the connection is closed (`overloaded`). */
 void connection_write(struct worker *worker, struct connection *connection, struct span bytes);
-/* The end, at once: what was not sent is dropped and counted. Idempotent; the first reason stays. */
+/* The end, at once: what was not sent is dropped and counted. Idempotent; the first reason stays.
+ */
 void connection_close(struct worker *worker, struct connection *connection,
                       enum close_reason reason);
-/* The end, after what was written has left (bounded in time): for an error line or a last answer. */
+/* The end, after what was written has left (bounded in time): for an error line or a last answer.
+ */
 void connection_finish(struct worker *worker, struct connection *connection,
                        enum close_reason reason);
 /* Stops and resumes taking input: the peer feels it by TCP's flow control. */

@@ -19,7 +19,8 @@ void directory_init(struct worker *worker) {
 void directory_fini(struct worker *worker) {
     struct directory *directory = &worker->directory;
     CHECK(list_empty(&directory->settling), "a session is still settling");
-    /* Names whose other holders ended after this worker are left over; nobody asks for them any more. */
+    /* Names whose other holders ended after this worker are left over; nobody asks for them any
+     * more. */
     struct table_node *node = table_walk(&directory->names, NULL);
     while (node != NULL) {
         struct table_node *next = table_walk(&directory->names, node);
@@ -33,7 +34,8 @@ void directory_fini(struct worker *worker) {
     pool_fini(&directory->memberships);
 }
 
-/* --- names ----------------------------------------------------------------------------------------- */
+/* --- names
+ * ----------------------------------------------------------------------------------------- */
 
 struct name *directory_find(struct worker *worker, enum name_kind kind, uint64_t hash,
                             struct span text) {
@@ -116,7 +118,8 @@ static void name_enter(struct worker *worker, struct name *name) {
         name_changed(worker, name);
 }
 
-/* --- sessions and names ---------------------------------------------------------------------------- */
+/* --- sessions and names
+ * ---------------------------------------------------------------------------- */
 
 enum directory_verdict directory_take_id(struct worker *worker, struct session *session,
                                          struct span id) {
@@ -217,7 +220,8 @@ void directory_leave_all(struct worker *worker, struct session *session) {
     }
 }
 
-/* --- notes ----------------------------------------------------------------------------------------- */
+/* --- notes
+ * ----------------------------------------------------------------------------------------- */
 
 /* The oldest note that some home has not confirmed; UINT64_MAX: all are. */
 static uint64_t oldest_unconfirmed(const struct directory *directory) {

@@ -1,14 +1,14 @@
-/* directory.h - who is where: client ids and groups to sessions, and for the names this worker is home of,
- * which workers hold them.
+/* directory.h - who is where: client ids and groups to sessions, and for the names this worker is
+ * home of, which workers hold them.
  *
- * Every name has a home worker, name_home(hash). A worker that gets the first session of a name, or loses
- * the last, tells the home by a note; notes to one home travel in order, a chain at a time, and are
- * confirmed by number. A session is settled (on_settled) when everything noted up to its joining is
- * confirmed, so that whatever is published after that finds it. A publish goes to the home, and from there
- * to the holders: two mails, whatever the number of workers.
+ * Every name has a home worker, name_home(hash). A worker that gets the first session of a name, or
+ * loses the last, tells the home by a note; notes to one home travel in order, a chain at a time,
+ * and are confirmed by number. A session is settled (on_settled) when everything noted up to its
+ * joining is confirmed, so that whatever is published after that finds it. A publish goes to the
+ * home, and from there to the holders: two mails, whatever the number of workers.
  *
- * Notes cannot pile up: a name is queued for its home at most once and what is sent is its state at that
- * moment.
+ * Notes cannot pile up: a name is queued for its home at most once and what is sent is its state at
+ * that moment.
  *
  * Threads: the worker that owns it. Owns: names, memberships. Limits: GROUPS_PER_SESSION_MAX. */
 #ifndef RINGPOST_CORE_DIRECTORY_H
@@ -52,8 +52,8 @@ struct name_note {
 struct directory {
     struct table names;
     struct pool memberships;
-    struct list notes[WORKERS_MAX]; /* names whose home has to be told */
-    uint64_t note_number;           /* of the last one queued; they begin with 1 */
+    struct list notes[WORKERS_MAX];      /* names whose home has to be told */
+    uint64_t note_number;                /* of the last one queued; they begin with 1 */
     uint64_t queued_oldest[WORKERS_MAX]; /* oldest number queued for that home; 0: none */
     uint64_t sent_oldest[WORKERS_MAX];   /* oldest in the chain that is not confirmed; 0: none */
     uint64_t pending;                    /* homes with something queued or not confirmed */

@@ -24,7 +24,8 @@ static void unicast_mail(struct worker *worker, const struct message *message) {
         stats_add(&worker->stats.unicast_mails, 1);
 }
 
-/* --- publishes ------------------------------------------------------------------------------------- */
+/* --- publishes
+ * ------------------------------------------------------------------------------------- */
 
 struct publish *publish_get(struct worker *worker) {
     if (worker->free_publish == 0 || worker->requests >= worker->server->post.requests_max) {
@@ -92,7 +93,8 @@ static void publish_answered(struct worker *worker, struct publish *publish, uin
     publish_finish(worker, publish);
 }
 
-/* --- delivery to the sessions of this worker ------------------------------------------------------- */
+/* --- delivery to the sessions of this worker
+ * ------------------------------------------------------- */
 
 struct delivery {
     struct worker *worker;
@@ -159,8 +161,8 @@ static void deliver_to_name(struct delivery *delivery, const struct message_name
     name_unpin(delivery->worker, name);
 }
 
-/* Hands the message to every session here that it addresses; takes over one hold. Returns how many took
- * it. */
+/* Hands the message to every session here that it addresses; takes over one hold. Returns how many
+ * took it. */
 static uint32_t deliver(struct worker *worker, struct message *message) {
     struct delivery delivery = {.worker = worker, .message = message, .visit = ++worker->visit};
     delivery.parcel = parcel_open(worker, message);
@@ -181,7 +183,8 @@ static uint32_t deliver(struct worker *worker, struct message *message) {
     return delivery.recipients;
 }
 
-/* --- the ways -------------------------------------------------------------------------------------- */
+/* --- the ways
+ * -------------------------------------------------------------------------------------- */
 
 /* The home that all addresses share; -1: they have several, or it is a broadcast. */
 static int common_home(const struct worker *worker, const struct message *message) {
@@ -325,7 +328,8 @@ void hub_publish(struct worker *worker, struct publish *publish, struct message 
     list_add_tail(&lane->waiting, &publish->link);
 }
 
-/* --- mails ----------------------------------------------------------------------------------------- */
+/* --- mails
+ * ----------------------------------------------------------------------------------------- */
 
 static void answer_send(struct worker *worker, const struct mail *request, uint32_t recipients,
                         uint32_t answers_due, uint8_t flag, bool unicast) {

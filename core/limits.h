@@ -1,7 +1,7 @@
 /* limits.h - every limit that is not a setting, with the arithmetic that ties them together.
  *
- * A limit that a user may want to move is a setting (config.h); what stands here is the shape of the
- * machine. Units are in the names. Threads: any (constants). */
+ * A limit that a user may want to move is a setting (config.h); what stands here is the shape of
+ * the machine. Units are in the names. Threads: any (constants). */
 #ifndef RINGPOST_CORE_LIMITS_H
 #define RINGPOST_CORE_LIMITS_H
 
@@ -48,6 +48,7 @@
 
 _Static_assert(WORKERS_MAX <= 64, "a set of workers must fit one word");
 _Static_assert(RECEIVE_BUFFERS <= 32768, "buffer ids are 15 bits in the provided ring");
-_Static_assert((RECEIVE_BUFFERS & (RECEIVE_BUFFERS - 1)) == 0, "the buffer ring wants a power of two");
+_Static_assert((RECEIVE_BUFFERS & (RECEIVE_BUFFERS - 1)) == 0,
+               "the buffer ring wants a power of two");
 
 #endif

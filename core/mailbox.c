@@ -8,10 +8,9 @@
 uint32_t post_slots_override;
 
 const char *mail_name(unsigned kind) {
-    static const char *const names[MAIL_KIND_COUNT] = {
-        [MAIL_INVALID] = "INVALID",
+    static const char *const names[MAIL_KIND_COUNT] = {[MAIL_INVALID] = "INVALID",
 #define MAIL_NAME(name) [MAIL_##name] = #name,
-        MAIL_KINDS(MAIL_NAME)
+                                                       MAIL_KINDS(MAIL_NAME)
 #undef MAIL_NAME
     };
     return kind < MAIL_KIND_COUNT ? names[kind] : "INVALID";

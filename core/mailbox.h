@@ -1,23 +1,22 @@
 /* mailbox.h - what one worker has for another: a queue for each ordered pair, and the wake.
  *
- * Two sorts of mail share a queue. Requests (PUBLISH, DELIVER, CALL, ADOPT) may be refused: they are
- * taken only while more than `reserved` slots are free. Answers (ANSWER) and the mails that keep the
- * engine going (NAMES, NAMES_DONE, RETURN) always find room, by arithmetic:
+ * Two sorts of mail share a queue. Requests (PUBLISH, DELIVER, CALL, ADOPT) may be refused: they
+ * are taken only while more than `reserved` slots are free. Answers (ANSWER) and the mails that
+ * keep the engine going (NAMES, NAMES_DONE, RETURN) always find room, by arithmetic:
  *
- *   a worker has at most `requests_max` requests of its own without an answer, and another worker answers
- *   each of them at most once, so at most requests_max ANSWERs wait in one queue;
- *   of NAMES and NAMES_DONE at most one each is on its way between two workers;
- *   RETURN is sent only while more than `reserved` slots are free, and kept back otherwise.
- *   reserved = requests_max + 2.
+ *   a worker has at most `requests_max` requests of its own without an answer, and another worker
+ * answers each of them at most once, so at most requests_max ANSWERs wait in one queue; of NAMES
+ * and NAMES_DONE at most one each is on its way between two workers; RETURN is sent only while more
+ * than `reserved` slots are free, and kept back otherwise. reserved = requests_max + 2.
  *
- * Handling a mail never waits for room: what a request needs to go on is either there or it is answered
- * `overloaded`. So no cycle of full queues can stop the workers.
+ * Handling a mail never waits for room: what a request needs to go on is either there or it is
+ * answered `overloaded`. So no cycle of full queues can stop the workers.
  *
  * Wake-up: a worker that is about to sleep sets `asleep`, then looks into its queues once more, and
- * sleeps only if they are empty; a worker that has pushed looks at `asleep` afterwards and, if it is set,
- * clears it and writes to the wake descriptor. Between the store and the load on both sides stands a
- * sequentially consistent fence, so at least one of the two sees the other: either the sleeper finds the
- * mail, or the pusher finds it asleep.
+ * sleeps only if they are empty; a worker that has pushed looks at `asleep` afterwards and, if it
+ * is set, clears it and writes to the wake descriptor. Between the store and the load on both sides
+ * stands a sequentially consistent fence, so at least one of the two sees the other: either the
+ * sleeper finds the mail, or the pusher finds it asleep.
  *
  * Threads: as each function says. Owns: queues. */
 #ifndef RINGPOST_CORE_MAILBOX_H
@@ -31,10 +30,13 @@
 struct worker;
 
 #define MAIL_KINDS(X)                                                                              \
-    X(PUBLISH)    /* to the home of a name: find the holders. object: message (a hold), token: publish */ \
-    X(DELIVER)    /* to a holder: hand to its sessions. object: message (a hold), number: answers due */ \
-    X(ANSWER)     /* to the producer's worker: token: publish, number: recipients, extra: answers due */ \
-    X(CALL)       /* run a call (call.h) here. object: call */                                     \
+    X(PUBLISH) /* to the home of a name: find the holders. object: message (a hold), token:        \
+                  publish */                                                                       \
+    X(DELIVER) /* to a holder: hand to its sessions. object: message (a hold), number: answers due \
+                */                                                                                 \
+    X(ANSWER)  /* to the producer's worker: token: publish, number: recipients, extra: answers due \
+                */                                                                                 \
+    X(CALL)    /* run a call (call.h) here. object: call */                                        \
     X(CALL_DONE)  /* object: call, back at its owner; counts as an answer */                       \
     X(NAMES)      /* names taken and given up. object: chain of name_note */                       \
     X(NAMES_DONE) /* number: how far they were noted */                                            \
@@ -76,8 +78,8 @@ void post_fini(struct post *post);
 
 /* Is there room for a request from `from` to `to`? Thread: worker `from`. */
 bool post_room(const struct post *post, unsigned from, unsigned to);
-/* Pushes; the room must have been looked for (requests) or be there by the arithmetic above (the rest).
- * The wake follows with post_wake at the end of the turn. Thread: `worker`. */
+/* Pushes; the room must have been looked for (requests) or be there by the arithmetic above (the
+ * rest). The wake follows with post_wake at the end of the turn. Thread: `worker`. */
 void post_send(struct worker *worker, unsigned to, const struct mail *mail);
 /* Wakes every worker that was sent something in this turn and may sleep. Thread: `worker`. */
 void post_wake_all(struct worker *worker);

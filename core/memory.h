@@ -1,9 +1,9 @@
 /* memory.h - who holds how much, under one ceiling, and pools of equal objects.
  *
- * The ceiling (--memory) holds for everything that waits: messages, outboxes, input of which a part is
- * missing, request bodies, answers not yet sent, the idempotency table. A worker takes its share from
- * the node's budget in grants, so that the shared counter is touched once in a while and not per message.
- * What is refused is refused by the caller at the edge (503, `overloaded`).
+ * The ceiling (--memory) holds for everything that waits: messages, outboxes, input of which a part
+ * is missing, request bodies, answers not yet sent, the idempotency table. A worker takes its share
+ * from the node's budget in grants, so that the shared counter is touched once in a while and not
+ * per message. What is refused is refused by the caller at the edge (503, `overloaded`).
  *
  * Threads: budget: any; account and pools: their worker's. */
 #ifndef RINGPOST_CORE_MEMORY_H
@@ -34,8 +34,8 @@ bool account_take(struct account *account, size_t bytes);
 void account_force(struct account *account, size_t bytes);
 void account_give(struct account *account, size_t bytes);
 
-/* malloc for bounded, accounted blocks whose size the caller remembers; NULL at the ceiling or when the
- * system has none. */
+/* malloc for bounded, accounted blocks whose size the caller remembers; NULL at the ceiling or when
+ * the system has none. */
 void *memory_get(struct account *account, size_t bytes);
 void memory_put(struct account *account, void *at, size_t bytes);
 
@@ -43,7 +43,7 @@ void memory_put(struct account *account, void *at, size_t bytes);
  * allocation of its own so that a stale pointer is seen. */
 struct pool {
     size_t object_bytes;
-    void *free;       /* singly linked through the first word */
+    void *free; /* singly linked through the first word */
     void *blocks;
     uint64_t in_use;
     uint64_t made;

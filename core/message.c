@@ -9,7 +9,8 @@
 
 #include <stdlib.h>
 
-/* Blocks of these sizes are kept for reuse, at most so many bytes of each; larger ones come and go. */
+/* Blocks of these sizes are kept for reuse, at most so many bytes of each; larger ones come and go.
+ */
 #define CLASS_BYTES_MIN 256
 #define MESSAGE_SIZE_CLASSES 8
 #define KEPT_BYTES_MAX (2 * 1024 * 1024)
@@ -78,8 +79,8 @@ uint64_t name_hash(enum name_kind kind, struct span text) {
     return kind == NAME_GROUP ? hash ^ UINT64_C(0x8000000080000000) : hash;
 }
 
-/* Sortable by time of acceptance, unique by worker and randomness: 10 hex digits of milliseconds would do
- * until the year 36812; 12 digits, then 14 of randomness. */
+/* Sortable by time of acceptance, unique by worker and randomness: 10 hex digits of milliseconds
+ * would do until the year 36812; 12 digits, then 14 of randomness. */
 static void message_id_make(struct worker *worker, char id[MESSAGE_ID_MADE_BYTES]) {
     static const char digits[] = "0123456789abcdef";
     uint64_t time = worker->now_wall_ms, random = worker->message_serial++;
@@ -102,7 +103,7 @@ static struct message_name *names_write(struct message_name *at, const struct sp
         *at = (struct message_name){.hash = name_hash(kind, names[i]),
                                     .at = (uint32_t)out->len,
                                     .len = (uint8_t)names[i].len,
-                                    .kind = kind};
+                                    .kind = (uint8_t)kind};
         builder_span_add(out, names[i]);
     }
     return at;

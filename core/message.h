@@ -1,15 +1,16 @@
 /* message.h - the immutable envelope and payload, and a worker's own view of it.
  *
- * A `struct message` is one block: header, names, texts, payload. It is opened by the worker that takes
- * it in, filled, sealed, and from then on read by any thread. `holders` counts threads and mails in
- * flight, never recipients; when the last holder lets go, the block travels home to the worker whose
- * memory it is (message_release).
+ * A `struct message` is one block: header, names, texts, payload. It is opened by the worker that
+ * takes it in, filled, sealed, and from then on read by any thread. `holders` counts threads and
+ * mails in flight, never recipients; when the last holder lets go, the block travels home to the
+ * worker whose memory it is (message_release).
  *
- * A `struct parcel` is what one worker makes of a message it delivers: a plain count of the outbox pieces
- * that refer to it, and each wire form, encoded once for all recipients of that protocol.
+ * A `struct parcel` is what one worker makes of a message it delivers: a plain count of the outbox
+ * pieces that refer to it, and each wire form, encoded once for all recipients of that protocol.
  *
- * Threads: message: any after the seal; parcel: its worker. Limits: payload and lists are bounded before
- * they come here (--max-message, ADDRESSES_PER_MESSAGE_MAX); the block is accounted (memory.h). */
+ * Threads: message: any after the seal; parcel: its worker. Limits: payload and lists are bounded
+ * before they come here (--max-message, ADDRESSES_PER_MESSAGE_MAX); the block is accounted
+ * (memory.h). */
 #ifndef RINGPOST_CORE_MESSAGE_H
 #define RINGPOST_CORE_MESSAGE_H
 
@@ -60,12 +61,12 @@ struct message {
     uint16_t event_len;
     uint32_t group_json_len;
     uint32_t payload_len;
-    uint32_t block_bytes;  /* of the whole block, for the account */
-    uint32_t texts_at;     /* offset in bytes[] of id, event, group_json, in that order */
-    uint32_t payload_at;   /* offset in bytes[] */
-    uint64_t accepted_ns;  /* monotonic */
-    uint64_t expires_ns;   /* monotonic; from then on it is not handed to a socket any more */
-    struct message *next;  /* on the way home */
+    uint32_t block_bytes; /* of the whole block, for the account */
+    uint32_t texts_at;    /* offset in bytes[] of id, event, group_json, in that order */
+    uint32_t payload_at;  /* offset in bytes[] */
+    uint64_t accepted_ns; /* monotonic */
+    uint64_t expires_ns;  /* monotonic; from then on it is not handed to a socket any more */
+    struct message *next; /* on the way home */
     struct message_name names[];
     /* then bytes[]: the texts of the names, id, event, group_json, payload */
 };
@@ -115,15 +116,16 @@ struct encoding {
     unsigned index; /* 0..ENCODINGS_MAX-1, one for each encoding that exists */
     /* At most so many bytes are written by head and tail together. */
     size_t (*bound)(const struct message *message);
-    /* Writes what precedes the payload; false: the payload is already in it (in another form) and must
-     * not follow as it is. */
+    /* Writes what precedes the payload; false: the payload is already in it (in another form) and
+     * must not follow as it is. */
     bool (*head)(const struct message *message, struct builder *out);
     void (*tail)(const struct message *message, struct builder *out);
 };
 
 #define ENCODINGS_MAX 4
 
-/* The bytes of a message in one encoding: one run, or head and tail around the message's own payload. */
+/* The bytes of a message in one encoding: one run, or head and tail around the message's own
+ * payload. */
 struct form {
     uint32_t block_bytes; /* of this block, for the account */
     uint32_t total_bytes; /* on the wire */
@@ -139,8 +141,8 @@ struct parcel {
     struct form *forms[ENCODINGS_MAX];
 };
 
-/* A view on a message; takes over one hold of the caller's. One ref: the caller. NULL: no memory, and the
- * hold is still the caller's. */
+/* A view on a message; takes over one hold of the caller's. One ref: the caller. NULL: no memory,
+ * and the hold is still the caller's. */
 struct parcel *parcel_open(struct worker *worker, struct message *message);
 /* The form, made at first use; NULL: no memory. */
 const struct form *parcel_form(struct worker *worker, struct parcel *parcel,

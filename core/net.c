@@ -71,8 +71,8 @@ int net_listen(const struct sockaddr *address, socklen_t len, bool reuseport, ch
 }
 
 bool net_free(const struct sockaddr *address, socklen_t len, char *problem, size_t problem_cap) {
-    /* With SO_REUSEPORT a second node of the same user would silently share the port; a bind without it
-     * fails while anybody listens. */
+    /* With SO_REUSEPORT a second node of the same user would silently share the port; a bind
+     * without it fails while anybody listens. */
     int fd = listen_try(address, len, false, true);
     if (fd < 0) {
         problem_errno(address, errno, problem, problem_cap);
@@ -97,8 +97,8 @@ bool net_local_text(int fd, char *text, size_t cap) {
 }
 
 bool net_steer(int fd, unsigned sockets) {
-    /* The same as steer_hash: all words of the source address folded into one, multiplied, the high half
-     * modulo the number of sockets. */
+    /* The same as steer_hash: all words of the source address folded into one, multiplied, the high
+     * half modulo the number of sockets. */
     enum { V6_SOURCE = SKF_NET_OFF + 8, V4_SOURCE = SKF_NET_OFF + 12 };
     struct sock_filter code[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_PROTOCOL)),

@@ -1,4 +1,5 @@
-/* net.h - the few socket calls that are not made through the ring: listening, steering, addresses, waking.
+/* net.h - the few socket calls that are not made through the ring: listening, steering, addresses,
+ * waking.
  *
  * The simulation links another implementation. Threads: net_wake from any; the rest as said.
  * Owns: nothing; descriptors belong to the caller. */
@@ -19,8 +20,9 @@ struct peer_address {
 
 #define PEER_ADDRESS_TEXT_MAX 56 /* "[…]:65535" and its NUL */
 
-/* Binds and listens. `reuseport` opens one of several sockets on the same address. A port of 0 takes a
- * free one. Returns the descriptor, or -1 and one sentence with the remedy in `problem`. Start only. */
+/* Binds and listens. `reuseport` opens one of several sockets on the same address. A port of 0
+ * takes a free one. Returns the descriptor, or -1 and one sentence with the remedy in `problem`.
+ * Start only. */
 int net_listen(const struct sockaddr *address, socklen_t len, bool reuseport, char *problem,
                size_t problem_cap);
 /* Nobody listens there yet (an address with port 0 always passes). False: `problem` as above. */
@@ -29,16 +31,17 @@ bool net_free(const struct sockaddr *address, socklen_t len, char *problem, size
 bool net_local_text(int fd, char *text, size_t cap);
 /* The address it really has, for opening the next socket of a group on the same port. */
 bool net_local(int fd, struct sockaddr_storage *address, socklen_t *len);
-/* Makes the kernel choose among the `sockets` sockets of fd's reuseport group by the hash of the source
- * address (steer_hash, below), the n-th in the order of their listen(). False: the kernel cannot. */
+/* Makes the kernel choose among the `sockets` sockets of fd's reuseport group by the hash of the
+ * source address (steer_hash, below), the n-th in the order of their listen(). False: the kernel
+ * cannot. */
 bool net_steer(int fd, unsigned sockets);
 /* The peer of an accepted connection; false when it is gone already. */
 bool net_peer(int fd, struct peer_address *peer);
 /* "192.0.2.7:4711" or "[2001:db8::1]:4711"; v4-mapped addresses are written as IPv4. */
 void net_peer_text(const struct peer_address *peer, char text[PEER_ADDRESS_TEXT_MAX]);
 
-/* The hash that net_steer's program computes, for steering in user space: the same address gives the
- * same worker on either path. */
+/* The hash that net_steer's program computes, for steering in user space: the same address gives
+ * the same worker on either path. */
 uint32_t steer_hash(const struct peer_address *peer);
 static inline unsigned steer_worker(const struct peer_address *peer, unsigned workers) {
     return (steer_hash(peer) >> 16) % workers;

@@ -85,15 +85,15 @@ static struct piece *pieces_committed(const struct outbox *outbox) {
     return piece;
 }
 
-/* Drops waiting messages of the default class from the front until `wanted` bytes more have room, or all of
- * them. */
+/* Drops waiting messages of the default class from the front until `wanted` bytes more have room,
+ * or all of them. */
 static void outbox_make_room(struct worker *worker, struct outbox *outbox, uint32_t wanted,
                              bool all, enum drop_reason reason) {
     struct piece *before = pieces_committed(outbox);
     struct piece *piece = before == NULL ? outbox->first : before->next;
     uint32_t limit = worker->config->outbox_bytes;
-    while (piece != NULL && (all || outbox->message_bytes + wanted > limit ||
-                             outbox->pieces >= OUTBOX_PIECES_MAX)) {
+    while (piece != NULL &&
+           (all || outbox->message_bytes + wanted > limit || outbox->pieces >= OUTBOX_PIECES_MAX)) {
         struct piece *next = piece->next;
         if (piece->parcel != NULL && piece_class(piece) == CLASS_DEFAULT)
             piece_drop(worker, outbox, before, piece, reason);
@@ -183,8 +183,7 @@ bool outbox_write(struct worker *worker, struct connection *connection, struct s
         }
         account_force(&worker->account, cap);
         memcpy(buffer, bytes.at, bytes.len);
-        *piece =
-            (struct piece){.buffer = buffer, .buffer_cap = cap, .bytes = (uint32_t)bytes.len};
+        *piece = (struct piece){.buffer = buffer, .buffer_cap = cap, .bytes = (uint32_t)bytes.len};
         piece_append(outbox, piece);
     }
     if (!list_linked(&connection->flush_link))

@@ -1,13 +1,13 @@
 /* outbox.h - what a connection still owes its peer.
  *
- * A queue of pieces: references to parcels, and bytes of its own (answers, control lines), which are
- * gathered into buffers so that many small answers leave as one run. At most one send is in flight; what
- * comes meanwhile waits and leaves with the next one. Pieces that the send in flight covers stay at the
- * front until its completion.
+ * A queue of pieces: references to parcels, and bytes of its own (answers, control lines), which
+ * are gathered into buffers so that many small answers leave as one run. At most one send is in
+ * flight; what comes meanwhile waits and leaves with the next one. Pieces that the send in flight
+ * covers stay at the front until its completion.
  *
- * Bounded by bytes (--outbox-bytes for messages) and by entries (OUTBOX_PIECES_MAX); the policy when full
- * is --slow for the default class, dropping for the volatile class at half the limit; replies are
- * bounded by what asked for them and always fit. Every drop is counted by reason.
+ * Bounded by bytes (--outbox-bytes for messages) and by entries (OUTBOX_PIECES_MAX); the policy
+ * when full is --slow for the default class, dropping for the volatile class at half the limit;
+ * replies are bounded by what asked for them and always fit. Every drop is counted by reason.
  *
  * Threads: the connection's worker. Owns: pieces, one ref on each parcel, buffers. */
 #ifndef RINGPOST_CORE_OUTBOX_H

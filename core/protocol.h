@@ -1,8 +1,8 @@
 /* protocol.h - what the engine calls when bytes, time or the end come to a connection.
  *
- * A protocol lives in proto/ or ingest/ and owns the `state` area of its connections. It is called on the
- * connection's worker only, between completions; it may write, close, publish, arm the connection's
- * timer. Pointers to other connections die when it returns.
+ * A protocol lives in proto/ or ingest/ and owns the `state` area of its connections. It is called
+ * on the connection's worker only, between completions; it may write, close, publish, arm the
+ * connection's timer. Pointers to other connections die when it returns.
  *
  * Threads: the connection's worker. */
 #ifndef RINGPOST_CORE_PROTOCOL_H
@@ -17,17 +17,17 @@ struct protocol {
     const char *name;
     /* A new connection; the state area is zeroed. Arms the first deadline. */
     void (*on_open)(struct worker *worker, struct connection *connection);
-    /* Bytes have come. Returns how many were consumed, from the front; the engine keeps the rest and
-     * hands it over again, with what follows, contiguous, once more bytes have come or after
-     * connection_resume. The bytes may be written to (de-chunking in place), but the unconsumed ones
-     * must stay valid. After connection_close the result is ignored. */
+    /* Bytes have come. Returns how many were consumed, from the front; the engine keeps the rest
+     * and hands it over again, with what follows, contiguous, once more bytes have come or after
+     * connection_resume. The bytes may be written to (de-chunking in place), but the unconsumed
+     * ones must stay valid. After connection_close the result is ignored. */
     size_t (*on_bytes)(struct worker *worker, struct connection *connection, char *at, size_t len);
-    /* At most so many unconsumed bytes are kept; when as many are there and nothing was consumed, on_flood
-     * is called. */
+    /* At most so many unconsumed bytes are kept; when as many are there and nothing was consumed,
+     * on_flood is called. */
     size_t (*input_max)(struct worker *worker, struct connection *connection);
     void (*on_flood)(struct worker *worker, struct connection *connection);
-    /* The peer has sent its end and everything before it was handed over; it may still read. NULL: the
-     * connection is closed (`client`). */
+    /* The peer has sent its end and everything before it was handed over; it may still read. NULL:
+     * the connection is closed (`client`). */
     void (*on_end)(struct worker *worker, struct connection *connection);
     /* The connection's timer fired. */
     void (*on_deadline)(struct worker *worker, struct connection *connection);
@@ -35,10 +35,11 @@ struct protocol {
     void (*on_sent)(struct worker *worker, struct connection *connection);
     /* The node drains: say goodbye and close when nothing is owed any more. */
     void (*on_drain)(struct worker *worker, struct connection *connection);
-    /* The connection has begun to close: leave groups, give back what the state holds. Called exactly
-     * once, whatever the reason; nothing may be written any more. */
+    /* The connection has begun to close: leave groups, give back what the state holds. Called
+     * exactly once, whatever the reason; nothing may be written any more. */
     void (*on_close)(struct worker *worker, struct connection *connection);
-    /* The slot is about to be freed: no operation, no publish is outstanding. NULL: nothing to do. */
+    /* The slot is about to be freed: no operation, no publish is outstanding. NULL: nothing to do.
+     */
     void (*on_free)(struct worker *worker, struct connection *connection);
 };
 

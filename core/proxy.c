@@ -3,7 +3,8 @@
 #include <arpa/inet.h>
 #include <stdlib.h>
 
-static const char signature_v2[12] = {'\r', '\n', '\r', '\n', 0, '\r', '\n', 'Q', 'U', 'I', 'T', '\n'};
+static const char signature_v2[12] = {'\r', '\n', '\r', '\n', 0,   '\r',
+                                      '\n', 'Q',  'U',  'I',  'T', '\n'};
 
 static void peer_from_v4(struct peer_address *peer, const void *v4) {
     memset(peer->bytes, 0, 10);

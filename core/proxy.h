@@ -1,8 +1,9 @@
-/* proxy.h - the PROXY protocol header, versions 1 and 2, that a load balancer puts in front of a connection.
+/* proxy.h - the PROXY protocol header, versions 1 and 2, that a load balancer puts in front of a
+ * connection.
  *
- * Pure functions over bytes. The format is HAProxy's proxy-protocol.txt. Threads: any. Limits: a header
- * of version 1 has at most 107 bytes, one of version 2 at most PROXY_HEADER_BYTES_MAX here (it may carry
- * type-length-values, which are passed over). */
+ * Pure functions over bytes. The format is HAProxy's proxy-protocol.txt. Threads: any. Limits: a
+ * header of version 1 has at most 107 bytes, one of version 2 at most PROXY_HEADER_BYTES_MAX here
+ * (it may carry type-length-values, which are passed over). */
 #ifndef RINGPOST_CORE_PROXY_H
 #define RINGPOST_CORE_PROXY_H
 

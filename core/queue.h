@@ -1,11 +1,11 @@
 /* queue.h - the one door to Concurrency Kit: a bounded ring of mails, one producer, one consumer.
  *
- * A ring of 2^k slots holds 2^k - 1 mails. ck's single-producer ring needs no atomic read-modify-write on
- * x86. ThreadSanitizer does not understand ck's fences, so builds with RINGPOST_TSAN use a twin on C11
- * atomics with the same meaning.
+ * A ring of 2^k slots holds 2^k - 1 mails. ck's single-producer ring needs no atomic
+ * read-modify-write on x86. ThreadSanitizer does not understand ck's fences, so builds with
+ * RINGPOST_TSAN use a twin on C11 atomics with the same meaning.
  *
- * Threads: push: the producer; pop: the consumer; room: the producer (a lower bound, the consumer may
- * have made more). Owns: the slots. */
+ * Threads: push: the producer; pop: the consumer; room: the producer (a lower bound, the consumer
+ * may have made more). Owns: the slots. */
 #ifndef RINGPOST_CORE_QUEUE_H
 #define RINGPOST_CORE_QUEUE_H
 

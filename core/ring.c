@@ -26,9 +26,10 @@ struct ring {
     unsigned buffers_returned; /* in the ring's memory, not yet published to the kernel */
 };
 
-/* SINGLE_ISSUER and DEFER_TASKRUN: the kernel enforces that one thread owns the ring, and completions are
- * made only when that thread asks. TASKRUN_FLAG says without a system call that there is more to ask for
- * (the kernel makes at most some twenty at a time). SUBMIT_ALL: one bad entry does not hold up the rest. */
+/* SINGLE_ISSUER and DEFER_TASKRUN: the kernel enforces that one thread owns the ring, and
+ * completions are made only when that thread asks. TASKRUN_FLAG says without a system call that
+ * there is more to ask for (the kernel makes at most some twenty at a time). SUBMIT_ALL: one bad
+ * entry does not hold up the rest. */
 #define RING_FLAGS                                                                                 \
     (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |         \
      IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE)
@@ -37,11 +38,12 @@ static bool problem_set(char *problem, size_t cap, int error) {
     switch (error) {
     case EPERM:
     case ENOSYS:
-        snprintf(problem, cap,
-                 "io_uring_setup is refused (%s): in a container allow it with --security-opt "
-                 "seccomp=PROFILE (Docker 25 and later block it by default), on the host set sysctl "
-                 "kernel.io_uring_disabled=0",
-                 strerror(error));
+        snprintf(
+            problem, cap,
+            "io_uring_setup is refused (%s): in a container allow it with --security-opt "
+            "seccomp=PROFILE (Docker 25 and later block it by default), on the host set sysctl "
+            "kernel.io_uring_disabled=0",
+            strerror(error));
         break;
     case EINVAL:
         snprintf(problem, cap,
@@ -72,7 +74,8 @@ bool ring_probe(bool kernel_6_1, char *problem, size_t problem_cap) {
                   {IORING_OP_SEND, "send"},         {IORING_OP_SENDMSG, "sendmsg"},
                   {IORING_OP_SHUTDOWN, "shutdown"}, {IORING_OP_CLOSE, "close"},
                   {IORING_OP_POLL_ADD, "poll"},     {IORING_OP_ASYNC_CANCEL, "cancel"}};
-    (void)kernel_6_1; /* everything used here is in 6.1; newer features are asked for behind this flag */
+    (void)kernel_6_1; /* everything used here is in 6.1; newer features are asked for behind this
+                         flag */
     struct io_uring uring;
     struct ring_settings smallest = {.sq_entries = 8, .cq_entries = 16};
     int error = uring_init(&uring, &smallest);
@@ -81,8 +84,9 @@ bool ring_probe(bool kernel_6_1, char *problem, size_t problem_cap) {
     struct io_uring_probe *probe = io_uring_get_probe_ring(&uring);
     bool good = probe != NULL;
     if (!good)
-        snprintf(problem, problem_cap, "this kernel does not say which io_uring operations it has: use "
-                                       "Linux 6.1 or newer");
+        snprintf(problem, problem_cap,
+                 "this kernel does not say which io_uring operations it has: use "
+                 "Linux 6.1 or newer");
     for (size_t i = 0; good && i < sizeof(needed) / sizeof(needed[0]); i++) {
         if (!io_uring_opcode_supported(probe, needed[i].op)) {
             snprintf(problem, problem_cap,
@@ -122,8 +126,8 @@ static bool may_lock_memory(void) {
     return capabilities >> CAP_IPC_LOCK_BIT & 1;
 }
 
-/* What the kernel locks for one ring: entries of both queues, the index array, the buffer ring, and the
- * pages that these are rounded up to. */
+/* What the kernel locks for one ring: entries of both queues, the index array, the buffer ring, and
+ * the pages that these are rounded up to. */
 static uint64_t locked_bytes(const struct ring_settings *s) {
     return (uint64_t)s->sq_entries * 64 + (uint64_t)s->cq_entries * 16 + s->sq_entries * 4ull +
            s->buffers * 16ull + 4 * 4096;
@@ -180,8 +184,8 @@ static bool buffers_open(struct ring *ring, const struct ring_settings *settings
     ring->buffer_ring_bytes = settings->buffers * sizeof(struct io_uring_buf);
     ring->buffer_ring = mmap(NULL, ring->buffer_ring_bytes, PROT_READ | PROT_WRITE,
                              MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
-    /* Populated at once: the ring walks through all of them anyway, and a page fault at the first burst
-     * would be paid by a message. */
+    /* Populated at once: the ring walks through all of them anyway, and a page fault at the first
+     * burst would be paid by a message. */
     ring->buffers = mmap(NULL, (size_t)settings->buffers * settings->buffer_bytes,
                          PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE | MAP_POPULATE, -1, 0);
     if (ring->buffer_ring == MAP_FAILED || ring->buffers == MAP_FAILED) {

@@ -1,13 +1,14 @@
-/* ring.h - the one door to io_uring: operations in, completions out, receive buffers lent and returned.
+/* ring.h - the one door to io_uring: operations in, completions out, receive buffers lent and
+ * returned.
  *
- * Nothing else in the engine knows that there is a kernel. The simulation links another implementation
- * of this header, which decides itself when operations complete, how short sends fall and when
- * buffers run out; so what is promised here is all that callers may rely on.
+ * Nothing else in the engine knows that there is a kernel. The simulation links another
+ * implementation of this header, which decides itself when operations complete, how short sends
+ * fall and when buffers run out; so what is promised here is all that callers may rely on.
  *
- * An operation that is started ends with exactly one completion without `more`; multishot operations
- * (accept, receive, wake) give any number with `more` before that. Starting never fails: when the
- * submission queue is full, what is there is submitted first. Completions are copied out by ring_reap
- * and never handled from inside a submit.
+ * An operation that is started ends with exactly one completion without `more`; multishot
+ * operations (accept, receive, wake) give any number with `more` before that. Starting never fails:
+ * when the submission queue is full, what is there is submitted first. Completions are copied out
+ * by ring_reap and never handled from inside a submit.
  *
  * Threads: the worker that opened it, only; the kernel enforces that (SINGLE_ISSUER).
  * Owns: the ring, its buffers. Limits: limits.h, reduced to what RLIMIT_MEMLOCK allows. */
@@ -38,11 +39,11 @@ struct completion {
     bool more;       /* the operation goes on */
 };
 
-/* Looks once, before workers start, whether this kernel (and seccomp, and sysctl) give what is needed.
- * On false `problem` says what is missing and the remedy, in one sentence. */
+/* Looks once, before workers start, whether this kernel (and seccomp, and sysctl) give what is
+ * needed. On false `problem` says what is missing and the remedy, in one sentence. */
 bool ring_probe(bool kernel_6_1, char *problem, size_t problem_cap);
-/* The largest settings for `workers` rings that fit the limits of this process (RLIMIT_MEMLOCK), at most
- * the wanted ones of limits.h. False and `problem` below the floor. */
+/* The largest settings for `workers` rings that fit the limits of this process (RLIMIT_MEMLOCK), at
+ * most the wanted ones of limits.h. False and `problem` below the floor. */
 bool ring_fit(unsigned workers, bool kernel_6_1, struct ring_settings *settings, char *problem,
               size_t problem_cap);
 /* Opens a ring for the calling thread. False: `problem` says why and what helps. */
@@ -52,13 +53,13 @@ void ring_close(struct ring *ring);
 
 /* Multishot accept on a listening descriptor; each completion's result is a new descriptor. */
 void ring_accept(struct ring *ring, uint64_t tag, int listen_fd);
-/* Multishot receive into provided buffers; result 0 is the peer's end, -ENOBUFS means that all buffers
- * are lent: return some, then start again; no byte is lost. */
+/* Multishot receive into provided buffers; result 0 is the peer's end, -ENOBUFS means that all
+ * buffers are lent: return some, then start again; no byte is lost. */
 void ring_receive(struct ring *ring, uint64_t tag, int fd);
 /* Sends `len` bytes; may send less. The bytes must stay until the completion. */
 void ring_send(struct ring *ring, uint64_t tag, int fd, const void *at, size_t len);
-/* The same for gathered bytes; `header` and its vector must stay until ring_submit returns, the bytes
- * until the completion. */
+/* The same for gathered bytes; `header` and its vector must stay until ring_submit returns, the
+ * bytes until the completion. */
 void ring_send_gathered(struct ring *ring, uint64_t tag, int fd, const struct msghdr *header);
 /* `how` as for shutdown(2). */
 void ring_shutdown(struct ring *ring, uint64_t tag, int fd, int how);
@@ -69,8 +70,8 @@ void ring_cancel(struct ring *ring, uint64_t tag, uint64_t target);
 /* Multishot: completes each time somebody writes to the wake descriptor (net_wake). */
 void ring_wake_watch(struct ring *ring, uint64_t tag, int wake_fd);
 
-/* Submits what was started and gathers completions. Waits up to `wait_ns` for the first one (0: does
- * not wait; CLOCK_NEVER: as long as it takes). Returns early on a signal. */
+/* Submits what was started and gathers completions. Waits up to `wait_ns` for the first one (0:
+ * does not wait; CLOCK_NEVER: as long as it takes). Returns early on a signal. */
 void ring_submit(struct ring *ring, uint64_t wait_ns);
 /* Copies out up to `max` completions that have arrived; returns how many. */
 unsigned ring_reap(struct ring *ring, struct completion *out, unsigned max);

@@ -75,8 +75,9 @@ bool server_init(struct server *server, const struct config *config,
     if (good && config->max_per_address != 0)
         good = (server->addresses = addresses_new(config->max_per_address)) != NULL;
     if (!good) {
-        snprintf(problem, problem_cap, "cannot prepare %u workers (%s): start fewer --workers, or "
-                                       "raise LimitNOFILE",
+        snprintf(problem, problem_cap,
+                 "cannot prepare %u workers (%s): start fewer --workers, or "
+                 "raise LimitNOFILE",
                  config->workers, strerror(errno));
         return false;
     }
@@ -92,7 +93,8 @@ bool server_init(struct server *server, const struct config *config,
     return true;
 }
 
-/* --- threads --------------------------------------------------------------------------------------- */
+/* --- threads
+ * --------------------------------------------------------------------------------------- */
 
 static _Thread_local struct worker *current_worker;
 
@@ -129,8 +131,7 @@ static void *worker_main(void *argument) {
     struct worker *worker = &start->server->workers[start->index];
     current_worker = worker;
     thread_place(start->server->config, start->index);
-    if (!worker_open(worker, start->server, start->index, start->problem,
-                     sizeof(start->problem))) {
+    if (!worker_open(worker, start->server, start->index, start->problem, sizeof(start->problem))) {
         start->failed = true;
         atomic_store_explicit(&worker->ready, true, memory_order_release);
         return NULL;
@@ -180,7 +181,8 @@ void server_nudge(struct server *server) {
         net_wake(server->post.boxes[i].wake_fd);
 }
 
-/* --- the way down ---------------------------------------------------------------------------------- */
+/* --- the way down
+ * ---------------------------------------------------------------------------------- */
 
 static void phase_set(struct server *server, enum server_phase phase) {
     atomic_store_explicit(&server->phase_since_ns, clock_ns(), memory_order_relaxed);

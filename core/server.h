@@ -2,10 +2,10 @@
  *
  *   STARTING -> RUNNING -> REFUSING -> GOODBYE -> CLOSING -> STOPPED
  *
- * REFUSING: client listeners stop accepting, publishes are refused (503 draining), what is under way
- * arrives. GOODBYE: nothing can arrive any more; each session gets its goodbye and is closed when its
- * outbox is empty. CLOSING: no session is left or the time is over; producers' last answers leave, then all
- * ends. A phase begins when every worker is through with the one before.
+ * REFUSING: client listeners stop accepting, publishes are refused (503 draining), what is under
+ * way arrives. GOODBYE: nothing can arrive any more; each session gets its goodbye and is closed
+ * when its outbox is empty. CLOSING: no session is left or the time is over; producers' last
+ * answers leave, then all ends. A phase begins when every worker is through with the one before.
  *
  * Threads: the main thread, and each worker for what server_phase says. */
 #ifndef RINGPOST_CORE_SERVER_H
@@ -39,7 +39,7 @@ struct server {
     int listen_fds[LISTENERS_MAX][WORKERS_MAX];
     char listen_text[LISTENERS_MAX][64]; /* the addresses they really have */
     bool steered[LISTENERS_MAX];         /* by the kernel; otherwise in user space if steer is ip */
-    void *ingest;                        /* shared state of the ingest room, set by the composition root */
+    void *ingest; /* shared state of the ingest room, set by the composition root */
     _Atomic uint32_t phase;
     _Atomic uint64_t phase_since_ns;
     _Atomic uint32_t connections; /* of the whole node, for --max-connections */
@@ -47,11 +47,11 @@ struct server {
     pthread_t *threads;
     struct start *starts; /* what each thread is given */
     unsigned thread_count;
-    struct addresses *addresses;  /* for --max-per-address; NULL: off */
+    struct addresses *addresses; /* for --max-per-address; NULL: off */
 };
 
-/* Lays out what is shared and binds the listeners; nothing runs yet. False: `problem` says what is wrong
- * and how to mend it. */
+/* Lays out what is shared and binds the listeners; nothing runs yet. False: `problem` says what is
+ * wrong and how to mend it. */
 bool server_init(struct server *server, const struct config *config,
                  const struct protocol *const protocols[LISTENER_KINDS], char *problem,
                  size_t problem_cap);
@@ -59,8 +59,8 @@ bool server_init(struct server *server, const struct config *config,
 bool server_start(struct server *server, char *problem, size_t problem_cap);
 /* Begins to drain; harmless when it has begun. */
 void server_drain(struct server *server);
-/* Moves on to the next phase when the workers are ready for it; true when STOPPED. Called again and again
- * by the main thread while draining. */
+/* Moves on to the next phase when the workers are ready for it; true when STOPPED. Called again and
+ * again by the main thread while draining. */
 bool server_step(struct server *server);
 /* Waits for the threads to end, once STOPPED. */
 void server_join(struct server *server);

@@ -1,8 +1,8 @@
 /* session.h - one connected client, on whatever transport: what messages are addressed to.
  *
- * Embedded in the protocol's own thing (today the state area of a TCP connection; a polling session that
- * outlives its connections embeds it in a slot of its own). The directory knows sessions, never
- * connections.
+ * Embedded in the protocol's own thing (today the state area of a TCP connection; a polling session
+ * that outlives its connections embeds it in a slot of its own). The directory knows sessions,
+ * never connections.
  *
  * Threads: its worker. Owns: its memberships. */
 #ifndef RINGPOST_CORE_SESSION_H

@@ -1,10 +1,9 @@
 #include "core/stats.h"
 
 const char *close_reason_word(enum close_reason reason) {
-    static const char *const words[CLOSE_REASON_COUNT] = {
-        [CLOSE_NONE] = "none",
+    static const char *const words[CLOSE_REASON_COUNT] = {[CLOSE_NONE] = "none",
 #define CLOSE_WORD(name, word, what) [CLOSE_##name] = word,
-        CLOSE_REASONS(CLOSE_WORD)
+                                                          CLOSE_REASONS(CLOSE_WORD)
 #undef CLOSE_WORD
     };
     return words[reason];

@@ -1,11 +1,11 @@
 /* stats.h - what a worker counts, as closed lists: to add a counter, add a line here.
  *
- * Each worker writes its own block with relaxed stores (a plain add on x86) and anybody may read it. A
- * reading across workers is not a snapshot; GET /v1/stats and the audit ask each worker for a copy made
- * between two turns, in which the ledger of copies balances exactly.
+ * Each worker writes its own block with relaxed stores (a plain add on x86) and anybody may read
+ * it. A reading across workers is not a snapshot; GET /v1/stats and the audit ask each worker for a
+ * copy made between two turns, in which the ledger of copies balances exactly.
  *
- * The ledger of copies: every message that reaches a session makes one copy; a copy is waiting, sent
- * (handed to the socket whole) or dropped for exactly one reason.
+ * The ledger of copies: every message that reaches a session makes one copy; a copy is waiting,
+ * sent (handed to the socket whole) or dropped for exactly one reason.
  *
  * Threads: stats_add: the owner; stats_get: any. */
 #ifndef RINGPOST_CORE_STATS_H
@@ -106,7 +106,8 @@ enum result_word {
 };
 const char *result_text(enum result_word result);
 
-/* Everything else: member, metric name (after "ringpost_"), help. A name that ends in _total only grows. */
+/* Everything else: member, metric name (after "ringpost_"), help. A name that ends in _total only
+ * grows. */
 #define STATS_COUNTERS(X)                                                                          \
     X(turns, "turns_total", "turns of the worker's loop")                                          \
     X(busy_ns, "busy_nanoseconds_total", "time in turns, without sleeping")                        \

@@ -1,5 +1,5 @@
-/* Pure parts of net.h: the hash that steers, and how a peer is written. Apart from net.c because the
- * simulation replaces that one and needs these as they are. */
+/* Pure parts of net.h: the hash that steers, and how a peer is written. Apart from net.c because
+ * the simulation replaces that one and needs these as they are. */
 #include "core/net.h"
 
 #include "core/base/builder.h"

@@ -3,9 +3,9 @@
  *   63      56 55            32 31                  0
  *   [   op   ] [  generation  ] [        slot        ]
  *
- * Never a pointer: a completion that comes late finds a slot of another generation and is recognised.
- * Op 0 is invalid, so that a forgotten tag dies by name. The list is closed; worker.c maps each op to
- * its handler.
+ * Never a pointer: a completion that comes late finds a slot of another generation and is
+ * recognised. Op 0 is invalid, so that a forgotten tag dies by name. The list is closed; worker.c
+ * maps each op to its handler.
  *
  * Threads: any (values). */
 #ifndef RINGPOST_CORE_TAG_H

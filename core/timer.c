@@ -3,9 +3,9 @@
 #include "core/base/check.h"
 #include "core/worker.h"
 
-/* Level 0 holds what is due within TIMER_SLOTS ticks, slot by tick; each higher level is coarser by a
- * factor of TIMER_SLOTS. When the lower level comes round, the next slot of the higher one is sorted
- * into it. */
+/* Level 0 holds what is due within TIMER_SLOTS ticks, slot by tick; each higher level is coarser by
+ * a factor of TIMER_SLOTS. When the lower level comes round, the next slot of the higher one is
+ * sorted into it. */
 
 #define SLOT_MASK (TIMER_SLOTS - 1)
 
@@ -107,15 +107,14 @@ uint64_t wheel_next_ns(const struct wheel *wheel) {
             continue;
         unsigned shift = level * TIMER_LEVEL_BITS;
         unsigned at = (unsigned)(wheel->tick >> shift) & SLOT_MASK;
-        /* Slots in the order in which they come up. On the higher levels the current slot was sorted in
-         * when it began, so what is in it now comes up a whole round later. */
+        /* Slots in the order in which they come up. On the higher levels the current slot was
+         * sorted in when it began, so what is in it now comes up a whole round later. */
         uint64_t turned = at == 0 ? bits : bits >> at | bits << (TIMER_SLOTS - at);
         unsigned away = (unsigned)__builtin_ctzll(turned);
         if (level > 0 && away == 0)
             away = (turned & ~UINT64_C(1)) == 0 ? TIMER_SLOTS
                                                 : (unsigned)__builtin_ctzll(turned & ~UINT64_C(1));
-        uint64_t tick = level == 0 ? wheel->tick + away
-                                   : ((wheel->tick >> shift) + away) << shift;
+        uint64_t tick = level == 0 ? wheel->tick + away : ((wheel->tick >> shift) + away) << shift;
         if (tick < nearest)
             nearest = tick;
     }

@@ -1,11 +1,11 @@
 /* timer.h - a hierarchical wheel of intrusive timers, one per worker.
  *
- * A tick is TIMER_TICK_NS; a timer fires in the first turn at or after its time, never before it, at
- * most one tick late plus the length of a turn. Arming, moving and disarming cost O(1). Timers farther
- * away than the wheel reaches are parked in its last slot and sorted in again.
+ * A tick is TIMER_TICK_NS; a timer fires in the first turn at or after its time, never before it,
+ * at most one tick late plus the length of a turn. Arming, moving and disarming cost O(1). Timers
+ * farther away than the wheel reaches are parked in its last slot and sorted in again.
  *
- * Threads: the owner's. Owns: nothing, the timer is embedded in its thing; a thing that is freed must
- * disarm first. */
+ * Threads: the owner's. Owns: nothing, the timer is embedded in its thing; a thing that is freed
+ * must disarm first. */
 #ifndef RINGPOST_CORE_TIMER_H
 #define RINGPOST_CORE_TIMER_H
 

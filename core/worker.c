@@ -17,7 +17,8 @@
 /* A turn handles at most so many batches of completions before it looks at everything else. */
 #define BATCHES_PER_TURN 4
 
-/* --- the flight recorder --------------------------------------------------------------------------- */
+/* --- the flight recorder
+ * --------------------------------------------------------------------------- */
 
 void worker_record(struct worker *worker, uint64_t tag, int32_t result, uint32_t what) {
     worker->recorder[worker->recorded++ % RECORDER_EVENTS] =
@@ -30,25 +31,26 @@ void worker_dump(const struct worker *worker) {
     for (uint32_t i = worker->recorded - count; i != worker->recorded; i++) {
         const struct recorder_event *event = &worker->recorder[i % RECORDER_EVENTS];
         char line[160];
-        int len = snprintf(line, sizeof(line), "worker=%u t=%llu %s=%s slot=%u generation=%u "
-                                               "result=%d\n",
-                           worker->index, (unsigned long long)event->at_ns,
-                           event->what == 0 ? "op" : "mail",
-                           event->what == 0 ? tag_op_name(tag_op(event->tag)) : mail_name(event->what),
-                           tag_slot(event->tag), tag_generation(event->tag), event->result);
+        int len = snprintf(
+            line, sizeof(line),
+            "worker=%u t=%llu %s=%s slot=%u generation=%u "
+            "result=%d\n",
+            worker->index, (unsigned long long)event->at_ns, event->what == 0 ? "op" : "mail",
+            event->what == 0 ? tag_op_name(tag_op(event->tag)) : mail_name(event->what),
+            tag_slot(event->tag), tag_generation(event->tag), event->result);
         ssize_t written = write(STDERR_FILENO, line, len < 0 ? 0 : (size_t)len);
         (void)written;
     }
 }
 
-/* --- accepting ------------------------------------------------------------------------------------- */
+/* --- accepting
+ * ------------------------------------------------------------------------------------- */
 
 static void listener_arm(struct worker *worker, struct listener *listener) {
     if (listener->armed || listener->fd < 0)
         return;
     listener->armed = true;
-    ring_accept(worker->ring,
-                tag_make(TAG_ACCEPT, 0, (uint32_t)(listener - worker->listeners) + 1),
+    ring_accept(worker->ring, tag_make(TAG_ACCEPT, 0, (uint32_t)(listener - worker->listeners) + 1),
                 listener->fd);
 }
 
@@ -81,9 +83,8 @@ static void on_accept(struct worker *worker, const struct completion *completion
             stats_add(&worker->stats.refused[REFUSE_DESCRIPTORS], 1);
         log_event(LOG_WARN, "accept_failed", LOG_STR("error", strerror(-completion->result)),
                   LOG_U64("worker", worker->index),
-                  LOG_STR("remedy", descriptors
-                                        ? "raise LimitNOFILE, or lower --max-connections"
-                                        : "none needed if it was the peer's doing"));
+                  LOG_STR("remedy", descriptors ? "raise LimitNOFILE, or lower --max-connections"
+                                                : "none needed if it was the peer's doing"));
         if (descriptors || completion->result == -ENOMEM || completion->result == -ENOBUFS) {
             /* The client stays in the backlog; let some others go first. */
             if (!listener->armed && !listener->closing)
@@ -95,7 +96,8 @@ static void on_accept(struct worker *worker, const struct completion *completion
         listener_arm(worker, listener);
 }
 
-/* --- completions ----------------------------------------------------------------------------------- */
+/* --- completions
+ * ----------------------------------------------------------------------------------- */
 
 static void on_cancel(struct worker *worker, const struct completion *completion) {
     if (tag_slot(completion->tag) != 0)
@@ -117,14 +119,10 @@ static void on_wake(struct worker *worker, const struct completion *completion) 
 typedef void completion_handler(struct worker *worker, const struct completion *completion);
 
 static completion_handler *const handlers[TAG_OP_COUNT] = {
-    [TAG_ACCEPT] = on_accept,
-    [TAG_RECEIVE] = connection_on_receive,
-    [TAG_SEND] = connection_on_send,
-    [TAG_SHUTDOWN] = connection_on_shutdown,
-    [TAG_CLOSE] = connection_on_closed,
-    [TAG_CANCEL] = on_cancel,
-    [TAG_REFUSE] = on_refuse,
-    [TAG_WAKE] = on_wake,
+    [TAG_ACCEPT] = on_accept,           [TAG_RECEIVE] = connection_on_receive,
+    [TAG_SEND] = connection_on_send,    [TAG_SHUTDOWN] = connection_on_shutdown,
+    [TAG_CLOSE] = connection_on_closed, [TAG_CANCEL] = on_cancel,
+    [TAG_REFUSE] = on_refuse,           [TAG_WAKE] = on_wake,
 };
 
 static void completions_handle(struct worker *worker) {
@@ -144,10 +142,12 @@ static void completions_handle(struct worker *worker) {
     }
 }
 
-/* --- the lists of a turn --------------------------------------------------------------------------- */
+/* --- the lists of a turn
+ * --------------------------------------------------------------------------- */
 
 static void resumed_handle(struct worker *worker) {
-    /* Those that were there at the start; one may come back at once, and waits for the next turn. */
+    /* Those that were there at the start; one may come back at once, and waits for the next turn.
+     */
     struct list todo, *node;
     list_init(&todo);
     while ((node = list_pop(&worker->resumed)) != NULL)
@@ -189,7 +189,8 @@ static void messages_return(struct worker *worker) {
     worker->homebound_set = kept;
 }
 
-/* --- the phases ------------------------------------------------------------------------------------ */
+/* --- the phases
+ * ------------------------------------------------------------------------------------ */
 
 static void phase_enter(struct worker *worker, enum server_phase phase) {
     switch (phase) {
@@ -244,7 +245,8 @@ static bool phase_done(const struct worker *worker, enum server_phase phase) {
 static void phase_follow(struct worker *worker) {
     enum server_phase phase = server_phase(worker->server);
     if (phase != worker->phase_entered) {
-        /* One that was passed over by a timeout is entered all the same: each builds on the one before. */
+        /* One that was passed over by a timeout is entered all the same: each builds on the one
+         * before. */
         for (uint32_t next = worker->phase_entered + 1; next <= phase; next++)
             phase_enter(worker, (enum server_phase)next);
         worker->phase_entered = phase;
@@ -255,7 +257,8 @@ static void phase_follow(struct worker *worker) {
         atomic_store_explicit(&worker->phase, phase, memory_order_release);
 }
 
-/* --- the turn -------------------------------------------------------------------------------------- */
+/* --- the turn
+ * -------------------------------------------------------------------------------------- */
 
 static void clocks_read(struct worker *worker) {
     worker->now_ns = clock_ns();
@@ -320,7 +323,8 @@ bool worker_is_quiet(const struct worker *worker) {
     return worker->requests == 0 && worker->homebound_set == 0 && worker->directory.pending == 0;
 }
 
-/* --- beginning and end ----------------------------------------------------------------------------- */
+/* --- beginning and end
+ * ----------------------------------------------------------------------------- */
 
 static bool tables_open(struct worker *worker) {
     uint32_t requests_max = worker->server->post.requests_max;

@@ -1,8 +1,8 @@
 /* worker.h - one pinned thread: its ring, its connections, its directory, its loop.
  *
- * A turn: submit and gather; handle completions; take mail; fire timers; look again at kept input; send
- * notes; start the sends; wake others; sleep only if nothing is left to do. Nothing here is shared but
- * what mailbox.h, message.h, memory.h and stats.h say.
+ * A turn: submit and gather; handle completions; take mail; fire timers; look again at kept input;
+ * send notes; start the sends; wake others; sleep only if nothing is left to do. Nothing here is
+ * shared but what mailbox.h, message.h, memory.h and stats.h say.
  *
  * Threads: its own, but for `stats` and the atomics. Owns: everything in it. */
 #ifndef RINGPOST_CORE_WORKER_H
@@ -22,8 +22,8 @@ struct listener {
     enum listener_kind kind;
     int fd; /* -1: closed */
     bool armed;
-    bool closing;   /* accepts no more */
-    uint32_t index; /* in config.listeners */
+    bool closing;       /* accepts no more */
+    uint32_t index;     /* in config.listeners */
     struct timer retry; /* accept failed for want of descriptors */
     const struct protocol *protocol;
 };
@@ -68,11 +68,11 @@ struct worker {
 
     struct connection **blocks; /* slots, CONNECTION_BLOCK each */
     uint32_t block_count;
-    uint32_t free_slot;   /* 0: none; linked through next_free */
-    uint32_t live;        /* slots in use */
-    struct list dirty;    /* connections with something to send */
-    struct list resumed;  /* connections whose kept input is to be looked at */
-    struct list starved;  /* connections whose receive ended for want of a buffer */
+    uint32_t free_slot;        /* 0: none; linked through next_free */
+    uint32_t live;             /* slots in use */
+    struct list dirty;         /* connections with something to send */
+    struct list resumed;       /* connections whose kept input is to be looked at */
+    struct list starved;       /* connections whose receive ended for want of a buffer */
     struct session **sessions; /* all open ones, dense */
     uint32_t session_count, session_cap;
     uint64_t visit; /* the last delivery */
@@ -86,21 +86,22 @@ struct worker {
 
     struct pool pieces, parcels;
     uint64_t message_serial; /* random at start; the changing part of the ids that the node makes */
-    void *message_free[8]; /* blocks by size class, for reuse */
+    void *message_free[8];   /* blocks by size class, for reuse */
     uint32_t message_free_count[8];
     struct message *homebound[WORKERS_MAX]; /* messages of other workers, let go */
     uint64_t homebound_set;
-    uint64_t wake_set;     /* workers that were sent something in this turn */
+    uint64_t wake_set; /* workers that were sent something in this turn */
 
     void *protocol_scratch; /* of the protocols on this worker; set by the composition root */
-    /* Something outside the engine has an answer for this worker: set `nudged`, then net_wake its mailbox.
-     * `on_nudged` is called in the next turn; NULL: nobody listens. Set by the composition root. */
+    /* Something outside the engine has an answer for this worker: set `nudged`, then net_wake its
+     * mailbox. `on_nudged` is called in the next turn; NULL: nobody listens. Set by the composition
+     * root. */
     _Atomic bool nudged;
     void (*on_nudged)(struct worker *worker);
 
-    bool mail_left;            /* the last turn left mail behind */
-    bool reaped_full;          /* and perhaps completions */
-    uint32_t phase_entered;    /* enum server_phase */
+    bool mail_left;         /* the last turn left mail behind */
+    bool reaped_full;       /* and perhaps completions */
+    uint32_t phase_entered; /* enum server_phase */
     uint64_t cpu_published_ns;
 
     _Atomic bool ready;      /* accepts */
@@ -110,11 +111,12 @@ struct worker {
     uint32_t recorded;
 };
 
-/* Opens the ring, prepares tables, starts accepting. On the worker's own thread. False: `problem`. */
+/* Opens the ring, prepares tables, starts accepting. On the worker's own thread. False: `problem`.
+ */
 bool worker_open(struct worker *worker, struct server *server, unsigned index, char *problem,
                  size_t problem_cap);
-/* One turn; waits for at most `wait_ns` when there is nothing to do (0: never). False: the phase is STOPPED
- * and everything is closed. */
+/* One turn; waits for at most `wait_ns` when there is nothing to do (0: never). False: the phase is
+ * STOPPED and everything is closed. */
 bool worker_turn(struct worker *worker, uint64_t wait_ns);
 /* Closes the ring, on the worker's own thread; every connection must have ended. */
 void worker_close(struct worker *worker);

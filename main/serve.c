@@ -5,10 +5,12 @@
 #include "ingest/api.h"
 #include "ingest/client_send.h"
 #include "ingest/gate.h"
+#include "ingest/http_desk.h"
 #include "ingest/web.h"
 #include "main/settings.h"
 #include "main/version.h"
 #include "proto/client.h"
+#include "proto/tcp.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -30,11 +32,11 @@ struct node {
     struct config_kept *configs;
 };
 
-static struct config_kept *config_keep(struct node *node) {
+static struct config_kept *config_keep(struct node *node, const struct config *config) {
     struct config_kept *kept = malloc(sizeof(*kept));
     if (kept == NULL)
         return NULL;
-    kept->config = node->settings->config;
+    kept->config = *config;
     kept->older = node->configs;
     node->configs = kept;
     return kept;
@@ -46,8 +48,8 @@ static int fail(const char *problem) {
     return 1;
 }
 
-/* {"tcp":["127.0.0.1:41234"],"web":[],"api":["127.0.0.1:8081"]}, whole or not at all: written beside and
- * moved into place. */
+/* {"tcp":["127.0.0.1:41234"],"web":[],"api":["127.0.0.1:8081"]}, whole or not at all: written
+ * beside and moved into place. */
 static bool ports_file_write(const struct server *server, const char *path) {
     static const char *const kinds[LISTENER_KINDS] = {"tcp", "web", "api"};
     const struct config *config = server_config(server);
@@ -76,7 +78,7 @@ static bool ports_file_write(const struct server *server, const char *path) {
     return written && rename(beside, path) == 0;
 }
 
-static void started_log(const struct server *server) {
+static void started_log(const struct server *server, const struct settings *settings) {
     static const char *const kinds[LISTENER_KINDS] = {"tcp", "web", "api"};
     const struct config *config = server_config(server);
     for (unsigned i = 0; i < config->listener_count; i++)
@@ -87,6 +89,8 @@ static void started_log(const struct server *server) {
               LOG_U64("workers", server->worker_count),
               LOG_U64("max_connections", config->max_connections),
               LOG_U64("memory_bytes", config->memory_bytes));
+    for (unsigned i = 0; i < settings->remark_count; i++)
+        log_event(LOG_WARN, "setting_remark", LOG_STR("remark", settings->remarks[i]));
     log_event(LOG_WARN, "clients_not_authenticated",
               LOG_STR("meaning", "any client may take any id and read what is sent to it"),
               LOG_STR("remedy", "let only trusted clients reach the client listeners"));
@@ -109,7 +113,7 @@ static void node_reload(struct node *node) {
     struct config next;
     if (!settings_reload(node->settings, &next, reload_report, NULL))
         return;
-    struct config_kept *kept = config_keep(node);
+    struct config_kept *kept = config_keep(node, &next);
     if (kept == NULL)
         return;
     log_set(kept->config.log_level, kept->config.log_format);
@@ -179,13 +183,14 @@ int serve_run(struct settings *settings) {
     hash_init();
     if (!log_start())
         return fail("cannot start the log's thread: raise the limit of tasks");
-    struct config_kept *kept = config_keep(&node);
+    struct config_kept *kept = config_keep(&node, &settings->config);
     if (kept == NULL)
         return fail("no memory to start");
     if (!server_init(&node.server, &kept->config, protocols, problem, sizeof(problem)))
         return fail(problem);
     if (!gate_init(&node.gate, &node.server) || !http_init(&node.server))
         return fail("no memory to start: give the node more, or lower --dedup-max");
+    http_version_set(RINGPOST_VERSION);
     client_gate_set(&client_send_gate);
     for (unsigned i = 0; i < node.server.worker_count; i++)
         node.server.workers[i].on_nudged = gate_on_nudged;
@@ -193,12 +198,13 @@ int serve_run(struct settings *settings) {
         return fail(problem);
     if (settings->config.ports_file != NULL &&
         !ports_file_write(&node.server, settings->config.ports_file)) {
-        snprintf(problem, sizeof(problem), "cannot write --ports-file %s (%s): name a file in a "
-                                           "folder that exists and may be written to",
+        snprintf(problem, sizeof(problem),
+                 "cannot write --ports-file %s (%s): name a file in a "
+                 "folder that exists and may be written to",
                  settings->config.ports_file, strerror(errno));
         return fail(problem);
     }
-    started_log(&node.server);
+    started_log(&node.server, settings);
     node_wait(&node, &signals);
     server_join(&node.server);
     http_fini(&node.server);

@@ -13,8 +13,8 @@ static enum proxy_verdict parse(struct span bytes, size_t *used, char text[PEER_
     return verdict;
 }
 
-/* The header is followed by `rest`; every shorter piece must ask for more, and nothing past the header may
- * be touched. */
+/* The header is followed by `rest`; every shorter piece must ask for more, and nothing past the
+ * header may be touched. */
 static void check_header(struct span header, enum proxy_verdict wanted, const char *address) {
     char text[PEER_ADDRESS_TEXT_MAX];
     size_t used = 0;

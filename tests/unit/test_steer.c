@@ -1,4 +1,5 @@
-/* The hash of addresses: even, and the same as the kernel's program computes (that is proved end to end). */
+/* The hash of addresses: even, and the same as the kernel's program computes (that is proved end to
+ * end). */
 #include "tests/support/cmocka_first.h"
 
 #include "core/steer.c"

@@ -1,4 +1,5 @@
-/* The wheel: never early, at most a tick late, whatever the distance; the time of the next look is right. */
+/* The wheel: never early, at most a tick late, whatever the distance; the time of the next look is
+ * right. */
 #include "tests/support/cmocka_first.h"
 
 #include "core/timer.c"
@@ -33,7 +34,8 @@ static void test_fires_once_and_not_early(void **state) {
     struct wheel wheel;
     now_ns = 12345 * NS_PER_MS;
     wheel_init(&wheel, now_ns);
-    static const uint64_t away_ms[] = {0, 1, 3, 4, 5, 255, 256, 257, 10000, 16383, 16384, 1048576, 5000000};
+    static const uint64_t away_ms[] = {0,   1,     3,     4,     5,       255,    256,
+                                       257, 10000, 16383, 16384, 1048576, 5000000};
     struct alarm alarms[sizeof(away_ms) / sizeof(away_ms[0])] = {0};
     size_t count = sizeof(alarms) / sizeof(alarms[0]);
     for (size_t i = 0; i < count; i++) {
