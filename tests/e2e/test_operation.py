@@ -1,4 +1,4 @@
-"""Running a node: steering, PROXY headers, limits, slow clients, overload, drain, reload, start errors."""
+"""Running a node: steering, PROXY headers, limits, slow clients, drain, reload, start errors."""
 
 import collections
 import json
