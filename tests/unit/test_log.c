@@ -176,10 +176,14 @@ static void test_full_never_waits(void **state) {
     uint64_t before = log_dropped();
     assert_true(log_start());
     unsigned calls = 0;
-    while (calls < 3000) {
+    while (calls < 5000) {
         struct log_site site = {0};
-        const struct log_field field = LOG_SPAN("v", span_of(value, sizeof(value)));
+        /* All lengths, so that some line ends just at the end of the buffer. */
+        const struct log_field field = LOG_SPAN("v", span_of(value, calls % sizeof(value)));
         log_write(&site, LOG_INFO, "flood", &field, 1);
+        pthread_mutex_lock(&mutex);
+        assert_true(filling_len <= LOG_BUFFER_BYTES);
+        pthread_mutex_unlock(&mutex);
         calls++;
     }
     uint64_t lost = log_dropped() - before;
