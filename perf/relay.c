@@ -19,11 +19,11 @@
 
 /* as long as what a node writes with ids that it made itself */
 static const char line_head[] =
-    "{\"type\":\"message\",\"id\":\"0123456789abcdefghijklmn\",\"event\":\"message\",\"data\":";
+    "{\"type\":\"message\",\"id\":\"0123456789abcdefghijklmnop\",\"event\":\"message\",\"data\":";
 static const char line_tail[] = "}\n";
 static const char answer[] =
-    "HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: 65\r\n\r\n"
-    "{\"id\":\"0123456789abcdefghijklmn\",\"state\":\"queued\",\"recipients\":1}";
+    "HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: 67\r\n\r\n"
+    "{\"id\":\"0123456789abcdefghijklmnop\",\"state\":\"queued\",\"recipients\":1}";
 static const char welcome[] =
     "{\"type\":\"welcome\",\"session\":\"0123456789abcdef\",\"node\":\"limit\","
     "\"heartbeat\":25,\"max_message\":65536}\n";

@@ -1,0 +1,100 @@
+/* How the load tool tells a repeat from a latecomer, and whose message is whose. */
+#include "main/bench_swarm.c"
+
+#include "tests/support/cmocka_first.h"
+
+static struct bench_tally tally;
+static struct bench_stream stream;
+
+static void take(const char *numbers) {
+    memset(&tally, 0, sizeof tally);
+    stream = (struct bench_stream){.next = 0};
+    for (; *numbers != '\0'; numbers++)
+        stream_take(&stream, &tally, (uint32_t)(*numbers - '0'));
+}
+
+static void in_order(void **state) {
+    (void)state;
+    take("0123456789");
+    assert_int_equal(stream.unique, 10);
+    assert_int_equal(tally.duplicate + tally.disordered, 0);
+}
+
+static void a_gap_is_no_fault_by_itself(void **state) {
+    (void)state;
+    take("0145");
+    assert_int_equal(stream.unique, 4);
+    assert_int_equal(tally.duplicate + tally.disordered, 0);
+}
+
+static void repeats(void **state) {
+    (void)state;
+    take("0012210");
+    assert_int_equal(stream.unique, 3);
+    assert_int_equal(tally.duplicate, 4);
+    assert_int_equal(tally.disordered, 0);
+}
+
+static void latecomers(void **state) {
+    (void)state;
+    take("0321");
+    assert_int_equal(stream.unique, 4);
+    assert_int_equal(tally.disordered, 2);
+    assert_int_equal(tally.duplicate, 0);
+    take("03211");
+    assert_int_equal(tally.duplicate, 1);
+}
+
+static void beyond_what_is_remembered(void **state) {
+    (void)state;
+    take("0");
+    stream_take(&stream, &tally, 1000);
+    stream_take(&stream, &tally, 1000);
+    assert_int_equal(tally.duplicate, 1);
+    stream_take(&stream, &tally, 1000 - 63);
+    assert_int_equal(stream.unique, 3);
+    stream_take(&stream, &tally, 1000 - 64);
+    assert_int_equal(stream.unique, 3);
+    assert_int_equal(tally.disordered, 2);
+    stream_take(&stream, &tally, 1063);
+    stream_take(&stream, &tally, 1000); /* the last bit of the window */
+    assert_int_equal(tally.duplicate, 2);
+}
+
+static void places(void **state) {
+    (void)state;
+    struct bench_share share = {.kind = BENCH_UNICAST, .streams_each = 1};
+    uint32_t place;
+    assert_true(streams_place(&share, 7, 0x10000007, &place));
+    assert_false(streams_place(&share, 7, 0x10000008, &place));
+    assert_false(streams_place(&share, 7, 0x20000007, &place));
+    share = (struct bench_share){.kind = BENCH_BROADCAST, .streams_each = 3};
+    assert_true(streams_place(&share, 7, 0x30000002, &place));
+    assert_int_equal(place, 2);
+    assert_false(streams_place(&share, 7, 0x30000003, &place));
+    share = (struct bench_share){.kind = BENCH_GROUP, .groups = 10, .join = 3};
+    for (uint32_t client = 0; client < 100; client++)
+        for (uint32_t group = 0; group < 12; group++) {
+            bool member = false;
+            for (uint32_t k = 0; k < share.join; k++)
+                if (bench_group_of(&share, client, k) == group) {
+                    member = true;
+                    assert_true(streams_place(&share, client, 0x20000000 | group, &place));
+                    assert_int_equal(place, k);
+                }
+            if (!member)
+                assert_false(streams_place(&share, client, 0x20000000 | group, &place));
+        }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(in_order),
+        cmocka_unit_test(a_gap_is_no_fault_by_itself),
+        cmocka_unit_test(repeats),
+        cmocka_unit_test(latecomers),
+        cmocka_unit_test(beyond_what_is_remembered),
+        cmocka_unit_test(places),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
