@@ -1,12 +1,13 @@
 #include "core/connection.h"
 
 #include "core/addresses.h"
+#include "core/arrival.h"
 #include "core/balance.h"
 #include "core/base/check.h"
 #include "core/base/fault.h"
-#include "core/base/hash.h"
 #include "core/proxy.h"
 #include "core/server.h"
+#include "core/slots.h"
 #include "core/tag.h"
 
 #include <errno.h>
@@ -16,110 +17,13 @@
 #define FLUSH_NS (5 * NS_PER_S)
 #define LINGER_NS (1 * NS_PER_S)
 #define LINGER_BYTES_MAX (256 * 1024)
-#define PROXY_HEADER_NS (3 * NS_PER_S)
 /* A paused connection may go on to receive so much before its receive is really stopped: most
  * pauses are shorter than that, and stopping costs two operations. */
 #define PAUSE_SLACK_BYTES (64 * 1024)
 #define INPUT_BYTES_MIN 256
 
-static struct connection *slot_at(const struct worker *worker, uint32_t slot) {
-    return &worker->blocks[slot / CONNECTION_BLOCK][slot % CONNECTION_BLOCK];
-}
-
-static bool is_api(const struct worker *worker, const struct connection *connection) {
-    return worker->listeners[connection->listener].kind == LISTENER_API;
-}
-
 static uint64_t tag_of(enum tag_op op, const struct connection *connection) {
     return tag_make(op, connection->generation, connection->slot);
-}
-
-/* --- slots
- * ----------------------------------------------------------------------------------------- */
-
-static bool slots_grow(struct worker *worker) {
-    if (worker->block_count == CONNECTION_BLOCKS_MAX)
-        return false;
-    struct connection *block = calloc(CONNECTION_BLOCK, sizeof(struct connection));
-    if (block == NULL)
-        return false;
-    uint32_t first = worker->block_count * CONNECTION_BLOCK;
-    worker->blocks[worker->block_count++] = block;
-    for (uint32_t i = CONNECTION_BLOCK; i-- > 0;) {
-        /* Slot 0 stays unused: a tag without a slot must find nothing. */
-        if (first + i == 0)
-            continue;
-        block[i].slot = first + i;
-        block[i].generation = 1;
-        block[i].next_free = worker->free_slot;
-        worker->free_slot = first + i;
-    }
-    return true;
-}
-
-static void connection_deadline_fired(struct worker *worker, struct timer *timer) {
-    struct connection *connection = container_of(timer, struct connection, timer);
-    if (connection->state != CONNECTION_OPEN)
-        connection_close(worker, connection, connection->reason);
-    else if (connection->proxy_header)
-        connection_close(worker, connection, CLOSE_BAD_PROXY_HEADER);
-    else
-        connection->protocol->on_deadline(worker, connection);
-}
-
-static struct connection *slot_get(struct worker *worker) {
-    if (worker->free_slot == 0 && !slots_grow(worker))
-        return NULL;
-    struct connection *connection = slot_at(worker, worker->free_slot);
-    CHECK(connection->state == CONNECTION_FREE);
-    worker->free_slot = connection->next_free;
-    uint32_t slot = connection->slot, generation = connection->generation;
-    memset(connection, 0, sizeof(*connection));
-    connection->slot = slot;
-    connection->generation = generation;
-    connection->fd = -1;
-    timer_init(&connection->timer, connection_deadline_fired);
-    list_init(&connection->flush_link);
-    list_init(&connection->resume_link);
-    worker->live++;
-    return connection;
-}
-
-static void slot_put(struct worker *worker, struct connection *connection) {
-    CHECK(connection->ops == 0 && connection->publishes == 0 && connection->input == NULL &&
-              outbox_empty(&connection->outbox) && !timer_armed(&connection->timer) &&
-              !list_linked(&connection->flush_link) && !list_linked(&connection->resume_link),
-          "slot %u is freed too early: ops %u, publishes %u", connection->slot, connection->ops,
-          connection->publishes);
-    connection->state = CONNECTION_FREE;
-    connection->generation = (connection->generation + 1) & TAG_GENERATION_MASK;
-    if (connection->generation == 0)
-        connection->generation = 1;
-    connection->next_free = worker->free_slot;
-    worker->free_slot = connection->slot;
-    worker->live--;
-}
-
-struct connection_handle connection_handle(const struct worker *worker,
-                                           const struct connection *connection) {
-    return (struct connection_handle){.worker = (uint16_t)worker->index,
-                                      .slot = connection->slot,
-                                      .generation = connection->generation};
-}
-
-static struct connection *slot_resolve(struct worker *worker, uint32_t slot, uint32_t generation) {
-    if (slot == 0 || slot >= worker->block_count * CONNECTION_BLOCK)
-        return NULL;
-    struct connection *connection = slot_at(worker, slot);
-    if (connection->state == CONNECTION_FREE || connection->generation != generation)
-        return NULL;
-    return connection;
-}
-
-struct connection *connection_resolve(struct worker *worker, struct connection_handle handle) {
-    if (handle.worker != worker->index)
-        return NULL;
-    return slot_resolve(worker, handle.slot, handle.generation);
 }
 
 /* Every completion belongs to a connection that is still there: slots are not freed before. */
@@ -132,8 +36,7 @@ static struct connection *connection_of(struct worker *worker,
     return connection;
 }
 
-/* --- kept input
- * ------------------------------------------------------------------------------------ */
+/* --- kept input ------------------------------------------------------------------------------- */
 
 static void input_free(struct worker *worker, struct connection *connection) {
     if (connection->input != NULL)
@@ -167,8 +70,7 @@ static bool input_keep(struct worker *worker, struct connection *connection, con
     return true;
 }
 
-/* --- the end
- * --------------------------------------------------------------------------------------- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 static enum drop_reason drop_reason_of(enum close_reason reason) {
     if (reason == CLOSE_TOO_SLOW)
@@ -293,165 +195,7 @@ void connection_publish_ended(struct worker *worker, struct connection *connecti
     connection_join(worker, connection);
 }
 
-/* --- the beginning
- * --------------------------------------------------------------------------------- */
-
-struct adoption {
-    struct peer_address peer;
-    uint8_t listener;
-};
-
-static void descriptor_refuse(struct worker *worker, int fd, enum refuse_reason reason) {
-    stats_add(&worker->stats.refused[reason], 1);
-    ring_close_fd(worker->ring, tag_make(TAG_REFUSE, 0, 0), fd);
-    log_event(reason == REFUSE_GONE ? LOG_DEBUG : LOG_WARN, "connection_refused",
-              LOG_STR("reason", refuse_reason_word(reason)), LOG_U64("worker", worker->index));
-}
-
-/* Operators must get in when clients have taken every place. */
-#define API_CONNECTIONS_SPARE 64
-
-static bool node_has_room(struct worker *worker, enum listener_kind kind) {
-    uint32_t max = worker->config->max_connections;
-    if (kind == LISTENER_API)
-        max += API_CONNECTIONS_SPARE;
-    uint32_t before =
-        atomic_fetch_add_explicit(&worker->server->connections, 1, memory_order_relaxed);
-    if (before < max)
-        return true;
-    atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
-    return false;
-}
-
-static unsigned worker_for(const struct worker *worker, const struct listener *listener,
-                           const struct peer_address *peer, bool proxied) {
-    unsigned workers = worker->server->worker_count;
-    if (proxied) /* all of one balancer's connections come from one address */
-        return (unsigned)(hash64(span_of(peer, sizeof(*peer))) % workers);
-    if (worker->config->steer == STEER_IP && !worker->server->steered[listener->index])
-        return steer_worker(peer, workers);
-    return worker->index;
-}
-
-void connection_arrive(struct worker *worker, struct listener *listener, int fd) {
-    struct peer_address peer = {{0}, 0};
-    if (server_phase(worker->server) >= PHASE_REFUSING && listener->kind != LISTENER_API) {
-        descriptor_refuse(worker, fd, REFUSE_DRAINING);
-        return;
-    }
-    if (!net_peer(fd, &peer)) {
-        descriptor_refuse(worker, fd, REFUSE_GONE);
-        return;
-    }
-    unsigned target = worker_for(worker, listener, &peer, proxy_trusts(worker->config, &peer));
-    if (target == worker->index) {
-        connection_adopt(worker, listener, fd, &peer);
-        return;
-    }
-    struct adoption *adoption = NULL;
-    if (!post_room(&worker->server->post, worker->index, target) ||
-        (adoption = malloc(sizeof(*adoption))) == NULL) {
-        descriptor_refuse(worker, fd, REFUSE_MAILBOX);
-        return;
-    }
-    *adoption = (struct adoption){peer, (uint8_t)(listener - worker->listeners)};
-    post_send(worker, target,
-              &(struct mail){.kind = MAIL_ADOPT, .number = (uint32_t)fd, .object = adoption});
-}
-
-void worker_on_adopt(struct worker *worker, const struct mail *mail) {
-    struct adoption adoption = *(struct adoption *)mail->object;
-    free(mail->object);
-    stats_add(&worker->stats.adopted, 1);
-    connection_adopt(worker, &worker->listeners[adoption.listener], (int)mail->number,
-                     &adoption.peer);
-}
-
-static void connection_begin(struct worker *worker, struct connection *connection) {
-    balance_enter(worker, connection);
-    connection->protocol->on_open(worker, connection);
-}
-
-/* Counts the address; web and TCP only, a producer's pool of connections is one address by nature.
- */
-static bool address_enter(struct worker *worker, struct connection *connection) {
-    struct addresses *addresses = worker->server->addresses;
-    if (addresses == NULL || is_api(worker, connection))
-        return true;
-    connection->address_held = addresses_enter(addresses, &connection->peer);
-    return connection->address_held;
-}
-
-void connection_adopt(struct worker *worker, struct listener *listener, int fd,
-                      const struct peer_address *peer) {
-    if (!node_has_room(worker, listener->kind)) {
-        descriptor_refuse(worker, fd, REFUSE_CONNECTIONS);
-        return;
-    }
-    struct connection *connection = slot_get(worker);
-    if (connection == NULL) {
-        atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
-        descriptor_refuse(worker, fd, REFUSE_MEMORY);
-        return;
-    }
-    connection->fd = fd;
-    connection->peer = *peer;
-    connection->listener = (uint8_t)(listener - worker->listeners);
-    connection->protocol = listener->protocol;
-    connection->proxy_header = proxy_trusts(worker->config, peer);
-    if (!connection->proxy_header && !address_enter(worker, connection)) {
-        connection->fd = -1;
-        atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
-        slot_put(worker, connection);
-        descriptor_refuse(worker, fd, REFUSE_ADDRESS);
-        return;
-    }
-    connection->state = CONNECTION_OPEN;
-    stats_add(&worker->stats.connections, 1);
-    _Atomic uint64_t *accepted[LISTENER_KINDS] = {
-        &worker->stats.accepted_tcp, &worker->stats.accepted_web, &worker->stats.accepted_api};
-    stats_add(accepted[listener->kind], 1);
-    connection_rearm(worker, connection);
-    if (connection->proxy_header)
-        connection_deadline(worker, connection, worker->now_ns + PROXY_HEADER_NS);
-    else
-        connection_begin(worker, connection);
-}
-
-/* --- input
- * ----------------------------------------------------------------------------------------- */
-
-/* Takes the PROXY header off the front. Returns what was consumed; the connection may be closed. */
-static size_t proxy_header_take(struct worker *worker, struct connection *connection,
-                                struct span bytes) {
-    struct peer_address peer = connection->peer;
-    size_t header_bytes = 0;
-    const char *why = "";
-    enum proxy_verdict verdict = proxy_parse(bytes, &header_bytes, &peer, &why);
-    if (verdict == PROXY_MORE)
-        return 0;
-    char address[PEER_ADDRESS_TEXT_MAX];
-    net_peer_text(&connection->peer, address);
-    if (verdict == PROXY_BAD) {
-        log_event(LOG_WARN, "bad_proxy_header", LOG_STR("address", address), LOG_STR("why", why),
-                  LOG_STR("remedy", "let the balancer send PROXY headers, or take its network out "
-                                    "of --proxy-protocol"));
-        connection_close(worker, connection, CLOSE_BAD_PROXY_HEADER);
-        return 0;
-    }
-    if (verdict == PROXY_NAMED)
-        connection->peer = peer;
-    connection->proxy_header = false;
-    timer_disarm(&worker->wheel, &connection->timer);
-    if (!address_enter(worker, connection)) {
-        stats_add(&worker->stats.refused[REFUSE_ADDRESS], 1);
-        connection->proxy_header = true; /* the protocol has never seen it */
-        connection_close(worker, connection, CLOSE_OVERLOADED);
-        return header_bytes;
-    }
-    connection_begin(worker, connection);
-    return header_bytes;
-}
+/* --- input ------------------------------------------------------------------------------------ */
 
 /* Gives bytes to the protocol; returns what it consumed. */
 static size_t protocol_feed(struct worker *worker, struct connection *connection, char *at,
@@ -459,7 +203,7 @@ static size_t protocol_feed(struct worker *worker, struct connection *connection
     size_t used = 0;
     connection->in_protocol = true;
     if (connection->proxy_header)
-        used = proxy_header_take(worker, connection, span_of(at, len));
+        used = arrival_proxy_header(worker, connection, span_of(at, len));
     if (connection->state == CONNECTION_OPEN && !connection->proxy_header && used < len)
         used += connection->protocol->on_bytes(worker, connection, at + used, len - used);
     connection->in_protocol = false;
@@ -617,8 +361,7 @@ void connection_resume(struct worker *worker, struct connection *connection) {
     list_add_tail(&worker->resumed, &connection->resume_link);
 }
 
-/* --- output
- * ---------------------------------------------------------------------------------------- */
+/* --- output ----------------------------------------------------------------------------------- */
 
 void connection_write(struct worker *worker, struct connection *connection, struct span bytes) {
     if (connection->state != CONNECTION_OPEN)
@@ -664,58 +407,4 @@ void connection_on_send(struct worker *worker, const struct completion *completi
 void connection_deadline(struct worker *worker, struct connection *connection, uint64_t due_ns) {
     if (connection->state == CONNECTION_OPEN)
         timer_arm(&worker->wheel, &connection->timer, due_ns);
-}
-
-/* --- all of them
- * ----------------------------------------------------------------------------------- */
-
-/* Calls `act` for every connection of the api listeners, or of the others, that is not free. */
-static void connections_each(struct worker *worker, bool api,
-                             void (*act)(struct worker *worker, struct connection *connection,
-                                         uint64_t argument),
-                             uint64_t argument) {
-    for (uint32_t slot = 1; slot < worker->block_count * CONNECTION_BLOCK; slot++) {
-        struct connection *connection = slot_at(worker, slot);
-        if (connection->state != CONNECTION_FREE && is_api(worker, connection) == api)
-            act(worker, connection, argument);
-    }
-}
-
-static void drain_one(struct worker *worker, struct connection *connection, uint64_t argument) {
-    (void)argument;
-    if (connection->state != CONNECTION_OPEN || connection->drain_told)
-        return;
-    connection->drain_told = true;
-    if (connection->proxy_header)
-        connection_close(worker, connection, CLOSE_DRAINING);
-    else
-        connection->protocol->on_drain(worker, connection);
-}
-
-void connections_drain(struct worker *worker, bool api) {
-    connections_each(worker, api, drain_one, 0);
-}
-
-static void close_one(struct worker *worker, struct connection *connection, uint64_t reason) {
-    connection_close(worker, connection, (enum close_reason)reason);
-}
-
-void connections_close(struct worker *worker, bool api, enum close_reason reason) {
-    connections_each(worker, api, close_one, reason);
-}
-
-uint32_t connections_live(const struct worker *worker, bool api) {
-    uint32_t live = 0;
-    for (uint32_t slot = 1; slot < worker->block_count * CONNECTION_BLOCK; slot++) {
-        const struct connection *connection = slot_at(worker, slot);
-        live += connection->state != CONNECTION_FREE && is_api(worker, connection) == api;
-    }
-    return live;
-}
-
-void connections_fini(struct worker *worker) {
-    CHECK(worker->live == 0, "%u connections are left", worker->live);
-    for (uint32_t i = 0; i < worker->block_count; i++)
-        free(worker->blocks[i]);
-    free(worker->blocks);
 }

@@ -96,13 +96,6 @@ struct connection_handle connection_handle(const struct worker *worker,
 /* NULL when it has gone or belongs to another worker. OPEN and closing ones are found. */
 struct connection *connection_resolve(struct worker *worker, struct connection_handle handle);
 
-/* An accepted descriptor: passed on to the worker that it belongs to, refused (closed and counted),
- * or adopted. */
-void connection_arrive(struct worker *worker, struct listener *listener, int fd);
-/* Takes over an accepted descriptor; on refusal it is closed and counted. */
-void connection_adopt(struct worker *worker, struct listener *listener, int fd,
-                      const struct peer_address *peer);
-
 /* Appends bytes for the peer; they leave at the end of the turn, with all the rest. Without memory
  * the connection is closed (`overloaded`). */
 void connection_write(struct worker *worker, struct connection *connection, struct span bytes);
@@ -129,14 +122,6 @@ void connection_on_cancel(struct worker *worker, const struct completion *comple
 void connection_on_closed(struct worker *worker, const struct completion *completion);
 void connection_reconsider(struct worker *worker, struct connection *connection);
 void connection_rearm(struct worker *worker, struct connection *connection);
-/* Tells every open connection of these listeners to say goodbye. */
-void connections_drain(struct worker *worker, bool api);
-/* Closes every connection of these listeners at once. */
-void connections_close(struct worker *worker, bool api, enum close_reason reason);
-/* How many of these listeners are not freed yet. */
-uint32_t connections_live(const struct worker *worker, bool api);
-void connections_fini(struct worker *worker);
-
 /* A publish of this connection has begun, has been answered. */
 static inline void connection_publish_begun(struct connection *connection) {
     connection->publishes++;

@@ -34,8 +34,7 @@ void directory_fini(struct worker *worker) {
     pool_fini(&directory->memberships);
 }
 
-/* --- names
- * ----------------------------------------------------------------------------------------- */
+/* --- names ------------------------------------------------------------------------------------ */
 
 struct name *directory_find(struct worker *worker, enum name_kind kind, uint64_t hash,
                             struct span text) {
@@ -118,8 +117,7 @@ static void name_enter(struct worker *worker, struct name *name) {
         name_changed(worker, name);
 }
 
-/* --- sessions and names
- * ---------------------------------------------------------------------------- */
+/* --- sessions and names ----------------------------------------------------------------------- */
 
 enum directory_verdict directory_take_id(struct worker *worker, struct session *session,
                                          struct span id) {
@@ -220,8 +218,7 @@ void directory_leave_all(struct worker *worker, struct session *session) {
     }
 }
 
-/* --- notes
- * ----------------------------------------------------------------------------------------- */
+/* --- notes ------------------------------------------------------------------------------------ */
 
 /* The oldest note that some home has not confirmed; UINT64_MAX: all are. */
 static uint64_t oldest_unconfirmed(const struct directory *directory) {

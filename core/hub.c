@@ -24,8 +24,7 @@ static void unicast_mail(struct worker *worker, const struct message *message) {
         stats_add(&worker->stats.unicast_mails, 1);
 }
 
-/* --- publishes
- * ------------------------------------------------------------------------------------- */
+/* --- publishes -------------------------------------------------------------------------------- */
 
 struct publish *publish_get(struct worker *worker) {
     if (worker->free_publish == 0 || worker->requests >= worker->server->post.requests_max) {
@@ -93,8 +92,7 @@ static void publish_answered(struct worker *worker, struct publish *publish, uin
     publish_finish(worker, publish);
 }
 
-/* --- delivery to the sessions of this worker
- * ------------------------------------------------------- */
+/* --- delivery to the sessions of this worker -------------------------------------------------- */
 
 struct delivery {
     struct worker *worker;
@@ -183,8 +181,7 @@ static uint32_t deliver(struct worker *worker, struct message *message) {
     return delivery.recipients;
 }
 
-/* --- the ways
- * -------------------------------------------------------------------------------------- */
+/* --- the ways --------------------------------------------------------------------------------- */
 
 /* The home that all addresses share; -1: they have several, or it is a broadcast. */
 static int common_home(const struct worker *worker, const struct message *message) {
@@ -328,8 +325,7 @@ void hub_publish(struct worker *worker, struct publish *publish, struct message 
     list_add_tail(&lane->waiting, &publish->link);
 }
 
-/* --- mails
- * ----------------------------------------------------------------------------------------- */
+/* --- mails ------------------------------------------------------------------------------------ */
 
 static void answer_send(struct worker *worker, const struct mail *request, uint32_t recipients,
                         uint32_t answers_due, uint8_t flag, bool unicast) {

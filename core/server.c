@@ -93,8 +93,7 @@ bool server_init(struct server *server, const struct config *config,
     return true;
 }
 
-/* --- threads
- * --------------------------------------------------------------------------------------- */
+/* --- threads ---------------------------------------------------------------------------------- */
 
 static _Thread_local struct worker *current_worker;
 
@@ -181,8 +180,7 @@ void server_nudge(struct server *server) {
         net_wake(server->post.boxes[i].wake_fd);
 }
 
-/* --- the way down
- * ---------------------------------------------------------------------------------- */
+/* --- the way down ----------------------------------------------------------------------------- */
 
 static void phase_set(struct server *server, enum server_phase phase) {
     atomic_store_explicit(&server->phase_since_ns, clock_ns(), memory_order_relaxed);

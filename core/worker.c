@@ -1,8 +1,10 @@
 #include "core/worker.h"
 
+#include "core/arrival.h"
 #include "core/base/check.h"
 #include "core/base/rand.h"
 #include "core/server.h"
+#include "core/slots.h"
 #include "core/tag.h"
 
 #include <errno.h>
@@ -17,8 +19,7 @@
 /* A turn handles at most so many batches of completions before it looks at everything else. */
 #define BATCHES_PER_TURN 4
 
-/* --- the flight recorder
- * --------------------------------------------------------------------------- */
+/* --- the flight recorder ---------------------------------------------------------------------- */
 
 void worker_record(struct worker *worker, uint64_t tag, int32_t result, uint32_t what) {
     worker->recorder[worker->recorded++ % RECORDER_EVENTS] =
@@ -43,8 +44,7 @@ void worker_dump(const struct worker *worker) {
     }
 }
 
-/* --- accepting
- * ------------------------------------------------------------------------------------- */
+/* --- accepting -------------------------------------------------------------------------------- */
 
 static void listener_arm(struct worker *worker, struct listener *listener) {
     if (listener->armed || listener->fd < 0)
@@ -96,8 +96,7 @@ static void on_accept(struct worker *worker, const struct completion *completion
         listener_arm(worker, listener);
 }
 
-/* --- completions
- * ----------------------------------------------------------------------------------- */
+/* --- completions ------------------------------------------------------------------------------ */
 
 static void on_cancel(struct worker *worker, const struct completion *completion) {
     if (tag_slot(completion->tag) != 0)
@@ -142,8 +141,7 @@ static void completions_handle(struct worker *worker) {
     }
 }
 
-/* --- the lists of a turn
- * --------------------------------------------------------------------------- */
+/* --- the lists of a turn ---------------------------------------------------------------------- */
 
 static void resumed_handle(struct worker *worker) {
     /* Those that were there at the start; one may come back at once, and waits for the next turn.
@@ -189,8 +187,7 @@ static void messages_return(struct worker *worker) {
     worker->homebound_set = kept;
 }
 
-/* --- the phases
- * ------------------------------------------------------------------------------------ */
+/* --- the phases ------------------------------------------------------------------------------- */
 
 static void phase_enter(struct worker *worker, enum server_phase phase) {
     switch (phase) {
@@ -257,8 +254,7 @@ static void phase_follow(struct worker *worker) {
         atomic_store_explicit(&worker->phase, phase, memory_order_release);
 }
 
-/* --- the turn
- * -------------------------------------------------------------------------------------- */
+/* --- the turn --------------------------------------------------------------------------------- */
 
 static void clocks_read(struct worker *worker) {
     worker->now_ns = clock_ns();
@@ -323,8 +319,7 @@ bool worker_is_quiet(const struct worker *worker) {
     return worker->requests == 0 && worker->homebound_set == 0 && worker->directory.pending == 0;
 }
 
-/* --- beginning and end
- * ----------------------------------------------------------------------------- */
+/* --- beginning and end ------------------------------------------------------------------------ */
 
 static bool tables_open(struct worker *worker) {
     uint32_t requests_max = worker->server->post.requests_max;

@@ -81,11 +81,12 @@ static uint64_t lines_in(const char *at, size_t len) {
     return lines;
 }
 
-static void drop_report(uint64_t *reported) {
+static void drop_report(void) {
+    static uint64_t reported;
     uint64_t now = log_dropped();
-    if (now == *reported)
+    if (now == reported)
         return;
-    const struct log_field field = LOG_U64("lines", now - *reported);
+    const struct log_field field = LOG_U64("lines", now - reported);
     const struct log_line line = {.format = format_get(),
                                   .level = LOG_WARN,
                                   .event = "log_lines_dropped",
@@ -94,12 +95,11 @@ static void drop_report(uint64_t *reported) {
                                   .count = 1};
     char text[LOG_LINE_BYTES_MAX];
     if (write_out(text, log_line_write(&line, text)))
-        *reported = now;
+        reported = now;
 }
 
 static void *thread_run(void *unused) {
     (void)unused;
-    uint64_t reported = log_dropped();
     bool heard = true; /* somebody still takes what is written */
     pthread_mutex_lock(&mutex);
     for (;;) {
@@ -114,7 +114,7 @@ static void *thread_run(void *unused) {
         pthread_mutex_unlock(&mutex);
         heard = (heard || !atomic_load(&stopping)) && write_out(at, len);
         if (heard)
-            drop_report(&reported);
+            drop_report();
         else
             atomic_fetch_add_explicit(&dropped, lines_in(at, len), memory_order_relaxed);
         pthread_mutex_lock(&mutex);

@@ -1,8 +1,8 @@
 """What the end-to-end tests share: a real node on free ports, and small clients that speak to it.
 
 A test gets its own node (Node(...)) and ends it by its pid. Everything waits with one deadline,
-DEADLINE_S; nothing sleeps for a fixed time. Clients made here are deliberately plain: a socket and a
-buffer, so that a test sees the very bytes.
+DEADLINE_S; nothing sleeps for a fixed time. Clients made here are deliberately plain: a socket and
+a buffer, so that a test sees the very bytes.
 """
 
 import base64

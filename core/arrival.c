@@ -1,0 +1,179 @@
+#include "core/arrival.h"
+
+#include "core/addresses.h"
+#include "core/balance.h"
+#include "core/base/check.h"
+#include "core/base/hash.h"
+#include "core/proxy.h"
+#include "core/server.h"
+#include "core/slots.h"
+#include "core/tag.h"
+
+#include <stdlib.h>
+
+#define PROXY_HEADER_NS (3 * NS_PER_S)
+
+struct adoption {
+    struct peer_address peer;
+    uint8_t listener;
+};
+
+static void descriptor_refuse(struct worker *worker, int fd, enum refuse_reason reason) {
+    stats_add(&worker->stats.refused[reason], 1);
+    ring_close_fd(worker->ring, tag_make(TAG_REFUSE, 0, 0), fd);
+    log_event(reason == REFUSE_GONE ? LOG_DEBUG : LOG_WARN, "connection_refused",
+              LOG_STR("reason", refuse_reason_word(reason)), LOG_U64("worker", worker->index));
+}
+
+/* Operators must get in when clients have taken every place. */
+#define API_CONNECTIONS_SPARE 64
+
+static bool node_has_room(struct worker *worker, enum listener_kind kind) {
+    uint32_t max = worker->config->max_connections;
+    if (kind == LISTENER_API)
+        max += API_CONNECTIONS_SPARE;
+    uint32_t before =
+        atomic_fetch_add_explicit(&worker->server->connections, 1, memory_order_relaxed);
+    if (before < max)
+        return true;
+    atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
+    return false;
+}
+
+static unsigned worker_for(const struct worker *worker, const struct listener *listener,
+                           const struct peer_address *peer, bool proxied) {
+    unsigned workers = worker->server->worker_count;
+    if (proxied) /* all of one balancer's connections come from one address */
+        return (unsigned)(hash64(span_of(peer, sizeof(*peer))) % workers);
+    if (worker->config->steer == STEER_IP && !worker->server->steered[listener->index])
+        return steer_worker(peer, workers);
+    return worker->index;
+}
+
+void connection_arrive(struct worker *worker, struct listener *listener, int fd) {
+    struct peer_address peer = {{0}, 0};
+    if (server_phase(worker->server) >= PHASE_REFUSING && listener->kind != LISTENER_API) {
+        descriptor_refuse(worker, fd, REFUSE_DRAINING);
+        return;
+    }
+    if (!net_peer(fd, &peer)) {
+        descriptor_refuse(worker, fd, REFUSE_GONE);
+        return;
+    }
+    unsigned target = worker_for(worker, listener, &peer, proxy_trusts(worker->config, &peer));
+    if (target == worker->index) {
+        connection_adopt(worker, listener, fd, &peer);
+        return;
+    }
+    struct adoption *adoption = NULL;
+    if (!post_room(&worker->server->post, worker->index, target) ||
+        (adoption = malloc(sizeof(*adoption))) == NULL) {
+        descriptor_refuse(worker, fd, REFUSE_MAILBOX);
+        return;
+    }
+    *adoption = (struct adoption){peer, (uint8_t)(listener - worker->listeners)};
+    post_send(worker, target,
+              &(struct mail){.kind = MAIL_ADOPT, .number = (uint32_t)fd, .object = adoption});
+}
+
+void worker_on_adopt(struct worker *worker, const struct mail *mail) {
+    struct adoption adoption = *(struct adoption *)mail->object;
+    free(mail->object);
+    stats_add(&worker->stats.adopted, 1);
+    connection_adopt(worker, &worker->listeners[adoption.listener], (int)mail->number,
+                     &adoption.peer);
+}
+
+static void connection_begin(struct worker *worker, struct connection *connection) {
+    balance_enter(worker, connection);
+    connection->protocol->on_open(worker, connection);
+}
+
+/* Counts the address; web and TCP only, a producer's pool of connections is one address by nature.
+ */
+static bool address_enter(struct worker *worker, struct connection *connection) {
+    struct addresses *addresses = worker->server->addresses;
+    if (addresses == NULL || worker->listeners[connection->listener].kind == LISTENER_API)
+        return true;
+    connection->address_held = addresses_enter(addresses, &connection->peer);
+    return connection->address_held;
+}
+
+static void deadline_fired(struct worker *worker, struct timer *timer) {
+    struct connection *connection = container_of(timer, struct connection, timer);
+    if (connection->state != CONNECTION_OPEN)
+        connection_close(worker, connection, connection->reason);
+    else if (connection->proxy_header)
+        connection_close(worker, connection, CLOSE_BAD_PROXY_HEADER);
+    else
+        connection->protocol->on_deadline(worker, connection);
+}
+
+void connection_adopt(struct worker *worker, struct listener *listener, int fd,
+                      const struct peer_address *peer) {
+    if (!node_has_room(worker, listener->kind)) {
+        descriptor_refuse(worker, fd, REFUSE_CONNECTIONS);
+        return;
+    }
+    struct connection *connection = slot_get(worker);
+    if (connection == NULL) {
+        atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
+        descriptor_refuse(worker, fd, REFUSE_MEMORY);
+        return;
+    }
+    timer_init(&connection->timer, deadline_fired);
+    connection->fd = fd;
+    connection->peer = *peer;
+    connection->listener = (uint8_t)(listener - worker->listeners);
+    connection->protocol = listener->protocol;
+    connection->proxy_header = proxy_trusts(worker->config, peer);
+    if (!connection->proxy_header && !address_enter(worker, connection)) {
+        connection->fd = -1;
+        atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
+        slot_put(worker, connection);
+        descriptor_refuse(worker, fd, REFUSE_ADDRESS);
+        return;
+    }
+    connection->state = CONNECTION_OPEN;
+    stats_add(&worker->stats.connections, 1);
+    _Atomic uint64_t *accepted[LISTENER_KINDS] = {
+        &worker->stats.accepted_tcp, &worker->stats.accepted_web, &worker->stats.accepted_api};
+    stats_add(accepted[listener->kind], 1);
+    connection_rearm(worker, connection);
+    if (connection->proxy_header)
+        connection_deadline(worker, connection, worker->now_ns + PROXY_HEADER_NS);
+    else
+        connection_begin(worker, connection);
+}
+
+/* Takes the PROXY header off the front. Returns what was consumed; the connection may be closed. */
+size_t arrival_proxy_header(struct worker *worker, struct connection *connection,
+                            struct span bytes) {
+    struct peer_address peer = connection->peer;
+    size_t header_bytes = 0;
+    const char *why = "";
+    enum proxy_verdict verdict = proxy_parse(bytes, &header_bytes, &peer, &why);
+    if (verdict == PROXY_MORE)
+        return 0;
+    char address[PEER_ADDRESS_TEXT_MAX];
+    net_peer_text(&connection->peer, address);
+    if (verdict == PROXY_BAD) {
+        log_event(LOG_WARN, "bad_proxy_header", LOG_STR("address", address), LOG_STR("why", why),
+                  LOG_STR("remedy", "let the balancer send PROXY headers, or take its network out "
+                                    "of --proxy-protocol"));
+        connection_close(worker, connection, CLOSE_BAD_PROXY_HEADER);
+        return 0;
+    }
+    if (verdict == PROXY_NAMED)
+        connection->peer = peer;
+    connection->proxy_header = false;
+    timer_disarm(&worker->wheel, &connection->timer);
+    if (!address_enter(worker, connection)) {
+        stats_add(&worker->stats.refused[REFUSE_ADDRESS], 1);
+        connection->proxy_header = true; /* the protocol has never seen it */
+        connection_close(worker, connection, CLOSE_OVERLOADED);
+        return header_bytes;
+    }
+    connection_begin(worker, connection);
+    return header_bytes;
+}

@@ -1,0 +1,25 @@
+/* arrival.h - how an accepted descriptor becomes a connection: on which worker, or why not.
+ *
+ * Threads: the worker that accepted it, then the one that adopts it. Owns: the descriptor, until a
+ * connection has it or it is closed. */
+#ifndef RINGPOST_CORE_ARRIVAL_H
+#define RINGPOST_CORE_ARRIVAL_H
+
+#include "core/net.h"
+
+struct connection;
+struct listener;
+struct worker;
+
+/* An accepted descriptor: passed on to the worker that it belongs to, refused (closed and counted),
+ * or adopted. */
+void connection_arrive(struct worker *worker, struct listener *listener, int fd);
+/* Takes over an accepted descriptor; on refusal it is closed and counted. */
+void connection_adopt(struct worker *worker, struct listener *listener, int fd,
+                      const struct peer_address *peer);
+/* Takes the PROXY header off the front of the first bytes, after which the protocol hears of the
+ * connection. Returns what was consumed; the connection may be closed. */
+size_t arrival_proxy_header(struct worker *worker, struct connection *connection,
+                            struct span bytes);
+
+#endif

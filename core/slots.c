@@ -1,0 +1,140 @@
+#include "core/slots.h"
+
+#include "core/base/check.h"
+#include "core/tag.h"
+#include "core/worker.h"
+
+#include <stdlib.h>
+
+static struct connection *slot_at(const struct worker *worker, uint32_t slot) {
+    return &worker->blocks[slot / CONNECTION_BLOCK][slot % CONNECTION_BLOCK];
+}
+
+static bool slots_grow(struct worker *worker) {
+    if (worker->block_count == CONNECTION_BLOCKS_MAX)
+        return false;
+    struct connection *block = calloc(CONNECTION_BLOCK, sizeof(struct connection));
+    if (block == NULL)
+        return false;
+    uint32_t first = worker->block_count * CONNECTION_BLOCK;
+    worker->blocks[worker->block_count++] = block;
+    for (uint32_t i = CONNECTION_BLOCK; i-- > 0;) {
+        /* Slot 0 stays unused: a tag without a slot must find nothing. */
+        if (first + i == 0)
+            continue;
+        block[i].slot = first + i;
+        block[i].generation = 1;
+        block[i].next_free = worker->free_slot;
+        worker->free_slot = first + i;
+    }
+    return true;
+}
+
+struct connection *slot_get(struct worker *worker) {
+    if (worker->free_slot == 0 && !slots_grow(worker))
+        return NULL;
+    struct connection *connection = slot_at(worker, worker->free_slot);
+    CHECK(connection->state == CONNECTION_FREE);
+    worker->free_slot = connection->next_free;
+    uint32_t slot = connection->slot, generation = connection->generation;
+    memset(connection, 0, sizeof(*connection));
+    connection->slot = slot;
+    connection->generation = generation;
+    connection->fd = -1;
+    list_init(&connection->flush_link);
+    list_init(&connection->resume_link);
+    worker->live++;
+    return connection;
+}
+
+void slot_put(struct worker *worker, struct connection *connection) {
+    CHECK(connection->ops == 0 && connection->publishes == 0 && connection->input == NULL &&
+              outbox_empty(&connection->outbox) && !timer_armed(&connection->timer) &&
+              !list_linked(&connection->flush_link) && !list_linked(&connection->resume_link),
+          "slot %u is freed too early: ops %u, publishes %u", connection->slot, connection->ops,
+          connection->publishes);
+    connection->state = CONNECTION_FREE;
+    connection->generation = (connection->generation + 1) & TAG_GENERATION_MASK;
+    if (connection->generation == 0)
+        connection->generation = 1;
+    connection->next_free = worker->free_slot;
+    worker->free_slot = connection->slot;
+    worker->live--;
+}
+
+struct connection_handle connection_handle(const struct worker *worker,
+                                           const struct connection *connection) {
+    return (struct connection_handle){.worker = (uint16_t)worker->index,
+                                      .slot = connection->slot,
+                                      .generation = connection->generation};
+}
+
+struct connection *slot_resolve(struct worker *worker, uint32_t slot, uint32_t generation) {
+    if (slot == 0 || slot >= worker->block_count * CONNECTION_BLOCK)
+        return NULL;
+    struct connection *connection = slot_at(worker, slot);
+    if (connection->state == CONNECTION_FREE || connection->generation != generation)
+        return NULL;
+    return connection;
+}
+
+struct connection *connection_resolve(struct worker *worker, struct connection_handle handle) {
+    if (handle.worker != worker->index)
+        return NULL;
+    return slot_resolve(worker, handle.slot, handle.generation);
+}
+
+static bool is_api(const struct worker *worker, const struct connection *connection) {
+    return worker->listeners[connection->listener].kind == LISTENER_API;
+}
+
+/* Calls `act` for every connection of the api listeners, or of the others, that is not free. */
+static void connections_each(struct worker *worker, bool api,
+                             void (*act)(struct worker *worker, struct connection *connection,
+                                         uint64_t argument),
+                             uint64_t argument) {
+    for (uint32_t slot = 1; slot < worker->block_count * CONNECTION_BLOCK; slot++) {
+        struct connection *connection = slot_at(worker, slot);
+        if (connection->state != CONNECTION_FREE && is_api(worker, connection) == api)
+            act(worker, connection, argument);
+    }
+}
+
+static void drain_one(struct worker *worker, struct connection *connection, uint64_t argument) {
+    (void)argument;
+    if (connection->state != CONNECTION_OPEN || connection->drain_told)
+        return;
+    connection->drain_told = true;
+    if (connection->proxy_header)
+        connection_close(worker, connection, CLOSE_DRAINING);
+    else
+        connection->protocol->on_drain(worker, connection);
+}
+
+void connections_drain(struct worker *worker, bool api) {
+    connections_each(worker, api, drain_one, 0);
+}
+
+static void close_one(struct worker *worker, struct connection *connection, uint64_t reason) {
+    connection_close(worker, connection, (enum close_reason)reason);
+}
+
+void connections_close(struct worker *worker, bool api, enum close_reason reason) {
+    connections_each(worker, api, close_one, reason);
+}
+
+uint32_t connections_live(const struct worker *worker, bool api) {
+    uint32_t live = 0;
+    for (uint32_t slot = 1; slot < worker->block_count * CONNECTION_BLOCK; slot++) {
+        const struct connection *connection = slot_at(worker, slot);
+        live += connection->state != CONNECTION_FREE && is_api(worker, connection) == api;
+    }
+    return live;
+}
+
+void connections_fini(struct worker *worker) {
+    CHECK(worker->live == 0, "%u connections are left", worker->live);
+    for (uint32_t i = 0; i < worker->block_count; i++)
+        free(worker->blocks[i]);
+    free(worker->blocks);
+}
