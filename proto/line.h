@@ -79,7 +79,7 @@ struct welcome {
     struct span node;
     uint64_t heartbeat_ns;
     uint64_t max_message_bytes;
-    bool resumed;   /* the hello had `resume`, so `recovered` is told */
+    bool resumed; /* the hello had `resume`, so `recovered` is told */
     bool recovered;
 };
 

@@ -1,0 +1,57 @@
+/* encodings.c - see encodings.h. */
+#include "proto/encodings.h"
+
+#include "core/base/builder.h"
+#include "proto/base64.h"
+#include "proto/counted.h"
+#include "proto/line.h"
+
+static struct message_label label_of(const struct message *message) {
+    return (struct message_label){
+        .id = message_id(message),
+        .event = message_event(message),
+        .group_json = message_group_json(message),
+        .bytes = message->is_bytes,
+    };
+}
+
+static size_t line_bound(const struct message *message) {
+    struct message_label label = label_of(message);
+    size_t payload = message->is_bytes ? 2 + base64_len(message->payload_len) : 0;
+    return line_message_bound(&label) + payload + 1;
+}
+
+static bool line_head(const struct message *message, struct builder *out) {
+    struct message_label label = label_of(message);
+    line_message_head(out, &label);
+    if (message->is_bytes)
+        line_message_bytes(out, message_payload(message));
+    return !message->is_bytes;
+}
+
+static void line_tail(const struct message *message, struct builder *out) {
+    (void)message;
+    line_message_tail(out);
+    builder_byte(out, '\n');
+}
+
+const struct encoding encoding_line = {ENCODING_LINE, line_bound, line_head, line_tail};
+
+static size_t counted_bound(const struct message *message) {
+    struct message_label label = label_of(message);
+    return counted_message_bound(&label);
+}
+
+static bool counted_head(const struct message *message, struct builder *out) {
+    struct message_label label = label_of(message);
+    counted_message_head(out, &label, message->payload_len);
+    return true;
+}
+
+static void counted_tail(const struct message *message, struct builder *out) {
+    (void)message;
+    counted_message_tail(out);
+}
+
+const struct encoding encoding_counted = {ENCODING_COUNTED, counted_bound, counted_head,
+                                          counted_tail};
