@@ -8,8 +8,8 @@
  * wrong in the order written is told. Unknown and repeated fields are refused by name.
  *
  * Threads: any (pure functions). Owns nothing: spans point into the text, or into the room when a
- * string had escapes; both must live until the message is made. Limits: limits.h;
- * ENVELOPE_TEXT_BYTES is enough for whatever passes the checks. Never allocates. */
+ * string had escapes; both must live until the message is made. Limits: limits.h; the room is
+ * enough for whatever passes the checks. Never allocates. */
 #ifndef RINGPOST_INGEST_ENVELOPE_H
 #define RINGPOST_INGEST_ENVELOPE_H
 
@@ -23,11 +23,11 @@
 #define TTL_DEFAULT_NS (60 * NS_PER_S)
 #define TTL_NS_MAX (604800 * NS_PER_S)
 
-/* Decoded names of three lists, and the `group` list as JSON (each name up to six times as long,
- * quotes and a comma), and id and event and what is being looked at. */
-#define ENVELOPE_TEXT_BYTES                                                                        \
-    (3 * ADDRESSES_PER_MESSAGE_MAX * NAME_BYTES_MAX +                                              \
-     ADDRESSES_PER_MESSAGE_MAX * (6 * NAME_BYTES_MAX + 3) + 8 * NAME_BYTES_MAX)
+/* Enough for the decoded names of three lists, for id and event, and for what is being looked at.
+ * */
+#define ENVELOPE_TEXT_BYTES ((3 * ADDRESSES_PER_MESSAGE_MAX + 8) * NAME_BYTES_MAX)
+/* Enough for a list of groups in which every byte is escaped: quotes and a comma each, brackets. */
+#define ENVELOPE_GROUP_BYTES (ADDRESSES_PER_MESSAGE_MAX * (6 * NAME_BYTES_MAX + 3) + 1)
 
 /* Where an envelope keeps its lists; about 1.2 MB, of which only what is used is touched. One for
  * each worker is enough: it serves one envelope at a time. Need not be zeroed. */
@@ -36,6 +36,7 @@ struct envelope_room {
     struct span groups[ADDRESSES_PER_MESSAGE_MAX];
     struct span except[ADDRESSES_PER_MESSAGE_MAX];
     char text[ENVELOPE_TEXT_BYTES];
+    char group[ENVELOPE_GROUP_BYTES];
 };
 
 enum payload_kind {
@@ -48,14 +49,15 @@ struct envelope {
     /* For message_open. Lists are sorted and without repeats; id is empty if the producer gave
      * none; payload_max is enough for envelope_payload. */
     struct message_parts parts;
-    struct span data; /* as it came */
+    struct span data;       /* as it came */
     enum payload_kind kind; /* what `data` is */
-    struct span ref; /* ENVELOPE_LINE: as written, to be echoed; empty: none */
+    struct span ref;        /* ENVELOPE_LINE: as written, to be echoed; empty: none */
     /* Its own: */
     struct envelope_room *room;
     struct name_list to, groups, except;
-    struct builder text;
-    uint32_t seen; /* fields that were given, a bit each */
+    struct builder texts; /* over room->text */
+    struct builder group; /* over room->group */
+    uint32_t seen;        /* fields that were given, a bit each */
 };
 
 enum envelope_form {
@@ -73,9 +75,9 @@ bool envelope_parse(struct envelope *envelope, struct envelope_room *room, enum 
 /* By hand, for a message that is written as path, query and body: init, any of the setters in any
  * order, the data, finish. The spans must be decoded; they are kept. False: `complaint`. */
 void envelope_init(struct envelope *envelope, struct envelope_room *room);
-/* Sets or adds to a field by its name: id, to, group, except (these three may come again), event,
- * volatile, ack (1 0 true false), ttl (a JSON number), namespace. Another name is refused, and so
- * is one of the others that comes again. */
+/* Sets a field by its name: id, to, event, volatile, ack (1 0 true false), ttl (a JSON number),
+ * namespace, or adds to group or except, which alone may come again; a `to` of the path counts.
+ * Another name is refused. */
 bool envelope_set(struct envelope *envelope, struct span field, struct span value,
                   struct complaint *complaint);
 void envelope_set_broadcast(struct envelope *envelope);
@@ -87,6 +89,10 @@ bool envelope_finish(struct envelope *envelope, struct complaint *complaint);
  * TOO_LARGE. */
 bool envelope_set_data(struct envelope *envelope, enum payload_kind kind, struct span data,
                        size_t max_message_bytes, struct complaint *complaint);
+
+/* The same for JSON that is known to be right, without blanks around it. */
+bool envelope_set_json(struct envelope *envelope, struct span json, size_t max_message_bytes,
+                       struct complaint *complaint);
 
 /* Writes the payload as it is delivered: at most parts.payload_max bytes. */
 void envelope_payload(const struct envelope *envelope, struct builder *out);

@@ -25,7 +25,7 @@
     X(RATE_LIMITED, "rate_limited", false, 429, "over --rate-limit")                               \
     X(FORBIDDEN, "forbidden", false, 403, "not allowed to do this")                                \
     X(NOT_FOUND, "not_found", false, 404, "no such path or thing")                                 \
-    X(METHOD_NOT_ALLOWED, "method_not_allowed", false, 405, "the path is there, not this method") \
+    X(METHOD_NOT_ALLOWED, "method_not_allowed", false, 405, "the path is there, not this method")  \
     X(ID_REUSED, "id_reused", false, 409, "the same message id with other content")                \
     X(UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", false, 415, "a body of another type")      \
     X(OVERLOADED, "overloaded", false, 503, "queues are full; nothing was taken")                  \
