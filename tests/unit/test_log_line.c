@@ -102,6 +102,8 @@ static void test_too_many_fields(void **state) {
     struct log_field fields[20];
     for (size_t i = 0; i < 20; i++)
         fields[i] = LOG_SPAN("v", span_of(value, sizeof(value)));
+    char whole[LOG_LINE_BYTES_MAX];
+    size_t whole_len = 0;
     for (size_t count = 0; count <= 20; count++) {
         const char *line = line_of(LOG_JSON, fields, count, UINT32_MAX);
         size_t len = strlen(line);
@@ -109,6 +111,13 @@ static void test_too_many_fields(void **state) {
         const char *mark = strstr(line, ",\"suppressed\":4294967295");
         assert_non_null(mark);
         assert_int_equal(strstr(mark, ",\"truncated\":true}\n") != NULL, count > 5);
+        if (count <= 5) {
+            whole_len = (size_t)(mark - line);
+            memcpy(whole, line, whole_len);
+        } else { /* exactly the fields that fit */
+            assert_int_equal(mark - line, whole_len);
+            assert_memory_equal(line, whole, whole_len);
+        }
     }
     fields[19] = LOG_STR("small", "s"); /* not out of its turn */
     assert_null(strstr(line_of(LOG_LOGFMT, fields, 20, 0), "small"));
