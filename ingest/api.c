@@ -1,0 +1,152 @@
+#include "ingest/api.h"
+
+#include "core/call.h"
+#include "core/server.h"
+#include "ingest/auth.h"
+#include "ingest/query.h"
+#include "ingest/scroll.h"
+
+/* The most frequent first. */
+static const struct route routes[] = {
+    {"/v1/messages", HTTP_METHOD_POST, false, api_post_messages},
+    {"/v1/clients/{}", HTTP_METHOD_POST, false, api_post_client},
+    {"/v1/groups/{}", HTTP_METHOD_POST, false, api_post_group},
+    {"/v1/broadcast", HTTP_METHOD_POST, false, api_post_broadcast},
+    {"/v1/messages/{}", HTTP_METHOD_GET, false, api_get_message},
+    {"/v1/clients/{}", HTTP_METHOD_GET, false, api_get_client},
+    {"/v1/clients/{}", HTTP_METHOD_DELETE, false, api_delete_client},
+    {"/v1/groups/{}", HTTP_METHOD_GET, false, api_get_group},
+    {"/v1/groups/{}/clients/{}", HTTP_METHOD_PUT, false, api_put_member},
+    {"/v1/groups/{}/clients/{}", HTTP_METHOD_DELETE, false, api_delete_member},
+    {"/v1/stats", HTTP_METHOD_GET, false, api_get_stats},
+    {"/metrics", HTTP_METHOD_GET, false, api_get_metrics},
+    {"/healthz", HTTP_METHOD_GET, true, api_get_healthz},
+    {"/readyz", HTTP_METHOD_GET, true, api_get_readyz},
+};
+
+/* Where the request goes, or what is wrong with it. */
+static bool find(struct worker *worker, const struct http_request *http, struct builder *texts,
+                 struct auth *auth, struct http_error *error) {
+    struct route_match *match = &http_desk(worker)->match;
+    enum route_verdict verdict =
+        route_find(routes, sizeof routes / sizeof *routes, http->method, http->path, texts, match);
+    /* Who may not ask is not told what there is. */
+    *auth = auth_api(worker->config, http, match->open);
+    if (auth->code != CODE_NONE) {
+        *error = http_error_of(auth->code, auth->message);
+        return false;
+    }
+    struct complaint *complaint = &http_desk(worker)->complaint;
+    switch (verdict) {
+    case ROUTE_FOUND:
+        return true;
+    case ROUTE_NOT_FOUND:
+        *error = http_error_of(CODE_NOT_FOUND, "there is no such path; see docs/api.md");
+        return false;
+    case ROUTE_NOT_ALLOWED:
+        *error = http_error_of(CODE_METHOD_NOT_ALLOWED, "this path is not served with this method");
+        error->allow = match->allow;
+        return false;
+    case ROUTE_BAD_PATH:
+        break;
+    }
+    complaint_make(complaint, CODE_BAD_MESSAGE, SPAN(""), "a part of the path %s", match->wrong);
+    *error = http_error_complaint(complaint);
+    return false;
+}
+
+static size_t api_body_max(const struct config *config) {
+    return config->max_body_bytes;
+}
+
+static bool api_admit(struct worker *worker, const struct http_request *http,
+                      struct http_error *error) {
+    struct builder texts = builder_over(http_desk(worker)->names, HTTP_TARGET_BYTES_MAX);
+    struct auth auth;
+    return find(worker, http, &texts, &auth, error);
+}
+
+static void api_serve(struct worker *worker, struct http_exchange *exchange,
+                      const struct http_request *http) {
+    struct builder texts = builder_over(http_desk(worker)->names, HTTP_TARGET_BYTES_MAX);
+    struct auth auth;
+    struct http_error error = {0};
+    if (!find(worker, http, &texts, &auth, &error)) {
+        exchange_refuse(worker, exchange, &error);
+        return;
+    }
+    const struct route_match *match = &http_desk(worker)->match;
+    struct route_request request = {.http = http,
+                                    .names = {match->names[0], match->names[1]},
+                                    .texts = &texts,
+                                    .key_place = auth.key_place};
+    exchange->http->source.rate = gate_key_rate(worker, auth.key_place);
+    match->route->serve(worker, exchange, &request);
+}
+
+static const struct http_service service = {api_body_max, api_admit, api_serve};
+
+static void api_on_open(struct worker *worker, struct connection *connection) {
+    http_open(worker, connection, &service, api_on_result);
+}
+
+const struct protocol api_protocol = HTTP_PROTOCOL("api", api_on_open);
+
+/* --- what the handlers share ------------------------------------------------------------------ */
+
+bool api_query_empty(struct worker *worker, struct http_exchange *exchange,
+                     const struct route_request *request) {
+    struct complaint *complaint = &http_desk(worker)->complaint;
+    if (query_read(request->http->query, request->texts, NULL, 0, complaint))
+        return true;
+    exchange_complain(worker, exchange, complaint);
+    return false;
+}
+
+static void refuse_overloaded(struct worker *worker, struct http_exchange *exchange) {
+    exchange_fail(worker, exchange, CODE_OVERLOADED,
+                  "the node's queues are full; nothing was done, try again");
+}
+
+struct call *api_call_get(struct worker *worker, struct http_exchange *exchange) {
+    struct call *call = call_get(worker);
+    if (call == NULL) {
+        refuse_overloaded(worker, exchange);
+        return NULL;
+    }
+    call->request = exchange;
+    return call;
+}
+
+void api_call_start(struct worker *worker, struct call *call) {
+    struct http_exchange *exchange = call->request;
+    struct connection *connection = exchange->http->connection;
+    /* It must find its connection again when it is done. */
+    connection_publish_begun(connection);
+    if (call_start(worker, call))
+        return;
+    refuse_overloaded(worker, exchange);
+    connection_publish_ended(worker, connection);
+}
+
+void api_call_end(struct worker *worker, struct call *call, struct http_connection *http) {
+    (void)call;
+    connection_publish_ended(worker, http->connection);
+}
+
+bool api_call_failed(const struct worker *worker, const struct call *call) {
+    for (unsigned i = 0; i < worker->server->worker_count; i++)
+        if (call->parts[i].failed)
+            return true;
+    return false;
+}
+
+void api_answer_scroll(struct worker *worker, struct http_exchange *exchange, const char *type,
+                       struct scroll *scroll) {
+    if (scroll->failed)
+        exchange_fail(worker, exchange, CODE_OVERLOADED,
+                      "there is no memory for the answer at the moment; try again");
+    else
+        exchange_answer(worker, exchange, 200, type, SPAN(""), builder_span(&scroll->out));
+    scroll_free(scroll);
+}

@@ -1,0 +1,87 @@
+/* api.h - the `api` listener: producers push here, operators look here.
+ *
+ * api.c finds the route and checks the key; the handlers stand in api_*.c by what they are about.
+ * docs/api.md is the reference for users.
+ *
+ * Threads: the connection's worker; calls (core/call.h) run on all of them. */
+#ifndef RINGPOST_INGEST_API_H
+#define RINGPOST_INGEST_API_H
+
+#include "core/protocol.h"
+#include "ingest/gate.h"
+#include "ingest/http_connection.h"
+#include "ingest/http_desk.h"
+#include "ingest/routes.h"
+
+struct call;
+struct scroll;
+
+extern const struct protocol api_protocol;
+
+/* --- the handlers ----------------------------------------------------------------------------- */
+
+/* api_messages.c */
+void api_post_messages(struct worker *worker, struct http_exchange *exchange,
+                       const struct route_request *request);
+void api_post_client(struct worker *worker, struct http_exchange *exchange,
+                     const struct route_request *request);
+void api_post_group(struct worker *worker, struct http_exchange *exchange,
+                    const struct route_request *request);
+void api_post_broadcast(struct worker *worker, struct http_exchange *exchange,
+                        const struct route_request *request);
+void api_get_message(struct worker *worker, struct http_exchange *exchange,
+                     const struct route_request *request);
+/* api_clients.c */
+void api_get_client(struct worker *worker, struct http_exchange *exchange,
+                    const struct route_request *request);
+void api_delete_client(struct worker *worker, struct http_exchange *exchange,
+                       const struct route_request *request);
+void api_put_member(struct worker *worker, struct http_exchange *exchange,
+                    const struct route_request *request);
+void api_delete_member(struct worker *worker, struct http_exchange *exchange,
+                       const struct route_request *request);
+/* api_groups.c */
+void api_get_group(struct worker *worker, struct http_exchange *exchange,
+                   const struct route_request *request);
+/* api_stats.c, api_metrics.c */
+void api_get_stats(struct worker *worker, struct http_exchange *exchange,
+                   const struct route_request *request);
+void api_get_metrics(struct worker *worker, struct http_exchange *exchange,
+                     const struct route_request *request);
+/* health.c; on `web` as well */
+void api_get_healthz(struct worker *worker, struct http_exchange *exchange,
+                     const struct route_request *request);
+void api_get_readyz(struct worker *worker, struct http_exchange *exchange,
+                    const struct route_request *request);
+
+/* --- what they share -------------------------------------------------------------------------- */
+
+/* The result of every message that came over HTTP: answers its exchange, or a part of its batch. */
+void api_on_result(struct worker *worker, struct gate_source *source, void *exchange,
+                   uint32_t index, const struct gate_result *result);
+
+/* A batch (api_batch.c): an array, or lines. */
+void api_post_array(struct worker *worker, struct http_exchange *exchange, struct span body);
+void api_post_lines(struct worker *worker, struct http_exchange *exchange, struct span body);
+void batch_on_result(struct worker *worker, struct http_exchange *exchange, uint32_t index,
+                     const struct gate_result *result);
+/* Hands one message, in the desk's envelope, to the gate. */
+void api_publish(struct worker *worker, struct http_exchange *exchange, uint32_t index);
+
+/* False: the query holds something; it was answered. */
+bool api_query_empty(struct worker *worker, struct http_exchange *exchange,
+                     const struct route_request *request);
+
+/* A call for the exchange; NULL: it was answered (overloaded). */
+struct call *api_call_get(struct worker *worker, struct http_exchange *exchange);
+/* Sends it; `done` must end with api_call_end. */
+void api_call_start(struct worker *worker, struct call *call);
+/* The call is answered: the connection may go. The exchange is gone already. */
+void api_call_end(struct worker *worker, struct call *call, struct http_connection *http);
+/* Did some worker have no memory for its part? */
+bool api_call_failed(const struct worker *worker, const struct call *call);
+/* Answers with what was written, or says that there was no memory for it; frees it. */
+void api_answer_scroll(struct worker *worker, struct http_exchange *exchange, const char *type,
+                       struct scroll *scroll);
+
+#endif

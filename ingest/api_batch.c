@@ -1,0 +1,219 @@
+/* api_batch.c - many messages in one request: an array, or one a line; see api.h.
+ *
+ * Each stands alone: it is published and has a result as if it had come by itself. Results come in
+ * any order and are written into `text` as they come; the answer puts them into the order asked.
+ *
+ *   {"status":202,"id":"...","state":"queued","recipients":1}
+ *
+ * If none was taken and the node was too full for any, the whole answer is the error of that. */
+#include "core/base/check.h"
+#include "core/worker.h"
+#include "ingest/api.h"
+#include "proto/json.h"
+#include "proto/line.h"
+
+#include <stdlib.h>
+
+/* What a usual result needs. */
+#define ENTRY_BYTES 128
+
+struct batch_entry {
+    uint32_t at, len; /* in text */
+};
+
+struct batch {
+    uint32_t count;
+    uint32_t left;    /* results that have not come yet */
+    uint32_t decided; /* results that are not errors */
+    bool lines;
+    bool failed;    /* there was no memory for a result */
+    enum code full; /* why the first that was refused for want of room was; CODE_NONE: none was */
+    const char *full_message;
+    uint32_t retry_after_s;
+    char *text; /* accounted, text_cap bytes */
+    uint32_t text_len, text_cap;
+    size_t block_bytes; /* of this block, accounted */
+    struct batch_entry entries[];
+};
+
+static struct batch *batch_new(struct worker *worker, uint32_t count, bool lines) {
+    size_t bytes = sizeof(struct batch) + count * sizeof(struct batch_entry);
+    size_t cap = (size_t)count * ENTRY_BYTES + GATE_RESULT_BYTES_MAX;
+    struct batch *batch = memory_get(&worker->account, bytes);
+    if (batch == NULL)
+        return NULL;
+    *batch = (struct batch){.count = count, .left = count, .lines = lines, .block_bytes = bytes};
+    batch->text = memory_get(&worker->account, cap);
+    if (batch->text == NULL) {
+        memory_put(&worker->account, batch, bytes);
+        return NULL;
+    }
+    batch->text_cap = (uint32_t)cap;
+    return batch;
+}
+
+static void batch_free(struct worker *worker, struct batch *batch) {
+    memory_put(&worker->account, batch->text, batch->text_cap);
+    memory_put(&worker->account, batch, batch->block_bytes);
+}
+
+/* Room for one result. Results of messages that were taken must be told, so this may pass the
+ * ceiling; it is bounded by the number of entries. */
+static bool batch_room(struct worker *worker, struct batch *batch) {
+    if (batch->text_cap - batch->text_len >= GATE_RESULT_BYTES_MAX)
+        return true;
+    uint32_t cap = batch->text_cap * 2;
+    char *text = realloc(batch->text, cap);
+    if (text == NULL)
+        return false;
+    account_force(&worker->account, cap - batch->text_cap);
+    batch->text = text;
+    batch->text_cap = cap;
+    return true;
+}
+
+/* --- the answer ------------------------------------------------------------------------------- */
+
+static void batch_answer(struct worker *worker, struct http_exchange *exchange) {
+    struct batch *batch = exchange->task;
+    size_t bytes = 2 + batch->count + batch->text_len;
+    char *room = NULL;
+    exchange->task = NULL;
+    if (batch->decided == 0 && batch->full != CODE_NONE) {
+        struct http_error error = http_error_of(batch->full, batch->full_message);
+        error.retry_after_s = batch->retry_after_s;
+        batch_free(worker, batch);
+        exchange_refuse(worker, exchange, &error);
+        return;
+    }
+    if (batch->failed || (room = malloc(bytes)) == NULL) {
+        batch_free(worker, batch);
+        exchange_abandon(worker, exchange);
+        return;
+    }
+    struct builder out = builder_over(room, bytes);
+    if (!batch->lines)
+        builder_byte(&out, '[');
+    for (uint32_t i = 0; i < batch->count; i++) {
+        if (!batch->lines && i != 0)
+            builder_byte(&out, ',');
+        builder_bytes(&out, batch->text + batch->entries[i].at, batch->entries[i].len);
+        if (batch->lines)
+            builder_byte(&out, '\n');
+    }
+    if (!batch->lines)
+        builder_byte(&out, ']');
+    CHECK(!out.full, "the entries of a batch do not add up");
+    const char *type = batch->lines ? HTTP_TYPE_NDJSON : NULL;
+    batch_free(worker, batch);
+    exchange_answer(worker, exchange, 200, type, SPAN(""), builder_span(&out));
+    free(room);
+}
+
+void batch_on_result(struct worker *worker, struct http_exchange *exchange, uint32_t index,
+                     const struct gate_result *result) {
+    struct batch *batch = exchange->task;
+    CHECK(index < batch->count && batch->left > 0, "a result for message %u of a batch", index);
+    if (result->code == CODE_NONE) {
+        batch->decided++;
+    } else if (result->status == 503 && batch->full == CODE_NONE) {
+        batch->full = result->code;
+        batch->full_message = result->message; /* a constant of the gate's */
+        batch->retry_after_s = result->retry_after_s;
+    }
+    if (batch_room(worker, batch)) {
+        struct builder out =
+            builder_over(batch->text + batch->text_len, batch->text_cap - batch->text_len);
+        gate_result_write(result, true, &out);
+        CHECK(!out.full, "a result is longer than GATE_RESULT_BYTES_MAX");
+        batch->entries[index] = (struct batch_entry){batch->text_len, (uint32_t)out.len};
+        batch->text_len += (uint32_t)out.len;
+    } else {
+        batch->failed = true;
+    }
+    if (--batch->left == 0)
+        batch_answer(worker, exchange);
+}
+
+/* --- the messages ----------------------------------------------------------------------------- */
+
+/* False: there are too many, or no memory; it was answered. */
+static bool batch_begin(struct worker *worker, struct http_exchange *exchange, uint64_t count,
+                        bool lines) {
+    struct complaint *complaint = &http_desk(worker)->complaint;
+    if (count > BATCH_MESSAGES_MAX) {
+        complaint_make(complaint, CODE_TOO_LARGE, SPAN(""), "%llu messages; a batch has at most %d",
+                       (unsigned long long)count, BATCH_MESSAGES_MAX);
+        exchange_complain(worker, exchange, complaint);
+        return false;
+    }
+    exchange->task = batch_new(worker, (uint32_t)count, lines);
+    if (exchange->task == NULL) {
+        stats_add(&worker->stats.memory_refused, 1);
+        exchange_fail(worker, exchange, CODE_OVERLOADED,
+                      "there is no memory for a batch at the moment; nothing was taken, try again");
+        return false;
+    }
+    if (count == 0)
+        batch_answer(worker, exchange);
+    return count != 0;
+}
+
+static void entry_publish(struct worker *worker, struct http_exchange *exchange, uint32_t index,
+                          struct span text) {
+    struct http_desk *desk = http_desk(worker);
+    if (envelope_parse(&desk->envelope, &desk->room, ENVELOPE_MESSAGE, text,
+                       worker->config->max_message_bytes, &desk->complaint)) {
+        api_publish(worker, exchange, index);
+        return;
+    }
+    struct gate_result result;
+    gate_result_bad(&result, &desk->complaint);
+    stats_add(&worker->stats.results[CLASS_DEFAULT][RESULT_BAD], 1);
+    batch_on_result(worker, exchange, index, &result);
+}
+
+void api_post_array(struct worker *worker, struct http_exchange *exchange, struct span body) {
+    struct json_cursor cursor;
+    struct json_value value;
+    uint64_t count = 0;
+    json_open(&cursor, body);
+    while (json_array_next(&cursor, &value))
+        count++;
+    if (cursor.error.text != NULL) {
+        complaint_json(&http_desk(worker)->complaint, &cursor.error);
+        exchange_complain(worker, exchange, &http_desk(worker)->complaint);
+        return;
+    }
+    if (!batch_begin(worker, exchange, count, false))
+        return;
+    /* The last result ends the exchange, perhaps within this loop. */
+    json_open(&cursor, body);
+    for (uint32_t i = 0; i < count && json_array_next(&cursor, &value); i++)
+        entry_publish(worker, exchange, i, value.raw);
+}
+
+/* The next line that is not blank; false: there is none. */
+static bool line_next(struct span *rest, struct span *line) {
+    while (rest->len != 0) {
+        const char *end = memchr(rest->at, '\n', rest->len);
+        size_t len = end == NULL ? rest->len : (size_t)(end - rest->at);
+        *line = span_of(rest->at, len);
+        *rest = span_skip(*rest, end == NULL ? len : len + 1);
+        if (!line_is_blank(*line))
+            return true;
+    }
+    return false;
+}
+
+void api_post_lines(struct worker *worker, struct http_exchange *exchange, struct span body) {
+    struct span rest = body, line;
+    uint64_t count = 0;
+    while (line_next(&rest, &line))
+        count++;
+    if (!batch_begin(worker, exchange, count, true))
+        return;
+    rest = body;
+    for (uint32_t i = 0; i < count && line_next(&rest, &line); i++)
+        entry_publish(worker, exchange, i, line);
+}

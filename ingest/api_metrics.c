@@ -1,0 +1,200 @@
+/* api_metrics.c - GET /metrics: Prometheus text 0.0.4; see api.h.
+ *
+ * Counters are read while the workers count, so metrics of different workers are not of one
+ * moment; GET /v1/stats asks each worker for a copy that balances. Names come from the lists of
+ * core/stats.h. */
+#include "core/base/log.h"
+#include "core/server.h"
+#include "ingest/api.h"
+#include "ingest/process.h"
+#include "ingest/scroll.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LINE_BYTES 256
+
+static const char *const class_words[CLASSES] = {"default", "volatile"};
+
+/* `# HELP` and `# TYPE`. */
+static void family(struct scroll *scroll, const char *name, const char *type, const char *help) {
+    if (scroll_room(scroll, 2 * LINE_BYTES))
+        builder_format(&scroll->out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+/* `labels` is empty or `{…}`. */
+static void sample(struct scroll *scroll, const char *name, const char *labels, uint64_t value) {
+    if (scroll_room(scroll, LINE_BYTES))
+        builder_format(&scroll->out, "%s%s %llu\n", name, labels, (unsigned long long)value);
+}
+
+static void single(struct scroll *scroll, const char *name, const char *type, const char *help,
+                   uint64_t value) {
+    family(scroll, name, type, help);
+    sample(scroll, name, "", value);
+}
+
+static void single_real(struct scroll *scroll, const char *name, const char *type, const char *help,
+                        double value) {
+    family(scroll, name, type, help);
+    if (scroll_room(scroll, LINE_BYTES))
+        builder_format(&scroll->out, "%s %.3f\n", name, value);
+}
+
+/* --- what each worker counts ------------------------------------------------------------------ */
+
+struct worker_metric {
+    const char *name;
+    const char *type;
+    const char *help;
+    size_t offset; /* in struct stats */
+};
+
+static const struct worker_metric worker_metrics[] = {
+#define METRIC_COUNTER(member, name, help)                                                         \
+    {"ringpost_" name, "counter", help, offsetof(struct stats, member)},
+#define METRIC_GAUGE(member, name, help)                                                           \
+    {"ringpost_" name, "gauge", help, offsetof(struct stats, member)},
+    STATS_COUNTERS(METRIC_COUNTER) STATS_GAUGES(METRIC_GAUGE)
+#undef METRIC_COUNTER
+#undef METRIC_GAUGE
+};
+
+static const struct stats *stats_of(const struct server *server, unsigned index) {
+    return &server->workers[index].stats;
+}
+
+static uint64_t member_of(const struct stats *stats, size_t offset) {
+    return stats_get((const _Atomic uint64_t *)(const void *)((const char *)stats + offset));
+}
+
+static void workers_write(struct scroll *scroll, const struct server *server) {
+    char labels[32];
+    for (size_t i = 0; i < sizeof worker_metrics / sizeof *worker_metrics; i++) {
+        const struct worker_metric *metric = &worker_metrics[i];
+        family(scroll, metric->name, metric->type, metric->help);
+        for (unsigned w = 0; w < server->worker_count; w++) {
+            snprintf(labels, sizeof labels, "{worker=\"%u\"}", w);
+            sample(scroll, metric->name, labels, member_of(stats_of(server, w), metric->offset));
+        }
+    }
+    family(scroll, "ringpost_worker_cpu_seconds_total", "counter", "CPU time of the worker");
+    for (unsigned w = 0; w < server->worker_count; w++) {
+        uint64_t cpu_ns = atomic_load_explicit(&server->workers[w].cpu_ns, memory_order_relaxed);
+        if (scroll_room(scroll, LINE_BYTES))
+            builder_format(&scroll->out, "ringpost_worker_cpu_seconds_total{worker=\"%u\"} %.3f\n",
+                           w, (double)cpu_ns / (double)NS_PER_S);
+    }
+}
+
+/* --- sums over the workers, by reason --------------------------------------------------------- */
+
+static void reasons_write(struct scroll *scroll, const struct stats *total) {
+    char labels[96];
+    family(scroll, "ringpost_closed_total", "counter", "connections that ended, by reason");
+    for (unsigned i = CLOSE_NONE + 1; i < CLOSE_REASON_COUNT; i++) {
+        snprintf(labels, sizeof labels, "{reason=\"%s\"}", close_reason_word((enum close_reason)i));
+        sample(scroll, "ringpost_closed_total", labels, stats_get(&total->closed[i]));
+    }
+    family(scroll, "ringpost_refused_total", "counter",
+           "connections refused before they were served, by reason");
+    for (unsigned i = 0; i < REFUSE_REASON_COUNT; i++) {
+        snprintf(labels, sizeof labels, "{reason=\"%s\"}",
+                 refuse_reason_word((enum refuse_reason)i));
+        sample(scroll, "ringpost_refused_total", labels, stats_get(&total->refused[i]));
+    }
+    family(scroll, "ringpost_mails_total", "counter", "mails between workers, by kind");
+    for (unsigned i = MAIL_INVALID + 1; i < MAIL_KIND_COUNT; i++) {
+        snprintf(labels, sizeof labels, "{kind=\"%s\"}", mail_name(i));
+        sample(scroll, "ringpost_mails_total", labels, stats_get(&total->mails[i]));
+    }
+    family(scroll, "ringpost_messages_total", "counter",
+           "messages that producers brought, by class and what became of them");
+    for (unsigned class = 0; class < CLASSES; class ++) {
+        for (unsigned i = 0; i < RESULT_COUNT; i++) {
+            snprintf(labels, sizeof labels, "{class=\"%s\",result=\"%s\"}", class_words[class],
+                     result_text((enum result_word)i));
+            sample(scroll, "ringpost_messages_total", labels, stats_get(&total->results[class][i]));
+        }
+    }
+}
+
+static void fate_write(struct scroll *scroll, unsigned class, const char *fate, const char *reason,
+                       uint64_t value) {
+    char labels[128];
+    snprintf(labels, sizeof labels, "{class=\"%s\",fate=\"%s\",reason=\"%s\"}", class_words[class],
+             fate, reason);
+    sample(scroll, "ringpost_ledger", labels, value);
+}
+
+/* Not a counter: copies that wait come and go. */
+static void ledger_write(struct scroll *scroll, const struct stats *total) {
+    family(scroll, "ringpost_ledger", "gauge",
+           "copies of messages for sessions: made = sent + waiting + dropped");
+    for (unsigned class = 0; class < CLASSES; class ++) {
+        fate_write(scroll, class, "made", "", stats_get(&total->copies[class]));
+        fate_write(scroll, class, "sent", "", stats_get(&total->copies_sent[class]));
+        fate_write(scroll, class, "waiting", "", stats_get(&total->copies_waiting[class]));
+        for (unsigned i = 0; i < DROP_REASON_COUNT; i++)
+            fate_write(scroll, class, "dropped", drop_reason_word((enum drop_reason)i),
+                       stats_get(&total->copies_dropped[class][i]));
+    }
+}
+
+/* --- the node and its process ----------------------------------------------------------------- */
+
+static void node_write(struct scroll *scroll, struct worker *worker) {
+    struct server *server = worker->server;
+    family(scroll, "ringpost_build_info", "gauge", "the version, as a label");
+    if (scroll_room(scroll, LINE_BYTES))
+        builder_format(&scroll->out, "ringpost_build_info{version=\"%s\",node=\"%s\"} 1\n",
+                       http_version(), worker->config->node);
+    single(scroll, "ringpost_draining", "gauge", "1 while the node drains",
+           server_phase(server) > PHASE_RUNNING);
+    single(scroll, "ringpost_memory_ceiling_bytes", "gauge", "--memory",
+           server->budget.ceiling_bytes);
+    single(scroll, "ringpost_memory_granted_bytes", "gauge",
+           "what the workers have taken of it, with their reserve",
+           atomic_load_explicit(&server->budget.granted_bytes, memory_order_relaxed));
+    single(scroll, "ringpost_dedup_ids", "gauge", "message ids that are remembered",
+           dedup_count(&gate_of(worker)->dedup));
+    single(scroll, "ringpost_log_lines_dropped_total", "counter",
+           "log lines lost because nobody took them in time", log_dropped());
+}
+
+static void process_write(struct scroll *scroll, const struct worker *worker) {
+    struct process_sample process;
+    process_sample_get(&process, worker->now_ns,
+                       atomic_load_explicit(&worker->server->connections, memory_order_relaxed));
+    single_real(scroll, "process_cpu_seconds_total", "counter", "CPU time, user and system",
+                process.cpu_s);
+    single(scroll, "process_resident_memory_bytes", "gauge", "resident memory",
+           process.resident_bytes);
+    single(scroll, "process_open_fds", "gauge",
+           "open descriptors; reckoned from the connections when there are over a thousand",
+           process.open_fds);
+    single(scroll, "process_max_fds", "gauge", "how many there may be", process.max_fds);
+    single_real(scroll, "process_start_time_seconds", "gauge", "start, in seconds since 1970",
+                (double)worker->server->started_wall_ms / 1000);
+}
+
+void api_get_metrics(struct worker *worker, struct http_exchange *exchange,
+                     const struct route_request *request) {
+    if (!api_query_empty(worker, exchange, request))
+        return;
+    struct scroll scroll = scroll_empty();
+    struct stats *total = calloc(1, sizeof(*total));
+    scroll.failed = total == NULL;
+    for (unsigned i = 0; total != NULL && i < worker->server->worker_count; i++)
+        stats_sum(total, stats_of(worker->server, i));
+    if (total != NULL) {
+        node_write(&scroll, worker);
+        process_write(&scroll, worker);
+        reasons_write(&scroll, total);
+        ledger_write(&scroll, total);
+        workers_write(&scroll, worker->server);
+    }
+    free(total);
+    api_answer_scroll(worker, exchange, HTTP_TYPE_METRICS, &scroll);
+}

@@ -1,0 +1,147 @@
+#include "ingest/auth.h"
+
+#include "ingest/gate.h"
+#include "proto/base64.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#define CREDENTIALS_BYTES_MAX 1024
+
+/* Takes "scheme " off the front, in any letter case, with the blanks behind it. */
+static bool scheme_take(struct span *text, struct span scheme) {
+    if (text->len <= scheme.len || !span_equal_nocase(span_of(text->at, scheme.len), scheme) ||
+        text->at[scheme.len] != ' ')
+        return false;
+    *text = span_skip(*text, scheme.len);
+    while (text->len != 0 && text->at[0] == ' ')
+        *text = span_skip(*text, 1);
+    return true;
+}
+
+/* The key of an Authorization header: Bearer, or the password of Basic. */
+static bool key_of(struct span authorization, struct builder *decoded, struct span *key) {
+    *key = authorization;
+    if (scheme_take(key, SPAN("Bearer")))
+        return true;
+    if (!scheme_take(key, SPAN("Basic")) || base64_decode(*key, decoded) != NULL || decoded->full)
+        return false;
+    const char *colon = memchr(decoded->at, ':', decoded->len);
+    if (colon == NULL)
+        return false;
+    *key = span_skip(builder_span(decoded), (size_t)(colon - decoded->at) + 1);
+    return true;
+}
+
+/* The host without its port, and without the brackets of an IPv6 address. */
+static struct span host_name(struct span host) {
+    if (host.len != 0 && host.at[0] == '[') {
+        const char *end = memchr(host.at, ']', host.len);
+        return end == NULL ? host : span_of(host.at + 1, (size_t)(end - host.at) - 1);
+    }
+    const char *colon = memchr(host.at, ':', host.len);
+    return colon == NULL ? host : span_of(host.at, (size_t)(colon - host.at));
+}
+
+bool auth_host_is_loopback(struct span host) {
+    if (host.len == 0)
+        return false;
+    bool brackets = host.at[0] == '[';
+    struct span name = host_name(host);
+    char text[INET6_ADDRSTRLEN];
+    if (!brackets && span_equal_nocase(name, SPAN("localhost")))
+        return true;
+    if (name.len >= sizeof text)
+        return false;
+    memcpy(text, name.at, name.len);
+    text[name.len] = '\0';
+    struct in_addr four;
+    if (!brackets)
+        return inet_pton(AF_INET, text, &four) == 1 && ntohl(four.s_addr) >> 24 == 127;
+    struct in6_addr six;
+    if (inet_pton(AF_INET6, text, &six) != 1)
+        return false;
+    return IN6_IS_ADDR_LOOPBACK(&six) || (IN6_IS_ADDR_V4MAPPED(&six) && six.s6_addr[12] == 127);
+}
+
+static struct auth refused(enum code code, const char *message) {
+    return (struct auth){.code = code, .message = message};
+}
+
+struct auth auth_api(const struct config *config, const struct http_request *request, bool open) {
+    static const struct auth allowed = {.code = CODE_NONE, .message = ""};
+    if (config->api_key_count == 0) {
+        if (request->origin.at != NULL)
+            return refused(CODE_FORBIDDEN, "a request with Origin needs an API key; start the node "
+                                           "with one (RINGPOST_API_KEY)");
+        /* A browser always names a host; one that does not is an HTTP/1.0 probe. */
+        if (request->host.at != NULL && !auth_host_is_loopback(request->host))
+            return refused(CODE_FORBIDDEN, "without an API key only localhost, 127.0.0.1 and [::1] "
+                                           "are served as Host");
+        return allowed;
+    }
+    if (open)
+        return allowed;
+    if (request->authorization.at == NULL)
+        return refused(CODE_UNAUTHORIZED, "an API key is needed: Authorization: Bearer KEY");
+    char room[CREDENTIALS_BYTES_MAX];
+    struct builder decoded = builder_over(room, sizeof room);
+    struct span key;
+    if (!key_of(request->authorization, &decoded, &key))
+        return refused(CODE_UNAUTHORIZED, "Authorization is neither Bearer KEY nor Basic with the "
+                                          "key as password");
+    int place = gate_key_find(config, key);
+    if (place < 0)
+        return refused(CODE_UNAUTHORIZED, "the API key is not one of this node's");
+    return (struct auth){.code = CODE_NONE, .message = "", .key_place = (unsigned)place};
+}
+
+/* --- origins ---------------------------------------------------------------------------------- */
+
+struct origin {
+    struct span scheme;
+    struct span host; /* without a port that is the scheme's own */
+};
+
+/* Drops ":80" for http, ":443" for https. */
+static struct span port_drop(struct span host, struct span scheme) {
+    struct span port = span_equal_nocase(scheme, SPAN("https")) ? SPAN(":443") : SPAN(":80");
+    if (host.len > port.len && span_equal(span_skip(host, host.len - port.len), port))
+        host.len -= port.len;
+    return host;
+}
+
+static bool origin_cut(struct span text, struct origin *origin) {
+    const char *mark = text.len < 3 ? NULL : memmem(text.at, text.len, "://", 3);
+    if (mark == NULL)
+        return false;
+    origin->scheme = span_of(text.at, (size_t)(mark - text.at));
+    origin->host = port_drop(span_skip(text, origin->scheme.len + 3), origin->scheme);
+    return origin->host.len != 0;
+}
+
+static bool origin_is(const struct origin *origin, struct span text, const char *listed) {
+    struct origin other;
+    if (strcmp(listed, "*") == 0)
+        return true;
+    if (origin->host.len == 0 || !origin_cut(span_text(listed), &other))
+        return span_equal_nocase(text, span_text(listed)) && !span_equal(text, SPAN("null"));
+    return span_equal_nocase(origin->scheme, other.scheme) &&
+           span_equal_nocase(origin->host, other.host);
+}
+
+enum auth_origin auth_web(const struct config *config, const struct http_request *request) {
+    struct span text = request->origin;
+    struct origin origin = {.host = {NULL, 0}};
+    if (text.at == NULL)
+        return AUTH_ORIGIN_NONE;
+    if (!origin_cut(text, &origin))
+        origin.host.len = 0; /* "null", or nothing that has a host: only * lets it in */
+    else if (request->host.at != NULL &&
+             span_equal_nocase(origin.host, port_drop(request->host, origin.scheme)))
+        return AUTH_ORIGIN_ALLOWED;
+    for (unsigned i = 0; i < config->origin_count; i++)
+        if (origin_is(&origin, text, config->origins[i]))
+            return AUTH_ORIGIN_ALLOWED;
+    return AUTH_ORIGIN_FOREIGN;
+}

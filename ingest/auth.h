@@ -1,0 +1,35 @@
+/* auth.h - who may ask: API keys on `api`, origins on `web`.
+ *
+ * Without a key `api` trusts whoever reaches it over loopback, but no web page in a browser on the
+ * same machine: a request with an Origin, or for a host that only DNS says is this machine, is
+ * refused. Keys are compared in constant time and never appear in a message.
+ *
+ * Threads: any (pure functions over the config). */
+#ifndef RINGPOST_INGEST_AUTH_H
+#define RINGPOST_INGEST_AUTH_H
+
+#include "core/config.h"
+#include "proto/codes.h"
+#include "proto/http.h"
+
+struct auth {
+    enum code code;      /* CODE_NONE: allowed; UNAUTHORIZED, FORBIDDEN */
+    const char *message; /* why not */
+    unsigned key_place;  /* of the key in the config; 0 without keys */
+};
+
+/* May this request be made of `api`? `open`: its path needs no key. */
+struct auth auth_api(const struct config *config, const struct http_request *request, bool open);
+
+/* Is it localhost or a loopback address, perhaps with a port? */
+bool auth_host_is_loopback(struct span host);
+
+enum auth_origin {
+    AUTH_ORIGIN_NONE,    /* no Origin: no browser, or not across origins */
+    AUTH_ORIGIN_ALLOWED, /* its own host, or in --cors; to be echoed */
+    AUTH_ORIGIN_FOREIGN
+};
+/* May a page of that origin use `web`? */
+enum auth_origin auth_web(const struct config *config, const struct http_request *request);
+
+#endif

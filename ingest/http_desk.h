@@ -1,0 +1,51 @@
+/* http_desk.h - what the HTTP listeners keep for each worker: pools, and room for the one request
+ * that is being served.
+ *
+ * A worker serves one request at a time, from its bytes to gate_publish or call_start; only answers
+ * wait. So the room for a parsed request, an envelope and an answer exists once for each worker and
+ * nothing is allocated for a request.
+ *
+ * Threads: http_init and http_fini: before the workers run, after they have ended; the rest: the
+ * worker's own. Owns: everything in it. */
+#ifndef RINGPOST_INGEST_HTTP_DESK_H
+#define RINGPOST_INGEST_HTTP_DESK_H
+
+#include "core/memory.h"
+#include "ingest/envelope.h"
+#include "ingest/routes.h"
+#include "proto/http.h"
+
+struct server;
+struct worker;
+
+/* An answer that is written here: a head with some header lines, and a result or an error. */
+#define HTTP_ANSWER_BYTES_MAX 8192
+
+struct http_desk {
+    struct pool connections; /* struct http_connection */
+    struct pool exchanges;   /* struct http_exchange */
+    struct http_request request;
+    struct route_match match; /* of that request */
+    struct complaint complaint;
+    struct envelope envelope;
+    struct envelope_room room;
+    char names[HTTP_TARGET_BYTES_MAX]; /* what a target decodes to */
+    char answer[HTTP_ANSWER_BYTES_MAX];
+    uint64_t busy_since_ns; /* of api_stats.c: when the share of busy time was last taken */
+    uint64_t busy_ns;       /* the counter at that time */
+    double busy_ratio;
+};
+
+/* Prepares the desks of all workers. Once, after server_init and before the workers run. False: no
+ * memory. */
+bool http_init(struct server *server);
+/* After all workers have ended. Does not look into `server`, whose workers may be freed already. */
+void http_fini(struct server *server);
+
+struct http_desk *http_desk(const struct worker *worker);
+
+/* The version that statistics and metrics tell; a text that stays. Once, before the workers run. */
+void http_version_set(const char *version);
+const char *http_version(void);
+
+#endif

@@ -1,0 +1,205 @@
+/* http_exchange.c - the answers of a connection, in the order asked; see http_connection.h. */
+#include "core/base/check.h"
+#include "core/worker.h"
+#include "ingest/http_connection.h"
+#include "ingest/http_desk.h"
+
+#include <stdlib.h>
+
+static size_t unsent_bytes(const struct http_connection *http) {
+    return http->connection->outbox.bytes + http->held_bytes;
+}
+
+void http_watch(struct worker *worker, struct http_connection *http, uint64_t due_ns) {
+    if (http->armed_ns != 0 && http->armed_ns <= due_ns)
+        return;
+    http->armed_ns = due_ns;
+    connection_deadline(worker, http->connection, due_ns);
+}
+
+void http_write(struct worker *worker, struct http_connection *http, struct span bytes) {
+    if (outbox_empty(&http->connection->outbox)) {
+        http->taken = http->written;
+        http->taken_ns = worker->now_ns;
+    }
+    http->written += bytes.len;
+    http->active_ns = worker->now_ns;
+    connection_write(worker, http->connection, bytes);
+    if (!http->closed)
+        http_watch(worker, http, worker->now_ns + HTTP_WATCH_NS);
+}
+
+void http_pace(struct worker *worker, struct http_connection *http) {
+    struct connection *connection = http->connection;
+    size_t unsent = unsent_bytes(http);
+    if (!connection->paused) {
+        if (http->owed_count >= HTTP_PIPELINE_MAX || unsent > HTTP_UNSENT_BYTES_MAX)
+            connection_pause(worker, connection);
+    } else if (http->owed_count <= HTTP_PIPELINE_MAX / 2 && unsent <= HTTP_UNSENT_BYTES_MAX / 2) {
+        connection_resume(worker, connection);
+    }
+}
+
+struct http_exchange *exchange_open(struct worker *worker, struct http_connection *http,
+                                    uint8_t answer_flags) {
+    struct http_exchange *exchange = pool_get(&http_desk(worker)->exchanges);
+    if (exchange == NULL)
+        return NULL;
+    *exchange = (struct http_exchange){.http = http, .answer_flags = answer_flags};
+    list_init(&exchange->link);
+    list_add_tail(&http->owed, &exchange->link);
+    http->owed_count++;
+    http->exchanges++;
+    return exchange;
+}
+
+static void exchange_free(struct worker *worker, struct http_exchange *exchange) {
+    if (exchange->held != NULL)
+        memory_put(&worker->account, exchange->held, exchange->held_bytes);
+    exchange->http->exchanges--;
+    pool_put(&http_desk(worker)->exchanges, exchange);
+}
+
+static void exchange_unlink(struct http_exchange *exchange) {
+    list_remove(&exchange->link);
+    exchange->http->owed_count--;
+}
+
+void exchanges_drop(struct worker *worker, struct http_connection *http) {
+    while (!list_empty(&http->owed)) {
+        struct http_exchange *exchange = container_of(http->owed.next, struct http_exchange, link);
+        exchange_unlink(exchange);
+        /* One without an answer is freed when the answer comes. */
+        if (exchange->answered)
+            exchange_free(worker, exchange);
+    }
+    http->held_bytes = 0;
+}
+
+/* The first answers that are there leave; with the last one perhaps the connection ends. */
+static void answers_flush(struct worker *worker, struct http_connection *http) {
+    while (!http->closed && !list_empty(&http->owed)) {
+        struct http_exchange *exchange = container_of(http->owed.next, struct http_exchange, link);
+        if (!exchange->answered)
+            break;
+        exchange_unlink(exchange);
+        http->held_bytes -= exchange->held_bytes;
+        http_write(worker, http, span_of(exchange->held, exchange->held_bytes));
+        exchange_free(worker, exchange);
+    }
+    if (!http->closed && list_empty(&http->owed)) {
+        if (http->finish_reason != CLOSE_NONE) {
+            connection_finish(worker, http->connection, (enum close_reason)http->finish_reason);
+            return;
+        }
+        if (http->continue_due) {
+            http->continue_due = false;
+            http_write(worker, http, HTTP_CONTINUE);
+        }
+    }
+    if (!http->closed)
+        http_pace(worker, http);
+}
+
+/* Keeps the answer until those before it have come. Answers are bounded by what was asked, so they
+ * may pass the memory ceiling, but are counted. */
+static void exchange_hold(struct worker *worker, struct http_exchange *exchange, struct span head,
+                          struct span body) {
+    struct http_connection *http = exchange->http;
+    size_t bytes = head.len + body.len;
+    exchange->held = malloc(bytes);
+    if (exchange->held == NULL) {
+        exchange_abandon(worker, exchange);
+        return;
+    }
+    account_force(&worker->account, bytes);
+    exchange->held_bytes = bytes;
+    exchange->answered = true;
+    memcpy(exchange->held, head.at, head.len);
+    if (body.len != 0)
+        memcpy(exchange->held + head.len, body.at, body.len);
+    http->held_bytes += bytes;
+    http_pace(worker, http);
+}
+
+void exchange_give(struct worker *worker, struct http_exchange *exchange, unsigned status,
+                   struct span head, struct span body) {
+    struct http_connection *http = exchange->http;
+    CHECK(!exchange->answered, "a request is answered twice");
+    if (status >= 400)
+        stats_add(&worker->stats.http_errors, 1);
+    if (http->closed) {
+        exchange_free(worker, exchange);
+        return;
+    }
+    if (http->owed.next != &exchange->link) {
+        exchange_hold(worker, exchange, head, body);
+        return;
+    }
+    exchange_unlink(exchange);
+    exchange_free(worker, exchange);
+    http_write(worker, http, head);
+    if (!http->closed && body.len != 0)
+        http_write(worker, http, body);
+    answers_flush(worker, http);
+}
+
+void exchange_abandon(struct worker *worker, struct http_exchange *exchange) {
+    struct http_connection *http = exchange->http;
+    if (!http->closed)
+        connection_close(worker, http->connection, CLOSE_OVERLOADED);
+    exchange_free(worker, exchange);
+}
+
+void exchange_answer(struct worker *worker, struct http_exchange *exchange, unsigned status,
+                     const char *type, struct span extra, struct span body) {
+    struct builder out = builder_over(http_desk(worker)->answer, HTTP_ANSWER_BYTES_MAX);
+    bool small = body.len <= HTTP_ANSWER_BYTES_MAX / 2;
+    if (small) {
+        http_response_whole(&out, exchange->answer_flags, status, type, extra, body);
+        body.len = 0;
+    } else {
+        /* The head says how long the body is, which then need not go through here. */
+        http_response_whole(&out, exchange->answer_flags | HTTP_ANSWER_BODYLESS, status, type,
+                            extra, body);
+        if (exchange->answer_flags & HTTP_ANSWER_BODYLESS)
+            body.len = 0;
+    }
+    CHECK(!out.full, "an answer's head is too long");
+    exchange_give(worker, exchange, status, builder_span(&out), body);
+}
+
+void exchange_refuse(struct worker *worker, struct http_exchange *exchange,
+                     const struct http_error *error) {
+    struct builder out = builder_over(http_desk(worker)->answer, HTTP_ANSWER_BYTES_MAX);
+    http_response_error(&out, exchange->answer_flags, error);
+    CHECK(!out.full, "an error is too long");
+    exchange_give(worker, exchange, error->status, builder_span(&out), SPAN(""));
+}
+
+struct http_error http_error_of(enum code code, const char *message) {
+    return (struct http_error){.status = (unsigned)code_status(code),
+                               .code = code_word(code),
+                               .message = span_text(message)};
+}
+
+struct http_error http_error_complaint(const struct complaint *complaint) {
+    struct http_error error = http_error_of(complaint->code, complaint->text);
+    if (complaint->field[0] != '\0')
+        error.field = span_text(complaint->field);
+    error.has_offset = complaint->code == CODE_BAD_JSON;
+    error.offset = complaint->offset;
+    return error;
+}
+
+void exchange_fail(struct worker *worker, struct http_exchange *exchange, enum code code,
+                   const char *message) {
+    struct http_error error = http_error_of(code, message);
+    exchange_refuse(worker, exchange, &error);
+}
+
+void exchange_complain(struct worker *worker, struct http_exchange *exchange,
+                       const struct complaint *complaint) {
+    struct http_error error = http_error_complaint(complaint);
+    exchange_refuse(worker, exchange, &error);
+}

@@ -1,0 +1,156 @@
+#include "ingest/web.h"
+
+#include "core/base/check.h"
+#include "core/server.h"
+#include "ingest/api.h"
+#include "ingest/auth.h"
+#include "ingest/scroll.h"
+
+/* Nothing here takes a body; so much is read all the same, to keep the connection. */
+#define WEB_BODY_BYTES_MAX 4096
+#define CORS_BYTES_MAX 4096
+/* What is echoed of a request must leave room for the rest. */
+#define ECHO_BYTES_MAX 1024
+
+static void web_get_page(struct worker *worker, struct http_exchange *exchange,
+                         const struct route_request *request);
+static void web_get_healthz(struct worker *worker, struct http_exchange *exchange,
+                            const struct route_request *request);
+
+static const struct route routes[] = {
+    {"/healthz", HTTP_METHOD_GET, true, web_get_healthz},
+    {"/", HTTP_METHOD_GET, true, web_get_page},
+};
+
+/* The header lines for an origin that is allowed; they go with every answer to it. */
+static struct span cors_write(const struct http_request *http, char room[CORS_BYTES_MAX]) {
+    struct builder out = builder_over(room, CORS_BYTES_MAX);
+    http_field_write(&out, SPAN("Access-Control-Allow-Origin"), http->origin);
+    http_field_write(&out, SPAN("Access-Control-Allow-Credentials"), SPAN("true"));
+    http_field_write(&out, SPAN("Vary"), SPAN("Origin"));
+    CHECK(!out.full, "an origin is too long to echo");
+    return builder_span(&out);
+}
+
+static void preflight_answer(struct worker *worker, struct http_exchange *exchange,
+                             const struct http_request *http, struct span cors) {
+    char room[CORS_BYTES_MAX];
+    struct builder out = builder_over(room, sizeof room);
+    builder_span_add(&out, cors);
+    http_field_write(&out, SPAN("Access-Control-Allow-Methods"), SPAN("GET, HEAD, POST, OPTIONS"));
+    if (http->preflight_headers.len != 0 && http->preflight_headers.len <= ECHO_BYTES_MAX)
+        http_field_write(&out, SPAN("Access-Control-Allow-Headers"), http->preflight_headers);
+    http_field_write(&out, SPAN("Access-Control-Max-Age"), SPAN("600"));
+    CHECK(!out.full, "the answer to a preflight is too long");
+    exchange_answer(worker, exchange, 204, NULL, builder_span(&out), SPAN(""));
+}
+
+static void refuse(struct worker *worker, struct http_exchange *exchange, struct http_error error,
+                   struct span cors) {
+    error.extra = cors;
+    exchange_refuse(worker, exchange, &error);
+}
+
+static struct http_error not_found(void) {
+    return http_error_of(CODE_NOT_FOUND, "there is no such path on this listener");
+}
+
+static void web_serve(struct worker *worker, struct http_exchange *exchange,
+                      const struct http_request *http) {
+    char room[CORS_BYTES_MAX];
+    struct span cors = SPAN("");
+    switch (auth_web(worker->config, http)) {
+    case AUTH_ORIGIN_NONE:
+        break;
+    case AUTH_ORIGIN_ALLOWED:
+        if (http->origin.len <= ECHO_BYTES_MAX) {
+            cors = cors_write(http, room);
+            break;
+        }
+        /* fall through */
+    case AUTH_ORIGIN_FOREIGN:
+        refuse(worker, exchange,
+               http_error_of(CODE_FORBIDDEN, "this Origin may not use this node; see --cors"),
+               SPAN(""));
+        return;
+    }
+    if (http->method == HTTP_METHOD_OPTIONS && http->preflight_method.at != NULL) {
+        preflight_answer(worker, exchange, http, cors);
+        return;
+    }
+    struct builder texts = builder_over(http_desk(worker)->names, HTTP_TARGET_BYTES_MAX);
+    struct route_match *match = &http_desk(worker)->match;
+    struct http_error error;
+    struct route_request request = {.http = http, .texts = &texts};
+    switch (route_find(routes, sizeof routes / sizeof *routes, http->method, http->path, &texts,
+                       match)) {
+    case ROUTE_FOUND:
+        request.names[0] = cors; /* no path here has names */
+        match->route->serve(worker, exchange, &request);
+        return;
+    case ROUTE_NOT_ALLOWED:
+        error = http_error_of(CODE_METHOD_NOT_ALLOWED, "this path is not served with this method");
+        error.allow = match->allow;
+        break;
+    case ROUTE_BAD_PATH:
+        error = http_error_of(CODE_BAD_MESSAGE, "the path is not well-formed");
+        break;
+    default:
+        error = not_found();
+        break;
+    }
+    refuse(worker, exchange, error, cors);
+}
+
+static void web_get_healthz(struct worker *worker, struct http_exchange *exchange,
+                            const struct route_request *request) {
+    exchange_answer(worker, exchange, 200, NULL, request->names[0], SPAN("{\"status\":\"ok\"}"));
+}
+
+static void web_get_page(struct worker *worker, struct http_exchange *exchange,
+                         const struct route_request *request) {
+    if (!worker->config->demo) {
+        refuse(worker, exchange, not_found(), request->names[0]);
+        return;
+    }
+    struct scroll scroll = scroll_empty();
+    web_demo_write(worker, &scroll);
+    if (scroll.failed)
+        refuse(worker, exchange, http_error_of(CODE_OVERLOADED, "no memory for the page"),
+               request->names[0]);
+    else
+        exchange_answer(worker, exchange, 200, "text/html; charset=utf-8", request->names[0],
+                        builder_span(&scroll.out));
+    scroll_free(&scroll);
+}
+
+static size_t web_body_max(const struct config *config) {
+    (void)config;
+    return WEB_BODY_BYTES_MAX;
+}
+
+static bool web_admit(struct worker *worker, const struct http_request *http,
+                      struct http_error *error) {
+    if (auth_web(worker->config, http) != AUTH_ORIGIN_FOREIGN)
+        return true;
+    *error = http_error_of(CODE_FORBIDDEN, "this Origin may not use this node; see --cors");
+    return false;
+}
+
+static const struct http_service service = {web_body_max, web_admit, web_serve};
+
+/* No message comes in here. */
+static void web_on_result(struct worker *worker, struct gate_source *source, void *request,
+                          uint32_t index, const struct gate_result *result) {
+    (void)worker;
+    (void)source;
+    (void)request;
+    (void)result;
+    CHECK(false, "result %u of a message that nobody sent", index);
+}
+
+static void web_on_open(struct worker *worker, struct connection *connection) {
+    http_open(worker, connection, &service, web_on_result);
+}
+
+const struct protocol web_protocol = HTTP_PROTOCOL("web", web_on_open);
