@@ -6,8 +6,6 @@
 #include "ingest/client_send.h"
 #include "ingest/envelope.h"
 
-#include <stdlib.h>
-
 /* The table is swept of what is past its window in portions, at most so often. */
 #define SWEEP_NS (1 * NS_PER_S)
 #define SWEEP_SOON_NS (10 * NS_PER_MS)
@@ -356,10 +354,11 @@ bool gate_init(struct gate *gate, struct server *server) {
         struct gate_desk *desk = &gate->desks[i];
         pool_init(&desk->tickets, sizeof(struct gate_ticket));
         pool_init(&desk->sends, client_send_bytes());
+        pool_init(&desk->rooms, sizeof(*desk->room));
         timer_init(&desk->sweep, on_sweep);
         desk->room = NULL;
         if (i < server->worker_count) {
-            desk->room = malloc(sizeof(*desk->room));
+            desk->room = pool_get(&desk->rooms);
             good = good && desk->room != NULL;
         }
     }
@@ -375,7 +374,9 @@ void gate_fini(struct gate *gate) {
         struct gate_desk *desk = &gate->desks[i];
         pool_fini(&desk->tickets);
         pool_fini(&desk->sends);
-        free(desk->room);
+        if (desk->room != NULL)
+            pool_put(&desk->rooms, desk->room);
+        pool_fini(&desk->rooms);
     }
     dedup_fini(&gate->dedup);
 }

@@ -109,8 +109,9 @@ void gate_result_write(const struct gate_result *result, bool with_status, struc
 struct gate_desk {
     _Alignas(64) struct pool tickets;
     struct pool sends;          /* of client_send.c */
+    struct pool rooms;          /* one: */
+    struct envelope_room *room; /* of client_send.c, for the envelope that is being read */
     struct timer sweep;         /* armed while the table may hold ids whose time will be over */
-    struct envelope_room *room; /* for whoever reads an envelope right now */
 };
 
 /* What the ingest room shares between the workers; server->ingest points to it. */
