@@ -7,7 +7,7 @@ c:settimeout(20)
 local function hex(s) return (s:gsub(".", function(b) return ("%02x"):format(b:byte()) end)) end
 if framing == "lines" then
     c:send(cjson.encode({type = "hello", id = id}) .. "\n")
-    assert(cjson.decode(assert(c:receive("*l"))).type == "welcome")
+    assert(cjson.decode((assert(c:receive("*l")))).type == "welcome")
     io.write("ready\n") io.flush()
     while count > 0 do
         local line = assert(c:receive("*l"))
