@@ -96,10 +96,12 @@ bool bench_field_open(struct bench_field *field, const struct bench_options *opt
     field->swarms = swarms_needed(options);
     if (field->swarms > BENCH_SWARMS_MAX)
         return errno = EMFILE, complain("too many clients for 16 processes");
+    if (!bench_server_open(&field->server, options))
+        return false;
+    /* after the node was started, which would inherit it */
     if (options->cpus != NULL && !bench_cpus_pin(options->cpus))
         return errno = EINVAL, complain("--cpus");
-    if (!bench_server_open(&field->server, options) || !share_make(field, kind) ||
-        !helpers_fork(field))
+    if (!share_make(field, kind) || !helpers_fork(field))
         return false;
     if (!swarm_make(field, &field->net, &field->swarm, 0))
         return complain("no memory or descriptors");

@@ -11,11 +11,15 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define AREA_BYTES (256u * 1024)
 #define PRODUCERS_MAX 1024u
 #define DESCRIPTORS 20000u
+#define TURN_LINES 8192u /* deliveries gathered before they are sent */
+#define GATHER_MAX 64u
+#define NO_LINE UINT32_MAX
 
 /* as long as what a node writes with ids that it made itself */
 static const char line_head[] =
@@ -45,6 +49,10 @@ struct relay {
     size_t answers_len, lines_len, lines_cap;
     size_t line_len;
     uint32_t sequence;
+    /* what a turn gathers for single clients: a chain of lines for each */
+    uint8_t *turn;
+    uint32_t turn_count, dirty_count;
+    uint32_t *next, *first, *last, *dirty;
 };
 
 int relay_listen(struct sockaddr_in *address) {
@@ -93,6 +101,49 @@ static void fan_out(const struct relay *relay) {
             send_all(relay->sockets[i], relay->lines, relay->lines_len);
 }
 
+/* One send for each client that this turn has something for. */
+static void turn_flush(struct relay *relay) {
+    for (uint32_t i = 0; i < relay->dirty_count; i++) {
+        uint32_t client = relay->dirty[i];
+        for (uint32_t line = relay->first[client]; line != NO_LINE;) {
+            struct iovec parts[GATHER_MAX];
+            struct msghdr message = {.msg_iov = parts};
+            uint32_t from = line;
+            for (; line != NO_LINE && message.msg_iovlen < GATHER_MAX; line = relay->next[line])
+                parts[message.msg_iovlen++] =
+                    (struct iovec){relay->turn + line * relay->line_len, relay->line_len};
+            size_t len = message.msg_iovlen * relay->line_len;
+            ssize_t sent = sendmsg(relay->sockets[client], &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+            size_t done = sent < 0 ? 0 : (size_t)sent;
+            if (done == len)
+                continue;
+            for (; from != line; from = relay->next[from]) { /* rare: what is left, one by one */
+                size_t skip = done < relay->line_len ? done : relay->line_len;
+                done -= skip;
+                send_all(relay->sockets[client], relay->turn + from * relay->line_len + skip,
+                         relay->line_len - skip);
+            }
+        }
+        relay->first[client] = NO_LINE;
+    }
+    relay->turn_count = relay->dirty_count = 0;
+}
+
+static void turn_add(struct relay *relay, uint32_t client, const uint8_t *payload) {
+    if (relay->turn_count == TURN_LINES)
+        turn_flush(relay);
+    uint32_t line = relay->turn_count++;
+    line_write(relay, relay->turn + line * relay->line_len, payload);
+    relay->next[line] = NO_LINE;
+    if (relay->first[client] == NO_LINE) {
+        relay->first[client] = line;
+        relay->dirty[relay->dirty_count++] = client;
+    } else {
+        relay->next[relay->last[client]] = line;
+    }
+    relay->last[client] = line;
+}
+
 /* One request: on to whoever it is for. Broadcasts wait until all that came together is seen. */
 static void relay_request(struct relay *relay, const uint8_t *payload) {
     struct bench_payload what;
@@ -105,8 +156,7 @@ static void relay_request(struct relay *relay, const uint8_t *payload) {
         line_write(relay, relay->lines + relay->lines_len, payload);
         relay->lines_len += relay->line_len;
     } else if (address < relay->options->clients && relay->sockets[address] >= 0) {
-        line_write(relay, relay->lines, payload);
-        send_all(relay->sockets[address], relay->lines, relay->line_len);
+        turn_add(relay, address, payload);
     }
     memcpy(relay->answers + relay->answers_len, answer, sizeof answer - 1);
     relay->answers_len += sizeof answer - 1;
@@ -162,6 +212,7 @@ static void client_receive(struct relay *relay, int fd) {
         if (got < 0 && errno == EAGAIN)
             return;
         if (relay->numbers[fd] != UINT32_MAX) {
+            turn_flush(relay); /* before its descriptor is gone */
             relay->sockets[relay->numbers[fd]] = -1;
             relay->numbers[fd] = UINT32_MAX;
             relay->ready--;
@@ -230,9 +281,18 @@ static bool relay_make(struct relay *relay) {
     relay->area = malloc(AREA_BYTES);
     relay->answers = malloc(AREA_BYTES / o->size * sizeof answer + sizeof answer);
     relay->lines = malloc(relay->lines_cap + relay->line_len);
+    relay->turn = malloc(TURN_LINES * relay->line_len);
+    relay->next = malloc(TURN_LINES * sizeof *relay->next);
+    relay->first = malloc(o->clients * sizeof *relay->first);
+    relay->last = malloc(o->clients * sizeof *relay->last);
+    relay->dirty = malloc(TURN_LINES * sizeof *relay->dirty);
     if (relay->epoll < 0 || relay->sockets == NULL || relay->numbers == NULL ||
-        relay->area == NULL || relay->answers == NULL || relay->lines == NULL)
+        relay->area == NULL || relay->answers == NULL || relay->lines == NULL ||
+        relay->turn == NULL || relay->next == NULL || relay->first == NULL || relay->last == NULL ||
+        relay->dirty == NULL)
         return false;
+    for (uint32_t i = 0; i < o->clients; i++)
+        relay->first[i] = NO_LINE;
     for (uint32_t i = 0; i < o->clients; i++)
         relay->sockets[i] = -1;
     for (uint32_t i = 0; i < DESCRIPTORS; i++)
@@ -262,6 +322,7 @@ int relay_run(const struct relay_options *options, int tcp, int api) {
             else
                 client_receive(&relay, fd);
         }
+        turn_flush(&relay);
         if (flood)
             fan_out_round(&relay);
     }
