@@ -1,0 +1,347 @@
+#include "tests/sim/sim_check.h"
+
+#include "core/base/check.h"
+#include "core/base/clock.h"
+#include "tests/sim/sim_world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *const id_names[NAMES_MAX] = {
+    "till-7", "a b", "100%", "k\xC3\xA4se", "q\"uote", "back\\slash", "x", "till-8", "a/b",
+    "sixty-four-bytes-of-a-name-that-goes-on-and-on-until-it-is-enough",
+    "c10", "c11", "c12", "c13", "c14", "c15", "c16", "c17", "c18", "c19", "c20", "c21", "c22", "c23"};
+static const char *const group_names[NAMES_MAX] = {
+    "shop-1", "shop 2", "all", "gr\xC3\xBC\xC3\x9F" "e", "till-7", "g%2F", "g6", "g7", "g8", "g9",
+    "g10", "g11", "g12", "g13", "g14", "g15", "g16", "g17", "g18", "g19", "g20", "g21", "g22", "g23"};
+static const char *const event_names[] = {"message", "payment", "two words", "caf\xC3\xA9", "e%"};
+
+static struct sim_session *sessions[SESSIONS_MAX];
+static unsigned session_count;
+static struct sim_content *contents[CONTENTS_MAX];
+static uint32_t content_count;
+static struct sim_attempt *attempts[ATTEMPTS_MAX];
+static uint32_t attempt_count;
+static uint32_t stream_count;
+static bool unsure[NAMES_MAX][NAMES_MAX]; /* by id and group */
+
+struct span name_of_id(unsigned id) {
+    return span_text(id_names[id]);
+}
+
+struct span name_of_group(unsigned group) {
+    return span_text(group_names[group]);
+}
+
+struct span name_of_event(unsigned event) {
+    return span_text(event_names[event % (sizeof(event_names) / sizeof(event_names[0]))]);
+}
+
+void check_open(void) {
+    session_count = content_count = attempt_count = stream_count = 0;
+    memset(unsure, 0, sizeof(unsure));
+}
+
+void check_close(void) {
+    for (unsigned i = 0; i < session_count; i++) {
+        free(sessions[i]->log);
+        free(sessions[i]);
+    }
+    for (uint32_t i = 0; i < content_count; i++) {
+        text_free(&contents[i]->payload);
+        text_free(&contents[i]->json);
+        free(contents[i]);
+    }
+    for (uint32_t i = 0; i < attempt_count; i++)
+        free(attempts[i]);
+    check_open();
+}
+
+/* --- sessions --------------------------------------------------------------------------------- */
+
+struct sim_session *session_add(struct link *link, int id, bool counted) {
+    CHECK(session_count < SESSIONS_MAX, "the scenario makes too many sessions");
+    struct sim_session *session = calloc(1, sizeof(*session));
+    CHECK(session != NULL);
+    *session = (struct sim_session){.number = session_count,
+                                    .link = link,
+                                    .id = id,
+                                    .counted = counted,
+                                    .may_from = NEVER,
+                                    .must_from = NEVER,
+                                    .leave = NEVER};
+    sessions[session_count++] = session;
+    return session;
+}
+
+unsigned session_total(void) {
+    return session_count;
+}
+
+struct sim_session *session_at(unsigned number) {
+    return sessions[number];
+}
+
+void session_joining(struct sim_session *session, unsigned group) {
+    CHECK(session->spell_count < SPELLS_MAX, "the scenario joins too often");
+    session->spells[session->spell_count++] = (struct spell){.may_from = sim_stamp(),
+                                                             .must_from = NEVER,
+                                                             .must_until = NEVER,
+                                                             .may_until = NEVER,
+                                                             .group = group};
+}
+
+void session_joined(struct sim_session *session, unsigned group, uint64_t sent) {
+    for (unsigned i = 0; i < session->spell_count; i++) {
+        struct spell *spell = &session->spells[i];
+        if (spell->group == group && spell->may_from < sent && spell->must_from == NEVER)
+            spell->must_from = sim_stamp();
+    }
+}
+
+void session_leaving(struct sim_session *session, unsigned group) {
+    for (unsigned i = 0; i < session->spell_count; i++)
+        if (session->spells[i].group == group && session->spells[i].must_until == NEVER)
+            session->spells[i].must_until = sim_stamp();
+}
+
+void session_left(struct sim_session *session, unsigned group, uint64_t sent) {
+    for (unsigned i = 0; i < session->spell_count; i++) {
+        struct spell *spell = &session->spells[i];
+        if (spell->group == group && spell->may_from < sent && spell->may_until == NEVER)
+            spell->may_until = sim_stamp();
+    }
+}
+
+void group_unsure_set(int id, unsigned group) {
+    unsure[id][group] = true;
+}
+
+bool group_unsure(int id, unsigned group) {
+    return id >= 0 && unsure[id][group];
+}
+
+bool session_surely(const struct sim_session *session, uint64_t from, uint64_t until) {
+    const struct link *link = session->link;
+    return session->must_from < from && session->leave > until &&
+           (link->close_stamp == 0 || link->close_stamp > until) && !link->reset;
+}
+
+bool session_maybe(const struct sim_session *session, uint64_t from, uint64_t until) {
+    const struct link *link = session->link;
+    return session->may_from < until && (link->closed_stamp == 0 || link->closed_stamp > from);
+}
+
+/* --- contents and attempts -------------------------------------------------------------------- */
+
+uint32_t stream_add(void) {
+    CHECK(stream_count < STREAMS_MAX, "the scenario has too many producers");
+    return stream_count++;
+}
+
+uint32_t stream_total(void) {
+    return stream_count;
+}
+
+struct sim_content *content_add(void) {
+    CHECK(content_count < CONTENTS_MAX, "the scenario makes too many messages");
+    struct sim_content *content = calloc(1, sizeof(*content));
+    CHECK(content != NULL);
+    content->number = content_count;
+    content->key = -1;
+    content->first_attempt = content->last_attempt = UINT32_MAX;
+    contents[content_count++] = content;
+    return content;
+}
+
+struct sim_content *content_at(uint32_t number) {
+    return contents[number];
+}
+
+uint32_t content_total(void) {
+    return content_count;
+}
+
+struct sim_attempt *attempt_add(struct sim_content *content, uint32_t stream, uint64_t scope) {
+    CHECK(attempt_count < ATTEMPTS_MAX, "the scenario tries too often");
+    struct sim_attempt *attempt = calloc(1, sizeof(*attempt));
+    CHECK(attempt != NULL);
+    uint32_t number = attempt_count++;
+    attempts[number] = attempt;
+    *attempt = (struct sim_attempt){.content = content->number,
+                                    .next = UINT32_MAX,
+                                    .stream = stream,
+                                    .order = number,
+                                    .scope = scope,
+                                    .begin = sim_stamp(),
+                                    .begin_ns = sim.now_ns,
+                                    .answer = NEVER,
+                                    .answer_ns = NEVER};
+    if (content->attempts++ == 0)
+        content->first_attempt = number;
+    else
+        attempts[content->last_attempt]->next = number;
+    content->last_attempt = number;
+    return attempt;
+}
+
+uint32_t content_rivals(const struct sim_content *content) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; content->key >= 0 && i < attempt_count; i++)
+        count += contents[attempts[i]->content]->key == content->key;
+    return count;
+}
+
+struct sim_attempt *attempt_at(uint32_t number) {
+    return attempts[number];
+}
+
+uint32_t attempt_number(const struct sim_attempt *attempt) {
+    return attempt->order;
+}
+
+uint32_t attempt_total(void) {
+    return attempt_count;
+}
+
+void attempt_answered(struct sim_attempt *attempt, enum attempt_state state, bool counted,
+                      uint64_t recipients) {
+    CHECK(attempt->state == ATTEMPT_OPEN && attempt->answer == NEVER);
+    attempt->state = state;
+    attempt->counted = counted;
+    attempt->recipients = recipients;
+    attempt->answer = sim_stamp();
+    attempt->answer_ns = sim.now_ns;
+}
+
+/* --- arrivals --------------------------------------------------------------------------------- */
+
+static bool same_but_breaks(struct span got, struct span wanted) {
+    size_t i = 0, j = 0;
+    for (;;) {
+        while (i < got.len && (got.at[i] == '\n' || got.at[i] == '\r'))
+            i++;
+        while (j < wanted.len && (wanted.at[j] == '\n' || wanted.at[j] == '\r'))
+            j++;
+        if (i == got.len || j == wanted.len)
+            return i == got.len && j == wanted.len;
+        if (got.at[i++] != wanted.at[j++])
+            return false;
+    }
+}
+
+/* The number of the content; it stands in the event or first in the payload. */
+static uint32_t arrival_number(struct span event, bool base64, struct span payload) {
+    char plain[64];
+    size_t len = 0;
+    if (event.len > 1 && event.at[0] == '#') {
+        payload = event;
+    } else if (base64) {
+        static const char digits[] =
+            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        uint32_t word = 0;
+        for (size_t i = 1; i < payload.len && len + 3 < sizeof(plain) && payload.at[i] != '"'; i++) {
+            const char *digit = strchr(digits, payload.at[i]);
+            word = word << 6 | (uint32_t)(digit == NULL || *digit == '\0' ? 0 : digit - digits);
+            if (i % 4 == 0)
+                for (int shift = 16; shift >= 0; shift -= 8)
+                    plain[len++] = (char)(word >> shift);
+        }
+        payload = span_of(plain, len);
+    }
+    uint32_t number = 0;
+    size_t i = 0;
+    while (i < payload.len && (payload.at[i] < '0' || payload.at[i] > '9'))
+        i++;
+    if (i == payload.len)
+        return UINT32_MAX;
+    for (; i < payload.len && payload.at[i] >= '0' && payload.at[i] <= '9' && number < 1000000; i++)
+        number = number * 10 + (uint32_t)(payload.at[i] - '0');
+    return number;
+}
+
+static bool group_fits(const struct sim_content *content, struct span raw) {
+    char plain[256];
+    size_t len;
+    if (raw.len > 0 && raw.at[0] == '"')
+        return content->group_count == 1 && json_string(raw, plain, sizeof(plain), &len) &&
+               span_equal(span_of(plain, len), name_of_group(content->groups[0]));
+    struct span rest = raw, element;
+    bool first = true;
+    unsigned found = 0;
+    while (json_element(&rest, &first, &element)) {
+        bool known = false;
+        for (unsigned i = 0; i < content->group_count; i++)
+            known |= json_string(element, plain, sizeof(plain), &len) &&
+                     span_equal(span_of(plain, len), name_of_group(content->groups[i]));
+        if (!known)
+            return false;
+        found++;
+    }
+    return found == content->group_count;
+}
+
+static void log_add(struct sim_session *session, uint32_t number) {
+    if (session->log_count == session->log_size) {
+        session->log_size = session->log_size * 2 + 32;
+        session->log = realloc(session->log, session->log_size * sizeof(*session->log));
+        CHECK(session->log != NULL);
+    }
+    session->log[session->log_count++] = number;
+}
+
+static void arrival_count(struct sim_session *session, struct sim_content *content) {
+    content->arrived++;
+    content->seen[session->number]++;
+    /* The canaries lie about what came. */
+    if (sim.canary == CANARY_MESSAGES_SWAPPED && session->log_count > 2) {
+        uint32_t before = session->log[session->log_count - 1];
+        session->log[session->log_count - 1] = content->number;
+        log_add(session, before);
+        return;
+    }
+    log_add(session, content->number);
+    if (sim.canary == CANARY_MESSAGE_TWICE && content->number % 16 == 5)
+        content->seen[session->number]++;
+}
+
+void check_arrival(struct sim_session *session, struct span id, struct span event, bool has_group,
+                   struct span group_json, bool is_bytes, struct span payload) {
+    uint32_t number = arrival_number(event, is_bytes && !session->counted, payload);
+    if (number >= content_count)
+        sim_fail("session %u got a message that nobody sent: event %.*s, %.*s", session->number,
+                 SPAN_ARG(event), (int)(payload.len < 200 ? payload.len : 200), payload.at);
+    struct sim_content *content = contents[number];
+    if (sim.canary == CANARY_MESSAGE_LOST && number % 16 == 5)
+        return;
+    struct text numbered = {0};
+    text_format(&numbered, "#%u", number);
+    struct span event_wanted =
+        content->event == UINT8_MAX ? text_as_span(&numbered) : name_of_event(content->event);
+    if (!span_equal(event, event_wanted))
+        sim_fail("session %u got message %u with event %.*s instead of %.*s", session->number,
+                 number, SPAN_ARG(event), SPAN_ARG(event_wanted));
+    text_free(&numbered);
+    struct span wanted = text_as_span(session->counted ? &content->payload : &content->json);
+    bool mangled = sim.canary == CANARY_MESSAGE_MANGLED && number % 16 == 5;
+    bool same = content->is_bytes ? span_equal(payload, wanted) : same_but_breaks(payload, wanted);
+    if (is_bytes != content->is_bytes || !same || mangled)
+        sim_fail("session %u got message %u mangled (%zu bytes for %zu): %.*s", session->number,
+                 number, payload.len, wanted.len, (int)(payload.len < 200 ? payload.len : 200),
+                 payload.at);
+    if (has_group != (content->group_count != 0) ||
+        (has_group && !session->counted && !group_fits(content, group_json)))
+        sim_fail("session %u got message %u with a wrong group: %.*s", session->number, number,
+                 SPAN_ARG(group_json));
+    if (content->key >= 0) {
+        char key[32];
+        snprintf(key, sizeof(key), "key-%d", content->key);
+        if (!span_equal(id, span_text(key)))
+            sim_fail("session %u got message %u under the id %.*s instead of %s", session->number,
+                     number, SPAN_ARG(id), key);
+    } else if (id.len == 0 || id.len > MESSAGE_ID_BYTES_MAX) {
+        sim_fail("session %u got message %u without an id", session->number, number);
+    }
+    sim_digest(UINT64_C(0xA000000000000000) | (uint64_t)session->number << 32 | number);
+    arrival_count(session, content);
+}

@@ -1,0 +1,136 @@
+/* sim_check.h - the oracle: who was there, what was accepted, what arrived, and whether that fits.
+ *
+ * A session is surely addressed by a message when it was registered under one of the addresses before
+ * the producer began to send it and until after the answer was given; surely not addressed when it
+ * never was in that time; everything between is open to the node's order of events. Stamps (sim_stamp)
+ * say what was before what.
+ *
+ * A content is what a producer wants delivered; an attempt is one try to have it accepted. With an id
+ * given by the producer there may be several attempts of one content, and rival contents of one id.
+ *
+ * Threads: one. Owns: sessions, contents, attempts of one run. */
+#ifndef RINGPOST_TESTS_SIM_CHECK_H
+#define RINGPOST_TESTS_SIM_CHECK_H
+
+#include "core/message.h"
+#include "core/stats.h"
+#include "tests/sim/sim_text.h"
+
+#define SESSIONS_MAX 768
+#define CONTENTS_MAX 4096
+#define ATTEMPTS_MAX 8192
+#define NAMES_MAX 24
+#define SPELLS_MAX 96
+#define STREAMS_MAX 1024
+#define NEVER UINT64_MAX
+
+struct link;
+struct tap;
+
+/* Names of client ids and groups, by number; some are hard to write. */
+struct span name_of_id(unsigned id);
+struct span name_of_group(unsigned group);
+struct span name_of_event(unsigned event);
+
+/* A stay in a group. */
+struct spell {
+    uint64_t may_from, must_from, must_until, may_until;
+    unsigned group;
+};
+
+struct sim_session {
+    unsigned number;
+    struct link *link;
+    struct sim_peer *peer;
+    int id; /* -1: without one */
+    bool counted;
+    uint64_t may_from;  /* hello sent */
+    uint64_t must_from; /* welcome given; NEVER: not yet */
+    uint64_t leave;     /* the peer began to leave; NEVER: it has not */
+    struct spell spells[SPELLS_MAX];
+    unsigned spell_count;
+    uint32_t *log; /* contents, as they arrived */
+    unsigned log_count, log_size;
+};
+
+struct sim_content {
+    uint32_t number;
+    bool broadcast, is_volatile, is_bytes;
+    bool contested; /* others had the same id; known at the end */
+    uint8_t to[8], groups[8], except[4];
+    uint8_t to_count, group_count, except_count;
+    uint8_t event;
+    int key; /* number of the producer's id; -1: none */
+    struct text payload; /* as it goes to counted clients */
+    struct text json;    /* as it goes to JSON clients, without line breaks */
+    double ttl_s;        /* 0: not given */
+    uint32_t attempts, first_attempt, last_attempt;
+    uint32_t arrived;    /* copies handed to sockets whole */
+    uint8_t seen[SESSIONS_MAX];
+};
+
+enum attempt_state {
+    ATTEMPT_OPEN, /* no answer (yet): anything may have become of it */
+    ATTEMPT_QUEUED,
+    ATTEMPT_ABSENT,
+    ATTEMPT_DROPPED,
+    ATTEMPT_DUPLICATE,
+    ATTEMPT_ID_REUSED,
+    ATTEMPT_REFUSED /* 429, 503: nothing was taken */
+};
+
+struct sim_attempt {
+    uint32_t content;
+    uint32_t next; /* of the same content; UINT32_MAX: no more */
+    uint32_t stream, order;
+    uint64_t scope; /* of the idempotency key */
+    uint64_t begin, answer;
+    uint64_t begin_ns, answer_ns;
+    enum attempt_state state;
+    bool counted; /* `recipients` is known */
+    uint64_t recipients;
+    uint64_t first_recipients; /* of a duplicate */
+};
+
+void check_open(void);
+void check_close(void);
+
+struct sim_session *session_add(struct link *link, int id, bool counted);
+unsigned session_total(void);
+struct sim_session *session_at(unsigned number);
+/* A join or leave was sent; it was confirmed, and had been sent by the stamp `sent`. */
+void session_joining(struct sim_session *session, unsigned group);
+void session_joined(struct sim_session *session, unsigned group, uint64_t sent);
+void session_leaving(struct sim_session *session, unsigned group);
+void session_left(struct sim_session *session, unsigned group, uint64_t sent);
+/* The API moves sessions of the id into or out of the group: nothing about that is sure any more. */
+void group_unsure_set(int id, unsigned group);
+bool group_unsure(int id, unsigned group);
+
+/* Could the session have been registered under the id at some time in [from, until]; surely all the
+ * time? */
+bool session_maybe(const struct sim_session *session, uint64_t from, uint64_t until);
+bool session_surely(const struct sim_session *session, uint64_t from, uint64_t until);
+
+uint32_t stream_add(void);
+uint32_t stream_total(void);
+struct sim_content *content_add(void);
+struct sim_content *content_at(uint32_t number);
+uint32_t content_total(void);
+struct sim_attempt *attempt_add(struct sim_content *content, uint32_t stream, uint64_t scope);
+/* How many attempts there were under the producer's id of the content, by anybody. */
+uint32_t content_rivals(const struct sim_content *content);
+struct sim_attempt *attempt_at(uint32_t number);
+uint32_t attempt_number(const struct sim_attempt *attempt);
+uint32_t attempt_total(void);
+void attempt_answered(struct sim_attempt *attempt, enum attempt_state state, bool counted,
+                      uint64_t recipients);
+
+/* A whole message was handed to the socket of the session. `payload` is raw JSON for JSON clients. */
+void check_arrival(struct sim_session *session, struct span id, struct span event, bool has_group,
+                   struct span group_json, bool is_bytes, struct span payload);
+
+/* The whole account, when the node has stopped. `total` is the sum of all workers' statistics. */
+void check_account(const struct stats *total);
+
+#endif

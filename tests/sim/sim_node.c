@@ -1,0 +1,252 @@
+#include "tests/sim/sim_node.h"
+
+#include "core/base/check.h"
+#include "core/base/hash.h"
+#include "ingest/api.h"
+#include "ingest/client_send.h"
+#include "ingest/gate.h"
+#include "ingest/http_desk.h"
+#include "ingest/web.h"
+#include "proto/client.h"
+#include "proto/tcp.h"
+#include "tests/sim/sim_fiber.h"
+#include "tests/sim/sim_kernel.h"
+#include "tests/sim/sim_scenarios.h"
+
+#include <stdlib.h>
+
+static struct {
+    struct server server;
+    struct gate gate;
+    struct config config;
+    uint64_t turn_stamp[SIM_WORKERS_MAX];
+} node;
+
+struct server *node_server(void) {
+    return &node.server;
+}
+
+static void worker_body(unsigned index) {
+    struct worker *worker = &node.server.workers[index];
+    char problem[256] = "";
+    if (!worker_open(worker, &node.server, index, problem, sizeof(problem)))
+        sim_fail("worker %u does not open: %s", index, problem);
+    bool more = true;
+    while (more) {
+        fiber_yield(FIBER_READY);
+        turn_begun(index);
+        more = worker_turn(worker, CLOCK_NEVER);
+        turn_check(worker);
+    }
+    worker_close(worker);
+}
+
+void node_open(void) {
+    static const struct protocol *const protocols[LISTENER_KINDS] = {
+        [LISTENER_TCP] = &tcp_protocol,
+        [LISTENER_WEB] = &web_protocol,
+        [LISTENER_API] = &api_protocol,
+    };
+    char problem[512] = "";
+    memset(&node, 0, sizeof(node));
+    scenario_config(&node.config);
+    post_slots_override = sim.scenario.post_slots;
+    hash_init();
+    if (!server_init(&node.server, &node.config, protocols, problem, sizeof(problem)))
+        sim_fail("the node does not start: %s", problem);
+    if (!gate_init(&node.gate, &node.server) || !http_init(&node.server))
+        sim_fail("the ingest room does not start");
+    client_gate_set(&client_send_gate);
+    for (unsigned i = 0; i < node.server.worker_count; i++)
+        node.server.workers[i].on_nudged = gate_on_nudged;
+    fibers_open(node.config.workers, worker_body);
+    for (unsigned i = 0; i < node.config.workers; i++)
+        while (!atomic_load(&node.server.workers[i].ready))
+            fiber_resume(i);
+    atomic_store(&node.server.phase, PHASE_RUNNING);
+    server_nudge(&node.server);
+}
+
+static void worker_left_check(const struct worker *worker) {
+    if (worker->account.used_bytes != 0)
+        sim_fail("worker %u still accounts for %llu bytes", worker->index,
+                 (unsigned long long)worker->account.used_bytes);
+    if (worker->pieces.in_use != 0 || worker->parcels.in_use != 0)
+        sim_fail("worker %u still holds %llu pieces and %llu parcels", worker->index,
+                 (unsigned long long)worker->pieces.in_use,
+                 (unsigned long long)worker->parcels.in_use);
+    if (worker->directory.names.count != 0 || worker->directory.memberships.in_use != 0)
+        sim_fail("worker %u still knows %u names and %llu memberships", worker->index,
+                 worker->directory.names.count,
+                 (unsigned long long)worker->directory.memberships.in_use);
+    unsigned free_publishes = 0;
+    for (uint32_t at = worker->free_publish; at != 0; at = worker->publishes[at - 1].slot)
+        free_publishes++;
+    if (free_publishes != worker->server->post.requests_max)
+        sim_fail("worker %u has %u of %u publishes back", worker->index, free_publishes,
+                 worker->server->post.requests_max);
+    if (worker->live != 0 || worker->session_count != 0)
+        sim_fail("worker %u still has %u connections and %u sessions", worker->index, worker->live,
+                 worker->session_count);
+}
+
+void node_close(struct stats *total) {
+    struct server *server = &node.server;
+    for (unsigned i = 0; i < server->worker_count; i++) {
+        stats_sum(total, &server->workers[i].stats);
+        worker_collect(&server->workers[i]);
+    }
+    for (unsigned i = 0; i < server->worker_count; i++)
+        worker_left_check(&server->workers[i]);
+    if (atomic_load(&server->connections) != 0)
+        sim_fail("the node still counts %u connections", atomic_load(&server->connections));
+    http_fini(server);
+    gate_fini(&node.gate);
+    server_fini(server);
+    if (fds_in_use() != 0)
+        sim_fail("%u descriptors are still open", fds_in_use());
+}
+
+/* --- every turn ----------------------------------------------------------------------------------- */
+
+void turn_begun(unsigned worker) {
+    node.turn_stamp[worker] = sim_stamp();
+}
+
+static void ops_check(const struct worker *worker, const struct connection *connection,
+                      const struct link *link) {
+    const struct fake_fd *slot = fd_find(link->fd);
+    static const struct {
+        uint8_t op;
+        enum kernel_op kernel;
+    } pairs[] = {{OP_RECEIVE, KERNEL_RECEIVE},
+                 {OP_SEND, KERNEL_SEND},
+                 {OP_SHUTDOWN, KERNEL_SHUTDOWN}};
+    for (unsigned i = 0; i < 3; i++) {
+        bool thinks = (connection->ops & pairs[i].op) != 0;
+        unsigned is = slot == NULL ? 0 : slot->in_flight[pairs[i].kernel];
+        if (is != thinks)
+            sim_fail("worker %u, slot %u, link %u: %u %s in flight, the connection thinks %d",
+                     worker->index, connection->slot, link->number, is,
+                     kernel_op_name(pairs[i].kernel), thinks);
+    }
+}
+
+struct recount {
+    uint64_t live, open, pieces, bytes;
+};
+
+static void link_look(struct worker *worker, struct link *link, struct recount *count) {
+    struct connection *connection = connection_resolve(worker, link->handle);
+    if (connection == NULL || connection->state != CONNECTION_OPEN) {
+        if (link->close_stamp == 0) {
+            link->close_stamp = node.turn_stamp[worker->index];
+            link->closed_stamp = sim_stamp();
+            link->close_reason = connection == NULL ? CLOSE_NONE : connection->reason;
+            SIM_TRACE("w%u link %u closes: %s", worker->index, link->number,
+                      close_reason_word((enum close_reason)link->close_reason));
+        }
+    }
+    if (connection == NULL) {
+        link->finished = true;
+        if (link->state != LINK_CLOSED)
+            sim_fail("worker %u freed the slot of link %u, whose descriptor %d is open",
+                     worker->index, link->number, link->fd);
+        return;
+    }
+    ops_check(worker, connection, link);
+    count->live++;
+    count->open += connection->state == CONNECTION_OPEN;
+    count->pieces += connection->outbox.pieces;
+    count->bytes += connection->outbox.message_bytes;
+}
+
+static void gauge_check(const struct worker *worker, const char *name, uint64_t gauge,
+                        uint64_t counted) {
+    if (gauge != counted)
+        sim_fail("worker %u: the gauge %s says %llu, counted are %llu", worker->index, name,
+                 (unsigned long long)gauge, (unsigned long long)counted);
+}
+
+static void ledger_check(const struct worker *worker) {
+    for (unsigned class = 0; class < CLASSES; class++) {
+        uint64_t rest = stats_get(&worker->stats.copies_sent[class]) +
+                        stats_get(&worker->stats.copies_waiting[class]);
+        for (unsigned i = 0; i < DROP_REASON_COUNT; i++)
+            rest += stats_get(&worker->stats.copies_dropped[class][i]);
+        gauge_check(worker, "of copies (sent, waiting and dropped)", rest,
+                    stats_get(&worker->stats.copies[class]));
+    }
+}
+
+void turn_check(struct worker *worker) {
+    struct recount count = {0, 0, 0, 0};
+    for (unsigned i = 0; i < world_links(); i++) {
+        struct link *link = world_link(i);
+        if (link->worker == (int)worker->index && link->handle_known && !link->finished)
+            link_look(worker, link, &count);
+    }
+    gauge_check(worker, "live", worker->live, count.live);
+    gauge_check(worker, "connections", stats_get(&worker->stats.connections), count.open);
+    gauge_check(worker, "sessions", stats_get(&worker->stats.sessions), worker->session_count);
+    gauge_check(worker, "requests", stats_get(&worker->stats.requests), worker->requests);
+    gauge_check(worker, "outbox_bytes", stats_get(&worker->stats.outbox_bytes), count.bytes);
+    uint64_t waiting = 0;
+    for (unsigned class = 0; class < CLASSES; class++)
+        waiting += stats_get(&worker->stats.copies_waiting[class]);
+    gauge_check(worker, "copies_waiting", waiting, count.pieces);
+    ledger_check(worker);
+    const struct ring *ring = kernel_ring(worker->index);
+    if (ring != NULL && kernel_lent(ring) != 0)
+        sim_fail("worker %u ends its turn with %u buffers lent", worker->index, kernel_lent(ring));
+}
+
+/* --- when all is quiet ---------------------------------------------------------------------------- */
+
+static void quiet_link_check(struct worker *worker, const struct link *link) {
+    const struct connection *connection = connection_resolve(worker, link->handle);
+    if (connection == NULL)
+        return;
+    bool receives = (connection->ops & OP_RECEIVE) != 0;
+    if (connection->state == CONNECTION_OPEN && !connection->paused && !connection->end_seen &&
+        !receives)
+        sim_fail("worker %u does not receive from link %u any more", worker->index, link->number);
+    if ((connection->state == CONNECTION_OPEN || connection->state == CONNECTION_FLUSHING) &&
+        !outbox_empty(&connection->outbox) && !(connection->ops & OP_SEND))
+        sim_fail("worker %u owes link %u %u bytes and does not send", worker->index, link->number,
+                 connection->outbox.bytes);
+    if (connection->state == CONNECTION_FLUSHING && outbox_empty(&connection->outbox))
+        sim_fail("worker %u owes link %u nothing and does not end it", worker->index, link->number);
+}
+
+void node_quiet_check(void) {
+    const struct post *post = &node.server.post;
+    for (unsigned to = 0; to < post->workers; to++) {
+        if (fiber_state(to) == FIBER_ENDED)
+            continue;
+        struct worker *worker = &node.server.workers[to];
+        for (unsigned from = 0; from < post->workers; from++)
+            if (from != to && queue_count(&post->boxes[to].from[from]) != 0)
+                sim_fail("worker %u sleeps, and mail from %u waits: a wake was lost", to, from);
+        if (worker->requests != 0)
+            sim_fail("worker %u has %u requests without an answer, and nothing is on its way", to,
+                     worker->requests);
+        if (worker->directory.pending != 0)
+            sim_fail("worker %u has notes that nobody confirms", to);
+        if (!list_empty(&worker->dirty) || !list_empty(&worker->resumed) ||
+            !list_empty(&worker->starved) || worker->homebound_set != 0)
+            sim_fail("worker %u sleeps on something to do", to);
+        for (unsigned i = 0; i < world_links(); i++) {
+            const struct link *link = world_link(i);
+            if (link->worker == (int)to && link->handle_known && !link->finished)
+                quiet_link_check(worker, link);
+        }
+    }
+}
+
+void node_empty_check(void) {
+    for (unsigned i = 0; i < node.server.worker_count; i++) {
+        const struct worker *worker = &node.server.workers[i];
+        worker_left_check(worker);
+    }
+}

@@ -1,0 +1,24 @@
+/* sim_node.h - the real node on top of the fakes, put together like main/serve.c does it, and what must
+ * hold of it at any time.
+ *
+ * Threads: one. Owns: the node of the run. */
+#ifndef RINGPOST_TESTS_SIM_NODE_H
+#define RINGPOST_TESTS_SIM_NODE_H
+
+#include "core/server.h"
+
+void node_open(void);
+/* Everything has ended: sums up the statistics, frees, and checks that nothing is left. */
+void node_close(struct stats *total);
+struct server *node_server(void);
+
+/* The turn of a worker begins or goes on after a sleep: what closes now closed not before. */
+void turn_begun(unsigned worker);
+/* It has ended: gauges, ledger, operations, buffers. */
+void turn_check(struct worker *worker);
+/* Nothing can go on without time or a peer: nobody may be waiting for anything but those. */
+void node_quiet_check(void);
+/* No peer is left: nothing may be held for any. */
+void node_empty_check(void);
+
+#endif

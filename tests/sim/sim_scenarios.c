@@ -1,0 +1,338 @@
+/* What a seed means. Each seed takes one of the kinds below, which sets what it is about; everything that
+ * the kind leaves alone is drawn. */
+#include "tests/sim/sim_scenarios.h"
+
+#include "core/base/check.h"
+#include "core/base/clock.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+
+#define KB 1024u
+
+static unsigned pick(const unsigned *list, size_t count) {
+    return list[sim_roll(count)];
+}
+#define PICK(...)                                                                                  \
+    pick((const unsigned[]){__VA_ARGS__}, sizeof((const unsigned[]){__VA_ARGS__}) / sizeof(unsigned))
+
+/* A node with plenty of everything on a network that behaves. */
+static void ordinary(struct scenario *s) {
+    *s = (struct scenario){
+        .name = "calm",
+        .workers = PICK(1, 2, 2, 3, 4, 4, 5, 8),
+        .steer = (enum steer)sim_roll(3),
+        .kernel_steers = sim_chance(500),
+        .slow = (enum slow_policy)sim_roll(3),
+        .outbox_bytes = 1024 * KB,
+        .max_message_bytes = 64 * KB,
+        .max_body_bytes = 1024 * KB,
+        .memory_bytes = UINT64_C(1) << 30,
+        .buffers = PICK(64, 128),
+        .buffer_bytes = PICK(512, 1024, 4096),
+        .client_send = sim_chance(600),
+        .with_key = sim_chance(300),
+        .max_connections = 10000,
+        .dedup_max = 100000,
+        .dedup_window_ns = 120 * NS_PER_S,
+        .heartbeat_ns = 25 * NS_PER_S,
+        .heartbeat_timeout_ns = 20 * NS_PER_S,
+        .hello_timeout_ns = 10 * NS_PER_S,
+        .drain_timeout_ns = 10 * NS_PER_S,
+        .descriptors = 1500,
+        .eager = PICK(100, 300, 600, 900),
+        .chunk_small = PICK(0, 20, 100),
+        .stall = PICK(0, 50, 200),
+        .preempt = PICK(0, 50, 300),
+        .signal = PICK(0, 0, 2),
+        .delay_max_ns = PICK(1, 5, 50) * NS_PER_MS,
+        .send_window = 256 * KB,
+        .receive_window = 128 * KB,
+        .clients = 4 + (unsigned)sim_roll(16),
+        .producers = 1 + (unsigned)sim_roll(3),
+        .lives = 1,
+        .messages = 20 + (unsigned)sim_roll(60),
+        .ids = 2 + (unsigned)sim_roll(10),
+        .groups = 2 + (unsigned)sim_roll(6),
+        .counted_clients = PICK(0, 300, 500, 1000),
+        .keyed = PICK(0, 200),
+        .is_volatile = PICK(0, 200),
+        .wide = PICK(0, 100, 400),
+        .broadcast = PICK(20, 100),
+        .bytes_payload = 300,
+        .calls = PICK(0, 50, 200),
+        .payload_max = PICK(100, 1500, 6000),
+        .think_max_ns = PICK(1, 20, 200) * NS_PER_MS,
+        .calm = true,
+        .close_first = sim_chance(500),
+    };
+}
+
+static void rough(struct scenario *s) {
+    s->calm = false;
+    s->short_send = PICK(50, 300, 700);
+    s->early_end = PICK(10, 100, 400);
+    s->odd_end = PICK(0, 20, 100);
+    s->chunk_small = PICK(20, 100, 300);
+    s->stall = PICK(50, 200, 400);
+    s->close_error = PICK(0, 100);
+}
+
+/* --- the kinds ------------------------------------------------------------------------------------ */
+
+static void kind_calm(struct scenario *s) {
+    /* keep-latest drops whenever a send is in flight. */
+    s->slow = sim_chance(500) ? SLOW_CLOSE : SLOW_DROP_OLDEST;
+    s->workers = PICK(1, 2, 4, 8, 16);
+}
+
+static void kind_rough(struct scenario *s) {
+    s->name = "rough";
+    rough(s);
+}
+
+static void kind_churn(struct scenario *s) {
+    s->name = "churn";
+    rough(s);
+    s->lives = 6;
+    s->reset = 400;
+    s->think_max_ns = 5 * NS_PER_MS;
+    s->send_error = PICK(0, 5, 30);
+}
+
+static void kind_slow(struct scenario *s) {
+    s->name = "slow";
+    rough(s);
+    s->slow_clients = PICK(200, 500);
+    s->deaf_clients = PICK(100, 300);
+    s->outbox_bytes = PICK(2, 8, 32) * KB;
+    s->send_window = PICK(256, 2048, 16 * KB);
+    s->payload_max = PICK(300, 2000, 9000);
+    s->messages = 100 + (unsigned)sim_roll(200);
+    s->broadcast = 200;
+    s->is_volatile = PICK(0, 200, 500);
+    s->short_ttl = PICK(0, 200, 600);
+}
+
+static void kind_memory(struct scenario *s) {
+    s->name = "memory";
+    rough(s);
+    s->memory_bytes = PICK(8, 24, 64, 160) * KB;
+    s->slow_clients = 300;
+    s->deaf_clients = 200;
+    s->send_window = PICK(512, 4096);
+    s->payload_max = 6000;
+    s->messages = 100;
+    s->abusive_producers = 200;
+}
+
+static void kind_mail(struct scenario *s) {
+    s->name = "mail";
+    rough(s);
+    s->workers = PICK(2, 3, 4, 8, 16);
+    s->post_slots = PICK(8, 8, 16, 32);
+    s->producers = 4 + (unsigned)sim_roll(8);
+    s->messages = 200;
+    s->wide = PICK(0, 300, 800);
+    s->calls = PICK(20, 200);
+    s->kernel_steers = sim_chance(300);
+    s->lives = 3;
+    s->think_max_ns = NS_PER_MS;
+}
+
+static void kind_drain(struct scenario *s) {
+    s->name = "drain";
+    rough(s);
+    s->drain_early = true;
+    s->slow_clients = PICK(0, 200);
+    s->deaf_clients = PICK(0, 100);
+    s->send_window = PICK(1024, 64 * KB);
+    s->drain_timeout_ns = PICK(50, 500, 3000) * NS_PER_MS;
+    s->messages = 300;
+    s->lives = 4;
+    s->close_first = false;
+}
+
+static void kind_abuse(struct scenario *s) {
+    s->name = "abuse";
+    rough(s);
+    s->abusive_clients = 600;
+    s->abusive_producers = 600;
+    s->mute_clients = 200;
+    s->producers = 4;
+    s->heartbeat_ns = PICK(500, 2000) * NS_PER_MS;
+    s->heartbeat_timeout_ns = PICK(300, 1000) * NS_PER_MS;
+    s->hello_timeout_ns = PICK(200, 2000) * NS_PER_MS;
+    s->max_message_bytes = PICK(1, 8, 64) * KB;
+    s->max_body_bytes = 64 * KB;
+    s->payload_max = 800;
+    s->lives = 4;
+    s->reset = 300;
+}
+
+static void kind_buffers(struct scenario *s) {
+    s->name = "buffers";
+    rough(s);
+    s->buffers = PICK(1, 2, 4, 8);
+    s->buffer_bytes = PICK(16, 64, 256);
+    s->clients = 20;
+    s->send_error = PICK(0, 10);
+}
+
+static void kind_doors(struct scenario *s) {
+    s->name = "doors";
+    rough(s);
+    s->accept_error = PICK(100, 400);
+    s->descriptors = 5 * s->workers + PICK(4, 12, 30);
+    s->max_connections = PICK(3, 8, 1000);
+    s->max_per_address = PICK(0, 1, 3);
+    s->lives = 5;
+    s->reset = 300;
+}
+
+static void kind_proxies(struct scenario *s) {
+    s->name = "proxies";
+    rough(s);
+    s->proxies = true;
+    s->abusive_clients = 200;
+    s->max_per_address = PICK(0, 4);
+    s->lives = 3;
+}
+
+static void kind_repeats(struct scenario *s) {
+    s->name = "repeats";
+    rough(s);
+    s->keyed = 900;
+    s->repeated = PICK(300, 600);
+    s->producers = 3 + (unsigned)sim_roll(5);
+    s->messages = 150;
+    s->dedup_max = PICK(0, 4, 100000);
+    s->dedup_window_ns = PICK(10, 1000, 120000) * NS_PER_MS;
+    s->is_volatile = 200;
+    s->lives = PICK(1, 3);
+    s->reset = 500;
+}
+
+static void kind_rates(struct scenario *s) {
+    s->name = "rates";
+    rough(s);
+    s->rate_limited = true;
+    s->with_key = true;
+}
+
+static void kind_orders(struct scenario *s) {
+    s->name = "orders";
+    rough(s);
+    s->workers = PICK(3, 5, 8);
+    s->clients = 10;
+    s->producers = 2;
+    s->messages = 250;
+    s->ids = 4;
+    s->groups = 3;
+    s->wide = 450;
+    s->think_max_ns = NS_PER_MS;
+    s->payload_max = 60;
+}
+
+static void kind_everything(struct scenario *s) {
+    kind_churn(s);
+    s->name = "everything";
+    s->slow_clients = s->deaf_clients = s->mute_clients = 100;
+    s->abusive_clients = s->abusive_producers = 200;
+    s->outbox_bytes = PICK(4, 64) * KB;
+    s->memory_bytes = PICK(64, 512, 8192) * KB;
+    s->post_slots = PICK(0, 16, 64);
+    s->buffers = PICK(2, 16, 64);
+    s->drain_early = sim_chance(300);
+    s->keyed = 400;
+    s->repeated = 300;
+    s->short_ttl = 200;
+    s->accept_error = 50;
+    s->heartbeat_ns = 2 * NS_PER_S;
+    s->heartbeat_timeout_ns = NS_PER_S;
+    s->hello_timeout_ns = NS_PER_S;
+    s->send_window = 4096;
+    s->workers = PICK(1, 2, 4, 8, 16);
+}
+
+void scenario_make(struct scenario *scenario, uint64_t seed) {
+    static void (*const kinds[])(struct scenario *) = {
+        kind_calm,    kind_rough, kind_churn,   kind_slow,    kind_memory,
+        kind_mail,    kind_drain, kind_abuse,   kind_buffers, kind_doors,
+        kind_proxies, kind_rates, kind_repeats, kind_orders,  kind_everything};
+    ordinary(scenario);
+    kinds[seed % (sizeof(kinds) / sizeof(kinds[0]))](scenario);
+    if (scenario->payload_max > scenario->max_message_bytes / 2)
+        scenario->payload_max = scenario->max_message_bytes / 2;
+    CHECK(scenario->workers <= SIM_WORKERS_MAX);
+}
+
+void scenario_describe(const struct scenario *s, char *text, size_t cap) {
+    static const char *const steers[] = {"ip", "tuple", "none"};
+    static const char *const policies[] = {"close", "drop-oldest", "keep-latest"};
+    snprintf(text, cap,
+             "%s, %u workers, steer %s%s, slow %s, outbox %u, memory %llu, buffers %u of %u, "
+             "slots %u, %u clients, %u producers, %u messages%s",
+             s->name, s->workers, steers[s->steer], s->kernel_steers ? " by the kernel" : "",
+             policies[s->slow], s->outbox_bytes, (unsigned long long)s->memory_bytes, s->buffers,
+             s->buffer_bytes, s->post_slots, s->clients, s->producers, s->messages,
+             s->client_send ? ", clients send" : "");
+}
+
+static void listener_add(struct config *config, enum listener_kind kind, uint16_t port) {
+    struct listen_address *listener = &config->listeners[config->listener_count++];
+    struct sockaddr_in v4 = {.sin_family = AF_INET,
+                             .sin_port = htons(port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    listener->kind = kind;
+    memcpy(&listener->address, &v4, sizeof(v4));
+    listener->address_len = sizeof(v4);
+    listener->text = "127.0.0.1";
+}
+
+void scenario_config(struct config *config) {
+    const struct scenario *s = &sim.scenario;
+    *config = (struct config){
+        .node = "sim",
+        .workers = s->workers,
+        .steer = s->steer,
+        .client_send = s->client_send,
+        .heartbeat_ns = s->heartbeat_ns,
+        .heartbeat_timeout_ns = s->heartbeat_timeout_ns,
+        .hello_timeout_ns = s->hello_timeout_ns,
+        .drain_timeout_ns = s->drain_timeout_ns,
+        .max_message_bytes = s->max_message_bytes,
+        .max_body_bytes = s->max_body_bytes,
+        .outbox_bytes = s->outbox_bytes,
+        .slow = s->slow,
+        .memory_bytes = s->memory_bytes,
+        .max_connections = s->max_connections,
+        .max_per_address = s->max_per_address,
+        .rate_limit = s->rate_limited ? 50 : 0,
+        .dedup_window_ns = s->dedup_window_ns,
+        .dedup_max = s->dedup_max,
+    };
+    for (unsigned i = 0; i < WORKERS_MAX; i++)
+        config->cpus[i] = -1;
+    listener_add(config, LISTENER_TCP, 7000);
+    listener_add(config, LISTENER_WEB, 8080);
+    listener_add(config, LISTENER_API, 8081);
+    if (s->with_key)
+        config->api_keys[config->api_key_count++] = "secret";
+    if (s->proxies) {
+        struct network *network = &config->proxies[config->proxy_count++];
+        static const uint8_t base[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 9, 0, 0};
+        memcpy(network->address, base, sizeof(base));
+        network->prefix_bits = 96 + 16;
+    }
+}
+
+void check_steering(const struct link *link, unsigned worker) {
+    if (sim.scenario.steer != STEER_IP || link->kind == LISTENER_API || link->proxied)
+        return;
+    unsigned belongs = steer_worker(&link->from, sim.scenario.workers);
+    if (belongs != worker)
+        sim_fail("link %u belongs to worker %u by its address, and is on worker %u", link->number,
+                 belongs, worker);
+}

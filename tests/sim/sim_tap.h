@@ -1,0 +1,61 @@
+/* sim_tap.h - reads what the node writes to a link, at the moment when the fake kernel takes it.
+ *
+ * So the oracle knows every byte that was handed to a socket, also when the peer never reads it. The tap
+ * has parsers of its own, which share nothing with the node's: lines of JSON, counted frames, HTTP
+ * answers. What a peer reacts to (welcome, ping, answers) is queued as events with the place in the
+ * stream at which they end; the peer sees an event once it has read that far.
+ *
+ * Threads: one. Owns: bytes of an unfinished unit, events. */
+#ifndef RINGPOST_TESTS_SIM_TAP_H
+#define RINGPOST_TESTS_SIM_TAP_H
+
+#include "core/base/span.h"
+
+struct link;
+struct sim_session;
+struct sim_peer;
+
+enum tap_kind { TAP_UNKNOWN, TAP_JSON, TAP_COUNTED, TAP_HTTP };
+enum tap_event_kind {
+    TAP_WELCOME,
+    TAP_OK,
+    TAP_ERROR,
+    TAP_GOODBYE,
+    TAP_PING,
+    TAP_PONG,
+    TAP_MESSAGE,
+    TAP_ANSWER
+};
+
+struct tap_event {
+    uint64_t end; /* offset in the stream */
+    enum tap_event_kind kind;
+    uint32_t ref;
+    uint32_t status;
+    char code[24];
+};
+
+struct tap {
+    struct link *link;
+    enum tap_kind kind;
+    struct sim_session *session;   /* of a client */
+    struct sim_peer *producer;     /* of an HTTP connection */
+    char *at;
+    size_t len, size;
+    size_t looked; /* bytes in which there is no end of a line */
+    uint64_t offset; /* of at[0] in the stream */
+    bool in_payload;
+    char head[1024];    /* counted: the control line of the payload that follows */
+    size_t payload_len; /* counted */
+    struct tap_event *events;
+    unsigned event_count, event_taken, event_size;
+    unsigned messages; /* whole ones */
+};
+
+void tap_open(struct tap *tap, struct link *link);
+void tap_close(struct tap *tap);
+void tap_feed(struct tap *tap, const char *at, size_t len);
+/* The next event that ends within what the peer has read; NULL: none. */
+const struct tap_event *tap_next(struct tap *tap, uint64_t read_offset);
+
+#endif
