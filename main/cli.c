@@ -4,6 +4,7 @@
 #include "main/address.h"
 #include "main/settings_value.h"
 #include "main/suggest.h"
+#include "proto/json.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -117,5 +118,25 @@ int cli_key(const char *command, const char *flag, char room[CLI_KEY_MAX], const
     memcpy(room, text, len);
     room[len] = '\0';
     *key = room;
+    return CLI_DONE;
+}
+
+int cli_stats(const char *command, const struct http_call *call, struct http_outcome *outcome,
+              struct span *stats) {
+    struct json_value whole;
+    struct json_error error;
+    http_client_call(call, outcome);
+    if (outcome->end == DIAL_STOPPED)
+        return -1;
+    if (outcome->end != DIAL_READY)
+        return cli_failed(command, "%s", outcome->why);
+    if (outcome->status == 401)
+        return cli_failed(command, "%s wants an API key; set RINGPOST_API_KEY%s", call->server,
+                          call->key != NULL ? " (the one given is not right)" : "");
+    if (outcome->status != 200 || !json_scan(outcome->body, &whole, &error) ||
+        whole.kind != JSON_OBJECT)
+        return cli_failed(command, "%s answered %u without statistics; is it the api listener?",
+                          call->server, outcome->status);
+    *stats = whole.raw;
     return CLI_DONE;
 }

@@ -6,6 +6,7 @@
 #define RINGPOST_MAIN_CLI_H
 
 #include "main/flags.h"
+#include "main/http_client.h"
 
 #define CLI_API_DEFAULT "127.0.0.1:8081"
 #define CLI_TCP_DEFAULT "127.0.0.1:7000"
@@ -16,6 +17,7 @@ int cli_listen(int argc, char **argv);
 int cli_push(int argc, char **argv);
 int cli_top(int argc, char **argv);
 int cli_check_config(int argc, char **argv);
+int cli_audit(int argc, char **argv);
 
 /* Prints "ringpost COMMAND: ..." and where the help is; returns CLI_USAGE. */
 int cli_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -53,5 +55,10 @@ int cli_address(const char *command, const char *flag, const char *text);
  * `room`. Returns CLI_USAGE after saying so when it cannot be one. */
 #define CLI_KEY_MAX 257
 int cli_key(const char *command, const char *flag, char room[CLI_KEY_MAX], const char **key);
+
+/* Asks a node for its statistics: one JSON object within `outcome`, which is always filled and must
+ * be freed. Returns CLI_DONE, CLI_FAILED after saying why, or -1 when it was stopped. */
+int cli_stats(const char *command, const struct http_call *call, struct http_outcome *outcome,
+              struct span *stats);
 
 #endif

@@ -4,7 +4,6 @@
 #include "main/cli.h"
 #include "main/http_client.h"
 #include "main/terminal.h"
-#include "proto/json.h"
 
 #include <stdio.h>
 
@@ -242,23 +241,10 @@ static int look_once(struct top *top) {
                              .timeout_ns = CALL_TIMEOUT_NS,
                              .stop_fd = top->stop_fd};
     struct http_outcome outcome;
-    struct json_value stats;
-    struct json_error error;
-    int status = CLI_DONE;
-    http_client_call(&call, &outcome);
-    if (outcome.end == DIAL_STOPPED)
-        status = -1;
-    else if (outcome.end != DIAL_READY)
-        status = cli_failed(COMMAND, "%s", outcome.why);
-    else if (outcome.status == 401)
-        status = cli_failed(COMMAND, "%s wants an API key; set RINGPOST_API_KEY%s", top->api,
-                            top->key != NULL ? " (the one given is not right)" : "");
-    else if (outcome.status != 200 || !json_scan(outcome.body, &stats, &error) ||
-             stats.kind != JSON_OBJECT)
-        status = cli_failed(COMMAND, "%s answered %u without statistics; is it the api listener?",
-                            top->api, outcome.status);
-    else
-        print_stats(top, stats.raw);
+    struct span stats;
+    int status = cli_stats(COMMAND, &call, &outcome, &stats);
+    if (status == CLI_DONE)
+        print_stats(top, stats);
     http_client_free(&outcome);
     return status;
 }

@@ -30,6 +30,7 @@ static const char help[] =
     "  listen        be a client and print what arrives\n"
     "  push          send a message\n"
     "  top           watch a node's statistics\n"
+    "  audit         check that a node accounts for every message\n"
     "  bench         measure a node under load\n"
     "  help          this page; help COMMAND for that of a command\n"
     "\n"
@@ -60,8 +61,8 @@ static const struct command {
 } commands[] = {
     {"serve", run_serve},   {"check-config", cli_check_config},
     {"listen", cli_listen}, {"push", cli_push},
-    {"top", cli_top},       {"bench", bench_main},
-    {"help", run_help},
+    {"top", cli_top},       {"audit", cli_audit},
+    {"bench", bench_main},  {"help", run_help},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -79,9 +80,7 @@ static const struct command *command_find(const char *name) {
 
 static int command_unknown(const char *name) {
     const char *near = suggest(span_text(name), command_name);
-    if (strcmp(name, "audit") == 0)
-        fprintf(stderr, "ringpost: ringpost " RINGPOST_VERSION " does not have audit yet\n");
-    else if (near != NULL)
+    if (near != NULL)
         fprintf(stderr, "ringpost: there is no command \"%.40s\"; did you mean %s?\n", name, near);
     else
         fprintf(stderr, "ringpost: there is no command \"%.40s\"; see ringpost --help\n", name);
