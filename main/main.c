@@ -21,7 +21,7 @@ static const char help[] =
     "\n"
     "or with other tools:\n"
     "\n"
-    "  printf '{\"type\":\"hello\",\"id\":\"till-7\"}\\n' | nc -q 60 127.0.0.1 7000\n"
+    "  printf '{\"type\":\"hello\",\"id\":\"till-7\"}\\n' | nc 127.0.0.1 7000\n"
     "  curl -d '{\"amount\":12}' 'http://127.0.0.1:8081/v1/clients/till-7?event=payment'\n"
     "\n"
     "Commands:\n"
