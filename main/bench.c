@@ -79,7 +79,7 @@ int bench_main(int argc, char **argv) {
     report.json = options.json;
     bench_report_text(&report, "bench", "scenario", scenario->name);
     bool ran = bench_field_open(&field, &options, scenario->kind) && scenario->run(&field, &report);
-    if (report.faults != 0 || !ran)
+    if ((report.faults != 0 || !ran) && !bench_interrupted)
         field.server.failed = true;
     bench_field_close(&field);
     if (bench_interrupted)

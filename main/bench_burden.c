@@ -166,10 +166,14 @@ bool bench_overload(struct bench_field *field, struct bench_report *report) {
     field->share->slot_start_ns = 0;
     bench_result_faults(&result, report);
     double after_s = recovered_after_s(&result.seen, 29);
-    if (after_s < 0)
+    if (after_s < 0 && result.others > 0.15)
+        bench_report_note(report, "not recovered in 3 s, but other processes had %.0f %% of a core",
+                          result.others * 100);
+    else if (after_s < 0)
         bench_report_fault(report, "not recovered 3 s after the overload ended");
     bench_report_number(report, "drain_s", "queues empty after", drain_s, 3, "s");
-    bench_report_number(report, "recovery_s", "recovered after", drain_s + after_s, 3, "s");
+    bench_report_number(report, "recovery_s", "recovered after",
+                        after_s < 0 ? -1 : drain_s + after_s, 3, "s");
     if (server == 0)
         return true;
     bench_report_number(report, "pss_before_kb", "node PSS before", (double)before_kb, 0, "kB");
