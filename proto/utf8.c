@@ -1,47 +1,6 @@
 /* utf8.c - see utf8.h. */
 #include "proto/utf8.h"
 
-static inline bool is_trail(unsigned char byte) {
-    return (byte & 0xC0) == 0x80;
-}
-
-int utf8_sequence(const char *at, const char *end) {
-    const unsigned char *s = (const unsigned char *)at;
-    size_t len = (size_t)(end - at);
-    unsigned char first = s[0];
-    if (first < 0x80)
-        return 1;
-    if (first < 0xC2 || first > 0xF4)
-        return 0;
-    if (len < 2)
-        return -1;
-    unsigned char second = s[1];
-    if (first < 0xE0)
-        return is_trail(second) ? 2 : 0;
-
-    /* Overlong forms, surrogates and what is too high show in the second byte. */
-    unsigned char low = 0x80, high = 0xBF;
-    if (first == 0xE0)
-        low = 0xA0;
-    else if (first == 0xED)
-        high = 0x9F;
-    else if (first == 0xF0)
-        low = 0x90;
-    else if (first == 0xF4)
-        high = 0x8F;
-    if (second < low || second > high)
-        return 0;
-    if (len < 3)
-        return -1;
-    if (!is_trail(s[2]))
-        return 0;
-    if (first < 0xF0)
-        return 3;
-    if (len < 4)
-        return -1;
-    return is_trail(s[3]) ? 4 : 0;
-}
-
 bool utf8_valid(struct span text, size_t *bad_offset) {
     if (text.len == 0)
         return true;
@@ -74,7 +33,7 @@ struct span utf8_cut(struct span text, size_t max) {
         return text;
     /* Only the byte at the cut matters: back to where its sequence begins, at most three bytes. */
     size_t len = max;
-    while (len > 0 && max - len < 3 && is_trail((unsigned char)text.at[len]))
+    while (len > 0 && max - len < 3 && utf8_is_trail((unsigned char)text.at[len]))
         len--;
     return span_of(text.at, len);
 }
