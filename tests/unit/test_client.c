@@ -1,6 +1,6 @@
 /* A session of the client protocol over a fake engine: sends, what waits for the directory,
  * heartbeat, drain and the ends. */
-#include "tests/support/fake_engine.h"
+#include "tests/support/fake_client.h"
 
 /* --- sends ---------------------------------------------------------------------------------------
  */

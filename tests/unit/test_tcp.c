@@ -1,6 +1,6 @@
 /* The TCP framings over a fake engine: whole conversations, however the bytes are cut, whatever
  * they are, and lines at their limits. */
-#include "tests/support/fake_engine.h"
+#include "tests/support/fake_client.h"
 
 #define WELCOME                                                                                    \
     "{\"type\":\"welcome\",\"session\":\"0-a-2\",\"node\":\"n1\",\"heartbeat\":25,"                \
