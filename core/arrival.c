@@ -52,10 +52,6 @@ static unsigned worker_for(const struct worker *worker, const struct listener *l
 
 void connection_arrive(struct worker *worker, struct listener *listener, int fd) {
     struct peer_address peer = {{0}, 0};
-    if (server_phase(worker->server) >= PHASE_REFUSING && listener->kind != LISTENER_API) {
-        descriptor_refuse(worker, fd, REFUSE_DRAINING);
-        return;
-    }
     if (!net_peer(fd, &peer)) {
         descriptor_refuse(worker, fd, REFUSE_GONE);
         return;
@@ -82,6 +78,11 @@ void worker_on_adopt(struct worker *worker, const struct mail *mail) {
     stats_add(&worker->stats.adopted, 1);
     connection_adopt(worker, &worker->listeners[adoption.listener], (int)mail->number,
                      &adoption.peer);
+}
+
+void arrival_drop(const struct mail *mail) {
+    net_close((int)mail->number);
+    free(mail->object);
 }
 
 static void connection_begin(struct worker *worker, struct connection *connection) {
@@ -111,6 +112,11 @@ static void deadline_fired(struct worker *worker, struct timer *timer) {
 
 void connection_adopt(struct worker *worker, struct listener *listener, int fd,
                       const struct peer_address *peer) {
+    enum server_phase last = listener->kind == LISTENER_API ? PHASE_GOODBYE : PHASE_RUNNING;
+    if (server_phase(worker->server) > last) {
+        descriptor_refuse(worker, fd, REFUSE_DRAINING);
+        return;
+    }
     if (!node_has_room(worker, listener->kind)) {
         descriptor_refuse(worker, fd, REFUSE_CONNECTIONS);
         return;
@@ -126,7 +132,7 @@ void connection_adopt(struct worker *worker, struct listener *listener, int fd,
     connection->peer = *peer;
     connection->listener = (uint8_t)(listener - worker->listeners);
     connection->protocol = listener->protocol;
-    connection->proxy_header = proxy_trusts(worker->config, peer);
+    connection->proxied = connection->proxy_header = proxy_trusts(worker->config, peer);
     if (!connection->proxy_header && !address_enter(worker, connection)) {
         connection->fd = -1;
         atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);

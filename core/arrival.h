@@ -17,6 +17,9 @@ void connection_arrive(struct worker *worker, struct listener *listener, int fd)
 /* Takes over an accepted descriptor; on refusal it is closed and counted. */
 void connection_adopt(struct worker *worker, struct listener *listener, int fd,
                       const struct peer_address *peer);
+/* Gives up a connection whose mail came after the last turn. */
+struct mail;
+void arrival_drop(const struct mail *mail);
 /* Takes the PROXY header off the front of the first bytes, after which the protocol hears of the
  * connection. Returns what was consumed; the connection may be closed. */
 size_t arrival_proxy_header(struct worker *worker, struct connection *connection,

@@ -6,8 +6,9 @@
 #define CONNECTIONS_MIN 200
 #define WARN_AGAIN_NS (600 * NS_PER_S)
 
+/* Those of a balancer are spread by their tuple, so they do not count. */
 static bool is_client(const struct worker *worker, const struct connection *connection) {
-    return worker->listeners[connection->listener].kind != LISTENER_API;
+    return !connection->proxied && worker->listeners[connection->listener].kind != LISTENER_API;
 }
 
 void balance_enter(struct worker *worker, const struct connection *connection) {

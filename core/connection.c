@@ -20,6 +20,8 @@
 /* A paused connection may go on to receive so much before its receive is really stopped: most
  * pauses are shorter than that, and stopping costs two operations. */
 #define PAUSE_SLACK_BYTES (64 * 1024)
+/* A peer that has so many bytes of answers waiting is not read until it has taken them. */
+#define REPLY_BYTES_MAX (256 * 1024)
 #define INPUT_BYTES_MIN 256
 
 static uint64_t tag_of(enum tag_op op, const struct connection *connection) {
@@ -211,6 +213,19 @@ static size_t protocol_feed(struct worker *worker, struct connection *connection
     return used;
 }
 
+static bool input_wanted(const struct connection *connection) {
+    return !connection->paused && !connection->throttled;
+}
+
+static uint32_t reply_bytes(const struct connection *connection) {
+    return connection->outbox.bytes - connection->outbox.message_bytes;
+}
+
+static void throttle_look(struct connection *connection) {
+    if (reply_bytes(connection) > REPLY_BYTES_MAX)
+        connection->throttled = true;
+}
+
 static void connection_told_end(struct worker *worker, struct connection *connection) {
     connection->end_told = true;
     if (connection->protocol->on_end != NULL && !connection->proxy_header)
@@ -229,20 +244,21 @@ static void input_settle(struct worker *worker, struct connection *connection, s
     }
     size_t max = connection->proxy_header ? PROXY_HEADER_BYTES_MAX
                                           : connection->protocol->input_max(worker, connection);
-    if (!connection->paused && used == 0 && fed > max) {
+    throttle_look(connection);
+    if (input_wanted(connection) && used == 0 && fed > max) {
         if (connection->proxy_header)
             connection_close(worker, connection, CLOSE_BAD_PROXY_HEADER);
         else
             connection->protocol->on_flood(worker, connection);
         return;
     }
-    if (connection->end_seen && !connection->end_told && !connection->paused)
+    if (connection->end_seen && !connection->end_told && input_wanted(connection))
         connection_told_end(worker, connection);
 }
 
 static void connection_take(struct worker *worker, struct connection *connection, char *at,
                             size_t len) {
-    if (connection->input_len == 0 && !connection->paused) {
+    if (connection->input_len == 0 && input_wanted(connection)) {
         size_t used = protocol_feed(worker, connection, at, len);
         if (connection->state == CONNECTION_OPEN && used < len &&
             !input_keep(worker, connection, at + used, len - used)) {
@@ -256,7 +272,7 @@ static void connection_take(struct worker *worker, struct connection *connection
         connection_close(worker, connection, CLOSE_OVERLOADED);
         return;
     }
-    if (!connection->paused) {
+    if (input_wanted(connection)) {
         connection_reconsider(worker, connection);
     } else if (connection->input_len > PAUSE_SLACK_BYTES && (connection->ops & OP_RECEIVE) &&
                !(connection->ops & OP_CANCEL)) {
@@ -266,7 +282,7 @@ static void connection_take(struct worker *worker, struct connection *connection
 }
 
 void connection_reconsider(struct worker *worker, struct connection *connection) {
-    if (connection->state != CONNECTION_OPEN || connection->paused)
+    if (connection->state != CONNECTION_OPEN || !input_wanted(connection))
         return;
     size_t fed = connection->input_len, used = 0;
     if (fed != 0) {
@@ -314,7 +330,7 @@ void connection_on_receive(struct worker *worker, const struct completion *compl
         connection->end_seen = true;
         if (connection->state == CONNECTION_LINGERING)
             connection_close(worker, connection, connection->reason);
-        else if (connection->state == CONNECTION_OPEN && !connection->paused)
+        else if (connection->state == CONNECTION_OPEN && input_wanted(connection))
             connection_told_end(worker, connection);
     } else if (result == -ENOBUFS) {
         stats_add(&worker->stats.buffers_out, 1);
@@ -347,6 +363,13 @@ void connection_on_cancel(struct worker *worker, const struct completion *comple
         connection_rearm(worker, connection);
 }
 
+/* Not here and now: the caller may be in the middle of something. */
+static void resume_mark(struct worker *worker, struct connection *connection) {
+    list_remove(&connection->resume_link);
+    if (connection->state == CONNECTION_OPEN)
+        list_add_tail(&worker->resumed, &connection->resume_link);
+}
+
 void connection_pause(struct worker *worker, struct connection *connection) {
     (void)worker;
     connection->paused = true;
@@ -356,9 +379,7 @@ void connection_resume(struct worker *worker, struct connection *connection) {
     if (!connection->paused)
         return;
     connection->paused = false;
-    /* Not here and now: the caller may be in the middle of something. */
-    list_remove(&connection->resume_link);
-    list_add_tail(&worker->resumed, &connection->resume_link);
+    resume_mark(worker, connection);
 }
 
 /* --- output ----------------------------------------------------------------------------------- */
@@ -370,6 +391,15 @@ void connection_write(struct worker *worker, struct connection *connection, stru
         connection_close(worker, connection, CLOSE_OVERLOADED);
 }
 
+/* Nothing is left to be sent. */
+static void connection_emptied(struct worker *worker, struct connection *connection) {
+    if (connection->state == CONNECTION_FLUSHING)
+        connection_linger(worker, connection);
+    else if (connection->state == CONNECTION_OPEN && connection->protocol->on_sent != NULL &&
+             !connection->proxy_header)
+        connection->protocol->on_sent(worker, connection);
+}
+
 void connection_on_send(struct worker *worker, const struct completion *completion) {
     struct connection *connection = connection_of(worker, completion);
     connection->ops &= (uint8_t)~OP_SEND;
@@ -377,31 +407,33 @@ void connection_on_send(struct worker *worker, const struct completion *completi
     if (result >= 0) {
         outbox_on_sent(worker, connection, (uint32_t)result);
     } else {
-        connection->outbox.flight_pieces = 0;
+        connection->outbox.committed =
+            connection->outbox.sent_bytes ? connection->outbox.first : NULL;
         if (result != -EAGAIN && result != -EINTR) {
             connection_close(worker, connection, CLOSE_PEER_ERROR);
             connection_join(worker, connection);
             return;
         }
     }
-    switch (connection->state) {
-    case CONNECTION_JOINING:
+    if (connection->state == CONNECTION_JOINING) {
         connection_join(worker, connection);
-        break;
-    case CONNECTION_FLUSHING:
-        if (outbox_empty(&connection->outbox)) {
-            connection_linger(worker, connection);
-            break;
-        }
-        /* fall through */
-    default:
-        if (!outbox_empty(&connection->outbox)) {
-            if (!list_linked(&connection->flush_link))
-                list_add_tail(&worker->dirty, &connection->flush_link);
-        } else if (connection->protocol->on_sent != NULL) {
-            connection->protocol->on_sent(worker, connection);
-        }
+        return;
     }
+    if (connection->throttled && reply_bytes(connection) <= REPLY_BYTES_MAX / 2) {
+        connection->throttled = false;
+        resume_mark(worker, connection);
+    }
+    if (outbox_empty(&connection->outbox))
+        connection_emptied(worker, connection);
+    else if (!list_linked(&connection->flush_link))
+        list_add_tail(&worker->dirty, &connection->flush_link);
+}
+
+void connection_flush(struct worker *worker, struct connection *connection) {
+    outbox_flush(worker, connection);
+    /* Everything that waited may have expired. */
+    if (outbox_empty(&connection->outbox))
+        connection_emptied(worker, connection);
 }
 
 void connection_deadline(struct worker *worker, struct connection *connection, uint64_t due_ns) {

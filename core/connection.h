@@ -57,8 +57,10 @@ struct connection {
     uint8_t ops;           /* in flight */
     uint8_t reason;        /* enum close_reason */
     uint8_t listener;      /* index in worker->listeners */
+    bool throttled : 1;    /* the peer does not read its answers: no input is taken */
     bool paused : 1;       /* no input is wanted */
     bool in_protocol : 1;  /* on_bytes is running */
+    bool proxied : 1;      /* it comes through a balancer */
     bool proxy_header : 1; /* the PROXY header has still to come */
     bool end_seen : 1;     /* the peer's end has come */
     bool end_told : 1;     /* and the protocol knows */
@@ -120,6 +122,7 @@ void connection_on_send(struct worker *worker, const struct completion *completi
 void connection_on_shutdown(struct worker *worker, const struct completion *completion);
 void connection_on_cancel(struct worker *worker, const struct completion *completion);
 void connection_on_closed(struct worker *worker, const struct completion *completion);
+void connection_flush(struct worker *worker, struct connection *connection);
 void connection_reconsider(struct worker *worker, struct connection *connection);
 void connection_rearm(struct worker *worker, struct connection *connection);
 /* A publish of this connection has begun, has been answered. */

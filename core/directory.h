@@ -29,6 +29,7 @@ struct name {
     uint32_t session_count; /* here */
     uint8_t kind;           /* enum name_kind */
     uint8_t len;
+    bool excepted; /* left out of the delivery that is under way */
     char text[];
 };
 

@@ -5,7 +5,10 @@
 #include "core/server.h"
 
 /* ANSWER: flag values. */
-enum { ANSWER_TAKEN, ANSWER_OVERLOADED };
+enum {
+    ANSWER_OVERLOADED = 1, /* there was no room; nobody got it from here */
+    ANSWER_FOUND = 2       /* at least one session was addressed, whatever became of its copy */
+};
 
 static unsigned worker_count(const struct worker *worker) {
     return worker->server->worker_count;
@@ -38,6 +41,7 @@ struct publish *publish_get(struct worker *worker) {
                                 .generation = generation + 1};
     list_init(&publish->link);
     worker->requests++;
+    worker->publishing++;
     stats_set(&worker->stats.requests, worker->requests);
     return publish;
 }
@@ -49,6 +53,7 @@ void publish_put(struct worker *worker, struct publish *publish) {
     publish->generation++;
     worker->free_publish = index;
     worker->requests--;
+    worker->publishing--;
     stats_set(&worker->stats.requests, worker->requests);
 }
 
@@ -65,7 +70,7 @@ static void publish_finish(struct worker *worker, struct publish *publish) {
     else if (publish->recipients == 0 && publish->class == CLASS_VOLATILE)
         result = RESULT_DROPPED;
     else if (publish->recipients == 0 && publish->only_ids)
-        result = RESULT_ABSENT;
+        result = publish->found ? RESULT_DROPPED : RESULT_ABSENT;
     /* The lane first: with the last `done` its owner may go, and the lane with it. */
     if (!list_empty(&publish->lane->waiting))
         lane_go_on(worker, publish->lane);
@@ -75,11 +80,12 @@ static void publish_finish(struct worker *worker, struct publish *publish) {
 
 /* An answer, or this worker's own part, has come. */
 static void publish_answered(struct worker *worker, struct publish *publish, uint32_t recipients,
-                             uint32_t answers_due, bool refused) {
+                             uint32_t answers_due, unsigned flags) {
     publish->answers_due = answers_due;
     publish->answers++;
     publish->recipients += recipients;
-    publish->refused |= refused;
+    publish->refused |= (flags & ANSWER_OVERLOADED) != 0;
+    publish->found |= (flags & ANSWER_FOUND) != 0;
     if (publish->answers < answers_due)
         return;
     if (!publish->apart) {
@@ -100,16 +106,20 @@ struct delivery {
     struct parcel *parcel;
     uint64_t visit;
     uint32_t recipients;
+    unsigned flags; /* of the answer */
 };
 
-static bool is_excepted(const struct message *message, const struct session *session) {
+/* Marks the ids that are left out, for the time of one delivery; a mark is one look a session,
+ * however many are left out. */
+static void except_mark(const struct delivery *delivery, bool excepted) {
+    const struct message *message = delivery->message;
     const struct message_name *except = message_except(message);
-    for (uint16_t i = 0; i < message->except_count; i++)
-        if (session->id != NULL && session->id->node.hash == except[i].hash &&
-            span_equal(span_of(session->id->text, session->id->len),
-                       message_name_text(message, &except[i])))
-            return true;
-    return false;
+    for (uint16_t i = 0; i < message->except_count; i++) {
+        struct name *name = directory_find(delivery->worker, NAME_ID, except[i].hash,
+                                           message_name_text(message, &except[i]));
+        if (name != NULL)
+            name->excepted = excepted;
+    }
 }
 
 static void deliver_to(struct delivery *delivery, struct session *session) {
@@ -117,11 +127,12 @@ static void deliver_to(struct delivery *delivery, struct session *session) {
     if (session->visit == delivery->visit && !FAULT(DEDUPE_MISSED))
         return;
     session->visit = delivery->visit;
-    if (delivery->message->except_count != 0 && is_excepted(delivery->message, session))
+    if (session->id != NULL && session->id->excepted)
         return;
     struct connection *connection = session->type->connection(session);
     if (connection == NULL)
         return;
+    delivery->flags |= ANSWER_FOUND;
     const struct form *form =
         parcel_form(worker, delivery->parcel, session->type->encoding(session));
     if (form == NULL) {
@@ -159,15 +170,17 @@ static void deliver_to_name(struct delivery *delivery, const struct message_name
     name_unpin(delivery->worker, name);
 }
 
-/* Hands the message to every session here that it addresses; takes over one hold. Returns how many
- * took it. */
-static uint32_t deliver(struct worker *worker, struct message *message) {
+/* Hands the message to every session here that it addresses; takes over one hold. Tells how many
+ * took it, and the flags of the answer. */
+static uint32_t deliver(struct worker *worker, struct message *message, unsigned *flags) {
     struct delivery delivery = {.worker = worker, .message = message, .visit = ++worker->visit};
     delivery.parcel = parcel_open(worker, message);
     if (delivery.parcel == NULL) {
         message_release(worker, message);
+        *flags = ANSWER_OVERLOADED;
         return 0;
     }
+    except_mark(&delivery, true);
     if (message->broadcast) {
         /* Backwards: one that closes changes places with one that was looked at already. */
         for (uint32_t i = worker->session_count; i-- > 0;)
@@ -177,7 +190,9 @@ static uint32_t deliver(struct worker *worker, struct message *message) {
         for (uint32_t i = 0; i < (uint32_t)message->to_count + message->group_count; i++)
             deliver_to_name(&delivery, &address[i]);
     }
+    except_mark(&delivery, false);
     parcel_unref(worker, delivery.parcel);
+    *flags = delivery.flags;
     return delivery.recipients;
 }
 
@@ -238,20 +253,23 @@ static void publish_to(struct worker *worker, struct publish *publish, struct me
     if (!room_for_all(worker, others)) {
         stats_add(&worker->stats.mail_refused, 1);
         message_release(worker, message);
-        publish_answered(worker, publish, 0, 1, true);
+        publish_answered(worker, publish, 0, 1, ANSWER_OVERLOADED);
         return;
     }
     if (due == 0) {
         message_release(worker, message);
-        publish_answered(worker, publish, 0, 1, false);
+        publish_answered(worker, publish, 0, 1, 0);
         return;
     }
     publish->answers_due = due;
     if (due > 1)
         message_hold(message, due - 1);
     send_to_all(worker, message, others, (uint16_t)worker->index, publish_token(publish), due);
-    if (here)
-        publish_answered(worker, publish, deliver(worker, message), due, false);
+    if (here) {
+        unsigned flags;
+        uint32_t recipients = deliver(worker, message, &flags);
+        publish_answered(worker, publish, recipients, due, flags);
+    }
 }
 
 /* Sends it on its way; the lane allows it. */
@@ -276,7 +294,7 @@ static void publish_go(struct worker *worker, struct publish *publish, struct me
     if (!post_room(&worker->server->post, worker->index, (unsigned)home)) {
         stats_add(&worker->stats.mail_refused, 1);
         message_release(worker, message);
-        publish_answered(worker, publish, 0, 1, true);
+        publish_answered(worker, publish, 0, 1, ANSWER_OVERLOADED);
         return;
     }
     unicast_mail(worker, message);
@@ -328,9 +346,9 @@ void hub_publish(struct worker *worker, struct publish *publish, struct message 
 /* --- mails ------------------------------------------------------------------------------------ */
 
 static void answer_send(struct worker *worker, const struct mail *request, uint32_t recipients,
-                        uint32_t answers_due, uint8_t flag, bool unicast) {
+                        uint32_t answers_due, unsigned flags, bool unicast) {
     struct mail answer = {.kind = MAIL_ANSWER,
-                          .flag = flag,
+                          .flag = (uint8_t)flags,
                           .from = (uint16_t)worker->index,
                           .number = recipients,
                           .token = request->token,
@@ -354,21 +372,25 @@ void hub_on_publish(struct worker *worker, const struct mail *mail) {
         if (due != 0)
             stats_add(&worker->stats.mail_refused, 1);
         message_release(worker, message);
-        answer_send(worker, mail, 0, 1, due == 0 ? ANSWER_TAKEN : ANSWER_OVERLOADED, unicast);
+        answer_send(worker, mail, 0, 1, due == 0 ? 0 : ANSWER_OVERLOADED, unicast);
         return;
     }
     if (due > 1)
         message_hold(message, due - 1);
     send_to_all(worker, message, others, mail->from, mail->token, due);
-    if (holders & self_bit(worker))
-        answer_send(worker, mail, deliver(worker, message), due, ANSWER_TAKEN, unicast);
+    if (holders & self_bit(worker)) {
+        unsigned flags;
+        uint32_t recipients = deliver(worker, message, &flags);
+        answer_send(worker, mail, recipients, due, flags, unicast);
+    }
 }
 
 void hub_on_deliver(struct worker *worker, const struct mail *mail) {
     struct message *message = mail->object;
     bool unicast = is_unicast(message);
-    uint32_t recipients = deliver(worker, message);
-    answer_send(worker, mail, recipients, mail->number, ANSWER_TAKEN, unicast);
+    unsigned flags;
+    uint32_t recipients = deliver(worker, message, &flags);
+    answer_send(worker, mail, recipients, mail->number, flags, unicast);
 }
 
 void hub_on_answer(struct worker *worker, const struct mail *mail) {
@@ -377,6 +399,5 @@ void hub_on_answer(struct worker *worker, const struct mail *mail) {
     struct publish *publish = &worker->publishes[slot - 1];
     CHECK(publish->slot == slot && publish->generation == mail->token >> 32,
           "an answer for a publish that is over");
-    publish_answered(worker, publish, mail->number, (uint32_t)mail->extra,
-                     mail->flag == ANSWER_OVERLOADED);
+    publish_answered(worker, publish, mail->number, (uint32_t)mail->extra, mail->flag);
 }

@@ -59,6 +59,7 @@ struct publish {
     bool wide;     /* goes the wide way */
     bool apart;    /* a broadcast: the lane does not hold it back */
     bool only_ids; /* addressed to client ids alone */
+    bool found;    /* an answer knew of a session */
     bool refused;  /* an answer was: overloaded */
     /* The producer's own: */
     void *producer;

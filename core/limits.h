@@ -33,8 +33,13 @@
 #define RECEIVE_BUFFERS_MIN 64
 #define COMPLETIONS_PER_TURN 1024
 
-/* A send gathers at most so many pieces and bytes; the rest follows in the next one. */
-#define SEND_PIECES_MAX 64
+/* A turn takes at most so many mails from each queue, and begins no further one when it has made so
+ * many copies: what was made should leave, and time and input have their turn too. */
+#define MAILS_PER_TURN 1024
+#define COPIES_PER_TURN 65536
+
+/* A send gathers at most so many runs and bytes; the rest follows in the next one. */
+#define SEND_RUNS_MAX 256
 #define SEND_BYTES_MAX (256 * 1024)
 
 /* Mailboxes: one ring for each ordered pair of workers. All of them together use at most this much

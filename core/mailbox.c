@@ -125,11 +125,15 @@ bool post_receive(struct worker *worker) {
     struct post *post = &worker->server->post;
     struct mailbox *box = &post->boxes[worker->index];
     bool more = false;
-    for (unsigned from = 0; from < post->workers; from++) {
+    unsigned start = (unsigned)stats_get(&worker->stats.turns) % post->workers;
+    for (unsigned i = 0; i < post->workers; i++) {
+        unsigned from = (start + i) % post->workers;
         if (from == worker->index)
             continue;
         /* What was there at the start and no more, so that a busy sender cannot hold the turn. */
         uint32_t count = queue_count(&box->from[from]);
+        if (count > MAILS_PER_TURN)
+            count = MAILS_PER_TURN;
         struct mail mail;
         if (FAULT(MAIL_REORDER) && count >= 2) {
             struct mail first;
@@ -138,7 +142,8 @@ bool post_receive(struct worker *worker) {
             mail_handle(worker, &mail);
             mail_handle(worker, &first);
         }
-        while (count-- > 0 && queue_pop(&box->from[from], &mail))
+        while (count-- > 0 && worker->turn_copies < COPIES_PER_TURN &&
+               queue_pop(&box->from[from], &mail))
             mail_handle(worker, &mail);
         more |= queue_count(&box->from[from]) != 0;
     }

@@ -234,6 +234,7 @@ struct parcel *parcel_open(struct worker *worker, struct message *message) {
     struct parcel *parcel = pool_get(&worker->parcels);
     if (parcel == NULL)
         return NULL;
+    account_force(&worker->account, sizeof(*parcel));
     *parcel = (struct parcel){.message = message, .refs = 1};
     return parcel;
 }
@@ -275,4 +276,5 @@ void parcel_unref(struct worker *worker, struct parcel *parcel) {
             block_put(worker, parcel->forms[i], parcel->forms[i]->block_bytes);
     message_release(worker, parcel->message);
     pool_put(&worker->parcels, parcel);
+    account_give(&worker->account, sizeof(*parcel));
 }

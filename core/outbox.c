@@ -10,6 +10,7 @@
 
 /* Small replies are gathered into buffers of this size; a larger one gets a buffer of its own. */
 #define BUFFER_BYTES 4096
+#define PIECE_RUNS_MAX 3
 
 struct piece {
     struct piece *next;
@@ -44,6 +45,7 @@ static void piece_free(struct worker *worker, struct piece *piece) {
     else if (!FAULT(PARCEL_LEAK))
         parcel_unref(worker, piece->parcel);
     pool_put(&worker->pieces, piece);
+    account_give(&worker->account, sizeof(struct piece));
 }
 
 /* The copy of a message has its fate; NULL: it was sent. */
@@ -74,75 +76,97 @@ static void piece_drop(struct worker *worker, struct outbox *outbox, struct piec
     piece_free(worker, piece);
 }
 
-/* The last piece that must stay where it is: covered by the send in flight, or sent in part. */
-static struct piece *pieces_committed(const struct outbox *outbox) {
-    struct piece *piece = NULL;
-    uint32_t count = outbox->flight_pieces;
-    if (count == 0 && outbox->sent_bytes != 0)
-        count = 1;
-    for (; count > 0; count--)
-        piece = piece == NULL ? outbox->first : piece->next;
-    return piece;
+static bool outbox_has_room(const struct outbox *outbox, uint32_t wanted, uint64_t limit_bytes,
+                            uint32_t limit_pieces) {
+    /* A message that is larger than the limit by itself may still go to an empty outbox. */
+    return outbox->pieces == 0 ||
+           (outbox->message_bytes + wanted <= limit_bytes && outbox->pieces < limit_pieces);
 }
 
-/* Drops waiting messages of the default class from the front until `wanted` bytes more have room,
- * or all of them. */
+/* Drops waiting messages from the front until `wanted` bytes more have room, or all of them. */
 static void outbox_make_room(struct worker *worker, struct outbox *outbox, uint32_t wanted,
                              bool all, enum drop_reason reason) {
-    struct piece *before = pieces_committed(outbox);
+    struct piece *before = outbox->committed;
     struct piece *piece = before == NULL ? outbox->first : before->next;
     uint32_t limit = worker->config->outbox_bytes;
-    while (piece != NULL &&
-           (all || outbox->message_bytes + wanted > limit || outbox->pieces >= OUTBOX_PIECES_MAX)) {
+    while (piece != NULL && (all || !outbox_has_room(outbox, wanted, limit, OUTBOX_PIECES_MAX))) {
         struct piece *next = piece->next;
-        if (piece->parcel != NULL && piece_class(piece) == CLASS_DEFAULT)
-            piece_drop(worker, outbox, before, piece, reason);
-        else
+        if (piece->parcel == NULL)
             before = piece;
+        else if (piece_class(piece) == CLASS_VOLATILE)
+            piece_drop(worker, outbox, before, piece, DROP_VOLATILE);
+        else
+            piece_drop(worker, outbox, before, piece, reason);
         piece = next;
     }
 }
 
-static bool outbox_has_room(const struct outbox *outbox, uint32_t wanted, uint32_t limit) {
-    /* A message that is larger than the limit by itself may still go to an empty outbox. */
-    return outbox->pieces == 0 ||
-           (outbox->message_bytes + wanted <= limit && outbox->pieces < OUTBOX_PIECES_MAX);
+/* May the message be queued? Otherwise `reason` and `verdict` say what becomes of it. */
+static bool outbox_admit(struct worker *worker, struct connection *connection, uint8_t class,
+                         uint32_t bytes, enum drop_reason *reason, enum outbox_verdict *verdict) {
+    struct outbox *outbox = &connection->outbox;
+    uint32_t limit = worker->config->outbox_bytes;
+    enum slow_policy slow = worker->config->slow;
+    *verdict = OUTBOX_DROPPED;
+    if (class == CLASS_VOLATILE) {
+        /* Half the limit is left to what must not be lost. */
+        *reason = DROP_VOLATILE;
+        return outbox_has_room(outbox, bytes, limit / 2, OUTBOX_PIECES_MAX);
+    }
+    if (slow == SLOW_KEEP_LATEST) {
+        if (outbox->committed != NULL || !outbox_has_room(outbox, bytes, limit, OUTBOX_PIECES_MAX))
+            outbox_make_room(worker, outbox, 0, true, DROP_KEEP_LATEST);
+        return true;
+    }
+    if (outbox_has_room(outbox, bytes, limit, OUTBOX_PIECES_MAX))
+        return true;
+    /* Everything of a turn is queued before the first of it is sent. */
+    if (!(connection->ops & OP_SEND) &&
+        outbox_has_room(outbox, bytes, (uint64_t)limit + OUTBOX_BURST_BYTES, OUTBOX_BURST_PIECES))
+        return true;
+    if (slow == SLOW_DROP_OLDEST) {
+        *reason = DROP_DROP_OLDEST;
+        outbox_make_room(worker, outbox, bytes, false, DROP_DROP_OLDEST);
+        return outbox_has_room(outbox, bytes, limit, OUTBOX_PIECES_MAX);
+    }
+    *reason = DROP_TOO_SLOW;
+    *verdict = OUTBOX_FULL;
+    return false;
+}
+
+static void dirty_mark(struct worker *worker, struct connection *connection) {
+    if (!list_linked(&connection->flush_link))
+        list_add_tail(&worker->dirty, &connection->flush_link);
+}
+
+static struct piece *piece_get(struct worker *worker) {
+    if (!account_take(&worker->account, sizeof(struct piece)))
+        return NULL;
+    struct piece *piece = pool_get(&worker->pieces);
+    if (piece == NULL)
+        account_give(&worker->account, sizeof(struct piece));
+    return piece;
 }
 
 enum outbox_verdict outbox_push(struct worker *worker, struct connection *connection,
                                 struct parcel *parcel, const struct form *form) {
     struct outbox *outbox = &connection->outbox;
     uint8_t class = parcel->message->class;
-    uint32_t limit = worker->config->outbox_bytes;
     enum drop_reason reason = DROP_NO_MEMORY;
     enum outbox_verdict verdict = OUTBOX_DROPPED;
 
     stats_add(&worker->stats.copies[class], 1);
-    if (class == CLASS_VOLATILE) {
-        /* Half the limit is left to what must not be lost. */
-        if (!outbox_has_room(outbox, form->total_bytes, limit / 2)) {
-            reason = DROP_VOLATILE;
-            goto dropped;
-        }
-    } else if (worker->config->slow == SLOW_KEEP_LATEST) {
-        if (outbox->flight_pieces != 0 || outbox->sent_bytes != 0 ||
-            !outbox_has_room(outbox, form->total_bytes, limit))
-            outbox_make_room(worker, outbox, 0, true, DROP_KEEP_LATEST);
-    } else if (!outbox_has_room(outbox, form->total_bytes, limit)) {
-        if (worker->config->slow == SLOW_DROP_OLDEST)
-            outbox_make_room(worker, outbox, form->total_bytes, false, DROP_DROP_OLDEST);
-        if (!outbox_has_room(outbox, form->total_bytes, limit)) {
-            reason = DROP_TOO_SLOW;
-            if (worker->config->slow == SLOW_CLOSE)
-                verdict = OUTBOX_FULL;
-            else
-                reason = DROP_DROP_OLDEST;
-            goto dropped;
-        }
+    worker->turn_copies++;
+    struct piece *piece = NULL;
+    if (outbox_admit(worker, connection, class, form->total_bytes, &reason, &verdict)) {
+        reason = DROP_NO_MEMORY;
+        verdict = OUTBOX_DROPPED;
+        piece = piece_get(worker);
     }
-    struct piece *piece = pool_get(&worker->pieces);
-    if (piece == NULL)
-        goto dropped;
+    if (piece == NULL) {
+        stats_add(&worker->stats.copies_dropped[class][reason], 1);
+        return verdict;
+    }
     parcel_ref(parcel);
     *piece = (struct piece){.parcel = parcel, .form = form, .bytes = form->total_bytes};
     outbox->pieces++;
@@ -150,12 +174,8 @@ enum outbox_verdict outbox_push(struct worker *worker, struct connection *connec
     stats_add(&worker->stats.outbox_bytes, piece->bytes);
     stats_add(&worker->stats.copies_waiting[class], 1);
     piece_append(outbox, piece);
-    if (!list_linked(&connection->flush_link))
-        list_add_tail(&worker->dirty, &connection->flush_link);
+    dirty_mark(worker, connection);
     return OUTBOX_TAKEN;
-dropped:
-    stats_add(&worker->stats.copies_dropped[class][reason], 1);
-    return verdict;
 }
 
 bool outbox_write(struct worker *worker, struct connection *connection, struct span bytes) {
@@ -165,7 +185,7 @@ bool outbox_write(struct worker *worker, struct connection *connection, struct s
         return true;
     /* The last buffer may be added to unless the kernel has it already. */
     if (last != NULL && last->parcel == NULL && last->buffer_cap - last->bytes >= bytes.len &&
-        pieces_committed(outbox) != last) {
+        outbox->committed != last) {
         memcpy(last->buffer + last->bytes, bytes.at, bytes.len);
         last->bytes += (uint32_t)bytes.len;
         outbox->bytes += (uint32_t)bytes.len;
@@ -181,19 +201,18 @@ bool outbox_write(struct worker *worker, struct connection *connection, struct s
                 pool_put(&worker->pieces, piece);
             return false;
         }
-        account_force(&worker->account, cap);
+        account_force(&worker->account, cap + sizeof(struct piece));
         memcpy(buffer, bytes.at, bytes.len);
         *piece = (struct piece){.buffer = buffer, .buffer_cap = cap, .bytes = (uint32_t)bytes.len};
         piece_append(outbox, piece);
     }
-    if (!list_linked(&connection->flush_link))
-        list_add_tail(&worker->dirty, &connection->flush_link);
+    dirty_mark(worker, connection);
     return true;
 }
 
-/* The runs of one piece from `skip` bytes on; at most three. */
+/* The runs of one piece from `skip` bytes on. */
 static unsigned piece_runs(const struct piece *piece, uint32_t skip, struct iovec *runs) {
-    struct iovec all[3];
+    struct iovec all[PIECE_RUNS_MAX];
     unsigned count = 0, out = 0;
     if (piece->parcel == NULL) {
         all[count++] = (struct iovec){piece->buffer, piece->bytes};
@@ -226,8 +245,7 @@ void outbox_flush(struct worker *worker, struct connection *connection) {
     unsigned runs = 0;
     uint32_t bytes = 0, skip = outbox->sent_bytes;
     struct piece *before = NULL, *piece = outbox->first;
-    outbox->flight_pieces = 0;
-    while (piece != NULL && outbox->flight_pieces < SEND_PIECES_MAX && bytes < SEND_BYTES_MAX) {
+    while (piece != NULL && runs + PIECE_RUNS_MAX <= SEND_RUNS_MAX && bytes < SEND_BYTES_MAX) {
         struct piece *next = piece->next;
         /* One that the peer has seen a part of must be finished, expired or not. */
         if (piece->parcel != NULL && skip == 0 &&
@@ -237,11 +255,11 @@ void outbox_flush(struct worker *worker, struct connection *connection) {
             runs += piece_runs(piece, skip, flight->runs + runs);
             bytes += piece->bytes - skip;
             skip = 0;
-            outbox->flight_pieces++;
             before = piece;
         }
         piece = next;
     }
+    outbox->committed = before;
     if (runs == 0)
         return;
     connection->ops |= OP_SEND;
@@ -266,7 +284,7 @@ void outbox_on_sent(struct worker *worker, struct connection *connection, uint32
         if (FAULT(OUTBOX_SKIP_SHORT))
             sent = connection->flight_bytes;
     }
-    outbox->flight_pieces = 0;
+    outbox->committed = NULL;
     sent += outbox->sent_bytes;
     outbox->sent_bytes = 0;
     while (sent > 0) {
@@ -274,6 +292,7 @@ void outbox_on_sent(struct worker *worker, struct connection *connection, uint32
         CHECK(piece != NULL, "more was sent than there was");
         if (sent < piece->bytes) {
             outbox->sent_bytes = sent;
+            outbox->committed = piece;
             return;
         }
         sent -= piece->bytes;
@@ -289,13 +308,13 @@ void outbox_on_sent(struct worker *worker, struct connection *connection, uint32
 
 void outbox_clear(struct worker *worker, struct connection *connection, enum drop_reason reason) {
     struct outbox *outbox = &connection->outbox;
-    struct piece *before = (connection->ops & OP_SEND) ? pieces_committed(outbox) : NULL;
+    struct piece *before = (connection->ops & OP_SEND) ? outbox->committed : NULL;
     struct piece *piece = before == NULL ? outbox->first : before->next;
     if (before != NULL) {
         before->next = NULL;
         outbox->last = before;
     } else {
-        outbox->first = outbox->last = NULL;
+        outbox->first = outbox->last = outbox->committed = NULL;
         outbox->sent_bytes = 0;
     }
     while (piece != NULL) {

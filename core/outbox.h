@@ -6,8 +6,10 @@
  * covers stay at the front until its completion.
  *
  * Bounded by bytes (--outbox-bytes for messages) and by entries (OUTBOX_PIECES_MAX); the policy
- * when full is --slow for the default class, dropping for the volatile class at half the limit;
- * replies are bounded by what asked for them and always fit. Every drop is counted by reason.
+ * when full is --slow for the default class, dropping for the volatile class at half the limit. A
+ * peer that takes what it is given is not slow: while no send waits for it, a burst (one batch of a
+ * producer) may pass the limit by OUTBOX_BURST_BYTES. Replies always fit; a peer that does not read
+ * them is not read any more (connection.h). Every drop is counted by reason.
  *
  * Threads: the connection's worker. Owns: pieces, one ref on each parcel, buffers. */
 #ifndef RINGPOST_CORE_OUTBOX_H
@@ -23,14 +25,17 @@ struct form;
 struct piece;
 
 #define OUTBOX_PIECES_MAX 16384
+#define OUTBOX_BURST_BYTES (16 * 1024 * 1024)
+#define OUTBOX_BURST_PIECES 65536
 
 struct outbox {
     struct piece *first, *last;
-    uint32_t bytes;         /* waiting and in flight */
+    struct piece
+        *committed; /* the last one that must stay: in flight, or sent in part; NULL: none */
+    uint32_t bytes; /* waiting and in flight */
     uint32_t message_bytes; /* of those, of messages */
     uint32_t pieces;        /* messages only */
     uint32_t sent_bytes;    /* of the first piece, already with the kernel */
-    uint32_t flight_pieces; /* covered by the send in flight */
 };
 
 enum outbox_verdict {

@@ -71,7 +71,7 @@ static inline uint32_t queue_count(const struct queue *queue) {
 CK_RING_PROTOTYPE(mail, mail)
 
 struct queue {
-    struct ck_ring ring;
+    _Alignas(64) struct ck_ring ring;
     uint32_t mask;
     struct mail *slots;
 };

@@ -247,7 +247,8 @@ static struct io_uring_sqe *sqe_get(struct ring *ring) {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
     if (sqe == NULL) {
         buffers_publish(ring);
-        io_uring_submit(&ring->uring);
+        while (io_uring_sq_ready(&ring->uring) != 0)
+            io_uring_submit(&ring->uring);
         sqe = io_uring_get_sqe(&ring->uring);
         CHECK(sqe != NULL, "the submission queue is full after a submit");
     }
@@ -319,9 +320,20 @@ void ring_submit(struct ring *ring, uint64_t wait_ns) {
         struct io_uring_cqe *first;
         io_uring_submit_and_wait_timeout(uring, &first, 1, &timeout, NULL);
     }
-    while ((IO_URING_READ_ONCE(*uring->sq.kflags) & IORING_SQ_TASKRUN) &&
-           io_uring_cq_ready(uring) < COMPLETIONS_PER_TURN)
+    /* The kernel takes fewer when it is short of memory; what a gathered send points to is reused
+     * after this, so all of it must be taken. */
+    while (io_uring_sq_ready(uring) != 0)
+        io_uring_submit_and_get_events(uring);
+    /* The kernel makes at most some twenty completions a call. Its flag says that there may be
+     * more, but it stays set when the work was done already; so only as long as something comes. */
+    unsigned ready = io_uring_cq_ready(uring), before;
+    do {
+        before = ready;
+        if (!(IO_URING_READ_ONCE(*uring->sq.kflags) & IORING_SQ_TASKRUN))
+            return;
         io_uring_get_events(uring);
+        ready = io_uring_cq_ready(uring);
+    } while (ready != before && ready < COMPLETIONS_PER_TURN);
 }
 
 unsigned ring_reap(struct ring *ring, struct completion *out, unsigned max) {

@@ -13,6 +13,8 @@
 
 /* After the drain: how long producers have to read their last answers. */
 #define CLOSING_NS (2 * NS_PER_S)
+/* At least so long for goodbyes to leave. */
+#define GOODBYE_NS (200 * NS_PER_MS)
 
 static bool listener_open(struct server *server, uint32_t index, char *problem, size_t cap) {
     const struct listen_address *wanted = &server->config->listeners[index];
@@ -132,6 +134,7 @@ static void *worker_main(void *argument) {
     thread_place(start->server->config, start->index);
     if (!worker_open(worker, start->server, start->index, start->problem, sizeof(start->problem))) {
         start->failed = true;
+        atomic_store_explicit(&worker->phase, PHASE_STOPPED, memory_order_release);
         atomic_store_explicit(&worker->ready, true, memory_order_release);
         return NULL;
     }
@@ -195,7 +198,7 @@ void server_drain(struct server *server) {
     phase_set(server, PHASE_REFUSING);
 }
 
-static bool all_through(const struct server *server, enum server_phase phase) {
+bool server_through(const struct server *server, enum server_phase phase) {
     for (unsigned i = 0; i < server->worker_count; i++)
         if (atomic_load_explicit(&server->workers[i].phase, memory_order_acquire) < phase)
             return false;
@@ -220,9 +223,13 @@ static void client_listeners_close(struct server *server, bool api) {
 bool server_step(struct server *server) {
     enum server_phase phase = server_phase(server);
     uint64_t now_ns = clock_ns();
-    bool through = all_through(server, phase);
+    bool through = server_through(server, phase);
     bool timed_out = phase > PHASE_RUNNING && phase < PHASE_CLOSING &&
                      now_ns - server->drain_since_ns >= server_config(server)->drain_timeout_ns;
+    /* If the phase before took all the time, there is still some for saying goodbye. */
+    if (phase == PHASE_GOODBYE &&
+        now_ns - atomic_load_explicit(&server->phase_since_ns, memory_order_relaxed) < GOODBYE_NS)
+        timed_out = false;
     switch (phase) {
     case PHASE_STARTING:
     case PHASE_RUNNING:

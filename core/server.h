@@ -62,6 +62,8 @@ void server_drain(struct server *server);
 /* Moves on to the next phase when the workers are ready for it; true when STOPPED. Called again and
  * again by the main thread while draining. */
 bool server_step(struct server *server);
+/* Are all workers through with the phase? Any thread. */
+bool server_through(const struct server *server, enum server_phase phase);
 /* Waits for the threads to end, once STOPPED. */
 void server_join(struct server *server);
 /* Frees what server_init made; no thread runs any more. */

@@ -79,13 +79,14 @@ static void on_accept(struct worker *worker, const struct completion *completion
     } else if (completion->result != -ECANCELED) {
         stats_add(&worker->stats.accept_errors, 1);
         bool descriptors = completion->result == -EMFILE || completion->result == -ENFILE;
+        bool peers_fault = completion->result == -ECONNABORTED || completion->result == -EPERM;
         if (descriptors)
             stats_add(&worker->stats.refused[REFUSE_DESCRIPTORS], 1);
         log_event(LOG_WARN, "accept_failed", LOG_STR("error", strerror(-completion->result)),
                   LOG_U64("worker", worker->index),
                   LOG_STR("remedy", descriptors ? "raise LimitNOFILE, or lower --max-connections"
                                                 : "none needed if it was the peer's doing"));
-        if (descriptors || completion->result == -ENOMEM || completion->result == -ENOBUFS) {
+        if (!peers_fault) {
             /* The client stays in the backlog; let some others go first. */
             if (!listener->armed && !listener->closing)
                 timer_arm(&worker->wheel, &listener->retry, worker->now_ns + ACCEPT_RETRY_NS);
@@ -159,7 +160,7 @@ static void resumed_handle(struct worker *worker) {
 static void dirty_flush(struct worker *worker) {
     struct list *node;
     while ((node = list_pop(&worker->dirty)) != NULL)
-        outbox_flush(worker, container_of(node, struct connection, flush_link));
+        connection_flush(worker, container_of(node, struct connection, flush_link));
 }
 
 struct flight *worker_flight_get(struct worker *worker) {
@@ -208,8 +209,12 @@ static void phase_enter(struct worker *worker, enum server_phase phase) {
         connections_close(worker, false, CLOSE_STOPPED);
         connections_close(worker, true, CLOSE_STOPPED);
         break;
-    case PHASE_STARTING:
     case PHASE_RUNNING:
+        /* Only now: every worker is there to answer mail. */
+        for (unsigned i = 0; i < worker->listener_count; i++)
+            listener_arm(worker, &worker->listeners[i]);
+        break;
+    case PHASE_STARTING:
         break;
     }
 }
@@ -228,7 +233,7 @@ static bool phase_done(const struct worker *worker, enum server_phase phase) {
     case PHASE_RUNNING:
         return true;
     case PHASE_REFUSING:
-        return worker->requests == 0 && listeners_stopped(worker, false);
+        return worker->publishing == 0 && listeners_stopped(worker, false);
     case PHASE_GOODBYE:
         return connections_live(worker, false) == 0;
     case PHASE_CLOSING:
@@ -250,8 +255,12 @@ static void phase_follow(struct worker *worker) {
     }
     if (phase > PHASE_RUNNING &&
         atomic_load_explicit(&worker->phase, memory_order_relaxed) != phase &&
-        phase_done(worker, phase))
+        phase_done(worker, phase)) {
         atomic_store_explicit(&worker->phase, phase, memory_order_release);
+        /* The last one lets the others go, who until then answer its mail. */
+        if (phase == PHASE_STOPPED)
+            server_nudge(worker->server);
+    }
 }
 
 /* --- the turn --------------------------------------------------------------------------------- */
@@ -286,6 +295,7 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
         ring_submit(worker->ring, 0);
     }
     worker->flights_used = 0;
+    worker->turn_copies = 0;
     clocks_read(worker);
     uint64_t began_ns = worker->now_ns;
     worker->config = server_config(worker->server);
@@ -300,6 +310,8 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     phase_follow(worker);
     resumed_handle(worker);
     directory_flush(worker);
+    /* The others may begin while the sends are started, which takes most of a turn. */
+    post_wake_all(worker);
     dirty_flush(worker);
     messages_return(worker);
     post_wake_all(worker);
@@ -312,7 +324,7 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
         worker->cpu_published_ns = ended_ns;
         atomic_store_explicit(&worker->cpu_ns, clock_thread_cpu_ns(), memory_order_relaxed);
     }
-    return atomic_load_explicit(&worker->phase, memory_order_relaxed) != PHASE_STOPPED;
+    return !server_through(worker->server, PHASE_STOPPED);
 }
 
 bool worker_is_quiet(const struct worker *worker) {
@@ -365,10 +377,7 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
         listener->index = i;
         listener->protocol = server->protocols[listener->kind];
         timer_init(&listener->retry, listener_retry);
-        listener_arm(worker, listener);
     }
-    /* The first turn submits; only then connections are taken. */
-    ring_submit(worker->ring, 0);
     atomic_store_explicit(&worker->ready, true, memory_order_release);
     return true;
 }
@@ -388,7 +397,9 @@ void worker_collect(struct worker *worker) {
         while (from != worker->index &&
                queue_pop(&worker->server->post.boxes[worker->index].from[from], &mail)) {
             /* Everything else was waited for: publishes, calls and notes before the last turn. */
-            if (mail.kind == MAIL_RETURN)
+            if (mail.kind == MAIL_ADOPT)
+                arrival_drop(&mail);
+            else if (mail.kind == MAIL_RETURN)
                 message_take_home(worker, mail.object);
             else if (mail.kind == MAIL_NAMES)
                 directory_drop_notes(mail.object);

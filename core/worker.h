@@ -35,7 +35,7 @@ struct listener {
 /* What a gathered send points to; must stay until the submit. */
 struct flight {
     struct msghdr header;
-    struct iovec runs[3 * SEND_PIECES_MAX];
+    struct iovec runs[SEND_RUNS_MAX];
 };
 
 /* Gathered sends that one submit may carry; with more, an extra submit comes between. */
@@ -50,7 +50,7 @@ struct recorder_event {
 };
 
 struct worker {
-    unsigned index;
+    _Alignas(64) unsigned index; /* a worker shares no cache line with another */
     struct server *server;
     const struct config *config;
     struct ring *ring;
@@ -75,11 +75,13 @@ struct worker {
     struct list starved;       /* connections whose receive ended for want of a buffer */
     struct session **sessions; /* all open ones, dense */
     uint32_t session_count, session_cap;
-    uint64_t visit; /* the last delivery */
+    uint64_t visit;       /* the last delivery */
+    uint32_t turn_copies; /* made in this turn */
 
     struct publish *publishes; /* post.requests_max of them */
     uint32_t free_publish;     /* index + 1; 0: none */
     uint32_t requests;         /* publishes and calls in flight */
+    uint32_t publishing;       /* of those, publishes */
 
     struct flight *flights; /* FLIGHTS of them */
     unsigned flights_used;  /* since the last submit */

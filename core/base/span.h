@@ -16,7 +16,10 @@ struct span {
 };
 
 /* A string literal as a span, without its NUL. */
-#define SPAN(literal) ((struct span){"" literal, sizeof(literal) - 1})
+#define SPAN(literal) ((struct span)SPAN_INIT(literal))
+/* The same where an initialiser must be constant: a static array of spans. */
+#define SPAN_INIT(literal)                                                                         \
+    { "" literal, sizeof(literal) - 1 }
 /* For printf("%.*s", SPAN_ARG(s)). */
 #define SPAN_ARG(s) (int)(s).len, (s).at
 
