@@ -1,235 +1,442 @@
-/* fake_engine.h - an engine of one connection, for tests of the TCP client protocol: it notes what
- * the protocol asks for, keeps what was not consumed, and answers as the test says. Includes the
- * protocol's sources, so that nothing of the real engine is linked. */
+/* fake_engine.h - the whole engine on one thread without a kernel: the real core over a ring,
+ * sockets and a clock that the test owns. For tests of protocols from the outside: bytes in, bytes
+ * out.
+ *
+ *   node_open(&config, protocols, before);   before() runs between server_init and the workers
+ *   struct peer *peer = peer_connect(worker, LISTENER_API);
+ *   peer_say(peer, "GET /healthz ...");      and turns until nothing moves any more
+ *   ... peer->out ...
+ *   node_pass(75 * NS_PER_S);                time goes by
+ *   node_close(after);                       drains, then checks that nothing is left
+ *
+ * Included by the test itself: it defines the functions of core/ring.h, core/net.h and
+ * core/base/clock.h in place of the real ones. Sends are whole unless the peer is stalled.
+ *
+ * Threads: one. Owns: the one node, its peers. */
 #ifndef RINGPOST_TESTS_SUPPORT_FAKE_ENGINE_H
 #define RINGPOST_TESTS_SUPPORT_FAKE_ENGINE_H
 
-#include "tests/support/cmocka_first.h"
+#include "core/base/check.h"
+#include "core/server.h"
+#include "core/tag.h"
 
-#include "proto/client.c"
-#include "proto/tcp.c"
-
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/uio.h>
 
-const struct encoding encoding_line = {.index = ENCODING_LINE};
-const struct encoding encoding_counted = {.index = ENCODING_COUNTED};
+#define PEERS_MAX 64
+#define PEER_FD_FIRST 1000
+#define LISTEN_FD_FIRST 100
+#define FAKE_BUFFERS 64
 
-static struct config config;
-static struct server server;
-static struct worker worker;
-static struct budget budget;
-static struct connection connection;
-
-static struct {
-    char out[65536];
+/* The other side of a connection. */
+struct peer {
+    bool used;
+    unsigned worker;
+    int fd;
+    uint64_t receive_tag; /* 0: no receive is armed */
+    bool closed;          /* the node has closed the descriptor */
+    bool ended;           /* the node has sent its end */
+    bool stalled;         /* takes nothing: sends wait */
+    uint64_t send_tag;    /* one that waits; its bytes are in `pending` */
+    char *pending;
+    size_t pending_len;
+    char *in; /* sent by the peer, not received yet */
+    size_t in_len;
+    bool in_end;
+    char *out; /* everything the node has sent, ends in NUL */
     size_t out_len;
-    uint64_t deadline_ns;
-    enum close_reason reason;
-    bool closed_at_once;
-    bool settle_now;
-    bool settle_asked;
-    enum directory_verdict verdict;
-    char id[NAME_BYTES_MAX + 1];
-    char groups[1024]; /* +g: joined, -g: left, in the order of the calls */
-    char sends[65536]; /* fields|payload; */
-    bool answer_now;
-    unsigned releases;
-    bool cleared;
-} seen;
+};
 
-static char kept[1 << 17]; /* what the engine keeps of the input */
-static size_t kept_len;
+struct ring {
+    unsigned index;
+    uint64_t accept_tags[LISTENERS_MAX];
+    int accept_fds[LISTENERS_MAX];
+    unsigned accepts;
+    struct completion queue[4096];
+    unsigned queued, reaped;
+    char buffers[FAKE_BUFFERS][RECEIVE_BUFFER_BYTES];
+    bool lent[FAKE_BUFFERS];
+};
 
-void connection_write(struct worker *w, struct connection *c, struct span bytes) {
-    assert_ptr_equal(w, &worker);
-    assert_true(connection_is_open(c));
-    assert_true(seen.out_len + bytes.len < sizeof(seen.out));
-    memcpy(seen.out + seen.out_len, bytes.at, bytes.len);
-    seen.out_len += bytes.len;
-    seen.out[seen.out_len] = '\0';
+static struct server fake_server;
+static struct peer fake_peers[PEERS_MAX];
+static struct ring fake_rings[WORKERS_MAX];
+static unsigned fake_rings_open;
+static uint64_t fake_now_ns = NS_PER_S;
+static uint64_t fake_moves; /* anything that happened */
+
+/* --- clock.h ---------------------------------------------------------------------------------- */
+
+uint64_t clock_ns(void) {
+    return fake_now_ns;
+}
+uint64_t clock_wall_ms(void) {
+    return UINT64_C(1767225600000) + fake_now_ns / NS_PER_MS; /* 2026-01-01 */
+}
+uint64_t clock_thread_cpu_ns(void) {
+    return fake_now_ns / 2;
 }
 
-static void end(enum close_reason reason) {
-    if (connection.state != CONNECTION_OPEN)
-        return;
-    connection.reason = (uint8_t)reason;
-    seen.reason = reason;
-    connection.state = CONNECTION_FLUSHING;
-    tcp_protocol.on_close(&worker, &connection);
-}
+/* --- net.h ------------------------------------------------------------------------------------ */
 
-void connection_close(struct worker *w, struct connection *c, enum close_reason reason) {
-    (void)w, (void)c;
-    seen.closed_at_once = true;
-    end(reason);
+int net_listen(const struct sockaddr *address, socklen_t len, bool reuseport, char *problem,
+               size_t problem_cap) {
+    static int next = LISTEN_FD_FIRST;
+    (void)address, (void)len, (void)reuseport, (void)problem, (void)problem_cap;
+    return next++;
 }
-
-void connection_finish(struct worker *w, struct connection *c, enum close_reason reason) {
-    (void)w, (void)c;
-    end(reason);
-}
-
-void connection_pause(struct worker *w, struct connection *c) {
-    (void)w;
-    c->paused = true;
-}
-
-void connection_resume(struct worker *w, struct connection *c) {
-    (void)w;
-    c->paused = false;
-}
-
-void connection_deadline(struct worker *w, struct connection *c, uint64_t due_ns) {
-    (void)w, (void)c;
-    seen.deadline_ns = due_ns;
-}
-
-void outbox_clear(struct worker *w, struct connection *c, enum drop_reason reason) {
-    (void)w;
-    assert_int_equal(reason, DROP_TOO_SLOW);
-    seen.cleared = true;
-    c->outbox.bytes = c->outbox.message_bytes = 0;
-}
-
-bool session_open(struct worker *w, struct session *session, const struct session_type *type) {
-    (void)w;
-    session->type = type;
-    session->index = 0;
+bool net_free(const struct sockaddr *address, socklen_t len, char *problem, size_t problem_cap) {
+    (void)address, (void)len, (void)problem, (void)problem_cap;
     return true;
 }
-
-void session_close(struct worker *w, struct session *session) {
-    (void)w;
-    session->index = UINT32_MAX;
+bool net_local_text(int fd, char *text, size_t cap) {
+    snprintf(text, cap, "127.0.0.1:%d", fd);
+    return true;
+}
+bool net_local(int fd, struct sockaddr_storage *address, socklen_t *len) {
+    (void)fd, (void)address, (void)len;
+    return true;
+}
+bool net_steer(int fd, unsigned sockets) {
+    (void)fd, (void)sockets;
+    return true;
+}
+bool net_peer(int fd, struct peer_address *peer) {
+    *peer = (struct peer_address){
+        .bytes = {[10] = 0xff, [11] = 0xff, [12] = 192, [14] = 2, [15] = 7}, .port = (uint16_t)fd};
+    return true;
+}
+int net_wake_open(void) {
+    return 1;
+}
+void net_wake(int fd) {
+    (void)fd;
+    fake_moves++;
+}
+void net_close(int fd) {
+    (void)fd;
 }
 
-enum directory_verdict directory_take_id(struct worker *w, struct session *session,
-                                         struct span id) {
-    (void)w, (void)session;
-    memcpy(seen.id, id.at, id.len);
-    return DIRECTORY_DONE;
+/* --- ring.h ----------------------------------------------------------------------------------- */
+
+static struct peer *peer_of(int fd) {
+    CHECK(fd >= PEER_FD_FIRST && fd < PEER_FD_FIRST + PEERS_MAX, "descriptor %d", fd);
+    return &fake_peers[fd - PEER_FD_FIRST];
 }
 
-static void groups_note(char sign, const struct span *groups, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        size_t len = strlen(seen.groups);
-        snprintf(seen.groups + len, sizeof(seen.groups) - len, "%c%.*s", sign, SPAN_ARG(groups[i]));
+static void complete(struct ring *ring, struct completion completion) {
+    CHECK(ring->queued - ring->reaped < sizeof ring->queue / sizeof *ring->queue);
+    ring->queue[ring->queued++ % (sizeof ring->queue / sizeof *ring->queue)] = completion;
+    fake_moves++;
+}
+
+bool ring_probe(bool kernel_6_1, char *problem, size_t problem_cap) {
+    (void)kernel_6_1, (void)problem, (void)problem_cap;
+    return true;
+}
+bool ring_fit(unsigned workers, bool kernel_6_1, struct ring_settings *settings, char *problem,
+              size_t problem_cap) {
+    (void)workers, (void)kernel_6_1, (void)settings, (void)problem, (void)problem_cap;
+    return true;
+}
+bool ring_open(struct ring **ring, const struct ring_settings *settings, char *problem,
+               size_t problem_cap) {
+    (void)settings, (void)problem, (void)problem_cap;
+    *ring = &fake_rings[fake_rings_open];
+    memset(*ring, 0, sizeof **ring);
+    (*ring)->index = fake_rings_open++;
+    return true;
+}
+void ring_close(struct ring *ring) {
+    (void)ring;
+}
+void ring_accept(struct ring *ring, uint64_t tag, int listen_fd) {
+    ring->accept_tags[ring->accepts] = tag;
+    ring->accept_fds[ring->accepts++] = listen_fd;
+}
+
+/* Hands over what the peer has sent, as far as a receive is armed. */
+static void peer_deliver(struct ring *ring, struct peer *peer) {
+    while (peer->receive_tag != 0 && !peer->closed && peer->in_len != 0) {
+        uint16_t buffer = 0;
+        while (buffer < FAKE_BUFFERS && ring->lent[buffer])
+            buffer++;
+        if (buffer == FAKE_BUFFERS)
+            return; /* once buffers are back */
+        size_t len = peer->in_len < RECEIVE_BUFFER_BYTES ? peer->in_len : RECEIVE_BUFFER_BYTES;
+        ring->lent[buffer] = true;
+        memcpy(ring->buffers[buffer], peer->in, len);
+        memmove(peer->in, peer->in + len, peer->in_len - len);
+        peer->in_len -= len;
+        complete(ring, (struct completion){.tag = peer->receive_tag,
+                                           .result = (int32_t)len,
+                                           .buffer = buffer,
+                                           .has_buffer = true,
+                                           .more = true});
+    }
+    if (peer->receive_tag != 0 && peer->in_len == 0 && peer->in_end) {
+        complete(ring, (struct completion){.tag = peer->receive_tag});
+        peer->receive_tag = 0;
     }
 }
 
-enum directory_verdict directory_join(struct worker *w, struct session *session,
-                                      const struct span *groups, size_t count) {
-    (void)w, (void)session;
-    if (seen.verdict == DIRECTORY_DONE)
-        groups_note('+', groups, count);
-    return seen.verdict;
+void ring_receive(struct ring *ring, uint64_t tag, int fd) {
+    struct peer *peer = peer_of(fd);
+    CHECK(peer->receive_tag == 0);
+    peer->receive_tag = tag;
+    peer_deliver(ring, peer);
 }
 
-void directory_leave(struct worker *w, struct session *session, const struct span *groups,
-                     size_t count) {
-    (void)w, (void)session;
-    groups_note('-', groups, count);
-}
-
-void directory_settle(struct worker *w, struct session *session) {
-    assert_false(seen.settle_asked);
-    if (seen.settle_now)
-        session->type->on_settled(w, session);
-    else
-        seen.settle_asked = true;
-}
-
-static void fake_send(struct worker *w, struct connection *c, const struct client_send *send) {
-    size_t len = strlen(seen.sends);
-    snprintf(seen.sends + len, sizeof(seen.sends) - len, "%.*s|%.*s;", SPAN_ARG(send->fields),
-             SPAN_ARG(send->payload));
-    client_of(c)->producer = &seen;
-    client_send_begun(c);
-    if (!seen.answer_now)
+static void peer_take(struct ring *ring, struct peer *peer) {
+    if (peer->send_tag == 0 || peer->stalled)
         return;
-    struct span ref = send->counted ? send->ref : line_ref_find(send->fields);
-    client_sent(w, c, ref, SPAN("i1"), "queued");
-    client_send_ended(w, c);
+    peer->out = realloc(peer->out, peer->out_len + peer->pending_len + 1);
+    memcpy(peer->out + peer->out_len, peer->pending, peer->pending_len);
+    peer->out_len += peer->pending_len;
+    peer->out[peer->out_len] = '\0';
+    complete(ring,
+             (struct completion){.tag = peer->send_tag, .result = (int32_t)peer->pending_len});
+    peer->send_tag = 0;
+    peer->pending_len = 0;
 }
 
-static void fake_release(struct worker *w, struct connection *c) {
-    (void)w;
-    client_of(c)->producer = NULL;
-    seen.releases++;
+static void send_add(struct peer *peer, const void *at, size_t len) {
+    peer->pending = realloc(peer->pending, peer->pending_len + len + 1);
+    memcpy(peer->pending + peer->pending_len, at, len);
+    peer->pending_len += len;
 }
 
-static const struct client_gate fake_gate = {fake_send, fake_release};
-
-static void begin(void) {
-    config = (struct config){.heartbeat_ns = 25 * NS_PER_S,
-                             .heartbeat_timeout_ns = 20 * NS_PER_S,
-                             .hello_timeout_ns = 10 * NS_PER_S,
-                             .max_message_bytes = 100,
-                             .client_send = true,
-                             .node = "n1"};
-    budget_init(&budget, 1 << 20);
-    server.worker_count = 1;
-    worker.server = &server;
-    worker.config = &config;
-    worker.now_ns = 1000 * NS_PER_S;
-    memset(&worker.stats, 0, sizeof(worker.stats));
-    account_init(&worker.account, &budget);
-    memset(&connection, 0, sizeof(connection));
-    connection.state = CONNECTION_OPEN;
-    connection.slot = 10;
-    connection.generation = 2;
-    connection.protocol = &tcp_protocol;
-    memset(&seen, 0, sizeof(seen));
-    seen.settle_now = seen.answer_now = true;
-    kept_len = 0;
-    client_gate_set(&fake_gate);
-    tcp_protocol.on_open(&worker, &connection);
+void ring_send(struct ring *ring, uint64_t tag, int fd, const void *at, size_t len) {
+    struct peer *peer = peer_of(fd);
+    CHECK(peer->send_tag == 0 && !peer->ended);
+    send_add(peer, at, len);
+    peer->send_tag = tag;
+    peer_take(ring, peer);
+}
+void ring_send_gathered(struct ring *ring, uint64_t tag, int fd, const struct msghdr *header) {
+    struct peer *peer = peer_of(fd);
+    CHECK(peer->send_tag == 0 && !peer->ended);
+    for (size_t i = 0; i < header->msg_iovlen; i++)
+        send_add(peer, header->msg_iov[i].iov_base, header->msg_iov[i].iov_len);
+    peer->send_tag = tag;
+    peer_take(ring, peer);
+}
+void ring_shutdown(struct ring *ring, uint64_t tag, int fd, int how) {
+    struct peer *peer = peer_of(fd);
+    peer->ended = true;
+    if (how == SHUT_RDWR) {
+        if (peer->receive_tag != 0)
+            complete(ring, (struct completion){.tag = peer->receive_tag});
+        if (peer->send_tag != 0)
+            complete(ring, (struct completion){.tag = peer->send_tag, .result = -ECANCELED});
+        peer->receive_tag = peer->send_tag = 0;
+    }
+    complete(ring, (struct completion){.tag = tag});
+}
+void ring_close_fd(struct ring *ring, uint64_t tag, int fd) {
+    if (fd >= PEER_FD_FIRST)
+        peer_of(fd)->closed = peer_of(fd)->ended = true;
+    complete(ring, (struct completion){.tag = tag});
+}
+void ring_cancel(struct ring *ring, uint64_t tag, uint64_t target) {
+    bool found = false;
+    for (unsigned i = 0; i < PEERS_MAX; i++) {
+        struct peer *peer = &fake_peers[i];
+        if (peer->used && peer->worker == ring->index && peer->receive_tag == target) {
+            peer->receive_tag = 0;
+            found = true;
+        }
+    }
+    for (unsigned i = 0; i < ring->accepts; i++) {
+        if (ring->accept_tags[i] == target) {
+            ring->accept_tags[i] = 0;
+            found = true;
+        }
+    }
+    if (found)
+        complete(ring, (struct completion){.tag = target, .result = -ECANCELED});
+    complete(ring, (struct completion){.tag = tag, .result = found ? 0 : -ENOENT});
+}
+void ring_wake_watch(struct ring *ring, uint64_t tag, int wake_fd) {
+    (void)ring, (void)tag, (void)wake_fd;
+}
+void ring_submit(struct ring *ring, uint64_t wait_ns) {
+    (void)ring, (void)wait_ns;
+}
+unsigned ring_reap(struct ring *ring, struct completion *out, unsigned max) {
+    unsigned count = 0;
+    while (count < max && ring->reaped != ring->queued)
+        out[count++] = ring->queue[ring->reaped++ % (sizeof ring->queue / sizeof *ring->queue)];
+    return count;
+}
+char *ring_buffer(struct ring *ring, uint16_t buffer) {
+    return ring->buffers[buffer];
+}
+void ring_buffer_return(struct ring *ring, uint16_t buffer) {
+    CHECK(ring->lent[buffer]);
+    /* Whoever still looks at it sees nonsense. */
+    memset(ring->buffers[buffer], 0xee, RECEIVE_BUFFER_BYTES);
+    ring->lent[buffer] = false;
+    fake_moves++;
+}
+unsigned ring_buffers_lent(const struct ring *ring) {
+    unsigned lent = 0;
+    for (unsigned i = 0; i < FAKE_BUFFERS; i++)
+        lent += ring->lent[i];
+    return lent;
 }
 
-static void finish(void) {
-    end(CLOSE_CLIENT);
-    tcp_protocol.on_free(&worker, &connection);
-    assert_int_equal(worker.account.used_bytes, 0);
-}
+/* --- the node --------------------------------------------------------------------------------- */
 
-/* As the engine does: what was not consumed is kept and comes again with what follows. */
-static void consider(void) {
-    if (connection.state != CONNECTION_OPEN || connection.paused || kept_len == 0)
-        return;
-    /* Just as long as the input is, so that reading past it is seen. */
-    char *at = malloc(kept_len);
-    memcpy(at, kept, kept_len);
-    size_t fed = kept_len;
-    size_t used = tcp_protocol.on_bytes(&worker, &connection, at, fed);
-    assert_true(used <= fed);
-    memmove(kept, at + used, fed - used);
-    kept_len -= used;
-    free(at);
-    if (connection.state == CONNECTION_OPEN && !connection.paused && used == 0 &&
-        fed > tcp_protocol.input_max(&worker, &connection))
-        tcp_protocol.on_flood(&worker, &connection);
-}
-
-static void feed(struct span bytes) {
-    assert_true(kept_len + bytes.len <= sizeof(kept));
-    memcpy(kept + kept_len, bytes.at, bytes.len);
-    kept_len += bytes.len;
-    consider();
-    while (kept_len != 0 && connection.state == CONNECTION_OPEN && !connection.paused) {
-        size_t before = kept_len;
-        consider();
-        if (kept_len == before)
-            break;
+static void node_turns(void) {
+    for (unsigned i = 0; i < fake_server.worker_count; i++) {
+        for (unsigned p = 0; p < PEERS_MAX; p++)
+            if (fake_peers[p].used && fake_peers[p].worker == i)
+                peer_deliver(&fake_rings[i], &fake_peers[p]);
+        worker_turn(&fake_server.workers[i], 0);
     }
 }
 
-static void say(const char *text) {
-    feed(span_text(text));
+static inline void node_settle(void) {
+    for (unsigned quiet = 0; quiet < 4;) {
+        uint64_t before = fake_moves;
+        for (unsigned i = 0; i < fake_server.worker_count; i++)
+            before += stats_get(&fake_server.workers[i].stats.timers_fired);
+        node_turns();
+        uint64_t after = fake_moves;
+        for (unsigned i = 0; i < fake_server.worker_count; i++)
+            after += stats_get(&fake_server.workers[i].stats.timers_fired);
+        quiet = before == after ? quiet + 1 : 0;
+    }
 }
 
-static void expect(const char *text) {
-    assert_string_equal(seen.out_len == 0 ? "" : seen.out, text);
-    seen.out_len = 0;
+/* Time goes by, in steps small enough that every timer fires when it is due. */
+static inline void node_pass(uint64_t ns) {
+    for (uint64_t until_ns = fake_now_ns + ns; fake_now_ns < until_ns;) {
+        uint64_t step =
+            until_ns - fake_now_ns < 100 * NS_PER_MS ? until_ns - fake_now_ns : 100 * NS_PER_MS;
+        fake_now_ns += step;
+        node_turns();
+    }
+    node_settle();
+}
+
+/* One listener of each kind; what is left 0 in the config gets a value. */
+static inline void node_open(struct config *config,
+                             const struct protocol *const protocols[LISTENER_KINDS],
+                             void (*before)(struct server *server)) {
+    char problem[256] = "";
+    for (unsigned kind = 0; kind < LISTENER_KINDS; kind++)
+        config->listeners[config->listener_count++] =
+            (struct listen_address){.kind = (enum listener_kind)kind, .text = "127.0.0.1:0"};
+    if (config->workers == 0)
+        config->workers = 2;
+    if (config->node[0] == '\0')
+        strcpy(config->node, "n1");
+    config->steer = STEER_NONE;
+    config->heartbeat_ns = 25 * NS_PER_S;
+    config->heartbeat_timeout_ns = 20 * NS_PER_S;
+    config->hello_timeout_ns = 10 * NS_PER_S;
+    config->drain_timeout_ns = 10 * NS_PER_S;
+    config->dedup_window_ns = 120 * NS_PER_S;
+    config->dedup_max = 1000;
+    config->max_connections = 1000;
+    if (config->max_message_bytes == 0)
+        config->max_message_bytes = 65536;
+    if (config->max_body_bytes == 0)
+        config->max_body_bytes = 1 << 20;
+    if (config->outbox_bytes == 0)
+        config->outbox_bytes = 1 << 20;
+    if (config->memory_bytes == 0)
+        config->memory_bytes = 1 << 28;
+    fake_rings_open = 0;
+    memset(fake_peers, 0, sizeof fake_peers);
+    CHECK(server_init(&fake_server, config, protocols, problem, sizeof problem), "%s", problem);
+    before(&fake_server);
+    for (unsigned i = 0; i < config->workers; i++)
+        CHECK(worker_open(&fake_server.workers[i], &fake_server, i, problem, sizeof problem));
+    atomic_store(&fake_server.phase, PHASE_RUNNING);
+    node_settle();
+}
+
+/* Drains to the end; everything must come home. */
+static inline void node_close(void (*after)(struct server *server)) {
+    server_drain(&fake_server);
+    for (unsigned i = 0; i < 1000 && !server_step(&fake_server); i++) {
+        fake_now_ns += 20 * NS_PER_MS;
+        node_settle();
+    }
+    for (unsigned i = 0; i < fake_server.worker_count; i++) {
+        CHECK(fake_server.workers[i].live == 0, "%u connections are left",
+              fake_server.workers[i].live);
+        CHECK(fake_server.workers[i].account.used_bytes == 0, "%llu bytes are left",
+              (unsigned long long)fake_server.workers[i].account.used_bytes);
+        worker_close(&fake_server.workers[i]);
+    }
+    server_fini(&fake_server);
+    after(&fake_server);
+    for (unsigned i = 0; i < PEERS_MAX; i++) {
+        free(fake_peers[i].in);
+        free(fake_peers[i].out);
+        free(fake_peers[i].pending);
+    }
+}
+
+/* --- peers ------------------------------------------------------------------------------------ */
+
+static inline struct peer *peer_connect(unsigned worker, enum listener_kind kind) {
+    for (unsigned i = 0; i < PEERS_MAX; i++) {
+        struct peer *peer = &fake_peers[i];
+        if (peer->used)
+            continue;
+        *peer = (struct peer){.used = true, .worker = worker, .fd = PEER_FD_FIRST + (int)i};
+        peer->out = calloc(1, 1);
+        /* Listeners are opened in the order of their kinds. */
+        complete(&fake_rings[worker],
+                 (struct completion){.tag = tag_make(TAG_ACCEPT, 0, (uint32_t)kind + 1),
+                                     .result = peer->fd,
+                                     .more = true});
+        node_settle();
+        return peer;
+    }
+    CHECK(false, "too many peers");
+    return NULL;
+}
+
+/* The bytes are received in the turns that follow. */
+static inline void peer_send_bytes(struct peer *peer, struct span bytes) {
+    peer->in = realloc(peer->in, peer->in_len + bytes.len + 1);
+    memcpy(peer->in + peer->in_len, bytes.at, bytes.len);
+    peer->in_len += bytes.len;
+    peer_deliver(&fake_rings[peer->worker], peer);
+}
+static inline void peer_send(struct peer *peer, const char *text) {
+    peer_send_bytes(peer, span_text(text));
+}
+/* Sends and lets everything happen that follows from it. */
+static inline void peer_say(struct peer *peer, const char *text) {
+    peer_send(peer, text);
+    node_settle();
+}
+static inline void peer_end(struct peer *peer) {
+    peer->in_end = true;
+    peer_deliver(&fake_rings[peer->worker], peer);
+    node_settle();
+}
+static inline void peer_stall(struct peer *peer, bool stalled) {
+    peer->stalled = stalled;
+    peer_take(&fake_rings[peer->worker], peer);
+    if (!stalled)
+        node_settle();
+}
+/* What the node has sent since the last time, copied; freed by the caller. */
+static inline char *peer_heard(struct peer *peer) {
+    char *heard = peer->out;
+    peer->out = calloc(1, 1);
+    peer->out_len = 0;
+    return heard;
 }
 
 #endif

@@ -1,0 +1,120 @@
+/* fake_http.h - a node with its HTTP listeners over the fake engine, and what a peer asks and
+ * hears. */
+#ifndef RINGPOST_TESTS_SUPPORT_FAKE_HTTP_H
+#define RINGPOST_TESTS_SUPPORT_FAKE_HTTP_H
+
+#include "tests/support/cmocka_first.h"
+
+#include "tests/support/fake_engine.h"
+
+#include "core/base/hash.h"
+#include "ingest/api.h"
+#include "ingest/client_send.h"
+#include "ingest/web.h"
+#include "proto/tcp.h"
+
+static struct gate fake_gate;
+static struct config fake_config;
+
+static void http_before(struct server *server) {
+    CHECK(gate_init(&fake_gate, server) && http_init(server));
+    client_gate_set(&client_send_gate);
+    for (unsigned i = 0; i < server->worker_count; i++)
+        server->workers[i].on_nudged = gate_on_nudged;
+}
+
+static void http_after(struct server *server) {
+    http_fini(server);
+    gate_fini(&fake_gate);
+}
+
+/* Fill in fake_config first; it is cleared at the close. */
+static inline void http_node_open(void) {
+    static const struct protocol *const protocols[LISTENER_KINDS] = {
+        [LISTENER_TCP] = &tcp_protocol,
+        [LISTENER_WEB] = &web_protocol,
+        [LISTENER_API] = &api_protocol,
+    };
+    hash_init();
+    log_set(LOG_ERROR, LOG_LOGFMT);
+    node_open(&fake_config, protocols, http_before);
+}
+
+static inline void http_node_close(void) {
+    node_close(http_after);
+    fake_config = (struct config){0};
+}
+
+static inline struct peer *api_connect(void) {
+    return peer_connect(0, LISTENER_API);
+}
+
+/* A client of the tcp listener that has its welcome. */
+static inline struct peer *client_connect(unsigned worker, const char *hello) {
+    struct peer *peer = peer_connect(worker, LISTENER_TCP);
+    peer_say(peer, hello);
+    assert_non_null(strstr(peer->out, "\"type\":\"welcome\""));
+    free(peer_heard(peer));
+    return peer;
+}
+
+/* Sends, settles, and returns what came back, until the next call. */
+static inline const char *ask(struct peer *peer, const char *request) {
+    static char *heard;
+    free(peer_heard(peer));
+    peer_say(peer, request);
+    free(heard);
+    heard = peer_heard(peer);
+    return heard;
+}
+
+static inline unsigned status_of(const char *answer) {
+    unsigned status = 0;
+    return sscanf(answer, "HTTP/1.1 %u ", &status) == 1 ? status : 0;
+}
+
+static inline const char *body_of(const char *answer) {
+    const char *end = strstr(answer, "\r\n\r\n");
+    return end == NULL ? "" : end + 4;
+}
+
+static inline unsigned times(const char *text, const char *wanted) {
+    unsigned count = 0;
+    for (; (text = strstr(text, wanted)) != NULL; text++)
+        count++;
+    return count;
+}
+
+#define GET(path) "GET " path " HTTP/1.1\r\nHost: localhost\r\n\r\n"
+#define DEL(path) "DELETE " path " HTTP/1.1\r\nHost: localhost\r\n\r\n"
+#define PUT(path) "PUT " path " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
+
+/* A POST with a body; static, until the next call. */
+static inline const char *post(const char *path, const char *type, const char *body) {
+    static char request[1 << 21];
+    snprintf(request, sizeof request,
+             "POST %s HTTP/1.1\r\nHost: localhost\r\n%s%s%sContent-Length: %zu\r\n\r\n%s", path,
+             type == NULL ? "" : "Content-Type: ", type == NULL ? "" : type,
+             type == NULL ? "" : "\r\n", strlen(body), body);
+    return request;
+}
+#define JSON_POST(path, body) post(path, "application/json", body)
+
+#define assert_answer(answer, status, body)                                                        \
+    do {                                                                                           \
+        const char *answer_ = (answer);                                                            \
+        if (status_of(answer_) != (status))                                                        \
+            print_error("%s\n", answer_);                                                          \
+        assert_int_equal(status_of(answer_), (status));                                            \
+        assert_string_equal(body_of(answer_), (body));                                             \
+    } while (0)
+#define assert_error(answer, status, code)                                                         \
+    do {                                                                                           \
+        const char *answer_ = (answer);                                                            \
+        if (status_of(answer_) != (status) || strstr(body_of(answer_), "\"" code "\"") == NULL)    \
+            print_error("%s\n", answer_);                                                          \
+        assert_int_equal(status_of(answer_), (status));                                            \
+        assert_non_null(strstr(body_of(answer_), "{\"error\":{\"code\":\"" code "\""));            \
+    } while (0)
+
+#endif

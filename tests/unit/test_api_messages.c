@@ -1,0 +1,268 @@
+/* Messages over HTTP, as objects, arrays, lines, and by path, on a whole engine of two workers. */
+#include "tests/support/fake_http.h"
+
+#include "ingest/api_batch.c"
+#include "ingest/api_messages.c"
+
+static struct peer *api, *till;
+
+static int setup(void **state) {
+    (void)state;
+    http_node_open();
+    api = api_connect();
+    till = client_connect(1, "{\"type\":\"hello\",\"id\":\"till\",\"groups\":[\"g\"]}\n");
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    http_node_close();
+    return 0;
+}
+
+/* What the client has heard since. */
+static void assert_till(const char *wanted) {
+    char *heard = peer_heard(till);
+    assert_string_equal(heard, wanted);
+    free(heard);
+}
+
+static void test_one_message(void **state) {
+    (void)state;
+    assert_answer(ask(api, JSON_POST("/v1/messages", "{\"to\":\"till\",\"id\":\"m1\",\"data\":7}")),
+                  202, "{\"id\":\"m1\",\"state\":\"queued\",\"recipients\":1}");
+    assert_till("{\"type\":\"message\",\"id\":\"m1\",\"event\":\"message\",\"data\":7}\n");
+    assert_answer(
+        ask(api, JSON_POST("/v1/messages", "{\"to\":\"till\",\"id\":\"m1\",\"data\":7}")), 200,
+        "{\"id\":\"m1\",\"state\":\"duplicate\",\"recipients\":0,\"first\":{\"id\":\"m1\","
+        "\"state\":\"queued\",\"recipients\":1}}");
+    assert_error(ask(api, JSON_POST("/v1/messages", "{\"to\":\"till\",\"id\":\"m1\",\"data\":8}")),
+                 409, "id_reused");
+    assert_answer(ask(api, JSON_POST("/v1/messages", "{\"to\":\"nobody\",\"id\":\"m2\"}")), 404,
+                  "{\"id\":\"m2\",\"state\":\"absent\",\"recipients\":0}");
+    assert_answer(
+        ask(api, JSON_POST("/v1/messages", "{\"to\":\"x\",\"id\":\"m3\",\"volatile\":true}")), 202,
+        "{\"id\":\"m3\",\"state\":\"dropped\",\"recipients\":0}");
+    assert_answer(ask(api, JSON_POST("/v1/messages", "{\"group\":\"none\",\"id\":\"m4\"}")), 202,
+                  "{\"id\":\"m4\",\"state\":\"queued\",\"recipients\":0}");
+    assert_till("");
+}
+
+static void test_refusals(void **state) {
+    (void)state;
+    const struct {
+        const char *type, *body;
+        unsigned status;
+        const char *wanted; /* in the body */
+    } cases[] = {
+        {"application/json", "{\"to\":\"till\"", 400, "\"bad_json\""},
+        {"application/json", "{\"to\":\"till\",}", 400, "\"offset\":13"},
+        {"application/json", "", 400, "\"bad_json\""},
+        {"application/json", "7", 400, "\"bad_message\""},
+        {"application/json", "{\"too\":\"till\"}", 400, "\"field\":\"too\""},
+        {"application/json", "{\"to\":\"till\",\"ack\":true}", 400, "\"field\":\"ack\""},
+        {"application/json", "{}", 400, "\"field\":\"to\""},
+        {"text/plain", "{\"to\":\"till\"}", 415, "\"unsupported_media_type\""},
+        {"application/x-www-form-urlencoded", "{\"to\":\"till\"}", 415, "unsupported"},
+        {"application/jsonx", "{\"to\":\"till\"}", 415, "unsupported"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *answer = ask(api, post("/v1/messages", cases[i].type, cases[i].body));
+        assert_int_equal(status_of(answer), cases[i].status);
+        assert_non_null(strstr(body_of(answer), cases[i].wanted));
+    }
+    assert_error(ask(api, JSON_POST("/v1/messages?wait=ack", "{\"to\":\"till\"}")), 400,
+                 "bad_message");
+    assert_error(ask(api, JSON_POST("/v1/messages?wait=no", "{\"to\":\"till\"}")), 400,
+                 "bad_message");
+    assert_error(ask(api, JSON_POST("/v1/messages?timeout=61", "{\"to\":\"till\"}")), 400,
+                 "bad_message");
+    assert_error(ask(api, JSON_POST("/v1/messages?x=1", "{\"to\":\"till\"}")), 400, "bad_message");
+    assert_till("");
+    const char *const types[] = {"application/vnd.x+json", "Application/JSON ; charset=utf-8",
+                                 NULL};
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(
+            status_of(ask(api, post("/v1/messages?timeout=1.5", types[i], "{\"to\":\"till\"}"))),
+            202);
+}
+
+static void test_array(void **state) {
+    (void)state;
+    assert_answer(
+        ask(api,
+            JSON_POST("/v1/messages", " [{\"to\":\"till\",\"id\":\"a\"},\n{\"to\":\"x\",\"id\":"
+                                      "\"b\"},{\"id\":7},{\"group\":\"g\",\"id\":\"c\"},"
+                                      "{\"to\":\"till\",\"id\":\"a\"},5]")),
+        200,
+        "[{\"status\":202,\"id\":\"a\",\"state\":\"queued\",\"recipients\":1},"
+        "{\"status\":404,\"id\":\"b\",\"state\":\"absent\",\"recipients\":0},"
+        "{\"status\":400,\"error\":{\"code\":\"bad_message\",\"message\":\"id is not a string\","
+        "\"field\":\"id\"}},"
+        "{\"status\":202,\"id\":\"c\",\"state\":\"queued\",\"recipients\":1},"
+        "{\"status\":200,\"id\":\"a\",\"state\":\"duplicate\",\"recipients\":0,\"first\":{\"id\":"
+        "\"a\",\"state\":\"queued\",\"recipients\":1}},"
+        "{\"status\":400,\"error\":{\"code\":\"bad_message\",\"message\":\"a message must be a "
+        "JSON "
+        "object\"}}]");
+    assert_till("{\"type\":\"message\",\"id\":\"a\",\"event\":\"message\",\"data\":null}\n"
+                "{\"type\":\"message\",\"id\":\"c\",\"event\":\"message\",\"group\":\"g\","
+                "\"data\":null}\n");
+    assert_answer(ask(api, JSON_POST("/v1/messages", "[]")), 200, "[]");
+    /* Nothing of an array that is no JSON is taken. */
+    const char *answer =
+        ask(api, JSON_POST("/v1/messages", "[{\"to\":\"till\"},{\"to\":\"till\"}"));
+    assert_error(answer, 400, "bad_json");
+    assert_non_null(strstr(answer, "\"offset\":28"));
+    assert_error(ask(api, JSON_POST("/v1/messages", "[{\"to\":\"till\"}] x")), 400, "bad_json");
+    assert_error(ask(api, JSON_POST("/v1/messages?wait=ack", "[{\"to\":\"till\"}]")), 400,
+                 "bad_message");
+    assert_till("");
+}
+
+static void test_lines(void **state) {
+    (void)state;
+    const char *answer =
+        ask(api, post("/v1/messages", "application/x-ndjson",
+                      "{\"to\":\"till\",\"id\":\"a\"}\r\n\n  \r\n{\"to\":\n{\"broadcast\":true,"
+                      "\"id\":\"b\"}"));
+    assert_non_null(strstr(answer, "Content-Type: application/x-ndjson\r\n"));
+    assert_answer(answer, 200,
+                  "{\"status\":202,\"id\":\"a\",\"state\":\"queued\",\"recipients\":1}\n"
+                  "{\"status\":400,\"error\":{\"code\":\"bad_json\",\"message\":\"the text ends "
+                  "inside an object at byte 6\",\"offset\":6}}\n"
+                  "{\"status\":202,\"id\":\"b\",\"state\":\"queued\",\"recipients\":1}\n");
+}
+
+static void test_limits_of_a_batch(void **state) {
+    (void)state;
+    static char body[1 << 16];
+    for (unsigned count = 1000; count <= 1001; count++) {
+        struct builder out = builder_over(body, sizeof body - 1);
+        for (unsigned i = 0; i < count; i++)
+            builder_text(&out, i == 0 ? "[{\"to\":\"x\"}" : ",{\"to\":\"x\"}");
+        builder_text(&out, "]");
+        body[out.len] = '\0';
+        const char *answer = ask(api, JSON_POST("/v1/messages", body));
+        assert_int_equal(status_of(answer), count == 1000 ? 200 : 413);
+        if (count == 1000)
+            assert_int_equal(times(answer, "\"state\":\"absent\""), 1000);
+        else
+            assert_non_null(strstr(answer, "1001 messages; a batch has at most 1000"));
+    }
+}
+
+static void test_path(void **state) {
+    (void)state;
+    const struct {
+        const char *path, *type, *body, *heard;
+    } cases[] = {
+        {"/v1/clients/till?id=a&event=pay+now&ttl=1.5", "application/json", "{\"x\": 1\n}",
+         "{\"type\":\"message\",\"id\":\"a\",\"event\":\"pay now\",\"data\":{\"x\": 1}}\n"},
+        {"/v1/clients/till?id=b", "text/plain; charset=utf-8", "7 \"q\"",
+         "{\"type\":\"message\",\"id\":\"b\",\"event\":\"message\",\"data\":\"7 \\\"q\\\"\"}\n"},
+        {"/v1/clients/till?id=c", NULL, "[1,2]",
+         "{\"type\":\"message\",\"id\":\"c\",\"event\":\"message\",\"data\":[1,2]}\n"},
+        {"/v1/clients/till?id=d", "application/x-www-form-urlencoded", "Hello",
+         "{\"type\":\"message\",\"id\":\"d\",\"event\":\"message\",\"data\":\"Hello\"}\n"},
+        {"/v1/clients/till?id=e", NULL, "",
+         "{\"type\":\"message\",\"id\":\"e\",\"event\":\"message\",\"data\":\"\"}\n"},
+        {"/v1/clients/till?id=f", "application/octet-stream", "abc",
+         "{\"type\":\"message\",\"id\":\"f\",\"event\":\"message\",\"encoding\":\"base64\","
+         "\"data\":\"YWJj\"}\n"},
+        {"/v1/clients/till?id=g&raw=1", "application/json", "abc",
+         "{\"type\":\"message\",\"id\":\"g\",\"event\":\"message\",\"encoding\":\"base64\","
+         "\"data\":\"YWJj\"}\n"},
+        {"/v1/clients/till?id=h&raw=false", "application/json", "1",
+         "{\"type\":\"message\",\"id\":\"h\",\"event\":\"message\",\"data\":1}\n"},
+        {"/v1/groups/g?id=i&group=h", "application/json", "1",
+         "{\"type\":\"message\",\"id\":\"i\",\"event\":\"message\",\"group\":[\"g\",\"h\"],"
+         "\"data\":1}\n"},
+        {"/v1/broadcast?id=j&except=a&except=b", "application/json", "1",
+         "{\"type\":\"message\",\"id\":\"j\",\"event\":\"message\",\"data\":1}\n"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *answer = ask(api, post(cases[i].path, cases[i].type, cases[i].body));
+        assert_int_equal(status_of(answer), 202);
+        assert_till(cases[i].heard);
+    }
+    assert_answer(ask(api, JSON_POST("/v1/broadcast?id=k&except=till", "1")), 202,
+                  "{\"id\":\"k\",\"state\":\"queued\",\"recipients\":0}");
+    assert_till("");
+}
+
+static void test_path_refusals(void **state) {
+    (void)state;
+    const char *const paths[] = {"/v1/clients/till?ack=1",
+                                 "/v1/clients/till?ackk=1",
+                                 "/v1/clients/till?to=b",
+                                 "/v1/clients/till?id=a&id=b",
+                                 "/v1/clients/till?raw=maybe",
+                                 "/v1/clients/till?raw=1&raw=1",
+                                 "/v1/clients/till?wait=ack",
+                                 "/v1/clients/till?ttl=0",
+                                 "/v1/clients/till?event=%zz",
+                                 "/v1/clients/till?%ff=1",
+                                 "/v1/clients/%00",
+                                 "/v1/groups/%0a",
+                                 "/v1/broadcast?to=till",
+                                 "/v1/broadcast?group=g",
+                                 "/v1/broadcast?data=1",
+                                 "/v1/clients/till?timeout=-1",
+                                 "/v1/clients/till?namespace=/x"};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+        assert_error(ask(api, JSON_POST(paths[i], "1")), 400, "bad_message");
+    assert_error(ask(api, JSON_POST("/v1/clients/till", "{\"a\":")), 400, "bad_json");
+    assert_error(ask(api, post("/v1/clients/till", "text/plain", "\xff")), 400, "bad_message");
+    assert_till("");
+}
+
+static void test_payload_limit(void **state) {
+    (void)state;
+    static char body[70000];
+    memset(body, '1', 65537);
+    assert_error(ask(api, JSON_POST("/v1/clients/till", body)), 413, "too_large");
+    body[65536] = '\0';
+    assert_int_equal(status_of(ask(api, JSON_POST("/v1/clients/till", body))), 202);
+    memset(body, 'x', 65535);
+    body[65535] = '\0';
+    assert_error(ask(api, post("/v1/clients/till", "text/plain", body)), 413, "too_large");
+    assert_error(ask(api, post("/v1/clients/till?raw=1", "text/plain", body)), 413, "too_large");
+}
+
+/* With no publish left, a batch is 503 as a whole if none was taken, and stands alone otherwise. */
+static void test_overload(void **state) {
+    (void)state;
+    fake_server.post.requests_max = 0;
+    const char *answer = ask(api, JSON_POST("/v1/messages", "{\"to\":\"till\"}"));
+    assert_error(answer, 503, "overloaded");
+    assert_non_null(strstr(answer, "Retry-After: 1\r\n"));
+    answer = ask(api, JSON_POST("/v1/messages", "[{\"to\":\"till\"},{\"x\":1},{\"to\":\"x\"}]"));
+    assert_error(answer, 503, "overloaded");
+    assert_non_null(strstr(answer, "Retry-After: 1\r\n"));
+    assert_int_equal(status_of(ask(api, JSON_POST("/v1/messages", "[{\"x\":1}]"))), 200);
+    assert_error(ask(api, GET("/v1/clients/till")), 503, "overloaded");
+    /* Both ids have a home on the other worker, so the first is under way when the second comes. */
+    fake_server.post.requests_max = 1;
+    answer = ask(api, JSON_POST("/v1/messages", "[{\"broadcast\":true},{\"broadcast\":true}]"));
+    assert_int_equal(status_of(answer), 200);
+    assert_int_equal(times(answer, "\"status\":202"), 1);
+    assert_int_equal(times(answer, "\"status\":503"), 1);
+    fake_server.post.requests_max = 100;
+}
+
+static void test_get_message(void **state) {
+    (void)state;
+    assert_error(ask(api, GET("/v1/messages/m1")), 404, "not_found");
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_one_message),   TEST(test_refusals),          TEST(test_array),
+        TEST(test_lines),         TEST(test_limits_of_a_batch), TEST(test_path),
+        TEST(test_path_refusals), TEST(test_payload_limit),     TEST(test_overload),
+        TEST(test_get_message),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

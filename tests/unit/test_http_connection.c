@@ -1,0 +1,335 @@
+/* One HTTP connection on a whole engine: order of answers, what is refused before the body, pauses,
+ * times, ends. */
+#include "tests/support/fake_http.h"
+
+#include "ingest/http_connection.c"
+#include "ingest/http_exchange.c"
+
+static struct peer *api;
+
+static int setup(void **state) {
+    (void)state;
+    fake_config.max_body_bytes = 200000;
+    http_node_open();
+    api = api_connect();
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    http_node_close();
+    return 0;
+}
+
+static uint64_t closed(enum close_reason reason) {
+    return stats_get(&fake_server.workers[0].stats.closed[reason]);
+}
+
+static const char *const conversation =
+    "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    "5\r\n{\"to\"\r\nF;x=y\r\n:\"a\",\"id\":\"m1\"}\r\n0\r\nX: y\r\n\r\n"
+    "HEAD /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    "GET /v1/clients/a HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20\r\n\r\n"
+    "{\"to\":\"b\",\"id\":\"m2\"}"
+    "GET /nope HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+static const char *const answers =
+    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n"
+    "{\"status\":\"ok\"}"
+    "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 43\r\n\r\n"
+    "{\"id\":\"m1\",\"state\":\"absent\",\"recipients\":0}"
+    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n"
+    "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 72\r\n\r\n"
+    "{\"error\":{\"code\":\"not_found\",\"message\":\"no session has this client id\"}}"
+    "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 43\r\n\r\n"
+    "{\"id\":\"m2\",\"state\":\"absent\",\"recipients\":0}"
+    "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 81\r\n"
+    "Connection: close\r\n\r\n"
+    "{\"error\":{\"code\":\"not_found\",\"message\":\"there is no such path; see docs/api.md\"}}";
+
+/* Whole, byte by byte, and in two pieces at every place, the answers are the same. */
+static void test_however_it_is_cut(void **state) {
+    (void)state;
+    size_t len = strlen(conversation);
+    for (size_t cut = 0; cut <= len; cut++) {
+        struct peer *peer = cut == 0 ? api : api_connect();
+        if (cut == len) {
+            for (size_t i = 0; i < len; i++) {
+                peer_send_bytes(peer, span_of(conversation + i, 1));
+                node_settle();
+            }
+        } else {
+            peer_send_bytes(peer, span_of(conversation, cut));
+            node_settle();
+            peer_say(peer, conversation + cut);
+        }
+        assert_string_equal(peer->out, answers);
+        assert_true(peer->ended);
+        peer_end(peer);
+        assert_true(peer->closed);
+        /* Its place is free again. */
+        free(peer->in);
+        free(peer->out);
+        free(peer->pending);
+        *peer = (struct peer){.used = false};
+    }
+    assert_int_equal(closed(CLOSE_HTTP_DONE), len + 1);
+    api = api_connect();
+}
+
+/* Answers wait for those before them, requests do not. */
+static void test_order_of_answers(void **state) {
+    (void)state;
+    struct peer *till = client_connect(1, "{\"type\":\"hello\",\"id\":\"till\"}\n");
+    const char *answer = ask(
+        api, GET("/v1/clients/till")
+                 GET("/healthz") "POST /v1/clients/till?id=m1 HTTP/1.1\r\n"
+                                 "Host: localhost\r\nContent-Length: 1\r\n\r\n7" GET("/readyz"));
+    const char *presence = strstr(answer, "\"sessions\":[{"), *ok = strstr(answer, "\"ok\""),
+               *queued = strstr(answer, "\"queued\""), *ready = strstr(answer, "\"ready\"");
+    assert_non_null(presence);
+    assert_true(presence < ok && ok < queued && queued < ready);
+    assert_non_null(strstr(till->out, "\"data\":7"));
+}
+
+static void test_pipeline_limit(void **state) {
+    (void)state;
+    /* No answer comes as long as the other worker does not turn: it holds a part of the call. */
+    struct worker *worker = &fake_server.workers[0];
+    char *all = malloc(600 * 64);
+    struct builder out = builder_over(all, 600 * 64);
+    for (unsigned i = 0; i < 600; i++)
+        builder_text(&out, GET("/v1/clients/x"));
+    peer_send_bytes(api, builder_span(&out));
+    free(all);
+    for (unsigned i = 0; i < 20; i++)
+        worker_turn(worker, 0);
+    assert_int_equal(stats_get(&worker->stats.http_requests), HTTP_PIPELINE_MAX);
+    assert_int_equal(api->out_len, 0);
+    node_settle();
+    assert_int_equal(stats_get(&worker->stats.http_requests), 600);
+    assert_int_equal(times(api->out, "HTTP/1.1 404"), 600);
+}
+
+static void test_answers_that_are_not_read(void **state) {
+    (void)state;
+    struct worker *worker = &fake_server.workers[0];
+    peer_stall(api, true);
+    for (unsigned i = 0; i < 600; i++) {
+        peer_send(api, GET("/metrics"));
+        node_settle();
+    }
+    uint64_t served = stats_get(&worker->stats.http_requests);
+    assert_true(served > 10 && served < 600);
+    peer_stall(api, false);
+    assert_int_equal(stats_get(&worker->stats.http_requests), 600);
+    assert_int_equal(times(api->out, "HTTP/1.1 200 OK"), 600);
+    /* It goes on as long as something is taken, and ends when nothing is. */
+    peer_stall(api, true);
+    peer_say(api, GET("/metrics"));
+    for (unsigned i = 0; i < 4; i++) {
+        node_pass(20 * NS_PER_S);
+        peer_stall(api, false);
+        peer_stall(api, true);
+        peer_say(api, GET("/metrics"));
+    }
+    assert_false(api->ended);
+    node_pass(HTTP_ANSWER_NS + HTTP_WATCH_NS + NS_PER_S);
+    assert_int_equal(closed(CLOSE_HTTP_TIMEOUT), 1);
+    assert_true(api->closed);
+}
+
+static void test_late_heads_and_idle(void **state) {
+    (void)state;
+    struct peer *idle = api_connect();
+    assert_int_equal(status_of(ask(api, GET("/healthz"))), 200);
+    node_pass(60 * NS_PER_S);
+    assert_int_equal(status_of(ask(api, GET("/healthz"))), 200);
+    assert_false(idle->closed);
+    node_pass(16 * NS_PER_S);
+    assert_true(idle->closed);
+    node_pass(55 * NS_PER_S);
+    assert_false(api->closed);
+    free(peer_heard(api));
+    /* A head that trickles in is not waited for longer than its time. */
+    const char *head = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n";
+    for (unsigned i = 0; i < 9; i++) {
+        peer_send_bytes(api, span_of(head + i, 1));
+        node_pass(NS_PER_S);
+    }
+    assert_int_equal(api->out_len, 0);
+    node_pass(2 * NS_PER_S);
+    assert_error(api->out, 408, "bad_message");
+    assert_non_null(strstr(api->out, "within 10 s"));
+    assert_non_null(strstr(api->out, "Connection: close\r\n"));
+    assert_int_equal(closed(CLOSE_HTTP_TIMEOUT), 1);
+    assert_int_equal(closed(CLOSE_HTTP_IDLE), 1);
+}
+
+static void test_slow_bodies(void **state) {
+    (void)state;
+    char piece[17000];
+    memset(piece, ' ', sizeof piece);
+    peer_say(api,
+             "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 150000\r\n\r\n");
+    for (unsigned i = 0; i < 4; i++) {
+        node_pass(25 * NS_PER_S);
+        peer_send_bytes(api, span_of(piece, sizeof piece));
+    }
+    node_pass(25 * NS_PER_S);
+    assert_int_equal(api->out_len, 0);
+    peer_send_bytes(api, span_of(piece, 100));
+    node_pass(6 * NS_PER_S);
+    assert_error(api->out, 408, "bad_message");
+    assert_non_null(strstr(api->out, "16384 bytes"));
+}
+
+static void test_bodies_refused_unread(void **state) {
+    (void)state;
+    const char *answer = ask(
+        api, "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200001\r\n\r\n{");
+    assert_error(answer, 413, "too_large");
+    assert_non_null(strstr(answer, "longer than 200000 bytes (--max-body)"));
+    assert_true(api->ended);
+    /* A wrong path with a long body, or one that waits for 100. */
+    api = api_connect();
+    assert_error(
+        ask(api, "POST /nope HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n"), 404,
+        "not_found");
+    assert_true(api->ended);
+    api = api_connect();
+    assert_error(ask(api, "POST /nope HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n"
+                          "Expect: 100-continue\r\n\r\n"),
+                 404, "not_found");
+    assert_true(api->ended);
+    /* A short one is read, and the connection stays. */
+    api = api_connect();
+    assert_string_equal(
+        ask(api, "POST /nope HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n"), "");
+    assert_error(ask(api, "xx"), 404, "not_found");
+    assert_false(api->ended);
+    /* Chunks that become too much. */
+    peer_say(api, "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: "
+                  "chunked\r\n\r\n");
+    char chunk[4096 + 16];
+    memset(chunk, ' ', sizeof chunk);
+    memcpy(chunk, "1000\r\n", 6);
+    memcpy(chunk + 6 + 4096, "\r\n", 2);
+    free(peer_heard(api));
+    for (unsigned i = 0; i < 60 && api->out_len == 0; i++) {
+        peer_send_bytes(api, span_of(chunk, 6 + 4096 + 2));
+        node_settle();
+    }
+    assert_error(api->out, 413, "too_large");
+    assert_int_equal(closed(CLOSE_TOO_LARGE), 2);
+}
+
+static void test_no_memory_for_a_body(void **state) {
+    (void)state;
+    fake_server.budget.ceiling_bytes = 100000;
+    const char *answer =
+        ask(api, "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 190000\r\n\r\n");
+    assert_error(answer, 503, "overloaded");
+    assert_non_null(strstr(answer, "Retry-After: 1\r\n"));
+    assert_true(api->ended);
+}
+
+static void test_expect(void **state) {
+    (void)state;
+    assert_string_equal(ask(api, "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\n"
+                                 "Content-Length: 20\r\nExpect: 100-continue\r\n\r\n"),
+                        "HTTP/1.1 100 Continue\r\n\r\n");
+    assert_answer(ask(api, "{\"to\":\"b\",\"id\":\"m2\"}"), 404,
+                  "{\"id\":\"m2\",\"state\":\"absent\",\"recipients\":0}");
+    /* Behind an answer that is owed it waits for its turn. */
+    peer_send(api, GET("/v1/clients/x") "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\n"
+                                        "Content-Length: 20\r\nExpect: 100-continue\r\n\r\n");
+    free(peer_heard(api));
+    worker_turn(&fake_server.workers[0], 0);
+    assert_int_equal(api->out_len, 0);
+    node_settle();
+    const char *first = strstr(api->out, "404 Not Found");
+    assert_non_null(first);
+    assert_true(first < strstr(api->out, "100 Continue"));
+}
+
+static void test_not_http(void **state) {
+    (void)state;
+    const char *answer = ask(api, GET("/healthz") "\x16\x03\x01");
+    assert_int_equal(times(answer, "HTTP/1.1 200"), 1);
+    assert_int_equal(times(answer, "HTTP/1.1 400"), 1);
+    assert_int_equal(times(answer, "Connection: close\r\n"), 1);
+    assert_true(api->ended);
+    assert_int_equal(closed(CLOSE_HTTP_BAD_REQUEST), 1);
+    assert_int_equal(stats_get(&fake_server.workers[0].stats.http_errors), 1);
+}
+
+static void test_half_close(void **state) {
+    (void)state;
+    peer_send(api, GET("/v1/clients/x") "GET /hea");
+    peer_end(api);
+    assert_int_equal(times(api->out, "HTTP/1.1 404"), 1);
+    assert_true(api->closed);
+    assert_int_equal(closed(CLOSE_CLIENT), 1);
+}
+
+/* The peer goes while an answer is under way: it is dropped, and nothing is left behind. */
+static void test_gone_before_the_answer(void **state) {
+    (void)state;
+    struct connection *connection = &fake_server.workers[0].blocks[0][1];
+    peer_send(api,
+              GET("/v1/clients/x") GET("/healthz") "POST /v1/messages HTTP/1.1\r\nHost: "
+                                                   "localhost\r\nContent-Length: 40\r\n\r\n"
+                                                   "[{\"broadcast\":true},{\"broadcast\":true} ]");
+    worker_turn(&fake_server.workers[0], 0);
+    assert_true(http_of(connection)->owed_count == 3);
+    connection_close(&fake_server.workers[0], connection, CLOSE_PEER_ERROR);
+    node_settle();
+    assert_int_equal(api->out_len, 0);
+    assert_int_equal(fake_server.workers[0].live, 0);
+    assert_int_equal(http_desk(&fake_server.workers[0])->exchanges.in_use, 0);
+}
+
+static void test_drain(void **state) {
+    (void)state;
+    struct peer *idle = api_connect();
+    struct peer *till = client_connect(0, "{\"type\":\"hello\",\"id\":\"till\"}\n");
+    peer_stall(till, true); /* keeps the node from being through with its goodbyes */
+    assert_int_equal(status_of(ask(api, JSON_POST("/v1/clients/till", "1"))), 202);
+    server_drain(&fake_server);
+    node_settle();
+    const char *answer = ask(api, JSON_POST("/v1/clients/till", "2"));
+    assert_error(answer, 503, "draining");
+    assert_non_null(strstr(answer, "Retry-After: 1\r\n"));
+    assert_non_null(strstr(answer, "Connection: close\r\n"));
+    assert_true(api->ended);
+    api = api_connect();
+    assert_error(ask(api, GET("/readyz")), 503, "draining");
+    api = api_connect();
+    assert_int_equal(status_of(ask(api, GET("/healthz"))), 200);
+    assert_false(idle->ended);
+    peer_stall(till, false);
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_however_it_is_cut),
+        TEST(test_order_of_answers),
+        TEST(test_pipeline_limit),
+        TEST(test_answers_that_are_not_read),
+        TEST(test_late_heads_and_idle),
+        TEST(test_slow_bodies),
+        TEST(test_bodies_refused_unread),
+        TEST(test_no_memory_for_a_body),
+        TEST(test_expect),
+        TEST(test_not_http),
+        TEST(test_half_close),
+        TEST(test_gone_before_the_answer),
+        TEST(test_drain),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
