@@ -6,8 +6,8 @@
 
 struct settings;
 
-/* Runs a node by loaded settings until it has drained. Returns the exit status: 0 after a drain, 1 when it
- * could not start (one line on standard error says why and what helps). */
+/* Runs a node by loaded settings until it has drained. Returns the exit status: 0 after a drain, 1
+ * when it could not start (one line on standard error says why and what helps). */
 int serve_run(struct settings *settings);
 
 #endif

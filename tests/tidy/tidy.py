@@ -30,7 +30,7 @@ ROOMS = {
     "ingest": ["core/base", "core", "proto", "ingest"],
     "ha": ["core/base", "core", "ha"],
     "main": ["core/base", "core", "proto", "ingest", "ha", "main"],
-    "perf": ["core/base", "main", "perf"],
+    "perf": ["core/base", "core", "proto", "main", "perf"],
 }
 
 # One door per library: the headers, and the file or folder that may include them.
