@@ -431,6 +431,14 @@ static inline void peer_stall(struct peer *peer, bool stalled) {
     if (!stalled)
         node_settle();
 }
+/* One that is closed: its place is free for another. */
+static inline void peer_forget(struct peer *peer) {
+    CHECK(peer->closed && peer->receive_tag == 0 && peer->send_tag == 0);
+    free(peer->in);
+    free(peer->out);
+    free(peer->pending);
+    *peer = (struct peer){.used = false};
+}
 /* What the node has sent since the last time, copied; freed by the caller. */
 static inline char *peer_heard(struct peer *peer) {
     char *heard = peer->out;

@@ -70,14 +70,36 @@ static void test_however_it_is_cut(void **state) {
         assert_true(peer->ended);
         peer_end(peer);
         assert_true(peer->closed);
-        /* Its place is free again. */
-        free(peer->in);
-        free(peer->out);
-        free(peer->pending);
-        *peer = (struct peer){.used = false};
+        peer_forget(peer);
     }
     assert_int_equal(closed(CLOSE_HTTP_DONE), len + 1);
     api = api_connect();
+}
+
+/* Whatever a peer makes of the conversation, the node goes on, and nothing is left of it. */
+static void test_mutations(void **state) {
+    (void)state;
+    size_t len = strlen(conversation);
+    char *bytes = malloc(len);
+    uint32_t random = 1;
+    for (unsigned round = 0; round < 120; round++) {
+        struct peer *peer = api_connect();
+        memcpy(bytes, conversation, len);
+        for (unsigned i = 0; i <= round % 3; i++) {
+            random = random * 1664525 + 1013904223;
+            bytes[(random >> 8) % len] = "\r\n :0{\"\xff"[random % 8];
+        }
+        for (size_t at = 0; at < len && !peer->ended; at += 250) {
+            peer_send_bytes(peer, span_of(bytes + at, len - at < 250 ? len - at : 250));
+            node_settle();
+        }
+        peer_end(peer);
+        assert_true(peer->closed);
+        peer_forget(peer);
+    }
+    free(bytes);
+    assert_int_equal(http_desk(&fake_server.workers[0])->exchanges.in_use, 0);
+    assert_int_equal(status_of(ask(api, GET("/healthz"))), 200);
 }
 
 /* Answers wait for those before them, requests do not. */
@@ -318,6 +340,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_however_it_is_cut),
+        TEST(test_mutations),
         TEST(test_order_of_answers),
         TEST(test_pipeline_limit),
         TEST(test_answers_that_are_not_read),
