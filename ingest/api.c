@@ -84,7 +84,7 @@ static void api_serve(struct worker *worker, struct http_exchange *exchange,
     match->route->serve(worker, exchange, &request);
 }
 
-static const struct http_service service = {api_body_max, api_admit, api_serve};
+static const struct http_service service = {api_body_max, " (--max-body)", api_admit, api_serve};
 
 static void api_on_open(struct worker *worker, struct connection *connection) {
     http_open(worker, connection, &service, api_on_result);

@@ -82,8 +82,8 @@ static void refuse_broken(struct worker *worker, struct http_connection *http) {
     char text[128];
     if (refusal->status == 413) {
         struct builder out = builder_over(text, sizeof text);
-        builder_format(&out, "the body is longer than %zu bytes (--max-body)",
-                       http->parser.body_bytes_max);
+        builder_format(&out, "the body is longer than %zu bytes%s", http->parser.body_bytes_max,
+                       http->service->body_hint);
         error.message = builder_span(&out);
     }
     http_refuse_last(worker, http, &error);

@@ -39,6 +39,7 @@ struct http_exchange;
 /* What a listener serves over HTTP. */
 struct http_service {
     size_t (*body_max)(const struct config *config);
+    const char *body_hint; /* said behind that limit: how to move it */
     /* Looks at a request whose body is not there yet. False: it would be refused, `error` says
      * why. What it points to stays until the next request. */
     bool (*admit)(struct worker *worker, const struct http_request *request,
