@@ -139,7 +139,7 @@ void connection_close(struct worker *worker, struct connection *connection,
     timer_disarm(&worker->wheel, &connection->timer);
     list_remove(&connection->flush_link);
     list_remove(&connection->resume_link);
-    outbox_clear(worker, connection, drop_reason_of(reason));
+    outbox_clear(worker, connection, drop_reason_of(connection->reason));
     /* Closing a descriptor does not end what is in flight on it, a shutdown does. */
     if (connection->ops & (OP_RECEIVE | OP_SEND))
         connection_shutdown(worker, connection, SHUT_RDWR);
