@@ -109,17 +109,21 @@ static bool set_ack(bool ack, struct complaint *complaint) {
     return !ack || refuse(complaint, FIELD_ACK, "is not offered by this version");
 }
 
-static const struct name_field rule_id = {{"id", 2}, message_id_check};
-static const struct name_field rule_to = {{"to", 2}, name_check};
-static const struct name_field rule_group = {{"group", 5}, name_check};
-static const struct name_field rule_except = {{"except", 6}, name_check};
-static const struct name_field rule_event = {{"event", 5}, event_check};
 /* Any string; what it may be is looked at afterwards. */
 static const char *no_check(struct span text) {
     (void)text;
     return NULL;
 }
-static const struct name_field rule_namespace = {{"namespace", 9}, no_check};
+
+#define RULE(word, check)                                                                          \
+    { {word, sizeof(word) - 1}, check }
+
+static const struct name_field rule_id = RULE("id", message_id_check);
+static const struct name_field rule_to = RULE("to", name_check);
+static const struct name_field rule_group = RULE("group", name_check);
+static const struct name_field rule_except = RULE("except", name_check);
+static const struct name_field rule_event = RULE("event", event_check);
+static const struct name_field rule_namespace = RULE("namespace", no_check);
 
 static bool names_from_json(struct envelope *envelope, const struct name_field *rule,
                             struct name_list *list, struct builder *json,

@@ -7,16 +7,20 @@
 /* The fields that any line may have; all others are passed over. */
 enum line_field { FIELD_TYPE, FIELD_REF, FIELD_ID, FIELD_IDS, FIELD_GROUPS, FIELD_RESUME, FIELDS };
 
+/* A span in a table. */
+#define WORD(literal)                                                                              \
+    { literal, sizeof(literal) - 1 }
+
 static const struct span field_names[FIELDS] = {
-    [FIELD_TYPE] = {"type", 4}, [FIELD_REF] = {"ref", 3},       [FIELD_ID] = {"id", 2},
-    [FIELD_IDS] = {"ids", 3},   [FIELD_GROUPS] = {"groups", 6}, [FIELD_RESUME] = {"resume", 6},
+    [FIELD_TYPE] = WORD("type"), [FIELD_REF] = WORD("ref"),       [FIELD_ID] = WORD("id"),
+    [FIELD_IDS] = WORD("ids"),   [FIELD_GROUPS] = WORD("groups"), [FIELD_RESUME] = WORD("resume"),
 };
 
 static const struct span type_names[] = {
-    [CLIENT_LINE_HELLO] = {"hello", 5}, [CLIENT_LINE_ACK] = {"ack", 3},
-    [CLIENT_LINE_JOIN] = {"join", 4},   [CLIENT_LINE_LEAVE] = {"leave", 5},
-    [CLIENT_LINE_SEND] = {"send", 4},   [CLIENT_LINE_PING] = {"ping", 4},
-    [CLIENT_LINE_PONG] = {"pong", 4},
+    [CLIENT_LINE_HELLO] = WORD("hello"), [CLIENT_LINE_ACK] = WORD("ack"),
+    [CLIENT_LINE_JOIN] = WORD("join"),   [CLIENT_LINE_LEAVE] = WORD("leave"),
+    [CLIENT_LINE_SEND] = WORD("send"),   [CLIENT_LINE_PING] = WORD("ping"),
+    [CLIENT_LINE_PONG] = WORD("pong"),
 };
 
 #define FIELD_NAME_BYTES_MAX 8 /* no known name is longer, so an escaped one need not be either */

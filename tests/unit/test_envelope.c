@@ -360,6 +360,8 @@ static void reads_lines_of_clients(void **state) {
         assert_false(read_text(span_text(texts[i]), ENVELOPE_LINE, &envelope, &complaint));
         assert_int_equal(complaint.code, CODE_BAD_MESSAGE);
         assert_span(envelope.ref, "3");
+        assert_false(read_text(span_text(texts[i]), ENVELOPE_MESSAGE, &envelope, &complaint));
+        assert_int_equal(envelope.ref.len, 0);
     }
 }
 

@@ -147,6 +147,24 @@ static void knows_different_messages(void **state) {
                 fail_msg("%s and %s", texts[a], texts[b]);
 }
 
+/* To the last byte of the longest name. */
+static void looks_at_whole_names(void **state) {
+    (void)state;
+    static const char *const fields[] = {"to", "group", "except", "event"};
+    for (size_t i = 0; i < 4; i++) {
+        char texts[2][256];
+        for (int last = 0; last < 2; last++) {
+            struct builder out = builder_over(texts[last], sizeof texts[last]);
+            builder_format(&out, "{%s\"%s\":\"%0127d%d\"}", i < 2 ? "" : "\"to\":\"a\",", fields[i],
+                           0, last);
+            builder_byte(&out, '\0');
+            assert_false(out.full);
+        }
+        assert_true(is_same(texts[0], texts[0]));
+        assert_false(is_same(texts[0], texts[1]));
+    }
+}
+
 static void tells_bytes_from_json(void **state) {
     (void)state;
     struct envelope json, bytes;
@@ -166,6 +184,7 @@ int main(void) {
         cmocka_unit_test(hands_bytes_on),
         cmocka_unit_test(knows_the_same_message),
         cmocka_unit_test(knows_different_messages),
+        cmocka_unit_test(looks_at_whole_names),
         cmocka_unit_test(tells_bytes_from_json),
     };
     return cmocka_run_group_tests(tests, make_rooms, drop_rooms);

@@ -82,6 +82,17 @@ static void takes_a_hello(void **state) {
     assert_true(span_equal(line.id, SPAN("\xC3\xA4\"/")));
     assert_names(&line, "A", "b\\");
 
+    expect_wrong("{\"type\":\"hello\",\"id\":\"\",\"ref\":1}", CODE_BAD_MESSAGE, "id",
+                 "id is empty", "1");
+    expect_wrong("{\"type\":\"hello\",\"id\":null}", CODE_BAD_MESSAGE, "id", "id is not a string",
+                 "");
+    expect_wrong("{\"type\":\"hello\",\"groups\":[7]}", CODE_BAD_MESSAGE, "groups",
+                 "groups[0] is not a string", "");
+    expect_wrong("{\"type\":\"hello\",\"groups\":[]}", CODE_BAD_MESSAGE, "groups",
+                 "groups must hold 1 to 1000 entries", "");
+    expect_wrong("{\"type\":\"hello\",\"resume\":7}", CODE_BAD_MESSAGE, "resume",
+                 "resume is not a string", "");
+
     /* What cannot have been received cannot be resumed; it is not wrong to ask. */
     static const char *const odd[] = {"\"\"", "\"a b\"", "\"\\u0000\"", "\"\\ud800\""};
     for (size_t i = 0; i < 4; i++) {

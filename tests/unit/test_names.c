@@ -53,6 +53,7 @@ static void refuses_control_characters(void **state) {
     }
     expect(name_check, SPAN("a\xF0\x9F\x98\x80 b/%+\"\\"), NULL);
     expect(name_check, SPAN("\xFF"), "is not UTF-8");
+    expect(name_check, SPAN("a\x80"), "is not UTF-8");
     expect(name_check, SPAN("a\xED\xA0\x80"), "is not UTF-8");
     expect(name_check, SPAN("a\xC2"), "is not UTF-8");
     expect(name_check, SPAN("a\xE2\x80"), "is not UTF-8");

@@ -84,6 +84,14 @@ static void says_where(void **state) {
             assert_false(utf8_valid(span_of(text, len), &offset));
             assert_int_equal(offset, at);
             assert_false(utf8_valid(span_of(text, len), NULL));
+            static const unsigned char never[] = {0x80, 0xBF, 0xC0, 0xF5, 0xFF};
+            for (size_t i = 0; i < sizeof never; i++) {
+                char before = text[at];
+                text[at] = (char)never[i];
+                assert_false(utf8_valid(span_of(text, len), &offset));
+                assert_int_equal(offset, at);
+                text[at] = before;
+            }
             if (at + 1 < len) {
                 text[at + 1] = (char)0xA4;
                 assert_true(utf8_valid(span_of(text, len), &offset));
@@ -103,6 +111,8 @@ static void cuts_between_characters(void **state) {
     for (size_t max = 0; max < sizeof cuts / sizeof cuts[0]; max++)
         assert_int_equal(utf8_cut(text, max).len, cuts[max]);
     assert_int_equal(utf8_cut(span_of(NULL, 0), 5).len, 0);
+    /* What comes behind the text is not looked at. */
+    assert_int_equal(utf8_cut(span_of("\xC3\xA4\xA4", 2), 2).len, 2);
 }
 
 int main(void) {
