@@ -1,10 +1,10 @@
 #include "ingest/api.h"
 
+#include "core/base/scroll.h"
 #include "core/call.h"
 #include "core/server.h"
 #include "ingest/auth.h"
 #include "ingest/query.h"
-#include "ingest/scroll.h"
 
 /* The most frequent first. */
 static const struct route routes[] = {

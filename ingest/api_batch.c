@@ -7,12 +7,11 @@
  *
  * If none was taken and the node was too full for any, the whole answer is the error of that. */
 #include "core/base/check.h"
+#include "core/base/scroll.h"
 #include "core/worker.h"
 #include "ingest/api.h"
 #include "proto/json.h"
 #include "proto/line.h"
-
-#include <stdlib.h>
 
 /* What a usual result needs. */
 #define ENTRY_BYTES 128
@@ -30,54 +29,69 @@ struct batch {
     enum code full; /* why the first that was refused for want of room was; CODE_NONE: none was */
     const char *full_message;
     uint32_t retry_after_s;
-    char *text; /* accounted, text_cap bytes */
-    uint32_t text_len, text_cap;
+    struct scroll text; /* the results, in the order in which they came */
+    size_t text_bytes;  /* its room, as accounted */
     size_t block_bytes; /* of this block, accounted */
     struct batch_entry entries[];
 };
 
 static struct batch *batch_new(struct worker *worker, uint32_t count, bool lines) {
     size_t bytes = sizeof(struct batch) + count * sizeof(struct batch_entry);
-    size_t cap = (size_t)count * ENTRY_BYTES + GATE_RESULT_BYTES_MAX;
     struct batch *batch = memory_get(&worker->account, bytes);
     if (batch == NULL)
         return NULL;
-    *batch = (struct batch){.count = count, .left = count, .lines = lines, .block_bytes = bytes};
-    batch->text = memory_get(&worker->account, cap);
-    if (batch->text == NULL) {
+    *batch = (struct batch){.count = count,
+                            .left = count,
+                            .lines = lines,
+                            .text = scroll_empty(),
+                            .block_bytes = bytes};
+    size_t text_bytes = (size_t)count * ENTRY_BYTES + GATE_RESULT_BYTES_MAX;
+    if (!account_take(&worker->account, text_bytes)) {
         memory_put(&worker->account, batch, bytes);
         return NULL;
     }
-    batch->text_cap = (uint32_t)cap;
+    batch->text_bytes = text_bytes;
+    batch->failed = !scroll_room(&batch->text, text_bytes - 1);
     return batch;
 }
 
 static void batch_free(struct worker *worker, struct batch *batch) {
-    memory_put(&worker->account, batch->text, batch->text_cap);
+    scroll_free(&batch->text);
+    account_give(&worker->account, batch->text_bytes);
     memory_put(&worker->account, batch, batch->block_bytes);
 }
 
 /* Room for one result. Results of messages that were taken must be told, so this may pass the
  * ceiling; it is bounded by the number of entries. */
 static bool batch_room(struct worker *worker, struct batch *batch) {
-    if (batch->text_cap - batch->text_len >= GATE_RESULT_BYTES_MAX)
-        return true;
-    uint32_t cap = batch->text_cap * 2;
-    char *text = realloc(batch->text, cap);
-    if (text == NULL)
+    if (!scroll_room(&batch->text, GATE_RESULT_BYTES_MAX))
         return false;
-    account_force(&worker->account, cap - batch->text_cap);
-    batch->text = text;
-    batch->text_cap = cap;
+    if (batch->text.out.cap > batch->text_bytes) {
+        account_force(&worker->account, batch->text.out.cap - batch->text_bytes);
+        batch->text_bytes = batch->text.out.cap;
+    }
     return true;
 }
 
 /* --- the answer ------------------------------------------------------------------------------- */
 
+static void batch_write(const struct batch *batch, struct builder *out) {
+    if (!batch->lines)
+        builder_byte(out, '[');
+    for (uint32_t i = 0; i < batch->count; i++) {
+        if (!batch->lines && i != 0)
+            builder_byte(out, ',');
+        builder_bytes(out, batch->text.out.at + batch->entries[i].at, batch->entries[i].len);
+        if (batch->lines)
+            builder_byte(out, '\n');
+    }
+    if (!batch->lines)
+        builder_byte(out, ']');
+    CHECK(!out->full, "the entries of a batch do not add up");
+}
+
 static void batch_answer(struct worker *worker, struct http_exchange *exchange) {
     struct batch *batch = exchange->task;
-    size_t bytes = 2 + batch->count + batch->text_len;
-    char *room = NULL;
     exchange->task = NULL;
     if (batch->decided == 0 && batch->full != CODE_NONE) {
         struct http_error error = http_error_of(batch->full, batch->full_message);
@@ -86,28 +100,17 @@ static void batch_answer(struct worker *worker, struct http_exchange *exchange) 
         exchange_refuse(worker, exchange, &error);
         return;
     }
-    if (batch->failed || (room = malloc(bytes)) == NULL) {
+    struct scroll answer = scroll_empty();
+    if (batch->failed || !scroll_room(&answer, 2 + batch->count + batch->text.out.len)) {
         batch_free(worker, batch);
         exchange_abandon(worker, exchange);
         return;
     }
-    struct builder out = builder_over(room, bytes);
-    if (!batch->lines)
-        builder_byte(&out, '[');
-    for (uint32_t i = 0; i < batch->count; i++) {
-        if (!batch->lines && i != 0)
-            builder_byte(&out, ',');
-        builder_bytes(&out, batch->text + batch->entries[i].at, batch->entries[i].len);
-        if (batch->lines)
-            builder_byte(&out, '\n');
-    }
-    if (!batch->lines)
-        builder_byte(&out, ']');
-    CHECK(!out.full, "the entries of a batch do not add up");
+    batch_write(batch, &answer.out);
     const char *type = batch->lines ? HTTP_TYPE_NDJSON : NULL;
     batch_free(worker, batch);
-    exchange_answer(worker, exchange, 200, type, SPAN(""), builder_span(&out));
-    free(room);
+    exchange_answer(worker, exchange, 200, type, SPAN(""), builder_span(&answer.out));
+    scroll_free(&answer);
 }
 
 void batch_on_result(struct worker *worker, struct http_exchange *exchange, uint32_t index,
@@ -122,12 +125,13 @@ void batch_on_result(struct worker *worker, struct http_exchange *exchange, uint
         batch->retry_after_s = result->retry_after_s;
     }
     if (batch_room(worker, batch)) {
-        struct builder out =
-            builder_over(batch->text + batch->text_len, batch->text_cap - batch->text_len);
-        gate_result_write(result, true, &out);
-        CHECK(!out.full, "a result is longer than GATE_RESULT_BYTES_MAX");
-        batch->entries[index] = (struct batch_entry){batch->text_len, (uint32_t)out.len};
-        batch->text_len += (uint32_t)out.len;
+        struct builder *out = &batch->text.out;
+        size_t at = out->len;
+        struct builder entry = builder_over(out->at + at, out->cap - at);
+        gate_result_write(result, true, &entry);
+        CHECK(!entry.full, "a result is longer than GATE_RESULT_BYTES_MAX");
+        batch->entries[index] = (struct batch_entry){(uint32_t)at, (uint32_t)entry.len};
+        out->len += entry.len;
     } else {
         batch->failed = true;
     }

@@ -3,15 +3,13 @@
  *
  * All are calls (core/call.h): each worker looks at its own sessions of that id. */
 #include "core/base/check.h"
+#include "core/base/scroll.h"
 #include "core/call.h"
 #include "core/server.h"
 #include "ingest/api.h"
 #include "ingest/query.h"
-#include "ingest/scroll.h"
 #include "ingest/wall_text.h"
 #include "proto/names.h"
-
-#include <stdlib.h>
 
 /* What one worker tells of an id's sessions at the most; then the answer says `truncated`. */
 #define PRESENCE_BYTES_MAX (1024 * 1024)
@@ -240,22 +238,25 @@ struct settling {
 static void on_settled(struct worker *worker, struct session *session) {
     struct settling *settling = container_of(session, struct settling, session);
     struct call *call = settling->call;
-    free(settling);
+    pool_put(&http_desk(worker)->settlings, settling);
     call_part_done(worker, call);
+}
+
+size_t api_settling_bytes(void) {
+    return sizeof(struct settling);
 }
 
 static const struct session_type settling_type = {.transport = "none", .on_settled = on_settled};
 
 /* The part is done when everything noted so far is confirmed. */
 static bool settle(struct worker *worker, struct call *call, struct call_part *part) {
-    struct settling *settling = calloc(1, sizeof(*settling));
+    struct settling *settling = pool_get(&http_desk(worker)->settlings);
     if (settling == NULL) {
         part->failed = true;
         return true;
     }
-    settling->call = call;
-    settling->session.type = &settling_type;
-    settling->session.index = UINT32_MAX; /* it is nobody's session */
+    /* It is nobody's session. */
+    *settling = (struct settling){{.type = &settling_type, .index = UINT32_MAX}, call};
     list_init(&settling->session.settle_link);
     directory_settle(worker, &settling->session);
     return false;

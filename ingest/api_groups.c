@@ -3,11 +3,11 @@
  * An id may have sessions on several workers, so counting ids takes the hashes of all of them: each
  * worker hands over its hashes (8 bytes an id), and the few names that may be on the page. */
 #include "core/base/check.h"
+#include "core/base/scroll.h"
 #include "core/call.h"
 #include "core/server.h"
 #include "ingest/api.h"
 #include "ingest/query.h"
-#include "ingest/scroll.h"
 #include "proto/names.h"
 
 #include <stdlib.h>
@@ -48,21 +48,18 @@ static int by_hash(const void *a, const void *b) {
 
 /* --- on each worker --------------------------------------------------------------------------- */
 
-/* The ids of the group's sessions here, each once. Returns how many; `*ids` is malloc'd. */
-static size_t ids_collect(const struct name *group, const struct name ***ids) {
+/* The ids of the group's sessions here, each once, into room for as many as it has. */
+static size_t ids_collect(const struct name *group, const struct name **ids) {
     size_t count = 0, unique = 0;
-    *ids = malloc(group->session_count * sizeof(**ids) + 1);
-    if (*ids == NULL)
-        return 0;
     for (const struct list *at = group->sessions.next; at != &group->sessions; at = at->next) {
         const struct session *session = container_of(at, struct membership, name_link)->session;
         if (session->id != NULL)
-            (*ids)[count++] = session->id;
+            ids[count++] = session->id;
     }
-    qsort(*ids, count, sizeof(**ids), by_pointer);
+    qsort(ids, count, sizeof(*ids), by_pointer);
     for (size_t i = 0; i < count; i++)
-        if (i == 0 || (*ids)[i] != (*ids)[i - 1])
-            (*ids)[unique++] = (*ids)[i];
+        if (i == 0 || ids[i] != ids[i - 1])
+            ids[unique++] = ids[i];
     return unique;
 }
 
@@ -124,6 +121,11 @@ static void members_write(struct scroll *scroll, const struct name *const *ids, 
     }
 }
 
+static void memory_let_go(struct worker *worker, void *at, size_t bytes) {
+    if (at != NULL)
+        memory_put(&worker->account, at, bytes);
+}
+
 static bool members_run(struct worker *worker, struct call *call, struct call_part *part) {
     struct span text = call_group(call);
     const struct name *group =
@@ -131,17 +133,19 @@ static bool members_run(struct worker *worker, struct call *call, struct call_pa
     if (group == NULL || group->session_count == 0)
         return true;
     struct scroll scroll = scroll_empty();
-    const struct name **ids;
     size_t len, max = call->argument + 1; /* one more tells whether there is a next page */
-    size_t count = ids_collect(group, &ids);
-    struct span *page = malloc(max * sizeof(*page));
-    if (ids != NULL && page != NULL)
-        members_write(&scroll, ids, count, page,
-                      page_pick(ids, count, call_after(call), page, max));
+    size_t ids_bytes = group->session_count * sizeof(struct name *);
+    size_t page_bytes = max * sizeof(struct span);
+    const struct name **ids = memory_get(&worker->account, ids_bytes);
+    struct span *page = memory_get(&worker->account, page_bytes);
+    if (ids != NULL && page != NULL) {
+        part->count = ids_collect(group, ids);
+        members_write(&scroll, ids, part->count, page,
+                      page_pick(ids, part->count, call_after(call), page, max));
+    }
     part->failed = ids == NULL || page == NULL || scroll.failed;
-    free(ids);
-    free(page);
-    part->count = count;
+    memory_let_go(worker, ids, ids_bytes);
+    memory_let_go(worker, page, page_bytes);
     part->text = scroll_take(&scroll, &len);
     part->len = (uint32_t)len;
     return true;
@@ -203,8 +207,10 @@ static void members_done(struct worker *worker, struct call *call) {
     size_t hash_count = 0, count = 0;
     for (unsigned i = 0; i < workers; i++)
         hash_count += call->parts[i].count;
-    uint64_t *hashes = malloc(hash_count * sizeof(*hashes) + 1);
-    struct span *page = malloc(workers * (call->argument + 1) * sizeof(*page));
+    size_t hashes_bytes = hash_count * sizeof(uint64_t) + 1; /* never none */
+    size_t page_bytes = workers * (call->argument + 1) * sizeof(struct span);
+    uint64_t *hashes = memory_get(&worker->account, hashes_bytes);
+    struct span *page = memory_get(&worker->account, page_bytes);
     struct scroll scroll = scroll_empty();
     scroll.failed = hashes == NULL || page == NULL || api_call_failed(worker, call);
     if (!scroll.failed) {
@@ -219,8 +225,8 @@ static void members_done(struct worker *worker, struct call *call) {
         }
         page_write(&scroll, distinct(hashes, hash_count), page, count, call->argument);
     }
-    free(hashes);
-    free(page);
+    memory_let_go(worker, hashes, hashes_bytes);
+    memory_let_go(worker, page, page_bytes);
     api_answer_scroll(worker, exchange, NULL, &scroll);
     api_call_end(worker, call, http);
 }

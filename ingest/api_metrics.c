@@ -4,14 +4,13 @@
  * moment; GET /v1/stats asks each worker for a copy that balances. Names come from the lists of
  * core/stats.h. */
 #include "core/base/log.h"
+#include "core/base/scroll.h"
 #include "core/server.h"
 #include "ingest/api.h"
 #include "ingest/process.h"
-#include "ingest/scroll.h"
 
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #define LINE_BYTES 256
 
@@ -184,17 +183,14 @@ void api_get_metrics(struct worker *worker, struct http_exchange *exchange,
     if (!api_query_empty(worker, exchange, request))
         return;
     struct scroll scroll = scroll_empty();
-    struct stats *total = calloc(1, sizeof(*total));
-    scroll.failed = total == NULL;
-    for (unsigned i = 0; total != NULL && i < worker->server->worker_count; i++)
+    struct stats *total = &http_desk(worker)->total;
+    memset(total, 0, sizeof(*total));
+    for (unsigned i = 0; i < worker->server->worker_count; i++)
         stats_sum(total, stats_of(worker->server, i));
-    if (total != NULL) {
-        node_write(&scroll, worker);
-        process_write(&scroll, worker);
-        reasons_write(&scroll, total);
-        ledger_write(&scroll, total);
-        workers_write(&scroll, worker->server);
-    }
-    free(total);
+    node_write(&scroll, worker);
+    process_write(&scroll, worker);
+    reasons_write(&scroll, total);
+    ledger_write(&scroll, total);
+    workers_write(&scroll, worker->server);
     api_answer_scroll(worker, exchange, HTTP_TYPE_METRICS, &scroll);
 }

@@ -2,12 +2,10 @@
  *
  * A call: each worker hands over a copy of its counters made between two of its steps, in which
  * the ledger of copies balances: made = sent + waiting + dropped. */
+#include "core/base/scroll.h"
 #include "core/call.h"
 #include "core/server.h"
 #include "ingest/api.h"
-#include "ingest/scroll.h"
-
-#include <stdlib.h>
 
 /* The share of busy time is taken over at least so long. */
 #define BUSY_NS (1 * NS_PER_S)
@@ -46,15 +44,17 @@ static double busy_ratio(struct worker *worker) {
 
 static bool stats_run(struct worker *worker, struct call *call, struct call_part *part) {
     (void)call;
-    struct stats_part *copy = calloc(1, sizeof(*copy));
-    part->failed = copy == NULL;
-    if (copy == NULL)
+    struct scroll scroll = scroll_empty();
+    part->failed = !scroll_room(&scroll, sizeof(struct stats_part));
+    if (part->failed)
         return true;
+    struct stats_part *copy = (struct stats_part *)(void *)scroll.out.at;
+    memset(copy, 0, sizeof(*copy));
     stats_sum(&copy->stats, &worker->stats);
     copy->busy_ratio = busy_ratio(worker);
     copy->memory_bytes = worker->account.used_bytes;
     copy->cpu_ns = atomic_load_explicit(&worker->cpu_ns, memory_order_relaxed);
-    part->text = (char *)copy;
+    part->text = scroll.out.at; /* freed with the call */
     part->len = sizeof(*copy);
     return true;
 }
@@ -241,12 +241,12 @@ static void stats_done(struct worker *worker, struct call *call) {
     struct http_exchange *exchange = call->request;
     struct http_connection *http = exchange->http;
     struct scroll scroll = scroll_empty();
-    struct stats *total = calloc(1, sizeof(*total));
-    if (total == NULL || api_call_failed(worker, call) || !scroll_room(&scroll, HEAD_BYTES))
+    struct stats *total = &http_desk(worker)->total;
+    memset(total, 0, sizeof(*total));
+    if (api_call_failed(worker, call) || !scroll_room(&scroll, HEAD_BYTES))
         scroll.failed = true;
     else
         object_write(worker, call, total, &scroll);
-    free(total);
     api_answer_scroll(worker, exchange, NULL, &scroll);
     api_call_end(worker, call, http);
 }

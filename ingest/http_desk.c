@@ -1,23 +1,25 @@
 #include "ingest/http_desk.h"
 
 #include "core/server.h"
-#include "ingest/http_connection.h"
-
-#include <stdlib.h>
+#include "ingest/api.h"
 
 static struct http_desk *desks[WORKERS_MAX];
+static struct pool desk_pool;
 static const char *version = "0";
 
 bool http_init(struct server *server) {
+    pool_init(&desk_pool, sizeof(struct http_desk));
     for (unsigned i = 0; i < server->worker_count; i++) {
-        /* Its pages are touched by the worker that uses them. */
-        struct http_desk *desk = calloc(1, sizeof(*desk));
+        struct http_desk *desk = pool_get(&desk_pool);
         if (desk == NULL) {
             http_fini(server);
             return false;
         }
+        /* The room's pages are touched by the worker that uses them. */
+        memset(desk, 0, offsetof(struct http_desk, room));
         pool_init(&desk->connections, sizeof(struct http_connection));
         pool_init(&desk->exchanges, sizeof(struct http_exchange));
+        pool_init(&desk->settlings, api_settling_bytes());
         desks[i] = desk;
     }
     return true;
@@ -30,9 +32,11 @@ void http_fini(struct server *server) {
             continue;
         pool_fini(&desks[i]->connections);
         pool_fini(&desks[i]->exchanges);
-        free(desks[i]);
+        pool_fini(&desks[i]->settlings);
+        pool_put(&desk_pool, desks[i]);
         desks[i] = NULL;
     }
+    pool_fini(&desk_pool);
 }
 
 struct http_desk *http_desk(const struct worker *worker) {

@@ -11,6 +11,7 @@
 #define RINGPOST_INGEST_HTTP_DESK_H
 
 #include "core/memory.h"
+#include "core/stats.h"
 #include "ingest/envelope.h"
 #include "ingest/routes.h"
 #include "proto/http.h"
@@ -24,16 +25,19 @@ struct worker;
 struct http_desk {
     struct pool connections; /* struct http_connection */
     struct pool exchanges;   /* struct http_exchange */
+    struct pool settlings;   /* of api_clients.c: api_settling_bytes */
     struct http_request request;
     struct route_match match; /* of that request */
     struct complaint complaint;
     struct envelope envelope;
-    struct envelope_room room;
-    char names[HTTP_TARGET_BYTES_MAX]; /* what a target decodes to */
-    char answer[HTTP_ANSWER_BYTES_MAX];
+    struct stats total;     /* of what is being told of all workers */
     uint64_t busy_since_ns; /* of api_stats.c: when the share of busy time was last taken */
     uint64_t busy_ns;       /* the counter at that time */
     double busy_ratio;
+    /* From here on not zeroed at the start. */
+    struct envelope_room room;
+    char names[HTTP_TARGET_BYTES_MAX]; /* what a target decodes to */
+    char answer[HTTP_ANSWER_BYTES_MAX];
 };
 
 /* Prepares the desks of all workers. Once, after server_init and before the workers run. False: no

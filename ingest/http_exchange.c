@@ -1,10 +1,9 @@
 /* http_exchange.c - the answers of a connection, in the order asked; see http_connection.h. */
 #include "core/base/check.h"
+#include "core/base/scroll.h"
 #include "core/worker.h"
 #include "ingest/http_connection.h"
 #include "ingest/http_desk.h"
-
-#include <stdlib.h>
 
 static size_t unsent_bytes(const struct http_connection *http) {
     return http->connection->outbox.bytes + http->held_bytes;
@@ -106,19 +105,17 @@ static void answers_flush(struct worker *worker, struct http_connection *http) {
 static void exchange_hold(struct worker *worker, struct http_exchange *exchange, struct span head,
                           struct span body) {
     struct http_connection *http = exchange->http;
-    size_t bytes = head.len + body.len;
-    exchange->held = malloc(bytes);
-    if (exchange->held == NULL) {
+    struct scroll scroll = scroll_empty();
+    if (!scroll_room(&scroll, head.len + body.len)) {
         exchange_abandon(worker, exchange);
         return;
     }
-    account_force(&worker->account, bytes);
-    exchange->held_bytes = bytes;
+    builder_span_add(&scroll.out, head);
+    builder_span_add(&scroll.out, body);
+    exchange->held = scroll_take(&scroll, &exchange->held_bytes);
     exchange->answered = true;
-    memcpy(exchange->held, head.at, head.len);
-    if (body.len != 0)
-        memcpy(exchange->held + head.len, body.at, body.len);
-    http->held_bytes += bytes;
+    account_force(&worker->account, exchange->held_bytes);
+    http->held_bytes += exchange->held_bytes;
     http_pace(worker, http);
 }
 

@@ -1,10 +1,10 @@
 #include "ingest/web.h"
 
 #include "core/base/check.h"
+#include "core/base/scroll.h"
 #include "core/server.h"
 #include "ingest/api.h"
 #include "ingest/auth.h"
-#include "ingest/scroll.h"
 
 /* Nothing here takes a body; so much is read all the same, to keep the connection. */
 #define WEB_BODY_BYTES_MAX 4096

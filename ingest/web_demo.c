@@ -2,9 +2,9 @@
  *
  * One page without scripts and without anything from elsewhere. What is put into it are addresses,
  * the node's name and the version, none of which can hold a sign that HTML knows. */
+#include "core/base/scroll.h"
 #include "core/server.h"
 #include "ingest/http_desk.h"
-#include "ingest/scroll.h"
 #include "ingest/web.h"
 
 #include <stdlib.h>

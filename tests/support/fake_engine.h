@@ -334,7 +334,7 @@ static inline void node_open(struct config *config,
     if (config->workers == 0)
         config->workers = 2;
     if (config->node[0] == '\0')
-        strcpy(config->node, "n1");
+        snprintf(config->node, sizeof config->node, "n1");
     config->steer = STEER_NONE;
     config->heartbeat_ns = 25 * NS_PER_S;
     config->heartbeat_timeout_ns = 20 * NS_PER_S;

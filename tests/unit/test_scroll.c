@@ -9,7 +9,7 @@ static void *realloc_or_not(void *at, size_t bytes) {
     return no_memory ? NULL : realloc(at, bytes);
 }
 #define realloc realloc_or_not
-#include "ingest/scroll.c"
+#include "core/base/scroll.c"
 #undef realloc
 
 static void test_grows(void **state) {

@@ -1,4 +1,4 @@
-#include "ingest/scroll.h"
+#include "core/base/scroll.h"
 
 #include <stdlib.h>
 

@@ -4,11 +4,12 @@
  *   if (scroll_room(&scroll, 64)) { builder_u64(&scroll.out, n); ... }
  *
  * Room is asked for before something is written; without memory the scroll is `failed` from then on
- * and takes nothing more, so one look at the end is enough.
+ * and takes nothing more, so one look at the end is enough. Its memory is not accounted; what is
+ * kept beyond a turn is accounted by who keeps it.
  *
  * Threads: the caller's. Owns: its memory, until scroll_free or scroll_take. */
-#ifndef RINGPOST_INGEST_SCROLL_H
-#define RINGPOST_INGEST_SCROLL_H
+#ifndef RINGPOST_CORE_BASE_SCROLL_H
+#define RINGPOST_CORE_BASE_SCROLL_H
 
 #include "core/base/builder.h"
 
