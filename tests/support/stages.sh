@@ -26,11 +26,14 @@ stage() {
 }
 
 # Counts single tests in the output of ctest --verbose: those of a cmocka program by its summary, a
-# program without one, or that died before it, as one.
+# program without one, or that died before it, as one. What failed is said again at the end.
 count_ctest() {
     awk '
         { print }
-        match($0, /^[0-9]+: /) { test = substr($0, 1, RLENGTH - 2) }
+        match($0, /^[0-9]+: /) {
+            test = substr($0, 1, RLENGTH - 2)
+            if (!/\[ RUN  |\[       OK |Test command|Working Directory/) said[test] = said[test] $0 "\n"
+        }
         /^[0-9]+: \[  PASSED  \] [0-9]+ test/ { good[test] += $5; summed[test] = 1 }
         /^[0-9]+: \[  FAILED  \] [0-9]+ test\(s\), listed/ { bad[test] += $5 }
         /^ *[0-9]+\/[0-9]+ Test +#[0-9]+: / {
@@ -39,9 +42,10 @@ count_ctest() {
             well = / Passed /
             if (well && !summed[number]) good[number] = 1
             if (!well && !bad[number]) bad[number] = 1
+            if (!well) again = again $0 "\n" said[number]
             passed += good[number]; failed += bad[number]
         }
-        END { printf "%d passed, %d failed\n", passed, failed }'
+        END { print again; printf "%d passed, %d failed\n", passed, failed }'
 }
 
 run_ctest() {
