@@ -32,7 +32,8 @@ count_ctest() {
         { print }
         match($0, /^[0-9]+: /) {
             test = substr($0, 1, RLENGTH - 2)
-            if (!/\[ RUN  |\[       OK |Test command|Working Directory/) said[test] = said[test] $0 "\n"
+            if (!/\[ RUN  |\[       OK |Test command|Working Directory/)
+                said[test] = said[test] $0 "\n"
         }
         /^[0-9]+: \[  PASSED  \] [0-9]+ test/ { good[test] += $5; summed[test] = 1 }
         /^[0-9]+: \[  FAILED  \] [0-9]+ test\(s\), listed/ { bad[test] += $5 }
