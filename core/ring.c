@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #define BUFFER_GROUP 0
 
@@ -220,6 +221,11 @@ bool ring_open(struct ring **out, const struct ring_settings *settings, char *pr
     if (ring == NULL)
         return problem_set(problem, problem_cap, ENOMEM);
     int error = uring_init(&ring->uring, settings);
+    /* What a process that has just ended had locked is given back a moment later. */
+    for (int i = 0; error == -ENOMEM && i < 20; i++) {
+        nanosleep(&(struct timespec){0, 50 * NS_PER_MS}, NULL);
+        error = uring_init(&ring->uring, settings);
+    }
     if (error < 0) {
         free(ring);
         return problem_set(problem, problem_cap, -error);

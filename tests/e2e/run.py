@@ -51,6 +51,12 @@ class Result(unittest.TestResult):
         self.say("FAILED", test)
         print(self.failures[-1][1], flush=True)
 
+    def addSubTest(self, test, subtest, err):
+        super().addSubTest(test, subtest, err)
+        if err is not None:
+            self.say("FAILED", subtest)
+            print((self.failures + self.errors)[-1][1], flush=True)
+
     def addSkip(self, test, reason):
         super().addSkip(test, reason)
         self.say("skip", test)

@@ -392,7 +392,7 @@ class StartAndReload(unittest.TestCase):
             taken = node.ports["tcp"][0]
             cases = [
                 (["serve", "--tcp", taken, "--web", "off", "--api", "off"], 1, "another program"),
-                (["serve", "--api", "0.0.0.0:0"], 1, "api-key"),
+                (["serve", "--api", "0.0.0.0:0"], 1, "RINGPOST_API_KEY"),
                 (["serve", "--tcp", "nonsense"], 2, "nonsense"),
                 (["serve", "--wrokers", "2"], 2, "workers"),
                 (["serve", "--redis", "redis://x"], 2, "redis"),

@@ -1,0 +1,202 @@
+/* Messages: what goes in comes out, forms are made once, the last holder sends the block home; also
+ * from another thread (under ThreadSanitizer). */
+#include "tests/support/cmocka_first.h"
+
+#include "core/message.c"
+
+#include "core/server.h"
+
+#include <pthread.h>
+
+static struct server server;
+static struct config config;
+static struct worker workers[2];
+
+static void node_open(uint64_t ceiling_bytes) {
+    hash_init();
+    memset(&server, 0, sizeof(server));
+    memset(workers, 0, sizeof(workers));
+    atomic_init(&server.config, &config);
+    server.worker_count = 2;
+    budget_init(&server.budget, ceiling_bytes);
+    for (unsigned i = 0; i < 2; i++) {
+        workers[i].index = i;
+        workers[i].server = &server;
+        workers[i].config = &config;
+        workers[i].now_ns = 1000;
+        workers[i].now_wall_ms = 1700000000000;
+        account_init(&workers[i].account, &server.budget);
+        pool_init(&workers[i].parcels, sizeof(struct parcel));
+    }
+}
+
+static void node_close(void) {
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(workers[i].account.used_bytes, 0);
+        pool_fini(&workers[i].parcels);
+        message_blocks_free(&workers[i]);
+    }
+}
+
+static struct message *message_with(struct worker *worker, size_t payload_len) {
+    static const struct span to[] = {SPAN_INIT("till-7"), SPAN_INIT("till-8")};
+    static const struct span groups[] = {SPAN_INIT("shop")};
+    static const struct span except[] = {SPAN_INIT("till-9")};
+    struct message_parts parts = {.id = SPAN("m1"),
+                                  .event = SPAN("payment"),
+                                  .group_json = SPAN("\"shop\""),
+                                  .to = to,
+                                  .groups = groups,
+                                  .except = except,
+                                  .to_count = 2,
+                                  .group_count = 1,
+                                  .except_count = 1,
+                                  .ttl_ns = 500,
+                                  .payload_max = payload_len + 10};
+    struct message *message = message_open(worker, &parts);
+    if (message != NULL) {
+        memset(message_payload_room(message), 'p', payload_len);
+        message_seal(message, payload_len);
+    }
+    return message;
+}
+
+static void test_parts_come_out_as_they_went_in(void **state) {
+    (void)state;
+    node_open(1 << 20);
+    struct message *message = message_with(&workers[0], 300);
+    assert_true(span_equal(message_id(message), SPAN("m1")));
+    assert_true(span_equal(message_event(message), SPAN("payment")));
+    assert_true(span_equal(message_group_json(message), SPAN("\"shop\"")));
+    assert_int_equal(message_payload(message).len, 300);
+    assert_true(span_equal(message_name_text(message, &message_to(message)[1]), SPAN("till-8")));
+    assert_true(span_equal(message_name_text(message, message_groups(message)), SPAN("shop")));
+    assert_true(span_equal(message_name_text(message, message_except(message)), SPAN("till-9")));
+    assert_int_equal(message->expires_ns, 1500);
+    assert_int_equal(message_to(message)[0].hash, name_hash(NAME_ID, SPAN("till-7")));
+    assert_true(name_hash(NAME_ID, SPAN("x")) != name_hash(NAME_GROUP, SPAN("x")));
+    message_release(&workers[0], message);
+    node_close();
+}
+
+static void test_made_ids_are_sorted_and_differ(void **state) {
+    (void)state;
+    node_open(1 << 20);
+    char before[MESSAGE_ID_MADE_BYTES + 1] = "";
+    for (int i = 0; i < 1000; i++) {
+        static const struct span to[] = {SPAN_INIT("a")};
+        struct message_parts parts = {.event = SPAN("e"), .to = to, .to_count = 1};
+        workers[0].now_wall_ms += (uint64_t)(i % 3 == 0);
+        workers[0].message_serial = i % 3 == 0 ? 77 : workers[0].message_serial;
+        struct message *message = message_open(&workers[0], &parts);
+        struct span id = message_id(message);
+        assert_int_equal(id.len, MESSAGE_ID_MADE_BYTES);
+        assert_true(memcmp(before, id.at, id.len) < 0);
+        memcpy(before, id.at, id.len);
+        message_release(&workers[0], message);
+    }
+    node_close();
+}
+
+static unsigned heads_written;
+
+static size_t bound(const struct message *message) {
+    (void)message;
+    return 16;
+}
+static bool head(const struct message *message, struct builder *out) {
+    (void)message;
+    heads_written++;
+    builder_text(out, "<");
+    return true;
+}
+static void tail(const struct message *message, struct builder *out) {
+    (void)message;
+    builder_text(out, ">\n");
+}
+static const struct encoding encoding = {.index = 1, .bound = bound, .head = head, .tail = tail};
+
+static void test_a_form_is_made_once(void **state) {
+    (void)state;
+    node_open(1 << 20);
+    for (size_t len = 10; len < 50000; len *= 9) {
+        heads_written = 0;
+        struct message *message = message_with(&workers[0], len);
+        struct parcel *parcel = parcel_open(&workers[0], message);
+        const struct form *form = parcel_form(&workers[0], parcel, &encoding);
+        assert_ptr_equal(form, parcel_form(&workers[0], parcel, &encoding));
+        assert_int_equal(heads_written, 1);
+        assert_int_equal(form->total_bytes, len + 3);
+        assert_int_equal(form->around, len > FORM_COPY_BYTES_MAX);
+        if (!form->around) {
+            assert_int_equal(form->bytes[0], '<');
+            assert_int_equal(form->bytes[len + 1], '>');
+        }
+        parcel_ref(parcel);
+        parcel_unref(&workers[0], parcel);
+        parcel_unref(&workers[0], parcel);
+    }
+    node_close();
+}
+
+static void test_the_ceiling(void **state) {
+    (void)state;
+    node_open(64 * 1024);
+    struct message *held[200];
+    size_t count = 0;
+    while (count < 200 && (held[count] = message_with(&workers[0], 1000)) != NULL)
+        count++;
+    assert_true(count > 5 && count < 60);
+    assert_true(stats_get(&workers[0].stats.memory_refused) > 0);
+    while (count-- > 0)
+        message_release(&workers[0], held[count]);
+    struct message *again = message_with(&workers[0], 1000);
+    assert_non_null(again);
+    message_release(&workers[0], again);
+    node_close();
+}
+
+static void *hold_and_let_go(void *argument) {
+    struct message **messages = argument;
+    for (int i = 0; i < 1000; i++) {
+        struct parcel *parcel = parcel_open(&workers[1], messages[i]);
+        const struct form *form = parcel_form(&workers[1], parcel, &encoding);
+        assert_int_equal(form->bytes[1], 'p');
+        parcel_unref(&workers[1], parcel);
+    }
+    return NULL;
+}
+
+static void test_two_workers_and_the_way_home(void **state) {
+    (void)state;
+    node_open(1 << 24);
+    static struct message *messages[1000];
+    for (int i = 0; i < 1000; i++) {
+        messages[i] = message_with(&workers[0], 100);
+        message_hold(messages[i], 1);
+    }
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, hold_and_let_go, messages), 0);
+    for (int i = 0; i < 1000; i++)
+        message_release(&workers[0], messages[i]);
+    pthread_join(thread, NULL);
+    /* Whichever was last: what ended on the other worker waits there to be sent home. */
+    unsigned waiting = 0;
+    for (struct message *at = workers[1].homebound[0]; at != NULL; at = at->next)
+        waiting++;
+    if (waiting != 0)
+        assert_true(workers[1].homebound_set & 1);
+    message_take_home(&workers[0], workers[1].homebound[0]);
+    node_close();
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_parts_come_out_as_they_went_in),
+        cmocka_unit_test(test_made_ids_are_sorted_and_differ),
+        cmocka_unit_test(test_a_form_is_made_once),
+        cmocka_unit_test(test_the_ceiling),
+        cmocka_unit_test(test_two_workers_and_the_way_home),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
