@@ -125,7 +125,7 @@ e2e() {
         still python3 tests/e2e/run.py --quiet --binary "build/$preset/ringpost" "$@"
 }
 
-stage_names=(unit tsan clang tidy clang-tidy sim fuzz e2e e2e-asan e2e-tsan)
+stage_names=(unit tsan clang tidy clang-tidy sim fuzz e2e e2e-6.1 e2e-asan e2e-tsan)
 
 run_stage() {
     case $1 in
@@ -137,6 +137,7 @@ run_stage() {
     sim) stage "simulation, $seeds seeds" simulate "$seeds" ;;
     fuzz) stage "fuzz, $fuzz_s s a target" fuzz "$fuzz_s" ;;
     e2e) stage "end to end, release" e2e release "${full[@]}" ;;
+    e2e-6.1) stage "end to end, Linux 6.1's features" e2e release --extra "--test-kernel-6.1 on" ;;
     e2e-asan) stage "end to end, ASan+UBSan" e2e dev --sanitized ;;
     e2e-tsan) stage "end to end, TSan" e2e tsan --sanitized ;;
     *) say "stages: ${stage_names[*]}" ;;
@@ -171,5 +172,5 @@ stages_soak() {
     seeds=10000 fuzz_s=60 full=(--full)
     say "ringpost $(sed -n 's/.*RINGPOST_VERSION "\(.*\)"/\1/p' main/version.h), $(date -u +%F)," \
         "Linux $(uname -r), $cpus CPUs ($(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1))"
-    run_stages unit tsan sim fuzz e2e e2e-asan e2e-tsan
+    run_stages unit tsan sim fuzz e2e e2e-6.1 e2e-asan e2e-tsan
 }
