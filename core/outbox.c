@@ -93,6 +93,8 @@ static void outbox_make_room(struct worker *worker, struct outbox *outbox, uint3
         struct piece *next = piece->next;
         if (piece->parcel == NULL)
             before = piece;
+        else if (piece_class(piece) == CLASS_VOLATILE)
+            piece_drop(worker, outbox, before, piece, DROP_VOLATILE);
         else
             piece_drop(worker, outbox, before, piece, reason);
         piece = next;
