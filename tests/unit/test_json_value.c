@@ -36,7 +36,8 @@ static void refuses_what_no_string_may_hold(void **state) {
         "\\ud800",        "\\udc00",        "\\ud800x",
         "\\ud800\\n",     "\\ud800\\u0041", "\\ud800\\ud800\\udc00",
         "\\udc00\\ud800", "ok \\udfff",     "\\ud800\\\\udc00",
-        "\\udbff\\ue000",
+        "\\udbff\\ue000", "\\ud800-udc00",  "\\ud800\\tdc00",
+        "\\u0041\\udc00", "\\ud800\\udbff",
     };
     char room[64];
     struct builder out;
