@@ -1,5 +1,5 @@
-/* The randomness of the simulation. What the engine draws comes from a generator of its own, so that a
- * change in the engine does not turn every scenario into another one. */
+/* The randomness of the simulation. What the engine draws comes from a generator of its own, so
+ * that a change in the engine does not turn every scenario into another one. */
 #include "core/base/rand.h"
 
 #include "core/base/check.h"

@@ -4,8 +4,8 @@
  *   ringpost_sim --seed N [--trace]        one run again, with all that happens in it
  *   ringpost_sim --faults [--seeds N]      plants each known bug and expects it to be found
  *
- * Runs happen in child processes, so that a violation ends one child and not the whole. The last line is
- * `N passed, N failed`; a seed is a test, and so are a planted bug and the coverage. */
+ * Runs happen in child processes, so that a violation ends one child and not the whole. The last
+ * line is `N passed, N failed`; a seed is a test, and so are a planted bug and the coverage. */
 #include "core/base/check.h"
 #include "core/base/fault.h"
 #include "tests/sim/sim.h"
@@ -30,7 +30,7 @@ struct options {
 
 /* What a child tells while it runs, in shared memory. */
 struct job {
-    _Atomic uint64_t seed;   /* that it works on */
+    _Atomic uint64_t seed; /* that it works on */
     _Atomic uint64_t passed;
 };
 
@@ -182,10 +182,10 @@ static void faults_run(const struct options *options) {
     };
     printf("planted bugs:\n");
     for (int i = 0; i < FAULTS; i++) {
-        fault_active = (enum fault)i;
+        sim.fault = i;
         expect_found(faults[i].name, faults[i].what, options);
     }
-    fault_active = FAULTS;
+    sim.fault = FAULTS;
 }
 
 /* The simulation lies to its own oracle: if that does not ring, it never would. */
@@ -225,6 +225,7 @@ int main(int argc, char **argv) {
                 -1, 0);
     CHECK(jobs != MAP_FAILED);
     coverage_open();
+    sim.fault = FAULTS;
     if (options.one) {
         sim_run(options.seed, options.trace);
         passed++;

@@ -1,15 +1,16 @@
-/* sim.h - what all parts of the simulation share: the seed, the scenario, chance, time, failure, trace.
+/* sim.h - what all parts of the simulation share: the seed, the scenario, chance, time, failure,
+ * trace.
  *
- * The whole node runs in one thread of one process: each worker is a fiber (sim_fiber.h) that runs the
- * real worker_turn, the ring and the network below it are fakes (fake_ring.c, fake_net.c), time and
- * randomness too. All chance comes from one seed, so a run is repeated exactly by its seed.
+ * The whole node runs in one thread of one process: each worker is a fiber (sim_fiber.h) that runs
+ * the real worker_turn, the ring and the network below it are fakes (fake_ring.c, fake_net.c), time
+ * and randomness too. All chance comes from one seed, so a run is repeated exactly by its seed.
  *
- * Every thing that happens gets the next number of one sequence (sim_stamp); the oracle (sim_check.c)
- * reasons about before and after with these numbers and never with time.
+ * Every thing that happens gets the next number of one sequence (sim_stamp); the oracle
+ * (sim_check.c) reasons about before and after with these numbers and never with time.
  *
  * Threads: one. Limits: below. */
-#ifndef RINGPOST_TESTS_SIM_H
-#define RINGPOST_TESTS_SIM_H
+#ifndef RINGPOST_TESTS_SIM_SIM_H
+#define RINGPOST_TESTS_SIM_SIM_H
 
 #include "core/config.h"
 
@@ -31,12 +32,13 @@ struct scenario {
     bool client_send, with_key, rate_limited;
     bool proxies;
     uint32_t max_connections, max_per_address, dedup_max;
-    uint64_t dedup_window_ns, heartbeat_ns, heartbeat_timeout_ns, hello_timeout_ns, drain_timeout_ns;
+    uint64_t dedup_window_ns, heartbeat_ns, heartbeat_timeout_ns, hello_timeout_ns,
+        drain_timeout_ns;
     unsigned descriptors; /* of the fake process */
 
     /* The fake kernel and network. */
     unsigned eager, short_send, early_end, accept_error, send_error, chunk_small, stall, reset;
-    unsigned close_error, preempt, odd_end, signal;
+    unsigned close_error, preempt, freeze, odd_end, signal;
     uint64_t delay_max_ns;
     uint32_t send_window, receive_window;
 
@@ -44,10 +46,12 @@ struct scenario {
     unsigned clients, producers, lives, messages, ids, groups;
     unsigned slow_clients, deaf_clients, mute_clients, abusive_clients, counted_clients;
     unsigned abusive_producers;
+    unsigned late; /* clients that come when the drain begins, if not before */
     unsigned keyed, repeated, is_volatile, wide, broadcast, short_ttl, bytes_payload, calls;
     unsigned payload_max, flood;
     uint64_t think_max_ns;
-    bool calm; /* nothing is lost or refused here: the oracle insists on it */
+    uint64_t load_ns; /* 0: drawn; the run goes on at least as long */
+    bool calm;        /* nothing is lost or refused here: the oracle insists on it */
     bool drain_early;
     bool close_first; /* all peers leave before the drain */
 };
@@ -60,9 +64,11 @@ struct sim {
     uint64_t now_ns;
     uint64_t sequence;
     uint64_t steps;
+    bool late;       /* the time for the drain is over */
     uint64_t digest; /* of everything that was traced or would have been */
     bool trace;
     unsigned canary; /* enum sim_canary */
+    int fault;       /* enum fault that is planted, now and then; FAULTS: none */
 };
 extern struct sim sim;
 

@@ -1,5 +1,5 @@
-/* Those who mean no good: half lines, garbage, floods, silence. The node must bear all of it, close them
- * for the right reason and serve the others. */
+/* Those who mean no good: half lines, garbage, floods, silence. The node must bear all of it, close
+ * them for the right reason and serve the others. */
 #include "core/base/check.h"
 #include "core/base/clock.h"
 #include "tests/sim/sim_peer.h"
@@ -12,6 +12,11 @@ static void garbage(struct sim_peer *peer, size_t len) {
     }
     peer_write(peer, &text);
     text_free(&text);
+}
+
+/* How long they wait before they do the next thing: sometimes longer than the node does. */
+static uint64_t patience_ns(void) {
+    return sim_chance(500) ? sim_roll(100 * NS_PER_MS) : sim_roll(6 * NS_PER_S);
 }
 
 static void fill(struct sim_peer *peer, const char *head, size_t len, const char *tail) {
@@ -36,11 +41,14 @@ static void groups_flood(struct sim_peer *peer) {
 
 /* Without a session: scripts 0 to 7. */
 static void stranger_act(struct sim_peer *peer) {
-    static const char *const hellos[] = {
-        "{\"type\":\"ping\"}\n",       "JOIN 1 g\r\n",
-        "{\"type\":\"hello\",\"id\":7}\n", "{\"type\":\"hello\",\"id\":\"\"}\n",
-        "HELLO [1]\r\n",               "HELLO {\"id\":\"\\u0000\"}\r\n",
-        "{\"type\":\"hello\" \"id\"}\n", "{\"type\":\"hello\",\"groups\":\"\xff\"}\n"};
+    static const char *const hellos[] = {"{\"type\":\"ping\"}\n",
+                                         "JOIN 1 g\r\n",
+                                         "{\"type\":\"hello\",\"id\":7}\n",
+                                         "{\"type\":\"hello\",\"id\":\"\"}\n",
+                                         "HELLO [1]\r\n",
+                                         "HELLO {\"id\":\"\\u0000\"}\r\n",
+                                         "{\"type\":\"hello\" \"id\"}\n",
+                                         "{\"type\":\"hello\",\"groups\":\"\xff\"}\n"};
     if (peer->script_step++ > 0) {
         if (peer->script == 7 && peer->script_step < 400) {
             /* One byte at a time, and never an end. */
@@ -48,6 +56,8 @@ static void stranger_act(struct sim_peer *peer) {
             peer->next_ns = sim.now_ns + 100 * NS_PER_MS;
         } else if (peer->script_step > 40) {
             peer_end(peer);
+        } else {
+            peer->next_ns = sim.now_ns + patience_ns();
         }
         return;
     }
@@ -84,8 +94,11 @@ static void stranger_act(struct sim_peer *peer) {
 static void traitor_act(struct sim_peer *peer) {
     if (!peer->welcome && peer->script != 8)
         return;
-    if (peer->script_step++ != 2)
+    if (peer->script_step++ != 2) {
+        if (peer->script_step > 3)
+            peer->next_ns = sim.now_ns + NS_PER_S;
         return;
+    }
     if (peer->session->leave == NEVER)
         peer->session->leave = sim_stamp();
     bool counted = peer->session->counted;
@@ -124,7 +137,8 @@ void abusive_client_act(struct sim_peer *peer) {
         traitor_act(peer);
 }
 
-/* --- over HTTP ------------------------------------------------------------------------------------ */
+/* --- over HTTP
+ * ------------------------------------------------------------------------------------ */
 
 static void refused(struct sim_peer *peer, const char *text) {
     request_add(peer, REQUEST_REFUSED);
@@ -132,6 +146,7 @@ static void refused(struct sim_peer *peer, const char *text) {
 }
 
 #define KEY "Authorization: Bearer secret\r\n"
+#define PAD "X-Pad: ................................................................\r\n"
 #define HOST "Host: 127.0.0.1\r\n"
 
 void abusive_producer_act(struct sim_peer *peer) {
@@ -141,8 +156,10 @@ void abusive_producer_act(struct sim_peer *peer) {
         if (peer->script == 7 && peer->script_step < 300) {
             peer_say(peer, "x");
             peer->next_ns = sim.now_ns + 200 * NS_PER_MS;
-        } else if (peer->script_step > 200) {
+        } else if (peer->script_step > 40) {
             peer_end(peer);
+        } else {
+            peer->next_ns = sim.now_ns + patience_ns();
         }
         return;
     }
@@ -153,14 +170,17 @@ void abusive_producer_act(struct sim_peer *peer) {
         peer_say(peer, "\n\n\r\n\r\n");
         break;
     case 1:
-        peer_say(peer, "POST /v1/messages HTTP/1.1\r\n" HOST KEY "Content-Length: 100\r\n\r\n{\"to");
+        peer_say(peer,
+                 "POST /v1/messages HTTP/1.1\r\n" HOST KEY "Content-Length: 100\r\n\r\n{\"to");
         break;
     case 2:
-        peer_say(peer, "POST /v1/messages HTTP/1.1\r\n" HOST KEY "Content-Length: 100\r\n\r\n{\"to");
+        peer_say(peer,
+                 "POST /v1/messages HTTP/1.1\r\n" HOST KEY "Content-Length: 100\r\n\r\n{\"to");
         peer_reset(peer);
         break;
     case 3:
-        refused(peer, "POST /v1/messages HTTP/1.1\r\n" HOST KEY "Content-Length: 999999999\r\n\r\n");
+        refused(peer,
+                "POST /v1/messages HTTP/1.1\r\n" HOST KEY "Content-Length: 999999999\r\n\r\n");
         break;
     case 4:
         refused(peer, "POST /v1/messages HTTP/1.1\r\n" HOST KEY "Content-Length: 7\r\n"
@@ -178,9 +198,10 @@ void abusive_producer_act(struct sim_peer *peer) {
         peer_say(peer, "POST /v1/messages HTTP/1.1\r\n" HOST KEY "X: ");
         break;
     case 8: /* many questions and no ear for the answers */
-        for (unsigned i = 0; i < 300; i++) {
-            request_add(peer, REQUEST_CALL);
-            peer_say(peer, "GET /healthz HTTP/1.1\r\n" HOST KEY "\r\n");
+        for (unsigned i = 0; i < 1500; i++) {
+            request_add(peer, REQUEST_CALL)->call = CALL_ANYTHING;
+            peer_say(peer, i % 4 == 0 ? "GET /healthz HTTP/1.1\r\n" HOST KEY "\r\n"
+                                      : "GET /v1/groups/f HTTP/1.1\r\n" HOST KEY PAD "\r\n");
         }
         peer->read_ns = CLOCK_NEVER;
         break;

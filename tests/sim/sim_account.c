@@ -2,6 +2,8 @@
 #include "tests/sim/sim_check.h"
 
 #include "core/base/check.h"
+#include "core/base/clock.h"
+#include "tests/sim/sim_peer.h"
 #include "tests/sim/sim_world.h"
 
 #include <stdlib.h>
@@ -58,6 +60,12 @@ static struct presence presence_of(const struct sim_content *content,
     return presence;
 }
 
+#define TTL_SLACK_NS (10 * NS_PER_MS) /* a turn may be preempted between the look and the send */
+
+static uint64_t ttl_ns(const struct sim_content *content) {
+    return content->ttl_s > 0 ? (uint64_t)(content->ttl_s * 1e9) : 60 * NS_PER_S;
+}
+
 /* What a class must come to, by all answers. */
 struct sums {
     uint64_t copies_min, copies_max;
@@ -101,7 +109,9 @@ static void content_describe(const struct sim_content *content) {
                 sim_tell("    session %u (link %u, id %d) %s, got it %u times; registered %llu, "
                          "left %llu, closed %llu..%llu",
                          j, session->link->number, session->id,
-                         surely ? "surely there" : maybe ? "perhaps there" : "not there",
+                         surely  ? "surely there"
+                         : maybe ? "perhaps there"
+                                 : "not there",
                          content->seen[j], (unsigned long long)session->must_from,
                          (unsigned long long)session->leave,
                          (unsigned long long)session->link->close_stamp,
@@ -140,8 +150,13 @@ static void attempt_check(const struct sim_content *content, const struct sim_at
     else if (attempt->state == ATTEMPT_ABSENT &&
              (content->group_count != 0 || content->broadcast || content->is_volatile))
         wrong = "is absent, which only messages to ids can be";
-    else if (attempt->state == ATTEMPT_DROPPED && !content->is_volatile)
-        wrong = "is dropped, which only volatile ones can be";
+    else if (attempt->state == ATTEMPT_ABSENT && there.surely != 0)
+        wrong = "is absent, and somebody was there";
+    else if (attempt->state == ATTEMPT_DROPPED && !content->is_volatile && all_taken)
+        wrong = "is dropped, and no copy was dropped at once";
+    else if (attempt->state == ATTEMPT_DROPPED && !content->is_volatile &&
+             (content->to_count == 0 || there.surely + there.perhaps == 0))
+        wrong = "is dropped, and nobody was there to drop it for";
     else if (attempt->state != ATTEMPT_QUEUED && attempt->recipients != 0)
         wrong = "was taken by somebody but is not queued";
     else if (attempt->state == ATTEMPT_QUEUED && attempt->recipients == 0 &&
@@ -174,6 +189,80 @@ static void content_sessions_check(const struct sim_content *content) {
     }
 }
 
+/* Could a copy for this session have been dropped for that reason? */
+static bool drop_possible(const struct stats *total, const struct sim_content *content,
+                          const struct link *link, enum drop_reason reason) {
+    enum close_reason closed = (enum close_reason)link->close_reason;
+    switch (reason) {
+    case DROP_EXPIRED:
+        return sim.now_ns > ttl_ns(content);
+    case DROP_TOO_SLOW:
+        return closed == CLOSE_TOO_SLOW;
+    case DROP_DROP_OLDEST:
+        return sim.scenario.slow == SLOW_DROP_OLDEST && !content->is_volatile;
+    case DROP_KEEP_LATEST:
+        return sim.scenario.slow == SLOW_KEEP_LATEST && !content->is_volatile;
+    case DROP_VOLATILE:
+        return content->is_volatile;
+    case DROP_GONE:
+        /* After a goodbye everything is handed over first, unless the peer does not take it. */
+        return closed != CLOSE_TOO_SLOW && closed != CLOSE_DRAIN_TIMEOUT &&
+               (closed != CLOSE_DRAINING || link->style != STYLE_GOOD || link->reset);
+    case DROP_DRAIN_TIMEOUT:
+        return closed != CLOSE_TOO_SLOW;
+    case DROP_NO_MEMORY:
+        return stats_get(&total->memory_refused) != 0;
+    case DROP_REASON_COUNT:
+        break;
+    }
+    return false;
+}
+
+/* Copies that did not arrive though the session was, or may have been, there: what they can have
+ * been dropped for. */
+static void missing_check(const struct stats *total, const struct sim_content *content,
+                          uint64_t possible[CLASSES][DROP_REASON_COUNT]) {
+    for (uint32_t i = content->first_attempt; i != UINT32_MAX; i = attempt_at(i)->next) {
+        const struct sim_attempt *attempt = attempt_at(i);
+        if (!delivers(attempt))
+            continue;
+        for (unsigned j = 0; j < session_total(); j++) {
+            const struct sim_session *session = session_at(j);
+            if ((content->seen[j] != 0 && content->attempts == 1) ||
+                !addressed(session, content, attempt->begin, attempt->answer, false))
+                continue;
+            bool any = false;
+            for (unsigned reason = 0; reason < DROP_REASON_COUNT; reason++) {
+                bool here = drop_possible(total, content, session->link, (enum drop_reason)reason);
+                possible[content->is_volatile][reason] += here;
+                any |= here;
+            }
+            if (!any && content->seen[j] == 0 && attempt->state != ATTEMPT_OPEN &&
+                addressed(session, content, attempt->begin, attempt->answer, true)) {
+                content_describe(content);
+                sim_fail("message %u did not reach session %u (closed as %s), and there is no "
+                         "reason for that",
+                         content->number, j,
+                         close_reason_word((enum close_reason)session->link->close_reason));
+            }
+        }
+    }
+}
+
+/* Past its ttl a message is not handed to a socket any more. */
+static void ttl_check(const struct sim_content *content) {
+    if (content->attempts != 1 || content->handed_ns == 0)
+        return;
+    const struct sim_attempt *attempt = attempt_at(content->first_attempt);
+    if (attempt->answer_ns != NEVER &&
+        content->handed_ns > attempt->answer_ns + ttl_ns(content) + TTL_SLACK_NS) {
+        content_describe(content);
+        sim_fail("message %u was handed to a socket %.3f s after its answer, its ttl was %.3f s",
+                 content->number, (double)(content->handed_ns - attempt->answer_ns) / 1e9,
+                 (double)ttl_ns(content) / 1e9);
+    }
+}
+
 static void content_check(const struct sim_content *content, struct sums *sums, bool all_taken) {
     uint64_t recipients = 0;
     bool exact = true;
@@ -192,7 +281,8 @@ static void content_check(const struct sim_content *content, struct sums *sums, 
     }
 }
 
-/* --- order -------------------------------------------------------------------------------------- */
+/* --- order --------------------------------------------------------------------------------------
+ */
 
 #define ADDRESSES (2 * NAMES_MAX + 1)
 
@@ -214,8 +304,8 @@ static void order_check(const struct sim_session *session, uint32_t *last, size_
     memset(last, 0, size);
     for (unsigned i = 0; i < session->log_count; i++) {
         const struct sim_content *content = content_at(session->log[i]);
-        /* With several attempts nobody knows which one came, and one that waited for the fate of another
-         * under the same id counts as accepted after it. */
+        /* With several attempts nobody knows which one came, and one that waited for the fate of
+         * another under the same id counts as accepted after it. */
         if (content->attempts != 1 || content->contested)
             continue;
         if (content->broadcast)
@@ -228,7 +318,8 @@ static void order_check(const struct sim_session *session, uint32_t *last, size_
     }
 }
 
-/* --- idempotency ---------------------------------------------------------------------------------- */
+/* --- idempotency
+ * ---------------------------------------------------------------------------------- */
 
 static bool same_key(const struct sim_attempt *a, const struct sim_attempt *b) {
     return a->scope == b->scope && content_at(a->content)->key == content_at(b->content)->key;
@@ -283,34 +374,74 @@ static void keys_check(uint32_t total, bool forgotten) {
     }
 }
 
-/* --- the drops ------------------------------------------------------------------------------------ */
+/* --- the drops
+ * ------------------------------------------------------------------------------------ */
 
-static uint64_t dropped_by(const struct stats *total, enum drop_reason reason) {
-    uint64_t sum = 0;
-    for (unsigned class = 0; class < CLASSES; class++)
-        sum += stats_get(&total->copies_dropped[class][reason]);
-    return sum;
+/* A reason may be counted as often as it can have happened, and no more. */
+static void drop_reasons_check(const struct stats *total,
+                               uint64_t possible[CLASSES][DROP_REASON_COUNT]) {
+    for (unsigned class = 0; class < CLASSES; class ++) {
+        for (unsigned i = 0; i < DROP_REASON_COUNT; i++) {
+            uint64_t dropped = stats_get(&total->copies_dropped[class][i]);
+            bool never = sim.scenario.calm && i != DROP_GONE;
+            if (dropped > possible[class][i] || (never && dropped != 0))
+                sim_fail("class %u: %llu copies are said to be dropped as %s, %llu can have been",
+                         class, (unsigned long long)dropped, drop_reason_word((enum drop_reason)i),
+                         (unsigned long long)(never ? 0 : possible[class][i]));
+        }
+    }
 }
 
-/* A reason may only be counted where it can have happened. */
-static void drop_reasons_check(const struct stats *total) {
+/* --- the ends of connections
+ * ---------------------------------------------------------------------- */
+
+/* May the node have ended this one for that reason? */
+static bool close_possible(const struct link *link, enum close_reason reason) {
     const struct scenario *scenario = &sim.scenario;
-    bool possible[DROP_REASON_COUNT];
-    memset(possible, true, sizeof(possible));
-    possible[DROP_DROP_OLDEST] = scenario->slow == SLOW_DROP_OLDEST;
-    possible[DROP_KEEP_LATEST] = scenario->slow == SLOW_KEEP_LATEST;
-    possible[DROP_TOO_SLOW] = stats_get(&total->closed[CLOSE_TOO_SLOW]) != 0;
-    possible[DROP_NO_MEMORY] = stats_get(&total->memory_refused) != 0;
-    if (scenario->calm)
-        for (unsigned i = 0; i < DROP_REASON_COUNT; i++)
-            possible[i] &= i == DROP_GONE;
-    for (unsigned i = 0; i < DROP_REASON_COUNT; i++)
-        if (!possible[i] && dropped_by(total, (enum drop_reason)i) != 0)
-            sim_fail("%llu copies are said to be dropped as %s, which cannot have happened here",
-                     (unsigned long long)dropped_by(total, (enum drop_reason)i),
-                     drop_reason_word((enum drop_reason)i));
-    if (stats_get(&total->copies_dropped[CLASS_DEFAULT][DROP_VOLATILE]) != 0)
-        sim_fail("a copy that is not volatile was dropped for being so");
+    bool client = link->kind == LISTENER_TCP, good = link->style == STYLE_GOOD;
+    switch (reason) {
+    case CLOSE_CLIENT:
+    case CLOSE_STOPPED:
+        return true;
+    case CLOSE_PEER_ERROR:
+        return link->reset || scenario->send_error != 0;
+    case CLOSE_DRAINING:
+        return true;
+    case CLOSE_DRAIN_TIMEOUT:
+        return client && !scenario->calm;
+    case CLOSE_CLOSED_BY_API:
+        return client && scenario->calls != 0;
+    case CLOSE_TOO_SLOW:
+        return client && !scenario->calm && scenario->slow == SLOW_CLOSE;
+    case CLOSE_OVERLOADED:
+        return !scenario->calm;
+    case CLOSE_HTTP_DONE:
+    case CLOSE_HTTP_IDLE:
+        return !client;
+    case CLOSE_HEARTBEAT_TIMEOUT:
+        return client && !good;
+    default:
+        return link->style == STYLE_ABUSIVE;
+    }
+}
+
+static void links_check(void) {
+    for (unsigned i = 0; i < world_links(); i++) {
+        const struct link *link = world_link(i);
+        enum close_reason reason = (enum close_reason)link->close_reason;
+        if (!link->handle_known)
+            continue;
+        if (!close_possible(link, reason))
+            sim_fail("link %u (style %d) was closed as %s, which cannot be", i, link->style,
+                     close_reason_word(reason));
+        if ((reason == CLOSE_DRAINING || reason == CLOSE_HTTP_DONE) && link->style == STYLE_GOOD &&
+            !link->reset && link->words_lost)
+            sim_fail("link %u was ended in order, and its last words were destroyed by a reset", i);
+        const struct sim_session *session = link->tap.session;
+        if (reason == CLOSE_DRAINING && link->style == STYLE_GOOD && session != NULL &&
+            session->must_from != NEVER && !session->goodbye && !link->reset)
+            sim_fail("session %u was drained without a goodbye", session->number);
+    }
 }
 
 static void class_check(const struct stats *total, unsigned class, const struct sums *sums) {
@@ -331,24 +462,40 @@ static void class_check(const struct stats *total, unsigned class, const struct 
     if (!sums->open && sums->recipients > copies)
         sim_fail("class %u: the answers count %llu recipients, %llu copies were made", class,
                  (unsigned long long)sums->recipients, copies);
-    if (!sums->open && copies - sums->recipients > drops_at_once(total, class))
-        sim_fail("class %u: %llu copies were made, the answers count %llu recipients, and drops do "
-                 "not explain it",
-                 class, copies, (unsigned long long)sums->recipients);
+    if (sums->open)
+        return;
+    /* Copies that were dropped before the answer are no recipients; all others are. */
+    unsigned long long least = stats_get(&total->copies_dropped[class][DROP_NO_MEMORY]);
+    if (class == CLASS_DEFAULT && sim.scenario.slow == SLOW_CLOSE)
+        least += stats_get(&total->closed[CLOSE_TOO_SLOW]);
+    unsigned long long most = least + stats_get(&total->copies_dropped[class][DROP_VOLATILE]);
+    if (sim.scenario.slow == SLOW_CLOSE)
+        least = most;
+    if (sim.scenario.slow == SLOW_DROP_OLDEST)
+        most += stats_get(&total->copies_dropped[class][DROP_DROP_OLDEST]);
+    unsigned long long apart = copies - sums->recipients;
+    if (apart < least || apart > most)
+        sim_fail("class %u: %llu copies were made, the answers count %llu recipients; %llu to %llu "
+                 "were dropped at once",
+                 class, copies, (unsigned long long)sums->recipients, least, most);
 }
 
 void check_account(const struct stats *total) {
     struct sums sums[CLASSES] = {{0}};
+    uint64_t possible[CLASSES][DROP_REASON_COUNT] = {{0}};
     for (uint32_t i = 0; i < content_total(); i++) {
         const struct sim_content *content = content_at(i);
         unsigned class = content->is_volatile ? CLASS_VOLATILE : CLASS_DEFAULT;
+        missing_check(total, content, possible);
+        ttl_check(content);
         content_check(content, &sums[class], drops_at_once(total, class) == 0);
     }
     for (uint32_t i = 0; i < content_total(); i++)
         content_at(i)->contested = content_rivals(content_at(i)) > 1;
-    for (unsigned class = 0; class < CLASSES; class++)
+    for (unsigned class = 0; class < CLASSES; class ++)
         class_check(total, class, &sums[class]);
-    drop_reasons_check(total);
+    drop_reasons_check(total, possible);
+    links_check();
     size_t size = (size_t)(stream_total() + 1) * CLASSES * ADDRESSES * sizeof(uint32_t);
     uint32_t *last = malloc(size);
     CHECK(last != NULL);

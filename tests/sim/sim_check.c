@@ -8,12 +8,43 @@
 #include <stdlib.h>
 
 static const char *const id_names[NAMES_MAX] = {
-    "till-7", "a b", "100%", "k\xC3\xA4se", "q\"uote", "back\\slash", "x", "till-8", "a/b",
-    "sixty-four-bytes-of-a-name-that-goes-on-and-on-until-it-is-enough",
-    "c10", "c11", "c12", "c13", "c14", "c15", "c16", "c17", "c18", "c19", "c20", "c21", "c22", "c23"};
-static const char *const group_names[NAMES_MAX] = {
-    "shop-1", "shop 2", "all", "gr\xC3\xBC\xC3\x9F" "e", "till-7", "g%2F", "g6", "g7", "g8", "g9",
-    "g10", "g11", "g12", "g13", "g14", "g15", "g16", "g17", "g18", "g19", "g20", "g21", "g22", "g23"};
+    "till-7",  "a b",
+    "100%",    "k\xC3\xA4se",
+    "q\"uote", "back\\slash",
+    "x",       "till-8",
+    "a/b",     "sixty-four-bytes-of-a-name-that-goes-on-and-on-until-it-is-enough",
+    "c10",     "c11",
+    "c12",     "c13",
+    "c14",     "c15",
+    "c16",     "c17",
+    "c18",     "c19",
+    "c20",     "c21",
+    "c22",     "c23"};
+static const char *const group_names[NAMES_MAX] = {"shop-1",
+                                                   "shop 2",
+                                                   "all",
+                                                   "gr\xC3\xBC\xC3\x9F"
+                                                   "e",
+                                                   "till-7",
+                                                   "g%2F",
+                                                   "g6",
+                                                   "g7",
+                                                   "g8",
+                                                   "g9",
+                                                   "g10",
+                                                   "g11",
+                                                   "g12",
+                                                   "g13",
+                                                   "g14",
+                                                   "g15",
+                                                   "g16",
+                                                   "g17",
+                                                   "g18",
+                                                   "g19",
+                                                   "g20",
+                                                   "g21",
+                                                   "g22",
+                                                   "g23"};
 static const char *const event_names[] = {"message", "payment", "two words", "caf\xC3\xA9", "e%"};
 
 static struct sim_session *sessions[SESSIONS_MAX];
@@ -37,7 +68,10 @@ struct span name_of_event(unsigned event) {
     return span_text(event_names[event % (sizeof(event_names) / sizeof(event_names[0]))]);
 }
 
+struct hot_names hot;
+
 void check_open(void) {
+    hot = (struct hot_names){-1, -1};
     session_count = content_count = attempt_count = stream_count = 0;
     memset(unsure, 0, sizeof(unsure));
 }
@@ -240,7 +274,8 @@ static uint32_t arrival_number(struct span event, bool base64, struct span paylo
         static const char digits[] =
             "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         uint32_t word = 0;
-        for (size_t i = 1; i < payload.len && len + 3 < sizeof(plain) && payload.at[i] != '"'; i++) {
+        for (size_t i = 1; i < payload.len && len + 3 < sizeof(plain) && payload.at[i] != '"';
+             i++) {
             const char *digit = strchr(digits, payload.at[i]);
             word = word << 6 | (uint32_t)(digit == NULL || *digit == '\0' ? 0 : digit - digits);
             if (i % 4 == 0)
@@ -305,8 +340,8 @@ static void arrival_count(struct sim_session *session, struct sim_content *conte
         content->seen[session->number]++;
 }
 
-void check_arrival(struct sim_session *session, struct span id, struct span event, bool has_group,
-                   struct span group_json, bool is_bytes, struct span payload) {
+void check_arrival(struct sim_session *session, uint64_t offset, struct span id, struct span event,
+                   bool has_group, struct span group_json, bool is_bytes, struct span payload) {
     uint32_t number = arrival_number(event, is_bytes && !session->counted, payload);
     if (number >= content_count)
         sim_fail("session %u got a message that nobody sent: event %.*s, %.*s", session->number,
@@ -314,6 +349,11 @@ void check_arrival(struct sim_session *session, struct span id, struct span even
     struct sim_content *content = contents[number];
     if (sim.canary == CANARY_MESSAGE_LOST && number % 16 == 5)
         return;
+    if (session->must_from == NEVER)
+        sim_fail("session %u got message %u before its welcome", session->number, number);
+    /* One that the send before had begun must be finished, whatever its ttl. */
+    if (offset >= session->link->send_offset && session->link->send_started_ns > content->handed_ns)
+        content->handed_ns = session->link->send_started_ns;
     struct text numbered = {0};
     text_format(&numbered, "#%u", number);
     struct span event_wanted =

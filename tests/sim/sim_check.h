@@ -1,16 +1,17 @@
 /* sim_check.h - the oracle: who was there, what was accepted, what arrived, and whether that fits.
  *
- * A session is surely addressed by a message when it was registered under one of the addresses before
- * the producer began to send it and until after the answer was given; surely not addressed when it
- * never was in that time; everything between is open to the node's order of events. Stamps (sim_stamp)
- * say what was before what.
+ * A session is surely addressed by a message when it was registered under one of the addresses
+ * before the producer began to send it and until after the answer was given; surely not addressed
+ * when it never was in that time; everything between is open to the node's order of events. Stamps
+ * (sim_stamp) say what was before what.
  *
- * A content is what a producer wants delivered; an attempt is one try to have it accepted. With an id
- * given by the producer there may be several attempts of one content, and rival contents of one id.
+ * A content is what a producer wants delivered; an attempt is one try to have it accepted. With an
+ * id given by the producer there may be several attempts of one content, and rival contents of one
+ * id.
  *
  * Threads: one. Owns: sessions, contents, attempts of one run. */
-#ifndef RINGPOST_TESTS_SIM_CHECK_H
-#define RINGPOST_TESTS_SIM_CHECK_H
+#ifndef RINGPOST_TESTS_SIM_SIM_CHECK_H
+#define RINGPOST_TESTS_SIM_SIM_CHECK_H
 
 #include "core/message.h"
 #include "core/stats.h"
@@ -44,6 +45,7 @@ struct sim_session {
     struct sim_peer *peer;
     int id; /* -1: without one */
     bool counted;
+    bool goodbye;       /* was said to it */
     uint64_t may_from;  /* hello sent */
     uint64_t must_from; /* welcome given; NEVER: not yet */
     uint64_t leave;     /* the peer began to leave; NEVER: it has not */
@@ -60,12 +62,13 @@ struct sim_content {
     uint8_t to[8], groups[8], except[4];
     uint8_t to_count, group_count, except_count;
     uint8_t event;
-    int key; /* number of the producer's id; -1: none */
+    int key;             /* number of the producer's id; -1: none */
     struct text payload; /* as it goes to counted clients */
     struct text json;    /* as it goes to JSON clients, without line breaks */
     double ttl_s;        /* 0: not given */
     uint32_t attempts, first_attempt, last_attempt;
-    uint32_t arrived;    /* copies handed to sockets whole */
+    uint32_t arrived;   /* copies handed to sockets whole */
+    uint64_t handed_ns; /* when the last send that began with or before it was started */
     uint8_t seen[SESSIONS_MAX];
 };
 
@@ -103,9 +106,16 @@ void session_joining(struct sim_session *session, unsigned group);
 void session_joined(struct sim_session *session, unsigned group, uint64_t sent);
 void session_leaving(struct sim_session *session, unsigned group);
 void session_left(struct sim_session *session, unsigned group, uint64_t sent);
-/* The API moves sessions of the id into or out of the group: nothing about that is sure any more. */
+/* The API moves sessions of the id into or out of the group: nothing about that is sure any more.
+ */
 void group_unsure_set(int id, unsigned group);
 bool group_unsure(int id, unsigned group);
+
+/* Names that something just happened to; whoever sends next is likely to take them. */
+extern struct hot_names {
+    int id; /* -1: none */
+    int group;
+} hot;
 
 /* Could the session have been registered under the id at some time in [from, until]; surely all the
  * time? */
@@ -126,9 +136,10 @@ uint32_t attempt_total(void);
 void attempt_answered(struct sim_attempt *attempt, enum attempt_state state, bool counted,
                       uint64_t recipients);
 
-/* A whole message was handed to the socket of the session. `payload` is raw JSON for JSON clients. */
-void check_arrival(struct sim_session *session, struct span id, struct span event, bool has_group,
-                   struct span group_json, bool is_bytes, struct span payload);
+/* A whole message, which begins at that offset of the stream, was handed to the socket of the
+ * session. `payload` is raw JSON for JSON clients. */
+void check_arrival(struct sim_session *session, uint64_t offset, struct span id, struct span event,
+                   bool has_group, struct span group_json, bool is_bytes, struct span payload);
 
 /* The whole account, when the node has stopped. `total` is the sum of all workers' statistics. */
 void check_account(const struct stats *total);

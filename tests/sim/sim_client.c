@@ -185,7 +185,8 @@ void client_act(struct sim_peer *peer) {
     }
 }
 
-/* --- what comes back ---------------------------------------------------------------------------- */
+/* --- what comes back ----------------------------------------------------------------------------
+ */
 
 void client_on_event(struct sim_peer *peer, const struct tap_event *event) {
     if (peer->session == NULL || peer->ending || peer->link->reset)
@@ -214,6 +215,8 @@ void client_on_welcome(struct sim_session *session) {
     if (session->may_from == NEVER)
         sim_fail("session %u is welcomed before its hello", session->number);
     session->must_from = sim_stamp();
+    hot.id = session->id;
+    peers_hurry();
     for (unsigned i = 0; i < session->spell_count; i++)
         session_joined(session, session->spells[i].group, session->must_from);
 }
@@ -237,6 +240,8 @@ void client_on_ok(struct sim_session *session, uint32_t ref, struct span state) 
         return;
     struct client_wish wish = wish_take(session, ref);
     if (wish.kind == WISH_JOIN || wish.kind == WISH_LEAVE) {
+        hot.group = (int)wish.groups[0];
+        peers_hurry();
         for (unsigned i = 0; i < wish.group_count; i++) {
             if (wish.kind == WISH_JOIN)
                 session_joined(session, wish.groups[i], wish.sent);
@@ -262,8 +267,9 @@ void client_on_ok(struct sim_session *session, uint32_t ref, struct span state) 
 void client_on_error(struct sim_session *session, uint32_t ref, const char *code) {
     if (session->peer->style == STYLE_ABUSIVE || session->peer->session != session)
         return;
-    static const char *const harmless[] = {"overloaded", "unavailable", "rate_limited", "too_slow",
-                                           "heartbeat_timeout", "draining", "hello_timeout"};
+    static const char *const harmless[] = {"overloaded",   "unavailable",       "rate_limited",
+                                           "too_slow",     "heartbeat_timeout", "draining",
+                                           "hello_timeout"};
     bool known = strcmp(code, "id_reused") == 0;
     for (unsigned i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
         known |= strcmp(code, harmless[i]) == 0;
@@ -274,8 +280,8 @@ void client_on_error(struct sim_session *session, uint32_t ref, const char *code
     struct client_wish wish = wish_take(session, ref);
     if (wish.kind == WISH_SEND) {
         attempt_answered(attempt_at(wish.attempt),
-                         strcmp(code, "id_reused") == 0 ? ATTEMPT_ID_REUSED : ATTEMPT_REFUSED, false,
-                         0);
+                         strcmp(code, "id_reused") == 0 ? ATTEMPT_ID_REUSED : ATTEMPT_REFUSED,
+                         false, 0);
         return;
     }
     /* Nothing was done; whether it was in the group before is left open. */

@@ -16,6 +16,14 @@ static void names_draw(uint8_t *list, uint8_t *count, unsigned wanted, unsigned 
     }
 }
 
+/* Puts the name in front, unless it is among them. */
+static void name_put(uint8_t *list, unsigned count, uint8_t name) {
+    for (unsigned i = 0; i < count; i++)
+        if (list[i] == name)
+            return;
+    list[0] = name;
+}
+
 static void letters(struct text *text, size_t count) {
     static const char set[] = "abcdefghijklmnopqrstuvwxyz0123456789 .:;<>/{}[]()";
     while (count-- > 0)
@@ -112,6 +120,10 @@ struct sim_content *content_make(struct sim_peer *peer, bool for_path) {
     } else {
         names_draw(content->groups, &content->group_count, 1, scenario->groups);
     }
+    if (hot.id >= 0 && content->to_count > 0 && sim_chance(400))
+        name_put(content->to, content->to_count, (uint8_t)hot.id);
+    if (hot.group >= 0 && content->group_count > 0 && sim_chance(400))
+        name_put(content->groups, content->group_count, (uint8_t)hot.group);
     if (for_path && !content->broadcast) {
         /* The path names one address; a query may add groups only. */
         if (content->to_count != 0)
@@ -123,8 +135,8 @@ struct sim_content *content_make(struct sim_peer *peer, bool for_path) {
         names_draw(content->except, &content->except_count, (unsigned)sim_between(1, 3),
                    scenario->ids);
     if (sim_chance(scenario->keyed))
-        content->key = (int)sim_chance(200) ? (int)sim_roll(content->number + 1)
-                                            : (int)content->number;
+        content->key =
+            (int)sim_chance(200) ? (int)sim_roll(content->number + 1) : (int)content->number;
     if (sim_chance(scenario->short_ttl))
         content->ttl_s = (double)sim_between(1, 400) / 1000.0;
     if (for_path && !for_client && sim_chance(scenario->bytes_payload))

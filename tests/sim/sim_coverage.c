@@ -29,8 +29,8 @@ struct coverage {
 static struct coverage *coverage;
 
 void coverage_open(void) {
-    coverage = mmap(NULL, sizeof(*coverage), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-                    0);
+    coverage =
+        mmap(NULL, sizeof(*coverage), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(coverage != MAP_FAILED);
 }
 
@@ -53,7 +53,7 @@ void coverage_stats(const struct stats *total) {
     merge(coverage->closed, total->closed, CLOSE_REASON_COUNT);
     merge(coverage->refused, total->refused, REFUSE_REASON_COUNT);
     merge(coverage->mails, total->mails, MAIL_KIND_COUNT);
-    for (unsigned class = 0; class < CLASSES; class++) {
+    for (unsigned class = 0; class < CLASSES; class ++) {
         merge(coverage->dropped, total->copies_dropped[class], DROP_REASON_COUNT);
         merge(coverage->results, total->results[class], RESULT_COUNT);
     }
@@ -86,7 +86,9 @@ static unsigned point_print(const char *kind, const char *name, const _Atomic ui
     uint64_t reached = stats_get(count);
     bool missing = reached == 0 && !is_exempt(point);
     printf("  %-44s %12llu%s\n", point, (unsigned long long)reached,
-           missing ? "  NOT REACHED" : reached == 0 ? "  (exempt)" : "");
+           missing        ? "  NOT REACHED"
+           : reached == 0 ? "  (exempt)"
+                          : "");
     return missing;
 }
 
@@ -124,10 +126,11 @@ unsigned coverage_print(void) {
         missing += point_print("close", i == 0 ? "none" : close_reason_word((enum close_reason)i),
                                &coverage->closed[i]);
     for (unsigned i = 0; i < REFUSE_REASON_COUNT; i++)
-        missing += point_print("refuse", refuse_reason_word((enum refuse_reason)i),
-                               &coverage->refused[i]);
+        missing +=
+            point_print("refuse", refuse_reason_word((enum refuse_reason)i), &coverage->refused[i]);
     for (unsigned i = 0; i < DROP_REASON_COUNT; i++)
-        missing += point_print("drop", drop_reason_word((enum drop_reason)i), &coverage->dropped[i]);
+        missing +=
+            point_print("drop", drop_reason_word((enum drop_reason)i), &coverage->dropped[i]);
     for (unsigned i = 0; i < RESULT_COUNT; i++)
         missing += point_print("result", result_text((enum result_word)i), &coverage->results[i]);
 #define COUNTER_PRINT(member, name, help)                                                          \

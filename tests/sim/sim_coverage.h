@@ -1,8 +1,8 @@
 /* sim_coverage.h - what was reached by all runs together, in memory that all processes share.
  *
  * Threads: one a process; the counters are shared between processes and only ever grow. */
-#ifndef RINGPOST_TESTS_SIM_COVERAGE_H
-#define RINGPOST_TESTS_SIM_COVERAGE_H
+#ifndef RINGPOST_TESTS_SIM_SIM_COVERAGE_H
+#define RINGPOST_TESTS_SIM_SIM_COVERAGE_H
 
 #include "core/stats.h"
 #include "tests/sim/sim_world.h"

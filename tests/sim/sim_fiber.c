@@ -54,8 +54,8 @@ void fibers_open(unsigned count, void (*body)(unsigned index)) {
     for (unsigned i = 0; i < count; i++) {
         struct fiber *fiber = &fibers[i];
         if (fiber->stack == NULL) {
-            fiber->stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
-                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            fiber->stack =
+                mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
             CHECK(fiber->stack != MAP_FAILED);
         }
         getcontext(&fiber->registers);

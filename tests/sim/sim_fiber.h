@@ -1,11 +1,11 @@
 /* sim_fiber.h - a fiber for each worker, so that one can sleep in the middle of its turn.
  *
- * A worker that calls ring_submit and would block there must stay there, with its mailbox marked asleep,
- * until something wakes it: only so does a lost wake-up become a hang that can be seen.
+ * A worker that calls ring_submit and would block there must stay there, with its mailbox marked
+ * asleep, until something wakes it: only so does a lost wake-up become a hang that can be seen.
  *
  * Threads: one. Owns: the stacks, which are kept from run to run. */
-#ifndef RINGPOST_TESTS_SIM_FIBER_H
-#define RINGPOST_TESTS_SIM_FIBER_H
+#ifndef RINGPOST_TESTS_SIM_SIM_FIBER_H
+#define RINGPOST_TESTS_SIM_SIM_FIBER_H
 
 #include <stdbool.h>
 

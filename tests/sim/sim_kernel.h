@@ -1,8 +1,8 @@
 /* sim_kernel.h - what the scheduler and the checks may ask of the fake ring, beyond core/ring.h.
  *
  * Threads: one. */
-#ifndef RINGPOST_TESTS_SIM_KERNEL_H
-#define RINGPOST_TESTS_SIM_KERNEL_H
+#ifndef RINGPOST_TESTS_SIM_SIM_KERNEL_H
+#define RINGPOST_TESTS_SIM_SIM_KERNEL_H
 
 #include "core/ring.h"
 #include "tests/sim/sim_world.h"

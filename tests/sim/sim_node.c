@@ -18,8 +18,9 @@
 static struct {
     struct server server;
     struct gate gate;
-    struct config config;
+    struct config config, reloaded; /* the node looks at one or the other */
     uint64_t turn_stamp[SIM_WORKERS_MAX];
+    uint64_t dropped[SIM_WORKERS_MAX][DROP_REASON_COUNT]; /* by the end of the turn before */
 } node;
 
 struct server *node_server(void) {
@@ -67,6 +68,14 @@ void node_open(void) {
     server_nudge(&node.server);
 }
 
+void node_reload(void) {
+    const struct config *now = server_config(&node.server);
+    struct config *next = now == &node.config ? &node.reloaded : &node.config;
+    *next = *now;
+    atomic_store(&node.server.config, next);
+    server_nudge(&node.server);
+}
+
 static void worker_left_check(const struct worker *worker) {
     if (worker->account.used_bytes != 0)
         sim_fail("worker %u still accounts for %llu bytes", worker->index,
@@ -107,7 +116,8 @@ void node_close(struct stats *total) {
         sim_fail("%u descriptors are still open", fds_in_use());
 }
 
-/* --- every turn ----------------------------------------------------------------------------------- */
+/* --- every turn
+ * ----------------------------------------------------------------------------------- */
 
 void turn_begun(unsigned worker) {
     node.turn_stamp[worker] = sim_stamp();
@@ -119,9 +129,8 @@ static void ops_check(const struct worker *worker, const struct connection *conn
     static const struct {
         uint8_t op;
         enum kernel_op kernel;
-    } pairs[] = {{OP_RECEIVE, KERNEL_RECEIVE},
-                 {OP_SEND, KERNEL_SEND},
-                 {OP_SHUTDOWN, KERNEL_SHUTDOWN}};
+    } pairs[] = {
+        {OP_RECEIVE, KERNEL_RECEIVE}, {OP_SEND, KERNEL_SEND}, {OP_SHUTDOWN, KERNEL_SHUTDOWN}};
     for (unsigned i = 0; i < 3; i++) {
         bool thinks = (connection->ops & pairs[i].op) != 0;
         unsigned is = slot == NULL ? 0 : slot->in_flight[pairs[i].kernel];
@@ -134,6 +143,7 @@ static void ops_check(const struct worker *worker, const struct connection *conn
 
 struct recount {
     uint64_t live, open, pieces, bytes;
+    uint64_t ending; /* a bit for each reason for which some connection is ending */
 };
 
 static void link_look(struct worker *worker, struct link *link, struct recount *count) {
@@ -147,6 +157,8 @@ static void link_look(struct worker *worker, struct link *link, struct recount *
                       close_reason_word((enum close_reason)link->close_reason));
         }
     }
+    if (link->close_stamp != 0)
+        count->ending |= UINT64_C(1) << link->close_reason;
     if (connection == NULL) {
         link->finished = true;
         if (link->state != LINK_CLOSED)
@@ -169,7 +181,7 @@ static void gauge_check(const struct worker *worker, const char *name, uint64_t 
 }
 
 static void ledger_check(const struct worker *worker) {
-    for (unsigned class = 0; class < CLASSES; class++) {
+    for (unsigned class = 0; class < CLASSES; class ++) {
         uint64_t rest = stats_get(&worker->stats.copies_sent[class]) +
                         stats_get(&worker->stats.copies_waiting[class]);
         for (unsigned i = 0; i < DROP_REASON_COUNT; i++)
@@ -179,8 +191,28 @@ static void ledger_check(const struct worker *worker) {
     }
 }
 
+/* What was dropped in this turn because a connection ended: was there one that ends for that
+ * reason? */
+static void turn_drops_check(const struct worker *worker, uint64_t ending) {
+    uint64_t *before = node.dropped[worker->index];
+    uint64_t slow = UINT64_C(1) << CLOSE_TOO_SLOW, late = UINT64_C(1) << CLOSE_DRAIN_TIMEOUT;
+    for (unsigned reason = 0; reason < DROP_REASON_COUNT; reason++) {
+        uint64_t now = 0;
+        for (unsigned class = 0; class < CLASSES; class ++)
+            now += stats_get(&worker->stats.copies_dropped[class][reason]);
+        bool fits = now == before[reason] || (reason != DROP_TOO_SLOW && reason != DROP_GONE);
+        fits |= reason == DROP_TOO_SLOW && (ending & slow) != 0;
+        fits |= reason == DROP_GONE && (ending & ~(slow | late)) != 0;
+        if (!fits)
+            sim_fail("worker %u dropped %llu copies as %s, and no connection ended so",
+                     worker->index, (unsigned long long)(now - before[reason]),
+                     drop_reason_word((enum drop_reason)reason));
+        before[reason] = now;
+    }
+}
+
 void turn_check(struct worker *worker) {
-    struct recount count = {0, 0, 0, 0};
+    struct recount count = {0, 0, 0, 0, 0};
     for (unsigned i = 0; i < world_links(); i++) {
         struct link *link = world_link(i);
         if (link->worker == (int)worker->index && link->handle_known && !link->finished)
@@ -192,16 +224,18 @@ void turn_check(struct worker *worker) {
     gauge_check(worker, "requests", stats_get(&worker->stats.requests), worker->requests);
     gauge_check(worker, "outbox_bytes", stats_get(&worker->stats.outbox_bytes), count.bytes);
     uint64_t waiting = 0;
-    for (unsigned class = 0; class < CLASSES; class++)
+    for (unsigned class = 0; class < CLASSES; class ++)
         waiting += stats_get(&worker->stats.copies_waiting[class]);
     gauge_check(worker, "copies_waiting", waiting, count.pieces);
     ledger_check(worker);
+    turn_drops_check(worker, count.ending);
     const struct ring *ring = kernel_ring(worker->index);
     if (ring != NULL && kernel_lent(ring) != 0)
         sim_fail("worker %u ends its turn with %u buffers lent", worker->index, kernel_lent(ring));
 }
 
-/* --- when all is quiet ---------------------------------------------------------------------------- */
+/* --- when all is quiet
+ * ---------------------------------------------------------------------------- */
 
 static void quiet_link_check(struct worker *worker, const struct link *link) {
     const struct connection *connection = connection_resolve(worker, link->handle);

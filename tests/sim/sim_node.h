@@ -1,9 +1,9 @@
-/* sim_node.h - the real node on top of the fakes, put together like main/serve.c does it, and what must
- * hold of it at any time.
+/* sim_node.h - the real node on top of the fakes, put together like main/serve.c does it, and what
+ * must hold of it at any time.
  *
  * Threads: one. Owns: the node of the run. */
-#ifndef RINGPOST_TESTS_SIM_NODE_H
-#define RINGPOST_TESTS_SIM_NODE_H
+#ifndef RINGPOST_TESTS_SIM_SIM_NODE_H
+#define RINGPOST_TESTS_SIM_SIM_NODE_H
 
 #include "core/server.h"
 
@@ -11,6 +11,8 @@ void node_open(void);
 /* Everything has ended: sums up the statistics, frees, and checks that nothing is left. */
 void node_close(struct stats *total);
 struct server *node_server(void);
+/* Gives the node a new config that says the same. */
+void node_reload(void);
 
 /* The turn of a worker begins or goes on after a sleep: what closes now closed not before. */
 void turn_begun(unsigned worker);

@@ -65,6 +65,8 @@ void peers_open(void) {
         peer->requests_end = &peer->requests;
         if (client) {
             peer->style = client_style();
+            if (sim_chance(scenario->late))
+                peer->next_ns += 10 * NS_PER_S;
             peer->messages_left = 6;
             peer->acts_left = 40;
         } else {
@@ -141,6 +143,7 @@ bool peer_connect(struct sim_peer *peer) {
     peer->read_ns = 0;
     peer->script_step = 0;
     peer->session = NULL;
+    peer->link->style = (uint8_t)peer->style;
     peer->link->proxied = trusted(&peer->address);
     if (peer->link->proxied && !(peer->style == STYLE_ABUSIVE && sim_chance(400)))
         proxy_header_write(peer);
@@ -175,7 +178,9 @@ static void peer_over(struct sim_peer *peer) {
         producer_over(peer);
     requests_free(peer);
     /* Nobody reads any more, and nothing more is sent. */
-    if (!peer->link->reset)
+    if (!peer->link->reset && peer->style == STYLE_GOOD && peer->out.len == 0)
+        link_end(peer->link);
+    else if (!peer->link->reset)
         link_reset(peer->link, ECONNRESET);
     peer->link = NULL;
     peer->lives--;
@@ -254,6 +259,13 @@ static bool peer_can_step(const struct sim_peer *peer) {
     return peer_acts_now(peer);
 }
 
+static bool peer_waits(const struct sim_peer *peer) {
+    if (peer->kind == PEER_CLIENT)
+        return !peer->welcome;
+    return peer->request_count >= peer->depth ||
+           (peer->messages_left == 0 && (peer->request_count > 0 || peer->lives == 1));
+}
+
 static bool peer_step(struct sim_peer *peer) {
     if (peer->link == NULL) {
         if (!peer_acts_now(peer))
@@ -282,7 +294,8 @@ static bool peer_step(struct sim_peer *peer) {
     }
     if (!peer_acts_now(peer))
         return moved;
-    peer->next_ns = think_ns();
+    /* Whoever only waits is woken by what he waits for. */
+    peer->next_ns = peer_waits(peer) ? sim.now_ns + NS_PER_S : think_ns();
     if (sim.now_ns >= peer->stop_ns && peer->style != STYLE_ABUSIVE) {
         if (sim_chance(sim.scenario.reset))
             peer_reset(peer);
@@ -315,8 +328,8 @@ uint64_t peers_next_ns(void) {
     uint64_t next = CLOCK_NEVER;
     for (unsigned i = 0; i < peer_count; i++) {
         const struct sim_peer *peer = &peers[i];
-        bool waits = peer->link == NULL ? peer->lives > 0 && !leaving
-                                        : !peer->ending && !peer->link->reset;
+        bool waits =
+            peer->link == NULL ? peer->lives > 0 && !leaving : !peer->ending && !peer->link->reset;
         if (waits && peer->next_ns < next)
             next = peer->next_ns;
         if (peer->link != NULL && peer->style == STYLE_SLOW && link_readable(peer->link) > 0 &&
@@ -324,6 +337,14 @@ uint64_t peers_next_ns(void) {
             next = peer->read_ns;
     }
     return next;
+}
+
+void peers_hurry(void) {
+    if (sim.scenario.producers == 0 || sim_chance(500))
+        return;
+    struct sim_peer *peer = &peers[sim.scenario.clients + sim_roll(sim.scenario.producers)];
+    if (peer->style == STYLE_GOOD && peer->link != NULL)
+        peer->next_ns = sim.now_ns;
 }
 
 bool peers_idle(void) {
@@ -334,6 +355,15 @@ bool peers_idle(void) {
             return false;
     }
     return true;
+}
+
+void peers_rush(void) {
+    for (unsigned i = 0; i < peer_count; i++) {
+        if (peers[i].link != NULL || peers[i].lives == 0)
+            continue;
+        peers[i].next_ns = sim.now_ns;
+        peer_step(&peers[i]);
+    }
 }
 
 void peers_leave(void) {

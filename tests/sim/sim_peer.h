@@ -1,12 +1,12 @@
-/* sim_peer.h - the other ends: clients on raw TCP, producers and operators over HTTP, and those who mean
- * no good.
+/* sim_peer.h - the other ends: clients on raw TCP, producers and operators over HTTP, and those who
+ * mean no good.
  *
- * A peer lives several lives, each with a connection of its own. What it writes waits in `out` until the
- * link takes it; what it reads comes as events of the tap.
+ * A peer lives several lives, each with a connection of its own. What it writes waits in `out`
+ * until the link takes it; what it reads comes as events of the tap.
  *
  * Threads: one. Owns: peers. */
-#ifndef RINGPOST_TESTS_SIM_PEER_H
-#define RINGPOST_TESTS_SIM_PEER_H
+#ifndef RINGPOST_TESTS_SIM_SIM_PEER_H
+#define RINGPOST_TESTS_SIM_SIM_PEER_H
 
 #include "tests/sim/sim_check.h"
 #include "tests/sim/sim_world.h"
@@ -49,7 +49,7 @@ struct request {
     uint64_t end;      /* offset in the stream to the node, from the first byte behind it */
     uint64_t taken_ns; /* when the node had all of it; 0: not yet */
     uint64_t begin;    /* stamp */
-    enum { CALL_NONE, CALL_SESSIONS, CALL_CLOSE, CALL_MOVE } call;
+    enum { CALL_NONE, CALL_ANYTHING, CALL_SESSIONS, CALL_CLOSE, CALL_MOVE } call;
     int id;
     unsigned group;
     bool leaves; /* CALL_MOVE: out of the group */
@@ -100,12 +100,15 @@ bool peers_idle(void);
 void peers_leave(void);
 /* Is every connection over? */
 bool peers_gone(void);
+/* Those who are between two lives all come at once. */
+void peers_rush(void);
 /* Tells what those who are not gone wait for. */
 void peers_describe(void);
 /* Fails if somebody has waited too long for what is due to him. */
 void peers_check(void);
 
-/* --- between the files of the peers ------------------------------------------------------------ */
+/* --- between the files of the peers ------------------------------------------------------------
+ */
 
 /* Appends to what is on its way out. */
 static inline void peer_write(struct sim_peer *peer, const struct text *text) {
@@ -134,13 +137,17 @@ void abusive_client_act(struct sim_peer *peer);
 void abusive_producer_act(struct sim_peer *peer);
 struct request *request_add(struct sim_peer *peer, enum request_kind kind);
 
+/* Some producer acts at once. */
+void peers_hurry(void);
+
 /* A new content that the peer might send, or one that was tried before. */
 struct sim_content *content_make(struct sim_peer *peer, bool for_path);
 /* The fields of the message as a JSON object; `without_data` for counted framing. */
 void content_write(const struct sim_content *content, struct text *text, const char *before,
                    bool without_data);
 
-/* --- from the tap, at the moment when the node writes --------------------------------------------- */
+/* --- from the tap, at the moment when the node writes
+ * --------------------------------------------- */
 
 void client_on_welcome(struct sim_session *session);
 void client_on_ok(struct sim_session *session, uint32_t ref, struct span state);

@@ -12,7 +12,8 @@ void producer_begin(struct sim_peer *peer) {
     peer->link->tap.kind = TAP_HTTP;
     peer->link->tap.producer = peer;
     peer->stream = stream_add();
-    peer->script = (unsigned)sim_roll(PRODUCER_SCRIPTS);
+    /* The one that does not hear its answers is the rarest to have an effect. */
+    peer->script = sim_chance(200) ? 8 : (unsigned)sim_roll(PRODUCER_SCRIPTS);
 }
 
 void producer_over(struct sim_peer *peer) {
@@ -34,14 +35,15 @@ struct request *request_add(struct sim_peer *peer, enum request_kind kind) {
 
 static void request_attempt(struct sim_peer *peer, struct request *request,
                             struct sim_content *content) {
-    request->attempts = realloc(request->attempts,
-                                (request->attempt_count + 1) * sizeof(*request->attempts));
+    request->attempts =
+        realloc(request->attempts, (request->attempt_count + 1) * sizeof(*request->attempts));
     CHECK(request->attempts != NULL);
     request->attempts[request->attempt_count++] =
         attempt_number(attempt_add(content, peer->stream, 0));
 }
 
-/* --- writing requests --------------------------------------------------------------------------- */
+/* --- writing requests ---------------------------------------------------------------------------
+ */
 
 static void chunks_write(struct text *text, struct span body) {
     while (body.len > 0) {
@@ -223,7 +225,8 @@ void producer_act(struct sim_peer *peer) {
         peer->next_ns = sim.now_ns;
 }
 
-/* --- answers -------------------------------------------------------------------------------------- */
+/* --- answers
+ * -------------------------------------------------------------------------------------- */
 
 static uint64_t number_of(struct span object, const char *name) {
     struct span raw;
@@ -351,6 +354,8 @@ static void call_take(const struct request *request, unsigned status, struct spa
     switch (request->call) {
     case CALL_NONE:
         break;
+    case CALL_ANYTHING:
+        return;
     case CALL_SESSIONS:
         if (status == 404)
             sessions_check(request, 0, true);
@@ -382,6 +387,8 @@ void producer_on_answer(struct sim_peer *peer, unsigned status, struct span body
     if (peer->requests == NULL)
         peer->requests_end = &peer->requests;
     peer->request_count--;
+    if (peer->style != STYLE_ABUSIVE && peer->next_ns > sim.now_ns + sim.scenario.think_max_ns)
+        peer->next_ns = think_ns();
     if (status == 503 && sim.scenario.calm && request->kind == REQUEST_CALL)
         sim_note("a call is refused: %.*s", SPAN_ARG(body));
     switch (request->kind) {

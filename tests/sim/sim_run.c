@@ -1,6 +1,7 @@
 /* The scheduler: who acts next, when time moves, and how a run begins and ends. */
 #include "core/base/check.h"
 #include "core/base/clock.h"
+#include "core/base/fault.h"
 #include "core/base/log.h"
 #include "tests/sim/sim_check.h"
 #include "tests/sim/sim_coverage.h"
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define FAULT_CHANCE 30 /* per mille of the steps */
 #define STEPS_MAX 3000000
 #define LOAD_NS_MAX (300 * NS_PER_S)
 #define LEAVE_NS_MAX (400 * NS_PER_S)
@@ -24,9 +26,11 @@ enum stage { STAGE_LOAD, STAGE_LEAVING, STAGE_DRAIN, STAGE_OVER };
 static const char *const stage_names[] = {"load", "leaving", "drain", "over"};
 static enum stage stage;
 static uint64_t stage_since_ns;
+static uint64_t frozen_until[SIM_WORKERS_MAX]; /* by step */
 static uint64_t load_until_ns; /* not shorter than that; with drain_early, the drain */
 
-/* --- failure and trace ------------------------------------------------------------------------------ */
+/* --- failure and trace
+ * ------------------------------------------------------------------------------ */
 
 static void place_print(FILE *out) {
     int current = fiber_current();
@@ -58,11 +62,11 @@ void sim_tell(const char *format, ...) {
 }
 
 static void replay_print(void) {
-    fprintf(stderr, "  seed %llu, scenario %s, stage %s, step %llu, %.6f s\n"
-                    "  replay: ringpost_sim --seed %llu --trace\n",
+    fprintf(stderr,
+            "  seed %llu, scenario %s, stage %s, step %llu, %.6f s\n"
+            "  replay: ringpost_sim --seed %llu --trace\n",
             (unsigned long long)sim.seed, sim.scenario.name, stage_names[stage],
-            (unsigned long long)sim.steps, (double)sim.now_ns / 1e9,
-            (unsigned long long)sim.seed);
+            (unsigned long long)sim.steps, (double)sim.now_ns / 1e9, (unsigned long long)sim.seed);
 }
 
 void sim_fail(const char *format, ...) {
@@ -91,7 +95,8 @@ void sim_digest(uint64_t value) {
     sim.digest = splitmix(&mixed);
 }
 
-/* --- steps ------------------------------------------------------------------------------------------ */
+/* --- steps
+ * ------------------------------------------------------------------------------------------ */
 
 static bool worker_runnable(unsigned index) {
     enum fiber_state state = fiber_state(index);
@@ -100,12 +105,19 @@ static bool worker_runnable(unsigned index) {
     return state == FIBER_READY;
 }
 
+/* A worker that the kernel does not run for a while. */
+static void workers_freeze(void) {
+    if (sim_chance(sim.scenario.freeze))
+        frozen_until[sim_roll(sim.scenario.workers)] = sim.steps + sim_roll(200);
+}
+
 static bool workers_step(void) {
     unsigned count = sim.scenario.workers;
+    workers_freeze();
     unsigned first = (unsigned)sim_roll(count);
     for (unsigned i = 0; i < count; i++) {
         unsigned index = (first + i) % count;
-        if (!worker_runnable(index))
+        if (frozen_until[index] > sim.steps || !worker_runnable(index))
             continue;
         if (fiber_state(index) == FIBER_ASLEEP)
             turn_begun(index);
@@ -129,8 +141,8 @@ static bool anything_can_step(void) {
     for (unsigned i = 0; i < sim.scenario.workers; i++) {
         const struct ring *ring = kernel_ring(i);
         if (fiber_state(i) == FIBER_READY ||
-            (ring != NULL && (kernel_can_step(ring) ||
-                              (fiber_state(i) == FIBER_ASLEEP && kernel_wakes(ring)))))
+            (ring != NULL &&
+             (kernel_can_step(ring) || (fiber_state(i) == FIBER_ASLEEP && kernel_wakes(ring)))))
             return true;
     }
     return world_can_step() || peers_can_step();
@@ -171,7 +183,8 @@ static void time_jump(void) {
         sim.now_ns = next;
 }
 
-/* --- stages ----------------------------------------------------------------------------------------- */
+/* --- stages
+ * ----------------------------------------------------------------------------------------- */
 
 static void stage_enter(enum stage next) {
     SIM_TRACE("stage: %s", stage_names[next]);
@@ -196,6 +209,8 @@ static bool workers_ended(void) {
 }
 
 static void drain_begin(void) {
+    if (stage == STAGE_LOAD)
+        peers_rush();
     stage_enter(STAGE_DRAIN);
     server_drain(node_server());
 }
@@ -229,6 +244,7 @@ static void stage_step(bool quiet) {
         }
         return;
     case STAGE_DRAIN:
+        sim.late = since >= sim.scenario.drain_timeout_ns;
         if (sim_chance(300) && server_step(node_server()) && workers_ended())
             stage_enter(STAGE_OVER);
         else if (since > sim.scenario.drain_timeout_ns + 30 * NS_PER_S)
@@ -243,6 +259,10 @@ static void sim_loop(void) {
     while (stage != STAGE_OVER) {
         if (++sim.steps > STEPS_MAX)
             sim_fail("the run does not come to an end");
+        /* A planted bug strikes now and then only, like real ones do. */
+        fault_active = sim_chance(FAULT_CHANCE) ? (enum fault)sim.fault : FAULTS;
+        if (stage == STAGE_LOAD && sim_chance(1))
+            node_reload();
         bool moved = world_step();
         moved |= kernels_step();
         moved |= peers_step();
@@ -260,7 +280,7 @@ static void sim_loop(void) {
 }
 
 void sim_run(uint64_t seed, bool trace) {
-    sim = (struct sim){.seed = seed, .trace = trace, .canary = sim.canary};
+    sim = (struct sim){.seed = seed, .trace = trace, .canary = sim.canary, .fault = sim.fault};
     sim.random = seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
     sim.engine_random = seed ^ UINT64_C(0x5DEECE66D1234567);
     scenario_make(&sim.scenario, seed);
@@ -272,9 +292,12 @@ void sim_run(uint64_t seed, bool trace) {
         printf("seed %llu: %s\n", (unsigned long long)seed, text);
     }
     log_set(trace ? LOG_DEBUG : (enum log_level)(LOG_ERROR + 1), LOG_LOGFMT);
+    memset(frozen_until, 0, sizeof(frozen_until));
     stage = STAGE_LOAD;
     stage_since_ns = sim.now_ns;
     load_until_ns = sim.now_ns + (sim_chance(200) ? sim_roll(60 * NS_PER_S) : sim_roll(NS_PER_S));
+    if (sim.scenario.load_ns != 0)
+        load_until_ns = sim.now_ns + sim.scenario.load_ns;
     world_open();
     kernel_open();
     check_open();

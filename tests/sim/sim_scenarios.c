@@ -1,5 +1,5 @@
-/* What a seed means. Each seed takes one of the kinds below, which sets what it is about; everything that
- * the kind leaves alone is drawn. */
+/* What a seed means. Each seed takes one of the kinds below, which sets what it is about;
+ * everything that the kind leaves alone is drawn. */
 #include "tests/sim/sim_scenarios.h"
 
 #include "core/base/check.h"
@@ -15,7 +15,8 @@ static unsigned pick(const unsigned *list, size_t count) {
     return list[sim_roll(count)];
 }
 #define PICK(...)                                                                                  \
-    pick((const unsigned[]){__VA_ARGS__}, sizeof((const unsigned[]){__VA_ARGS__}) / sizeof(unsigned))
+    pick((const unsigned[]){__VA_ARGS__},                                                          \
+         sizeof((const unsigned[]){__VA_ARGS__}) / sizeof(unsigned))
 
 /* A node with plenty of everything on a network that behaves. */
 static void ordinary(struct scenario *s) {
@@ -45,6 +46,7 @@ static void ordinary(struct scenario *s) {
         .chunk_small = PICK(0, 20, 100),
         .stall = PICK(0, 50, 200),
         .preempt = PICK(0, 50, 300),
+        .freeze = PICK(0, 5, 30),
         .signal = PICK(0, 0, 2),
         .delay_max_ns = PICK(1, 5, 50) * NS_PER_MS,
         .send_window = 256 * KB,
@@ -79,11 +81,13 @@ static void rough(struct scenario *s) {
     s->close_error = PICK(0, 100);
 }
 
-/* --- the kinds ------------------------------------------------------------------------------------ */
+/* --- the kinds
+ * ------------------------------------------------------------------------------------ */
 
 static void kind_calm(struct scenario *s) {
     /* keep-latest drops whenever a send is in flight. */
     s->slow = sim_chance(500) ? SLOW_CLOSE : SLOW_DROP_OLDEST;
+    s->drain_early = sim_chance(300);
     s->workers = PICK(1, 2, 4, 8, 16);
 }
 
@@ -104,10 +108,12 @@ static void kind_churn(struct scenario *s) {
 static void kind_slow(struct scenario *s) {
     s->name = "slow";
     rough(s);
+    s->slow = (enum slow_policy)PICK(SLOW_CLOSE, SLOW_CLOSE, SLOW_DROP_OLDEST, SLOW_DROP_OLDEST,
+                                     SLOW_KEEP_LATEST);
     s->slow_clients = PICK(200, 500);
-    s->deaf_clients = PICK(100, 300);
-    s->outbox_bytes = PICK(2, 8, 32) * KB;
-    s->send_window = PICK(256, 2048, 16 * KB);
+    s->deaf_clients = PICK(200, 400);
+    s->outbox_bytes = PICK(1, 2, 8, 32) * KB;
+    s->send_window = PICK(256, 2048, 2048, 16 * KB);
     s->payload_max = PICK(300, 2000, 9000);
     s->messages = 100 + (unsigned)sim_roll(200);
     s->broadcast = 200;
@@ -136,8 +142,10 @@ static void kind_mail(struct scenario *s) {
     s->messages = 200;
     s->wide = PICK(0, 300, 800);
     s->calls = PICK(20, 200);
-    s->kernel_steers = sim_chance(300);
-    s->lives = 3;
+    s->steer = sim_chance(600) ? STEER_IP : s->steer;
+    s->kernel_steers = sim_chance(200);
+    s->clients = 24;
+    s->lives = 6;
     s->think_max_ns = NS_PER_MS;
 }
 
@@ -150,13 +158,24 @@ static void kind_drain(struct scenario *s) {
     s->send_window = PICK(1024, 64 * KB);
     s->drain_timeout_ns = PICK(50, 500, 3000) * NS_PER_MS;
     s->messages = 300;
-    s->lives = 4;
+    s->clients = 30;
+    s->lives = 8;
+    s->late = 300;
+    s->reset = PICK(0, 400);
     s->close_first = false;
 }
 
 static void kind_abuse(struct scenario *s) {
     s->name = "abuse";
     rough(s);
+    if (sim_chance(500))
+        s->load_ns = 60 * NS_PER_S + sim_roll(60 * NS_PER_S);
+    /* Enough at a time that the node has to stop reading. */
+    s->buffers = 256;
+    s->buffer_bytes = 4096;
+    s->receive_window = 1024 * KB;
+    s->freeze = 30;
+    s->workers = PICK(2, 3, 4);
     s->abusive_clients = 600;
     s->abusive_producers = 600;
     s->mute_clients = 200;
@@ -282,9 +301,8 @@ void scenario_describe(const struct scenario *s, char *text, size_t cap) {
 
 static void listener_add(struct config *config, enum listener_kind kind, uint16_t port) {
     struct listen_address *listener = &config->listeners[config->listener_count++];
-    struct sockaddr_in v4 = {.sin_family = AF_INET,
-                             .sin_port = htons(port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in v4 = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     listener->kind = kind;
     memcpy(&listener->address, &v4, sizeof(v4));
     listener->address_len = sizeof(v4);

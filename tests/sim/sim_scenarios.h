@@ -1,8 +1,8 @@
 /* sim_scenarios.h - what a seed means, and what follows from it for single connections.
  *
  * Threads: one. */
-#ifndef RINGPOST_TESTS_SIM_SCENARIOS_H
-#define RINGPOST_TESTS_SIM_SCENARIOS_H
+#ifndef RINGPOST_TESTS_SIM_SIM_SCENARIOS_H
+#define RINGPOST_TESTS_SIM_SIM_SCENARIOS_H
 
 #include "tests/sim/sim_world.h"
 

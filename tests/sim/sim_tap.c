@@ -75,8 +75,8 @@ static void json_message(struct tap *tap, struct span line) {
     if (is_bytes && !json_is(encoding, "base64"))
         broken(tap, "an unknown encoding", line);
     tap->messages++;
-    check_arrival(tap->session, span_of(id_text, id_len), span_of(event_text, event_len), has_group,
-                  group, is_bytes, payload);
+    check_arrival(tap->session, tap->offset, span_of(id_text, id_len),
+                  span_of(event_text, event_len), has_group, group, is_bytes, payload);
 }
 
 static void ok_noted(struct tap *tap, struct tap_event *event, struct span id, struct span state) {
@@ -100,6 +100,7 @@ static void json_line(struct tap *tap, struct span line, uint64_t end) {
         event_add(tap, TAP_PONG, end);
     } else if (json_is(type, "goodbye")) {
         event_add(tap, TAP_GOODBYE, end);
+        tap->session->goodbye = true;
     } else if (json_is(type, "ok")) {
         struct tap_event *event = event_add(tap, TAP_OK, end);
         struct span id = {0}, state = {0};
@@ -126,7 +127,8 @@ static void json_line(struct tap *tap, struct span line, uint64_t end) {
     }
 }
 
-/* --- clients with counted framing --------------------------------------------------------------- */
+/* --- clients with counted framing ---------------------------------------------------------------
+ */
 
 static struct span word_next(struct span *line) {
     const char *space = line->len == 0 ? NULL : memchr(line->at, ' ', line->len);
@@ -143,7 +145,8 @@ static struct span word_plain(struct span word, char *out) {
             unsigned value = 0;
             for (size_t j = 1; j <= 2; j++) {
                 char digit = word.at[i + j];
-                value = value * 16 + (unsigned)(digit <= '9' ? digit - '0' : (digit | 0x20) - 'a' + 10);
+                value =
+                    value * 16 + (unsigned)(digit <= '9' ? digit - '0' : (digit | 0x20) - 'a' + 10);
             }
             out[len++] = (char)value;
             i += 2;
@@ -167,6 +170,7 @@ static void counted_line(struct tap *tap, struct span line, uint64_t end) {
             broken(tap, "a bad MSG line", whole);
         memcpy(tap->head, whole.at, whole.len);
         tap->head[whole.len] = '\0';
+        tap->head_offset = tap->offset;
         tap->payload_len = number;
         tap->in_payload = true;
     } else if (span_equal(word, SPAN("WELCOME"))) {
@@ -178,6 +182,7 @@ static void counted_line(struct tap *tap, struct span line, uint64_t end) {
         event_add(tap, TAP_PONG, end);
     } else if (span_equal(word, SPAN("BYE"))) {
         event_add(tap, TAP_GOODBYE, end);
+        tap->session->goodbye = true;
     } else if (span_equal(word, SPAN("OK"))) {
         struct tap_event *event = event_add(tap, TAP_OK, end);
         event->ref = ref_number(word_next(&line));
@@ -205,7 +210,8 @@ static void counted_message(struct tap *tap, struct span payload, uint64_t end) 
     bool has_group = memchr(flags.at, 'g', flags.len) != NULL;
     bool is_bytes = memchr(flags.at, 'b', flags.len) != NULL;
     tap->messages++;
-    check_arrival(tap->session, id, event, has_group, (struct span){0}, is_bytes, payload);
+    check_arrival(tap->session, tap->head_offset, id, event, has_group, (struct span){0}, is_bytes,
+                  payload);
     event_add(tap, TAP_MESSAGE, end);
 }
 
@@ -233,7 +239,8 @@ static size_t answer_length(struct tap *tap, unsigned *status, struct span *body
     return head + bytes;
 }
 
-/* --- all ---------------------------------------------------------------------------------------- */
+/* --- all ----------------------------------------------------------------------------------------
+ */
 
 static void tap_drop(struct tap *tap, size_t count) {
     memmove(tap->at, tap->at + count, tap->len - count);

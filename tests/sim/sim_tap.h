@@ -1,13 +1,13 @@
 /* sim_tap.h - reads what the node writes to a link, at the moment when the fake kernel takes it.
  *
- * So the oracle knows every byte that was handed to a socket, also when the peer never reads it. The tap
- * has parsers of its own, which share nothing with the node's: lines of JSON, counted frames, HTTP
- * answers. What a peer reacts to (welcome, ping, answers) is queued as events with the place in the
- * stream at which they end; the peer sees an event once it has read that far.
+ * So the oracle knows every byte that was handed to a socket, also when the peer never reads it.
+ * The tap has parsers of its own, which share nothing with the node's: lines of JSON, counted
+ * frames, HTTP answers. What a peer reacts to (welcome, ping, answers) is queued as events with the
+ * place in the stream at which they end; the peer sees an event once it has read that far.
  *
  * Threads: one. Owns: bytes of an unfinished unit, events. */
-#ifndef RINGPOST_TESTS_SIM_TAP_H
-#define RINGPOST_TESTS_SIM_TAP_H
+#ifndef RINGPOST_TESTS_SIM_SIM_TAP_H
+#define RINGPOST_TESTS_SIM_SIM_TAP_H
 
 #include "core/base/span.h"
 
@@ -38,14 +38,15 @@ struct tap_event {
 struct tap {
     struct link *link;
     enum tap_kind kind;
-    struct sim_session *session;   /* of a client */
-    struct sim_peer *producer;     /* of an HTTP connection */
+    struct sim_session *session; /* of a client */
+    struct sim_peer *producer;   /* of an HTTP connection */
     char *at;
     size_t len, size;
-    size_t looked; /* bytes in which there is no end of a line */
+    size_t looked;   /* bytes in which there is no end of a line */
     uint64_t offset; /* of at[0] in the stream */
     bool in_payload;
-    char head[1024];    /* counted: the control line of the payload that follows */
+    char head[1024]; /* counted: the control line of the payload that follows */
+    uint64_t head_offset;
     size_t payload_len; /* counted */
     struct tap_event *events;
     unsigned event_count, event_taken, event_size;

@@ -3,8 +3,8 @@
  * On purpose not the node's own code: a mistake made there must not repeat itself here.
  *
  * Threads: one. Owns: the bytes of a text. */
-#ifndef RINGPOST_TESTS_SIM_TEXT_H
-#define RINGPOST_TESTS_SIM_TEXT_H
+#ifndef RINGPOST_TESTS_SIM_SIM_TEXT_H
+#define RINGPOST_TESTS_SIM_SIM_TEXT_H
 
 #include "core/base/span.h"
 
@@ -27,7 +27,8 @@ static inline struct span text_as_span(const struct text *text) {
     return span_of(text->at, text->len);
 }
 
-/* The raw text of the first JSON value in `from`, and what follows it; false: there is no whole value. */
+/* The raw text of the first JSON value in `from`, and what follows it; false: there is no whole
+ * value. */
 bool json_value(struct span from, struct span *value, struct span *rest);
 /* A member of an object, raw. */
 bool json_member(struct span object, const char *name, struct span *value);

@@ -115,8 +115,10 @@ static void link_node_closes(struct link *link) {
     link->fd = -1;
     link->down_end = true;
     /* A socket closed with unread input, or input still to come, answers by a reset. */
-    if (link->up.written > link->up.taken)
+    if (link->up.written > link->up.taken) {
         link->down_reset = true;
+        link->words_lost = !sim.late && link->down.arrived < link->down.written;
+    }
 }
 
 void fd_free(int fd) {
@@ -242,7 +244,6 @@ size_t link_take_input(struct link *link, char *to, size_t max) {
         len = max;
     memcpy(to, link->up.at + (link->up.taken - link->up.base), len);
     link->up.taken += len;
-    link->input_taken_stamp = sim_stamp();
     return len;
 }
 
@@ -318,7 +319,8 @@ uint64_t world_next_ns(void) {
         earliest(&next, &link->down, link->down.written > link->down.arrived);
         if (link->state != LINK_CLOSED)
             earliest(&next, &link->up,
-                     link->up.written > link->up.arrived || (link->up_end && !link->up_end_arrived));
+                     link->up.written > link->up.arrived ||
+                         (link->up_end && !link->up_end_arrived));
     }
     return next;
 }

@@ -1,11 +1,13 @@
-/* sim_world.h - the network between peers and the node: links, and the descriptors of the fake process.
+/* sim_world.h - the network between peers and the node: links, and the descriptors of the fake
+ * process.
  *
- * A link is one TCP connection: two pipes of bytes, each with a window, and the ways in which it ends.
- * Bytes that were written arrive later, in pieces. The node's end is a descriptor once it is accepted.
+ * A link is one TCP connection: two pipes of bytes, each with a window, and the ways in which it
+ * ends. Bytes that were written arrive later, in pieces. The node's end is a descriptor once it is
+ * accepted.
  *
  * Threads: one. Owns: links (they stay until the run ends), descriptors. */
-#ifndef RINGPOST_TESTS_SIM_WORLD_H
-#define RINGPOST_TESTS_SIM_WORLD_H
+#ifndef RINGPOST_TESTS_SIM_SIM_WORLD_H
+#define RINGPOST_TESTS_SIM_SIM_WORLD_H
 
 #include "core/connection.h"
 #include "tests/sim/sim.h"
@@ -45,10 +47,12 @@ struct link {
     bool up_end, up_end_arrived; /* the peer has sent its end */
     bool reset, reset_arrived;   /* the peer has reset, or the path broke */
     int reset_errno;
-    bool down_end;   /* the node has sent its end */
-    bool down_reset; /* the node has reset: what had not arrived is lost */
-    bool input_shut; /* the node wants no more input */
-    uint64_t input_taken_stamp; /* when the node last took bytes of it */
+    bool down_end;            /* the node has sent its end */
+    bool down_reset;          /* the node has reset: what had not arrived is lost */
+    bool input_shut;          /* the node wants no more input */
+    bool words_lost;          /* what it had written last was destroyed by its reset */
+    uint64_t send_offset;     /* of the send whose bytes came last: where they begin, */
+    uint64_t send_started_ns; /* and when it was started */
 
     /* What is known of the node's side. */
     int worker; /* -1: not yet */
@@ -58,6 +62,7 @@ struct link {
     uint64_t closed_stamp; /* not earlier than that */
     uint8_t close_reason;  /* enum close_reason */
     bool finished;         /* the slot is free again */
+    uint8_t style;         /* enum peer_style */
     bool proxied;          /* the address that counts came in a PROXY header */
 
     struct tap tap;
@@ -118,7 +123,8 @@ uint64_t world_next_ns(void);
 unsigned world_links(void);
 struct link *world_link(unsigned number);
 
-/* --- for the fake kernel ------------------------------------------------------------------------ */
+/* --- for the fake kernel ------------------------------------------------------------------------
+ */
 
 struct fake_fd *fd_find(int fd);
 /* -1: no descriptor is left. */
