@@ -88,7 +88,7 @@ bool net_local(int fd, struct sockaddr_storage *address, socklen_t *len) {
 }
 
 bool net_local_text(int fd, char *text, size_t cap) {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t len;
     if (!net_local(fd, &address, &len))
         return false;
@@ -125,7 +125,7 @@ bool net_steer(int fd, unsigned sockets) {
 }
 
 bool net_peer(int fd, struct peer_address *peer) {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t len = sizeof(address);
     if (getpeername(fd, (struct sockaddr *)&address, &len) != 0)
         return false;

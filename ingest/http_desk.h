@@ -49,7 +49,7 @@ void http_fini(struct server *server);
 struct http_desk *http_desk(const struct worker *worker);
 
 /* The version that statistics and metrics tell; a text that stays. Once, before the workers run. */
-void http_version_set(const char *version);
+void http_version_set(const char *text);
 const char *http_version(void);
 
 #endif

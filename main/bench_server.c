@@ -15,8 +15,6 @@
 #include <time.h>
 #include <unistd.h>
 
-extern char **environ;
-
 #define START_WAIT_NS (UINT64_C(15) * NS_PER_S)
 #define END_WAIT_NS (UINT64_C(5) * NS_PER_S)
 

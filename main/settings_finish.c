@@ -102,8 +102,10 @@ static unsigned usable_cpus(struct settings_build *build, int cpus[WORKERS_MAX])
 static void place_workers(struct settings_build *build) {
     const struct machine *machine = &build->settings->machine;
     struct config *config = &build->config;
-    int cpus[WORKERS_MAX];
+    int cpus[WORKERS_MAX] = {0};
     unsigned count = usable_cpus(build, cpus);
+    if (count == 0) /* a mask that cannot be read: one worker, on the first CPU */
+        count = 1;
     if (!given(build, SET_WORKERS)) {
         config->workers = count;
         if (build->cpu_count == 0 && machine->cpu_quota != 0 && machine->cpu_quota < count)

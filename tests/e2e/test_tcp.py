@@ -170,7 +170,7 @@ class Counted(unittest.TestCase):
         with Node("--client-send", "on") as node:
             with CountedClient(node, "a") as a, CountedClient(node, "b", source="127.0.0.9") as b:
                 a.send(b'SEND 7 11 {"to":"b","event":"e","id":"m"}\r\n{"x": "\\n"}\r\nPING\r\n')
-                # The answer to a send comes when the message was taken; a pong does not wait for it.
+                # A send is answered when the message was taken; a pong does not wait for that.
                 heard = [a.words(), a.words()]
                 self.assertIn(["OK", "7", "m", "queued"], heard)
                 self.assertIn(["PONG"], heard)
