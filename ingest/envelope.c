@@ -192,15 +192,13 @@ static bool field_from_json(struct envelope *envelope, enum envelope_form form, 
                set_namespace(text, complaint);
     case FIELD_TYPE:
         return true;
-    case FIELD_REF: {
+    default: { /* FIELD_REF */
         const char *wrong = line_ref_check(value);
         if (wrong != NULL)
             return refuse(complaint, field, wrong);
         envelope->ref = value->raw;
         return true;
     }
-    default:
-        return false;
     }
 }
 

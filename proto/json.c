@@ -200,12 +200,10 @@ static inline const char *scan_scalar(struct json_cursor *cursor, const char *at
     }
 }
 
-/* A name and its colon, and on to the first byte of the value. `at` may be the end. */
+/* A name and its colon, and on to the first byte of the value. `at` is before the end. */
 static inline const char *scan_name(struct json_cursor *cursor, const char *at,
                                     struct json_value *key) {
     const char *end = cursor->end;
-    if (at == end)
-        return scan_truncated(cursor, "the text ends inside an object");
     if (*at != '"')
         return scan_fail(cursor, at, "a name in quotes is missing");
     key->escaped = false;

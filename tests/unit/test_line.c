@@ -77,6 +77,11 @@ static void takes_a_hello(void **state) {
     assert_true(line.id.len == 0 && !line.resumes);
     assert_names(&line, NULL, NULL);
 
+    /* A name that is not even a text is an unknown one. */
+    line = take("{\"\\ud800\":1,\"\\u0000\":2,\"type\\u0000\":3,\"type-and-more\\n\":4,"
+                "\"type\":\"hello\"}");
+    assert_int_equal(line.type, CLIENT_LINE_HELLO);
+
     line = take("{\"\\u0074ype\":\"h\\u0065llo\",\"\\u0069d\":\"\\u00e4\\\"\\/\","
                 "\"groups\":[\"\\u0041\",\"A\",\"b\\\\\"]}");
     assert_true(span_equal(line.id, SPAN("\xC3\xA4\"/")));
@@ -287,6 +292,25 @@ static void holds_the_lists(void **state) {
     }
 }
 
+/* `id` and `ids` are one list. */
+static void counts_all_acks(void **state) {
+    (void)state;
+    static char bytes[20000];
+    for (unsigned i = 0; i < 2; i++) {
+        struct builder text = builder_over(bytes, sizeof bytes);
+        builder_format(&text, "{\"type\":\"ack\",\"id\":\"m%u\",\"ids\":[\"m0\"",
+                       i == 0 ? 999 : 1000);
+        for (unsigned id = 1; id < 1000; id++)
+            builder_format(&text, ",\"m%u\"", id);
+        builder_text(&text, "]}");
+        builder_byte(&text, '\0');
+        if (i == 0)
+            assert_int_equal(take(bytes).names.count, 1000);
+        else
+            expect_wrong(bytes, CODE_BAD_MESSAGE, "ids", "ids must hold 1 to 1000 entries", "");
+    }
+}
+
 /* A thousand names of the greatest length, every byte escaped: the room is enough. */
 static void has_room_for_what_is_allowed(void **state) {
     (void)state;
@@ -365,6 +389,7 @@ int main(void) {
         cmocka_unit_test(prefers_bad_json),
         cmocka_unit_test(checks_refs),
         cmocka_unit_test(holds_the_lists),
+        cmocka_unit_test(counts_all_acks),
         cmocka_unit_test(has_room_for_what_is_allowed),
         cmocka_unit_test(takes_a_hello_without_type),
         cmocka_unit_test(is_never_half_a_line),
