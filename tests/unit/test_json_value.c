@@ -83,7 +83,7 @@ static void slices_in_place_if_it_can(void **state) {
     (void)state;
     char room[8];
     struct builder scratch = builder_over(room, sizeof room);
-    struct span raw = SPAN("\"plain\""), text;
+    struct span raw = SPAN("\"plain\""), text = SPAN("");
     struct json_value value = {raw, JSON_STRING, false};
     assert_null(json_text(&value, &scratch, &text));
     ASSERT_TEXT(text, "plain");
@@ -94,7 +94,7 @@ static void slices_in_place_if_it_can(void **state) {
     assert_null(json_text(&value, &scratch, &text));
     ASSERT_TEXT(text, "ab");
     assert_ptr_equal(text.at, room);
-    struct span second;
+    struct span second = SPAN("");
     value = (struct json_value){SPAN("\"\\tcdefg\""), JSON_STRING, true};
     assert_null(json_text(&value, &scratch, &second));
     ASSERT_TEXT(text, "ab");
