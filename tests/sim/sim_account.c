@@ -191,13 +191,17 @@ static void content_sessions_check(const struct sim_content *content) {
 
 /* Could a copy for this session have been dropped for that reason? */
 static bool drop_possible(const struct stats *total, const struct sim_content *content,
-                          const struct link *link, enum drop_reason reason) {
+                          const struct sim_attempt *attempt, const struct sim_session *session,
+                          enum drop_reason reason) {
+    const struct link *link = session->link;
     enum close_reason closed = (enum close_reason)link->close_reason;
+    /* What is dropped at the end of a connection stood behind everything that arrived. */
+    bool overtaken = session->latest_begin > attempt->answer;
     switch (reason) {
     case DROP_EXPIRED:
-        return sim.now_ns > ttl_ns(content);
+        return sim.now_ns - attempt->begin_ns > ttl_ns(content);
     case DROP_TOO_SLOW:
-        return closed == CLOSE_TOO_SLOW;
+        return closed == CLOSE_TOO_SLOW && !overtaken;
     case DROP_DROP_OLDEST:
         return sim.scenario.slow == SLOW_DROP_OLDEST && !content->is_volatile;
     case DROP_KEEP_LATEST:
@@ -206,10 +210,10 @@ static bool drop_possible(const struct stats *total, const struct sim_content *c
         return content->is_volatile;
     case DROP_GONE:
         /* After a goodbye everything is handed over first, unless the peer does not take it. */
-        return closed != CLOSE_TOO_SLOW && closed != CLOSE_DRAIN_TIMEOUT &&
+        return closed != CLOSE_TOO_SLOW && closed != CLOSE_DRAIN_TIMEOUT && !overtaken &&
                (closed != CLOSE_DRAINING || link->style != STYLE_GOOD || link->reset);
     case DROP_DRAIN_TIMEOUT:
-        return closed != CLOSE_TOO_SLOW;
+        return closed != CLOSE_TOO_SLOW && !overtaken;
     case DROP_NO_MEMORY:
         return stats_get(&total->memory_refused) != 0;
     case DROP_REASON_COUNT:
@@ -233,7 +237,8 @@ static void missing_check(const struct stats *total, const struct sim_content *c
                 continue;
             bool any = false;
             for (unsigned reason = 0; reason < DROP_REASON_COUNT; reason++) {
-                bool here = drop_possible(total, content, session->link, (enum drop_reason)reason);
+                bool here =
+                    drop_possible(total, content, attempt, session, (enum drop_reason)reason);
                 possible[content->is_volatile][reason] += here;
                 any |= here;
             }
@@ -247,6 +252,15 @@ static void missing_check(const struct stats *total, const struct sim_content *c
             }
         }
     }
+}
+
+/* It arrives under the id that its producer was told, and under no other's. */
+static void id_check(const struct sim_content *content) {
+    if (content->attempts != 1 || content->id_hash == 0)
+        return;
+    const struct sim_attempt *attempt = attempt_at(content->first_attempt);
+    if (attempt->id_hash != 0 && attempt->id_hash != content->id_hash)
+        sim_fail("message %u arrived under another id than its producer was told", content->number);
 }
 
 /* Past its ttl a message is not handed to a socket any more. */
@@ -480,7 +494,19 @@ static void class_check(const struct stats *total, unsigned class, const struct 
                  class, copies, (unsigned long long)sums->recipients, least, most);
 }
 
+/* When the latest of the messages that arrived at a session was begun. */
+static void latest_find(struct sim_session *session) {
+    for (unsigned i = 0; i < session->log_count; i++) {
+        const struct sim_content *content = content_at(session->log[i]);
+        const struct sim_attempt *attempt = attempt_at(content->first_attempt);
+        if (content->attempts == 1 && attempt->begin > session->latest_begin)
+            session->latest_begin = attempt->begin;
+    }
+}
+
 void check_account(const struct stats *total) {
+    for (unsigned i = 0; i < session_total(); i++)
+        latest_find(session_at(i));
     struct sums sums[CLASSES] = {{0}};
     uint64_t possible[CLASSES][DROP_REASON_COUNT] = {{0}};
     for (uint32_t i = 0; i < content_total(); i++) {
@@ -488,6 +514,7 @@ void check_account(const struct stats *total) {
         unsigned class = content->is_volatile ? CLASS_VOLATILE : CLASS_DEFAULT;
         missing_check(total, content, possible);
         ttl_check(content);
+        id_check(content);
         content_check(content, &sums[class], drops_at_once(total, class) == 0);
     }
     for (uint32_t i = 0; i < content_total(); i++)

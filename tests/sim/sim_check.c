@@ -250,6 +250,13 @@ void attempt_answered(struct sim_attempt *attempt, enum attempt_state state, boo
 
 /* --- arrivals --------------------------------------------------------------------------------- */
 
+uint64_t id_hash_of(struct span id) {
+    uint64_t hash = UINT64_C(0xCBF29CE484222325);
+    for (size_t i = 0; i < id.len; i++)
+        hash = (hash ^ (unsigned char)id.at[i]) * UINT64_C(0x100000001B3);
+    return hash;
+}
+
 static bool same_but_breaks(struct span got, struct span wanted) {
     size_t i = 0, j = 0;
     for (;;) {
@@ -379,9 +386,12 @@ void check_arrival(struct sim_session *session, uint64_t offset, struct span id,
         if (!span_equal(id, span_text(key)))
             sim_fail("session %u got message %u under the id %.*s instead of %s", session->number,
                      number, SPAN_ARG(id), key);
+    } else if (content->id_hash != 0 && content->id_hash != id_hash_of(id)) {
+        sim_fail("message %u arrives under two ids", number);
     } else if (id.len == 0 || id.len > MESSAGE_ID_BYTES_MAX) {
         sim_fail("session %u got message %u without an id", session->number, number);
     }
+    content->id_hash = id_hash_of(id);
     sim_digest(UINT64_C(0xA000000000000000) | (uint64_t)session->number << 32 | number);
     arrival_count(session, content);
 }

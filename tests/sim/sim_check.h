@@ -51,7 +51,8 @@ struct sim_session {
     uint64_t leave;     /* the peer began to leave; NEVER: it has not */
     struct spell spells[SPELLS_MAX];
     unsigned spell_count;
-    uint32_t *log; /* contents, as they arrived */
+    uint64_t latest_begin; /* stamp; known at the end */
+    uint32_t *log;         /* contents, as they arrived */
     unsigned log_count, log_size;
 };
 
@@ -67,6 +68,7 @@ struct sim_content {
     struct text json;    /* as it goes to JSON clients, without line breaks */
     double ttl_s;        /* 0: not given */
     uint32_t attempts, first_attempt, last_attempt;
+    uint64_t id_hash;   /* of the id under which it arrived */
     uint32_t arrived;   /* copies handed to sockets whole */
     uint64_t handed_ns; /* when the last send that began with or before it was started */
     uint8_t seen[SESSIONS_MAX];
@@ -93,6 +95,7 @@ struct sim_attempt {
     bool counted; /* `recipients` is known */
     uint64_t recipients;
     uint64_t first_recipients; /* of a duplicate */
+    uint64_t id_hash;          /* of the id that was answered; 0: none was */
 };
 
 void check_open(void);
@@ -135,6 +138,8 @@ uint32_t attempt_number(const struct sim_attempt *attempt);
 uint32_t attempt_total(void);
 void attempt_answered(struct sim_attempt *attempt, enum attempt_state state, bool counted,
                       uint64_t recipients);
+
+uint64_t id_hash_of(struct span id);
 
 /* A whole message, which begins at that offset of the stream, was handed to the socket of the
  * session. `payload` is raw JSON for JSON clients. */

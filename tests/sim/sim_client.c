@@ -235,7 +235,7 @@ static struct client_wish wish_take(struct sim_session *session, uint32_t ref) {
     sim_fail("session %u is answered to the ref %u, which it never sent", session->number, ref);
 }
 
-void client_on_ok(struct sim_session *session, uint32_t ref, struct span state) {
+void client_on_ok(struct sim_session *session, uint32_t ref, struct span id, struct span state) {
     if (session->peer->session != session)
         return;
     struct client_wish wish = wish_take(session, ref);
@@ -259,6 +259,7 @@ void client_on_ok(struct sim_session *session, uint32_t ref, struct span state) 
         struct sim_attempt *attempt = attempt_at(wish.attempt);
         attempt_answered(attempt, states[i], false, 0);
         attempt->first_recipients = NEVER;
+        attempt->id_hash = id_hash_of(id);
         return;
     }
     sim_fail("session %u is told the state %.*s", session->number, SPAN_ARG(state));

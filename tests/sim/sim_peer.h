@@ -150,7 +150,7 @@ void content_write(const struct sim_content *content, struct text *text, const c
  * --------------------------------------------- */
 
 void client_on_welcome(struct sim_session *session);
-void client_on_ok(struct sim_session *session, uint32_t ref, struct span state);
+void client_on_ok(struct sim_session *session, uint32_t ref, struct span id, struct span state);
 void client_on_error(struct sim_session *session, uint32_t ref, const char *code);
 void producer_on_answer(struct sim_peer *peer, unsigned status, struct span body);
 

@@ -268,6 +268,7 @@ static void result_take(uint32_t number, unsigned status, struct span object) {
     snprintf(key, sizeof(key), "key-%d", content->key);
     if (content->key >= 0 && !json_is(id, key))
         sim_fail("the result of %s has another id: %.*s", key, SPAN_ARG(object));
+    attempt->id_hash = id_hash_of(span_of(id.at + 1, id.len - 2));
     static const struct {
         const char *word;
         unsigned status;

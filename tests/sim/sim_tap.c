@@ -79,11 +79,6 @@ static void json_message(struct tap *tap, struct span line) {
                   span_of(event_text, event_len), has_group, group, is_bytes, payload);
 }
 
-static void ok_noted(struct tap *tap, struct tap_event *event, struct span id, struct span state) {
-    (void)id;
-    client_on_ok(tap->session, event->ref, state);
-}
-
 static void json_line(struct tap *tap, struct span line, uint64_t end) {
     struct span type, value, rest;
     if (!json_value(line, &value, &rest) || rest.len != 0 || !json_member(line, "type", &type))
@@ -104,14 +99,15 @@ static void json_line(struct tap *tap, struct span line, uint64_t end) {
     } else if (json_is(type, "ok")) {
         struct tap_event *event = event_add(tap, TAP_OK, end);
         struct span id = {0}, state = {0};
-        char plain[32];
-        size_t len = 0;
+        char plain[32], id_text[128];
+        size_t len = 0, id_len = 0;
         if (json_member(line, "ref", &value))
             event->ref = ref_number(value);
-        json_member(line, "id", &id);
+        if (json_member(line, "id", &id) && !json_string(id, id_text, sizeof(id_text), &id_len))
+            broken(tap, "an id that is no string", line);
         if (json_member(line, "state", &state) && !json_string(state, plain, sizeof(plain), &len))
             broken(tap, "a state that is no string", line);
-        ok_noted(tap, event, id, span_of(plain, len));
+        client_on_ok(tap->session, event->ref, span_of(id_text, id_len), span_of(plain, len));
     } else if (json_is(type, "error")) {
         struct tap_event *event = event_add(tap, TAP_ERROR, end);
         char plain[64];
@@ -187,7 +183,7 @@ static void counted_line(struct tap *tap, struct span line, uint64_t end) {
         struct tap_event *event = event_add(tap, TAP_OK, end);
         event->ref = ref_number(word_next(&line));
         struct span id = word_next(&line);
-        ok_noted(tap, event, id, word_next(&line));
+        client_on_ok(tap->session, event->ref, id, word_next(&line));
     } else if (span_equal(word, SPAN("ERR"))) {
         struct tap_event *event = event_add(tap, TAP_ERROR, end);
         code_copy(event, word_next(&line));
