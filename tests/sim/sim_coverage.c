@@ -70,7 +70,6 @@ static const struct {
     {"close unauthorized", "clients need no token in this version"},
     {"close stopped", "only when the API's last answers outlast the end of the drain"},
     {"refuse memory", "the simulation's malloc never fails"},
-    {"counter memory_refused", "counted by kind below, see drop no_memory"},
 };
 
 static bool is_exempt(const char *point) {

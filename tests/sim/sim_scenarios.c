@@ -254,6 +254,22 @@ static void kind_orders(struct scenario *s) {
     s->payload_max = 60;
 }
 
+static void kind_crowd(struct scenario *s) {
+    /* More of everything in one turn than one send, one submit, one batch takes. */
+    s->name = "crowd";
+    rough(s);
+    s->workers = PICK(1, 1, 2);
+    s->clients = 100 + (unsigned)sim_roll(200);
+    s->client_send = false;
+    s->broadcast = PICK(200, 500);
+    s->producers = 3;
+    s->messages = 60;
+    s->calls = 10;
+    s->eager = 900;
+    s->freeze = 100;
+    s->preempt = 0;
+}
+
 static void kind_everything(struct scenario *s) {
     kind_churn(s);
     s->name = "everything";
@@ -277,9 +293,9 @@ static void kind_everything(struct scenario *s) {
 
 void scenario_make(struct scenario *scenario, uint64_t seed) {
     static void (*const kinds[])(struct scenario *) = {
-        kind_calm,    kind_rough, kind_churn,   kind_slow,    kind_memory,
-        kind_mail,    kind_drain, kind_abuse,   kind_buffers, kind_doors,
-        kind_proxies, kind_rates, kind_repeats, kind_orders,  kind_everything};
+        kind_calm,  kind_rough,   kind_churn,   kind_slow,      kind_memory, kind_mail,
+        kind_drain, kind_abuse,   kind_buffers, kind_doors,     kind_crowd,  kind_proxies,
+        kind_rates, kind_repeats, kind_orders,  kind_everything};
     ordinary(scenario);
     kinds[seed % (sizeof(kinds) / sizeof(kinds[0]))](scenario);
     if (scenario->payload_max > scenario->max_message_bytes / 2)
