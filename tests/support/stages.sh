@@ -91,7 +91,13 @@ clang_tidy() {
 }
 
 simulate() {
-    compile sim ringpost_sim && still build/sim/ringpost_sim --seeds "$1"
+    compile sim ringpost_sim &&
+        still build/sim/ringpost_sim --seeds "$1" --jobs "$cpus" --require-coverage
+}
+
+# Every planted bug must be found, and every canary must sing.
+planted() {
+    compile sim ringpost_sim && still build/sim/ringpost_sim --faults
 }
 
 # fuzz SECONDS: each target for so long, starting from its corpus, which is not changed.
@@ -125,7 +131,7 @@ e2e() {
         still python3 tests/e2e/run.py --quiet --binary "build/$preset/ringpost" "$@"
 }
 
-stage_names=(unit tsan clang tidy clang-tidy sim fuzz e2e e2e-6.1 e2e-asan e2e-tsan)
+stage_names=(unit tsan clang tidy clang-tidy sim faults fuzz e2e e2e-6.1 e2e-asan e2e-tsan)
 
 run_stage() {
     case $1 in
@@ -135,6 +141,7 @@ run_stage() {
     tidy) stage "rules of the house" rules ;;
     clang-tidy) stage "clang-tidy" clang_tidy ;;
     sim) stage "simulation, $seeds seeds" simulate "$seeds" ;;
+    faults) stage "simulation, planted bugs" planted ;;
     fuzz) stage "fuzz, $fuzz_s s a target" fuzz "$fuzz_s" ;;
     e2e) stage "end to end, release" e2e release "${full[@]}" ;;
     e2e-6.1) stage "end to end, Linux 6.1's features" e2e release --extra "--test-kernel-6.1 on" ;;
@@ -172,5 +179,5 @@ stages_soak() {
     seeds=10000 fuzz_s=60 full=(--full)
     say "ringpost $(sed -n 's/.*RINGPOST_VERSION "\(.*\)"/\1/p' main/version.h), $(date -u +%F)," \
         "Linux $(uname -r), $cpus CPUs ($(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1))"
-    run_stages unit tsan sim fuzz e2e e2e-6.1 e2e-asan e2e-tsan
+    run_stages unit tsan sim faults fuzz e2e e2e-6.1 e2e-asan e2e-tsan
 }
