@@ -256,20 +256,30 @@ static void input_settle(struct worker *worker, struct connection *connection, s
         connection_told_end(worker, connection);
 }
 
+/* There is no memory for what has come, so it is lost, and the stream with it. */
+static void input_refuse(struct worker *worker, struct connection *connection) {
+    if (connection->proxy_header || connection->protocol->on_no_memory == NULL)
+        connection_close(worker, connection, CLOSE_OVERLOADED);
+    else
+        connection->protocol->on_no_memory(worker, connection);
+    input_free(worker, connection);
+    connection_join(worker, connection);
+}
+
 static void connection_take(struct worker *worker, struct connection *connection, char *at,
                             size_t len) {
     if (connection->input_len == 0 && input_wanted(connection)) {
         size_t used = protocol_feed(worker, connection, at, len);
         if (connection->state == CONNECTION_OPEN && used < len &&
             !input_keep(worker, connection, at + used, len - used)) {
-            connection_close(worker, connection, CLOSE_OVERLOADED);
+            input_refuse(worker, connection);
             return;
         }
         input_settle(worker, connection, len, used);
         return;
     }
     if (!input_keep(worker, connection, at, len)) {
-        connection_close(worker, connection, CLOSE_OVERLOADED);
+        input_refuse(worker, connection);
         return;
     }
     if (input_wanted(connection)) {

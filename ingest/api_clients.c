@@ -313,9 +313,10 @@ static void member_done(struct worker *worker, struct call *call) {
                       "there was no memory for some of the sessions; try again");
     } else if (full != 0) {
         struct complaint *complaint = &http_desk(worker)->complaint;
-        complaint_make(complaint, CODE_TOO_MANY_GROUPS, SPAN(""),
-                       "%llu of the sessions are in %d groups already; %llu have joined",
-                       (unsigned long long)full, GROUPS_PER_SESSION_MAX, (unsigned long long)done);
+        complaint_make(
+            complaint, CODE_TOO_MANY_GROUPS, SPAN(""),
+            "sessions that are in %d groups already: %llu; sessions that have joined: %llu",
+            GROUPS_PER_SESSION_MAX, (unsigned long long)full, (unsigned long long)done);
         exchange_complain(worker, exchange, complaint);
     } else {
         count_answer(worker, call, "sessions", done);

@@ -41,8 +41,7 @@ void gate_source_init(struct gate_source *source, struct connection *connection,
     lane_init(&source->lane);
 }
 
-/* --- keys and rates
- * ---------------------------------------------------------------------------- */
+/* --- keys and rates -------------------------------------------------------------------------- */
 
 bool gate_rate_take(struct gate_rate *rate, double per_second, uint64_t now_ns,
                     uint64_t *retry_ns) {
@@ -82,8 +81,7 @@ struct gate_rate *gate_key_rate(struct worker *worker, unsigned place) {
     return &gate_of(worker)->key_rates[place];
 }
 
-/* --- the end of a message
- * ---------------------------------------------------------------------- */
+/* --- the end of a message -------------------------------------------------------------------- */
 
 static struct gate_result result_of(enum result_word state) {
     struct gate_result result = {.state = state};
@@ -105,7 +103,7 @@ static struct gate_result result_of(enum result_word state) {
         break;
     case RESULT_OVERLOADED:
         result.code = CODE_OVERLOADED;
-        result.message = "the node's queues are full; nothing was taken, try again";
+        result.message = "the node's queues or its memory are full; nothing was taken, try again";
         result.retry_after_s = 1;
         break;
     case RESULT_DRAINING:
@@ -216,8 +214,7 @@ static void ticket_settle(struct worker *worker, struct gate_ticket *ticket) {
     publish_put(worker, publish);
 }
 
-/* --- the beginning of a message
- * ---------------------------------------------------------------- */
+/* --- the beginning of a message -------------------------------------------------------------- */
 
 static struct message *message_build(struct worker *worker, const struct envelope *envelope) {
     struct message *message = message_open(worker, &envelope->parts);
@@ -340,8 +337,7 @@ void gate_on_nudged(struct worker *worker) {
     }
 }
 
-/* --- the room
- * ---------------------------------------------------------------------------------- */
+/* --- the room -------------------------------------------------------------------------------- */
 
 bool gate_init(struct gate *gate, struct server *server) {
     const struct config *config = server_config(server);

@@ -132,7 +132,7 @@ static void head_look(struct worker *worker, struct http_connection *http,
         http_refuse_last(worker, http, &error);
         return;
     }
-    if (!small && !memory_has(worker, request->size)) {
+    if (!memory_has(worker, request->size)) {
         stats_add(&worker->stats.http_requests, 1);
         refuse_memory(worker, http);
         return;
@@ -302,6 +302,10 @@ size_t http_input_max(struct worker *worker, struct connection *connection) {
 void http_on_flood(struct worker *worker, struct connection *connection) {
     struct http_error error = http_error_of(CODE_TOO_LARGE, "the request is too long");
     http_refuse_last(worker, http_of(connection), &error);
+}
+
+void http_on_no_memory(struct worker *worker, struct connection *connection) {
+    refuse_memory(worker, http_of(connection));
 }
 
 /* --- the end ---------------------------------------------------------------------------------- */

@@ -116,6 +116,7 @@ void http_open(struct worker *worker, struct connection *connection,
 size_t http_on_bytes(struct worker *worker, struct connection *connection, char *at, size_t len);
 size_t http_input_max(struct worker *worker, struct connection *connection);
 void http_on_flood(struct worker *worker, struct connection *connection);
+void http_on_no_memory(struct worker *worker, struct connection *connection);
 void http_on_end(struct worker *worker, struct connection *connection);
 void http_on_deadline(struct worker *worker, struct connection *connection);
 void http_on_sent(struct worker *worker, struct connection *connection);
@@ -126,9 +127,9 @@ void http_on_free(struct worker *worker, struct connection *connection);
 #define HTTP_PROTOCOL(word, open)                                                                  \
     {                                                                                              \
         .name = (word), .on_open = (open), .on_bytes = http_on_bytes, .input_max = http_input_max, \
-        .on_flood = http_on_flood, .on_end = http_on_end, .on_deadline = http_on_deadline,         \
-        .on_sent = http_on_sent, .on_drain = http_on_drain, .on_close = http_on_close,             \
-        .on_free = http_on_free                                                                    \
+        .on_flood = http_on_flood, .on_no_memory = http_on_no_memory, .on_end = http_on_end,       \
+        .on_deadline = http_on_deadline, .on_sent = http_on_sent, .on_drain = http_on_drain,       \
+        .on_close = http_on_close, .on_free = http_on_free                                         \
     }
 
 /* Between the two files of this module. */

@@ -58,7 +58,8 @@ static struct http_error not_found(void) {
 static void web_serve(struct worker *worker, struct http_exchange *exchange,
                       const struct http_request *http) {
     char room[CORS_BYTES_MAX];
-    struct span cors = SPAN("");
+    /* Also without an origin: a cache must not hand that answer to a page of another one. */
+    struct span cors = SPAN("Vary: Origin\r\n");
     switch (auth_web(worker->config, http)) {
     case AUTH_ORIGIN_NONE:
         break;

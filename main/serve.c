@@ -207,6 +207,9 @@ int serve_run(struct settings *settings) {
     started_log(&node.server, settings);
     node_wait(&node, &signals);
     server_join(&node.server);
+    /* Whoever waits for the file must not find the ports of a node that has gone. */
+    if (settings->config.ports_file != NULL)
+        unlink(settings->config.ports_file);
     http_fini(&node.server);
     gate_fini(&node.gate);
     server_fini(&node.server);

@@ -143,7 +143,7 @@ static void check_sizes(struct settings_build *build) {
     if (config->outbox_bytes < config->max_message_bytes)
         build_remark(build,
                      "outbox-bytes (%" PRIu32 ") is below max-message (%" PRIu32
-                     "), so the largest messages reach no session",
+                     "), so a session that has anything waiting is slow at the next large message",
                      config->outbox_bytes, config->max_message_bytes);
     if (config->max_body_bytes < config->max_message_bytes)
         build_remark(build,

@@ -34,8 +34,7 @@ static struct client *client_of_session(struct session *session) {
     return container_of(session, struct client, session);
 }
 
-/* --- writing
- * ----------------------------------------------------------------------------------- */
+/* --- writing --------------------------------------------------------------------------------- */
 
 static bool is_counted(const struct connection *connection) {
     const struct client *client = (const struct client *)(const void *)connection->protocol_state;
@@ -122,8 +121,7 @@ static void welcome_write(struct worker *worker, struct connection *connection) 
     answer_write(worker, connection, &out);
 }
 
-/* --- errors
- * ------------------------------------------------------------------------------------ */
+/* --- errors ---------------------------------------------------------------------------------- */
 
 static enum close_reason close_reason_of(enum code code) {
     switch (code) {
@@ -176,8 +174,7 @@ void client_on_complaint(struct worker *worker, struct connection *connection,
     client_fail(worker, connection, complaint->code, complaint->text, ref);
 }
 
-/* --- the session
- * -------------------------------------------------------------------------------- */
+/* --- the session ----------------------------------------------------------------------------- */
 
 static const struct encoding *session_encoding(const struct session *session) {
     const struct client *client = (const struct client *)(const void *)session;
@@ -256,8 +253,7 @@ static const struct session_type session_type = {
     .close = session_on_close,
 };
 
-/* --- lines
- * -------------------------------------------------------------------------------------- */
+/* --- lines ----------------------------------------------------------------------------------- */
 
 static void settle(struct worker *worker, struct client *client) {
     client->settling = true;
@@ -387,8 +383,7 @@ void client_on_line(struct worker *worker, struct connection *connection,
     }
 }
 
-/* --- sends
- * -------------------------------------------------------------------------------------- */
+/* --- sends ----------------------------------------------------------------------------------- */
 
 bool client_ready(struct worker *worker, struct connection *connection) {
     struct client *client = client_of(connection);
@@ -427,8 +422,7 @@ void client_sent(struct worker *worker, struct connection *connection, struct sp
     answer_write(worker, connection, &out);
 }
 
-/* --- what the engine calls
- * ---------------------------------------------------------------------- */
+/* --- what the engine calls ------------------------------------------------------------------- */
 
 void client_open(struct worker *worker, struct connection *connection) {
     struct client *client = client_of(connection);

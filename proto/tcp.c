@@ -159,12 +159,19 @@ static void tcp_on_flood(struct worker *worker, struct connection *connection) {
     client_fail(worker, connection, CODE_TOO_LARGE, "the line is over its limit", SPAN(""));
 }
 
+static void tcp_on_no_memory(struct worker *worker, struct connection *connection) {
+    client_fail(worker, connection, CODE_OVERLOADED, "there is no memory for the line", SPAN(""));
+    /* A part of the line is lost, so nothing behind it can be read. */
+    connection_finish(worker, connection, CLOSE_OVERLOADED);
+}
+
 const struct protocol tcp_protocol = {
     .name = "tcp",
     .on_open = client_open,
     .on_bytes = tcp_on_bytes,
     .input_max = tcp_input_max,
     .on_flood = tcp_on_flood,
+    .on_no_memory = tcp_on_no_memory,
     .on_end = client_on_end,
     .on_deadline = client_on_deadline,
     .on_sent = client_on_sent,

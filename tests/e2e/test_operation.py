@@ -198,6 +198,32 @@ class Limits(unittest.TestCase):
                 self.assertEqual(node.push("new", "x" * 500000)[0], 202)
                 till.hear()
 
+    def test_at_the_ceiling_every_size_is_answered(self):
+        """Bodies that come in several pieces, batches and lines of clients hear it, too."""
+        with Node("--memory", "8M", "--outbox-bytes", "64M", "--client-send", "on") as node:
+            tills = [JsonClient(node, f"s{i}", receive_buffer=4096, source=f"127.0.0.{40 + i}")
+                     for i in range(4)]
+            number = 0
+            while node.push(f"s{number % 4}", "x" * 60000)[0] == 202:
+                number += 1
+                self.assertLess(number, 2000)
+            for size in (3000, 20000, 60000):
+                for _ in range(10):
+                    status, answer, headers = node.push("s0", "x" * size)
+                    if status != 202:
+                        self.assertEqual((status, answer["error"]["code"]), (503, "overloaded"))
+                        self.assertGreaterEqual(int(headers["Retry-After"]), 1)
+            lines = b"\n".join(b'{"to":"s1","data":"%s"}' % (b"x" * 3000) for _ in range(20))
+            status = node.api("POST", "/v1/messages", lines,
+                              {"Content-Type": "application/x-ndjson"}, raw=True)[0]
+            self.assertIn(status, (200, 503))
+            with JsonClient(node, "sender", source="127.0.0.60") as sender:
+                sender.send(b'{"type":"send","to":"s2","ref":1,"data":"' + b"x" * 60000 + b'"}\n')
+                heard = sender.hear()
+                self.assertTrue(heard["type"] == "ok" or heard["code"] == "overloaded", heard)
+            for till in tills:
+                till.close()
+
     def test_descriptors_run_out(self):
         import resource
 

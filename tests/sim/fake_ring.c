@@ -179,8 +179,7 @@ void ring_wake_watch(struct ring *ring, uint64_t tag, int wake_fd) {
     op_start(ring, KERNEL_WAKE, tag, wake_fd);
 }
 
-/* --- submit and reap
- * ------------------------------------------------------------------------------ */
+/* --- submit and reap ------------------------------------------------------------------------- */
 
 void ring_submit(struct ring *ring, uint64_t wait_ns) {
     CHECK((int)ring->worker == fiber_current());

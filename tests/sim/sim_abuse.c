@@ -137,8 +137,7 @@ void abusive_client_act(struct sim_peer *peer) {
         traitor_act(peer);
 }
 
-/* --- over HTTP
- * ------------------------------------------------------------------------------------ */
+/* --- over HTTP ------------------------------------------------------------------------------- */
 
 static void refused(struct sim_peer *peer, const char *text) {
     request_add(peer, REQUEST_REFUSED);

@@ -332,8 +332,7 @@ static void order_check(const struct sim_session *session, uint32_t *last, size_
     }
 }
 
-/* --- idempotency
- * ---------------------------------------------------------------------------------- */
+/* --- idempotency ----------------------------------------------------------------------------- */
 
 static bool same_key(const struct sim_attempt *a, const struct sim_attempt *b) {
     return a->scope == b->scope && content_at(a->content)->key == content_at(b->content)->key;
@@ -388,8 +387,7 @@ static void keys_check(uint32_t total, bool forgotten) {
     }
 }
 
-/* --- the drops
- * ------------------------------------------------------------------------------------ */
+/* --- the drops ------------------------------------------------------------------------------- */
 
 /* A reason may be counted as often as it can have happened, and no more. */
 static void drop_reasons_check(const struct stats *total,
@@ -406,8 +404,7 @@ static void drop_reasons_check(const struct stats *total,
     }
 }
 
-/* --- the ends of connections
- * ---------------------------------------------------------------------- */
+/* --- the ends of connections ----------------------------------------------------------------- */
 
 /* May the node have ended this one for that reason? */
 static bool close_possible(const struct link *link, enum close_reason reason) {

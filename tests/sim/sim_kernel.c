@@ -27,8 +27,7 @@ void op_free(struct op *op) {
     free(op);
 }
 
-/* --- the bytes of a send
- * -------------------------------------------------------------------------- */
+/* --- the bytes of a send --------------------------------------------------------------------- */
 
 static uint64_t bytes_hash(const struct iovec *runs, size_t count) {
     uint64_t hash = UINT64_C(0xCBF29CE484222325);
@@ -75,8 +74,7 @@ static size_t send_length(const struct op *op) {
     return len;
 }
 
-/* --- completions
- * ---------------------------------------------------------------------------------- */
+/* --- completions ----------------------------------------------------------------------------- */
 
 static void complete(struct ring *ring, const struct op *op, int32_t result, bool more,
                      int buffer) {
@@ -117,8 +115,7 @@ static int buffer_pick(struct ring *ring) {
     return (int)at;
 }
 
-/* --- the operations
- * ------------------------------------------------------------------------------- */
+/* --- the operations -------------------------------------------------------------------------- */
 
 static bool op_can_step(const struct op *op) {
     if (op->cancelled)

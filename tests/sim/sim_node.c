@@ -116,8 +116,7 @@ void node_close(struct stats *total) {
         sim_fail("%u descriptors are still open", fds_in_use());
 }
 
-/* --- every turn
- * ----------------------------------------------------------------------------------- */
+/* --- every turn ------------------------------------------------------------------------------ */
 
 void turn_begun(unsigned worker) {
     node.turn_stamp[worker] = sim_stamp();
@@ -234,8 +233,7 @@ void turn_check(struct worker *worker) {
         sim_fail("worker %u ends its turn with %u buffers lent", worker->index, kernel_lent(ring));
 }
 
-/* --- when all is quiet
- * ---------------------------------------------------------------------------- */
+/* --- when all is quiet ----------------------------------------------------------------------- */
 
 static void quiet_link_check(struct worker *worker, const struct link *link) {
     const struct connection *connection = connection_resolve(worker, link->handle);

@@ -146,8 +146,7 @@ struct sim_content *content_make(struct sim_peer *peer, bool for_path);
 void content_write(const struct sim_content *content, struct text *text, const char *before,
                    bool without_data);
 
-/* --- from the tap, at the moment when the node writes
- * --------------------------------------------- */
+/* --- from the tap, at the moment when the node writes ---------------------------------------- */
 
 void client_on_welcome(struct sim_session *session);
 void client_on_ok(struct sim_session *session, uint32_t ref, struct span id, struct span state);

@@ -225,8 +225,7 @@ void producer_act(struct sim_peer *peer) {
         peer->next_ns = sim.now_ns;
 }
 
-/* --- answers
- * -------------------------------------------------------------------------------------- */
+/* --- answers --------------------------------------------------------------------------------- */
 
 static uint64_t number_of(struct span object, const char *name) {
     struct span raw;

@@ -29,8 +29,7 @@ static uint64_t stage_since_ns;
 static uint64_t frozen_until[SIM_WORKERS_MAX]; /* by step */
 static uint64_t load_until_ns; /* not shorter than that; with drain_early, the drain */
 
-/* --- failure and trace
- * ------------------------------------------------------------------------------ */
+/* --- failure and trace ----------------------------------------------------------------------- */
 
 static void place_print(FILE *out) {
     int current = fiber_current();
@@ -95,8 +94,7 @@ void sim_digest(uint64_t value) {
     sim.digest = splitmix(&mixed);
 }
 
-/* --- steps
- * ------------------------------------------------------------------------------------------ */
+/* --- steps ----------------------------------------------------------------------------------- */
 
 static bool worker_runnable(unsigned index) {
     enum fiber_state state = fiber_state(index);
@@ -183,8 +181,7 @@ static void time_jump(void) {
         sim.now_ns = next;
 }
 
-/* --- stages
- * ----------------------------------------------------------------------------------------- */
+/* --- stages ---------------------------------------------------------------------------------- */
 
 static void stage_enter(enum stage next) {
     SIM_TRACE("stage: %s", stage_names[next]);

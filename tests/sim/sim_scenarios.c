@@ -81,8 +81,7 @@ static void rough(struct scenario *s) {
     s->close_error = PICK(0, 100);
 }
 
-/* --- the kinds
- * ------------------------------------------------------------------------------------ */
+/* --- the kinds ------------------------------------------------------------------------------- */
 
 static void kind_calm(struct scenario *s) {
     /* keep-latest drops whenever a send is in flight. */
