@@ -208,7 +208,8 @@ static void test_results(void **state) {
         {RESULT_DROPPED, 202,
          "{\"status\":202,\"id\":\"a\\\"b\",\"state\":\"dropped\",\"recipients\":5}"},
         {RESULT_OVERLOADED, 503,
-         "{\"status\":503,\"error\":{\"code\":\"overloaded\",\"message\":\"the node's queues are "
+         "{\"status\":503,\"error\":{\"code\":\"overloaded\",\"message\":\"the node's queues or "
+         "its memory are "
          "full; "
          "nothing was taken, try again\"}}"},
     };
