@@ -218,6 +218,7 @@ static bool send_step(struct ring *ring, struct op *op) {
     } else if (sim_chance(sim.scenario.send_error)) {
         static const int errors[] = {ENOMEM, ENOBUFS, EHOSTUNREACH};
         result = -errors[sim_roll(3)];
+        link->send_failed = true;
     } else {
         size_t len = send_length(op), room = link_room(link);
         if (len > room)

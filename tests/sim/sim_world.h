@@ -50,6 +50,7 @@ struct link {
     bool down_end;            /* the node has sent its end */
     bool down_reset;          /* the node has reset: what had not arrived is lost */
     bool input_shut;          /* the node wants no more input */
+    bool send_failed;         /* the kernel refused a send: the connection is given up */
     bool words_lost;          /* what it had written last was destroyed by its reset */
     uint64_t send_offset;     /* of the send whose bytes came last: where they begin, */
     uint64_t send_started_ns; /* and when it was started */
