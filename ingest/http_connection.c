@@ -305,6 +305,7 @@ void http_on_flood(struct worker *worker, struct connection *connection) {
 }
 
 void http_on_no_memory(struct worker *worker, struct connection *connection) {
+    http_of(connection)->kept_bytes = 0; /* what was kept is thrown away, too */
     refuse_memory(worker, http_of(connection));
 }
 
