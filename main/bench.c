@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 struct scenario {
     const char *name;
@@ -13,18 +14,19 @@ struct scenario {
     uint32_t clients;
     double rate, seconds; /* rate 0: the scenario does without */
     uint32_t producers, pending;
+    uint32_t procs; /* where one client process cannot load a node; 0: one is enough */
 };
 
 static const struct scenario scenarios[] = {
-    {"unicast", bench_unicast, BENCH_UNICAST, 10000, 20000, 10, 8, 256},
-    {"unicast-max", bench_unicast_max, BENCH_UNICAST, 10000, 0, 4, 8, 256},
-    {"broadcast", bench_broadcast, BENCH_BROADCAST, 10000, 0, 10, 1, 256},
-    {"groups", bench_groups, BENCH_GROUP, 10000, 200, 10, 8, 256},
-    {"ping", bench_ping, BENCH_UNICAST, 1, 200, 5, 1, 256},
-    {"idle", bench_idle, BENCH_UNICAST, 10000, 20000, 1, 8, 256},
-    {"storm", bench_storm, BENCH_UNICAST, 10000, 0, 1, 1, 512},
-    {"overload", bench_overload, BENCH_UNICAST, 1000, 0, 10, 64, 256},
-    {"receive", bench_receive, BENCH_BROADCAST, 10000, 0, 5, 1, 256},
+    {"unicast", bench_unicast, BENCH_UNICAST, 10000, 20000, 10, 8, 256, 0},
+    {"unicast-max", bench_unicast_max, BENCH_UNICAST, 10000, 0, 4, 8, 256, 0},
+    {"broadcast", bench_broadcast, BENCH_BROADCAST, 10000, 0, 10, 1, 256, 0},
+    {"groups", bench_groups, BENCH_GROUP, 10000, 200, 10, 8, 256, 0},
+    {"ping", bench_ping, BENCH_UNICAST, 64, 200, 5, 4, 256, 0},
+    {"idle", bench_idle, BENCH_UNICAST, 10000, 20000, 1, 8, 256, 0},
+    {"storm", bench_storm, BENCH_UNICAST, 10000, 0, 1, 1, 512, 2},
+    {"overload", bench_overload, BENCH_UNICAST, 1000, 0, 10, 64, 256, 0},
+    {"receive", bench_receive, BENCH_BROADCAST, 10000, 0, 5, 1, 256, 0},
 };
 
 static void on_signal(int number) {
@@ -51,6 +53,8 @@ static void defaults_fill(struct bench_options *o, const struct scenario *scenar
         o->producers = scenario->producers;
     if (o->pending == 0)
         o->pending = scenario->pending;
+    if (o->procs == 0 && sysconf(_SC_NPROCESSORS_ONLN) > 1)
+        o->procs = scenario->procs;
     if (scenario->run == bench_overload) {
         if (o->workers == 0)
             o->workers = 1;

@@ -91,8 +91,7 @@ static bool helpers_fork(struct bench_field *field) {
 
 bool bench_field_open(struct bench_field *field, const struct bench_options *options,
                       enum bench_kind kind) {
-    *field = (struct bench_field){
-        .options = options, .net.epoll = -1, .pss_none_kb = -1, .pss_ready_kb = -1};
+    *field = (struct bench_field){.options = options, .net.epoll = -1, .pss_none_kb = -1};
     field->swarms = swarms_needed(options);
     if (field->swarms > BENCH_SWARMS_MAX)
         return errno = EMFILE, complain("too many clients for 16 processes");
@@ -161,7 +160,7 @@ bool bench_field_connect(struct bench_field *field, double rate, uint32_t pendin
     struct bench_share *share = field->share;
     uint64_t start_ns = clock_ns();
     share->open_rate = rate;
-    share->open_pending = pending;
+    share->open_pending = pending > field->swarms ? pending / field->swarms : 1;
     bench_share_order(share, BENCH_ORDER_OPEN);
     do {
         field_turn(field, NS_PER_MS);

@@ -23,9 +23,8 @@ struct bench_field {
     struct bench_producers producers;
     pid_t helpers[BENCH_SWARMS_MAX];
     uint32_t swarms;
-    int64_t pss_none_kb;  /* of the node before the first client, -1: unknown */
-    int64_t pss_ready_kb; /* with all clients, before any traffic */
-    double open_s;        /* from the first connection to the last welcome */
+    int64_t pss_none_kb; /* of the node before the first client, -1: unknown */
+    double open_s;       /* from the first connection to the last welcome */
 };
 
 /* CPU time of the node and of ourselves at a moment. */
@@ -62,8 +61,9 @@ extern volatile int bench_interrupted;
 bool bench_field_open(struct bench_field *field, const struct bench_options *options,
                       enum bench_kind kind);
 void bench_field_close(struct bench_field *field);
-/* Connects all clients at `rate` a second (0: no limit) and fills in open_s and pss_ready_kb. False
- * after a line on standard error if any could not. */
+/* Connects all clients at `rate` a second (0: no limit), at most `pending` of them waiting for
+ * their welcome (at least one in each process), and fills in open_s. False after a line on standard
+ * error if any could not. */
 bool bench_field_connect(struct bench_field *field, double rate, uint32_t pending);
 /* Closes all clients. */
 void bench_field_disconnect(struct bench_field *field);

@@ -40,31 +40,36 @@ int bench_net_wait(struct bench_net *net, uint64_t wait_ns) {
     return count < 0 ? 0 : count;
 }
 
-int bench_net_connect(struct bench_net *net, const struct sockaddr_in *to, uint32_t source,
-                      uint64_t tag) {
+int bench_net_connect(const struct sockaddr_in *to, uint32_t source) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
-    int on = 1;
     if (source != 0) {
+        int on = 1;
         struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(source)};
         (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
         if (bind(fd, (const struct sockaddr *)&from, sizeof from) != 0)
             goto failed;
     }
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (connect(fd, (const struct sockaddr *)to, sizeof *to) != 0 && errno != EINPROGRESS)
-        goto failed;
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-                                .data.u64 = tag};
-    if (epoll_ctl(net->epoll, EPOLL_CTL_ADD, fd, &event) != 0)
-        goto failed;
-    return fd;
+    if (connect(fd, (const struct sockaddr *)to, sizeof *to) == 0 || errno == EINPROGRESS)
+        return fd;
 failed:;
     int error = errno;
     close(fd);
     errno = error;
     return -1;
+}
+
+void bench_net_hurry(int fd) {
+    int on = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+bool bench_net_watch(struct bench_net *net, int fd, bool writing, uint64_t tag) {
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.u64 = tag};
+    if (writing)
+        event.events |= EPOLLOUT;
+    return epoll_ctl(net->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
 ssize_t bench_net_receive(struct bench_net *net, int fd, struct bench_rest *rest, bool *drained) {

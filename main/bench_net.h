@@ -31,10 +31,14 @@ void bench_net_close(struct bench_net *net);
 /* Waits until something is ready or `wait_ns` are over (0: only looks). Gives the number of events.
  */
 int bench_net_wait(struct bench_net *net, uint64_t wait_ns);
-/* Begins a connection, from the source address (host order, 0: any), and watches the descriptor
- * under `tag` for reading and writing. Gives the descriptor, -1 with errno. */
-int bench_net_connect(struct bench_net *net, const struct sockaddr_in *to, uint32_t source,
-                      uint64_t tag);
+/* Begins a connection, from the source address (host order, 0: any). Gives the descriptor, -1 with
+ * errno. On loopback the handshake is usually over when this returns: the caller may send at once,
+ * which spares the node a wake, and watch the descriptor afterwards. */
+int bench_net_connect(const struct sockaddr_in *to, uint32_t source);
+/* Small writes leave at once although an earlier one is not acknowledged. */
+void bench_net_hurry(int fd);
+/* Watches the descriptor under `tag` for reading, and for writing if asked to. False with errno. */
+bool bench_net_watch(struct bench_net *net, int fd, bool writing, uint64_t tag);
 
 /* Bytes of a message that arrived in parts, kept between two receives. */
 struct bench_rest {

@@ -46,9 +46,11 @@ static bool producers_connect(struct bench_producers *producers) {
         p->flights = calloc(producers->options.inflight, sizeof *p->flights);
         if (p->out == NULL || p->flights == NULL)
             return false;
-        p->fd =
-            bench_net_connect(producers->net, &producers->options.to, 0, BENCH_PRODUCER_TAG | i);
+        p->fd = bench_net_connect(&producers->options.to, 0);
         if (p->fd < 0)
+            return false;
+        bench_net_hurry(p->fd);
+        if (!bench_net_watch(producers->net, p->fd, true, BENCH_PRODUCER_TAG | i))
             return false;
     }
     return true;

@@ -74,7 +74,8 @@ static void client_on_end(struct bench_swarm *swarm, struct bench_client *client
     client_drop(client, LOST);
 }
 
-static void client_greet(struct bench_swarm *swarm, struct bench_client *client, uint32_t number) {
+/* False if the connection is not there yet. */
+static bool client_greet(struct bench_swarm *swarm, struct bench_client *client, uint32_t number) {
     const struct bench_share *share = swarm->share;
     char hello[2048], name[BENCH_NAME_BYTES + 1];
     bench_name_write(name, 'b', share->run_base, number);
@@ -88,9 +89,13 @@ static void client_greet(struct bench_swarm *swarm, struct bench_client *client,
     }
     len += snprintf(hello + len, sizeof hello - (size_t)len, "%s}%s",
                     share->kind == BENCH_GROUP ? "]" : "", share->counted ? "\r\n" : "\n");
+    ssize_t sent = bench_net_send(client->fd, hello, (size_t)len);
+    if (sent == 0)
+        return false;
     client->state = GREETING;
-    if (bench_net_send(client->fd, hello, (size_t)len) != len)
-        client_on_end(swarm, client, "the hello could not be sent");
+    if (sent != len)
+        client_on_end(swarm, client, sent < 0 ? strerror(errno) : "the hello could not be sent");
+    return true;
 }
 
 static bool streams_place(const struct bench_share *share, uint32_t number, uint32_t to,
@@ -248,7 +253,7 @@ void bench_swarm_on_event(struct bench_swarm *swarm, uint32_t place, uint32_t ev
             return;
         }
         if ((events & EPOLLOUT) != 0)
-            client_greet(swarm, client, swarm->first + place);
+            (void)client_greet(swarm, client, swarm->first + place);
     }
     if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0 && client->fd >= 0)
         client_receive(swarm, place, (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0);
@@ -263,8 +268,14 @@ static void client_open(struct bench_swarm *swarm, uint32_t place, uint64_t now_
     client->state = CONNECTING;
     swarm->pending++;
     swarm->tally->opened++;
-    client->fd = bench_net_connect(swarm->net, &swarm->to, source, place);
-    if (client->fd < 0)
+    client->fd = bench_net_connect(&swarm->to, source);
+    if (client->fd < 0) {
+        client_on_end(swarm, client, strerror(errno));
+        return;
+    }
+    /* the hello follows the handshake at once if that is over, and then only reading matters */
+    bool greeted = client_greet(swarm, client, swarm->first + place);
+    if (client->fd >= 0 && !bench_net_watch(swarm->net, client->fd, !greeted, place))
         client_on_end(swarm, client, strerror(errno));
 }
 
