@@ -20,7 +20,7 @@ struct adoption {
 
 static void descriptor_refuse(struct worker *worker, int fd, enum refuse_reason reason) {
     stats_add(&worker->stats.refused[reason], 1);
-    ring_close_fd(worker->ring, tag_make(TAG_REFUSE, 0, 0), fd);
+    ring_close_socket(worker->ring, tag_make(TAG_REFUSE, 0, 0), fd);
     log_event(reason == REFUSE_GONE ? LOG_DEBUG : LOG_WARN, "connection_refused",
               LOG_STR("reason", refuse_reason_word(reason)), LOG_U64("worker", worker->index));
 }
@@ -128,18 +128,17 @@ void connection_adopt(struct worker *worker, struct listener *listener, int fd,
         return;
     }
     timer_init(&connection->timer, deadline_fired);
-    connection->fd = fd;
     connection->peer = *peer;
     connection->listener = (uint8_t)(listener - worker->listeners);
     connection->protocol = listener->protocol;
     connection->proxied = connection->proxy_header = proxy_trusts(worker->config, peer);
     if (!connection->proxy_header && !address_enter(worker, connection)) {
-        connection->fd = -1;
         atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
         slot_put(worker, connection);
         descriptor_refuse(worker, fd, REFUSE_ADDRESS);
         return;
     }
+    connection->socket = ring_keep(worker->ring, connection->slot, fd);
     connection->state = CONNECTION_OPEN;
     stats_add(&worker->stats.connections, 1);
     _Atomic uint64_t *accepted[LISTENER_KINDS] = {

@@ -87,15 +87,15 @@ static void connection_join(struct worker *worker, struct connection *connection
         return;
     if ((connection->ops & ~OP_CLOSE) != 0 && !FAULT(SLOT_REUSED_EARLY))
         return;
-    if (connection->fd >= 0) {
+    if (connection->socket != -1) {
         outbox_clear(worker, connection, drop_reason_of(connection->reason));
         input_free(worker, connection);
         if (connection->address_held)
             addresses_leave(worker->server->addresses, &connection->peer);
         connection->address_held = false;
         connection->ops |= OP_CLOSE;
-        ring_close_fd(worker->ring, tag_of(TAG_CLOSE, connection), connection->fd);
-        connection->fd = -1;
+        ring_close_socket(worker->ring, tag_of(TAG_CLOSE, connection), connection->socket);
+        connection->socket = -1;
         return;
     }
     if (connection->ops != 0 || connection->publishes != 0)
@@ -126,7 +126,7 @@ static void connection_shutdown(struct worker *worker, struct connection *connec
         return;
     connection->ops |= OP_SHUTDOWN;
     connection->shut_whole = how == SHUT_RDWR;
-    ring_shutdown(worker->ring, tag_of(TAG_SHUTDOWN, connection), connection->fd, how);
+    ring_shutdown(worker->ring, tag_of(TAG_SHUTDOWN, connection), connection->socket, how);
 }
 
 void connection_close(struct worker *worker, struct connection *connection,
@@ -318,7 +318,7 @@ void connection_rearm(struct worker *worker, struct connection *connection) {
         return;
     connection->ops |= OP_RECEIVE;
     stats_add(&worker->stats.rearms, 1);
-    ring_receive(worker->ring, tag_of(TAG_RECEIVE, connection), connection->fd);
+    ring_receive(worker->ring, tag_of(TAG_RECEIVE, connection), connection->socket);
 }
 
 void connection_on_receive(struct worker *worker, const struct completion *completion) {

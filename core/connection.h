@@ -52,7 +52,7 @@ enum { /* operations in flight */
 struct connection {
     uint32_t slot; /* 1.. */
     uint32_t generation;
-    int fd;
+    int socket;            /* as ring.h names it; -1: none */
     uint8_t state;         /* enum connection_state */
     uint8_t ops;           /* in flight */
     uint8_t reason;        /* enum close_reason */

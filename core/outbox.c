@@ -266,12 +266,12 @@ void outbox_flush(struct worker *worker, struct connection *connection) {
     stats_add(&worker->stats.sends, 1);
     uint64_t tag = tag_make(TAG_SEND, connection->generation, connection->slot);
     if (runs == 1) {
-        ring_send(worker->ring, tag, connection->fd, flight->runs[0].iov_base,
+        ring_send(worker->ring, tag, connection->socket, flight->runs[0].iov_base,
                   flight->runs[0].iov_len);
     } else {
         flight->header = (struct msghdr){.msg_iov = flight->runs, .msg_iovlen = runs};
         worker_flight_keep(worker);
-        ring_send_gathered(worker->ring, tag, connection->fd, &flight->header);
+        ring_send_gathered(worker->ring, tag, connection->socket, &flight->header);
     }
     connection->flight_bytes = bytes;
 }

@@ -16,6 +16,9 @@
 
 #define BUFFER_GROUP 0
 
+/* IORING_FEAT_RW_ATTR, which headers of Linux 6.1 lack: the first bit that says 6.14. */
+#define FEATURE_6_14 (1u << 16)
+
 struct ring {
     struct io_uring uring;
     struct io_uring_buf_ring *buffer_ring;
@@ -25,6 +28,7 @@ struct ring {
     unsigned buffer_bytes;
     unsigned buffers_lent;
     unsigned buffers_returned; /* in the ring's memory, not yet published to the kernel */
+    unsigned files;            /* places in the table of files */
 };
 
 /* SINGLE_ISSUER and DEFER_TASKRUN: the kernel enforces that one thread owns the ring, and
@@ -112,6 +116,16 @@ bool ring_probe(bool kernel_6_1, char *problem, size_t problem_cap) {
     return good;
 }
 
+bool ring_has_files(void) {
+    struct io_uring uring;
+    struct ring_settings smallest = {.sq_entries = 8, .cq_entries = 16};
+    if (uring_init(&uring, &smallest) < 0)
+        return false;
+    bool has = (uring.features & FEATURE_6_14) != 0;
+    io_uring_queue_exit(&uring);
+    return has;
+}
+
 /* Root in the first namespace is not bound by RLIMIT_MEMLOCK. */
 static bool may_lock_memory(void) {
     FILE *status = fopen("/proc/self/status", "re");
@@ -134,12 +148,23 @@ static uint64_t locked_bytes(const struct ring_settings *s) {
            s->buffers * 16ull + 4 * 4096;
 }
 
-bool ring_fit(unsigned workers, bool kernel_6_1, struct ring_settings *settings, char *problem,
-              size_t problem_cap) {
+/* The kernel allows no table larger than the limit of open files. Clients spread unevenly, so each
+ * ring has places for all connections if it may; an empty one takes eight bytes. */
+static unsigned files_wanted(uint32_t connections, bool kernel_6_1) {
+    struct rlimit limit;
+    if (kernel_6_1 || !ring_has_files() || getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return 0;
+    uint64_t wanted = (uint64_t)connections + FILES_SPARE;
+    return (unsigned)(wanted < limit.rlim_cur ? wanted : limit.rlim_cur);
+}
+
+bool ring_fit(unsigned workers, uint32_t connections, bool kernel_6_1,
+              struct ring_settings *settings, char *problem, size_t problem_cap) {
     *settings = (struct ring_settings){.sq_entries = RING_SQ_ENTRIES,
                                        .cq_entries = RING_CQ_ENTRIES,
                                        .buffers = RECEIVE_BUFFERS,
                                        .buffer_bytes = RECEIVE_BUFFER_BYTES,
+                                       .files = files_wanted(connections, kernel_6_1),
                                        .kernel_6_1 = kernel_6_1};
     struct rlimit limit;
     if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
@@ -239,6 +264,9 @@ bool ring_open(struct ring **out, const struct ring_settings *settings, char *pr
     }
     /* Saves a file look-up at each system call; where it is refused the plain descriptor serves. */
     io_uring_register_ring_fd(&ring->uring);
+    /* Without the table, plain descriptors serve as well. */
+    if (settings->files != 0 && io_uring_register_files_sparse(&ring->uring, settings->files) == 0)
+        ring->files = settings->files;
     *out = ring;
     return true;
 }
@@ -267,35 +295,65 @@ void ring_accept(struct ring *ring, uint64_t tag, int listen_fd) {
     io_uring_sqe_set_data64(sqe, tag);
 }
 
-void ring_receive(struct ring *ring, uint64_t tag, int fd) {
+/* Names of sockets in the table are the places, counted down from -2. */
+static bool is_kept(int socket) {
+    return socket < -1;
+}
+
+static int kept_place(int socket) {
+    return -2 - socket;
+}
+
+int ring_keep(struct ring *ring, uint32_t place, int fd) {
+    if (place >= ring->files || io_uring_register_files_update(&ring->uring, place, &fd, 1) != 1)
+        return fd;
+    close(fd);
+    return -2 - (int)place;
+}
+
+static void socket_set(struct io_uring_sqe *sqe, int socket) {
+    if (!is_kept(socket))
+        return;
+    sqe->fd = kept_place(socket);
+    sqe->flags |= IOSQE_FIXED_FILE;
+}
+
+void ring_receive(struct ring *ring, uint64_t tag, int socket) {
     struct io_uring_sqe *sqe = sqe_get(ring);
-    io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+    io_uring_prep_recv_multishot(sqe, socket, NULL, 0, 0);
+    socket_set(sqe, socket);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = BUFFER_GROUP;
     io_uring_sqe_set_data64(sqe, tag);
 }
 
-void ring_send(struct ring *ring, uint64_t tag, int fd, const void *at, size_t len) {
+void ring_send(struct ring *ring, uint64_t tag, int socket, const void *at, size_t len) {
     struct io_uring_sqe *sqe = sqe_get(ring);
-    io_uring_prep_send(sqe, fd, at, len, MSG_NOSIGNAL);
+    io_uring_prep_send(sqe, socket, at, len, MSG_NOSIGNAL);
+    socket_set(sqe, socket);
     io_uring_sqe_set_data64(sqe, tag);
 }
 
-void ring_send_gathered(struct ring *ring, uint64_t tag, int fd, const struct msghdr *header) {
+void ring_send_gathered(struct ring *ring, uint64_t tag, int socket, const struct msghdr *header) {
     struct io_uring_sqe *sqe = sqe_get(ring);
-    io_uring_prep_sendmsg(sqe, fd, header, MSG_NOSIGNAL);
+    io_uring_prep_sendmsg(sqe, socket, header, MSG_NOSIGNAL);
+    socket_set(sqe, socket);
     io_uring_sqe_set_data64(sqe, tag);
 }
 
-void ring_shutdown(struct ring *ring, uint64_t tag, int fd, int how) {
+void ring_shutdown(struct ring *ring, uint64_t tag, int socket, int how) {
     struct io_uring_sqe *sqe = sqe_get(ring);
-    io_uring_prep_shutdown(sqe, fd, how);
+    io_uring_prep_shutdown(sqe, socket, how);
+    socket_set(sqe, socket);
     io_uring_sqe_set_data64(sqe, tag);
 }
 
-void ring_close_fd(struct ring *ring, uint64_t tag, int fd) {
+void ring_close_socket(struct ring *ring, uint64_t tag, int socket) {
     struct io_uring_sqe *sqe = sqe_get(ring);
-    io_uring_prep_close(sqe, fd);
+    if (is_kept(socket))
+        io_uring_prep_close_direct(sqe, (unsigned)kept_place(socket));
+    else
+        io_uring_prep_close(sqe, socket);
     io_uring_sqe_set_data64(sqe, tag);
 }
 

@@ -10,8 +10,14 @@
  * when the submission queue is full, what is there is submitted first. Completions are copied out
  * by ring_reap and never handled from inside a submit.
  *
+ * A socket is named by one number: a descriptor of the process (0 and up), or a place in the ring's
+ * own table of files (below -1; ring_keep). The table saves the kernel a look-up and a count at
+ * every operation, and what is in it counts for no limit of open files: RLIMIT_NOFILE bounds the
+ * table of each ring instead of the process.
+ *
  * Threads: the worker that opened it, only; the kernel enforces that (SINGLE_ISSUER).
- * Owns: the ring, its buffers. Limits: limits.h, reduced to what RLIMIT_MEMLOCK allows. */
+ * Owns: the ring, its buffers, the files in its table. Limits: limits.h, reduced to what
+ * RLIMIT_MEMLOCK allows. */
 #ifndef RINGPOST_CORE_RING_H
 #define RINGPOST_CORE_RING_H
 
@@ -28,6 +34,7 @@ struct ring_settings {
     unsigned cq_entries;
     unsigned buffers;      /* receive buffers, a power of two */
     unsigned buffer_bytes; /* size of each */
+    unsigned files;        /* places in the table of files; 0: there is none */
     bool kernel_6_1;       /* use nothing newer than Linux 6.1 */
 };
 
@@ -42,10 +49,15 @@ struct completion {
 /* Looks once, before workers start, whether this kernel (and seccomp, and sysctl) give what is
  * needed. On false `problem` says what is missing and the remedy, in one sentence. */
 bool ring_probe(bool kernel_6_1, char *problem, size_t problem_cap);
+/* Has this kernel tables of files that can be relied on? It must be Linux 6.14 or newer: before
+ * 6.13 a place that is emptied keeps its socket as long as an older operation on any other socket
+ * goes on, which is for ever where every connection has a receive armed. */
+bool ring_has_files(void);
 /* The largest settings for `workers` rings that fit the limits of this process (RLIMIT_MEMLOCK), at
- * most the wanted ones of limits.h. False and `problem` below the floor. */
-bool ring_fit(unsigned workers, bool kernel_6_1, struct ring_settings *settings, char *problem,
-              size_t problem_cap);
+ * most the wanted ones of limits.h, with a table of files for `connections` where there is one.
+ * False and `problem` below the floor. */
+bool ring_fit(unsigned workers, uint32_t connections, bool kernel_6_1,
+              struct ring_settings *settings, char *problem, size_t problem_cap);
 /* Opens a ring for the calling thread. False: `problem` says why and what helps. */
 bool ring_open(struct ring **ring, const struct ring_settings *settings, char *problem,
                size_t problem_cap);
@@ -53,17 +65,22 @@ void ring_close(struct ring *ring);
 
 /* Multishot accept on a listening descriptor; each completion's result is a new descriptor. */
 void ring_accept(struct ring *ring, uint64_t tag, int listen_fd);
+/* Puts an accepted descriptor into the table of files at `place`, which must be empty, and closes
+ * it; gives the socket's name from then on. Where there is no such place, that is the descriptor
+ * itself. */
+int ring_keep(struct ring *ring, uint32_t place, int fd);
 /* Multishot receive into provided buffers; result 0 is the peer's end, -ENOBUFS means that all
  * buffers are lent: return some, then start again; no byte is lost. */
-void ring_receive(struct ring *ring, uint64_t tag, int fd);
+void ring_receive(struct ring *ring, uint64_t tag, int socket);
 /* Sends `len` bytes; may send less. The bytes must stay until the completion. */
-void ring_send(struct ring *ring, uint64_t tag, int fd, const void *at, size_t len);
+void ring_send(struct ring *ring, uint64_t tag, int socket, const void *at, size_t len);
 /* The same for gathered bytes; `header` and its vector must stay until ring_submit returns, the
  * bytes until the completion. */
-void ring_send_gathered(struct ring *ring, uint64_t tag, int fd, const struct msghdr *header);
+void ring_send_gathered(struct ring *ring, uint64_t tag, int socket, const struct msghdr *header);
 /* `how` as for shutdown(2). */
-void ring_shutdown(struct ring *ring, uint64_t tag, int fd, int how);
-void ring_close_fd(struct ring *ring, uint64_t tag, int fd);
+void ring_shutdown(struct ring *ring, uint64_t tag, int socket, int how);
+/* Whatever is still in flight on the socket must have been shut down. */
+void ring_close_socket(struct ring *ring, uint64_t tag, int socket);
 /* Asks for the end of the operation that was started with `target`; that one still completes itself
  * (with -ECANCELED if it was in time). */
 void ring_cancel(struct ring *ring, uint64_t tag, uint64_t target);

@@ -69,8 +69,8 @@ bool server_init(struct server *server, const struct config *config,
     server->worker_count = config->workers;
     budget_init(&server->budget, config->memory_bytes);
     if (!ring_probe(config->test_kernel_6_1, problem, problem_cap) ||
-        !ring_fit(config->workers, config->test_kernel_6_1, &server->ring_settings, problem,
-                  problem_cap))
+        !ring_fit(config->workers, config->max_connections, config->test_kernel_6_1,
+                  &server->ring_settings, problem, problem_cap))
         return false;
     server->workers = aligned_alloc(64, (config->workers * sizeof(struct worker) + 63) / 64 * 64);
     bool good = server->workers != NULL && post_init(&server->post, config->workers);
@@ -91,6 +91,7 @@ bool server_init(struct server *server, const struct config *config,
               LOG_U64("submission_entries", server->ring_settings.sq_entries),
               LOG_U64("completion_entries", server->ring_settings.cq_entries),
               LOG_U64("receive_buffers", server->ring_settings.buffers),
+              LOG_U64("file_places", server->ring_settings.files),
               LOG_U64("mailbox_slots", server->post.slots));
     return true;
 }

@@ -40,7 +40,7 @@ struct connection *slot_get(struct worker *worker) {
     memset(connection, 0, sizeof(*connection));
     connection->slot = slot;
     connection->generation = generation;
-    connection->fd = -1;
+    connection->socket = -1;
     list_init(&connection->flush_link);
     list_init(&connection->resume_link);
     worker->live++;

@@ -1,6 +1,8 @@
 /* machine.c - see machine.h. */
 #include "main/machine.h"
 
+#include "core/ring.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -184,6 +186,7 @@ static void probe_open_files(struct machine *machine) {
             limit = raised;
     }
     machine->open_files = limit.rlim_cur;
+    machine->ring_files = ring_has_files();
 }
 
 void machine_probe(struct machine *machine) {

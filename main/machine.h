@@ -19,6 +19,7 @@ struct machine {
     unsigned cpu_quota; /* CPUs' worth of time that the control group grants, rounded up; 0: any */
     uint64_t memory_bytes; /* the least of what the machine has and the control groups allow */
     uint64_t open_files;   /* the limit of open files */
+    bool ring_files;       /* connections need none of them (core/ring.h) */
 };
 
 static inline bool machine_has_cpu(const struct machine *machine, unsigned cpu) {

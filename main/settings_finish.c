@@ -124,6 +124,11 @@ static void place_connections(struct settings_build *build) {
     uint64_t needed = OPEN_FILES_RESERVE +
                       (uint64_t)config->workers * (config->listener_count + OPEN_FILES_PER_WORKER);
     uint64_t possible = open_files > needed ? open_files - needed : 1;
+    if (build->settings->machine.ring_files && !config->test_kernel_6_1) {
+        /* A table of open_files places for each worker. */
+        possible = open_files < CONNECTIONS_DEFAULT_MAX ? open_files : CONNECTIONS_DEFAULT_MAX;
+        possible *= config->workers;
+    }
     if (!given(build, SET_MAX_CONNECTIONS)) {
         config->max_connections =
             (uint32_t)(possible < CONNECTIONS_DEFAULT_MAX ? possible : CONNECTIONS_DEFAULT_MAX);

@@ -34,9 +34,14 @@ bool ring_probe(bool kernel_6_1, char *problem, size_t problem_cap) {
     return true;
 }
 
-bool ring_fit(unsigned workers, bool kernel_6_1, struct ring_settings *settings, char *problem,
-              size_t problem_cap) {
+bool ring_has_files(void) {
+    return false;
+}
+
+bool ring_fit(unsigned workers, uint32_t connections, bool kernel_6_1,
+              struct ring_settings *settings, char *problem, size_t problem_cap) {
     (void)workers;
+    (void)connections;
     (void)problem;
     (void)problem_cap;
     *settings = (struct ring_settings){.sq_entries = 64,
@@ -142,6 +147,12 @@ void ring_accept(struct ring *ring, uint64_t tag, int listen_fd) {
     op_start(ring, KERNEL_ACCEPT, tag, listen_fd);
 }
 
+int ring_keep(struct ring *ring, uint32_t place, int fd) {
+    (void)ring;
+    (void)place;
+    return fd;
+}
+
 void ring_receive(struct ring *ring, uint64_t tag, int fd) {
     op_start(ring, KERNEL_RECEIVE, tag, fd);
     struct link *link = fd_find(fd)->link;
@@ -167,7 +178,7 @@ void ring_shutdown(struct ring *ring, uint64_t tag, int fd, int how) {
     op_start(ring, KERNEL_SHUTDOWN, tag, fd)->how = how;
 }
 
-void ring_close_fd(struct ring *ring, uint64_t tag, int fd) {
+void ring_close_socket(struct ring *ring, uint64_t tag, int fd) {
     op_start(ring, KERNEL_CLOSE, tag, fd);
 }
 

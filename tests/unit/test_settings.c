@@ -401,6 +401,17 @@ static void test_resources(void **state) {
     assert_true(load_on(&machine, &none));
     assert_int_equal(settings.config.max_connections, 1000000);
     settings_fini(&settings);
+    /* With tables of files each worker has as many places as there may be open files. */
+    machine.ring_files = true;
+    machine.open_files = 20000;
+    struct load tables = {.flags = {"--workers=2"}};
+    assert_true(load_on(&machine, &tables));
+    assert_int_equal(settings.config.max_connections, 40000);
+    settings_fini(&settings);
+    struct load old = {.flags = {"--workers=2", "--test-kernel-6.1=on"}};
+    assert_true(load_on(&machine, &old));
+    assert_in_range(settings.config.max_connections, 19000, 19999);
+    settings_fini(&settings);
 
     struct load sizes = {.flags = {"--memory=16G", "--outbox-bytes=2K", "--max-body=1k"}};
     assert_true(load_it(&sizes));
