@@ -75,6 +75,11 @@ rules() {
     python3 tests/tidy/tidy.py
 }
 
+# What perf/ makes of figures; nothing is measured.
+perf_scripts() {
+    python3 tests/perf/run.py
+}
+
 clang_tidy() {
     cmake --preset clang >/dev/null || return 1
     local out=$logs/clang-tidy
@@ -131,7 +136,7 @@ e2e() {
         still python3 tests/e2e/run.py --quiet --binary "build/$preset/ringpost" "$@"
 }
 
-stage_names=(unit tsan clang tidy clang-tidy sim faults fuzz e2e e2e-6.1 e2e-asan e2e-tsan)
+stage_names=(unit tsan clang tidy perf clang-tidy sim faults fuzz e2e e2e-6.1 e2e-asan e2e-tsan)
 
 run_stage() {
     case $1 in
@@ -139,6 +144,7 @@ run_stage() {
     tsan) stage "unit tests, TSan" unit_tsan ;;
     clang) stage "compiles without a warning (clang)" compiles ;;
     tidy) stage "rules of the house" rules ;;
+    perf) stage "measuring scripts" perf_scripts ;;
     clang-tidy) stage "clang-tidy" clang_tidy ;;
     sim) stage "simulation, $seeds seeds" simulate "$seeds" ;;
     faults) stage "simulation, planted bugs" planted ;;
