@@ -249,9 +249,9 @@ static void result_judge(struct bench_result *result, double mean_fan) {
     uint64_t wrong = result->missing + seen->duplicate + seen->disordered + seen->misrouted +
                      seen->damaged + seen->lost + result->pushed.refused + result->pushed.absent +
                      result->pushed.failed + result->pushed.given_up;
-    result->held =
-        wrong == 0 && bench_hist_quantile(&seen->latency, 0.99) < NS_PER_S &&
-        (result->rate <= 0 || (double)result->behind <= 0.1 * result->rate * mean_fan + mean_fan);
+    result->behind_max = (uint64_t)(0.1 * result->rate * mean_fan + mean_fan);
+    result->held = wrong == 0 && bench_hist_quantile(&seen->latency, 0.99) < NS_PER_S &&
+                   (result->rate <= 0 || result->behind <= result->behind_max);
 }
 
 /* Where a run stands, turn by turn. */

@@ -45,7 +45,8 @@ struct bench_result {
     struct bench_pushed pushed;
     struct bench_tally seen;
     uint64_t missing, unasked;
-    uint64_t behind; /* deliveries that were due and had not been made when the pushing ended */
+    uint64_t behind;     /* deliveries that were due and had not been made when the pushing ended */
+    uint64_t behind_max; /* so many may be, if the rate is to be held */
     double server_cpu_s, server_user_s, server_kernel_s;
     double own_busiest, own_all; /* share of a core: the busiest process, all together */
     double others; /* share of a core that neither the node nor we used; -1: unknown */
@@ -82,6 +83,8 @@ void bench_mark_take(const struct bench_field *field, struct bench_mark *mark);
 /* The usual rows: counts, faults, latencies, CPU, memory, how tired we were. */
 void bench_result_report(const struct bench_field *field, const struct bench_result *result,
                          struct bench_report *report);
+/* Says in a few words why the run did not hold, or that it did. */
+void bench_result_why(const struct bench_result *result, char *out, size_t out_size);
 /* Faults only. */
 void bench_result_faults(const struct bench_result *result, struct bench_report *report);
 /* Rows for a histogram in microseconds: `keys` are p50, p90, p99, p99.9 and max. */

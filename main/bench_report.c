@@ -48,6 +48,11 @@ void bench_report_note(struct bench_report *report, const char *format, ...) {
     report->notes++;
 }
 
+void bench_report_try(struct bench_report *report, const struct bench_try *entry) {
+    if (report->try_count < BENCH_TRIES_MAX)
+        report->tries[report->try_count++] = *entry;
+}
+
 static void json_text(const char *text) {
     putchar('"');
     for (; *text != '\0'; text++) {
@@ -73,6 +78,23 @@ static void json_list(const struct bench_report *report, const char *key) {
     putchar(']');
 }
 
+static void json_tries(const struct bench_report *report) {
+    if (report->try_count == 0)
+        return;
+    fputs(",\"tries\":[", stdout);
+    for (uint32_t i = 0; i < report->try_count; i++) {
+        const struct bench_try *t = &report->tries[i];
+        printf("%s{\"rate\":%.0f,\"held\":%s,\"p99_ms\":%.1f,\"behind\":%llu,\"refused\":%llu,"
+               "\"missing\":%llu,\"others_percent\":%.0f,\"why\":",
+               i == 0 ? "" : ",", t->rate, t->held ? "true" : "false", t->p99_ms,
+               (unsigned long long)t->behind, (unsigned long long)t->refused,
+               (unsigned long long)t->missing, t->others_percent);
+        json_text(t->why);
+        putchar('}');
+    }
+    putchar(']');
+}
+
 static void json_print(const struct bench_report *report) {
     putchar('{');
     const char *comma = "";
@@ -87,6 +109,7 @@ static void json_print(const struct bench_report *report) {
         else
             printf("%.*f", row->digits, row->value);
     }
+    json_tries(report);
     json_list(report, "fault");
     json_list(report, "note");
     puts("}");
@@ -104,6 +127,23 @@ static void grouped(char *out, size_t cap, double value, int digits) {
         out[n++] = plain[i];
     }
     out[n] = '\0';
+}
+
+static void tries_print(const struct bench_report *report) {
+    char rate[32], behind[32], refused[32], missing[32];
+    if (report->try_count == 0)
+        return;
+    printf("\n%12s  %9s  %9s  %9s  %9s  %6s  %s\n", "tries, rate", "p99 ms", "behind", "refused",
+           "missing", "others", "held?");
+    for (uint32_t i = 0; i < report->try_count; i++) {
+        const struct bench_try *t = &report->tries[i];
+        grouped(rate, sizeof rate, t->rate, 0);
+        grouped(behind, sizeof behind, (double)t->behind, 0);
+        grouped(refused, sizeof refused, (double)t->refused, 0);
+        grouped(missing, sizeof missing, (double)t->missing, 0);
+        printf("%12s  %9.1f  %9s  %9s  %9s  %4.0f %%  %s\n", rate, t->p99_ms, behind, refused,
+               missing, t->others_percent, t->why);
+    }
 }
 
 static void table_print(const struct bench_report *report) {
@@ -132,6 +172,7 @@ static void table_print(const struct bench_report *report) {
         grouped(value, sizeof value, row->value, row->digits);
         printf("%-*s  %*s %s\n", label_width, row->label, value_width, value, row->unit);
     }
+    tries_print(report);
 }
 
 void bench_report_print(const struct bench_report *report) {

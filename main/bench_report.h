@@ -1,6 +1,7 @@
 /* bench_report.h - what a scenario found, as an aligned table or as one JSON line.
  *
- * Threads: one. Owns: its rows. Limits: BENCH_ROWS_MAX rows; more are left out. */
+ * Threads: one. Owns: its rows. Limits: BENCH_ROWS_MAX rows, BENCH_TRIES_MAX tries; more are left
+ * out. */
 #ifndef RINGPOST_MAIN_BENCH_REPORT_H
 #define RINGPOST_MAIN_BENCH_REPORT_H
 
@@ -8,6 +9,7 @@
 #include <stdint.h>
 
 #define BENCH_ROWS_MAX 96u
+#define BENCH_TRIES_MAX 16u
 
 struct bench_row {
     const char *key;   /* in JSON */
@@ -18,9 +20,18 @@ struct bench_row {
     char text[256];
 };
 
+/* One try of a rate in the search for the highest one. */
+struct bench_try {
+    double rate, p99_ms, others_percent; /* the last -1: unknown */
+    uint64_t behind, refused, missing;
+    bool held;
+    char why[64];
+};
+
 struct bench_report {
     struct bench_row rows[BENCH_ROWS_MAX];
-    uint32_t count;
+    struct bench_try tries[BENCH_TRIES_MAX];
+    uint32_t count, try_count;
     uint32_t faults, notes;
     bool json;
 };
@@ -35,6 +46,7 @@ void bench_report_fault(struct bench_report *report, const char *format, ...)
 /* Something that the reader of the numbers must know. */
 void bench_report_note(struct bench_report *report, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+void bench_report_try(struct bench_report *report, const struct bench_try *entry);
 void bench_report_print(const struct bench_report *report);
 
 /* One line on a terminal's standard error that is overwritten each time, at most four a second;

@@ -1,6 +1,8 @@
 #include "main/bench_field.h"
 #include "main/bench_proc.h"
 
+#include <stdio.h>
+
 #define SATURATED 0.90 /* of a core */
 #define OTHERS 0.15    /* of a core */
 #define LATE_NS UINT64_C(10000000)
@@ -44,6 +46,41 @@ void bench_result_faults(const struct bench_result *result, struct bench_report 
         if (result->pushed.sample[0] != '\0')
             bench_report_note(report, "first oddity at a producer: %s", result->pushed.sample);
     }
+}
+
+void bench_result_why(const struct bench_result *result, char *out, size_t out_size) {
+    const struct bench_tally *seen = &result->seen;
+    const struct {
+        const char *what;
+        uint64_t count;
+    } reasons[] = {
+        {"repeated", seen->duplicate},
+        {"out of order", seen->disordered},
+        {"misrouted", seen->misrouted},
+        {"damaged", seen->damaged},
+        {"missing", result->missing},
+        {"clients closed", seen->lost},
+        {"refused", result->pushed.refused},
+        {"absent", result->pushed.absent},
+        {"answered by an error", result->pushed.failed},
+        {"never written", result->pushed.given_up},
+    };
+    double p99_ms = (double)bench_hist_quantile(&seen->latency, 0.99) / 1e6;
+    if (result->held) {
+        snprintf(out, out_size, "held");
+        return;
+    }
+    for (unsigned i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
+        if (reasons[i].count != 0) {
+            snprintf(out, out_size, "no: %llu %s", (unsigned long long)reasons[i].count,
+                     reasons[i].what);
+            return;
+        }
+    if (result->behind > result->behind_max)
+        snprintf(out, out_size, "no: behind by %llu, more than 0.1 s",
+                 (unsigned long long)result->behind);
+    else
+        snprintf(out, out_size, "no: p99 %.0f ms, 1 s or more", p99_ms);
 }
 
 static void tiredness_report(const struct bench_result *result, struct bench_report *report) {

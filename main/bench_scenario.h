@@ -18,9 +18,10 @@ bool bench_overload(struct bench_field *field, struct bench_report *report);
 /* Only receives: for a node that pushes by itself (perf/limit). */
 bool bench_receive(struct bench_field *field, struct bench_report *report);
 
-/* The highest open-loop rate that holds, each try `seconds` long: a closed loop finds where to
- * look, a bisection to within 5 % does the rest in at most 8 tries. *best is the result at that
- * rate (rate 0: none held). */
+/* The highest open-loop rate that holds, each try `seconds` long: closed loops find where to look,
+ * a bisection to within 3 % does the rest in at most 12 tries; a rate is refused when two tries
+ * failed. *best is the result at that rate (rate 0: none held); every try is in the report, and so
+ * is a message that one of them lost. */
 void bench_search(struct bench_field *field, double seconds, struct bench_result *best,
                   struct bench_report *report);
 

@@ -1,0 +1,140 @@
+/* The search for the highest rate, against a made-up node of known capacity on a host that stalls.
+ */
+#include "main/bench_traffic.c"
+
+#include "tests/support/cmocka_first.h"
+
+static struct {
+    double capacity;
+    double closed; /* the part of it that a closed loop reaches */
+    uint32_t stall_every;
+    uint32_t runs;
+    uint64_t missing;
+} node;
+
+volatile int bench_interrupted;
+
+struct bench_push bench_push_for(const struct bench_field *field, double rate, double seconds) {
+    (void)field;
+    return (struct bench_push){.rate = rate, .end_ns = (uint64_t)(seconds * 1e9)};
+}
+
+void bench_field_run(struct bench_field *field, const struct bench_push *push, const char *what,
+                     struct bench_result *found) {
+    (void)field;
+    (void)what;
+    memset(found, 0, sizeof *found);
+    found->rate = push->rate;
+    found->wall_s = 1;
+    node.runs++;
+    bool stalled = node.stall_every != 0 && node.runs % node.stall_every == 0;
+    if (push->rate <= 0) {
+        found->seen.received = (uint64_t)(node.capacity * node.closed * (stalled ? 0.5 : 1));
+        return;
+    }
+    found->behind_max = (uint64_t)(push->rate * 0.1);
+    if (stalled || push->rate > node.capacity)
+        found->behind = found->behind_max + 1;
+    found->missing = push->rate > node.capacity ? node.missing : 0;
+    found->held = found->behind <= found->behind_max && found->missing == 0;
+}
+
+bool bench_field_connect(struct bench_field *field, double rate, uint32_t pending) {
+    (void)field;
+    (void)rate;
+    (void)pending;
+    return true;
+}
+
+void bench_field_idle(struct bench_field *field, double seconds) {
+    (void)field;
+    (void)seconds;
+}
+
+void bench_mark_take(const struct bench_field *field, struct bench_mark *mark) {
+    (void)field;
+    (void)mark;
+}
+
+static struct bench_report report;
+static struct bench_result best;
+
+static void search(double capacity, double closed, uint32_t stall_every) {
+    static struct bench_field field;
+    node.capacity = capacity;
+    node.closed = closed;
+    node.stall_every = stall_every;
+    node.runs = 0;
+    memset(&report, 0, sizeof report);
+    bench_search(&field, 1, &best, &report);
+    assert_true(report.try_count <= 12);
+    assert_int_equal(node.runs, report.try_count + 2);
+}
+
+static void found_within_three_percent(void **state) {
+    (void)state;
+    for (double closed = 0.5; closed < 1.3; closed += 0.05) {
+        search(100000, closed, 0);
+        assert_true(best.rate <= 100000);
+        assert_true(best.rate >= 97000);
+        assert_int_equal(report.notes, 0);
+    }
+}
+
+static void a_stall_is_no_word_about_the_node(void **state) {
+    (void)state;
+    for (double closed = 0.8; closed < 1.2; closed += 0.05) {
+        search(100000, closed, 4);
+        assert_true(best.rate <= 100000);
+        assert_true(best.rate >= 94000);
+    }
+}
+
+static void every_try_is_told(void **state) {
+    (void)state;
+    search(100000, 1, 0);
+    bool held = false, refused = false;
+    for (uint32_t i = 0; i < report.try_count; i++) {
+        const struct bench_try *t = &report.tries[i];
+        assert_int_equal(t->held, t->rate <= 100000);
+        assert_int_equal(strcmp(t->why, "held") == 0, t->held);
+        if (!t->held)
+            assert_non_null(strstr(t->why, "behind by"));
+        held = held || t->held;
+        refused = refused || !t->held;
+    }
+    assert_true(held && refused);
+}
+
+static void what_a_try_loses_is_a_fault(void **state) {
+    (void)state;
+    node.missing = 3;
+    search(100000, 1, 0);
+    node.missing = 0;
+    assert_true(report.faults > 0);
+    bool told = false;
+    for (uint32_t i = 0; i < report.try_count; i++)
+        told = told || strcmp(report.tries[i].why, "no: 3 missing") == 0;
+    assert_true(told);
+    search(100000, 1, 0);
+    assert_int_equal(report.faults, 0);
+}
+
+static void no_end_is_said(void **state) {
+    (void)state;
+    search(1000000, 0.01, 0);
+    assert_int_equal(report.notes, 1);
+    search(0.001, 1e7, 0); /* nothing holds */
+    assert_true(best.rate == 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(found_within_three_percent),
+        cmocka_unit_test(a_stall_is_no_word_about_the_node),
+        cmocka_unit_test(every_try_is_told),
+        cmocka_unit_test(what_a_try_loses_is_a_fault),
+        cmocka_unit_test(no_end_is_said),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
