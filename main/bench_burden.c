@@ -3,6 +3,7 @@
 
 #include "core/base/clock.h"
 #include "main/bench_proc.h"
+#include "main/bench_stats.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +38,86 @@ bool bench_idle(struct bench_field *field, struct bench_report *report) {
                         (double)(before_kb - field->pss_none_kb) / clients, 3, "kB");
     bench_report_number(report, "after_kb_each", "for each connection, after",
                         (double)(after_kb - field->pss_none_kb) / clients, 3, "kB");
+    bench_result_faults(&result, report);
+    return true;
+}
+
+/* What bounds how many connections a node can have, as the kernel sees it. */
+static void descriptors_report(const struct bench_field *field, struct bench_report *report) {
+    pid_t pid = field->server.pid;
+    if (pid == 0)
+        return;
+    bench_report_number(report, "descriptors_limit", "node RLIMIT_NOFILE",
+                        (double)bench_proc_descriptors_limit(pid), 0, "");
+    bench_report_number(report, "descriptors_open", "node descriptors open",
+                        (double)bench_proc_descriptors_open(pid), 0, "");
+}
+
+static void refusal_report(const struct bench_field *field, const struct bench_tally *sum,
+                           struct bench_report *report) {
+    struct bench_stats stats;
+    const struct bench_options *o = field->options;
+    bench_report_fault(report, "only %u of %u clients were welcomed; the first that was not: %s",
+                       sum->ready, o->clients, sum->sample[0] != '\0' ? sum->sample : "no answer");
+    if (bench_stats_read(&field->server.api, o->api_key, &stats) && stats.connections_refused != 0)
+        bench_report_note(report,
+                          "the node counted %llu connections that it refused; GET /metrics "
+                          "has them by reason (ringpost_refused_total)",
+                          (unsigned long long)stats.connections_refused);
+}
+
+bool bench_live(struct bench_field *field, struct bench_report *report) {
+    const struct bench_options *o = field->options;
+    pid_t pid = field->server.pid;
+    struct bench_mark from, to;
+    static struct bench_tally sum;
+    bench_field_open_clients(field, o->ramp, o->pending, &sum);
+    bench_report_number(report, "clients", "clients wanted", o->clients, 0, "");
+    bench_report_number(report, "welcomed", "  connected and welcomed", sum.ready, 0, "");
+    bench_report_number(report, "connect_s", "  in", field->open_s, 2, "s");
+    descriptors_report(field, report);
+    if (sum.ready != o->clients) {
+        refusal_report(field, &sum, report);
+        return true;
+    }
+    bench_field_idle(field, 1); /* what connecting left behind is no cost of being there */
+    int64_t before_kb = pid != 0 ? bench_proc_pss_kb(pid) : -1;
+    bench_mark_take(field, &from);
+    bench_field_idle(field, 1);
+    bench_mark_take(field, &to);
+    struct bench_push push = bench_push_for(field, o->rate, o->clients / o->rate + 0.001);
+    push.messages = o->clients;
+    bench_field_run(field, &push, "one message to each", &result);
+    const struct bench_tally *seen = &result.seen;
+    bench_report_number(report, "live", "still there after a message to each", seen->ready, 0, "");
+    bench_report_number(report, "generator_processes", "client processes", field->swarms, 0, "");
+    if (before_kb >= 0 && field->pss_none_kb >= 0) {
+        int64_t after_kb = bench_proc_pss_kb(pid);
+        bench_report_number(report, "pss_kb", "node PSS with them", (double)before_kb, 0, "kB");
+        bench_report_number(report, "before_kb_each", "  more than without clients, for each",
+                            (double)(before_kb - field->pss_none_kb) / o->clients, 3, "kB");
+        bench_report_number(report, "after_kb_each", "  the same after a message to each",
+                            (double)(after_kb - field->pss_none_kb) / o->clients, 3, "kB");
+    }
+    if (pid != 0)
+        bench_report_number(report, "idle_percent", "node CPU while nothing happens",
+                            (double)(to.server_ns - from.server_ns) /
+                                (double)(to.at_ns - from.at_ns) * 100,
+                            2, "% of a core");
+    bench_report_number(report, "rate", "one message to each, offered", o->rate, 0, "messages/s");
+    bench_report_number(report, "delivered", "  delivered", (double)seen->received, 0, "");
+    bench_report_number(report, "missing", "  missing", (double)result.missing, 0, "");
+    bench_report_number(report, "refused", "  refused", (double)result.pushed.refused, 0, "");
+    bench_report_number(report, "latency_p50_us", "  latency p50",
+                        (double)bench_hist_quantile(&seen->latency, 0.5) / 1e3, 1, "us");
+    bench_report_number(report, "latency_p99_us", "  latency p99",
+                        (double)bench_hist_quantile(&seen->latency, 0.99) / 1e3, 1, "us");
+    if (result.pushed.sent != o->clients || result.pushed.refused != 0)
+        bench_report_fault(report,
+                           "not every client was sent its message: %llu written, %llu "
+                           "refused",
+                           (unsigned long long)result.pushed.sent,
+                           (unsigned long long)result.pushed.refused);
     bench_result_faults(&result, report);
     return true;
 }

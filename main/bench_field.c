@@ -155,8 +155,8 @@ void bench_field_idle(struct bench_field *field, double seconds) {
         field_turn(field, 10 * NS_PER_MS);
 }
 
-bool bench_field_connect(struct bench_field *field, double rate, uint32_t pending) {
-    static struct bench_tally sum;
+void bench_field_open_clients(struct bench_field *field, double rate, uint32_t pending,
+                              struct bench_tally *sum) {
     struct bench_share *share = field->share;
     uint64_t start_ns = clock_ns();
     share->open_rate = rate;
@@ -174,15 +174,19 @@ bool bench_field_connect(struct bench_field *field, double rate, uint32_t pendin
         if (settled >= share->clients || failed > FAILURES_MAX)
             break;
     } while (!bench_interrupted && bench_server_alive(&field->server));
-    bench_share_sum(share, &sum);
-    field->open_s = (double)(sum.settled_ns - start_ns) / 1e9;
-    if (sum.ready != share->clients) {
-        bench_progress_end();
-        fprintf(stderr, "ringpost bench: %u of %u clients were welcomed; %s\n", sum.ready,
-                share->clients, sum.sample);
-        return false;
-    }
-    return true;
+    bench_share_sum(share, sum);
+    field->open_s = (double)(sum->settled_ns - start_ns) / 1e9;
+}
+
+bool bench_field_connect(struct bench_field *field, double rate, uint32_t pending) {
+    static struct bench_tally sum;
+    bench_field_open_clients(field, rate, pending, &sum);
+    if (sum.ready == field->share->clients)
+        return true;
+    bench_progress_end();
+    fprintf(stderr, "ringpost bench: %u of %u clients were welcomed; %s\n", sum.ready,
+            field->share->clients, sum.sample);
+    return false;
 }
 
 void bench_field_disconnect(struct bench_field *field) {

@@ -66,6 +66,9 @@ void bench_field_close(struct bench_field *field);
  * their welcome (at least one in each process), and fills in open_s. False after a line on standard
  * error if any could not. */
 bool bench_field_connect(struct bench_field *field, double rate, uint32_t pending);
+/* The same without a complaint: *sum is what became of the clients, `ready` of them are there. */
+void bench_field_open_clients(struct bench_field *field, double rate, uint32_t pending,
+                              struct bench_tally *sum);
 /* Closes all clients. */
 void bench_field_disconnect(struct bench_field *field);
 /* Turns the loop for so long without pushing anything. */

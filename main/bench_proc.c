@@ -73,30 +73,48 @@ void bench_proc_cpu_split(pid_t pid, double *user_s, double *kernel_s) {
 }
 
 /* The number after `field` at the start of a line of the file. */
-static int64_t proc_field_kb(pid_t pid, const char *name, const char *field) {
+static int64_t proc_field(pid_t pid, const char *name, const char *field) {
     FILE *file = proc_open(pid, name);
     if (file == NULL)
         return -1;
     char line[256];
-    int64_t kb = -1;
+    int64_t number = -1;
     size_t field_len = strlen(field);
-    while (kb < 0 && fgets(line, sizeof line, file) != NULL)
+    while (number < 0 && fgets(line, sizeof line, file) != NULL)
         if (strncmp(line, field, field_len) == 0)
-            kb = strtoll(line + field_len, NULL, 10);
+            number = strtoll(line + field_len, NULL, 10);
     fclose(file);
-    return kb;
+    return number;
 }
 
 int64_t bench_proc_pss_kb(pid_t pid) {
-    return proc_field_kb(pid, "smaps_rollup", "Pss:");
+    return proc_field(pid, "smaps_rollup", "Pss:");
 }
 
 int64_t bench_proc_rss_kb(pid_t pid) {
-    return proc_field_kb(pid, "status", "VmRSS:");
+    return proc_field(pid, "status", "VmRSS:");
 }
 
 int64_t bench_proc_peak_kb(pid_t pid) {
-    return proc_field_kb(pid, "status", "VmHWM:");
+    return proc_field(pid, "status", "VmHWM:");
+}
+
+int64_t bench_proc_descriptors_limit(pid_t pid) {
+    return proc_field(pid, "limits", "Max open files");
+}
+
+int64_t bench_proc_descriptors_open(pid_t pid) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    DIR *dir = opendir(path);
+    if (dir == NULL)
+        return -1;
+    int64_t count = 0;
+    const struct dirent *entry;
+    while ((entry = readdir(dir)) != NULL)
+        count += entry->d_name[0] != '.';
+    closedir(dir);
+    return count;
 }
 
 /* The inode of a socket that listens on the port: on this address, or on any. */

@@ -20,6 +20,10 @@ int64_t bench_proc_pss_kb(pid_t pid);
 /* Resident memory in kB (status), and its peak; -1 if it cannot be read. */
 int64_t bench_proc_rss_kb(pid_t pid);
 int64_t bench_proc_peak_kb(pid_t pid);
+/* RLIMIT_NOFILE of a process, the soft limit, and how many descriptors it has open; -1 if that
+ * cannot be read. */
+int64_t bench_proc_descriptors_limit(pid_t pid);
+int64_t bench_proc_descriptors_open(pid_t pid);
 /* The process that listens on this TCP port of this host; 0 if none is found (or may be seen). */
 pid_t bench_proc_listener(const struct sockaddr_in *address);
 /* "127.x.y.z:port" or "localhost:port". False if it is anything else: load goes to loopback only.

@@ -14,6 +14,8 @@ bool bench_groups(struct bench_field *field, struct bench_report *report);
 bool bench_ping(struct bench_field *field, struct bench_report *report);
 bool bench_idle(struct bench_field *field, struct bench_report *report);
 bool bench_storm(struct bench_field *field, struct bench_report *report);
+/* Very many clients at once. */
+bool bench_live(struct bench_field *field, struct bench_report *report);
 bool bench_overload(struct bench_field *field, struct bench_report *report);
 /* Only receives: for a node that pushes by itself (perf/limit). */
 bool bench_receive(struct bench_field *field, struct bench_report *report);

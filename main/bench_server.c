@@ -17,6 +17,8 @@
 
 #define START_WAIT_NS (UINT64_C(15) * NS_PER_S)
 #define END_WAIT_NS (UINT64_C(5) * NS_PER_S)
+#define CLIENTS_MANY 10000u
+#define CONNECTIONS_SPARE 64u /* for whoever looks at the node meanwhile */
 
 static void pause_ms(long ms) {
     struct timespec wait = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
@@ -42,9 +44,17 @@ static void environment_clean(void) {
     }
 }
 
+/* More clients than a node takes by itself, unless the caller has said how many it shall take. */
+static bool many_clients(const struct bench_options *options) {
+    for (uint32_t i = 0; i < options->server_arg_count; i++)
+        if (strcmp(options->server_args[i], "--max-connections") == 0)
+            return false;
+    return options->clients > CLIENTS_MANY;
+}
+
 static _Noreturn void child_run(const struct bench_server *server,
                                 const struct bench_options *options, const char *binary) {
-    char ports[96], log[96], workers[16];
+    char ports[96], log[96], workers[16], connections[16];
     server_path(server, "ports", ports);
     server_path(server, "log", log);
     const char *args[24 + BENCH_SERVER_ARGS_MAX];
@@ -71,6 +81,12 @@ static _Noreturn void child_run(const struct bench_server *server,
     if (options->api_key != NULL) {
         args[n++] = "--api-key";
         args[n++] = options->api_key;
+    }
+    if (many_clients(options)) {
+        snprintf(connections, sizeof connections, "%u",
+                 options->clients + options->producers + CONNECTIONS_SPARE);
+        args[n++] = "--max-connections";
+        args[n++] = connections;
     }
     for (uint32_t i = 0; i < options->server_arg_count; i++)
         args[n++] = options->server_args[i];
