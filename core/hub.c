@@ -1,14 +1,8 @@
 #include "core/hub.h"
 
 #include "core/base/check.h"
-#include "core/base/fault.h"
+#include "core/delivery.h"
 #include "core/server.h"
-
-/* ANSWER: flag values. */
-enum {
-    ANSWER_OVERLOADED = 1, /* there was no room; nobody got it from here */
-    ANSWER_FOUND = 2       /* at least one session was addressed, whatever became of its copy */
-};
 
 static unsigned worker_count(const struct worker *worker) {
     return worker->server->worker_count;
@@ -18,12 +12,8 @@ static uint64_t self_bit(const struct worker *worker) {
     return UINT64_C(1) << worker->index;
 }
 
-static bool is_unicast(const struct message *message) {
-    return message->to_count == 1 && message->group_count == 0;
-}
-
 static void unicast_mail(struct worker *worker, const struct message *message) {
-    if (is_unicast(message))
+    if (message_is_unicast(message))
         stats_add(&worker->stats.unicast_mails, 1);
 }
 
@@ -98,104 +88,6 @@ static void publish_answered(struct worker *worker, struct publish *publish, uin
     publish_finish(worker, publish);
 }
 
-/* --- delivery to the sessions of this worker -------------------------------------------------- */
-
-struct delivery {
-    struct worker *worker;
-    const struct message *message;
-    struct parcel *parcel;
-    uint64_t visit;
-    uint32_t recipients;
-    unsigned flags; /* of the answer */
-};
-
-/* Marks the ids that are left out, for the time of one delivery; a mark is one look a session,
- * however many are left out. */
-static void except_mark(const struct delivery *delivery, bool excepted) {
-    const struct message *message = delivery->message;
-    const struct message_name *except = message_except(message);
-    for (uint16_t i = 0; i < message->except_count; i++) {
-        struct name *name = directory_find(delivery->worker, NAME_ID, except[i].hash,
-                                           message_name_text(message, &except[i]));
-        if (name != NULL)
-            name->excepted = excepted;
-    }
-}
-
-static void deliver_to(struct delivery *delivery, struct session *session) {
-    struct worker *worker = delivery->worker;
-    if (session->visit == delivery->visit && !FAULT(DEDUPE_MISSED))
-        return;
-    session->visit = delivery->visit;
-    if (session->id != NULL && session->id->excepted)
-        return;
-    struct connection *connection = session->type->connection(session);
-    if (connection == NULL)
-        return;
-    delivery->flags |= ANSWER_FOUND;
-    const struct form *form =
-        parcel_form(worker, delivery->parcel, session->type->encoding(session));
-    if (form == NULL) {
-        uint8_t class = delivery->message->class;
-        stats_add(&worker->stats.copies[class], 1);
-        stats_add(&worker->stats.copies_dropped[class][DROP_NO_MEMORY], 1);
-        return;
-    }
-    switch (outbox_push(worker, connection, delivery->parcel, form)) {
-    case OUTBOX_TAKEN:
-        delivery->recipients++;
-        break;
-    case OUTBOX_DROPPED:
-        break;
-    case OUTBOX_FULL:
-        session->type->close(worker, session, CLOSE_TOO_SLOW);
-        break;
-    }
-}
-
-static void deliver_to_name(struct delivery *delivery, const struct message_name *address) {
-    struct name *name = directory_find(delivery->worker, address->kind, address->hash,
-                                       message_name_text(delivery->message, address));
-    if (name == NULL || name->session_count == 0)
-        return;
-    /* Any of them may be closed as too slow while it is looked at. */
-    name_pin(name);
-    struct list *next;
-    for (struct list *at = name->sessions.next; at != &name->sessions; at = next) {
-        next = at->next;
-        deliver_to(delivery, address->kind == NAME_ID
-                                 ? container_of(at, struct session, id_link)
-                                 : container_of(at, struct membership, name_link)->session);
-    }
-    name_unpin(delivery->worker, name);
-}
-
-/* Hands the message to every session here that it addresses; takes over one hold. Tells how many
- * took it, and the flags of the answer. */
-static uint32_t deliver(struct worker *worker, struct message *message, unsigned *flags) {
-    struct delivery delivery = {.worker = worker, .message = message, .visit = ++worker->visit};
-    delivery.parcel = parcel_open(worker, message);
-    if (delivery.parcel == NULL) {
-        message_release(worker, message);
-        *flags = ANSWER_OVERLOADED;
-        return 0;
-    }
-    except_mark(&delivery, true);
-    if (message->broadcast) {
-        /* Backwards: one that closes changes places with one that was looked at already. */
-        for (uint32_t i = worker->session_count; i-- > 0;)
-            deliver_to(&delivery, worker->sessions[i]);
-    } else {
-        const struct message_name *address = message->names;
-        for (uint32_t i = 0; i < (uint32_t)message->to_count + message->group_count; i++)
-            deliver_to_name(&delivery, &address[i]);
-    }
-    except_mark(&delivery, false);
-    parcel_unref(worker, delivery.parcel);
-    *flags = delivery.flags;
-    return delivery.recipients;
-}
-
 /* --- the ways --------------------------------------------------------------------------------- */
 
 /* The home that all addresses share; -1: they have several, or it is a broadcast. */
@@ -265,11 +157,11 @@ static void publish_to(struct worker *worker, struct publish *publish, struct me
     if (due > 1)
         message_hold(message, due - 1);
     send_to_all(worker, message, others, (uint16_t)worker->index, publish_token(publish), due);
-    if (here) {
-        unsigned flags;
-        uint32_t recipients = deliver(worker, message, &flags);
-        publish_answered(worker, publish, recipients, due, flags);
-    }
+    if (here)
+        deliver(worker, message,
+                &(struct mail){.from = (uint16_t)worker->index,
+                               .number = due,
+                               .token = publish_token(publish)});
 }
 
 /* Sends it on its way; the lane allows it. */
@@ -332,7 +224,7 @@ void hub_publish(struct worker *worker, struct publish *publish, struct message 
     publish->only_ids = message->to_count != 0 && message->group_count == 0;
     publish->apart = message->broadcast;
     publish->wide = common_home(worker, message) < 0;
-    if (is_unicast(message))
+    if (message_is_unicast(message))
         stats_add(&worker->stats.unicasts, 1);
     if (publish->apart || (list_empty(&lane->waiting) && lane_allows(lane, publish->wide))) {
         publish_go(worker, publish, message);
@@ -345,8 +237,8 @@ void hub_publish(struct worker *worker, struct publish *publish, struct message 
 
 /* --- mails ------------------------------------------------------------------------------------ */
 
-static void answer_send(struct worker *worker, const struct mail *request, uint32_t recipients,
-                        uint32_t answers_due, unsigned flags, bool unicast) {
+void hub_answer(struct worker *worker, const struct mail *request, uint32_t recipients,
+                uint32_t answers_due, unsigned flags, bool unicast) {
     struct mail answer = {.kind = MAIL_ANSWER,
                           .flag = (uint8_t)flags,
                           .from = (uint16_t)worker->index,
@@ -364,7 +256,7 @@ static void answer_send(struct worker *worker, const struct mail *request, uint3
 
 void hub_on_publish(struct worker *worker, const struct mail *mail) {
     struct message *message = mail->object;
-    bool unicast = is_unicast(message);
+    bool unicast = message_is_unicast(message);
     uint64_t holders = holders_of(worker, message);
     uint64_t others = holders & ~self_bit(worker);
     uint32_t due = (uint32_t)__builtin_popcountll(holders);
@@ -372,25 +264,19 @@ void hub_on_publish(struct worker *worker, const struct mail *mail) {
         if (due != 0)
             stats_add(&worker->stats.mail_refused, 1);
         message_release(worker, message);
-        answer_send(worker, mail, 0, 1, due == 0 ? 0 : ANSWER_OVERLOADED, unicast);
+        hub_answer(worker, mail, 0, 1, due == 0 ? 0 : ANSWER_OVERLOADED, unicast);
         return;
     }
     if (due > 1)
         message_hold(message, due - 1);
     send_to_all(worker, message, others, mail->from, mail->token, due);
-    if (holders & self_bit(worker)) {
-        unsigned flags;
-        uint32_t recipients = deliver(worker, message, &flags);
-        answer_send(worker, mail, recipients, due, flags, unicast);
-    }
+    if (holders & self_bit(worker))
+        deliver(worker, message,
+                &(struct mail){.from = mail->from, .number = due, .token = mail->token});
 }
 
 void hub_on_deliver(struct worker *worker, const struct mail *mail) {
-    struct message *message = mail->object;
-    bool unicast = is_unicast(message);
-    unsigned flags;
-    uint32_t recipients = deliver(worker, message, &flags);
-    answer_send(worker, mail, recipients, mail->number, flags, unicast);
+    deliver(worker, mail->object, mail);
 }
 
 void hub_on_answer(struct worker *worker, const struct mail *mail) {

@@ -76,6 +76,10 @@ void publish_put(struct worker *worker, struct publish *publish);
  * now or later. */
 void hub_publish(struct worker *worker, struct publish *publish, struct message *message);
 
+/* Answers a request that came as a mail, or from this worker itself (`from` is its own index). */
+void hub_answer(struct worker *worker, const struct mail *request, uint32_t recipients,
+                uint32_t answers_due, unsigned flags, bool unicast);
+
 void hub_on_publish(struct worker *worker, const struct mail *mail);
 void hub_on_deliver(struct worker *worker, const struct mail *mail);
 void hub_on_answer(struct worker *worker, const struct mail *mail);

@@ -227,9 +227,6 @@ struct span message_payload(const struct message *message) {
     return span_of(message_bytes(message) + message->payload_at, message->payload_len);
 }
 
-/* From here on the payload is not copied into the form: gathering three runs is cheaper. */
-#define FORM_COPY_BYTES_MAX 4096
-
 struct parcel *parcel_open(struct worker *worker, struct message *message) {
     struct parcel *parcel = pool_get(&worker->parcels);
     if (parcel == NULL)

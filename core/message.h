@@ -105,6 +105,11 @@ static inline const struct message_name *message_except(const struct message *m)
     return m->names + m->to_count + m->group_count;
 }
 
+/* Is it addressed to one client id and nothing else? */
+static inline bool message_is_unicast(const struct message *m) {
+    return m->to_count == 1 && m->group_count == 0;
+}
+
 /* The hash of a name, the same on every worker; ids and groups are different spaces. */
 uint64_t name_hash(enum name_kind kind, struct span text);
 static inline unsigned name_home(uint64_t hash, unsigned workers) {
@@ -123,6 +128,8 @@ struct encoding {
 };
 
 #define ENCODINGS_MAX 4
+/* From here on the payload is not copied into the form: gathering three runs is cheaper. */
+#define FORM_COPY_BYTES_MAX 4096
 
 /* The bytes of a message in one encoding: one run, or head and tail around the message's own
  * payload. */

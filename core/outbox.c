@@ -2,6 +2,7 @@
 
 #include "core/base/check.h"
 #include "core/base/fault.h"
+#include "core/sheaf.h"
 #include "core/tag.h"
 #include "core/worker.h"
 
@@ -12,21 +13,38 @@
 #define BUFFER_BYTES 4096
 #define PIECE_RUNS_MAX 3
 
+enum piece_kind {
+    PIECE_BYTES,  /* of its own: `buffer` */
+    PIECE_PARCEL, /* one message */
+    PIECE_SHEAF   /* several */
+};
+
 struct piece {
     struct piece *next;
-    struct parcel *parcel;   /* NULL: bytes of its own, in `buffer` */
-    const struct form *form; /* with parcel */
-    char *buffer;            /* accounted, buffer_cap bytes */
+    union {
+        char *buffer; /* accounted, buffer_cap bytes */
+        struct parcel *parcel;
+        struct sheaf *sheaf;
+    };
+    const struct form *form; /* of the parcel */
     uint32_t buffer_cap;
     uint32_t bytes; /* to send in all */
+    uint8_t kind;   /* enum piece_kind */
 };
 
 size_t outbox_piece_bytes(void) {
     return sizeof(struct piece);
 }
 
-static uint8_t piece_class(const struct piece *piece) {
-    return piece->parcel->message->class;
+static uint32_t piece_messages(const struct piece *piece) {
+    return piece->kind == PIECE_SHEAF ? piece->sheaf->count : piece->kind == PIECE_PARCEL;
+}
+
+/* From then on it must not be sent as it is. */
+static uint64_t piece_expires_ns(const struct piece *piece) {
+    if (piece->kind == PIECE_PARCEL)
+        return piece->parcel->message->expires_ns;
+    return piece->kind == PIECE_SHEAF ? piece->sheaf->expires_ns : UINT64_MAX;
 }
 
 static void piece_append(struct outbox *outbox, struct piece *piece) {
@@ -40,26 +58,58 @@ static void piece_append(struct outbox *outbox, struct piece *piece) {
 }
 
 static void piece_free(struct worker *worker, struct piece *piece) {
-    if (piece->parcel == NULL)
+    if (piece->kind == PIECE_BYTES)
         memory_put(&worker->account, piece->buffer, piece->buffer_cap);
+    else if (piece->kind == PIECE_SHEAF)
+        sheaf_unref(worker, piece->sheaf);
     else if (!FAULT(PARCEL_LEAK))
         parcel_unref(worker, piece->parcel);
     pool_put(&worker->pieces, piece);
     account_give(&worker->account, sizeof(struct piece));
 }
 
-/* The copy of a message has its fate; NULL: it was sent. */
-static void copy_settled(struct worker *worker, struct outbox *outbox, const struct piece *piece,
-                         const enum drop_reason *reason) {
-    uint8_t class = piece_class(piece);
-    outbox->pieces--;
-    outbox->message_bytes -= piece->bytes;
-    stats_sub(&worker->stats.outbox_bytes, piece->bytes);
-    stats_sub(&worker->stats.copies_waiting[class], 1);
+/* Copies of a class have their fate; reason NULL: they were sent. */
+static void copies_settled(struct worker *worker, unsigned class, uint32_t count,
+                           const enum drop_reason *reason) {
+    stats_sub(&worker->stats.copies_waiting[class], count);
     if (reason == NULL)
-        stats_add(&worker->stats.copies_sent[class], 1);
+        stats_add(&worker->stats.copies_sent[class], count);
     else if (!FAULT(DROP_UNCOUNTED))
-        stats_add(&worker->stats.copies_dropped[class][*reason], 1);
+        stats_add(&worker->stats.copies_dropped[class][*reason], count);
+}
+
+/* The messages of the piece have their fate: those that end within the first `sent` bytes were
+ * sent, the others were dropped. */
+static void piece_settle(struct worker *worker, struct outbox *outbox, const struct piece *piece,
+                         uint32_t sent, enum drop_reason reason) {
+    bool whole = sent >= piece->bytes;
+    if (piece->kind == PIECE_PARCEL) {
+        copies_settled(worker, piece->parcel->message->class, 1, whole ? NULL : &reason);
+    } else if (piece->kind == PIECE_SHEAF && whole) {
+        for (unsigned class = 0; class < CLASSES; class ++)
+            copies_settled(worker, class, piece->sheaf->of_class[class], NULL);
+    } else if (piece->kind == PIECE_SHEAF) {
+        for (uint32_t i = 0; i < piece->sheaf->count; i++) {
+            const struct sheaf_part *part = &piece->sheaf->parts[i];
+            copies_settled(worker, part->parcel->message->class, 1,
+                           part->end <= sent ? NULL : &reason);
+        }
+    }
+    if (piece->kind != PIECE_BYTES) {
+        outbox->pieces -= piece_messages(piece);
+        outbox->message_bytes -= piece->bytes;
+        stats_sub(&worker->stats.outbox_bytes, piece->bytes);
+    }
+    outbox->bytes -= piece->bytes;
+}
+
+static struct piece *piece_get(struct worker *worker) {
+    if (!account_take(&worker->account, sizeof(struct piece)))
+        return NULL;
+    struct piece *piece = pool_get(&worker->pieces);
+    if (piece == NULL)
+        account_give(&worker->account, sizeof(struct piece));
+    return piece;
 }
 
 /* Takes one waiting message out of the queue. `before` is the piece in front of it. */
@@ -71,9 +121,53 @@ static void piece_drop(struct worker *worker, struct outbox *outbox, struct piec
         outbox->first = piece->next;
     if (outbox->last == piece)
         outbox->last = before;
-    outbox->bytes -= piece->bytes;
-    copy_settled(worker, outbox, piece, &reason);
+    piece_settle(worker, outbox, piece, 0, reason);
     piece_free(worker, piece);
+}
+
+/* Puts a piece for each message in the place of a waiting sheaf; gives the first of them, which
+ * follows `before`. Those for which there is no memory are dropped, so it may be NULL or what came
+ * behind the sheaf. */
+static struct piece *sheaf_split(struct worker *worker, struct outbox *outbox, struct piece *before,
+                                 struct piece *piece) {
+    struct sheaf *sheaf = piece->sheaf;
+    struct piece *next = piece->next, *at = before;
+    sheaf_ref(sheaf);
+    outbox->pieces -= sheaf->count;
+    outbox->message_bytes -= sheaf->bytes;
+    outbox->bytes -= sheaf->bytes;
+    stats_sub(&worker->stats.outbox_bytes, sheaf->bytes);
+    piece_free(worker, piece);
+    for (uint32_t i = 0; i < sheaf->count; i++) {
+        struct parcel *parcel = sheaf->parts[i].parcel;
+        const struct form *form = sheaf->parts[i].form;
+        struct piece *one = piece_get(worker);
+        if (one == NULL) {
+            enum drop_reason reason = DROP_NO_MEMORY;
+            copies_settled(worker, parcel->message->class, 1, &reason);
+            continue;
+        }
+        parcel_ref(parcel);
+        *one = (struct piece){
+            .kind = PIECE_PARCEL, .parcel = parcel, .form = form, .bytes = form->total_bytes};
+        outbox->pieces++;
+        outbox->message_bytes += one->bytes;
+        outbox->bytes += one->bytes;
+        stats_add(&worker->stats.outbox_bytes, one->bytes);
+        if (at != NULL)
+            at->next = one;
+        else
+            outbox->first = one;
+        at = one;
+    }
+    if (at != NULL)
+        at->next = next;
+    else
+        outbox->first = next;
+    if (next == NULL)
+        outbox->last = at;
+    sheaf_unref(worker, sheaf);
+    return before != NULL ? before->next : outbox->first;
 }
 
 static bool outbox_has_room(const struct outbox *outbox, uint32_t wanted, uint64_t limit_bytes,
@@ -90,10 +184,14 @@ static void outbox_make_room(struct worker *worker, struct outbox *outbox, uint3
     struct piece *piece = before == NULL ? outbox->first : before->next;
     uint32_t limit = worker->config->outbox_bytes;
     while (piece != NULL && (all || !outbox_has_room(outbox, wanted, limit, OUTBOX_PIECES_MAX))) {
+        if (piece->kind == PIECE_SHEAF) {
+            piece = sheaf_split(worker, outbox, before, piece);
+            continue;
+        }
         struct piece *next = piece->next;
-        if (piece->parcel == NULL)
+        if (piece->kind == PIECE_BYTES)
             before = piece;
-        else if (piece_class(piece) == CLASS_VOLATILE)
+        else if (piece->parcel->message->class == CLASS_VOLATILE)
             piece_drop(worker, outbox, before, piece, DROP_VOLATILE);
         else
             piece_drop(worker, outbox, before, piece, reason);
@@ -139,15 +237,6 @@ static void dirty_mark(struct worker *worker, struct connection *connection) {
         list_add_tail(&worker->dirty, &connection->flush_link);
 }
 
-static struct piece *piece_get(struct worker *worker) {
-    if (!account_take(&worker->account, sizeof(struct piece)))
-        return NULL;
-    struct piece *piece = pool_get(&worker->pieces);
-    if (piece == NULL)
-        account_give(&worker->account, sizeof(struct piece));
-    return piece;
-}
-
 enum outbox_verdict outbox_push(struct worker *worker, struct connection *connection,
                                 struct parcel *parcel, const struct form *form) {
     struct outbox *outbox = &connection->outbox;
@@ -168,7 +257,8 @@ enum outbox_verdict outbox_push(struct worker *worker, struct connection *connec
         return verdict;
     }
     parcel_ref(parcel);
-    *piece = (struct piece){.parcel = parcel, .form = form, .bytes = form->total_bytes};
+    *piece = (struct piece){
+        .kind = PIECE_PARCEL, .parcel = parcel, .form = form, .bytes = form->total_bytes};
     outbox->pieces++;
     outbox->message_bytes += piece->bytes;
     stats_add(&worker->stats.outbox_bytes, piece->bytes);
@@ -178,13 +268,39 @@ enum outbox_verdict outbox_push(struct worker *worker, struct connection *connec
     return OUTBOX_TAKEN;
 }
 
+bool outbox_push_sheaf(struct worker *worker, struct connection *connection, struct sheaf *sheaf) {
+    struct outbox *outbox = &connection->outbox;
+    /* Half the limit is what volatile ones may use (outbox_admit); below it every class fits. */
+    uint32_t limit = worker->config->outbox_bytes / 2;
+    bool room = outbox->message_bytes + sheaf->bytes <= limit &&
+                outbox->pieces + sheaf->count <= OUTBOX_PIECES_MAX;
+    if (!room || worker->config->slow == SLOW_KEEP_LATEST)
+        return false;
+    struct piece *piece = piece_get(worker);
+    if (piece == NULL)
+        return false;
+    sheaf_ref(sheaf);
+    *piece = (struct piece){.kind = PIECE_SHEAF, .sheaf = sheaf, .bytes = sheaf->bytes};
+    for (unsigned class = 0; class < CLASSES; class ++) {
+        stats_add(&worker->stats.copies[class], sheaf->of_class[class]);
+        stats_add(&worker->stats.copies_waiting[class], sheaf->of_class[class]);
+    }
+    worker->turn_copies += 1 + sheaf->count / 8; /* what they cost, in single copies */
+    outbox->pieces += sheaf->count;
+    outbox->message_bytes += sheaf->bytes;
+    stats_add(&worker->stats.outbox_bytes, sheaf->bytes);
+    piece_append(outbox, piece);
+    dirty_mark(worker, connection);
+    return true;
+}
+
 bool outbox_write(struct worker *worker, struct connection *connection, struct span bytes) {
     struct outbox *outbox = &connection->outbox;
     struct piece *last = outbox->last;
     if (bytes.len == 0)
         return true;
     /* The last buffer may be added to unless the kernel has it already. */
-    if (last != NULL && last->parcel == NULL && last->buffer_cap - last->bytes >= bytes.len &&
+    if (last != NULL && last->kind == PIECE_BYTES && last->buffer_cap - last->bytes >= bytes.len &&
         outbox->committed != last) {
         memcpy(last->buffer + last->bytes, bytes.at, bytes.len);
         last->bytes += (uint32_t)bytes.len;
@@ -203,7 +319,8 @@ bool outbox_write(struct worker *worker, struct connection *connection, struct s
         }
         account_force(&worker->account, cap + sizeof(struct piece));
         memcpy(buffer, bytes.at, bytes.len);
-        *piece = (struct piece){.buffer = buffer, .buffer_cap = cap, .bytes = (uint32_t)bytes.len};
+        *piece = (struct piece){
+            .kind = PIECE_BYTES, .buffer = buffer, .buffer_cap = cap, .bytes = (uint32_t)bytes.len};
         piece_append(outbox, piece);
     }
     dirty_mark(worker, connection);
@@ -214,8 +331,10 @@ bool outbox_write(struct worker *worker, struct connection *connection, struct s
 static unsigned piece_runs(const struct piece *piece, uint32_t skip, struct iovec *runs) {
     struct iovec all[PIECE_RUNS_MAX];
     unsigned count = 0, out = 0;
-    if (piece->parcel == NULL) {
+    if (piece->kind == PIECE_BYTES) {
         all[count++] = (struct iovec){piece->buffer, piece->bytes};
+    } else if (piece->kind == PIECE_SHEAF) {
+        all[count++] = (struct iovec){sheaf_bytes(piece->sheaf), piece->bytes};
     } else if (!piece->form->around) {
         all[count++] = (struct iovec){(void *)(uintptr_t)piece->form->bytes, piece->bytes};
     } else {
@@ -246,10 +365,14 @@ void outbox_flush(struct worker *worker, struct connection *connection) {
     uint32_t bytes = 0, skip = outbox->sent_bytes;
     struct piece *before = NULL, *piece = outbox->first;
     while (piece != NULL && runs + PIECE_RUNS_MAX <= SEND_RUNS_MAX && bytes < SEND_BYTES_MAX) {
-        struct piece *next = piece->next;
         /* One that the peer has seen a part of must be finished, expired or not. */
-        if (piece->parcel != NULL && skip == 0 &&
-            piece->parcel->message->expires_ns <= worker->now_ns) {
+        bool expired = skip == 0 && piece_expires_ns(piece) <= worker->now_ns;
+        if (expired && piece->kind == PIECE_SHEAF) {
+            piece = sheaf_split(worker, outbox, before, piece);
+            continue;
+        }
+        struct piece *next = piece->next;
+        if (expired) {
             piece_drop(worker, outbox, before, piece, DROP_EXPIRED);
         } else {
             runs += piece_runs(piece, skip, flight->runs + runs);
@@ -296,12 +419,10 @@ void outbox_on_sent(struct worker *worker, struct connection *connection, uint32
             return;
         }
         sent -= piece->bytes;
-        outbox->bytes -= piece->bytes;
         outbox->first = piece->next;
         if (outbox->first == NULL)
             outbox->last = NULL;
-        if (piece->parcel != NULL)
-            copy_settled(worker, outbox, piece, NULL);
+        piece_settle(worker, outbox, piece, piece->bytes, DROP_GONE);
         piece_free(worker, piece);
     }
 }
@@ -310,19 +431,20 @@ void outbox_clear(struct worker *worker, struct connection *connection, enum dro
     struct outbox *outbox = &connection->outbox;
     struct piece *before = (connection->ops & OP_SEND) ? outbox->committed : NULL;
     struct piece *piece = before == NULL ? outbox->first : before->next;
+    uint32_t sent = 0;
     if (before != NULL) {
         before->next = NULL;
         outbox->last = before;
     } else {
+        sent = outbox->sent_bytes;
         outbox->first = outbox->last = outbox->committed = NULL;
         outbox->sent_bytes = 0;
     }
     while (piece != NULL) {
         struct piece *next = piece->next;
-        outbox->bytes -= piece->bytes;
-        if (piece->parcel != NULL)
-            copy_settled(worker, outbox, piece, &reason);
+        piece_settle(worker, outbox, piece, sent, reason);
         piece_free(worker, piece);
         piece = next;
+        sent = 0;
     }
 }

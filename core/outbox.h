@@ -1,9 +1,9 @@
 /* outbox.h - what a connection still owes its peer.
  *
- * A queue of pieces: references to parcels, and bytes of its own (answers, control lines), which
- * are gathered into buffers so that many small answers leave as one run. At most one send is in
- * flight; what comes meanwhile waits and leaves with the next one. Pieces that the send in flight
- * covers stay at the front until its completion.
+ * A queue of pieces: references to parcels and to sheaves (sheaf.h), and bytes of its own (answers,
+ * control lines), which are gathered into buffers so that many small answers leave as one run. At
+ * most one send is in flight; what comes meanwhile waits and leaves with the next one. Pieces that
+ * the send in flight covers stay at the front until its completion.
  *
  * Bounded by bytes (--outbox-bytes for messages) and by entries (OUTBOX_PIECES_MAX); the policy
  * when full is --slow for the default class, dropping for the volatile class at half the limit. A
@@ -11,7 +11,7 @@
  * producer) may pass the limit by OUTBOX_BURST_BYTES. Replies always fit; a peer that does not read
  * them is not read any more (connection.h). Every drop is counted by reason.
  *
- * Threads: the connection's worker. Owns: pieces, one ref on each parcel, buffers. */
+ * Threads: the connection's worker. Owns: pieces, one ref on each parcel and sheaf, buffers. */
 #ifndef RINGPOST_CORE_OUTBOX_H
 #define RINGPOST_CORE_OUTBOX_H
 
@@ -22,6 +22,7 @@ struct worker;
 struct connection;
 struct parcel;
 struct form;
+struct sheaf;
 struct piece;
 
 #define OUTBOX_PIECES_MAX 16384
@@ -47,6 +48,9 @@ enum outbox_verdict {
 /* Appends one message. The connection is marked dirty; the bytes leave at the end of the turn. */
 enum outbox_verdict outbox_push(struct worker *worker, struct connection *connection,
                                 struct parcel *parcel, const struct form *form);
+/* Appends all messages of a sheaf as one piece, if each of them would be taken without anything
+ * being dropped for it. False: nothing has happened; they are to be pushed one by one. */
+bool outbox_push_sheaf(struct worker *worker, struct connection *connection, struct sheaf *sheaf);
 /* Appends bytes, copied. False: no memory (the connection should be closed). */
 bool outbox_write(struct worker *worker, struct connection *connection, struct span bytes);
 /* Starts a send of what waits, unless one is in flight. Expired messages are dropped here. */

@@ -273,7 +273,8 @@ static void clocks_read(struct worker *worker) {
 /* How long the coming submit may wait. */
 static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
     if (wait_ns == 0 || worker->mail_left || worker->reaped_full || !list_empty(&worker->resumed) ||
-        worker->homebound_set != 0 || server_phase(worker->server) != worker->phase_entered)
+        worker->homebound_set != 0 || worker->broadcasts.count != 0 ||
+        server_phase(worker->server) != worker->phase_entered)
         return 0;
     uint64_t next_ns = wheel_next_ns(&worker->wheel);
     if (next_ns != CLOCK_NEVER) {
@@ -309,6 +310,9 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     wheel_advance(&worker->wheel, worker, worker->now_ns);
     phase_follow(worker);
     resumed_handle(worker);
+    if (worker->broadcasts.count != 0)
+        post_wake_all(worker); /* before the walk through all sessions */
+    deliver_broadcasts(worker);
     directory_flush(worker);
     /* The others may begin while the sends are started, which takes most of a turn. */
     post_wake_all(worker);

@@ -11,6 +11,7 @@
 #include "core/balance.h"
 #include "core/config.h"
 #include "core/connection.h"
+#include "core/delivery.h"
 #include "core/directory.h"
 #include "core/hub.h"
 #include "core/mailbox.h"
@@ -75,8 +76,9 @@ struct worker {
     struct list starved;       /* connections whose receive ended for want of a buffer */
     struct session **sessions; /* all open ones, dense */
     uint32_t session_count, session_cap;
-    uint64_t visit;       /* the last delivery */
-    uint32_t turn_copies; /* made in this turn */
+    uint64_t visit;               /* the last delivery */
+    uint32_t turn_copies;         /* made in this turn */
+    struct broadcasts broadcasts; /* of this turn */
 
     struct publish *publishes; /* post.requests_max of them */
     uint32_t free_publish;     /* index + 1; 0: none */

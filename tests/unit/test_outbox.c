@@ -1,0 +1,287 @@
+/* Outboxes with sheaves: several messages in one piece, and still each with a fate of its own. */
+#include "tests/support/cmocka_first.h"
+
+#include "core/base/check.h"
+#include "core/worker.h"
+
+/* What was handed to the kernel last. */
+static char handed[4096];
+static size_t handed_len;
+
+static void fake_send(struct ring *ring, uint64_t tag, int socket, const void *at, size_t len) {
+    (void)ring, (void)tag, (void)socket;
+    memcpy(handed, at, len);
+    handed_len = len;
+}
+
+static void fake_send_gathered(struct ring *ring, uint64_t tag, int socket,
+                               const struct msghdr *header) {
+    (void)ring, (void)tag, (void)socket;
+    handed_len = 0;
+    for (size_t i = 0; i < header->msg_iovlen; i++) {
+        memcpy(handed + handed_len, header->msg_iov[i].iov_base, header->msg_iov[i].iov_len);
+        handed_len += header->msg_iov[i].iov_len;
+    }
+}
+
+#define ring_send fake_send
+#define ring_send_gathered fake_send_gathered
+#include "core/outbox.c"
+
+#include "core/base/builder.h"
+#include "core/base/hash.h"
+#include "core/server.h"
+
+static struct server server;
+static struct config config;
+static struct worker worker;
+static struct connection connection;
+static struct flight flights[FLIGHTS];
+
+/* An encoding that is easy to read: <payload> */
+static size_t plain_bound(const struct message *message) {
+    (void)message;
+    return 2;
+}
+static bool plain_head(const struct message *message, struct builder *out) {
+    (void)message;
+    builder_bytes(out, "<", 1);
+    return true;
+}
+static void plain_tail(const struct message *message, struct builder *out) {
+    (void)message;
+    builder_bytes(out, ">", 1);
+}
+static const struct encoding plain = {0, plain_bound, plain_head, plain_tail};
+
+static int open_node(void **state) {
+    (void)state;
+    hash_init();
+    memset(&server, 0, sizeof(server));
+    memset(&worker, 0, sizeof(worker));
+    memset(&connection, 0, sizeof(connection));
+    config = (struct config){.outbox_bytes = 200, .slow = SLOW_CLOSE};
+    atomic_init(&server.config, &config);
+    server.worker_count = 1;
+    budget_init(&server.budget, 1 << 20);
+    worker.server = &server;
+    worker.config = &config;
+    worker.now_ns = 1000;
+    worker.flights = flights;
+    account_init(&worker.account, &server.budget);
+    pool_init(&worker.parcels, sizeof(struct parcel));
+    pool_init(&worker.pieces, outbox_piece_bytes());
+    list_init(&worker.dirty);
+    list_init(&connection.flush_link);
+    connection.slot = 1;
+    handed_len = 0;
+    return 0;
+}
+
+/* Everything came back, and every copy has exactly one fate. */
+static int close_node(void **state) {
+    (void)state;
+    assert_int_equal(worker.account.used_bytes, 0);
+    assert_int_equal(stats_get(&worker.stats.outbox_bytes), 0);
+    assert_int_equal(connection.outbox.bytes, 0);
+    assert_int_equal(connection.outbox.message_bytes, 0);
+    assert_int_equal(connection.outbox.pieces, 0);
+    for (unsigned class = 0; class < CLASSES; class ++) {
+        uint64_t fates = stats_get(&worker.stats.copies_sent[class]);
+        for (unsigned reason = 0; reason < DROP_REASON_COUNT; reason++)
+            fates += stats_get(&worker.stats.copies_dropped[class][reason]);
+        assert_int_equal(stats_get(&worker.stats.copies_waiting[class]), 0);
+        assert_int_equal(stats_get(&worker.stats.copies[class]), fates);
+    }
+    pool_fini(&worker.parcels);
+    pool_fini(&worker.pieces);
+    message_blocks_free(&worker);
+    return 0;
+}
+
+static struct parcel *parcel_with(const char *payload, uint64_t ttl_ns, bool is_volatile) {
+    struct message_parts parts = {.broadcast = true,
+                                  .is_volatile = is_volatile,
+                                  .ttl_ns = ttl_ns,
+                                  .payload_max = strlen(payload)};
+    struct message *message = message_open(&worker, &parts);
+    memcpy(message_payload_room(message), payload, strlen(payload));
+    message_seal(message, strlen(payload));
+    return parcel_open(&worker, message);
+}
+
+/* Three messages of 6, 7 and 8 bytes; the middle one expires earlier and is volatile. */
+static struct sheaf *sheaf_of_three(void) {
+    struct parcel *parcels[] = {parcel_with("aaaa", 1000, false), parcel_with("bbbbb", 500, true),
+                                parcel_with("cccccc", 1000, false)};
+    struct sheaf *sheaf = sheaf_open(&worker, parcels, 3, &plain);
+    assert_non_null(sheaf);
+    for (unsigned i = 0; i < 3; i++)
+        parcel_unref(&worker, parcels[i]);
+    return sheaf;
+}
+
+static void flush(void) {
+    outbox_flush(&worker, &connection);
+    assert_true(connection.ops & OP_SEND);
+}
+
+static void on_sent(uint32_t bytes) {
+    connection.ops &= (uint8_t)~OP_SEND;
+    outbox_on_sent(&worker, &connection, bytes);
+}
+
+static void push_three(void) {
+    struct sheaf *sheaf = sheaf_of_three();
+    assert_true(outbox_push_sheaf(&worker, &connection, sheaf));
+    sheaf_unref(&worker, sheaf);
+}
+
+static void test_a_sheaf_leaves_as_one_run(void **state) {
+    (void)state;
+    push_three();
+    assert_int_equal(connection.outbox.pieces, 3);
+    flush();
+    assert_int_equal(worker.flights_used, 0); /* nothing was gathered */
+    assert_int_equal(handed_len, 21);
+    assert_memory_equal(handed, "<aaaa><bbbbb><cccccc>", 21);
+    on_sent(21);
+    assert_true(outbox_empty(&connection.outbox));
+    assert_int_equal(stats_get(&worker.stats.copies_sent[CLASS_DEFAULT]), 2);
+    assert_int_equal(stats_get(&worker.stats.copies_sent[CLASS_VOLATILE]), 1);
+}
+
+/* However few bytes each send takes, the stream is the same, behind single messages too. */
+static void test_short_sends(void **state) {
+    (void)state;
+    struct parcel *before = parcel_with("first", 1000, false);
+    assert_int_equal(
+        outbox_push(&worker, &connection, before, parcel_form(&worker, before, &plain)),
+        OUTBOX_TAKEN);
+    parcel_unref(&worker, before);
+    push_three();
+    push_three();
+    const char wanted[] = "<first><aaaa><bbbbb><cccccc><aaaa><bbbbb><cccccc>";
+    size_t total = sizeof(wanted) - 1;
+    for (size_t at = 0; at < total;) {
+        flush();
+        assert_int_equal(handed_len, total - at);
+        assert_memory_equal(handed, wanted + at, total - at);
+        uint32_t part = total - at < 5 ? (uint32_t)(total - at) : 5;
+        on_sent(part);
+        at += part;
+    }
+    assert_true(outbox_empty(&connection.outbox));
+}
+
+/* Of a sheaf that was sent in part, the messages that are out as a whole count as sent. */
+static void test_the_end_in_the_middle(void **state) {
+    (void)state;
+    for (uint32_t cut = 0; cut < 21; cut++) {
+        uint64_t sent_before = stats_get(&worker.stats.copies_sent[CLASS_DEFAULT]) +
+                               stats_get(&worker.stats.copies_sent[CLASS_VOLATILE]);
+        push_three();
+        flush();
+        on_sent(cut);
+        outbox_clear(&worker, &connection, DROP_GONE);
+        uint64_t sent_now = stats_get(&worker.stats.copies_sent[CLASS_DEFAULT]) +
+                            stats_get(&worker.stats.copies_sent[CLASS_VOLATILE]) - sent_before;
+        assert_int_equal(sent_now, cut < 6 ? 0 : cut < 13 ? 1 : 2);
+        assert_true(outbox_empty(&connection.outbox));
+    }
+}
+
+static void test_one_of_them_expires(void **state) {
+    (void)state;
+    struct parcel *before = parcel_with("x", 1000, false);
+    outbox_push(&worker, &connection, before, parcel_form(&worker, before, &plain));
+    parcel_unref(&worker, before);
+    push_three();
+    worker.now_ns += 500;
+    flush();
+    assert_int_equal(handed_len, 17);
+    assert_memory_equal(handed, "<x><aaaa><cccccc>", 17);
+    assert_int_equal(stats_get(&worker.stats.copies_dropped[CLASS_VOLATILE][DROP_EXPIRED]), 1);
+    on_sent(17);
+    assert_true(outbox_empty(&connection.outbox));
+}
+
+static void test_all_of_them_expire(void **state) {
+    (void)state;
+    push_three();
+    worker.now_ns += 5000;
+    outbox_flush(&worker, &connection);
+    assert_int_equal(connection.ops & OP_SEND, 0);
+    assert_true(outbox_empty(&connection.outbox));
+    assert_null(connection.outbox.last);
+}
+
+/* One that the peer has seen a part of is finished, expired or not. */
+static void test_begun_is_finished(void **state) {
+    (void)state;
+    push_three();
+    flush();
+    on_sent(8);
+    worker.now_ns += 5000;
+    flush();
+    assert_int_equal(handed_len, 13);
+    assert_memory_equal(handed, "bbbb><cccccc>", 13);
+    on_sent(13);
+}
+
+static void test_the_oldest_make_room(void **state) {
+    (void)state;
+    config.slow = SLOW_DROP_OLDEST;
+    push_three(); /* in flight: must stay */
+    flush();
+    push_three();
+    config.outbox_bytes = 50;
+    struct parcel *late = parcel_with("late", 1000, false);
+    assert_int_equal(outbox_push(&worker, &connection, late, parcel_form(&worker, late, &plain)),
+                     OUTBOX_TAKEN);
+    parcel_unref(&worker, late);
+    on_sent(21);
+    flush();
+    /* 42 bytes and 6 more fit. */
+    assert_memory_equal(handed, "<aaaa><bbbbb><cccccc><late>", handed_len);
+    assert_int_equal(handed_len, 27);
+    struct parcel *later = parcel_with("123456789012345678901234567890", 1000, false);
+    config.outbox_bytes = 200;
+    push_three();
+    config.outbox_bytes = 60;
+    outbox_push(&worker, &connection, later, parcel_form(&worker, later, &plain));
+    parcel_unref(&worker, later);
+    on_sent(27);
+    flush();
+    assert_memory_equal(handed, "<123456789012345678901234567890>", handed_len);
+    on_sent((uint32_t)handed_len);
+    assert_int_equal(stats_get(&worker.stats.copies_dropped[CLASS_DEFAULT][DROP_DROP_OLDEST]), 2);
+    assert_int_equal(stats_get(&worker.stats.copies_dropped[CLASS_VOLATILE][DROP_VOLATILE]), 1);
+}
+
+static void test_without_room_nothing_happens(void **state) {
+    (void)state;
+    config.outbox_bytes = 41; /* half of it is 20, the sheaf has 21 */
+    struct sheaf *sheaf = sheaf_of_three();
+    assert_false(outbox_push_sheaf(&worker, &connection, sheaf));
+    config.outbox_bytes = 200;
+    config.slow = SLOW_KEEP_LATEST;
+    assert_false(outbox_push_sheaf(&worker, &connection, sheaf));
+    sheaf_unref(&worker, sheaf);
+    assert_true(outbox_empty(&connection.outbox));
+    assert_true(list_empty(&worker.dirty));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_a_sheaf_leaves_as_one_run, open_node, close_node),
+        cmocka_unit_test_setup_teardown(test_short_sends, open_node, close_node),
+        cmocka_unit_test_setup_teardown(test_the_end_in_the_middle, open_node, close_node),
+        cmocka_unit_test_setup_teardown(test_one_of_them_expires, open_node, close_node),
+        cmocka_unit_test_setup_teardown(test_all_of_them_expire, open_node, close_node),
+        cmocka_unit_test_setup_teardown(test_begun_is_finished, open_node, close_node),
+        cmocka_unit_test_setup_teardown(test_the_oldest_make_room, open_node, close_node),
+        cmocka_unit_test_setup_teardown(test_without_room_nothing_happens, open_node, close_node),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
