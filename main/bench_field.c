@@ -366,3 +366,25 @@ void bench_field_run(struct bench_field *field, const struct bench_push *push, c
     result_cpu(field, &from, &to, result);
     result_judge(result, mean_fan(field));
 }
+
+bool bench_field_send(struct bench_field *field, uint64_t messages) {
+    struct bench_producers *ps = &field->producers;
+    uint64_t start_ns = clock_ns();
+    uint64_t before = bench_share_received(field->share, field->swarms);
+    struct bench_push push = {.rate = 1e9,
+                              .messages = messages,
+                              .start_ns = start_ns,
+                              .end_ns = start_ns + QUIET_NS,
+                              .at_write = true};
+    bench_producers_begin(ps, &push);
+    for (;;) {
+        uint64_t now_ns = clock_ns();
+        (void)bench_producers_step(ps, now_ns);
+        if (bench_producers_done(ps, now_ns) && ps->pushed.accepted == messages &&
+            bench_share_received(field->share, field->swarms) - before >= messages)
+            return true;
+        if (now_ns >= push.end_ns || bench_interrupted)
+            return false;
+        field_turn(field, NS_PER_MS);
+    }
+}

@@ -81,6 +81,10 @@ struct bench_push bench_push_for(const struct bench_field *field, double rate, d
 void bench_field_run(struct bench_field *field, const struct bench_push *push, const char *what,
                      struct bench_result *result);
 
+/* Pushes so many messages at once within the run that goes on (bench_share_begin) and waits until
+ * all have arrived. False if they have not after two seconds. */
+bool bench_field_send(struct bench_field *field, uint64_t messages);
+
 void bench_mark_take(const struct bench_field *field, struct bench_mark *mark);
 
 /* The usual rows: counts, faults, latencies, CPU, memory, how tired we were. */

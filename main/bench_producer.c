@@ -22,26 +22,31 @@ static uint32_t common_divisor(uint32_t a, uint32_t b) {
     return a;
 }
 
-/* Connection c serves the addresses c, c + connections, ...; it jumps through them so that
- * neighbours in time are not neighbours in memory, as with real traffic. */
-static void producer_walk(struct bench_producer *p, uint32_t connections, uint32_t addresses) {
-    p->addresses = (addresses - p->number + connections - 1) / connections;
+/* A connection jumps through its addresses so that neighbours in time are not neighbours in memory,
+ * as with real traffic. */
+static void producer_walk(struct bench_producer *p, uint32_t addresses) {
+    p->addresses = addresses;
     p->stride = (uint32_t)((double)p->addresses * 0.618);
-    while (p->stride == 0 || common_divisor(p->stride, p->addresses) != 1)
+    while (p->stride == 0 || (addresses != 0 && common_divisor(p->stride, addresses) != 1))
         p->stride++;
 }
 
 static uint32_t producer_address(const struct bench_producers *producers,
                                  const struct bench_producer *p, uint64_t message) {
-    return p->number +
-           producers->options.connections * (uint32_t)(message * p->stride % p->addresses);
+    uint32_t place = (uint32_t)(message * p->stride % p->addresses);
+    if (p->list != NULL)
+        return p->list[place];
+    return p->number + producers->options.connections * place;
 }
 
 static bool producers_connect(struct bench_producers *producers) {
+    producers->lanes = producers->options.connections;
     for (uint32_t i = 0; i < producers->options.connections; i++) {
         struct bench_producer *p = &producers->list[i];
-        p->number = i;
-        producer_walk(p, producers->options.connections, producers->share->addresses);
+        p->number = p->lane = i;
+        /* number, number + connections, ... */
+        producer_walk(p, (producers->share->addresses - i + producers->options.connections - 1) /
+                             producers->options.connections);
         p->out = malloc(producers->out_max);
         p->flights = calloc(producers->options.inflight, sizeof *p->flights);
         if (p->out == NULL || p->flights == NULL)
@@ -114,6 +119,18 @@ void bench_producers_close(struct bench_producers *producers) {
     producers->members = NULL;
 }
 
+void bench_producers_assign(struct bench_producers *producers, uint32_t number,
+                            const uint32_t *list, uint32_t count) {
+    producers->list[number].list = list;
+    producer_walk(&producers->list[number], count);
+    producers->lanes = 0;
+    for (uint32_t i = 0; i < producers->options.connections; i++) {
+        struct bench_producer *p = &producers->list[i];
+        p->lane = producers->lanes;
+        producers->lanes += p->addresses != 0;
+    }
+}
+
 void bench_producers_begin(struct bench_producers *producers, const struct bench_push *push) {
     producers->push = *push;
     producers->received = 0;
@@ -159,14 +176,14 @@ static void producer_flush(struct bench_producers *producers, struct bench_produ
 
 static uint64_t message_due_ns(const struct bench_producers *producers,
                                const struct bench_producer *p, uint64_t message) {
-    uint64_t i = message * producers->options.connections + p->number;
+    uint64_t i = message * producers->lanes + p->lane;
     return producers->push.start_ns +
            (uint64_t)((double)i * 1000.0 / producers->push.rate) * NS_PER_MS;
 }
 
 static bool producer_has_more(const struct bench_producers *producers,
                               const struct bench_producer *p) {
-    return p->next * producers->options.connections + p->number < producers->push.messages;
+    return p->addresses != 0 && p->next * producers->lanes + p->lane < producers->push.messages;
 }
 
 /* Stamps one message; gives where it ends. */
@@ -216,7 +233,7 @@ static void request_build(struct bench_producers *producers, struct bench_produc
 /* How many messages of this connection may be written now, up to a whole batch. */
 static uint32_t producer_due(struct bench_producers *producers, struct bench_producer *p,
                              uint64_t now_ns) {
-    if (now_ns >= producers->push.end_ns)
+    if (now_ns >= producers->push.end_ns || p->addresses == 0)
         return 0;
     if (producers->push.rate <= 0) {
         uint64_t made = producers->pushed.sent *

@@ -1,11 +1,11 @@
 /* bench_producer.h - the producers: keep-alive HTTP connections that push messages on a schedule.
  *
  * The schedule is open-loop: message i of a run is due at start + floor(i * 1000 / rate) ms,
- * whatever the node does, and its latency counts from then. Message i belongs to connection i %
- * connections, and each address to one connection, since order is promised for one address and one
- * connection. What cannot be written since a connection has all its requests in flight waits in the
- * schedule, which is arithmetic and takes no memory. Closed-loop (rate 0): as many as fit in
- * flight; latency counts from the write.
+ * whatever the node does, and its latency counts from then. Message i belongs to lane i % lanes, a
+ * lane to each connection that has addresses, and each address to one connection, since order is
+ * promised for one address and one connection. What cannot be written since a connection has all
+ * its requests in flight waits in the schedule, which is arithmetic and takes no memory.
+ * Closed-loop (rate 0): as many as fit in flight; latency counts from the write.
  *
  * Threads: the one that drives the net. Owns: its sockets and buffers. */
 #ifndef RINGPOST_MAIN_BENCH_PRODUCER_H
@@ -33,7 +33,9 @@ struct bench_producer {
     struct bench_flight *flights; /* a ring */
     uint32_t oldest, newest;      /* free-running */
     uint64_t next;                /* its next message */
-    uint32_t addresses, stride;   /* how it walks through its addresses */
+    uint32_t lane;                /* its place among those that send */
+    const uint32_t *list;         /* of its addresses; NULL: its share of all */
+    uint32_t addresses, stride;   /* how it walks through them; addresses 0: it stays silent */
     struct bench_rest rest;
     struct bench_answer_memory memory;
 };
@@ -84,6 +86,7 @@ struct bench_producers {
     uint8_t *form;                /* memory of request */
     size_t request_max, out_max;
     uint32_t *members; /* deliveries that one message to an address makes */
+    uint32_t lanes;    /* connections that have addresses */
     char host[32];
     struct bench_push push;
     struct bench_pushed pushed;
@@ -95,6 +98,10 @@ struct bench_producers {
 bool bench_producers_open(struct bench_producers *producers, struct bench_net *net,
                           struct bench_share *share, const struct bench_producer_options *options);
 void bench_producers_close(struct bench_producers *producers);
+/* Gives a connection the addresses it serves, which the caller keeps; a `count` of 0 silences it.
+ * Only between runs. */
+void bench_producers_assign(struct bench_producers *producers, uint32_t number,
+                            const uint32_t *list, uint32_t count);
 /* Starts a run; nothing of the last one may be in flight. */
 void bench_producers_begin(struct bench_producers *producers, const struct bench_push *push);
 /* Writes what is due. Gives in how many nanoseconds the next message is due; UINT64_MAX if none is
