@@ -5,7 +5,9 @@ numbers and tables.
 import json
 import os
 import platform
+import re
 import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -153,6 +155,21 @@ def run_tool(command, progress, timeout_s=300):
         return None, (said or [f"exit status {process.returncode}, and nothing said"])[-1]
 
 
+def median_of(values):
+    return statistics.median(values) if values else None
+
+
+def spread_of(values):
+    """How far the runs were apart, as a share of the median; None for fewer than two."""
+    if len(values) < 2 or median_of(values) == 0:
+        return None
+    return (max(values) - min(values)) / abs(median_of(values))
+
+
+def percent(share):
+    return "" if share is None else f"{share * 100:.0f} %"
+
+
 def number(value):
     """Four digits, large numbers in groups of three."""
     if value is None:
@@ -160,6 +177,15 @@ def number(value):
     if abs(value) >= 1000:
         return f"{value:,.0f}".replace(",", " ")
     return f"{value:.4g}"
+
+
+def grouped(texts):
+    """Texts that differ only in numbers become one, with how often."""
+    kinds = {}
+    for text in texts:
+        kinds.setdefault(re.sub(r"[\d.]+", "#", text), []).append(text)
+    return [alike[0] + (f" ({len(alike)} times)" if len(alike) > 1 else "")
+            for alike in kinds.values()]
 
 
 def text_table(rows, left):

@@ -34,9 +34,9 @@ def result_of(*rows):
 
 class Figures(unittest.TestCase):
     def test_spread_is_the_range_as_a_share_of_the_median(self):
-        self.assertAlmostEqual(bench.spread_of([9, 10, 12]), 0.3)
-        self.assertIsNone(bench.spread_of([9]))
-        self.assertIsNone(bench.spread_of([0, 0, 0]))
+        self.assertAlmostEqual(bench.measure.spread_of([9, 10, 12]), 0.3)
+        self.assertIsNone(bench.measure.spread_of([9]))
+        self.assertIsNone(bench.measure.spread_of([0, 0, 0]))
 
     def test_ratio_is_of_the_medians(self):
         self.assertEqual(bench.ratio_of([1, 30, 2], [1, 1, 9]), 2)
