@@ -225,7 +225,7 @@ bool bench_overload(struct bench_field *field, struct bench_report *report) {
     pid_t server = field->server.pid;
     if (!bench_field_connect(field, o->ramp, o->pending))
         return false;
-    bench_search(field, 3, &best, report);
+    bench_search(field, 2, &best, report);
     bench_report_number(report, "highest_rate", "highest rate that holds", best.rate, 0,
                         "messages/s");
     if (best.rate <= 0) {

@@ -159,21 +159,30 @@ void bench_field_open_clients(struct bench_field *field, double rate, uint32_t p
                               struct bench_tally *sum) {
     struct bench_share *share = field->share;
     uint64_t start_ns = clock_ns();
+    bool all;
     share->open_rate = rate;
     share->open_pending = pending > field->swarms ? pending / field->swarms : 1;
     bench_share_order(share, BENCH_ORDER_OPEN);
     do {
         field_turn(field, NS_PER_MS);
         uint32_t settled = 0, ready = 0, failed = 0;
+        uint32_t order = atomic_load_explicit(&share->order_number, memory_order_relaxed);
+        all = true;
         for (uint32_t i = 0; i < field->swarms; i++) {
+            if (atomic_load_explicit(&share->tallies[i].order_seen, memory_order_acquire) !=
+                order) {
+                all = false; /* what it says is of the last time */
+                continue;
+            }
             settled += *(const volatile uint32_t *)&share->tallies[i].settled;
             ready += *(const volatile uint32_t *)&share->tallies[i].ready;
             failed += *(const volatile uint32_t *)&share->tallies[i].failed;
         }
         bench_progress("connecting: %u of %u clients", ready, share->clients);
-        if (settled >= share->clients || failed > FAILURES_MAX)
+        all = all && settled >= share->clients;
+        if (failed > FAILURES_MAX)
             break;
-    } while (!bench_interrupted && bench_server_alive(&field->server));
+    } while (!all && !bench_interrupted && bench_server_alive(&field->server));
     bench_share_sum(share, sum);
     field->open_s = (double)(sum->settled_ns - start_ns) / 1e9;
 }

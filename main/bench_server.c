@@ -18,6 +18,7 @@
 #define START_WAIT_NS (UINT64_C(15) * NS_PER_S)
 #define END_WAIT_NS (UINT64_C(5) * NS_PER_S)
 #define CLIENTS_MANY 10000u
+#define PATH_BYTES (BENCH_DIR_BYTES + 8u)
 #define CONNECTIONS_SPARE 64u /* for whoever looks at the node meanwhile */
 
 static void pause_ms(long ms) {
@@ -25,8 +26,8 @@ static void pause_ms(long ms) {
     nanosleep(&wait, NULL);
 }
 
-static void server_path(const struct bench_server *server, const char *name, char out[96]) {
-    snprintf(out, 96, "%.63s/%s", server->dir, name);
+static void server_path(const struct bench_server *server, const char *name, char out[PATH_BYTES]) {
+    snprintf(out, PATH_BYTES, "%s/%s", server->dir, name);
 }
 
 /* The settings of whoever runs the load tool must not reach the node. */
@@ -54,7 +55,7 @@ static bool many_clients(const struct bench_options *options) {
 
 static _Noreturn void child_run(const struct bench_server *server,
                                 const struct bench_options *options, const char *binary) {
-    char ports[96], log[96], workers[16], connections[16];
+    char ports[PATH_BYTES], log[PATH_BYTES], workers[16], connections[16];
     server_path(server, "ports", ports);
     server_path(server, "log", log);
     const char *args[24 + BENCH_SERVER_ARGS_MAX];
@@ -122,7 +123,7 @@ static bool port_read(const char *text, const char *name, struct sockaddr_in *ad
 }
 
 static bool ports_read(struct bench_server *server) {
-    char path[96], text[4096];
+    char path[PATH_BYTES], text[4096];
     server_path(server, "ports", path);
     FILE *file = fopen(path, "re");
     if (file == NULL)
@@ -134,7 +135,7 @@ static bool ports_read(struct bench_server *server) {
 }
 
 static void log_show(const struct bench_server *server) {
-    char path[96], line[512];
+    char path[PATH_BYTES], line[512];
     server_path(server, "log", path);
     FILE *file = fopen(path, "re");
     if (file == NULL)
@@ -156,9 +157,14 @@ static bool server_spawn(struct bench_server *server, const struct bench_options
         own[len] = '\0';
         binary = own;
     }
-    snprintf(server->dir, sizeof server->dir, "/tmp/ringpost-bench-XXXXXX");
-    if (mkdtemp(server->dir) == NULL) {
-        fprintf(stderr, "ringpost bench: no temporary directory in /tmp: %s\n", strerror(errno));
+    const char *parent = getenv("TMPDIR");
+    if (parent == NULL || parent[0] == '\0')
+        parent = "/tmp";
+    int len = snprintf(server->dir, sizeof server->dir, "%s/ringpost-bench-XXXXXX", parent);
+    if (len < 0 || (size_t)len >= sizeof server->dir || mkdtemp(server->dir) == NULL) {
+        fprintf(stderr, "ringpost bench: no temporary directory in %s: %s\n", parent,
+                strerror(errno));
+        server->dir[0] = '\0';
         return false;
     }
     server->ours = true;
@@ -239,7 +245,7 @@ void bench_server_close(struct bench_server *server) {
         fprintf(stderr, "ringpost bench: the node's log is kept in %s/log\n", server->dir);
         return;
     }
-    char path[96];
+    char path[PATH_BYTES];
     server_path(server, "ports", path);
     unlink(path);
     server_path(server, "log", path);

@@ -1,7 +1,7 @@
 /* bench_server.h - the node under load: one that we start and end, or one that runs already.
  *
- * A started node gets ephemeral loopback ports, a temporary directory for its ports file and log,
- * and dies with the load tool. It is ended by its process id and nothing else.
+ * A started node gets ephemeral loopback ports, a temporary directory (in TMPDIR, or /tmp) for its
+ * ports file and log, and dies with the load tool. It is ended by its process id and nothing else.
  *
  * Threads: one. Owns: the child process and the directory. */
 #ifndef RINGPOST_MAIN_BENCH_SERVER_H
@@ -9,11 +9,13 @@
 
 #include "main/bench_options.h"
 
+#define BENCH_DIR_BYTES 256u
+
 struct bench_server {
     pid_t pid; /* 0: unknown */
     bool ours;
     bool failed; /* keep the log */
-    char dir[64];
+    char dir[BENCH_DIR_BYTES];
     struct sockaddr_in tcp, api;
 };
 

@@ -29,13 +29,13 @@ struct bench_stream {
 
 /* What one swarm saw. Written by its process. */
 struct bench_tally {
-    uint32_t ready;   /* clients that have their welcome and are still there */
-    uint32_t opened;  /* connections begun since the last order */
-    uint32_t settled; /* of them, answered or failed */
-    uint32_t failed;  /* could not connect or were not welcomed */
-    uint32_t lost;    /* were ready and got closed by the node */
-    uint32_t order_seen;
-    uint64_t settled_ns; /* when the last one settled */
+    uint32_t ready;              /* clients that have their welcome and are still there */
+    uint32_t opened;             /* connections begun since the last order */
+    uint32_t settled;            /* of them, answered or failed */
+    uint32_t failed;             /* could not connect or were not welcomed */
+    uint32_t lost;               /* were ready and got closed by the node */
+    _Atomic uint32_t order_seen; /* what is above is of this order */
+    uint64_t settled_ns;         /* when the last one settled */
     /* of the traffic that runs */
     uint64_t received; /* messages of this run, whatever else is said about them below */
     uint64_t duplicate;

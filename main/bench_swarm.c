@@ -293,7 +293,7 @@ static void swarm_obey(struct bench_swarm *swarm, uint32_t order_number, uint64_
         swarm->opening_ns = 0;
         swarm->pending = 0;
     }
-    tally->order_seen = order_number;
+    atomic_store_explicit(&tally->order_seen, order_number, memory_order_release);
 }
 
 /* Gives up on clients whose connection or welcome takes too long: a part of them each turn. */
@@ -310,10 +310,10 @@ static void swarm_expire(struct bench_swarm *swarm, uint64_t now_ns) {
 uint64_t bench_swarm_step(struct bench_swarm *swarm, uint64_t now_ns) {
     const struct bench_share *share = swarm->share;
     uint32_t order = atomic_load_explicit(&swarm->share->order_number, memory_order_acquire);
-    if (order != swarm->tally->order_seen)
+    if (order != atomic_load_explicit(&swarm->tally->order_seen, memory_order_relaxed))
         swarm_obey(swarm, order, now_ns);
-    if (swarm->opening_ns == 0)
-        return 10 * NS_PER_MS;
+    if (swarm->opening_ns == 0) /* without clients, an order is all that there is to wait for */
+        return swarm->tally->ready == 0 ? NS_PER_MS : 10 * NS_PER_MS;
     swarm_expire(swarm, now_ns);
     uint32_t due = swarm->count;
     if (share->open_rate > 0) {

@@ -1,0 +1,74 @@
+"""The load tool, with little load: what it finds is right, and it sees what is wrong."""
+
+import json
+import os
+import subprocess
+import tempfile
+import unittest
+
+from support import BINARY, DEADLINE_S, EXTRA_FLAGS
+
+
+def bench(scenario, *options, server=()):
+    """One run on a node of its own. Gives the exit status and the figures."""
+    command = [BINARY, "bench", scenario, "--json", *options]
+    for flag in [*EXTRA_FLAGS, *server]:
+        command += ["--server-arg", flag]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RINGPOST_")}
+    with tempfile.TemporaryDirectory(prefix="ringpost-e2e-") as folder:
+        environment["TMPDIR"] = folder  # where the log of a node is kept after a failure
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              env=environment, timeout=6 * DEADLINE_S, check=False)
+    try:
+        return done.returncode, json.loads(done.stdout)
+    except ValueError:
+        raise AssertionError(f"status {done.returncode}, no figures:\n{done.stderr}") from None
+
+
+class Bench(unittest.TestCase):
+    def test_everybody_lives(self):
+        status, figures = bench("live", "--clients", "300", "--rate", "2000", "--procs", "2")
+        self.assertEqual((status, figures["faults"]), (0, []))
+        for key in ("clients", "welcomed", "live", "delivered"):
+            self.assertEqual(figures[key], 300, key)
+        self.assertEqual(figures["missing"], 0)
+        self.assertGreater(figures["descriptors_limit"], 0)
+        self.assertGreater(figures["descriptors_open"], 3)
+
+    def test_a_node_that_takes_fewer(self):
+        status, figures = bench("live", "--clients", "300", server=("--max-connections", "200"))
+        self.assertEqual(status, 1)
+        self.assertLessEqual(figures["welcomed"], 200)
+        self.assertIn("of 300 clients were welcomed", figures["faults"][0])
+        self.assertIn("refused", figures["notes"][0])
+
+    def test_on_one_worker_and_between_two(self):
+        status, figures = bench("cross", "--clients", "60", "--workers", "2", "--rate", "500",
+                                "--seconds", "0.4", "--rounds", "1")
+        self.assertEqual((status, figures["faults"]), (0, []))
+        self.assertEqual(figures["workers"], 2)
+        self.assertEqual(figures["same_mails"], 0)
+        self.assertEqual(figures["cross_mails"], 2)
+        self.assertGreater(figures["same_us_per_message"], 0)
+        self.assertGreater(figures["cross_p50_us"], 0)
+
+    def test_one_worker_has_nothing_to_cross(self):
+        with self.assertRaisesRegex(AssertionError, "(?s)status 1.*not on two workers"):
+            bench("cross", "--clients", "10", "--workers", "1", "--rate", "500")
+
+    def test_a_storm_of_two_processes(self):
+        status, figures = bench("storm", "--clients", "200", "--rounds", "2", "--procs", "2")
+        self.assertEqual((status, figures["faults"]), (0, []))
+        self.assertEqual(figures["generator_processes"], 2)
+        self.assertGreater(figures["connects_per_s"], 0)
+        self.assertGreater(figures["generator_us_per_connect"], 0)
+
+    def test_a_ping_goes_to_all_clients(self):
+        status, figures = bench("ping", "--rate", "100", "--seconds", "1")
+        self.assertEqual((status, figures["faults"]), (0, []))
+        self.assertEqual(figures["clients"], 64)
+        self.assertEqual(figures["delivered"], 100)
+
+
+if __name__ == "__main__":
+    unittest.main()
