@@ -136,6 +136,7 @@ bool bench_storm(struct bench_field *field, struct bench_report *report) {
     static struct bench_hist greeting;
     const struct bench_options *o = field->options;
     double rates[100], server_s = 0, own_s = 0, busiest_s = 0, wall_s = 0;
+    double all_s = 0, marked_s = 0;
     for (uint32_t i = 0; i < o->rounds; i++) {
         struct bench_mark from, to;
         bench_mark_take(field, &from);
@@ -145,6 +146,8 @@ bool bench_storm(struct bench_field *field, struct bench_report *report) {
         rates[i] = o->clients / field->open_s;
         server_s += (double)(to.server_ns - from.server_ns) / 1e9;
         wall_s += field->open_s;
+        marked_s += (double)(to.at_ns - from.at_ns) / 1e9;
+        all_s += to.machine_s - from.machine_s;
         double most_s = 0;
         for (uint32_t k = 0; k < field->swarms; k++) {
             double spent_s = (double)(to.own_ns[k] - from.own_ns[k]) / 1e9;
@@ -179,6 +182,14 @@ bool bench_storm(struct bench_field *field, struct bench_report *report) {
     bench_report_number(report, "generator_percent", "  the busiest", busiest_s / wall_s * 100, 0,
                         "% of a core");
     bench_report_number(report, "generator_saturated", NULL, busiest_s / wall_s >= 0.9, 0, "");
+    /* the machine's clock ticks in hundredths of a second, so this is rough */
+    double others = marked_s > 0 ? (all_s - server_s - own_s) / marked_s : 0;
+    if (field->server.pid != 0)
+        bench_report_number(report, "others_percent", "everything else on this machine",
+                            others > 0 ? others * 100 : 0, 0, "% of a core");
+    if (field->server.pid != 0 && others >= 0.15)
+        bench_report_note(report, "not a quiet machine: others used %.0f %% of a core",
+                          others * 100);
     if (busiest_s / wall_s >= 0.9)
         bench_report_note(report, "generator %.0f %% of a core: saturated; the node may be faster",
                           busiest_s / wall_s * 100);
