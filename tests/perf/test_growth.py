@@ -82,3 +82,7 @@ class Growth(unittest.TestCase):
 
     def test_a_part_of_the_tables_is_not_written_into_a_document(self):
         self.assertEqual(self.run_growth("--only", "groups", "--write", self.document)[0], 2)
+
+    def test_the_document_of_this_project_has_the_markers(self):
+        path = os.path.join(growth.measure.ROOT, "docs", "performance.md")
+        growth.put_into(path, None)  # ends the program when they are missing
