@@ -25,6 +25,16 @@ def built(path, target):
     return path
 
 
+def writable(*paths):
+    """Ends the script before it measures for minutes what it could not write down."""
+    for path in paths:
+        try:
+            if path and path != "-":
+                open(path, "a", encoding="utf-8").close()
+        except OSError as problem:
+            sys.exit(f"{os.path.basename(sys.argv[0])}: {path}: {problem.strerror}")
+
+
 def output_of(command):
     try:
         return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
