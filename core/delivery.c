@@ -97,7 +97,7 @@ static void deliver_now(struct worker *worker, struct parcel *parcel, const stru
     except_mark(&delivery, false);
     bool unicast = message_is_unicast(message);
     parcel_unref(worker, parcel);
-    hub_answer(worker, request, delivery.recipients, request->number, delivery.flags, unicast);
+    hub_answer(worker, request, delivery.recipients, delivery.flags, unicast);
 }
 
 /* --- broadcasts that were put off ------------------------------------------------------------- */
@@ -182,8 +182,7 @@ void deliver_broadcasts(struct worker *worker) {
     for (uint32_t i = 0; i < round.count; i++) {
         const struct mail *request = &round.list[i].request;
         parcel_unref(worker, round.parcels[i]);
-        hub_answer(worker, request, round.took_all + round.recipients[i], request->number,
-                   round.flags, false);
+        hub_answer(worker, request, round.took_all + round.recipients[i], round.flags, false);
     }
 }
 
@@ -204,7 +203,7 @@ void deliver(struct worker *worker, struct message *message, const struct mail *
     if (parcel == NULL) {
         bool unicast = message_is_unicast(message);
         message_release(worker, message);
-        hub_answer(worker, request, 0, request->number, ANSWER_OVERLOADED, unicast);
+        hub_answer(worker, request, 0, ANSWER_OVERLOADED, unicast);
     } else if (wait) {
         broadcasts->waiting[broadcasts->count++] = (struct broadcast){parcel, *request};
         broadcasts->payload_bytes += message->payload_len;

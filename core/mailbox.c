@@ -29,7 +29,7 @@ uint32_t post_slots(unsigned workers) {
 bool post_init(struct post *post, unsigned workers) {
     *post = (struct post){.workers = workers, .slots = post_slots(workers)};
     post->requests_max = post->slots / 2;
-    post->reserved = post->requests_max + 2;
+    post->reserved = post->requests_max;
     CHECK(post->reserved < post->slots - 1, "queues of %u slots leave no room for requests",
           post->slots);
     post->boxes = aligned_alloc(_Alignof(struct mailbox), workers * sizeof(struct mailbox));
@@ -104,15 +104,9 @@ static void mail_on_return(struct worker *worker, const struct mail *mail) {
 }
 
 static mail_handler *const handlers[MAIL_KIND_COUNT] = {
-    [MAIL_PUBLISH] = hub_on_publish,
-    [MAIL_DELIVER] = hub_on_deliver,
-    [MAIL_ANSWER] = hub_on_answer,
-    [MAIL_CALL] = call_on_mail,
-    [MAIL_CALL_DONE] = call_on_done_mail,
-    [MAIL_NAMES] = directory_on_names,
-    [MAIL_NAMES_DONE] = directory_on_names_done,
-    [MAIL_RETURN] = mail_on_return,
-    [MAIL_ADOPT] = worker_on_adopt,
+    [MAIL_DELIVER] = hub_on_deliver, [MAIL_ANSWER] = hub_on_answer,
+    [MAIL_CALL] = call_on_mail,      [MAIL_CALL_DONE] = call_on_done_mail,
+    [MAIL_RETURN] = mail_on_return,  [MAIL_ADOPT] = worker_on_adopt,
 };
 
 static void mail_handle(struct worker *worker, const struct mail *mail) {

@@ -1,13 +1,11 @@
 /* mailbox.h - what one worker has for another: a queue for each ordered pair, and the wake.
  *
- * Two sorts of mail share a queue. Requests (PUBLISH, DELIVER, CALL, ADOPT) may be refused: they
- * are taken only while more than `reserved` slots are free. Answers (ANSWER) and the mails that
- * keep the engine going (NAMES, NAMES_DONE, RETURN) always find room, by arithmetic:
- *
- *   a worker has at most `requests_max` requests of its own without an answer, and another worker
- * answers each of them at most once, so at most requests_max ANSWERs wait in one queue; of NAMES
- * and NAMES_DONE at most one each is on its way between two workers; RETURN is sent only while more
- * than `reserved` slots are free, and kept back otherwise. reserved = requests_max + 2.
+ * Two sorts of mail share a queue. Requests (DELIVER, CALL, ADOPT) may be refused: they are taken
+ * only while more than `reserved` slots are free. Answers (ANSWER, CALL_DONE) always find room, by
+ * arithmetic: a worker has at most `requests_max` requests of its own without an answer, and
+ * another worker answers each of them at most once, so at most requests_max answers wait in one
+ * queue. RETURN is sent only while more than `reserved` slots are free, and kept back otherwise.
+ * reserved = requests_max.
  *
  * Handling a mail never waits for room: what a request needs to go on is either there or it is
  * answered `overloaded`. So no cycle of full queues can stop the workers.
@@ -30,18 +28,14 @@
 struct worker;
 
 #define MAIL_KINDS(X)                                                                              \
-    X(PUBLISH) /* to the home of a name: find the holders. object: message (a hold), token:        \
-                  publish */                                                                       \
-    X(DELIVER) /* to a holder: hand to its sessions. object: message (a hold), number: answers due \
-                */                                                                                 \
+    X(DELIVER) /* to a holder: hand to its sessions. object: message (a hold), token: publish,     \
+                  number: answers due */                                                           \
     X(ANSWER)  /* to the producer's worker: token: publish, number: recipients, extra: answers due \
                 */                                                                                 \
     X(CALL)    /* run a call (call.h) here. object: call */                                        \
-    X(CALL_DONE)  /* object: call, back at its owner; counts as an answer */                       \
-    X(NAMES)      /* names taken and given up. object: chain of name_note */                       \
-    X(NAMES_DONE) /* number: how far they were noted */                                            \
-    X(RETURN)     /* messages go home. object: chain of messages */                                \
-    X(ADOPT)      /* an accepted connection. number: descriptor, object: adoption */
+    X(CALL_DONE) /* object: call, back at its owner; counts as an answer */                        \
+    X(RETURN)    /* messages go home. object: chain of messages */                                 \
+    X(ADOPT)     /* an accepted connection. number: descriptor, object: adoption */
 
 enum mail_kind {
     MAIL_INVALID,
@@ -81,6 +75,10 @@ bool post_room(const struct post *post, unsigned from, unsigned to);
 /* Pushes; the room must have been looked for (requests) or be there by the arithmetic above (the
  * rest). The wake follows with post_wake at the end of the turn. Thread: `worker`. */
 void post_send(struct worker *worker, unsigned to, const struct mail *mail);
+/* Does it sleep, or is it about to? A hint. Thread: any. */
+static inline bool post_asleep(const struct post *post, unsigned worker) {
+    return atomic_load_explicit(&post->boxes[worker].asleep, memory_order_relaxed) != 0;
+}
 /* Wakes every worker that was sent something in this turn and may sleep. Thread: `worker`. */
 void post_wake_all(struct worker *worker);
 /* Handles what has arrived, at most one queue's worth from each; true when there may be more. */

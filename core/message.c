@@ -179,6 +179,8 @@ void message_release(struct worker *worker, struct message *message) {
         block_put(worker, message, message->block_bytes);
         return;
     }
+    if (worker->homebound_set == 0)
+        worker->homebound_ns = worker->now_ns;
     message->next = worker->homebound[message->owner];
     worker->homebound[message->owner] = message;
     worker->homebound_set |= UINT64_C(1) << message->owner;

@@ -112,9 +112,6 @@ static inline bool message_is_unicast(const struct message *m) {
 
 /* The hash of a name, the same on every worker; ids and groups are different spaces. */
 uint64_t name_hash(enum name_kind kind, struct span text);
-static inline unsigned name_home(uint64_t hash, unsigned workers) {
-    return (unsigned)((hash >> 32) % workers);
-}
 
 /* How one protocol writes a message: head, payload, tail. Pure functions; in proto/. */
 struct encoding {

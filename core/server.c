@@ -73,7 +73,9 @@ bool server_init(struct server *server, const struct config *config,
                   &server->ring_settings, problem, problem_cap))
         return false;
     server->workers = aligned_alloc(64, (config->workers * sizeof(struct worker) + 63) / 64 * 64);
-    bool good = server->workers != NULL && post_init(&server->post, config->workers);
+    server->holders = holders_new();
+    bool good = server->workers != NULL && server->holders != NULL &&
+                post_init(&server->post, config->workers);
     if (good && config->max_per_address != 0)
         good = (server->addresses = addresses_new(config->max_per_address)) != NULL;
     if (!good) {
@@ -274,6 +276,8 @@ void server_fini(struct server *server) {
     post_fini(&server->post);
     if (server->addresses != NULL)
         addresses_free(server->addresses);
+    if (server->holders != NULL)
+        holders_free(server->holders);
     free(server->workers);
     free(server->threads);
     free(server->starts);

@@ -11,6 +11,7 @@
 #ifndef RINGPOST_CORE_SERVER_H
 #define RINGPOST_CORE_SERVER_H
 
+#include "core/holders.h"
 #include "core/worker.h"
 
 #include <pthread.h>
@@ -48,6 +49,7 @@ struct server {
     struct start *starts; /* what each thread is given */
     unsigned thread_count;
     struct addresses *addresses; /* for --max-per-address; NULL: off */
+    struct holders *holders;     /* which workers hold a name */
 };
 
 /* Lays out what is shared and binds the listeners; nothing runs yet. False: `problem` says what is

@@ -17,7 +17,6 @@ bool session_open(struct worker *worker, struct session *session, const struct s
     session->type = type;
     list_init(&session->id_link);
     list_init(&session->memberships);
-    list_init(&session->settle_link);
     session->id = NULL;
     session->membership_count = 0;
     session->visit = 0;
@@ -32,7 +31,6 @@ void session_close(struct worker *worker, struct session *session) {
     if (!session_is_open(session))
         return;
     directory_leave_all(worker, session);
-    list_remove(&session->settle_link);
     CHECK(worker->sessions[session->index] == session);
     struct session *last = worker->sessions[--worker->session_count];
     worker->sessions[session->index] = last;

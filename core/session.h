@@ -22,9 +22,6 @@ struct session_type {
     const struct encoding *(*encoding)(const struct session *session);
     /* Where its messages go at this moment; NULL: nowhere. */
     struct connection *(*connection)(struct session *session);
-    /* The names it asked for are known at their homes: everything that is published from now on
-     * reaches it. Called once for each directory_settle. */
-    void (*on_settled)(struct worker *worker, struct session *session);
     /* The API ends it. */
     void (*close)(struct worker *worker, struct session *session, enum close_reason reason);
 };
@@ -34,8 +31,6 @@ struct session {
     struct name *id;         /* NULL: it goes without one */
     struct list id_link;     /* in id->sessions */
     struct list memberships; /* struct membership */
-    struct list settle_link; /* in worker->settling */
-    uint64_t settle_number;  /* note number that must be confirmed first */
     uint64_t since_ms;       /* wall clock */
     uint64_t visit;          /* the last delivery that looked at it: once per message */
     uint32_t index;          /* in worker->sessions; UINT32_MAX: not open */

@@ -129,7 +129,6 @@ const char *result_text(enum result_word result);
     X(unicast_mails, "unicast_mails_total", "mails that messages to one client id took")           \
     X(mail_refused, "mail_refused_total", "messages refused because a mailbox was full")           \
     X(requests_refused, "requests_refused_total", "messages refused: too many in flight")          \
-    X(lane_waits, "lane_waits_total", "messages held back to keep the order of their producer")    \
     X(sheaves, "sheaves_total", "rounds in which sessions took several broadcasts at once")        \
     X(memory_refused, "memory_refused_total", "refusals at the memory ceiling")                    \
     X(dedup_forgotten, "dedup_forgotten_total", "ids forgotten before their window ended")         \

@@ -175,7 +175,10 @@ static void messages_return(struct worker *worker) {
     uint64_t kept = 0;
     for (uint64_t rest = worker->homebound_set; rest != 0; rest &= rest - 1) {
         unsigned owner = (unsigned)__builtin_ctzll(rest);
-        if (!post_room(&worker->server->post, worker->index, owner)) {
+        /* Nothing hangs on it, so it is no reason to wake anybody for a while. */
+        bool early = worker->now_ns < worker->homebound_ns + HOMEBOUND_NS;
+        if ((early && post_asleep(&worker->server->post, owner)) ||
+            !post_room(&worker->server->post, worker->index, owner)) {
             kept |= UINT64_C(1) << owner;
             continue;
         }
@@ -273,9 +276,10 @@ static void clocks_read(struct worker *worker) {
 /* How long the coming submit may wait. */
 static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
     if (wait_ns == 0 || worker->mail_left || worker->reaped_full || !list_empty(&worker->resumed) ||
-        worker->homebound_set != 0 || worker->broadcasts.count != 0 ||
-        server_phase(worker->server) != worker->phase_entered)
+        worker->broadcasts.count != 0 || server_phase(worker->server) != worker->phase_entered)
         return 0;
+    if (worker->homebound_set != 0 && wait_ns > HOMEBOUND_NS)
+        wait_ns = HOMEBOUND_NS;
     uint64_t next_ns = wheel_next_ns(&worker->wheel);
     if (next_ns != CLOCK_NEVER) {
         uint64_t now_ns = clock_ns();
@@ -313,7 +317,6 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     if (worker->broadcasts.count != 0)
         post_wake_all(worker); /* before the walk through all sessions */
     deliver_broadcasts(worker);
-    directory_flush(worker);
     /* The others may begin while the sends are started, which takes most of a turn. */
     post_wake_all(worker);
     dirty_flush(worker);
@@ -332,7 +335,7 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
 }
 
 bool worker_is_quiet(const struct worker *worker) {
-    return worker->requests == 0 && worker->homebound_set == 0 && worker->directory.pending == 0;
+    return worker->requests == 0 && worker->homebound_set == 0;
 }
 
 /* --- beginning and end ------------------------------------------------------------------------ */
@@ -400,13 +403,11 @@ void worker_collect(struct worker *worker) {
         struct mail mail;
         while (from != worker->index &&
                queue_pop(&worker->server->post.boxes[worker->index].from[from], &mail)) {
-            /* Everything else was waited for: publishes, calls and notes before the last turn. */
+            /* Everything else was waited for: publishes and calls before the last turn. */
             if (mail.kind == MAIL_ADOPT)
                 arrival_drop(&mail);
             else if (mail.kind == MAIL_RETURN)
                 message_take_home(worker, mail.object);
-            else if (mail.kind == MAIL_NAMES)
-                directory_drop_notes(mail.object);
         }
         struct worker *other = &worker->server->workers[from];
         message_take_home(worker, other->homebound[worker->index]);

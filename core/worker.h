@@ -42,6 +42,9 @@ struct flight {
 /* Gathered sends that one submit may carry; with more, an extra submit comes between. */
 #define FLIGHTS 64
 
+/* Messages of a worker that sleeps are kept for so long before it is woken to take them home. */
+#define HOMEBOUND_NS (20 * NS_PER_MS)
+
 /* The last things that happened, for the report of a broken invariant. */
 struct recorder_event {
     uint64_t at_ns;
@@ -94,7 +97,8 @@ struct worker {
     uint32_t message_free_count[8];
     struct message *homebound[WORKERS_MAX]; /* messages of other workers, let go */
     uint64_t homebound_set;
-    uint64_t wake_set; /* workers that were sent something in this turn */
+    uint64_t homebound_ns; /* when the first of them was let go */
+    uint64_t wake_set;     /* workers that were sent something in this turn */
 
     void *protocol_scratch; /* of the protocols on this worker; set by the composition root */
     /* Something outside the engine has an answer for this worker: set `nudged`, then net_wake its

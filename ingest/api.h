@@ -78,8 +78,6 @@ struct call *api_call_get(struct worker *worker, struct http_exchange *exchange)
 void api_call_start(struct worker *worker, struct call *call);
 /* The call is answered: the connection may go. The exchange is gone already. */
 void api_call_end(struct worker *worker, struct call *call, struct http_connection *http);
-/* Size of one record of http_desk.settlings. */
-size_t api_settling_bytes(void);
 /* Did some worker have no memory for its part? */
 bool api_call_failed(const struct worker *worker, const struct call *call);
 /* Answers with what was written, or says that there was no memory for it; frees it. */

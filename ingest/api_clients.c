@@ -229,39 +229,6 @@ void api_delete_client(struct worker *worker, struct http_exchange *exchange,
 
 /* --- PUT, DELETE /v1/groups/{group}/clients/{id} ---------------------------------------------- */
 
-/* Waits, in place of a session, until the homes know what this worker has noted. */
-struct settling {
-    struct session session;
-    struct call *call;
-};
-
-static void on_settled(struct worker *worker, struct session *session) {
-    struct settling *settling = container_of(session, struct settling, session);
-    struct call *call = settling->call;
-    pool_put(&http_desk(worker)->settlings, settling);
-    call_part_done(worker, call);
-}
-
-size_t api_settling_bytes(void) {
-    return sizeof(struct settling);
-}
-
-static const struct session_type settling_type = {.transport = "none", .on_settled = on_settled};
-
-/* The part is done when everything noted so far is confirmed. */
-static bool settle(struct worker *worker, struct call *call, struct call_part *part) {
-    struct settling *settling = pool_get(&http_desk(worker)->settlings);
-    if (settling == NULL) {
-        part->failed = true;
-        return true;
-    }
-    /* It is nobody's session. */
-    *settling = (struct settling){{.type = &settling_type, .index = UINT32_MAX}, call};
-    list_init(&settling->session.settle_link);
-    directory_settle(worker, &settling->session);
-    return false;
-}
-
 /* Sessions that could not join, because they are in as many groups as they may. */
 #define COUNT_FULL (UINT64_C(1) << 32)
 
@@ -285,7 +252,7 @@ static bool join_run(struct worker *worker, struct call *call, struct call_part 
         }
     }
     name_unpin(worker, name);
-    return settle(worker, call, part);
+    return true;
 }
 
 static bool leave_run(struct worker *worker, struct call *call, struct call_part *part) {
@@ -300,7 +267,7 @@ static bool leave_run(struct worker *worker, struct call *call, struct call_part
         part->count += session->membership_count != before;
     }
     name_unpin(worker, name);
-    return settle(worker, call, part);
+    return true;
 }
 
 static void member_done(struct worker *worker, struct call *call) {

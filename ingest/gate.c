@@ -38,7 +38,6 @@ void gate_source_init(struct gate_source *source, struct connection *connection,
     source->connection = connection;
     source->done = done;
     source->rate = rate;
-    lane_init(&source->lane);
 }
 
 /* --- keys and rates -------------------------------------------------------------------------- */
@@ -237,7 +236,6 @@ static struct gate_ticket *ticket_get(struct worker *worker, const struct gate_r
         pool_put(&desk_of(worker)->tickets, ticket);
         return NULL;
     }
-    publish->lane = &request->source->lane;
     publish->done = on_published;
     publish->producer = ticket;
     ticket->publish = publish;

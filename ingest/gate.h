@@ -74,7 +74,6 @@ struct gate_source {
     struct connection *connection;
     gate_done *done;
     struct gate_rate *rate; /* NULL: no limit */
-    struct lane lane;
 };
 
 /* `rate`: gate_key_rate for the API, one of its own for a client; NULL: no limit. */

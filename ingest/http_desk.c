@@ -19,7 +19,6 @@ bool http_init(struct server *server) {
         memset(desk, 0, offsetof(struct http_desk, room));
         pool_init(&desk->connections, sizeof(struct http_connection));
         pool_init(&desk->exchanges, sizeof(struct http_exchange));
-        pool_init(&desk->settlings, api_settling_bytes());
         desks[i] = desk;
     }
     return true;
@@ -32,7 +31,6 @@ void http_fini(struct server *server) {
             continue;
         pool_fini(&desks[i]->connections);
         pool_fini(&desks[i]->exchanges);
-        pool_fini(&desks[i]->settlings);
         pool_put(&desk_pool, desks[i]);
         desks[i] = NULL;
     }

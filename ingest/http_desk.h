@@ -25,7 +25,6 @@ struct worker;
 struct http_desk {
     struct pool connections; /* struct http_connection */
     struct pool exchanges;   /* struct http_exchange */
-    struct pool settlings;   /* of api_clients.c: api_settling_bytes */
     struct http_request request;
     struct route_match match; /* of that request */
     struct complaint complaint;

@@ -2,7 +2,7 @@
  *
  * The node is not asked how it places anything: single messages are sent from a connection of each
  * worker to each client, and the node's own counters tell how many mails between workers each took.
- * No mail means that producer, client and the home of the client's id are on one worker. Then the
+ * No mail means that producer and client are on one worker. Then the
  * same clients get the same traffic, once from producers on their own worker (no mails), once from
  * producers on the others, in turn. */
 #include "main/bench_scenario.h"
@@ -24,7 +24,7 @@ struct cross {
     struct bench_stats stats; /* the latest */
     uint32_t clients, producers;
     uint32_t *worker_of; /* of each producer */
-    uint32_t *home;      /* of each client: the worker from which no mail is needed, or NOBODY */
+    uint32_t *near;      /* of each client: the worker from which no mail is needed, or NOBODY */
     uint32_t *lists[GROUPS];     /* clients, by the producer that serves them */
     uint32_t *counts[GROUPS];    /* how many each producer serves */
     uint32_t used;               /* clients that take part */
@@ -43,8 +43,8 @@ static bool cross_make(struct cross *cross, struct bench_field *field) {
     cross->clients = field->options->clients;
     cross->producers = field->producers.options.connections;
     cross->worker_of = calloc(cross->producers, sizeof *cross->worker_of);
-    cross->home = calloc(cross->clients, sizeof *cross->home);
-    bool made = cross->worker_of != NULL && cross->home != NULL;
+    cross->near = calloc(cross->clients, sizeof *cross->near);
+    bool made = cross->worker_of != NULL && cross->near != NULL;
     for (int group = 0; group < GROUPS; group++) {
         cross->lists[group] = calloc(cross->clients, sizeof *cross->lists[group]);
         cross->counts[group] = calloc(cross->producers, sizeof *cross->counts[group]);
@@ -55,7 +55,7 @@ static bool cross_make(struct cross *cross, struct bench_field *field) {
 
 static void cross_free(struct cross *cross) {
     free(cross->worker_of);
-    free(cross->home);
+    free(cross->near);
     for (int group = 0; group < GROUPS; group++) {
         free(cross->lists[group]);
         free(cross->counts[group]);
@@ -118,7 +118,7 @@ static bool clients_learn(struct cross *cross) {
     struct bench_stats before;
     uint32_t probed = 0;
     for (uint32_t i = 0; i < cross->clients; i++)
-        cross->home[i] = NOBODY;
+        cross->near[i] = NOBODY;
     for (uint32_t worker = 0; worker < cross->stats.workers && probed < WORKERS_PROBED_MAX;
          worker++) {
         uint32_t producer = producer_on(cross, worker, 0);
@@ -128,12 +128,12 @@ static bool clients_learn(struct cross *cross) {
         for (uint32_t i = 0; i < cross->clients; i++) {
             bench_progress("learning where clients are, from worker %u: %u of %u", worker, i,
                            cross->clients);
-            if (cross->home[i] != NOBODY) /* it is on another worker */
+            if (cross->near[i] != NOBODY) /* it is on another worker */
                 continue;
             if (!probe(cross, producer, i, &before))
                 return false;
             if (cross->stats.unicast_mails == before.unicast_mails)
-                cross->home[i] = worker;
+                cross->near[i] = worker;
         }
     }
     return true;
@@ -142,7 +142,7 @@ static bool clients_learn(struct cross *cross) {
 static uint32_t clients_on(const struct cross *cross, uint32_t worker) {
     uint32_t count = 0;
     for (uint32_t i = 0; i < cross->clients; i++)
-        count += cross->home[i] == worker;
+        count += cross->near[i] == worker;
     return count;
 }
 
@@ -152,11 +152,11 @@ static bool worker_takes_part(const struct cross *cross, uint32_t worker) {
 
 /* The producer that serves a client, the `turn`-th one of a group to be asked for: on its own
  * worker, or on the next ones. */
-static uint32_t producer_for(const struct cross *cross, int group, uint32_t home, uint32_t turn) {
+static uint32_t producer_for(const struct cross *cross, int group, uint32_t near, uint32_t turn) {
     uint32_t n = turn / (group == SAME ? 1 : cross->workers_used - 1) % cross->each;
     if (group == SAME)
-        return producer_on(cross, home, n);
-    uint32_t skip = turn % (cross->workers_used - 1), worker = home;
+        return producer_on(cross, near, n);
+    uint32_t skip = turn % (cross->workers_used - 1), worker = near;
     do {
         worker = (worker + 1) % cross->stats.workers;
     } while (!worker_takes_part(cross, worker) || skip-- != 0);
@@ -180,10 +180,10 @@ static bool groups_make(struct cross *cross) {
     for (int group = 0; cross->workers_used > 1 && group < GROUPS; group++) {
         uint32_t turns[BENCH_WORKERS_MAX] = {0}, filled = 0;
         for (uint32_t i = 0; i < cross->clients; i++) {
-            uint32_t home = cross->home[i];
+            uint32_t near = cross->near[i];
             owner[i] = NOBODY;
-            if (home != NOBODY && worker_takes_part(cross, home))
-                owner[i] = producer_for(cross, group, home, turns[home]++);
+            if (near != NOBODY && worker_takes_part(cross, near))
+                owner[i] = producer_for(cross, group, near, turns[near]++);
         }
         for (uint32_t producer = 0; producer < cross->producers; producer++)
             for (uint32_t i = 0; i < cross->clients; i++)
@@ -241,8 +241,8 @@ static void groups_report(struct cross *cross, struct group groups[GROUPS],
     const struct bench_options *o = cross->field->options;
     uint32_t rounds = o->rounds;
     bench_report_number(report, "clients", "clients", cross->clients, 0, "");
-    bench_report_number(report, "clients_used", "  on the worker that is their id's home",
-                        cross->used, 0, "(the others get no messages)");
+    bench_report_number(report, "clients_used", "  on a worker that has producers", cross->used, 0,
+                        "(the others get no messages)");
     bench_report_number(report, "workers", "workers", cross->stats.workers, 0, "");
     bench_report_number(report, "producers_each", "producers that send, on each", cross->each, 0,
                         "");

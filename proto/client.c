@@ -14,12 +14,6 @@
 #define RECONNECT_MS_MIN 1000
 #define RECONNECT_MS_MAX 10000
 
-/* The ref of a join or leave that waits. */
-struct client_ref {
-    uint32_t len;
-    char text[];
-};
-
 static const struct client_gate *client_gate;
 
 void client_gate_set(const struct client_gate *gate) {
@@ -191,33 +185,10 @@ static struct connection *session_connection(struct session *session) {
 /* Lets the input go on if nothing holds it back any more. */
 static void input_release(struct worker *worker, struct connection *connection) {
     struct client *client = client_of(connection);
-    if (!client->held || client->settling || client->sends > CLIENT_SENDS_MAX / 2)
+    if (!client->held || client->sends > CLIENT_SENDS_MAX / 2)
         return;
     client->held = false;
     connection_resume(worker, connection);
-}
-
-static void waiting_free(struct worker *worker, struct client *client) {
-    if (client->waiting != NULL)
-        memory_put(&worker->account, client->waiting,
-                   sizeof(*client->waiting) + client->waiting->len);
-    client->waiting = NULL;
-}
-
-static void session_on_settled(struct worker *worker, struct session *session) {
-    struct client *client = client_of_session(session);
-    struct connection *connection = client_connection(client);
-    client->settling = false;
-    if (client->stage == CLIENT_JOINING) {
-        client->stage = CLIENT_LIVE;
-        welcome_write(worker, connection);
-        connection_deadline(worker, connection, worker->now_ns + worker->config->heartbeat_ns);
-    } else if (client->waiting != NULL) {
-        ok_write(worker, connection, span_of(client->waiting->text, client->waiting->len));
-        waiting_free(worker, client);
-    }
-    if (connection_is_open(connection))
-        input_release(worker, connection);
 }
 
 /* The outbox is full: what waits in it is given up, so that the memory is free at once, and the
@@ -249,16 +220,10 @@ static const struct session_type session_type = {
     .transport = "tcp",
     .encoding = session_encoding,
     .connection = session_connection,
-    .on_settled = session_on_settled,
     .close = session_on_close,
 };
 
 /* --- lines ----------------------------------------------------------------------------------- */
-
-static void settle(struct worker *worker, struct client *client) {
-    client->settling = true;
-    directory_settle(worker, &client->session);
-}
 
 static void on_hello(struct worker *worker, struct connection *connection,
                      const struct client_line *line) {
@@ -268,7 +233,6 @@ static void on_hello(struct worker *worker, struct connection *connection,
         client_fail(worker, connection, CODE_BAD_MESSAGE, "a session says hello once", line->ref);
         return;
     }
-    client->stage = CLIENT_JOINING;
     client->resumes = line->resumes;
     enum directory_verdict verdict = DIRECTORY_NO_MEMORY;
     if (session_open(worker, session, &session_type)) {
@@ -280,7 +244,9 @@ static void on_hello(struct worker *worker, struct connection *connection,
     }
     switch (verdict) {
     case DIRECTORY_DONE:
-        settle(worker, client);
+        client->stage = CLIENT_LIVE;
+        welcome_write(worker, connection);
+        connection_deadline(worker, connection, worker->now_ns + worker->config->heartbeat_ns);
         break;
     case DIRECTORY_TOO_MANY_GROUPS:
         client_fail(worker, connection, CODE_TOO_MANY_GROUPS,
@@ -293,30 +259,12 @@ static void on_hello(struct worker *worker, struct connection *connection,
     }
 }
 
-/* Answers `ok` to a join or leave once it is settled; without a ref nobody waits for it. */
-static void settle_for(struct worker *worker, struct connection *connection, struct span ref) {
-    struct client *client = client_of(connection);
-    if (ref.len == 0)
-        return;
-    client->waiting = memory_get(&worker->account, sizeof(*client->waiting) + ref.len);
-    if (client->waiting == NULL) {
-        /* It was done, and cannot be undone: the client has to begin anew. */
-        stats_add(&worker->stats.memory_refused, 1);
-        error_write(worker, connection, CODE_OVERLOADED, "no memory", ref);
-        connection_finish(worker, connection, CLOSE_OVERLOADED);
-        return;
-    }
-    client->waiting->len = (uint32_t)ref.len;
-    memcpy(client->waiting->text, ref.at, ref.len);
-    settle(worker, client);
-}
-
 static void on_join(struct worker *worker, struct connection *connection,
                     const struct client_line *line) {
     struct session *session = &client_of(connection)->session;
     switch (directory_join(worker, session, line->names.at, line->names.count)) {
     case DIRECTORY_DONE:
-        settle_for(worker, connection, line->ref);
+        ok_write(worker, connection, line->ref);
         break;
     case DIRECTORY_TOO_MANY_GROUPS:
         client_fail(worker, connection, CODE_TOO_MANY_GROUPS,
@@ -333,7 +281,7 @@ static void on_leave(struct worker *worker, struct connection *connection,
                      const struct client_line *line) {
     struct session *session = &client_of(connection)->session;
     directory_leave(worker, session, line->names.at, line->names.count);
-    settle_for(worker, connection, line->ref);
+    ok_write(worker, connection, line->ref);
 }
 
 static void on_send(struct worker *worker, struct connection *connection,
@@ -387,7 +335,7 @@ void client_on_line(struct worker *worker, struct connection *connection,
 
 bool client_ready(struct worker *worker, struct connection *connection) {
     struct client *client = client_of(connection);
-    if (!client->settling && client->sends < CLIENT_SENDS_MAX)
+    if (client->sends < CLIENT_SENDS_MAX)
         return true;
     client->held = true;
     connection_pause(worker, connection);
@@ -467,7 +415,6 @@ void client_on_deadline(struct worker *worker, struct connection *connection) {
     case CLIENT_LIVE:
         heartbeat(worker, connection);
         break;
-    case CLIENT_JOINING: /* the homes of its names will answer; the welcome arms it again */
     case CLIENT_LEAVING: /* the drain has a deadline of its own */
         break;
     }
@@ -515,7 +462,6 @@ void client_on_close(struct worker *worker, struct connection *connection) {
                   LOG_STR("address", address), LOG_U64("outbox_bytes", left_bytes));
     }
     session_close(worker, &client->session);
-    waiting_free(worker, client);
 }
 
 void client_on_free(struct worker *worker, struct connection *connection) {

@@ -1,16 +1,14 @@
 /* client.h - one session of the JSON client protocol: what its lines do, whatever they come in.
  *
- *             hello              settled                       on_drain
- *   GREETING -------> JOINING ------------> LIVE ------------------------> LEAVING
- *   (deadline:        (input waits;         (deadline: ping,               (goodbye is said; input
- *    hello)            gets no messages)     then heartbeat_timeout)        is thrown away; closes
- *                                                                           when all has left)
+ *             hello              on_drain
+ *   GREETING -------> LIVE ------------------> LEAVING
+ *   (deadline:        (deadline: ping,         (goodbye is said; input is thrown away; closes when
+ *    hello)            then                     all has left)
+ *                      heartbeat_timeout)
  *
  * A transport (tcp.h) cuts lines out of its bytes and hands each to client_on_line; this answers
- * through connection_write in the framing that the transport chose. An answer that has to wait
- * until the homes of the names know (welcome; `ok` for join and leave) holds back the lines behind
- * it, so answers come in the order asked; messages go on flowing. So do too many sends without an
- * answer.
+ * through connection_write in the framing that the transport chose. Too many sends without an
+ * answer hold back the lines behind them; messages go on flowing.
  *
  * A session gets messages from its welcome on, not before: until then session_type.connection
  * answers NULL. Whoever publishes after a client has seen its welcome reaches it.
@@ -18,9 +16,9 @@
  * The one deadline of the connection serves hello, ping and heartbeat: hearing something only notes
  * the time, and the deadline looks at that when it comes.
  *
- * Threads: the connection's worker. Owns: the session in the connection's state area, and while
- * a join or leave waits its ref. Limits: CLIENT_SENDS_MAX sends in flight for each client; lines
- * as limits.h has them. Never publishes by itself: sends go through the client_gate. */
+ * Threads: the connection's worker. Owns: the session in the connection's state area. Limits:
+ * CLIENT_SENDS_MAX sends in flight for each client; lines as limits.h has them. Never publishes by
+ * itself: sends go through the client_gate. */
 #ifndef RINGPOST_PROTO_CLIENT_H
 #define RINGPOST_PROTO_CLIENT_H
 
@@ -35,26 +33,22 @@ struct worker;
 
 enum client_framing { CLIENT_FRAMING_NONE, CLIENT_FRAMING_LINE, CLIENT_FRAMING_COUNTED };
 
-enum client_stage { CLIENT_GREETING, CLIENT_JOINING, CLIENT_LIVE, CLIENT_LEAVING };
-
-struct client_ref;
+enum client_stage { CLIENT_GREETING, CLIENT_LIVE, CLIENT_LEAVING };
 
 /* The state area of a client's connection. */
 struct client {
     struct session session;
-    uint64_t heard_ns;          /* when something came last */
-    void *producer;             /* the client_gate's own; NULL: it never sent */
-    struct client_ref *waiting; /* the ref of a join or leave whose names are not settled yet */
-    uint32_t known_bytes;       /* the transport's: of the input that is kept, already looked at */
-    uint32_t left_bytes;        /* of messages in the outbox, when it was closed as too slow */
-    uint16_t sends;             /* without an answer */
-    uint8_t framing;            /* enum client_framing */
-    uint8_t stage;              /* enum client_stage */
-    bool settling;              /* a join or leave waits */
-    bool resumes;               /* the hello asked to resume */
-    bool pinged;                /* and nothing was heard since */
-    bool held;                  /* its input is paused */
-    bool ended;                 /* the peer's end has come; answers are still owed */
+    uint64_t heard_ns;    /* when something came last */
+    void *producer;       /* the client_gate's own; NULL: it never sent */
+    uint32_t known_bytes; /* the transport's: of the input that is kept, already looked at */
+    uint32_t left_bytes;  /* of messages in the outbox, when it was closed as too slow */
+    uint16_t sends;       /* without an answer */
+    uint8_t framing;      /* enum client_framing */
+    uint8_t stage;        /* enum client_stage */
+    bool resumes;         /* the hello asked to resume */
+    bool pinged;          /* and nothing was heard since */
+    bool held;            /* its input is paused */
+    bool ended;           /* the peer's end has come; answers are still owed */
 };
 
 _Static_assert(sizeof(struct client) <= CONNECTION_STATE_BYTES, "a client fits its slot");

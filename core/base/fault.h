@@ -18,7 +18,7 @@
     X(MAIL_REORDER, "two mails change places")                                                     \
     X(WAKE_LOST, "a sleeping worker is not woken")                                                 \
     X(BUFFER_LEAK, "a receive buffer is not given back")                                           \
-    X(DIRECTORY_STALE, "the home of a name is not told of its last session leaving")               \
+    X(DIRECTORY_STALE, "a worker goes on as a holder of a name without sessions")                  \
     X(DEDUPE_MISSED, "a session addressed in two ways gets the message twice")                     \
     X(SLOT_REUSED_EARLY, "a connection slot is freed while an operation is in flight")             \
     X(DROP_UNCOUNTED, "a drop for slowness is not counted")                                        \

@@ -251,6 +251,13 @@ static void quiet_link_check(struct worker *worker, const struct link *link) {
         sim_fail("worker %u owes link %u nothing and does not end it", worker->index, link->number);
 }
 
+bool node_messages_home(void) {
+    for (unsigned i = 0; i < node.server.post.workers; i++)
+        if (node.server.workers[i].homebound_set != 0)
+            return false;
+    return true;
+}
+
 void node_quiet_check(void) {
     const struct post *post = &node.server.post;
     for (unsigned to = 0; to < post->workers; to++) {
@@ -263,11 +270,12 @@ void node_quiet_check(void) {
         if (worker->requests != 0)
             sim_fail("worker %u has %u requests without an answer, and nothing is on its way", to,
                      worker->requests);
-        if (worker->directory.pending != 0)
-            sim_fail("worker %u has notes that nobody confirms", to);
         if (!list_empty(&worker->dirty) || !list_empty(&worker->resumed) ||
-            !list_empty(&worker->starved) || worker->homebound_set != 0)
+            !list_empty(&worker->starved) || worker->broadcasts.count != 0)
             sim_fail("worker %u sleeps on something to do", to);
+        if (worker->homebound_set != 0 &&
+            kernel_wake_ns(kernel_ring(to)) > sim.now_ns + HOMEBOUND_NS)
+            sim_fail("worker %u sleeps on messages of others", to);
         for (unsigned i = 0; i < world_links(); i++) {
             const struct link *link = world_link(i);
             if (link->worker == (int)to && link->handle_known && !link->finished)

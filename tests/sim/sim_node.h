@@ -20,6 +20,8 @@ void turn_begun(unsigned worker);
 void turn_check(struct worker *worker);
 /* Nothing can go on without time or a peer: nobody may be waiting for anything but those. */
 void node_quiet_check(void);
+/* No worker keeps a message of another: what was let go is on its way home within a moment. */
+bool node_messages_home(void);
 /* No peer is left: nothing may be held for any. */
 void node_empty_check(void);
 

@@ -233,7 +233,7 @@ static void stage_step(bool quiet) {
         }
         return;
     case STAGE_LEAVING:
-        if (quiet && peers_gone() && links_finished()) {
+        if (quiet && peers_gone() && links_finished() && node_messages_home()) {
             node_empty_check();
             drain_begin();
         } else if (since > LEAVE_NS_MAX) {

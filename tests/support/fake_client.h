@@ -26,8 +26,6 @@ static struct {
     uint64_t deadline_ns;
     enum close_reason reason;
     bool closed_at_once;
-    bool settle_now;
-    bool settle_asked;
     enum directory_verdict verdict;
     char id[NAME_BYTES_MAX + 1];
     char groups[1024]; /* +g: joined, -g: left, in the order of the calls */
@@ -131,14 +129,6 @@ void directory_leave(struct worker *w, struct session *session, const struct spa
     groups_note('-', groups, count);
 }
 
-void directory_settle(struct worker *w, struct session *session) {
-    assert_false(seen.settle_asked);
-    if (seen.settle_now)
-        session->type->on_settled(w, session);
-    else
-        seen.settle_asked = true;
-}
-
 static void fake_send(struct worker *w, struct connection *c, const struct client_send *send) {
     size_t len = strlen(seen.sends);
     snprintf(seen.sends + len, sizeof(seen.sends) - len, "%.*s|%.*s;", SPAN_ARG(send->fields),
@@ -180,7 +170,7 @@ static void begin(void) {
     connection.generation = 2;
     connection.protocol = &tcp_protocol;
     memset(&seen, 0, sizeof(seen));
-    seen.settle_now = seen.answer_now = true;
+    seen.answer_now = true;
     kept_len = 0;
     client_gate_set(&fake_gate);
     tcp_protocol.on_open(&worker, &connection);

@@ -60,7 +60,7 @@ unit() {
 # The programs that threads share memory in.
 unit_tsan() {
     local name names=()
-    for name in queue mailbox message log; do
+    for name in queue mailbox message holders log; do
         [ -f tests/unit/test_$name.c ] || { say "tests/unit/test_$name.c is missing"; return 1; }
         names+=("test_$name")
     done

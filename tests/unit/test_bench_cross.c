@@ -10,7 +10,7 @@ static struct bench_options options = {.clients = CLIENTS};
 static struct bench_field field = {.options = &options, .producers.options.connections = PRODUCERS};
 static struct cross cross;
 
-/* Producer i is on worker i % workers; client i at home on i % (workers + 1), nobody's beyond. */
+/* Producer i is on worker i % workers; client i at near on i % (workers + 1), nobody's beyond. */
 static void made(uint32_t workers) {
     cross = (struct cross){.field = NULL};
     assert_true(cross_make(&cross, &field));
@@ -18,7 +18,7 @@ static void made(uint32_t workers) {
     for (uint32_t i = 0; i < PRODUCERS; i++)
         cross.worker_of[i] = i % workers;
     for (uint32_t i = 0; i < CLIENTS; i++)
-        cross.home[i] = i % (workers + 1) == workers ? NOBODY : i % (workers + 1);
+        cross.near[i] = i % (workers + 1) == workers ? NOBODY : i % (workers + 1);
 }
 
 static void each_client_has_one_producer(int group) {
@@ -26,12 +26,12 @@ static void each_client_has_one_producer(int group) {
     for (uint32_t producer = 0; producer < PRODUCERS; producer++)
         for (uint32_t n = 0; n < cross.counts[group][producer]; n++) {
             uint32_t client = cross.lists[group][at++];
-            bool same = cross.worker_of[producer] == cross.home[client];
+            bool same = cross.worker_of[producer] == cross.near[client];
             assert_int_equal(same, group == SAME);
             seen[client]++;
         }
     for (uint32_t i = 0; i < CLIENTS; i++)
-        assert_int_equal(seen[i], cross.home[i] != NOBODY);
+        assert_int_equal(seen[i], cross.near[i] != NOBODY);
 }
 
 static void everybody_is_served_once(void **state) {
@@ -81,7 +81,7 @@ static void one_worker_is_too_few(void **state) {
     cross_free(&cross);
     made(2);
     for (uint32_t i = 0; i < CLIENTS; i++)
-        cross.home[i] = 1;
+        cross.near[i] = 1;
     assert_false(groups_make(&cross));
     cross_free(&cross);
 }

@@ -1,4 +1,4 @@
-/* A session of the client protocol over a fake engine: sends, what waits for the directory,
+/* A session of the client protocol over a fake engine: sends, the welcome,
  * heartbeat, drain and the ends. */
 #include "tests/support/fake_client.h"
 
@@ -78,33 +78,22 @@ static void test_send_is_off(void **state) {
 static void test_no_message_before_the_welcome(void **state) {
     (void)state;
     begin();
-    seen.settle_now = false;
-    say("{\"type\":\"hello\",\"id\":\"a\",\"resume\":\"m1\"}\n{\"type\":\"ping\"}\n");
     struct session *session = &client_of(&connection)->session;
+    say("{\"type\":\"hello\",\"id\":\"a\",\"resume\":\"m1\"}\n{\"type\":\"ping\"}\n");
     assert_string_equal(seen.id, "a");
-    expect("");
-    assert_null(session->type->connection(session));
-    assert_true(connection.paused);
-    session->type->on_settled(&worker, session);
     assert_ptr_equal(session->type->connection(session), &connection);
     expect("{\"type\":\"welcome\",\"session\":\"0-a-2\",\"node\":\"n1\",\"heartbeat\":25,"
-           "\"max_message\":100,\"recovered\":false}\n");
-    assert_false(connection.paused);
-    consider();
-    expect("{\"type\":\"pong\"}\n");
+           "\"max_message\":100,\"recovered\":false}\n{\"type\":\"pong\"}\n");
     assert_int_equal(session->type->encoding(session)->index, ENCODING_LINE);
     end(CLOSE_CLIENT);
     assert_null(session->type->connection(session));
     finish();
-}
-
-static void test_gone_while_it_waits(void **state) {
-    (void)state;
+    /* One whose names could not be taken is a session already, and gets nothing. */
     begin();
-    say("{\"type\":\"hello\"}\n");
-    seen.settle_now = false;
-    say("{\"type\":\"join\",\"groups\":[\"g\"],\"ref\":\"a long one\"}\n");
-    assert_true(worker.account.used_bytes > 0);
+    seen.verdict = DIRECTORY_NO_MEMORY;
+    say("{\"type\":\"hello\",\"id\":\"a\",\"groups\":[\"g\"]}\n");
+    assert_null(strstr(seen.out, "welcome"));
+    assert_null(session->type->connection(session));
     finish();
 }
 
@@ -184,12 +173,17 @@ static void test_held_input_is_not_silence(void **state) {
     begin();
     say("{\"type\":\"hello\"}\n");
     seen.out_len = 0;
-    seen.settle_now = false;
-    say("{\"type\":\"join\",\"groups\":[\"g\"],\"ref\":1}\n{\"type\":\"ping\"}\n");
+    seen.answer_now = false;
+    for (unsigned n = 0; n < CLIENT_SENDS_MAX; n++)
+        say("{\"type\":\"send\",\"to\":\"b\"}\n");
+    say("{\"type\":\"ping\"}\n");
+    assert_true(connection.paused);
     at_deadline();
     at_deadline();
     expect("");
     assert_true(connection_is_open(&connection));
+    while (client_of(&connection)->sends != 0)
+        client_send_ended(&worker, &connection);
     finish();
 }
 
@@ -258,7 +252,6 @@ int main(void) {
         cmocka_unit_test(test_answers_to_the_gone),
         cmocka_unit_test(test_send_is_off),
         cmocka_unit_test(test_no_message_before_the_welcome),
-        cmocka_unit_test(test_gone_while_it_waits),
         cmocka_unit_test(test_refused_names),
         cmocka_unit_test(test_hello_timeout),
         cmocka_unit_test(test_heartbeat),

@@ -11,14 +11,11 @@
 /* What the engine would do with the mail; here it is only noted. */
 static _Thread_local uint32_t heard, expected_next;
 
-void hub_on_publish(struct worker *worker, const struct mail *mail) {
+void hub_on_deliver(struct worker *worker, const struct mail *mail) {
     (void)worker;
     assert_int_equal(mail->number, expected_next);
     expected_next++;
     heard++;
-}
-void hub_on_deliver(struct worker *worker, const struct mail *mail) {
-    hub_on_publish(worker, mail);
 }
 void hub_on_answer(struct worker *worker, const struct mail *mail) {
     (void)worker;
@@ -29,14 +26,6 @@ void call_on_mail(struct worker *worker, const struct mail *mail) {
     (void)mail;
 }
 void call_on_done_mail(struct worker *worker, const struct mail *mail) {
-    (void)worker;
-    (void)mail;
-}
-void directory_on_names(struct worker *worker, const struct mail *mail) {
-    (void)worker;
-    (void)mail;
-}
-void directory_on_names_done(struct worker *worker, const struct mail *mail) {
     (void)worker;
     (void)mail;
 }
@@ -93,16 +82,16 @@ static void test_slots_follow_the_number_of_workers(void **state) {
 static void test_requests_leave_room_for_answers(void **state) {
     (void)state;
     node_open(2, 16);
-    struct mail mail = {.kind = MAIL_PUBLISH};
+    struct mail mail = {.kind = MAIL_DELIVER};
     uint32_t requests = 0;
     while (post_room(&server.post, 0, 1)) {
         mail.number = requests++;
         post_send(&workers[0], 1, &mail);
     }
     assert_true(requests > 0);
-    /* As many answers as there may be requests, and two notes, always fit. */
+    /* As many answers as there may be requests always fit. */
     mail.kind = MAIL_ANSWER;
-    for (uint32_t i = 0; i < server.post.requests_max + 2; i++)
+    for (uint32_t i = 0; i < server.post.requests_max; i++)
         post_send(&workers[0], 1, &mail);
     assert_int_equal(workers[0].wake_set, 2);
     while (post_receive(&workers[1]))
@@ -139,13 +128,13 @@ static void test_no_sleep_over_mail(void **state) {
     assert_true(post_may_sleep(&workers[1]));
     assert_int_equal(server.post.boxes[1].asleep, 1);
     post_awake(&workers[1]);
-    post_send(&workers[0], 1, &(struct mail){.kind = MAIL_PUBLISH});
+    post_send(&workers[0], 1, &(struct mail){.kind = MAIL_DELIVER});
     assert_false(post_may_sleep(&workers[1]));
     assert_int_equal(server.post.boxes[1].asleep, 0);
     post_receive(&workers[1]);
     assert_true(post_may_sleep(&workers[1]));
     /* Now it sleeps: whoever sends must wake it, once. */
-    post_send(&workers[0], 1, &(struct mail){.kind = MAIL_PUBLISH, .number = 1});
+    post_send(&workers[0], 1, &(struct mail){.kind = MAIL_DELIVER, .number = 1});
     post_wake_all(&workers[0]);
     assert_int_equal(stats_get(&workers[0].stats.wakes), 1);
     assert_int_equal(server.post.boxes[1].asleep, 0);
@@ -193,7 +182,7 @@ static void test_no_wake_is_lost(void **state) {
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, pong, &workers[1]), 0);
     for (uint32_t round = 0; round < ROUNDS; round++) {
-        post_send(&workers[0], 1, &(struct mail){.kind = MAIL_PUBLISH, .number = round});
+        post_send(&workers[0], 1, &(struct mail){.kind = MAIL_DELIVER, .number = round});
         post_wake_all(&workers[0]);
         while (heard <= round) {
             assert_true(sleep_as_a_worker(&workers[0]));

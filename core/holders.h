@@ -1,0 +1,34 @@
+/* holders.h - which workers hold a name: the one table that all workers share.
+ *
+ * A worker holds a name while it has a session of that client id or in that group. Whoever takes in
+ * a message looks its addresses up here and mails it to the holders, so no message passes through a
+ * third worker, and the queue between two workers keeps the order of what one sends the other.
+ *
+ * Entries are 16 bytes: the keyed 64-bit hash of the name (name_hash) and a set of workers. Two
+ * names with one hash share an entry, which costs a mail that finds nobody; whoever removes looks
+ * first that it holds no other name with that hash (directory.c). Open addressing in stripes, each
+ * with a lock that is held for a few loads.
+ *
+ * What add has done is seen by every holders_find that begins after it has returned.
+ *
+ * Threads: any. Owns: the entries. Limits: memory; an entry that finds none is refused. */
+#ifndef RINGPOST_CORE_HOLDERS_H
+#define RINGPOST_CORE_HOLDERS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct holders;
+
+/* NULL: no memory. */
+struct holders *holders_new(void);
+/* All must have been removed. */
+void holders_free(struct holders *holders);
+/* The worker holds a name with that hash. False: no memory, nothing changed. */
+bool holders_add(struct holders *holders, uint64_t hash, unsigned worker);
+/* The worker holds no name with that hash any more. */
+void holders_remove(struct holders *holders, uint64_t hash, unsigned worker);
+/* The set of workers, bit by index; 0: nobody. */
+uint64_t holders_find(struct holders *holders, uint64_t hash);
+
+#endif
