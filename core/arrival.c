@@ -127,6 +127,14 @@ void connection_adopt(struct worker *worker, struct listener *listener, int fd,
         descriptor_refuse(worker, fd, REFUSE_MEMORY);
         return;
     }
+    unsigned places = ring_places(worker->ring);
+    if (places != 0 && connection->slot >= places && listener->kind != LISTENER_API) {
+        /* A plain descriptor would be taken from those that accepting, `api` and files need. */
+        atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
+        slot_put(worker, connection);
+        descriptor_refuse(worker, fd, REFUSE_DESCRIPTORS);
+        return;
+    }
     timer_init(&connection->timer, deadline_fired);
     connection->peer = *peer;
     connection->listener = (uint8_t)(listener - worker->listeners);

@@ -46,6 +46,8 @@ void call_part_done(struct worker *worker, struct call *call) {
 }
 
 static void call_run(struct worker *worker, struct call *call) {
+    /* What was published before must come before. */
+    deliver_broadcasts(worker);
     if (call->run(worker, call, &call->parts[worker->index]))
         call_part_done(worker, call);
 }

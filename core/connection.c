@@ -50,6 +50,7 @@ static void input_free(struct worker *worker, struct connection *connection) {
 static bool input_keep(struct worker *worker, struct connection *connection, const char *at,
                        size_t len) {
     size_t wanted = connection->input_len + len;
+    CHECK(wanted <= UINT32_MAX / 2, "input of %zu bytes is kept", wanted);
     if (wanted > connection->input_cap) {
         size_t cap = connection->input_cap != 0 ? connection->input_cap : INPUT_BYTES_MIN;
         while (cap < wanted)
@@ -312,7 +313,7 @@ void connection_reconsider(struct worker *worker, struct connection *connection)
 void connection_rearm(struct worker *worker, struct connection *connection) {
     bool wanted =
         connection->state == CONNECTION_OPEN
-            ? !connection->paused || connection->input_len <= PAUSE_SLACK_BYTES
+            ? input_wanted(connection) || connection->input_len <= PAUSE_SLACK_BYTES
             : connection->state == CONNECTION_FLUSHING || connection->state == CONNECTION_LINGERING;
     if (!wanted || connection->end_seen || (connection->ops & OP_RECEIVE))
         return;

@@ -11,13 +11,13 @@
  *                 |    given to the protocol)                                              |
  *                 +------- error, timeout ----------------------------------------> JOINING
  *                                                                                          |
- *             join: no operation in flight, no publish outstanding, then close the fd      |
+ *             join: no operation in flight, no publish outstanding, then close the socket  |
  *                                                                                          v
  *                                                                     FREE (generation bumped)
  *
  * Slots come in blocks that are made when needed. Other threads hold handles, never pointers.
  *
- * Threads: its worker. Owns: descriptor, outbox, kept input, timer, protocol state. */
+ * Threads: its worker. Owns: socket, outbox, kept input, timer, protocol state. */
 #ifndef RINGPOST_CORE_CONNECTION_H
 #define RINGPOST_CORE_CONNECTION_H
 

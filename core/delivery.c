@@ -80,6 +80,17 @@ static void deliver_to_name(struct delivery *delivery, const struct message_name
     name_unpin(delivery->worker, name);
 }
 
+static void ahead_look(struct worker *worker, uint32_t i) {
+    if (i >= AHEAD_SESSION)
+        __builtin_prefetch(worker->sessions[i - AHEAD_SESSION]);
+    if (i >= AHEAD_CONNECTION) {
+        struct session *session = worker->sessions[i - AHEAD_CONNECTION];
+        const struct connection *connection = session->type->connection(session);
+        if (connection != NULL)
+            __builtin_prefetch(&connection->outbox);
+    }
+}
+
 static void deliver_now(struct worker *worker, struct parcel *parcel, const struct mail *request) {
     const struct message *message = parcel->message;
     struct delivery delivery = {
@@ -87,8 +98,10 @@ static void deliver_now(struct worker *worker, struct parcel *parcel, const stru
     except_mark(&delivery, true);
     if (message->broadcast) {
         /* Backwards: one that closes changes places with one that was looked at already. */
-        for (uint32_t i = worker->session_count; i-- > 0;)
+        for (uint32_t i = worker->session_count; i-- > 0;) {
+            ahead_look(worker, i);
             deliver_to(&delivery, worker->sessions[i]);
+        }
     } else {
         const struct message_name *address = message->names;
         for (uint32_t i = 0; i < (uint32_t)message->to_count + message->group_count; i++)
@@ -141,17 +154,6 @@ static void round_visit(struct round *round, struct session *session) {
         round->recipients[i] += verdict == OUTBOX_TAKEN;
         if (verdict == OUTBOX_FULL)
             return; /* the session has gone */
-    }
-}
-
-static void ahead_look(struct worker *worker, uint32_t i) {
-    if (i >= AHEAD_SESSION)
-        __builtin_prefetch(worker->sessions[i - AHEAD_SESSION]);
-    if (i >= AHEAD_CONNECTION) {
-        struct session *session = worker->sessions[i - AHEAD_CONNECTION];
-        const struct connection *connection = session->type->connection(session);
-        if (connection != NULL)
-            __builtin_prefetch(&connection->outbox);
     }
 }
 

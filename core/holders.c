@@ -75,18 +75,29 @@ static bool stripe_resize(struct stripe *stripe, uint32_t cap) {
     return true;
 }
 
+/* The entry of the hash, made if it is not there; NULL: no memory. */
+static struct entry *entry_get(struct stripe *stripe, uint64_t hash) {
+    if (stripe->cap != 0) {
+        struct entry *entry = &stripe->entries[entry_at(stripe->entries, stripe->cap, hash)];
+        if (entry->workers != 0)
+            return entry;
+    }
+    if (stripe->used >= stripe->cap / 4 * 3 &&
+        !stripe_resize(stripe, stripe->cap == 0 ? ENTRIES_MIN : stripe->cap * 2))
+        return NULL;
+    struct entry *entry = &stripe->entries[entry_at(stripe->entries, stripe->cap, hash)];
+    entry->hash = hash;
+    stripe->used++;
+    return entry;
+}
+
 bool holders_add(struct holders *holders, uint64_t hash, unsigned worker) {
     struct stripe *stripe = stripe_lock(holders, hash);
-    bool room = stripe->used < stripe->cap / 4 * 3 ||
-                stripe_resize(stripe, stripe->cap == 0 ? ENTRIES_MIN : stripe->cap * 2);
-    if (room) {
-        struct entry *entry = &stripe->entries[entry_at(stripe->entries, stripe->cap, hash)];
-        stripe->used += entry->workers == 0;
-        entry->hash = hash;
+    struct entry *entry = entry_get(stripe, hash);
+    if (entry != NULL)
         entry->workers |= UINT64_C(1) << worker;
-    }
     stripe_unlock(stripe);
-    return room;
+    return entry != NULL;
 }
 
 /* Frees an entry, and closes the gap that searches would end at. */

@@ -7,7 +7,7 @@
  * Entries are 16 bytes: the keyed 64-bit hash of the name (name_hash) and a set of workers. Two
  * names with one hash share an entry, which costs a mail that finds nobody; whoever removes looks
  * first that it holds no other name with that hash (directory.c). Open addressing in stripes, each
- * with a lock that is held for a few loads.
+ * with a lock that is held for a few loads, and now and then for making a stripe larger.
  *
  * What add has done is seen by every holders_find that begins after it has returned.
  *

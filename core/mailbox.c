@@ -119,6 +119,8 @@ bool post_receive(struct worker *worker) {
     struct post *post = &worker->server->post;
     struct mailbox *box = &post->boxes[worker->index];
     bool more = false;
+    /* However much this turn has made of its own input: mail has its share of every turn. */
+    uint32_t copies_max = worker->turn_copies + COPIES_PER_TURN;
     unsigned start = (unsigned)stats_get(&worker->stats.turns) % post->workers;
     for (unsigned i = 0; i < post->workers; i++) {
         unsigned from = (start + i) % post->workers;
@@ -136,7 +138,7 @@ bool post_receive(struct worker *worker) {
             mail_handle(worker, &mail);
             mail_handle(worker, &first);
         }
-        while (count-- > 0 && worker->turn_copies < COPIES_PER_TURN &&
+        while (count-- > 0 && worker->turn_copies < copies_max &&
                queue_pop(&box->from[from], &mail))
             mail_handle(worker, &mail);
         more |= queue_count(&box->from[from]) != 0;

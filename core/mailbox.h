@@ -73,7 +73,7 @@ void post_fini(struct post *post);
 /* Is there room for a request from `from` to `to`? Thread: worker `from`. */
 bool post_room(const struct post *post, unsigned from, unsigned to);
 /* Pushes; the room must have been looked for (requests) or be there by the arithmetic above (the
- * rest). The wake follows with post_wake at the end of the turn. Thread: `worker`. */
+ * rest). The wake follows with post_wake_all at the end of the turn. Thread: `worker`. */
 void post_send(struct worker *worker, unsigned to, const struct mail *mail);
 /* Does it sleep, or is it about to? A hint. Thread: any. */
 static inline bool post_asleep(const struct post *post, unsigned worker) {

@@ -6,7 +6,8 @@
  * worker whose memory it is (message_release).
  *
  * A `struct parcel` is what one worker makes of a message it delivers: a plain count of the outbox
- * pieces that refer to it, and each wire form, encoded once for all recipients of that protocol.
+ * pieces and sheaves that refer to it, and each wire form, encoded once for all recipients of that
+ * protocol.
  *
  * Threads: message: any after the seal; parcel: its worker. Limits: payload and lists are bounded
  * before they come here (--max-message, ADDRESSES_PER_MESSAGE_MAX); the block is accounted

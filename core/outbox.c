@@ -125,49 +125,69 @@ static void piece_drop(struct worker *worker, struct outbox *outbox, struct piec
     piece_free(worker, piece);
 }
 
-/* Puts a piece for each message in the place of a waiting sheaf; gives the first of them, which
- * follows `before`. Those for which there is no memory are dropped, so it may be NULL or what came
- * behind the sheaf. */
-static struct piece *sheaf_split(struct worker *worker, struct outbox *outbox, struct piece *before,
-                                 struct piece *piece) {
-    struct sheaf *sheaf = piece->sheaf;
-    struct piece *next = piece->next, *at = before;
-    sheaf_ref(sheaf);
-    outbox->pieces -= sheaf->count;
-    outbox->message_bytes -= sheaf->bytes;
-    outbox->bytes -= sheaf->bytes;
-    stats_sub(&worker->stats.outbox_bytes, sheaf->bytes);
-    piece_free(worker, piece);
-    for (uint32_t i = 0; i < sheaf->count; i++) {
-        struct parcel *parcel = sheaf->parts[i].parcel;
-        const struct form *form = sheaf->parts[i].form;
-        struct piece *one = piece_get(worker);
-        if (one == NULL) {
-            enum drop_reason reason = DROP_NO_MEMORY;
-            copies_settled(worker, parcel->message->class, 1, &reason);
-            continue;
-        }
-        parcel_ref(parcel);
-        *one = (struct piece){
-            .kind = PIECE_PARCEL, .parcel = parcel, .form = form, .bytes = form->total_bytes};
-        outbox->pieces++;
-        outbox->message_bytes += one->bytes;
-        outbox->bytes += one->bytes;
-        stats_add(&worker->stats.outbox_bytes, one->bytes);
-        if (at != NULL)
-            at->next = one;
-        else
-            outbox->first = one;
-        at = one;
+static void chain_free(struct worker *worker, struct piece *piece) {
+    while (piece != NULL) {
+        struct piece *next = piece->next;
+        piece_free(worker, piece);
+        piece = next;
     }
-    if (at != NULL)
-        at->next = next;
-    else
-        outbox->first = next;
-    if (next == NULL)
-        outbox->last = at;
-    sheaf_unref(worker, sheaf);
-    return before != NULL ? before->next : outbox->first;
+}
+
+/* A piece for each message of the sheaf from number `first` on, in their order; `last` is the last
+ * of them. They take no more than was promised when the sheaf was taken, so the memory ceiling does
+ * not stop them. NULL: the system has no memory. */
+static struct piece *sheaf_pieces(struct worker *worker, const struct sheaf *sheaf, uint32_t first,
+                                  struct piece **last) {
+    struct piece *chain = NULL, **end = &chain;
+    for (uint32_t i = first; i < sheaf->count; i++) {
+        const struct sheaf_part *part = &sheaf->parts[i];
+        struct piece *piece = pool_get(&worker->pieces);
+        if (piece == NULL) {
+            chain_free(worker, chain);
+            return NULL;
+        }
+        account_force(&worker->account, sizeof(struct piece));
+        parcel_ref(part->parcel);
+        *piece = (struct piece){.kind = PIECE_PARCEL,
+                                .parcel = part->parcel,
+                                .form = part->form,
+                                .bytes = part->form->total_bytes};
+        *last = *end = piece;
+        end = &piece->next;
+    }
+    return chain;
+}
+
+/* Puts a piece for each message in the place of a sheaf that is not in flight and stands behind
+ * `before`. Of a first one, sent_bytes are out: the messages that are out as a whole are settled,
+ * and one that is out in part stays the first. False: no memory, and nothing has changed. */
+static bool sheaf_split(struct worker *worker, struct outbox *outbox, struct piece *before,
+                        struct piece *piece) {
+    struct sheaf *sheaf = piece->sheaf;
+    uint32_t sent = before == NULL ? outbox->sent_bytes : 0, whole = 0, begin = 0;
+    while (sheaf->parts[whole].end <= sent)
+        begin = sheaf->parts[whole++].end;
+    struct piece *last = NULL, *chain = sheaf_pieces(worker, sheaf, whole, &last);
+    if (chain == NULL)
+        return false;
+    for (uint32_t i = 0; i < whole; i++)
+        copies_settled(worker, sheaf->parts[i].parcel->message->class, 1, NULL);
+    outbox->pieces -= whole;
+    outbox->message_bytes -= begin;
+    outbox->bytes -= begin;
+    stats_sub(&worker->stats.outbox_bytes, begin);
+    if (before == NULL) {
+        outbox->first = chain;
+        outbox->sent_bytes = sent - begin;
+        outbox->committed = sent != begin ? chain : NULL;
+    } else {
+        before->next = chain;
+    }
+    last->next = piece->next;
+    if (outbox->last == piece)
+        outbox->last = last;
+    piece_free(worker, piece);
+    return true;
 }
 
 static bool outbox_has_room(const struct outbox *outbox, uint32_t wanted, uint64_t limit_bytes,
@@ -184,12 +204,10 @@ static void outbox_make_room(struct worker *worker, struct outbox *outbox, uint3
     struct piece *piece = before == NULL ? outbox->first : before->next;
     uint32_t limit = worker->config->outbox_bytes;
     while (piece != NULL && (all || !outbox_has_room(outbox, wanted, limit, OUTBOX_PIECES_MAX))) {
-        if (piece->kind == PIECE_SHEAF) {
-            piece = sheaf_split(worker, outbox, before, piece);
-            continue;
-        }
+        if (piece->kind == PIECE_SHEAF && sheaf_split(worker, outbox, before, piece))
+            piece = before == NULL ? outbox->first : before->next;
         struct piece *next = piece->next;
-        if (piece->kind == PIECE_BYTES)
+        if (piece->kind != PIECE_PARCEL)
             before = piece;
         else if (piece->parcel->message->class == CLASS_VOLATILE)
             piece_drop(worker, outbox, before, piece, DROP_VOLATILE);
@@ -361,6 +379,9 @@ void outbox_flush(struct worker *worker, struct connection *connection) {
     if (outbox->first == NULL || ((connection->ops & OP_SEND) && !FAULT(OUTBOX_DOUBLE_SEND)))
         return;
     struct flight *flight = worker_flight_get(worker);
+    if (outbox->sent_bytes != 0 && outbox->first->kind == PIECE_SHEAF &&
+        piece_expires_ns(outbox->first) <= worker->now_ns)
+        (void)sheaf_split(worker, outbox, NULL, outbox->first);
     unsigned runs = 0;
     uint32_t bytes = 0, skip = outbox->sent_bytes;
     struct piece *before = NULL, *piece = outbox->first;
@@ -368,8 +389,9 @@ void outbox_flush(struct worker *worker, struct connection *connection) {
         /* One that the peer has seen a part of must be finished, expired or not. */
         bool expired = skip == 0 && piece_expires_ns(piece) <= worker->now_ns;
         if (expired && piece->kind == PIECE_SHEAF) {
-            piece = sheaf_split(worker, outbox, before, piece);
-            continue;
+            if (sheaf_split(worker, outbox, before, piece))
+                piece = before == NULL ? outbox->first : before->next;
+            expired = piece_expires_ns(piece) <= worker->now_ns && piece->kind == PIECE_PARCEL;
         }
         struct piece *next = piece->next;
         if (expired) {

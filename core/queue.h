@@ -23,7 +23,7 @@
 struct mail {
     uint8_t kind;
     uint8_t flag;
-    uint16_t from; /* worker that asked, not the one that passes it on */
+    uint16_t from; /* worker that sent it, or asked */
     uint32_t number;
     uint64_t token;
     void *object;

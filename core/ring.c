@@ -155,7 +155,9 @@ static unsigned files_wanted(uint32_t connections, bool kernel_6_1) {
     if (kernel_6_1 || !ring_has_files() || getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return 0;
     uint64_t wanted = (uint64_t)connections + FILES_SPARE;
-    return (unsigned)(wanted < limit.rlim_cur ? wanted : limit.rlim_cur);
+    if (wanted > limit.rlim_cur)
+        wanted = limit.rlim_cur;
+    return wanted < FILES_MAX ? (unsigned)wanted : FILES_MAX;
 }
 
 bool ring_fit(unsigned workers, uint32_t connections, bool kernel_6_1,
@@ -302,6 +304,10 @@ static bool is_kept(int socket) {
 
 static int kept_place(int socket) {
     return -2 - socket;
+}
+
+unsigned ring_places(const struct ring *ring) {
+    return ring->files;
 }
 
 int ring_keep(struct ring *ring, uint32_t place, int fd) {

@@ -65,6 +65,8 @@ void ring_close(struct ring *ring);
 
 /* Multishot accept on a listening descriptor; each completion's result is a new descriptor. */
 void ring_accept(struct ring *ring, uint64_t tag, int listen_fd);
+/* Places in the table of files; 0: there is none. */
+unsigned ring_places(const struct ring *ring);
 /* Puts an accepted descriptor into the table of files at `place`, which must be empty, and closes
  * it; gives the socket's name from then on. Where there is no such place, that is the descriptor
  * itself. */

@@ -375,6 +375,10 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     }
     if (!ring_open(&worker->ring, &server->ring_settings, problem, problem_cap))
         return false;
+    if (ring_places(worker->ring) != server->ring_settings.files)
+        log_event(LOG_WARN, "no_file_table", LOG_U64("worker", index),
+                  LOG_STR("meaning", "each connection of this worker takes a descriptor"),
+                  LOG_STR("remedy", "lower --max-connections, or give the kernel memory"));
     ring_wake_watch(worker->ring, tag_make(TAG_WAKE, 0, 0), server->post.boxes[index].wake_fd);
     const struct config *config = worker->config;
     for (uint32_t i = 0; i < config->listener_count; i++) {

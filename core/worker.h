@@ -1,8 +1,9 @@
 /* worker.h - one pinned thread: its ring, its connections, its directory, its loop.
  *
  * A turn: submit and gather; handle completions; take mail; fire timers; look again at kept input;
- * send notes; start the sends; wake others; sleep only if nothing is left to do. Nothing here is
- * shared but what mailbox.h, message.h, memory.h and stats.h say.
+ * deliver the broadcasts that were put off; wake others; start the sends; sleep only if nothing is
+ * left to do. Nothing here is shared but what mailbox.h, message.h, memory.h and stats.h say, and
+ * the node's tables (holders.h, addresses.h).
  *
  * Threads: its own, but for `stats` and the atomics. Owns: everything in it. */
 #ifndef RINGPOST_CORE_WORKER_H

@@ -302,6 +302,27 @@ class Limits(unittest.TestCase):
                                 and row.split()[3] in ("01", "04", "05", "08", "09")]
                 wait_until("no socket of a client is kept", lambda: not kept())
 
+    def test_who_asks_and_never_reads_is_not_read(self):
+        """Its answers pile up to a limit, then its questions wait with itself."""
+        with Node() as node:
+            flood = Socket(node.address("tcp"), receive_buffer=4096)
+            flood.send('{"type":"hello","id":"flood"}\n')
+            flood.line()
+            flood.socket.settimeout(1)
+            asked = 0
+            try:
+                while asked < 256 * 1024 * 1024:
+                    asked += flood.socket.send(b'{"type":"ping"}\n' * 4096)
+            except TimeoutError:
+                pass
+            # What the kernel keeps between the two is not the node's.
+            self.assertLess(node.stats()["totals"]["memory_bytes"], 16 * 1024 * 1024, asked)
+            self.assertLess(asked, 64 * 1024 * 1024)
+            with JsonClient(node, "a") as till:
+                self.assertEqual(node.push("a", 1)[0], 202)
+                self.assertEqual(till.hear()["data"], 1)
+            flood.close()
+
     def test_connects_and_resets_cost_the_others_nothing(self):
         count = 500 if SANITIZED else 5000
         with Node() as node, JsonClient(node, "a") as till:

@@ -147,13 +147,33 @@ void ring_accept(struct ring *ring, uint64_t tag, int listen_fd) {
     op_start(ring, KERNEL_ACCEPT, tag, listen_fd);
 }
 
-int ring_keep(struct ring *ring, uint32_t place, int fd) {
+unsigned ring_places(const struct ring *ring) {
     (void)ring;
-    (void)place;
-    return fd;
+    return SIM_PLACES;
 }
 
-void ring_receive(struct ring *ring, uint64_t tag, int fd) {
+/* The descriptor behind a name; names in the table are below -1. */
+static int socket_fd(const struct ring *ring, int socket) {
+    if (socket >= -1)
+        return socket;
+    unsigned place = (unsigned)(-2 - socket);
+    if (place >= SIM_PLACES || ring->places[place] == 0)
+        sim_fail("worker %u uses place %u, which is empty", ring->worker, place);
+    return ring->places[place];
+}
+
+int ring_keep(struct ring *ring, uint32_t place, int fd) {
+    /* Now and then the kernel has no memory for it. */
+    if (place >= SIM_PLACES || sim_chance(30))
+        return fd;
+    if (ring->places[place] != 0)
+        sim_fail("worker %u puts a second socket at place %u", ring->worker, place);
+    ring->places[place] = fd;
+    return -2 - (int)place;
+}
+
+void ring_receive(struct ring *ring, uint64_t tag, int socket) {
+    int fd = socket_fd(ring, socket);
     op_start(ring, KERNEL_RECEIVE, tag, fd);
     struct link *link = fd_find(fd)->link;
     link->handle = (struct connection_handle){.worker = (uint16_t)ring->worker,
@@ -162,24 +182,29 @@ void ring_receive(struct ring *ring, uint64_t tag, int fd) {
     link->handle_known = true;
 }
 
-void ring_send(struct ring *ring, uint64_t tag, int fd, const void *at, size_t len) {
+void ring_send(struct ring *ring, uint64_t tag, int socket, const void *at, size_t len) {
+    int fd = socket_fd(ring, socket);
     struct op *op = op_start(ring, KERNEL_SEND, tag, fd);
     op->one = (struct iovec){(void *)(uintptr_t)at, len};
     if (len == 0)
         sim_fail("worker %u sends nothing on descriptor %d", ring->worker, fd);
 }
 
-void ring_send_gathered(struct ring *ring, uint64_t tag, int fd, const struct msghdr *header) {
+void ring_send_gathered(struct ring *ring, uint64_t tag, int socket, const struct msghdr *header) {
+    int fd = socket_fd(ring, socket);
     struct op *op = op_start(ring, KERNEL_SEND, tag, fd);
     op->header = header;
 }
 
-void ring_shutdown(struct ring *ring, uint64_t tag, int fd, int how) {
+void ring_shutdown(struct ring *ring, uint64_t tag, int socket, int how) {
+    int fd = socket_fd(ring, socket);
     op_start(ring, KERNEL_SHUTDOWN, tag, fd)->how = how;
 }
 
-void ring_close_socket(struct ring *ring, uint64_t tag, int fd) {
-    op_start(ring, KERNEL_CLOSE, tag, fd);
+void ring_close_socket(struct ring *ring, uint64_t tag, int socket) {
+    op_start(ring, KERNEL_CLOSE, tag, socket_fd(ring, socket));
+    if (socket < -1)
+        ring->places[-2 - socket] = 0;
 }
 
 void ring_cancel(struct ring *ring, uint64_t tag, uint64_t target) {

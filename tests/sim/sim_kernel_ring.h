@@ -47,6 +47,9 @@ struct op_list {
 
 enum buffer_state { BUFFER_FREE, BUFFER_QUEUED, BUFFER_LENT };
 
+/* Connections beyond these take plain descriptors, or are refused. */
+#define SIM_PLACES 4096
+
 struct ring {
     unsigned worker;
     struct op_list queued, active; /* started; taken by the kernel */
@@ -55,6 +58,7 @@ struct ring {
     char *buffers;
     uint8_t *buffer_states;
     unsigned buffer_count, buffer_bytes, lent, free_buffers;
+    int places[SIM_PLACES]; /* the table of files; 0: empty */
     bool asleep;
     uint64_t wake_ns;
 };

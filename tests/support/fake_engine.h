@@ -186,6 +186,10 @@ static void peer_deliver(struct ring *ring, struct peer *peer) {
     }
 }
 
+unsigned ring_places(const struct ring *ring) {
+    (void)ring;
+    return 0;
+}
 int ring_keep(struct ring *ring, uint32_t place, int fd) {
     (void)ring, (void)place;
     return fd;

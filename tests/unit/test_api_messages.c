@@ -242,7 +242,7 @@ static void test_overload(void **state) {
     assert_non_null(strstr(answer, "Retry-After: 1\r\n"));
     assert_int_equal(status_of(ask(api, JSON_POST("/v1/messages", "[{\"x\":1}]"))), 200);
     assert_error(ask(api, GET("/v1/clients/till")), 503, "overloaded");
-    /* Both ids have a home on the other worker, so the first is under way when the second comes. */
+    /* The other worker has to answer the first, which is under way when the second comes. */
     fake_server.post.requests_max = 1;
     answer = ask(api, JSON_POST("/v1/messages", "[{\"broadcast\":true},{\"broadcast\":true}]"));
     assert_int_equal(status_of(answer), 200);

@@ -216,17 +216,31 @@ static void test_all_of_them_expire(void **state) {
     assert_null(connection.outbox.last);
 }
 
-/* One that the peer has seen a part of is finished, expired or not. */
+/* The message that the peer has seen a part of is finished, expired or not; those behind it, of the
+ * same sheaf, expire. */
 static void test_begun_is_finished(void **state) {
     (void)state;
-    push_three();
-    flush();
-    on_sent(8);
-    worker.now_ns += 5000;
-    flush();
-    assert_int_equal(handed_len, 13);
-    assert_memory_equal(handed, "bbbb><cccccc>", 13);
-    on_sent(13);
+    for (uint32_t cut = 0; cut < 21; cut++) {
+        push_three();
+        flush();
+        on_sent(cut);
+        worker.now_ns += 5000;
+        outbox_flush(&worker, &connection);
+        const char *rest = "";
+        if (cut > 0 && cut < 6)
+            rest = &"<aaaa>"[cut];
+        else if (cut > 6 && cut < 13)
+            rest = &"<bbbbb>"[cut - 6];
+        else if (cut > 13)
+            rest = &"<cccccc>"[cut - 13];
+        if (*rest != '\0') {
+            assert_int_equal(handed_len, strlen(rest));
+            assert_memory_equal(handed, rest, handed_len);
+            on_sent((uint32_t)handed_len);
+        }
+        assert_int_equal(connection.ops & OP_SEND, 0);
+        assert_true(outbox_empty(&connection.outbox));
+    }
 }
 
 static void test_the_oldest_make_room(void **state) {
