@@ -54,7 +54,8 @@ static uint32_t content_count;
 static struct sim_attempt *attempts[ATTEMPTS_MAX];
 static uint32_t attempt_count;
 static uint32_t stream_count;
-static bool unsure[NAMES_MAX][NAMES_MAX]; /* by id and group */
+static bool unsure[NAMES_MAX][NAMES_MAX];   /* by id and group */
+static uint64_t close_stamps[NAMES_MAX][2]; /* by id: the last and the one before; 0: never */
 
 struct span name_of_id(unsigned id) {
     return span_text(id_names[id]);
@@ -74,6 +75,7 @@ void check_open(void) {
     hot = (struct hot_names){-1, -1};
     session_count = content_count = attempt_count = stream_count = 0;
     memset(unsure, 0, sizeof(unsure));
+    memset(close_stamps, 0, sizeof(close_stamps));
 }
 
 void check_close(void) {
@@ -145,6 +147,18 @@ void session_left(struct sim_session *session, unsigned group, uint64_t sent) {
         if (spell->group == group && spell->may_from < sent && spell->may_until == NEVER)
             spell->may_until = sim_stamp();
     }
+}
+
+void close_asked_set(int id) {
+    close_stamps[id][1] = close_stamps[id][0];
+    close_stamps[id][0] = sim_stamp();
+}
+
+bool close_asked(const struct sim_session *session, uint64_t before) {
+    if (session->id < 0)
+        return false;
+    const uint64_t *stamps = close_stamps[session->id];
+    return (stamps[0] <= before ? stamps[0] : stamps[1]) > session->must_from;
 }
 
 void group_unsure_set(int id, unsigned group) {

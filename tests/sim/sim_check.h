@@ -111,6 +111,10 @@ void session_leaving(struct sim_session *session, unsigned group);
 void session_left(struct sim_session *session, unsigned group, uint64_t sent);
 /* The API moves sessions of the id into or out of the group: nothing about that is sure any more.
  */
+/* The API was asked, at this moment, to close the sessions of an id: those that there are may end
+ * from then on, a while before their links do. */
+void close_asked_set(int id);
+bool close_asked(const struct sim_session *session, uint64_t before);
 void group_unsure_set(int id, unsigned group);
 bool group_unsure(int id, unsigned group);
 

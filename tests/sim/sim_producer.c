@@ -190,6 +190,8 @@ static void call_request(struct sim_peer *peer) {
         group_unsure_set(request->id, request->group);
     }
     request_write(peer, request, method, &target, NULL, NULL);
+    if (request->call == CALL_CLOSE)
+        close_asked_set(request->id);
     text_free(&target);
 }
 
@@ -329,7 +331,8 @@ static void sessions_check(const struct request *request, uint64_t count, bool a
         const struct sim_session *session = session_at(i);
         if (session->id != request->id)
             continue;
-        surely += session_surely(session, request->begin, now);
+        surely +=
+            session_surely(session, request->begin, now) && !close_asked(session, request->begin);
         perhaps += session_maybe(session, request->begin, now);
     }
     if ((all && count < surely) || count > perhaps)
