@@ -11,6 +11,27 @@
 
 static struct bench_result result; /* too large for a stack */
 
+#define BURST_RATE 1e8 /* all of it is due at once */
+
+/* A message to each client, as fast as they can be written: the queues of all fill together. */
+static void burst_run(struct bench_field *field, struct bench_report *report) {
+    const struct bench_options *o = field->options;
+    struct bench_push push = bench_push_for(field, BURST_RATE, 1);
+    push.messages = o->clients;
+    bench_field_run(field, &push, "a burst to all", &result);
+    bench_field_idle(field, 2);
+    int64_t burst_kb = bench_proc_pss_kb(field->server.pid);
+    bench_report_number(report, "pss_burst_kb", "PSS after a burst to all", (double)burst_kb, 0,
+                        "kB");
+    bench_report_number(report, "burst_kb_each", "for each connection, after a burst to all",
+                        (double)(burst_kb - field->pss_none_kb) / o->clients, 3, "kB");
+    if (result.seen.received != o->clients)
+        bench_report_note(report, "the burst reached %llu of %u clients; %llu messages refused",
+                          (unsigned long long)result.seen.received, o->clients,
+                          (unsigned long long)result.pushed.refused);
+    bench_result_faults(&result, report);
+}
+
 bool bench_idle(struct bench_field *field, struct bench_report *report) {
     const struct bench_options *o = field->options;
     double clients = o->clients;
@@ -38,7 +59,9 @@ bool bench_idle(struct bench_field *field, struct bench_report *report) {
                         (double)(before_kb - field->pss_none_kb) / clients, 3, "kB");
     bench_report_number(report, "after_kb_each", "for each connection, after",
                         (double)(after_kb - field->pss_none_kb) / clients, 3, "kB");
+    bench_result_generator(&result, report);
     bench_result_faults(&result, report);
+    burst_run(field, report);
     return true;
 }
 
@@ -118,6 +141,7 @@ bool bench_live(struct bench_field *field, struct bench_report *report) {
                            "refused",
                            (unsigned long long)result.pushed.sent,
                            (unsigned long long)result.pushed.refused);
+    bench_result_generator(&result, report);
     bench_result_faults(&result, report);
     return true;
 }
@@ -181,7 +205,8 @@ bool bench_storm(struct bench_field *field, struct bench_report *report) {
     bench_report_number(report, "generator_processes", "generator processes", field->swarms, 0, "");
     bench_report_number(report, "generator_percent", "  the busiest", busiest_s / wall_s * 100, 0,
                         "% of a core");
-    bench_report_number(report, "generator_saturated", NULL, busiest_s / wall_s >= 0.9, 0, "");
+    bench_report_number(report, "generator_saturated", NULL, busiest_s / wall_s >= BENCH_SATURATED,
+                        0, "");
     /* the machine's clock ticks in hundredths of a second, so this is rough */
     double others = marked_s > 0 ? (all_s - server_s - own_s) / marked_s : 0;
     if (field->server.pid != 0)
@@ -190,20 +215,43 @@ bool bench_storm(struct bench_field *field, struct bench_report *report) {
     if (field->server.pid != 0 && others >= 0.15)
         bench_report_note(report, "not a quiet machine: others used %.0f %% of a core",
                           others * 100);
-    if (busiest_s / wall_s >= 0.9)
+    if (busiest_s / wall_s >= BENCH_SATURATED)
         bench_report_note(report, "generator %.0f %% of a core: saturated; the node may be faster",
                           busiest_s / wall_s * 100);
     return true;
 }
 
-/* Seconds from the start of the run until every later slot is served well: no more than 1 % of its
- * messages slower than the limit. -1: never. */
-static double recovered_after_s(const struct bench_tally *seen, uint32_t slots) {
+/* How many messages of a schedule are due before a slot; see bench_producer.h. */
+static uint64_t due_before(double rate, uint32_t slot) {
+    uint64_t at_ms = slot * BENCH_SLOT_NS / NS_PER_MS;
+    uint64_t i = (uint64_t)(rate * (double)at_ms / 1000.0);
+    i = i > 0 ? i - 1 : 0; /* what is left to rounding is counted below */
+    while ((uint64_t)((double)i * 1000.0 / rate) < at_ms)
+        i++;
+    return i;
+}
+
+/* Seconds from the start of the run until every later slot is served well: all its messages came,
+ * no more than 1 % of them slower than the limit. What was refused, never written or lost did not
+ * come. -1: never. */
+static double recovered_after_s(const struct bench_tally *seen, double rate, uint32_t slots) {
     uint32_t bad = 0;
     for (uint32_t i = 0; i < slots && i < BENCH_SLOTS; i++)
-        if (seen->slot_count[i] == 0 || seen->slot_slow[i] * 100 > seen->slot_count[i])
+        if (seen->slot_count[i] < due_before(rate, i + 1) - due_before(rate, i) ||
+            seen->slot_slow[i] * 100 > seen->slot_count[i])
             bad = i + 1;
     return bad == slots ? -1 : (double)bad * (double)BENCH_SLOT_NS / 1e9;
+}
+
+/* What explains how a rate was reached: how much came together, and what each message cost. */
+static void load_report(const struct bench_field *field, const struct bench_result *run,
+                        const char *const keys[2], struct bench_report *report) {
+    double receives = (double)run->seen.receives, accepted = (double)run->pushed.accepted;
+    bench_report_number(report, keys[0], "  messages for each receive call",
+                        receives > 0 ? (double)run->seen.received / receives : 0, 2, "");
+    if (field->server.pid != 0)
+        bench_report_number(report, keys[1], "  node CPU for an accepted message",
+                            accepted > 0 ? run->server_cpu_s * 1e6 / accepted : 0, 2, "us");
 }
 
 static void flood_report(const struct bench_result *flood, struct bench_report *report) {
@@ -225,19 +273,50 @@ static void flood_report(const struct bench_result *flood, struct bench_report *
                         (double)flood->seen.latency.max_ns / 1e3, 0, "us");
     bench_report_number(report, "generator_percent", "  generator", flood->own_busiest * 100, 0,
                         "% of a core");
-    if (flood->own_busiest >= 0.9)
-        bench_report_note(report, "generator %.0f %% of a core in the overload: saturated",
+    if (flood->own_busiest >= BENCH_SATURATED)
+        bench_report_note(report,
+                          "overload: a lower bound: the generator had %.0f %% of a core in it",
                           flood->own_busiest * 100);
+    if (flood->pushed.refused == 0)
+        bench_report_note(report, "overload: bounded by the producers' requests in flight; nothing "
+                                  "was refused");
+}
+
+/* Half the highest rate, right after the flood. */
+static void recovery_run(struct bench_field *field, double rate, const struct bench_result *flood,
+                         struct bench_report *report) {
+    static struct bench_result after;
+    field->share->slot_start_ns = 1; /* the run sets it */
+    field->share->slow_ns = 100 * NS_PER_MS;
+    struct bench_push push = bench_push_for(field, rate, 3);
+    bench_field_run(field, &push, "half of it", &after);
+    field->share->slot_start_ns = 0;
+    bench_result_faults(&after, report);
+    double after_s = recovered_after_s(&after.seen, rate, 29);
+    if (after_s < 0 && after.others > 0.15)
+        bench_report_note(report, "not recovered in 3 s, but other processes had %.0f %% of a core",
+                          after.others * 100);
+    else if (after_s < 0)
+        bench_report_fault(report, "not recovered 3 s after the overload ended");
+    /* the queues had this long to empty with nothing new */
+    double pause_s = (double)(after.start_ns - flood->pushing_end_ns) / 1e9;
+    bench_report_number(report, "drain_s", "queues empty after", flood->drain_s, 3, "s");
+    bench_report_number(report, "pause_s", "half the highest rate offered after", pause_s, 3, "s");
+    bench_report_number(report, "recovery_s", "recovered, that pause included, after",
+                        after_s < 0 ? -1 : pause_s + after_s, 3, "s");
 }
 
 bool bench_overload(struct bench_field *field, struct bench_report *report) {
+    static const char *const highest_keys[2] = {"highest_per_receive", "highest_us_per_message"};
+    static const char *const flood_keys[2] = {"flood_per_receive", "flood_us_per_message"};
     static struct bench_result best;
     const struct bench_options *o = field->options;
     pid_t server = field->server.pid;
     if (!bench_field_connect(field, o->ramp, o->pending))
         return false;
     bench_search(field, 2, &best, report);
-    bench_report_number(report, "highest_rate", "highest rate that holds", best.rate, 0,
+    double highest = bench_rate_held(&best);
+    bench_report_number(report, "highest_rate", "highest rate that holds", highest, 0,
                         "messages/s");
     if (best.rate <= 0) {
         bench_report_fault(report, "no rate held");
@@ -245,44 +324,34 @@ bool bench_overload(struct bench_field *field, struct bench_report *report) {
     }
     bench_report_number(report, "highest_p99_us", "  its latency p99",
                         (double)bench_hist_quantile(&best.seen.latency, 0.99) / 1e3, 0, "us");
+    load_report(field, &best, highest_keys, report);
     bench_report_number(report, "highest_generator_percent", "  generator", best.own_busiest * 100,
                         0, "% of a core");
+    bench_report_number(report, "inflight_max", "requests that may be in flight",
+                        (double)field->producers.options.connections * o->inflight, 0,
+                        "(producers x --inflight)");
     int64_t before_kb = server != 0 ? bench_proc_pss_kb(server) : -1;
 
-    struct bench_push push = bench_push_for(field, 3 * best.rate, o->seconds);
+    struct bench_push push = bench_push_for(field, 3 * highest, o->seconds);
     push.at_write = true;
     push.give_up_ns = NS_PER_S;
     push.end_ns -= 5 * NS_PER_S; /* nothing is made good afterwards */
     bench_field_run(field, &push, "three times that", &result);
     flood_report(&result, report);
+    load_report(field, &result, flood_keys, report);
     bench_result_faults(&result, report);
-    bench_report_number(report, "goodput_ratio", "  against the highest rate",
-                        (double)result.seen.received / result.wall_s / best.rate, 2, "");
-    if ((double)result.seen.received / result.wall_s > 1.1 * best.rate)
+    double goodput = (double)result.seen.received / result.wall_s;
+    bench_report_number(report, "goodput_ratio", "  against the highest rate", goodput / highest, 2,
+                        "");
+    if (goodput > 1.1 * highest)
         bench_report_note(report, "the highest rate came out too low: more was delivered of three "
                                   "times that");
-    int64_t peak_kb = result.rss_max_kb;
-    double drain_s = result.drain_s;
-
-    field->share->slot_start_ns = 1; /* the run sets it */
-    field->share->slow_ns = 100 * NS_PER_MS;
-    push = bench_push_for(field, best.rate / 2, 3);
-    bench_field_run(field, &push, "half of it", &result);
-    field->share->slot_start_ns = 0;
-    bench_result_faults(&result, report);
-    double after_s = recovered_after_s(&result.seen, 29);
-    if (after_s < 0 && result.others > 0.15)
-        bench_report_note(report, "not recovered in 3 s, but other processes had %.0f %% of a core",
-                          result.others * 100);
-    else if (after_s < 0)
-        bench_report_fault(report, "not recovered 3 s after the overload ended");
-    bench_report_number(report, "drain_s", "queues empty after", drain_s, 3, "s");
-    bench_report_number(report, "recovery_s", "recovered after",
-                        after_s < 0 ? -1 : drain_s + after_s, 3, "s");
+    recovery_run(field, highest / 2, &result, report);
     if (server == 0)
         return true;
     bench_report_number(report, "pss_before_kb", "node PSS before", (double)before_kb, 0, "kB");
-    bench_report_number(report, "rss_max_kb", "node RSS in the overload", (double)peak_kb, 0, "kB");
+    bench_report_number(report, "rss_max_kb", "node RSS in the overload", (double)result.rss_max_kb,
+                        0, "kB");
     bench_report_number(report, "pss_after_kb", "node PSS after", (double)bench_proc_pss_kb(server),
                         0, "kB");
     return true;

@@ -34,6 +34,7 @@ struct cross {
 /* What the runs of one group came to, a figure for each round. */
 struct group {
     double cost_us[100], p50_us[100], p99_us[100], mails[100];
+    double busiest; /* share of a core that the load tool had, at most */
 };
 
 static struct bench_result result; /* too large for a stack */
@@ -219,6 +220,8 @@ static bool group_run(struct cross *cross, int group, uint32_t round, struct gro
     if (!stats_take(cross, &before) || result.pushed.accepted == 0)
         return false;
     double accepted = (double)result.pushed.accepted;
+    if (result.own_busiest > figures->busiest)
+        figures->busiest = result.own_busiest;
     figures->cost_us[round] = result.server_cpu_s * 1e6 / accepted;
     figures->p50_us[round] = (double)bench_hist_quantile(&result.seen.latency, 0.5) / 1e3;
     figures->p99_us[round] = (double)bench_hist_quantile(&result.seen.latency, 0.99) / 1e3;
@@ -281,6 +284,15 @@ static void groups_report(struct cross *cross, struct group groups[GROUPS],
                         median(groups[SAME].p99_us, rounds), 1, "us");
     bench_report_number(report, "cross_p99_us", "  between workers",
                         median(groups[CROSS].p99_us, rounds), 1, "us");
+    double busiest = groups[SAME].busiest;
+    busiest = groups[CROSS].busiest > busiest ? groups[CROSS].busiest : busiest;
+    bench_report_number(report, "generator_percent", "generator, busiest process and round",
+                        busiest * 100, 0, "% of a core");
+    bench_report_number(report, "generator_saturated", NULL, busiest >= BENCH_SATURATED, 0, "");
+    if (busiest >= BENCH_SATURATED)
+        bench_report_note(report,
+                          "generator %.0f %% of a core: saturated; latencies are partly its own",
+                          busiest * 100);
 }
 
 static bool cross_run(struct cross *cross, struct bench_report *report) {

@@ -257,16 +257,6 @@ static void result_cpu(const struct bench_field *field, const struct bench_mark 
     }
 }
 
-static void result_judge(struct bench_result *result, double mean_fan) {
-    const struct bench_tally *seen = &result->seen;
-    uint64_t wrong = result->missing + seen->duplicate + seen->disordered + seen->misrouted +
-                     seen->damaged + seen->lost + result->pushed.refused + result->pushed.absent +
-                     result->pushed.failed + result->pushed.given_up;
-    result->behind_max = (uint64_t)(0.1 * result->rate * mean_fan + mean_fan);
-    result->held = wrong == 0 && bench_hist_quantile(&seen->latency, 0.99) < NS_PER_S &&
-                   (result->rate <= 0 || result->behind <= result->behind_max);
-}
-
 /* Where a run stands, turn by turn. */
 struct run_state {
     uint64_t received;
@@ -364,6 +354,8 @@ void bench_field_run(struct bench_field *field, const struct bench_push *push, c
     bench_field_idle(field, (double)LINGER_NS / 1e9);
 
     result->rate = push->rate;
+    result->start_ns = now_push.start_ns;
+    result->pushing_end_ns = pushing_end_ns;
     result->pushed = field->producers.pushed;
     if (push->rate > 0 && result->pushed.sent + result->pushed.given_up < push->messages)
         result->pushed.given_up = push->messages - result->pushed.sent;
@@ -373,7 +365,7 @@ void bench_field_run(struct bench_field *field, const struct bench_push *push, c
     result->offered_s = (double)(pushing_end_ns - now_push.start_ns) / 1e9;
     result->drain_s = end_ns > pushing_end_ns ? (double)(end_ns - pushing_end_ns) / 1e9 : 0;
     result_cpu(field, &from, &to, result);
-    result_judge(result, mean_fan(field));
+    bench_result_judge(result, mean_fan(field));
 }
 
 bool bench_field_send(struct bench_field *field, uint64_t messages) {

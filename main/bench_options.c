@@ -27,11 +27,13 @@ static const char help[] =
     "  overload     three times what one worker can do, and how it gets over it\n"
     "\n"
     "what to do                                              default\n"
-    "  --clients N         clients                           10000; live 30000, overload 1000,\n"
-    "                                                        cross 400, ping 64\n"
+    "  --clients N         clients                           10000; live 30000, cross 400,\n"
+    "                                                        ping 64\n"
     "  --rate N            messages a second                 20000; groups, ping 200\n"
     "  --seconds N         seconds of traffic                10; each try of unicast-max 4,\n"
-    "                                                        each round of cross 3\n"
+    "                                                        each round of cross 3,\n"
+    "                                                        ping and receive 5, flood of\n"
+    "                                                        overload 60\n"
     "  --size N            bytes of a payload                128\n"
     "  --framing json|counted                                json\n"
     "  --producers N       producer connections              8; overload 64, cross 16, ping 4,\n"
@@ -40,7 +42,7 @@ static const char help[] =
     "  --batch N           messages in a request             1 (a path for each)\n"
     "  --ndjson            batches as lines, not as an array\n"
     "  --groups N, --join N  groups, and how many a client joins   100, 1\n"
-    "  --window N          broadcasts under way without --rate     16\n"
+    "  --window N          broadcasts under way without --rate     32\n"
     "  --ramp N            connections a second              5000\n"
     "  --pending N         connections waiting for a welcome 256; storm 512\n"
     "  --sources N         source addresses 127.0.1.1 ...    200\n"
@@ -187,7 +189,7 @@ int bench_options_read(struct bench_options *o, int argc, char **argv) {
                                 .batch = 1,
                                 .groups = 100,
                                 .join = 1,
-                                .window = 16,
+                                .window = 32,
                                 .ramp = 5000,
                                 .sources = 200,
                                 .rounds = 3,

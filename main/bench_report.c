@@ -85,10 +85,12 @@ static void json_tries(const struct bench_report *report) {
     for (uint32_t i = 0; i < report->try_count; i++) {
         const struct bench_try *t = &report->tries[i];
         printf("%s{\"rate\":%.0f,\"held\":%s,\"p99_ms\":%.1f,\"behind\":%llu,\"refused\":%llu,"
-               "\"missing\":%llu,\"others_percent\":%.0f,\"why\":",
+               "\"missing\":%llu,\"generator_percent\":%.0f,\"generator_late_p99_ms\":%.1f,"
+               "\"others_percent\":%.0f,\"why\":",
                i == 0 ? "" : ",", t->rate, t->held ? "true" : "false", t->p99_ms,
                (unsigned long long)t->behind, (unsigned long long)t->refused,
-               (unsigned long long)t->missing, t->others_percent);
+               (unsigned long long)t->missing, t->generator_percent, t->late_p99_ms,
+               t->others_percent);
         json_text(t->why);
         putchar('}');
     }
@@ -133,16 +135,17 @@ static void tries_print(const struct bench_report *report) {
     char rate[32], behind[32], refused[32], missing[32];
     if (report->try_count == 0)
         return;
-    printf("\n%12s  %9s  %9s  %9s  %9s  %6s  %s\n", "tries, rate", "p99 ms", "behind", "refused",
-           "missing", "others", "held?");
+    printf("\n%12s  %9s  %9s  %9s  %9s  %9s  %9s  %6s  %s\n", "tries, rate", "p99 ms", "behind",
+           "refused", "missing", "generator", "late, ms", "others", "held?");
     for (uint32_t i = 0; i < report->try_count; i++) {
         const struct bench_try *t = &report->tries[i];
         grouped(rate, sizeof rate, t->rate, 0);
         grouped(behind, sizeof behind, (double)t->behind, 0);
         grouped(refused, sizeof refused, (double)t->refused, 0);
         grouped(missing, sizeof missing, (double)t->missing, 0);
-        printf("%12s  %9.1f  %9s  %9s  %9s  %4.0f %%  %s\n", rate, t->p99_ms, behind, refused,
-               missing, t->others_percent, t->why);
+        printf("%12s  %9.1f  %9s  %9s  %9s  %7.0f %%  %9.1f  %4.0f %%  %s\n", rate, t->p99_ms,
+               behind, refused, missing, t->generator_percent, t->late_p99_ms, t->others_percent,
+               t->why);
     }
 }
 

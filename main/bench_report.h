@@ -22,7 +22,8 @@ struct bench_row {
 
 /* One try of a rate in the search for the highest one. */
 struct bench_try {
-    double rate, p99_ms, others_percent; /* the last -1: unknown */
+    double rate, p99_ms, others_percent;   /* the last -1: unknown */
+    double generator_percent, late_p99_ms; /* its busiest process; behind its schedule */
     uint64_t behind, refused, missing;
     bool held;
     char why[64];

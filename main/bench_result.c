@@ -1,10 +1,11 @@
 #include "main/bench_field.h"
+
+#include "core/base/clock.h"
 #include "main/bench_proc.h"
 
 #include <stdio.h>
 
-#define SATURATED 0.90 /* of a core */
-#define OTHERS 0.15    /* of a core */
+#define OTHERS 0.15 /* of a core */
 #define LATE_NS UINT64_C(10000000)
 
 void bench_latency_report(struct bench_report *report, const struct bench_hist *hist,
@@ -14,6 +15,19 @@ void bench_latency_report(struct bench_report *report, const struct bench_hist *
         uint64_t ns = i == 4 ? hist->max_ns : bench_hist_quantile(hist, quantiles[i]);
         bench_report_number(report, keys[i], labels[i], (double)ns / 1e3, 1, "us");
     }
+}
+
+void bench_result_judge(struct bench_result *result, double fan) {
+    const struct bench_tally *seen = &result->seen;
+    uint64_t wrong = result->missing + seen->duplicate + seen->disordered + seen->misrouted +
+                     seen->damaged + seen->lost + result->pushed.refused + result->pushed.absent +
+                     result->pushed.failed + result->pushed.given_up;
+    /* A share of the run, not a time: what a rate beyond the node's leaves behind grows with the
+     * run, so a fixed time would let short runs hold rates that long ones do not. */
+    double due = result->rate * result->offered_s * fan;
+    result->behind_max = (uint64_t)(BENCH_BEHIND_MAX * due + fan);
+    result->held = wrong == 0 && bench_hist_quantile(&seen->latency, 0.99) < NS_PER_S &&
+                   (result->rate <= 0 || result->behind <= result->behind_max);
 }
 
 void bench_result_faults(const struct bench_result *result, struct bench_report *report) {
@@ -77,31 +91,36 @@ void bench_result_why(const struct bench_result *result, char *out, size_t out_s
             return;
         }
     if (result->behind > result->behind_max)
-        snprintf(out, out_size, "no: behind by %llu, more than 0.1 s",
-                 (unsigned long long)result->behind);
+        snprintf(out, out_size, "no: behind by %llu, over %.0f %%",
+                 (unsigned long long)result->behind, BENCH_BEHIND_MAX * 100);
     else
         snprintf(out, out_size, "no: p99 %.0f ms, 1 s or more", p99_ms);
 }
 
-static void tiredness_report(const struct bench_result *result, struct bench_report *report) {
+void bench_result_generator(const struct bench_result *result, struct bench_report *report) {
     uint64_t late_ns = bench_hist_quantile(&result->pushed.late, 0.99);
     bench_report_number(report, "generator_percent", "generator, busiest process",
                         result->own_busiest * 100, 0, "% of a core");
     bench_report_number(report, "generator_all_percent", NULL, result->own_all * 100, 0, "");
     bench_report_number(report, "generator_late_p99_us", "generator behind its schedule, p99",
                         (double)late_ns / 1e3, 1, "us");
-    bench_report_number(report, "generator_saturated", NULL, result->own_busiest >= SATURATED, 0,
-                        "");
+    bench_report_number(report, "generator_saturated", NULL, result->own_busiest >= BENCH_SATURATED,
+                        0, "");
+    if (result->own_busiest >= BENCH_SATURATED)
+        bench_report_note(
+            report, "generator %.0f %% of a core: saturated; the node may be faster than this",
+            result->own_busiest * 100);
+}
+
+static void tiredness_report(const struct bench_result *result, struct bench_report *report) {
+    uint64_t late_ns = bench_hist_quantile(&result->pushed.late, 0.99);
+    bench_result_generator(result, report);
     if (result->others >= 0)
         bench_report_number(report, "others_percent", "everything else on this machine",
                             result->others * 100, 0, "% of a core");
     if (result->others >= OTHERS)
         bench_report_note(report, "not a quiet machine: others used %.0f %% of a core",
                           result->others * 100);
-    if (result->own_busiest >= SATURATED)
-        bench_report_note(
-            report, "generator %.0f %% of a core: saturated; the node may be faster than this",
-            result->own_busiest * 100);
     if (result->rate > 0 && late_ns > LATE_NS)
         bench_report_note(
             report,

@@ -28,5 +28,8 @@ bool bench_receive(struct bench_field *field, struct bench_report *report);
  * is a message that one of them lost. */
 void bench_search(struct bench_field *field, double seconds, struct bench_result *best,
                   struct bench_report *report);
+/* The rate to be told of it, where a message makes one delivery: what was offered, or what was
+ * delivered until the last one was there if that is less. */
+double bench_rate_held(const struct bench_result *best);
 
 #endif

@@ -28,7 +28,7 @@ static const struct {
 } limits[] = {
     {"relay", "unicast", "10000"},       {"relay-max", "unicast-max", "10000"},
     {"broadcast", "broadcast", "10000"}, {"pingpong", "ping", "64"},
-    {"storm", "storm", "10000"},         {"overload", "overload", "1000"},
+    {"storm", "storm", "10000"},         {"overload", "overload", "10000"},
     {"fanout", "receive", "10000"},
 };
 
