@@ -55,7 +55,8 @@ struct bench_result {
     bool held; /* nothing lost or refused, p99 under 1 s, at the end no more behind than 2 % */
 };
 
-#define BENCH_SATURATED 0.90  /* of a core: a load tool that is this busy may be the limit itself  \
+#define BENCH_SATURATED                                                                            \
+    0.90                      /* of a core: a load tool that is this busy may be the limit itself  \
                                */
 #define BENCH_BEHIND_MAX 0.02 /* of what was due in a run: so much may be missing at its end */
 

@@ -121,15 +121,27 @@ class Progress:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
+def process_ticks(pid):
+    """Of one process, and of its children that it has waited for; 0 if it has gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            rest = file.read().rpartition(")")[2].split()
+        return sum(map(int, rest[11:15]))
+    except (OSError, ValueError):
+        return 0
+
+
 def cpu_s():
     """CPU time that the whole machine has used, that the host took from it, and that programs which
-    this script started and waited for (with all that they waited for) have used."""
-    with open("/proc/stat", encoding="utf-8") as file:
-        user, nice, kernel, _, _, irq, softirq, stolen, *_ = map(int, file.readline().split()[1:])
+    this script started and waited for (with all that they waited for) have used. The first is
+    summed over processes: /proc/stat is made by looking at each tick who runs, and a load that comes
+    every millisecond is always there at a tick, or never."""
     tick = os.sysconf("SC_CLK_TCK")
+    used = sum(process_ticks(pid) for pid in os.listdir("/proc") if pid.isdigit())
+    with open("/proc/stat", encoding="utf-8") as file:
+        stolen = int(file.readline().split()[8])
     ours = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return ((user + nice + kernel + irq + softirq) / tick, stolen / tick,
-            ours.ru_utime + ours.ru_stime)
+    return used / tick, stolen / tick, ours.ru_utime + ours.ru_stime
 
 
 def run_tool(command, progress, timeout_s=300):

@@ -71,8 +71,8 @@ class Agreement(unittest.TestCase):
 
     def test_each_side_is_a_line_with_its_verdict(self):
         lines, good, bad = bench.compare(
-            result_of(row_of("cost", [10, 10, 10], [5, 5, 5]), row_of("rate", [9], more=True)),
-            result_of(row_of("cost", [12, 12, 12], [5, 5, 5]), row_of("rate", [12], more=True),
+            result_of(row_of("cost", [10, 10, 10], [5, 5, 5]), row_of("rate", [9, 9], more=True)),
+            result_of(row_of("cost", [12, 12, 12], [5, 5, 5]), row_of("rate", [12, 12], more=True),
                       row_of("other", [1])))
         self.assertEqual((good, bad), (1, 2))
         text = "\n".join(lines)
@@ -178,7 +178,7 @@ class Command(unittest.TestCase):
                       "--markdown", self.path("a.md"))
         with open(self.path("a.md"), encoding="utf-8") as file:
             kept = file.read()
-        self.assertIn("| 30 | 20 | 1.50 | `ringpost bench ping --seconds 3` |", kept)
+        self.assertIn("| 30 (0 %) | 20 (0 %) | 1.50 | `ringpost bench ping --seconds 3` |", kept)
         status, out, _ = self.run_bench("--read", self.path("a.json"), "--markdown")
         self.assertEqual((status, out), (0, kept))
 
