@@ -88,9 +88,14 @@ int bench_main(int argc, char **argv) {
     if ((report.faults != 0 || !ran) && !bench_interrupted)
         field.server.failed = true;
     bench_field_close(&field);
-    if (bench_interrupted)
+    if (field.broken[0] != '\0')
+        bench_report_fault(&report, "%s: the figures are of what was done until then",
+                           field.broken);
+    else if (bench_interrupted)
         bench_report_fault(&report, "interrupted: the figures are of what was done until then");
-    if (!ran)
+    if (field.server.ending[0] != '\0' && strcmp(field.server.ending, field.broken) != 0)
+        bench_report_fault(&report, "%s", field.server.ending);
+    if (!ran && field.broken[0] == '\0')
         return 1;
     bench_report_number(&report, "ok", NULL, report.faults == 0, 0, "");
     bench_report_print(&report);

@@ -79,14 +79,38 @@ static bool helpers_fork(struct bench_field *field) {
             static struct bench_net net;
             static struct bench_swarm swarm;
             (void)prctl(PR_SET_PDEATHSIG, (unsigned long)SIGKILL);
-            if (!swarm_make(field, &net, &swarm, i))
+            if (!swarm_make(field, &net, &swarm, i)) {
+                (void)complain("no memory or descriptors for more clients");
                 _exit(1);
+            }
             bench_swarm_run(&swarm);
             _exit(0);
         }
         field->helpers[i] = pid;
     }
     return true;
+}
+
+/* Is everybody there who has to be? If not, says who and ends what goes on. */
+static bool field_alive(struct bench_field *field) {
+    if (bench_interrupted) /* what a terminal interrupts, it interrupts all together */
+        return false;
+    if (!bench_server_alive(&field->server))
+        snprintf(field->broken, sizeof field->broken, "%s", field->server.ending);
+    for (uint32_t i = 1; i < field->swarms && field->broken[0] == '\0'; i++) {
+        int status;
+        if (field->helpers[i] <= 0 || waitpid(field->helpers[i], &status, WNOHANG) == 0)
+            continue;
+        field->helpers[i] = 0;
+        snprintf(field->broken, sizeof field->broken,
+                 "client process %u of %u ended too early, with wait status 0x%x", i + 1,
+                 field->swarms, (unsigned)status);
+        bench_progress_end();
+        fprintf(stderr, "ringpost bench: %s\n", field->broken);
+    }
+    if (field->broken[0] != '\0')
+        bench_interrupted = 1;
+    return field->broken[0] == '\0';
 }
 
 bool bench_field_open(struct bench_field *field, const struct bench_options *options,
@@ -182,7 +206,7 @@ void bench_field_open_clients(struct bench_field *field, double rate, uint32_t p
         all = all && settled >= share->clients;
         if (failed > FAILURES_MAX)
             break;
-    } while (!all && !bench_interrupted && bench_server_alive(&field->server));
+    } while (!all && field_alive(field));
     bench_share_sum(share, sum);
     field->open_s = (double)(sum->settled_ns - start_ns) / 1e9;
 }
@@ -194,13 +218,13 @@ bool bench_field_connect(struct bench_field *field, double rate, uint32_t pendin
         return true;
     bench_progress_end();
     fprintf(stderr, "ringpost bench: %u of %u clients were welcomed; %s\n", sum.ready,
-            field->share->clients, sum.sample);
+            field->share->clients, bench_interrupted ? "then it was interrupted" : sum.sample);
     return false;
 }
 
 void bench_field_disconnect(struct bench_field *field) {
     bench_share_order(field->share, BENCH_ORDER_CLOSE);
-    for (bool all = false; !all;) {
+    for (bool all = false; !all && field_alive(field);) {
         field_turn(field, NS_PER_MS);
         all = true;
         for (uint32_t i = 0; i < field->swarms; i++)
@@ -236,14 +260,19 @@ void bench_mark_take(const struct bench_field *field, struct bench_mark *mark) {
     }
 }
 
+/* None if the process ended between. */
+static double spent_ns(uint64_t from_ns, uint64_t to_ns) {
+    return to_ns > from_ns ? (double)(to_ns - from_ns) : 0;
+}
+
 static void result_cpu(const struct bench_field *field, const struct bench_mark *from,
                        const struct bench_mark *to, struct bench_result *result) {
     double wall_ns = (double)(to->at_ns - from->at_ns);
-    result->server_cpu_s = (double)(to->server_ns - from->server_ns) / 1e9;
+    result->server_cpu_s = spent_ns(from->server_ns, to->server_ns) / 1e9;
     result->server_user_s = to->server_user_s - from->server_user_s;
     result->server_kernel_s = to->server_kernel_s - from->server_kernel_s;
     for (uint32_t i = 0; i < field->swarms; i++) {
-        double share = (double)(to->own_ns[i] - from->own_ns[i]) / wall_ns;
+        double share = spent_ns(from->own_ns[i], to->own_ns[i]) / wall_ns;
         result->own_all += share;
         if (share > result->own_busiest)
             result->own_busiest = share;
@@ -280,6 +309,7 @@ static void run_look(struct bench_field *field, struct run_state *state, uint64_
     if (now_ns - state->looked_ns < NS_PER_S / 4)
         return;
     state->looked_ns = now_ns;
+    (void)field_alive(field);
     const struct bench_pushed *pushed = &field->producers.pushed;
     bench_progress("%s: %.1f s, %llu sent, %llu refused, %llu arrived", what,
                    (double)(now_ns - field->producers.push.start_ns) / 1e9,
@@ -290,8 +320,6 @@ static void run_look(struct bench_field *field, struct run_state *state, uint64_
     int64_t rss_kb = bench_proc_rss_kb(field->server.pid);
     if (rss_kb > result->rss_max_kb)
         result->rss_max_kb = rss_kb;
-    if (!bench_server_alive(&field->server))
-        bench_interrupted = 1;
 }
 
 /* True when the run is over. */
@@ -352,6 +380,7 @@ void bench_field_run(struct bench_field *field, const struct bench_push *push, c
     bench_mark_take(field, &to);
     uint64_t end_ns = state.done_ns != 0 ? state.done_ns : state.moved_ns;
     bench_field_idle(field, (double)LINGER_NS / 1e9);
+    (void)field_alive(field); /* a node that dies closes everything, which ends a run at once */
 
     result->rate = push->rate;
     result->start_ns = now_push.start_ns;

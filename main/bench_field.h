@@ -25,6 +25,7 @@ struct bench_field {
     uint32_t swarms;
     int64_t pss_none_kb; /* of the node before the first client, -1: unknown */
     double open_s;       /* from the first connection to the last welcome */
+    char broken[128];    /* what ended too early, node or helper; then bench_interrupted is set */
 };
 
 /* CPU time of the node and of ourselves at a moment. */
@@ -55,10 +56,10 @@ struct bench_result {
     bool held; /* nothing lost or refused, p99 under 1 s, at the end no more behind than 2 % */
 };
 
-#define BENCH_SATURATED                                                                            \
-    0.90                      /* of a core: a load tool that is this busy may be the limit itself  \
-                               */
-#define BENCH_BEHIND_MAX 0.02 /* of what was due in a run: so much may be missing at its end */
+/* Of a core: a load tool that is this busy may be the limit itself. */
+#define BENCH_SATURATED 0.90
+/* Of what was due in a run: so much may be missing at its end. */
+#define BENCH_BEHIND_MAX 0.02
 
 /* Set by SIGINT and SIGTERM: everything ends early. */
 extern volatile int bench_interrupted;
@@ -75,7 +76,7 @@ bool bench_field_connect(struct bench_field *field, double rate, uint32_t pendin
 /* The same without a complaint: *sum is what became of the clients, `ready` of them are there. */
 void bench_field_open_clients(struct bench_field *field, double rate, uint32_t pending,
                               struct bench_tally *sum);
-/* Closes all clients. */
+/* Closes all clients, unless interrupted. */
 void bench_field_disconnect(struct bench_field *field);
 /* Turns the loop for so long without pushing anything. */
 void bench_field_idle(struct bench_field *field, double seconds);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -199,6 +200,15 @@ bool bench_server_open(struct bench_server *server, const struct bench_options *
     return true;
 }
 
+__attribute__((format(printf, 2, 3))) static void ending_keep(struct bench_server *server,
+                                                              const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    vsnprintf(server->ending, sizeof server->ending, format, list);
+    va_end(list);
+    fprintf(stderr, "ringpost bench: %s\n", server->ending);
+}
+
 bool bench_server_alive(struct bench_server *server) {
     if (!server->ours || server->pid <= 0)
         return true;
@@ -206,9 +216,9 @@ bool bench_server_alive(struct bench_server *server) {
     if (waitpid(server->pid, &status, WNOHANG) != server->pid)
         return true;
     if (WIFSIGNALED(status))
-        fprintf(stderr, "ringpost bench: the node died of signal %d\n", WTERMSIG(status));
+        ending_keep(server, "the node died of signal %d", WTERMSIG(status));
     else
-        fprintf(stderr, "ringpost bench: the node ended with status %d\n", WEXITSTATUS(status));
+        ending_keep(server, "the node ended by itself with status %d", WEXITSTATUS(status));
     server->pid = 0;
     server->failed = true;
     return false;
@@ -217,7 +227,7 @@ bool bench_server_alive(struct bench_server *server) {
 void bench_server_close(struct bench_server *server) {
     if (!server->ours)
         return;
-    if (server->pid > 0) {
+    if (server->pid > 0 && bench_server_alive(server)) {
         int status;
         pid_t ended = 0;
         kill(server->pid, SIGTERM);
@@ -227,14 +237,14 @@ void bench_server_close(struct bench_server *server) {
                 break;
         }
         if (ended == 0) {
-            fputs("ringpost bench: the node did not end within 5 s of SIGTERM and was killed\n",
-                  stderr);
+            ending_keep(server, "the node did not end within %d s of SIGTERM and was killed",
+                        (int)(END_WAIT_NS / NS_PER_S));
             server->failed = true;
             kill(server->pid, SIGKILL);
             waitpid(server->pid, &status, 0);
         } else if (ended > 0 && status != 0) {
-            fprintf(stderr, "ringpost bench: the node ended with wait status 0x%x\n",
-                    (unsigned)status);
+            ending_keep(server, "the node was asked to end and did so with wait status 0x%x",
+                        (unsigned)status);
             server->failed = true;
         }
         server->pid = 0;

@@ -14,7 +14,8 @@
 struct bench_server {
     pid_t pid; /* 0: unknown */
     bool ours;
-    bool failed; /* keep the log */
+    bool failed;     /* keep the log */
+    char ending[96]; /* how it ended, if that was not as asked; otherwise empty */
     char dir[BENCH_DIR_BYTES];
     struct sockaddr_in tcp, api;
 };

@@ -82,6 +82,10 @@ bool bench_payload_read(const uint8_t *at, uint32_t size, struct bench_payload *
     return at[size - 2] == '"' && at[size - 1] == '}';
 }
 
+bool bench_payload_to(const uint8_t *at, uint32_t *to) {
+    return bench_hex_read(at + TO_AT, to);
+}
+
 const uint8_t *bench_payload_find(const uint8_t *line, size_t len, uint32_t size) {
     if (len > size) {
         const uint8_t *usual = line + len - 1 - size;

@@ -40,6 +40,8 @@ void bench_payload_write(uint8_t *at, uint32_t size, const struct bench_payload 
 void bench_payload_patch(uint8_t *at, const struct bench_payload *payload);
 /* False if the `size` bytes are not exactly a payload of that size as it was written. */
 bool bench_payload_read(const uint8_t *at, uint32_t size, struct bench_payload *payload);
+/* Only for whom it is; nothing else is looked at. False if there is no number. */
+bool bench_payload_to(const uint8_t *at, uint32_t *to);
 /* The start of a payload of `size` bytes in a line of `len`, NULL if there is none. The usual
  * place, before a last `}`, is tried first. */
 const uint8_t *bench_payload_find(const uint8_t *line, size_t len, uint32_t size);

@@ -134,8 +134,8 @@ def process_ticks(pid):
 def cpu_s():
     """CPU time that the whole machine has used, that the host took from it, and that programs which
     this script started and waited for (with all that they waited for) have used. The first is
-    summed over processes: /proc/stat is made by looking at each tick who runs, and a load that comes
-    every millisecond is always there at a tick, or never."""
+    summed over processes: /proc/stat is made by looking at each tick who runs, and a load that
+    comes every millisecond is always there at a tick, or never."""
     tick = os.sysconf("SC_CLK_TCK")
     used = sum(process_ticks(pid) for pid in os.listdir("/proc") if pid.isdigit())
     with open("/proc/stat", encoding="utf-8") as file:

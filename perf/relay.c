@@ -146,13 +146,13 @@ static void turn_add(struct relay *relay, uint32_t client, const uint8_t *payloa
 
 /* One request: on to whoever it is for. Broadcasts wait until all that came together is seen. */
 static void relay_request(struct relay *relay, const uint8_t *payload) {
-    struct bench_payload what;
-    if (!bench_payload_read(payload, relay->options->size, &what)) {
+    uint32_t to;
+    if (!bench_payload_to(payload, &to)) {
         fputs("limit: a payload is not where it should be\n", stderr);
         exit(1);
     }
-    uint32_t address = what.to & BENCH_ADDRESS_MASK;
-    if (what.to >> BENCH_ADDRESS_BITS == BENCH_BROADCAST) {
+    uint32_t address = to & BENCH_ADDRESS_MASK;
+    if (to >> BENCH_ADDRESS_BITS == BENCH_BROADCAST) {
         line_write(relay, relay->lines + relay->lines_len, payload);
         relay->lines_len += relay->line_len;
     } else if (address < relay->options->clients && relay->sockets[address] >= 0) {

@@ -2,8 +2,9 @@
  *
  * Speaks to the load tool in the bytes of the real protocols, and knows nothing of them: a hello is
  * any line with a name of the load tool in it; every request has the length of the first one and
- * its payload at its end; the answer and the lines around a delivery are constants. No check of
- * anything but that the payload stands where it should. One thread, epoll, send().
+ * its payload at its end; the answer and the lines around a delivery are constants. Of a
+ * payload it reads whom it is for, at a fixed place, and checks nothing else. One thread, epoll,
+ * send().
  *
  * Threads: one, in a process of its own. Owns: its sockets. */
 #ifndef RINGPOST_PERF_RELAY_H

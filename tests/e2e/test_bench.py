@@ -2,27 +2,51 @@
 
 import json
 import os
+import pathlib
+import signal
 import subprocess
 import tempfile
+import time
 import unittest
 
 from support import BINARY, DEADLINE_S, EXTRA_FLAGS
 
 
-def bench(scenario, *options, server=()):
-    """One run on a node of its own. Gives the exit status and the figures."""
+def bench(scenario, *options, server=(), meanwhile=None):
+    """One run on a node of its own. Gives the exit status and the figures. `meanwhile` is called
+    with the process."""
     command = [BINARY, "bench", scenario, "--json", *options]
     for flag in [*EXTRA_FLAGS, *server]:
         command += ["--server-arg", flag]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RINGPOST_")}
     with tempfile.TemporaryDirectory(prefix="ringpost-e2e-") as folder:
         environment["TMPDIR"] = folder  # where the log of a node is kept after a failure
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                              env=environment, timeout=6 * DEADLINE_S, check=False)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              env=environment) as process:
+            try:
+                if meanwhile:
+                    meanwhile(process)
+                out, said = process.communicate(timeout=6 * DEADLINE_S)
+            finally:
+                process.kill()  # does nothing when it has ended
     try:
-        return done.returncode, json.loads(done.stdout)
+        return process.returncode, json.loads(out)
     except ValueError:
-        raise AssertionError(f"status {done.returncode}, no figures:\n{done.stderr}") from None
+        raise AssertionError(f"status {process.returncode}, no figures:\n{said}") from None
+
+
+def end_child(what):
+    """For `meanwhile`: kills the node, or a process of clients, when there is traffic."""
+    def end(process):
+        time.sleep(1)  # by now all are there and connected
+        path = f"/proc/{process.pid}/task/{process.pid}/children"
+        for pid in pathlib.Path(path).read_text(encoding="utf-8").split():
+            arguments = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if (arguments[1] == b"bench") == (what == "clients"):
+                os.kill(int(pid), signal.SIGKILL)
+                return
+        raise AssertionError("no such child")
+    return end
 
 
 class Bench(unittest.TestCase):
@@ -62,6 +86,19 @@ class Bench(unittest.TestCase):
         self.assertEqual(figures["generator_processes"], 2)
         self.assertGreater(figures["connects_per_s"], 0)
         self.assertGreater(figures["generator_us_per_connect"], 0)
+
+    def test_a_node_that_dies_is_a_fault_that_says_so(self):
+        status, figures = bench("unicast", "--clients", "50", "--rate", "500", "--seconds", "3",
+                                meanwhile=end_child("node"))
+        self.assertEqual(status, 1)
+        self.assertIn("the node died of signal 9", "\n".join(figures["faults"]))
+        self.assertNotIn("interrupted", "\n".join(figures["faults"]))
+
+    def test_a_client_process_that_dies_is_noticed(self):
+        status, figures = bench("unicast", "--clients", "50", "--rate", "500", "--seconds", "3",
+                                "--procs", "2", meanwhile=end_child("clients"))
+        self.assertEqual(status, 1)
+        self.assertIn("client process 2 of 2 ended too early", "\n".join(figures["faults"]))
 
     def test_a_ping_goes_to_all_clients(self):
         status, figures = bench("ping", "--rate", "100", "--seconds", "1")

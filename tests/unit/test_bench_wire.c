@@ -55,6 +55,19 @@ static void payload_round_trip_and_every_damage(void **state) {
     }
 }
 
+static void whom_it_is_for_is_read_alone(void **state) {
+    (void)state;
+    uint8_t bytes[BENCH_PAYLOAD_MIN];
+    uint32_t to = 0;
+    bench_payload_write(bytes, sizeof bytes, &some);
+    bytes[0] ^= 0x01;
+    bytes[sizeof bytes - 1] ^= 0x01;
+    assert_true(bench_payload_to(bytes, &to));
+    assert_int_equal(to, some.to);
+    bytes[TO_AT + 7] = 'x';
+    assert_false(bench_payload_to(bytes, &to));
+}
+
 static void request_is_what_a_node_expects(void **state) {
     (void)state;
     uint8_t form[1024], out[1024];
@@ -184,6 +197,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hex_round_trip),
         cmocka_unit_test(payload_round_trip_and_every_damage),
+        cmocka_unit_test(whom_it_is_for_is_read_alone),
         cmocka_unit_test(request_is_what_a_node_expects),
         cmocka_unit_test(answers_whole_and_in_parts),
         cmocka_unit_test(bad_answers),
