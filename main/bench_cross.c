@@ -7,6 +7,7 @@
  * producers on the others, in turn. */
 #include "main/bench_scenario.h"
 
+#include "core/base/check.h"
 #include "main/bench_stats.h"
 
 #include <stdio.h>
@@ -154,12 +155,13 @@ static bool worker_takes_part(const struct cross *cross, uint32_t worker) {
 /* The producer that serves a client, the `turn`-th one of a group to be asked for: on its own
  * worker, or on the next ones. */
 static uint32_t producer_for(const struct cross *cross, int group, uint32_t near, uint32_t turn) {
-    uint32_t n = turn / (group == SAME ? 1 : cross->workers_used - 1) % cross->each;
     if (group == SAME)
-        return producer_on(cross, near, n);
-    uint32_t skip = turn % (cross->workers_used - 1), worker = near;
+        return producer_on(cross, near, turn % cross->each);
+    CHECK(cross->workers_used > 1, "nothing crosses on one worker");
+    uint32_t others = cross->workers_used - 1;
+    uint32_t n = turn / others % cross->each, skip = turn % others, worker = near;
     do {
-        worker = (worker + 1) % cross->stats.workers;
+        worker = worker + 1 < cross->stats.workers ? worker + 1 : 0;
     } while (!worker_takes_part(cross, worker) || skip-- != 0);
     return producer_on(cross, worker, n);
 }
