@@ -82,6 +82,13 @@ void *memory_get(struct account *account, size_t bytes) {
     return at;
 }
 
+void *memory_force(struct account *account, size_t bytes) {
+    void *at = malloc(bytes);
+    if (at != NULL)
+        account_force(account, bytes);
+    return at;
+}
+
 void memory_put(struct account *account, void *at, size_t bytes) {
     free(at);
     account_give(account, bytes);

@@ -329,13 +329,13 @@ bool outbox_write(struct worker *worker, struct connection *connection, struct s
         if (outbox->first != NULL && cap < BUFFER_BYTES)
             cap = BUFFER_BYTES;
         struct piece *piece = pool_get(&worker->pieces);
-        char *buffer = piece == NULL ? NULL : malloc(cap);
+        char *buffer = piece == NULL ? NULL : memory_force(&worker->account, cap);
         if (buffer == NULL) {
             if (piece != NULL)
                 pool_put(&worker->pieces, piece);
             return false;
         }
-        account_force(&worker->account, cap + sizeof(struct piece));
+        account_force(&worker->account, sizeof(struct piece));
         memcpy(buffer, bytes.at, bytes.len);
         *piece = (struct piece){
             .kind = PIECE_BYTES, .buffer = buffer, .buffer_cap = cap, .bytes = (uint32_t)bytes.len};

@@ -1,6 +1,6 @@
 /* http_exchange.c - the answers of a connection, in the order asked; see http_connection.h. */
+#include "core/base/builder.h"
 #include "core/base/check.h"
-#include "core/base/scroll.h"
 #include "core/worker.h"
 #include "ingest/http_connection.h"
 #include "ingest/http_desk.h"
@@ -105,16 +105,18 @@ static void answers_flush(struct worker *worker, struct http_connection *http) {
 static void exchange_hold(struct worker *worker, struct http_exchange *exchange, struct span head,
                           struct span body) {
     struct http_connection *http = exchange->http;
-    struct scroll scroll = scroll_empty();
-    if (!scroll_room(&scroll, head.len + body.len)) {
+    size_t bytes = head.len + body.len;
+    char *held = memory_force(&worker->account, bytes);
+    if (held == NULL) {
         exchange_abandon(worker, exchange);
         return;
     }
-    builder_span_add(&scroll.out, head);
-    builder_span_add(&scroll.out, body);
-    exchange->held = scroll_take(&scroll, &exchange->held_bytes);
+    struct builder out = builder_over(held, bytes);
+    builder_span_add(&out, head);
+    builder_span_add(&out, body);
+    exchange->held = held;
+    exchange->held_bytes = bytes;
     exchange->answered = true;
-    account_force(&worker->account, exchange->held_bytes);
     http->held_bytes += exchange->held_bytes;
     http_pace(worker, http);
 }
