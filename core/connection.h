@@ -47,8 +47,9 @@ enum { /* operations in flight */
 };
 
 /* Room for the protocol's state within the slot. */
-#define CONNECTION_STATE_BYTES 144
+#define CONNECTION_STATE_BYTES 112
 
+/* Members stand so that no room is lost between them: there are very many of these. */
 struct connection {
     uint32_t slot; /* 1.. */
     uint32_t generation;
@@ -67,8 +68,11 @@ struct connection {
     bool address_held : 1; /* counted for --max-per-address */
     bool drain_told : 1;   /* on_drain was called */
     bool shut_whole : 1;   /* the shutdown of both directions was started */
-    uint32_t publishes;    /* outstanding; the slot is not freed before they are answered */
-    uint32_t next_free;    /* slot; while FREE */
+    struct peer_address peer;
+    union {
+        uint32_t publishes; /* outstanding; the slot is not freed before they are answered */
+        uint32_t next_free; /* slot; while FREE */
+    };
     struct timer timer;
     struct list flush_link;  /* in worker->dirty while there is something to send */
     struct list resume_link; /* in worker->resumed while kept input is to be looked at again */
@@ -77,7 +81,6 @@ struct connection {
     uint32_t input_len, input_cap;
     uint32_t lingered_bytes;
     uint32_t flight_bytes; /* of the send in flight */
-    struct peer_address peer;
     const struct protocol *protocol;
     _Alignas(16) unsigned char protocol_state[CONNECTION_STATE_BYTES];
 };
