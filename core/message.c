@@ -9,63 +9,22 @@
 
 #include <stdlib.h>
 
-/* Blocks of these sizes are kept for reuse, at most so many bytes of each; larger ones come and go.
- */
-#define CLASS_BYTES_MIN 256
-#define MESSAGE_SIZE_CLASSES 8
-#define KEPT_BYTES_MAX (2 * 1024 * 1024)
-
-_Static_assert(sizeof(((struct worker *)0)->message_free) / sizeof(void *) == MESSAGE_SIZE_CLASSES,
-               "one free list a size class");
-
-static size_t class_bytes(unsigned size_class) {
-    return (size_t)CLASS_BYTES_MIN << size_class;
-}
-
-/* MESSAGE_SIZE_CLASSES: larger than any class. */
-static unsigned class_of(size_t bytes) {
-    unsigned size_class = 0;
-    while (size_class < MESSAGE_SIZE_CLASSES && class_bytes(size_class) < bytes)
-        size_class++;
-    return size_class;
-}
-
-/* The block of a message; accounted, and rounded up to its class. */
+/* The block of a message or form; accounted, and as large as such blocks are. */
 static void *block_get(struct worker *worker, size_t *bytes) {
-    unsigned size_class = class_of(*bytes);
-    if (size_class < MESSAGE_SIZE_CLASSES)
-        *bytes = class_bytes(size_class);
+    *bytes = block_bytes(*bytes);
     if (!account_take(&worker->account, *bytes)) {
         stats_add(&worker->stats.memory_refused, 1);
         return NULL;
     }
-    void *block = NULL;
-    if (size_class < MESSAGE_SIZE_CLASSES && worker->message_free[size_class] != NULL) {
-        block = worker->message_free[size_class];
-        worker->message_free[size_class] = *(void **)block;
-        worker->message_free_count[size_class]--;
-    } else {
-        block = malloc(*bytes);
-        if (block == NULL)
-            account_give(&worker->account, *bytes);
-    }
+    void *block = block_cache_get(&worker->message_blocks, *bytes);
+    if (block == NULL)
+        account_give(&worker->account, *bytes);
     return block;
 }
 
 static void block_put(struct worker *worker, void *block, size_t bytes) {
-    unsigned size_class = class_of(bytes);
+    block_cache_put(&worker->message_blocks, block, bytes);
     account_give(&worker->account, bytes);
-#ifdef __SANITIZE_ADDRESS__
-    size_class = MESSAGE_SIZE_CLASSES; /* so that a stale pointer is seen */
-#endif
-    if (size_class < MESSAGE_SIZE_CLASSES &&
-        worker->message_free_count[size_class] < KEPT_BYTES_MAX / class_bytes(size_class)) {
-        *(void **)block = worker->message_free[size_class];
-        worker->message_free[size_class] = block;
-        worker->message_free_count[size_class]++;
-    } else {
-        free(block);
-    }
 }
 
 static char *message_bytes(const struct message *message) {
@@ -193,16 +152,6 @@ void message_take_home(struct worker *worker, struct message *chain) {
               worker->index);
         block_put(worker, chain, chain->block_bytes);
         chain = next;
-    }
-}
-
-void message_blocks_free(struct worker *worker) {
-    for (unsigned size_class = 0; size_class < MESSAGE_SIZE_CLASSES; size_class++) {
-        void *block;
-        while ((block = worker->message_free[size_class]) != NULL) {
-            worker->message_free[size_class] = *(void **)block;
-            free(block);
-        }
     }
 }
 

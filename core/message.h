@@ -87,9 +87,6 @@ void message_release(struct worker *worker, struct message *message);
 /* Takes back the blocks that other workers sent home (mail RETURN). */
 void message_take_home(struct worker *worker, struct message *chain);
 
-/* Frees the blocks kept for reuse. */
-void message_blocks_free(struct worker *worker);
-
 struct span message_name_text(const struct message *message, const struct message_name *name);
 struct span message_id(const struct message *message);
 struct span message_event(const struct message *message);

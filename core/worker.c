@@ -8,6 +8,7 @@
 #include "core/tag.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -140,6 +141,23 @@ static void completions_handle(struct worker *worker) {
         if (!worker->reaped_full)
             return;
     }
+}
+
+/* --- memory that is not needed any more ------------------------------------------------------- */
+
+static void trim_look(struct worker *worker) {
+    if (worker->message_blocks.kept != 0 && !timer_armed(&worker->trim))
+        timer_arm(&worker->wheel, &worker->trim, worker->now_ns + BLOCK_CACHE_TRIM_NS);
+}
+
+static void on_trim(struct worker *worker, struct timer *timer) {
+    (void)timer;
+    block_cache_trim(&worker->message_blocks);
+    /* Nothing was needed at all: this worker is idle, and has the time to return whole pages, which
+     * takes some 0.1 ms and holds up others that want memory. */
+    if (worker->message_blocks.kept == 0)
+        malloc_trim(0);
+    trim_look(worker);
 }
 
 /* --- the lists of a turn ---------------------------------------------------------------------- */
@@ -322,6 +340,7 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     dirty_flush(worker);
     messages_return(worker);
     post_wake_all(worker);
+    trim_look(worker);
 
     stats_add(&worker->stats.turns, 1);
     stats_set(&worker->stats.memory_bytes, worker->account.used_bytes);
@@ -366,6 +385,7 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     pool_init(&worker->pieces, outbox_piece_bytes());
     pool_init(&worker->parcels, sizeof(struct parcel));
     directory_init(worker);
+    timer_init(&worker->trim, on_trim);
     clocks_read(worker);
     wheel_init(&worker->wheel, worker->now_ns);
     worker->phase_entered = PHASE_STARTING;
@@ -425,7 +445,7 @@ void worker_fini(struct worker *worker) {
         directory_fini(worker);
         pool_fini(&worker->pieces);
         pool_fini(&worker->parcels);
-        message_blocks_free(worker);
+        block_cache_fini(&worker->message_blocks);
     }
     free(worker->publishes);
     free(worker->flights);

@@ -10,6 +10,7 @@
 #define RINGPOST_CORE_WORKER_H
 
 #include "core/balance.h"
+#include "core/block_cache.h"
 #include "core/config.h"
 #include "core/connection.h"
 #include "core/delivery.h"
@@ -94,8 +95,8 @@ struct worker {
 
     struct pool pieces, parcels;
     uint64_t message_serial; /* random at start; the changing part of the ids that the node makes */
-    void *message_free[8];   /* blocks by size class, for reuse */
-    uint32_t message_free_count[8];
+    struct block_cache message_blocks;      /* of messages and their forms */
+    struct timer trim;                      /* armed while some of them are kept */
     struct message *homebound[WORKERS_MAX]; /* messages of other workers, let go */
     uint64_t homebound_set;
     uint64_t homebound_ns; /* when the first of them was let go */

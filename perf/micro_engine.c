@@ -241,7 +241,7 @@ void micro_engine_init(void) {
 void micro_engine_fini(void) {
     for (unsigned i = 0; i < 2; i++) {
         pool_fini(&workers[i].parcels);
-        message_blocks_free(&workers[i]);
+        block_cache_fini(&workers[i].message_blocks);
     }
     post_fini(&server.post);
     queue_fini(&queue);

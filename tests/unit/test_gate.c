@@ -169,7 +169,7 @@ static void finish(void) {
     for (unsigned i = 0; i < WORKERS; i++) {
         assert_int_equal(producers[i].connection.publishes, 0);
         assert_int_equal(workers[i].account.used_bytes, 0);
-        message_blocks_free(&workers[i]);
+        block_cache_fini(&workers[i].message_blocks);
     }
     gate_fini(&gate);
 }

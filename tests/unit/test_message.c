@@ -34,7 +34,7 @@ static void node_close(void) {
     for (unsigned i = 0; i < 2; i++) {
         assert_int_equal(workers[i].account.used_bytes, 0);
         pool_fini(&workers[i].parcels);
-        message_blocks_free(&workers[i]);
+        block_cache_fini(&workers[i].message_blocks);
     }
 }
 

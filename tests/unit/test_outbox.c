@@ -95,7 +95,7 @@ static int close_node(void **state) {
     }
     pool_fini(&worker.parcels);
     pool_fini(&worker.pieces);
-    message_blocks_free(&worker);
+    block_cache_fini(&worker.message_blocks);
     return 0;
 }
 
