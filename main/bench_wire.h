@@ -4,7 +4,8 @@
  * The payload is a JSON object whose members stand at fixed offsets, so that reading it back is
  * four loads and not a parser:
  *   {"rpb":"<run 8>","n":"<number 8>","to":"<address 8>","at":"<time 16>","fill":"....."}
- * in lower-case hexadecimal digits. It must come back byte for byte.
+ * in lower-case hexadecimal digits. The first byte of the filling checks the digits. It must come
+ * back byte for byte, and any one byte that does not is noticed.
  *
  * Pure functions over bytes: no clock, no socket, no allocation. Threads: any. */
 #ifndef RINGPOST_MAIN_BENCH_WIRE_H

@@ -1,0 +1,107 @@
+"""The load tool against a node that lies: each lie is counted as what it is, and as nothing else.
+
+Each is told twice: to clients of JSON lines, with the figures as JSON, and to clients of counted
+framing, with the figures as text."""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import tempfile
+import unittest
+from concurrent.futures import ThreadPoolExecutor
+
+from support import BINARY, DEADLINE_S
+
+LIAR = pathlib.Path(__file__).resolve().parent / "liar.py"
+CLIENTS = 20
+EACH = 5  # messages for each client
+STEADY = ("unicast", "--clients", str(CLIENTS), "--rate", "500", "--producers", "2", "--seconds",
+          str(CLIENTS * EACH / 500))
+COUNTS = {"missing": "missing", "duplicate": "repeated", "disordered": "out of order",
+          "misrouted": "misrouted", "damaged": "damaged", "closed": "clients closed by the node",
+          "refused": "refused (503, 429)", "given_up": "never written"}
+
+# What is told: the counts that are not 0, and the faults.
+LIES = {
+    "drop": ({"missing": 1}, ["1 accepted messages did not arrive"]),
+    "twice": ({"duplicate": 1}, ["1 messages arrived more than once"]),
+    "swap": ({"disordered": 1}, ["1 messages arrived out of order"]),
+    "stray": ({"missing": 1, "misrouted": 1},
+              ["1 accepted messages did not arrive", "1 messages arrived at the wrong client"]),
+    "flip": ({"missing": 1, "damaged": 1},
+             ["1 accepted messages did not arrive", "1 messages arrived damaged"]),
+    "close": ({"closed": 1}, ["1 clients were closed by the node",
+                              f"{EACH - 2} messages were answered `absent`"]),
+    "unasked": ({"refused": 1}, ["1 messages arrived that were not accepted"]),
+}
+
+
+def bench(*options, lies=()):
+    """One run. Gives the exit status and what was printed."""
+    command = [BINARY, "bench", *options, "--server", str(LIAR)]
+    for lie in lies:
+        command += ["--server-arg", "--lie", "--server-arg", lie]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RINGPOST_")}
+    with tempfile.TemporaryDirectory(prefix="ringpost-e2e-") as folder:
+        environment["TMPDIR"] = folder  # where the log of a node is kept after a failure
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              env=environment, timeout=6 * DEADLINE_S, check=False)
+    if not done.stdout:
+        raise AssertionError(f"status {done.returncode}, no figures:\n{done.stderr}")
+    return done.returncode, done.stdout
+
+
+class Lies(unittest.TestCase):
+    # Nearly all of a run is waiting, so they wait together.
+    @classmethod
+    def setUpClass(cls):
+        cls.pool = ThreadPoolExecutor(4)
+        cls.as_json = {}
+        cls.as_text = {}
+        search = ("unicast-max", "--clients", str(CLIENTS), "--seconds", "0.2", "--json")
+        cls.late = cls.pool.submit(bench, *search, lies=("late",))
+        for lie in ("honest", *LIES):
+            lies = () if lie == "honest" else (lie,)
+            cls.as_json[lie] = cls.pool.submit(bench, *STEADY, "--json", lies=lies)
+            cls.as_text[lie] = cls.pool.submit(bench, *STEADY, "--framing", "counted", lies=lies)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.pool.shutdown()
+
+    def check(self, lie, counts, faults):
+        expected = {key: counts.get(key, 0) for key in COUNTS}
+        status, out = self.as_json[lie].result()
+        figures = json.loads(out)
+        self.assertEqual({key: figures[key] for key in COUNTS}, expected)
+        self.assertEqual(figures["faults"], faults)
+        self.assertEqual((status, figures["ok"]), (1, 0) if faults else (0, 1))
+        self.assertEqual(figures["sent"], CLIENTS * EACH)
+        status, out = self.as_text[lie].result()
+        for key, label in COUNTS.items():
+            self.assertRegex(out, rf"(?m)^{re.escape(label)} +{expected[key]} *$")
+        self.assertEqual(re.findall(r"(?m)^FAULT +(.*)$", out), faults)
+        self.assertEqual(status, 1 if faults else 0)
+
+    def test_an_honest_node_passes(self):
+        self.check("honest", {}, [])
+
+    def test_each_lie_is_counted_as_what_it_is(self):
+        for lie, (counts, faults) in LIES.items():
+            with self.subTest(lie):
+                self.check(lie, counts, faults)
+
+    def test_what_comes_late_is_no_fault_of_the_next_run(self):
+        status, out = self.late.result()
+        figures = json.loads(out)
+        self.assertEqual(figures["faults"][0], "1 accepted messages did not arrive")
+        for word in ("more than once", "repeated", "wrong client", "not accepted"):
+            self.assertNotIn(word, "\n".join(figures["faults"]))
+        self.assertIn("1 messages of an earlier run came late", figures["notes"])
+        self.assertEqual(status, 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
