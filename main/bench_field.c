@@ -389,6 +389,8 @@ void bench_field_run(struct bench_field *field, const struct bench_push *push, c
     if (push->rate > 0 && result->pushed.sent + result->pushed.given_up < push->messages)
         result->pushed.given_up = push->messages - result->pushed.sent;
     bench_share_sum(field->share, &result->seen);
+    result->seen.lost -= field->lost_told; /* the swarms count on: each loss is of one run */
+    field->lost_told += result->seen.lost;
     bench_share_missing(field->share, &result->missing, &result->unasked);
     result->wall_s = (double)(end_ns - now_push.start_ns) / 1e9;
     result->offered_s = (double)(pushing_end_ns - now_push.start_ns) / 1e9;

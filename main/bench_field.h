@@ -25,6 +25,7 @@ struct bench_field {
     uint32_t swarms;
     int64_t pss_none_kb; /* of the node before the first client, -1: unknown */
     double open_s;       /* from the first connection to the last welcome */
+    uint32_t lost_told;  /* clients that the node closed, as far as results have told them */
     char broken[128];    /* what ended too early, node or helper; then bench_interrupted is set */
 };
 

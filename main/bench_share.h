@@ -33,7 +33,7 @@ struct bench_tally {
     uint32_t opened;             /* connections begun since the last order */
     uint32_t settled;            /* of them, answered or failed */
     uint32_t failed;             /* could not connect or were not welcomed */
-    uint32_t lost;               /* were ready and got closed by the node */
+    uint32_t lost;               /* were ready and got closed by the node, since the start */
     _Atomic uint32_t order_seen; /* what is above is of this order */
     uint64_t settled_ns;         /* when the last one settled */
     /* of the traffic that runs */

@@ -102,6 +102,15 @@ static void losses_report(const struct bench_result *run, struct bench_report *r
                            (unsigned long long)wrong, run->rate);
 }
 
+/* Clients that the node closed in a run come back, or every later rate would be refused for their
+ * absence. If some cannot, that is said, and the next run tells what follows from it. */
+static void clients_return(struct bench_field *field, const struct bench_result *run) {
+    if (run->seen.lost == 0 || bench_interrupted)
+        return;
+    bench_field_disconnect(field);
+    (void)field_ready(field);
+}
+
 /* Does the rate hold? One failure may be that of the host, which stalls now and then: a second try
  * decides. */
 static bool rate_holds(struct search *search, double rate) {
@@ -128,6 +137,7 @@ static bool rate_holds(struct search *search, double rate) {
         bench_result_why(&result, entry.why, sizeof entry.why);
         bench_report_try(search->report, &entry);
         losses_report(&result, search->report);
+        clients_return(search->field, &result);
         if (result.held) {
             *search->best = result;
             return true;
@@ -148,6 +158,7 @@ static double first_guess(struct bench_field *field, double seconds, struct benc
         double rate = result.wall_s > 0 ? (double)result.seen.received / result.wall_s : 0;
         closed = rate > closed ? rate : closed;
         bench_result_faults(&result, report);
+        clients_return(field, &result);
     }
     bench_report_number(report, "closed_loop_per_s", "closed loop, for comparison", closed, 0,
                         "messages/s");

@@ -62,6 +62,7 @@ class Lies(unittest.TestCase):
         cls.as_text = {}
         search = ("unicast-max", "--clients", str(CLIENTS), "--seconds", "0.2", "--json")
         cls.late = cls.pool.submit(bench, *search, lies=("late",))
+        cls.closed = cls.pool.submit(bench, *search, lies=("close", "drop@3"))
         for lie in ("honest", *LIES):
             lies = () if lie == "honest" else (lie,)
             cls.as_json[lie] = cls.pool.submit(bench, *STEADY, "--json", lies=lies)
@@ -100,6 +101,14 @@ class Lies(unittest.TestCase):
         for word in ("more than once", "repeated", "wrong client", "not accepted"):
             self.assertNotIn(word, "\n".join(figures["faults"]))
         self.assertIn("1 messages of an earlier run came late", figures["notes"])
+        self.assertEqual(status, 1)
+
+    def test_a_client_that_was_closed_hides_no_later_loss(self):
+        status, out = self.closed.result()
+        figures = json.loads(out)
+        self.assertEqual(figures["faults"][0], "1 clients were closed by the node")
+        self.assertRegex("\n".join(figures["faults"]), "1 accepted messages did not arrive at")
+        self.assertEqual(figures["tries"][0]["why"], "no: 1 missing")
         self.assertEqual(status, 1)
 
 

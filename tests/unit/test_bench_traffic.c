@@ -10,6 +10,8 @@ static struct {
     uint32_t stall_every;
     uint32_t runs;
     uint64_t missing;
+    uint32_t lost; /* clients that each run beyond the capacity loses */
+    uint32_t returns;
     double busy; /* share of a core that the load tool has */
 } node;
 
@@ -42,6 +44,7 @@ void bench_field_run(struct bench_field *field, const struct bench_push *push, c
     found->behind = due > made ? (uint64_t)(due - made) : 0;
     found->wall_s = due > made ? due / speed : found->offered_s;
     found->missing = push->rate > node.capacity ? node.missing : 0;
+    found->seen.lost = push->rate > node.capacity ? node.lost : 0;
     bench_result_judge(found, 1);
 }
 
@@ -50,6 +53,11 @@ bool bench_field_connect(struct bench_field *field, double rate, uint32_t pendin
     (void)rate;
     (void)pending;
     return true;
+}
+
+void bench_field_disconnect(struct bench_field *field) {
+    (void)field;
+    node.returns++;
 }
 
 void bench_field_idle(struct bench_field *field, double seconds) {
@@ -67,7 +75,8 @@ static struct bench_result best;
 
 /* The longer the tries, the more waits at the end of one that is too fast. */
 static void search_for(double seconds, double capacity, double closed, uint32_t stall_every) {
-    static struct bench_field field;
+    static const struct bench_options options;
+    static struct bench_field field = {.options = &options};
     node.capacity = capacity;
     node.closed = closed;
     node.stall_every = stall_every;
@@ -155,6 +164,20 @@ static void what_a_try_loses_is_a_fault(void **state) {
     assert_int_equal(report.faults, 0);
 }
 
+static void who_was_closed_comes_back(void **state) {
+    (void)state;
+    node.lost = 1;
+    node.returns = 0;
+    search(100000, 1, 0);
+    node.lost = 0;
+    uint32_t closed = 0;
+    for (uint32_t i = 0; i < report.try_count; i++)
+        closed += strcmp(report.tries[i].why, "no: 1 clients closed") == 0;
+    assert_true(closed > 0);
+    assert_int_equal(node.returns, closed);
+    assert_true(bench_rate_held(&best) >= 97000);
+}
+
 static void no_end_is_said(void **state) {
     (void)state;
     search(1000000, 0.01, 0);
@@ -171,6 +194,7 @@ int main(void) {
         cmocka_unit_test(a_stall_is_no_word_about_the_node),
         cmocka_unit_test(every_try_is_told),
         cmocka_unit_test(what_a_try_loses_is_a_fault),
+        cmocka_unit_test(who_was_closed_comes_back),
         cmocka_unit_test(no_end_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
