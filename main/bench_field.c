@@ -347,8 +347,9 @@ static bool run_turn(struct bench_field *field, struct run_state *state, uint64_
     if (!bench_producers_done(ps, now_ns)) {
         if (ps->pushed.last_answer_ns > state->moved_ns)
             state->moved_ns = ps->pushed.last_answer_ns;
-        /* answers that never come */
-        return now_ns > ps->push.end_ns + QUIET_NS && now_ns > state->moved_ns + QUIET_NS;
+        /* answers that never come: what is left to write may wait for them until its end */
+        uint64_t end_ns = bench_producers_written(ps, now_ns) ? pushing_end_ns : ps->push.end_ns;
+        return now_ns > end_ns + QUIET_NS && now_ns > state->moved_ns + QUIET_NS;
     }
     if (received >= ps->pushed.expected) {
         if (state->done_ns == 0)

@@ -146,13 +146,20 @@ static void producers_sample(struct bench_producers *producers, const char *what
                  len > 150 ? 150 : (int)len, (const char *)at);
 }
 
+static uint32_t run_now(const struct bench_producers *producers) {
+    return atomic_load_explicit(&producers->share->run, memory_order_relaxed);
+}
+
 static void producer_on_end(struct bench_producers *producers, struct bench_producer *p,
                             const char *why) {
     producers_sample(producers, "a producer's connection ended", why, strlen(why));
+    uint32_t run = run_now(producers);
     for (; p->oldest != p->newest; p->oldest++) {
-        uint32_t count = p->flights[p->oldest % producers->options.inflight].count;
-        producers->pushed.failed += count;
-        producers->pushed.answered += count;
+        const struct bench_flight *flight = &p->flights[p->oldest % producers->options.inflight];
+        if (flight->run != run)
+            continue;
+        producers->pushed.failed += flight->count;
+        producers->pushed.answered += flight->count;
     }
     close(p->fd);
     p->fd = -1;
@@ -192,7 +199,7 @@ static uint8_t *message_stamp(struct bench_producers *producers, const struct be
     struct bench_share *share = producers->share;
     uint32_t address = producer_address(producers, p, message);
     struct bench_payload payload = {
-        .run = atomic_load_explicit(&share->run, memory_order_relaxed),
+        .run = run_now(producers),
         .number = share->sent[address]++,
         .to = (uint32_t)share->kind << BENCH_ADDRESS_BITS | address,
         .at_ns = at_ns,
@@ -218,7 +225,7 @@ static void request_build(struct bench_producers *producers, struct bench_produc
             *out++ = '[';
     }
     struct bench_flight *flight = &p->flights[p->newest++ % producers->options.inflight];
-    *flight = (struct bench_flight){p->next, now_ns, count};
+    *flight = (struct bench_flight){p->next, now_ns, count, run_now(producers)};
     for (uint32_t i = 0; i < count; i++) {
         uint64_t due_ns = closed ? now_ns : message_due_ns(producers, p, p->next);
         out = message_stamp(producers, p, p->next, producers->push.at_write ? now_ns : due_ns, out);
@@ -304,16 +311,23 @@ uint32_t bench_producers_inflight(const struct bench_producers *producers) {
     return sum;
 }
 
+uint64_t bench_unanswered(const struct bench_pushed *pushed) {
+    return pushed->sent - pushed->answered;
+}
+
+bool bench_producers_written(const struct bench_producers *producers, uint64_t now_ns) {
+    if (now_ns >= producers->push.end_ns)
+        return true;
+    if (producers->push.rate <= 0)
+        return producers->broken;
+    for (uint32_t i = 0; i < producers->options.connections; i++)
+        if (producers->list[i].connected && producer_has_more(producers, &producers->list[i]))
+            return false;
+    return true;
+}
+
 bool bench_producers_done(const struct bench_producers *producers, uint64_t now_ns) {
-    if (producers->push.rate > 0) {
-        for (uint32_t i = 0; i < producers->options.connections; i++)
-            if (producers->list[i].connected && producer_has_more(producers, &producers->list[i]) &&
-                now_ns < producers->push.end_ns)
-                return false;
-    } else if (now_ns < producers->push.end_ns && !producers->broken) {
-        return false;
-    }
-    return bench_producers_inflight(producers) == 0;
+    return bench_producers_written(producers, now_ns) && bench_producers_inflight(producers) == 0;
 }
 
 static void message_on_status(struct bench_producers *producers, const struct bench_producer *p,
@@ -347,6 +361,10 @@ static void producer_on_answer(struct bench_producers *producers, struct bench_p
         return;
     }
     const struct bench_flight *flight = &p->flights[p->oldest++ % producers->options.inflight];
+    if (flight->run != run_now(producers)) {
+        producers->pushed.stale++;
+        return;
+    }
     bench_hist_add(&producers->pushed.answer, now_ns - flight->written_ns);
     producers->pushed.last_answer_ns = now_ns;
     size_t offset = 0;

@@ -21,6 +21,7 @@ struct bench_flight {
     uint64_t first; /* its first message in the order of its connection */
     uint64_t written_ns;
     uint32_t count; /* messages in it */
+    uint32_t run;   /* that it belongs to: its answer may come when another one goes on */
 };
 
 struct bench_producer {
@@ -61,6 +62,7 @@ struct bench_pushed {
     uint64_t absent;   /* 404 */
     uint64_t failed;   /* anything else, lost connections included */
     uint64_t given_up; /* never written, see give_up_ns */
+    uint64_t stale;    /* answers to requests of an earlier run; counted nowhere else */
     uint64_t expected; /* deliveries that the accepted ones must make */
     uint64_t last_answer_ns;
     struct bench_hist answer; /* from the write of a request to its answer */
@@ -102,12 +104,17 @@ void bench_producers_close(struct bench_producers *producers);
  * Only between runs. */
 void bench_producers_assign(struct bench_producers *producers, uint32_t number,
                             const uint32_t *list, uint32_t count);
-/* Starts a run; nothing of the last one may be in flight. */
+/* Starts a run, after bench_share_begin. What the last one left in flight keeps its place on its
+ * connection; answers to it are only counted as such. */
 void bench_producers_begin(struct bench_producers *producers, const struct bench_push *push);
 /* Writes what is due. Gives in how many nanoseconds the next message is due; UINT64_MAX if none is
  * or if only an event can help. */
 uint64_t bench_producers_step(struct bench_producers *producers, uint64_t now_ns);
-/* Nothing is left to write, and everything written was answered. */
+/* Messages that were written and got no answer. */
+uint64_t bench_unanswered(const struct bench_pushed *pushed);
+/* Nothing is left to write. */
+bool bench_producers_written(const struct bench_producers *producers, uint64_t now_ns);
+/* The same, and everything written was answered. */
 bool bench_producers_done(const struct bench_producers *producers, uint64_t now_ns);
 /* Requests that are not answered yet. */
 uint32_t bench_producers_inflight(const struct bench_producers *producers);

@@ -21,7 +21,8 @@ void bench_result_judge(struct bench_result *result, double fan) {
     const struct bench_tally *seen = &result->seen;
     uint64_t wrong = result->missing + seen->duplicate + seen->disordered + seen->misrouted +
                      seen->damaged + seen->lost + result->pushed.refused + result->pushed.absent +
-                     result->pushed.failed + result->pushed.given_up;
+                     result->pushed.failed + result->pushed.given_up +
+                     bench_unanswered(&result->pushed);
     /* A share of the run, not a time: what a rate beyond the node's leaves behind grows with the
      * run, so a fixed time would let short runs hold rates that long ones do not. */
     double due = result->rate * result->offered_s * fan;
@@ -45,6 +46,7 @@ void bench_result_faults(const struct bench_result *result, struct bench_report 
         {"clients were closed by the node", seen->lost},
         {"messages got an answer that says error", result->pushed.failed},
         {"messages were answered `absent`", result->pushed.absent},
+        {"messages got no answer", bench_unanswered(&result->pushed)},
     };
     uint32_t before = report->faults;
     for (unsigned i = 0; i < sizeof faults / sizeof faults[0]; i++)
@@ -54,6 +56,9 @@ void bench_result_faults(const struct bench_result *result, struct bench_report 
     if (seen->stale != 0)
         bench_report_note(report, "%llu messages of an earlier run came late",
                           (unsigned long long)seen->stale);
+    if (result->pushed.stale != 0)
+        bench_report_note(report, "%llu answers to an earlier run came late",
+                          (unsigned long long)result->pushed.stale);
     if (report->faults != before || result->pushed.refused != 0) {
         if (seen->sample[0] != '\0')
             bench_report_note(report, "first oddity at a client: %s", seen->sample);
@@ -77,6 +82,7 @@ void bench_result_why(const struct bench_result *result, char *out, size_t out_s
         {"refused", result->pushed.refused},
         {"absent", result->pushed.absent},
         {"answered by an error", result->pushed.failed},
+        {"not answered", bench_unanswered(&result->pushed)},
         {"never written", result->pushed.given_up},
     };
     double p99_ms = (double)bench_hist_quantile(&seen->latency, 0.99) / 1e6;

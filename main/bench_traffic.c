@@ -100,6 +100,9 @@ static void losses_report(const struct bench_result *run, struct bench_report *r
                            "%llu messages repeated, out of order, astray or damaged, at "
                            "%.0f/s",
                            (unsigned long long)wrong, run->rate);
+    if (bench_unanswered(&run->pushed) != 0)
+        bench_report_fault(report, "%llu messages got no answer at %.0f/s",
+                           (unsigned long long)bench_unanswered(&run->pushed), run->rate);
 }
 
 /* Clients that the node closed in a run come back, or every later rate would be refused for their

@@ -13,6 +13,7 @@ the second message that comes for any one client in it:
     close    delivered, and then the client's connection is closed
     unasked  answered 503 and delivered all the same
     late     delivered behind the first message of the next run
+    mute     nothing that comes on this producer's connection any more is delivered or answered
 
 Without --lie it is honest. Requests are handled one by one in the order in which they come, so what
 a lie leads to is the same each time.
@@ -51,10 +52,12 @@ class Liar:
         return None
 
     def publish(self, client_id, payload):
-        """Gives the answer."""
+        """Gives the answer, None if there is none any more."""
         run = int(payload[RUN_AT:RUN_AT + 2], 16)
         lie = self.lie_about(client_id, run)
         till = self.tills.get(client_id)
+        if lie == "mute":
+            return None
         if till is None:
             return ABSENT
         if lie in ("swap", "late"):
@@ -133,7 +136,11 @@ class Api(asyncio.Protocol):
                 return
             self.buffer = rest[length:]
             client_id = head.split(b" ")[1].rsplit(b"/", 1)[1].decode()
-            status, body = self.liar.publish(client_id, rest[:length])
+            answer = self.liar.publish(client_id, rest[:length])
+            if answer is None:
+                self.transport.pause_reading()
+                return
+            status, body = answer
             self.transport.write(b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n"
                                  b"Content-Length: %d\r\n\r\n%s" %
                                  (status, REASONS[status].encode(), len(body), body))

@@ -34,6 +34,8 @@ LIES = {
              ["1 accepted messages did not arrive", "1 messages arrived damaged"]),
     "close": ({"closed": 1}, ["1 clients were closed by the node",
                               f"{EACH - 2} messages were answered `absent`"]),
+    # a producer's half of the clients had one message each, and then it went quiet
+    "mute": ({}, [f"{CLIENTS // 2 * (EACH - 1)} messages got no answer"]),
     "unasked": ({"refused": 1}, ["1 messages arrived that were not accepted"]),
 }
 

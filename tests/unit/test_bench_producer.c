@@ -67,11 +67,70 @@ static void a_silent_connection_has_nothing_due(void **state) {
     assert_int_equal(producer_due(&producers, &list[1], 1), 0);
 }
 
+static const struct bench_answer taken = {.status = 202, .body = (const uint8_t *)""};
+
+/* One request of two messages in flight on the first connection, written in this run. */
+static void write_request(struct bench_flight *flights, uint32_t run) {
+    producers.options.inflight = 2;
+    producers.options.batch = 2;
+    atomic_store(&share.run, run);
+    list[0].flights = flights;
+    flights[list[0].newest++ % 2] =
+        (struct bench_flight){.first = list[0].next, .count = 2, .run = run};
+    producers.pushed.sent += 2;
+}
+
+static void an_answer_counts_in_the_run_of_its_request(void **state) {
+    (void)state;
+    static uint32_t accepted[ADDRESSES], members[ADDRESSES];
+    struct bench_flight flights[2];
+    fresh(12);
+    share.accepted = accepted;
+    producers.members = members;
+    write_request(flights, 0x101);
+    assert_false(bench_producers_done(&producers, UINT64_MAX));
+    assert_int_equal(bench_unanswered(&producers.pushed), 2);
+    const struct bench_push next = producers.push;
+    atomic_store(&share.run, 0x102);
+    bench_producers_begin(&producers, &next);
+    bench_producers_assign(&producers, 0, NULL, 0); /* nor is it asked whom it was for */
+    write_request(flights, 0x102);
+    producer_on_answer(&producers, &list[0], &taken, 1);
+    assert_int_equal(producers.pushed.stale, 1);
+    assert_int_equal(producers.pushed.accepted + producers.pushed.answered, 0);
+    for (uint32_t i = 0; i < ADDRESSES; i++)
+        assert_int_equal(accepted[i], 0);
+    fresh(12);
+    producers.members = members;
+    write_request(flights, 0x102);
+    producer_on_answer(&producers, &list[0], &taken, 1);
+    assert_int_equal(producers.pushed.stale, 0);
+    assert_int_equal(producers.pushed.accepted, 2);
+    assert_int_equal(bench_unanswered(&producers.pushed), 0);
+    assert_true(bench_producers_done(&producers, UINT64_MAX));
+    share.accepted = NULL;
+}
+
+static void a_lost_connection_fails_what_is_of_this_run(void **state) {
+    (void)state;
+    struct bench_flight flights[2];
+    fresh(12);
+    write_request(flights, 0x101);
+    write_request(flights, 0x102);
+    producers.pushed.sent = 2; /* of this run */
+    list[0].fd = -1;
+    producer_on_end(&producers, &list[0], "closed by the node");
+    assert_int_equal(producers.pushed.failed, 2);
+    assert_int_equal(bench_unanswered(&producers.pushed), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_addresses_in_turn),
         cmocka_unit_test(only_what_was_assigned),
         cmocka_unit_test(a_silent_connection_has_nothing_due),
+        cmocka_unit_test(an_answer_counts_in_the_run_of_its_request),
+        cmocka_unit_test(a_lost_connection_fails_what_is_of_this_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
