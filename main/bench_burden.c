@@ -212,8 +212,9 @@ bool bench_storm(struct bench_field *field, struct bench_report *report) {
     if (field->server.pid != 0)
         bench_report_number(report, "others_percent", "everything else on this machine",
                             others > 0 ? others * 100 : 0, 0, "% of a core");
-    if (field->server.pid != 0 && others >= 0.15)
-        bench_report_note(report, "not a quiet machine: others used %.0f %% of a core",
+    if (field->server.pid != 0 && others >= BENCH_OTHERS)
+        bench_report_note(report,
+                          "not a quiet machine: others used %.0f %% of a core; " BENCH_BOUNDS,
                           others * 100);
     if (busiest_s / wall_s >= BENCH_SATURATED)
         bench_report_note(report, "generator %.0f %% of a core: saturated; the node may be faster",
@@ -293,7 +294,7 @@ static void recovery_run(struct bench_field *field, double rate, const struct be
     field->share->slot_start_ns = 0;
     bench_result_faults(&after, report);
     double after_s = recovered_after_s(&after.seen, rate, 29);
-    if (after_s < 0 && after.others > 0.15)
+    if (after_s < 0 && after.others >= BENCH_OTHERS)
         bench_report_note(report, "not recovered in 3 s, but other processes had %.0f %% of a core",
                           after.others * 100);
     else if (after_s < 0)

@@ -59,6 +59,10 @@ struct bench_result {
 
 /* Of a core: a load tool that is this busy may be the limit itself. */
 #define BENCH_SATURATED 0.90
+/* Of a core: when other processes have this much, they take it from the load tool and the node. */
+#define BENCH_OTHERS 0.15
+/* What a load tool short of CPU makes of its figures. */
+#define BENCH_BOUNDS "throughput is a lower bound, latency an upper bound"
 /* Of what was due in a run: so much may be missing at its end. */
 #define BENCH_BEHIND_MAX 0.02
 

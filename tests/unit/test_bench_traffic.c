@@ -12,7 +12,8 @@ static struct {
     uint64_t missing;
     uint32_t lost; /* clients that each run beyond the capacity loses */
     uint32_t returns;
-    double busy; /* share of a core that the load tool has */
+    double busy;   /* share of a core that the load tool has */
+    double others; /* that other processes have */
 } node;
 
 volatile int bench_interrupted;
@@ -29,6 +30,7 @@ void bench_field_run(struct bench_field *field, const struct bench_push *push, c
     memset(found, 0, sizeof *found);
     found->rate = push->rate;
     found->own_busiest = node.busy;
+    found->others = node.others;
     node.runs++;
     bool stalled = node.stall_every != 0 && node.runs % node.stall_every == 0;
     if (push->rate <= 0) {
@@ -125,6 +127,17 @@ static void a_tired_generator_is_told(void **state) {
     assert_true(report.tries[0].generator_percent == 95);
 }
 
+static void what_others_take_is_told(void **state) {
+    (void)state;
+    node.others = 0.4;
+    search(100000, 1, 0);
+    node.others = 0;
+    assert_int_equal(report.notes, 1);
+    assert_non_null(strstr(report.rows[report.count - 1].text,
+                           "others used 40 % of a core at a rate that did not hold; the highest "
+                           "rate is a lower bound"));
+}
+
 static void a_stall_is_no_word_about_the_node(void **state) {
     (void)state;
     for (double closed = 0.8; closed < 1.2; closed += 0.05) {
@@ -191,6 +204,7 @@ int main(void) {
         cmocka_unit_test(found_within_three_percent),
         cmocka_unit_test(short_tries_do_not_flatter),
         cmocka_unit_test(a_tired_generator_is_told),
+        cmocka_unit_test(what_others_take_is_told),
         cmocka_unit_test(a_stall_is_no_word_about_the_node),
         cmocka_unit_test(every_try_is_told),
         cmocka_unit_test(what_a_try_loses_is_a_fault),
