@@ -303,7 +303,7 @@ static bool cross_run(struct cross *cross, struct bench_report *report) {
     struct bench_field *field = cross->field;
     if (!bench_field_connect(field, field->options->ramp, field->options->pending))
         return false;
-    bench_share_begin(field->share);
+    bench_field_begin(field);
     if (!stats_take(cross, NULL) || !producers_learn(cross) || !clients_learn(cross))
         return false;
     bench_progress_end();

@@ -232,6 +232,12 @@ void bench_field_disconnect(struct bench_field *field) {
     }
 }
 
+void bench_field_begin(struct bench_field *field) {
+    bench_share_begin(field->share);
+    while (!bench_share_begun(field->share, field->swarms) && field_alive(field))
+        field_turn(field, NS_PER_MS);
+}
+
 struct bench_push bench_push_for(const struct bench_field *field, double rate, double seconds) {
     const struct bench_options *o = field->options;
     const struct bench_share *share = field->share;
@@ -364,8 +370,8 @@ void bench_field_run(struct bench_field *field, const struct bench_push *push, c
     struct bench_mark from, to;
     struct bench_push now_push = *push;
     memset(result, 0, sizeof *result);
-    bench_share_begin(field->share);
-    uint64_t shift_ns = clock_ns() + 5 * NS_PER_MS - push->start_ns; /* clearing took its time */
+    bench_field_begin(field);
+    uint64_t shift_ns = clock_ns() + 5 * NS_PER_MS - push->start_ns; /* beginning took its time */
     now_push.start_ns += shift_ns;
     now_push.end_ns += shift_ns;
     if (field->share->slot_start_ns != 0)

@@ -86,6 +86,8 @@ void bench_field_disconnect(struct bench_field *field);
 /* Turns the loop for so long without pushing anything. */
 void bench_field_idle(struct bench_field *field, double seconds);
 
+/* Begins a run and waits until every swarm knows of it. */
+void bench_field_begin(struct bench_field *field);
 /* An open-loop push of `rate` messages a second; 0: closed-loop with as many deliveries outstanding
  * as the options' window allows. */
 struct bench_push bench_push_for(const struct bench_field *field, double rate, double seconds);
@@ -93,7 +95,7 @@ struct bench_push bench_push_for(const struct bench_field *field, double rate, d
 void bench_field_run(struct bench_field *field, const struct bench_push *push, const char *what,
                      struct bench_result *result);
 
-/* Pushes so many messages at once within the run that goes on (bench_share_begin) and waits until
+/* Pushes so many messages at once within the run that goes on (bench_field_begin) and waits until
  * all have arrived. False if they have not after two seconds. */
 bool bench_field_send(struct bench_field *field, uint64_t messages);
 

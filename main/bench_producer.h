@@ -104,7 +104,7 @@ void bench_producers_close(struct bench_producers *producers);
  * Only between runs. */
 void bench_producers_assign(struct bench_producers *producers, uint32_t number,
                             const uint32_t *list, uint32_t count);
-/* Starts a run, after bench_share_begin. What the last one left in flight keeps its place on its
+/* Starts a run, after bench_field_begin. What the last one left in flight keeps its place on its
  * connection; answers to it are only counted as such. */
 void bench_producers_begin(struct bench_producers *producers, const struct bench_push *push);
 /* Writes what is due. Gives in how many nanoseconds the next message is due; UINT64_MAX if none is

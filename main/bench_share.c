@@ -36,19 +36,33 @@ void bench_share_begin(struct bench_share *share) {
     uint32_t next = run == 0 ? share->run_base + 1 : share->run_base + ((run + 1) & 0xff);
     if (next == share->run_base)
         next++;
-    for (uint32_t i = 0; i < BENCH_SWARMS_MAX; i++) {
-        struct bench_tally *t = &share->tallies[i];
-        t->received = t->duplicate = t->disordered = t->misrouted = t->damaged = t->stale = 0;
-        t->receives = 0;
-        memset(t->slot_count, 0, sizeof t->slot_count);
-        memset(t->slot_slow, 0, sizeof t->slot_slow);
-        bench_hist_clear(&t->latency);
-    }
-    memset(share->streams, 0,
-           (size_t)share->clients * share->streams_each * sizeof *share->streams);
     memset(share->accepted, 0, share->addresses * sizeof *share->accepted);
     memset(share->sent, 0, share->addresses * sizeof *share->sent);
     atomic_store_explicit(&share->run, next, memory_order_release);
+}
+
+bool bench_share_begun(const struct bench_share *share, uint32_t swarms) {
+    uint32_t run = atomic_load_explicit(&share->run, memory_order_relaxed);
+    for (uint32_t i = 0; i < swarms; i++)
+        if (atomic_load_explicit(&share->tallies[i].run, memory_order_acquire) != run)
+            return false;
+    return true;
+}
+
+uint32_t bench_share_run(struct bench_share *share, struct bench_tally *tally, uint32_t first,
+                         uint32_t count) {
+    uint32_t run = atomic_load_explicit(&share->run, memory_order_acquire);
+    if (run == atomic_load_explicit(&tally->run, memory_order_relaxed))
+        return run;
+    tally->received = tally->duplicate = tally->disordered = tally->misrouted = 0;
+    tally->damaged = tally->stale = tally->receives = 0;
+    memset(tally->slot_count, 0, sizeof tally->slot_count);
+    memset(tally->slot_slow, 0, sizeof tally->slot_slow);
+    bench_hist_clear(&tally->latency);
+    memset(share->streams + (size_t)first * share->streams_each, 0,
+           (size_t)count * share->streams_each * sizeof *share->streams);
+    atomic_store_explicit(&tally->run, run, memory_order_release);
+    return run;
 }
 
 void bench_share_sum(const struct bench_share *share, struct bench_tally *sum) {

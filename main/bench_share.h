@@ -1,8 +1,8 @@
 /* bench_share.h - what the processes of one load tool share: what is to be done, what was seen.
  *
  * Lies in memory mapped before the helper processes are forked. The main process writes the orders
- * and the addresses' counts; each swarm of clients writes its own tally and the streams of its own
- * clients. Everything is cleared by the main process only while no message is under way.
+ * and the addresses' counts; each swarm of clients writes, and clears when a run begins, its own
+ * tally and the streams of its own clients: messages of the last run may still be coming.
  *
  * Threads: as said for each member. Owns: one mapping. */
 #ifndef RINGPOST_MAIN_BENCH_SHARE_H
@@ -36,8 +36,8 @@ struct bench_tally {
     uint32_t lost;               /* were ready and got closed by the node, since the start */
     _Atomic uint32_t order_seen; /* what is above is of this order */
     uint64_t settled_ns;         /* when the last one settled */
-    /* of the traffic that runs */
-    uint64_t received; /* messages of this run, whatever else is said about them below */
+    _Atomic uint32_t run;        /* what is below is of this one, but for greeting and sample */
+    uint64_t received;           /* messages of this run, whatever else is said about them below */
     uint64_t duplicate;
     uint64_t disordered;              /* arrived after a later one of the same address */
     uint64_t misrouted;               /* for another client, group or kind */
@@ -85,8 +85,13 @@ struct bench_share *bench_share_open(uint32_t clients, uint32_t streams_each, ui
 void bench_share_close(struct bench_share *share);
 /* Gives an order to all swarms. */
 void bench_share_order(struct bench_share *share, enum bench_order order);
-/* Clears what the last traffic left and begins a run with a number of its own. */
+/* Begins a run with a number of its own, which each swarm has taken over once bench_share_begun. */
 void bench_share_begin(struct bench_share *share);
+bool bench_share_begun(const struct bench_share *share, uint32_t swarms);
+/* For a swarm: the run that goes on. If it is new, clears what its tally and the streams of its
+ * clients had of the last one. */
+uint32_t bench_share_run(struct bench_share *share, struct bench_tally *tally, uint32_t first,
+                         uint32_t count);
 /* Sum of all tallies into *sum (sample: the first there is; settled_ns: the latest). */
 void bench_share_sum(const struct bench_share *share, struct bench_tally *sum);
 /* received, over all swarms: cheap enough for each turn. */

@@ -206,7 +206,7 @@ static void client_receive(struct bench_swarm *swarm, uint32_t place, bool to_th
             return;
         }
         uint64_t now_ns = clock_ns();
-        uint32_t run = atomic_load_explicit(&swarm->share->run, memory_order_acquire);
+        uint32_t run = bench_share_run(swarm->share, swarm->tally, swarm->first, swarm->count);
         const uint8_t *at = swarm->net->area;
         size_t left = (size_t)got;
         swarm->tally->receives++;
@@ -312,6 +312,7 @@ uint64_t bench_swarm_step(struct bench_swarm *swarm, uint64_t now_ns) {
     uint32_t order = atomic_load_explicit(&swarm->share->order_number, memory_order_acquire);
     if (order != atomic_load_explicit(&swarm->tally->order_seen, memory_order_relaxed))
         swarm_obey(swarm, order, now_ns);
+    (void)bench_share_run(swarm->share, swarm->tally, swarm->first, swarm->count);
     if (swarm->opening_ns == 0) /* without clients, an order is all that there is to wait for */
         return swarm->tally->ready == 0 ? NS_PER_MS : 10 * NS_PER_MS;
     swarm_expire(swarm, now_ns);

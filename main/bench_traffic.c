@@ -49,7 +49,7 @@ bool bench_receive(struct bench_field *field, struct bench_report *report) {
     struct bench_mark from, to;
     if (!field_ready(field))
         return false;
-    bench_share_begin(field->share);
+    bench_field_begin(field);
     bench_field_idle(field, 0.3);
     uint64_t before = bench_share_received(field->share, field->swarms);
     bench_mark_take(field, &from);

@@ -87,6 +87,39 @@ static void places(void **state) {
         }
 }
 
+static void late_messages_do_not_reach_the_next_run(void **state) {
+    (void)state;
+    struct bench_share *share = bench_share_open(2, 1, 2);
+    assert_non_null(share);
+    struct bench_swarm swarm = {
+        .share = share, .tally = &share->tallies[1], .first = 1, .count = 1};
+    struct bench_payload late = {.number = 7, .to = 0x10000001};
+    uint8_t bytes[BENCH_PAYLOAD_MIN];
+    share->kind = BENCH_UNICAST;
+    share->payload_size = sizeof bytes;
+    share->run_base = 0x100;
+    bench_share_begin(share);
+    late.run = bench_share_run(share, swarm.tally, 1, 1);
+    bench_payload_write(bytes, sizeof bytes, &late);
+    client_on_message(&swarm, 1, bytes, late.run, 1);
+    assert_int_equal(swarm.tally->received, 1);
+    share->streams[0].next = 5; /* another swarm's */
+    bench_share_begin(share);
+    client_on_message(&swarm, 1, bytes, late.run, 1); /* it does not know yet */
+    assert_int_equal(swarm.tally->duplicate, 1);
+    assert_false(bench_share_begun(share, 2));
+    uint32_t run = bench_share_run(share, swarm.tally, 1, 1);
+    assert_false(bench_share_begun(share, 2));
+    atomic_store(&share->tallies[0].run, run);
+    assert_true(bench_share_begun(share, 2));
+    client_on_message(&swarm, 1, bytes, run, 1);
+    assert_int_equal(swarm.tally->stale, 1);
+    assert_int_equal(swarm.tally->received + swarm.tally->duplicate, 0);
+    assert_int_equal(share->streams[1].next + share->streams[1].unique, 0);
+    assert_int_equal(share->streams[0].next, 5);
+    bench_share_close(share);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(in_order),
@@ -95,6 +128,7 @@ int main(void) {
         cmocka_unit_test(latecomers),
         cmocka_unit_test(beyond_what_is_remembered),
         cmocka_unit_test(places),
+        cmocka_unit_test(late_messages_do_not_reach_the_next_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
