@@ -59,10 +59,10 @@ class Lies(unittest.TestCase):
     # Nearly all of a run is waiting, so they wait together.
     @classmethod
     def setUpClass(cls):
-        cls.pool = ThreadPoolExecutor(4)
+        cls.pool = ThreadPoolExecutor(8)
         cls.as_json = {}
         cls.as_text = {}
-        search = ("unicast-max", "--clients", str(CLIENTS), "--seconds", "0.2", "--json")
+        search = ("unicast-max", "--clients", str(CLIENTS), "--seconds", "0.1", "--json")
         cls.late = cls.pool.submit(bench, *search, lies=("late",))
         cls.closed = cls.pool.submit(bench, *search, lies=("close", "drop@3"))
         for lie in ("honest", *LIES):
