@@ -150,13 +150,23 @@ static void trim_look(struct worker *worker) {
         timer_arm(&worker->wheel, &worker->trim, worker->now_ns + BLOCK_CACHE_TRIM_NS);
 }
 
+/* One worker at a time is enough. It also has to be so where another allocator has taken malloc's
+ * place, as the sanitizers do: the C library's own is then set up by its first malloc_trim, and two
+ * of those at once crash. */
+static void pages_return(struct server *server) {
+    if (atomic_exchange_explicit(&server->trimming, true, memory_order_acquire))
+        return;
+    malloc_trim(0);
+    atomic_store_explicit(&server->trimming, false, memory_order_release);
+}
+
 static void on_trim(struct worker *worker, struct timer *timer) {
     (void)timer;
     block_cache_trim(&worker->message_blocks);
-    /* Nothing was needed at all: this worker is idle, and has the time to return whole pages, which
-     * takes some 0.1 ms and holds up others that want memory. */
+    /* Nothing was needed at all: this worker is idle and has the time to return whole pages, those
+     * of all workers. It takes some 0.1 ms. */
     if (worker->message_blocks.kept == 0)
-        malloc_trim(0);
+        pages_return(worker->server);
     trim_look(worker);
 }
 
