@@ -7,6 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* An overload lasts tens of milliseconds for each message: there so much is no loss. */
+#define OVERLOAD_GATHER_US 300
+
 struct scenario {
     const char *name;
     bool (*run)(struct bench_field *field, struct bench_report *report);
@@ -57,6 +60,8 @@ static void defaults_fill(struct bench_options *o, const struct scenario *scenar
         o->pending = scenario->pending;
     if (o->procs == 0 && sysconf(_SC_NPROCESSORS_ONLN) > 1)
         o->procs = scenario->procs;
+    if (o->gather_us == BENCH_NOT_GIVEN)
+        o->gather_us = scenario->run == bench_overload ? OVERLOAD_GATHER_US : 0;
     if (scenario->run == bench_overload) {
         if (o->workers == 0)
             o->workers = 1;

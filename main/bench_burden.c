@@ -331,6 +331,8 @@ bool bench_overload(struct bench_field *field, struct bench_report *report) {
     bench_report_number(report, "inflight_max", "requests that may be in flight",
                         (double)field->producers.options.connections * o->inflight, 0,
                         "(producers x --inflight)");
+    bench_report_number(report, "gather_us", "load tool sleeps before it waits, for", o->gather_us,
+                        0, "us");
     int64_t before_kb = server != 0 ? bench_proc_pss_kb(server) : -1;
 
     struct bench_push push = bench_push_for(field, 3 * highest, o->seconds);

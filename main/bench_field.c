@@ -66,6 +66,7 @@ static bool swarm_make(struct bench_field *field, struct bench_net *net, struct 
     uint32_t each = (o->clients + field->swarms - 1) / field->swarms;
     uint32_t first = number * each < o->clients ? number * each : o->clients;
     uint32_t count = o->clients - first < each ? o->clients - first : each;
+    net->gather_ns = o->gather_us * 1000;
     return bench_net_open(net) && bench_swarm_open(swarm, net, field->share, number, first, count,
                                                    &field->server.tcp, o->sources);
 }

@@ -33,11 +33,24 @@ void bench_net_close(struct bench_net *net) {
     net->area = NULL;
 }
 
-int bench_net_wait(struct bench_net *net, uint64_t wait_ns) {
+static int events_take(struct bench_net *net, uint64_t wait_ns) {
     struct timespec wait = {.tv_sec = (time_t)(wait_ns / UINT64_C(1000000000)),
                             .tv_nsec = (long)(wait_ns % UINT64_C(1000000000))};
     int count = epoll_pwait2(net->epoll, net->events, BENCH_EVENTS_MAX, &wait, NULL);
     return count < 0 ? 0 : count;
+}
+
+int bench_net_wait(struct bench_net *net, uint64_t wait_ns) {
+    if (net->gather_ns != 0 && wait_ns != 0) {
+        int count = events_take(net, 0);
+        if (count != 0)
+            return count;
+        uint64_t asleep_ns = net->gather_ns < wait_ns ? net->gather_ns : wait_ns;
+        struct timespec asleep = {.tv_nsec = (long)asleep_ns};
+        nanosleep(&asleep, NULL);
+        wait_ns -= asleep_ns;
+    }
+    return events_take(net, wait_ns);
 }
 
 int bench_net_connect(const struct sockaddr_in *to, uint32_t source) {

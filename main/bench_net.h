@@ -20,16 +20,20 @@
 
 struct bench_net {
     int epoll;
-    uint8_t *area; /* BENCH_AREA_BYTES, where every socket is received into */
+    uint32_t gather_ns; /* under a second; see bench_net_wait */
+    uint8_t *area;      /* BENCH_AREA_BYTES, where every socket is received into */
     struct epoll_event events[BENCH_EVENTS_MAX];
 };
 
-/* False with errno if there is no descriptor or memory. */
+/* Sets all but gather_ns. False with errno if there is no descriptor or memory. */
 bool bench_net_open(struct bench_net *net);
 void bench_net_close(struct bench_net *net);
 
 /* Waits until something is ready or `wait_ns` are over (0: only looks). Gives the number of events.
- */
+ *
+ * When nothing is ready it first sleeps for gather_ns, whatever arrives: on loopback it is the
+ * sender who pays for waking the receiver, so a tool that is woken for every message makes the node
+ * slower than clients on other machines would. What arrives is seen so much later. */
 int bench_net_wait(struct bench_net *net, uint64_t wait_ns);
 /* Begins a connection, from the source address (host order, 0: any). Gives the descriptor, -1 with
  * errno. On loopback the handshake is usually over when this returns: the caller may send at once,

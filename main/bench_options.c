@@ -59,6 +59,10 @@ static const char help[] =
     "  --sources N         source addresses 127.0.1.1 ...    200\n"
     "  --procs N           client processes                  as descriptors demand; storm 2\n"
     "  --rounds N          of storm and cross                3\n"
+    "  --gather US         sleeps so long before it waits    0; overload 300\n"
+    "                      for arrivals: the node need not\n"
+    "                      wake it for each, and each is\n"
+    "                      seen so much later\n"
     "  --cpus LIST         where the load tool runs          anywhere; overload 1\n"
     "  --json              one JSON line instead of the table\n"
     "the node\n"
@@ -100,6 +104,7 @@ static int count_flag_read(struct bench_options *o, const char *name, const char
         {"--sources", 0, 60000, &o->sources},
         {"--procs", 1, 16, &o->procs},
         {"--rounds", 1, 100, &o->rounds},
+        {"--gather", 0, 100000, &o->gather_us},
         {"--workers", 1, 1024, &o->workers},
     };
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
@@ -205,6 +210,7 @@ int bench_options_read(struct bench_options *o, int argc, char **argv) {
                                 .ramp = 5000,
                                 .sources = 200,
                                 .rounds = 3,
+                                .gather_us = BENCH_NOT_GIVEN,
                                 .spawn = true};
     for (int i = 1; i < argc; i++) {
         const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;

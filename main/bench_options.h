@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #define BENCH_SERVER_ARGS_MAX 32
+#define BENCH_NOT_GIVEN UINT32_MAX
 
 /* A number of 0 means "not given": the scenario's own default. */
 struct bench_options {
@@ -32,6 +33,7 @@ struct bench_options {
     uint32_t sources;
     uint32_t procs;
     uint32_t rounds;
+    uint32_t gather_us; /* BENCH_NOT_GIVEN: the scenario's own default */
     bool spawn;         /* start the node ourselves */
     const char *server; /* its binary; NULL: this one */
     const char *server_args[BENCH_SERVER_ARGS_MAX];
