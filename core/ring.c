@@ -403,7 +403,11 @@ void ring_submit(struct ring *ring, uint64_t wait_ns) {
             return;
         io_uring_get_events(uring);
         ready = io_uring_cq_ready(uring);
-    } while (ready != before && ready < COMPLETIONS_PER_TURN);
+    } while (ready != before && ready < GATHERED_MAX);
+}
+
+unsigned ring_waiting(const struct ring *ring) {
+    return io_uring_cq_ready(&ring->uring);
 }
 
 unsigned ring_reap(struct ring *ring, struct completion *out, unsigned max) {

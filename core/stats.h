@@ -129,6 +129,7 @@ const char *result_text(enum result_word result);
     X(unicast_mails, "unicast_mails_total", "mails that messages to one client id took")           \
     X(mail_refused, "mail_refused_total", "messages refused because a mailbox was full")           \
     X(requests_refused, "requests_refused_total", "messages refused: too many in flight")          \
+    X(behind_refused, "behind_refused_total", "requests to push refused: the worker was behind")   \
     X(sheaves, "sheaves_total", "rounds in which sessions took several broadcasts at once")        \
     X(memory_refused, "memory_refused_total", "refusals at the memory ceiling")                    \
     X(dedup_forgotten, "dedup_forgotten_total", "ids forgotten before their window ended")         \
@@ -147,6 +148,7 @@ const char *result_text(enum result_word result);
     X(memberships, "memberships", "sessions in groups")                                            \
     X(memory_bytes, "memory_bytes", "memory of what waits")                                        \
     X(requests, "requests_in_flight", "messages and calls without an answer yet")                  \
+    X(behind, "behind", "1 while the worker refuses a part, since more comes than it can serve")   \
     X(outbox_bytes, "outbox_bytes", "bytes of messages waiting in outboxes")
 
 struct stats {

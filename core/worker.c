@@ -15,6 +15,8 @@
 
 /* After an accept that failed for want of descriptors: the next attempt. */
 #define ACCEPT_RETRY_NS (100 * NS_PER_MS)
+/* How often it is logged that a worker is behind. */
+#define BEHIND_LOG_NS (10 * NS_PER_S)
 /* How often a worker publishes its CPU time. */
 #define CPU_PUBLISH_NS (250 * NS_PER_MS)
 /* A turn handles at most so many batches of completions before it looks at everything else. */
@@ -137,6 +139,7 @@ static void completions_handle(struct worker *worker) {
             handlers[op](worker, &batch[i]);
         }
         stats_add(&worker->stats.completions, count);
+        admission_handled(&worker->admission, count);
         worker->reaped_full = count == sizeof(batch) / sizeof(batch[0]);
         if (!worker->reaped_full)
             return;
@@ -301,6 +304,23 @@ static void clocks_read(struct worker *worker) {
     worker->now_wall_ms = clock_wall_ms();
 }
 
+static void admission_look(struct worker *worker) {
+    struct admission *admission = &worker->admission;
+    bool before = admission->behind;
+    admission_turn(admission, ring_waiting(worker->ring), worker->now_ns);
+    if (before == admission->behind)
+        return;
+    stats_set(&worker->stats.behind, admission->behind);
+    if (!before &&
+        (worker->behind_told_ns == 0 || worker->now_ns - worker->behind_told_ns >= BEHIND_LOG_NS)) {
+        worker->behind_told_ns = worker->now_ns;
+        log_event(LOG_WARN, "behind", LOG_U64("worker", worker->index),
+                  LOG_STR("meaning", "more is pushed than it can serve; what is too much is "
+                                     "answered 503"),
+                  LOG_STR("remedy", "push less or in batches, add workers or nodes"));
+    }
+}
+
 /* How long the coming submit may wait. */
 static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
     if (wait_ns == 0 || worker->mail_left || worker->reaped_full || !list_empty(&worker->resumed) ||
@@ -333,6 +353,7 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     uint64_t began_ns = worker->now_ns;
     worker->config = server_config(worker->server);
 
+    admission_look(worker);
     completions_handle(worker);
     worker->mail_left = post_receive(worker);
     if (atomic_load_explicit(&worker->nudged, memory_order_relaxed) &&
@@ -389,6 +410,7 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     worker->config = server_config(server);
     worker->message_serial = rand_u64();
     account_init(&worker->account, &server->budget);
+    admission_init(&worker->admission);
     list_init(&worker->dirty);
     list_init(&worker->resumed);
     list_init(&worker->starved);

@@ -9,6 +9,7 @@
 #ifndef RINGPOST_CORE_WORKER_H
 #define RINGPOST_CORE_WORKER_H
 
+#include "core/admission.h"
 #include "core/balance.h"
 #include "core/block_cache.h"
 #include "core/config.h"
@@ -70,6 +71,8 @@ struct worker {
     struct listener listeners[LISTENERS_MAX];
     unsigned listener_count;
 
+    struct admission admission;
+    uint64_t behind_told_ns; /* when it was last logged that the worker is behind */
     struct balance balance;
 
     struct connection **blocks; /* slots, CONNECTION_BLOCK each */

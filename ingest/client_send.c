@@ -109,6 +109,11 @@ static void client_send_take(struct worker *worker, struct connection *connectio
         client_refused(worker, connection, CODE_OVERLOADED, "no memory; nothing was taken", ref);
         return;
     }
+    if (!gate_admit(worker, &sender->source)) {
+        pool_put(sends_of(worker), record);
+        client_refused(worker, connection, CODE_OVERLOADED, GATE_BEHIND_TEXT, ref);
+        return;
+    }
     record->ref_len = (uint32_t)ref.len;
     if (ref.len != 0)
         memcpy(record->ref, ref.at, ref.len);

@@ -35,9 +35,7 @@ static struct gate_desk *desk_of(const struct worker *worker) {
 
 void gate_source_init(struct gate_source *source, struct connection *connection, gate_done *done,
                       struct gate_rate *rate) {
-    source->connection = connection;
-    source->done = done;
-    source->rate = rate;
+    *source = (struct gate_source){.connection = connection, .done = done, .rate = rate};
 }
 
 /* --- keys and rates -------------------------------------------------------------------------- */
@@ -281,6 +279,14 @@ static bool ticket_claim(struct worker *worker, const struct gate_request *reque
     } else {
         ticket_settle(worker, ticket);
     }
+    return false;
+}
+
+bool gate_admit(struct worker *worker, struct gate_source *source) {
+    if (admission_take(&worker->admission, &source->share))
+        return true;
+    stats_add(&worker->stats.behind_refused, 1);
+    stats_add(&worker->stats.results[CLASS_DEFAULT][RESULT_OVERLOADED], 1);
     return false;
 }
 

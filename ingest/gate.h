@@ -1,5 +1,6 @@
 /* gate.h - the one way in: every message, whoever brings it, goes through gate_publish.
  *
+ *   behind? (gate_admit, before anything is parsed)
  *   draining? -> rate -> room for a publish -> build and seal -> idempotency -> hub -> result
  *
  * The caller has authorised the producer and filled an envelope (envelope.h), which has checked and
@@ -18,6 +19,7 @@
 #ifndef RINGPOST_INGEST_GATE_H
 #define RINGPOST_INGEST_GATE_H
 
+#include "core/admission.h"
 #include "core/hub.h"
 #include "core/memory.h"
 #include "core/timer.h"
@@ -74,11 +76,17 @@ struct gate_source {
     struct connection *connection;
     gate_done *done;
     struct gate_rate *rate; /* NULL: no limit */
+    struct admission_share share;
 };
 
 /* `rate`: gate_key_rate for the API, one of its own for a client; NULL: no limit. */
 void gate_source_init(struct gate_source *source, struct connection *connection, gate_done *done,
                       struct gate_rate *rate);
+
+/* To be asked once for each request, however many messages are in it. False: the worker is behind,
+ * the request must be refused (`overloaded`, GATE_BEHIND_TEXT) and is counted. */
+bool gate_admit(struct worker *worker, struct gate_source *source);
+#define GATE_BEHIND_TEXT "more is pushed than this node can serve; nothing was taken, try again"
 
 /* One message. All but `source` and `request` may go when gate_publish returns. */
 struct gate_request {

@@ -3,12 +3,15 @@
 import collections
 import json
 import os
+import re
 import signal
+import socket
 import threading
 import time
 import unittest
 
-from support import (EXTRA_FLAGS, SANITIZED, JsonClient, Node, Socket, addresses, run, wait_until)
+from support import (DEADLINE_S, EXTRA_FLAGS, SANITIZED, JsonClient, Node, Socket, addresses, run,
+                     wait_until)
 
 
 class Steering(unittest.TestCase):
@@ -322,6 +325,53 @@ class Limits(unittest.TestCase):
                 self.assertEqual(node.push("a", 1)[0], 202)
                 self.assertEqual(till.hear()["data"], 1)
             flood.close()
+
+    def test_too_much_is_refused_and_who_asks_little_is_not(self):
+        """More requests than a worker can serve, for a while: a part is answered 503 at once."""
+        request = (b"POST /v1/clients/nobody HTTP/1.1\r\nHost: localhost\r\n"
+                   b"Content-Length: 1\r\n\r\n1")
+        answers = re.compile(rb"HTTP/1\.1 (\d\d\d) ")
+
+        def flood(counts):
+            """Keeps its connection full until the node is behind, then waits for the rest."""
+            with socket.create_connection(node.address("api")) as pushing:
+                pushing.settimeout(DEADLINE_S)
+                asked, kept = 0, b""
+                while asked != sum(counts.values()) or not behind.is_set():
+                    if not behind.is_set() and asked - sum(counts.values()) < 4000:
+                        pushing.sendall(request * 1000)
+                        asked += 1000
+                    kept += pushing.recv(1024 * 1024)
+                    found = list(answers.finditer(kept))
+                    for answer in found:
+                        counts[answer[1]] = counts.get(answer[1], 0) + 1
+                    kept = kept[found[-1].end():] if found else kept
+
+        with Node(workers=1) as node, JsonClient(node, "a") as till:
+            behind = threading.Event()
+            tallies = [{} for _ in range(16)]
+            floods = [threading.Thread(target=flood, args=(tally,), daemon=True)
+                      for tally in tallies]
+            try:
+                for one in floods:
+                    one.start()
+                node.wait_log("event=behind ")
+                for number in range(20):
+                    self.assertEqual(node.push("a", number)[0], 202)
+                    self.assertEqual(till.hear()["data"], number)
+                wait_until("some are refused", lambda: any(b"503" in t for t in tallies))
+            finally:
+                behind.set()
+            for one in floods:
+                one.join(DEADLINE_S)
+                self.assertFalse(one.is_alive(), "not every request was answered")
+            total = {}
+            for tally in tallies:
+                for status, count in tally.items():
+                    total[status] = total.get(status, 0) + count
+            self.assertEqual(set(total), {b"404", b"503"})
+            self.assertEqual(total[b"503"], node.metric("ringpost_behind_refused_total"))
+            wait_until("it is over", lambda: node.metric("ringpost_behind") == 0)
 
     def test_connects_and_resets_cost_the_others_nothing(self):
         count = 500 if SANITIZED else 5000

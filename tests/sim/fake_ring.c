@@ -238,6 +238,10 @@ void ring_submit(struct ring *ring, uint64_t wait_ns) {
     SIM_TRACE("w%u wakes", ring->worker);
 }
 
+unsigned ring_waiting(const struct ring *ring) {
+    return ring->ended_count;
+}
+
 unsigned ring_reap(struct ring *ring, struct completion *out, unsigned max) {
     CHECK((int)ring->worker == fiber_current());
     unsigned count = 0;

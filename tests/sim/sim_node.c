@@ -32,6 +32,8 @@ static void worker_body(unsigned index) {
     char problem[256] = "";
     if (!worker_open(worker, &node.server, index, problem, sizeof(problem)))
         sim_fail("worker %u does not open: %s", index, problem);
+    if (sim.scenario.round_max != 0)
+        worker->admission.round_max = sim.scenario.round_max;
     bool more = true;
     while (more) {
         fiber_yield(FIBER_READY);

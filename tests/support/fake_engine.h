@@ -277,6 +277,9 @@ void ring_wake_watch(struct ring *ring, uint64_t tag, int wake_fd) {
 void ring_submit(struct ring *ring, uint64_t wait_ns) {
     (void)ring, (void)wait_ns;
 }
+unsigned ring_waiting(const struct ring *ring) {
+    return (unsigned)(ring->queued - ring->reaped);
+}
 unsigned ring_reap(struct ring *ring, struct completion *out, unsigned max) {
     unsigned count = 0;
     while (count < max && ring->reaped != ring->queued)
