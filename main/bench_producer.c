@@ -139,11 +139,11 @@ void bench_producers_begin(struct bench_producers *producers, const struct bench
         producers->list[i].next = 0;
 }
 
-static void producers_sample(struct bench_producers *producers, const char *what, const void *at,
-                             size_t len) {
-    if (producers->pushed.sample[0] == '\0')
-        snprintf(producers->pushed.sample, sizeof producers->pushed.sample, "%s: %.*s", what,
-                 len > 150 ? 150 : (int)len, (const char *)at);
+static void sample_keep(char sample[BENCH_SAMPLE_BYTES], const char *what, const void *at,
+                        size_t len) {
+    if (sample[0] == '\0')
+        snprintf(sample, BENCH_SAMPLE_BYTES, "%s: %.*s", what, len > 150 ? 150 : (int)len,
+                 (const char *)at);
 }
 
 static uint32_t run_now(const struct bench_producers *producers) {
@@ -152,7 +152,7 @@ static uint32_t run_now(const struct bench_producers *producers) {
 
 static void producer_on_end(struct bench_producers *producers, struct bench_producer *p,
                             const char *why) {
-    producers_sample(producers, "a producer's connection ended", why, strlen(why));
+    sample_keep(producers->pushed.sample, "a producer's connection ended", why, strlen(why));
     uint32_t run = run_now(producers);
     for (; p->oldest != p->newest; p->oldest++) {
         const struct bench_flight *flight = &p->flights[p->oldest % producers->options.inflight];
@@ -341,7 +341,8 @@ static void message_on_status(struct bench_producers *producers, const struct be
         producers->share->accepted[address]++;
         return;
     }
-    if (status == 503 || status == 429)
+    bool refused = status == 503 || status == 429;
+    if (refused)
         producers->pushed.refused++;
     else if (status == 404)
         producers->pushed.absent++;
@@ -349,14 +350,15 @@ static void message_on_status(struct bench_producers *producers, const struct be
         producers->pushed.failed++;
     char what[32];
     snprintf(what, sizeof what, "answer %u", status);
-    producers_sample(producers, what, answer->body, answer->body_len);
+    sample_keep(refused ? producers->pushed.refusal : producers->pushed.sample, what, answer->body,
+                answer->body_len);
 }
 
 static void producer_on_answer(struct bench_producers *producers, struct bench_producer *p,
                                const struct bench_answer *answer, uint64_t now_ns) {
     if (p->oldest == p->newest) {
-        producers_sample(producers, "an answer that nobody asked for", answer->body,
-                         answer->body_len);
+        sample_keep(producers->pushed.sample, "an answer that nobody asked for", answer->body,
+                    answer->body_len);
         producers->broken = true;
         return;
     }

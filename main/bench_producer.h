@@ -65,9 +65,10 @@ struct bench_pushed {
     uint64_t stale;    /* answers to requests of an earlier run; counted nowhere else */
     uint64_t expected; /* deliveries that the accepted ones must make */
     uint64_t last_answer_ns;
-    struct bench_hist answer; /* from the write of a request to its answer */
-    struct bench_hist late;   /* from when a message was due to its write */
-    char sample[BENCH_SAMPLE_BYTES];
+    struct bench_hist answer;         /* from the write of a request to its answer */
+    struct bench_hist late;           /* from when a message was due to its write */
+    char sample[BENCH_SAMPLE_BYTES];  /* the first thing that went wrong */
+    char refusal[BENCH_SAMPLE_BYTES]; /* the first of `refused` */
 };
 
 struct bench_producer_options {

@@ -41,10 +41,15 @@ void bench_report_fault(struct bench_report *report, const char *format, ...) {
 }
 
 void bench_report_note(struct bench_report *report, const char *format, ...) {
+    char text[sizeof report->rows[0].text];
     va_list list;
     va_start(list, format);
-    vsnprintf(row_add(report, "note", "note")->text, sizeof report->rows[0].text, format, list);
+    vsnprintf(text, sizeof text, format, list);
     va_end(list);
+    for (uint32_t i = 0; i < report->count; i++)
+        if (strcmp(report->rows[i].key, "note") == 0 && strcmp(report->rows[i].text, text) == 0)
+            return;
+    memcpy(row_add(report, "note", "note")->text, text, sizeof text);
     report->notes++;
 }
 

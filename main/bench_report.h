@@ -44,7 +44,7 @@ void bench_report_text(struct bench_report *report, const char *key, const char 
 /* Something that must not happen happened: the exit status is 1. */
 void bench_report_fault(struct bench_report *report, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* Something that the reader of the numbers must know. */
+/* Something that the reader of the numbers must know. The same words stand only once. */
 void bench_report_note(struct bench_report *report, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void bench_report_try(struct bench_report *report, const struct bench_try *entry);

@@ -58,12 +58,12 @@ void bench_result_faults(const struct bench_result *result, struct bench_report 
     if (result->pushed.stale != 0)
         bench_report_note(report, "%llu answers to an earlier run came late",
                           (unsigned long long)result->pushed.stale);
-    if (report->faults != before || result->pushed.refused != 0) {
-        if (seen->sample[0] != '\0')
-            bench_report_note(report, "first oddity at a client: %s", seen->sample);
-        if (result->pushed.sample[0] != '\0')
-            bench_report_note(report, "first oddity at a producer: %s", result->pushed.sample);
-    }
+    if (report->faults != before && seen->sample[0] != '\0')
+        bench_report_note(report, "first oddity at a client: %s", seen->sample);
+    if (report->faults != before && result->pushed.sample[0] != '\0')
+        bench_report_note(report, "first oddity at a producer: %s", result->pushed.sample);
+    if (result->pushed.refusal[0] != '\0')
+        bench_report_note(report, "first refusal: %s", result->pushed.refusal);
 }
 
 void bench_result_why(const struct bench_result *result, char *out, size_t out_size) {
