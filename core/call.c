@@ -36,20 +36,16 @@ static void call_collect(struct worker *worker, struct call *call) {
     call_free(worker, call);
 }
 
-void call_part_done(struct worker *worker, struct call *call) {
+static void call_run(struct worker *worker, struct call *call) {
+    /* What was published before must come before. */
+    deliver_broadcasts(worker);
+    call->run(worker, call, &call->parts[worker->index]);
     if (call->owner == worker->index)
         call_collect(worker, call);
     else
         post_send(worker, call->owner,
                   &(struct mail){
                       .kind = MAIL_CALL_DONE, .from = (uint16_t)worker->index, .object = call});
-}
-
-static void call_run(struct worker *worker, struct call *call) {
-    /* What was published before must come before. */
-    deliver_broadcasts(worker);
-    if (call->run(worker, call, &call->parts[worker->index]))
-        call_part_done(worker, call);
 }
 
 bool call_start(struct worker *worker, struct call *call) {

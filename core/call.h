@@ -24,9 +24,8 @@ struct call_part {
 };
 
 struct call {
-    /* Runs on every worker. Returns true when its part is complete; false: it will call
-     * call_part_done(worker, call) itself later, in the same or another turn. */
-    bool (*run)(struct worker *worker, struct call *call, struct call_part *part);
+    /* Runs on every worker. */
+    void (*run)(struct worker *worker, struct call *call, struct call_part *part);
     /* On the owner, after all parts; the call and its parts are freed when it returns. */
     void (*done)(struct worker *worker, struct call *call);
     uint16_t owner;
@@ -43,7 +42,6 @@ struct call {
 struct call *call_get(struct worker *worker);
 /* Sends it to all workers. False: a mailbox is full; nothing was sent and the call is freed. */
 bool call_start(struct worker *worker, struct call *call);
-void call_part_done(struct worker *worker, struct call *call);
 void call_on_mail(struct worker *worker, const struct mail *mail);
 void call_on_done_mail(struct worker *worker, const struct mail *mail);
 

@@ -55,15 +55,13 @@ static void publish_finish(struct worker *worker, struct publish *publish) {
 
 /* An answer, or this worker's own part, has come. */
 static void publish_answered(struct worker *worker, struct publish *publish, uint32_t recipients,
-                             uint32_t answers_due, unsigned flags) {
-    publish->answers_due = answers_due;
+                             unsigned flags) {
     publish->answers++;
     publish->recipients += recipients;
     publish->refused |= (flags & ANSWER_OVERLOADED) != 0;
     publish->found |= (flags & ANSWER_FOUND) != 0;
-    if (publish->answers < answers_due)
-        return;
-    publish_finish(worker, publish);
+    if (publish->answers == publish->answers_due)
+        publish_finish(worker, publish);
 }
 
 /* --- the way ---------------------------------------------------------------------------------- */
@@ -95,22 +93,23 @@ void hub_publish(struct worker *worker, struct publish *publish, struct message 
     uint64_t holders = holders_of(worker, message);
     uint64_t others = holders & ~self_bit(worker);
     uint32_t due = (uint32_t)__builtin_popcountll(holders);
+    publish->answers_due = 1; /* this worker's own, if the message goes nowhere */
     if (due == 0) {
         message_release(worker, message);
-        publish_answered(worker, publish, 0, 1, 0);
+        publish_answered(worker, publish, 0, 0);
         return;
     }
     if (!room_for_all(worker, others)) {
         stats_add(&worker->stats.mail_refused, 1);
         message_release(worker, message);
-        publish_answered(worker, publish, 0, 1, ANSWER_OVERLOADED);
+        publish_answered(worker, publish, 0, ANSWER_OVERLOADED);
         return;
     }
     struct mail mail = {.kind = MAIL_DELIVER,
                         .from = (uint16_t)worker->index,
-                        .number = due,
                         .token = publish_token(publish),
                         .object = message};
+    publish->answers_due = due;
     if (due > 1)
         message_hold(message, due - 1);
     for (uint64_t rest = others; rest != 0; rest &= rest - 1) {
@@ -130,8 +129,7 @@ void hub_answer(struct worker *worker, const struct mail *request, uint32_t reci
                           .flag = (uint8_t)flags,
                           .from = (uint16_t)worker->index,
                           .number = recipients,
-                          .token = request->token,
-                          .extra = request->number};
+                          .token = request->token};
     if (request->from == worker->index) {
         hub_on_answer(worker, &answer);
         return;
@@ -151,5 +149,5 @@ void hub_on_answer(struct worker *worker, const struct mail *mail) {
     struct publish *publish = &worker->publishes[slot - 1];
     CHECK(publish->slot == slot && publish->generation == mail->token >> 32,
           "an answer for a publish that is over");
-    publish_answered(worker, publish, mail->number, (uint32_t)mail->extra, mail->flag);
+    publish_answered(worker, publish, mail->number, mail->flag);
 }

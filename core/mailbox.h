@@ -28,11 +28,9 @@
 struct worker;
 
 #define MAIL_KINDS(X)                                                                              \
-    X(DELIVER) /* to a holder: hand to its sessions. object: message (a hold), token: publish,     \
-                  number: answers due */                                                           \
-    X(ANSWER)  /* to the producer's worker: token: publish, number: recipients, extra: answers due \
-                */                                                                                 \
-    X(CALL)    /* run a call (call.h) here. object: call */                                        \
+    X(DELIVER)   /* to a holder: hand to its sessions. object: message (a hold), token: publish */ \
+    X(ANSWER)    /* to the producer's worker: token: publish, number: recipients */                \
+    X(CALL)      /* run a call (call.h) here. object: call */                                      \
     X(CALL_DONE) /* object: call, back at its owner; counts as an answer */                        \
     X(RETURN)    /* messages go home. object: chain of messages */                                 \
     X(ADOPT)     /* an accepted connection. number: descriptor, object: adoption */

@@ -27,10 +27,7 @@ struct mail {
     uint32_t number;
     uint64_t token;
     void *object;
-    uint64_t extra;
 };
-
-_Static_assert(sizeof(struct mail) == 32, "two mails share a cache line");
 
 #ifdef RINGPOST_TSAN
 

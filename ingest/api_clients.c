@@ -106,10 +106,10 @@ static void session_write(struct worker *worker, struct scroll *scroll,
     builder_byte(out, '}');
 }
 
-static bool presence_run(struct worker *worker, struct call *call, struct call_part *part) {
+static void presence_run(struct worker *worker, struct call *call, struct call_part *part) {
     struct name *name = name_open(worker, call);
     if (name == NULL)
-        return true;
+        return;
     struct scroll scroll = scroll_empty();
     for (struct list *at = name->sessions.next; at != &name->sessions; at = at->next) {
         struct session *session = container_of(at, struct session, id_link);
@@ -128,7 +128,6 @@ static bool presence_run(struct worker *worker, struct call *call, struct call_p
     part->failed = scroll.failed;
     part->text = scroll_take(&scroll, &len);
     part->len = (uint32_t)len;
-    return true;
 }
 
 static void presence_done(struct worker *worker, struct call *call) {
@@ -182,10 +181,10 @@ void api_get_client(struct worker *worker, struct http_exchange *exchange,
 
 /* --- DELETE /v1/clients/{id} ------------------------------------------------------------------ */
 
-static bool close_run(struct worker *worker, struct call *call, struct call_part *part) {
+static void close_run(struct worker *worker, struct call *call, struct call_part *part) {
     struct name *name = name_open(worker, call);
     if (name == NULL)
-        return true;
+        return;
     struct list *next;
     for (struct list *at = name->sessions.next; at != &name->sessions; at = next) {
         next = at->next;
@@ -194,7 +193,6 @@ static bool close_run(struct worker *worker, struct call *call, struct call_part
         part->count++;
     }
     name_unpin(worker, name);
-    return true;
 }
 
 static void count_answer(struct worker *worker, struct call *call, const char *name,
@@ -232,10 +230,10 @@ void api_delete_client(struct worker *worker, struct http_exchange *exchange,
 /* Sessions that could not join, because they are in as many groups as they may. */
 #define COUNT_FULL (UINT64_C(1) << 32)
 
-static bool join_run(struct worker *worker, struct call *call, struct call_part *part) {
+static void join_run(struct worker *worker, struct call *call, struct call_part *part) {
     struct name *name = name_open(worker, call);
     if (name == NULL)
-        return true;
+        return;
     struct span group = call_name(call, 1);
     for (struct list *at = name->sessions.next; at != &name->sessions; at = at->next) {
         struct session *session = container_of(at, struct session, id_link);
@@ -252,13 +250,12 @@ static bool join_run(struct worker *worker, struct call *call, struct call_part 
         }
     }
     name_unpin(worker, name);
-    return true;
 }
 
-static bool leave_run(struct worker *worker, struct call *call, struct call_part *part) {
+static void leave_run(struct worker *worker, struct call *call, struct call_part *part) {
     struct name *name = name_open(worker, call);
     if (name == NULL)
-        return true;
+        return;
     struct span group = call_name(call, 1);
     for (struct list *at = name->sessions.next; at != &name->sessions; at = at->next) {
         struct session *session = container_of(at, struct session, id_link);
@@ -267,7 +264,6 @@ static bool leave_run(struct worker *worker, struct call *call, struct call_part
         part->count += session->membership_count != before;
     }
     name_unpin(worker, name);
-    return true;
 }
 
 static void member_done(struct worker *worker, struct call *call) {
@@ -294,7 +290,7 @@ static void member_done(struct worker *worker, struct call *call) {
 
 static void member_call(struct worker *worker, struct http_exchange *exchange,
                         const struct route_request *request,
-                        bool (*run)(struct worker *, struct call *, struct call_part *)) {
+                        void (*run)(struct worker *, struct call *, struct call_part *)) {
     struct complaint *complaint = &http_desk(worker)->complaint;
     struct query_field fields[] = {{.name = "namespace"}};
     const struct span names[] = {request->names[1], request->names[0]};

@@ -126,12 +126,12 @@ static void memory_let_go(struct worker *worker, void *at, size_t bytes) {
         memory_put(&worker->account, at, bytes);
 }
 
-static bool members_run(struct worker *worker, struct call *call, struct call_part *part) {
+static void members_run(struct worker *worker, struct call *call, struct call_part *part) {
     struct span text = call_group(call);
     const struct name *group =
         directory_find(worker, NAME_GROUP, name_hash(NAME_GROUP, text), text);
     if (group == NULL || group->session_count == 0)
-        return true;
+        return;
     struct scroll scroll = scroll_empty();
     size_t len, max = call->argument + 1; /* one more tells whether there is a next page */
     size_t ids_bytes = group->session_count * sizeof(struct name *);
@@ -148,7 +148,6 @@ static bool members_run(struct worker *worker, struct call *call, struct call_pa
     memory_let_go(worker, page, page_bytes);
     part->text = scroll_take(&scroll, &len);
     part->len = (uint32_t)len;
-    return true;
 }
 
 /* --- on the owner ----------------------------------------------------------------------------- */

@@ -42,12 +42,12 @@ static double busy_ratio(struct worker *worker) {
     return desk->busy_ratio;
 }
 
-static bool stats_run(struct worker *worker, struct call *call, struct call_part *part) {
+static void stats_run(struct worker *worker, struct call *call, struct call_part *part) {
     (void)call;
     struct scroll scroll = scroll_empty();
     part->failed = !scroll_room(&scroll, sizeof(struct stats_part));
     if (part->failed)
-        return true;
+        return;
     struct stats_part *copy = (struct stats_part *)(void *)scroll.out.at;
     memset(copy, 0, sizeof(*copy));
     stats_sum(&copy->stats, &worker->stats);
@@ -56,7 +56,6 @@ static bool stats_run(struct worker *worker, struct call *call, struct call_part
     copy->cpu_ns = atomic_load_explicit(&worker->cpu_ns, memory_order_relaxed);
     part->text = scroll.out.at; /* freed with the call */
     part->len = sizeof(*copy);
-    return true;
 }
 
 /* --- sums ------------------------------------------------------------------------------------- */
