@@ -31,8 +31,8 @@
 #define RECEIVE_BUFFER_BYTES 4096
 #define RECEIVE_BUFFERS 1024
 #define RECEIVE_BUFFERS_MIN 64
-#define GATHERED_MAX (RING_CQ_ENTRIES_MIN / 2) /* completions; the rest stays with the kernel */
-#define FILES_MAX (1u << 20)                   /* the kernel's own limit for one table */
+#define GATHERED_MAX RECEIVE_BUFFERS /* completions; more would find no buffer */
+#define FILES_MAX (1u << 20)         /* the kernel's own limit for one table */
 #define FILES_SPARE 1024 /* places for more than --max-connections: `api`, ends under way */
 
 /* A turn takes at most so many mails from each queue, and begins no further one when it has made so

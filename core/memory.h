@@ -37,7 +37,8 @@ void account_give(struct account *account, size_t bytes);
 /* malloc for bounded, accounted blocks whose size the caller remembers; NULL at the ceiling or when
  * the system has none. */
 void *memory_get(struct account *account, size_t bytes);
-/* The same even past the ceiling: for answers, which are bounded by what was asked. */
+/* The same even past the ceiling: for answers, which are bounded by what was asked: for each
+ * connection by the requests that it may have without an answer, times the largest answer. */
 void *memory_force(struct account *account, size_t bytes);
 void memory_put(struct account *account, void *at, size_t bytes);
 

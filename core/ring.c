@@ -406,6 +406,10 @@ void ring_submit(struct ring *ring, uint64_t wait_ns) {
     } while (ready != before && ready < GATHERED_MAX);
 }
 
+unsigned ring_started(const struct ring *ring) {
+    return io_uring_sq_ready(&ring->uring);
+}
+
 unsigned ring_waiting(const struct ring *ring) {
     return io_uring_cq_ready(&ring->uring);
 }

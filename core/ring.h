@@ -92,7 +92,10 @@ void ring_wake_watch(struct ring *ring, uint64_t tag, int wake_fd);
 /* Submits what was started and gathers completions. Waits up to `wait_ns` for the first one (0:
  * does not wait; CLOCK_NEVER: as long as it takes). Returns early on a signal. */
 void ring_submit(struct ring *ring, uint64_t wait_ns);
-/* Completions that have been gathered and not been reaped. */
+/* Operations that were started and not submitted. */
+unsigned ring_started(const struct ring *ring);
+/* Completions that have been gathered and not been reaped. With GATHERED_MAX or more the kernel may
+ * have others. */
 unsigned ring_waiting(const struct ring *ring);
 /* Copies out up to `max` completions that have arrived; returns how many. */
 unsigned ring_reap(struct ring *ring, struct completion *out, unsigned max);

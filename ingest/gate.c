@@ -283,10 +283,11 @@ static bool ticket_claim(struct worker *worker, const struct gate_request *reque
 }
 
 bool gate_admit(struct worker *worker, struct gate_source *source) {
-    if (admission_take(&worker->admission, &source->share))
+    /* A node that is going says so instead. */
+    if (server_phase(worker->server) >= PHASE_REFUSING ||
+        admission_ask(&worker->admission, &source->share))
         return true;
     stats_add(&worker->stats.behind_refused, 1);
-    stats_add(&worker->stats.results[CLASS_DEFAULT][RESULT_OVERLOADED], 1);
     return false;
 }
 
@@ -304,6 +305,7 @@ void gate_publish(struct worker *worker, const struct gate_request *request) {
         result_tell(worker, request, &result);
         return;
     }
+    admission_count(&worker->admission, &source->share);
     struct gate_ticket *ticket = ticket_get(worker, request);
     if (ticket == NULL) {
         refuse(worker, request, RESULT_OVERLOADED);

@@ -1,6 +1,6 @@
 /* gate.h - the one way in: every message, whoever brings it, goes through gate_publish.
  *
- *   behind? (gate_admit, before anything is parsed)
+ *   behind? (gate_admit, before a request's body is read)
  *   draining? -> rate -> room for a publish -> build and seal -> idempotency -> hub -> result
  *
  * The caller has authorised the producer and filled an envelope (envelope.h), which has checked and
@@ -84,7 +84,8 @@ void gate_source_init(struct gate_source *source, struct connection *connection,
                       struct gate_rate *rate);
 
 /* To be asked once for each request, however many messages are in it. False: the worker is behind,
- * the request must be refused (`overloaded`, GATE_BEHIND_TEXT) and is counted. */
+ * the request must be refused (`overloaded`, GATE_BEHIND_TEXT) and is counted, as a request: how
+ * many messages are in it is not known. */
 bool gate_admit(struct worker *worker, struct gate_source *source);
 #define GATE_BEHIND_TEXT "more is pushed than this node can serve; nothing was taken, try again"
 

@@ -29,7 +29,7 @@ struct scenario {
     uint64_t memory_bytes;
     unsigned buffers, buffer_bytes;
     uint32_t post_slots; /* 0: the real number */
-    uint32_t round_max;  /* of admission.h; 0: the real number */
+    bool soon_behind;    /* admission.h: rounds of a nanosecond are too long */
     bool client_send, with_key, rate_limited;
     bool proxies;
     uint32_t max_connections, max_per_address, dedup_max;

@@ -32,8 +32,12 @@ static void worker_body(unsigned index) {
     char problem[256] = "";
     if (!worker_open(worker, &node.server, index, problem, sizeof(problem)))
         sim_fail("worker %u does not open: %s", index, problem);
-    if (sim.scenario.round_max != 0)
-        worker->admission.round_max = sim.scenario.round_max;
+    if (sim.scenario.soon_behind) {
+        worker->admission.round_ns = 1;
+        worker->admission.behind_ns = 0;
+        worker->admission.worth_ns = 1;
+        worker->admission.requests_min = 1;
+    }
     bool more = true;
     while (more) {
         fiber_yield(FIBER_READY);

@@ -137,7 +137,7 @@ static void kind_mail(struct scenario *s) {
     rough(s);
     s->workers = PICK(2, 3, 4, 8, 16);
     s->post_slots = PICK(8, 8, 16, 32);
-    s->round_max = PICK(0, 1, 2);
+    s->soon_behind = sim_chance(500);
     s->producers = 4 + (unsigned)sim_roll(8);
     s->messages = 200;
     s->wide = PICK(0, 300, 800);
@@ -278,7 +278,7 @@ static void kind_everything(struct scenario *s) {
     s->outbox_bytes = PICK(4, 64) * KB;
     s->memory_bytes = PICK(64, 512, 8192) * KB;
     s->post_slots = PICK(0, 16, 64);
-    s->round_max = PICK(0, 0, 2);
+    s->soon_behind = sim_chance(300);
     s->buffers = PICK(2, 16, 64);
     s->drain_early = sim_chance(300);
     s->keyed = 400;
@@ -309,11 +309,11 @@ void scenario_describe(const struct scenario *s, char *text, size_t cap) {
     static const char *const policies[] = {"close", "drop-oldest", "keep-latest"};
     snprintf(text, cap,
              "%s, %u workers, steer %s%s, slow %s, outbox %u, memory %llu, buffers %u of %u, "
-             "slots %u, round %u, %u clients, %u producers, %u messages%s",
+             "slots %u, %u clients, %u producers, %u messages%s%s",
              s->name, s->workers, steers[s->steer], s->kernel_steers ? " by the kernel" : "",
              policies[s->slow], s->outbox_bytes, (unsigned long long)s->memory_bytes, s->buffers,
-             s->buffer_bytes, s->post_slots, s->round_max, s->clients, s->producers, s->messages,
-             s->client_send ? ", clients send" : "");
+             s->buffer_bytes, s->post_slots, s->clients, s->producers, s->messages,
+             s->client_send ? ", clients send" : "", s->soon_behind ? ", soon behind" : "");
 }
 
 static void listener_add(struct config *config, enum listener_kind kind, uint16_t port) {

@@ -251,6 +251,41 @@ static void test_overload(void **state) {
     fake_server.post.requests_max = 100;
 }
 
+static void behind(void) {
+    struct admission *admission = &fake_server.workers[0].admission;
+    admission->round_ns = 0; /* nothing fits in */
+    admission->requests_min = 0;
+    admission->cost_ns = NS_PER_S;
+    admission->behind = true;
+    admission->refused = 1;
+}
+
+static void assert_behind(const char *request) {
+    behind();
+    const char *answer = ask(api, request);
+    assert_error(answer, 503, "overloaded");
+    assert_non_null(strstr(answer, "more is pushed than this node can serve"));
+    assert_non_null(strstr(answer, "Retry-After: 1\r\n"));
+}
+
+/* Everything that pushes is refused, whatever is in it; everything else is answered. */
+static void test_behind(void **state) {
+    (void)state;
+    assert_behind(JSON_POST("/v1/messages", "{\"to\":\"till\"}"));
+    assert_behind(JSON_POST("/v1/messages", "[{\"to\":\"till\"},{\"to\":\"till\"}]"));
+    assert_behind(JSON_POST("/v1/clients/till", "1"));
+    assert_behind(JSON_POST("/v1/groups/g", "1"));
+    assert_behind(JSON_POST("/v1/broadcast", "1"));
+    assert_int_equal(stats_get(&fake_server.workers[0].stats.behind_refused), 5);
+    assert_till("");
+    behind();
+    assert_int_equal(status_of(ask(api, GET("/v1/clients/till"))), 200);
+    behind();
+    assert_int_equal(status_of(ask(api, GET("/healthz"))), 200);
+    admission_init(&fake_server.workers[0].admission);
+    assert_int_equal(status_of(ask(api, JSON_POST("/v1/clients/till", "1"))), 202);
+}
+
 static void test_get_message(void **state) {
     (void)state;
     assert_error(ask(api, GET("/v1/messages/m1")), 404, "not_found");
@@ -262,7 +297,7 @@ int main(void) {
         TEST(test_one_message),   TEST(test_refusals),          TEST(test_array),
         TEST(test_lines),         TEST(test_limits_of_a_batch), TEST(test_path),
         TEST(test_path_refusals), TEST(test_payload_limit),     TEST(test_overload),
-        TEST(test_get_message),
+        TEST(test_behind),        TEST(test_get_message),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

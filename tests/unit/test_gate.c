@@ -306,6 +306,36 @@ static void test_rate(void **state) {
     finish();
 }
 
+static void test_behind(void **state) {
+    (void)state;
+    begin_with(1 << 24, 1);
+    struct worker *worker = &workers[0];
+    struct gate_source *source = &producers[0].source;
+    admission_init(&worker->admission);
+    worker->admission.round = 1;
+    worker->admission.behind = true;
+    worker->admission.limit = 1;
+    worker->admission.share = 1;
+    assert_true(gate_admit(worker, source));
+    publish(0, "{\"to\":\"x\"}", 0);
+    answer(0, RESULT_QUEUED, 1);
+    /* Only what was taken counts, not what is over the rate. */
+    publish(0, "{\"to\":\"x\"}", 1);
+    expect(1, RESULT_RATE_LIMITED, 429);
+    assert_int_equal(worker->admission.taken, 1);
+    assert_false(gate_admit(worker, source));
+    assert_int_equal(stats_get(&worker->stats.behind_refused), 1);
+    /* Another that has had none, up to twice the number in all. */
+    struct gate_source another;
+    gate_source_init(&another, &producers[0].connection, on_done, NULL);
+    assert_true(gate_admit(worker, &another));
+    /* A node that is going says that instead. */
+    atomic_store(&server.phase, PHASE_REFUSING);
+    assert_true(gate_admit(worker, source));
+    assert_int_equal(stats_get(&worker->stats.behind_refused), 1);
+    finish();
+}
+
 static void test_rate_over_time(void **state) {
     (void)state;
     static const double rates[] = {0.1, 1, 3, 1000, 1e6};
@@ -477,6 +507,7 @@ int main(void) {
         cmocka_unit_test(test_refusals_leave_no_trace),
         cmocka_unit_test(test_no_memory_for_the_id),
         cmocka_unit_test(test_rate),
+        cmocka_unit_test(test_behind),
         cmocka_unit_test(test_rate_over_time),
         cmocka_unit_test(test_duplicate),
         cmocka_unit_test(test_repeat_waits_for_the_first),
