@@ -25,7 +25,8 @@ static uint64_t message_cost_ns(const struct admission *admission, uint64_t last
 
 static void limit_set(struct admission *admission, uint64_t cost_ns) {
     admission->cost_ns = cost_ns;
-    admission->limit = (uint32_t)at_least(admission->round_ns / cost_ns, admission->requests_min);
+    uint64_t fits = cost_ns != 0 ? admission->round_ns / cost_ns : admission->round_ns;
+    admission->limit = (uint32_t)at_least(fits, admission->requests_min);
     uint64_t each = admission->limit / at_least(admission->connections, 1);
     admission->share = (uint32_t)at_most(at_least(each, 1), ADMISSION_SHARE);
 }
