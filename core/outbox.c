@@ -104,11 +104,14 @@ static void piece_settle(struct worker *worker, struct outbox *outbox, const str
 }
 
 static struct piece *piece_get(struct worker *worker) {
-    if (!account_take(&worker->account, sizeof(struct piece)))
-        return NULL;
-    struct piece *piece = pool_get(&worker->pieces);
+    struct piece *piece = NULL;
+    if (account_take(&worker->account, sizeof(struct piece))) {
+        piece = pool_get(&worker->pieces);
+        if (piece == NULL)
+            account_give(&worker->account, sizeof(struct piece));
+    }
     if (piece == NULL)
-        account_give(&worker->account, sizeof(struct piece));
+        stats_add(&worker->stats.memory_refused, 1);
     return piece;
 }
 
