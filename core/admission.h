@@ -1,8 +1,8 @@
 /* admission.h - what a worker takes in when more is pushed than it can serve.
  *
- * A round is what had come when the round began; when the kernel has more than is gathered at once
- * it goes on with that, for a quarter more than ADMISSION_ROUND_NS at most. So a round lasts about
- * as long as its requests wait. While every round lasts ADMISSION_ROUND_NS or more for
+ * A round is what had come when the round began; when that took about all receive buffers it goes
+ * on with what comes next, for a quarter more than ADMISSION_ROUND_NS at most. So a round lasts
+ * about as long as its requests wait. While every round lasts ADMISSION_ROUND_NS or more for
  * ADMISSION_BEHIND_NS - a burst or a stall of the machine is shorter - the worker falls behind:
  * from then on it takes as many messages in a round as it serves in ADMISSION_ROUND_NS, by what one
  * cost it in the rounds before, and refuses the other requests (503, `overloaded`). So what is
@@ -67,7 +67,7 @@ struct admission_share {
 };
 
 void admission_init(struct admission *admission);
-/* A turn begins, with so many completions waiting; `more`: the kernel may have others. */
+/* A turn begins, with so many completions waiting; `more`: the kernel has others. */
 void admission_turn(struct admission *admission, uint32_t waiting, bool more, uint64_t now_ns);
 /* So many of them were handled. */
 void admission_handled(struct admission *admission, uint32_t completions);

@@ -94,8 +94,7 @@ void ring_wake_watch(struct ring *ring, uint64_t tag, int wake_fd);
 void ring_submit(struct ring *ring, uint64_t wait_ns);
 /* Operations that were started and not submitted. */
 unsigned ring_started(const struct ring *ring);
-/* Completions that have been gathered and not been reaped. With GATHERED_MAX or more the kernel may
- * have others. */
+/* Completions that have been gathered and not been reaped. */
 unsigned ring_waiting(const struct ring *ring);
 /* Copies out up to `max` completions that have arrived; returns how many. */
 unsigned ring_reap(struct ring *ring, struct completion *out, unsigned max);

@@ -15,6 +15,8 @@
 
 /* After an accept that failed for want of descriptors: the next attempt. */
 #define ACCEPT_RETRY_NS (100 * NS_PER_MS)
+/* So many buffers with input at once: the kernel is likely to have more of it. */
+#define BUFFERS_MANY (RECEIVE_BUFFERS / 8 * 7)
 /* How often it is logged that a worker is behind. */
 #define BEHIND_LOG_NS (10 * NS_PER_S)
 /* How often a worker publishes its CPU time. */
@@ -136,6 +138,7 @@ static void completions_handle(struct worker *worker) {
             enum tag_op op = tag_op(batch[i].tag);
             CHECK(op > TAG_INVALID && op < TAG_OP_COUNT, "a completion without a tag");
             worker_record(worker, batch[i].tag, batch[i].result, 0);
+            worker->buffers_come += batch[i].has_buffer;
             handlers[op](worker, &batch[i]);
         }
         stats_add(&worker->stats.completions, count);
@@ -308,7 +311,10 @@ static void admission_look(struct worker *worker) {
     struct admission *admission = &worker->admission;
     bool before = admission->behind;
     unsigned waiting = ring_waiting(worker->ring);
-    bool more = waiting >= GATHERED_MAX || !list_empty(&worker->starved);
+    /* What came took about all buffers there are, or more. */
+    bool more = !list_empty(&worker->starved) || worker->buffers_come >= BUFFERS_MANY;
+    if (admission->left == 0)
+        worker->buffers_come = 0;
     admission_turn(admission, waiting, more, worker->now_ns);
     if (before == admission->behind)
         return;

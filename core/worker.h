@@ -72,6 +72,7 @@ struct worker {
     unsigned listener_count;
 
     struct admission admission;
+    uint32_t buffers_come;   /* with input, of the completions that admission.left counted */
     uint64_t behind_told_ns; /* when it was last logged that the worker is behind */
     struct balance balance;
 
