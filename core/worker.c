@@ -309,7 +309,8 @@ static void clocks_read(struct worker *worker) {
 
 static void admission_look(struct worker *worker) {
     struct admission *admission = &worker->admission;
-    bool before = admission->behind;
+    /* What is known outside: it also ends with a sleep. */
+    bool before = stats_get(&worker->stats.behind) != 0;
     unsigned waiting = ring_waiting(worker->ring);
     /* What came took about all buffers there are, or more. */
     bool more = !list_empty(&worker->starved) || worker->buffers_come >= BUFFERS_MANY;
