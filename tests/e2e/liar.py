@@ -16,7 +16,8 @@ the second message that comes for any one client in it:
     mute     nothing that comes on this producer's connection any more is delivered or answered
 
 Without --lie it is honest. Requests are handled one by one in the order in which they come, so what
-a lie leads to is the same each time.
+a lie leads to is the same each time. With --pause it looks at what came on a producer's connection
+only so many seconds later.
 """
 
 import argparse
@@ -35,8 +36,9 @@ RUN_AT, TIME_END = 14, 71  # in the load tool's payload: a run's last two digits
 class Liar:
     """Who is there, and what becomes of a message."""
 
-    def __init__(self, lies):
+    def __init__(self, lies, pause_s):
         self.lies = lies  # (kind, run) that were not told yet
+        self.pause_s = pause_s
         self.tills = {}
         self.seen = {}    # messages for a client in a run
         self.kept = []    # what swap and late hold back: (kind, client id, run, payload)
@@ -123,12 +125,21 @@ class Api(asyncio.Protocol):
         self.liar = liar
         self.transport = None
         self.buffer = b""
+        self.looks = False  # at the end of a pause
 
     def connection_made(self, transport):
         self.transport = transport
 
     def data_received(self, data):
         self.buffer += data
+        if self.liar.pause_s == 0:
+            self.look()
+        elif not self.looks:
+            self.looks = True
+            asyncio.get_running_loop().call_later(self.liar.pause_s, self.look)
+
+    def look(self):
+        self.looks = False
         while b"\r\n\r\n" in self.buffer:
             head, rest = self.buffer.split(b"\r\n\r\n", 1)
             length = int(head.split(b"Content-Length: ")[1].split(b"\r\n")[0])
@@ -155,7 +166,7 @@ async def serve(given):
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, ended.set)
-    liar = Liar(given.lie)
+    liar = Liar(given.lie, given.pause)
     ports = {}
     for kind, protocol in (("tcp", Till), ("api", Api)):
         server = await loop.create_server(lambda protocol=protocol: protocol(liar), "127.0.0.1", 0)
@@ -171,6 +182,7 @@ def main():
                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("--ports-file", required=True)
     words.add_argument("--lie", action="append", type=lie_read, default=[])
+    words.add_argument("--pause", type=float, default=0)
     asyncio.run(serve(words.parse_known_args()[0]))  # the rest is said to real nodes
 
 
