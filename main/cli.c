@@ -4,6 +4,7 @@
 #include "main/address.h"
 #include "main/settings_value.h"
 #include "main/suggest.h"
+#include "main/terminal.h"
 #include "proto/json.h"
 
 #include <stdarg.h>
@@ -14,7 +15,7 @@ int cli_usage(const char *command, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     fprintf(stderr, "ringpost %s: ", command);
-    vfprintf(stderr, format, arguments);
+    terminal_format_list(stderr, format, arguments);
     fprintf(stderr, "; see ringpost %s --help\n", command);
     va_end(arguments);
     return CLI_USAGE;
@@ -24,7 +25,7 @@ int cli_failed(const char *command, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     fprintf(stderr, "ringpost %s: ", command);
-    vfprintf(stderr, format, arguments);
+    terminal_format_list(stderr, format, arguments);
     fputc('\n', stderr);
     va_end(arguments);
     return CLI_FAILED;

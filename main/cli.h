@@ -19,9 +19,10 @@ int cli_top(int argc, char **argv);
 int cli_check_config(int argc, char **argv);
 int cli_audit(int argc, char **argv);
 
-/* Prints "ringpost COMMAND: ..." and where the help is; returns CLI_USAGE. */
+/* Prints "ringpost COMMAND: ..." and where the help is, harmlessly whatever it quotes
+ * (terminal_format); returns CLI_USAGE. */
 int cli_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Prints "ringpost COMMAND: ..."; returns CLI_FAILED. */
+/* Prints "ringpost COMMAND: ..." likewise; returns CLI_FAILED. */
 int cli_failed(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The flags of one command: their names and where their values go. Exactly one of the pointers is

@@ -78,19 +78,16 @@ __attribute__((format(printf, 1, 2))) static void note(const char *format, ...) 
     va_start(arguments, format);
     fputs(terminal_paint(stderr, PAINT_DIM), stderr);
     fputs("-- ", stderr);
-    vfprintf(stderr, format, arguments);
+    terminal_format_list(stderr, format, arguments);
     fputs(terminal_paint(stderr, PAINT_NONE), stderr);
     fputc('\n', stderr);
     va_end(arguments);
 }
 
-/* A string member made harmless for a note. */
+/* A string member; "" if there is none. */
 static const char *word(struct span object, const char *name, char text[WORD_MAX]) {
     if (!answer_text(answer_at(object, name), text, WORD_MAX))
-        return "";
-    for (char *at = text; *at != '\0'; at++)
-        if ((unsigned char)*at < 0x20 || *at == 0x7f || (unsigned char)*at >= 0x80)
-            *at = '?';
+        text[0] = '\0';
     return text;
 }
 
@@ -188,10 +185,12 @@ static enum step on_line(struct listen *listen, struct span raw) {
     struct span line = whole.raw;
     answer_text(answer_at(line, "type"), type, sizeof(type));
     if (strcmp(type, "message") == 0) {
-        if (listen->json)
-            printf("%.*s\n", SPAN_ARG(raw));
-        else
+        if (listen->json) {
+            terminal_print_json(stdout, line);
+            fputc('\n', stdout);
+        } else {
             print_message(line);
+        }
         fflush(stdout);
         listen->messages++;
         return listen->count > 0 && (double)listen->messages >= listen->count ? STEP_DONE : STEP_ON;

@@ -235,6 +235,11 @@ static void print_member(struct span answer, const char *name) {
     terminal_print(stdout, string ? span_text(text) : value, 0);
 }
 
+static void print_json(struct span answer) {
+    terminal_print_json(stdout, answer);
+    fputc('\n', stdout);
+}
+
 /* One line for a result; the exit status. */
 static int print_result(const struct push *push, struct span answer, const char *state_path) {
     char state[32];
@@ -243,7 +248,7 @@ static int print_result(const struct push *push, struct span answer, const char 
     bool taken = strcmp(state, "absent") != 0 && strcmp(state, "dropped") != 0 &&
                  strcmp(state, "expired") != 0;
     if (push->json) {
-        printf("%.*s\n", SPAN_ARG(answer));
+        print_json(answer);
     } else {
         fputs(terminal_paint(stdout, taken ? PAINT_GOOD : PAINT_BAD), stdout);
         terminal_print(stdout, span_text(state), 0);
@@ -265,7 +270,7 @@ static int print_refusal(const struct push *push, struct span answer, struct spa
                          unsigned status) {
     char code[64] = "", message[TEXT_MAX] = "";
     if (push->json)
-        printf("%.*s\n", SPAN_ARG(answer));
+        print_json(answer);
     bool known = answer_text(answer_at(object, "code"), code, sizeof(code));
     answer_text(answer_at(object, "message"), message, sizeof(message));
     fputs("ringpost push: refused", stderr);

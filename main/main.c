@@ -4,6 +4,7 @@
 #include "main/serve.h"
 #include "main/settings.h"
 #include "main/suggest.h"
+#include "main/terminal.h"
 #include "main/version.h"
 
 #include <stdio.h>
@@ -81,9 +82,12 @@ static const struct command *command_find(const char *name) {
 static int command_unknown(const char *name) {
     const char *near = suggest(span_text(name), command_name);
     if (near != NULL)
-        fprintf(stderr, "ringpost: there is no command \"%.40s\"; did you mean %s?\n", name, near);
+        terminal_format(stderr, "ringpost: there is no command \"%.40s\"; did you mean %s?", name,
+                        near);
     else
-        fprintf(stderr, "ringpost: there is no command \"%.40s\"; see ringpost --help\n", name);
+        terminal_format(stderr, "ringpost: there is no command \"%.40s\"; see ringpost --help",
+                        name);
+    fputc('\n', stderr);
     return CLI_USAGE;
 }
 

@@ -8,6 +8,7 @@
 #include "ingest/http_desk.h"
 #include "ingest/web.h"
 #include "main/settings.h"
+#include "main/terminal.h"
 #include "main/version.h"
 #include "proto/client.h"
 #include "proto/tcp.h"
@@ -44,7 +45,8 @@ static struct config_kept *config_keep(struct node *node, const struct config *c
 
 static int fail(const char *problem) {
     log_stop();
-    fprintf(stderr, "ringpost: %s\n", problem);
+    terminal_format(stderr, "ringpost: %s", problem);
+    fputc('\n', stderr);
     return 1;
 }
 

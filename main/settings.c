@@ -3,6 +3,7 @@
 
 #include "core/base/rand.h"
 #include "main/settings_build.h"
+#include "main/terminal.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -124,8 +125,10 @@ int settings_exit_status(const struct settings *settings) {
 }
 
 void settings_print_problems(const struct settings *settings, FILE *out) {
-    for (unsigned n = 0; n < settings->problem_count; n++)
-        fprintf(out, "ringpost: %s\n", settings->problems[n].text);
+    for (unsigned n = 0; n < settings->problem_count; n++) {
+        terminal_format(out, "ringpost: %s", settings->problems[n].text);
+        fputc('\n', out);
+    }
     if (settings->problems_left_out != 0)
         fprintf(out, "ringpost: and %u more\n", settings->problems_left_out);
 }

@@ -6,6 +6,7 @@
 #include "core/base/builder.h"
 #include "core/base/clock.h"
 #include "main/address.h"
+#include "main/terminal.h"
 
 #include <inttypes.h>
 
@@ -194,11 +195,16 @@ void settings_print_effective(const struct settings *settings, FILE *out) {
         setting_format_origin(settings, id, origin, sizeof(origin));
         const char *hint = human(settings, id, size);
         int rest = width - (int)strlen(value);
-        fprintf(out, "%-19s %s%-*s %s\n", settings_table[id].name, value, rest > 0 ? rest : 0, hint,
-                origin);
+        fprintf(out, "%-19s ", settings_table[id].name);
+        terminal_print(out, span_text(value), 0);
+        fprintf(out, "%-*s ", rest > 0 ? rest : 0, hint);
+        terminal_print(out, span_text(origin), 0);
+        fputc('\n', out);
     }
-    for (unsigned n = 0; n < settings->remark_count; n++)
-        fprintf(out, "note: %s\n", settings->remarks[n]);
+    for (unsigned n = 0; n < settings->remark_count; n++) {
+        terminal_format(out, "note: %s", settings->remarks[n]);
+        fputc('\n', out);
+    }
 }
 
 /* Prints the text from column HELP_INDENT on, breaking lines at blanks. */

@@ -1,6 +1,9 @@
 /* terminal.c - see terminal.h. */
 #include "main/terminal.h"
 
+#include "core/base/printable.h"
+
+#include <stdarg.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -21,45 +24,13 @@ const char *terminal_paint(FILE *out, enum paint paint) {
     return sequences[paint];
 }
 
-/* Length of the well-formed UTF-8 character at the beginning, 0 if it is broken. */
-static size_t character_len(struct span text, uint32_t *out) {
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    unsigned char first = (unsigned char)text.at[0];
-    size_t len = first < 0x80       ? 1
-                 : first >> 5 == 6  ? 2
-                 : first >> 4 == 14 ? 3
-                 : first >> 3 == 30 ? 4
-                                    : 0;
-    if (len == 0 || len > text.len)
-        return 0;
-    uint32_t character = len == 1 ? first : first & (0x7fu >> len);
-    for (size_t i = 1; i < len; i++) {
-        unsigned char next = (unsigned char)text.at[i];
-        if (next >> 6 != 2)
-            return 0;
-        character = character << 6 | (next & 0x3f);
-    }
-    if (character < least[len] || character > 0x10ffff ||
-        (character >= 0xd800 && character <= 0xdfff))
-        return 0;
-    *out = character;
-    return len;
-}
-
-static bool harmless(uint32_t character) {
-    return character >= 0x20 && !(character >= 0x7f && character < 0xa0) && character != 0x61c &&
-           character != 0x200e && character != 0x200f &&
-           !(character >= 0x2028 && character <= 0x202e) &&
-           !(character >= 0x2066 && character <= 0x2069);
-}
-
 size_t terminal_print(FILE *out, struct span text, size_t columns_max) {
     size_t columns = 0;
     while (text.len != 0) {
         char escape[12];
         uint32_t character;
-        size_t len = character_len(text, &character), width = 1;
-        bool plain = len != 0 && harmless(character);
+        size_t len = printable_next(text, &character), width = 1;
+        bool plain = len != 0 && printable(character);
         if (!plain) {
             width = len <= 1
                         ? (size_t)snprintf(escape, sizeof(escape), "\\x%02x",
@@ -79,6 +50,44 @@ size_t terminal_print(FILE *out, struct span text, size_t columns_max) {
         text = span_skip(text, len);
     }
     return columns;
+}
+
+void terminal_format(FILE *out, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    terminal_format_list(out, format, arguments);
+    va_end(arguments);
+}
+
+void terminal_format_list(FILE *out, const char *format, va_list arguments) {
+    char text[TERMINAL_FORMAT_MAX];
+    int len = vsnprintf(text, sizeof(text), format, arguments);
+    terminal_print(out, span_text(len < 0 ? "" : text), 0);
+    if (len >= TERMINAL_FORMAT_MAX)
+        fputs("...", out);
+}
+
+void terminal_print_json(FILE *out, struct span text) {
+    bool inside = false, escaped = false;
+    while (text.len != 0) {
+        uint32_t character;
+        size_t len = printable_next(text, &character);
+        if (len == 0)
+            fputs("\\ufffd", out);
+        else if (printable(character))
+            fwrite(text.at, 1, len, out);
+        else if (inside)
+            fprintf(out, "\\u%04x", (unsigned)character);
+        else
+            fputc(' ', out);
+        if (inside && !escaped && character == '\\') {
+            escaped = true;
+        } else {
+            inside ^= !escaped && character == '"';
+            escaped = false;
+        }
+        text = span_skip(text, len == 0 ? 1 : len);
+    }
 }
 
 void terminal_print_padded(FILE *out, struct span text, size_t columns) {

@@ -1,5 +1,7 @@
 #include "core/base/log_line.h"
 
+#include "core/base/printable.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
@@ -7,42 +9,11 @@
 /* Kept free for the marks at the end of the line. */
 #define TAIL_BYTES 64
 
-/* Bytes of the UTF-8 sequence at the start of `text`, 0 when it is none; `point` is what it means.
- */
-static size_t utf8_next(struct span text, uint32_t *point) {
-    unsigned char lead = (unsigned char)text.at[0];
-    if (lead < 0x80) {
-        *point = lead;
-        return 1;
-    }
-    if (lead < 0xC2 || lead > 0xF4)
-        return 0;
-    size_t len = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-    if (text.len < len)
-        return 0;
-    uint32_t value = lead & (0x7Fu >> len);
-    for (size_t i = 1; i < len; i++) {
-        unsigned char byte = (unsigned char)text.at[i];
-        if ((byte & 0xC0) != 0x80)
-            return 0;
-        value = value << 6 | (byte & 0x3F);
-    }
-    static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
-    if (value < least[len] || value > 0x10FFFF || (value >= 0xD800 && value <= 0xDFFF))
-        return 0;
-    *point = value;
-    return len;
-}
-
-static bool point_needs_number(uint32_t point) {
-    return point < 0x20 || (point >= 0x7F && point <= 0x9F) || point == 0x2028 || point == 0x2029;
-}
-
 static void quoted(struct builder *b, struct span text) {
     builder_byte(b, '"');
     while (text.len != 0) {
         uint32_t point;
-        size_t len = utf8_next(text, &point);
+        size_t len = printable_next(text, &point);
         if (len == 0) {
             builder_text(b, "\xEF\xBF\xBD");
             len = 1;
@@ -51,7 +22,7 @@ static void quoted(struct builder *b, struct span text) {
             builder_byte(b, (char)point);
         } else if (point == '\n') {
             builder_text(b, "\\n");
-        } else if (point_needs_number(point)) {
+        } else if (!printable(point)) {
             builder_format(b, "\\u%04" PRIx32, point);
         } else {
             builder_bytes(b, text.at, len);

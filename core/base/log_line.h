@@ -1,8 +1,9 @@
 /* log_line.h - one event as one line of text, logfmt or JSON.
  *
  * A pure function: no clock, no descriptor, no allocation. Whatever bytes the values hold, the line
- * is printable, is valid UTF-8, and stays one line: control characters and what breaks lines are
- * escaped, bytes that are no UTF-8 become U+FFFD. Threads: any. */
+ * is printable, is valid UTF-8, and stays one line: what printable.h forbids (control characters,
+ * what breaks lines or turns the writing direction) is escaped, bytes that are no UTF-8 become
+ * U+FFFD. Threads: any. */
 #ifndef RINGPOST_CORE_BASE_LOG_LINE_H
 #define RINGPOST_CORE_BASE_LOG_LINE_H
 

@@ -68,6 +68,9 @@ static void test_hostile_values(void **state) {
     ASSERT_QUOTED("\0\x1b[31m\x7f", "\"\\u0000\\u001b[31m\\u007f\"");
     ASSERT_QUOTED("\xC3\xA9\xF0\x9F\x90\x99", "\"\xC3\xA9\xF0\x9F\x90\x99\"");
     ASSERT_QUOTED("\xC2\x85\xE2\x80\xA8\xE2\x80\xA9", "\"\\u0085\\u2028\\u2029\"");
+    ASSERT_QUOTED("a\xE2\x80\xAE"
+                  "b\xD8\x9C\xE2\x81\xA6\xE2\x80\x8F",
+                  "\"a\\u202eb\\u061c\\u2066\\u200f\"");
     /* Alone, cut, overlong, a surrogate, beyond the last. */
     ASSERT_QUOTED("\x80", "\"" FFFD "\"");
     ASSERT_QUOTED("\xE2\x82", "\"" FFFD FFFD "\"");

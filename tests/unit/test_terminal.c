@@ -35,6 +35,43 @@ static void test_harmless(void **state) {
     check(SPAN("abcd"), 4, "abcd", 4);
 }
 
+static void check_json(struct span text, const char *wanted) {
+    char *printed = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&printed, &len);
+    terminal_print_json(out, text);
+    fclose(out);
+    assert_string_equal(printed, wanted);
+    free(printed);
+}
+
+/* What would drive the terminal is escaped where it is part of a value, and a blank elsewhere. */
+static void test_json(void **state) {
+    (void)state;
+    check_json(SPAN("{\"a\":[1,\"\xc3\xa4\"]}"), "{\"a\":[1,\"\xc3\xa4\"]}");
+    check_json(SPAN("\"\x7f\xc2\x9b\xe2\x80\xae\xd8\x9c\xe2\x80\xa8\""),
+               "\"\\u007f\\u009b\\u202e\\u061c\\u2028\"");
+    check_json(SPAN("{\r\"a\"\t:\n1}"), "{ \"a\" : 1}");
+    check_json(SPAN("[\"\\\"\x7f\",\r\"\\\\\",\r1]"), "[\"\\\"\\u007f\", \"\\\\\", 1]");
+    check_json(SPAN("\"\x9b\""), "\"\\ufffd\"");
+}
+
+static void test_format(void **state) {
+    (void)state;
+    char room[2 * TERMINAL_FORMAT_MAX] = "";
+    char name[TERMINAL_FORMAT_MAX + 8];
+    FILE *out = fmemopen(room, sizeof(room), "w");
+    terminal_format(out, "no file \"%s\" (%d)", "a\r\x1b[2J", 7);
+    fclose(out);
+    assert_string_equal(room, "no file \"a\\x0d\\x1b[2J\" (7)");
+    memset(name, 'n', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    out = fmemopen(room, sizeof(room), "w");
+    terminal_format(out, "%s", name);
+    fclose(out);
+    assert_int_equal(strlen(room), TERMINAL_FORMAT_MAX - 1 + 3);
+}
+
 /* No two bytes, wherever they stand, put a control byte on the terminal. */
 static void test_all_pairs(void **state) {
     (void)state;
@@ -73,8 +110,8 @@ static void test_grid(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_harmless),
-        cmocka_unit_test(test_all_pairs),
+        cmocka_unit_test(test_harmless), cmocka_unit_test(test_json),
+        cmocka_unit_test(test_format),   cmocka_unit_test(test_all_pairs),
         cmocka_unit_test(test_grid),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,149 @@
+"""The binary's commands before servers that mean harm: what they print, and that they end."""
+
+import json
+import socket
+import tempfile
+import threading
+import unittest
+
+from support import DEADLINE_S, run
+
+# DEL, C1, bidirectional controls, a line separator; all of them may stand in a JSON string.
+HARM = "\x7f\x9b31m\u202e\u2066\u061c\u2028"
+
+
+class Hostile:
+    """A server that does as it pleases with each connection: `talk(socket, request)`."""
+
+    def __init__(self, talk):
+        self.talk = talk
+        self.ending = threading.Event()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        while not self.ending.is_set():
+            try:
+                peer, _ = self.listener.accept()
+            except OSError:
+                return
+            with peer:
+                peer.settimeout(DEADLINE_S)
+                try:
+                    self.talk(peer, peer.recv(65536))
+                except OSError:
+                    pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.ending.set()
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.thread.join(DEADLINE_S)
+
+
+def answer(status, body):
+    """One HTTP answer, whatever was asked."""
+    body = body.encode() if isinstance(body, str) else body
+
+    def talk(peer, _):
+        peer.sendall(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n" % (status, len(body)) + body)
+    return talk
+
+
+def lines(*texts):
+    """What a tcp listener says after the hello; then it waits for the end."""
+    def talk(peer, _):
+        for text in texts:
+            peer.sendall(text.encode() + b"\n")
+        while peer.recv(65536):
+            pass
+    return talk
+
+
+def message(**fields):
+    return json.dumps({"type": "message", **fields}, ensure_ascii=False)
+
+
+WELCOME = json.dumps({"type": "welcome", "session": "s" + HARM, "node": "n" + HARM,
+                      "heartbeat": 25}, ensure_ascii=False)
+
+
+class Printing(unittest.TestCase):
+    def harmless(self, *texts):
+        for text in texts:
+            for character in text:
+                self.assertTrue(character == "\n" or character.isprintable(),
+                                (hex(ord(character)), text))
+
+    def ends(self, command, status):
+        done = run(command)
+        self.assertEqual(done[0], status, done)
+        self.harmless(*done[1:])
+        return done[1], done[2]
+
+    def test_listen(self):
+        payload = {HARM: HARM}
+        sent = message(id=HARM, event=HARM, group=HARM, data=payload).replace(": ", ":\r")
+        for form in ([], ["--json"]):
+            with Hostile(lines(WELCOME, sent)) as server:
+                out, _ = self.ends(["listen", "--tcp", server.address, "--count", "1", *form], 0)
+                self.assertEqual(out.count("\n"), 1, out)
+                if form:
+                    self.assertEqual(json.loads(out)["data"], payload)
+
+    def test_listen_refused(self):
+        refusal = json.dumps({"type": "error", "code": HARM, "message": HARM}, ensure_ascii=False)
+        with Hostile(lines(refusal)) as server:
+            _, error = self.ends(["listen", "--tcp", server.address], 1)
+            self.assertIn("\\u202e", error)
+        goodbye = json.dumps({"type": "goodbye", "reason": HARM}, ensure_ascii=False)
+        with Hostile(lines(WELCOME, goodbye, refusal)) as server:
+            self.ends(["listen", "--tcp", server.address, "--timeout", "0.3"], 0)
+
+    def test_push(self):
+        result = json.dumps({"id": HARM, "state": "queued", "recipients": HARM, "cluster": HARM},
+                            ensure_ascii=False).replace(": ", ":\r")
+        refusal = json.dumps({"error": {"code": HARM, "message": HARM}}, ensure_ascii=False)
+        for form in ([], ["--json"]):
+            with Hostile(answer(202, result)) as server:
+                out, _ = self.ends(["push", "--to", "a", "--api", server.address, *form, "1"], 0)
+                self.assertEqual(out.count("\n"), 1)
+                if form:
+                    self.assertEqual(json.loads(out)["id"], HARM)
+            with Hostile(answer(503, refusal)) as server:
+                self.ends(["push", "--to", "a", "--api", server.address, *form, "1"], 1)
+        with Hostile(lines(WELCOME, result.replace("{", '{"type":"ok",', 1))) as server:
+            self.ends(["push", "--to", "a", "--tcp", server.address, "--json", "1"], 0)
+
+    def test_top_and_audit(self):
+        stats = {"version": HARM, "node": HARM, "run": HARM, "totals": {HARM: 1},
+                 "workers": [{HARM: HARM}], "listeners": [{"kind": HARM, "address": HARM}],
+                 "ledger": {HARM: {"made": 1, "sent": 1, "waiting": 0, "dropped": {HARM: 1}}}}
+        with Hostile(answer(200, json.dumps(stats, ensure_ascii=False))) as server:
+            self.ends(["top", "--once", "--api", server.address], 0)
+            self.ends(["audit", "--api", server.address], 1)
+        with Hostile(answer(200, "\x1b[2J" + HARM)) as server:
+            self.ends(["top", "--once", "--api", server.address], 1)
+            self.ends(["audit", "--api", server.address], 1)
+
+    def test_what_the_command_line_and_files_hold(self):
+        self.ends(["\x1b[2J" + HARM], 2)
+        for command in ("listen", "push", "top", "audit", "serve"):
+            self.ends([command, "--" + HARM], 2)
+            self.ends([command, "--api-key", HARM, "--tcp", "\x1b" + HARM, "--api", HARM], 2)
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
+            file.write(f"node = {HARM}\n{HARM} = {HARM}\nlog-level = {HARM}\n")
+            file.flush()
+            for command in ("serve", "check-config"):
+                done = run([command, "--config", file.name])
+                self.assertIn(done[0], (1, 2), done)
+                self.harmless(*done[1:])
+
+
+if __name__ == "__main__":
+    unittest.main()
