@@ -2,9 +2,11 @@
 
 #include "core/base/builder.h"
 #include "core/base/check.h"
+#include "core/base/clock.h"
 #include "core/base/fault.h"
 #include "core/base/hash.h"
 #include "core/base/rand.h"
+#include "core/server.h"
 #include "core/worker.h"
 
 #include <stdlib.h>
@@ -38,11 +40,25 @@ uint64_t name_hash(enum name_kind kind, struct span text) {
     return kind == NAME_GROUP ? hash ^ UINT64_C(0x8000000080000000) : hash;
 }
 
+/* The wall time as far as ids show it: it follows the clock forward, at once; when the clock is set
+ * back it goes on from where it was. */
+static uint64_t id_time_ms(const struct worker *worker) {
+    _Atomic uint64_t *shared = &worker->server->id_offset_ms;
+    uint64_t monotonic_ms = worker->now_ns / NS_PER_MS;
+    uint64_t known = atomic_load_explicit(shared, memory_order_relaxed);
+    while (known + monotonic_ms < worker->now_wall_ms &&
+           !atomic_compare_exchange_weak_explicit(shared, &known,
+                                                  worker->now_wall_ms - monotonic_ms,
+                                                  memory_order_relaxed, memory_order_relaxed))
+        ;
+    return monotonic_ms + atomic_load_explicit(shared, memory_order_relaxed);
+}
+
 /* Sortable by time of acceptance, unique by worker and randomness: 10 hex digits of milliseconds
  * would do until the year 36812; 12 digits, then 14 of randomness. */
 static void message_id_make(struct worker *worker, char id[MESSAGE_ID_MADE_BYTES]) {
     static const char digits[] = "0123456789abcdef";
-    uint64_t time = worker->now_wall_ms, random = worker->message_serial++;
+    uint64_t time = id_time_ms(worker), random = worker->message_serial++;
     for (int i = 11; i >= 0; i--, time >>= 4)
         id[i] = digits[time & 15];
     for (int i = 25; i >= 12; i--, random >>= 4)

@@ -31,6 +31,8 @@ struct server {
     _Atomic(const struct config *) config; /* replaced by a reload; old ones stay until the end */
     char run[17];                          /* 16 hex digits, new at every start */
     uint64_t started_ns, started_wall_ms;
+    _Atomic uint64_t id_offset_ms; /* what is added to the monotonic time in ids that the node
+                                      makes; grows with the wall clock, never goes back with it */
     const struct protocol *protocols[LISTENER_KINDS];
     struct worker *workers;
     unsigned worker_count;

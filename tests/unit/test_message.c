@@ -98,6 +98,40 @@ static void test_made_ids_are_sorted_and_differ(void **state) {
     node_close();
 }
 
+static void expect_id_after(struct worker *worker, char before[MESSAGE_ID_MADE_BYTES]) {
+    static const struct span to[] = {SPAN_INIT("a")};
+    struct message_parts parts = {.event = SPAN("e"), .to = to, .to_count = 1};
+    struct message *message = message_open(worker, &parts);
+    struct span id = message_id(message);
+    assert_true(memcmp(before, id.at, id.len) < 0);
+    memcpy(before, id.at, id.len);
+    message_release(worker, message);
+}
+
+/* The wall clock jumps an hour ahead, then back; ids of all workers stay in order. */
+static void test_made_ids_are_sorted_when_the_clock_goes_back(void **state) {
+    (void)state;
+    node_open(1 << 20);
+    char before[MESSAGE_ID_MADE_BYTES] = "";
+    static const int64_t steps_ms[] = {0, 3600000, -3600000, -10, 2, 5000};
+    for (size_t i = 0; i < sizeof steps_ms / sizeof *steps_ms; i++) {
+        for (unsigned n = 0; n < 2; n++) {
+            workers[n].message_serial = 1000 - n; /* only the time can put them into order */
+            workers[n].now_ns += 2 * NS_PER_MS + n * NS_PER_MS;
+            workers[n].now_wall_ms = (uint64_t)((int64_t)workers[n].now_wall_ms + steps_ms[i]);
+            expect_id_after(&workers[n], before);
+            workers[n].now_ns -= n * NS_PER_MS;
+        }
+    }
+    /* At its own pace, not at a standstill, although the clock is an hour behind. */
+    workers[0].now_ns += 60 * NS_PER_S;
+    char at_once[MESSAGE_ID_MADE_BYTES];
+    memcpy(at_once, before, sizeof at_once);
+    expect_id_after(&workers[0], before);
+    assert_memory_not_equal(at_once, before, 9);
+    node_close();
+}
+
 static unsigned heads_written;
 
 static size_t bound(const struct message *message) {
@@ -194,6 +228,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parts_come_out_as_they_went_in),
         cmocka_unit_test(test_made_ids_are_sorted_and_differ),
+        cmocka_unit_test(test_made_ids_are_sorted_when_the_clock_goes_back),
         cmocka_unit_test(test_a_form_is_made_once),
         cmocka_unit_test(test_the_ceiling),
         cmocka_unit_test(test_two_workers_and_the_way_home),
