@@ -59,12 +59,13 @@ static enum proxy_verdict parse_v2(struct span bytes, size_t *header_bytes,
     return PROXY_NAMED;
 }
 
-/* The next word of a version 1 header, up to one space or the end; copied with a NUL. */
+/* The next word of a version 1 header, up to one space or the end; copied with a NUL behind it,
+ * and none in it, where the C library would take it for the end. */
 static bool word_next(struct span *rest, char *word, size_t cap) {
     size_t len = 0;
     while (len < rest->len && rest->at[len] != ' ')
         len++;
-    if (len == 0 || len >= cap)
+    if (len == 0 || len >= cap || memchr(rest->at, 0, len) != NULL)
         return false;
     memcpy(word, rest->at, len);
     word[len] = 0;
