@@ -107,6 +107,7 @@ struct message *message_open(struct worker *worker, const struct message_parts *
         .group_count = parts->group_count,
         .except_count = parts->except_count,
         .event_len = (uint16_t)parts->event.len,
+        .breaks_grow = parts->breaks_grow,
         .group_json_len = (uint32_t)parts->group_json.len,
         .block_bytes = (uint32_t)bytes,
         .texts_at = (uint32_t)texts,

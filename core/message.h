@@ -46,7 +46,8 @@ struct message_parts {
     uint16_t to_count, group_count, except_count;
     bool broadcast;
     bool is_volatile;
-    bool is_bytes; /* the payload is bytes, not JSON */
+    bool is_bytes;        /* the payload is bytes, not JSON */
+    uint32_t breaks_grow; /* bytes that escaping line breaks adds to it, see proto/json.h */
     uint64_t ttl_ns;
     size_t payload_max; /* room for the payload */
 };
@@ -62,6 +63,8 @@ struct message {
     uint16_t event_len;
     uint32_t group_json_len;
     uint32_t payload_len;
+    uint32_t
+        breaks_grow; /* bytes more where U+0085, U+2028, U+2029 are escaped; 0: none is there */
     uint32_t block_bytes; /* of the whole block, for the account */
     uint32_t texts_at;    /* offset in bytes[] of id, event, group_json, in that order */
     uint32_t payload_at;  /* offset in bytes[] */

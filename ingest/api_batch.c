@@ -181,7 +181,7 @@ void api_post_array(struct worker *worker, struct http_exchange *exchange, struc
     struct json_cursor cursor;
     struct json_value value;
     uint64_t count = 0;
-    json_open(&cursor, body);
+    json_open_apart(&cursor, body);
     while (json_array_next(&cursor, &value))
         count++;
     if (cursor.error.text != NULL) {
@@ -192,7 +192,7 @@ void api_post_array(struct worker *worker, struct http_exchange *exchange, struc
     if (!batch_begin(worker, exchange, count, false))
         return;
     /* The last result ends the exchange, perhaps within this loop. */
-    json_open(&cursor, body);
+    json_open_apart(&cursor, body);
     for (uint32_t i = 0; i < count && json_array_next(&cursor, &value); i++)
         entry_publish(worker, exchange, i, value.raw);
 }

@@ -202,7 +202,9 @@ static bool body_take(struct http_desk *desk, const struct http_request *http, b
         kind = PAYLOAD_TEXT;
         break;
     case BODY_PLAIN:
-        kind = json_scan(http->body, NULL, &error) ? PAYLOAD_JSON : PAYLOAD_TEXT;
+        /* Nobody writes a mark before a text that is to be shown; it is JSON gone wrong. */
+        kind = json_scan(http->body, NULL, &error) || json_has_mark(http->body) ? PAYLOAD_JSON
+                                                                                : PAYLOAD_TEXT;
         break;
     case BODY_LINES:
     case BODY_OTHER:

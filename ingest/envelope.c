@@ -178,7 +178,7 @@ static bool field_from_json(struct envelope *envelope, enum envelope_form form, 
     case FIELD_DATA:
         if (form == ENVELOPE_COUNTED)
             return refuse(complaint, field, "belongs behind the line, not into it");
-        return envelope_set_json(envelope, value->raw, max_message_bytes, complaint);
+        return envelope_set_json(envelope, value, max_message_bytes, complaint);
     case FIELD_VOLATILE:
         return bool_from_json(field, value, &parts->is_volatile, complaint);
     case FIELD_ACK:

@@ -20,6 +20,8 @@
 #include "proto/complaint.h"
 #include "proto/names.h"
 
+struct json_value;
+
 #define TTL_DEFAULT_NS (60 * NS_PER_S)
 #define TTL_NS_MAX (604800 * NS_PER_S)
 
@@ -85,14 +87,14 @@ void envelope_set_broadcast(struct envelope *envelope);
 bool envelope_finish(struct envelope *envelope, struct complaint *complaint);
 
 /* The payload. JSON is checked here: BAD_JSON; TEXT must be UTF-8: BAD_MESSAGE; over the limit
- * (JSON without line breaks, TEXT as the JSON string it becomes, BYTES by their base64 length):
- * TOO_LARGE. */
+ * (JSON without line breaks, TEXT as the JSON string it becomes, in both U+0085, U+2028 and U+2029
+ * as six bytes; BYTES by their base64 length): TOO_LARGE. */
 bool envelope_set_data(struct envelope *envelope, enum payload_kind kind, struct span data,
                        size_t max_message_bytes, struct complaint *complaint);
 
-/* The same for JSON that is known to be right, without blanks around it. */
-bool envelope_set_json(struct envelope *envelope, struct span json, size_t max_message_bytes,
-                       struct complaint *complaint);
+/* The same for JSON that is known to be right. */
+bool envelope_set_json(struct envelope *envelope, const struct json_value *json,
+                       size_t max_message_bytes, struct complaint *complaint);
 
 /* Writes the payload as it is delivered: at most parts.payload_max bytes. */
 void envelope_payload(const struct envelope *envelope, struct builder *out);

@@ -13,19 +13,22 @@ static bool refuse_length(struct complaint *complaint, size_t max_message_bytes,
 }
 
 static void set_payload(struct envelope *envelope, enum payload_kind kind, struct span data,
-                        size_t payload_max) {
+                        size_t payload_max, size_t breaks_grow) {
     envelope->data = data;
     envelope->kind = kind;
     envelope->parts.is_bytes = kind == PAYLOAD_BYTES;
     envelope->parts.payload_max = payload_max;
+    envelope->parts.breaks_grow = (uint32_t)breaks_grow;
 }
 
-bool envelope_set_json(struct envelope *envelope, struct span json, size_t max_message_bytes,
-                       struct complaint *complaint) {
-    /* Line breaks are only counted when they may make the difference. */
-    if (json.len > max_message_bytes && json_compact_len(json) > max_message_bytes)
+bool envelope_set_json(struct envelope *envelope, const struct json_value *json,
+                       size_t max_message_bytes, struct complaint *complaint) {
+    size_t grow = json->breaks_grow;
+    /* CR and LF are only counted when they may make the difference. */
+    if (json->raw.len + grow > max_message_bytes &&
+        json_compact_len(json->raw) + grow > max_message_bytes)
         return refuse_length(complaint, max_message_bytes, "");
-    set_payload(envelope, PAYLOAD_JSON, json, json.len);
+    set_payload(envelope, PAYLOAD_JSON, json->raw, json->raw.len, grow);
     return true;
 }
 
@@ -37,10 +40,10 @@ static bool set_text(struct envelope *envelope, struct span text, size_t max_mes
                        bad);
         return false;
     }
-    size_t len = json_quoted_len(text);
-    if (len > max_message_bytes)
+    size_t len = json_quoted_len(text), grow = json_breaks_grow(text);
+    if (len + grow > max_message_bytes)
         return refuse_length(complaint, max_message_bytes, " as a JSON string");
-    set_payload(envelope, PAYLOAD_TEXT, text, len);
+    set_payload(envelope, PAYLOAD_TEXT, text, len, grow);
     return true;
 }
 
@@ -51,7 +54,7 @@ bool envelope_set_data(struct envelope *envelope, enum payload_kind kind, struct
     switch (kind) {
     case PAYLOAD_JSON:
         if (json_scan(data, &value, &error))
-            return envelope_set_json(envelope, value.raw, max_message_bytes, complaint);
+            return envelope_set_json(envelope, &value, max_message_bytes, complaint);
         complaint_json(complaint, &error);
         return false;
     case PAYLOAD_TEXT:
@@ -59,7 +62,7 @@ bool envelope_set_data(struct envelope *envelope, enum payload_kind kind, struct
     default:
         if (base64_len(data.len) > max_message_bytes)
             return refuse_length(complaint, max_message_bytes, " as base64");
-        set_payload(envelope, PAYLOAD_BYTES, data, data.len);
+        set_payload(envelope, PAYLOAD_BYTES, data, data.len, 0);
         return true;
     }
 }
@@ -70,7 +73,7 @@ void envelope_payload(const struct envelope *envelope, struct builder *out) {
         json_compact(envelope->data, out);
         break;
     case PAYLOAD_TEXT:
-        builder_json(out, envelope->data);
+        builder_json_payload(out, envelope->data);
         break;
     default:
         builder_span_add(out, envelope->data);

@@ -2,6 +2,7 @@
 #include "proto/counted.h"
 
 #include "proto/percent.h"
+#include "proto/utf8.h"
 
 static const struct span hello_word = {"HELLO ", 6};
 
@@ -193,8 +194,17 @@ void counted_error(struct builder *out, enum code code, const char *text, struct
     builder_byte(out, ' ');
     builder_span_add(out, ref.len != 0 ? ref : SPAN("-"));
     builder_byte(out, ' ');
-    for (; *text != '\0'; text++)
-        builder_byte(out, (unsigned char)*text < 0x20 || *text == 0x7F ? '?' : *text);
+    while (*text != '\0') {
+        const char *end = text + strlen(text);
+        int len = utf8_sequence(text, end);
+        bool passes = len > 0 && (unsigned char)*text >= 0x20 && *text != 0x7F &&
+                      !(len > 1 && utf8_is_break(text));
+        if (passes)
+            builder_bytes(out, text, (size_t)len);
+        else
+            builder_byte(out, '?');
+        text += len > 0 ? len : 1;
+    }
     write_end(out);
 }
 

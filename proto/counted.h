@@ -41,7 +41,8 @@ int counted_payload_end(struct span bytes);
 void counted_welcome(struct builder *out, const struct welcome *welcome);
 void counted_ok(struct builder *out, struct span ref);
 void counted_sent(struct builder *out, struct span ref, struct span id, const char *state);
-/* `ref` may be empty, which is written as `-`. Control bytes in the text become `?`. */
+/* `ref` may be empty, which is written as `-`. Control bytes and line breaks of any kind
+ * in the text become `?`. */
 void counted_error(struct builder *out, enum code code, const char *text, struct span ref);
 void counted_goodbye(struct builder *out, const char *reason, uint64_t reconnect_ms);
 #define COUNTED_PING SPAN("PING\r\n")

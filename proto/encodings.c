@@ -4,6 +4,7 @@
 #include "core/base/builder.h"
 #include "proto/base64.h"
 #include "proto/counted.h"
+#include "proto/json.h"
 #include "proto/line.h"
 
 static struct message_label label_of(const struct message *message) {
@@ -15,10 +16,16 @@ static struct message_label label_of(const struct message *message) {
     };
 }
 
+/* What is written of the payload instead of the payload itself; 0: it follows as it is. */
+static size_t line_payload_bytes(const struct message *message) {
+    if (message->is_bytes)
+        return 2 + base64_len(message->payload_len);
+    return message->breaks_grow == 0 ? 0 : (size_t)message->payload_len + message->breaks_grow;
+}
+
 static size_t line_bound(const struct message *message) {
     struct message_label label = label_of(message);
-    size_t payload = message->is_bytes ? 2 + base64_len(message->payload_len) : 0;
-    return line_message_bound(&label) + payload + 1;
+    return line_message_bound(&label) + line_payload_bytes(message) + 1;
 }
 
 static bool line_head(const struct message *message, struct builder *out) {
@@ -26,7 +33,9 @@ static bool line_head(const struct message *message, struct builder *out) {
     line_message_head(out, &label);
     if (message->is_bytes)
         line_message_bytes(out, message_payload(message));
-    return !message->is_bytes;
+    else if (message->breaks_grow != 0)
+        json_escape_breaks(message_payload(message), out);
+    return line_payload_bytes(message) == 0;
 }
 
 static void line_tail(const struct message *message, struct builder *out) {

@@ -11,7 +11,8 @@
 
 enum encoding_index { ENCODING_LINE, ENCODING_COUNTED, ENCODING_COUNT };
 
-/* JSON lines over TCP, with the line end. A payload of bytes is in the head, as base64. */
+/* JSON lines over TCP, with the line end. A payload of bytes is in the head, as base64, and so is
+ * one with U+0085, U+2028 or U+2029, escaped: line readers of some languages split there. */
 extern const struct encoding encoding_line;
 /* Counted framing. The payload is never touched. */
 extern const struct encoding encoding_counted;

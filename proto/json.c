@@ -104,6 +104,8 @@ static inline const char *scan_string(struct json_cursor *cursor, const char *at
                     return scan_fail(cursor, at, "bad UTF-8");
                 if (len < 0)
                     return scan_truncated(cursor, "the text ends inside a character");
+                if (utf8_is_break(at))
+                    cursor->breaks_grow += JSON_BREAK_BYTES - (size_t)len;
                 at += len;
             } while (at != end && (unsigned char)*at >= 0x80);
         } else {
@@ -288,6 +290,7 @@ static const char *scan_nested(struct json_cursor *cursor, const char *at, unsig
 /* Any value; `at` is before the end. */
 static inline const char *scan_value(struct json_cursor *cursor, const char *at, unsigned depth,
                                      struct json_value *value) {
+    size_t grown = cursor->breaks_grow;
     value->kind = kind_of(*at);
     value->escaped = false;
     const char *after = value->kind == JSON_OBJECT || value->kind == JSON_ARRAY
@@ -295,6 +298,7 @@ static inline const char *scan_value(struct json_cursor *cursor, const char *at,
                             : scan_scalar(cursor, at, value->kind, &value->escaped);
     if (after != NULL)
         value->raw = span_of(at, (size_t)(after - at));
+    value->breaks_grow = cursor->breaks_grow - grown;
     return after;
 }
 
@@ -306,6 +310,11 @@ static void scan_end(struct json_cursor *cursor, const char *at) {
         scan_fail(cursor, cursor->at, "something follows the value");
 }
 
+bool json_has_mark(struct span text) {
+    return span_starts(text, SPAN("\xEF\xBB\xBF")) || span_starts(text, SPAN("\xFF\xFE")) ||
+           span_starts(text, SPAN("\xFE\xFF"));
+}
+
 enum json_kind json_open(struct json_cursor *cursor, struct span text) {
     if (text.at == NULL)
         text = SPAN("");
@@ -313,6 +322,8 @@ enum json_kind json_open(struct json_cursor *cursor, struct span text) {
     cursor->end = text.at + text.len;
     cursor->error = (struct json_error){NULL, 0, false};
     cursor->place = JSON_BEFORE;
+    cursor->depth = 1;
+    cursor->breaks_grow = 0;
     cursor->at = skip_blanks(cursor->start, cursor->end);
     if (cursor->at == cursor->end) {
         scan_truncated(cursor, "there is no value");
@@ -321,8 +332,13 @@ enum json_kind json_open(struct json_cursor *cursor, struct span text) {
     enum json_kind kind = kind_of(*cursor->at);
     if (kind == JSON_NONE)
         scan_fail(cursor, cursor->at,
-                  span_starts(text, SPAN("\xEF\xBB\xBF")) ? "a byte order mark"
-                                                          : "a value is missing");
+                  json_has_mark(text) ? "a byte order mark" : "a value is missing");
+    return kind;
+}
+
+enum json_kind json_open_apart(struct json_cursor *cursor, struct span text) {
+    enum json_kind kind = json_open(cursor, text);
+    cursor->depth = 0;
     return kind;
 }
 
@@ -366,7 +382,7 @@ static inline const char *cursor_step(struct json_cursor *cursor, bool object) {
 
 static inline bool cursor_take(struct json_cursor *cursor, const char *at,
                                struct json_value *value) {
-    at = scan_value(cursor, at, 1, value);
+    at = scan_value(cursor, at, cursor->depth, value);
     if (at == NULL)
         return false;
     cursor->place = JSON_INSIDE;

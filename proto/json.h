@@ -9,6 +9,10 @@
  *     while (json_object_next(&cursor, &key, &value)) ...
  *     if (cursor.error.text != NULL) ...not JSON, cursor.error says why and where
  *
+ * U+0085, U+2028 and U+2029 may stand in a string, but line readers of some languages end a line
+ * there. A value says how many bytes it grows by when they are written as escapes; counting them
+ * costs nothing where all is ASCII.
+ *
  * Only when the walk has come to its end is the text known to be right; what was handed out before
  * is right in itself. To go into a member that is an array or object, open another cursor on its
  * `raw`. Duplicate names, lone surrogates and U+0000 are JSON; whoever does not want them looks for
@@ -23,6 +27,7 @@
 #include "core/base/span.h"
 
 #define JSON_DEPTH_MAX 64
+#define JSON_BREAK_BYTES 6 /* of an escape like \u2028 */
 
 enum json_kind {
     JSON_NONE, /* not the beginning of any value */
@@ -44,7 +49,8 @@ struct json_error {
 struct json_value {
     struct span raw; /* as it was written, without blanks around; a string with its quotes */
     enum json_kind kind;
-    bool escaped; /* a string that holds at least one backslash */
+    bool escaped;       /* a string that holds at least one backslash */
+    size_t breaks_grow; /* bytes that json_escape_breaks adds to it */
 };
 
 enum json_place { JSON_BEFORE, JSON_INSIDE, JSON_AFTER };
@@ -53,6 +59,8 @@ struct json_cursor {
     const char *start, *at, *end;
     struct json_error error; /* text NULL: nothing was wrong so far */
     enum json_place place;
+    unsigned depth;     /* that members or elements begin at */
+    size_t breaks_grow; /* of all that was walked */
 };
 
 /* Is the text one value? `value` (may be NULL) gets it; if false, `error` says what is wrong. */
@@ -61,6 +69,11 @@ bool json_scan(struct span text, struct json_value *value, struct json_error *er
 /* Stands before the first member or element. Returns what the text begins to be, by its first byte;
  * only JSON_ARRAY and JSON_OBJECT can be walked. For JSON_NONE the error is set. */
 enum json_kind json_open(struct json_cursor *cursor, struct span text);
+/* The same for an array of texts that stand alone: the array does not count for the depth of its
+ * elements. */
+enum json_kind json_open_apart(struct json_cursor *cursor, struct span text);
+/* Does it begin with a byte order mark, of UTF-8 or UTF-16? */
+bool json_has_mark(struct span text);
 /* The next member; the key is a JSON_STRING. False: the object has ended and nothing but blanks
  * follows, or the error is set. */
 bool json_object_next(struct json_cursor *cursor, struct json_value *key, struct json_value *value);
@@ -98,7 +111,12 @@ bool json_seconds(struct span number, uint64_t *ns);
 void json_compact(struct span text, struct builder *out);
 /* How long json_compact makes it. */
 size_t json_compact_len(struct span text);
-/* How long builder_json makes it. */
+/* Copies a valid text and writes U+0085, U+2028, U+2029 as escapes, so that no reader takes one for
+ * the end of a line. */
+void json_escape_breaks(struct span text, struct builder *out);
+/* By how many bytes that makes a text of UTF-8 longer. */
+size_t json_breaks_grow(struct span text);
+/* How long builder_json_payload makes it. */
 size_t json_quoted_len(struct span text);
 
 #endif

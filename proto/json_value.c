@@ -205,6 +205,48 @@ size_t json_compact_len(struct span text) {
     return len;
 }
 
+/* The next break at or behind `at`; `end`: there is none. */
+static const char *break_find(const char *at, const char *end) {
+    for (; at != end; at++) {
+        unsigned char byte = (unsigned char)*at;
+        if ((byte == 0xC2 || byte == 0xE2) && utf8_sequence(at, end) > 0 && utf8_is_break(at))
+            return at;
+    }
+    return end;
+}
+
+static size_t break_len(const char *at) {
+    return (unsigned char)*at == 0xC2 ? 2 : 3;
+}
+
+void json_escape_breaks(struct span text, struct builder *out) {
+    if (text.len == 0)
+        return;
+    const char *at = text.at, *end = text.at + text.len;
+    while (at != end) {
+        const char *found = break_find(at, end);
+        builder_bytes(out, at, (size_t)(found - at));
+        if (found == end)
+            return;
+        builder_text(out, break_len(found) == 2             ? "\\u0085"
+                          : (unsigned char)found[2] == 0xA8 ? "\\u2028"
+                                                            : "\\u2029");
+        at = found + break_len(found);
+    }
+}
+
+size_t json_breaks_grow(struct span text) {
+    if (text.len == 0)
+        return 0;
+    const char *at = text.at, *end = text.at + text.len;
+    size_t grow = 0;
+    while (at != end && (at = break_find(at, end)) != end) {
+        grow += JSON_BREAK_BYTES - break_len(at);
+        at += break_len(at);
+    }
+    return grow;
+}
+
 size_t json_quoted_len(struct span text) {
     static const struct span short_ones = {"\b\t\n\f\r", 5};
     size_t len = text.len + 2;

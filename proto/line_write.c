@@ -1,6 +1,7 @@
 /* line_write.c - the objects that the server writes; see line.h. */
 #include "core/base/clock.h"
 #include "proto/base64.h"
+#include "proto/json.h"
 #include "proto/line.h"
 
 /* A number of seconds, without zeros at its end. */
@@ -22,7 +23,7 @@ static void write_seconds(struct builder *out, uint64_t ns) {
 static void write_ref(struct builder *out, struct span ref) {
     if (ref.len != 0) {
         builder_text(out, ",\"ref\":");
-        builder_span_add(out, ref);
+        json_escape_breaks(ref, out);
     }
 }
 

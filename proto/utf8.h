@@ -53,6 +53,14 @@ static inline int utf8_sequence(const char *at, const char *end) {
     return utf8_is_trail(s[3]) ? 4 : 0;
 }
 
+/* Is the sequence at the front, which is whole, one of the line breaks that only some languages
+ * know: U+0085, U+2028, U+2029? */
+static inline bool utf8_is_break(const char *at) {
+    const unsigned char *s = (const unsigned char *)at;
+    return (s[0] == 0xC2 && s[1] == 0x85) ||
+           (s[0] == 0xE2 && s[1] == 0x80 && (s[2] == 0xA8 || s[2] == 0xA9));
+}
+
 /* Is it UTF-8 throughout? If not, `*bad_offset` is where the first wrong or unfinished sequence
  * begins; it may be NULL. */
 bool utf8_valid(struct span text, size_t *bad_offset);

@@ -51,11 +51,14 @@ void builder_u64(struct builder *b, uint64_t value);
 /* printf into the builder; for cold paths. Wants room for one byte more than the text has. */
 void builder_format(struct builder *b, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* The bytes as a JSON string with its quotes: `"`, `\` and bytes below 0x20 are escaped, the rest
- * is copied as it is (the caller knows that it is UTF-8). U+2028, U+2029 and 0x7F pass unescaped.
- */
+/* The bytes as a JSON string with its quotes: `"`, `\`, bytes below 0x20 and the line breaks that
+ * only some languages know (U+0085, U+2028, U+2029) are escaped, so that it is one line for every
+ * reader; the rest is copied as it is (the caller knows that it is UTF-8). */
 void builder_json(struct builder *b, struct span text);
-/* Room that builder_json needs at the most for `len` bytes. */
+/* The same, but U+0085, U+2028 and U+2029 are copied too: for a payload, whose forms escape them
+ * where they must. */
+void builder_json_payload(struct builder *b, struct span text);
+/* Room that either needs at the most for `len` bytes. */
 static inline size_t builder_json_max(size_t len) {
     return 2 + 6 * len;
 }

@@ -19,7 +19,7 @@ static void string_look(const struct json_value *string) {
     if (text.len > TEXT_BYTES_MAX)
         return;
     struct builder out = builder_over(quoted, sizeof quoted);
-    builder_json(&out, text);
+    builder_json_payload(&out, text);
     CHECK(!out.full && out.len == json_quoted_len(text));
     struct json_value value;
     struct json_error error;

@@ -86,6 +86,7 @@ void check_close(void) {
     for (uint32_t i = 0; i < content_count; i++) {
         text_free(&contents[i]->payload);
         text_free(&contents[i]->json);
+        text_free(&contents[i]->line);
         free(contents[i]);
     }
     for (uint32_t i = 0; i < attempt_count; i++)
@@ -383,7 +384,7 @@ void check_arrival(struct sim_session *session, uint64_t offset, struct span id,
         sim_fail("session %u got message %u with event %.*s instead of %.*s", session->number,
                  number, SPAN_ARG(event), SPAN_ARG(event_wanted));
     text_free(&numbered);
-    struct span wanted = text_as_span(session->counted ? &content->payload : &content->json);
+    struct span wanted = text_as_span(session->counted ? &content->payload : &content->line);
     bool mangled = sim.canary == CANARY_MESSAGE_MANGLED && number % 16 == 5;
     bool same = content->is_bytes ? span_equal(payload, wanted) : same_but_breaks(payload, wanted);
     if (is_bytes != content->is_bytes || !same || mangled)

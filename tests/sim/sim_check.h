@@ -65,7 +65,8 @@ struct sim_content {
     uint8_t event;
     int key;             /* number of the producer's id; -1: none */
     struct text payload; /* as it goes to counted clients */
-    struct text json;    /* as it goes to JSON clients, without line breaks */
+    struct text json;    /* the same without CR and LF between tokens */
+    struct text line;    /* as it goes to JSON clients: in one line for every reader */
     double ttl_s;        /* 0: not given */
     uint32_t attempts, first_attempt, last_attempt;
     uint64_t id_hash;   /* of the id under which it arrived */

@@ -57,7 +57,7 @@ static void payload_json(struct sim_content *content) {
     case 2:
         text_format(text, "\"%u ", content->number);
         letters(text, size);
-        text_format(text, "\\u00e9\\n\\\" \xE2\x82\xAC\"");
+        text_format(text, "\\u00e9\\n\\\" \xE2\x82\xAC%s\"", sim_chance(300) ? "\xE2\x80\xA8" : "");
         break;
     case 3:
         text_format(text, "%u", content->number);
@@ -72,6 +72,14 @@ static void payload_json(struct sim_content *content) {
     for (size_t i = 0; i < text->len; i++)
         if (text->at[i] != '\r' && text->at[i] != '\n')
             text_add(&content->json, &text->at[i], 1);
+    for (size_t i = 0; i < content->json.len; i++) {
+        if (content->json.len - i >= 3 && memcmp(content->json.at + i, "\xE2\x80\xA8", 3) == 0) {
+            text_format(&content->line, "\\u2028");
+            i += 2;
+        } else {
+            text_add(&content->line, &content->json.at[i], 1);
+        }
+    }
 }
 
 static void payload_bytes(struct sim_content *content) {
@@ -84,6 +92,7 @@ static void payload_bytes(struct sim_content *content) {
     text_add(&content->json, "\"", 1);
     text_base64(&content->json, text_as_span(&content->payload));
     text_add(&content->json, "\"", 1);
+    text_span(&content->line, text_as_span(&content->json));
 }
 
 /* One that was tried already, by anybody of the same scope; NULL: none. */

@@ -120,6 +120,36 @@ static void test_array(void **state) {
     assert_till("");
 }
 
+/* {"to":"till","id":ID,"data":[[...]]}, `depth` deep as a whole. */
+static void deep_message(struct builder *out, const char *id, unsigned depth) {
+    builder_format(out, "{\"to\":\"till\",\"id\":\"%s\",\"data\":", id);
+    for (unsigned i = 1; i < depth; i++)
+        builder_byte(out, '[');
+    for (unsigned i = 1; i < depth; i++)
+        builder_byte(out, ']');
+    builder_byte(out, '}');
+}
+
+/* An entry may be as deep as a message that comes alone. */
+static void test_deep_entries(void **state) {
+    (void)state;
+    char body[1024];
+    for (unsigned depth = 63; depth <= 65; depth++) {
+        struct builder out = builder_over(body, sizeof body);
+        builder_text(&out, "[{\"to\":\"till\"},");
+        deep_message(&out, depth == 63 ? "a" : "b", depth);
+        builder_text(&out, "]");
+        builder_byte(&out, '\0');
+        const char *answer = ask(api, JSON_POST("/v1/messages", body));
+        if (depth <= 64) {
+            assert_int_equal(status_of(answer), 200);
+            assert_int_equal(times(answer, "\"status\":202"), 2);
+        } else {
+            assert_error(answer, 400, "bad_json");
+        }
+    }
+}
+
 static void test_lines(void **state) {
     (void)state;
     const char *answer =
@@ -217,6 +247,36 @@ static void test_path_refusals(void **state) {
     assert_till("");
 }
 
+/* A byte order mark is no JSON, wherever JSON may be meant; a text may begin with one. */
+static void test_marks(void **state) {
+    (void)state;
+    static const char *const types[] = {"application/json", "application/x-www-form-urlencoded",
+                                        "application/merge+json"};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        const char *answer = ask(api, post("/v1/clients/till", types[i], "\xEF\xBB\xBF{}"));
+        assert_error(answer, 400, "bad_json");
+        assert_non_null(strstr(answer, "a byte order mark at byte 0"));
+        assert_error(ask(api, post("/v1/clients/till", types[i], "\xEF\xBB\xBFhello")), 400,
+                     "bad_json");
+        assert_error(ask(api, post("/v1/clients/till", types[i], "\xFF\xFEh")), 400, "bad_json");
+    }
+    assert_error(ask(api, post("/v1/clients/till", NULL, "\xEF\xBB\xBF")), 400, "bad_json");
+    assert_error(ask(api, JSON_POST("/v1/messages", "\xEF\xBB\xBF{\"to\":\"till\"}")), 400,
+                 "bad_json");
+    assert_error(ask(api, JSON_POST("/v1/messages", "\xEF\xBB\xBF[{\"to\":\"till\"}]")), 400,
+                 "bad_json");
+    const char *answer =
+        ask(api, post("/v1/messages", "application/x-ndjson",
+                      "\xEF\xBB\xBF{\"to\":\"till\"}\n{\"to\":\"till\",\"id\":\"a\"}"));
+    assert_int_equal(times(answer, "\"code\":\"bad_json\""), 1);
+    assert_int_equal(times(answer, "\"status\":202"), 1);
+    assert_till("{\"type\":\"message\",\"id\":\"a\",\"event\":\"message\",\"data\":null}\n");
+    assert_int_equal(
+        status_of(ask(api, post("/v1/clients/till?id=b", "text/plain", "\xEF\xBB\xBFx"))), 202);
+    assert_till("{\"type\":\"message\",\"id\":\"b\",\"event\":\"message\","
+                "\"data\":\"\xEF\xBB\xBFx\"}\n");
+}
+
 static void test_payload_limit(void **state) {
     (void)state;
     static char body[70000];
@@ -294,10 +354,11 @@ static void test_get_message(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_one_message),   TEST(test_refusals),          TEST(test_array),
-        TEST(test_lines),         TEST(test_limits_of_a_batch), TEST(test_path),
-        TEST(test_path_refusals), TEST(test_payload_limit),     TEST(test_overload),
-        TEST(test_behind),        TEST(test_get_message),
+        TEST(test_one_message),       TEST(test_refusals), TEST(test_array),
+        TEST(test_deep_entries),      TEST(test_marks),    TEST(test_lines),
+        TEST(test_limits_of_a_batch), TEST(test_path),     TEST(test_path_refusals),
+        TEST(test_payload_limit),     TEST(test_overload), TEST(test_behind),
+        TEST(test_get_message),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

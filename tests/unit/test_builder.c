@@ -73,10 +73,24 @@ static void test_json(void **state) {
     struct builder b = builder_over(room, sizeof(room));
     builder_json(&b, span_of("a\"b\\c\n\r\t\b\f\0\x1f\x7f\xC3\xA9\xE2\x80\xA8/", 19));
     assert_false(b.full);
-    ASSERT_HOLDS(&b, "\"a\\\"b\\\\c\\n\\r\\t\\b\\f\\u0000\\u001f\x7f\xC3\xA9\xE2\x80\xA8/\"");
+    ASSERT_HOLDS(&b, "\"a\\\"b\\\\c\\n\\r\\t\\b\\f\\u0000\\u001f\x7f\xC3\xA9\\u2028/\"");
     b = builder_over(room, sizeof(room));
     builder_json(&b, span_of(NULL, 0));
     ASSERT_HOLDS(&b, "\"\"");
+}
+
+/* The line breaks that are not ASCII, whole, cut off at the end, and their neighbours. */
+static void test_json_breaks(void **state) {
+    (void)state;
+    char room[256];
+    struct builder b = builder_over(room, sizeof(room));
+    struct span text =
+        SPAN("\xC2\x85 \xE2\x80\xA8\xE2\x80\xA9 \xC2\x84\xC2\x86\xE2\x80\xA7\xE2\x80");
+    builder_json(&b, text);
+    ASSERT_HOLDS(&b, "\"\\u0085 \\u2028\\u2029 \xC2\x84\xC2\x86\xE2\x80\xA7\xE2\x80\"");
+    b = builder_over(room, sizeof(room));
+    builder_json_payload(&b, text);
+    ASSERT_HOLDS(&b, "\"\xC2\x85 \xE2\x80\xA8\xE2\x80\xA9 \xC2\x84\xC2\x86\xE2\x80\xA7\xE2\x80\"");
 }
 
 /* With every smaller room: full, nothing written; with exactly enough: whole. */
@@ -122,6 +136,7 @@ int main(void) {
         cmocka_unit_test(test_format),
         cmocka_unit_test(test_full_is_for_good),
         cmocka_unit_test(test_json),
+        cmocka_unit_test(test_json_breaks),
         cmocka_unit_test(test_json_every_room),
         cmocka_unit_test(test_json_max_is_enough),
     };

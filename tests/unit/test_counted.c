@@ -288,9 +288,10 @@ static void writes_answers(void **state) {
     counted_sent(&out, SPAN("r2"), SPAN("50%"), "absent");
     assert_wrote(&out, "OK r1\r\nOK r2 50%25 absent\r\n");
     out = builder_over(written, sizeof written);
-    counted_error(&out, CODE_BAD_MESSAGE, "no\r\nOK 1\x7F \xC3\xA4", SPAN("r"));
+    counted_error(&out, CODE_BAD_MESSAGE, "no\r\nOK 1\x7F \xC3\xA4\xE2\x80\xA8\xC2\x85\xFF",
+                  SPAN("r"));
     counted_error(&out, CODE_BAD_FRAME, "why", span_of(NULL, 0));
-    assert_wrote(&out, "ERR bad_message r no??OK 1? \xC3\xA4\r\nERR bad_frame - why\r\n");
+    assert_wrote(&out, "ERR bad_message r no??OK 1? \xC3\xA4???\r\nERR bad_frame - why\r\n");
     out = builder_over(written, sizeof written);
     counted_goodbye(&out, "draining", 1234);
     builder_span_add(&out, COUNTED_PING);

@@ -28,6 +28,11 @@ static struct message *make_message(struct span id, struct span event, struct sp
     return message;
 }
 
+static struct message *with_breaks(struct message *message) {
+    message->breaks_grow = (uint32_t)json_breaks_grow(message_payload(message));
+    return message;
+}
+
 static void expect_form(const struct encoding *encoding, struct message *message,
                         const char *want) {
     size_t bound = encoding->bound(message);
@@ -69,6 +74,20 @@ static void writes_lines(void **state) {
                 "\"data\":\"\"}\n");
 }
 
+#define BREAKS "\"\xC2\x85\xE2\x80\xA8.\xE2\x80\xA9\xC2\xA0\""
+
+/* Some readers of lines end one at U+0085, U+2028 and U+2029. */
+static void escapes_line_breaks_in_lines_only(void **state) {
+    (void)state;
+    expect_form(&encoding_line,
+                with_breaks(make_message(SPAN("m"), SPAN("e"), SPAN(""), SPAN(BREAKS), false)),
+                "{\"type\":\"message\",\"id\":\"m\",\"event\":\"e\","
+                "\"data\":\"\\u0085\\u2028.\\u2029\xC2\xA0\"}\n");
+    expect_form(&encoding_counted,
+                with_breaks(make_message(SPAN("m"), SPAN("e"), SPAN(""), SPAN(BREAKS), false)),
+                "MSG m e - 13\r\n" BREAKS "\r\n");
+}
+
 static void writes_counted_frames(void **state) {
     (void)state;
     expect_form(&encoding_counted,
@@ -91,6 +110,7 @@ static void have_places_of_their_own(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_lines),
+        cmocka_unit_test(escapes_line_breaks_in_lines_only),
         cmocka_unit_test(writes_counted_frames),
         cmocka_unit_test(have_places_of_their_own),
     };

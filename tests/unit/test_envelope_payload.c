@@ -64,6 +64,19 @@ static void takes_json(void **state) {
                  "something follows the value at byte 2");
 }
 
+/* Six bytes each, whatever they take: U+0085, U+2028, U+2029. */
+static void counts_line_breaks_as_escapes(void **state) {
+    (void)state;
+    struct span json = SPAN("[\n\"\xC2\x85\xE2\x80\xA8\xE2\x80\xA9\",{\"\xC2\x85\":1}]");
+    struct span kept = SPAN("[\"\xC2\x85\xE2\x80\xA8\xE2\x80\xA9\",{\"\xC2\x85\":1}]");
+    expect_payload(PAYLOAD_JSON, json, kept.len + 14, kept);
+    expect_wrong(PAYLOAD_JSON, json, kept.len + 13, CODE_TOO_LARGE, "data is longer than 34 bytes");
+    struct span text = SPAN("\xE2\x80\xA8x\xC2\x85");
+    expect_payload(PAYLOAD_TEXT, text, 15, SPAN("\"\xE2\x80\xA8x\xC2\x85\""));
+    expect_wrong(PAYLOAD_TEXT, text, 14, CODE_TOO_LARGE,
+                 "data is longer than 14 bytes as a JSON string");
+}
+
 static void makes_text_a_json_string(void **state) {
     (void)state;
     expect_payload(PAYLOAD_TEXT, SPAN(""), 2, SPAN("\"\""));
@@ -180,6 +193,7 @@ static void tells_bytes_from_json(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(takes_json),
+        cmocka_unit_test(counts_line_breaks_as_escapes),
         cmocka_unit_test(makes_text_a_json_string),
         cmocka_unit_test(hands_bytes_on),
         cmocka_unit_test(knows_the_same_message),

@@ -175,7 +175,7 @@ static bool walk(struct span text, struct json_error *error) {
 static bool look(struct span text, struct json_error *error) {
     struct span copy = alone(text);
     struct json_error scanned = {NULL, 0, false}, walked = {NULL, 0, false};
-    struct json_value value = {span_of(NULL, 0), JSON_NONE, false};
+    struct json_value value = {span_of(NULL, 0), JSON_NONE, false, 0};
     bool right = json_scan(copy, &value, &scanned);
     if (right != json_reference_valid(copy.at, copy.len))
         fail_msg("%.*s: scan says %d", SPAN_ARG(text), right);
@@ -329,6 +329,27 @@ static void holds_the_depth(void **state) {
     assert_true(look(span_of(wide, sizeof wide - 1), &error));
 }
 
+/* The elements of an array of texts that stand alone have the whole depth to themselves. */
+static void holds_the_depth_of_what_stands_alone(void **state) {
+    (void)state;
+    char text[512];
+    struct json_cursor cursor;
+    struct json_value value;
+    struct span deep = nest(text, sizeof text, 65, "[", "1", "]");
+    assert_int_equal(json_open_apart(&cursor, deep), JSON_ARRAY);
+    assert_true(json_array_next(&cursor, &value));
+    assert_int_equal(value.raw.len, 129);
+    assert_false(json_array_next(&cursor, &value));
+    assert_null(cursor.error.text);
+    json_open_apart(&cursor, nest(text, sizeof text, 66, "[", "1", "]"));
+    assert_false(json_array_next(&cursor, &value));
+    assert_string_equal(cursor.error.text, "nested deeper than 64");
+    assert_int_equal(cursor.error.offset, 65);
+    json_open(&cursor, deep);
+    assert_false(json_array_next(&cursor, &value));
+    assert_int_equal(cursor.error.offset, 64);
+}
+
 static void hands_out_members(void **state) {
     (void)state;
     struct span text = SPAN(" {\"a\" : 1 , \"b\\u0063\":[ 1, 2 ],\"\":\"x\\ny\" ,\"t\":true} ");
@@ -393,6 +414,7 @@ int main(void) {
         cmocka_unit_test(agrees_with_the_reference_on_mutations),
         cmocka_unit_test(stops_at_every_byte_that_matters),
         cmocka_unit_test(holds_the_depth),
+        cmocka_unit_test(holds_the_depth_of_what_stands_alone),
         cmocka_unit_test(hands_out_members),
         cmocka_unit_test(walks_as_far_as_it_is_right),
         cmocka_unit_test(finds_a_member),

@@ -84,25 +84,25 @@ static void slices_in_place_if_it_can(void **state) {
     char room[8];
     struct builder scratch = builder_over(room, sizeof room);
     struct span raw = SPAN("\"plain\""), text = SPAN("");
-    struct json_value value = {raw, JSON_STRING, false};
+    struct json_value value = {raw, JSON_STRING, false, 0};
     assert_null(json_text(&value, &scratch, &text));
     ASSERT_TEXT(text, "plain");
     assert_ptr_equal(text.at, raw.at + 1);
     assert_int_equal(scratch.len, 0);
 
-    value = (struct json_value){SPAN("\"\\u0061b\""), JSON_STRING, true};
+    value = (struct json_value){SPAN("\"\\u0061b\""), JSON_STRING, true, 0};
     assert_null(json_text(&value, &scratch, &text));
     ASSERT_TEXT(text, "ab");
     assert_ptr_equal(text.at, room);
     struct span second = SPAN("");
-    value = (struct json_value){SPAN("\"\\tcdefg\""), JSON_STRING, true};
+    value = (struct json_value){SPAN("\"\\tcdefg\""), JSON_STRING, true, 0};
     assert_null(json_text(&value, &scratch, &second));
     ASSERT_TEXT(text, "ab");
     ASSERT_TEXT(second, "\tcdefg");
     /* The scratch is full to the last byte. */
-    value = (struct json_value){SPAN("\"\\t\""), JSON_STRING, true};
+    value = (struct json_value){SPAN("\"\\t\""), JSON_STRING, true, 0};
     assert_string_equal(json_text(&value, &scratch, &second), "is too long");
-    value = (struct json_value){SPAN("\"\\ud800\""), JSON_STRING, true};
+    value = (struct json_value){SPAN("\"\\ud800\""), JSON_STRING, true, 0};
     assert_string_equal(json_text(&value, &scratch, &second), "holds a lone surrogate");
 }
 
@@ -216,13 +216,64 @@ static void knows_the_length_of_a_quoted_text(void **state) {
     for (size_t byte = 0; byte < sizeof all; byte++) {
         all[byte] = (char)byte;
         struct builder out = builder_over(room, sizeof room);
-        builder_json(&out, span_of(all + byte, 1));
+        builder_json_payload(&out, span_of(all + byte, 1));
         assert_int_equal(json_quoted_len(span_of(all + byte, 1)), out.len);
         out = builder_over(room, sizeof room);
-        builder_json(&out, span_of(all, byte + 1));
+        builder_json_payload(&out, span_of(all, byte + 1));
         assert_int_equal(json_quoted_len(span_of(all, byte + 1)), out.len);
     }
     assert_int_equal(json_quoted_len(span_of(NULL, 0)), 2);
+}
+
+static void expect_escaped(struct span text, struct span want) {
+    char room[64];
+    struct json_value value;
+    struct json_error error;
+    struct builder out = builder_over(room, sizeof room);
+    json_escape_breaks(text, &out);
+    assert_true(span_equal(builder_span(&out), want));
+    assert_int_equal(json_breaks_grow(text), want.len - text.len);
+    assert_true(json_scan(text, &value, &error));
+    assert_int_equal(value.breaks_grow, want.len - text.len);
+}
+
+static void escapes_line_breaks(void **state) {
+    (void)state;
+    expect_escaped(SPAN("\"a\""), SPAN("\"a\""));
+    expect_escaped(SPAN("\"\xC2\x85\""), SPAN("\"\\u0085\""));
+    expect_escaped(SPAN("\"\xE2\x80\xA8\xE2\x80\xA9\xC2\x85\""), SPAN("\"\\u2028\\u2029\\u0085\""));
+    /* Their neighbours, and what is an escape already. */
+    expect_escaped(
+        SPAN("\"\xC2\x84\xC2\x86\xE2\x80\xA7\xE2\x80\xAA\xE2\x81\xA8\xE3\x80\xA8\\u2028\""),
+        SPAN("\"\xC2\x84\xC2\x86\xE2\x80\xA7\xE2\x80\xAA\xE2\x81\xA8\xE3\x80\xA8\\u2028\""));
+    expect_escaped(SPAN("{\"\xE2\x80\xA9\":[\"x\xC2\x85\"]}"),
+                   SPAN("{\"\\u2029\":[\"x\\u0085\"]}"));
+    assert_int_equal(json_breaks_grow(span_of(NULL, 0)), 0);
+}
+
+/* A walk tells it of each member by itself. */
+static void counts_breaks_of_each_member(void **state) {
+    (void)state;
+    struct json_cursor cursor;
+    struct json_value key, value;
+    json_open(
+        &cursor,
+        SPAN("{\"a\":\"\xC2\x85\",\"\xE2\x80\xA8\":1,\"c\":[\"\xE2\x80\xA8\",\"\xC2\x85\"]}"));
+    static const size_t grow[] = {4, 0, 7};
+    for (size_t i = 0; i < sizeof grow / sizeof *grow; i++) {
+        assert_true(json_object_next(&cursor, &key, &value));
+        assert_int_equal(value.breaks_grow, grow[i]);
+    }
+}
+
+static void knows_byte_order_marks(void **state) {
+    (void)state;
+    assert_true(json_has_mark(SPAN("\xEF\xBB\xBF{}")));
+    assert_true(json_has_mark(SPAN("\xFE\xFF")));
+    assert_true(json_has_mark(SPAN("\xFF\xFE{\0")));
+    assert_false(json_has_mark(SPAN("\xEF\xBB")));
+    assert_false(json_has_mark(SPAN("{}\xEF\xBB\xBF")));
+    assert_false(json_has_mark(span_of(NULL, 0)));
 }
 
 int main(void) {
@@ -235,6 +286,9 @@ int main(void) {
         cmocka_unit_test(reads_seconds),
         cmocka_unit_test(reads_seconds_in_all_spellings),
         cmocka_unit_test(drops_line_breaks),
+        cmocka_unit_test(escapes_line_breaks),
+        cmocka_unit_test(counts_breaks_of_each_member),
+        cmocka_unit_test(knows_byte_order_marks),
         cmocka_unit_test(knows_the_length_of_a_quoted_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

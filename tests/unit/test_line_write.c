@@ -106,6 +106,18 @@ static void writes_messages(void **state) {
                        "\"encoding\":\"base64\",\"data\":\"AP8K\"}");
 }
 
+/* What a client gave as ref comes back in one line for every reader. */
+static void writes_refs_in_one_line(void **state) {
+    (void)state;
+    struct builder out = fresh();
+    line_ok(&out, SPAN("\"\xE2\x80\xA8\\n\xC2\x85\""));
+    assert_wrote(&out, "{\"type\":\"ok\",\"ref\":\"\\u2028\\n\\u0085\"}");
+    out = fresh();
+    line_error(&out, CODE_BAD_MESSAGE, "unknown field \"\xE2\x80\xA9\"", span_of(NULL, 0));
+    assert_wrote(&out, "{\"type\":\"error\",\"code\":\"bad_message\",\"message\":\"unknown field "
+                       "\\\"\\u2029\\\"\"}");
+}
+
 /* The bound holds for the longest of everything. */
 static void stays_in_its_bounds(void **state) {
     (void)state;
@@ -140,7 +152,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_welcomes),     cmocka_unit_test(writes_seconds_exactly),
         cmocka_unit_test(writes_answers),      cmocka_unit_test(writes_messages),
-        cmocka_unit_test(stays_in_its_bounds),
+        cmocka_unit_test(stays_in_its_bounds), cmocka_unit_test(writes_refs_in_one_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
