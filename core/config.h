@@ -60,6 +60,7 @@ struct config {
     uint32_t max_message_bytes;
     uint32_t max_body_bytes;
     uint32_t outbox_bytes;
+    uint32_t send_buffer_bytes; /* unsent in the kernel for one connection, a segment aside */
     enum slow_policy slow;
     uint64_t memory_bytes;    /* ceiling for everything that waits */
     uint32_t max_connections; /* whole node; at least 1 */

@@ -43,8 +43,15 @@ static int problem_errno(const struct sockaddr *address, int error, char *proble
     return -1;
 }
 
-static int listen_try(const struct sockaddr *address, socklen_t len, bool reuseport,
-                      bool only_bind) {
+/* Keeps errno. */
+static int close_failed(int fd) {
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+static int bind_try(const struct sockaddr *address, socklen_t len, bool reuseport) {
     int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
@@ -52,28 +59,37 @@ static int listen_try(const struct sockaddr *address, socklen_t len, bool reusep
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     if (address->sa_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-    /* Accepted sockets inherit it: one coalesced send a turn leaves nothing for Nagle to gather. */
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     if ((reuseport && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0) ||
-        bind(fd, address, len) != 0 || (!only_bind && listen(fd, LISTEN_BACKLOG) != 0)) {
-        int error = errno;
-        close(fd);
-        errno = error;
-        return -1;
-    }
+        bind(fd, address, len) != 0)
+        return close_failed(fd);
     return fd;
 }
 
-int net_listen(const struct sockaddr *address, socklen_t len, bool reuseport, char *problem,
-               size_t problem_cap) {
-    int fd = listen_try(address, len, reuseport, false);
+/* Accepted sockets inherit the options. */
+static int listen_try(const struct sockaddr *address, socklen_t len, bool reuseport,
+                      uint32_t send_buffer_bytes) {
+    int fd = bind_try(address, len, reuseport), on = 1;
+    if (fd < 0)
+        return -1;
+    /* One coalesced send a turn leaves nothing for Nagle to gather. */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &send_buffer_bytes,
+                   sizeof(send_buffer_bytes)) != 0 ||
+        listen(fd, LISTEN_BACKLOG) != 0)
+        return close_failed(fd);
+    return fd;
+}
+
+int net_listen(const struct sockaddr *address, socklen_t len, bool reuseport,
+               uint32_t send_buffer_bytes, char *problem, size_t problem_cap) {
+    int fd = listen_try(address, len, reuseport, send_buffer_bytes);
     return fd >= 0 ? fd : problem_errno(address, errno, problem, problem_cap);
 }
 
 bool net_free(const struct sockaddr *address, socklen_t len, char *problem, size_t problem_cap) {
     /* With SO_REUSEPORT a second node of the same user would silently share the port; a bind
      * without it fails while anybody listens. */
-    int fd = listen_try(address, len, false, true);
+    int fd = bind_try(address, len, false);
     if (fd < 0) {
         problem_errno(address, errno, problem, problem_cap);
         return false;

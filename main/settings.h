@@ -49,6 +49,7 @@ enum setting_id {
     SET_MAX_BODY,
     SET_OUTBOX_BYTES,
     SET_SLOW,
+    SET_SEND_BUFFER,
     SET_MEMORY,
     SET_MAX_CONNECTIONS,
     SET_MAX_PER_ADDRESS,

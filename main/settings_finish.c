@@ -142,6 +142,14 @@ static void place_connections(struct settings_build *build) {
     }
 }
 
+/* Where only the newest message counts, the kernel holds as little as it can of the older ones. */
+#define SEND_BUFFER_KEEP_LATEST 4096
+
+static void place_sizes(struct settings_build *build) {
+    if (build->config.slow == SLOW_KEEP_LATEST && !given(build, SET_SEND_BUFFER))
+        build->config.send_buffer_bytes = SEND_BUFFER_KEEP_LATEST;
+}
+
 static void check_sizes(struct settings_build *build) {
     const struct config *config = &build->config;
     uint64_t memory = build->settings->machine.memory_bytes;
@@ -169,5 +177,6 @@ void build_finish(struct settings_build *build) {
     place_workers(build);
     check_listeners(build);
     place_connections(build);
+    place_sizes(build);
     check_sizes(build);
 }

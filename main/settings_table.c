@@ -154,6 +154,13 @@ const struct setting settings_table[SETTINGS] = {
         .help = "What happens to a slow session: `close` disconnects it, `drop-oldest` throws "
                 "away from the front of its queue, `keep-latest` leaves only the newest message "
                 "waiting."},
+    [SET_SEND_BUFFER] = {
+        .name = "send-buffer", .environment = "RINGPOST_SEND_BUFFER", .value = "BYTES",
+        .kind = SETTING_BYTES, .topic = TOPIC_WAITING, .min = 4096, .max = 1073741824,
+        .offset = AT(send_buffer_bytes),
+        .fallback = "131072", .fallback_words = "131072; 4096 with `--slow keep-latest`",
+        .help = "How much may be unsent in the kernel for one connection of any listener, and at "
+                "most one segment (64K) more. It is outside of memory and outbox-bytes."},
     [SET_MEMORY] = {
         .name = "memory", .environment = "RINGPOST_MEMORY", .value = "BYTES",
         .kind = SETTING_MEMORY, .topic = TOPIC_WAITING, .min = 1048576, .max = 17592186044416,

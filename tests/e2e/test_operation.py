@@ -92,60 +92,6 @@ class Steering(unittest.TestCase):
 
 
 class Limits(unittest.TestCase):
-    def test_slow_client_is_closed_and_costs_nobody(self):
-        with Node("--outbox-bytes", "200000") as node:
-            with JsonClient(node, "slow", ["g"], receive_buffer=4096) as slow, \
-                    JsonClient(node, "fast", ["g"], "127.0.0.9") as fast:
-                heard = []
-                reader = threading.Thread(
-                    target=lambda: heard.extend(fast.hear_message()["data"][-3:]
-                                                for _ in range(300)))
-                reader.start()
-                for number in range(300):
-                    status = node.message(group="g", data="x" * 20000 + f"{number:03}")[0]
-                    self.assertEqual(status, 202)
-                reader.join()
-                self.assertEqual(heard, [f"{n:03}" for n in range(300)])
-                self.assertEqual(node.metric("ringpost_closed_total", reason="too_slow"), 1)
-                self.assertGreater(node.metric("ringpost_ledger", fate="dropped",
-                                               reason="too_slow"), 0)
-                node.wait_log("session_closed.*too_slow.*slow")
-                self.assertEqual(node.api("GET", "/v1/clients/slow")[0], 404)
-
-    def slow_policy(self, policy):
-        with Node("--outbox-bytes", "300000", "--slow", policy) as node:
-            with JsonClient(node, "s", receive_buffer=4096) as slow:
-                for number in range(600):
-                    self.assertEqual(node.push("s", "x" * 20000 + f"{number:03}")[0], 202)
-                heard = [slow.hear_message()["data"][-3:]]
-                while heard[-1] != "599":
-                    heard.append(slow.hear_message()["data"][-3:])
-                self.assertEqual(heard, sorted(heard))
-                self.assertEqual(len(set(heard)), len(heard))
-                reason = policy.replace("-", "_")
-                wait_until("the ledger", lambda: node.metric(
-                    "ringpost_ledger", fate="dropped", reason=reason) == 600 - len(heard))
-                self.assertLess(len(heard), 600)
-                return heard
-
-    def test_drop_oldest(self):
-        heard = self.slow_policy("drop-oldest")
-        self.assertEqual(heard[-5:], ["595", "596", "597", "598", "599"])
-
-    def test_keep_latest(self):
-        self.slow_policy("keep-latest")
-
-    def test_volatile_is_dropped_and_never_closes(self):
-        with Node("--outbox-bytes", "300000") as node:
-            with JsonClient(node, "s", receive_buffer=4096) as slow:
-                answers = [node.push("s", "x" * 20000, "?volatile=1")[1]["state"]
-                           for _ in range(600)]
-                self.assertIn("dropped", answers)
-                self.assertEqual(node.push("s", "important")[1]["state"], "queued")
-                for _ in range(answers.count("queued")):
-                    self.assertEqual(len(slow.hear_message()["data"]), 20000)
-                self.assertEqual(slow.hear_message()["data"], "important")
-
     def test_max_connections_leaves_room_for_operators(self):
         with Node("--max-connections", "10") as node:
             tills = [JsonClient(node, f"c{i}") for i in range(10)]

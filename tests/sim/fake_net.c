@@ -18,8 +18,9 @@ static uint16_t port_of(const struct sockaddr *address) {
     return ntohs(v4.sin_port);
 }
 
-int net_listen(const struct sockaddr *address, socklen_t len, bool reuseport, char *problem,
-               size_t problem_cap) {
+int net_listen(const struct sockaddr *address, socklen_t len, bool reuseport,
+               uint32_t send_buffer_bytes, char *problem, size_t problem_cap) {
+    (void)send_buffer_bytes; /* how much a link takes at a time is up to the scenario */
     CHECK(len == sizeof(struct sockaddr_in));
     int fd = fd_open(FD_LISTEN);
     if (fd < 0) {

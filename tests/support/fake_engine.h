@@ -81,10 +81,11 @@ uint64_t clock_thread_cpu_ns(void) {
 
 /* --- net.h ------------------------------------------------------------------------------------ */
 
-int net_listen(const struct sockaddr *address, socklen_t len, bool reuseport, char *problem,
-               size_t problem_cap) {
+int net_listen(const struct sockaddr *address, socklen_t len, bool reuseport,
+               uint32_t send_buffer_bytes, char *problem, size_t problem_cap) {
     static int next = LISTEN_FD_FIRST;
-    (void)address, (void)len, (void)reuseport, (void)problem, (void)problem_cap;
+    (void)address, (void)len, (void)reuseport, (void)send_buffer_bytes, (void)problem;
+    (void)problem_cap;
     return next++;
 }
 bool net_free(const struct sockaddr *address, socklen_t len, char *problem, size_t problem_cap) {

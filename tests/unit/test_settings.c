@@ -42,6 +42,7 @@ static void test_defaults(void **state) {
         {SET_MAX_BODY, "8388608"},
         {SET_OUTBOX_BYTES, "1048576"},
         {SET_SLOW, "close"},
+        {SET_SEND_BUFFER, "131072"},
         {SET_MEMORY, "6442450875"},
         {SET_MAX_CONNECTIONS, "19908"},
         {SET_MAX_PER_ADDRESS, "off"},
@@ -90,6 +91,7 @@ static void test_precedence(void **state) {
     expect_shown(SET_TCP, "1.1.1.1:1");
     expect_shown(SET_SLOW, "keep-latest");
     expect_from(SET_SLOW, "env RINGPOST_SLOW");
+    expect_shown(SET_SEND_BUFFER, "4096"); /* by that */
     expect_shown(SET_API, "[::1]:3,127.0.0.1:0");
     expect_shown(SET_WEB, "127.0.0.1:1,127.0.0.1:2,127.0.0.1:3");
     expect_shown(SET_NODE, "b-1"); /* the empty variable counts as not set */
@@ -99,6 +101,12 @@ static void test_precedence(void **state) {
     assert_int_equal(settings.config.listener_count, 6);
     assert_int_equal(settings.config.listeners[0].kind, LISTENER_TCP);
     assert_int_equal(settings.config.listeners[5].kind, LISTENER_API);
+    settings_fini(&settings);
+
+    load.flags[4] = NULL;
+    load.flags[3] = "--send-buffer=64000"; /* keep-latest does not change what is given */
+    assert_true(load_it(&load));
+    expect_shown(SET_SEND_BUFFER, "64000");
     settings_fini(&settings);
 
     struct load by_environment = {.environment = {"RINGPOST_CONFIG=/nowhere/at.all"}};

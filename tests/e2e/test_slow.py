@@ -1,0 +1,93 @@
+"""Clients that do not read, or read too slowly: what it costs them, the others and the kernel."""
+
+import socket
+import threading
+import unittest
+
+from support import JsonClient, Node, Socket, wait_until
+
+
+def unacknowledged(address, peer):
+    """The bytes in the kernel that the node has sent to this peer and the peer has not taken."""
+    def text(pair):
+        octets = bytes(reversed(socket.inet_aton(pair[0])))
+        return f"{octets.hex().upper()}:{pair[1]:04X}"
+    with open("/proc/net/tcp", encoding="ascii") as file:
+        for line in file:
+            words = line.split()
+            if words[1:3] == [text(address), text(peer)]:
+                return int(words[4].split(":")[0], 16)
+    return 0
+
+
+class Slow(unittest.TestCase):
+    def test_slow_client_is_closed_and_costs_nobody(self):
+        with Node("--outbox-bytes", "200000") as node:
+            with JsonClient(node, "slow", ["g"], receive_buffer=4096) as slow, \
+                    JsonClient(node, "fast", ["g"], "127.0.0.9") as fast:
+                heard = []
+                reader = threading.Thread(
+                    target=lambda: heard.extend(fast.hear_message()["data"][-3:]
+                                                for _ in range(300)))
+                reader.start()
+                for number in range(300):
+                    status = node.message(group="g", data="x" * 20000 + f"{number:03}")[0]
+                    self.assertEqual(status, 202)
+                reader.join()
+                self.assertEqual(heard, [f"{n:03}" for n in range(300)])
+                self.assertEqual(node.metric("ringpost_closed_total", reason="too_slow"), 1)
+                self.assertGreater(node.metric("ringpost_ledger", fate="dropped",
+                                               reason="too_slow"), 0)
+                node.wait_log("session_closed.*too_slow.*slow")
+                self.assertEqual(node.api("GET", "/v1/clients/slow")[0], 404)
+
+    def slow_policy(self, policy):
+        with Node("--outbox-bytes", "300000", "--slow", policy) as node:
+            with JsonClient(node, "s", receive_buffer=4096) as slow:
+                for number in range(600):
+                    self.assertEqual(node.push("s", "x" * 20000 + f"{number:03}")[0], 202)
+                heard = [slow.hear_message()["data"][-3:]]
+                while heard[-1] != "599":
+                    heard.append(slow.hear_message()["data"][-3:])
+                self.assertEqual(heard, sorted(heard))
+                self.assertEqual(len(set(heard)), len(heard))
+                reason = policy.replace("-", "_")
+                wait_until("the ledger", lambda: node.metric(
+                    "ringpost_ledger", fate="dropped", reason=reason) == 600 - len(heard))
+                self.assertLess(len(heard), 600)
+                return heard
+
+    def test_drop_oldest(self):
+        heard = self.slow_policy("drop-oldest")
+        self.assertEqual(heard[-5:], ["595", "596", "597", "598", "599"])
+
+    def test_keep_latest(self):
+        heard = self.slow_policy("keep-latest")
+        # Some 72 KB in the kernel, what the client's own buffer takes, the one in flight, the last.
+        self.assertLess(len(heard), 20)
+
+    def test_what_the_kernel_holds_for_one_that_does_not_read_is_bounded(self):
+        """--send-buffer and one segment, on each listener; and nothing more counts as sent."""
+        get = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        bound = 65536 + 65536 + 16384  # the last for what is on the wire
+        with Node("--outbox-bytes", "65536", "--send-buffer", "65536", "--heartbeat",
+                  "3600") as node:
+            for kind in ("tcp", "web", "api"):
+                with Socket(node.address(kind), receive_buffer=4096) as silent:
+                    peer = silent.socket.getsockname()
+                    if kind == "tcp":
+                        silent.send('{"type":"hello","id":"silent"}\n')
+                        silent.line()
+                    else:
+                        silent.send(get % (b"/" if kind == "web" else b"/metrics") * 200)
+                    largest = 0
+                    for _ in range(100 if kind == "tcp" else 40):
+                        if kind == "tcp" and node.push("silent", "x" * 8000)[0] == 404:
+                            break
+                        node.api("GET", "/healthz")
+                        largest = max(largest, unacknowledged(node.address(kind), peer))
+                    self.assertGreaterEqual(largest, 65536, kind)
+                    self.assertLess(largest, bound, kind)
+            self.assertEqual(node.metric("ringpost_closed_total", reason="too_slow"), 1)
+            # The client's own kernel takes some too.
+            self.assertLess(node.metric("ringpost_ledger", fate="sent") * 8000, bound + 262144)
