@@ -8,9 +8,13 @@ Every test starts its own node on free ports and ends it. The last line is `N pa
 """
 
 import argparse
+import contextlib
 import importlib
+import io
+import multiprocessing
 import os
 import pathlib
+import re
 import sys
 import time
 import unittest
@@ -19,22 +23,26 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 
 class Result(unittest.TestResult):
-    """Says each test as it ends."""
+    """Gathers what is to be said of the tests of one group."""
 
     def __init__(self, verbose):
         super().__init__()
         self.verbose = verbose
         self.passed = 0
+        self.broken = []  # names of what failed
+        self.said = []
         self.began = 0.0
 
     def startTest(self, test):
         super().startTest(test)
         self.began = time.monotonic()
 
-    def say(self, word, test):
+    def say(self, word, test, *more):
         if self.verbose or word != "ok":
-            name = test.id()
-            print(f"  {word:<6} {time.monotonic() - self.began:6.2f} s  {name}", flush=True)
+            took = time.monotonic() - self.began if self.began else 0.0
+            self.said += [f"  {word:<6} {took:6.2f} s  {test.id()}", *more]
+        if word in ("ERROR", "FAILED"):
+            self.broken.append(test.id())
 
     def addSuccess(self, test):
         super().addSuccess(test)
@@ -43,24 +51,60 @@ class Result(unittest.TestResult):
 
     def addError(self, test, err):
         super().addError(test, err)
-        self.say("ERROR", test)
-        print(self.errors[-1][1], flush=True)
+        self.say("ERROR", test, self.errors[-1][1])
 
     def addFailure(self, test, err):
         super().addFailure(test, err)
-        self.say("FAILED", test)
-        print(self.failures[-1][1], flush=True)
+        self.say("FAILED", test, self.failures[-1][1])
 
     def addSubTest(self, test, subtest, err):
         super().addSubTest(test, subtest, err)
         if err is not None:
-            self.say("FAILED", subtest)
-            print((self.failures + self.errors)[-1][1], flush=True)
+            self.say("FAILED", subtest, (self.failures + self.errors)[-1][1])
 
     def addSkip(self, test, reason):
         super().addSkip(test, reason)
-        self.say("skip", test)
-        print(f"         {reason}", flush=True)
+        self.say("skip", test, f"         {reason}")
+
+
+def groups_of(words):
+    """The names of the tests that contain one of the words (none: all), in groups that run one
+    after the other: a class whose tests share something, or one test."""
+    groups = []
+    for path in sorted(HERE.glob("test_*.py")):
+        module = importlib.import_module(path.stem)
+        for case in unittest.TestLoader().loadTestsFromModule(module):
+            tests = list(case)
+            names = [test.id() for test in tests
+                     if not words or any(word in test.id() for word in words)]
+            shares = tests and "setUpClass" in vars(type(tests[0]))
+            groups += [names] if shares and names else [[name] for name in names]
+    return groups
+
+
+def run_group(job):
+    names, verbose = job
+    result = Result(verbose)
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        unittest.TestLoader().loadTestsFromNames(names).run(result)
+    return result.passed, result.broken, "\n".join(result.said), output.getvalue()
+
+
+def run_all(words, verbose, jobs):
+    """Gives how many passed and the names of what failed."""
+    passed, broken = 0, []
+    groups = [(names, verbose) for names in groups_of(words)]
+    # Each group in a process of its own, so that nothing one leaves behind meets the next.
+    with multiprocessing.Pool(jobs, maxtasksperchild=1) as pool:
+        for good, bad, said, output in pool.imap_unordered(run_group, groups):
+            passed += good
+            broken += bad
+            if said:
+                print(said, flush=True)
+            if output and (verbose or bad):
+                print(output, end="", flush=True)
+    return passed, broken
 
 
 def main():
@@ -73,6 +117,8 @@ def main():
     words.add_argument("--full", action="store_true", help="the counts of a soak")
     words.add_argument("--sanitized", action="store_true",
                        help="the binary is slow: smaller counts, longer deadline")
+    words.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1),
+                       help="tests that run at the same time; most of them wait most of the time")
     words.add_argument("--quiet", action="store_true", help="name only what fails")
     given = words.parse_args()
 
@@ -87,20 +133,18 @@ def main():
         return 2
 
     sys.path.insert(0, str(HERE))
-    suite = unittest.TestSuite()
-    loader = unittest.TestLoader()
-    for path in sorted(HERE.glob("test_*.py")):
-        for case in loader.loadTestsFromModule(importlib.import_module(path.stem)):
-            for test in case:
-                if not given.only or any(word in test.id() for word in given.only):
-                    suite.addTest(test)
-    result = Result(not given.quiet)
-    suite.run(result)
-    failed = len(result.failures) + len(result.errors)
-    if result.passed + failed == 0:
+    passed, broken = run_all(given.only, not given.quiet, given.jobs)
+    failed = len(broken)
+    if passed + failed == 0:
         print("no test was chosen")
         failed = 1
-    print(f"{result.passed} passed, {failed} failed")
+    more = "".join(f" {word}" for word, wanted in (
+        (f"--extra '{given.extra}'", given.extra), ("--full", given.full),
+        ("--sanitized", given.sanitized)) if wanted)
+    # "module.Class.test (subtest)" and "setUpClass (module.Class)"
+    for name in dict.fromkeys(re.sub(r"^setUpClass \((.*)\)$| .*", r"\1", name) for name in broken):
+        print(f"again: python3 tests/e2e/run.py --binary {given.binary}{more} --only {name}")
+    print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 
 

@@ -2,17 +2,19 @@
 # line with its time and its counts. Sourced by ./dev.
 
 passed=0 failed=0
+again=() # how to see again what failed, a line each
 
 # The last "N passed, N failed" of a log, as two numbers.
 counts_of() {
     sed -n 's/^\([0-9][0-9]*\) passed, \([0-9][0-9]*\) failed$/\1 \2/p' "$1" | tail -n 1
 }
 
-# stage TITLE COMMAND...: the command must print "N passed, N failed" as its last word. One that
-# does not, or that ends with an error that it did not count, is one failure.
+# stage NAME TITLE COMMAND...: the command must print "N passed, N failed" as its last word. One
+# that does not, or that ends with an error that it did not count, is one failure. Lines
+# "again: COMMAND" of it say how to see a failure again; without any it is the stage itself.
 stage() {
-    local title=$1 began log good bad status=0
-    shift
+    local name=$1 title=$2 began log good bad status=0 lines
+    shift 2
     log=$logs/${title//[^A-Za-z0-9]/-}.log
     began=$(now)
     printf '%-34s ' "$title"
@@ -22,13 +24,18 @@ stage() {
     if [ "$bad" -eq 0 ] && { [ $status -ne 0 ] || [ "$good" -eq 0 ]; }; then bad=1; fi
     passed=$((passed + good)) failed=$((failed + bad))
     printf '%7s s   %d passed, %d failed\n' "$(since "$began")" "$good" "$bad"
-    [ "$bad" -eq 0 ] || show_log "$log" 40
+    [ "$bad" -eq 0 ] && return
+    show_log "$log" 40
+    mapfile -t lines < <(sed -n 's/^again: //p' "$log")
+    [ ${#lines[@]} -ne 0 ] || lines=("./dev $how $name")
+    again+=("$title:" "${lines[@]/#/    }")
 }
 
-# Counts single tests in the output of ctest --verbose: those of a cmocka program by its summary, a
-# program without one, or that died before it, as one. What failed is said again at the end.
+# count_ctest DIR: counts single tests in the output of ctest --verbose. A cmocka program counts by
+# its summary; one without a summary, or that died before it, is one test. What failed comes again
+# at the end.
 count_ctest() {
-    awk '
+    awk -v "dir=$1" '
         { print }
         match($0, /^[0-9]+: /) {
             test = substr($0, 1, RLENGTH - 2)
@@ -43,14 +50,20 @@ count_ctest() {
             well = / Passed /
             if (well && !summed[number]) good[number] = 1
             if (!well && !bad[number]) bad[number] = 1
-            if (!well) again = again $0 "\n" said[number]
+            if (!well) {
+                broken = broken $0 "\n" said[number]
+                name = $0
+                sub(/^[^#]*#[0-9]+: /, "", name); sub(/ .*/, "", name)
+                again = again "again: ctest --test-dir " dir " --output-on-failure -R ^" name "$\n"
+            }
             passed += good[number]; failed += bad[number]
         }
-        END { print again; printf "%d passed, %d failed\n", passed, failed }'
+        END { print broken; printf "%s%d passed, %d failed\n", again, passed, failed }'
 }
 
 run_ctest() {
-    still ctest --test-dir "$1" --verbose --timeout 120 -j "$cpus" "${@:2}" | count_ctest
+    still ctest --test-dir "$1" --verbose --timeout 120 -j "$cpus" "${@:2}" |
+        count_ctest "$1"
 }
 
 unit() {
@@ -67,12 +80,19 @@ unit_tsan() {
     compile tsan "${names[@]}" && run_ctest build/tsan -R "^($(IFS='|'; echo "${names[*]}"))\$"
 }
 
+# Only what changed since it passed. Nothing is linked: the presets tsan and fuzz do that with
+# clang.
 compiles() {
-    compile clang && say "1 passed, 0 failed"
+    cmake --preset clang && python3 tests/tidy/compile_check.py warnings
 }
 
 rules() {
     python3 tests/tidy/tidy.py
+}
+
+# What ./dev test itself relies on.
+tools() {
+    python3 tests/support/test_tools.py
 }
 
 # What perf/ makes of figures; nothing is measured.
@@ -81,18 +101,7 @@ perf_scripts() {
 }
 
 clang_tidy() {
-    cmake --preset clang >/dev/null || return 1
-    local out=$logs/clang-tidy
-    rm -rf "$out"
-    mkdir -p "$out"
-    find core proto ingest ha main -name '*.c' 2>/dev/null | sort | xargs -P "$cpus" -I{} sh -c '
-        log=$1/$(echo "$2" | tr / -).log
-        if clang-tidy -p build/clang --quiet --warnings-as-errors="*" "$2" >"$log" 2>&1
-        then echo "good $2"
-        else echo "bad $2"; grep "error:" "$log" | sed "s#^$PWD/##"
-        fi' - "$out" {} | tee "$out.all" | grep -v '^good '
-    say "more in $out/"
-    printf '%d passed, %d failed\n' "$(grep -c '^good ' "$out.all")" "$(grep -c '^bad ' "$out.all")"
+    cmake --preset clang && python3 tests/tidy/compile_check.py clang-tidy
 }
 
 simulate() {
@@ -105,26 +114,32 @@ planted() {
     compile sim ringpost_sim && still build/sim/ringpost_sim --faults
 }
 
-# fuzz SECONDS: each target for so long, starting from its corpus, which is not changed.
+# fuzz_one NAME SECONDS: one target, starting from its corpus, which is not changed.
+fuzz_one() {
+    local name=$1 log=build/fuzz/found/$1.log corpus=tests/corpus/${1#fuzz_} status=0
+    [ -d "$corpus" ] || { say "bad $name: $corpus is missing"; return; }
+    mkdir -p "build/fuzz/found/$name"
+    still "build/fuzz/tests/$name" -max_total_time="$2" -timeout=10 -rss_limit_mb=2048 \
+        -print_final_stats=1 -artifact_prefix="build/fuzz/found/$name-" \
+        "build/fuzz/found/$name" "$corpus" >"$log" 2>&1 || status=$?
+    if [ $status -eq 0 ]; then
+        say "good $name"
+        return
+    fi
+    say "bad $name:"
+    tail -n 40 "$log"
+    say "again: build/fuzz/tests/$name $(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)"
+}
+
+# fuzz SECONDS: each target for so long, as many at a time as there are CPUs.
 fuzz() {
-    local seconds=$1 file name corpus good=0 bad=0 work
+    local all=build/log/fuzz-targets
     compile fuzz || return 1
-    for file in tests/fuzz/fuzz_*.c; do
-        [ -f "$file" ] || { say "tests/fuzz holds no target"; return 1; }
-        name=$(basename "$file" .c) corpus=tests/corpus/${name#fuzz_}
-        [ -d "$corpus" ] || { say "$corpus is missing"; return 1; }
-        work=build/fuzz/found/$name
-        mkdir -p "$work"
-        say "== $name"
-        if still "build/fuzz/tests/$name" -max_total_time="$seconds" -timeout=10 \
-            -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$work-" \
-            "$work" "$corpus"; then
-            good=$((good + 1))
-        else
-            bad=$((bad + 1))
-        fi
-    done
-    say "$good passed, $bad failed"
+    mkdir -p build/fuzz/found
+    export -f fuzz_one still say
+    find tests/fuzz -name 'fuzz_*.c' | sed 's#.*/##; s#\.c$##' | sort |
+        xargs -P "$cpus" -I{} bash -c 'fuzz_one "$1" "$2"' - {} "$1" | tee "$all"
+    say "$(grep -c '^good ' "$all") passed, $(grep -c '^bad ' "$all") failed"
 }
 
 # e2e PRESET [ARG...]
@@ -136,23 +151,27 @@ e2e() {
         still python3 tests/e2e/run.py --quiet --binary "build/$preset/ringpost" "$@"
 }
 
-stage_names=(unit tsan clang tidy perf clang-tidy sim faults fuzz e2e e2e-6.1 e2e-asan e2e-tsan)
+# What tells soonest and costs least comes first.
+stage_names=(tools tidy perf unit clang sim faults e2e e2e-6.1 tsan e2e-tsan e2e-asan fuzz
+    clang-tidy)
 
 run_stage() {
     case $1 in
-    unit) stage "unit tests, ASan+UBSan" unit ;;
-    tsan) stage "unit tests, TSan" unit_tsan ;;
-    clang) stage "compiles without a warning (clang)" compiles ;;
-    tidy) stage "rules of the house" rules ;;
-    perf) stage "measuring scripts" perf_scripts ;;
-    clang-tidy) stage "clang-tidy" clang_tidy ;;
-    sim) stage "simulation, $seeds seeds" simulate "$seeds" ;;
-    faults) stage "simulation, planted bugs" planted ;;
-    fuzz) stage "fuzz, $fuzz_s s a target" fuzz "$fuzz_s" ;;
-    e2e) stage "end to end, release" e2e release "${full[@]}" ;;
-    e2e-6.1) stage "end to end, Linux 6.1's features" e2e release --extra "--test-kernel-6.1 on" ;;
-    e2e-asan) stage "end to end, ASan+UBSan" e2e dev --sanitized ;;
-    e2e-tsan) stage "end to end, TSan" e2e tsan --sanitized ;;
+    tools) stage "$1" "tools of the tests" tools ;;
+    tidy) stage "$1" "rules of the house" rules ;;
+    perf) stage "$1" "measuring scripts" perf_scripts ;;
+    unit) stage "$1" "unit tests, ASan+UBSan" unit ;;
+    clang) stage "$1" "compiles without a warning (clang)" compiles ;;
+    sim) stage "$1" "simulation, $seeds seeds" simulate "$seeds" ;;
+    faults) stage "$1" "simulation, planted bugs" planted ;;
+    e2e) stage "$1" "end to end, release" e2e release "${full[@]}" ;;
+    e2e-6.1) stage "$1" "end to end, Linux 6.1's features" e2e release \
+        --extra "--test-kernel-6.1 on" ;;
+    tsan) stage "$1" "unit tests, TSan" unit_tsan ;;
+    e2e-tsan) stage "$1" "end to end, TSan" e2e tsan --sanitized ;;
+    e2e-asan) stage "$1" "end to end, ASan+UBSan" e2e dev --sanitized ;;
+    fuzz) stage "$1" "fuzz, $fuzz_s s a target" fuzz "$fuzz_s" ;;
+    clang-tidy) stage "$1" "clang-tidy" clang_tidy ;;
     *) say "stages: ${stage_names[*]}" ;;
     esac
 }
@@ -160,16 +179,24 @@ run_stage() {
 # Nothing stands behind the closing line, and it stands alone.
 run_stages() {
     need "${packages_test[@]}"
-    local name
+    local name began
+    began=$(now)
     for name; do
         run_stage "$name"
     done
+    say "in $(since "$began") s"
+    if [ ${#again[@]} -ne 0 ]; then
+        say
+        say "what failed, and how to see it again:"
+        printf '  %s\n' "${again[@]}"
+        say
+    fi
     say "$passed passed, $failed failed"
     [ "$failed" -eq 0 ] && [ "$passed" -ne 0 ]
 }
 
 stages_test() {
-    seeds=200 fuzz_s=4 full=()
+    how=test seeds=200 fuzz_s=4 full=()
     local name
     for name; do
         case " ${stage_names[*]} " in
@@ -182,7 +209,7 @@ stages_test() {
 }
 
 stages_soak() {
-    seeds=10000 fuzz_s=60 full=(--full)
+    how=soak seeds=10000 fuzz_s=60 full=(--full)
     say "ringpost $(sed -n 's/.*RINGPOST_VERSION "\(.*\)"/\1/p' main/version.h), $(date -u +%F)," \
         "Linux $(uname -r), $cpus CPUs ($(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1))"
     run_stages unit tsan sim faults fuzz e2e e2e-6.1 e2e-asan e2e-tsan

@@ -5,16 +5,17 @@
 
 Looks at every source file of the tree, prints each finding as `file:line: message` and at the end
 `N passed, N failed`, counting rules. Each rule over text is a function from a path and its lines to
-findings, and is tried on a piece of text that breaks it before it is believed.
+findings, and is tried on a piece of text that breaks it before it is believed. What compilers and
+clang-format are asked about single files is asked only where something changed (remember.py).
 """
 
 import os
 import re
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from remember import ROOT, check_all, compile_only
+
 FOLDERS = ["core", "proto", "ingest", "ha", "main", "tests", "perf", "docs", ".ci"]
 NOT_OURS = ["tests/corpus", "perf/results"]  # bytes that are data
 TEXT = (".c", ".h", ".py", ".sh", ".md", ".txt", ".json", ".yml", ".yaml", ".js", ".lua")
@@ -227,28 +228,49 @@ def run(command, text=None):
                           check=False)
 
 
-def compiles_alone(job):
-    compiler, path = job
-    twice = f'#include "{path}"\n' * 2
+def alone(compiler, path):
+    """How a header is compiled that is included twice and nothing else is."""
     flags = ["-std=gnu17", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function",
-             "-Wno-format-zero-length", "-I.", "-fsyntax-only", "-x", "c", "-"]
+             "-Wno-format-zero-length", "-I.", "-x", "c", "-"]
     if path.startswith("tests/"):
         flags.insert(0, "-Wno-unused-variable")
-    result = run([compiler] + flags, twice)
+    return [compiler] + flags
+
+
+def compile_alone(compiler, path):
+    result, files = compile_only(alone(compiler, path), f'#include "{path}"\n' * 2)
     if result.returncode == 0:
-        return []
+        return [], files
     first = next((line for line in result.stderr.splitlines() if "error:" in line), "")
-    return [(path, 1, f"does not compile alone with {compiler}: {first.strip()}")]
+    return [(path, 1, f"does not compile alone with {compiler}: {first.strip()}")], files
 
 
-def formatted(path):
+def format_file(path):
     result = run(["clang-format", "--dry-run", "-Werror", path])
     match = re.search(r":(\d+):\d+: error:", result.stderr)
     if match:
-        return [(path, int(match.group(1)), "not as clang-format has it: ./dev format")]
+        return [(path, int(match.group(1)), "not as clang-format has it: ./dev format")], []
     if result.returncode != 0:
-        return [(path, 1, f"clang-format failed: {result.stderr.strip()}")]
-    return []
+        return [(path, 1, f"clang-format failed: {result.stderr.strip()}")], []
+    return [], [path, ".clang-format"]
+
+
+def changed_ones(name, jobs, check):
+    """The findings of a check of single files, made where something changed since it passed."""
+    findings, _ = check_all(name, jobs, check)
+    return [found for path in sorted(findings) for found in findings[path]]
+
+
+def headers_alone(compiler, headers):
+    version = run([compiler, "--version"]).stdout
+    return changed_ones(f"headers-{compiler}",
+                        [(path, version + " ".join(alone(compiler, path))) for path in headers],
+                        lambda path: compile_alone(compiler, path))
+
+
+def formatted(paths):
+    version = run(["clang-format", "--version"]).stdout
+    return changed_ones("format", [(path, version) for path in paths], format_file)
 
 
 def main():
@@ -265,12 +287,8 @@ def main():
         outcomes.append([(path, number, message) for path, lines in texts.items()
                          for number, message in rule(path, lines)])
     headers = [path for path in texts if path.endswith(".h")]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for compiler in ("gcc", "clang"):
-            jobs = [(compiler, path) for path in headers]
-            outcomes.append([found for part in pool.map(compiles_alone, jobs) for found in part])
-        c_files = [path for path in texts if path.endswith((".c", ".h"))]
-        outcomes.append([found for part in pool.map(formatted, c_files) for found in part])
+    outcomes += [headers_alone(compiler, headers) for compiler in ("gcc", "clang")]
+    outcomes.append(formatted([path for path in texts if path.endswith((".c", ".h"))]))
 
     for findings in outcomes:
         for path, number, message in findings:
