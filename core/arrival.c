@@ -103,7 +103,7 @@ static bool address_enter(struct worker *worker, struct connection *connection) 
 static void deadline_fired(struct worker *worker, struct timer *timer) {
     struct connection *connection = container_of(timer, struct connection, timer);
     if (connection->state != CONNECTION_OPEN)
-        connection_close(worker, connection, connection->reason);
+        connection_expire(worker, connection);
     else if (connection->proxy_header)
         connection_close(worker, connection, CLOSE_BAD_PROXY_HEADER);
     else

@@ -13,10 +13,18 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* How long a connection may take to read its last words, and to end after them. */
+/* How long a peer may take to read its last words: so long, and by their size, but not for ever. */
 #define FLUSH_NS (5 * NS_PER_S)
-#define LINGER_NS (1 * NS_PER_S)
-#define LINGER_BYTES_MAX (256 * 1024)
+#define FLUSH_BYTES_PER_S 16384
+#define FLUSH_NS_MAX (60 * NS_PER_S)
+/* After them it is read on, so that a body of --max-body on a line of 1.2 Mbit/s comes to its end:
+ * for so long after the last byte, less after a goodbye, which is said between requests, and so
+ * long in all. */
+#define LINGER_QUIET_NS (5 * NS_PER_S)
+#define LINGER_QUIET_GOODBYE_NS (1 * NS_PER_S)
+#define LINGER_S 60
+/* And so many bytes, or twice --max-body where that is more. */
+#define LINGER_BYTES (64u * 1024 * 1024)
 /* A paused connection may go on to receive so much before its receive is really stopped: most
  * pauses are shorter than that, and stopping costs two operations. */
 #define PAUSE_SLACK_BYTES (64 * 1024)
@@ -147,18 +155,46 @@ void connection_close(struct worker *worker, struct connection *connection,
     connection_join(worker, connection);
 }
 
+/* Waits for the peer's end until it has been quiet for a while, or all its time is over. */
+static void linger_wait(struct worker *worker, struct connection *connection) {
+    bool goodbye = connection->reason == CLOSE_DRAINING;
+    uint64_t due_ns = worker->now_ns + (goodbye ? LINGER_QUIET_GOODBYE_NS : LINGER_QUIET_NS);
+    uint64_t end_ns = connection->linger_end_s * NS_PER_S;
+    timer_arm(&worker->wheel, &connection->timer, due_ns < end_ns ? due_ns : end_ns);
+}
+
 /* Everything was said: our end goes out, and what still comes in is thrown away until the peer's
  * end comes. Closing at once, with input unread, would make the kernel send a reset, which can
- * destroy the last words on their way. */
+ * destroy the last words on their way (RFC 9112, 9.6). */
 static void connection_linger(struct worker *worker, struct connection *connection) {
     connection->state = CONNECTION_LINGERING;
     if (connection->end_seen) {
         connection_close(worker, connection, connection->reason);
         return;
     }
+    connection->linger_end_s = (uint32_t)(worker->now_ns / NS_PER_S) + LINGER_S;
     connection_shutdown(worker, connection, SHUT_WR);
-    timer_arm(&worker->wheel, &connection->timer, worker->now_ns + LINGER_NS);
+    linger_wait(worker, connection);
     connection_rearm(worker, connection);
+}
+
+/* Bytes of a connection that has ended: too many, and the peer has to lose its last words. */
+static void linger_take(struct worker *worker, struct connection *connection, uint32_t len) {
+    uint64_t max = 2 * (uint64_t)worker->config->max_body_bytes;
+    connection->lingered_bytes += len;
+    if (connection->lingered_bytes > (max < LINGER_BYTES ? LINGER_BYTES : max)) {
+        stats_add(&worker->stats.lingers_cut, 1);
+        connection_close(worker, connection, connection->reason);
+    } else if (connection->state == CONNECTION_LINGERING) {
+        linger_wait(worker, connection);
+    }
+}
+
+void connection_expire(struct worker *worker, struct connection *connection) {
+    if (connection->state == CONNECTION_LINGERING &&
+        worker->now_ns >= connection->linger_end_s * NS_PER_S)
+        stats_add(&worker->stats.lingers_cut, 1);
+    connection_close(worker, connection, connection->reason);
 }
 
 void connection_finish(struct worker *worker, struct connection *connection,
@@ -168,7 +204,9 @@ void connection_finish(struct worker *worker, struct connection *connection,
     connection_end(worker, connection, reason);
     if (!connection->in_protocol)
         input_free(worker, connection);
-    timer_arm(&worker->wheel, &connection->timer, worker->now_ns + FLUSH_NS);
+    uint64_t flush_ns = FLUSH_NS + connection->outbox.bytes * NS_PER_S / FLUSH_BYTES_PER_S;
+    timer_arm(&worker->wheel, &connection->timer,
+              worker->now_ns + (flush_ns < FLUSH_NS_MAX ? flush_ns : FLUSH_NS_MAX));
     if (outbox_empty(&connection->outbox))
         connection_linger(worker, connection);
     else
@@ -333,9 +371,7 @@ void connection_on_receive(struct worker *worker, const struct completion *compl
         if (connection->state == CONNECTION_OPEN) {
             connection_take(worker, connection, ring_buffer(worker->ring, completion->buffer), len);
         } else if (connection->state != CONNECTION_JOINING) {
-            connection->lingered_bytes += (uint32_t)len;
-            if (connection->lingered_bytes > LINGER_BYTES_MAX)
-                connection_close(worker, connection, connection->reason);
+            linger_take(worker, connection, (uint32_t)len);
         }
     } else if (result == 0) {
         connection->end_seen = true;

@@ -80,7 +80,10 @@ struct connection {
     char *input; /* kept input; NULL: none */
     uint32_t input_len, input_cap;
     uint32_t lingered_bytes;
-    uint32_t flight_bytes; /* of the send in flight */
+    union {
+        uint32_t flight_bytes; /* of the send in flight */
+        uint32_t linger_end_s; /* while LINGERING: when it has lasted long enough */
+    };
     const struct protocol *protocol;
     _Alignas(16) unsigned char protocol_state[CONNECTION_STATE_BYTES];
 };
@@ -108,7 +111,10 @@ void connection_write(struct worker *worker, struct connection *connection, stru
  */
 void connection_close(struct worker *worker, struct connection *connection,
                       enum close_reason reason);
-/* The end, after what was written has left (bounded in time): for an error line or a last answer.
+/* The end, after what was written has left: for an error line or a last answer. It arrives: our end
+ * goes out behind it, and the peer is read on until its own end has come, so that it may send the
+ * rest of a body first (a minute, 64 MiB or twice --max-body, and 5 s without a byte at most; what
+ * is cut off is counted).
  */
 void connection_finish(struct worker *worker, struct connection *connection,
                        enum close_reason reason);
@@ -117,6 +123,8 @@ void connection_pause(struct worker *worker, struct connection *connection);
 void connection_resume(struct worker *worker, struct connection *connection);
 /* Arms the deadline (on_deadline), replacing an earlier one. */
 void connection_deadline(struct worker *worker, struct connection *connection, uint64_t due_ns);
+/* The time of a connection that is not open any more is over. */
+void connection_expire(struct worker *worker, struct connection *connection);
 /* Called by the loop: completions of its operations, its turn to look at kept input again, to arm a
  * receive that had ended for want of buffers, to start a send. */
 

@@ -11,7 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* After the drain: how long producers have to read their last answers. */
+/* How long producers have at least to read their last answers, and to end after them; they have it
+ * until --drain-timeout. */
 #define CLOSING_NS (2 * NS_PER_S)
 /* At least so long for goodbyes to leave. */
 #define GOODBYE_NS (200 * NS_PER_MS)
@@ -250,7 +251,8 @@ bool server_step(struct server *server) {
             phase_set(server, PHASE_CLOSING);
         return false;
     case PHASE_CLOSING:
-        if (through || now_ns - atomic_load(&server->phase_since_ns) >= CLOSING_NS)
+        if (through || (now_ns - atomic_load(&server->phase_since_ns) >= CLOSING_NS &&
+                        now_ns - server->drain_since_ns >= server_config(server)->drain_timeout_ns))
             phase_set(server, PHASE_STOPPED);
         return false;
     case PHASE_STOPPED:

@@ -119,6 +119,8 @@ const char *result_text(enum result_word result);
     X(sent_bytes, "sent_bytes_total", "bytes sent")                                                \
     X(received_bytes, "received_bytes_total", "bytes received")                                    \
     X(buffers_out, "receive_buffers_exhausted_total", "receives that ended for want of a buffer")  \
+    X(lingers_cut, "lingers_cut_total",                                                            \
+      "ends without the peer's: it sent too much or for too long after its last answer")           \
     X(rearms, "rearms_total", "receives armed again")                                              \
     X(accepted_tcp, "accepted_tcp_total", "connections accepted on tcp")                           \
     X(accepted_web, "accepted_web_total", "connections accepted on web")                           \

@@ -61,15 +61,22 @@ static enum close_reason reason_of(unsigned status) {
 }
 
 /* The last answer of a connection that will not be understood any more, or not be read. */
-static void http_refuse_last(struct worker *worker, struct http_connection *http,
-                             const struct http_error *error) {
+static void http_refuse_as(struct worker *worker, struct http_connection *http,
+                           const struct http_error *error, enum close_reason reason) {
+    if (http->finish_reason != CLOSE_NONE)
+        return; /* the last answer was given, or is owed */
     struct http_exchange *exchange = exchange_open(worker, http, HTTP_ANSWER_CLOSE);
     if (exchange == NULL) {
         connection_close(worker, http->connection, CLOSE_OVERLOADED);
         return;
     }
-    http_stop(http, reason_of(error->status));
+    http_stop(http, reason);
     exchange_refuse(worker, exchange, error);
+}
+
+static void http_refuse_last(struct worker *worker, struct http_connection *http,
+                             const struct http_error *error) {
+    http_refuse_as(worker, http, error, reason_of(error->status));
 }
 
 static void refuse_broken(struct worker *worker, struct http_connection *http) {
@@ -325,6 +332,13 @@ void http_on_end(struct worker *worker, struct connection *connection) {
 
 void http_on_drain(struct worker *worker, struct connection *connection) {
     struct http_connection *http = http_of(connection);
+    if (list_empty(&http->owed) && http->input_due_ns != 0) {
+        /* A request is on its way. Its producer learns that it was not taken. */
+        struct http_error error = http_error_of(CODE_DRAINING, "the node is going; nothing was "
+                                                               "taken, send it elsewhere");
+        http_refuse_as(worker, http, &error, CLOSE_HTTP_DONE);
+        return;
+    }
     if (!list_empty(&http->owed)) {
         struct http_exchange *last = container_of(http->owed.prev, struct http_exchange, link);
         last->answer_flags |= HTTP_ANSWER_CLOSE;

@@ -69,6 +69,7 @@ static const struct {
     {"close none", "no reason at all; it must never be counted"},
     {"close unauthorized", "clients need no token in this version"},
     {"close stopped", "only when the API's last answers outlast the end of the drain"},
+    {"counter lingers_cut", "takes 64 MiB, or a minute of one peer; test_http_connection does it"},
     {"refuse memory", "the simulation's malloc never fails"},
 };
 

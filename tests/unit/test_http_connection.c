@@ -2,6 +2,8 @@
  * times, ends. */
 #include "tests/support/fake_http.h"
 
+#include "core/slots.h"
+
 #include "ingest/http_connection.c"
 #include "ingest/http_exchange.c"
 
@@ -249,6 +251,79 @@ static void test_bodies_refused_unread(void **state) {
     assert_int_equal(closed(CLOSE_TOO_LARGE), 2);
 }
 
+#define TOO_LONG "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n"
+
+static uint64_t cut(void) {
+    return stats_get(&fake_server.workers[0].stats.lingers_cut);
+}
+
+/* After an early answer the peer may send the rest of its body, then its end is waited for. */
+static void test_an_early_answer_arrives(void **state) {
+    (void)state;
+    static char piece[65536];
+    assert_error(ask(api, TOO_LONG), 413, "too_large");
+    assert_true(api->ended);
+    for (unsigned i = 0; i < 50; i++) {
+        for (unsigned n = 0; n < 3; n++) {
+            peer_send_bytes(api, span_of(piece, sizeof piece));
+            node_settle();
+        }
+        assert_int_equal(api->in_len, 0);
+        assert_false(api->closed);
+        node_pass(1 * NS_PER_S);
+    }
+    node_pass(4 * NS_PER_S);
+    assert_false(api->closed);
+    peer_end(api);
+    assert_true(api->closed);
+    assert_int_equal(cut(), 0);
+}
+
+/* Not for ever: a peer that is silent, one that trickles, one that floods. */
+static void test_the_rest_of_a_body_is_bounded(void **state) {
+    (void)state;
+    static char piece[65536];
+    ask(api, TOO_LONG);
+    node_pass(6 * NS_PER_S);
+    assert_true(api->closed);
+    assert_int_equal(cut(), 0);
+    api = api_connect();
+    ask(api, TOO_LONG);
+    for (unsigned i = 0; i < 15; i++) {
+        assert_false(api->closed);
+        peer_send_bytes(api, span_of(piece, 1));
+        node_pass(4 * NS_PER_S);
+    }
+    node_pass(5 * NS_PER_S);
+    assert_true(api->closed);
+    assert_int_equal(cut(), 1);
+    api = api_connect();
+    ask(api, TOO_LONG);
+    for (unsigned i = 0; i < 1024; i++) {
+        assert_false(api->closed);
+        peer_send_bytes(api, span_of(piece, sizeof piece));
+        node_settle();
+    }
+    peer_send_bytes(api, span_of(piece, sizeof piece));
+    node_settle();
+    assert_true(api->closed);
+    assert_int_equal(cut(), 2);
+}
+
+/* The last answer of a peer that takes long to read: by its size. */
+static void test_a_long_last_answer(void **state) {
+    (void)state;
+    peer_stall(api, true);
+    for (unsigned i = 0; i < 40; i++)
+        peer_say(api, GET("/metrics"));
+    peer_say(api, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    node_pass(20 * NS_PER_S);
+    assert_false(api->closed);
+    peer_stall(api, false);
+    assert_int_equal(times(api->out, "HTTP/1.1 200"), 41);
+    peer_end(api);
+}
+
 static void test_no_memory_for_a_body(void **state) {
     (void)state;
     fake_server.budget.ceiling_bytes = 100000;
@@ -328,6 +403,14 @@ static void test_drain(void **state) {
     assert_non_null(strstr(answer, "Retry-After: 1\r\n"));
     assert_non_null(strstr(answer, "Connection: close\r\n"));
     assert_true(api->ended);
+    /* The end of the drain does not wait for a body, but its producer is told. */
+    struct peer *begun = api_connect();
+    peer_say(begun, "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{");
+    connections_drain(&fake_server.workers[0], true);
+    node_settle();
+    assert_error(begun->out, 503, "draining");
+    assert_true(idle->ended);
+    idle = api_connect();
     api = api_connect();
     assert_error(ask(api, GET("/readyz")), 503, "draining");
     api = api_connect();
@@ -347,6 +430,9 @@ int main(void) {
         TEST(test_late_heads_and_idle),
         TEST(test_slow_bodies),
         TEST(test_bodies_refused_unread),
+        TEST(test_an_early_answer_arrives),
+        TEST(test_the_rest_of_a_body_is_bounded),
+        TEST(test_a_long_last_answer),
         TEST(test_no_memory_for_a_body),
         TEST(test_expect),
         TEST(test_not_http),
