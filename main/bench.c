@@ -1,5 +1,6 @@
 #include "main/bench.h"
 
+#include "main/bench_overload.h"
 #include "main/bench_scenario.h"
 
 #include <signal.h>
@@ -7,8 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* An overload lasts tens of milliseconds for each message: there so much is no loss. */
-#define OVERLOAD_GATHER_US 300
+#define INFLIGHT 256
 
 struct scenario {
     const char *name;
@@ -29,7 +29,7 @@ static const struct scenario scenarios[] = {
     {"idle", bench_idle, BENCH_UNICAST, 10000, 20000, 1, 8, 256, 0},
     {"storm", bench_storm, BENCH_UNICAST, 10000, 0, 1, 1, 512, 2},
     {"live", bench_live, BENCH_UNICAST, 30000, 20000, 1, 8, 256, 0},
-    {"overload", bench_overload, BENCH_UNICAST, 10000, 0, 60, 64, 256, 0},
+    {"overload", bench_overload, BENCH_UNICAST, 0, 0, 60, 0, 256, 1},
     {"cross", bench_cross, BENCH_UNICAST, 400, 20000, 3, 16, 256, 0},
     {"receive", bench_receive, BENCH_BROADCAST, 10000, 0, 5, 1, 256, 0},
 };
@@ -60,16 +60,12 @@ static void defaults_fill(struct bench_options *o, const struct scenario *scenar
         o->pending = scenario->pending;
     if (o->procs == 0 && sysconf(_SC_NPROCESSORS_ONLN) > 1)
         o->procs = scenario->procs;
+    if (o->inflight == BENCH_NOT_GIVEN)
+        o->inflight = INFLIGHT;
     if (o->gather_us == BENCH_NOT_GIVEN)
-        o->gather_us = scenario->run == bench_overload ? OVERLOAD_GATHER_US : 0;
-    if (scenario->run == bench_overload) {
-        if (o->workers == 0)
-            o->workers = 1;
-        if (o->server_cpus == NULL)
-            o->server_cpus = "0";
-        if (o->cpus == NULL)
-            o->cpus = "1";
-    }
+        o->gather_us = 0;
+    o->lone = o->lone < 0 ? 0 : o->lone;
+    o->heartbeat_s = o->heartbeat_s < 0 ? 0 : o->heartbeat_s;
 }
 
 int bench_main(int argc, char **argv) {
@@ -82,6 +78,9 @@ int bench_main(int argc, char **argv) {
     const struct scenario *scenario = scenario_find(options.scenario);
     if (scenario == NULL)
         return 2;
+    enum bench_kind kind = scenario->kind;
+    if (scenario->run == bench_overload && !bench_overload_prepare(&options, &kind))
+        return 2;
     defaults_fill(&options, scenario);
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGINT, &action, NULL);
@@ -89,7 +88,7 @@ int bench_main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN);
     report.json = options.json;
     bench_report_text(&report, "bench", "scenario", scenario->name);
-    bool ran = bench_field_open(&field, &options, scenario->kind) && scenario->run(&field, &report);
+    bool ran = bench_field_open(&field, &options, kind) && scenario->run(&field, &report);
     if ((report.faults != 0 || !ran) && !bench_interrupted)
         field.server.failed = true;
     bench_field_close(&field);

@@ -14,6 +14,9 @@
 #include "main/bench_server.h"
 #include "main/bench_swarm.h"
 
+/* Producers beside the main ones: other kinds of messages, and a lone slow one. */
+#define BENCH_BESIDE_MAX 3u
+
 struct bench_field {
     const struct bench_options *options;
     struct bench_server server;
@@ -21,6 +24,8 @@ struct bench_field {
     struct bench_net net;
     struct bench_swarm swarm;
     struct bench_producers producers;
+    struct bench_producers beside[BENCH_BESIDE_MAX];
+    uint32_t beside_count;
     pid_t helpers[BENCH_SWARMS_MAX];
     uint32_t swarms;
     int64_t pss_none_kb; /* of the node before the first client, -1: unknown */
@@ -34,6 +39,7 @@ struct bench_mark {
     uint64_t at_ns;
     uint64_t server_ns;
     uint64_t own_ns[BENCH_SWARMS_MAX];
+    uint64_t own_wait_ns[BENCH_SWARMS_MAX]; /* ready to run, and without a CPU */
     double server_user_s, server_kernel_s;
     double machine_s; /* of everybody */
 };
@@ -45,15 +51,23 @@ struct bench_result {
     double wall_s;    /* until the last delivery */
     double drain_s;   /* of that, after the pushing ended */
     uint64_t start_ns, pushing_end_ns;
-    struct bench_pushed pushed;
+    struct bench_pushed pushed; /* but for the lone producer's */
+    struct bench_pushed lone;
     struct bench_tally seen;
-    uint64_t missing, unasked;
+    struct bench_copies copies;      /* of what was pushed but for the lone producer's, and ... */
+    struct bench_copies lone_copies; /* ... of that */
+    uint64_t missing, unasked;       /* of both */
+    uint64_t pings_unanswered;
+    double fan;          /* deliveries that a message makes */
     uint64_t behind;     /* deliveries that were due and had not been made when the pushing ended */
     uint64_t behind_max; /* so many may be, if the rate is to be held */
     double server_cpu_s, server_user_s, server_kernel_s;
-    double own_busiest, own_all; /* share of a core: the busiest process, all together */
+    double own_busiest, own_all;         /* share of a core: the busiest process, all together */
+    double own_producers;                /* the process that drives the producers */
+    double own_clients;                  /* the busiest of those that drive clients alone */
+    double wait_producers, wait_clients; /* the same, but ready to run and without a CPU */
     double others; /* share of a core that neither the node nor we used; -1: unknown */
-    int64_t rss_max_kb;
+    int64_t rss_max_kb, pss_max_kb; /* the latter only with push->pss, -1: unknown */
     bool held; /* nothing lost or refused, p99 under 1 s, at the end no more behind than 2 % */
 };
 
@@ -99,10 +113,15 @@ void bench_field_run(struct bench_field *field, const struct bench_push *push, c
  * all have arrived. False if they have not after two seconds. */
 bool bench_field_send(struct bench_field *field, uint64_t messages);
 
+/* One turn of the loop: waits at most so long, lets clients and producers handle what came. */
+void bench_field_turn(struct bench_field *field, uint64_t wait_ns);
+/* Is everybody there who has to be? If not, says who and ends what goes on. */
+bool bench_field_alive(struct bench_field *field);
+
 void bench_mark_take(const struct bench_field *field, struct bench_mark *mark);
 
-/* Fills in behind_max and held. `fan` is how many deliveries a message makes. */
-void bench_result_judge(struct bench_result *result, double fan);
+/* Fills in behind_max and held. */
+void bench_result_judge(struct bench_result *result);
 /* The usual rows: counts, faults, latencies, CPU, memory, how tired we were. */
 void bench_result_report(const struct bench_field *field, const struct bench_result *result,
                          struct bench_report *report);

@@ -78,6 +78,11 @@ void bench_net_hurry(int fd) {
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
+bool bench_net_send_buffer(int fd, uint32_t bytes) {
+    int value = (int)bytes;
+    return setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &value, sizeof value) == 0;
+}
+
 bool bench_net_watch(struct bench_net *net, int fd, bool writing, uint64_t tag) {
     struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.u64 = tag};
     if (writing)

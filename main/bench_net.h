@@ -41,6 +41,8 @@ int bench_net_wait(struct bench_net *net, uint64_t wait_ns);
 int bench_net_connect(const struct sockaddr_in *to, uint32_t source);
 /* Small writes leave at once although an earlier one is not acknowledged. */
 void bench_net_hurry(int fd);
+/* Bounds what the system keeps of the socket's unsent bytes. False with errno. */
+bool bench_net_send_buffer(int fd, uint32_t bytes);
 /* Watches the descriptor under `tag` for reading, and for writing if asked to. False with errno. */
 bool bench_net_watch(struct bench_net *net, int fd, bool writing, uint64_t tag);
 

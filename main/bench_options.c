@@ -1,5 +1,6 @@
 #include "main/bench_options.h"
 
+#include "main/bench_help.h"
 #include "main/bench_proc.h"
 #include "main/bench_wire.h"
 
@@ -7,73 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const char help[] =
-    "usage: ringpost bench SCENARIO [options]\n"
-    "\n"
-    "Starts a node, opens clients, pushes messages to them and checks that each arrives once, in\n"
-    "order and where it belongs. Exit status: 0 all did, 1 not, 2 bad usage.\n"
-    "\n"
-    "scenarios\n"
-    "  unicast      messages to single clients at --rate\n"
-    "  unicast-max  the highest such rate that holds, and why higher ones did not\n"
-    "  broadcast    to all clients: at --rate, or as fast as it goes\n"
-    "  groups       to groups at --rate\n"
-    "  ping         one message at a time on an idle node, to each client in turn\n"
-    "  cross        messages that stay on one worker, and that go to another one, in turn\n"
-    "  idle         memory of a connection, before any traffic and after some\n"
-    "  live         very many clients at once; one message to each\n"
-    "  storm        all clients connect, --pending at once, --rounds times\n"
-    "  overload     three times what one worker can do, and how it gets over it\n"
-    "\n"
-    "A rate holds if nothing is lost, refused or out of order, latency p99 stays under a second,\n"
-    "and when the pushing ends no more than 2 % of it is still to be delivered. Each try is "
-    "shown,\n"
-    "and why it did not hold. A load tool that has 90 % of a core or more is said to be "
-    "saturated:\n"
-    "the node may then do better than the figure.\n"
-    "\n"
-    "examples\n"
-    "  ringpost bench unicast --rate 5000 --seconds 3\n"
-    "  ringpost bench unicast-max --clients 1000 --workers 1 --server-cpus 0 --cpus 1\n"
-    "  ringpost bench ping --tcp 127.0.0.1:9000 --api 127.0.0.1:9001 --json\n"
-    "\n"
-    "what to do                                              default\n"
-    "  --clients N         clients                           10000; live 30000, cross 400,\n"
-    "                                                        ping 64\n"
-    "  --rate N            messages a second                 20000; groups, ping 200\n"
-    "  --seconds N         seconds of traffic                10; each try of unicast-max 4,\n"
-    "                                                        each round of cross 3,\n"
-    "                                                        ping 5, flood of overload 60\n"
-    "  --size N            bytes of a payload                128\n"
-    "  --framing json|counted                                json\n"
-    "  --producers N       producer connections              8; overload 64, cross 16, ping 4,\n"
-    "                                                        broadcast 1\n"
-    "  --inflight N        requests in flight on each        256\n"
-    "  --batch N           messages in a request             1 (a path for each)\n"
-    "  --ndjson            batches as lines, not as an array\n"
-    "  --groups N, --join N  groups, and how many a client joins   100, 1\n"
-    "  --window N          broadcasts under way without --rate     32\n"
-    "  --ramp N            connections a second              5000\n"
-    "  --pending N         connections waiting for a welcome 256; storm 512\n"
-    "  --sources N         source addresses 127.0.1.1 ...    200\n"
-    "  --procs N           client processes                  as descriptors demand; storm 2\n"
-    "  --rounds N          of storm and cross                3\n"
-    "  --gather US         sleeps so long before it waits    0; overload 300\n"
-    "                      for arrivals: the node need not\n"
-    "                      wake it for each, and each is\n"
-    "                      seen so much later\n"
-    "  --cpus LIST         where the load tool runs          anywhere; overload 1\n"
-    "  --json              one JSON line instead of the table\n"
-    "the node\n"
-    "  --spawn             start one (default), and:\n"
-    "  --server FILE       its binary                        this one\n"
-    "  --server-arg ARG    one more argument, repeatable\n"
-    "  --workers N         its workers                       its own default; overload 1\n"
-    "  --server-cpus LIST  where it runs                     anywhere; overload 0\n"
-    "  --tcp ADDR:PORT, --api ADDR:PORT   use one that runs, both on loopback\n"
-    "  --pid PID           its process                       whoever listens on --api\n"
-    "  --api-key KEY\n";
 
 static bool number_read(const char *text, double min, double max, double *value) {
     char *end;
@@ -94,8 +28,8 @@ static int count_flag_read(struct bench_options *o, const char *name, const char
     const struct number_flag flags[] = {
         {"--clients", 1, 1000000, &o->clients},
         {"--size", BENCH_PAYLOAD_MIN, BENCH_PAYLOAD_MAX, &o->size},
-        {"--producers", 1, 1024, &o->producers},
-        {"--inflight", 1, 65536, &o->inflight},
+        {"--producers", 1, 16384, &o->producers},
+        {"--inflight", 0, 65536, &o->inflight},
         {"--batch", 1, 1000, &o->batch},
         {"--groups", 1, 1000000, &o->groups},
         {"--join", 1, 64, &o->join},
@@ -105,6 +39,7 @@ static int count_flag_read(struct bench_options *o, const char *name, const char
         {"--procs", 1, 16, &o->procs},
         {"--rounds", 1, 100, &o->rounds},
         {"--gather", 0, 100000, &o->gather_us},
+        {"--send-buffer", 4096, 1 << 24, &o->send_buffer},
         {"--workers", 1, 1024, &o->workers},
     };
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
@@ -128,9 +63,9 @@ static int real_flag_read(struct bench_options *o, const char *name, const char 
         const char *name;
         double min, max, *at;
     } flags[] = {
-        {"--rate", 0.01, 1e8, &o->rate},
-        {"--seconds", 0.1, 86400, &o->seconds},
-        {"--ramp", 1, 1e7, &o->ramp},
+        {"--rate", 0.01, 1e8, &o->rate}, {"--seconds", 0.1, 86400, &o->seconds},
+        {"--ramp", 1, 1e7, &o->ramp},    {"--times", 0.1, 100, &o->times},
+        {"--lone", 0, 1000, &o->lone},   {"--heartbeat", 0, 3600, &o->heartbeat_s},
     };
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
         if (strcmp(name, flags[i].name) != 0)
@@ -170,6 +105,8 @@ static int text_flag_read(struct bench_options *o, const char *name, const char 
         o->cpus = value;
     else if (strcmp(name, "--api-key") == 0)
         o->api_key = value;
+    else if (strcmp(name, "--shape") == 0)
+        o->shape = value;
     else if (strcmp(name, "--server-arg") == 0 && o->server_arg_count < BENCH_SERVER_ARGS_MAX)
         o->server_args[o->server_arg_count++] = value;
     else if (strcmp(name, "--framing") == 0 && value != NULL &&
@@ -202,7 +139,10 @@ static bool switch_read(struct bench_options *o, const char *name) {
 
 int bench_options_read(struct bench_options *o, int argc, char **argv) {
     *o = (struct bench_options){.size = 128,
-                                .inflight = 256,
+                                .inflight = BENCH_NOT_GIVEN,
+                                .times = 3,
+                                .lone = -1,
+                                .heartbeat_s = -1,
                                 .batch = 1,
                                 .groups = 100,
                                 .join = 1,
@@ -215,7 +155,7 @@ int bench_options_read(struct bench_options *o, int argc, char **argv) {
     for (int i = 1; i < argc; i++) {
         const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
-            fputs(help, stdout);
+            bench_help_print(stdout);
             return -1;
         }
         if (name[0] != '-' && o->scenario == NULL) {
@@ -238,7 +178,7 @@ int bench_options_read(struct bench_options *o, int argc, char **argv) {
         i++;
     }
     if (o->scenario == NULL) {
-        fputs(help, stderr);
+        bench_help_print(stderr);
         return 2;
     }
     if (!o->spawn && (o->tcp.sin_port == 0 || o->api.sin_port == 0)) {

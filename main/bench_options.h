@@ -20,7 +20,7 @@ struct bench_options {
     double seconds; /* of traffic */
     uint32_t size;  /* bytes of a payload */
     uint32_t producers;
-    uint32_t inflight;
+    uint32_t inflight; /* 0: no limit */
     uint32_t batch;
     bool ndjson;
     bool counted;
@@ -33,9 +33,21 @@ struct bench_options {
     uint32_t sources;
     uint32_t procs;
     uint32_t rounds;
-    uint32_t gather_us; /* BENCH_NOT_GIVEN: the scenario's own default */
-    bool spawn;         /* start the node ourselves */
-    const char *server; /* its binary; NULL: this one */
+    uint32_t gather_us;   /* BENCH_NOT_GIVEN: the scenario's own default */
+    uint32_t send_buffer; /* of a producer's socket; 0: as the system has it */
+    const char *shape;    /* of an overload */
+    double times;         /* the highest rate, in an overload */
+    double lone;          /* messages a second of a producer beside the others; 0: there is none */
+    double heartbeat_s;   /* each client sends a ping so often; 0: none does */
+    /* what a scenario sets, not the user */
+    uint32_t members;      /* clients that are in groups; 0: all */
+    bool together;         /* these on one worker */
+    bool apart;            /* the producers have a process to themselves */
+    bool tickets;          /* latency counts from the write's return */
+    double group_part;     /* of the messages, to groups ... */
+    double broadcast_part; /* ... and to all, where the others are to single clients */
+    bool spawn;            /* start the node ourselves */
+    const char *server;    /* its binary; NULL: this one */
     const char *server_args[BENCH_SERVER_ARGS_MAX];
     uint32_t server_arg_count;
     uint32_t workers;

@@ -30,6 +30,16 @@ static bool thread_cpu_ns(pid_t pid, const char *thread, uint64_t *ns) {
     return read;
 }
 
+uint64_t bench_proc_wait_ns(pid_t pid) {
+    FILE *file = proc_open(pid, "schedstat");
+    if (file == NULL)
+        return 0;
+    unsigned long long ran, waited;
+    bool read = fscanf(file, "%llu %llu", &ran, &waited) == 2;
+    fclose(file);
+    return read ? waited : 0;
+}
+
 uint64_t bench_proc_cpu_ns(pid_t pid) {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/task", (int)pid);

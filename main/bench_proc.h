@@ -12,7 +12,9 @@
 /* CPU time that the threads of a process have used, of those that live; 0 if it is gone. Up to a
  * tick of the scheduler behind for a thread that runs right now. */
 uint64_t bench_proc_cpu_ns(pid_t pid);
-/* The same in seconds as user and kernel time, in steps of a clock tick. */
+/* How long the first thread of a process was ready to run and had no CPU; 0 if that is unknown. */
+uint64_t bench_proc_wait_ns(pid_t pid);
+/* CPU time in seconds as user and kernel time, in steps of a clock tick. */
 void bench_proc_cpu_split(pid_t pid, double *user_s, double *kernel_s);
 /* Proportional share of memory in kB (smaps_rollup), -1 if it cannot be read. Costs the process
  * a pause for each mapping: not for a tight loop. */

@@ -40,22 +40,26 @@ static uint32_t producer_address(const struct bench_producers *producers,
 }
 
 static bool producers_connect(struct bench_producers *producers) {
+    uint32_t addresses = producers->share->aims[producers->options.kind].addresses;
     producers->lanes = producers->options.connections;
     for (uint32_t i = 0; i < producers->options.connections; i++) {
         struct bench_producer *p = &producers->list[i];
         p->number = p->lane = i;
         /* number, number + connections, ... */
-        producer_walk(p, (producers->share->addresses - i + producers->options.connections - 1) /
+        producer_walk(p, (addresses - i + producers->options.connections - 1) /
                              producers->options.connections);
         p->out = malloc(producers->out_max);
-        p->flights = calloc(producers->options.inflight, sizeof *p->flights);
-        if (p->out == NULL || p->flights == NULL)
+        if (!bench_flights_open(&p->flights) || p->out == NULL)
             return false;
         p->fd = bench_net_connect(&producers->options.to, 0);
         if (p->fd < 0)
             return false;
         bench_net_hurry(p->fd);
-        if (!bench_net_watch(producers->net, p->fd, true, BENCH_PRODUCER_TAG | i))
+        if (producers->options.send_buffer != 0 &&
+            !bench_net_send_buffer(p->fd, producers->options.send_buffer))
+            return false;
+        uint64_t crew = (uint64_t)producers->options.number << BENCH_CREW_SHIFT;
+        if (!bench_net_watch(producers->net, p->fd, true, crew | BENCH_PRODUCER_TAG | i))
             return false;
     }
     return true;
@@ -63,24 +67,32 @@ static bool producers_connect(struct bench_producers *producers) {
 
 static bool members_count(struct bench_producers *producers) {
     const struct bench_share *share = producers->share;
-    producers->members = calloc(share->addresses, sizeof *producers->members);
+    const struct bench_aim *aim = &share->aims[producers->options.kind];
+    producers->members = calloc(aim->addresses, sizeof *producers->members);
     if (producers->members == NULL)
         return false;
-    for (uint32_t i = 0; i < share->addresses; i++)
-        producers->members[i] = share->kind == BENCH_UNICAST     ? 1
-                                : share->kind == BENCH_BROADCAST ? share->clients
-                                                                 : 0;
-    for (uint32_t i = 0; share->kind == BENCH_GROUP && i < share->clients; i++)
-        for (uint32_t k = 0; k < share->join; k++)
-            producers->members[bench_group_of(share, i, k)]++;
+    uint32_t address;
+    for (uint32_t i = 0; i < share->clients; i++)
+        for (uint32_t k = 0; k < aim->streams; k++)
+            if (bench_share_address(share, producers->options.kind, i, k, &address))
+                producers->members[address]++;
     return true;
+}
+
+double bench_producers_fan(const struct bench_producers *producers) {
+    uint32_t addresses = producers->share->aims[producers->options.kind].addresses;
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < addresses; i++)
+        sum += producers->members[i];
+    return addresses != 0 ? (double)sum / addresses : 0;
 }
 
 bool bench_producers_open(struct bench_producers *producers, struct bench_net *net,
                           struct bench_share *share, const struct bench_producer_options *options) {
     *producers = (struct bench_producers){.net = net, .share = share, .options = *options};
-    if (producers->options.connections > share->addresses)
-        producers->options.connections = share->addresses;
+    enum bench_kind kind = options->kind;
+    if (!options->placed && producers->options.connections > share->aims[kind].addresses)
+        producers->options.connections = share->aims[kind].addresses;
     snprintf(producers->host, sizeof producers->host, "%s:%u", inet_ntoa(options->to.sin_addr),
              ntohs(options->to.sin_port));
     producers->form = malloc(bench_request_max(share->payload_size));
@@ -90,10 +102,10 @@ bool bench_producers_open(struct bench_producers *producers, struct bench_net *n
     for (uint32_t i = 0; i < producers->options.connections; i++)
         producers->list[i].fd = -1;
     if (options->batch == 1)
-        producers->request = bench_request_make(producers->form, share->kind, share->payload_size,
+        producers->request = bench_request_make(producers->form, kind, share->payload_size,
                                                 producers->host, options->api_key);
     else
-        producers->request = bench_entry_make(producers->form, share->kind, share->payload_size);
+        producers->request = bench_entry_make(producers->form, kind, share->payload_size);
     producers->request_max = producers->request.len;
     if (options->batch != 1)
         producers->request_max =
@@ -108,7 +120,7 @@ void bench_producers_close(struct bench_producers *producers) {
         if (p->fd >= 0)
             close(p->fd);
         free(p->out);
-        free(p->flights);
+        bench_flights_close(&p->flights);
         (void)bench_rest_keep(&p->rest, NULL, 0);
     }
     free(producers->list);
@@ -154,17 +166,32 @@ static void producer_on_end(struct bench_producers *producers, struct bench_prod
                             const char *why) {
     sample_keep(producers->pushed.sample, "a producer's connection ended", why, strlen(why));
     uint32_t run = run_now(producers);
-    for (; p->oldest != p->newest; p->oldest++) {
-        const struct bench_flight *flight = &p->flights[p->oldest % producers->options.inflight];
-        if (flight->run != run)
+    struct bench_flight flight;
+    while (bench_flights_pop(&p->flights, &flight)) {
+        if (flight.run != run)
             continue;
-        producers->pushed.failed += flight->count;
-        producers->pushed.answered += flight->count;
+        producers->pushed.failed += flight.count;
+        producers->pushed.answered += flight.count;
     }
     close(p->fd);
     p->fd = -1;
     p->connected = false;
     producers->broken = true;
+}
+
+/* The socket took so many bytes more: what ended in them is written now. */
+static void flights_mark(struct bench_producers *producers, struct bench_producer *p, size_t sent) {
+    p->bytes_sent += sent;
+    struct bench_flight *flight = bench_flights_written(&p->flights, p->bytes_sent);
+    if (flight == NULL)
+        return;
+    uint64_t now_ns = clock_ns();
+    do {
+        flight->written_ns = now_ns;
+        if (flight->ticket != 0)
+            bench_ticket_write(producers->share, flight->ticket, flight->count, now_ns);
+        flight = bench_flights_written(&p->flights, p->bytes_sent);
+    } while (flight != NULL);
 }
 
 static void producer_flush(struct bench_producers *producers, struct bench_producer *p) {
@@ -175,6 +202,7 @@ static void producer_flush(struct bench_producers *producers, struct bench_produ
         producer_on_end(producers, p, strerror(errno));
         return;
     }
+    flights_mark(producers, p, (size_t)sent);
     p->out_off += (size_t)sent;
     p->blocked = p->out_off != p->out_len;
     if (!p->blocked)
@@ -200,8 +228,8 @@ static uint8_t *message_stamp(struct bench_producers *producers, const struct be
     uint32_t address = producer_address(producers, p, message);
     struct bench_payload payload = {
         .run = run_now(producers),
-        .number = share->sent[address]++,
-        .to = (uint32_t)share->kind << BENCH_ADDRESS_BITS | address,
+        .number = share->sent[share->aims[producers->options.kind].first + address]++,
+        .to = (uint32_t)producers->options.kind << BENCH_ADDRESS_BITS | address,
         .at_ns = at_ns,
     };
     bench_request_stamp(out, &producers->request, share->run_base, &payload);
@@ -224,17 +252,27 @@ static void request_build(struct bench_producers *producers, struct bench_produc
         if (edges != 0)
             *out++ = '[';
     }
-    struct bench_flight *flight = &p->flights[p->newest++ % producers->options.inflight];
-    *flight = (struct bench_flight){p->next, now_ns, count, run_now(producers)};
+    struct bench_flight flight = {
+        .first = p->next, .written_ns = now_ns, .count = count, .run = run_now(producers)};
+    bool tickets = producers->share->tickets != NULL;
+    uint64_t ticket = tickets ? bench_ticket_take(producers->share, count) : 0;
+    if (producers->push.at_write)
+        flight.ticket = ticket;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t due_ns = closed ? now_ns : message_due_ns(producers, p, p->next);
-        out = message_stamp(producers, p, p->next, producers->push.at_write ? now_ns : due_ns, out);
+        uint64_t at = producers->push.at_write ? now_ns : due_ns;
+        out = message_stamp(producers, p, p->next, tickets ? ticket + i : at, out);
+        if (tickets && !producers->push.at_write)
+            bench_ticket_write(producers->share, ticket + i, 1, due_ns);
         bench_hist_add(&producers->pushed.late, now_ns - due_ns);
         p->next++;
         if (batch != 1)
             *out++ = producers->options.ndjson ? '\n' : i + 1 == count ? ']' : ',';
     }
+    p->bytes_made += (size_t)(out - p->out) - p->out_len;
     p->out_len = (size_t)(out - p->out);
+    flight.ends = p->bytes_made;
+    bench_flights_push(&p->flights, &flight);
 }
 
 /* How many messages of this connection may be written now, up to a whole batch. */
@@ -243,8 +281,9 @@ static uint32_t producer_due(struct bench_producers *producers, struct bench_pro
     if (now_ns >= producers->push.end_ns || p->addresses == 0)
         return 0;
     if (producers->push.rate <= 0) {
-        uint64_t made = producers->pushed.sent *
-                        (uint64_t)producers->members[producer_address(producers, p, p->next)];
+        uint64_t unanswered = producers->pushed.sent - producers->pushed.answered;
+        uint64_t made = producers->pushed.expected +
+                        unanswered * producers->members[producer_address(producers, p, p->next)];
         bool room = made < producers->received + producers->push.deliveries_max;
         return room ? producers->options.batch : 0;
     }
@@ -252,6 +291,7 @@ static uint32_t producer_due(struct bench_producers *producers, struct bench_pro
            message_due_ns(producers, p, p->next) + producers->push.give_up_ns < now_ns) {
         p->next++;
         producers->pushed.given_up++;
+        producers->pushed.unread += p->blocked;
     }
     uint32_t count = 0;
     uint64_t first = p->next;
@@ -268,7 +308,8 @@ static void producer_step(struct bench_producers *producers, struct bench_produc
                           uint64_t now_ns) {
     if (!p->connected)
         return;
-    size_t out_max = producers->push.give_up_ns == 0 ? producers->out_max : OUT_BYTES_SHORT;
+    bool any = producers->push.give_up_ns == 0 || producers->share->tickets != NULL;
+    size_t out_max = any ? producers->out_max : OUT_BYTES_SHORT;
     if (out_max < producers->request_max)
         out_max = producers->request_max;
     bool again = true;
@@ -277,7 +318,7 @@ static void producer_step(struct bench_producers *producers, struct bench_produc
         again = false;
         uint32_t count;
         while (!p->blocked && p->out_len + producers->request_max <= out_max &&
-               p->newest - p->oldest < producers->options.inflight &&
+               bench_flights_room(&p->flights, producers->options.inflight) &&
                (count = producer_due(producers, p, now_ns)) > 0)
             request_build(producers, p, count, now_ns);
         if (p->out_len > p->out_off) {
@@ -307,8 +348,29 @@ uint64_t bench_producers_step(struct bench_producers *producers, uint64_t now_ns
 uint32_t bench_producers_inflight(const struct bench_producers *producers) {
     uint32_t sum = 0;
     for (uint32_t i = 0; i < producers->options.connections; i++)
-        sum += producers->list[i].newest - producers->list[i].oldest;
+        sum += bench_flights_count(&producers->list[i].flights);
     return sum;
+}
+
+void bench_pushed_add(struct bench_pushed *into, const struct bench_pushed *from) {
+    into->sent += from->sent;
+    into->answered += from->answered;
+    into->accepted += from->accepted;
+    into->refused += from->refused;
+    into->absent += from->absent;
+    into->failed += from->failed;
+    into->given_up += from->given_up;
+    into->unread += from->unread;
+    into->stale += from->stale;
+    into->expected += from->expected;
+    if (from->last_answer_ns > into->last_answer_ns)
+        into->last_answer_ns = from->last_answer_ns;
+    bench_hist_merge(&into->answer, &from->answer);
+    bench_hist_merge(&into->late, &from->late);
+    if (into->sample[0] == '\0')
+        memcpy(into->sample, from->sample, sizeof into->sample);
+    if (into->refusal[0] == '\0')
+        memcpy(into->refusal, from->refusal, sizeof into->refusal);
 }
 
 uint64_t bench_unanswered(const struct bench_pushed *pushed) {
@@ -338,7 +400,8 @@ static void message_on_status(struct bench_producers *producers, const struct be
     if (status == 202 || status == 200) {
         producers->pushed.accepted++;
         producers->pushed.expected += producers->members[address];
-        producers->share->accepted[address]++;
+        producers->share
+            ->accepted[producers->share->aims[producers->options.kind].first + address]++;
         return;
     }
     bool refused = status == 503 || status == 429;
@@ -356,25 +419,26 @@ static void message_on_status(struct bench_producers *producers, const struct be
 
 static void producer_on_answer(struct bench_producers *producers, struct bench_producer *p,
                                const struct bench_answer *answer, uint64_t now_ns) {
-    if (p->oldest == p->newest) {
+    struct bench_flight flight;
+    if (!bench_flights_pop(&p->flights, &flight)) {
         sample_keep(producers->pushed.sample, "an answer that nobody asked for", answer->body,
                     answer->body_len);
         producers->broken = true;
         return;
     }
-    const struct bench_flight *flight = &p->flights[p->oldest++ % producers->options.inflight];
-    if (flight->run != run_now(producers)) {
+    if (flight.run != run_now(producers)) {
         producers->pushed.stale++;
         return;
     }
-    bench_hist_add(&producers->pushed.answer, now_ns - flight->written_ns);
+    bench_hist_add(&producers->pushed.answer,
+                   now_ns > flight.written_ns ? now_ns - flight.written_ns : 0);
     producers->pushed.last_answer_ns = now_ns;
     size_t offset = 0;
-    for (uint32_t i = 0; i < flight->count; i++) {
+    for (uint32_t i = 0; i < flight.count; i++) {
         uint32_t status = answer->status;
         if (producers->options.batch != 1 && status == 200)
             status = bench_status_next(answer->body, answer->body_len, &offset);
-        message_on_status(producers, p, flight->first + i, status, answer);
+        message_on_status(producers, p, flight.first + i, status, answer);
     }
 }
 

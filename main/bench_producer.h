@@ -4,25 +4,21 @@
  * whatever the node does, and its latency counts from then. Message i belongs to lane i % lanes, a
  * lane to each connection that has addresses, and each address to one connection, since order is
  * promised for one address and one connection. What cannot be written since a connection has all
- * its requests in flight waits in the schedule, which is arithmetic and takes no memory.
- * Closed-loop (rate 0): as many as fit in flight; latency counts from the write.
+ * its requests in flight, or its socket is full, waits in the schedule, which is arithmetic and
+ * takes no memory. Closed-loop (rate 0): as many as fit in flight; latency counts from the write.
+ * Where the share has tickets, latency counts from the write in both.
  *
  * Threads: the one that drives the net. Owns: its sockets and buffers. */
 #ifndef RINGPOST_MAIN_BENCH_PRODUCER_H
 #define RINGPOST_MAIN_BENCH_PRODUCER_H
 
+#include "main/bench_flights.h"
 #include "main/bench_net.h"
 #include "main/bench_share.h"
 
+/* Tags: the place of a connection in the lower half, the number of its crew above this bit. */
 #define BENCH_PRODUCER_TAG (UINT64_C(1) << 32)
-
-/* A request that was written and not answered yet. */
-struct bench_flight {
-    uint64_t first; /* its first message in the order of its connection */
-    uint64_t written_ns;
-    uint32_t count; /* messages in it */
-    uint32_t run;   /* that it belongs to: its answer may come when another one goes on */
-};
+#define BENCH_CREW_SHIFT 33
 
 struct bench_producer {
     int fd;
@@ -30,13 +26,14 @@ struct bench_producer {
     uint8_t *out;
     size_t out_len, out_off;
     bool connected;
-    bool blocked;                 /* the socket took only a part: wait for room */
-    struct bench_flight *flights; /* a ring */
-    uint32_t oldest, newest;      /* free-running */
-    uint64_t next;                /* its next message */
-    uint32_t lane;                /* its place among those that send */
-    const uint32_t *list;         /* of its addresses; NULL: its share of all */
-    uint32_t addresses, stride;   /* how it walks through them; addresses 0: it stays silent */
+    bool blocked;        /* the socket took only a part: wait for room */
+    uint64_t bytes_sent; /* in all */
+    uint64_t bytes_made; /* in all */
+    struct bench_flights flights;
+    uint64_t next;              /* its next message */
+    uint32_t lane;              /* its place among those that send */
+    const uint32_t *list;       /* of its addresses; NULL: its share of all */
+    uint32_t addresses, stride; /* how it walks through them; addresses 0: it stays silent */
     struct bench_rest rest;
     struct bench_answer_memory memory;
 };
@@ -51,6 +48,7 @@ struct bench_push {
         give_up_ns; /* what could not be written so long after it was due is left out; 0: never */
     bool at_write;  /* latency counts from the write also in an open loop */
     uint64_t deliveries_max; /* closed-loop: deliveries that may be outstanding */
+    bool pss;                /* watch the node's PSS, which costs it a little */
 };
 
 /* What the producers saw in a run. */
@@ -62,6 +60,7 @@ struct bench_pushed {
     uint64_t absent;   /* 404 */
     uint64_t failed;   /* anything else, lost connections included */
     uint64_t given_up; /* never written, see give_up_ns */
+    uint64_t unread;   /* of them, since the node did not read: the socket was full */
     uint64_t stale;    /* answers to requests of an earlier run; counted nowhere else */
     uint64_t expected; /* deliveries that the accepted ones must make */
     uint64_t last_answer_ns;
@@ -73,8 +72,14 @@ struct bench_pushed {
 
 struct bench_producer_options {
     uint32_t connections;
-    uint32_t inflight; /* requests on each connection */
-    uint32_t batch;    /* messages in a request; 1: one to its own path */
+    enum bench_kind kind;
+    uint32_t number; /* of this crew of producers in the tags of its connections */
+    double part;     /* of the rate of a run; 0: it has a rate of its own */
+    double own_rate; /* messages a second, for latency from the write */
+    bool placed; /* the caller assigns all addresses, so there may be more connections than these */
+    uint32_t send_buffer; /* SO_SNDBUF; 0: as the system has it */
+    uint32_t inflight;    /* requests on each connection; 0: no limit */
+    uint32_t batch;       /* messages in a request; 1: one to its own path */
     bool ndjson;
     const char *api_key;
     struct sockaddr_in to;
@@ -119,6 +124,10 @@ bool bench_producers_written(const struct bench_producers *producers, uint64_t n
 bool bench_producers_done(const struct bench_producers *producers, uint64_t now_ns);
 /* Requests that are not answered yet. */
 uint32_t bench_producers_inflight(const struct bench_producers *producers);
+/* The mean of the deliveries that a message makes. */
+double bench_producers_fan(const struct bench_producers *producers);
+/* Adds what other producers saw. */
+void bench_pushed_add(struct bench_pushed *into, const struct bench_pushed *from);
 void bench_producers_on_event(struct bench_producers *producers, uint32_t number, uint32_t events);
 
 #endif

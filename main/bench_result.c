@@ -16,16 +16,18 @@ void bench_latency_report(struct bench_report *report, const struct bench_hist *
     }
 }
 
-void bench_result_judge(struct bench_result *result, double fan) {
+void bench_result_judge(struct bench_result *result) {
     const struct bench_tally *seen = &result->seen;
     uint64_t wrong = result->missing + seen->duplicate + seen->disordered + seen->misrouted +
                      seen->damaged + seen->lost + result->pushed.refused + result->pushed.absent +
                      result->pushed.failed + result->pushed.given_up +
-                     bench_unanswered(&result->pushed);
+                     bench_unanswered(&result->pushed) + seen->pongs_unasked +
+                     result->lone.refused + result->lone.absent + result->lone.failed +
+                     bench_unanswered(&result->lone) + result->pings_unanswered;
     /* A share of the run, not a time: what a rate beyond the node's leaves behind grows with the
      * run, so a fixed time would let short runs hold rates that long ones do not. */
-    double due = result->rate * result->offered_s * fan;
-    result->behind_max = (uint64_t)(BENCH_BEHIND_MAX * due + fan);
+    double due = result->rate * result->offered_s * result->fan;
+    result->behind_max = (uint64_t)(BENCH_BEHIND_MAX * due + result->fan);
     result->held = wrong == 0 && bench_hist_quantile(&seen->latency, 0.99) < NS_PER_S &&
                    (result->rate <= 0 || result->behind <= result->behind_max);
 }
@@ -43,9 +45,12 @@ void bench_result_faults(const struct bench_result *result, struct bench_report 
         {"messages arrived at the wrong client", seen->misrouted},
         {"messages arrived damaged", seen->damaged},
         {"clients were closed by the node", seen->lost},
-        {"messages got an answer that says error", result->pushed.failed},
-        {"messages were answered `absent`", result->pushed.absent},
-        {"messages got no answer", bench_unanswered(&result->pushed)},
+        {"messages got an answer that says error", result->pushed.failed + result->lone.failed},
+        {"messages were answered `absent`", result->pushed.absent + result->lone.absent},
+        {"messages got no answer",
+         bench_unanswered(&result->pushed) + bench_unanswered(&result->lone)},
+        {"heartbeats got no answer", result->pings_unanswered},
+        {"answers to heartbeats came that nobody had sent", seen->pongs_unasked},
     };
     uint32_t before = report->faults;
     for (unsigned i = 0; i < sizeof faults / sizeof faults[0]; i++)
@@ -60,6 +65,8 @@ void bench_result_faults(const struct bench_result *result, struct bench_report 
                           (unsigned long long)result->pushed.stale);
     if (report->faults != before && seen->sample[0] != '\0')
         bench_report_note(report, "first oddity at a client: %s", seen->sample);
+    if (report->faults != before && result->lone.sample[0] != '\0')
+        bench_report_note(report, "first oddity at the lone producer: %s", result->lone.sample);
     if (report->faults != before && result->pushed.sample[0] != '\0')
         bench_report_note(report, "first oddity at a producer: %s", result->pushed.sample);
     if (result->pushed.refusal[0] != '\0')
@@ -82,6 +89,11 @@ void bench_result_why(const struct bench_result *result, char *out, size_t out_s
         {"absent", result->pushed.absent},
         {"answered by an error", result->pushed.failed},
         {"not answered", bench_unanswered(&result->pushed)},
+        {"of the lone producer refused", result->lone.refused},
+        {"of the lone producer not answered, absent or failed",
+         bench_unanswered(&result->lone) + result->lone.absent + result->lone.failed},
+        {"heartbeats not answered", result->pings_unanswered},
+        {"heartbeats answered that were not sent", seen->pongs_unasked},
         {"never written", result->pushed.given_up},
     };
     double p99_ms = (double)bench_hist_quantile(&seen->latency, 0.99) / 1e6;

@@ -35,7 +35,9 @@ static bool stats_parse(const char *text, struct bench_stats *stats) {
     const char *at = text;
     while ((at = strstr(at, worker)) != NULL) {
         if (stats->workers == BENCH_WORKERS_MAX ||
-            !count_read(at, "unicasts", &stats->unicasts[stats->workers]))
+            !count_read(at, "unicasts", &stats->unicasts[stats->workers]) ||
+            !count_read(at, "sessions", &stats->sessions[stats->workers]) ||
+            !count_read(at, "accepted", &stats->accepted[stats->workers]))
             return false;
         stats->workers++;
         at += sizeof worker - 1;
@@ -43,12 +45,12 @@ static bool stats_parse(const char *text, struct bench_stats *stats) {
     return stats->workers > 0;
 }
 
-static bool request_send(int fd, const struct sockaddr_in *api, const char *key) {
+static bool request_send(int fd, const struct sockaddr_in *api, const char *key, const char *path) {
     char request[512];
-    int len = snprintf(request, sizeof request,
-                       "GET /v1/stats HTTP/1.1\r\nHost: localhost:%u\r\n%s%.200s%s\r\n",
-                       ntohs(api->sin_port), key != NULL ? "Authorization: Bearer " : "",
-                       key != NULL ? key : "", key != NULL ? "\r\n" : "");
+    int len =
+        snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost:%u\r\n%s%.200s%s\r\n",
+                 path, ntohs(api->sin_port), key != NULL ? "Authorization: Bearer " : "",
+                 key != NULL ? key : "", key != NULL ? "\r\n" : "");
     return send(fd, request, (size_t)len, MSG_NOSIGNAL) == len;
 }
 
@@ -75,22 +77,55 @@ static const char *answer_receive(int fd, uint8_t *area) {
     return (const char *)answer.body;
 }
 
-bool bench_stats_read(const struct sockaddr_in *api, const char *key, struct bench_stats *stats) {
+/* What a GET answers, terminated, within `area` of ANSWER_BYTES; NULL with errno. */
+static const char *page_read(const struct sockaddr_in *api, const char *key, const char *path,
+                             uint8_t *area) {
     struct timeval wait = {.tv_sec = 2};
-    uint8_t *area = malloc(ANSWER_BYTES);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const char *body = NULL;
-    if (area != NULL && fd >= 0 &&
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) == 0 &&
-        connect(fd, (const struct sockaddr *)api, sizeof *api) == 0 && request_send(fd, api, key))
+    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) == 0 &&
+        connect(fd, (const struct sockaddr *)api, sizeof *api) == 0 &&
+        request_send(fd, api, key, path))
         body = answer_receive(fd, area);
+    int error = errno;
+    if (fd >= 0)
+        close(fd);
+    errno = error;
+    return body;
+}
+
+bool bench_stats_read(const struct sockaddr_in *api, const char *key, struct bench_stats *stats) {
+    uint8_t *area = malloc(ANSWER_BYTES);
+    const char *body = area != NULL ? page_read(api, key, "/v1/stats", area) : NULL;
     int error = errno;
     bool read = body != NULL && stats_parse(body, stats);
     if (!read)
         fprintf(stderr, "ringpost bench: GET /v1/stats: %s\n",
                 body != NULL ? "not what a node of ringpost answers" : strerror(error));
-    if (fd >= 0)
-        close(fd);
     free(area);
     return read;
+}
+
+/* The largest of the metric's values in a page of them; -1: none. */
+static double metric_max(const char *text, const char *name) {
+    size_t len = strlen(name);
+    double max = -1;
+    for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, name, len) != 0 || (line[len] != ' ' && line[len] != '{'))
+            continue;
+        const char *at = line + len;
+        at = *at == '{' ? strchr(at, '}') : at;
+        double value = at != NULL ? strtod(at + 1, NULL) : -1;
+        max = value > max ? value : max;
+    }
+    return max;
+}
+
+double bench_metric_read(const struct sockaddr_in *api, const char *key, const char *name) {
+    uint8_t *area = malloc(ANSWER_BYTES);
+    const char *body = area != NULL ? page_read(api, key, "/metrics", area) : NULL;
+    double value = body != NULL ? metric_max(body, name) : -1;
+    free(area);
+    return value;
 }

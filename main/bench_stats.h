@@ -15,6 +15,8 @@
 struct bench_stats {
     uint32_t workers;
     uint64_t unicasts[BENCH_WORKERS_MAX]; /* messages to one client id, where they came in */
+    uint64_t sessions[BENCH_WORKERS_MAX]; /* there */
+    uint64_t accepted[BENCH_WORKERS_MAX]; /* messages, where they came in */
     uint64_t unicast_mails;               /* between workers for them */
     uint64_t connections_refused;
 };
@@ -22,5 +24,8 @@ struct bench_stats {
 /* False, with one line on standard error, if the node does not answer as ringpost does. `key` is an
  * API key or NULL. */
 bool bench_stats_read(const struct sockaddr_in *api, const char *key, struct bench_stats *stats);
+/* The largest value of a metric in GET /metrics, over its labels; -1 if there is none of the name
+ * or no answer. */
+double bench_metric_read(const struct sockaddr_in *api, const char *key, const char *name);
 
 #endif

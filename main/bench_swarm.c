@@ -11,6 +11,7 @@
 
 enum { CLOSED, CONNECTING, GREETING, READY, LOST };
 
+#define SOURCE_FIRST UINT32_C(0x7f000101)
 #define WELCOME_WAIT_NS (UINT64_C(15) * NS_PER_S)
 
 bool bench_swarm_open(struct bench_swarm *swarm, struct bench_net *net, struct bench_share *share,
@@ -32,6 +33,7 @@ static void client_drop(struct bench_client *client, uint8_t state) {
     if (client->fd >= 0)
         close(client->fd);
     client->fd = -1;
+    client->pinged_ns = 0;
     client->state = state;
     (void)bench_rest_keep(&client->rest, NULL, 0);
 }
@@ -55,6 +57,10 @@ static void sample_keep(struct bench_tally *tally, const char *what, const void 
             tally->sample[i] = ' ';
 }
 
+static uint32_t tally_run(const struct bench_tally *tally) {
+    return atomic_load_explicit(&tally->run, memory_order_relaxed);
+}
+
 static void client_settle(struct bench_swarm *swarm, bool well) {
     swarm->pending--;
     swarm->tally->settled++;
@@ -65,6 +71,8 @@ static void client_settle(struct bench_swarm *swarm, bool well) {
 
 static void client_on_end(struct bench_swarm *swarm, struct bench_client *client, const char *why) {
     sample_keep(swarm->tally, "closed", why, strlen(why));
+    if (client->pinged_ns != 0 && client->pinged_run == tally_run(swarm->tally))
+        swarm->tally->pings_lost++;
     if (client->state == READY) {
         swarm->tally->ready--;
         swarm->tally->lost++;
@@ -82,13 +90,14 @@ static bool client_greet(struct bench_swarm *swarm, struct bench_client *client,
     int len = snprintf(
         hello, sizeof hello,
         share->counted ? "HELLO {\"id\":\"%s\"" : "{\"type\":\"hello\",\"id\":\"%s\"", name);
-    for (uint32_t k = 0; share->kind == BENCH_GROUP && k < share->join; k++) {
+    uint32_t groups = number < share->members ? share->aims[BENCH_GROUP].streams : 0;
+    for (uint32_t k = 0; k < groups; k++) {
         bench_name_write(name, 'g', share->run_base, bench_group_of(share, number, k));
         len += snprintf(hello + len, sizeof hello - (size_t)len, "%s\"%s\"",
                         k == 0 ? ",\"groups\":[" : ",", name);
     }
-    len += snprintf(hello + len, sizeof hello - (size_t)len, "%s}%s",
-                    share->kind == BENCH_GROUP ? "]" : "", share->counted ? "\r\n" : "\n");
+    len += snprintf(hello + len, sizeof hello - (size_t)len, "%s}%s", groups != 0 ? "]" : "",
+                    share->counted ? "\r\n" : "\n");
     ssize_t sent = bench_net_send(client->fd, hello, (size_t)len);
     if (sent == 0)
         return false;
@@ -98,22 +107,25 @@ static bool client_greet(struct bench_swarm *swarm, struct bench_client *client,
     return true;
 }
 
+/* Which of a client's streams a message belongs to. False if it is not for this client. */
 static bool streams_place(const struct bench_share *share, uint32_t number, uint32_t to,
                           uint32_t *place) {
-    uint32_t address = to & BENCH_ADDRESS_MASK;
-    if (to >> BENCH_ADDRESS_BITS != (uint32_t)share->kind)
+    uint32_t address = to & BENCH_ADDRESS_MASK, kind = to >> BENCH_ADDRESS_BITS, stream = 0;
+    if (kind >= BENCH_KINDS || address >= share->aims[kind].addresses)
         return false;
-    *place = 0;
-    if (share->kind == BENCH_UNICAST)
-        return address == number;
-    if (share->kind == BENCH_BROADCAST) {
-        *place = address;
-        return address < share->streams_each;
+    const struct bench_aim *aim = &share->aims[kind];
+    if (kind == BENCH_UNICAST || kind == BENCH_LONE) {
+        if (address != number)
+            return false;
+    } else if (kind == BENCH_BROADCAST) {
+        stream = address;
+    } else {
+        stream = (address + share->groups - number % share->groups) % share->groups;
+        if (number >= share->members)
+            return false;
     }
-    if (address >= share->groups)
-        return false;
-    *place = (address + share->groups - number % share->groups) % share->groups;
-    return *place < share->join;
+    *place = aim->first_stream + stream;
+    return stream < aim->streams;
 }
 
 static void stream_take(struct bench_stream *stream, struct bench_tally *tally, uint32_t number) {
@@ -136,14 +148,27 @@ static void stream_take(struct bench_stream *stream, struct bench_tally *tally, 
     }
 }
 
+/* When the message was due or written. False: it holds a ticket that was never given out. */
+static bool message_time(struct bench_swarm *swarm, const struct bench_payload *payload,
+                         uint64_t now_ns, uint64_t *at_ns) {
+    *at_ns = payload->at_ns < now_ns ? payload->at_ns : now_ns;
+    if (swarm->share->tickets == NULL)
+        return true;
+    enum bench_ticket kind = bench_ticket_read(swarm->share, payload->at_ns, now_ns, at_ns);
+    swarm->tally->forgotten += kind == BENCH_TICKET_FORGOTTEN;
+    return kind != BENCH_TICKET_FALSE;
+}
+
 static void client_on_message(struct bench_swarm *swarm, uint32_t number, const uint8_t *at,
                               uint32_t run, uint64_t now_ns) {
     struct bench_share *share = swarm->share;
     struct bench_tally *tally = swarm->tally;
     struct bench_payload payload;
     uint32_t place;
+    uint64_t at_ns = 0;
     if (!bench_payload_read(at, share->payload_size, &payload) ||
-        (payload.run & ~UINT32_C(0xff)) != share->run_base) {
+        (payload.run & ~UINT32_C(0xff)) != share->run_base ||
+        !message_time(swarm, &payload, now_ns, &at_ns)) {
         tally->damaged++;
         sample_keep(tally, "damaged", at, share->payload_size);
         return;
@@ -160,15 +185,72 @@ static void client_on_message(struct bench_swarm *swarm, uint32_t number, const 
     }
     stream_take(&share->streams[(size_t)number * share->streams_each + place], tally,
                 payload.number);
-    uint64_t latency_ns = now_ns > payload.at_ns ? now_ns - payload.at_ns : 0;
+    uint64_t latency_ns = now_ns - at_ns;
+    if (payload.to >> BENCH_ADDRESS_BITS == BENCH_LONE) {
+        bench_hist_add(&tally->lone, latency_ns);
+        return;
+    }
     bench_hist_add(&tally->latency, latency_ns);
-    if (share->slot_start_ns != 0 && payload.at_ns >= share->slot_start_ns) {
-        uint64_t slot = (payload.at_ns - share->slot_start_ns) / BENCH_SLOT_NS;
+    if (share->slot_start_ns != 0 && at_ns >= share->slot_start_ns &&
+        payload.to >> BENCH_ADDRESS_BITS == share->slot_kind) {
+        uint64_t slot = (at_ns - share->slot_start_ns) / BENCH_SLOT_NS;
         if (slot < BENCH_SLOTS) {
             tally->slot_count[slot]++;
             tally->slot_slow[slot] += latency_ns > share->slow_ns;
         }
     }
+}
+
+static void client_on_pong(struct bench_swarm *swarm, struct bench_client *client) {
+    struct bench_tally *tally = swarm->tally;
+    if (client->pinged_ns == 0) {
+        tally->pongs_unasked++;
+        sample_keep(tally, "the node said", "a pong that nobody asked for", 28);
+        return;
+    }
+    if (client->pinged_run == tally_run(tally)) {
+        tally->pongs++;
+        bench_hist_add(&tally->pong, clock_ns() - client->pinged_ns);
+    }
+    client->pinged_ns = 0;
+}
+
+/* One heartbeat. One that is still unanswered is not sent again: its time goes on. */
+static void client_ping(struct bench_swarm *swarm, struct bench_client *client) {
+    const char *ping = swarm->share->counted ? "PING\r\n" : "{\"type\":\"ping\"}\n";
+    if (client->state != READY || client->pinged_ns != 0)
+        return;
+    ssize_t sent = bench_net_send(client->fd, ping, strlen(ping));
+    if (sent == 0)
+        return; /* its socket is full: the next turn will do */
+    if (sent != (ssize_t)strlen(ping)) {
+        client_on_end(swarm, client, "a heartbeat could not be sent");
+        return;
+    }
+    client->pinged_ns = clock_ns();
+    client->pinged_run = tally_run(swarm->tally);
+    swarm->tally->pings++;
+}
+
+#define PINGS_A_TURN 32u
+
+/* Heartbeats, evenly over the clients and the time. What is late is not made good. */
+static void swarm_ping(struct bench_swarm *swarm, uint64_t now_ns) {
+    uint64_t every_ns = atomic_load_explicit(&swarm->share->ping_every_ns, memory_order_relaxed);
+    if (every_ns == 0 || swarm->count == 0) {
+        swarm->ping_ns = 0;
+        return;
+    }
+    uint64_t step_ns = every_ns / swarm->count;
+    if (swarm->ping_ns == 0)
+        swarm->ping_ns = now_ns;
+    for (uint32_t i = 0; i < PINGS_A_TURN && swarm->ping_ns <= now_ns; i++) {
+        client_ping(swarm, &swarm->clients[swarm->ping_place]);
+        swarm->ping_place = (swarm->ping_place + 1) % swarm->count;
+        swarm->ping_ns += step_ns;
+    }
+    if (swarm->ping_ns + NS_PER_S < now_ns)
+        swarm->ping_ns = now_ns;
 }
 
 /* Everything but a message. False if the client is gone. */
@@ -185,7 +267,9 @@ static bool client_on_word(struct bench_swarm *swarm, struct bench_client *clien
             client_on_end(swarm, client, "a heartbeat could not be answered");
             return false;
         }
-    } else if (memmem(at, line->used, "pong", 4) == NULL) {
+    } else if (line->kind == BENCH_LINE_PONG) {
+        client_on_pong(swarm, client);
+    } else {
         sample_keep(swarm->tally, "the node said", at, line->used);
         if (line->kind == BENCH_LINE_BAD)
             swarm->tally->damaged++;
@@ -262,8 +346,11 @@ void bench_swarm_on_event(struct bench_swarm *swarm, uint32_t place, uint32_t ev
 static void client_open(struct bench_swarm *swarm, uint32_t place, uint64_t now_ns) {
     struct bench_client *client = &swarm->clients[place];
     uint32_t source = 0;
-    if (swarm->sources != 0)
-        source = UINT32_C(0x7f000101) + (swarm->first + place) % swarm->sources;
+    uint32_t number = swarm->first + place;
+    if (swarm->share->together && number < swarm->share->members)
+        source = SOURCE_FIRST;
+    else if (swarm->sources != 0)
+        source = SOURCE_FIRST + number % swarm->sources;
     client->begun_ns = now_ns;
     client->state = CONNECTING;
     swarm->pending++;
@@ -313,8 +400,9 @@ uint64_t bench_swarm_step(struct bench_swarm *swarm, uint64_t now_ns) {
     if (order != atomic_load_explicit(&swarm->tally->order_seen, memory_order_relaxed))
         swarm_obey(swarm, order, now_ns);
     (void)bench_share_run(swarm->share, swarm->tally, swarm->first, swarm->count);
+    swarm_ping(swarm, now_ns);
     if (swarm->opening_ns == 0) /* without clients, an order is all that there is to wait for */
-        return swarm->tally->ready == 0 ? NS_PER_MS : 10 * NS_PER_MS;
+        return swarm->tally->ready == 0 || swarm->ping_ns != 0 ? NS_PER_MS : 10 * NS_PER_MS;
     swarm_expire(swarm, now_ns);
     uint32_t due = swarm->count;
     if (share->open_rate > 0) {

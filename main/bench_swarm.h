@@ -18,6 +18,8 @@ struct bench_client {
     uint8_t state;
     struct bench_rest rest;
     uint64_t begun_ns;
+    uint64_t pinged_ns;  /* when its heartbeat was written; 0: none is on its way */
+    uint32_t pinged_run; /* in which run that was */
 };
 
 struct bench_swarm {
@@ -31,6 +33,8 @@ struct bench_swarm {
     uint32_t pending;    /* connecting or greeting */
     uint64_t opening_ns; /* when the order to open came; 0: not opening */
     uint32_t scan;       /* where the search for clients that wait too long stands */
+    uint32_t ping_place; /* whose heartbeat is next */
+    uint64_t ping_ns;    /* when it is due; 0: they have not begun */
 };
 
 /* False with errno without memory. */

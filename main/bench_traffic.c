@@ -161,7 +161,8 @@ static double first_guess(struct bench_field *field, double seconds, struct benc
     for (int i = 0; i < 2 && !bench_interrupted; i++) {
         struct bench_push push = bench_push_for(field, 0, seconds / 2);
         bench_field_run(field, &push, "as fast as it goes", &result);
-        double rate = result.wall_s > 0 ? (double)result.seen.received / result.wall_s : 0;
+        double rate =
+            result.wall_s > 0 ? (double)result.seen.received / result.wall_s / result.fan : 0;
         closed = rate > closed ? rate : closed;
         bench_result_faults(&result, report);
         clients_return(field, &result);
@@ -188,7 +189,7 @@ static void bound_report(const struct search *search) {
 }
 
 double bench_rate_held(const struct bench_result *best) {
-    double reached = best->wall_s > 0 ? (double)best->seen.received / best->wall_s : 0;
+    double reached = best->wall_s > 0 ? (double)best->seen.received / best->wall_s / best->fan : 0;
     return best->rate < reached ? best->rate : reached;
 }
 

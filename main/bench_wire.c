@@ -130,6 +130,7 @@ static const struct {
     [BENCH_UNICAST] = {"/v1/clients/", "{\"to\":\"", 'b'},
     [BENCH_GROUP] = {"/v1/groups/", "{\"group\":\"", 'g'},
     [BENCH_BROADCAST] = {"/v1/broadcast", "{\"broadcast\":true", '\0'},
+    [BENCH_LONE] = {"/v1/clients/", "{\"to\":\"", 'b'},
 };
 
 static void request_text(struct bench_request *r, const char *text) {
@@ -319,6 +320,8 @@ static struct bench_line counted_read(const uint8_t *at, size_t len, size_t line
         line.kind = BENCH_LINE_WELCOME;
     } else if (begins(at, line_len, "PING")) {
         line.kind = BENCH_LINE_PING;
+    } else if (begins(at, line_len, "PONG")) {
+        line.kind = BENCH_LINE_PONG;
     }
     return line;
 }
@@ -341,6 +344,8 @@ struct bench_line bench_line_read(const uint8_t *at, size_t len, bool counted,
         line.kind = BENCH_LINE_WELCOME;
     } else if (memmem(at, line_len, "\"type\":\"ping\"", 13) != NULL) {
         line.kind = BENCH_LINE_PING;
+    } else if (memmem(at, line_len, "\"type\":\"pong\"", 13) != NULL) {
+        line.kind = BENCH_LINE_PONG;
     } else if (at[0] != '{') {
         line.kind = BENCH_LINE_BAD;
     }

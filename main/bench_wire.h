@@ -21,13 +21,19 @@
 /* What an address is stands in its upper four bits, which one in the others. */
 #define BENCH_ADDRESS_BITS 28
 #define BENCH_ADDRESS_MASK ((UINT32_C(1) << BENCH_ADDRESS_BITS) - 1)
-enum bench_kind { BENCH_UNICAST = 1, BENCH_GROUP = 2, BENCH_BROADCAST = 3 };
+enum bench_kind {
+    BENCH_UNICAST = 1,
+    BENCH_GROUP = 2,
+    BENCH_BROADCAST = 3,
+    BENCH_LONE = 4, /* a unicast of the lone producer, see bench_field.h */
+    BENCH_KINDS     /* one more than the last */
+};
 
 struct bench_payload {
     uint32_t run;    /* which traffic this belongs to */
     uint32_t number; /* counts up from 0 for each address */
     uint32_t to;     /* kind and address */
-    uint64_t at_ns;  /* when it should have been, or was, sent */
+    uint64_t at_ns;  /* when it should have been, or was, sent; or its ticket (bench_share.h) */
 };
 
 /* Eight hexadecimal digits. */
@@ -98,7 +104,8 @@ enum bench_line_kind {
     BENCH_LINE_MESSAGE, /* a message; payload is NULL if it is none of ours */
     BENCH_LINE_WELCOME,
     BENCH_LINE_PING,
-    BENCH_LINE_OTHER, /* error, goodbye, pong ... */
+    BENCH_LINE_PONG,
+    BENCH_LINE_OTHER, /* error, goodbye ... */
 };
 struct bench_line {
     enum bench_line_kind kind;

@@ -87,8 +87,7 @@ int main(int argc, char **argv) {
     }
     if (pid == 0) {
         (void)prctl(PR_SET_PDEATHSIG, (unsigned long)SIGKILL);
-        bool overload = strcmp(limits[which].name, "overload") == 0;
-        const char *cpus = option(argc, argv, "--server-cpus", overload ? "0" : NULL);
+        const char *cpus = option(argc, argv, "--server-cpus", NULL);
         if (cpus != NULL && !bench_cpus_pin(cpus))
             return usage();
         _exit(relay_run(&options, tcp_fd, api_fd));

@@ -28,6 +28,7 @@ static const char line_tail[] = "}\n";
 static const char answer[] =
     "HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: 67\r\n\r\n"
     "{\"id\":\"0123456789abcdefghijklmnop\",\"state\":\"queued\",\"recipients\":1}";
+static const char pong[] = "{\"type\":\"pong\"}\n";
 static const char welcome[] =
     "{\"type\":\"welcome\",\"session\":\"0123456789abcdef\",\"node\":\"limit\","
     "\"heartbeat\":25,\"max_message\":65536}\n";
@@ -204,7 +205,7 @@ static void producer_receive(struct relay *relay, int fd, struct producer *p) {
         fan_out(relay);
 }
 
-/* A hello, or the end. */
+/* A hello, a heartbeat, or the end. */
 static void client_receive(struct relay *relay, int fd) {
     ssize_t got = recv(fd, relay->area, AREA_BYTES, MSG_DONTWAIT);
     uint32_t number;
@@ -218,6 +219,10 @@ static void client_receive(struct relay *relay, int fd) {
             relay->ready--;
         }
         close(fd);
+        return;
+    }
+    if (relay->numbers[fd] != UINT32_MAX) {
+        send_all(fd, (const uint8_t *)pong, sizeof pong - 1);
         return;
     }
     const uint8_t *name = memmem(relay->area, (size_t)got, "\"b", 2);

@@ -103,7 +103,7 @@ class Lies(unittest.TestCase):
     def test_what_comes_late_is_no_fault_of_the_next_run(self):
         status, out = self.late.result()
         figures = json.loads(out)
-        self.assertEqual(figures["faults"][0], "1 accepted messages did not arrive")
+        self.assertIn("1 accepted messages did not arrive", figures["faults"])
         for word in ("more than once", "repeated", "wrong client", "not accepted"):
             self.assertNotIn(word, "\n".join(figures["faults"]))
         self.assertIn("1 messages of an earlier run came late", figures["notes"])
@@ -112,7 +112,7 @@ class Lies(unittest.TestCase):
     def test_a_client_that_was_closed_hides_no_later_loss(self):
         status, out = self.closed.result()
         figures = json.loads(out)
-        self.assertEqual(figures["faults"][0], "1 clients were closed by the node")
+        self.assertIn("1 clients were closed by the node", figures["faults"])
         self.assertRegex("\n".join(figures["faults"]), "1 accepted messages did not arrive at")
         self.assertEqual(figures["tries"][0]["why"], "no: 1 missing")
         self.assertEqual(status, 1)

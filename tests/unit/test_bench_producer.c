@@ -7,15 +7,19 @@
 #define ADDRESSES 30u
 
 static struct bench_producer list[CONNECTIONS];
-static struct bench_share share = {.addresses = ADDRESSES};
+static struct bench_share share = {.aims[BENCH_UNICAST] = {.addresses = ADDRESSES, .streams = 1}};
 static struct bench_producers producers;
 static uint32_t sent[ADDRESSES];
 
 static void fresh(uint64_t messages) {
+    bench_flights_close(&list[0].flights);
     memset(list, 0, sizeof list);
     memset(sent, 0, sizeof sent);
-    producers = (struct bench_producers){
-        .share = &share, .list = list, .lanes = CONNECTIONS, .options.connections = CONNECTIONS};
+    producers =
+        (struct bench_producers){.share = &share,
+                                 .list = list,
+                                 .lanes = CONNECTIONS,
+                                 .options = {.connections = CONNECTIONS, .kind = BENCH_UNICAST}};
     producers.push = (struct bench_push){.rate = 1000, .messages = messages, .end_ns = UINT64_MAX};
     for (uint32_t i = 0; i < CONNECTIONS; i++) {
         list[i].number = list[i].lane = i;
@@ -70,31 +74,32 @@ static void a_silent_connection_has_nothing_due(void **state) {
 static const struct bench_answer taken = {.status = 202, .body = (const uint8_t *)""};
 
 /* One request of two messages in flight on the first connection, written in this run. */
-static void write_request(struct bench_flight *flights, uint32_t run) {
+static void write_request(uint32_t run) {
     producers.options.inflight = 2;
     producers.options.batch = 2;
     atomic_store(&share.run, run);
-    list[0].flights = flights;
-    flights[list[0].newest++ % 2] =
-        (struct bench_flight){.first = list[0].next, .count = 2, .run = run};
+    if (list[0].flights.ring == NULL)
+        assert_true(bench_flights_open(&list[0].flights));
+    assert_true(bench_flights_room(&list[0].flights, 2));
+    const struct bench_flight flight = {.first = list[0].next, .count = 2, .run = run};
+    bench_flights_push(&list[0].flights, &flight);
     producers.pushed.sent += 2;
 }
 
 static void an_answer_counts_in_the_run_of_its_request(void **state) {
     (void)state;
     static uint32_t accepted[ADDRESSES], members[ADDRESSES];
-    struct bench_flight flights[2];
     fresh(12);
     share.accepted = accepted;
     producers.members = members;
-    write_request(flights, 0x101);
+    write_request(0x101);
     assert_false(bench_producers_done(&producers, UINT64_MAX));
     assert_int_equal(bench_unanswered(&producers.pushed), 2);
     const struct bench_push next = producers.push;
     atomic_store(&share.run, 0x102);
     bench_producers_begin(&producers, &next);
     bench_producers_assign(&producers, 0, NULL, 0); /* nor is it asked whom it was for */
-    write_request(flights, 0x102);
+    write_request(0x102);
     producer_on_answer(&producers, &list[0], &taken, 1);
     assert_int_equal(producers.pushed.stale, 1);
     assert_int_equal(producers.pushed.accepted + producers.pushed.answered, 0);
@@ -102,7 +107,7 @@ static void an_answer_counts_in_the_run_of_its_request(void **state) {
         assert_int_equal(accepted[i], 0);
     fresh(12);
     producers.members = members;
-    write_request(flights, 0x102);
+    write_request(0x102);
     producer_on_answer(&producers, &list[0], &taken, 1);
     assert_int_equal(producers.pushed.stale, 0);
     assert_int_equal(producers.pushed.accepted, 2);
@@ -113,10 +118,9 @@ static void an_answer_counts_in_the_run_of_its_request(void **state) {
 
 static void a_lost_connection_fails_what_is_of_this_run(void **state) {
     (void)state;
-    struct bench_flight flights[2];
     fresh(12);
-    write_request(flights, 0x101);
-    write_request(flights, 0x102);
+    write_request(0x101);
+    write_request(0x102);
     producers.pushed.sent = 2; /* of this run */
     list[0].fd = -1;
     producer_on_end(&producers, &list[0], "closed by the node");

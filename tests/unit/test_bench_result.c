@@ -14,6 +14,7 @@ static void fresh(void) {
     memset(&run, 0, sizeof run);
     memset(&report, 0, sizeof report);
     run.rate = 1000;
+    run.fan = 1;
     run.offered_s = run.wall_s = 1;
     run.others = -1;
     run.pushed.sent = run.pushed.answered = run.pushed.accepted = run.seen.received = 1000;
@@ -29,7 +30,7 @@ static bool told(const char *key, const char *text) {
 static void nothing_is_said_of_a_good_run(void **state) {
     (void)state;
     fresh();
-    bench_result_judge(&run, 1);
+    bench_result_judge(&run);
     bench_result_faults(&run, &report);
     tiredness_report(&run, &report);
     assert_true(run.held);
@@ -41,7 +42,7 @@ static void no_answer_is_a_fault(void **state) {
     char why[64];
     fresh();
     run.pushed.answered = run.pushed.accepted = run.seen.received = 997;
-    bench_result_judge(&run, 1);
+    bench_result_judge(&run);
     assert_false(run.held);
     bench_result_faults(&run, &report);
     assert_int_equal(report.faults, 1);
@@ -55,7 +56,7 @@ static void what_is_late_is_a_note(void **state) {
     fresh();
     run.seen.stale = 2;
     run.pushed.stale = 3;
-    bench_result_judge(&run, 1);
+    bench_result_judge(&run);
     bench_result_faults(&run, &report);
     assert_true(run.held);
     assert_int_equal(report.faults, 0);

@@ -63,16 +63,27 @@ static void beyond_what_is_remembered(void **state) {
 
 static void places(void **state) {
     (void)state;
-    struct bench_share share = {.kind = BENCH_UNICAST, .streams_each = 1};
+    struct bench_share share = {
+        .aims[BENCH_UNICAST] = {.addresses = 9, .streams = 1},
+        .aims[BENCH_LONE] = {.addresses = 9, .streams = 1, .first_stream = 1}};
     uint32_t place;
     assert_true(streams_place(&share, 7, 0x10000007, &place));
+    assert_int_equal(place, 0);
     assert_false(streams_place(&share, 7, 0x10000008, &place));
     assert_false(streams_place(&share, 7, 0x20000007, &place));
-    share = (struct bench_share){.kind = BENCH_BROADCAST, .streams_each = 3};
+    assert_true(streams_place(&share, 7, 0x40000007, &place));
+    assert_int_equal(place, 1);
+    assert_false(streams_place(&share, 7, 0x50000007, &place));
+    assert_false(streams_place(&share, 10, 0x1000000a, &place)); /* no such address */
+    share = (struct bench_share){.aims[BENCH_BROADCAST] = {.addresses = 3, .streams = 3}};
     assert_true(streams_place(&share, 7, 0x30000002, &place));
     assert_int_equal(place, 2);
     assert_false(streams_place(&share, 7, 0x30000003, &place));
-    share = (struct bench_share){.kind = BENCH_GROUP, .groups = 10, .join = 3};
+    share = (struct bench_share){.aims[BENCH_GROUP] = {.addresses = 10, .streams = 3},
+                                 .groups = 10,
+                                 .join = 3,
+                                 .members = 100};
+    assert_false(streams_place(&share, 100, 0x20000000, &place)); /* no member */
     for (uint32_t client = 0; client < 100; client++)
         for (uint32_t group = 0; group < 12; group++) {
             bool member = false;
@@ -89,13 +100,13 @@ static void places(void **state) {
 
 static void late_messages_do_not_reach_the_next_run(void **state) {
     (void)state;
-    struct bench_share *share = bench_share_open(2, 1, 2);
+    const struct bench_aim aims[BENCH_KINDS] = {[BENCH_UNICAST] = {.addresses = 2, .streams = 1}};
+    struct bench_share *share = bench_share_open(2, aims);
     assert_non_null(share);
     struct bench_swarm swarm = {
         .share = share, .tally = &share->tallies[1], .first = 1, .count = 1};
     struct bench_payload late = {.number = 7, .to = 0x10000001};
     uint8_t bytes[BENCH_PAYLOAD_MIN];
-    share->kind = BENCH_UNICAST;
     share->payload_size = sizeof bytes;
     share->run_base = 0x100;
     bench_share_begin(share);

@@ -29,6 +29,7 @@ void bench_field_run(struct bench_field *field, const struct bench_push *push, c
     (void)what;
     memset(found, 0, sizeof *found);
     found->rate = push->rate;
+    found->fan = 1;
     found->own_busiest = node.busy;
     found->others = node.others;
     node.runs++;
@@ -47,7 +48,7 @@ void bench_field_run(struct bench_field *field, const struct bench_push *push, c
     found->wall_s = due > made ? due / speed : found->offered_s;
     found->missing = push->rate > node.capacity ? node.missing : 0;
     found->seen.lost = push->rate > node.capacity ? node.lost : 0;
-    bench_result_judge(found, 1);
+    bench_result_judge(found);
 }
 
 bool bench_field_connect(struct bench_field *field, double rate, uint32_t pending) {
