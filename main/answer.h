@@ -2,13 +2,14 @@
  *
  * Over proto/json: everything is looked at where it stands, nothing is built. A text that is no
  * JSON, or of another shape than asked for, has simply no such value: the commands show "-" for it,
- * so they live with newer and older servers. Deep or long texts are bounded by the codec.
+ * so they live with newer and older servers. Deep texts are bounded by the codec, long ones by who
+ * received them; one call reads its text at most once.
  *
  * Threads: any. Owns nothing: spans point into the text. */
 #ifndef RINGPOST_MAIN_ANSWER_H
 #define RINGPOST_MAIN_ANSWER_H
 
-#include "core/base/span.h"
+#include "proto/json.h"
 
 /* The value at "a" or "a.b", as it is written; `at` is NULL if there is none. `object`
  * must be JSON (json_scan). */
@@ -20,7 +21,7 @@ bool answer_text(struct span value, char *text, size_t cap);
 /* A number value. */
 bool answer_number(struct span value, double *out);
 
-/* The elements of an array, one after the other: begin with `*at` = 0. False after the last. */
-bool answer_element(struct span array, size_t *at, struct span *element);
+/* Before the first element of an array, for json_array_next; of anything else there is none. */
+struct json_cursor answer_elements(struct span array);
 
 #endif

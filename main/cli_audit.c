@@ -18,6 +18,7 @@
 #define CALL_TIMEOUT_S 10
 #define CLASSES_MAX (GRID_COLUMNS_MAX - 1)
 #define REASONS_MAX 32
+#define AUDITED_MAX 1024
 #define WORD_MAX 24 /* with an indent it fits a cell */
 
 static const char help[] =
@@ -168,13 +169,16 @@ static void totals_check(struct audit *audit, FILE *out) {
 /* Reads the statistics and says what is wrong with the ledgers. NULL, or why there is nothing to
  * check. */
 static const char *audit_read(struct audit *audit, struct span stats, FILE *out) {
-    struct span workers = answer_at(stats, "workers"), worker;
+    struct json_cursor workers = answer_elements(answer_at(stats, "workers"));
+    struct json_value worker;
     memset(audit, 0, sizeof(*audit));
     if (!ledger_read(audit, answer_at(stats, "ledger"), &audit->node))
         return "its statistics hold no ledger that can be read";
-    for (size_t at = 0; answer_element(workers, &at, &worker); audit->workers++) {
+    for (; json_array_next(&workers, &worker); audit->workers++) {
         struct ledger ledger;
-        if (!ledger_read(audit, answer_at(worker, "ledger"), &ledger))
+        if (audit->workers == AUDITED_MAX)
+            return "its statistics name more workers than a node can have";
+        if (!ledger_read(audit, answer_at(worker.raw, "ledger"), &ledger))
             return "the statistics of a worker hold no ledger that can be read";
         worker_check(audit, audit->workers, &ledger, out);
         for (unsigned class = 0; class < CLASSES_MAX; class ++)

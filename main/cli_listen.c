@@ -9,6 +9,7 @@
 #include "main/answer.h"
 #include "main/cli.h"
 #include "main/line_client.h"
+#include "main/stop.h"
 #include "main/terminal.h"
 #include "proto/json.h"
 
@@ -64,7 +65,7 @@ struct listen {
     uint64_t welcomed_ns; /* on this connection; 0: not yet */
     unsigned backoff_ms;  /* the pause before the next attempt, before jitter */
     unsigned goodbye_ms;  /* the pause that the server asked for */
-    uint64_t silence_ns;  /* after so much the connection counts as lost */
+    uint64_t silence_ns;  /* after so much a welcomed connection counts as lost; CLOCK_NEVER */
 };
 
 enum step { STEP_ON, STEP_AGAIN, STEP_DONE, STEP_REFUSED, STEP_STOPPED, STEP_TIMEOUT };
@@ -221,15 +222,17 @@ static enum step listen_once(struct listen *listen) {
     size_t len = line_client_hello(hello, sizeof(hello), listen->id, listen->groups.entries,
                                    listen->groups.count);
     uint64_t deadline = sooner(clock_ns() + CONNECT_TIMEOUT_NS, listen->end_ns);
-    listen->silence_ns = CONNECT_TIMEOUT_NS; /* until the welcome */
     enum dial_end end = line_client_connect(&listen->client, listen->tcp, deadline);
     if (end == DIAL_READY)
         end = line_client_send(&listen->client, span_of(hello, len), deadline);
     while (end == DIAL_READY) {
         struct span line;
-        uint64_t silent =
-            listen->silence_ns == CLOCK_NEVER ? CLOCK_NEVER : clock_ns() + listen->silence_ns;
-        end = line_client_receive(&listen->client, &line, sooner(silent, listen->end_ns));
+        /* All before the welcome has one deadline, whatever the server says meanwhile. */
+        if (listen->welcomed_ns != 0)
+            deadline = listen->silence_ns == CLOCK_NEVER
+                           ? listen->end_ns
+                           : sooner(clock_ns() + listen->silence_ns, listen->end_ns);
+        end = line_client_receive(&listen->client, &line, deadline);
         if (end != DIAL_READY)
             break;
         enum step step = on_line(listen, line);
@@ -338,7 +341,7 @@ int cli_listen(int argc, char **argv) {
                         ? CLOCK_NEVER
                         : listen.began_ns + (uint64_t)(listen.timeout * 1e9);
     listen.backoff_ms = BACKOFF_FIRST_MS;
-    line_client_init(&listen.client, dial_stop_open());
+    line_client_init(&listen.client, stop_open());
     status = listen_on(&listen);
     line_client_fini(&listen.client);
     return status;

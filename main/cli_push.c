@@ -6,6 +6,7 @@
 #include "main/cli.h"
 #include "main/http_client.h"
 #include "main/line_client.h"
+#include "main/stop.h"
 #include "main/terminal.h"
 #include "proto/json.h"
 
@@ -232,7 +233,7 @@ static void print_member(struct span answer, const char *name) {
         return;
     bool string = answer_text(value, text, sizeof(text));
     printf("  %s=", name);
-    terminal_print(stdout, string ? span_text(text) : value, 0);
+    terminal_print(stdout, string ? span_text(text) : value, TEXT_MAX);
 }
 
 static void print_json(struct span answer) {
@@ -370,8 +371,8 @@ static int push_over_tcp(struct push *push) {
         answer_text(answer_at(line, "type"), type, sizeof(type));
         if (strcmp(type, "welcome") == 0 && !greeted) {
             greeted = true;
-            if (line_client_send(&client, builder_span(&b), deadline) != DIAL_READY)
-                status = cli_failed(COMMAND, "%s", client.why);
+            /* A server that takes no more has said why: the next line tells. */
+            line_client_send(&client, builder_span(&b), deadline);
         } else if (strcmp(type, "ok") == 0) {
             status = print_result(push, line, "state");
         } else if (strcmp(type, "error") == 0) {
@@ -414,7 +415,7 @@ int cli_push(int argc, char **argv) {
     if (status == CLI_DONE)
         status = check(&push);
     if (status == CLI_DONE) {
-        push.stop_fd = dial_stop_open();
+        push.stop_fd = stop_open();
         dial_progress(push.tcp != NULL ? push.tcp : push.api != NULL ? push.api : CLI_API_DEFAULT);
         status = push.tcp != NULL ? push_over_tcp(&push) : push_over_api(&push);
     }

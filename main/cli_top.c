@@ -3,6 +3,7 @@
 #include "main/answer.h"
 #include "main/cli.h"
 #include "main/http_client.h"
+#include "main/stop.h"
 #include "main/terminal.h"
 
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #define COMMAND "top"
 #define CALL_TIMEOUT_NS (10 * NS_PER_S)
 #define WORD_MAX 160
+#define LISTENERS_SHOWN_MAX 64
 
 static const char help[] =
     "ringpost top - watch a node at work\n"
@@ -168,21 +170,23 @@ static void print_head(const struct top *top, struct span stats, double uptime_s
 }
 
 static void print_listeners(struct span stats, const char *end) {
-    struct span listeners = answer_at(stats, "listeners"), one;
+    struct json_cursor listeners = answer_elements(answer_at(stats, "listeners"));
+    struct json_value one;
+    unsigned shown = 0;
     char kind[WORD_MAX], address[WORD_MAX];
     double accepted;
-    for (size_t at = 0; answer_element(listeners, &at, &one);) {
-        if (!answer_text(answer_at(one, "kind"), kind, sizeof(kind)) ||
-            !answer_text(answer_at(one, "address"), address, sizeof(address)))
+    while (shown < LISTENERS_SHOWN_MAX && json_array_next(&listeners, &one)) {
+        if (!answer_text(answer_at(one.raw, "kind"), kind, sizeof(kind)) ||
+            !answer_text(answer_at(one.raw, "address"), address, sizeof(address)))
             continue;
-        fputs(at == 1 ? "listeners: " : ", ", stdout);
+        fputs(shown++ == 0 ? "listeners: " : ", ", stdout);
         terminal_print(stdout, span_text(kind), 16);
         fputc(' ', stdout);
         terminal_print(stdout, span_text(address), 60);
-        if (answer_number(answer_at(one, "accepted"), &accepted))
+        if (answer_number(answer_at(one.raw, "accepted"), &accepted))
             printf(" (%.0f accepted)", accepted);
     }
-    if (listeners.len > 2)
+    if (shown != 0)
         fputs(end, stdout);
 }
 
@@ -204,14 +208,15 @@ static void print_stats(struct top *top, struct span stats) {
         fputs(top->has_last ? "\x1b[H" : "\x1b[H\x1b[2J", stdout);
     print_head(top, stats, uptime_s, end);
     grid_init(&grid, 9, titles);
-    struct span totals = answer_at(stats, "totals"), worker;
+    struct span totals = answer_at(stats, "totals");
+    struct json_cursor workers = answer_elements(answer_at(stats, "workers"));
+    struct json_value one;
     read_counters(&now, 0, totals);
     char(*cells)[GRID_CELL_MAX] = grid_row(&grid);
     snprintf(cells[0], GRID_CELL_MAX, "all");
     fill_row(cells, top, &now, 0, totals, uptime_s);
-    for (size_t at = 0;
-         at < SOURCES_MAX - 1 && answer_element(answer_at(stats, "workers"), &at, &worker);) {
-        unsigned source = (unsigned)at;
+    for (unsigned source = 1; source < SOURCES_MAX && json_array_next(&workers, &one); source++) {
+        struct span worker = one.raw;
         double number = 0, cpu;
         read_counters(&now, source, worker);
         if ((cells = grid_row(&grid)) == NULL)
@@ -272,7 +277,7 @@ int cli_top(int argc, char **argv) {
         status = cli_key(COMMAND, top.api_key, top.key_room, &top.key);
     if (status != CLI_DONE)
         return status;
-    top.stop_fd = dial_stop_open();
+    top.stop_fd = stop_open();
     for (;;) {
         dial_progress(top.api);
         status = look_once(&top);

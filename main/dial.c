@@ -3,28 +3,17 @@
 
 #include "core/base/clock.h"
 #include "main/address.h"
+#include "main/resolve.h"
+#include "main/terminal.h"
 
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-int dial_stop_open(void) {
-    sigset_t stops;
-    sigemptyset(&stops);
-    sigaddset(&stops, SIGINT);
-    sigaddset(&stops, SIGTERM);
-    int fd = signalfd(-1, &stops, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (fd >= 0)
-        sigprocmask(SIG_BLOCK, &stops, NULL);
-    return fd;
-}
 
 #define PROGRESS_AFTER_NS (2 * NS_PER_S)
 
@@ -50,13 +39,16 @@ enum dial_end dial_wait(int fd, short events, uint64_t deadline_ns, int stop_fd)
             return DIAL_FAILED;
         if (ready > 0 && wanted[1].revents != 0)
             return DIAL_STOPPED;
+        /* Not even when more is there already: a server that never stops must not win. */
+        if (now >= deadline_ns)
+            return DIAL_TIMEOUT;
         if (ready > 0)
             return DIAL_READY;
         now = clock_ns();
-        if (now >= deadline_ns)
-            return DIAL_TIMEOUT;
         if (now >= patience_ns) {
-            fprintf(stderr, "ringpost: still waiting for %s (Ctrl-C ends it)\n", progress_server);
+            terminal_format(stderr, "ringpost: still waiting for %s (Ctrl-C ends it)",
+                            progress_server);
+            fputc('\n', stderr);
             patience_ns = CLOCK_NEVER;
         }
     }
@@ -107,21 +99,16 @@ enum dial_end dial_connect(const char *server, uint64_t deadline_ns, int stop_fd
                            char why[DIAL_WHY_MAX]) {
     struct span host;
     uint16_t port;
-    char reason[ADDRESS_WHY_MAX], host_text[ADDRESS_HOST_MAX + 1], port_text[8];
+    char reason[ADDRESS_WHY_MAX];
     if (!address_split(span_text(server), &host, &port, reason)) {
         snprintf(why, DIAL_WHY_MAX, "\"%.60s\" %s", server, reason);
         return DIAL_FAILED;
     }
-    snprintf(host_text, sizeof(host_text), "%.*s", SPAN_ARG(host));
-    snprintf(port_text, sizeof(port_text), "%u", port);
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *addresses;
-    int problem =
-        getaddrinfo(host.len == 0 ? "127.0.0.1" : host_text, port_text, &hints, &addresses);
-    if (problem != 0) {
-        snprintf(why, DIAL_WHY_MAX, "cannot find %.100s: %s", host_text, gai_strerror(problem));
-        return DIAL_FAILED;
-    }
-    enum dial_end end = DIAL_FAILED;
+    struct addrinfo *addresses;
+    enum dial_end end = resolve(host, port, deadline_ns, stop_fd, &addresses, why);
+    if (end != DIAL_READY)
+        return end;
+    end = DIAL_FAILED;
     int error = 0;
     *fd = -1;
     for (const struct addrinfo *at = addresses; at != NULL && *fd < 0; at = at->ai_next) {
@@ -159,7 +146,8 @@ enum dial_end dial_send(int fd, struct span bytes, uint64_t deadline_ns, int sto
         }
         enum dial_end end = dial_wait(fd, POLLOUT, deadline_ns, stop_fd);
         if (end != DIAL_READY) {
-            snprintf(why, DIAL_WHY_MAX, "the server does not take what is sent");
+            snprintf(why, DIAL_WHY_MAX, "%s",
+                     end == DIAL_STOPPED ? "stopped" : "the server does not take what is sent");
             return end;
         }
     }
@@ -171,7 +159,8 @@ enum dial_end dial_receive(int fd, void *at, size_t cap, size_t *len, uint64_t d
     for (;;) {
         enum dial_end end = dial_wait(fd, POLLIN, deadline_ns, stop_fd);
         if (end != DIAL_READY) {
-            snprintf(why, DIAL_WHY_MAX, "the server does not answer");
+            snprintf(why, DIAL_WHY_MAX, "%s",
+                     end == DIAL_STOPPED ? "stopped" : "the server did not answer in time");
             return end;
         }
         ssize_t received = recv(fd, at, cap, 0);

@@ -1,8 +1,8 @@
 /* dial.h - the client's end of a TCP connection: connect, wait and send, each with a deadline.
  *
  * For the commands, not for the server: one connection, one thread, poll. Every wait also ends when
- * a stop signal comes, so Ctrl-C always works. Host names are looked up by the system's resolver,
- * which has a time limit of its own.
+ * a stop signal comes (stop.h). A deadline holds for looking up the name, too, and however much the
+ * server has still to say: give all calls of one exchange the same one.
  *
  * Threads: one. Owns nothing but what dial_progress was told: descriptors are the caller's. Times
  * are clock_ns(). */
@@ -15,10 +15,6 @@
 
 enum dial_end { DIAL_READY, DIAL_TIMEOUT, DIAL_STOPPED, DIAL_FAILED };
 
-/* Blocks SIGINT and SIGTERM and returns a descriptor that becomes readable when one of them comes;
- * -1 if the system has none, then they kill as usual. */
-int dial_stop_open(void);
-
 /* Says on standard error, if that is a terminal, when one wait for that server lasts longer than
  * two seconds. NULL: be quiet. The text must outlive its use. */
 void dial_progress(const char *server);
@@ -29,7 +25,8 @@ enum dial_end dial_connect(const char *server, uint64_t deadline_ns, int stop_fd
                            char why[DIAL_WHY_MAX]);
 
 /* Waits until `events` (of poll) hold for fd, or it is broken. `stop_fd` may be -1, `fd` too: then
- * it only waits for deadline or stop. */
+ * it only waits for deadline or stop. A deadline that has passed is DIAL_TIMEOUT, whatever fd has.
+ */
 enum dial_end dial_wait(int fd, short events, uint64_t deadline_ns, int stop_fd);
 
 /* Sends everything. Never raises SIGPIPE. */

@@ -83,6 +83,8 @@ static bool receive_reply(const struct http_call *call, int fd, uint64_t deadlin
                 outcome->status = reply.status;
                 outcome->body = reply.body;
                 return true;
+            } else if (event == HTTP_EVENT_REFUSED && parser.refusal.status == 413) {
+                return fail(outcome, DIAL_FAILED, "the server's answer is too long");
             } else if (event != HTTP_EVENT_MORE) {
                 snprintf(outcome->why, sizeof(outcome->why),
                          "the answer is no HTTP (%s); is this the api listener?",

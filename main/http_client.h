@@ -10,7 +10,7 @@
 #include "core/base/span.h"
 #include "main/dial.h"
 
-#define HTTP_CLIENT_REPLY_MAX (16 * 1024 * 1024)
+#define HTTP_CLIENT_REPLY_MAX (4 * 1024 * 1024)
 #define HTTP_CLIENT_TARGET_MAX 4096
 
 struct http_call {
@@ -21,7 +21,7 @@ struct http_call {
     const char *content_type; /* NULL: the request has no body */
     struct span body;
     uint64_t timeout_ns; /* for everything together */
-    int stop_fd;         /* dial_stop_open, or -1 */
+    int stop_fd;         /* stop_open, or -1 */
 };
 
 struct http_outcome {

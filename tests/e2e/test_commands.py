@@ -1,12 +1,16 @@
 """The binary's commands before servers that mean harm: what they print, and that they end."""
 
 import json
+import os
+import signal
 import socket
+import subprocess
 import tempfile
 import threading
+import time
 import unittest
 
-from support import DEADLINE_S, run
+from support import BINARY, DEADLINE_S, EXTRA_FLAGS, SANITIZED, run, wait_until
 
 # DEL, C1, bidirectional controls, a line separator; all of them may stand in a JSON string.
 HARM = "\x7f\x9b31m\u202e\u2066\u061c\u2028"
@@ -143,6 +147,130 @@ class Printing(unittest.TestCase):
                 done = run([command, "--config", file.name])
                 self.assertIn(done[0], (1, 2), done)
                 self.harmless(*done[1:])
+
+
+def endless(first, more):
+    """Says `more` again and again, as fast as it is taken, until the peer goes."""
+    def talk(peer, _):
+        peer.sendall(first)
+        while True:
+            peer.sendall(more)
+    return talk
+
+
+def drip(first, more):
+    """The same, a little every few milliseconds: nobody who waits for silence hears it."""
+    def talk(peer, _):
+        peer.sendall(first)
+        while True:
+            peer.sendall(more)
+            time.sleep(0.005)
+    return talk
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+LONG = OK + b"Content-Length: 4000000\r\n\r\n"
+
+
+class Ending(unittest.TestCase):
+    """One deadline for all that a server says, and Ctrl-C at any time."""
+
+    def within(self, seconds, command, status):
+        began = time.monotonic()
+        done = run(command)
+        took = time.monotonic() - began
+        self.assertEqual(done[0], status, done)
+        self.assertLess(took, seconds + 3, done)
+        return done
+
+    def test_push_against_endless_answers(self):
+        for talk in (endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
+                     drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+                     drip(OK, b"a"), drip(LONG, b"a"), drip(CHUNKED, b"1\r\na\r\n"),
+                     endless(CHUNKED + b"1;", b"x" * 1000), drip(b"HTTP/1.1 ", b"2")):
+            with Hostile(talk) as server:
+                done = self.within(0.5, ["push", "--to", "a", "--api", server.address, "--timeout",
+                                         "0.5", "1"], 1)
+                self.assertRegex(done[2], "in time|too long|no HTTP")
+
+    def test_push_over_tcp_against_endless_lines(self):
+        for talk in (endless(b"", b"{}\n" * 1000), endless(b"", b"\n" * 1000), drip(b"", b"{}\n"),
+                     drip(b"", b"x"), drip(WELCOME.encode() + b"\n", b"{}\n")):
+            with Hostile(talk) as server:
+                self.within(0.5, ["push", "--to", "a", "--tcp", server.address, "--timeout", "0.5",
+                                  "1"], 1)
+
+    def test_listen_against_endless_lines(self):
+        welcome = WELCOME.encode() + b"\n"
+        goodbye = b'{"type":"goodbye"}\n'
+        for talk in (endless(welcome, goodbye * 100), endless(welcome, b"\n" * 1000),
+                     drip(welcome, b"{}\n"), drip(b"", b'{"type":"pong"}\n')):
+            with Hostile(talk) as server:
+                self.within(0.5, ["listen", "--tcp", server.address, "--timeout", "0.5"], 0)
+
+    @unittest.skipIf(SANITIZED or EXTRA_FLAGS, "it takes 10 s; once is enough")
+    def test_a_listener_that_is_never_welcomed_gives_up(self):
+        with Hostile(drip(b"", b'{"type":"pong"}\n')) as server:
+            self.within(10, ["listen", "--tcp", server.address], 1)
+
+    def test_long_lists_are_read_once(self):
+        """What took time with the square of a list's length, deaf to Ctrl-C."""
+        page = '{"default":{"made":0,"sent":0,"waiting":0,"dropped":{}}}'
+        for name, element in (("listeners", "[]"), ("listeners", '{"kind":1}'), ("workers", "[]"),
+                              ("workers", '{"ledger":%s}' % page)):
+            many = ",".join([element] * (3900000 // (len(element) + 1)))
+            body = '{"ledger":%s,"%s":[%s]}' % (page, name, many)
+            with Hostile(answer(200, body)) as server:
+                self.within(2, ["top", "--once", "--api", server.address], 0)
+                self.within(2, ["audit", "--api", server.address], 1)
+        deep = '{"workers":' + "[" * 1000000 + "]" * 1000000 + "}"
+        with Hostile(answer(200, deep)) as server:
+            self.within(2, ["top", "--once", "--api", server.address], 1)
+        with Hostile(answer(200, " " * 14000000)) as server:
+            self.assertIn("too long", self.within(2, ["top", "--api", server.address], 1)[2])
+
+    def interrupt(self, command, until, **more):
+        process = subprocess.Popen([BINARY, *command], stderr=subprocess.PIPE, **more)
+        try:
+            until(process)
+            began = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            status = process.wait(DEADLINE_S)
+            self.assertLess(time.monotonic() - began, 4)
+            return status
+        finally:
+            process.kill()
+            process.communicate()
+
+    def test_interrupted_before_a_pipe_that_nobody_reads(self):
+        """It is within a write, not within a wait."""
+        sent = [message(data="x" * 60000)] * 100
+        read_fd, write_fd = os.pipe()
+        with Hostile(lines(WELCOME, *sent)) as server:
+            def stuck(process):
+                def blocked():
+                    with open(f"/proc/{process.pid}/wchan", encoding="ascii") as file:
+                        return "pipe" in file.read()
+                wait_until("it waits for the pipe", blocked)
+            status = self.interrupt(["listen", "--tcp", server.address], stuck, stdout=write_fd)
+            self.assertEqual(status, 130)
+        os.close(read_fd)
+        os.close(write_fd)
+
+    def test_interrupted_while_it_waits(self):
+        asked = threading.Event()
+
+        def silent(peer, _):
+            asked.set()
+            peer.recv(1)
+        for command in (["top", "--api"], ["push", "--to", "a", "1", "--api"], ["listen", "--tcp"]):
+            asked.clear()
+            with Hostile(silent) as server:
+                status = self.interrupt([*command, server.address],
+                                        lambda _: self.assertTrue(asked.wait(DEADLINE_S)),
+                                        stdout=subprocess.DEVNULL)
+                self.assertIn(status, (0, 1))
 
 
 if __name__ == "__main__":
