@@ -25,10 +25,7 @@ static void descriptor_refuse(struct worker *worker, int fd, enum refuse_reason 
               LOG_STR("reason", refuse_reason_word(reason)), LOG_U64("worker", worker->index));
 }
 
-/* Operators must get in when clients have taken every place. */
-#define API_CONNECTIONS_SPARE 64
-
-static bool node_has_room(struct worker *worker, enum listener_kind kind) {
+static bool node_enter(struct worker *worker, enum listener_kind kind) {
     uint32_t max = worker->config->max_connections;
     if (kind == LISTENER_API)
         max += API_CONNECTIONS_SPARE;
@@ -38,6 +35,20 @@ static bool node_has_room(struct worker *worker, enum listener_kind kind) {
         return true;
     atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
     return false;
+}
+
+static void node_leave(struct worker *worker) {
+    atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
+}
+
+/* Is there a place in the ring's table of files? The last ones are for `api`. A plain descriptor
+ * instead would be taken from those that accepting, `api` and files need. */
+static bool files_have_room(const struct worker *worker, enum listener_kind kind) {
+    unsigned places = ring_places(worker->ring);
+    if (places == 0 || kind == LISTENER_API)
+        return true;
+    uint32_t clients_max = places > FILES_SPARE + 1 ? places - FILES_SPARE : 1;
+    return worker->live < clients_max;
 }
 
 static unsigned worker_for(const struct worker *worker, const struct listener *listener,
@@ -61,10 +72,13 @@ void connection_arrive(struct worker *worker, struct listener *listener, int fd)
         connection_adopt(worker, listener, fd, &peer);
         return;
     }
-    struct adoption *adoption = NULL;
-    if (!post_room(&worker->server->post, worker->index, target) ||
-        (adoption = malloc(sizeof(*adoption))) == NULL) {
+    if (!post_room(&worker->server->post, worker->index, target)) {
         descriptor_refuse(worker, fd, REFUSE_MAILBOX);
+        return;
+    }
+    struct adoption *adoption = malloc(sizeof(*adoption));
+    if (adoption == NULL) {
+        descriptor_refuse(worker, fd, REFUSE_MEMORY);
         return;
     }
     *adoption = (struct adoption){peer, (uint8_t)(listener - worker->listeners)};
@@ -110,40 +124,51 @@ static void deadline_fired(struct worker *worker, struct timer *timer) {
         connection->protocol->on_deadline(worker, connection);
 }
 
-void connection_adopt(struct worker *worker, struct listener *listener, int fd,
-                      const struct peer_address *peer) {
+/* Takes what a connection holds from its beginning to its end: a place in the node, a slot, a place
+ * for its address. NULL: something was not to be had, `why` says what, and nothing is held. */
+static struct connection *connection_admit(struct worker *worker, struct listener *listener,
+                                           const struct peer_address *peer,
+                                           enum refuse_reason *why) {
     enum server_phase last = listener->kind == LISTENER_API ? PHASE_GOODBYE : PHASE_RUNNING;
-    if (server_phase(worker->server) > last) {
-        descriptor_refuse(worker, fd, REFUSE_DRAINING);
-        return;
-    }
-    if (!node_has_room(worker, listener->kind)) {
-        descriptor_refuse(worker, fd, REFUSE_CONNECTIONS);
-        return;
-    }
-    struct connection *connection = slot_get(worker);
+    *why = REFUSE_DRAINING;
+    if (server_phase(worker->server) > last)
+        return NULL;
+    *why = REFUSE_CONNECTIONS;
+    if (!node_enter(worker, listener->kind))
+        return NULL;
+    bool room = files_have_room(worker, listener->kind);
+    struct connection *connection = room ? slot_get(worker, deadline_fired) : NULL;
     if (connection == NULL) {
-        atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
-        descriptor_refuse(worker, fd, REFUSE_MEMORY);
-        return;
+        *why = room ? REFUSE_MEMORY : REFUSE_DESCRIPTORS;
+        node_leave(worker);
+        return NULL;
     }
-    unsigned places = ring_places(worker->ring);
-    if (places != 0 && connection->slot >= places && listener->kind != LISTENER_API) {
-        /* A plain descriptor would be taken from those that accepting, `api` and files need. */
-        atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
-        slot_put(worker, connection);
-        descriptor_refuse(worker, fd, REFUSE_DESCRIPTORS);
-        return;
-    }
-    timer_init(&connection->timer, deadline_fired);
     connection->peer = *peer;
     connection->listener = (uint8_t)(listener - worker->listeners);
     connection->protocol = listener->protocol;
     connection->proxied = connection->proxy_header = proxy_trusts(worker->config, peer);
+    *why = REFUSE_ADDRESS;
     if (!connection->proxy_header && !address_enter(worker, connection)) {
-        atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
-        slot_put(worker, connection);
-        descriptor_refuse(worker, fd, REFUSE_ADDRESS);
+        connection_release(worker, connection);
+        return NULL;
+    }
+    return connection;
+}
+
+void connection_release(struct worker *worker, struct connection *connection) {
+    if (connection->address_held)
+        addresses_leave(worker->server->addresses, &connection->peer);
+    connection->address_held = false;
+    slot_put(worker, connection);
+    node_leave(worker);
+}
+
+void connection_adopt(struct worker *worker, struct listener *listener, int fd,
+                      const struct peer_address *peer) {
+    enum refuse_reason why;
+    struct connection *connection = connection_admit(worker, listener, peer, &why);
+    if (connection == NULL) {
+        descriptor_refuse(worker, fd, why);
         return;
     }
     connection->socket = ring_keep(worker->ring, connection->slot, fd);

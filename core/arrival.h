@@ -17,6 +17,9 @@ void connection_arrive(struct worker *worker, struct listener *listener, int fd)
 /* Takes over an accepted descriptor; on refusal it is closed and counted. */
 void connection_adopt(struct worker *worker, struct listener *listener, int fd,
                       const struct peer_address *peer);
+/* Gives back all that was taken when the connection was adopted, in the opposite order. The slot is
+ * free afterwards. The one place for it: refusals and ends alike. */
+void connection_release(struct worker *worker, struct connection *connection);
 /* Gives up a connection whose mail came after the last turn. */
 struct mail;
 void arrival_drop(const struct mail *mail);

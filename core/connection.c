@@ -1,6 +1,5 @@
 #include "core/connection.h"
 
-#include "core/addresses.h"
 #include "core/arrival.h"
 #include "core/balance.h"
 #include "core/base/check.h"
@@ -99,9 +98,6 @@ static void connection_join(struct worker *worker, struct connection *connection
     if (connection->socket != -1) {
         outbox_clear(worker, connection, drop_reason_of(connection->reason));
         input_free(worker, connection);
-        if (connection->address_held)
-            addresses_leave(worker->server->addresses, &connection->peer);
-        connection->address_held = false;
         connection->ops |= OP_CLOSE;
         ring_close_socket(worker->ring, tag_of(TAG_CLOSE, connection), connection->socket);
         connection->socket = -1;
@@ -111,8 +107,7 @@ static void connection_join(struct worker *worker, struct connection *connection
         return;
     if (connection->protocol != NULL && connection->protocol->on_free != NULL)
         connection->protocol->on_free(worker, connection);
-    atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
-    slot_put(worker, connection);
+    connection_release(worker, connection);
 }
 
 /* Leaves OPEN: the protocol lets go of everything. */

@@ -33,7 +33,12 @@
 #define RECEIVE_BUFFERS_MIN 64
 #define GATHERED_MAX RECEIVE_BUFFERS /* completions; more would find no buffer */
 #define FILES_MAX (1u << 20)         /* the kernel's own limit for one table */
-#define FILES_SPARE 1024 /* places for more than --max-connections: `api`, ends under way */
+
+/* Operators get in when clients have taken every place: so many connections of `api` beyond
+ * --max-connections. Each table of files has places for them; place 0 stays empty, as slot 0 does.
+ */
+#define API_CONNECTIONS_SPARE 64
+#define FILES_SPARE (API_CONNECTIONS_SPARE + 1)
 
 /* A turn takes at most so many mails from each queue, and begins no further one when it has made so
  * many copies: what was made should leave, and time and input have their turn too. */

@@ -30,7 +30,7 @@ static bool slots_grow(struct worker *worker) {
     return true;
 }
 
-struct connection *slot_get(struct worker *worker) {
+struct connection *slot_get(struct worker *worker, timer_fire *deadline) {
     if (worker->free_slot == 0 && !slots_grow(worker))
         return NULL;
     struct connection *connection = slot_at(worker, worker->free_slot);
@@ -43,6 +43,7 @@ struct connection *slot_get(struct worker *worker) {
     connection->socket = -1;
     list_init(&connection->flush_link);
     list_init(&connection->resume_link);
+    timer_init(&connection->timer, deadline);
     worker->live++;
     return connection;
 }

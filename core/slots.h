@@ -9,8 +9,10 @@
 
 #include "core/connection.h"
 
-/* A free slot, zeroed but for its number and generation, its lists unlinked; NULL: no memory. */
-struct connection *slot_get(struct worker *worker);
+/* A free slot, zeroed but for its number and generation. It is whole: its lists are unlinked, its
+ * timer is not armed and calls `deadline`, so that it can be put back at any moment. NULL: no
+ * memory. No slot has a larger number than there ever were slots in use at once. */
+struct connection *slot_get(struct worker *worker, timer_fire *deadline);
 void slot_put(struct worker *worker, struct connection *connection);
 /* NULL when there is no connection of that generation. */
 struct connection *slot_resolve(struct worker *worker, uint32_t slot, uint32_t generation);

@@ -118,20 +118,31 @@ static void place_workers(struct settings_build *build) {
         config->cpus[n] = n < config->workers ? cpus[n % count] : -1;
 }
 
+/* How many connections one worker can hold: in its table of files, or, where there is none, as
+ * descriptors. */
+static uint64_t connections_of_one(const struct settings_build *build) {
+    const struct config *config = &build->config;
+    uint64_t open_files = build->settings->machine.open_files;
+    uint64_t most = open_files < FILES_MAX ? open_files : FILES_MAX;
+    uint64_t needed = FILES_SPARE;
+    if (!build->settings->machine.ring_files || config->test_kernel_6_1) {
+        most = open_files;
+        needed = OPEN_FILES_RESERVE + API_CONNECTIONS_SPARE +
+                 (uint64_t)config->workers * (config->listener_count + OPEN_FILES_PER_WORKER);
+    }
+    return most > needed ? most - needed : 1;
+}
+
 static void place_connections(struct settings_build *build) {
     struct config *config = &build->config;
     uint64_t open_files = build->settings->machine.open_files;
-    uint64_t needed = OPEN_FILES_RESERVE +
-                      (uint64_t)config->workers * (config->listener_count + OPEN_FILES_PER_WORKER);
-    uint64_t possible = open_files > needed ? open_files - needed : 1;
-    if (build->settings->machine.ring_files && !config->test_kernel_6_1) {
-        /* A table of open_files places for each worker. */
-        possible = open_files < CONNECTIONS_DEFAULT_MAX ? open_files : CONNECTIONS_DEFAULT_MAX;
-        possible *= config->workers;
-    }
+    bool tables = build->settings->machine.ring_files && !config->test_kernel_6_1;
+    uint64_t one = connections_of_one(build);
+    /* Each worker has a table of its own, but clients may all come to one: from one address. */
+    uint64_t possible = tables ? one * config->workers : one;
     if (!given(build, SET_MAX_CONNECTIONS)) {
         config->max_connections =
-            (uint32_t)(possible < CONNECTIONS_DEFAULT_MAX ? possible : CONNECTIONS_DEFAULT_MAX);
+            (uint32_t)(one < CONNECTIONS_DEFAULT_MAX ? one : CONNECTIONS_DEFAULT_MAX);
     } else if (config->max_connections > possible) {
         build_remark(build,
                      "max-connections is cut from %" PRIu32 " to %" PRIu64
@@ -139,6 +150,11 @@ static void place_connections(struct settings_build *build) {
                      "LimitNOFILE= of the systemd unit",
                      config->max_connections, possible, open_files);
         config->max_connections = (uint32_t)possible;
+    } else if (config->max_connections > one) {
+        build_remark(build,
+                     "max-connections (%" PRIu32 ") is more than one worker can hold (%" PRIu64
+                     "); where more come to one worker, as from one address, they are refused",
+                     config->max_connections, one);
     }
 }
 

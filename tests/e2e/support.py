@@ -41,7 +41,8 @@ def wait_until(what, condition, deadline_s=None):
 class Node:
     """A running `ringpost serve`."""
 
-    def __init__(self, *flags, env=None, workers=2, wait=True, defaults=True):
+    def __init__(self, *flags, env=None, workers=2, wait=True, defaults=True, limits=None):
+        """`limits`: {"nofile": 1024}, by the names that prlimit has."""
         self.folder = tempfile.TemporaryDirectory(prefix="ringpost-e2e-")
         self.log_path = os.path.join(self.folder.name, "log")
         self.ports_path = os.path.join(self.folder.name, "ports.json")
@@ -57,6 +58,8 @@ class Node:
         command += list(flags) + EXTRA_FLAGS
         environment = {k: v for k, v in os.environ.items() if not k.startswith("RINGPOST_")}
         environment.update(env or {})
+        for name, value in (limits or {}).items():
+            command = ["prlimit", f"--{name}={value}", *command]
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, env=environment)

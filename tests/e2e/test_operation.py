@@ -173,22 +173,6 @@ class Limits(unittest.TestCase):
             for till in tills:
                 till.close()
 
-    @staticmethod
-    def node_with_descriptors(count, *flags):
-        """A node that may open so many files."""
-        import resource
-        import subprocess
-        original = subprocess.Popen
-
-        def popen(*args, **more):
-            return original(*args, preexec_fn=lambda: resource.setrlimit(
-                resource.RLIMIT_NOFILE, (count, count)), **more)
-        subprocess.Popen = popen
-        try:
-            return Node(*flags)
-        finally:
-            subprocess.Popen = original
-
     def welcomed(self, node, count):
         """So many clients from many addresses, all welcomed."""
         tills = []
@@ -201,9 +185,9 @@ class Limits(unittest.TestCase):
 
     def test_descriptors_run_out(self):
         plain = [] if "--test-kernel-6.1" in EXTRA_FLAGS else ["--test-kernel-6.1", "on"]
-        with self.node_with_descriptors(140, "--max-connections", "1000", *plain) as node:
+        with Node("--max-connections", "1000", *plain, limits={"nofile": 230}) as node:
             tills = []
-            for i in range(160):
+            for i in range(180):
                 tills.append(Socket(node.address("tcp")))
                 tills[-1].send(json.dumps({"type": "hello", "id": f"c{i}"}) + "\n")
             # The start has cut the number of connections to what the descriptors allow.
@@ -219,13 +203,13 @@ class Limits(unittest.TestCase):
                 self.assertEqual(till.hear()["data"], 1)
 
     def test_more_clients_than_descriptors(self):
-        with self.node_with_descriptors(120, "--max-connections", "180") as node:
+        with Node("--max-connections", "240", workers=3, limits={"nofile": 170}) as node:
             if "file_places=0" in node.log():
                 self.skipTest("this kernel has no tables of files to rely on")
             for _ in range(3):
-                tills = self.welcomed(node, 180)
+                tills = self.welcomed(node, 240)
                 self.assertLess(len(os.listdir(f"/proc/{node.pid}/fd")), 60)
-                for i in (0, 7, 99, 179):
+                for i in (0, 7, 99, 239):
                     self.assertEqual(node.push(f"c{i}", i)[0], 202)
                     self.assertEqual(json.loads(tills[i].line())["data"], i)
                 # One more than there may be, and then a place that is used again.

@@ -44,7 +44,7 @@ static void test_defaults(void **state) {
         {SET_SLOW, "close"},
         {SET_SEND_BUFFER, "131072"},
         {SET_MEMORY, "6442450875"},
-        {SET_MAX_CONNECTIONS, "19908"},
+        {SET_MAX_CONNECTIONS, "19844"},
         {SET_MAX_PER_ADDRESS, "off"},
         {SET_RATE_LIMIT, "off"},
         {SET_DEDUP_WINDOW, "120"},
@@ -396,7 +396,7 @@ static void test_resources(void **state) {
     struct load load = {.flags = {"--memory", "50%", "--max-connections", "30000"}};
     assert_true(load_on(&machine, &load));
     assert_int_equal(settings.config.memory_bytes / 1000000, 4294);
-    assert_int_equal(settings.config.max_connections, 19908);
+    assert_int_equal(settings.config.max_connections, 19844);
     assert_int_equal(settings.remark_count, 1);
     settings_fini(&settings);
 
@@ -409,12 +409,29 @@ static void test_resources(void **state) {
     assert_true(load_on(&machine, &none));
     assert_int_equal(settings.config.max_connections, 1000000);
     settings_fini(&settings);
-    /* With tables of files each worker has as many places as there may be open files. */
+    /* With tables of files each worker has as many places as there may be open files; all clients
+     * may come to one worker, and 64 connections of `api` must still fit. */
     machine.ring_files = true;
     machine.open_files = 20000;
     struct load tables = {.flags = {"--workers=2"}};
     assert_true(load_on(&machine, &tables));
-    assert_int_equal(settings.config.max_connections, 40000);
+    assert_int_equal(settings.config.max_connections, 20000 - FILES_SPARE);
+    assert_int_equal(settings.remark_count, 0);
+    settings_fini(&settings);
+    struct load more = {.flags = {"--workers=2", "--max-connections=30000"}};
+    assert_true(load_on(&machine, &more));
+    assert_int_equal(settings.config.max_connections, 30000);
+    assert_int_equal(settings.remark_count, 1);
+    settings_fini(&settings);
+    struct load most = {.flags = {"--workers=2", "--max-connections=50000"}};
+    assert_true(load_on(&machine, &most));
+    assert_int_equal(settings.config.max_connections, 2 * (20000 - FILES_SPARE));
+    settings_fini(&settings);
+    machine.open_files = 30;
+    assert_true(load_on(&machine, &tables));
+    assert_int_equal(settings.config.max_connections, 1);
+    settings_fini(&settings);
+    machine.open_files = 20000;
     settings_fini(&settings);
     struct load old = {.flags = {"--workers=2", "--test-kernel-6.1=on"}};
     assert_true(load_on(&machine, &old));
