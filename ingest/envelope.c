@@ -116,7 +116,7 @@ static const char *no_check(struct span text) {
 }
 
 #define RULE(word, check)                                                                          \
-    { {word, sizeof(word) - 1}, check }
+    { {word, sizeof(word) - 1}, check, false }
 
 static const struct name_field rule_id = RULE("id", message_id_check);
 static const struct name_field rule_to = RULE("to", name_check);
@@ -124,23 +124,6 @@ static const struct name_field rule_group = RULE("group", name_check);
 static const struct name_field rule_except = RULE("except", name_check);
 static const struct name_field rule_event = RULE("event", event_check);
 static const struct name_field rule_namespace = RULE("namespace", no_check);
-
-static bool names_from_json(struct envelope *envelope, const struct name_field *rule,
-                            struct name_list *list, struct builder *json,
-                            const struct json_value *value, struct complaint *complaint) {
-    if (value->kind == JSON_ARRAY)
-        return name_field_list(rule, value, &envelope->texts, list, json, complaint);
-    if (value->kind != JSON_STRING) {
-        complaint_make(complaint, CODE_BAD_MESSAGE, rule->name,
-                       "%.*s is neither a string nor a list of strings", SPAN_ARG(rule->name));
-        return false;
-    }
-    struct span text;
-    if (!name_field_string(rule, value, &envelope->texts, &text, complaint))
-        return false;
-    name_list_add(list, text);
-    return true;
-}
 
 static bool bool_from_json(enum field field, const struct json_value *value, bool *set,
                            struct complaint *complaint) {
@@ -154,27 +137,27 @@ static bool field_from_json(struct envelope *envelope, enum envelope_form form, 
                             const struct json_value *value, size_t max_message_bytes,
                             struct complaint *complaint) {
     struct message_parts *parts = &envelope->parts;
+    struct builder *texts = &envelope->texts;
     struct span text;
     bool ack = false;
     switch (field) {
     case FIELD_ID:
-        return name_field_string(&rule_id, value, &envelope->texts, &parts->id, complaint);
+        return name_field_string(&rule_id, value, texts, &parts->id, complaint);
     case FIELD_TO:
-        return names_from_json(envelope, &rule_to, &envelope->to, NULL, value, complaint);
+        return name_field_names(&rule_to, value, texts, &envelope->to, NULL, complaint);
     case FIELD_GROUP:
-        if (!names_from_json(envelope, &rule_group, &envelope->groups, &envelope->group, value,
-                             complaint))
+        if (!name_field_names(&rule_group, value, texts, &envelope->groups, &envelope->group,
+                              complaint))
             return false;
         parts->group_json =
             value->kind == JSON_STRING ? value->raw : builder_span(&envelope->group);
         return true;
     case FIELD_EXCEPT:
-        return names_from_json(envelope, &rule_except, &envelope->except, NULL, value, complaint);
+        return name_field_names(&rule_except, value, texts, &envelope->except, NULL, complaint);
     case FIELD_BROADCAST:
-        parts->broadcast = value->kind == JSON_TRUE;
-        return parts->broadcast || refuse(complaint, field, "can only be true");
+        return bool_from_json(field, value, &parts->broadcast, complaint);
     case FIELD_EVENT:
-        return name_field_string(&rule_event, value, &envelope->texts, &parts->event, complaint);
+        return name_field_string(&rule_event, value, texts, &parts->event, complaint);
     case FIELD_DATA:
         if (form == ENVELOPE_COUNTED)
             return refuse(complaint, field, "belongs behind the line, not into it");
@@ -188,7 +171,7 @@ static bool field_from_json(struct envelope *envelope, enum envelope_form form, 
             return refuse(complaint, field, "is not a number");
         return set_ttl(envelope, value->raw, complaint);
     case FIELD_NAMESPACE:
-        return name_field_string(&rule_namespace, value, &envelope->texts, &text, complaint) &&
+        return name_field_string(&rule_namespace, value, texts, &text, complaint) &&
                set_namespace(text, complaint);
     case FIELD_TYPE:
         return true;
@@ -228,8 +211,10 @@ bool envelope_parse(struct envelope *envelope, struct envelope_room *room, enum 
         bool known = field < FIELDS && (form == ENVELOPE_LINE || field < FIELD_TYPE);
         if (!known)
             refuse_unknown(complaint, json_inside(&key));
+        bool absent = value.kind == JSON_NULL && field != FIELD_DATA;
         if (!known || !note_seen(envelope, field, complaint) ||
-            !field_from_json(envelope, form, field, &value, max_message_bytes, complaint))
+            (!absent &&
+             !field_from_json(envelope, form, field, &value, max_message_bytes, complaint)))
             return refuse_text(envelope, form, text, complaint);
     }
     if (cursor.error.text != NULL) {

@@ -5,7 +5,8 @@
  * query of an HTTP request with its body apart. All fill the same struct and obey the same rules.
  *
  * A text that is not JSON is BAD_JSON, whatever else is wrong with it; otherwise the first thing
- * wrong in the order written is told. Unknown and repeated fields are refused by name.
+ * wrong in the order written is told. Unknown and repeated fields are refused by name. A field that
+ * is null counts as absent, but for `data`, which is null then.
  *
  * Threads: any (pure functions). Owns nothing: spans point into the text, or into the room when a
  * string had escapes; both must live until the message is made. Limits: limits.h; the room is

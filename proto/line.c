@@ -5,15 +5,25 @@
 #include "proto/name_field.h"
 
 /* The fields that any line may have; all others are passed over. */
-enum line_field { FIELD_TYPE, FIELD_REF, FIELD_ID, FIELD_IDS, FIELD_GROUPS, FIELD_RESUME, FIELDS };
+enum line_field {
+    FIELD_TYPE,
+    FIELD_REF,
+    FIELD_ID,
+    FIELD_IDS,
+    FIELD_GROUP,
+    FIELD_GROUPS,
+    FIELD_RESUME,
+    FIELDS
+};
 
 /* A span in a table. */
 #define WORD(literal)                                                                              \
     { literal, sizeof(literal) - 1 }
 
 static const struct span field_names[FIELDS] = {
-    [FIELD_TYPE] = WORD("type"), [FIELD_REF] = WORD("ref"),       [FIELD_ID] = WORD("id"),
-    [FIELD_IDS] = WORD("ids"),   [FIELD_GROUPS] = WORD("groups"), [FIELD_RESUME] = WORD("resume"),
+    [FIELD_TYPE] = WORD("type"),     [FIELD_REF] = WORD("ref"),     [FIELD_ID] = WORD("id"),
+    [FIELD_IDS] = WORD("ids"),       [FIELD_GROUP] = WORD("group"), [FIELD_GROUPS] = WORD("groups"),
+    [FIELD_RESUME] = WORD("resume"),
 };
 
 static const struct span type_names[] = {
@@ -70,8 +80,8 @@ static bool refuse(struct complaint *complaint, enum line_field field, const cha
     return false;
 }
 
-/* Walks the whole object, or as far as `"type":"send"` if `stops_at_send`; then *type is that.
- * False: `complaint`. */
+/* Walks the whole object, or as far as `"type":"send"` if `stops_at_send`; then *type is that. What
+ * is null counts as absent. False: `complaint`. */
 static bool read_fields(struct span text, bool stops_at_send, struct line_fields *fields,
                         enum client_line_type *type, struct complaint *complaint) {
     struct json_cursor cursor;
@@ -108,24 +118,34 @@ static bool read_fields(struct span text, bool stops_at_send, struct line_fields
         complaint_json(complaint, &cursor.error);
         return false;
     }
+    for (unsigned i = 0; i < FIELDS; i++) {
+        if (fields->values[i].kind == JSON_NULL)
+            fields->values[i].kind = JSON_NONE;
+    }
     return true;
 }
 
+/* `group` and `groups` say the same, each a name or a list; both together are one list. */
 static bool read_groups(const struct line_fields *fields, struct builder *texts,
                         struct client_line *line, struct complaint *complaint) {
-    const struct name_field groups = {field_names[FIELD_GROUPS], name_check};
-    return name_field_list(&groups, &fields->values[FIELD_GROUPS], texts, &line->names, NULL,
-                           complaint);
+    for (unsigned i = FIELD_GROUP; i <= FIELD_GROUPS; i++) {
+        const struct name_field groups = {field_names[i], name_check, true};
+        const struct json_value *value = &fields->values[i];
+        if (value->kind != JSON_NONE &&
+            !name_field_names(&groups, value, texts, &line->names, NULL, complaint))
+            return false;
+    }
+    return true;
 }
 
 static bool read_hello(const struct line_fields *fields, struct builder *texts,
                        struct client_line *line, struct complaint *complaint) {
-    const struct name_field id = {field_names[FIELD_ID], name_check};
+    const struct name_field id = {field_names[FIELD_ID], name_check, false};
     const struct json_value *values = fields->values;
     if (values[FIELD_ID].kind != JSON_NONE &&
         !name_field_string(&id, &values[FIELD_ID], texts, &line->id, complaint))
         return false;
-    if (values[FIELD_GROUPS].kind != JSON_NONE && !read_groups(fields, texts, line, complaint))
+    if (!read_groups(fields, texts, line, complaint))
         return false;
     if (values[FIELD_RESUME].kind != JSON_NONE) {
         if (values[FIELD_RESUME].kind != JSON_STRING)
@@ -141,8 +161,8 @@ static bool read_hello(const struct line_fields *fields, struct builder *texts,
 
 static bool read_ack(const struct line_fields *fields, struct builder *texts,
                      struct client_line *line, struct complaint *complaint) {
-    const struct name_field id = {field_names[FIELD_ID], message_id_check};
-    const struct name_field ids = {field_names[FIELD_IDS], message_id_check};
+    const struct name_field id = {field_names[FIELD_ID], message_id_check, false};
+    const struct name_field ids = {field_names[FIELD_IDS], message_id_check, false};
     const struct json_value *one = &fields->values[FIELD_ID], *many = &fields->values[FIELD_IDS];
     if (one->kind == JSON_NONE && many->kind == JSON_NONE)
         return refuse(complaint, FIELD_ID, "or ids is missing");
@@ -194,8 +214,9 @@ static bool line_read(struct span text, bool hello_only, struct line_room *room,
         return read_ack(&fields, &texts, line, complaint);
     case CLIENT_LINE_JOIN:
     case CLIENT_LINE_LEAVE:
-        if (fields.values[FIELD_GROUPS].kind == JSON_NONE)
-            return refuse(complaint, FIELD_GROUPS, "is missing");
+        if (fields.values[FIELD_GROUP].kind == JSON_NONE &&
+            fields.values[FIELD_GROUPS].kind == JSON_NONE)
+            return refuse(complaint, FIELD_GROUP, "or groups is missing");
         return read_groups(&fields, &texts, line, complaint);
     case CLIENT_LINE_PING:
     case CLIENT_LINE_PONG:

@@ -6,7 +6,8 @@
  * objects of the server, without a line end, which belongs to the transport.
  *
  * A line that is no JSON is BAD_JSON, whatever else is wrong with it. Fields that the line's type
- * does not know are ignored, known ones must be right and must not come twice.
+ * does not know are ignored, known ones must be right and must not come twice; null counts as
+ * absent.
  *
  * Threads: any (pure functions). Owns nothing: spans point into the line or into the room. */
 #ifndef RINGPOST_PROTO_LINE_H
@@ -50,7 +51,7 @@ struct client_line {
     struct span id;         /* HELLO: the client id; empty: none */
     struct span resume;     /* HELLO: the message id to go on after; empty: it can be none */
     bool resumes;           /* HELLO: `resume` was there */
-    struct name_list names; /* HELLO (may be none), JOIN, LEAVE: groups; ACK: message ids */
+    struct name_list names; /* HELLO, JOIN, LEAVE: groups, perhaps none; ACK: message ids */
     struct span fields;     /* SEND: the object with the message's fields, for envelope_parse */
     size_t payload_bytes;   /* SEND in counted framing: what follows the line, without its end */
 };

@@ -21,8 +21,8 @@ bool name_field_string(const struct name_field *field, const struct json_value *
 }
 
 static bool wrong_count(const struct name_field *field, unsigned max, struct complaint *complaint) {
-    complaint_make(complaint, CODE_BAD_MESSAGE, field->name, "%.*s must hold 1 to %u entries",
-                   SPAN_ARG(field->name), max);
+    complaint_make(complaint, CODE_BAD_MESSAGE, field->name, "%.*s must hold %s %u entries",
+                   SPAN_ARG(field->name), field->may_be_empty ? "at most" : "1 to", max);
     return false;
 }
 
@@ -57,9 +57,25 @@ bool name_field_list(const struct name_field *field, const struct json_value *va
             builder_span_add(json, entry.raw);
         }
     }
-    if (index == 0)
+    if (index == 0 && !field->may_be_empty)
         return wrong_count(field, list->max, complaint);
     if (json != NULL)
-        builder_byte(json, ']');
+        builder_text(json, index == 0 ? "[]" : "]");
     return true;
+}
+
+bool name_field_names(const struct name_field *field, const struct json_value *value,
+                      struct builder *texts, struct name_list *list, struct builder *json,
+                      struct complaint *complaint) {
+    if (value->kind == JSON_ARRAY)
+        return name_field_list(field, value, texts, list, json, complaint);
+    if (value->kind != JSON_STRING) {
+        complaint_make(complaint, CODE_BAD_MESSAGE, field->name,
+                       "%.*s is neither a string nor a list of strings", SPAN_ARG(field->name));
+        return false;
+    }
+    struct span text;
+    if (!name_field_string(field, value, texts, &text, complaint))
+        return false;
+    return name_list_add(list, text) != NAME_LIST_FULL || wrong_count(field, list->max, complaint);
 }

@@ -38,6 +38,28 @@ class JsonLines(unittest.TestCase):
             self.assertEqual(node.api("GET", "/v1/groups/g")[1]["ids"], ["x"])
             self.assertEqual(node.api("GET", "/v1/groups/h")[1]["ids"], [])
 
+    def test_group_and_groups_are_one_list(self):
+        with Node() as node, JsonClient(node, "x", group="a", groups=["b"]) as till:
+            self.assertEqual(till.asks(type="join", groups="c", group=[], ref=1),
+                             {"type": "ok", "ref": 1})
+            for group in "abc":
+                self.assertEqual(node.api("GET", f"/v1/groups/{group}")[1]["ids"], ["x"])
+            till.asks(type="leave", group=["a", "c"], groups=None, ref=2)
+            self.assertEqual(node.api("GET", "/v1/clients/x")[1]["sessions"][0]["groups"], ["b"])
+            self.assertEqual(till.asks(type="leave", groups=[], ref=3), {"type": "ok", "ref": 3})
+
+    def test_a_message_is_one_line_for_every_reader(self):
+        data = "a\u0085b\u2028c\u2029d"
+        with Node() as node, Socket(node.address("tcp")) as till, CountedClient(node, "n") as other:
+            till.send('{"type":"hello","id":"x"}\n')
+            till.line()
+            body = json.dumps({"to": ["x", "n"], "data": data}, ensure_ascii=False)
+            self.assertEqual(node.api("POST", "/v1/messages", body)[0], 202)
+            text = till.line().decode()
+            self.assertEqual(len(text.splitlines()), 1)
+            self.assertEqual(json.loads(text)["data"], data)
+            self.assertEqual(other.hear_message()[3].decode(), f'"{data}"')
+
     def test_join_without_ref_says_nothing(self):
         with Node() as node, JsonClient(node, "x") as till:
             till.say(type="join", groups=["g"])
@@ -72,7 +94,7 @@ class JsonLines(unittest.TestCase):
             ({"type": "hello", "id": "y"}, "bad_message"),
             ({"type": "nonsense", "ref": 5}, "bad_message"),
             ({"type": "join", "ref": 5}, "bad_message"),
-            ({"type": "join", "groups": [], "ref": 5}, "bad_message"),
+            ({"type": "leave", "group": None, "ref": 5}, "bad_message"),
             ({"type": "join", "groups": ["\u0000"], "ref": 5}, "bad_message"),
             ({"type": "join", "groups": [f"g{i}" for i in range(65)], "ref": 5},
              "too_many_groups"),

@@ -134,9 +134,9 @@ static void refuses_wrong_types(void **state) {
     static const struct {
         const char *field;
         const char *right; /* the values, by their index, that may stand there */
-    } fields[] = {{"id", "4"},       {"to", "4"},      {"group", "4"},     {"except", "4"},
-                  {"event", "4"},    {"ttl", "3"},     {"volatile", "12"}, {"ack", "2"},
-                  {"namespace", ""}, {"broadcast", ""}};
+    } fields[] = {{"id", "04"},       {"to", "4"},        {"group", "04"},     {"except", "04"},
+                  {"event", "04"},    {"ttl", "03"},      {"volatile", "012"}, {"ack", "02"},
+                  {"namespace", "0"}, {"broadcast", "02"}};
     for (size_t field = 0; field < sizeof fields / sizeof fields[0]; field++) {
         for (int value = 0; value < 9; value++) {
             char bytes[128];
@@ -159,6 +159,26 @@ static void refuses_wrong_types(void **state) {
     }
 }
 
+/* The same message as one without the fields, also for who compares two of them. */
+static void takes_null_and_false_for_absent(void **state) {
+    (void)state;
+    hash_init();
+    struct envelope envelope = take("{\"to\":\"a\",\"data\":null}");
+    struct hash128 plain = envelope_digest(&envelope, SPAN("null"));
+    envelope = take("{\"id\":null,\"to\":\"a\",\"group\":null,\"broadcast\":false,\"except\":null,"
+                    "\"event\":null,\"data\":null,\"volatile\":null,\"ack\":null,\"ttl\":null,"
+                    "\"namespace\":null}");
+    struct hash128 nulls = envelope_digest(&envelope, SPAN("null"));
+    assert_memory_equal(&plain, &nulls, sizeof plain);
+    assert_true(envelope.parts.id.len == 0 && envelope.parts.group_json.len == 0);
+    assert_span(envelope.parts.event, "message");
+    assert_int_equal(envelope.parts.ttl_ns, TTL_DEFAULT_NS);
+    envelope = take("{\"to\":null,\"broadcast\":true,\"volatile\":false,\"ack\":false}");
+    assert_true(envelope.parts.broadcast && !envelope.parts.is_volatile);
+    expect_wrong_form(ENVELOPE_COUNTED, "{\"to\":\"a\",\"data\":null}", CODE_BAD_MESSAGE, "data",
+                      "data belongs behind the line, not into it");
+}
+
 static void says_what_is_wrong(void **state) {
     (void)state;
     expect_wrong("{}", "to", "to or group or broadcast must be there");
@@ -167,7 +187,12 @@ static void says_what_is_wrong(void **state) {
                  "broadcast does not go with to or group");
     expect_wrong("{\"broadcast\":true,\"group\":\"a\"}", "broadcast",
                  "broadcast does not go with to or group");
-    expect_wrong("{\"to\":\"a\",\"broadcast\":false}", "broadcast", "broadcast can only be true");
+    expect_wrong("{\"broadcast\":false}", "to", "to or group or broadcast must be there");
+    expect_wrong("{\"broadcast\":null}", "to", "to or group or broadcast must be there");
+    expect_wrong("{\"broadcast\":1}", "broadcast", "broadcast is neither true nor false");
+    expect_wrong("{\"to\":null,\"group\":null}", "to", "to or group or broadcast must be there");
+    expect_wrong("{\"to\":\"a\",\"id\":null,\"id\":\"x\"}", "id", "id is given twice");
+    expect_wrong("{\"to\":[\"a\",null]}", "to", "to[1] is not a string");
     expect_wrong("{\"to\":\"a\",\"ack\":true}", "ack", "ack is not offered by this version");
     expect_wrong("{\"to\":\"a\",\"tll\":5}", "tll", "unknown field \"tll\"");
     expect_wrong("{\"to\":\"a\",\"To\":5}", "To", "unknown field \"To\"");
@@ -343,8 +368,8 @@ static void reads_lines_of_clients(void **state) {
     assert_span(envelope.data, "1");
     envelope = take_form(ENVELOPE_LINE, "{\"to\":\"a\",\"type\":\"send\"}");
     assert_int_equal(envelope.ref.len, 0);
-    expect_wrong_form(ENVELOPE_LINE, "{\"type\":\"send\",\"to\":\"a\",\"ref\":null}",
-                      CODE_BAD_MESSAGE, "ref", "ref is neither a number nor a string");
+    envelope = take_form(ENVELOPE_LINE, "{\"type\":\"send\",\"to\":\"a\",\"ref\":null}");
+    assert_int_equal(envelope.ref.len, 0);
     expect_wrong_form(ENVELOPE_LINE, "{\"type\":\"send\",\"type\":\"send\",\"to\":\"a\"}",
                       CODE_BAD_MESSAGE, "type", "type is given twice");
     expect_wrong_form(ENVELOPE_LINE, "{\"type\":\"send\",\"to\":\"a\",\"groups\":[\"a\"]}",
@@ -545,6 +570,7 @@ int main(void) {
         cmocka_unit_test(takes_the_least),
         cmocka_unit_test(takes_every_field),
         cmocka_unit_test(refuses_wrong_types),
+        cmocka_unit_test(takes_null_and_false_for_absent),
         cmocka_unit_test(says_what_is_wrong),
         cmocka_unit_test(bounds_the_ttl),
         cmocka_unit_test(prefers_bad_json),

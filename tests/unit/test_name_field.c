@@ -3,7 +3,7 @@
 
 #include "tests/support/cmocka_first.h"
 
-static const struct name_field field = {{"to", 2}, name_check};
+static const struct name_field field = {{"to", 2}, name_check, false};
 
 static struct json_value value_of(struct span text) {
     struct json_value value;
@@ -93,6 +93,50 @@ static void refuses_lists(void **state) {
     }
 }
 
+static void reads_a_name_or_a_list(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        bool may_be_empty;
+        unsigned count;
+        const char *json, *says; /* NULL: it is right */
+    } rows[] = {
+        {"\"a\"", false, 1, "", NULL},
+        {"[\"a\",\"b\"]", false, 2, "[\"a\",\"b\"]", NULL},
+        {"[]", true, 0, "[]", NULL},
+        {"[]", false, 0, "", "to must hold 1 to 2 entries"},
+        {"[\"a\",\"b\",\"c\"]", true, 2, "", "to must hold at most 2 entries"},
+        {"7", false, 0, "", "to is neither a string nor a list of strings"},
+        {"\"\"", true, 0, "", "to is empty"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct name_field one = {{"to", 2}, name_check, rows[i].may_be_empty};
+        struct json_value value = value_of(span_text(rows[i].text));
+        char decoded[8], bytes[64];
+        struct builder texts = builder_over(decoded, sizeof decoded);
+        struct builder json = builder_over(bytes, sizeof bytes);
+        struct span names[2];
+        struct name_list list = {names, 0, 2};
+        struct complaint complaint;
+        bool right = name_field_names(&one, &value, &texts, &list, &json, &complaint);
+        assert_int_equal(right, rows[i].says == NULL);
+        assert_int_equal(list.count, rows[i].count);
+        if (right)
+            assert_true(span_equal(builder_span(&json), span_text(rows[i].json)));
+        else
+            assert_string_equal(complaint.text, rows[i].says);
+    }
+    /* One more name for a list that is full. */
+    struct span names[2] = {SPAN("a"), SPAN("b")};
+    struct name_list list = {names, 2, 2};
+    struct json_value value = value_of(SPAN("\"c\""));
+    char bytes[8];
+    struct builder texts = builder_over(bytes, sizeof bytes);
+    struct complaint complaint;
+    assert_false(name_field_names(&field, &value, &texts, &list, NULL, &complaint));
+    assert_string_equal(complaint.text, "to must hold 1 to 2 entries");
+}
+
 static void reads_strings(void **state) {
     (void)state;
     char decoded[8];
@@ -117,6 +161,7 @@ int main(void) {
         cmocka_unit_test(keeps_no_room_for_repeats),
         cmocka_unit_test(refuses_lists),
         cmocka_unit_test(reads_strings),
+        cmocka_unit_test(reads_a_name_or_a_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
