@@ -173,6 +173,7 @@ void connection_adopt(struct worker *worker, struct listener *listener, int fd,
     }
     connection->socket = ring_keep(worker->ring, connection->slot, fd);
     connection->state = CONNECTION_OPEN;
+    worker->live_api += listener->kind == LISTENER_API;
     stats_add(&worker->stats.connections, 1);
     _Atomic uint64_t *accepted[LISTENER_KINDS] = {
         &worker->stats.accepted_tcp, &worker->stats.accepted_web, &worker->stats.accepted_api};

@@ -37,8 +37,6 @@ static void call_collect(struct worker *worker, struct call *call) {
 }
 
 static void call_run(struct worker *worker, struct call *call) {
-    /* What was published before must come before. */
-    deliver_broadcasts(worker);
     call->run(worker, call, &call->parts[worker->index]);
     if (call->owner == worker->index)
         call_collect(worker, call);

@@ -107,6 +107,7 @@ static void connection_join(struct worker *worker, struct connection *connection
         return;
     if (connection->protocol != NULL && connection->protocol->on_free != NULL)
         connection->protocol->on_free(worker, connection);
+    worker->live_api -= worker->listeners[connection->listener].kind == LISTENER_API;
     connection_release(worker, connection);
 }
 
@@ -248,7 +249,7 @@ static size_t protocol_feed(struct worker *worker, struct connection *connection
 }
 
 static bool input_wanted(const struct connection *connection) {
-    return !connection->paused && !connection->throttled;
+    return !connection->paused && !connection->throttled && !connection->yielded;
 }
 
 static uint32_t reply_bytes(const struct connection *connection) {
@@ -326,6 +327,7 @@ static void connection_take(struct worker *worker, struct connection *connection
 }
 
 void connection_reconsider(struct worker *worker, struct connection *connection) {
+    connection->yielded = false;
     if (connection->state != CONNECTION_OPEN || !input_wanted(connection))
         return;
     size_t fed = connection->input_len, used = 0;
@@ -412,6 +414,11 @@ static void resume_mark(struct worker *worker, struct connection *connection) {
         list_add_tail(&worker->resumed, &connection->resume_link);
 }
 
+void connection_yield(struct worker *worker, struct connection *connection) {
+    connection->yielded = true;
+    resume_mark(worker, connection);
+}
+
 void connection_pause(struct worker *worker, struct connection *connection) {
     (void)worker;
     connection->paused = true;
@@ -467,8 +474,15 @@ void connection_on_send(struct worker *worker, const struct completion *completi
     }
     if (outbox_empty(&connection->outbox))
         connection_emptied(worker, connection);
-    else if (!list_linked(&connection->flush_link))
-        list_add_tail(&worker->dirty, &connection->flush_link);
+    else
+        outbox_dirty(worker, connection);
+}
+
+void connection_hurry(struct worker *worker, struct connection *connection) {
+    if (!list_linked(&connection->flush_link))
+        return; /* its send is in flight */
+    list_remove(&connection->flush_link);
+    list_add_head(&worker->dirty, &connection->flush_link);
 }
 
 void connection_flush(struct worker *worker, struct connection *connection) {

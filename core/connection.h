@@ -60,6 +60,7 @@ struct connection {
     uint8_t listener;      /* index in worker->listeners */
     bool throttled : 1;    /* the peer does not read its answers: no input is taken */
     bool paused : 1;       /* no input is wanted */
+    bool yielded : 1;      /* the time of the turn is over: its input goes on in the next one */
     bool in_protocol : 1;  /* on_bytes is running */
     bool proxied : 1;      /* it comes through a balancer */
     bool proxy_header : 1; /* the PROXY header has still to come */
@@ -84,6 +85,7 @@ struct connection {
         uint32_t flight_bytes; /* of the send in flight */
         uint32_t linger_end_s; /* while LINGERING: when it has lasted long enough */
     };
+    uint32_t dirty_us;     /* since when it is in worker->dirty */
     const struct protocol *protocol;
     _Alignas(16) unsigned char protocol_state[CONNECTION_STATE_BYTES];
 };
@@ -121,6 +123,11 @@ void connection_finish(struct worker *worker, struct connection *connection,
 /* Stops and resumes taking input: the peer feels it by TCP's flow control. */
 void connection_pause(struct worker *worker, struct connection *connection);
 void connection_resume(struct worker *worker, struct connection *connection);
+/* For on_bytes: the time that a turn has for input is over (slice_over), what is not consumed is
+ * handed over again in the next turn. */
+void connection_yield(struct worker *worker, struct connection *connection);
+/* Its send is started before those of other connections. */
+void connection_hurry(struct worker *worker, struct connection *connection);
 /* Arms the deadline (on_deadline), replacing an earlier one. */
 void connection_deadline(struct worker *worker, struct connection *connection, uint64_t due_ns);
 /* The time of a connection that is not open any more is over. */

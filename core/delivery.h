@@ -1,20 +1,21 @@
 /* delivery.h - from a message that has come to this worker to the outboxes of its sessions.
  *
- * Broadcasts are put off to the end of the turn, up to BROADCASTS_MAX of them: then every session
- * is visited once and takes them all as one piece (sheaf.h). Anything else that is delivered
- * meanwhile lets them go first, so a session still gets everything in the order in which it came to
- * this worker.
+ * A message for one id or group with few sessions here is delivered at once, past the messages on
+ * their way to many sessions (fanout.h), unless one of those has the same address. Everything else
+ * joins them.
  *
  * Every message that is handed over here is answered once (hub_answer): with how many sessions took
  * it.
  *
- * Threads: the worker. Owns: of each broadcast that is put off, a parcel. Limits: BROADCASTS_MAX
- * and SHEAF_BYTES_MAX of payload, then those that wait go first. */
+ * Threads: the worker. Owns: nothing. */
 #ifndef RINGPOST_CORE_DELIVERY_H
 #define RINGPOST_CORE_DELIVERY_H
 
+#include "core/outbox.h"
 #include "core/queue.h"
-#include "core/sheaf.h"
+
+struct message;
+struct session;
 
 /* Answer flags (mail.flag). */
 enum {
@@ -22,24 +23,16 @@ enum {
     ANSWER_FOUND = 2       /* at least one session was addressed, whatever became of its copy */
 };
 
-#define BROADCASTS_MAX SHEAF_PARTS_MAX
-
-/* A broadcast that waits for the end of the turn. */
-struct broadcast {
-    struct parcel *parcel; /* one ref */
-    struct mail request;   /* what is to be answered */
-};
-
-struct broadcasts {
-    struct broadcast waiting[BROADCASTS_MAX];
-    uint32_t count;
-    uint32_t payload_bytes;
-};
-
-/* Hands the message to every session here that it addresses, now or at the end of the turn, and
- * answers `request` (from, token, number: answers due). Takes over one hold. */
+/* Hands the message to every session here that it addresses, now or later, and answers `request`
+ * (from, token; number: what fanout_reserve was asked for, to be given back). Takes over one hold.
+ */
 void deliver(struct worker *worker, struct message *message, const struct mail *request);
-/* Lets the broadcasts go that were put off. */
-void deliver_broadcasts(struct worker *worker);
+
+/* Puts one copy into the outbox of a session; one that is too slow is closed. */
+enum outbox_verdict delivery_push(struct worker *worker, struct session *session,
+                                  struct connection *connection, struct parcel *parcel);
+/* Marks the ids that the message leaves out, for the time of a piece of its delivery, or takes the
+ * marks away: one look a session, however many are left out. */
+void delivery_except(struct worker *worker, const struct message *message, bool excepted);
 
 #endif

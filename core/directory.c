@@ -74,8 +74,23 @@ void name_pin(struct name *name) {
     name->session_count++;
 }
 
+/* Keeps the table of holders up to date to HOLDERS_STEP sessions. */
+static void count_tell(struct worker *worker, struct name *name) {
+    uint32_t count = name->session_count / HOLDERS_STEP * HOLDERS_STEP;
+    bool more = count > name->told_count;
+    /* Two steps down, so that one who comes and goes is not told each time. */
+    if (!more && name->session_count + HOLDERS_STEP > name->told_count)
+        return;
+    if (count == name->told_count)
+        return;
+    holders_grow(worker->server->holders, name->node.hash, (int32_t)(count - name->told_count));
+    name->told_count = count;
+}
+
 void name_unpin(struct worker *worker, struct name *name) {
-    if (--name->session_count != 0)
+    name->session_count--;
+    count_tell(worker, name);
+    if (name->session_count != 0)
         return;
     if (!hash_shared(worker, name) && !FAULT(DIRECTORY_STALE))
         holders_remove(worker->server->holders, name->node.hash, worker->index);
@@ -90,6 +105,7 @@ static bool name_enter(struct worker *worker, struct name *name) {
         return false;
     }
     name->session_count++;
+    count_tell(worker, name);
     return true;
 }
 
@@ -121,6 +137,7 @@ bool directory_is_member(const struct session *session, const struct name *group
 
 static void membership_end(struct worker *worker, struct membership *membership) {
     struct name *name = membership->name;
+    fanout_pass(worker, &membership->name_link);
     list_remove(&membership->name_link);
     list_remove(&membership->session_link);
     membership->session->membership_count--;
@@ -188,6 +205,7 @@ void directory_leave_all(struct worker *worker, struct session *session) {
     if (session->id != NULL) {
         struct name *name = session->id;
         session->id = NULL;
+        fanout_pass(worker, &session->id_link);
         list_remove(&session->id_link);
         name_unpin(worker, name);
     }

@@ -16,6 +16,7 @@ struct name {
     struct table_node node;
     struct list sessions;   /* NAME_ID: session.id_link; NAME_GROUP: membership.name_link */
     uint32_t session_count; /* here */
+    uint32_t told_count;    /* of those, the table of holders knows */
     uint8_t kind;           /* enum name_kind */
     uint8_t len;
     bool excepted; /* left out of the delivery that is under way */

@@ -12,6 +12,7 @@
 struct entry {
     uint64_t hash;
     uint64_t workers; /* 0: the entry is free */
+    uint32_t sessions;
 };
 
 struct stripe {
@@ -87,6 +88,7 @@ static struct entry *entry_get(struct stripe *stripe, uint64_t hash) {
         return NULL;
     struct entry *entry = &stripe->entries[entry_at(stripe->entries, stripe->cap, hash)];
     entry->hash = hash;
+    entry->sessions = 0;
     stripe->used++;
     return entry;
 }
@@ -130,11 +132,22 @@ void holders_remove(struct holders *holders, uint64_t hash, unsigned worker) {
     stripe_unlock(stripe);
 }
 
-uint64_t holders_find(struct holders *holders, uint64_t hash) {
+void holders_grow(struct holders *holders, uint64_t hash, int32_t sessions) {
+    struct stripe *stripe = stripe_lock(holders, hash);
+    CHECK(stripe->cap != 0, "a name that nobody holds has sessions");
+    stripe->entries[entry_at(stripe->entries, stripe->cap, hash)].sessions += (uint32_t)sessions;
+    stripe_unlock(stripe);
+}
+
+uint64_t holders_find(struct holders *holders, uint64_t hash, uint32_t *sessions) {
     struct stripe *stripe = stripe_lock(holders, hash);
     uint64_t workers = 0;
-    if (stripe->cap != 0)
-        workers = stripe->entries[entry_at(stripe->entries, stripe->cap, hash)].workers;
+    if (stripe->cap != 0) {
+        const struct entry *entry = &stripe->entries[entry_at(stripe->entries, stripe->cap, hash)];
+        workers = entry->workers;
+        if (workers != 0)
+            *sessions += entry->sessions;
+    }
     stripe_unlock(stripe);
     return workers;
 }

@@ -4,7 +4,8 @@
  * a message looks its addresses up here and mails it to the holders, so no message passes through a
  * third worker, and the queue between two workers keeps the order of what one sends the other.
  *
- * Entries are 16 bytes: the keyed 64-bit hash of the name (name_hash) and a set of workers. Two
+ * Entries are 24 bytes: the keyed 64-bit hash of the name (name_hash), a set of workers, and about
+ * how many sessions the name has, for those who must know what a message will cost (hub.c). Two
  * names with one hash share an entry, which costs a mail that finds nobody; whoever removes looks
  * first that it holds no other name with that hash (directory.c). Open addressing in stripes, each
  * with a lock that is held for a few loads, and now and then for making a stripe larger.
@@ -28,7 +29,12 @@ void holders_free(struct holders *holders);
 bool holders_add(struct holders *holders, uint64_t hash, unsigned worker);
 /* The worker holds no name with that hash any more. */
 void holders_remove(struct holders *holders, uint64_t hash, unsigned worker);
-/* The set of workers, bit by index; 0: nobody. */
-uint64_t holders_find(struct holders *holders, uint64_t hash);
+/* A holder's sessions of the name have become more or fewer by about so many: it says so in steps
+ * of HOLDERS_STEP, from the first step on and back to none before it removes. */
+void holders_grow(struct holders *holders, uint64_t hash, int32_t sessions);
+#define HOLDERS_STEP 8
+/* The set of workers, bit by index; 0: nobody. Adds the sessions that are known of to `*sessions`:
+ * of each worker up to HOLDERS_STEP - 1 are not. */
+uint64_t holders_find(struct holders *holders, uint64_t hash, uint32_t *sessions);
 
 #endif

@@ -66,21 +66,71 @@ static void publish_answered(struct worker *worker, struct publish *publish, uin
 
 /* --- the way ---------------------------------------------------------------------------------- */
 
-/* The workers that hold any of the addresses. */
-static uint64_t holders_of(const struct worker *worker, const struct message *message) {
+/* The workers that hold any of the addresses, and about how many sessions these have in all. */
+static uint64_t holders_of(const struct worker *worker, const struct message *message,
+                           uint32_t *sessions) {
     unsigned workers = worker->server->worker_count;
     if (message->broadcast)
         return workers == 64 ? UINT64_MAX : (UINT64_C(1) << workers) - 1;
     uint64_t holders = 0;
     for (uint32_t i = 0; i < (uint32_t)message->to_count + message->group_count; i++)
-        holders |= holders_find(worker->server->holders, message->names[i].hash);
+        holders |= holders_find(worker->server->holders, message->names[i].hash, sessions);
     return holders;
 }
 
 static bool room_for_all(const struct worker *worker, uint64_t workers) {
-    for (uint64_t rest = workers; rest != 0; rest &= rest - 1)
+    for (uint64_t rest = workers & ~self_bit(worker); rest != 0; rest &= rest - 1)
         if (!post_room(&worker->server->post, worker->index, (unsigned)__builtin_ctzll(rest)))
             return false;
+    return true;
+}
+
+/* Are all of them in time with what they have already? `many`: it will be fanned out. */
+static bool all_in_time(const struct worker *worker, uint64_t workers, bool modest, bool many) {
+    uint64_t max_ns = modest ? 2 * LATE_NS : LATE_NS;
+    for (uint64_t rest = workers; rest != 0; rest &= rest - 1) {
+        struct mailbox *box = &worker->server->post.boxes[__builtin_ctzll(rest)];
+        if (atomic_load_explicit(&box->late_ns, memory_order_relaxed) > max_ns ||
+            (many && atomic_load_explicit(&box->fanout_late_ns, memory_order_relaxed) > max_ns))
+            return false;
+    }
+    return true;
+}
+
+/* What one message will cost each of the workers that get it, in copies; 0: hardly anything. */
+struct cost {
+    bool broadcast;
+    uint32_t each;
+};
+
+static struct cost cost_of(const struct message *message, uint64_t holders, uint32_t sessions) {
+    uint32_t addresses = (uint32_t)message->to_count + message->group_count;
+    struct cost cost = {.broadcast = message->broadcast};
+    if (addresses > 1 || sessions > DIRECT_SESSIONS_MAX)
+        cost.each = addresses + sessions / (uint32_t)__builtin_popcountll(holders);
+    return cost;
+}
+
+static uint32_t cost_for(const struct worker *worker, const struct cost *cost, unsigned to) {
+    if (!cost->broadcast)
+        return cost->each;
+    return (uint32_t)stats_get(&worker->server->workers[to].stats.sessions);
+}
+
+/* Reserves the copies at all of `workers` (the amounts go to `reserved`) or at none. */
+static bool reserve_all(struct worker *worker, const struct cost *cost, uint64_t workers,
+                        uint32_t reserved[WORKERS_MAX]) {
+    for (uint64_t rest = workers; rest != 0; rest &= rest - 1) {
+        unsigned to = (unsigned)__builtin_ctzll(rest);
+        reserved[to] = cost_for(worker, cost, to);
+        if (reserved[to] == 0 || fanout_reserve(&worker->server->post, to, reserved[to]))
+            continue;
+        for (uint64_t taken = workers & ~rest; taken != 0; taken &= taken - 1) {
+            unsigned i = (unsigned)__builtin_ctzll(taken);
+            fanout_release(&worker->server->post, i, reserved[i]);
+        }
+        return false;
+    }
     return true;
 }
 
@@ -90,8 +140,8 @@ void hub_publish(struct worker *worker, struct publish *publish, struct message 
     bool unicast = message_is_unicast(message);
     if (unicast)
         stats_add(&worker->stats.unicasts, 1);
-    uint64_t holders = holders_of(worker, message);
-    uint64_t others = holders & ~self_bit(worker);
+    uint32_t sessions = 0, reserved[WORKERS_MAX];
+    uint64_t holders = holders_of(worker, message, &sessions);
     uint32_t due = (uint32_t)__builtin_popcountll(holders);
     publish->answers_due = 1; /* this worker's own, if the message goes nowhere */
     if (due == 0) {
@@ -99,8 +149,16 @@ void hub_publish(struct worker *worker, struct publish *publish, struct message 
         publish_answered(worker, publish, 0, 0);
         return;
     }
-    if (!room_for_all(worker, others)) {
-        stats_add(&worker->stats.mail_refused, 1);
+    struct cost cost = cost_of(message, holders, sessions);
+    _Atomic uint64_t *refused = NULL;
+    if (!room_for_all(worker, holders))
+        refused = &worker->stats.mail_refused;
+    else if (!all_in_time(worker, holders, publish->modest, cost.broadcast || cost.each != 0))
+        refused = &worker->stats.late_refused;
+    else if (!reserve_all(worker, &cost, holders, reserved))
+        refused = &worker->stats.copies_refused;
+    if (refused != NULL) {
+        stats_add(refused, 1);
         message_release(worker, message);
         publish_answered(worker, publish, 0, ANSWER_OVERLOADED);
         return;
@@ -112,13 +170,17 @@ void hub_publish(struct worker *worker, struct publish *publish, struct message 
     publish->answers_due = due;
     if (due > 1)
         message_hold(message, due - 1);
-    for (uint64_t rest = others; rest != 0; rest &= rest - 1) {
+    for (uint64_t rest = holders & ~self_bit(worker); rest != 0; rest &= rest - 1) {
+        unsigned to = (unsigned)__builtin_ctzll(rest);
         if (unicast)
             stats_add(&worker->stats.unicast_mails, 1);
-        post_send(worker, (unsigned)__builtin_ctzll(rest), &mail);
+        mail.number = reserved[to];
+        post_send(worker, to, &mail);
     }
-    if (holders & self_bit(worker))
+    if (holders & self_bit(worker)) {
+        mail.number = reserved[worker->index];
         deliver(worker, message, &mail);
+    }
 }
 
 /* --- mails ------------------------------------------------------------------------------------ */
@@ -140,6 +202,9 @@ void hub_answer(struct worker *worker, const struct mail *request, uint32_t reci
 }
 
 void hub_on_deliver(struct worker *worker, const struct mail *mail) {
+    const struct message *message = mail->object;
+    if (worker->now_ns > message->accepted_ns + worker->mail_age_ns)
+        worker->mail_age_ns = worker->now_ns - message->accepted_ns;
     deliver(worker, mail->object, mail);
 }
 

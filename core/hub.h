@@ -8,7 +8,8 @@
  * Order. Messages of one producer and one address must arrive in the order accepted: they go from
  * one worker to another through one queue, which keeps it.
  *
- * Nothing is taken in part: room in every queue concerned is looked for before anything is pushed.
+ * Nothing is taken in part: room in every queue concerned is looked for before anything is pushed,
+ * copies are reserved where many are to be made (fanout.h), and no holder may be late (LATE_NS).
  *
  * Threads: the producer's worker for publish and answers. Owns: struct publish. Limits:
  * requests_max of mailbox.h for everything in flight. */
@@ -38,6 +39,7 @@ struct publish {
     bool only_ids; /* addressed to client ids alone */
     bool found;    /* an answer knew of a session */
     bool refused;  /* an answer was: overloaded */
+    bool modest;   /* its producer asks for little; set before hub_publish */
     /* The producer's own: */
     void *producer;
     void *request;

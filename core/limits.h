@@ -31,8 +31,8 @@
 #define RECEIVE_BUFFER_BYTES 4096
 #define RECEIVE_BUFFERS 1024
 #define RECEIVE_BUFFERS_MIN 64
-#define GATHERED_MAX RECEIVE_BUFFERS /* completions; more would find no buffer */
-#define FILES_MAX (1u << 20)         /* the kernel's own limit for one table */
+#define GATHERED_MAX 256 /* completions; receiving for more would take a turn's time by itself */
+#define FILES_MAX (1u << 20) /* the kernel's own limit for one table */
 
 /* Operators get in when clients have taken every place: so many connections of `api` beyond
  * --max-connections. Each table of files has places for them; place 0 stays empty, as slot 0 does.
@@ -40,10 +40,25 @@
 #define API_CONNECTIONS_SPARE 64
 #define FILES_SPARE (API_CONNECTIONS_SPARE + 1)
 
-/* A turn takes at most so many mails from each queue, and begins no further one when it has made so
- * many copies: what was made should leave, and time and input have their turn too. */
-#define MAILS_PER_TURN 1024
-#define COPIES_PER_TURN 65536
+/* A turn gives each kind of work (completions, mail, timers, resumed input, fan-out) so much time
+ * and starts so many sends, which take 4 to 5 us each; what is left waits for the next turn. */
+#define WORK_SLICE_NS (1000 * 1000)
+#define SENDS_PER_TURN 200
+
+/* A message for one name with so many sessions on a worker is delivered at once; one for more is
+ * fanned out in slices (fanout.h). Of those so many copies may wait for a worker, and none is made
+ * while sends are due for longer than this. */
+#define DIRECT_SESSIONS_MAX 64
+#define FANOUT_COPIES_MAX 65536
+#define FANOUT_LAG_NS (10 * 1000 * 1000)
+
+/* A worker that delivers what it gets later than this is given no more until it has caught up;
+ * from producers that ask for little it takes some up to twice as late. */
+#define LATE_NS (35 * 1000 * 1000)
+
+/* A session whose outbox is at its limit is slow when so long ago more than half of it was queued
+ * and a send was waiting for the socket; until then whoever pushes waits. */
+#define SLOW_NS (100 * 1000 * 1000)
 
 /* A send gathers at most so many runs and bytes; the rest follows in the next one. */
 #define SEND_RUNS_MAX 256

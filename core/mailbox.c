@@ -29,6 +29,7 @@ uint32_t post_slots(unsigned workers) {
 bool post_init(struct post *post, unsigned workers) {
     *post = (struct post){.workers = workers, .slots = post_slots(workers)};
     post->requests_max = post->slots / 2;
+    post->copies_max = FANOUT_COPIES_MAX;
     post->reserved = post->requests_max;
     CHECK(post->reserved < post->slots - 1, "queues of %u slots leave no room for requests",
           post->slots);
@@ -119,8 +120,6 @@ bool post_receive(struct worker *worker) {
     struct post *post = &worker->server->post;
     struct mailbox *box = &post->boxes[worker->index];
     bool more = false;
-    /* However much this turn has made of its own input: mail has its share of every turn. */
-    uint32_t copies_max = worker->turn_copies + COPIES_PER_TURN;
     unsigned start = (unsigned)stats_get(&worker->stats.turns) % post->workers;
     for (unsigned i = 0; i < post->workers; i++) {
         unsigned from = (start + i) % post->workers;
@@ -128,8 +127,6 @@ bool post_receive(struct worker *worker) {
             continue;
         /* What was there at the start and no more, so that a busy sender cannot hold the turn. */
         uint32_t count = queue_count(&box->from[from]);
-        if (count > MAILS_PER_TURN)
-            count = MAILS_PER_TURN;
         struct mail mail;
         if (FAULT(MAIL_REORDER) && count >= 2) {
             struct mail first;
@@ -138,8 +135,7 @@ bool post_receive(struct worker *worker) {
             mail_handle(worker, &mail);
             mail_handle(worker, &first);
         }
-        while (count-- > 0 && worker->turn_copies < copies_max &&
-               queue_pop(&box->from[from], &mail))
+        while (count-- > 0 && !slice_over(worker) && queue_pop(&box->from[from], &mail))
             mail_handle(worker, &mail);
         more |= queue_count(&box->from[from]) != 0;
     }

@@ -28,7 +28,8 @@
 struct worker;
 
 #define MAIL_KINDS(X)                                                                              \
-    X(DELIVER)   /* to a holder: hand to its sessions. object: message (a hold), token: publish */ \
+    X(DELIVER)   /* to a holder: hand to its sessions. object: message (a hold), token: publish,   \
+                    number: copies reserved (fanout.h) */                                          \
     X(ANSWER)    /* to the producer's worker: token: publish, number: recipients */                \
     X(CALL)      /* run a call (call.h) here. object: call */                                      \
     X(CALL_DONE) /* object: call, back at its owner; counts as an answer */                        \
@@ -49,6 +50,9 @@ const char *mail_name(unsigned kind);
 struct mailbox {
     _Alignas(64) _Atomic uint32_t asleep;
     int wake_fd;
+    _Atomic uint32_t copies; /* that wait for it (fanout.h); any thread adds and takes */
+    /* How late it is with mail and sends, and with what it fans out. Written by it (worker.c). */
+    _Atomic uint64_t late_ns, fanout_late_ns;
     struct queue from[WORKERS_MAX]; /* written by worker i */
 };
 
@@ -58,6 +62,7 @@ struct post {
     uint32_t slots;
     uint32_t requests_max; /* requests that one worker may have without an answer */
     uint32_t reserved;
+    uint32_t copies_max;   /* that may wait for one worker: FANOUT_COPIES_MAX */
     struct mailbox *boxes; /* one a worker */
 };
 
@@ -79,7 +84,8 @@ static inline bool post_asleep(const struct post *post, unsigned worker) {
 }
 /* Wakes every worker that was sent something in this turn and may sleep. Thread: `worker`. */
 void post_wake_all(struct worker *worker);
-/* Handles what has arrived, at most one queue's worth from each; true when there may be more. */
+/* Handles what has arrived, at most one queue's worth from each and for as long as the slice lasts;
+ * true when there may be more. */
 bool post_receive(struct worker *worker);
 /* True: nothing is waiting and `asleep` is set, sleep; false: there is mail. Clears `asleep` by
  * post_awake. */

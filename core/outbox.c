@@ -193,11 +193,11 @@ static bool sheaf_split(struct worker *worker, struct outbox *outbox, struct pie
     return true;
 }
 
-static bool outbox_has_room(const struct outbox *outbox, uint32_t wanted, uint64_t limit_bytes,
+static bool outbox_has_room(const struct outbox *outbox, uint32_t wanted, uint32_t limit_bytes,
                             uint32_t limit_pieces) {
     /* A message that is larger than the limit by itself may still go to an empty outbox. */
-    return outbox->pieces == 0 ||
-           (outbox->message_bytes + wanted <= limit_bytes && outbox->pieces < limit_pieces);
+    return outbox->pieces == 0 || ((uint64_t)outbox->message_bytes + wanted <= limit_bytes &&
+                                   outbox->pieces < limit_pieces);
 }
 
 /* Drops waiting messages from the front until `wanted` bytes more have room, or all of them. */
@@ -220,6 +220,30 @@ static void outbox_make_room(struct worker *worker, struct outbox *outbox, uint3
     }
 }
 
+/* Notes when the peer began to be what may turn out to be slow. */
+static void blocked_look(struct worker *worker, struct connection *connection) {
+    struct outbox *outbox = &connection->outbox;
+    if (outbox->message_bytes <= worker->config->outbox_bytes / 2 &&
+        outbox->pieces <= OUTBOX_PIECES_MAX / 2)
+        outbox->blocked_ms = 0;
+    else if (outbox->blocked_ms == 0 && (connection->ops & OP_SEND))
+        outbox->blocked_ms = (uint32_t)(worker->now_ns / NS_PER_MS) | 1;
+}
+
+static bool is_slow(struct worker *worker, struct connection *connection) {
+    blocked_look(worker, connection);
+    uint32_t since_ms = connection->outbox.blocked_ms;
+    return since_ms != 0 &&
+           (uint32_t)(worker->now_ns / NS_PER_MS) - since_ms + 1 >= SLOW_NS / NS_PER_MS;
+}
+
+bool outbox_must_wait(struct worker *worker, struct connection *connection, uint32_t bytes) {
+    return worker->config->slow != SLOW_KEEP_LATEST &&
+           !outbox_has_room(&connection->outbox, bytes, worker->config->outbox_bytes,
+                            OUTBOX_PIECES_MAX) &&
+           !is_slow(worker, connection);
+}
+
 /* May the message be queued? Otherwise `reason` and `verdict` say what becomes of it. */
 static bool outbox_admit(struct worker *worker, struct connection *connection, uint8_t class,
                          uint32_t bytes, enum drop_reason *reason, enum outbox_verdict *verdict) {
@@ -239,10 +263,10 @@ static bool outbox_admit(struct worker *worker, struct connection *connection, u
     }
     if (outbox_has_room(outbox, bytes, limit, OUTBOX_PIECES_MAX))
         return true;
-    /* Everything of a turn is queued before the first of it is sent. */
-    if (!(connection->ops & OP_SEND) &&
-        outbox_has_room(outbox, bytes, (uint64_t)limit + OUTBOX_BURST_BYTES, OUTBOX_BURST_PIECES))
-        return true;
+    if (!is_slow(worker, connection)) {
+        *verdict = OUTBOX_WAIT;
+        return false;
+    }
     if (slow == SLOW_DROP_OLDEST) {
         *reason = DROP_DROP_OLDEST;
         outbox_make_room(worker, outbox, bytes, false, DROP_DROP_OLDEST);
@@ -253,9 +277,11 @@ static bool outbox_admit(struct worker *worker, struct connection *connection, u
     return false;
 }
 
-static void dirty_mark(struct worker *worker, struct connection *connection) {
-    if (!list_linked(&connection->flush_link))
-        list_add_tail(&worker->dirty, &connection->flush_link);
+void outbox_dirty(struct worker *worker, struct connection *connection) {
+    if (list_linked(&connection->flush_link))
+        return;
+    connection->dirty_us = (uint32_t)(worker->now_ns / NS_PER_US);
+    list_add_tail(&worker->dirty, &connection->flush_link);
 }
 
 enum outbox_verdict outbox_push(struct worker *worker, struct connection *connection,
@@ -265,14 +291,15 @@ enum outbox_verdict outbox_push(struct worker *worker, struct connection *connec
     enum drop_reason reason = DROP_NO_MEMORY;
     enum outbox_verdict verdict = OUTBOX_DROPPED;
 
-    stats_add(&worker->stats.copies[class], 1);
-    worker->turn_copies++;
     struct piece *piece = NULL;
     if (outbox_admit(worker, connection, class, form->total_bytes, &reason, &verdict)) {
         reason = DROP_NO_MEMORY;
         verdict = OUTBOX_DROPPED;
         piece = piece_get(worker);
+    } else if (verdict == OUTBOX_WAIT) {
+        return verdict;
     }
+    stats_add(&worker->stats.copies[class], 1);
     if (piece == NULL) {
         stats_add(&worker->stats.copies_dropped[class][reason], 1);
         return verdict;
@@ -285,7 +312,8 @@ enum outbox_verdict outbox_push(struct worker *worker, struct connection *connec
     stats_add(&worker->stats.outbox_bytes, piece->bytes);
     stats_add(&worker->stats.copies_waiting[class], 1);
     piece_append(outbox, piece);
-    dirty_mark(worker, connection);
+    blocked_look(worker, connection);
+    outbox_dirty(worker, connection);
     return OUTBOX_TAKEN;
 }
 
@@ -306,12 +334,11 @@ bool outbox_push_sheaf(struct worker *worker, struct connection *connection, str
         stats_add(&worker->stats.copies[class], sheaf->of_class[class]);
         stats_add(&worker->stats.copies_waiting[class], sheaf->of_class[class]);
     }
-    worker->turn_copies += 1 + sheaf->count / 8; /* what they cost, in single copies */
     outbox->pieces += sheaf->count;
     outbox->message_bytes += sheaf->bytes;
     stats_add(&worker->stats.outbox_bytes, sheaf->bytes);
     piece_append(outbox, piece);
-    dirty_mark(worker, connection);
+    outbox_dirty(worker, connection);
     return true;
 }
 
@@ -344,7 +371,7 @@ bool outbox_write(struct worker *worker, struct connection *connection, struct s
             .kind = PIECE_BYTES, .buffer = buffer, .buffer_cap = cap, .bytes = (uint32_t)bytes.len};
         piece_append(outbox, piece);
     }
-    dirty_mark(worker, connection);
+    outbox_dirty(worker, connection);
     return true;
 }
 
@@ -450,6 +477,7 @@ void outbox_on_sent(struct worker *worker, struct connection *connection, uint32
         piece_settle(worker, outbox, piece, piece->bytes, DROP_GONE);
         piece_free(worker, piece);
     }
+    blocked_look(worker, connection);
 }
 
 void outbox_clear(struct worker *worker, struct connection *connection, enum drop_reason reason) {

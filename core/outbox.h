@@ -7,9 +7,10 @@
  *
  * Bounded by bytes (--outbox-bytes for messages) and by entries (OUTBOX_PIECES_MAX); the policy
  * when full is --slow for the default class, dropping for the volatile class at half the limit. A
- * peer that takes what it is given is not slow: while no send waits for it, a burst (one batch of a
- * producer) may pass the limit by OUTBOX_BURST_BYTES. Replies always fit; a peer that does not read
- * them is not read any more (connection.h). Every drop is counted by reason.
+ * peer that takes what it is given is not slow: unless a send has been waiting for the socket, and
+ * more than half the limit been queued, for SLOW_NS, whoever delivers must wait (OUTBOX_WAIT).
+ * Replies always fit; a peer that does not read them is not read any more (connection.h). Every
+ * drop is counted by reason.
  *
  * Threads: the connection's worker. Owns: pieces, one ref on each parcel and sheaf, buffers. */
 #ifndef RINGPOST_CORE_OUTBOX_H
@@ -26,8 +27,6 @@ struct sheaf;
 struct piece;
 
 #define OUTBOX_PIECES_MAX 16384
-#define OUTBOX_BURST_BYTES (16 * 1024 * 1024)
-#define OUTBOX_BURST_PIECES 65536
 
 struct outbox {
     struct piece *first, *last;
@@ -37,17 +36,21 @@ struct outbox {
     uint32_t message_bytes; /* of those, of messages */
     uint32_t pieces;        /* messages only */
     uint32_t sent_bytes;    /* of the first piece, already with the kernel */
+    uint32_t blocked_ms; /* since when more than half the limit waits and a send, too; 0: not so */
 };
 
 enum outbox_verdict {
     OUTBOX_TAKEN,
     OUTBOX_DROPPED, /* by policy; counted */
     OUTBOX_FULL,    /* the connection must be closed as too slow; the drop is counted */
+    OUTBOX_WAIT     /* nothing has happened: it is full, but not slow; come again after its send */
 };
 
 /* Appends one message. The connection is marked dirty; the bytes leave at the end of the turn. */
 enum outbox_verdict outbox_push(struct worker *worker, struct connection *connection,
                                 struct parcel *parcel, const struct form *form);
+/* Would outbox_push of so many bytes of the default class answer OUTBOX_WAIT? */
+bool outbox_must_wait(struct worker *worker, struct connection *connection, uint32_t bytes);
 /* Appends all messages of a sheaf as one piece, if each of them would be taken without anything
  * being dropped for it. False: nothing has happened; they are to be pushed one by one. */
 bool outbox_push_sheaf(struct worker *worker, struct connection *connection, struct sheaf *sheaf);
@@ -55,6 +58,8 @@ bool outbox_push_sheaf(struct worker *worker, struct connection *connection, str
 bool outbox_write(struct worker *worker, struct connection *connection, struct span bytes);
 /* Starts a send of what waits, unless one is in flight. Expired messages are dropped here. */
 void outbox_flush(struct worker *worker, struct connection *connection);
+/* Something waits to be sent: the connection gets its place in worker->dirty. */
+void outbox_dirty(struct worker *worker, struct connection *connection);
 /* The send in flight ended with `sent` bytes. */
 void outbox_on_sent(struct worker *worker, struct connection *connection, uint32_t sent);
 /* Drops everything that is not in flight, counted with the reason; everything when nothing is. */

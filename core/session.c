@@ -32,9 +32,12 @@ void session_close(struct worker *worker, struct session *session) {
         return;
     directory_leave_all(worker, session);
     CHECK(worker->sessions[session->index] == session);
+    uint32_t gap = fanout_vacate(worker, session->index);
     struct session *last = worker->sessions[--worker->session_count];
-    worker->sessions[session->index] = last;
-    last->index = session->index;
+    if (gap != worker->session_count) {
+        worker->sessions[gap] = last;
+        last->index = gap;
+    }
     session->index = UINT32_MAX;
     stats_sub(&worker->stats.sessions, 1);
 }

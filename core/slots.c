@@ -1,8 +1,8 @@
 #include "core/slots.h"
 
 #include "core/base/check.h"
+#include "core/server.h"
 #include "core/tag.h"
-#include "core/worker.h"
 
 #include <stdlib.h>
 
@@ -89,20 +89,7 @@ static bool is_api(const struct worker *worker, const struct connection *connect
     return worker->listeners[connection->listener].kind == LISTENER_API;
 }
 
-/* Calls `act` for every connection of the api listeners, or of the others, that is not free. */
-static void connections_each(struct worker *worker, bool api,
-                             void (*act)(struct worker *worker, struct connection *connection,
-                                         uint64_t argument),
-                             uint64_t argument) {
-    for (uint32_t slot = 1; slot < worker->block_count * CONNECTION_BLOCK; slot++) {
-        struct connection *connection = slot_at(worker, slot);
-        if (connection->state != CONNECTION_FREE && is_api(worker, connection) == api)
-            act(worker, connection, argument);
-    }
-}
-
-static void drain_one(struct worker *worker, struct connection *connection, uint64_t argument) {
-    (void)argument;
+static void connection_drain(struct worker *worker, struct connection *connection) {
     if (connection->state != CONNECTION_OPEN || connection->drain_told)
         return;
     connection->drain_told = true;
@@ -112,25 +99,47 @@ static void drain_one(struct worker *worker, struct connection *connection, uint
         connection->protocol->on_drain(worker, connection);
 }
 
-void connections_drain(struct worker *worker, bool api) {
-    connections_each(worker, api, drain_one, 0);
-}
-
-static void close_one(struct worker *worker, struct connection *connection, uint64_t reason) {
-    connection_close(worker, connection, (enum close_reason)reason);
-}
-
-void connections_close(struct worker *worker, bool api, enum close_reason reason) {
-    connections_each(worker, api, close_one, reason);
-}
-
-uint32_t connections_live(const struct worker *worker, bool api) {
-    uint32_t live = 0;
-    for (uint32_t slot = 1; slot < worker->block_count * CONNECTION_BLOCK; slot++) {
-        const struct connection *connection = slot_at(worker, slot);
-        live += connection->state != CONNECTION_FREE && is_api(worker, connection) == api;
+static void sweep_visit(struct worker *worker, struct connection *connection) {
+    bool api = is_api(worker, connection);
+    switch ((enum server_phase)worker->sweep.phase) {
+    case PHASE_GOODBYE:
+        if (!api)
+            connection_drain(worker, connection);
+        break;
+    case PHASE_CLOSING:
+        if (api)
+            connection_drain(worker, connection);
+        else
+            connection_close(worker, connection, CLOSE_DRAIN_TIMEOUT);
+        break;
+    case PHASE_STOPPED:
+        connection_close(worker, connection, CLOSE_STOPPED);
+        break;
+    case PHASE_STARTING:
+    case PHASE_RUNNING:
+    case PHASE_REFUSING:
+        break;
     }
-    return live;
+}
+
+void sweep_begin(struct worker *worker, uint32_t phase) {
+    worker->sweep = (struct sweep){.slot = 1, .phase = phase};
+}
+
+void sweep_work(struct worker *worker) {
+    struct sweep *sweep = &worker->sweep;
+    while (sweep_busy(sweep)) {
+        if (sweep->slot >= worker->block_count * CONNECTION_BLOCK) {
+            sweep->slot = 0;
+            return;
+        }
+        struct connection *connection = slot_at(worker, sweep->slot++);
+        if (connection->state == CONNECTION_FREE)
+            continue;
+        sweep_visit(worker, connection);
+        if (slice_over(worker))
+            return;
+    }
 }
 
 void connections_fini(struct worker *worker) {

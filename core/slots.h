@@ -17,12 +17,21 @@ void slot_put(struct worker *worker, struct connection *connection);
 /* NULL when there is no connection of that generation. */
 struct connection *slot_resolve(struct worker *worker, uint32_t slot, uint32_t generation);
 
-/* Tells every open connection of the api listeners, or of the others, to say goodbye. */
-void connections_drain(struct worker *worker, bool api);
-/* Closes them all at once. */
-void connections_close(struct worker *worker, bool api, enum close_reason reason);
-/* How many of them are not freed yet. */
-uint32_t connections_live(const struct worker *worker, bool api);
+/* What a phase of the end asks of each connection, done slot by slot as the slices of the turns
+ * allow. A later phase begins anew, and asks more. */
+struct sweep {
+    uint32_t slot;  /* to be looked at next; 0: it is through */
+    uint32_t phase; /* enum server_phase */
+};
+
+/* Begins: GOODBYE lets the client connections say goodbye; CLOSING closes what is left of them and
+ * lets those of `api` end after their last answers; STOPPED closes everything. */
+void sweep_begin(struct worker *worker, uint32_t phase);
+/* Goes on for as long as the slice lasts. */
+void sweep_work(struct worker *worker);
+static inline bool sweep_busy(const struct sweep *sweep) {
+    return sweep->slot != 0;
+}
 /* Every slot must be free. */
 void connections_fini(struct worker *worker);
 

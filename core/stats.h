@@ -131,8 +131,10 @@ const char *result_text(enum result_word result);
     X(unicast_mails, "unicast_mails_total", "mails that messages to one client id took")           \
     X(mail_refused, "mail_refused_total", "messages refused because a mailbox was full")           \
     X(requests_refused, "requests_refused_total", "messages refused: too many in flight")          \
+    X(late_refused, "late_refused_total", "messages refused: a worker they go to was late")        \
+    X(copies_refused, "copies_refused_total", "messages refused: too many copies waited")          \
     X(behind_refused, "behind_refused_total", "requests to push refused: the worker was behind")   \
-    X(sheaves, "sheaves_total", "rounds in which sessions took several broadcasts at once")        \
+    X(sheaves, "sheaves_total", "rounds in which sessions took several messages at once")          \
     X(memory_refused, "memory_refused_total", "refusals at the memory ceiling")                    \
     X(dedup_forgotten, "dedup_forgotten_total", "ids forgotten before their window ended")         \
     X(http_requests, "http_requests_total", "HTTP requests")                                       \

@@ -93,6 +93,12 @@ void wheel_advance(struct wheel *wheel, struct worker *worker, uint64_t now_ns) 
             wheel->armed--;
             stats_add(&worker->stats.timers_fired, 1);
             timer->fire(worker, timer);
+            if (slice_over(worker) && !list_empty(&due)) {
+                /* The rest is due with the next tick. */
+                while ((node = list_pop(&due)) != NULL)
+                    timer_place(wheel, container_of(node, struct timer, link));
+                return;
+            }
         }
     }
 }

@@ -44,7 +44,8 @@ static inline bool timer_armed(const struct timer *timer) {
 void timer_arm(struct wheel *wheel, struct timer *timer, uint64_t due_ns);
 /* Harmless when not armed. */
 void timer_disarm(struct wheel *wheel, struct timer *timer);
-/* Fires all that is due. A handler may arm and disarm any timer. */
+/* Fires what is due, for as long as the worker's slice of time lasts; the rest stays due. A handler
+ * may arm and disarm any timer. */
 void wheel_advance(struct wheel *wheel, struct worker *worker, uint64_t now_ns);
 /* When wheel_advance must be called next at the latest; CLOCK_NEVER when nothing is armed. */
 uint64_t wheel_next_ns(const struct wheel *wheel);

@@ -21,8 +21,8 @@
 #define BEHIND_LOG_NS (10 * NS_PER_S)
 /* How often a worker publishes its CPU time. */
 #define CPU_PUBLISH_NS (250 * NS_PER_MS)
-/* A turn handles at most so many batches of completions before it looks at everything else. */
-#define BATCHES_PER_TURN 4
+/* Completions are copied out in portions of this size; after each the clock is read. */
+#define COMPLETIONS_PORTION 8
 
 /* --- the flight recorder ---------------------------------------------------------------------- */
 
@@ -131,9 +131,10 @@ static completion_handler *const handlers[TAG_OP_COUNT] = {
 };
 
 static void completions_handle(struct worker *worker) {
-    struct completion batch[256];
-    for (unsigned round = 0; round < BATCHES_PER_TURN; round++) {
-        unsigned count = ring_reap(worker->ring, batch, sizeof(batch) / sizeof(batch[0]));
+    struct completion batch[COMPLETIONS_PORTION];
+    slice_begin(worker);
+    do {
+        unsigned count = ring_reap(worker->ring, batch, COMPLETIONS_PORTION);
         for (unsigned i = 0; i < count; i++) {
             enum tag_op op = tag_op(batch[i].tag);
             CHECK(op > TAG_INVALID && op < TAG_OP_COUNT, "a completion without a tag");
@@ -143,10 +144,7 @@ static void completions_handle(struct worker *worker) {
         }
         stats_add(&worker->stats.completions, count);
         admission_handled(&worker->admission, count);
-        worker->reaped_full = count == sizeof(batch) / sizeof(batch[0]);
-        if (!worker->reaped_full)
-            return;
-    }
+    } while (ring_waiting(worker->ring) != 0 && !slice_over(worker));
 }
 
 /* --- memory that is not needed any more ------------------------------------------------------- */
@@ -183,17 +181,24 @@ static void resumed_handle(struct worker *worker) {
      */
     struct list todo, *node;
     list_init(&todo);
+    slice_begin(worker);
     while ((node = list_pop(&worker->resumed)) != NULL)
         list_add_tail(&todo, node);
-    while ((node = list_pop(&todo)) != NULL)
+    while (!slice_over(worker) && (node = list_pop(&todo)) != NULL)
         connection_reconsider(worker, container_of(node, struct connection, resume_link));
+    /* The rest goes first the next time. */
+    while (!list_empty(&todo)) {
+        node = todo.prev;
+        list_remove(node);
+        list_add_head(&worker->resumed, node);
+    }
     while ((node = list_pop(&worker->starved)) != NULL)
         connection_rearm(worker, container_of(node, struct connection, resume_link));
 }
 
 static void dirty_flush(struct worker *worker) {
     struct list *node;
-    while ((node = list_pop(&worker->dirty)) != NULL)
+    for (unsigned i = 0; i < SENDS_PER_TURN && (node = list_pop(&worker->dirty)) != NULL; i++)
         connection_flush(worker, container_of(node, struct connection, flush_link));
 }
 
@@ -234,17 +239,12 @@ static void phase_enter(struct worker *worker, enum server_phase phase) {
         for (unsigned i = 0; i < worker->listener_count; i++)
             if (phase == PHASE_CLOSING || worker->listeners[i].kind != LISTENER_API)
                 listener_stop(worker, &worker->listeners[i]);
-        if (phase == PHASE_CLOSING) {
-            connections_close(worker, false, CLOSE_DRAIN_TIMEOUT);
-            connections_drain(worker, true);
-        }
+        if (phase == PHASE_CLOSING)
+            sweep_begin(worker, phase);
         break;
     case PHASE_GOODBYE:
-        connections_drain(worker, false);
-        break;
     case PHASE_STOPPED:
-        connections_close(worker, false, CLOSE_STOPPED);
-        connections_close(worker, true, CLOSE_STOPPED);
+        sweep_begin(worker, phase);
         break;
     case PHASE_RUNNING:
         /* Only now: every worker is there to answer mail. */
@@ -272,7 +272,7 @@ static bool phase_done(const struct worker *worker, enum server_phase phase) {
     case PHASE_REFUSING:
         return worker->publishing == 0 && listeners_stopped(worker, false);
     case PHASE_GOODBYE:
-        return connections_live(worker, false) == 0;
+        return !sweep_busy(&worker->sweep) && worker->live == worker->live_api;
     case PHASE_CLOSING:
         return worker->live == 0 && listeners_stopped(worker, true);
     case PHASE_STOPPED:
@@ -289,6 +289,10 @@ static void phase_follow(struct worker *worker) {
         for (uint32_t next = worker->phase_entered + 1; next <= phase; next++)
             phase_enter(worker, (enum server_phase)next);
         worker->phase_entered = phase;
+    }
+    if (sweep_busy(&worker->sweep)) {
+        slice_begin(worker);
+        sweep_work(worker);
     }
     if (phase > PHASE_RUNNING &&
         atomic_load_explicit(&worker->phase, memory_order_relaxed) != phase &&
@@ -332,8 +336,10 @@ static void admission_look(struct worker *worker) {
 
 /* How long the coming submit may wait. */
 static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
-    if (wait_ns == 0 || worker->mail_left || worker->reaped_full || !list_empty(&worker->resumed) ||
-        worker->broadcasts.count != 0 || server_phase(worker->server) != worker->phase_entered)
+    if (wait_ns == 0 || worker->mail_left || ring_waiting(worker->ring) != 0 ||
+        !list_empty(&worker->resumed) || !list_empty(&worker->dirty) ||
+        fanout_busy(&worker->fanout) || sweep_busy(&worker->sweep) ||
+        server_phase(worker->server) != worker->phase_entered)
         return 0;
     if (worker->homebound_set != 0 && wait_ns > HOMEBOUND_NS)
         wait_ns = HOMEBOUND_NS;
@@ -345,6 +351,17 @@ static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
             wait_ns = away_ns;
     }
     return wait_ns;
+}
+
+/* How long what this worker delivers has waited, for those who take in for it. */
+static void late_tell(struct worker *worker) {
+    struct mailbox *box = &worker->server->post.boxes[worker->index];
+    uint64_t late_ns = worker_send_lag_ns(worker), oldest_ns = fanout_oldest_ns(&worker->fanout);
+    if (worker->mail_age_ns > late_ns)
+        late_ns = worker->mail_age_ns;
+    atomic_store_explicit(&box->late_ns, late_ns, memory_order_relaxed);
+    uint64_t fanout_late_ns = oldest_ns < worker->now_ns ? worker->now_ns - oldest_ns : 0;
+    atomic_store_explicit(&box->fanout_late_ns, fanout_late_ns, memory_order_relaxed);
 }
 
 bool worker_turn(struct worker *worker, uint64_t wait_ns) {
@@ -361,24 +378,28 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
         ring_submit(worker->ring, 0);
     }
     worker->flights_used = 0;
-    worker->turn_copies = 0;
+    worker->mail_age_ns = 0;
     clocks_read(worker);
     uint64_t began_ns = worker->now_ns;
     worker->config = server_config(worker->server);
 
     admission_look(worker);
     completions_handle(worker);
+    slice_begin(worker);
     worker->mail_left = post_receive(worker);
     if (atomic_load_explicit(&worker->nudged, memory_order_relaxed) &&
         atomic_exchange_explicit(&worker->nudged, false, memory_order_acq_rel) &&
         worker->on_nudged != NULL)
         worker->on_nudged(worker);
+    slice_begin(worker);
     wheel_advance(&worker->wheel, worker, worker->now_ns);
     phase_follow(worker);
     resumed_handle(worker);
-    if (worker->broadcasts.count != 0)
-        post_wake_all(worker); /* before the walk through all sessions */
-    deliver_broadcasts(worker);
+    if (fanout_busy(&worker->fanout)) {
+        post_wake_all(worker); /* before it takes its time */
+        slice_begin(worker);
+        fanout_work(worker);
+    }
     /* The others may begin while the sends are started, which takes most of a turn. */
     post_wake_all(worker);
     dirty_flush(worker);
@@ -386,6 +407,7 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     post_wake_all(worker);
     trim_look(worker);
 
+    late_tell(worker);
     stats_add(&worker->stats.turns, 1);
     stats_set(&worker->stats.memory_bytes, worker->account.used_bytes);
     uint64_t ended_ns = clock_ns();
@@ -423,6 +445,8 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     worker->config = server_config(server);
     worker->message_serial = rand_u64();
     account_init(&worker->account, &server->budget);
+    worker->slice_ns = WORK_SLICE_NS;
+    fanout_init(&worker->fanout);
     admission_init(&worker->admission);
     list_init(&worker->dirty);
     list_init(&worker->resumed);
@@ -487,6 +511,7 @@ void worker_collect(struct worker *worker) {
 void worker_fini(struct worker *worker) {
     if (worker->blocks != NULL) {
         connections_fini(worker);
+        fanout_fini(&worker->fanout);
         directory_fini(worker);
         pool_fini(&worker->pieces);
         pool_fini(&worker->parcels);

@@ -1,9 +1,10 @@
 /* worker.h - one pinned thread: its ring, its connections, its directory, its loop.
  *
  * A turn: submit and gather; handle completions; take mail; fire timers; look again at kept input;
- * deliver the broadcasts that were put off; wake others; start the sends; sleep only if nothing is
- * left to do. Nothing here is shared but what mailbox.h, message.h, memory.h and stats.h say, and
- * the node's tables (holders.h, addresses.h).
+ * fan out; wake others; start the sends; sleep only if nothing is left to do. Each of these has its
+ * slice of time (limits.h), so a turn is short whatever there is to do. Nothing here is shared but
+ * what mailbox.h, message.h, memory.h and stats.h say, and the node's tables (holders.h,
+ * addresses.h).
  *
  * Threads: its own, but for `stats` and the atomics. Owns: everything in it. */
 #ifndef RINGPOST_CORE_WORKER_H
@@ -11,14 +12,17 @@
 
 #include "core/admission.h"
 #include "core/balance.h"
+#include "core/base/check.h"
 #include "core/block_cache.h"
 #include "core/config.h"
 #include "core/connection.h"
 #include "core/delivery.h"
 #include "core/directory.h"
+#include "core/fanout.h"
 #include "core/hub.h"
 #include "core/mailbox.h"
 #include "core/ring.h"
+#include "core/slots.h"
 
 struct server;
 
@@ -63,6 +67,8 @@ struct worker {
     struct ring *ring;
     uint64_t now_ns;      /* of this turn */
     uint64_t now_wall_ms; /* of this turn */
+    uint64_t slice_ns;    /* what each kind of work gets in a turn: WORK_SLICE_NS */
+    uint64_t slice_until_ns;
     struct stats stats;
     struct account account;
     struct wheel wheel;
@@ -80,14 +86,16 @@ struct worker {
     uint32_t block_count;
     uint32_t free_slot;        /* 0: none; linked through next_free */
     uint32_t live;             /* slots in use */
+    uint32_t live_api;         /* of them, of the api listeners */
+    struct sweep sweep;        /* through the slots, when a phase asks something of each */
     struct list dirty;         /* connections with something to send */
     struct list resumed;       /* connections whose kept input is to be looked at */
     struct list starved;       /* connections whose receive ended for want of a buffer */
     struct session **sessions; /* all open ones, dense */
     uint32_t session_count, session_cap;
-    uint64_t visit;               /* the last delivery */
-    uint32_t turn_copies;         /* made in this turn */
-    struct broadcasts broadcasts; /* of this turn */
+    uint64_t visit; /* the last run of deliveries (fanout.h) */
+    struct fanout fanout;
+    uint64_t mail_age_ns; /* of the oldest message that came by mail in this turn */
 
     struct publish *publishes; /* post.requests_max of them */
     uint32_t free_publish;     /* index + 1; 0: none */
@@ -114,7 +122,6 @@ struct worker {
     void (*on_nudged)(struct worker *worker);
 
     bool mail_left;         /* the last turn left mail behind */
-    bool reaped_full;       /* and perhaps completions */
     uint32_t phase_entered; /* enum server_phase */
     uint64_t cpu_published_ns;
 
@@ -138,6 +145,22 @@ void worker_close(struct worker *worker);
 void worker_collect(struct worker *worker);
 /* Frees what is left, after all workers have closed; everything must have come home. */
 void worker_fini(struct worker *worker);
+/* The time of a kind of work begins; is it over? Whoever works through a list of unknown length
+ * asks after each item, so that every turn gets on, and leaves the rest to the next turn. */
+static inline void slice_begin(struct worker *worker) {
+    worker->slice_until_ns = clock_ns() + worker->slice_ns;
+}
+static inline bool slice_over(const struct worker *worker) {
+    return clock_ns() >= worker->slice_until_ns;
+}
+/* How long the send that is due for the longest has been waiting for its start. */
+static inline uint64_t worker_send_lag_ns(const struct worker *worker) {
+    if (list_empty(&worker->dirty))
+        return 0;
+    const struct connection *first =
+        container_of(worker->dirty.next, struct connection, flush_link);
+    return (uint32_t)((uint32_t)(worker->now_ns / NS_PER_US) - first->dirty_us) * NS_PER_US;
+}
 /* Is everything that other workers or producers wait for done? */
 bool worker_is_quiet(const struct worker *worker);
 /* The next free place for a gathered send (submits first when all are taken), and: it is used. */

@@ -291,8 +291,11 @@ size_t http_on_bytes(struct worker *worker, struct connection *connection, char 
     if (http->assembly != NULL)
         used = assembly_take(worker, http, at, len, &waits);
     while (used < len && !waits && !http->closed && http->finish_reason == CLOSE_NONE &&
-           !connection->paused)
+           !connection->paused && !connection->yielded) {
         used += request_take(worker, http, at + used, len - used, &waits);
+        if (used < len && !waits && slice_over(worker))
+            connection_yield(worker, connection);
+    }
     if (http->closed || http->finish_reason != CLOSE_NONE)
         used = len;
     http->kept_bytes = len - used;

@@ -145,6 +145,10 @@ static size_t tcp_on_bytes(struct worker *worker, struct connection *connection,
             break;
         client->known_bytes = 0;
         used += took;
+        if (used < len && slice_over(worker)) {
+            connection_yield(worker, connection);
+            break;
+        }
     }
     return connection_is_open(connection) ? used : len;
 }

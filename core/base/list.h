@@ -32,6 +32,10 @@ static inline void list_add_tail(struct list *head, struct list *node) {
     head->prev = node;
 }
 
+static inline void list_add_head(struct list *head, struct list *node) {
+    list_add_tail(head->next, node);
+}
+
 static inline void list_remove(struct list *node) {
     node->prev->next = node->next;
     node->next->prev = node->prev;

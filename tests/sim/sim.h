@@ -29,6 +29,8 @@ struct scenario {
     uint64_t memory_bytes;
     unsigned buffers, buffer_bytes;
     uint32_t post_slots; /* 0: the real number */
+    uint32_t copies_max; /* that may wait for a worker; 0: the real number */
+    uint64_t slice_ns;   /* of each kind of work in a turn; 0: the real one */
     bool soon_behind;    /* admission.h: rounds of a nanosecond are too long */
     bool client_send, with_key, rate_limited;
     bool proxies;

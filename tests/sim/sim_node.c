@@ -38,6 +38,8 @@ static void worker_body(unsigned index) {
         worker->admission.worth_ns = 1;
         worker->admission.requests_min = 1;
     }
+    if (sim.scenario.slice_ns != 0)
+        worker->slice_ns = sim.scenario.slice_ns;
     bool more = true;
     while (more) {
         fiber_yield(FIBER_READY);
@@ -61,6 +63,8 @@ void node_open(void) {
     hash_init();
     if (!server_init(&node.server, &node.config, protocols, problem, sizeof(problem)))
         sim_fail("the node does not start: %s", problem);
+    if (sim.scenario.copies_max != 0)
+        node.server.post.copies_max = sim.scenario.copies_max;
     if (!gate_init(&node.gate, &node.server) || !http_init(&node.server))
         sim_fail("the ingest room does not start");
     client_gate_set(&client_send_gate);
@@ -278,7 +282,7 @@ void node_quiet_check(void) {
             sim_fail("worker %u has %u requests without an answer, and nothing is on its way", to,
                      worker->requests);
         if (!list_empty(&worker->dirty) || !list_empty(&worker->resumed) ||
-            !list_empty(&worker->starved) || worker->broadcasts.count != 0)
+            !list_empty(&worker->starved) || fanout_busy(&worker->fanout))
             sim_fail("worker %u sleeps on something to do", to);
         if (worker->homebound_set != 0 &&
             kernel_wake_ns(kernel_ring(to)) > sim.now_ns + HOMEBOUND_NS)

@@ -298,7 +298,11 @@ void scenario_make(struct scenario *scenario, uint64_t seed) {
         kind_drain, kind_abuse,   kind_buffers, kind_doors,     kind_crowd,  kind_proxies,
         kind_rates, kind_repeats, kind_orders,  kind_everything};
     ordinary(scenario);
+    scenario->copies_max = PICK(0, 0, 0, 4, 32);
+    scenario->slice_ns = PICK(0, 0, 300, 1000, 5000);
     kinds[seed % (sizeof(kinds) / sizeof(kinds[0]))](scenario);
+    if (scenario->calm)
+        scenario->copies_max = 0;
     if (scenario->payload_max > scenario->max_message_bytes / 2)
         scenario->payload_max = scenario->max_message_bytes / 2;
     CHECK(scenario->workers <= SIM_WORKERS_MAX);

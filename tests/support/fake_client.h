@@ -67,6 +67,10 @@ void connection_finish(struct worker *w, struct connection *c, enum close_reason
     end(reason);
 }
 
+void connection_yield(struct worker *w, struct connection *c) {
+    (void)w, (void)c;
+    fail_msg("the slice of time never ends here");
+}
 void connection_pause(struct worker *w, struct connection *c) {
     (void)w;
     c->paused = true;
@@ -162,6 +166,7 @@ static void begin(void) {
     worker.server = &server;
     worker.config = &config;
     worker.now_ns = 1000 * NS_PER_S;
+    worker.slice_until_ns = UINT64_MAX;
     memset(&worker.stats, 0, sizeof(worker.stats));
     account_init(&worker.account, &budget);
     memset(&connection, 0, sizeof(connection));

@@ -15,22 +15,55 @@ static uint64_t random_next(void) {
     return random_state ^= random_state << 17;
 }
 
+static uint64_t find(struct holders *holders, uint64_t hash) {
+    uint32_t sessions = 0;
+    return holders_find(holders, hash, &sessions);
+}
+
+static void test_counts_of_sessions(void **state) {
+    (void)state;
+    struct holders *holders = holders_new();
+    uint32_t sessions = 100;
+    assert_int_equal(holders_find(holders, 7, &sessions), 0);
+    assert_int_equal(sessions, 100);
+    assert_true(holders_add(holders, 7, 0));
+    holders_grow(holders, 7, 8);
+    assert_true(holders_add(holders, 7, 1));
+    holders_grow(holders, 7, 16);
+    assert_int_equal(holders_find(holders, 7, &sessions), 3);
+    assert_int_equal(sessions, 124);
+    holders_grow(holders, 7, -8);
+    holders_remove(holders, 7, 0);
+    sessions = 0;
+    assert_int_equal(holders_find(holders, 7, &sessions), 2);
+    assert_int_equal(sessions, 16);
+    holders_grow(holders, 7, -16);
+    holders_remove(holders, 7, 1);
+    /* Who has the hash next begins with none. */
+    assert_true(holders_add(holders, 7, 1));
+    sessions = 0;
+    assert_int_equal(holders_find(holders, 7, &sessions), 2);
+    assert_int_equal(sessions, 0);
+    holders_remove(holders, 7, 1);
+    holders_free(holders);
+}
+
 static void test_sets_of_workers(void **state) {
     (void)state;
     struct holders *holders = holders_new();
-    assert_int_equal(holders_find(holders, 7), 0);
+    assert_int_equal(find(holders, 7), 0);
     assert_true(holders_add(holders, 7, 0));
     assert_true(holders_add(holders, 7, 63));
     assert_true(holders_add(holders, 7, 63)); /* it holds it already */
-    assert_int_equal(holders_find(holders, 7), UINT64_C(1) << 63 | 1);
-    assert_int_equal(holders_find(holders, 8), 0);
+    assert_int_equal(find(holders, 7), UINT64_C(1) << 63 | 1);
+    assert_int_equal(find(holders, 8), 0);
     holders_remove(holders, 7, 0);
-    assert_int_equal(holders_find(holders, 7), UINT64_C(1) << 63);
+    assert_int_equal(find(holders, 7), UINT64_C(1) << 63);
     holders_remove(holders, 7, 63);
-    assert_int_equal(holders_find(holders, 7), 0);
+    assert_int_equal(find(holders, 7), 0);
     /* 0 is a hash as any other. */
     assert_true(holders_add(holders, 0, 5));
-    assert_int_equal(holders_find(holders, 0), 32);
+    assert_int_equal(find(holders, 0), 32);
     holders_remove(holders, 0, 5);
     holders_free(holders);
 }
@@ -58,10 +91,10 @@ static void test_against_a_model(void **state) {
                 model[key] &= ~(UINT64_C(1) << worker);
             }
             unsigned other = (unsigned)(random_next() % KEYS);
-            assert_int_equal(holders_find(holders, hashes[other]), model[other]);
+            assert_int_equal(find(holders, hashes[other]), model[other]);
         }
         for (unsigned key = 0; key < KEYS; key++) {
-            assert_int_equal(holders_find(holders, hashes[key]), model[key]);
+            assert_int_equal(find(holders, hashes[key]), model[key]);
             for (unsigned worker = 0; worker < 3; worker++)
                 if (model[key] >> worker & 1)
                     holders_remove(holders, hashes[key], worker);
@@ -82,10 +115,10 @@ static void *work(void *argument) {
     unsigned worker = *(unsigned *)argument;
     for (unsigned round = 0; round < ROUNDS; round++) {
         uint64_t hash = (uint64_t)(round * 7 + worker) % NAMES * UINT64_C(0x9E3779B97F4A7C15);
-        if (!holders_add(shared, hash, worker) || !(holders_find(shared, hash) >> worker & 1))
+        if (!holders_add(shared, hash, worker) || !(find(shared, hash) >> worker & 1))
             return "an entry was lost";
         holders_remove(shared, hash, worker);
-        if (holders_find(shared, hash) >> worker & 1)
+        if (find(shared, hash) >> worker & 1)
             return "an entry stayed";
     }
     return NULL;
@@ -112,6 +145,7 @@ static void test_many_threads(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sets_of_workers),
+        cmocka_unit_test(test_counts_of_sessions),
         cmocka_unit_test(test_against_a_model),
         cmocka_unit_test(test_many_threads),
     };

@@ -243,6 +243,43 @@ static void test_begun_is_finished(void **state) {
     }
 }
 
+/* A send has been waiting for long enough, while more than half the limit was queued. */
+static void make_slow(void) {
+    connection.outbox.blocked_ms = (uint32_t)(worker.now_ns / NS_PER_MS - SLOW_NS / NS_PER_MS) | 1;
+}
+
+/* Full is not slow: as long as the peer takes what it is given, whoever delivers waits. */
+static void test_full_but_not_slow(void **state) {
+    (void)state;
+    worker.now_ns = NS_PER_S;
+    config.outbox_bytes = 30;
+    struct parcel *parcel = parcel_with("1234567890", NS_PER_S, false);
+    const struct form *form = parcel_form(&worker, parcel, &plain);
+    assert_int_equal(outbox_push(&worker, &connection, parcel, form), OUTBOX_TAKEN);
+    assert_int_equal(outbox_push(&worker, &connection, parcel, form), OUTBOX_TAKEN);
+    /* However long it lies here: nothing was given to the socket. */
+    worker.now_ns += 10 * NS_PER_S;
+    assert_true(outbox_must_wait(&worker, &connection, form->total_bytes));
+    assert_int_equal(outbox_push(&worker, &connection, parcel, form), OUTBOX_WAIT);
+    assert_int_equal(stats_get(&worker.stats.copies[CLASS_DEFAULT]), 2);
+    worker.now_ns -= 10 * NS_PER_S;
+    flush();
+    assert_int_equal(outbox_push(&worker, &connection, parcel, form), OUTBOX_WAIT);
+    worker.now_ns += SLOW_NS - NS_PER_MS;
+    assert_int_equal(outbox_push(&worker, &connection, parcel, form), OUTBOX_WAIT);
+    worker.now_ns += 2 * NS_PER_MS;
+    assert_false(outbox_must_wait(&worker, &connection, form->total_bytes));
+    assert_int_equal(outbox_push(&worker, &connection, parcel, form), OUTBOX_FULL);
+    /* It took what there was, so it begins anew. */
+    on_sent(24);
+    assert_int_equal(outbox_push(&worker, &connection, parcel, form), OUTBOX_TAKEN);
+    assert_int_equal(outbox_push(&worker, &connection, parcel, form), OUTBOX_TAKEN);
+    assert_int_equal(outbox_push(&worker, &connection, parcel, form), OUTBOX_WAIT);
+    parcel_unref(&worker, parcel);
+    flush();
+    on_sent(24);
+}
+
 static void test_the_oldest_make_room(void **state) {
     (void)state;
     config.slow = SLOW_DROP_OLDEST;
@@ -250,6 +287,7 @@ static void test_the_oldest_make_room(void **state) {
     flush();
     push_three();
     config.outbox_bytes = 50;
+    make_slow();
     struct parcel *late = parcel_with("late", 1000, false);
     assert_int_equal(outbox_push(&worker, &connection, late, parcel_form(&worker, late, &plain)),
                      OUTBOX_TAKEN);
@@ -263,6 +301,7 @@ static void test_the_oldest_make_room(void **state) {
     config.outbox_bytes = 200;
     push_three();
     config.outbox_bytes = 60;
+    make_slow();
     outbox_push(&worker, &connection, later, parcel_form(&worker, later, &plain));
     parcel_unref(&worker, later);
     on_sent(27);
@@ -294,6 +333,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_one_of_them_expires, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_all_of_them_expire, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_begun_is_finished, open_node, close_node),
+        cmocka_unit_test_setup_teardown(test_full_but_not_slow, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_the_oldest_make_room, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_without_room_nothing_happens, open_node, close_node),
     };

@@ -126,11 +126,36 @@ static void test_a_handler_may_arm_again(void **state) {
     timer_disarm(&wheel, &alarm.timer);
 }
 
+/* What the slice of time has no room for stays due, in its order. */
+static void test_a_slice_ends(void **state) {
+    (void)state;
+    struct wheel wheel;
+    struct alarm alarms[3] = {0};
+    now_ns = NS_PER_S;
+    wheel_init(&wheel, now_ns);
+    for (unsigned i = 0; i < 3; i++) {
+        timer_init(&alarms[i].timer, alarm_fire);
+        alarms[i].due_ns = now_ns;
+        timer_arm(&wheel, &alarms[i].timer, now_ns);
+    }
+    worker.slice_until_ns = 0;
+    for (int fired = 1; fired <= 3; fired++) {
+        now_ns += 2 * TIMER_TICK_NS;
+        wheel_advance(&wheel, &worker, now_ns);
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(alarms[i].times, i < fired);
+    }
+    assert_int_equal(wheel.armed, 0);
+    worker.slice_until_ns = UINT64_MAX;
+}
+
 int main(void) {
+    worker.slice_until_ns = UINT64_MAX;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fires_once_and_not_early),
         cmocka_unit_test(test_against_a_plain_list),
         cmocka_unit_test(test_a_handler_may_arm_again),
+        cmocka_unit_test(test_a_slice_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
