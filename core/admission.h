@@ -1,21 +1,20 @@
-/* admission.h - what a worker takes in when more is pushed than it can serve.
+/* admission.h - what a worker takes in when more is pushed than can be served.
  *
- * A round is what had come when the round began; when that took about all receive buffers it goes
- * on with what comes next, for a quarter more than ADMISSION_ROUND_NS at most. So a round lasts
- * about as long as its requests wait. While every round lasts ADMISSION_ROUND_NS or more for
- * ADMISSION_BEHIND_NS - a burst or a stall of the machine is shorter - the worker falls behind:
- * from then on it takes as many messages in a round as it serves in ADMISSION_ROUND_NS, by what one
- * cost it in the rounds before, and refuses the other requests (503, `overloaded`). So what is
- * taken is delivered soon, and callers hear at once that they must slow down, instead of all of
- * them waiting ever longer. It is over after a round in which none was refused. Messages that cost
- * less than ADMISSION_WORTH_NS are not refused: for hardly less waiting, much less would be taken.
+ * The signal is time. Of each connection that brings messages it is known how long bytes wait in
+ * its socket before they are read (struct intake): while the kernel says that more is there, the
+ * worker asks how much, and looks when the last of it has been read. No message is assumed to cost
+ * anything.
  *
- * Who asks little is not refused because others ask much: of each connection's messages in a round
- * so many are taken as all could have that asked, 1 to ADMISSION_SHARE; up to twice the number in
- * all.
+ * A request that waited longer than ADMISSION_LATE_NS comes late: more is pushed than is served.
+ * Then a part is refused (503, `overloaded`), which costs less than serving it, so that what is
+ * taken is delivered soon, and producers hear at once that they must slow down. But refusing costs
+ * time, too: a worker gives it ADMISSION_SHARE_PERCENT of its time, and what remains late is taken
+ * all the same. So however dear refusals are, the rest of the time goes into messages.
  *
- * What waits in sockets is not seen: with very many connections that have a request each, a request
- * may wait for several rounds.
+ * Who asks little is not refused because others ask much: their sockets are empty, so they are not
+ * late; and of each connection ADMISSION_MODEST requests in ADMISSION_CYCLE_NS are taken anyway.
+ *
+ * What a worker is given to deliver is bounded by others: fanout.h, and LATE_NS in hub.c.
  *
  * Threads: the worker. Owns: nothing. */
 #ifndef RINGPOST_CORE_ADMISSION_H
@@ -26,56 +25,54 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ADMISSION_ROUND_NS (35 * NS_PER_MS)
-#define ADMISSION_BEHIND_NS (100 * NS_PER_MS)
-/* A round of fewer requests is never too long: one of them may be very large. Also the fewest that
- * are taken in a round. */
-#define ADMISSION_REQUESTS_MIN 64
-#define ADMISSION_SHARE 8
-/* About what it costs to refuse one of many requests that came together; measured: 0.7 to 0.9 us.
- * One that comes alone costs 2.5 us, since receiving it and sending the answer do: that, twice, is
- * what a message must cost for refusals to be worth it. */
-#define ADMISSION_REFUSAL_NS 1000
-#define ADMISSION_WORTH_NS 5000
+#define ADMISSION_LATE_NS (20 * NS_PER_MS)
+#define ADMISSION_SHARE_PERCENT 20
+/* Time for refusals that a worker without any may save up. */
+#define ADMISSION_SAVED_NS (4 * NS_PER_MS)
+#define ADMISSION_CYCLE_NS (10 * NS_PER_MS)
+#define ADMISSION_MODEST 4
+/* The worker counts as behind until it has refused nothing for so long. */
+#define ADMISSION_OVER_NS (100 * NS_PER_MS)
+/* A socket is asked at most so often. */
+#define INTAKE_ASK_NS (5 * NS_PER_MS)
 
 struct admission {
     /* The numbers above; tests take others. */
-    uint64_t round_ns, behind_ns;
-    uint64_t worth_ns; /* a message that costs less is not refused; not 0 */
-    uint32_t requests_min;
+    uint64_t late_ns;
+    uint32_t share_percent;
+    uint32_t modest; /* requests */
 
-    uint32_t round; /* its number */
-    uint32_t left;  /* completions of the round that are still to be handled */
-    uint64_t began_ns;
-    uint32_t asked;       /* requests, in this round */
-    uint32_t refused;     /* of them */
-    uint32_t taken;       /* messages: a batch is one request and many messages */
-    uint32_t connections; /* that asked */
-
-    uint64_t long_since_ns; /* since when rounds have been too long; 0: they are not */
-    bool behind;
-    /* While behind: */
-    uint64_t cost_ns; /* of a message, smoothed */
-    uint32_t limit;   /* messages to be taken in a round */
-    uint32_t share;   /* of a connection */
+    uint64_t now_ns;     /* of the last turn */
+    int64_t time_ns;     /* for refusals; below 0: more was spent than there was */
+    uint64_t refused_ns; /* when something was refused last */
+    bool behind;         /* it refuses a part */
 };
 
-/* Of one connection. Zeroed it is fresh. */
-struct admission_share {
-    uint32_t round;
-    uint32_t taken; /* messages in that round */
+/* How long input waits in the socket of one connection. Zeroed it is fresh. */
+struct intake {
+    uint64_t asked_ns; /* when the bytes that `ahead` counts were there; 0: nothing is looked for */
+    uint64_t next_ns;  /* it is not asked before */
+    uint64_t late_ns;  /* what was found last */
+    uint64_t cycle_ns; /* the beginning of the cycle that `taken` counts */
+    uint32_t ahead;    /* bytes that were there and have not been read yet */
+    uint32_t taken;    /* requests */
 };
 
 void admission_init(struct admission *admission);
-/* A turn begins, with so many completions waiting; `more`: the kernel has others. */
-void admission_turn(struct admission *admission, uint32_t waiting, bool more, uint64_t now_ns);
-/* So many of them were handled. */
-void admission_handled(struct admission *admission, uint32_t completions);
-/* The worker had nothing to do for so long. */
-void admission_slept(struct admission *admission, uint64_t slept_ns);
-/* A connection asks to push. False: it is refused. */
-bool admission_ask(struct admission *admission, struct admission_share *share);
-/* A message of that connection was taken. */
-void admission_count(struct admission *admission, struct admission_share *share);
+/* A turn begins. */
+void admission_turn(struct admission *admission, uint64_t now_ns);
+/* A connection asks to push. `lag_ns`: how late the worker itself is. False: it is to be refused,
+ * and admission_refused is called with the time that took. `*modest`: it asks for little. */
+bool admission_ask(struct admission *admission, struct intake *intake, uint64_t lag_ns,
+                   bool *modest);
+void admission_refused(struct admission *admission, uint64_t cost_ns);
+
+/* Bytes of the connection were read; `more`: the kernel says that others are there. */
+void intake_received(struct intake *intake, uint32_t bytes, bool more, uint64_t now_ns);
+/* Should the socket be asked how many? The answer goes to intake_told. */
+bool intake_asks(const struct intake *intake, bool more, uint64_t now_ns);
+void intake_told(struct intake *intake, uint32_t bytes, uint64_t now_ns);
+/* How long the bytes that are being read have waited, as far as is known. */
+uint64_t intake_late_ns(const struct intake *intake, uint64_t now_ns);
 
 #endif

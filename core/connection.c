@@ -301,6 +301,25 @@ static void input_refuse(struct worker *worker, struct connection *connection) {
     connection_join(worker, connection);
 }
 
+static void receive_stop(struct worker *worker, struct connection *connection) {
+    if (!(connection->ops & OP_RECEIVE) || (connection->ops & OP_CANCEL))
+        return;
+    connection->ops |= OP_CANCEL;
+    ring_cancel(worker->ring, tag_of(TAG_CANCEL, connection), tag_of(TAG_RECEIVE, connection));
+}
+
+/* A multishot receive takes 32 buffers from a full socket before the next socket has its turn.
+ * While the worker is busy, who has so much gets one buffer a turn, like everybody. */
+static void flood_look(struct worker *worker, struct connection *connection, bool more) {
+    if (!more) {
+        connection->once = false;
+    } else if (worker->crowded && !connection->once) {
+        connection->once = true;
+        receive_stop(worker, connection);
+    }
+    worker->flooded |= connection->once;
+}
+
 static void connection_take(struct worker *worker, struct connection *connection, char *at,
                             size_t len) {
     if (connection->input_len == 0 && input_wanted(connection)) {
@@ -319,10 +338,8 @@ static void connection_take(struct worker *worker, struct connection *connection
     }
     if (input_wanted(connection)) {
         connection_reconsider(worker, connection);
-    } else if (connection->input_len > PAUSE_SLACK_BYTES && (connection->ops & OP_RECEIVE) &&
-               !(connection->ops & OP_CANCEL)) {
-        connection->ops |= OP_CANCEL;
-        ring_cancel(worker->ring, tag_of(TAG_CANCEL, connection), tag_of(TAG_RECEIVE, connection));
+    } else if (connection->input_len > PAUSE_SLACK_BYTES) {
+        receive_stop(worker, connection);
     }
 }
 
@@ -354,7 +371,31 @@ void connection_rearm(struct worker *worker, struct connection *connection) {
         return;
     connection->ops |= OP_RECEIVE;
     stats_add(&worker->stats.rearms, 1);
-    ring_receive(worker->ring, tag_of(TAG_RECEIVE, connection), connection->socket);
+    ring_receive(worker->ring, tag_of(TAG_RECEIVE, connection), connection->socket,
+                 connection->once);
+}
+
+/* Keeps track of how long input waits in the socket. */
+static void intake_look(struct worker *worker, struct connection *connection, uint32_t bytes,
+                        bool more) {
+    struct intake *intake = connection->intake;
+    intake_received(intake, bytes, more, worker->now_ns);
+    if ((connection->ops & OP_QUEUED) || !intake_asks(intake, more, worker->now_ns))
+        return;
+    int queued = ring_queued(worker->ring, tag_of(TAG_QUEUED, connection), connection->socket);
+    if (queued >= 0)
+        intake_told(intake, (uint32_t)queued, worker->now_ns);
+    else
+        connection->ops |= OP_QUEUED;
+}
+
+void connection_on_queued(struct worker *worker, const struct completion *completion) {
+    struct connection *connection = connection_of(worker, completion);
+    connection->ops &= (uint8_t)~OP_QUEUED;
+    if (connection->state == CONNECTION_JOINING)
+        connection_join(worker, connection);
+    else if (connection->intake != NULL && completion->result >= 0)
+        intake_told(connection->intake, (uint32_t)completion->result, worker->now_ns);
 }
 
 void connection_on_receive(struct worker *worker, const struct completion *completion) {
@@ -365,6 +406,9 @@ void connection_on_receive(struct worker *worker, const struct completion *compl
     if (result > 0) {
         size_t len = (size_t)result;
         stats_add(&worker->stats.received_bytes, len);
+        flood_look(worker, connection, completion->nonempty);
+        if (connection->state == CONNECTION_OPEN && connection->intake != NULL)
+            intake_look(worker, connection, (uint32_t)len, completion->nonempty);
         if (connection->state == CONNECTION_OPEN) {
             connection_take(worker, connection, ring_buffer(worker->ring, completion->buffer), len);
         } else if (connection->state != CONNECTION_JOINING) {

@@ -43,7 +43,8 @@ enum { /* operations in flight */
        OP_SEND = 1 << 1,
        OP_SHUTDOWN = 1 << 2,
        OP_CLOSE = 1 << 3,
-       OP_CANCEL = 1 << 4
+       OP_CANCEL = 1 << 4,
+       OP_QUEUED = 1 << 5
 };
 
 /* Room for the protocol's state within the slot. */
@@ -60,6 +61,7 @@ struct connection {
     uint8_t listener;      /* index in worker->listeners */
     bool throttled : 1;    /* the peer does not read its answers: no input is taken */
     bool paused : 1;       /* no input is wanted */
+    bool once : 1;         /* its receives are single ones: it floods a worker that is busy */
     bool yielded : 1;      /* the time of the turn is over: its input goes on in the next one */
     bool in_protocol : 1;  /* on_bytes is running */
     bool proxied : 1;      /* it comes through a balancer */
@@ -86,6 +88,7 @@ struct connection {
         uint32_t linger_end_s; /* while LINGERING: when it has lasted long enough */
     };
     uint32_t dirty_us;     /* since when it is in worker->dirty */
+    struct intake *intake; /* of a connection that pushes; its protocol's. NULL: nobody asks */
     const struct protocol *protocol;
     _Alignas(16) unsigned char protocol_state[CONNECTION_STATE_BYTES];
 };
@@ -138,6 +141,7 @@ void connection_expire(struct worker *worker, struct connection *connection);
 void connection_on_receive(struct worker *worker, const struct completion *completion);
 void connection_on_send(struct worker *worker, const struct completion *completion);
 void connection_on_shutdown(struct worker *worker, const struct completion *completion);
+void connection_on_queued(struct worker *worker, const struct completion *completion);
 void connection_on_cancel(struct worker *worker, const struct completion *completion);
 void connection_on_closed(struct worker *worker, const struct completion *completion);
 void connection_flush(struct worker *worker, struct connection *connection);

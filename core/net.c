@@ -67,22 +67,24 @@ static int bind_try(const struct sockaddr *address, socklen_t len, bool reusepor
 
 /* Accepted sockets inherit the options. */
 static int listen_try(const struct sockaddr *address, socklen_t len, bool reuseport,
-                      uint32_t send_buffer_bytes) {
+                      const struct socket_buffers *buffers) {
     int fd = bind_try(address, len, reuseport), on = 1;
     if (fd < 0)
         return -1;
     /* One coalesced send a turn leaves nothing for Nagle to gather. */
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    if (setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &send_buffer_bytes,
-                   sizeof(send_buffer_bytes)) != 0 ||
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &buffers->unsent_bytes,
+                   sizeof(buffers->unsent_bytes)) != 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffers->receive_bytes,
+                   sizeof(buffers->receive_bytes)) != 0 ||
         listen(fd, LISTEN_BACKLOG) != 0)
         return close_failed(fd);
     return fd;
 }
 
 int net_listen(const struct sockaddr *address, socklen_t len, bool reuseport,
-               uint32_t send_buffer_bytes, char *problem, size_t problem_cap) {
-    int fd = listen_try(address, len, reuseport, send_buffer_bytes);
+               const struct socket_buffers *buffers, char *problem, size_t problem_cap) {
+    int fd = listen_try(address, len, reuseport, buffers);
     return fd >= 0 ? fd : problem_errno(address, errno, problem, problem_cap);
 }
 

@@ -20,12 +20,17 @@ struct peer_address {
 
 #define PEER_ADDRESS_TEXT_MAX 56 /* "[…]:65535" and its NUL */
 
+/* What the kernel keeps for each accepted connection. */
+struct socket_buffers {
+    uint32_t unsent_bytes;  /* it takes bytes while fewer are unsent: at most one segment more */
+    uint32_t receive_bytes; /* SO_RCVBUF: about so many wait that were not read */
+};
+
 /* Binds and listens. `reuseport` opens one of several sockets on the same address. A port of 0
- * takes a free one. The kernel takes bytes for an accepted connection only while fewer than
- * `send_buffer_bytes` are unsent, so at most one segment more. Returns the descriptor, or -1 and
- * one sentence with the remedy in `problem`. Start only. */
+ * takes a free one. Returns the descriptor, or -1 and one sentence with the remedy in `problem`.
+ * Start only. */
 int net_listen(const struct sockaddr *address, socklen_t len, bool reuseport,
-               uint32_t send_buffer_bytes, char *problem, size_t problem_cap);
+               const struct socket_buffers *buffers, char *problem, size_t problem_cap);
 /* Nobody listens there yet (an address with port 0 always passes). False: `problem` as above. */
 bool net_free(const struct sockaddr *address, socklen_t len, char *problem, size_t problem_cap);
 /* The address that a listening socket really has, as text "127.0.0.1:7000" or "[::1]:7000". */

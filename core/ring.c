@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -324,9 +325,12 @@ static void socket_set(struct io_uring_sqe *sqe, int socket) {
     sqe->flags |= IOSQE_FIXED_FILE;
 }
 
-void ring_receive(struct ring *ring, uint64_t tag, int socket) {
+void ring_receive(struct ring *ring, uint64_t tag, int socket, bool once) {
     struct io_uring_sqe *sqe = sqe_get(ring);
-    io_uring_prep_recv_multishot(sqe, socket, NULL, 0, 0);
+    if (once)
+        io_uring_prep_recv(sqe, socket, NULL, 0, 0);
+    else
+        io_uring_prep_recv_multishot(sqe, socket, NULL, 0, 0);
     socket_set(sqe, socket);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = BUFFER_GROUP;
@@ -367,6 +371,23 @@ void ring_cancel(struct ring *ring, uint64_t tag, uint64_t target) {
     struct io_uring_sqe *sqe = sqe_get(ring);
     io_uring_prep_cancel64(sqe, target, 0);
     io_uring_sqe_set_data64(sqe, tag);
+}
+
+/* SOCKET_URING_OP_SIOCINQ, which headers of Linux 6.1 lack; it came with 6.7, before sockets in the
+ * table are used at all. */
+#define SOCKET_OP_SIOCINQ 0
+
+int ring_queued(struct ring *ring, uint64_t tag, int socket) {
+    if (!is_kept(socket)) {
+        int bytes = 0;
+        return ioctl(socket, FIONREAD, &bytes) == 0 ? bytes : 0;
+    }
+    struct io_uring_sqe *sqe = sqe_get(ring);
+    io_uring_prep_rw(IORING_OP_URING_CMD, sqe, socket, NULL, 0, 0);
+    sqe->cmd_op = SOCKET_OP_SIOCINQ;
+    socket_set(sqe, socket);
+    io_uring_sqe_set_data64(sqe, tag);
+    return -1;
 }
 
 void ring_wake_watch(struct ring *ring, uint64_t tag, int wake_fd) {
@@ -426,6 +447,7 @@ unsigned ring_reap(struct ring *ring, struct completion *out, unsigned max) {
             .buffer = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT),
             .has_buffer = (cqe->flags & IORING_CQE_F_BUFFER) != 0,
             .more = (cqe->flags & IORING_CQE_F_MORE) != 0,
+            .nonempty = (cqe->flags & IORING_CQE_F_SOCK_NONEMPTY) != 0,
         };
         ring->buffers_lent += out[count].has_buffer;
         count++;

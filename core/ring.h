@@ -44,6 +44,7 @@ struct completion {
     uint16_t buffer; /* valid with has_buffer */
     bool has_buffer; /* the bytes are in ring_buffer(buffer), lent until ring_buffer_return */
     bool more;       /* the operation goes on */
+    bool nonempty;   /* of a receive: more bytes wait in the socket */
 };
 
 /* Looks once, before workers start, whether this kernel (and seccomp, and sysctl) give what is
@@ -71,9 +72,9 @@ unsigned ring_places(const struct ring *ring);
  * it; gives the socket's name from then on. Where there is no such place, that is the descriptor
  * itself. */
 int ring_keep(struct ring *ring, uint32_t place, int fd);
-/* Multishot receive into provided buffers; result 0 is the peer's end, -ENOBUFS means that all
- * buffers are lent: return some, then start again; no byte is lost. */
-void ring_receive(struct ring *ring, uint64_t tag, int socket);
+/* Receive into provided buffers; result 0 is the peer's end, -ENOBUFS means that all buffers are
+ * lent: return some, then start again; no byte is lost. Multishot, or `once`: into one buffer. */
+void ring_receive(struct ring *ring, uint64_t tag, int socket, bool once);
 /* Sends `len` bytes; may send less. The bytes must stay until the completion. */
 void ring_send(struct ring *ring, uint64_t tag, int socket, const void *at, size_t len);
 /* The same for gathered bytes; `header` and its vector must stay until ring_submit returns, the
@@ -86,6 +87,9 @@ void ring_close_socket(struct ring *ring, uint64_t tag, int socket);
 /* Asks for the end of the operation that was started with `target`; that one still completes itself
  * (with -ECANCELED if it was in time). */
 void ring_cancel(struct ring *ring, uint64_t tag, uint64_t target);
+/* How many received bytes wait in the socket? Where that is known at once, they are returned and
+ * nothing is started; otherwise -1, and the completion tells. */
+int ring_queued(struct ring *ring, uint64_t tag, int socket);
 /* Multishot: completes each time somebody writes to the wake descriptor (net_wake). */
 void ring_wake_watch(struct ring *ring, uint64_t tag, int wake_fd);
 

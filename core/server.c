@@ -29,8 +29,9 @@ static bool listener_open(struct server *server, uint32_t index, char *problem, 
             server->listen_fds[index][i] = server->listen_fds[index][0];
             continue;
         }
-        int fd = net_listen((const struct sockaddr *)&address, len, many,
-                            server->config->send_buffer_bytes, problem, cap);
+        const struct socket_buffers buffers = {.unsent_bytes = server->config->send_buffer_bytes,
+                                               .receive_bytes = RECEIVE_SOCKET_BYTES};
+        int fd = net_listen((const struct sockaddr *)&address, len, many, &buffers, problem, cap);
         if (fd < 0)
             return false;
         server->listen_fds[index][i] = fd;

@@ -19,6 +19,7 @@
     X(SEND)     /* slot: connection */                                                             \
     X(SHUTDOWN) /* slot: connection */                                                             \
     X(CLOSE)    /* slot: connection */                                                             \
+    X(QUEUED)   /* slot: connection; result: bytes that wait in its socket */                      \
     X(CANCEL)   /* slot: connection, or 0: a listener; result of a cancellation itself */          \
     X(REFUSE)   /* slot 0: close of a descriptor that never became a connection */                 \
     X(WAKE)     /* slot 0: another thread has something for this worker; multishot */

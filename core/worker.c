@@ -15,8 +15,6 @@
 
 /* After an accept that failed for want of descriptors: the next attempt. */
 #define ACCEPT_RETRY_NS (100 * NS_PER_MS)
-/* So many buffers with input at once: the kernel is likely to have more of it. */
-#define BUFFERS_MANY (RECEIVE_BUFFERS / 8 * 7)
 /* How often it is logged that a worker is behind. */
 #define BEHIND_LOG_NS (10 * NS_PER_S)
 /* How often a worker publishes its CPU time. */
@@ -124,10 +122,15 @@ static void on_wake(struct worker *worker, const struct completion *completion) 
 typedef void completion_handler(struct worker *worker, const struct completion *completion);
 
 static completion_handler *const handlers[TAG_OP_COUNT] = {
-    [TAG_ACCEPT] = on_accept,           [TAG_RECEIVE] = connection_on_receive,
-    [TAG_SEND] = connection_on_send,    [TAG_SHUTDOWN] = connection_on_shutdown,
-    [TAG_CLOSE] = connection_on_closed, [TAG_CANCEL] = on_cancel,
-    [TAG_REFUSE] = on_refuse,           [TAG_WAKE] = on_wake,
+    [TAG_ACCEPT] = on_accept,
+    [TAG_RECEIVE] = connection_on_receive,
+    [TAG_SEND] = connection_on_send,
+    [TAG_SHUTDOWN] = connection_on_shutdown,
+    [TAG_CLOSE] = connection_on_closed,
+    [TAG_CANCEL] = on_cancel,
+    [TAG_REFUSE] = on_refuse,
+    [TAG_WAKE] = on_wake,
+    [TAG_QUEUED] = connection_on_queued,
 };
 
 static void completions_handle(struct worker *worker) {
@@ -139,12 +142,17 @@ static void completions_handle(struct worker *worker) {
             enum tag_op op = tag_op(batch[i].tag);
             CHECK(op > TAG_INVALID && op < TAG_OP_COUNT, "a completion without a tag");
             worker_record(worker, batch[i].tag, batch[i].result, 0);
-            worker->buffers_come += batch[i].has_buffer;
             handlers[op](worker, &batch[i]);
         }
         stats_add(&worker->stats.completions, count);
-        admission_handled(&worker->admission, count);
+        /* Who floods gives one buffer at a time; there is more where that came from. */
+        if (ring_waiting(worker->ring) == 0 && worker->flooded) {
+            worker->flooded = false;
+            ring_submit(worker->ring, 0);
+            worker->flights_used = 0;
+        }
     } while (ring_waiting(worker->ring) != 0 && !slice_over(worker));
+    worker->crowded = ring_waiting(worker->ring) != 0;
 }
 
 /* --- memory that is not needed any more ------------------------------------------------------- */
@@ -313,18 +321,12 @@ static void clocks_read(struct worker *worker) {
 
 static void admission_look(struct worker *worker) {
     struct admission *admission = &worker->admission;
-    /* What is known outside: it also ends with a sleep. */
-    bool before = stats_get(&worker->stats.behind) != 0;
-    unsigned waiting = ring_waiting(worker->ring);
-    /* What came took about all buffers there are, or more. */
-    bool more = !list_empty(&worker->starved) || worker->buffers_come >= BUFFERS_MANY;
-    if (admission->left == 0)
-        worker->buffers_come = 0;
-    admission_turn(admission, waiting, more, worker->now_ns);
-    if (before == admission->behind)
-        return;
+    admission_turn(admission, worker->now_ns);
     stats_set(&worker->stats.behind, admission->behind);
-    if (!before &&
+    if (worker->behind == admission->behind)
+        return;
+    worker->behind = admission->behind;
+    if (worker->behind &&
         (worker->behind_told_ns == 0 || worker->now_ns - worker->behind_told_ns >= BEHIND_LOG_NS)) {
         worker->behind_told_ns = worker->now_ns;
         log_event(LOG_WARN, "behind", LOG_U64("worker", worker->index),
@@ -368,11 +370,7 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     wait_ns = wait_for(worker, wait_ns);
     if (wait_ns != 0 && post_may_sleep(worker)) {
         stats_add(&worker->stats.sleeps, 1);
-        /* What is submitted usually completes at once, and then this is no sleep. */
-        uint64_t asleep_ns = ring_started(worker->ring) == 0 ? clock_ns() : 0;
         ring_submit(worker->ring, wait_ns);
-        if (asleep_ns != 0)
-            admission_slept(&worker->admission, clock_ns() - asleep_ns);
         post_awake(worker);
     } else {
         ring_submit(worker->ring, 0);

@@ -69,6 +69,7 @@ struct worker {
     uint64_t now_wall_ms; /* of this turn */
     uint64_t slice_ns;    /* what each kind of work gets in a turn: WORK_SLICE_NS */
     uint64_t slice_until_ns;
+    uint64_t looked_ns; /* when slice_over looked at the clock last */
     struct stats stats;
     struct account account;
     struct wheel wheel;
@@ -78,7 +79,7 @@ struct worker {
     unsigned listener_count;
 
     struct admission admission;
-    uint32_t buffers_come;   /* with input, of the completions that admission.left counted */
+    bool behind;             /* that it refuses a part was seen by the turn */
     uint64_t behind_told_ns; /* when it was last logged that the worker is behind */
     struct balance balance;
 
@@ -121,6 +122,8 @@ struct worker {
     _Atomic bool nudged;
     void (*on_nudged)(struct worker *worker);
 
+    bool flooded;           /* a connection that is read buffer by buffer has more */
+    bool crowded;           /* there were more completions than the last turn had time for */
     bool mail_left;         /* the last turn left mail behind */
     uint32_t phase_entered; /* enum server_phase */
     uint64_t cpu_published_ns;
@@ -148,10 +151,12 @@ void worker_fini(struct worker *worker);
 /* The time of a kind of work begins; is it over? Whoever works through a list of unknown length
  * asks after each item, so that every turn gets on, and leaves the rest to the next turn. */
 static inline void slice_begin(struct worker *worker) {
-    worker->slice_until_ns = clock_ns() + worker->slice_ns;
+    worker->looked_ns = clock_ns();
+    worker->slice_until_ns = worker->looked_ns + worker->slice_ns;
 }
-static inline bool slice_over(const struct worker *worker) {
-    return clock_ns() >= worker->slice_until_ns;
+static inline bool slice_over(struct worker *worker) {
+    worker->looked_ns = clock_ns();
+    return worker->looked_ns >= worker->slice_until_ns;
 }
 /* How long the send that is due for the longest has been waiting for its start. */
 static inline uint64_t worker_send_lag_ns(const struct worker *worker) {

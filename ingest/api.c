@@ -84,7 +84,16 @@ static void api_serve(struct worker *worker, struct http_exchange *exchange,
     match->route->serve(worker, exchange, &request);
 }
 
-static const struct http_service service = {api_body_max, " (--max-body)", api_admit, api_serve};
+static bool begins_with(struct span text, struct span with) {
+    return text.len >= with.len && memcmp(text.at, with.at, with.len) == 0;
+}
+
+static bool api_pushes(const struct http_request *http) {
+    return http->method == HTTP_METHOD_POST && begins_with(http->path, SPAN("/v1/"));
+}
+
+static const struct http_service service = {api_body_max, " (--max-body)", api_pushes, api_admit,
+                                            api_serve};
 
 static void api_on_open(struct worker *worker, struct connection *connection) {
     http_open(worker, connection, &service, api_on_result);

@@ -100,14 +100,6 @@ static bool wait_check(const struct query_field *wait, const struct query_field 
     return false;
 }
 
-/* False: the worker is behind; it was answered. */
-static bool admitted(struct worker *worker, struct http_exchange *exchange) {
-    if (gate_admit(worker, &exchange->http->source))
-        return true;
-    exchange_fail(worker, exchange, CODE_OVERLOADED, GATE_BEHIND_TEXT);
-    return false;
-}
-
 /* --- POST /v1/messages ------------------------------------------------------------------------ */
 
 static bool begins_array(struct span body) {
@@ -121,8 +113,6 @@ static bool begins_array(struct span body) {
 
 void api_post_messages(struct worker *worker, struct http_exchange *exchange,
                        const struct route_request *request) {
-    if (!admitted(worker, exchange))
-        return;
     struct http_desk *desk = http_desk(worker);
     struct span body = request->http->body;
     enum body_kind kind = body_kind(request->http->content_type);
@@ -216,8 +206,6 @@ static bool body_take(struct http_desk *desk, const struct http_request *http, b
 /* `field` and `name` are the address of the path; none for a broadcast. */
 static void push(struct worker *worker, struct http_exchange *exchange,
                  const struct route_request *request, struct span field) {
-    if (!admitted(worker, exchange))
-        return;
     struct http_desk *desk = http_desk(worker);
     struct pushed pushed = {{.name = "wait"}, {.name = "timeout"}, {.name = "raw"}};
     bool raw = false;

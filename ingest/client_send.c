@@ -130,6 +130,7 @@ static void client_send_take(struct worker *worker, struct connection *connectio
 
 static void client_send_release(struct worker *worker, struct connection *connection) {
     struct client *client = client_of(connection);
+    connection->intake = NULL;
     memory_put(&worker->account, client->producer, sizeof(struct sender));
     client->producer = NULL;
 }

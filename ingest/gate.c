@@ -36,6 +36,8 @@ static struct gate_desk *desk_of(const struct worker *worker) {
 void gate_source_init(struct gate_source *source, struct connection *connection, gate_done *done,
                       struct gate_rate *rate) {
     *source = (struct gate_source){.connection = connection, .done = done, .rate = rate};
+    if (connection != NULL)
+        connection->intake = &source->intake;
 }
 
 /* --- keys and rates -------------------------------------------------------------------------- */
@@ -236,6 +238,7 @@ static struct gate_ticket *ticket_get(struct worker *worker, const struct gate_r
     }
     publish->done = on_published;
     publish->producer = ticket;
+    publish->modest = request->source->modest;
     ticket->publish = publish;
     ticket->source = request->source;
     ticket->request = request->request;
@@ -283,10 +286,16 @@ static bool ticket_claim(struct worker *worker, const struct gate_request *reque
 }
 
 bool gate_admit(struct worker *worker, struct gate_source *source) {
+    const struct mailbox *box = &worker->server->post.boxes[worker->index];
+    uint64_t lag_ns = atomic_load_explicit(&box->late_ns, memory_order_relaxed);
     /* A node that is going says so instead. */
     if (server_phase(worker->server) >= PHASE_REFUSING ||
-        admission_ask(&worker->admission, &source->share))
+        admission_ask(&worker->admission, &source->intake, lag_ns, &source->modest))
         return true;
+    uint64_t now_ns = clock_ns();
+    admission_refused(&worker->admission, now_ns - worker->looked_ns);
+    worker->looked_ns = now_ns;
+    stats_set(&worker->stats.behind, 1);
     stats_add(&worker->stats.behind_refused, 1);
     return false;
 }
@@ -305,7 +314,6 @@ void gate_publish(struct worker *worker, const struct gate_request *request) {
         result_tell(worker, request, &result);
         return;
     }
-    admission_count(&worker->admission, &source->share);
     struct gate_ticket *ticket = ticket_get(worker, request);
     if (ticket == NULL) {
         refuse(worker, request, RESULT_OVERLOADED);

@@ -76,7 +76,8 @@ struct gate_source {
     struct connection *connection;
     gate_done *done;
     struct gate_rate *rate; /* NULL: no limit */
-    struct admission_share share;
+    struct intake intake;   /* how late what it sends is read */
+    bool modest;            /* it asks for little; of the request that was admitted last */
 };
 
 /* `rate`: gate_key_rate for the API, one of its own for a client; NULL: no limit. */
@@ -85,7 +86,8 @@ void gate_source_init(struct gate_source *source, struct connection *connection,
 
 /* To be asked once for each request, however many messages are in it. False: the worker is behind,
  * the request must be refused (`overloaded`, GATE_BEHIND_TEXT) and is counted, as a request: how
- * many messages are in it is not known. */
+ * many messages are in it is not known. The time since slice_over was called last counts as what
+ * the refusal costs, so it should come early. */
 bool gate_admit(struct worker *worker, struct gate_source *source);
 #define GATE_BEHIND_TEXT "more is pushed than this node can serve; nothing was taken, try again"
 

@@ -165,6 +165,11 @@ static void request_serve(struct worker *worker, struct http_connection *http,
         flags |= HTTP_ANSWER_CLOSE;
         http_stop(http, CLOSE_DRAINING);
     }
+    if (http->service->pushes != NULL && http->service->pushes(request) &&
+        !gate_admit(worker, &http->source)) {
+        exchange_busy(worker, http, flags);
+        return;
+    }
     struct http_exchange *exchange = exchange_open(worker, http, flags);
     if (exchange == NULL) {
         connection_close(worker, http->connection, CLOSE_OVERLOADED);
@@ -344,6 +349,17 @@ void http_on_drain(struct worker *worker, struct connection *connection) {
     }
     if (!list_empty(&http->owed)) {
         struct http_exchange *last = container_of(http->owed.prev, struct http_exchange, link);
+        if (last->busy > 1) {
+            /* Only the last of them says so. */
+            last->busy--;
+            last = exchange_open(worker, http, last->answer_flags);
+            if (last == NULL) {
+                connection_close(worker, connection, CLOSE_OVERLOADED);
+                return;
+            }
+            last->busy = 1;
+            last->answered = true;
+        }
         last->answer_flags |= HTTP_ANSWER_CLOSE;
     }
     http_wind_up(worker, http, CLOSE_DRAINING);

@@ -40,6 +40,9 @@ struct http_exchange;
 struct http_service {
     size_t (*body_max)(const struct config *config);
     const char *body_hint; /* said behind that limit: how to move it */
+    /* Does it ask to push messages? Then it is refused with one look while the worker is behind.
+     * NULL: no request does. */
+    bool (*pushes)(const struct http_request *request);
     /* Looks at a request whose body is not there yet. False: it would be refused, `error` says
      * why. What it points to stays until the next request. */
     bool (*admit)(struct worker *worker, const struct http_request *request,
@@ -87,6 +90,8 @@ struct http_exchange {
     size_t held_bytes;
     uint8_t answer_flags; /* enum http_answer_flags */
     bool answered;
+    uint32_t
+        busy; /* so many requests in a row, with the same flags, were refused for being behind */
 };
 
 /* Answers that are whole in one or two runs; they are copied. Each of the following ends the
@@ -133,6 +138,8 @@ void http_on_free(struct worker *worker, struct connection *connection);
     }
 
 /* Between the two files of this module. */
+/* Refuses a request because the worker is behind: an answer that is made already, in its place. */
+void exchange_busy(struct worker *worker, struct http_connection *http, uint8_t answer_flags);
 struct http_connection *http_of(struct connection *connection);
 struct http_exchange *exchange_open(struct worker *worker, struct http_connection *http,
                                     uint8_t answer_flags);

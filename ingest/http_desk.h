@@ -29,6 +29,9 @@ struct http_desk {
     struct route_match match; /* of that request */
     struct complaint complaint;
     struct envelope envelope;
+    char busy[512]; /* the answer of exchange_busy, for busy_flags */
+    uint32_t busy_bytes;
+    uint8_t busy_flags;
     struct stats total;     /* of what is being told of all workers */
     uint64_t busy_since_ns; /* of api_stats.c: when the share of busy time was last taken */
     uint64_t busy_ns;       /* the counter at that time */

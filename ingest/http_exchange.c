@@ -75,6 +75,51 @@ void exchanges_drop(struct worker *worker, struct http_connection *http) {
     http->held_bytes = 0;
 }
 
+/* The answer to a request that is refused because the worker is behind. */
+static struct span busy_answer(struct worker *worker, uint8_t answer_flags) {
+    struct http_desk *desk = http_desk(worker);
+    if (desk->busy_bytes == 0 || desk->busy_flags != answer_flags) {
+        struct builder out = builder_over(desk->busy, sizeof desk->busy);
+        struct http_error error = http_error_of(CODE_OVERLOADED, GATE_BEHIND_TEXT);
+        http_response_error(&out, answer_flags, &error);
+        CHECK(!out.full, "the refusal is too long");
+        desk->busy_bytes = (uint32_t)out.len;
+        desk->busy_flags = answer_flags;
+    }
+    return span_of(desk->busy, desk->busy_bytes);
+}
+
+static void busy_write(struct worker *worker, struct http_connection *http, uint8_t answer_flags,
+                       uint32_t count) {
+    while (count-- != 0 && !http->closed)
+        http_write(worker, http, busy_answer(worker, answer_flags));
+}
+
+void exchange_busy(struct worker *worker, struct http_connection *http, uint8_t answer_flags) {
+    size_t bytes = busy_answer(worker, answer_flags).len;
+    stats_add(&worker->stats.http_errors, 1);
+    if (list_empty(&http->owed)) {
+        busy_write(worker, http, answer_flags, 1);
+        if (!http->closed && http->finish_reason != CLOSE_NONE)
+            connection_finish(worker, http->connection, (enum close_reason)http->finish_reason);
+        else if (!http->closed)
+            http_pace(worker, http);
+        return;
+    }
+    struct http_exchange *last = container_of(http->owed.prev, struct http_exchange, link);
+    if (last->busy == 0 || last->answer_flags != answer_flags) {
+        last = exchange_open(worker, http, answer_flags);
+        if (last == NULL) {
+            connection_close(worker, http->connection, CLOSE_OVERLOADED);
+            return;
+        }
+        last->answered = true;
+    }
+    last->busy++;
+    http->held_bytes += bytes;
+    http_pace(worker, http);
+}
+
 /* The first answers that are there leave; with the last one perhaps the connection ends. */
 static void answers_flush(struct worker *worker, struct http_connection *http) {
     while (!http->closed && !list_empty(&http->owed)) {
@@ -82,8 +127,14 @@ static void answers_flush(struct worker *worker, struct http_connection *http) {
         if (!exchange->answered)
             break;
         exchange_unlink(exchange);
-        http->held_bytes -= exchange->held_bytes;
-        http_write(worker, http, span_of(exchange->held, exchange->held_bytes));
+        if (exchange->busy != 0) {
+            size_t bytes = busy_answer(worker, exchange->answer_flags).len * exchange->busy;
+            http->held_bytes -= http->held_bytes < bytes ? http->held_bytes : bytes;
+            busy_write(worker, http, exchange->answer_flags, exchange->busy);
+        } else {
+            http->held_bytes -= exchange->held_bytes;
+            http_write(worker, http, span_of(exchange->held, exchange->held_bytes));
+        }
         exchange_free(worker, exchange);
     }
     if (!http->closed && list_empty(&http->owed)) {

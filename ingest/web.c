@@ -138,7 +138,7 @@ static bool web_admit(struct worker *worker, const struct http_request *http,
     return false;
 }
 
-static const struct http_service service = {web_body_max, "", web_admit, web_serve};
+static const struct http_service service = {web_body_max, "", NULL, web_admit, web_serve};
 
 /* No message comes in here. */
 static void web_on_result(struct worker *worker, struct gate_source *source, void *request,

@@ -19,8 +19,8 @@ static uint16_t port_of(const struct sockaddr *address) {
 }
 
 int net_listen(const struct sockaddr *address, socklen_t len, bool reuseport,
-               uint32_t send_buffer_bytes, char *problem, size_t problem_cap) {
-    (void)send_buffer_bytes; /* how much a link takes at a time is up to the scenario */
+               const struct socket_buffers *buffers, char *problem, size_t problem_cap) {
+    (void)buffers; /* how much a link takes at a time is up to the scenario */
     CHECK(len == sizeof(struct sockaddr_in));
     int fd = fd_open(FD_LISTEN);
     if (fd < 0) {

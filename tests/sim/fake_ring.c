@@ -172,9 +172,9 @@ int ring_keep(struct ring *ring, uint32_t place, int fd) {
     return -2 - (int)place;
 }
 
-void ring_receive(struct ring *ring, uint64_t tag, int socket) {
+void ring_receive(struct ring *ring, uint64_t tag, int socket, bool once) {
     int fd = socket_fd(ring, socket);
-    op_start(ring, KERNEL_RECEIVE, tag, fd);
+    op_start(ring, KERNEL_RECEIVE, tag, fd)->once = once;
     struct link *link = fd_find(fd)->link;
     link->handle = (struct connection_handle){.worker = (uint16_t)ring->worker,
                                               .slot = (uint32_t)tag,
@@ -209,6 +209,14 @@ void ring_close_socket(struct ring *ring, uint64_t tag, int socket) {
 
 void ring_cancel(struct ring *ring, uint64_t tag, uint64_t target) {
     op_start(ring, KERNEL_CANCEL, tag, -1)->target = target;
+}
+
+int ring_queued(struct ring *ring, uint64_t tag, int socket) {
+    int fd = socket_fd(ring, socket);
+    if (socket >= 0)
+        return (int)link_input(fd_find(fd)->link);
+    op_start(ring, KERNEL_QUEUED, tag, fd);
+    return -1;
 }
 
 void ring_wake_watch(struct ring *ring, uint64_t tag, int wake_fd) {

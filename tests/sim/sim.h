@@ -31,7 +31,7 @@ struct scenario {
     uint32_t post_slots; /* 0: the real number */
     uint32_t copies_max; /* that may wait for a worker; 0: the real number */
     uint64_t slice_ns;   /* of each kind of work in a turn; 0: the real one */
-    bool soon_behind;    /* admission.h: rounds of a nanosecond are too long */
+    bool soon_behind;    /* admission.h: a request that waited at all comes late */
     bool client_send, with_key, rate_limited;
     bool proxies;
     uint32_t max_connections, max_per_address, dedup_max;

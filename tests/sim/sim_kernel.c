@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 static const char *const op_names[KERNEL_OPS] = {"accept", "receive", "send", "shutdown",
-                                                 "close",  "cancel",  "wake"};
+                                                 "close",  "cancel",  "wake", "queued"};
 
 const char *kernel_op_name(enum kernel_op op) {
     return op_names[op];
@@ -196,8 +196,10 @@ static bool receive_step(struct ring *ring, struct op *op) {
         max = sim_between(1, max);
     size_t len = link_take_input(link, ring_buffer(ring, (uint16_t)buffer), max);
     FORBID(ring_buffer(ring, (uint16_t)buffer) + len, ring->buffer_bytes - len);
-    bool more = !sim_chance(sim.scenario.early_end);
+    bool more = !op->once && !sim_chance(sim.scenario.early_end);
     complete(ring, op, (int32_t)len, more, buffer);
+    ring->ended[ring->ended_first + ring->ended_count - 1].completion.nonempty =
+        link_input(link) != 0;
     return !more;
 }
 
@@ -228,6 +230,11 @@ static bool send_step(struct ring *ring, struct op *op) {
         result = (int32_t)send_take(link, op, len);
     }
     complete(ring, op, result, false, -1);
+    return true;
+}
+
+static bool queued_step(struct ring *ring, struct op *op) {
+    complete(ring, op, (int32_t)link_input(fd_find(op->fd)->link), false, -1);
     return true;
 }
 
@@ -277,7 +284,8 @@ static bool wake_step(struct ring *ring, struct op *op) {
 
 static bool op_step(struct ring *ring, struct op *op) {
     static bool (*const steps[KERNEL_OPS])(struct ring *, struct op *) = {
-        accept_step, receive_step, send_step, shutdown_step, close_step, cancel_step, wake_step};
+        accept_step, receive_step, send_step, shutdown_step,
+        close_step,  cancel_step,  wake_step, queued_step};
     sim_digest((uint64_t)ring->worker << 56 | (uint64_t)op->kind << 48 | (uint32_t)op->fd);
     return steps[op->kind](ring, op);
 }

@@ -24,6 +24,7 @@ struct op {
     uint64_t tag;
     int fd;
     bool cancelled;
+    bool once; /* a receive that is none for several */
     int how;
     uint64_t target;
     const struct msghdr *header; /* read at the submit */

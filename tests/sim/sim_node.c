@@ -33,10 +33,9 @@ static void worker_body(unsigned index) {
     if (!worker_open(worker, &node.server, index, problem, sizeof(problem)))
         sim_fail("worker %u does not open: %s", index, problem);
     if (sim.scenario.soon_behind) {
-        worker->admission.round_ns = 1;
-        worker->admission.behind_ns = 0;
-        worker->admission.worth_ns = 1;
-        worker->admission.requests_min = 1;
+        worker->admission.late_ns = 0;
+        worker->admission.share_percent = 100;
+        worker->admission.modest = 0;
     }
     if (sim.scenario.slice_ns != 0)
         worker->slice_ns = sim.scenario.slice_ns;

@@ -78,6 +78,7 @@ enum kernel_op {
     KERNEL_CLOSE,
     KERNEL_CANCEL,
     KERNEL_WAKE,
+    KERNEL_QUEUED,
     KERNEL_OPS
 };
 

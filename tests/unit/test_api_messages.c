@@ -313,11 +313,10 @@ static void test_overload(void **state) {
 
 static void behind(void) {
     struct admission *admission = &fake_server.workers[0].admission;
-    admission->round_ns = 0; /* nothing fits in */
-    admission->requests_min = 0;
-    admission->cost_ns = NS_PER_S;
-    admission->behind = true;
-    admission->refused = 1;
+    admission->late_ns = 0; /* whoever waited at all is late */
+    admission->modest = 0;
+    admission->time_ns = NS_PER_MS;
+    atomic_store(&fake_server.post.boxes[0].late_ns, 1);
 }
 
 static void assert_behind(const char *request) {
