@@ -407,7 +407,7 @@ static void test_drain(void **state) {
     /* The end of the drain does not wait for a body, but its producer is told. */
     struct peer *begun = api_connect();
     peer_say(begun, "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{");
-    connections_drain(&fake_server.workers[0], true);
+    sweep_begin(&fake_server.workers[0], PHASE_CLOSING);
     node_settle();
     assert_error(begun->out, 503, "draining");
     assert_true(idle->ended);
