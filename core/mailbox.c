@@ -119,7 +119,7 @@ static void mail_handle(struct worker *worker, const struct mail *mail) {
 bool post_receive(struct worker *worker) {
     struct post *post = &worker->server->post;
     struct mailbox *box = &post->boxes[worker->index];
-    bool more = false;
+    bool more = false, over = false;
     unsigned start = (unsigned)stats_get(&worker->stats.turns) % post->workers;
     for (unsigned i = 0; i < post->workers; i++) {
         unsigned from = (start + i) % post->workers;
@@ -135,8 +135,10 @@ bool post_receive(struct worker *worker) {
             mail_handle(worker, &mail);
             mail_handle(worker, &first);
         }
-        while (count-- > 0 && !slice_over(worker) && queue_pop(&box->from[from], &mail))
+        while (!over && count-- > 0 && queue_pop(&box->from[from], &mail)) {
             mail_handle(worker, &mail);
+            over = slice_over(worker);
+        }
         more |= queue_count(&box->from[from]) != 0;
     }
     return more;

@@ -192,8 +192,11 @@ static void resumed_handle(struct worker *worker) {
     slice_begin(worker);
     while ((node = list_pop(&worker->resumed)) != NULL)
         list_add_tail(&todo, node);
-    while (!slice_over(worker) && (node = list_pop(&todo)) != NULL)
+    while ((node = list_pop(&todo)) != NULL) {
         connection_reconsider(worker, container_of(node, struct connection, resume_link));
+        if (slice_over(worker))
+            break;
+    }
     /* The rest goes first the next time. */
     while (!list_empty(&todo)) {
         node = todo.prev;

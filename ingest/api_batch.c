@@ -5,7 +5,10 @@
  *
  *   {"status":202,"id":"...","state":"queued","recipients":1}
  *
- * If none was taken and the node was too full for any, the whole answer is the error of that. */
+ * If none was taken and the node was too full for any, the whole answer is the error of that.
+ *
+ * A batch whose messages take longer than a turn has for them goes on in later turns, with a copy
+ * of what is left of it; until it is through, the connection is not read, so the order stays. */
 #include "core/base/check.h"
 #include "core/base/scroll.h"
 #include "core/worker.h"
@@ -25,7 +28,14 @@ struct batch {
     uint32_t left;    /* results that have not come yet */
     uint32_t decided; /* results that are not errors */
     bool lines;
-    bool failed;    /* there was no memory for a result */
+    struct http_exchange *exchange;
+    uint32_t next;             /* message to be published next */
+    struct json_cursor cursor; /* an array: before it */
+    struct span rest;          /* lines: from it on */
+    char *copy;                /* of what was left when it was suspended; NULL: it never was */
+    size_t copy_bytes;
+    struct timer timer; /* of a suspended one: it goes on */
+    bool failed;        /* there was no memory for a result */
     enum code full; /* why the first that was refused for want of room was; CODE_NONE: none was */
     const char *full_message;
     uint32_t retry_after_s;
@@ -151,13 +161,15 @@ static bool batch_begin(struct worker *worker, struct http_exchange *exchange, u
         exchange_complain(worker, exchange, complaint);
         return false;
     }
-    exchange->task = batch_new(worker, (uint32_t)count, lines);
-    if (exchange->task == NULL) {
+    struct batch *batch = batch_new(worker, (uint32_t)count, lines);
+    exchange->task = batch;
+    if (batch == NULL) {
         stats_add(&worker->stats.memory_refused, 1);
         exchange_fail(worker, exchange, CODE_OVERLOADED,
                       "there is no memory for a batch at the moment; nothing was taken, try again");
         return false;
     }
+    batch->exchange = exchange;
     if (count == 0)
         batch_answer(worker, exchange);
     return count != 0;
@@ -177,6 +189,75 @@ static void entry_publish(struct worker *worker, struct http_exchange *exchange,
     batch_on_result(worker, exchange, index, &result);
 }
 
+/* The next line that is not blank; false: there is none. */
+static bool line_next(struct span *rest, struct span *line) {
+    while (rest->len != 0) {
+        const char *end = memchr(rest->at, '\n', rest->len);
+        size_t len = end == NULL ? rest->len : (size_t)(end - rest->at);
+        *line = span_of(rest->at, len);
+        *rest = span_skip(*rest, end == NULL ? len : len + 1);
+        if (!line_is_blank(*line))
+            return true;
+    }
+    return false;
+}
+
+static void on_batch_timer(struct worker *worker, struct timer *timer);
+
+/* Puts the rest off to another turn. False: no memory for it. */
+static bool batch_suspend(struct worker *worker, struct batch *batch) {
+    struct json_cursor *cursor = &batch->cursor;
+    if (batch->copy == NULL) {
+        struct span left =
+            batch->lines ? batch->rest : span_of(cursor->at, (size_t)(cursor->end - cursor->at));
+        char *copy = memory_get(&worker->account, left.len);
+        if (copy == NULL)
+            return false;
+        memcpy(copy, left.at, left.len);
+        batch->copy = copy;
+        batch->copy_bytes = left.len;
+        batch->rest = span_of(copy, left.len);
+        cursor->start = cursor->at = copy;
+        cursor->end = copy + left.len;
+        timer_init(&batch->timer, on_batch_timer);
+        http_hold(worker, batch->exchange->http);
+    }
+    timer_arm(&worker->wheel, &batch->timer, worker->now_ns);
+    return true;
+}
+
+/* Publishes what is left of it, for as long as the slice lasts. */
+static void batch_walk(struct worker *worker, struct batch *batch) {
+    struct http_exchange *exchange = batch->exchange;
+    struct http_connection *http = exchange->http;
+    struct span text = SPAN("");
+    bool last = false;
+    while (!last) {
+        struct json_value value;
+        bool there =
+            batch->lines ? line_next(&batch->rest, &text) : json_array_next(&batch->cursor, &value);
+        CHECK(there, "a batch has fewer messages than were counted");
+        if (!batch->lines)
+            text = value.raw;
+        uint32_t index = batch->next++;
+        char *copy = batch->copy;
+        size_t copy_bytes = batch->copy_bytes;
+        last = batch->next == batch->count;
+        /* With the last result the batch goes. */
+        entry_publish(worker, exchange, index, text);
+        if (last && copy != NULL) {
+            memory_put(&worker->account, copy, copy_bytes);
+            http_release(worker, http);
+        }
+        if (!last && slice_over(worker) && batch_suspend(worker, batch))
+            return;
+    }
+}
+
+static void on_batch_timer(struct worker *worker, struct timer *timer) {
+    batch_walk(worker, container_of(timer, struct batch, timer));
+}
+
 void api_post_array(struct worker *worker, struct http_exchange *exchange, struct span body) {
     struct json_cursor cursor;
     struct json_value value;
@@ -191,23 +272,9 @@ void api_post_array(struct worker *worker, struct http_exchange *exchange, struc
     }
     if (!batch_begin(worker, exchange, count, false))
         return;
-    /* The last result ends the exchange, perhaps within this loop. */
-    json_open_apart(&cursor, body);
-    for (uint32_t i = 0; i < count && json_array_next(&cursor, &value); i++)
-        entry_publish(worker, exchange, i, value.raw);
-}
-
-/* The next line that is not blank; false: there is none. */
-static bool line_next(struct span *rest, struct span *line) {
-    while (rest->len != 0) {
-        const char *end = memchr(rest->at, '\n', rest->len);
-        size_t len = end == NULL ? rest->len : (size_t)(end - rest->at);
-        *line = span_of(rest->at, len);
-        *rest = span_skip(*rest, end == NULL ? len : len + 1);
-        if (!line_is_blank(*line))
-            return true;
-    }
-    return false;
+    struct batch *batch = exchange->task;
+    json_open_apart(&batch->cursor, body);
+    batch_walk(worker, batch);
 }
 
 void api_post_lines(struct worker *worker, struct http_exchange *exchange, struct span body) {
@@ -217,7 +284,7 @@ void api_post_lines(struct worker *worker, struct http_exchange *exchange, struc
         count++;
     if (!batch_begin(worker, exchange, count, true))
         return;
-    rest = body;
-    for (uint32_t i = 0; i < count && line_next(&rest, &line); i++)
-        entry_publish(worker, exchange, i, line);
+    struct batch *batch = exchange->task;
+    batch->rest = body;
+    batch_walk(worker, batch);
 }

@@ -78,6 +78,7 @@ struct http_connection {
     bool in_body;          /* the head of the current request was seen */
     bool continue_due;     /* 100 Continue, behind the answers that are owed */
     bool serving;          /* `serve` is running */
+    bool held;             /* a request is being carried out over several turns; none is read */
     bool closed;           /* on_close was called */
 };
 
@@ -108,6 +109,10 @@ void exchange_fail(struct worker *worker, struct http_exchange *exchange, enum c
                    const char *message);
 void exchange_complain(struct worker *worker, struct http_exchange *exchange,
                        const struct complaint *complaint);
+/* No further request is read until http_release, and the connection's slot stays as long; for a
+ * request that takes several turns. */
+void http_hold(struct worker *worker, struct http_connection *http);
+void http_release(struct worker *worker, struct http_connection *http);
 /* There is no memory even for an error: closes the connection. */
 void exchange_abandon(struct worker *worker, struct http_exchange *exchange);
 

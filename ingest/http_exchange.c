@@ -34,9 +34,23 @@ void http_pace(struct worker *worker, struct http_connection *http) {
     if (!connection->paused) {
         if (http->owed_count >= HTTP_PIPELINE_MAX || unsent > HTTP_UNSENT_BYTES_MAX)
             connection_pause(worker, connection);
-    } else if (http->owed_count <= HTTP_PIPELINE_MAX / 2 && unsent <= HTTP_UNSENT_BYTES_MAX / 2) {
+    } else if (!http->held && http->owed_count <= HTTP_PIPELINE_MAX / 2 &&
+               unsent <= HTTP_UNSENT_BYTES_MAX / 2) {
         connection_resume(worker, connection);
     }
+}
+
+void http_hold(struct worker *worker, struct http_connection *http) {
+    http->held = true;
+    connection_publish_begun(http->connection);
+    connection_pause(worker, http->connection);
+}
+
+void http_release(struct worker *worker, struct http_connection *http) {
+    http->held = false;
+    if (!http->closed)
+        http_pace(worker, http);
+    connection_publish_ended(worker, http->connection);
 }
 
 struct http_exchange *exchange_open(struct worker *worker, struct http_connection *http,

@@ -2,6 +2,7 @@
 
 #include "core/base/check.h"
 #include "core/base/hash.h"
+#include "core/tag.h"
 #include "ingest/api.h"
 #include "ingest/client_send.h"
 #include "ingest/gate.h"
@@ -154,13 +155,28 @@ struct recount {
     uint64_t ending; /* a bit for each reason for which some connection is ending */
 };
 
+/* Why a connection ended that was freed within the turn: its slot still says so, unless it has been
+ * taken again. Then it may have been for any reason. */
+static enum close_reason reason_left(const struct worker *worker, const struct link *link,
+                                     struct recount *count) {
+    uint32_t slot = link->handle.slot;
+    const struct connection *left =
+        &worker->blocks[slot / CONNECTION_BLOCK][slot % CONNECTION_BLOCK];
+    if (left->state == CONNECTION_FREE &&
+        left->generation == ((link->handle.generation + 1) & TAG_GENERATION_MASK))
+        return (enum close_reason)left->reason;
+    count->ending = UINT64_MAX;
+    return CLOSE_CLIENT;
+}
+
 static void link_look(struct worker *worker, struct link *link, struct recount *count) {
     struct connection *connection = connection_resolve(worker, link->handle);
     if (connection == NULL || connection->state != CONNECTION_OPEN) {
         if (link->close_stamp == 0) {
             link->close_stamp = node.turn_stamp[worker->index];
             link->closed_stamp = sim_stamp();
-            link->close_reason = connection == NULL ? CLOSE_NONE : connection->reason;
+            link->close_reason =
+                connection == NULL ? (uint8_t)reason_left(worker, link, count) : connection->reason;
             SIM_TRACE("w%u link %u closes: %s", worker->index, link->number,
                       close_reason_word((enum close_reason)link->close_reason));
         }

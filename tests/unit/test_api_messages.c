@@ -182,6 +182,55 @@ static void test_limits_of_a_batch(void **state) {
     }
 }
 
+/* A turn has time for one message only: the batch goes on in later ones, what is pipelined behind
+ * it waits, and nobody else does. */
+static void test_a_long_batch(void **state) {
+    (void)state;
+    struct worker *worker = &fake_server.workers[0];
+    uint64_t slice_ns = worker->slice_ns;
+    for (unsigned i = 0; i < 2; i++) {
+        worker->slice_ns = 0;
+        struct peer *other = peer_connect(0, LISTENER_API);
+        size_t before = api->out_len;
+        if (i == 0)
+            peer_send(api, JSON_POST("/v1/messages", "[{\"to\":\"till\",\"id\":\"a\"} , {\"x\":1},"
+                                                     "{\"to\":\"till\",\"id\":\"b\"},"
+                                                     "{\"to\":\"till\",\"id\":\"c\"}]"));
+        else
+            peer_send(api, post("/v1/messages", "application/x-ndjson",
+                                "{\"to\":\"till\",\"id\":\"e\"}\n\n{\"x\":1}\n"
+                                "{\"to\":\"till\",\"id\":\"f\"}\n{\"to\":\"till\",\"id\":\"g\"}"));
+        peer_say(api, JSON_POST(i == 0 ? "/v1/clients/till?id=k" : "/v1/clients/till?id=l", "1"));
+        assert_int_equal(api->out_len, before);
+        assert_int_equal(status_of(ask(other, GET("/healthz"))), 200);
+        node_pass(NS_PER_S);
+        const char *answer = api->out + before;
+        assert_int_equal(times(answer, "HTTP/1.1 200"), 1);
+        assert_int_equal(times(answer, "\"status\":202"), 3);
+        assert_int_equal(times(answer, "\"status\":400"), 1);
+        char *heard = peer_heard(till);
+        const char *at = heard;
+        for (const char *id = i == 0 ? "abck" : "efgl"; *id != '\0'; id++) {
+            const char wanted[] = {'"', *id, '"', '\0'};
+            at = strstr(at, wanted);
+            assert_non_null(at);
+        }
+        free(heard);
+        worker->slice_ns = slice_ns;
+    }
+    /* The producer goes in the middle: what it asked for is done all the same. */
+    worker->slice_ns = 0;
+    peer_send(api, JSON_POST("/v1/messages", "[{\"to\":\"till\",\"id\":\"h\"},"
+                                             "{\"to\":\"till\",\"id\":\"i\"}]"));
+    peer_end(api);
+    node_pass(NS_PER_S);
+    char *heard = peer_heard(till);
+    assert_non_null(strstr(heard, "\"h\""));
+    assert_non_null(strstr(heard, "\"i\""));
+    free(heard);
+    worker->slice_ns = slice_ns;
+}
+
 static void test_path(void **state) {
     (void)state;
     const struct {
@@ -353,10 +402,19 @@ static void test_get_message(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_one_message),       TEST(test_refusals), TEST(test_array),
-        TEST(test_deep_entries),      TEST(test_marks),    TEST(test_lines),
-        TEST(test_limits_of_a_batch), TEST(test_path),     TEST(test_path_refusals),
-        TEST(test_payload_limit),     TEST(test_overload), TEST(test_behind),
+        TEST(test_one_message),
+        TEST(test_refusals),
+        TEST(test_array),
+        TEST(test_deep_entries),
+        TEST(test_marks),
+        TEST(test_lines),
+        TEST(test_limits_of_a_batch),
+        TEST(test_a_long_batch),
+        TEST(test_path),
+        TEST(test_path_refusals),
+        TEST(test_payload_limit),
+        TEST(test_overload),
+        TEST(test_behind),
         TEST(test_get_message),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
