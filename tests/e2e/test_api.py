@@ -77,7 +77,7 @@ class Messages(unittest.TestCase):
                                (b'{"to":"\\ud800"}', "bad_message"),
                                (b'{"to":"a\\u0000"}', "bad_message"),
                                (b'\xef\xbb\xbf{"to":"a"}', "bad_json"),
-                               (b"[" * 65 + b"]" * 65, "bad_json"), (b'{"to":"a"', "bad_json"),
+                               (b"[" * 66 + b"]" * 66, "bad_json"), (b'{"to":"a"', "bad_json"),
                                (b"", "bad_json"), (b"7", "bad_message")):
                 status, answer, _ = node.api("POST", "/v1/messages", body, JSON)
                 self.assertEqual((status, answer["error"]["code"]), (400, code), body[:40])
