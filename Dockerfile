@@ -7,6 +7,7 @@ FROM ${BASE} AS build
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
         gcc libc6-dev cmake ninja-build pkg-config liburing-dev libck-dev libsodium-dev \
+        libseccomp-dev \
     && (apt-get install -y --no-install-recommends libllhttp-dev \
         || apt-get install -y --no-install-recommends node-llhttp) \
     && rm -rf /var/lib/apt/lists/*
@@ -19,7 +20,7 @@ RUN cmake --preset release && ninja -C build/release ringpost \
 FROM ${BASE}
 # libllhttp is a library of its own since Debian 13; before, it is inside the binary.
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends liburing2 libsodium23 \
+    && apt-get install -y --no-install-recommends liburing2 libsodium23 libseccomp2 \
     && (apt-get install -y --no-install-recommends '^libllhttp[0-9.]+$' || true) \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 7000 --no-create-home --shell /usr/sbin/nologin ringpost

@@ -51,6 +51,7 @@ struct config {
     unsigned origin_count;
     bool client_send;
     bool demo;
+    bool sandbox; /* only the system calls of sandbox.c's table, once the node runs */
 
     uint64_t heartbeat_ns;
     uint64_t heartbeat_timeout_ns;

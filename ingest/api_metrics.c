@@ -5,6 +5,7 @@
  * core/stats.h. */
 #include "core/base/log.h"
 #include "core/base/scroll.h"
+#include "core/sandbox.h"
 #include "core/server.h"
 #include "ingest/api.h"
 #include "ingest/process.h"
@@ -160,6 +161,8 @@ static void node_write(struct scroll *scroll, struct worker *worker) {
            dedup_count(&gate_of(worker)->dedup));
     single(scroll, "ringpost_log_lines_dropped_total", "counter",
            "log lines lost because nobody took them in time", log_dropped());
+    single(scroll, "ringpost_sandbox_refused_total", "counter",
+           "system calls that --sandbox refused; each is a bug or an attack", sandbox_refused());
 }
 
 static void process_write(struct scroll *scroll, const struct worker *worker) {

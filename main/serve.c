@@ -1,6 +1,7 @@
 #include "main/serve.h"
 
 #include "core/base/hash.h"
+#include "core/sandbox.h"
 #include "core/server.h"
 #include "ingest/api.h"
 #include "ingest/client_send.h"
@@ -96,6 +97,24 @@ static void started_log(const struct server *server, const struct settings *sett
     log_event(LOG_WARN, "clients_not_authenticated",
               LOG_STR("meaning", "any client may take any id and read what is sent to it"),
               LOG_STR("remedy", "let only trusted clients reach the client listeners"));
+}
+
+/* As late as there are files to write and threads to start, and before the first client is told to
+ * come. Where it cannot be the node runs all the same, and says so. */
+static void sandbox_begin(const struct config *config) {
+    char problem[160];
+    if (!config->sandbox) {
+        log_event(LOG_WARN, "sandbox_off", LOG_STR("reason", "--sandbox off"),
+                  LOG_STR("remedy", "leave it on, unless a call was refused that should not be"));
+    } else if (sandbox_unfit() != NULL) {
+        log_event(LOG_WARN, "sandbox_off", LOG_STR("reason", sandbox_unfit()),
+                  LOG_STR("remedy", "none needed for tests; use the release build otherwise"));
+    } else if (sandbox_enter(problem, sizeof(problem))) {
+        log_event(LOG_INFO, "sandbox_on", LOG_STR("privileges", "no new ones"));
+    } else {
+        log_event(LOG_WARN, "sandbox_off", LOG_STR("reason", problem),
+                  LOG_STR("remedy", "allow seccomp(2), or say --sandbox off"));
+    }
 }
 
 static void reload_report(void *user, enum reload_verdict verdict, const char *name,
@@ -206,6 +225,7 @@ int serve_run(struct settings *settings) {
                  settings->config.ports_file, strerror(errno));
         return fail(problem);
     }
+    sandbox_begin(&kept->config);
     started_log(&node.server, settings);
     node_wait(&node, &signals);
     server_join(&node.server);

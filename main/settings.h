@@ -38,6 +38,7 @@ enum setting_id {
     SET_NODE,
     SET_WORKERS,
     SET_CPUS,
+    SET_SANDBOX,
     SET_STEER,
     SET_API_KEY,
     SET_CLIENT_SEND,

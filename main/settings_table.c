@@ -86,6 +86,12 @@ const struct setting settings_table[SETTINGS] = {
         .kind = SETTING_CPUS, .topic = TOPIC_NODE, .traits = SETTING_LIST,
         .fallback_words = "the usable ones",
         .help = "The CPUs to pin workers to, such as 0-3,6. More workers than CPUs take turns."},
+    [SET_SANDBOX] = {
+        .name = "sandbox", .environment = "RINGPOST_SANDBOX", .value = "on|off",
+        .kind = SETTING_SWITCH, .topic = TOPIC_NODE, .offset = AT(sandbox),
+        .fallback = "on",
+        .help = "After the start take no new privileges and make only the system calls that a "
+                "running node needs; any other fails and is logged by its name."},
     [SET_STEER] = {
         .name = "steer", .environment = "RINGPOST_STEER", .value = "ip|tuple|none",
         .kind = SETTING_CHOICE, .choices = steer_words, .topic = TOPIC_NODE, .offset = AT(steer),

@@ -128,9 +128,13 @@ bool log_start(void) {
     CHECK(!running, "the log runs already");
     atomic_store(&stopping, false);
     running = true;
-    /* Signals are for other threads. */
+    /* Signals are for other threads, but for those that this thread's own doing causes: blocked,
+     * they would end the process instead of reaching their handler. */
+    static const int own[] = {SIGSYS, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
     sigset_t all, before;
     sigfillset(&all);
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        sigdelset(&all, own[i]);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(&thread, NULL, thread_run, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -198,4 +202,21 @@ void log_write(struct log_site *site, enum log_level level, const char *event,
         ssize_t done = write(STDERR_FILENO, text, len);
         (void)done; /* where else should it be said? */
     }
+}
+
+void log_from_signal(enum log_level level, const char *event, const struct log_field *fields,
+                     size_t count) {
+    int kept = errno;
+    const struct log_line line = {.format = format_get(),
+                                  .level = level,
+                                  .event = event,
+                                  .wall_ms = clock_wall_ms(),
+                                  .fields = fields,
+                                  .count = count};
+    char text[LOG_LINE_BYTES_MAX];
+    size_t len = log_line_write(&line, text);
+    struct pollfd wanted = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&wanted, 1, 0) != 1 || write(STDERR_FILENO, text, len) != (ssize_t)len)
+        atomic_fetch_add_explicit(&dropped, 1, memory_order_relaxed);
+    errno = kept;
 }

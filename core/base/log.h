@@ -58,6 +58,11 @@ uint64_t log_dropped(void);
 
 void log_write(struct log_site *site, enum log_level level, const char *event,
                const struct log_field *fields, size_t count);
+/* The same for a signal handler: takes no lock, allocates nothing, keeps errno. The line goes
+ * straight to standard error, which need not be behind the lines that wait; where nobody takes it
+ * at once it is lost and counted. Nothing limits how often. */
+void log_from_signal(enum log_level level, const char *event, const struct log_field *fields,
+                     size_t count);
 
 #define log_event(level, event, ...)                                                               \
     do {                                                                                           \

@@ -106,7 +106,7 @@ class Node:
         status = self.wait_exit()
         log = self.log()
         self.folder.cleanup()
-        for alarm in ("Sanitizer", "runtime error:", "check failed"):
+        for alarm in ("Sanitizer", "runtime error:", "check failed", "event=sandbox_refused"):
             assert alarm not in log, f"the node reported:\n{log[-6000:]}"
         assert status == 0, f"the node ended with {status}:\n{log[-4000:]}"
 

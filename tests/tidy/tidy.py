@@ -40,6 +40,7 @@ DOORS = [
     (r"ck_", "core/queue.h"),
     (r"llhttp\.h", "proto/http.c"),
     (r"sodium(\.h|/)", "core/base/"),
+    (r"seccomp\.h", "core/sandbox.c"),
     (r"wolfssl/", "core/tls.c"),
     (r"hiredis/", "ha/redis.c"),
 ]
