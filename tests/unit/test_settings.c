@@ -31,6 +31,7 @@ static void test_defaults(void **state) {
         {SET_DEMO, "on"},
         {SET_WORKERS, "4"},
         {SET_CPUS, "0-2,5"},
+        {SET_SANDBOX, "on"},
         {SET_STEER, "ip"},
         {SET_API_KEY, "-"},
         {SET_CLIENT_SEND, "off"},
