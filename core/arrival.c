@@ -197,7 +197,10 @@ size_t arrival_proxy_header(struct worker *worker, struct connection *connection
     char address[PEER_ADDRESS_TEXT_MAX];
     net_peer_text(&connection->peer, address);
     if (verdict == PROXY_BAD) {
-        log_event(LOG_WARN, "bad_proxy_header", LOG_STR("address", address), LOG_STR("why", why),
+        static const char *const kinds[LISTENER_KINDS] = {"tcp", "web", "api"};
+        log_event(LOG_WARN, "bad_proxy_header",
+                  LOG_STR("listener", kinds[worker->listeners[connection->listener].kind]),
+                  LOG_STR("address", address), LOG_STR("why", why),
                   LOG_STR("remedy", "let the balancer send PROXY headers, or take its network out "
                                     "of --proxy-protocol"));
         connection_close(worker, connection, CLOSE_BAD_PROXY_HEADER);

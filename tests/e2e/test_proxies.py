@@ -1,0 +1,184 @@
+"""docs/proxies.md, run: its snippets in front of a node, with the real HAProxy and the real nginx.
+
+What is not installed is skipped by name; Debian's packages are haproxy, nginx-light and
+libnginx-mod-stream."""
+
+import http.client
+import os
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import unittest
+
+from support import DEADLINE_S, JsonClient, Node, Socket, wait_until
+
+PAGE = (pathlib.Path(__file__).resolve().parents[2] / "docs/proxies.md").read_text(encoding="utf-8")
+PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+HAPROXY = shutil.which("haproxy", path=PATH)
+NGINX = shutil.which("nginx", path=PATH)
+STREAM = pathlib.Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def snippet(heading, index=0):
+    """The code of the page below a heading, with ports in place of those that it names."""
+    part = PAGE.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    return re.findall(r"```\w*\n(.*?)```", part, re.S)[index]
+
+
+def replaced(text, *pairs):
+    for old, new in pairs:
+        assert old in text, f"docs/proxies.md says {old!r} no more"
+        text = text.replace(old, new)
+    return text
+
+
+def accepted(node, kind):
+    return node.metric(f"ringpost_accepted_{kind}_total")
+
+
+class Proxy:
+    """A proxy that runs in the foreground until the end of a `with`; listens when it is entered."""
+
+    def __init__(self, command, port):
+        self.command, self.port = command, port
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+        def listens():
+            if self.process.poll() is not None:
+                raise AssertionError(self.process.stdout.read().decode())
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+        wait_until("the proxy listens", listens)
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(DEADLINE_S)
+        self.process.stdout.close()
+
+
+class Behind(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="ringpost-proxies-")
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def haproxy(self, config, port):
+        path = os.path.join(self.folder, "haproxy.cfg")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(config)
+        return Proxy([HAPROXY, "-db", "-f", path], port)
+
+    def nginx(self, block, config, port):
+        module = f"load_module {STREAM};\n" if block == "stream" and STREAM.exists() else ""
+        temporary = "".join(f"{name}_temp_path {self.folder}/{name};\n" for name in (
+            "client_body", "proxy", "fastcgi", "uwsgi", "scgi")) if block == "http" else ""
+        access = "access_log off;\n" if block == "http" else ""
+        path = os.path.join(self.folder, "nginx.conf")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(f"{module}daemon off;\nmaster_process off;\npid {self.folder}/pid;\n"
+                       f"error_log stderr;\nevents {{}}\n"
+                       f"{block} {{\n{access}{temporary}{config}\n}}\n")
+        return Proxy([NGINX, "-e", "stderr", "-p", self.folder, "-c", path], port)
+
+    def check_till(self, node, port):
+        """A till through the proxy is known by its own address."""
+        with Socket(("127.0.0.1", port), source="127.0.0.33") as till:
+            till.send('{"type":"hello","id":"till-7"}\n')
+            self.assertIn(b'"welcome"', till.line())
+            self.assertEqual(node.push("till-7", 1)[0], 202)
+            self.assertIn(b'"data":1', till.line())
+            session = node.api("GET", "/v1/clients/till-7")[1]["sessions"][0]
+            self.assertRegex(session["address"], r"^127\.0\.0\.33:")
+
+    def check_producer(self, node, port):
+        """Keeps its connection, escapes in the path arrive as written, a body over 1 MB passes."""
+        producer = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE_S)
+        with JsonClient(node, "shop/7") as till:
+            for number in range(20):
+                producer.request("POST", "/v1/clients/shop%2F7", str(number),
+                                 {"Content-Type": "application/json"})
+                answer = producer.getresponse()
+                self.assertEqual(answer.status, 202, answer.read())
+                answer.read()
+                self.assertEqual(till.hear_message()["data"], number)
+            body = b" " * 2000000 + b'{"to":"shop/7","data":"long"}'
+            producer.request("POST", "/v1/messages", body, {"Content-Type": "application/json"})
+            answer = producer.getresponse()
+            self.assertEqual(answer.status, 202, answer.read())
+            answer.read()
+            self.assertEqual(till.hear_message()["data"], "long")
+        producer.close()
+
+    @unittest.skipUnless(HAPROXY, "haproxy is not installed")
+    def test_haproxy_raw_tcp_with_its_checks(self):
+        port = free_port()
+        with Node("--proxy-protocol", "127.0.0.7") as node:
+            tcp = node.address("tcp")[1]
+            config = replaced(snippet("HAProxy, raw TCP"), ("bind :7000", f"bind 127.0.0.1:{port}"),
+                              ("127.0.0.1:7001", f"127.0.0.1:{tcp} source 127.0.0.7"),
+                              ("send-proxy-v2 check ", "send-proxy-v2 check inter 50ms "))
+            with self.haproxy(config, port):
+                self.check_till(node, port)
+                before = accepted(node, "tcp")
+                wait_until("some checks", lambda: accepted(node, "tcp") > before + 10)
+                self.check_till(node, port)
+            self.assertNotIn("bad_proxy_header", node.log())
+
+    @unittest.skipUnless(HAPROXY, "haproxy is not installed")
+    def test_haproxy_http(self):
+        port = free_port()
+        with Node() as node:
+            config = replaced(
+                snippet("HAProxy, raw TCP").split("frontend")[0] + snippet("HAProxy, HTTP"),
+                ("bind :8082", f"bind 127.0.0.1:{port}"),
+                ("127.0.0.1:8081", f"127.0.0.1:{node.address('api')[1]}"))
+            with self.haproxy(config, port):
+                self.check_producer(node, port)
+
+    @unittest.skipUnless(NGINX, "nginx is not installed")
+    def test_nginx_http(self):
+        port = free_port()
+        with Node() as node:
+            config = replaced(snippet("nginx, HTTP"), ("listen 8082", f"listen 127.0.0.1:{port}"),
+                              ("127.0.0.1:8081", f"127.0.0.1:{node.address('api')[1]}"))
+            with self.nginx("http", config, port):
+                before = accepted(node, "api")
+                self.check_producer(node, port)
+                # A few for nginx, and one for the second look, instead of one for each of 21.
+                self.assertIn(accepted(node, "api") - before, range(2, 8))
+
+    @unittest.skipUnless(NGINX and STREAM.exists(), "nginx's stream module is not installed")
+    def test_nginx_raw_tcp(self):
+        port = free_port()
+        with Node("--proxy-protocol", "127.0.0.7") as node:
+            config = replaced(snippet("nginx, raw TCP"),
+                              ("listen 7000", f"listen 127.0.0.1:{port}"),
+                              ("127.0.0.1:7001", f"127.0.0.1:{node.address('tcp')[1]}"),
+                              ("proxy_protocol on;", "proxy_protocol on; proxy_bind 127.0.0.7;"))
+            with self.nginx("stream", config, port):
+                self.check_till(node, port)
+
+    def test_a_missing_header_names_its_listener(self):
+        with Node("--proxy-protocol", "127.0.0.7") as node:
+            for kind in ("tcp", "web"):
+                with Socket(node.address(kind), source="127.0.0.7") as bare:
+                    bare.send("GET / HTTP/1.1\r\n\r\n")
+                    self.assertEqual(bare.rest(), b"")
+                node.wait_log(rf"event=bad_proxy_header listener={kind} address=127.0.0.7:")
+
+
+if __name__ == "__main__":
+    unittest.main()
