@@ -1,14 +1,18 @@
 #include "core/net.h"
 
+#include "core/base/log.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#define FREE_STEP_MS 20
 #define LISTEN_BACKLOG 4096 /* the kernel cuts it to net.core.somaxconn */
 
 static void address_text(const struct sockaddr *address, char *text, size_t cap) {
@@ -92,6 +96,16 @@ bool net_free(const struct sockaddr *address, socklen_t len, char *problem, size
     /* With SO_REUSEPORT a second node of the same user would silently share the port; a bind
      * without it fails while anybody listens. */
     int fd = bind_try(address, len, false);
+    if (fd < 0 && errno == EADDRINUSE) {
+        char text[80];
+        address_text(address, text, sizeof(text));
+        log_event(LOG_WARN, "address_busy", LOG_STR("address", text),
+                  LOG_U64("wait_ms", NET_FREE_WAIT_MS));
+        for (unsigned ms = 0; fd < 0 && ms < NET_FREE_WAIT_MS; ms += FREE_STEP_MS) {
+            poll(NULL, 0, FREE_STEP_MS);
+            fd = bind_try(address, len, false);
+        }
+    }
     if (fd < 0) {
         problem_errno(address, errno, problem, problem_cap);
         return false;
