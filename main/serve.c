@@ -8,16 +8,15 @@
 #include "ingest/gate.h"
 #include "ingest/http_desk.h"
 #include "ingest/web.h"
+#include "main/ports_file.h"
 #include "main/settings.h"
 #include "main/terminal.h"
 #include "main/version.h"
 #include "proto/client.h"
 #include "proto/tcp.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define DRAIN_LOOK_NS (2 * NS_PER_MS)
 
@@ -32,6 +31,7 @@ struct node {
     struct gate gate;
     struct settings *settings;
     struct config_kept *configs;
+    struct ports_file ports_file;
 };
 
 static struct config_kept *config_keep(struct node *node, const struct config *config) {
@@ -49,36 +49,6 @@ static int fail(const char *problem) {
     terminal_format(stderr, "ringpost: %s", problem);
     fputc('\n', stderr);
     return 1;
-}
-
-/* {"tcp":["127.0.0.1:41234"],"web":[],"api":["127.0.0.1:8081"]}, whole or not at all: written
- * beside and moved into place. */
-static bool ports_file_write(const struct server *server, const char *path) {
-    static const char *const kinds[LISTENER_KINDS] = {"tcp", "web", "api"};
-    const struct config *config = server_config(server);
-    char beside[4096];
-    if ((size_t)snprintf(beside, sizeof(beside), "%s.%d", path, (int)getpid()) >= sizeof(beside)) {
-        errno = ENAMETOOLONG;
-        return false;
-    }
-    FILE *file = fopen(beside, "we");
-    if (file == NULL)
-        return false;
-    for (unsigned kind = 0; kind < LISTENER_KINDS; kind++) {
-        fprintf(file, "%s\"%s\":[", kind == 0 ? "{" : ",", kinds[kind]);
-        const char *comma = "";
-        for (unsigned i = 0; i < config->listener_count; i++) {
-            if (config->listeners[i].kind != kind)
-                continue;
-            fprintf(file, "%s\"%s\"", comma, server->listen_text[i]);
-            comma = ",";
-        }
-        fputs("]", file);
-    }
-    fputs("}\n", file);
-    bool written = ferror(file) == 0;
-    written &= fclose(file) == 0;
-    return written && rename(beside, path) == 0;
 }
 
 static void started_log(const struct server *server, const struct settings *settings) {
@@ -218,20 +188,14 @@ int serve_run(struct settings *settings) {
     if (!server_start(&node.server, problem, sizeof(problem)))
         return fail(problem);
     if (settings->config.ports_file != NULL &&
-        !ports_file_write(&node.server, settings->config.ports_file)) {
-        snprintf(problem, sizeof(problem),
-                 "cannot write --ports-file %s (%s): name a file in a "
-                 "folder that exists and may be written to",
-                 settings->config.ports_file, strerror(errno));
+        !ports_file_write(&node.ports_file, &node.server, settings->config.ports_file, problem,
+                          sizeof(problem)))
         return fail(problem);
-    }
     sandbox_begin(&kept->config);
     started_log(&node.server, settings);
     node_wait(&node, &signals);
     server_join(&node.server);
-    /* Whoever waits for the file must not find the ports of a node that has gone. */
-    if (settings->config.ports_file != NULL)
-        unlink(settings->config.ports_file);
+    ports_file_remove(&node.ports_file);
     http_fini(&node.server);
     gate_fini(&node.gate);
     server_fini(&node.server);

@@ -1,9 +1,85 @@
-"""Around the start: addresses that are taken."""
+"""Around the start: the ports file wherever it is put, addresses that are taken."""
 
+import json
+import os
 import socket
+import stat
+import tempfile
 import unittest
 
 from support import Node, run, wait_until
+
+
+class PortsFile(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="ringpost-ports-")
+        self.path = os.path.join(self.folder.name, "ports.json")
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def node(self, path=None):
+        return Node("--tcp", "127.0.0.1:0", "--web", "127.0.0.1:0", "--api", "127.0.0.1:0",
+                    "--workers", "1", "--ports-file", path or self.path, defaults=False, wait=False)
+
+    def names(self):
+        return sorted(os.listdir(self.folder.name))
+
+    def check_written(self, node):
+        node.wait_log("event=started")
+        self.assertTrue(stat.S_ISREG(os.lstat(self.path).st_mode))
+        with open(self.path, encoding="utf-8") as file:
+            self.assertEqual(set(json.load(file)), {"tcp", "web", "api"})
+
+    def test_a_link_is_replaced_and_not_followed(self):
+        victim = os.path.join(self.folder.name, "victim")
+        for target in (victim, os.path.join(self.folder.name, "nowhere")):
+            with open(victim, "w", encoding="utf-8") as file:
+                file.write("precious")
+            os.symlink(target, self.path)
+            with self.node() as node:
+                self.check_written(node)
+                self.assertEqual(self.names(), ["ports.json", "victim"])
+            with open(victim, encoding="utf-8") as file:
+                self.assertEqual(file.read(), "precious")
+            self.assertEqual(self.names(), ["victim"])
+
+    def test_links_under_names_that_can_be_foreseen(self):
+        """Whoever guesses the process id gains nothing."""
+        victim = os.path.join(self.folder.name, "victim")
+        with open("/proc/sys/kernel/ns_last_pid", encoding="ascii") as file:
+            last = int(file.read())
+        for pid in range(last, last + 400):
+            os.symlink(victim, f"{self.path}.{pid}")
+        with self.node() as node:
+            self.check_written(node)
+        self.assertFalse(os.path.exists(victim))
+
+    def test_what_is_no_file_is_refused_at_once(self):
+        fifo = os.path.join(self.folder.name, "fifo")
+        os.mkfifo(fifo)
+        link = os.path.join(self.folder.name, "link")
+        os.symlink(fifo, link)
+        for path, word in ((fifo, "FIFO"), (link, "FIFO"), (self.folder.name, "folder"),
+                           ("/dev/null", "device"),
+                           (os.path.join(self.folder.name, "no", "file"), "No such file")):
+            node = self.node(path)
+            self.assertEqual(node.wait_exit(), 1)
+            self.assertRegex(node.log(), rf"--ports-file .*{word}.*: name a file in a folder")
+            node.folder.cleanup()
+        self.assertTrue(stat.S_ISCHR(os.stat("/dev/null").st_mode))
+        self.assertEqual(self.names(), ["fifo", "link"])
+
+    def test_the_file_of_a_later_node_stays(self):
+        first = self.node()
+        self.check_written(first)
+        with self.node() as second:
+            second.wait_log("event=started")
+            first.stop()
+            with open(self.path, encoding="utf-8") as file:
+                address = json.load(file)["tcp"][0]
+            self.assertIn(f"address={address}", second.log())
+        self.assertEqual(self.names(), [])
 
 
 class TakenAddress(unittest.TestCase):
