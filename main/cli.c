@@ -94,14 +94,41 @@ int cli_read(const char *command, int argc, char **argv, const struct cli_flag *
     return CLI_DONE;
 }
 
-int cli_address(const char *command, const char *flag, const char *text) {
+static int address_check(const char *command, const char *name, const char *text) {
     struct span host;
     uint16_t port = 1;
     char why[ADDRESS_WHY_MAX];
     if (address_split(span_text(text), &host, &port, why) && port != 0)
         return CLI_DONE;
-    return cli_usage(command, "--%s \"%.60s\" %s", flag, text,
+    return cli_usage(command, "%s \"%.60s\" %s", name, text,
                      port == 0 ? "has port 0, which nobody can connect to" : why);
+}
+
+static int address_find(const char *command, const char *flag, const char *environment,
+                        const char *fallback, const char **address, char room[CLI_ADDRESS_MAX]) {
+    if (*address != NULL)
+        return address_check(command, flag, *address);
+    const char *text = getenv(environment);
+    *address = fallback;
+    if (text == NULL || text[0] == '\0')
+        return CLI_DONE;
+    size_t len = strcspn(text, ",");
+    if (len >= CLI_ADDRESS_MAX)
+        return cli_usage(command, "%s is too long for an address", environment);
+    memcpy(room, text, len);
+    room[len] = '\0';
+    *address = room;
+    if (strcmp(room, "off") == 0)
+        return cli_usage(command, "%s is off: say with %s where to connect", environment, flag);
+    return address_check(command, environment, room);
+}
+
+int cli_api(const char *command, const char **address, char room[CLI_ADDRESS_MAX]) {
+    return address_find(command, "--api", "RINGPOST_API", CLI_API_DEFAULT, address, room);
+}
+
+int cli_tcp(const char *command, const char **address, char room[CLI_ADDRESS_MAX]) {
+    return address_find(command, "--tcp", "RINGPOST_TCP", CLI_TCP_DEFAULT, address, room);
 }
 
 int cli_key(const char *command, const char *flag, char room[CLI_KEY_MAX], const char **key) {

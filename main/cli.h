@@ -18,6 +18,7 @@ int cli_push(int argc, char **argv);
 int cli_top(int argc, char **argv);
 int cli_check_config(int argc, char **argv);
 int cli_audit(int argc, char **argv);
+int cli_health(int argc, char **argv);
 
 /* Prints "ringpost COMMAND: ..." and where the help is, harmlessly whatever it quotes
  * (terminal_format); returns CLI_USAGE. */
@@ -48,9 +49,12 @@ struct cli_list {
 int cli_read(const char *command, int argc, char **argv, const struct cli_flag *flags,
              struct cli_list *words);
 
-/* Is the text HOST:PORT? Returns CLI_USAGE after saying what is wrong with the value of that flag.
- */
-int cli_address(const char *command, const char *flag, const char *text);
+/* The listener to speak to. `*address` is the flag's value or NULL; then it becomes the first one
+ * in the environment, where it may be written as for serve, else the default. The text is the
+ * caller's, a constant, or in `room`. Returns CLI_USAGE after saying what is wrong with it. */
+#define CLI_ADDRESS_MAX 272
+int cli_api(const char *command, const char **address, char room[CLI_ADDRESS_MAX]);
+int cli_tcp(const char *command, const char **address, char room[CLI_ADDRESS_MAX]);
 
 /* The key to use: the flag's, else the first one in RINGPOST_API_KEY, else NULL. It is copied into
  * `room`. Returns CLI_USAGE after saying so when it cannot be one. */

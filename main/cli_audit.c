@@ -31,7 +31,7 @@ static const char help[] =
     "  RINGPOST_API_KEY=... ringpost audit --api 10.0.0.5:8081\n"
     "\n"
     "Options:\n"
-    "  --api ADDR:PORT      the api listener; " CLI_API_DEFAULT " if absent\n"
+    "  --api ADDR:PORT      the api listener; RINGPOST_API or " CLI_API_DEFAULT " if absent\n"
     "  --api-key KEY        its key; better in RINGPOST_API_KEY, where others cannot see it\n"
     "\n"
     "A message makes one copy for each session that it reaches. In every worker and every class "
@@ -265,8 +265,8 @@ static int run(const char *api, const char *key) {
 }
 
 int cli_audit(int argc, char **argv) {
-    const char *api = CLI_API_DEFAULT, *api_key = NULL, *key = NULL;
-    char key_room[CLI_KEY_MAX];
+    const char *api = NULL, *api_key = NULL, *key = NULL;
+    char key_room[CLI_KEY_MAX], api_room[CLI_ADDRESS_MAX];
     const struct cli_flag flags[] = {
         {.name = "api", .value = "ADDR:PORT", .text = &api},
         {.name = "api-key", .value = "KEY", .text = &api_key},
@@ -278,7 +278,7 @@ int cli_audit(int argc, char **argv) {
         return CLI_DONE;
     }
     if (status == CLI_DONE)
-        status = cli_address(COMMAND, "api", api);
+        status = cli_api(COMMAND, &api, api_room);
     if (status == CLI_DONE)
         status = cli_key(COMMAND, api_key, key_room, &key);
     return status == CLI_DONE ? run(api, key) : status;

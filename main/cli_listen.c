@@ -6,6 +6,7 @@
  * The first connection must work; after that it comes back by itself, however often. */
 #include "core/base/clock.h"
 #include "core/base/rand.h"
+#include "main/address.h"
 #include "main/answer.h"
 #include "main/cli.h"
 #include "main/line_client.h"
@@ -40,7 +41,9 @@ static const char help[] =
     "  --id ID              the client id to register; without it only group messages and\n"
     "                       broadcasts arrive\n"
     "  --group GROUP        a group to be in; repeatable\n"
-    "  --tcp ADDR:PORT      the tcp listener; " CLI_TCP_DEFAULT " if absent\n"
+    "  --tcp ADDR:PORT      the tcp listener; RINGPOST_TCP or " CLI_TCP_DEFAULT " if absent\n"
+    "  --api ADDR:PORT      instead: ask the api listener there for the node's tcp listener\n"
+    "  --api-key KEY        its key; better in RINGPOST_API_KEY, where others cannot see it\n"
     "  --count N            end after N messages\n"
     "  --timeout SECONDS    end after so long\n"
     "  --json               print each message as it came, one JSON object a line\n"
@@ -53,7 +56,8 @@ static const char help[] =
 
 struct listen {
     struct cli_list groups;
-    const char *id, *tcp;
+    const char *id, *tcp, *api, *api_key;
+    char room[CLI_ADDRESS_MAX], found[CLI_ADDRESS_MAX];
     double count, timeout;
     bool json;
 
@@ -303,6 +307,8 @@ static int check(struct listen *listen) {
     if (listen->count >= 0 &&
         (listen->count < 1 || listen->count != (double)(uint64_t)listen->count))
         return cli_usage(COMMAND, "--count is a whole number of at least 1");
+    if (listen->tcp != NULL && listen->api != NULL)
+        return cli_usage(COMMAND, "--api and --tcp exclude each other");
     if (listen->timeout == 0)
         return cli_usage(COMMAND, "--timeout is more than 0");
     if (line_client_hello(hello, sizeof(hello), listen->id, listen->groups.entries,
@@ -313,13 +319,61 @@ static int check(struct listen *listen) {
     return CLI_DONE;
 }
 
+/* The first tcp listener among the node's; one that is on all addresses is on the api's host. */
+static bool listener_find(struct listen *listen, struct span stats) {
+    struct json_cursor listeners = answer_elements(answer_at(stats, "listeners"));
+    struct json_value one;
+    while (json_array_next(&listeners, &one)) {
+        char kind[8], address[CLI_ADDRESS_MAX], why[ADDRESS_WHY_MAX];
+        struct span host, api_host;
+        uint16_t port, api_port;
+        if (!answer_text(answer_at(one.raw, "kind"), kind, sizeof(kind)) ||
+            strcmp(kind, "tcp") != 0 ||
+            !answer_text(answer_at(one.raw, "address"), address, sizeof(address)) ||
+            !address_split(span_text(address), &host, &port, why) || port == 0)
+            continue;
+        bool all = span_equal(host, SPAN("0.0.0.0")) || span_equal(host, SPAN("::"));
+        if (all && address_split(span_text(listen->api), &api_host, &api_port, why)) {
+            bool v6 = memchr(api_host.at, ':', api_host.len) != NULL;
+            snprintf(listen->found, sizeof(listen->found), v6 ? "[%.*s]:%u" : "%.*s:%u",
+                     SPAN_ARG(api_host), port);
+        } else {
+            snprintf(listen->found, sizeof(listen->found), "%s", address);
+        }
+        listen->tcp = listen->found;
+        return true;
+    }
+    return false;
+}
+
+static int listener_ask(struct listen *listen) {
+    char key_room[CLI_KEY_MAX];
+    struct http_call call = {.server = listen->api,
+                             .method = "GET",
+                             .target = "/v1/stats",
+                             .timeout_ns = CONNECT_TIMEOUT_NS,
+                             .stop_fd = listen->client.stop_fd};
+    int status = cli_key(COMMAND, listen->api_key, key_room, &call.key);
+    if (status != CLI_DONE)
+        return status;
+    struct http_outcome outcome;
+    struct span stats;
+    status = cli_stats(COMMAND, &call, &outcome, &stats);
+    if (status == CLI_DONE && !listener_find(listen, stats))
+        status = cli_failed(COMMAND, "the node at %s has no tcp listener", listen->api);
+    http_client_free(&outcome);
+    return status;
+}
+
 int cli_listen(int argc, char **argv) {
     static struct listen listen;
-    listen = (struct listen){.count = -1, .timeout = -1, .tcp = CLI_TCP_DEFAULT};
+    listen = (struct listen){.count = -1, .timeout = -1};
     const struct cli_flag flags[] = {
         {.name = "id", .value = "ID", .text = &listen.id},
         {.name = "group", .value = "GROUP", .list = &listen.groups},
         {.name = "tcp", .value = "ADDR:PORT", .text = &listen.tcp},
+        {.name = "api", .value = "ADDR:PORT", .text = &listen.api},
+        {.name = "api-key", .value = "KEY", .text = &listen.api_key},
         {.name = "count", .value = "N", .number = &listen.count},
         {.name = "timeout", .value = "SECONDS", .number = &listen.timeout},
         {.name = "json", .on = &listen.json},
@@ -331,9 +385,11 @@ int cli_listen(int argc, char **argv) {
         return CLI_DONE;
     }
     if (status == CLI_DONE)
-        status = cli_address(COMMAND, "tcp", listen.tcp);
-    if (status == CLI_DONE)
         status = check(&listen);
+    if (status == CLI_DONE && listen.api == NULL)
+        status = cli_tcp(COMMAND, &listen.tcp, listen.room);
+    if (status == CLI_DONE && listen.api != NULL)
+        status = cli_api(COMMAND, &listen.api, listen.room);
     if (status != CLI_DONE)
         return status;
     listen.began_ns = clock_ns();
@@ -342,7 +398,9 @@ int cli_listen(int argc, char **argv) {
                         : listen.began_ns + (uint64_t)(listen.timeout * 1e9);
     listen.backoff_ms = BACKOFF_FIRST_MS;
     line_client_init(&listen.client, stop_open());
-    status = listen_on(&listen);
+    status = listen.api != NULL ? listener_ask(&listen) : CLI_DONE;
+    if (status == CLI_DONE)
+        status = listen_on(&listen);
     line_client_fini(&listen.client);
-    return status;
+    return status < 0 ? CLI_DONE : status;
 }

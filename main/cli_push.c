@@ -50,7 +50,7 @@ static const char help[] =
     "  --raw                DATA is bytes, sent as they are; to just one address\n"
     "\n"
     "Where:\n"
-    "  --api ADDR:PORT      the api listener; " CLI_API_DEFAULT " if absent\n"
+    "  --api ADDR:PORT      the api listener; RINGPOST_API or " CLI_API_DEFAULT " if absent\n"
     "  --api-key KEY        its key; better in RINGPOST_API_KEY, where others cannot see it\n"
     "  --tcp ADDR:PORT      as a client of the tcp listener instead (serve --client-send on)\n"
     "  --timeout SECONDS    give up after so long; 30 if absent\n"
@@ -64,7 +64,7 @@ struct push {
     const char *event, *id, *api, *api_key, *tcp;
     double ttl, timeout;
     const char *key;
-    char key_room[CLI_KEY_MAX];
+    char key_room[CLI_KEY_MAX], room[CLI_ADDRESS_MAX];
     int stop_fd;
     struct span data;
     char *input;  /* of standard input */
@@ -124,9 +124,8 @@ static int check(struct push *push) {
         return cli_usage(COMMAND, "--api and --tcp exclude each other");
     if (push->ttl >= 0 && !(push->ttl > 0 && push->ttl <= 604800))
         return cli_usage(COMMAND, "--ttl is more than 0 and at most 604800 seconds");
-    int status = push->tcp != NULL   ? cli_address(COMMAND, "tcp", push->tcp)
-                 : push->api != NULL ? cli_address(COMMAND, "api", push->api)
-                                     : CLI_DONE;
+    int status = push->tcp != NULL ? cli_tcp(COMMAND, &push->tcp, push->room)
+                                   : cli_api(COMMAND, &push->api, push->room);
     if (status != CLI_DONE)
         return status;
     status = cli_key(COMMAND, push->api_key, push->key_room, &push->key);
@@ -301,7 +300,7 @@ static uint64_t timeout_ns(const struct push *push) {
 static int push_over_api(struct push *push) {
     struct builder b;
     char target[HTTP_CLIENT_TARGET_MAX];
-    struct http_call call = {.server = push->api != NULL ? push->api : CLI_API_DEFAULT,
+    struct http_call call = {.server = push->api,
                              .key = push->key,
                              .method = "POST",
                              .target = "/v1/messages",
@@ -416,7 +415,7 @@ int cli_push(int argc, char **argv) {
         status = check(&push);
     if (status == CLI_DONE) {
         push.stop_fd = stop_open();
-        dial_progress(push.tcp != NULL ? push.tcp : push.api != NULL ? push.api : CLI_API_DEFAULT);
+        dial_progress(push.tcp != NULL ? push.tcp : push.api);
         status = push.tcp != NULL ? push_over_tcp(&push) : push_over_api(&push);
     }
     free(push.input);

@@ -24,7 +24,7 @@ static const char help[] =
     "  RINGPOST_API_KEY=... ringpost top --api 10.0.0.5:8081 --interval 5\n"
     "\n"
     "Options:\n"
-    "  --api ADDR:PORT      the api listener; " CLI_API_DEFAULT " if absent\n"
+    "  --api ADDR:PORT      the api listener; RINGPOST_API or " CLI_API_DEFAULT " if absent\n"
     "  --api-key KEY        its key; better in RINGPOST_API_KEY, where others cannot see it\n"
     "  --interval SECONDS   between two looks; 2 if absent, at least 0.1\n"
     "  --once               one look; the rates are then the averages since the node's start\n"
@@ -49,7 +49,7 @@ struct top {
     const char *api, *api_key, *key;
     double interval;
     bool once;
-    char key_room[CLI_KEY_MAX];
+    char key_room[CLI_KEY_MAX], api_room[CLI_ADDRESS_MAX];
     int stop_fd;
     struct look last;
     bool has_last;
@@ -256,9 +256,11 @@ static int look_once(struct top *top) {
 
 int cli_top(int argc, char **argv) {
     static struct top top;
-    top = (struct top){.api = CLI_API_DEFAULT, .interval = 2};
+    const char *tcp = NULL;
+    top = (struct top){.interval = 2};
     const struct cli_flag flags[] = {
         {.name = "api", .value = "ADDR:PORT", .text = &top.api},
+        {.name = "tcp", .value = "ADDR:PORT", .text = &tcp},
         {.name = "api-key", .value = "KEY", .text = &top.api_key},
         {.name = "interval", .value = "SECONDS", .number = &top.interval},
         {.name = "once", .on = &top.once},
@@ -271,8 +273,10 @@ int cli_top(int argc, char **argv) {
     }
     if (status == CLI_DONE && !(top.interval >= 0.1 && top.interval <= 86400))
         status = cli_usage(COMMAND, "--interval is 0.1 to 86400 seconds");
+    if (status == CLI_DONE && tcp != NULL)
+        status = cli_usage(COMMAND, "a tcp listener has no statistics: give the node's --api");
     if (status == CLI_DONE)
-        status = cli_address(COMMAND, "api", top.api);
+        status = cli_api(COMMAND, &top.api, top.api_room);
     if (status == CLI_DONE)
         status = cli_key(COMMAND, top.api_key, top.key_room, &top.key);
     if (status != CLI_DONE)

@@ -32,6 +32,7 @@ static const char help[] =
     "  push          send a message\n"
     "  top           watch a node's statistics\n"
     "  audit         check that a node accounts for every message\n"
+    "  health        ask whether a node takes work, for probes\n"
     "  bench         measure a node under load\n"
     "  help          this page; help COMMAND for that of a command\n"
     "\n"
@@ -63,7 +64,8 @@ static const struct command {
     {"serve", run_serve},   {"check-config", cli_check_config},
     {"listen", cli_listen}, {"push", cli_push},
     {"top", cli_top},       {"audit", cli_audit},
-    {"bench", bench_main},  {"help", run_help},
+    {"health", cli_health}, {"bench", bench_main},
+    {"help", run_help},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -129,7 +129,7 @@ class Commands(unittest.TestCase):
 
     def test_help_and_version(self):
         for command in ([], ["serve"], ["listen"], ["push"], ["check-config"], ["top"], ["bench"],
-                        ["audit"]):
+                        ["audit"], ["health"]):
             status, out, error = run([*command, "--help"])
             self.assertEqual(status, 0, error)
             self.assertIn("ringpost", out)

@@ -10,7 +10,7 @@ import threading
 import time
 import unittest
 
-from support import BINARY, DEADLINE_S, EXTRA_FLAGS, SANITIZED, run, wait_until
+from support import BINARY, DEADLINE_S, EXTRA_FLAGS, SANITIZED, JsonClient, Node, run, wait_until
 
 # DEL, C1, bidirectional controls, a line separator; all of them may stand in a JSON string.
 HARM = "\x7f\x9b31m\u202e\u2066\u061c\u2028"
@@ -271,6 +271,89 @@ class Ending(unittest.TestCase):
                                         lambda _: self.assertTrue(asked.wait(DEADLINE_S)),
                                         stdout=subprocess.DEVNULL)
                 self.assertIn(status, (0, 1))
+
+
+class Addresses(unittest.TestCase):
+    """Where a command connects: flags, environment, defaults."""
+
+    def run_with(self, command, **environment):
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("RINGPOST_")}
+        return run(command, env={**clean, **environment})
+
+    def test_health(self):
+        with Node("--api", "0.0.0.0:0", "--api-key", "secret") as node:
+            host, port = node.address("api")
+            self.assertEqual(host, "0.0.0.0")
+            for command, environment in (
+                    (["health", "--api", f"127.0.0.1:{port}"], {}),
+                    (["health"], {"RINGPOST_API": f"0.0.0.0:{port}"}),
+                    (["health"], {"RINGPOST_API": f"0.0.0.0:{port},127.0.0.2:1"}),
+                    (["health"], {"RINGPOST_API": f"[::]:{port}"})):
+                status, out, error = self.run_with(command, **environment)
+                self.assertEqual((status, out), (0, "ready\n"), error)
+        status, _, error = self.run_with(["health", "--api", f"127.0.0.1:{port}"])
+        self.assertEqual(status, 1, error)
+
+    def test_health_of_a_node_that_drains(self):
+        with Node("--drain-timeout", "30") as node:
+            slow = JsonClient(node, "slow", receive_buffer=4096)
+            for _ in range(100):
+                node.push("slow", "x" * 60000)
+            node.signal(signal.SIGTERM)
+            node.wait_log("event=draining")
+            host, port = node.address("api")
+            status, _, error = self.run_with(["health", "--api", f"{host}:{port}"])
+            self.assertEqual(status, 1)
+            self.assertIn("not ready (503): the node is going", error)
+            slow.close()
+
+    def test_health_of_what_is_no_node(self):
+        for talk in (answer(200, "{}x"), answer(404, "{}"), answer(200, "[]"), drip(b"", b"H")):
+            with Hostile(talk) as server:
+                status, _, error = self.run_with(["health", "--timeout", "0.3", "--api",
+                                                  server.address])
+                self.assertEqual(status, 1, error)
+        degraded = '{"status":"ready","degraded":["redis"]}'
+        with Hostile(answer(200, degraded)) as server:
+            status, out, _ = self.run_with(["health", "--api", server.address])
+            self.assertEqual((status, out), (0, 'ready, degraded: ["redis"]\n'))
+
+    def test_bad_usage(self):
+        for command, environment in ((["health", "word"], {}), (["health", "--timeout", "0"], {}),
+                                     (["health"], {"RINGPOST_API": "off"}),
+                                     (["top"], {"RINGPOST_API": "127.0.0.1:0"}),
+                                     (["top", "--tcp", "127.0.0.1:1"], {}),
+                                     (["listen"], {"RINGPOST_TCP": "nonsense"}),
+                                     (["listen", "--tcp", "a:1", "--api", "a:1"], {}),
+                                     (["push", "--broadcast", "--api", "a:1", "--tcp", "a:1"], {}),
+                                     (["audit"], {"RINGPOST_API": "x" * 300 + ":1"})):
+            status, _, error = self.run_with(command, **environment)
+            self.assertEqual(status, 2, (command, error))
+            self.assertIn(f"see ringpost {command[0]} --help", error)
+
+    def test_the_environment_of_the_node_serves_its_commands(self):
+        with Node("--tcp", "0.0.0.0:0", "--api-key", "secret", "--api", "0.0.0.0:0") as node:
+            environment = {"RINGPOST_TCP": node.ports["tcp"][0] + ",127.0.0.1:1",
+                           "RINGPOST_API": node.ports["api"][0], "RINGPOST_API_KEY": "secret,old"}
+            api = "127.0.0.1:%d" % node.address("api")[1]
+            clean = {k: v for k, v in os.environ.items() if not k.startswith("RINGPOST_")}
+            for command in (["listen", "--id", "a", "--count", "1"],
+                            ["listen", "--id", "a", "--count", "1", "--api", api]):
+                listen = subprocess.Popen([BINARY, *command], stdout=subprocess.PIPE,
+                                          stderr=subprocess.PIPE, env={**clean, **environment})
+                key = {"Authorization": "Bearer secret"}
+                wait_until("it listens", lambda: node.api("GET", "/v1/clients/a",
+                                                          headers=key)[0] == 200)
+                status, _, error = self.run_with(["push", "--to", "a", "7"], **environment)
+                self.assertEqual(status, 0, error)
+                out, error = listen.communicate(timeout=DEADLINE_S)
+                self.assertEqual(listen.returncode, 0, error)
+                self.assertIn(b"7", out)
+                wait_until("it has gone", lambda: node.api("GET", "/v1/clients/a",
+                                                           headers=key)[0] == 404)
+            for command in (["top", "--once"], ["audit"], ["health"]):
+                status, _, error = self.run_with(command, **environment)
+                self.assertEqual(status, 0, error)
 
 
 if __name__ == "__main__":
