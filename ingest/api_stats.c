@@ -6,6 +6,7 @@
 #include "core/call.h"
 #include "core/server.h"
 #include "ingest/api.h"
+#include "ingest/slowest.h"
 
 /* The share of busy time is taken over at least so long. */
 #define BUSY_NS (1 * NS_PER_S)
@@ -19,6 +20,7 @@ struct stats_part {
     double busy_ratio;
     uint64_t memory_bytes;
     uint64_t cpu_ns;
+    struct slowest slowest;
 };
 
 static const char *const class_words[CLASSES] = {"default", "volatile"};
@@ -54,6 +56,7 @@ static void stats_run(struct worker *worker, struct call *call, struct call_part
     copy->busy_ratio = busy_ratio(worker);
     copy->memory_bytes = worker->account.used_bytes;
     copy->cpu_ns = atomic_load_explicit(&worker->cpu_ns, memory_order_relaxed);
+    slowest_look(worker, &http_desk(worker)->slowest, &copy->slowest);
     part->text = scroll.out.at; /* freed with the call */
     part->len = sizeof(*copy);
 }
@@ -202,8 +205,10 @@ static void object_write(struct worker *worker, const struct call *call, struct 
     const struct server *server = worker->server;
     struct builder *out = &scroll->out;
     uint64_t memory_bytes = 0;
+    struct slowest slowest = {.count = 0};
     for (unsigned i = 0; i < server->worker_count; i++) {
         stats_sum(total, &part_of(call, i)->stats);
+        slowest_merge(&slowest, &part_of(call, i)->slowest);
         memory_bytes += part_of(call, i)->memory_bytes;
     }
     builder_byte(out, '{');
@@ -215,16 +220,19 @@ static void object_write(struct worker *worker, const struct call *call, struct 
     json_key_u64(out, "memory_granted_bytes",
                  atomic_load_explicit(&server->budget.granted_bytes, memory_order_relaxed));
     json_key_u64(out, "memory_ceiling_bytes", server->budget.ceiling_bytes);
+    json_key_u64(out, "connections_max", worker->config->max_connections);
     closed_write(out, total);
     builder_byte(out, '}');
     json_key(out, "workers");
     builder_byte(out, '[');
     for (unsigned i = 0; i < server->worker_count; i++)
         worker_write(scroll, worker->config, i, part_of(call, i));
-    if (!scroll_room(scroll, HEAD_BYTES))
+    if (!scroll_room(scroll, HEAD_BYTES + SLOWEST_BYTES))
         return;
     builder_byte(out, ']');
     listeners_write(out, server, worker->config, total);
+    json_key(out, "slowest");
+    slowest_write(out, &slowest);
     json_key(out, "redis");
     builder_text(out, "null");
     json_key(out, "nodes");

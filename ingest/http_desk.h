@@ -14,6 +14,7 @@
 #include "core/stats.h"
 #include "ingest/envelope.h"
 #include "ingest/routes.h"
+#include "ingest/slowest.h"
 #include "proto/http.h"
 
 struct server;
@@ -36,6 +37,7 @@ struct http_desk {
     uint64_t busy_since_ns; /* of api_stats.c: when the share of busy time was last taken */
     uint64_t busy_ns;       /* the counter at that time */
     double busy_ratio;
+    struct slowest_places slowest; /* of api_stats.c, too */
     /* From here on not zeroed at the start. */
     struct envelope_room room;
     char names[HTTP_TARGET_BYTES_MAX]; /* what a target decodes to */

@@ -2,6 +2,7 @@
 #include "main/stop.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
@@ -13,12 +14,18 @@
 static int stop_fd = -1;
 static volatile sig_atomic_t stopped_by;   /* 0: not yet */
 static volatile sig_atomic_t keys_fd = -1; /* the terminal whose mode was changed */
-static struct termios keys_before;
+static struct termios keys_before, keys_mode;
 
 void stop_keys_off(void) {
     if (keys_fd >= 0)
         tcsetattr((int)keys_fd, TCSANOW, &keys_before);
     keys_fd = -1;
+}
+
+static void stop_tell(void) {
+    uint64_t one = 1;
+    ssize_t written = write(stop_fd, &one, sizeof(one));
+    (void)written;
 }
 
 static void on_signal(int number) {
@@ -28,9 +35,7 @@ static void on_signal(int number) {
         _exit(128 + (int)stopped_by);
     }
     stopped_by = number;
-    uint64_t one = 1;
-    ssize_t written = write(stop_fd, &one, sizeof(one));
-    (void)written;
+    stop_tell();
     alarm(GRACE_S);
     errno = error;
 }
@@ -50,16 +55,42 @@ int stop_open(void) {
     return stop_fd;
 }
 
+static void *keys_wait(void *unused) {
+    (void)unused;
+    char key;
+    while (read((int)keys_fd, &key, 1) == 1)
+        if (key == 'q' || key == 'Q')
+            stop_tell();
+    return NULL;
+}
+
+/* Back in the foreground after Ctrl-Z: the shell has set the terminal as it likes it. */
+static void on_continue(int number) {
+    (void)number;
+    int error = errno;
+    if (keys_fd >= 0 && tcgetpgrp((int)keys_fd) == getpgrp())
+        tcsetattr((int)keys_fd, TCSANOW, &keys_mode);
+    errno = error;
+}
+
 bool stop_keys_on(int fd) {
-    struct termios mode;
-    if (isatty(fd) != 1 || tcgetpgrp(fd) != getpgrp() || tcgetattr(fd, &mode) != 0)
+    struct sigaction action = {.sa_handler = on_continue, .sa_flags = SA_RESTART};
+    pthread_t thread;
+    if (isatty(fd) != 1 || tcgetpgrp(fd) != getpgrp() || tcgetattr(fd, &keys_before) != 0)
         return false;
-    keys_before = mode;
-    mode.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
-    mode.c_cc[VMIN] = 1;
-    mode.c_cc[VTIME] = 0;
-    if (tcsetattr(fd, TCSANOW, &mode) != 0)
+    keys_mode = keys_before;
+    keys_mode.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+    keys_mode.c_cc[VMIN] = 1;
+    keys_mode.c_cc[VTIME] = 0;
+    if (tcsetattr(fd, TCSANOW, &keys_mode) != 0)
         return false;
     keys_fd = fd;
+    if (pthread_create(&thread, NULL, keys_wait, NULL) != 0) {
+        stop_keys_off();
+        return false;
+    }
+    pthread_detach(thread);
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGCONT, &action, NULL);
     return true;
 }

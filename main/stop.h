@@ -5,8 +5,8 @@
  * computes, or writes to a pipe that nobody reads) is ended as it stands, and so it is by a second
  * signal. Either way the terminal is put back as it was.
  *
- * Threads: the main thread. Owns: the signals' handlers, the descriptor and the terminal's mode, as
- * long as the process lives. */
+ * Threads: the main thread; one more waits for keys. Owns: the signals' handlers, the descriptor
+ * and the terminal's mode, as long as the process lives. */
 #ifndef RINGPOST_MAIN_STOP_H
 #define RINGPOST_MAIN_STOP_H
 
@@ -16,8 +16,8 @@
  * usual. */
 int stop_open(void);
 
-/* Makes the terminal on that descriptor hand out keys one by one, without showing them. False: it
- * is no terminal, or not in the foreground. Ctrl-C still is a signal. */
+/* The key q on that terminal ends the command like the first signal; keys are not shown. False: it
+ * is no terminal, or not in the foreground, or there is no thread. */
 bool stop_keys_on(int fd);
 /* Puts the terminal back; harmless without stop_keys_on. */
 void stop_keys_off(void);

@@ -3,9 +3,11 @@
 import json
 import os
 import pathlib
+import pty
 import shutil
 import signal
 import subprocess
+import termios
 import unittest
 
 from support import BINARY, DEADLINE_S, JsonClient, Node, run, wait_until
@@ -114,10 +116,63 @@ class Commands(unittest.TestCase):
             self.assertIn(listen.returncode, (0, 130))
 
     def test_top(self):
-        with Node() as node, JsonClient(node, "a"):
+        with Node("--max-connections", "777", "--memory", "64M", "--outbox-bytes", "16M") as node:
+            slow = JsonClient(node, "till-7", receive_buffer=4096)
+            batch = "\n".join(['{"group":"nobody"}'] * 1000)
+            for _ in range(2):
+                node.api("POST", "/v1/messages", batch,
+                         {"Content-Type": "application/x-ndjson"}, raw=True)
+            node.message(to="till-7", oops=1)
+            for _ in range(100):
+                node.push("till-7", "x" * 60000)
+            wait_until("something is queued", lambda: node.stats()["slowest"])
+            queued = node.stats()["slowest"][0]["queued_bytes"]
             status, out, error = run(["top", "--once", *self.flags(node, "api")])
             self.assertEqual(status, 0, error)
-            self.assertIn("SESSIONS", out)
+            totals = node.stats()["totals"]
+            self.assertGreater(totals["accepted"], 1000)
+            self.assertGreater(totals["refused"], 0)
+            self.assertRegex(out, rf"accepted +{totals['accepted']} ")
+            self.assertRegex(out, rf"\nrefused +{totals['refused']} ")
+            self.assertRegex(out, r"connections +\d+ +777\n")
+            self.assertRegex(out, r"memory +[\d.]+ MiB +64.0 MiB\n")
+            self.assertRegex(out, rf" {queued}  till-7 +127.0.0.1:\d+\n")
+            self.assertNotIn("MAILS", out)
+            _, out, _ = run(["top", "--once", "--workers", *self.flags(node, "api")])
+            self.assertIn("MAILS", out)
+            self.assertIn("tcp on 127.0.0.1:", out)
+            slow.close()
+
+    def test_top_ends_at_q(self):
+        """On a terminal, whose mode is as before afterwards."""
+        with Node() as node:
+            for keys, status in ((b"q", 0), (b"x\x03", 0)):
+                before = []
+                pid, terminal = pty.fork()
+                if pid == 0:
+                    os.execv(BINARY, [BINARY, "top", *self.flags(node, "api")])
+                try:
+                    seen = b""
+                    while b"(q quits)" not in seen:
+                        seen += os.read(terminal, 65536)
+                    before = termios.tcgetattr(terminal)
+                    self.assertFalse(before[3] & termios.ECHO)
+                    os.write(terminal, keys)
+                    while True:
+                        try:
+                            if not os.read(terminal, 65536):
+                                break
+                        except OSError:  # the other side has gone
+                            break
+                    _, ended = os.waitpid(pid, 0)
+                    self.assertEqual(os.waitstatus_to_exitcode(ended), status)
+                    pid = 0
+                    self.assertTrue(termios.tcgetattr(terminal)[3] & termios.ECHO)
+                finally:
+                    if pid != 0:
+                        os.kill(pid, signal.SIGKILL)
+                        os.waitpid(pid, 0)
+                    os.close(terminal)
 
     def test_audit(self):
         with Node() as node, JsonClient(node, "a") as till:

@@ -102,6 +102,35 @@ static void test_stats(void **state) {
     assert_error(ask(api, GET("/v1/stats?x")), 400, "bad_message");
 }
 
+/* Two sessions that do not read, on two workers: the longer queue is told first. */
+static void test_slowest(void **state) {
+    (void)state;
+    struct peer *a = client_connect(0, "{\"type\":\"hello\",\"id\":\"a\"}\n");
+    struct peer *b = client_connect(1, "{\"type\":\"hello\"}\n");
+    client_connect(1, "{\"type\":\"hello\",\"id\":\"reads\"}\n");
+    peer_stall(a, true);
+    peer_stall(b, true);
+    ask(api, JSON_POST("/v1/messages", "[{\"broadcast\":true},{\"to\":\"a\"},{\"to\":\"a\"}]"));
+    const char *answer = ask(api, GET("/v1/stats"));
+    struct span stats = span_text(body_of(answer));
+    struct json_cursor cursor;
+    struct json_value first, second, none, id;
+    assert_int_equal(number(member(stats, "totals"), "connections_max"),
+                     fake_config.max_connections);
+    json_open(&cursor, member(stats, "slowest"));
+    assert_true(json_array_next(&cursor, &first) && json_array_next(&cursor, &second));
+    assert_false(json_array_next(&cursor, &none));
+    assert_true(span_equal(member(first.raw, "id"), SPAN("\"a\"")));
+    assert_false(json_find(second.raw, "id", &id));
+    assert_true(number(first.raw, "queued_bytes") > number(second.raw, "queued_bytes"));
+    assert_true(span_starts(member(second.raw, "session"), SPAN("\"1-")));
+    member(second.raw, "address");
+    peer_stall(a, false);
+    peer_stall(b, false);
+    answer = ask(api, GET("/v1/stats"));
+    assert_non_null(strstr(answer, "\"slowest\":[]"));
+}
+
 /* Every sample has a family before it, every name is one that we promise. */
 static void test_metrics(void **state) {
     (void)state;
@@ -153,6 +182,6 @@ static void test_metrics(void **state) {
 
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    const struct CMUnitTest tests[] = {TEST(test_stats), TEST(test_metrics)};
+    const struct CMUnitTest tests[] = {TEST(test_stats), TEST(test_slowest), TEST(test_metrics)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
