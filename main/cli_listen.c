@@ -268,10 +268,28 @@ static enum step pause_before_again(struct listen *listen) {
     return clock_ns() >= listen->end_ns ? STEP_TIMEOUT : STEP_ON;
 }
 
+/* What it means that nothing came: the usual cause is a name that differs. */
+static void nothing_note(const struct listen *listen) {
+    if (listen->messages != 0 || !listen->welcomed)
+        return;
+    if (listen->id != NULL)
+        note("0 messages: in that time nobody pushed to this id, its groups or everybody; try "
+             "ringpost push --to '%.128s' 1",
+             listen->id);
+    else if (listen->groups.count != 0)
+        note("0 messages: in that time nobody pushed to these groups or everybody; try ringpost "
+             "push --group '%.128s' 1",
+             listen->groups.entries[0]);
+    else
+        note("0 messages: in that time nobody pushed to everybody; try ringpost push --broadcast "
+             "1");
+}
+
 static int summary(const struct listen *listen, int status) {
     note("%" PRIu64 " message%s in %.1f s, %" PRIu64 " reconnect%s", listen->messages,
          listen->messages == 1 ? "" : "s", (double)(clock_ns() - listen->began_ns) / 1e9,
          listen->reconnects, listen->reconnects == 1 ? "" : "s");
+    nothing_note(listen);
     return status;
 }
 
@@ -294,10 +312,11 @@ static int listen_on(struct listen *listen) {
         case STEP_STOPPED:
             return summary(listen, CLI_DONE);
         case STEP_TIMEOUT:
-            if (listen->count > 0)
-                return cli_failed(COMMAND, "%g s are over with %" PRIu64 " of %g messages",
-                                  listen->timeout, listen->messages, listen->count);
-            return summary(listen, CLI_DONE);
+            if (listen->count <= 0)
+                return summary(listen, CLI_DONE);
+            nothing_note(listen);
+            return cli_failed(COMMAND, "%g s are over with %" PRIu64 " of %g messages",
+                              listen->timeout, listen->messages, listen->count);
         }
     }
 }

@@ -56,7 +56,10 @@ static const char help[] =
     "  --timeout SECONDS    give up after so long; 30 if absent\n"
     "  --json               print the server's answer as it came\n"
     "\n"
-    "Exit status: 0 a client or node took it, 1 nobody did or it was refused, 2 bad usage.\n";
+    "What the answer says: `queued` is on its way to so many recipients (sessions); a group or a\n"
+    "broadcast is queued for 0, too, if nobody is there. `absent`: nobody has that id. `dropped`:\n"
+    "nobody could take it. `duplicate`: that --id was pushed before.\n"
+    "Exit status: 0 queued or duplicate, 1 absent, dropped or refused, 2 bad usage.\n";
 
 struct push {
     struct cli_list to, groups, except, words;
@@ -240,6 +243,23 @@ static void print_json(struct span answer) {
     fputc('\n', stdout);
 }
 
+/* What an outcome means that is easily misread; NULL: it says all. */
+static const char *meaning(const struct push *push, struct span answer, const char *state) {
+    double recipients;
+    if (strcmp(state, "absent") == 0)
+        return "nobody is connected under that id";
+    if (strcmp(state, "duplicate") == 0)
+        return "that id was pushed before; nothing was sent again";
+    if (!answer_number(answer_at(answer, "recipients"), &recipients) || recipients != 0)
+        return NULL;
+    if (push->broadcast)
+        return "0: nobody is connected, so nobody got it";
+    if (push->groups.count != 0)
+        return "0: nobody who is connected is in that group, so nobody got it; a group is made by "
+               "its members, as with ringpost listen --group";
+    return NULL;
+}
+
 /* One line for a result; the exit status. */
 static int print_result(const struct push *push, struct span answer, const char *state_path) {
     char state[32];
@@ -256,10 +276,9 @@ static int print_result(const struct push *push, struct span answer, const char 
         print_member(answer, "id");
         print_member(answer, "recipients");
         print_member(answer, "cluster");
-        if (strcmp(state, "absent") == 0)
-            fputs("  (nobody is connected under that id)", stdout);
-        if (strcmp(state, "duplicate") == 0)
-            fputs("  (that id was pushed before; nothing was sent again)", stdout);
+        const char *means = meaning(push, answer, state);
+        if (means != NULL)
+            printf("  (%s)", means);
         fputc('\n', stdout);
     }
     return taken ? CLI_DONE : CLI_FAILED;

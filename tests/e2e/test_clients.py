@@ -106,6 +106,26 @@ class Commands(unittest.TestCase):
             self.assertEqual(status, 1)
             self.assertIn("absent", out + error)
 
+    def test_what_a_0_means(self):
+        with Node() as node:
+            for address, words in ((["--group", "g"], "nobody who is connected is in that group"),
+                                   (["--broadcast"], "nobody is connected, so nobody got it")):
+                status, out, error = run(["push", *address, *self.flags(node, "api"), "1"])
+                self.assertEqual(status, 0, error)
+                self.assertIn("recipients=0  (0: " + words, out)
+            for flags, status, words in (
+                    (["--id", "x"], 0, "push --to 'x' 1"),
+                    (["--group", "g"], 0, "push --group 'g' 1"),
+                    ([], 0, "push --broadcast 1"),
+                    (["--id", "x", "--count", "3"], 1, "push --to 'x' 1")):
+                done = run(["listen", *flags, "--timeout", "0.5", *self.flags(node, "tcp")])
+                self.assertEqual(done[0], status, done)
+                self.assertIn("0 messages: in that time nobody pushed to", done[2])
+                self.assertIn(words, done[2])
+            with JsonClient(node, "a", groups=["g"]):
+                _, out, _ = run(["push", "--group", "g", *self.flags(node, "api"), "1"])
+                self.assertRegex(out, r"recipients=1\n$")
+
     def test_listen_ends_well(self):
         with Node() as node:
             listen = subprocess.Popen([BINARY, "listen", "--id", "x", *self.flags(node, "tcp")],
