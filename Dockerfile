@@ -1,31 +1,43 @@
 # The server in a container: built with Debian's packages, run with the libraries alone.
-# io_uring must be allowed: Docker 25 and later block it unless --security-opt seccomp=PROFILE says
-# otherwise.
+#
+#   docker build -t ringpost .
+#   docker run --rm -p 7000:7000 -p 8080:8080 -p 8081:8081 \
+#     --security-opt seccomp=packaging/seccomp.json -e RINGPOST_API_KEY=... ringpost
+#
+# Docker 25 and later block io_uring unless the profile allows it; see docs/operations.md.
 ARG BASE=debian:bookworm-slim
 
 FROM ${BASE} AS build
-RUN apt-get update \
-    && apt-get install -y --no-install-recommends \
+ARG DEBIAN_FRONTEND=noninteractive
+# libllhttp-dev is a package of its own since Debian 13; before, node-llhttp has the sources.
+RUN apt-get update -qq \
+    && llhttp=$(apt-cache show libllhttp-dev >/dev/null 2>&1 && echo libllhttp-dev || echo node-llhttp) \
+    && apt-get install -y -qq --no-install-recommends \
         gcc libc6-dev cmake ninja-build pkg-config liburing-dev libck-dev libsodium-dev \
-        libseccomp-dev \
-    && (apt-get install -y --no-install-recommends libllhttp-dev \
-        || apt-get install -y --no-install-recommends node-llhttp) \
+        libseccomp-dev "$llhttp" >/dev/null \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
 RUN cmake --preset release && ninja -C build/release ringpost \
-    && ldd build/release/ringpost \
-    && strip -o /ringpost build/release/ringpost
+    && strip -o /ringpost build/release/ringpost \
+    && ldd /ringpost
 
 FROM ${BASE}
-# libllhttp is a library of its own since Debian 13; before, it is inside the binary.
-RUN apt-get update \
-    && apt-get install -y --no-install-recommends liburing2 libsodium23 libseccomp2 \
-    && (apt-get install -y --no-install-recommends '^libllhttp[0-9.]+$' || true) \
+ARG DEBIAN_FRONTEND=noninteractive
+# Whatever libraries the program is linked with, by the packages that they come from.
+RUN apt-get update -qq \
+    && llhttp=$(apt-cache pkgnames libllhttp | grep -E '^libllhttp[0-9.]+$' | head -n 1) \
+    && apt-get install -y -qq --no-install-recommends liburing2 libsodium23 libseccomp2 \
+        $llhttp >/dev/null \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 7000 --no-create-home --shell /usr/sbin/nologin ringpost
+    && useradd --system --no-log-init --uid 700 --no-create-home --shell /usr/sbin/nologin ringpost
 COPY --from=build /ringpost /usr/bin/ringpost
 USER ringpost
-EXPOSE 7000 8080
+# A container's own loopback is reached by nobody. Flags win over these.
+ENV RINGPOST_TCP=0.0.0.0:7000 RINGPOST_WEB=0.0.0.0:8080 RINGPOST_API=0.0.0.0:8081
+EXPOSE 7000 8080 8081
+# Docker kills after 10 seconds unless --stop-timeout says more: --drain-timeout is to end before.
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=5s CMD ["ringpost", "health"]
 ENTRYPOINT ["ringpost"]
-CMD ["serve", "--tcp", "0.0.0.0:7000", "--web", "0.0.0.0:8080", "--api", "127.0.0.1:8081"]
+CMD ["serve"]

@@ -62,10 +62,12 @@ static void check_listeners(struct settings_build *build) {
                               settings_table[listener_settings[config->listeners[m].kind]].name);
         if (one->kind == LISTENER_API && config->api_key_count == 0 &&
             !address_is_loopback(&one->address))
-            build_problem(build, PROBLEM_START,
-                          "%s: other machines can reach %s and there is no API key, so anybody "
-                          "could push; set RINGPOST_API_KEY, or listen on 127.0.0.1",
-                          place, one->text);
+            build_problem(
+                build, PROBLEM_START,
+                "%s: other machines can reach %s and there is no API key, so anybody "
+                "could push; set RINGPOST_API_KEY (docker run -e RINGPOST_API_KEY=...), or "
+                "listen on 127.0.0.1",
+                place, one->text);
     }
     if (config->listener_count == 0 && build->settings->problem_count == 0)
         build_problem(build, PROBLEM_START,
