@@ -34,12 +34,17 @@ static bool find(struct worker *worker, const struct http_request *http, struct 
     *auth = auth_api(worker->config, http, match->open);
     if (auth->code != CODE_NONE) {
         *error = http_error_of(auth->code, auth->message);
+        if (auth->code == CODE_FORBIDDEN)
+            error->extra = SPAN("Vary: Origin\r\n");
         return false;
     }
     struct complaint *complaint = &http_desk(worker)->complaint;
     switch (verdict) {
     case ROUTE_FOUND:
-        return true;
+        if (route_takes(match->route, http))
+            return true;
+        *error = http_error_of(CODE_TOO_LARGE, ROUTE_NO_BODY_TEXT);
+        return false;
     case ROUTE_NOT_FOUND:
         *error = http_error_of(CODE_NOT_FOUND, "there is no such path; see docs/api.md");
         return false;
@@ -152,6 +157,9 @@ bool api_call_failed(const struct worker *worker, const struct call *call) {
 
 void api_answer_scroll(struct worker *worker, struct http_exchange *exchange, const char *type,
                        struct scroll *scroll) {
+    struct builder *out = &scroll->out;
+    if (out->len != 0 && out->at[out->len - 1] != '\n' && scroll_room(scroll, 1))
+        builder_byte(out, '\n');
     if (scroll->failed)
         exchange_fail(worker, exchange, CODE_OVERLOADED,
                       "there is no memory for the answer at the moment; try again");

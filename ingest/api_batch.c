@@ -96,7 +96,7 @@ static void batch_write(const struct batch *batch, struct builder *out) {
             builder_byte(out, '\n');
     }
     if (!batch->lines)
-        builder_byte(out, ']');
+        builder_bytes(out, "]\n", 2);
     CHECK(!out->full, "the entries of a batch do not add up");
 }
 
@@ -111,7 +111,7 @@ static void batch_answer(struct worker *worker, struct http_exchange *exchange) 
         return;
     }
     struct scroll answer = scroll_empty();
-    if (batch->failed || !scroll_room(&answer, 2 + batch->count + batch->text.out.len)) {
+    if (batch->failed || !scroll_room(&answer, 3 + batch->count + batch->text.out.len)) {
         batch_free(worker, batch);
         exchange_abandon(worker, exchange);
         return;

@@ -59,8 +59,8 @@ void api_on_result(struct worker *worker, struct gate_source *source, void *requ
         return;
     }
     struct builder out = builder_over(http_desk(worker)->answer, HTTP_ANSWER_BYTES_MAX);
-    struct http_response response =
-        http_response_open(&out, exchange->answer_flags, result->status, NULL, SPAN(""));
+    struct http_response response = http_response_open(
+        &out, exchange->answer_flags, http_date(worker), result->status, NULL, SPAN(""));
     gate_result_write(result, false, &out);
     http_response_close(&response);
     exchange_give(worker, exchange, result->status, builder_span(&out), SPAN(""));
@@ -116,8 +116,7 @@ void api_post_messages(struct worker *worker, struct http_exchange *exchange,
     struct http_desk *desk = http_desk(worker);
     struct span body = request->http->body;
     enum body_kind kind = body_kind(request->http->content_type);
-    bool untyped = request->http->content_type.len == 0;
-    if (kind != BODY_JSON && kind != BODY_LINES && !untyped) {
+    if (kind != BODY_JSON && kind != BODY_LINES && kind != BODY_PLAIN) {
         exchange_fail(worker, exchange, CODE_UNSUPPORTED_MEDIA_TYPE,
                       "Content-Type is neither application/json nor application/x-ndjson");
         return;

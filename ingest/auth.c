@@ -90,6 +90,10 @@ struct auth auth_api(const struct config *config, const struct http_request *req
     if (!key_of(request->authorization, &decoded, &key))
         return refused(CODE_UNAUTHORIZED, "Authorization is neither Bearer KEY nor Basic with the "
                                           "key as password");
+    /* A browser that was asked for Basic once sends the key along with what any page makes it
+     * request. */
+    if (decoded.len != 0 && auth_web(config, request) == AUTH_ORIGIN_FOREIGN)
+        return refused(CODE_FORBIDDEN, "a page of this Origin may not use a key by Basic");
     int place = gate_key_find(config, key);
     if (place < 0)
         return refused(CODE_UNAUTHORIZED, "the API key is not one of this node's");

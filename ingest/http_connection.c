@@ -98,10 +98,10 @@ static void refuse_broken(struct worker *worker, struct http_connection *http) {
 
 static void refuse_late(struct worker *worker, struct http_connection *http) {
     struct http_error error = {.status = 408,
-                               .code = code_word(CODE_BAD_MESSAGE),
+                               .code = code_word(CODE_TIMEOUT),
                                .message = http->in_body
-                                              ? SPAN("the body came too slowly: 16384 bytes, or "
-                                                     "the rest of it, must come within 30 s")
+                                              ? SPAN("the body came too slowly: it may be 30 s "
+                                                     "behind a rate of 16384 bytes a second")
                                               : SPAN("the head of the request was not whole "
                                                      "within 10 s")};
     http_refuse_last(worker, http, &error);
@@ -124,39 +124,10 @@ static bool memory_has(struct worker *worker, size_t bytes) {
     return true;
 }
 
-/* The head is there, the body is not: what is wrong already is told before the body is read. */
-static void head_look(struct worker *worker, struct http_connection *http,
-                      const struct http_request *request) {
-    struct http_error error = {0};
-    http->in_body = true;
-    http->progress_bytes = 0;
-    http->input_due_ns = worker->now_ns + HTTP_BODY_NS;
-    bool small = request->size != 0 && request->size <= HTTP_REFUSED_BODY_BYTES_MAX;
-    if (!http->service->admit(worker, request, &error)) {
-        if (small && !request->expects_continue)
-            return; /* refused when it is whole, and the connection stays */
-        stats_add(&worker->stats.http_requests, 1);
-        http_refuse_last(worker, http, &error);
-        return;
-    }
-    if (!memory_has(worker, request->size)) {
-        stats_add(&worker->stats.http_requests, 1);
-        refuse_memory(worker, http);
-        return;
-    }
-    if (!request->expects_continue)
-        return;
-    if (list_empty(&http->owed))
-        http_write(worker, http, HTTP_CONTINUE);
-    else
-        http->continue_due = true;
-}
-
-static void request_serve(struct worker *worker, struct http_connection *http,
-                          const struct http_request *request) {
+/* What its answer must know of a request, which is counted; says too whether another may follow. */
+static uint8_t request_begin(struct worker *worker, struct http_connection *http,
+                             const struct http_request *request) {
     uint8_t flags = http_answer_flags(request);
-    http->in_body = http->continue_due = false;
-    http->input_due_ns = 0;
     http->active_ns = worker->now_ns;
     stats_add(&worker->stats.http_requests, 1);
     if (!request->keep_alive) {
@@ -165,6 +136,60 @@ static void request_serve(struct worker *worker, struct http_connection *http,
         flags |= HTTP_ANSWER_CLOSE;
         http_stop(http, CLOSE_DRAINING);
     }
+    return flags;
+}
+
+/* Refuses a request whose short body is still to come: it is answered, then the body is thrown
+ * away, and the next request follows. */
+static void request_refuse(struct worker *worker, struct http_connection *http,
+                           const struct http_request *request, size_t come,
+                           const struct http_error *error) {
+    http->skip_bytes = request->size - come;
+    http_parser_init(&http->parser, http->parser.body_bytes_max);
+    struct http_exchange *exchange =
+        exchange_open(worker, http, request_begin(worker, http, request));
+    if (exchange == NULL)
+        connection_close(worker, http->connection, CLOSE_OVERLOADED);
+    else
+        exchange_refuse(worker, exchange, error);
+}
+
+/* The head is there, of the body `come` bytes less than there must be: what is wrong already is
+ * told before the body is read. False: it is not wanted. */
+static bool head_look(struct worker *worker, struct http_connection *http,
+                      const struct http_request *request, size_t come) {
+    struct http_error error = {0};
+    http->in_body = true;
+    http->input_due_ns = worker->now_ns + HTTP_BODY_NS;
+    if (!http->service->admit(worker, request, &error)) {
+        if (request->size != 0 && request->size <= HTTP_REFUSED_BODY_BYTES_MAX &&
+            !request->expects_continue) {
+            request_refuse(worker, http, request, come, &error);
+        } else {
+            stats_add(&worker->stats.http_requests, 1);
+            http_refuse_last(worker, http, &error);
+        }
+        return false;
+    }
+    if (!memory_has(worker, request->size)) {
+        stats_add(&worker->stats.http_requests, 1);
+        refuse_memory(worker, http);
+        return false;
+    }
+    if (!request->expects_continue)
+        return true;
+    if (list_empty(&http->owed))
+        http_write(worker, http, HTTP_CONTINUE);
+    else
+        http->continue_due = true;
+    return true;
+}
+
+static void request_serve(struct worker *worker, struct http_connection *http,
+                          const struct http_request *request) {
+    http->in_body = http->continue_due = false;
+    http->input_due_ns = 0;
+    uint8_t flags = request_begin(worker, http, request);
     if (http->service->pushes != NULL && http->service->pushes(request) &&
         !gate_admit(worker, &http->source)) {
         exchange_busy(worker, http, flags);
@@ -255,7 +280,10 @@ static size_t request_take(struct worker *worker, struct http_connection *http, 
     case HTTP_EVENT_ENDED:
         return len;
     case HTTP_EVENT_HEAD:
-        head_look(worker, http, request);
+        if (!head_look(worker, http, request, left)) {
+            *waits = http->skip_bytes != 0;
+            return len;
+        }
         break;
     case HTTP_EVENT_MORE:
         break;
@@ -278,22 +306,31 @@ static void input_time(struct worker *worker, struct http_connection *http, size
         return;
     }
     if (http->in_body) {
-        http->progress_bytes += received;
-        if (http->progress_bytes >= HTTP_BODY_BYTES) {
-            http->progress_bytes = 0;
-            http->input_due_ns = worker->now_ns + HTTP_BODY_NS;
-        }
+        uint64_t due_ns = http->input_due_ns + received * NS_PER_S / HTTP_BODY_BYTES_PER_S;
+        uint64_t last_ns = worker->now_ns + HTTP_BODY_NS;
+        http->input_due_ns = due_ns < last_ns ? due_ns : last_ns;
     } else if (http->input_due_ns == 0) {
         http->input_due_ns = worker->now_ns + HTTP_HEAD_NS;
     }
     http_watch(worker, http, http->input_due_ns);
 }
 
+/* More of a body that is not wanted. Returns how many of the bytes belong to it. */
+static size_t body_skip(struct http_connection *http, size_t len, bool *waits) {
+    size_t skipped = len < http->skip_bytes ? len : http->skip_bytes;
+    http->skip_bytes -= skipped;
+    *waits = http->skip_bytes != 0;
+    http->in_body = *waits;
+    return skipped;
+}
+
 size_t http_on_bytes(struct worker *worker, struct connection *connection, char *at, size_t len) {
     struct http_connection *http = http_of(connection);
     size_t used = 0, received = len - http->kept_bytes;
     bool waits = false;
-    if (http->assembly != NULL)
+    if (http->skip_bytes != 0)
+        used = body_skip(http, len, &waits);
+    else if (http->assembly != NULL)
         used = assembly_take(worker, http, at, len, &waits);
     while (used < len && !waits && !http->closed && http->finish_reason == CLOSE_NONE &&
            !connection->paused && !connection->yielded) {
@@ -340,7 +377,7 @@ void http_on_end(struct worker *worker, struct connection *connection) {
 
 void http_on_drain(struct worker *worker, struct connection *connection) {
     struct http_connection *http = http_of(connection);
-    if (list_empty(&http->owed) && http->input_due_ns != 0) {
+    if (list_empty(&http->owed) && http->input_due_ns != 0 && http->skip_bytes == 0) {
         /* A request is on its way. Its producer learns that it was not taken. */
         struct http_error error = http_error_of(CODE_DRAINING, "the node is going; nothing was "
                                                                "taken, send it elsewhere");
@@ -382,7 +419,10 @@ void http_on_deadline(struct worker *worker, struct connection *connection) {
     uint64_t now_ns = worker->now_ns;
     http->armed_ns = 0;
     if (http->input_due_ns != 0 && now_ns >= http->input_due_ns) {
-        refuse_late(worker, http);
+        if (http->skip_bytes != 0)
+            http_wind_up(worker, http, CLOSE_HTTP_TIMEOUT); /* it has its answer */
+        else
+            refuse_late(worker, http);
         if (http->closed)
             return;
     }

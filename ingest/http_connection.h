@@ -4,9 +4,9 @@
  *
  * A request is carried out as soon as it is whole, also when the answer to an earlier one is still
  * owed; only the answers wait for each other. A body that has not come yet is refused before it is
- * read: for want of a key, for its size, for want of memory; then the connection ends after the
- * answer. So it does after a request that is not HTTP, when the peer asks for it, and while the
- * node drains.
+ * read: for want of a key, for its size, for want of memory; none of it is kept, and unless it is
+ * short the connection ends after the answer. So it does after a request that is not HTTP, when the
+ * peer asks for it, and while the node drains.
  *
  * Reading pauses while HTTP_PIPELINE_MAX answers are owed or HTTP_UNSENT_BYTES_MAX of them are not
  * sent. Time is bounded as the constants below say; who is late with a request gets 408, who does
@@ -24,14 +24,16 @@
 #include "proto/http_response.h"
 
 #define HTTP_HEAD_NS (10 * NS_PER_S) /* from the first byte of a head to its last */
-#define HTTP_BODY_NS (30 * NS_PER_S) /* for the next HTTP_BODY_BYTES of a body, or its rest */
-#define HTTP_BODY_BYTES 16384
+/* A body may be so far behind a rate of HTTP_BODY_BYTES_PER_S, its pauses counted in. */
+#define HTTP_BODY_NS (30 * NS_PER_S)
+#define HTTP_BODY_BYTES_PER_S 16384
 #define HTTP_IDLE_NS (75 * NS_PER_S)   /* without a request */
 #define HTTP_ANSWER_NS (30 * NS_PER_S) /* without the peer taking anything of an answer */
 #define HTTP_WATCH_NS (5 * NS_PER_S)   /* how often that is looked at */
 
 #define HTTP_UNSENT_BYTES_MAX (1024 * 1024)
-/* A refused request whose body is not longer is read all the same, so that the connection stays. */
+/* The body of a refused request is thrown away as it comes; if that is not more, the connection
+ * stays. */
 #define HTTP_REFUSED_BODY_BYTES_MAX 65536
 
 struct http_exchange;
@@ -66,7 +68,7 @@ struct http_connection {
     char *assembly;      /* a chunked request as far as it has come; NULL: none */
     size_t assembly_len, assembly_cap;
     size_t kept_bytes;     /* of the input, left with the engine */
-    size_t progress_bytes; /* of a body, since input_due_ns was set */
+    size_t skip_bytes;     /* of a body, to be thrown away: its request was answered */
     uint64_t input_due_ns; /* when what has begun to come in must have come; 0: nothing has */
     uint64_t armed_ns;     /* when the deadline fires; 0: it is not armed */
     uint64_t active_ns;    /* the last request, the last answer */
@@ -99,7 +101,8 @@ struct http_exchange {
  * exchange: it must not be touched afterwards, and the connection may have begun to close. */
 void exchange_give(struct worker *worker, struct http_exchange *exchange, unsigned status,
                    struct span head, struct span body);
-/* `type` NULL is application/json, `extra` more header lines, as in http_response.h. */
+/* `type` NULL is application/json, `extra` more header lines, as in http_response.h. A body of over
+ * HTTP_ANSWER_BYTES_MAX / 2 has to end in a line feed. */
 void exchange_answer(struct worker *worker, struct http_exchange *exchange, unsigned status,
                      const char *type, struct span extra, struct span body);
 void exchange_refuse(struct worker *worker, struct http_exchange *exchange,

@@ -41,6 +41,16 @@ struct http_desk *http_desk(const struct worker *worker) {
     return desks[worker->index];
 }
 
+struct span http_date(const struct worker *worker) {
+    struct http_desk *desk = http_desk(worker);
+    uint64_t now_s = worker->now_wall_ms / 1000;
+    if (desk->date_s != now_s) {
+        desk->date_s = now_s;
+        http_date_write(now_s, desk->date);
+    }
+    return span_of(desk->date, HTTP_DATE_BYTES);
+}
+
 void http_version_set(const char *text) {
     version = text;
 }

@@ -16,6 +16,7 @@
 #include "ingest/routes.h"
 #include "ingest/slowest.h"
 #include "proto/http.h"
+#include "proto/http_date.h"
 
 struct server;
 struct worker;
@@ -33,11 +34,14 @@ struct http_desk {
     char busy[512]; /* the answer of exchange_busy, for busy_flags */
     uint32_t busy_bytes;
     uint8_t busy_flags;
+    uint64_t busy_date_s;   /* of its date */
     struct stats total;     /* of what is being told of all workers */
     uint64_t busy_since_ns; /* of api_stats.c: when the share of busy time was last taken */
     uint64_t busy_ns;       /* the counter at that time */
     double busy_ratio;
     struct slowest_places slowest; /* of api_stats.c, too */
+    uint64_t date_s; /* of `date`, since 1970; 0: it was not written yet */
+    char date[HTTP_DATE_BYTES];
     /* From here on not zeroed at the start. */
     struct envelope_room room;
     char names[HTTP_TARGET_BYTES_MAX]; /* what a target decodes to */
@@ -51,6 +55,8 @@ bool http_init(struct server *server);
 void http_fini(struct server *server);
 
 struct http_desk *http_desk(const struct worker *worker);
+/* The Date line of an answer that is made in this turn; stays as it is for the turn. */
+struct span http_date(const struct worker *worker);
 
 /* The version that statistics and metrics tell; a text that stays. Once, before the workers run. */
 void http_version_set(const char *text);

@@ -92,10 +92,13 @@ void exchanges_drop(struct worker *worker, struct http_connection *http) {
 /* The answer to a request that is refused because the worker is behind. */
 static struct span busy_answer(struct worker *worker, uint8_t answer_flags) {
     struct http_desk *desk = http_desk(worker);
-    if (desk->busy_bytes == 0 || desk->busy_flags != answer_flags) {
+    struct span date = http_date(worker);
+    if (desk->busy_bytes == 0 || desk->busy_flags != answer_flags ||
+        desk->busy_date_s != desk->date_s) {
         struct builder out = builder_over(desk->busy, sizeof desk->busy);
         struct http_error error = http_error_of(CODE_OVERLOADED, GATE_BEHIND_TEXT);
-        http_response_error(&out, answer_flags, &error);
+        http_response_error(&out, answer_flags, date, &error);
+        desk->busy_date_s = desk->date_s;
         CHECK(!out.full, "the refusal is too long");
         desk->busy_bytes = (uint32_t)out.len;
         desk->busy_flags = answer_flags;
@@ -218,13 +221,15 @@ void exchange_abandon(struct worker *worker, struct http_exchange *exchange) {
 void exchange_answer(struct worker *worker, struct http_exchange *exchange, unsigned status,
                      const char *type, struct span extra, struct span body) {
     struct builder out = builder_over(http_desk(worker)->answer, HTTP_ANSWER_BYTES_MAX);
+    struct span date = http_date(worker);
     bool small = body.len <= HTTP_ANSWER_BYTES_MAX / 2;
     if (small) {
-        http_response_whole(&out, exchange->answer_flags, status, type, extra, body);
+        http_response_whole(&out, exchange->answer_flags, date, status, type, extra, body);
         body.len = 0;
     } else {
+        CHECK(body.at[body.len - 1] == '\n', "a long answer that does not end in a line feed");
         /* The head says how long the body is, which then need not go through here. */
-        http_response_whole(&out, exchange->answer_flags | HTTP_ANSWER_BODYLESS, status, type,
+        http_response_whole(&out, exchange->answer_flags | HTTP_ANSWER_BODYLESS, date, status, type,
                             extra, body);
         if (exchange->answer_flags & HTTP_ANSWER_BODYLESS)
             body.len = 0;
@@ -236,7 +241,7 @@ void exchange_answer(struct worker *worker, struct http_exchange *exchange, unsi
 void exchange_refuse(struct worker *worker, struct http_exchange *exchange,
                      const struct http_error *error) {
     struct builder out = builder_over(http_desk(worker)->answer, HTTP_ANSWER_BYTES_MAX);
-    http_response_error(&out, exchange->answer_flags, error);
+    http_response_error(&out, exchange->answer_flags, http_date(worker), error);
     CHECK(!out.full, "an error is too long");
     exchange_give(worker, exchange, error->status, builder_span(&out), SPAN(""));
 }

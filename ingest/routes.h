@@ -28,7 +28,7 @@ struct route_request {
 struct route {
     const char *pattern;
     enum http_method method; /* GET serves HEAD too */
-    bool open;               /* needs no API key */
+    bool open;               /* needs no API key, and takes no body to fill the memory with */
     void (*serve)(struct worker *worker, struct http_exchange *exchange,
                   const struct route_request *request);
 };
@@ -48,6 +48,11 @@ struct route_match {
     struct span names[ROUTE_NAMES_MAX];
 };
 
+/* May the request have the body that it announces? If not, it is 413 with this text. */
+static inline bool route_takes(const struct route *route, const struct http_request *request) {
+    return !route->open || !request->has_body;
+}
+#define ROUTE_NO_BODY_TEXT "this path takes no body"
 /* Looks the path up; names are decoded into `texts` if they have to be. */
 enum route_verdict route_find(const struct route *routes, size_t count, enum http_method method,
                               struct span path, struct builder *texts, struct route_match *match);

@@ -9,6 +9,8 @@
 /* Nothing here takes a body; so much is read all the same, to keep the connection. */
 #define WEB_BODY_BYTES_MAX 4096
 #define CORS_BYTES_MAX 4096
+/* Of every path that there is. */
+#define ALLOW "GET, HEAD, OPTIONS"
 /* What is echoed of a request must leave room for the rest. */
 #define ECHO_BYTES_MAX 1024
 
@@ -55,11 +57,57 @@ static struct http_error not_found(void) {
     return http_error_of(CODE_NOT_FOUND, "there is no such path on this listener");
 }
 
+/* What a cache must know of every answer: another page may get another one. */
+#define VARY "Vary: Origin\r\n"
+
+static struct http_error foreign(void) {
+    return http_error_of(CODE_FORBIDDEN, "this Origin may not use this node; see --cors");
+}
+
+/* Where the request goes, or what is wrong with it. */
+static bool find(struct worker *worker, const struct http_request *http, struct builder *texts,
+                 struct http_error *error) {
+    struct route_match *match = &http_desk(worker)->match;
+    switch (route_find(routes, sizeof routes / sizeof *routes, http->method, http->path, texts,
+                       match)) {
+    case ROUTE_FOUND:
+        if (route_takes(match->route, http))
+            return true;
+        *error = http_error_of(CODE_TOO_LARGE, ROUTE_NO_BODY_TEXT);
+        return false;
+    case ROUTE_NOT_ALLOWED:
+        *error = http_error_of(CODE_METHOD_NOT_ALLOWED, "this path is not served with this method");
+        error->allow = ALLOW;
+        return false;
+    case ROUTE_BAD_PATH:
+        *error = http_error_of(CODE_BAD_MESSAGE, "the path is not well-formed");
+        return false;
+    case ROUTE_NOT_FOUND:
+        break;
+    }
+    *error = not_found();
+    return false;
+}
+
+/* OPTIONS that is no preflight: what may be asked of the path, or of the node. */
+static bool options_answer(struct worker *worker, struct http_exchange *exchange,
+                           const struct http_request *http, const struct http_error *error,
+                           struct span cors) {
+    char room[CORS_BYTES_MAX];
+    struct builder out = builder_over(room, sizeof room);
+    if (http->method != HTTP_METHOD_OPTIONS ||
+        (error->status != 405 && !span_equal(http->path, SPAN("*"))))
+        return false;
+    builder_span_add(&out, cors);
+    http_field_write(&out, SPAN("Allow"), SPAN(ALLOW));
+    exchange_answer(worker, exchange, 204, NULL, builder_span(&out), SPAN(""));
+    return true;
+}
+
 static void web_serve(struct worker *worker, struct http_exchange *exchange,
                       const struct http_request *http) {
     char room[CORS_BYTES_MAX];
-    /* Also without an origin: a cache must not hand that answer to a page of another one. */
-    struct span cors = SPAN("Vary: Origin\r\n");
+    struct span cors = SPAN(VARY);
     switch (auth_web(worker->config, http)) {
     case AUTH_ORIGIN_NONE:
         break;
@@ -70,9 +118,7 @@ static void web_serve(struct worker *worker, struct http_exchange *exchange,
         }
         /* fall through */
     case AUTH_ORIGIN_FOREIGN:
-        refuse(worker, exchange,
-               http_error_of(CODE_FORBIDDEN, "this Origin may not use this node; see --cors"),
-               SPAN(""));
+        refuse(worker, exchange, foreign(), SPAN(VARY));
         return;
     }
     if (http->method == HTTP_METHOD_OPTIONS && http->preflight_method.at != NULL) {
@@ -80,27 +126,14 @@ static void web_serve(struct worker *worker, struct http_exchange *exchange,
         return;
     }
     struct builder texts = builder_over(http_desk(worker)->names, HTTP_TARGET_BYTES_MAX);
-    struct route_match *match = &http_desk(worker)->match;
-    struct http_error error;
+    struct http_error error = {0};
     struct route_request request = {.http = http, .texts = &texts};
-    switch (route_find(routes, sizeof routes / sizeof *routes, http->method, http->path, &texts,
-                       match)) {
-    case ROUTE_FOUND:
+    if (find(worker, http, &texts, &error)) {
         request.names[0] = cors; /* no path here has names */
-        match->route->serve(worker, exchange, &request);
-        return;
-    case ROUTE_NOT_ALLOWED:
-        error = http_error_of(CODE_METHOD_NOT_ALLOWED, "this path is not served with this method");
-        error.allow = match->allow;
-        break;
-    case ROUTE_BAD_PATH:
-        error = http_error_of(CODE_BAD_MESSAGE, "the path is not well-formed");
-        break;
-    default:
-        error = not_found();
-        break;
+        http_desk(worker)->match.route->serve(worker, exchange, &request);
+    } else if (!options_answer(worker, exchange, http, &error, cors)) {
+        refuse(worker, exchange, error, cors);
     }
-    refuse(worker, exchange, error, cors);
 }
 
 static void web_get_healthz(struct worker *worker, struct http_exchange *exchange,
@@ -132,10 +165,14 @@ static size_t web_body_max(const struct config *config) {
 
 static bool web_admit(struct worker *worker, const struct http_request *http,
                       struct http_error *error) {
-    if (auth_web(worker->config, http) != AUTH_ORIGIN_FOREIGN)
-        return true;
-    *error = http_error_of(CODE_FORBIDDEN, "this Origin may not use this node; see --cors");
-    return false;
+    struct builder texts = builder_over(http_desk(worker)->names, HTTP_TARGET_BYTES_MAX);
+    bool good = false;
+    if (auth_web(worker->config, http) == AUTH_ORIGIN_FOREIGN)
+        *error = foreign();
+    else
+        good = http->method == HTTP_METHOD_OPTIONS || find(worker, http, &texts, error);
+    error->extra = SPAN(VARY);
+    return good;
 }
 
 static const struct http_service service = {web_body_max, "", NULL, web_admit, web_serve};

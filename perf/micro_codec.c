@@ -70,7 +70,7 @@ static void http_answer(uint64_t times) {
         micro_touch(&status);
         micro_touch(&body);
         struct builder text = builder_over(out, sizeof out);
-        http_response_whole(&text, 0, status, NULL, SPAN(""), body);
+        http_response_whole(&text, 0, SPAN(""), status, NULL, SPAN(""), body);
         if (text.full)
             micro_fail("the answer did not fit");
         micro_touch(out);

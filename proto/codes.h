@@ -20,6 +20,7 @@
     X(HEARTBEAT_TIMEOUT, "heartbeat_timeout", true, 0, "nothing heard in time")                    \
     X(UNAUTHORIZED, "unauthorized", true, 401, "a key or token is missing or wrong")               \
     X(TOO_LARGE, "too_large", true, 413, "over a limit of bytes or of messages")                   \
+    X(TIMEOUT, "timeout", false, 408, "a request that came too slowly")                            \
     X(TOO_SLOW, "too_slow", true, 0, "the session did not take what was sent to it")               \
     X(TOO_MANY_GROUPS, "too_many_groups", false, 409, "a session is in 64 groups at the most")     \
     X(RATE_LIMITED, "rate_limited", false, 429, "over --rate-limit")                               \

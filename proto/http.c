@@ -36,8 +36,6 @@ struct head {
     bool in_value;
     bool too_many;
     bool complete;
-    bool says_close;
-    bool says_keep_alive;
     unsigned status; /* of a reply */
 };
 
@@ -80,8 +78,6 @@ static int head_on_value(llhttp_t *llhttp, const char *at, size_t len) {
 static int head_on_complete(llhttp_t *llhttp) {
     struct head *head = llhttp->data;
     head->complete = true;
-    head->says_close = llhttp->flags & F_CONNECTION_CLOSE;
-    head->says_keep_alive = llhttp->flags & F_CONNECTION_KEEP_ALIVE;
     head->status = llhttp->status_code;
     return HPE_PAUSED;
 }
@@ -271,6 +267,37 @@ struct span http_fields_get(const struct http_fields *fields, struct span name) 
     return span_of(NULL, 0);
 }
 
+static bool list_has(struct span list, struct span word) {
+    while (list.len != 0) {
+        const char *comma = memchr(list.at, ',', list.len);
+        size_t len = comma == NULL ? list.len : (size_t)(comma - list.at);
+        struct span item = span_of(list.at, len);
+        while (item.len != 0 && (item.at[0] == ' ' || item.at[0] == '\t'))
+            item = span_skip(item, 1);
+        if (span_equal_nocase(trimmed(item), word))
+            return true;
+        list = span_skip(list, comma == NULL ? len : len + 1);
+    }
+    return false;
+}
+
+/* Is the word in any Connection header? llhttp does not see it behind a tab. */
+static bool connection_says(const struct http_fields *fields, struct span word) {
+    for (unsigned i = 0; i < fields->count; i++) {
+        const struct http_field *field = &fields->list[i];
+        if (field->name.len == 10 && span_equal_nocase(field->name, SPAN("connection")) &&
+            list_has(field->value, word))
+            return true;
+    }
+    return false;
+}
+
+/* May another message follow? */
+static bool keeps_alive(const struct http_fields *fields, unsigned version_minor) {
+    return !connection_says(fields, SPAN("close")) &&
+           (version_minor == 1 || connection_says(fields, SPAN("keep-alive")));
+}
+
 /* ---- The request line ---- */
 
 static const char *const method_names[] = {
@@ -371,7 +398,7 @@ static bool request_head_read(struct http_parser *parser, const char *at,
     if (parser->state == DEAD || !fields_sort(parser, at, &request->fields, &framing, request) ||
         !target_read(parser, at, request))
         return false;
-    request->keep_alive = !head.says_close && (request->version_minor == 1 || head.says_keep_alive);
+    request->keep_alive = keeps_alive(&request->fields, request->version_minor);
     request->expects_continue = request->expect.at != NULL && request->version_minor == 1;
     if (request->expects_continue && !span_equal_nocase(request->expect, SPAN("100-continue")))
         return refuse(parser, 417, "Expect is not 100-continue", (size_t)(request->expect.at - at));
@@ -403,8 +430,20 @@ static enum http_event body_next(struct http_parser *parser, char *at, size_t *l
     return HTTP_EVENT_MORE;
 }
 
+/* A tab at the end of a line is as good as a space there, but llhttp takes it for a part of numbers
+ * and words. */
+static void tabs_blank(char *head, size_t len) {
+    for (char *tab = head; (tab = memchr(tab, '\t', (size_t)(head + len - tab))) != NULL; tab++) {
+        char *end = tab;
+        while (*end == '\t' || *end == ' ')
+            end++; /* the head ends in a line feed */
+        if (*end == '\r')
+            memset(tab, ' ', (size_t)(end - tab));
+    }
+}
+
 /* The events that need no message: HEAD means that there is one to look at. */
-static enum http_event head_next(struct http_parser *parser, const char *at, size_t len) {
+static enum http_event head_next(struct http_parser *parser, char *at, size_t len) {
     if (parser->state == DEAD)
         return HTTP_EVENT_REFUSED;
     if (parser->state == OVER)
@@ -415,6 +454,7 @@ static enum http_event head_next(struct http_parser *parser, const char *at, siz
     case HTTP_SCAN_MORE:
         return HTTP_EVENT_MORE;
     case HTTP_SCAN_DONE:
+        tabs_blank(at, parser->scan.bytes);
         return HTTP_EVENT_HEAD;
     case HTTP_SCAN_REFUSED:
         break;
@@ -448,6 +488,7 @@ enum http_event http_request_next(struct http_parser *parser, char *at, size_t *
         CHECK(good, "a head that was good before");
     }
     request->chunked = parser->chunked;
+    request->has_body = parser->chunked || parser->body_bytes != 0;
     if (event == HTTP_EVENT_MORE) {
         request->size = parser->chunked ? 0 : size;
         return HTTP_EVENT_HEAD;
@@ -472,8 +513,7 @@ static bool reply_head_read(struct http_parser *parser, const char *at, struct h
         return refuse(parser, 400, "the status line is malformed", 0);
     unsigned version_minor = at[7] == '1';
     reply->status = head.status;
-    reply->keep_alive =
-        head.status < 200 || (!head.says_close && (version_minor == 1 || head.says_keep_alive));
+    reply->keep_alive = head.status < 200 || keeps_alive(&reply->fields, version_minor);
     if (parser->to_head || head.status < 200 || head.status == 204 || head.status == 304)
         return true;
     if (framing.content_length.at == NULL && framing.transfer_encoding.at == NULL)

@@ -20,7 +20,8 @@
  * What could be read in two ways is refused, since a proxy in front may read it the other way: both
  * or repeated framing headers, any transfer coding but `chunked`, sloppy numbers, bare CR or LF,
  * folded headers, blanks before a colon, control bytes, a missing or second Host, a target that
- * contradicts Host. One empty line before a request is skipped; a second one is not.
+ * contradicts Host. A tab at the end of a line is made a space. One empty line before a request is
+ * skipped; a second one is not.
  *
  * Threads: any, one at a time per parser. Limits: below; the body's is the caller's. */
 #ifndef RINGPOST_PROTO_HTTP_H
@@ -32,7 +33,7 @@
 #include "proto/http_target.h"
 #include "proto/http_text.h"
 
-#define HTTP_FIELDS_MAX 64
+#define HTTP_FIELDS_MAX 100
 
 enum http_method {
     HTTP_METHOD_OTHER, /* a valid token that is none of these; see method_text */
@@ -79,7 +80,7 @@ struct http_parser {
 };
 _Static_assert(sizeof(struct http_parser) <= 96, "every connection has one");
 
-/* About 2 KiB, so keep one per worker, not one per connection. Spans whose header is absent have
+/* About 3 KiB, so keep one per worker, not one per connection. Spans whose header is absent have
  * `at` NULL. */
 struct http_request {
     enum http_method method;
@@ -93,6 +94,7 @@ struct http_request {
     bool keep_alive;       /* another request may follow */
     bool expects_continue; /* at HEAD: the peer waits for our 100 or a final status */
     bool chunked;
+    bool has_body;    /* one is announced, of any length but 0 */
     struct span host; /* of an HTTP/1.0 absolute target without Host: its authority */
     struct span origin;
     struct span content_type;

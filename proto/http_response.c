@@ -83,40 +83,49 @@ static void start_write(struct builder *out, unsigned status, const char *type) 
     builder_span_add(out, SPAN("\r\n" LENGTH_NAME));
 }
 
-static void connection_write(struct builder *out, uint8_t answer_flags) {
+static bool ends_in_line_feed(struct span body) {
+    return body.len == 0 || body.at[body.len - 1] == '\n';
+}
+
+/* The lines that any answer has behind the length of its body. */
+static void common_write(struct builder *out, uint8_t answer_flags, struct span date) {
+    builder_span_add(out, date);
     if (answer_flags & HTTP_ANSWER_CLOSE)
         builder_span_add(out, SPAN("Connection: close\r\n"));
     else if (answer_flags & HTTP_ANSWER_KEEP_10)
         builder_span_add(out, SPAN("Connection: keep-alive\r\n"));
 }
 
-void http_response_whole(struct builder *out, uint8_t answer_flags, unsigned status,
-                         const char *type, struct span extra, struct span body) {
+void http_response_whole(struct builder *out, uint8_t answer_flags, struct span date,
+                         unsigned status, const char *type, struct span extra, struct span body) {
     size_t start = out->len;
+    struct span line_feed = ends_in_line_feed(body) ? SPAN("") : SPAN("\n");
     CHECK(status != 204 || body.len == 0, "No Content has none");
     start_write(out, status, type);
     if (status != 204) {
-        builder_u64(out, body.len);
+        builder_u64(out, body.len + line_feed.len);
         builder_bytes(out, "\r\n", 2);
     }
-    connection_write(out, answer_flags);
+    common_write(out, answer_flags, date);
     builder_span_add(out, extra);
     builder_bytes(out, "\r\n", 2);
-    if (!(answer_flags & HTTP_ANSWER_BODYLESS))
+    if (!(answer_flags & HTTP_ANSWER_BODYLESS)) {
         builder_span_add(out, body);
+        builder_span_add(out, line_feed);
+    }
     if (out->full)
         out->len = start;
 }
 
 /* Open, but for the header lines that are still to come and the empty line. */
-static struct http_response head_open(struct builder *out, uint8_t answer_flags, unsigned status,
-                                      const char *type) {
+static struct http_response head_open(struct builder *out, uint8_t answer_flags, struct span date,
+                                      unsigned status, const char *type) {
     struct http_response response = {.out = out, .start = out->len, .answer_flags = answer_flags};
     CHECK(status != 204, "No Content has no length to fill in");
     start_write(out, status, type);
     response.length_at = out->len;
     builder_bytes(out, "          \r\n", LENGTH_DIGITS + 2);
-    connection_write(out, answer_flags);
+    common_write(out, answer_flags, date);
     return response;
 }
 
@@ -125,9 +134,9 @@ static void head_end(struct http_response *response) {
     response->body_at = response->out->len;
 }
 
-struct http_response http_response_open(struct builder *out, uint8_t answer_flags, unsigned status,
-                                        const char *type, struct span extra) {
-    struct http_response response = head_open(out, answer_flags, status, type);
+struct http_response http_response_open(struct builder *out, uint8_t answer_flags, struct span date,
+                                        unsigned status, const char *type, struct span extra) {
+    struct http_response response = head_open(out, answer_flags, date, status, type);
     builder_span_add(out, extra);
     head_end(&response);
     return response;
@@ -137,6 +146,8 @@ struct http_response http_response_open(struct builder *out, uint8_t answer_flag
  * most answers, and no padding that a client might stumble over. */
 void http_response_close(struct http_response *response) {
     struct builder *out = response->out;
+    if (!ends_in_line_feed(span_skip(builder_span(out), response->body_at)))
+        builder_byte(out, '\n');
     if (out->full) {
         out->len = response->start;
         return;
@@ -185,14 +196,15 @@ void http_error_write(struct builder *out, const struct http_error *error) {
     builder_span_add(out, SPAN("}}"));
 }
 
-/* Bearer alone is asked for, though Basic is taken too: a browser that is asked for Basic keeps the
- * key and sends it along with whatever any page makes it request. */
-void http_response_error(struct builder *out, uint8_t answer_flags,
+/* Both schemes are offered, in lines of their own: many programs send a key by Basic only after
+ * they were asked for it so, and stop reading at a scheme that they do not know. */
+void http_response_error(struct builder *out, uint8_t answer_flags, struct span date,
                          const struct http_error *error) {
-    struct http_response response = head_open(out, answer_flags, error->status, NULL);
+    struct http_response response = head_open(out, answer_flags, date, error->status, NULL);
     CHECK(error->status != 405 || error->allow != NULL, "405 names what is allowed");
     if (error->status == 401)
-        http_field_write(out, SPAN("WWW-Authenticate"), SPAN("Bearer"));
+        builder_span_add(out, SPAN("WWW-Authenticate: Basic realm=\"ringpost\"\r\n"
+                                   "WWW-Authenticate: Bearer\r\n"));
     if (error->allow != NULL)
         http_field_write(out, SPAN("Allow"), span_text(error->allow));
     if (error->retry_after_s != 0 || error->status == 429 || error->status == 503) {
@@ -204,15 +216,4 @@ void http_response_error(struct builder *out, uint8_t answer_flags,
     head_end(&response);
     http_error_write(out, error);
     http_response_close(&response);
-}
-
-void http_response_refusal(struct builder *out, const struct http_refusal *refusal) {
-    struct http_error error = {
-        .status = refusal->status,
-        .code = refusal->code,
-        .message = span_text(refusal->message),
-        .has_offset = true,
-        .offset = refusal->offset,
-    };
-    http_response_error(out, HTTP_ANSWER_CLOSE, &error);
 }

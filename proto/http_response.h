@@ -6,7 +6,8 @@
  * stay.
  *
  * Two ways: http_response_whole when the body is at hand, open .. close when it is written straight
- * into the builder. There is no Date: nobody who pushes messages needs it.
+ * into the builder. A body that does not end in a line feed gets one, so that answers do not run
+ * into the prompt of a shell; Content-Length counts it.
  *
  * Threads: any. Owns nothing. */
 #ifndef RINGPOST_PROTO_HTTP_RESPONSE_H
@@ -16,7 +17,7 @@
 #include "proto/http.h"
 
 /* What the head of any answer needs at the most, without `extra`; for sizing buffers. */
-#define HTTP_RESPONSE_HEAD_BYTES_MAX 256
+#define HTTP_RESPONSE_HEAD_BYTES_MAX 320
 
 /* What an answer must know of its request, small enough to be kept until it is written. */
 enum http_answer_flags {
@@ -37,10 +38,11 @@ uint8_t http_answer_flags(const struct http_request *request);
 /* "Accepted" for 202; "Unknown" for a status that ringpost never sends. */
 const char *http_reason(unsigned status);
 
-/* A whole answer. `type` NULL is application/json. `extra` is empty, or whole header lines, each
- * with its CR LF (http_field_write makes them). With status 204 the body must be empty. */
-void http_response_whole(struct builder *out, uint8_t answer_flags, unsigned status,
-                         const char *type, struct span extra, struct span body);
+/* A whole answer. `date` is the line of http_date.h, or empty. `type` NULL is application/json.
+ * `extra` is empty, or whole header lines, each with its CR LF (http_field_write makes them). With
+ * status 204 the body must be empty. */
+void http_response_whole(struct builder *out, uint8_t answer_flags, struct span date,
+                         unsigned status, const char *type, struct span extra, struct span body);
 
 /* A place in a builder between open and close; nothing else may be written there meanwhile. */
 struct http_response {
@@ -53,8 +55,8 @@ struct http_response {
 
 /* Writes the head but for the length; the caller then writes the body into `out`, of any length,
  * and closes. Not for status 204. */
-struct http_response http_response_open(struct builder *out, uint8_t answer_flags, unsigned status,
-                                        const char *type, struct span extra);
+struct http_response http_response_open(struct builder *out, uint8_t answer_flags, struct span date,
+                                        unsigned status, const char *type, struct span extra);
 /* Fills in the length, and drops the body again if the request was HEAD. */
 void http_response_close(struct http_response *response);
 
@@ -75,11 +77,9 @@ struct http_error {
     struct span extra;      /* more header lines, as above */
 };
 /* The whole answer; 401 gets its WWW-Authenticate. */
-void http_response_error(struct builder *out, uint8_t answer_flags, const struct http_error *error);
+void http_response_error(struct builder *out, uint8_t answer_flags, struct span date,
+                         const struct http_error *error);
 /* Only the JSON object; for an entry of a batch. */
 void http_error_write(struct builder *out, const struct http_error *error);
-
-/* The answer to a connection that sent what http_request_next refused; says that it closes. */
-void http_response_refusal(struct builder *out, const struct http_refusal *refusal);
 
 #endif

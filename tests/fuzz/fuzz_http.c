@@ -49,7 +49,8 @@ static void first_body_compare(struct span input) {
     llhttp_init(&llhttp, HTTP_REQUEST, &settings);
     llhttp.data = &other;
     other.len = 0;
-    llhttp_errno_t error = llhttp_execute(&llhttp, input.at, input.len);
+    /* Where no chunks were taken out, it gets the head with blanks for tabs, as in http.c. */
+    llhttp_errno_t error = llhttp_execute(&llhttp, request.chunked ? input.at : ours, input.len);
     if (error != HPE_PAUSED && error != HPE_OK && request.chunked)
         return;
     CHECK(error == HPE_PAUSED, "%s", llhttp_get_error_reason(&llhttp));

@@ -37,7 +37,6 @@ static const struct refused refused[] = {
     BAD(POST("Content-Length: +5\r\n") "hello", 400, "Content-Length is not"),
     BAD(POST("Content-Length: -5\r\n") "hello", 400, "Content-Length is not"),
     BAD(POST("Content-Length: 5 5\r\n") "hello", 400, "Content-Length is not"),
-    BAD(POST("Content-Length: 5\t\r\n") "hello", 400, "Content-Length is not"),
     BAD(POST("Content-Length: 5\t5\r\n") "hello", 400, "Content-Length is not"),
     BAD(POST("Content-Length: 0x5\r\n") "hello", 400, "Content-Length is not"),
     BAD(POST("Content-Length: 5a\r\n") "hello", 400, "Content-Length is not"),

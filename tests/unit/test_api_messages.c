@@ -63,7 +63,7 @@ static void test_refusals(void **state) {
         {"application/json", "{\"to\":\"till\",\"ack\":true}", 400, "\"field\":\"ack\""},
         {"application/json", "{}", 400, "\"field\":\"to\""},
         {"text/plain", "{\"to\":\"till\"}", 415, "\"unsupported_media_type\""},
-        {"application/x-www-form-urlencoded", "{\"to\":\"till\"}", 415, "unsupported"},
+        {"application/x-www-form-urlencoded", "to=till", 400, "\"bad_json\""},
         {"application/jsonx", "{\"to\":\"till\"}", 415, "unsupported"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

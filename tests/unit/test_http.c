@@ -69,6 +69,23 @@ static void takes_what_is_clear(void **state) {
     }
 }
 
+/* They are blanks like others, also where llhttp reads a number or a list. */
+static void takes_tabs_around_values(void **state) {
+    (void)state;
+    assert_string_equal(
+        run(REQUESTS, SPAN(GET("Connection:\tx,\tclose\t\r\n") GET("")), BODY_MAX),
+        "GET [GET] [/] path=[/] 1.1 host=[a] {Host=a} {Connection=x,\tclose} body=[]\nended\n");
+    assert_string_equal(
+        run(REQUESTS, SPAN(POST("Content-Length:\t2 \t\r\nX: a\tb\t\r\n") "hi"), BODY_MAX),
+        "POST [POST] [/] path=[/] 1.1 keep host=[a] {Host=a} {Content-Length=2} {X=a\tb} "
+        "body=[hi]\nopen, nothing left\n");
+    assert_string_equal(
+        run(REQUESTS, SPAN(POST("Transfer-Encoding: chunked\t\r\n") "2\r\nhi\r\n0\r\n\r\n"),
+            BODY_MAX),
+        "POST [POST] [/] path=[/] 1.1 keep chunked host=[a] {Host=a} {Transfer-Encoding=chunked} "
+        "body=[hi]\nopen, nothing left\n");
+}
+
 /* All cases after which the connection goes on, three times over. */
 static void takes_a_pipeline(void **state) {
     (void)state;
@@ -359,6 +376,7 @@ int main(void) {
         cmocka_unit_test(refuses_what_can_be_read_in_two_ways),
         cmocka_unit_test(refuses_behind_a_good_request),
         cmocka_unit_test(takes_what_is_clear),
+        cmocka_unit_test(takes_tabs_around_values),
         cmocka_unit_test(takes_a_pipeline),
         cmocka_unit_test(reports_the_head_before_the_body),
         cmocka_unit_test(spans_lie_in_the_buffer),

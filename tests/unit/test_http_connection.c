@@ -38,19 +38,21 @@ static const char *const conversation =
     "GET /nope HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
+#define DATE "Date: Thu, 01 Jan 2026 00:00:01 GMT\r\n"
+
 static const char *const answers =
-    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n"
-    "{\"status\":\"ok\"}"
-    "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 43\r\n\r\n"
-    "{\"id\":\"m1\",\"state\":\"absent\",\"recipients\":0}"
-    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n"
-    "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 72\r\n\r\n"
-    "{\"error\":{\"code\":\"not_found\",\"message\":\"no session has this client id\"}}"
-    "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 43\r\n\r\n"
-    "{\"id\":\"m2\",\"state\":\"absent\",\"recipients\":0}"
-    "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 81\r\n"
+    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 16\r\n" DATE "\r\n"
+    "{\"status\":\"ok\"}\n"
+    "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 44\r\n" DATE "\r\n"
+    "{\"id\":\"m1\",\"state\":\"absent\",\"recipients\":0}\n"
+    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 16\r\n" DATE "\r\n"
+    "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 73\r\n" DATE "\r\n"
+    "{\"error\":{\"code\":\"not_found\",\"message\":\"no session has this client id\"}}\n"
+    "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 44\r\n" DATE "\r\n"
+    "{\"id\":\"m2\",\"state\":\"absent\",\"recipients\":0}\n"
+    "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 82\r\n" DATE
     "Connection: close\r\n\r\n"
-    "{\"error\":{\"code\":\"not_found\",\"message\":\"there is no such path; see docs/api.md\"}}";
+    "{\"error\":{\"code\":\"not_found\",\"message\":\"there is no such path; see docs/api.md\"}}\n";
 
 /* Whole, byte by byte, and in two pieces at every place, the answers are the same. */
 static void test_however_it_is_cut(void **state) {
@@ -187,29 +189,53 @@ static void test_late_heads_and_idle(void **state) {
     }
     assert_int_equal(api->out_len, 0);
     node_pass(2 * NS_PER_S);
-    assert_error(api->out, 408, "bad_message");
+    assert_error(api->out, 408, "timeout");
     assert_non_null(strstr(api->out, "within 10 s"));
     assert_non_null(strstr(api->out, "Connection: close\r\n"));
     assert_int_equal(closed(CLOSE_HTTP_TIMEOUT), 1);
     assert_int_equal(closed(CLOSE_HTTP_IDLE), 1);
 }
 
+#define POST_150000                                                                                \
+    "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 150000\r\n\r\n"
+
+/* A second's worth of a body, for so many seconds; the number of those after which it was refused.
+ */
+static unsigned trickle(size_t bytes, unsigned seconds) {
+    static char piece[65536];
+    memset(piece, ' ', sizeof piece);
+    for (unsigned i = 0; i < seconds; i++) {
+        if (api->out_len != 0)
+            return i;
+        peer_send_bytes(api, span_of(piece, bytes));
+        node_pass(1 * NS_PER_S);
+    }
+    return 0;
+}
+
 static void test_slow_bodies(void **state) {
     (void)state;
-    char piece[17000];
-    memset(piece, ' ', sizeof piece);
-    peer_say(api,
-             "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 150000\r\n\r\n");
-    for (unsigned i = 0; i < 4; i++) {
-        node_pass(25 * NS_PER_S);
-        peer_send_bytes(api, span_of(piece, sizeof piece));
-    }
-    node_pass(25 * NS_PER_S);
-    assert_int_equal(api->out_len, 0);
-    peer_send_bytes(api, span_of(piece, 100));
-    node_pass(6 * NS_PER_S);
-    assert_error(api->out, 408, "bad_message");
+    /* A trickle is found out soon, however much has still to come. */
+    peer_say(api, POST_150000);
+    unsigned seconds = trickle(600, 60);
+    assert_in_range(seconds, 30, 33);
+    assert_error(api->out, 408, "timeout");
     assert_non_null(strstr(api->out, "16384 bytes"));
+    assert_int_equal(closed(CLOSE_HTTP_TIMEOUT), 1);
+    /* A line that is slow but lives is waited for, and a pause is none the more. */
+    api = api_connect();
+    peer_say(api, "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+                  "\r\n2f000\r\n");
+    assert_int_equal(trickle(4096, 35), 0);
+    assert_int_equal(api->out_len, 0);
+    node_pass(10 * NS_PER_S);
+    assert_error(api->out, 408, "timeout");
+    /* What came fast at first is no credit. */
+    api = api_connect();
+    peer_say(api, POST_150000);
+    assert_int_equal(trickle(40000, 3), 0);
+    node_pass(31 * NS_PER_S);
+    assert_error(api->out, 408, "timeout");
 }
 
 static void test_bodies_refused_unread(void **state) {
@@ -232,9 +258,10 @@ static void test_bodies_refused_unread(void **state) {
     assert_true(api->ended);
     /* A short one is read, and the connection stays. */
     api = api_connect();
-    assert_string_equal(
-        ask(api, "POST /nope HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n"), "");
-    assert_error(ask(api, "xx"), 404, "not_found");
+    assert_error(ask(api, "POST /nope HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\n"),
+                 404, "not_found");
+    assert_string_equal(ask(api, "GE"), "");
+    assert_answer(ask(api, "T " GET("/healthz")), 200, "{\"status\":\"ok\"}");
     assert_false(api->ended);
     /* Chunks that become too much. */
     peer_say(api, "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: "
@@ -323,6 +350,39 @@ static void test_a_long_last_answer(void **state) {
     peer_stall(api, false);
     assert_int_equal(times(api->out, "HTTP/1.1 200"), 41);
     peer_end(api);
+}
+
+/* Who needs no key cannot fill the memory with bodies. */
+static void test_no_bodies_for_probes(void **state) {
+    (void)state;
+    static const char *const heads[] = {
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000\r\n\r\n",
+        "GET /readyz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 190000\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n"
+        "Expect: 100-continue\r\n\r\n",
+        "HEAD /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nxx",
+        "PUT /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3000\r\n\r\n",
+    };
+    static char piece[20000];
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        for (unsigned kind = LISTENER_WEB; kind <= LISTENER_API; kind++) {
+            struct peer *peer = peer_connect(0, (enum listener_kind)kind);
+            assert_int_equal(status_of(ask(peer, heads[i])), i == 5 ? 405 : 413);
+            peer_send_bytes(peer, span_of(piece, sizeof piece));
+            node_settle();
+            assert_true(fake_server.workers[0].account.used_bytes < 1000);
+            peer_end(peer);
+        }
+    }
+    assert_answer(ask(api, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"),
+                  200, "{\"status\":\"ok\"}");
+    /* One that does not come at all: the connection ends without another answer. */
+    peer_say(api, heads[0]);
+    free(peer_heard(api));
+    node_pass(40 * NS_PER_S);
+    assert_int_equal(api->out_len, 0);
+    assert_true(api->ended);
 }
 
 static void test_no_memory_for_a_body(void **state) {
@@ -434,6 +494,7 @@ int main(void) {
         TEST(test_an_early_answer_arrives),
         TEST(test_the_rest_of_a_body_is_bounded),
         TEST(test_a_long_last_answer),
+        TEST(test_no_bodies_for_probes),
         TEST(test_no_memory_for_a_body),
         TEST(test_expect),
         TEST(test_not_http),

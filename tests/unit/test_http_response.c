@@ -1,4 +1,5 @@
 /* Answers: the exact bytes, what happens when they do not fit, and that our client reads them. */
+#include "proto/http_date.h"
 #include "proto/http_response.c"
 
 #include "tests/support/cmocka_first.h"
@@ -31,35 +32,38 @@ static void read_back(const struct builder *out, bool to_head, struct http_reply
 static void writes_a_whole_answer(void **state) {
     (void)state;
     struct builder out = fresh();
-    http_response_whole(&out, 0, 202, NULL, NO_LINES, SPAN("{\"id\":1}"));
+    http_response_whole(&out, 0, NO_LINES, 202, NULL, NO_LINES, SPAN("{\"id\":1}"));
     assert_written(&out, "HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\n"
-                         "Content-Length: 8\r\n\r\n{\"id\":1}");
+                         "Content-Length: 9\r\n\r\n{\"id\":1}\n");
     /* A second one goes behind it. */
-    http_response_whole(&out, HTTP_ANSWER_CLOSE, 200, HTTP_TYPE_TEXT, SPAN("A: b\r\n"), SPAN(""));
+    http_response_whole(&out, HTTP_ANSWER_CLOSE, NO_LINES, 200, HTTP_TYPE_TEXT, SPAN("A: b\r\n"),
+                        SPAN(""));
     assert_written(&out, "HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\n"
-                         "Content-Length: 8\r\n\r\n{\"id\":1}"
+                         "Content-Length: 9\r\n\r\n{\"id\":1}\n"
                          "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n"
                          "Content-Length: 0\r\nConnection: close\r\nA: b\r\n\r\n");
     out = fresh();
-    http_response_whole(&out, HTTP_ANSWER_KEEP_10, 204, NULL, SPAN("Vary: Origin\r\n"), NO_LINES);
+    http_response_whole(&out, HTTP_ANSWER_KEEP_10, NO_LINES, 204, NULL, SPAN("Vary: Origin\r\n"),
+                        NO_LINES);
     assert_written(&out, "HTTP/1.1 204 No Content\r\nConnection: keep-alive\r\n"
                          "Vary: Origin\r\n\r\n");
     out = fresh();
-    http_response_whole(&out, 0, 299, NULL, NO_LINES, SPAN("x"));
+    http_response_whole(&out, 0, NO_LINES, 299, NULL, NO_LINES, SPAN("x"));
     assert_written(&out, "HTTP/1.1 299 Unknown\r\nContent-Type: application/json\r\n"
-                         "Content-Length: 1\r\n\r\nx");
+                         "Content-Length: 2\r\n\r\nx\n");
 }
 
 static void answers_head_without_a_body(void **state) {
     (void)state;
     static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-                               "Content-Length: 12\r\n\r\n";
+                               "Content-Length: 13\r\n\r\n";
     struct builder out = fresh();
-    http_response_whole(&out, HTTP_ANSWER_BODYLESS, 200, NULL, NO_LINES, SPAN("hello, world"));
+    http_response_whole(&out, HTTP_ANSWER_BODYLESS, NO_LINES, 200, NULL, NO_LINES,
+                        SPAN("hello, world"));
     assert_written(&out, head);
     out = fresh();
     struct http_response response =
-        http_response_open(&out, HTTP_ANSWER_BODYLESS, 200, NULL, NO_LINES);
+        http_response_open(&out, HTTP_ANSWER_BODYLESS, NO_LINES, 200, NULL, NO_LINES);
     builder_text(&out, "hello, world");
     http_response_close(&response);
     assert_written(&out, head);
@@ -75,10 +79,10 @@ static void fills_in_the_length(void **state) {
         struct builder wanted = builder_over(whole, sizeof whole), out = fresh();
         builder_text(&wanted, "before");
         builder_text(&out, "before");
-        http_response_whole(&wanted, HTTP_ANSWER_CLOSE, 404, HTTP_TYPE_NDJSON, SPAN("A: b\r\n"),
-                            span_of(body, lengths[i]));
-        struct http_response response =
-            http_response_open(&out, HTTP_ANSWER_CLOSE, 404, HTTP_TYPE_NDJSON, SPAN("A: b\r\n"));
+        http_response_whole(&wanted, HTTP_ANSWER_CLOSE, NO_LINES, 404, HTTP_TYPE_NDJSON,
+                            SPAN("A: b\r\n"), span_of(body, lengths[i]));
+        struct http_response response = http_response_open(&out, HTTP_ANSWER_CLOSE, NO_LINES, 404,
+                                                           HTTP_TYPE_NDJSON, SPAN("A: b\r\n"));
         builder_bytes(&out, body, lengths[i]);
         http_response_close(&response);
         assert_true(span_equal(builder_span(&out), builder_span(&wanted)));
@@ -91,7 +95,7 @@ static void writes_all_or_nothing(void **state) {
     struct http_error error = {
         .status = 405, .code = "method_not_allowed", .message = SPAN("no"), .allow = "GET"};
     struct builder out = fresh();
-    http_response_error(&out, 0, &error);
+    http_response_error(&out, 0, NO_LINES, &error);
     size_t enough = 3 + out.len;
     unsigned fitted = 0;
     for (size_t cap = 3; cap <= enough + LENGTH_DIGITS; cap++) {
@@ -101,11 +105,12 @@ static void writes_all_or_nothing(void **state) {
             out = builder_over(exact, cap);
             builder_text(&out, "abc");
             if (way == 0) {
-                http_response_error(&out, 0, &error);
+                http_response_error(&out, 0, NO_LINES, &error);
             } else if (way == 1) {
-                http_response_whole(&out, 0, 202, NULL, SPAN("A: b\r\n"), SPAN("{}"));
+                http_response_whole(&out, 0, NO_LINES, 202, NULL, SPAN("A: b\r\n"), SPAN("{}"));
             } else {
-                struct http_response response = http_response_open(&out, 0, 202, NULL, NO_LINES);
+                struct http_response response =
+                    http_response_open(&out, 0, NO_LINES, 202, NULL, NO_LINES);
                 builder_text(&out, "{}");
                 http_response_close(&response);
             }
@@ -148,27 +153,28 @@ static void writes_errors(void **state) {
     assert_written(&out, "{\"error\":{\"code\":\"bad_json\",\"message\":\"no \\\"value\\\"\\n\","
                          "\"field\":\"data\",\"offset\":12}}");
     out = fresh();
-    http_response_error(&out, 0,
+    http_response_error(&out, 0, NO_LINES,
                         &(struct http_error){.status = 405,
                                              .code = "method_not_allowed",
                                              .message = SPAN("m"),
                                              .allow = "GET, POST",
                                              .extra = SPAN("Vary: Origin\r\n")});
     assert_written(&out, "HTTP/1.1 405 Method Not Allowed\r\nContent-Type: application/json\r\n"
-                         "Content-Length: 53\r\nAllow: GET, POST\r\nVary: Origin\r\n\r\n"
-                         "{\"error\":{\"code\":\"method_not_allowed\",\"message\":\"m\"}}");
+                         "Content-Length: 54\r\nAllow: GET, POST\r\nVary: Origin\r\n\r\n"
+                         "{\"error\":{\"code\":\"method_not_allowed\",\"message\":\"m\"}}\n");
     out = fresh();
-    http_response_error(&out, HTTP_ANSWER_BODYLESS,
+    http_response_error(&out, HTTP_ANSWER_BODYLESS, NO_LINES,
                         &(struct http_error){.status = 401, .code = "c", .message = SPAN("m")});
     assert_written(&out, "HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\n"
-                         "Content-Length: 36\r\nWWW-Authenticate: Bearer\r\n\r\n");
+                         "Content-Length: 37\r\nWWW-Authenticate: Basic realm=\"ringpost\"\r\n"
+                         "WWW-Authenticate: Bearer\r\n\r\n");
 }
 
 static struct span retry_after(unsigned status, unsigned seconds) {
     static struct http_reply reply;
     struct builder out = fresh();
     http_response_error(
-        &out, 0,
+        &out, 0, NO_LINES,
         &(struct http_error){
             .status = status, .code = "c", .message = SPAN("m"), .retry_after_s = seconds});
     read_back(&out, false, &reply);
@@ -184,23 +190,29 @@ static void says_when_to_come_back(void **state) {
     assert_null(retry_after(413, 0).at);
 }
 
-static void answers_a_refusal_and_closes(void **state) {
+static void says_when(void **state) {
     (void)state;
-    static struct http_request request;
-    static struct http_reply reply;
-    struct http_parser parser;
-    char broken[] = "GET / HTTP/1.1\n";
-    size_t len = sizeof broken - 1;
+    static const struct {
+        uint64_t wall_s;
+        const char *line;
+    } dates[] = {
+        {0, "Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"},
+        {784111777, "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"}, /* the example of RFC 9110 */
+        {951782399, "Date: Mon, 28 Feb 2000 23:59:59 GMT\r\n"},
+        {951782400, "Date: Tue, 29 Feb 2000 00:00:00 GMT\r\n"},
+        {UINT64_C(253402300799), "Date: Fri, 31 Dec 9999 23:59:59 GMT\r\n"},
+    };
+    for (size_t i = 0; i < sizeof dates / sizeof *dates; i++) {
+        char line[HTTP_DATE_BYTES];
+        http_date_write(dates[i].wall_s, line);
+        assert_true(span_equal(span_of(line, sizeof line), span_text(dates[i].line)));
+    }
     struct builder out = fresh();
-    http_parser_init(&parser, 0);
-    assert_int_equal(http_request_next(&parser, broken, &len, &request), HTTP_EVENT_REFUSED);
-    http_response_refusal(&out, &parser.refusal);
-    read_back(&out, false, &reply);
-    assert_int_equal(reply.status, 400);
-    assert_false(reply.keep_alive);
-    assert_true(span_equal(reply.body,
-                           SPAN("{\"error\":{\"code\":\"bad_message\",\"message\":\"a line feed "
-                                "without a carriage return before it\",\"offset\":14}}")));
+    http_response_whole(&out, HTTP_ANSWER_CLOSE, span_text(dates[1].line), 200, NULL, NO_LINES,
+                        SPAN("{}"));
+    assert_written(&out, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                         "Content-Length: 3\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+                         "Connection: close\r\n\r\n{}\n");
 }
 
 /* Every status that is known: our own client reads it, and the room that is promised is enough. */
@@ -211,13 +223,16 @@ static void answers_are_read_back(void **state) {
         unsigned status = status_texts[i].status;
         for (unsigned flags = 0; flags < 8; flags++) {
             struct span body = status == 204 ? NO_LINES : SPAN("body");
+            struct span date = SPAN("Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n");
             struct builder out = fresh();
-            http_response_whole(&out, (uint8_t)flags, status, HTTP_TYPE_METRICS, NO_LINES, body);
-            assert_true(out.len <= HTTP_RESPONSE_HEAD_BYTES_MAX + body.len);
+            http_response_whole(&out, (uint8_t)flags, date, status, HTTP_TYPE_METRICS, NO_LINES,
+                                body);
+            assert_true(out.len <= HTTP_RESPONSE_HEAD_BYTES_MAX + body.len + 1);
             read_back(&out, flags & HTTP_ANSWER_BODYLESS, &reply);
             assert_int_equal(reply.status, status);
             assert_int_equal(reply.keep_alive, !(flags & HTTP_ANSWER_CLOSE));
-            assert_int_equal(reply.body.len, flags & HTTP_ANSWER_BODYLESS ? 0 : body.len);
+            assert_int_equal(reply.body.len,
+                             flags & HTTP_ANSWER_BODYLESS || body.len == 0 ? 0 : body.len + 1);
             assert_string_not_equal(http_reason(status), "Unknown");
             for (size_t other = 0; other < i; other++)
                 assert_int_not_equal(status_texts[other].status, status);
@@ -246,7 +261,7 @@ int main(void) {
         cmocka_unit_test(knows_what_the_request_wants),
         cmocka_unit_test(writes_errors),
         cmocka_unit_test(says_when_to_come_back),
-        cmocka_unit_test(answers_a_refusal_and_closes),
+        cmocka_unit_test(says_when),
         cmocka_unit_test(answers_are_read_back),
         cmocka_unit_test(writes_header_lines),
     };

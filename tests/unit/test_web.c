@@ -63,6 +63,7 @@ static void test_origins(void **state) {
         answer = ask(peer, foreign[i]);
         assert_error(answer, 403, "forbidden");
         assert_null(strstr(answer, "Access-Control"));
+        assert_non_null(strstr(answer, "Vary: Origin\r\n"));
     }
     assert_null(strstr(ask(peer, GET("/healthz")), "Access-Control"));
 }
@@ -81,8 +82,21 @@ static void test_preflight(void **state) {
         ask(peer, FROM("OPTIONS", "/any/path",
                        "http://evil.example") "Access-Control-Request-Method: POST\r\n\r\n"),
         403, "forbidden");
-    assert_error(ask(peer, "OPTIONS /healthz HTTP/1.1\r\nHost: a\r\n\r\n"), 405,
-                 "method_not_allowed");
+    /* OPTIONS that is no preflight. */
+    static const char *const plain[] = {"OPTIONS /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+                                        "OPTIONS / HTTP/1.1\r\nHost: a\r\n\r\n",
+                                        "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"};
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
+        answer = ask(peer, plain[i]);
+        assert_answer(answer, 204, "");
+        assert_non_null(strstr(answer, "Allow: GET, HEAD, OPTIONS\r\n"));
+        assert_non_null(strstr(answer, "Vary: Origin\r\n"));
+        assert_null(strstr(answer, "Content-Length"));
+    }
+    assert_error(ask(peer, "OPTIONS /nope HTTP/1.1\r\nHost: a\r\n\r\n"), 404, "not_found");
+    answer = ask(peer, "POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    assert_error(answer, 405, "method_not_allowed");
+    assert_non_null(strstr(answer, "Allow: GET, HEAD, OPTIONS\r\n"));
     assert_answer(ask(peer, GET("/healthz")), 200, "{\"status\":\"ok\"}");
 }
 
