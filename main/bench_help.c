@@ -57,6 +57,7 @@ static const char options[] =
     "                                                        the highest rate, found by trying\n"
     "  --shape NAME        of overload                       flood\n"
     "  --times N           overload: N times the highest     3\n"
+    "  --search S          seconds of each try of overload   2\n"
     "  --lone N            messages a second of a slow       10 in overload, otherwise 0\n"
     "                      producer beside the others\n"
     "  --heartbeat S       each client sends a ping every    5 in overload, otherwise 0: never\n"

@@ -63,9 +63,13 @@ static int real_flag_read(struct bench_options *o, const char *name, const char 
         const char *name;
         double min, max, *at;
     } flags[] = {
-        {"--rate", 0.01, 1e8, &o->rate}, {"--seconds", 0.1, 86400, &o->seconds},
-        {"--ramp", 1, 1e7, &o->ramp},    {"--times", 0.1, 100, &o->times},
-        {"--lone", 0, 1000, &o->lone},   {"--heartbeat", 0, 3600, &o->heartbeat_s},
+        {"--rate", 0.01, 1e8, &o->rate},
+        {"--seconds", 0.1, 86400, &o->seconds},
+        {"--ramp", 1, 1e7, &o->ramp},
+        {"--times", 0.1, 100, &o->times},
+        {"--search", 0.1, 60, &o->search_s},
+        {"--lone", 0, 1000, &o->lone},
+        {"--heartbeat", 0, 3600, &o->heartbeat_s},
     };
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
         if (strcmp(name, flags[i].name) != 0)
@@ -141,6 +145,7 @@ int bench_options_read(struct bench_options *o, int argc, char **argv) {
     *o = (struct bench_options){.size = 128,
                                 .inflight = BENCH_NOT_GIVEN,
                                 .times = 3,
+                                .search_s = 2,
                                 .lone = -1,
                                 .heartbeat_s = -1,
                                 .batch = 1,

@@ -37,6 +37,7 @@ struct bench_options {
     uint32_t send_buffer; /* of a producer's socket; 0: as the system has it */
     const char *shape;    /* of an overload */
     double times;         /* the highest rate, in an overload */
+    double search_s;      /* seconds of each try in the search for it */
     double lone;          /* messages a second of a producer beside the others; 0: there is none */
     double heartbeat_s;   /* each client sends a ping so often; 0: none does */
     /* what a scenario sets, not the user */

@@ -15,6 +15,12 @@ the second message that comes for any one client in it:
     late     delivered behind the first message of the next run
     mute     nothing that comes on this producer's connection any more is delivered or answered
 
+And about heartbeats and the lone producer of an overload, whenever they come first:
+
+    deaf     one client's heartbeat is never answered
+    echo     one client's heartbeat is answered two times
+    snub     whatever the lone producer sends is answered 503
+
 Without --lie it is honest. Requests are handled one by one in the order in which they come, so what
 a lie leads to is the same each time. With --pause it looks at what came on a producer's connection
 only so many seconds later.
@@ -30,7 +36,10 @@ QUEUED = (202, b'{"id":"m","state":"queued","recipients":1}')
 ABSENT = (404, b'{"id":"m","state":"absent","recipients":0}')
 OVERLOADED = (503, b'{"error":{"code":"overloaded","message":"so it says"}}')
 REASONS = {202: "Accepted", 404: "Not Found", 503: "Service Unavailable"}
-RUN_AT, TIME_END = 14, 71  # in the load tool's payload: a run's last two digits; behind its time
+# In the load tool's payload: a run's last two digits; what it is for, 4 where it is of the lone
+# producer; behind its time.
+RUN_AT, KIND_AT, TIME_END = 14, 39, 71
+OF_HEARTBEATS = ("deaf", "echo")
 
 
 class Liar:
@@ -48,13 +57,22 @@ class Liar:
         if self.seen[client_id, run] != 2:
             return None
         for lie in self.lies:
-            if lie[1] == run:
+            if lie[1] == run and lie[0] not in (*OF_HEARTBEATS, "snub"):
+                self.lies.remove(lie)
+                return lie[0]
+        return None
+
+    def lie_about_heartbeat(self):
+        for lie in self.lies:
+            if lie[0] in OF_HEARTBEATS:
                 self.lies.remove(lie)
                 return lie[0]
         return None
 
     def publish(self, client_id, payload):
         """Gives the answer, None if there is none any more."""
+        if payload[KIND_AT:KIND_AT + 1] == b"4" and any(lie[0] == "snub" for lie in self.lies):
+            return OVERLOADED
         run = int(payload[RUN_AT:RUN_AT + 2], 16)
         lie = self.lie_about(client_id, run)
         till = self.tills.get(client_id)
@@ -89,7 +107,7 @@ class Liar:
 
 
 class Till(asyncio.Protocol):
-    """A client's connection. Whatever it says after its hello is no matter."""
+    """A client's connection. Whatever it says after its hello is a heartbeat."""
 
     def __init__(self, liar):
         self.liar = liar
@@ -102,9 +120,16 @@ class Till(asyncio.Protocol):
 
     def data_received(self, data):
         self.buffer += data
-        if self.counted is not None or b"\n" not in self.buffer:
-            return
-        hello = self.buffer.split(b"\n")[0]
+        while b"\n" in self.buffer:
+            line, self.buffer = self.buffer.split(b"\n", 1)
+            if self.counted is None:
+                self.hello(line)
+            else:
+                lie = self.liar.lie_about_heartbeat()
+                pong = b"PONG\r\n" if self.counted else b'{"type":"pong"}\n'
+                self.transport.write(pong * {"deaf": 0, "echo": 2}.get(lie, 1))
+
+    def hello(self, hello):
         self.counted = hello.startswith(b"HELLO ")
         self.liar.tills[json.loads(hello.removeprefix(b"HELLO "))["id"]] = self
         welcome = b'{"type":"welcome","session":"0-1-1","node":"liar","heartbeat":25}'
@@ -142,6 +167,10 @@ class Api(asyncio.Protocol):
         self.looks = False
         while b"\r\n\r\n" in self.buffer:
             head, rest = self.buffer.split(b"\r\n\r\n", 1)
+            if head.startswith(b"GET "):  # it counts nothing
+                self.buffer = rest
+                self.transport.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+                continue
             length = int(head.split(b"Content-Length: ")[1].split(b"\r\n")[0])
             if len(rest) < length:
                 return

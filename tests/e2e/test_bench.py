@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 
 from support import BINARY, DEADLINE_S, EXTRA_FLAGS
 
@@ -38,7 +39,10 @@ def bench(scenario, *options, server=(), meanwhile=None):
 def end_child(what):
     """For `meanwhile`: kills the node, or a process of clients, when there is traffic."""
     def end(process):
-        time.sleep(1)  # by now all are there and connected
+        deadline = time.monotonic() + DEADLINE_S
+        while len(os.listdir(f"/proc/{process.pid}/fd")) < 30 and time.monotonic() < deadline:
+            time.sleep(0.05)  # producers and clients open their sockets
+        time.sleep(0.5)
         path = f"/proc/{process.pid}/task/{process.pid}/children"
         for pid in pathlib.Path(path).read_text(encoding="utf-8").split():
             arguments = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
@@ -65,6 +69,35 @@ class Bench(unittest.TestCase):
         self.assertLessEqual(figures["welcomed"], 200)
         self.assertIn("of 300 clients were welcomed", figures["faults"][0])
         self.assertIn("refused", figures["notes"][0])
+
+    def test_each_shape_of_an_overload(self):
+        common = ("overload", "--clients", "60", "--seconds", "0.5", "--workers", "2",
+                  "--heartbeat", "0.25")
+        shapes = {"flood": ("--rate", "600"), "keepalive": ("--rate", "600", "--producers", "40"),
+                  "single": ("--rate", "600"), "group": ("--rate", "20"),
+                  "broadcast": ("--rate", "20"), "mixed": ("--rate", "600")}
+        with ThreadPoolExecutor(3) as pool:  # they wait most of the time
+            runs = {shape: pool.submit(bench, *common, "--shape", shape, *options)
+                    for shape, options in shapes.items()}
+        for shape, run in runs.items():
+            with self.subTest(shape):
+                status, figures = run.result()
+                self.assertEqual((status, figures["faults"]), (0, []))
+                self.assertEqual(figures["shape"], shape)
+                self.assertGreater(figures["goodput_per_s"], 0)
+                self.assertGreater(figures["flood_p99_us"], 0)
+                self.assertGreater(figures["lone_sent"], 0)
+                self.assertEqual(figures["lone_delivered"], figures["lone_sent"])
+                self.assertGreater(figures["heartbeats"], 0)
+                self.assertGreater(figures["heartbeat_p99_us"], 0)
+                self.assertEqual(figures["sessions_lost"], 0)
+                self.assertGreater(figures["pss_max_kb"], 0)
+                if shape == "group":
+                    self.assertNotEqual(figures["members_worker"], figures["producer_worker"])
+
+    def test_a_shape_that_there_is_not(self):
+        with self.assertRaisesRegex(AssertionError, "(?s)status 2.*no shape `round`"):
+            bench("overload", "--shape", "round")
 
     def test_on_one_worker_and_between_two(self):
         status, figures = bench("cross", "--clients", "60", "--workers", "2", "--rate", "500",

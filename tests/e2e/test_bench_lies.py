@@ -40,6 +40,21 @@ LIES = {
     "unasked": ({"refused": 1}, ["1 messages arrived that were not accepted"]),
 }
 
+# Three times a rate that is given, and how the counts of what was sent change: no lie shall make
+# them look better.
+OVERLOAD = ("overload", "--rate", "200", "--clients", str(CLIENTS), "--producers", "2", "--seconds",
+            "1", "--heartbeat", "0.5")
+OVERLOAD_LIES = {
+    "honest": ({}, []),
+    "drop": ({"flood_delivered": -1}, ["1 accepted messages did not arrive"]),
+    "twice": ({}, ["1 messages arrived more than once"]),
+    "unasked": ({"flood_accepted": -1, "flood_delivered": -1},
+                ["1 messages arrived that were not accepted"]),
+    "deaf": ({"heartbeats_unanswered": 1}, ["1 heartbeats got no answer"]),
+    "echo": ({}, ["1 answers to heartbeats came that nobody had sent"]),
+    "snub": ({}, []),
+}
+
 
 def bench(*options, lies=()):
     """One run. Gives the exit status and what was printed."""
@@ -73,6 +88,9 @@ class Lies(unittest.TestCase):
             lies = () if lie == "honest" else (lie,)
             cls.as_json[lie] = cls.pool.submit(bench, *STEADY, "--json", lies=lies)
             cls.as_text[lie] = cls.pool.submit(bench, *STEADY, "--framing", "counted", lies=lies)
+        cls.overloads = {lie: cls.pool.submit(bench, *OVERLOAD, "--json",
+                                              lies=() if lie == "honest" else (lie,))
+                         for lie in OVERLOAD_LIES}
 
     @classmethod
     def tearDownClass(cls):
@@ -116,6 +134,29 @@ class Lies(unittest.TestCase):
         self.assertRegex("\n".join(figures["faults"]), "1 accepted messages did not arrive at")
         self.assertEqual(figures["tries"][0]["why"], "no: 1 missing")
         self.assertEqual(status, 1)
+
+    def test_no_lie_makes_an_overload_look_better(self):
+        for lie, (changes, faults) in OVERLOAD_LIES.items():
+            with self.subTest(lie):
+                status, out = self.overloads[lie].result()
+                figures = json.loads(out)
+                sent, lone = figures["flood_sent"], figures["lone_sent"]
+                counts = {"flood_accepted": sent, "flood_delivered": sent, "lone_delivered": lone,
+                          "lone_refused": 0, "heartbeats_unanswered": 0, "sessions_lost": 0}
+                for key, change in changes.items():
+                    counts[key] += change
+                if lie == "snub":
+                    counts.update(lone_delivered=0, lone_refused=lone)
+                self.assertGreater(min(sent, lone, figures["heartbeats"]), 0)
+                self.assertEqual({key: figures[key] for key in counts}, counts)
+                self.assertEqual(figures["faults"][:1], faults)
+                self.assertEqual(status, 1 if faults else 0)
+
+    def test_a_lone_producer_that_is_refused_was_not_served_fast(self):
+        _, out = self.overloads["snub"].result()
+        self.assertGreaterEqual(json.loads(out)["lone_p99_us"], 900000)
+        _, out = self.overloads["honest"].result()
+        self.assertLess(json.loads(out)["lone_p99_us"], 900000)
 
 
 if __name__ == "__main__":

@@ -189,11 +189,29 @@ class Command(unittest.TestCase):
 
 
 class Plan(unittest.TestCase):
-    def test_the_whole_set_stays_under_nine_minutes(self):
-        args = argparse.Namespace(quick=False, long=False, node="n", limit="l")
-        self.assertLess(sum(run[4] for run in bench.plan_of(bench.SET, args)), 540)
+    def plan(self, **switches):
+        args = argparse.Namespace(**{"quick": False, "long": False, "node": "n", "limit": "l",
+                                     **switches})
+        return bench.plan_of(bench.SET, args)
+
+    def test_the_whole_set_stays_under_twelve_minutes_and_quick_under_five(self):
+        self.assertLess(sum(run[4] for run in self.plan()), 720)
+        self.assertLess(sum(run[4] for run in self.plan(quick=True)), 300)
 
     def test_long_is_a_minute_of_overload(self):
-        args = argparse.Namespace(quick=False, long=True, node="n", limit="l")
-        commands = [run[3] for run in bench.plan_of(bench.SET, args)]
+        commands = [run[3] for run in self.plan(long=True)]
         self.assertIn(["n", "bench", "overload", "--seconds", "60"], commands)
+        self.assertIn(["n", "bench", "overload", "--shape", "group", "--search", "1", "--seconds",
+                       "60"], commands)
+
+    def test_quick_is_short_for_every_shape(self):
+        overloads = [run[3] for run in self.plan(quick=True) if run[3][2] == "overload"]
+        self.assertEqual(len(overloads), 6)
+        for command in overloads:
+            self.assertEqual(command[command.index("--seconds") + 1], "3")
+            self.assertEqual(command[command.index("--search") + 1], "0.5")
+
+    def test_every_shape_runs_on_the_default_workers(self):
+        for command in (run[3] for run in self.plan() if run[3][2] == "overload"):
+            self.assertNotIn("--workers", command)
+            self.assertNotIn("--server-cpus", command)

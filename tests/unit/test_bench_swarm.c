@@ -131,6 +131,28 @@ static void late_messages_do_not_reach_the_next_run(void **state) {
     bench_share_close(share);
 }
 
+static void a_heartbeat_has_one_answer(void **state) {
+    (void)state;
+    static struct bench_client client;
+    static struct bench_tally counts;
+    struct bench_swarm swarm = {.tally = &counts};
+    atomic_store(&counts.run, 1);
+    client_on_pong(&swarm, &client);
+    assert_int_equal(counts.pongs_unasked, 1);
+    client.pinged_ns = clock_ns();
+    client.pinged_run = 1;
+    client_on_pong(&swarm, &client);
+    assert_int_equal(counts.pongs, 1);
+    assert_int_equal(counts.pong.count, 1);
+    client_on_pong(&swarm, &client);
+    assert_int_equal(counts.pongs_unasked, 2);
+    client.pinged_ns = clock_ns(); /* of a run that has ended */
+    atomic_store(&counts.run, 2);
+    client_on_pong(&swarm, &client);
+    assert_int_equal(counts.pongs, 1);
+    assert_int_equal(counts.pongs_unasked, 2);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(in_order),
@@ -139,6 +161,7 @@ int main(void) {
         cmocka_unit_test(latecomers),
         cmocka_unit_test(beyond_what_is_remembered),
         cmocka_unit_test(places),
+        cmocka_unit_test(a_heartbeat_has_one_answer),
         cmocka_unit_test(late_messages_do_not_reach_the_next_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
