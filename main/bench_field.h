@@ -57,6 +57,7 @@ struct bench_result {
     struct bench_copies copies;      /* of what was pushed but for the lone producer's, and ... */
     struct bench_copies lone_copies; /* ... of that */
     uint64_t missing, unasked;       /* of both */
+    uint64_t due;                    /* messages of the schedule but for the lone producer's */
     uint64_t pings_unanswered;
     double fan;          /* deliveries that a message makes */
     uint64_t behind;     /* deliveries that were due and had not been made when the pushing ended */

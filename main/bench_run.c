@@ -124,6 +124,8 @@ static void crews_begin(struct bench_field *field, const struct bench_push *push
         if (part > 0 && push->rate > 0) {
             its.rate = push->rate * part;
             its.messages = (uint64_t)((double)push->messages * part);
+        } else if (part > 0 && i != 0) {
+            its.end_ns = its.start_ns; /* a closed loop has no parts: the main crew alone pushes */
         } else if (part <= 0) {
             its.rate = crew(field, i)->options.own_rate;
             if (push->rate > 0)
@@ -254,6 +256,8 @@ static void result_sum(struct bench_field *field, struct bench_result *result) {
         bool lone = ps->options.kind == BENCH_LONE;
         struct bench_copies *its = lone ? &result->lone_copies : &result->copies;
         bench_pushed_add(lone ? &result->lone : &result->pushed, &ps->pushed);
+        if (!lone && ps->push.rate > 0)
+            result->due += ps->push.messages;
         bench_share_copies(field->share, ps->options.kind, &copies);
         its->arrived += copies.arrived;
         its->missing += copies.missing;
@@ -298,8 +302,8 @@ void bench_field_run(struct bench_field *field, const struct bench_push *push, c
 
     pings_every(field, 0);
     result_sum(field, result);
-    if (push->rate > 0 && result->pushed.sent + result->pushed.given_up < push->messages)
-        result->pushed.given_up = push->messages - result->pushed.sent;
+    if (push->rate > 0 && result->pushed.sent + result->pushed.given_up < result->due)
+        result->pushed.given_up = result->due - result->pushed.sent;
     bench_share_sum(field->share, &result->seen);
     result->seen.lost -= field->lost_told; /* the swarms count on: each loss is of one run */
     field->lost_told += result->seen.lost;
