@@ -40,6 +40,8 @@ uint64_t intake_late_ns(const struct intake *intake, uint64_t now_ns) {
 
 void admission_init(struct admission *admission) {
     *admission = (struct admission){.late_ns = ADMISSION_LATE_NS,
+                                    .lag_ns = LATE_NS,
+                                    .patience_ns = ADMISSION_PATIENCE_NS,
                                     .share_percent = ADMISSION_SHARE_PERCENT,
                                     .modest = ADMISSION_MODEST};
 }
@@ -65,10 +67,13 @@ bool admission_ask(struct admission *admission, struct intake *intake, uint64_t 
         intake->taken = 0;
     }
     *modest = intake->taken < admission->modest;
-    uint64_t late_ns = intake_late_ns(intake, now_ns);
-    if (lag_ns > late_ns)
-        late_ns = lag_ns;
-    if (late_ns <= admission->late_ns || *modest || admission->time_ns <= 0) {
+    bool late = intake_late_ns(intake, now_ns) > admission->late_ns || lag_ns > admission->lag_ns;
+    if (late && now_ns - admission->seen_ns > ADMISSION_GAP_NS)
+        admission->since_ns = now_ns;
+    if (late)
+        admission->seen_ns = now_ns;
+    if (!late || *modest || admission->time_ns <= 0 ||
+        now_ns - admission->since_ns < admission->patience_ns) {
         intake->taken++;
         return true;
     }

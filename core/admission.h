@@ -5,11 +5,13 @@
  * worker asks how much, and looks when the last of it has been read. No message is assumed to cost
  * anything.
  *
- * A request that waited longer than ADMISSION_LATE_NS comes late: more is pushed than is served.
- * Then a part is refused (503, `overloaded`), which costs less than serving it, so that what is
- * taken is delivered soon, and producers hear at once that they must slow down. But refusing costs
- * time, too: a worker gives it ADMISSION_SHARE_PERCENT of its time, and what remains late is taken
- * all the same. So however dear refusals are, the rest of the time goes into messages.
+ * A request that waited longer than ADMISSION_LATE_NS comes late. When requests have come late for
+ * ADMISSION_PATIENCE_NS - a burst, or a CPU that was away, is over before - more is pushed than is
+ * served. Then a part is refused (503, `overloaded`), which costs less than serving it, so that
+ * what is taken is delivered soon, and producers hear at once that they must slow down. But
+ * refusing costs time, too: a worker gives it ADMISSION_SHARE_PERCENT of its time, and what remains
+ * late is taken all the same. So however dear refusals are, the rest of the time goes into
+ * messages.
  *
  * Who asks little is not refused because others ask much: their sockets are empty, so they are not
  * late; and of each connection ADMISSION_MODEST requests in ADMISSION_CYCLE_NS are taken anyway.
@@ -21,11 +23,15 @@
 #define RINGPOST_CORE_ADMISSION_H
 
 #include "core/base/clock.h"
+#include "core/limits.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #define ADMISSION_LATE_NS (20 * NS_PER_MS)
+#define ADMISSION_PATIENCE_NS (100 * NS_PER_MS)
+/* Without a late one for so long it begins anew. */
+#define ADMISSION_GAP_NS (20 * NS_PER_MS)
 #define ADMISSION_SHARE_PERCENT 20
 /* Time for refusals that a worker without any may save up. */
 #define ADMISSION_SAVED_NS (4 * NS_PER_MS)
@@ -38,12 +44,14 @@
 
 struct admission {
     /* The numbers above; tests take others. */
-    uint64_t late_ns;
+    uint64_t late_ns, lag_ns, patience_ns;
     uint32_t share_percent;
     uint32_t modest; /* requests */
 
     uint64_t now_ns;     /* of the last turn */
     int64_t time_ns;     /* for refusals; below 0: more was spent than there was */
+    uint64_t since_ns;   /* since when requests have come late, */
+    uint64_t seen_ns;    /* and when the last one did */
     uint64_t refused_ns; /* when something was refused last */
     bool behind;         /* it refuses a part */
 };
@@ -61,7 +69,8 @@ struct intake {
 void admission_init(struct admission *admission);
 /* A turn begins. */
 void admission_turn(struct admission *admission, uint64_t now_ns);
-/* A connection asks to push. `lag_ns`: how late the worker itself is. False: it is to be refused,
+/* A connection asks to push. `lag_ns`: how late the worker itself is with what it delivers, which
+ * may be LATE_NS, as for other workers. False: it is to be refused,
  * and admission_refused is called with the time that took. `*modest`: it asks for little. */
 bool admission_ask(struct admission *admission, struct intake *intake, uint64_t lag_ns,
                    bool *modest);

@@ -33,10 +33,13 @@ void fanout_fini(struct fanout *fanout) {
 
 /* --- what waits ------------------------------------------------------------------------------- */
 
-bool fanout_reserve(struct post *post, unsigned worker, uint32_t copies) {
+bool fanout_reserve(struct post *post, unsigned worker, uint32_t copies, uint32_t sessions) {
+    uint64_t max = 4 * (uint64_t)sessions;
+    if (max < post->copies_max)
+        max = post->copies_max;
     uint32_t before =
         atomic_fetch_add_explicit(&post->boxes[worker].copies, copies, memory_order_relaxed);
-    if (before == 0 || before + copies <= post->copies_max)
+    if (before == 0 || before + (uint64_t)copies <= max)
         return true;
     fanout_release(post, worker, copies);
     return false;
@@ -73,15 +76,11 @@ static struct fanout_job *job_of(struct list *link) {
     return container_of(link, struct fanout_job, link);
 }
 
-uint64_t fanout_oldest_ns(const struct fanout *fanout) {
-    uint64_t oldest_ns = CLOCK_NEVER;
-    if (fanout->run != 0)
-        oldest_ns = fanout->job[0]->parcel->message->accepted_ns;
-    if (!list_empty(&fanout->waiting)) {
-        uint64_t first_ns = job_of(fanout->waiting.next)->parcel->message->accepted_ns;
-        oldest_ns = first_ns < oldest_ns ? first_ns : oldest_ns;
-    }
-    return oldest_ns;
+uint64_t fanout_late_ns(const struct fanout *fanout, uint64_t now_ns) {
+    if (list_empty(&fanout->waiting))
+        return 0;
+    uint64_t since_ns = job_of(fanout->waiting.next)->parcel->message->accepted_ns;
+    return since_ns < fanout->begun_ns[1] && since_ns < now_ns ? now_ns - since_ns : 0;
 }
 
 /* --- the run ---------------------------------------------------------------------------------- */
@@ -129,6 +128,8 @@ static void run_begin(struct worker *worker) {
         bytes += other->payload_len;
         job_take(fanout, job);
     }
+    fanout->begun_ns[1] = fanout->begun_ns[0];
+    fanout->begun_ns[0] = worker->now_ns;
     fanout->took_all = 0;
     fanout->flags = 0;
     fanout->visit = ++worker->visit;

@@ -16,8 +16,8 @@
  * but never one that has several.
  *
  * How much may wait is agreed before a message is mailed (fanout_reserve): FANOUT_COPIES_MAX for
- * each worker, by the number of sessions that its addresses have. What does not fit is refused as
- * a whole.
+ * each worker, or four times its sessions, by the number of sessions that its addresses have. What
+ * does not fit is refused as a whole.
  *
  * Every job is answered once (hub_answer), with how many sessions took it.
  *
@@ -49,14 +49,15 @@ struct fanout {
     bool tried[ENCODINGS_MAX];
     uint32_t recipients[SHEAF_PARTS_MAX]; /* beyond those that took all of them */
     uint32_t took_all;
-    unsigned flags;    /* of the answers */
-    uint64_t visit;    /* stamps the sessions that were visited */
-    uint32_t address;  /* the address that is walked through, or is next */
-    struct name *name; /* of that address, pinned; NULL: none is walked through */
-    struct list *next; /* the session to be visited next, in its list */
-    uint32_t left;     /* broadcasts: sessions [0, left) of the worker are still to be visited */
-    uint32_t part;     /* messages of the run that the next session has had already */
-    bool held;         /* by a session that must send first, in this turn */
+    unsigned flags;       /* of the answers */
+    uint64_t begun_ns[2]; /* when the last run and the one before it began */
+    uint64_t visit;       /* stamps the sessions that were visited */
+    uint32_t address;     /* the address that is walked through, or is next */
+    struct name *name;    /* of that address, pinned; NULL: none is walked through */
+    struct list *next;    /* the session to be visited next, in its list */
+    uint32_t left;        /* broadcasts: sessions [0, left) of the worker are still to be visited */
+    uint32_t part;        /* messages of the run that the next session has had already */
+    bool held;            /* by a session that must send first, in this turn */
 };
 
 void fanout_init(struct fanout *fanout);
@@ -74,8 +75,9 @@ static inline bool fanout_has(const struct fanout *fanout, uint64_t hash) {
 bool fanout_push(struct worker *worker, struct parcel *parcel, const struct mail *request);
 /* Delivers for as long as the slice lasts. */
 void fanout_work(struct worker *worker);
-/* When the message that has waited longest was accepted; CLOCK_NEVER: none waits. */
-uint64_t fanout_oldest_ns(const struct fanout *fanout);
+/* How long the first message has been waiting although two runs have begun since it was accepted;
+ * 0: none has. That a single run takes long is no sign of too much work. */
+uint64_t fanout_late_ns(const struct fanout *fanout, uint64_t now_ns);
 
 /* A session is about to leave the list of a name: `link` is its place in there. */
 void fanout_pass(struct worker *worker, const struct list *link);
@@ -84,9 +86,10 @@ void fanout_pass(struct worker *worker, const struct list *link);
  * before the others. */
 uint32_t fanout_vacate(struct worker *worker, uint32_t index);
 
-/* May `copies` more wait for the worker? True: they are reserved, and given back by
- * fanout_release when they were made or will not be. A single message may always wait. */
-bool fanout_reserve(struct post *post, unsigned worker, uint32_t copies);
+/* May `copies` more wait for the worker, which has so many sessions? True: they are reserved, and
+ * given back by fanout_release when they were made or will not be. A single message may always
+ * wait. */
+bool fanout_reserve(struct post *post, unsigned worker, uint32_t copies, uint32_t sessions);
 void fanout_release(struct post *post, unsigned worker, uint32_t copies);
 
 #endif

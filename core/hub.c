@@ -117,13 +117,18 @@ static uint32_t cost_for(const struct worker *worker, const struct cost *cost, u
     return (uint32_t)stats_get(&worker->server->workers[to].stats.sessions);
 }
 
+static bool room_for_copies(struct worker *worker, unsigned to, uint32_t copies) {
+    uint64_t sessions = stats_get(&worker->server->workers[to].stats.sessions);
+    return fanout_reserve(&worker->server->post, to, copies, (uint32_t)sessions);
+}
+
 /* Reserves the copies at all of `workers` (the amounts go to `reserved`) or at none. */
 static bool reserve_all(struct worker *worker, const struct cost *cost, uint64_t workers,
                         uint32_t reserved[WORKERS_MAX]) {
     for (uint64_t rest = workers; rest != 0; rest &= rest - 1) {
         unsigned to = (unsigned)__builtin_ctzll(rest);
         reserved[to] = cost_for(worker, cost, to);
-        if (reserved[to] == 0 || fanout_reserve(&worker->server->post, to, reserved[to]))
+        if (reserved[to] == 0 || room_for_copies(worker, to, reserved[to]))
             continue;
         for (uint64_t taken = workers & ~rest; taken != 0; taken &= taken - 1) {
             unsigned i = (unsigned)__builtin_ctzll(taken);

@@ -50,14 +50,15 @@
 #define SENDS_PER_TURN 200
 
 /* A message for one name with so many sessions on a worker is delivered at once; one for more is
- * fanned out in slices (fanout.h). Of those so many copies may wait for a worker, and none is made
- * while sends are due for longer than this. */
+ * fanned out in slices (fanout.h). Of those so many copies may wait for a worker, or four times its
+ * sessions where that is more, and none is made while sends are due for longer than this. */
 #define DIRECT_SESSIONS_MAX 64
 #define FANOUT_COPIES_MAX 65536
-#define FANOUT_LAG_NS (10 * 1000 * 1000)
+#define FANOUT_LAG_NS (5 * 1000 * 1000)
 
-/* A worker that delivers what it gets later than this is given no more until it has caught up;
- * from producers that ask for little it takes some up to twice as late. */
+/* A worker that delivers what it gets later than this, and has done so for LATE_PATIENCE_NS, is
+ * given no more until it has caught up; producers that ask for little may make it twice as late. */
+#define LATE_PATIENCE_NS (100 * 1000 * 1000)
 #define LATE_NS (25 * 1000 * 1000)
 
 /* A session whose outbox is at its limit is slow when so long ago more than half of it was queued

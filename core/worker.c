@@ -358,15 +358,26 @@ static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
     return wait_ns;
 }
 
+/* What is over soon is not told: a burst, or a CPU that was away. */
+static void lateness_tell(const struct worker *worker, _Atomic uint64_t *told, uint64_t *since_ns,
+                          uint64_t late_ns) {
+    if (late_ns <= worker->late_ns)
+        *since_ns = 0;
+    else if (*since_ns == 0)
+        *since_ns = worker->now_ns;
+    bool lasts = *since_ns != 0 && worker->now_ns - *since_ns >= worker->late_patience_ns;
+    atomic_store_explicit(told, lasts ? late_ns : 0, memory_order_relaxed);
+}
+
 /* How long what this worker delivers has waited, for those who take in for it. */
 static void late_tell(struct worker *worker) {
     struct mailbox *box = &worker->server->post.boxes[worker->index];
-    uint64_t late_ns = worker_send_lag_ns(worker), oldest_ns = fanout_oldest_ns(&worker->fanout);
+    uint64_t late_ns = worker_send_lag_ns(worker);
     if (worker->mail_age_ns > late_ns)
         late_ns = worker->mail_age_ns;
-    atomic_store_explicit(&box->late_ns, late_ns, memory_order_relaxed);
-    uint64_t fanout_late_ns = oldest_ns < worker->now_ns ? worker->now_ns - oldest_ns : 0;
-    atomic_store_explicit(&box->fanout_late_ns, fanout_late_ns, memory_order_relaxed);
+    lateness_tell(worker, &box->late_ns, &worker->late_since_ns, late_ns);
+    lateness_tell(worker, &box->fanout_late_ns, &worker->fanout_late_since_ns,
+                  fanout_late_ns(&worker->fanout, worker->now_ns));
 }
 
 bool worker_turn(struct worker *worker, uint64_t wait_ns) {
@@ -447,6 +458,8 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     worker->message_serial = rand_u64();
     account_init(&worker->account, &server->budget);
     worker->slice_ns = WORK_SLICE_NS;
+    worker->late_ns = LATE_NS;
+    worker->late_patience_ns = LATE_PATIENCE_NS;
     fanout_init(&worker->fanout);
     admission_init(&worker->admission);
     list_init(&worker->dirty);

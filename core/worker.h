@@ -96,6 +96,8 @@ struct worker {
     uint32_t session_count, session_cap;
     uint64_t visit; /* the last run of deliveries (fanout.h) */
     struct fanout fanout;
+    uint64_t late_ns, late_patience_ns;           /* LATE_NS, LATE_PATIENCE_NS; tests take others */
+    uint64_t late_since_ns, fanout_late_since_ns; /* 0: it is in time */
     uint64_t mail_age_ns; /* of the oldest message that came by mail in this turn */
 
     struct publish *publishes; /* post.requests_max of them */

@@ -34,7 +34,8 @@ static void worker_body(unsigned index) {
     if (!worker_open(worker, &node.server, index, problem, sizeof(problem)))
         sim_fail("worker %u does not open: %s", index, problem);
     if (sim.scenario.soon_behind) {
-        worker->admission.late_ns = 0;
+        worker->admission.late_ns = worker->admission.lag_ns = 0;
+        worker->admission.patience_ns = worker->late_patience_ns = worker->late_ns = 0;
         worker->admission.share_percent = 100;
         worker->admission.modest = 0;
     }

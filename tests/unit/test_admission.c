@@ -65,6 +65,7 @@ static void test_the_modest_are_taken(void **state) {
     struct admission admission;
     struct intake late = {.late_ns = NS_PER_S};
     admission_init(&admission);
+    admission.patience_ns = 0;
     admission_turn(&admission, NS_PER_S);
     admission_turn(&admission, 2 * NS_PER_S);
     bool modest;
@@ -83,7 +84,7 @@ static void test_refusing_has_its_share_of_time(void **state) {
     struct admission admission;
     struct intake late = {.late_ns = NS_PER_S, .taken = ADMISSION_MODEST, .cycle_ns = NS_PER_S};
     admission_init(&admission);
-    admission.late_ns = ADMISSION_LATE_NS;
+    admission.patience_ns = 0;
     admission_turn(&admission, NS_PER_S);
     /* There is nothing to spend yet. */
     assert_true(ask(&admission, &late, 0));
@@ -101,7 +102,35 @@ static void test_refusing_has_its_share_of_time(void **state) {
     admission_turn(&admission, now_ns + NS_PER_MS);
     assert_true(ask(&admission, &fresh, 0));
     /* Unless the worker is late itself. */
-    assert_false(ask(&admission, &fresh, ADMISSION_LATE_NS + 1));
+    assert_false(ask(&admission, &fresh, LATE_NS + 1));
+}
+
+static void test_who_was_away_is_not_behind(void **state) {
+    (void)state;
+    struct admission admission;
+    struct intake late = {.late_ns = NS_PER_S, .taken = ADMISSION_MODEST, .cycle_ns = NS_PER_S};
+    admission_init(&admission);
+    uint64_t now_ns = NS_PER_S;
+    for (; now_ns < NS_PER_S + ADMISSION_PATIENCE_NS; now_ns += NS_PER_MS) {
+        admission_turn(&admission, now_ns);
+        late.cycle_ns = now_ns;
+        late.taken = ADMISSION_MODEST;
+        assert_true(ask(&admission, &late, 0));
+    }
+    /* It has caught up; the next time is another time. */
+    now_ns += ADMISSION_GAP_NS + NS_PER_MS;
+    late.cycle_ns = now_ns;
+    admission_turn(&admission, now_ns);
+    assert_true(ask(&admission, &late, 0));
+    for (uint64_t end_ns = now_ns + ADMISSION_PATIENCE_NS; now_ns < end_ns; now_ns += NS_PER_MS) {
+        admission_turn(&admission, now_ns);
+        late.cycle_ns = now_ns;
+        late.taken = ADMISSION_MODEST;
+        assert_true(ask(&admission, &late, 0));
+    }
+    admission_turn(&admission, now_ns);
+    late.cycle_ns = now_ns;
+    assert_false(ask(&admission, &late, 0));
 }
 
 static void test_it_is_over_after_a_while(void **state) {
@@ -223,7 +252,7 @@ static void test_a_busy_neighbour_is_no_overload(void **state) {
     admission_init(&models[0].admission);
     uint64_t turns = 0;
     for (uint64_t now_ns = NS_PER_S; now_ns < 11 * NS_PER_S; now_ns += turn_ns, turns++)
-        if (turns % 100 >= 10) /* away for 20 ms of 200 */
+        if (turns % 250 >= 50) /* away for 100 ms of 500 */
             model_turn(&models[0], now_ns, 40000, 8000, 1000, turn_ns, true);
     assert_int_equal(models[0].refused, 0);
 }
@@ -235,6 +264,7 @@ int main(void) {
         cmocka_unit_test(test_nothing_there_after_all),
         cmocka_unit_test(test_the_modest_are_taken),
         cmocka_unit_test(test_refusing_has_its_share_of_time),
+        cmocka_unit_test(test_who_was_away_is_not_behind),
         cmocka_unit_test(test_it_is_over_after_a_while),
         cmocka_unit_test(test_the_model_is_stable),
         cmocka_unit_test(test_a_busy_neighbour_is_no_overload),

@@ -313,6 +313,7 @@ static void test_behind(void **state) {
     struct gate_source *source = &producers[0].source;
     admission_init(&worker->admission);
     worker->admission.now_ns = worker->now_ns;
+    worker->admission.patience_ns = 0;
     worker->admission.time_ns = 1;
     /* What it sends is read late. */
     source->intake = (struct intake){
