@@ -31,7 +31,7 @@
 #define RECEIVE_BUFFER_BYTES 4096
 #define RECEIVE_BUFFERS 1024
 #define RECEIVE_BUFFERS_MIN 64
-#define GATHERED_MAX 512 /* completions; receiving for more would take a turn's time by itself */
+#define GATHERED_MAX 128 /* completions; receiving for more would take a turn's time by itself */
 /* What waits in a socket before it is read is bounded, too, for two reasons: memory, and that what
  * is pushed by many at once is read soon (or refused soon). A large body over a path of 50 ms comes
  * at 1.3 MB/s. */
@@ -46,7 +46,7 @@
 
 /* A turn gives each kind of work (completions, mail, timers, resumed input, fan-out) so much time
  * and starts so many sends, which take 4 to 5 us each; what is left waits for the next turn. */
-#define WORK_SLICE_NS (1000 * 1000)
+#define WORK_SLICE_NS (800 * 1000)
 #define SENDS_PER_TURN 200
 
 /* A message for one name with so many sessions on a worker is delivered at once; one for more is

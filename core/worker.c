@@ -146,7 +146,8 @@ static void completions_handle(struct worker *worker) {
         }
         stats_add(&worker->stats.completions, count);
         /* Who floods gives one buffer at a time; there is more where that came from. */
-        if (ring_waiting(worker->ring) == 0 && worker->flooded) {
+        if (ring_waiting(worker->ring) == 0 && worker->flooded &&
+            worker->looked_ns + worker->slice_ns / 2 < worker->slice_until_ns) {
             worker->flooded = false;
             ring_submit(worker->ring, 0);
             worker->flights_used = 0;
@@ -209,8 +210,13 @@ static void resumed_handle(struct worker *worker) {
 
 static void dirty_flush(struct worker *worker) {
     struct list *node;
-    for (unsigned i = 0; i < SENDS_PER_TURN && (node = list_pop(&worker->dirty)) != NULL; i++)
+    slice_begin(worker);
+    for (unsigned i = 0; i < SENDS_PER_TURN && (node = list_pop(&worker->dirty)) != NULL; i++) {
         connection_flush(worker, container_of(node, struct connection, flush_link));
+        /* Time passes when the flights are full, and they are submitted. */
+        if (slice_over(worker))
+            return;
+    }
 }
 
 struct flight *worker_flight_get(struct worker *worker) {
@@ -380,6 +386,20 @@ static void late_tell(struct worker *worker) {
                   fanout_late_ns(&worker->fanout, worker->now_ns));
 }
 
+static void longest_note(_Atomic uint64_t *longest_ns, uint64_t ns) {
+    if (ns > atomic_load_explicit(longest_ns, memory_order_relaxed))
+        atomic_store_explicit(longest_ns, ns, memory_order_relaxed);
+}
+
+/* From one turn's end to the next, submitting included: sleeping takes no CPU time. */
+static void turn_measure(struct worker *worker, uint64_t lasted_ns) {
+    uint64_t cpu_ns = clock_thread_cpu_ns();
+    if (worker->turn_cpu_ns != 0)
+        longest_note(&worker->turn_longest_cpu_ns, cpu_ns - worker->turn_cpu_ns);
+    worker->turn_cpu_ns = cpu_ns;
+    longest_note(&worker->turn_longest_ns, lasted_ns);
+}
+
 bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     wait_ns = wait_for(worker, wait_ns);
     if (wait_ns != 0 && post_may_sleep(worker)) {
@@ -424,9 +444,10 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     stats_set(&worker->stats.memory_bytes, worker->account.used_bytes);
     uint64_t ended_ns = clock_ns();
     stats_add(&worker->stats.busy_ns, ended_ns - began_ns);
+    turn_measure(worker, ended_ns - began_ns);
     if (ended_ns - worker->cpu_published_ns >= CPU_PUBLISH_NS) {
         worker->cpu_published_ns = ended_ns;
-        atomic_store_explicit(&worker->cpu_ns, clock_thread_cpu_ns(), memory_order_relaxed);
+        atomic_store_explicit(&worker->cpu_ns, worker->turn_cpu_ns, memory_order_relaxed);
     }
     return !server_through(worker->server, PHASE_STOPPED);
 }

@@ -133,6 +133,9 @@ struct worker {
     _Atomic bool ready;      /* accepts */
     _Atomic uint32_t phase;  /* enum server_phase that this worker is through with */
     _Atomic uint64_t cpu_ns; /* of its thread, published once in a while */
+    /* The longest turn so far, in CPU time of the thread and by the clock. */
+    _Atomic uint64_t turn_longest_cpu_ns, turn_longest_ns;
+    uint64_t turn_cpu_ns; /* CPU time of the thread when the turn began */
     struct recorder_event recorder[RECORDER_EVENTS];
     uint32_t recorded;
 };

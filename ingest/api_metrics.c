@@ -69,6 +69,19 @@ static uint64_t member_of(const struct stats *stats, size_t offset) {
     return stats_get((const _Atomic uint64_t *)(const void *)((const char *)stats + offset));
 }
 
+/* A number of nanoseconds in struct worker, as seconds. */
+static void times_write(struct scroll *scroll, const struct server *server, const char *name,
+                        const char *type, const char *help, size_t offset) {
+    family(scroll, name, type, help);
+    for (unsigned w = 0; w < server->worker_count; w++) {
+        const char *worker = (const char *)&server->workers[w];
+        uint64_t ns = stats_get((const _Atomic uint64_t *)(const void *)(worker + offset));
+        if (scroll_room(scroll, LINE_BYTES))
+            builder_format(&scroll->out, "%s{worker=\"%u\"} %.6f\n", name, w,
+                           (double)ns / (double)NS_PER_S);
+    }
+}
+
 static void workers_write(struct scroll *scroll, const struct server *server) {
     char labels[32];
     for (size_t i = 0; i < sizeof worker_metrics / sizeof *worker_metrics; i++) {
@@ -79,13 +92,14 @@ static void workers_write(struct scroll *scroll, const struct server *server) {
             sample(scroll, metric->name, labels, member_of(stats_of(server, w), metric->offset));
         }
     }
-    family(scroll, "ringpost_worker_cpu_seconds_total", "counter", "CPU time of the worker");
-    for (unsigned w = 0; w < server->worker_count; w++) {
-        uint64_t cpu_ns = atomic_load_explicit(&server->workers[w].cpu_ns, memory_order_relaxed);
-        if (scroll_room(scroll, LINE_BYTES))
-            builder_format(&scroll->out, "ringpost_worker_cpu_seconds_total{worker=\"%u\"} %.3f\n",
-                           w, (double)cpu_ns / (double)NS_PER_S);
-    }
+    times_write(scroll, server, "ringpost_worker_cpu_seconds_total", "counter",
+                "CPU time of the worker", offsetof(struct worker, cpu_ns));
+    times_write(scroll, server, "ringpost_turn_longest_seconds", "gauge",
+                "CPU time of the longest turn since the start",
+                offsetof(struct worker, turn_longest_cpu_ns));
+    times_write(scroll, server, "ringpost_turn_longest_wall_seconds", "gauge",
+                "the longest turn by the clock, with the time that others had the CPU",
+                offsetof(struct worker, turn_longest_ns));
 }
 
 /* --- sums over the workers, by reason --------------------------------------------------------- */
