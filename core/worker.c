@@ -83,8 +83,6 @@ static void on_accept(struct worker *worker, const struct completion *completion
         stats_add(&worker->stats.accept_errors, 1);
         bool descriptors = completion->result == -EMFILE || completion->result == -ENFILE;
         bool peers_fault = completion->result == -ECONNABORTED || completion->result == -EPERM;
-        if (descriptors)
-            stats_add(&worker->stats.refused[REFUSE_DESCRIPTORS], 1);
         log_event(LOG_WARN, "accept_failed", LOG_STR("error", strerror(-completion->result)),
                   LOG_U64("worker", worker->index),
                   LOG_STR("remedy", descriptors ? "raise LimitNOFILE, or lower --max-connections"
