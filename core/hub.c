@@ -43,7 +43,8 @@ static uint64_t publish_token(const struct publish *publish) {
 
 static void publish_finish(struct worker *worker, struct publish *publish) {
     enum result_word result = RESULT_QUEUED;
-    if (publish->refused)
+    /* Where some had no room and others took it, it was taken. */
+    if (publish->refused && publish->recipients == 0)
         result = RESULT_OVERLOADED;
     else if (publish->recipients == 0 && publish->class == CLASS_VOLATILE)
         result = RESULT_DROPPED;

@@ -40,7 +40,7 @@ struct http_desk {
     uint64_t busy_ns;       /* the counter at that time */
     double busy_ratio;
     struct slowest_places slowest; /* of api_stats.c, too */
-    uint64_t date_s; /* of `date`, since 1970; 0: it was not written yet */
+    uint64_t date_s;               /* of `date`, since 1970; 0: it was not written yet */
     char date[HTTP_DATE_BYTES];
     /* From here on not zeroed at the start. */
     struct envelope_room room;

@@ -149,7 +149,7 @@ void ring_accept(struct ring *ring, uint64_t tag, int listen_fd) {
 
 unsigned ring_places(const struct ring *ring) {
     (void)ring;
-    return SIM_PLACES;
+    return sim.scenario.places != 0 ? sim.scenario.places : SIM_PLACES;
 }
 
 /* The descriptor behind a name; names in the table are below -1. */
@@ -164,7 +164,7 @@ static int socket_fd(const struct ring *ring, int socket) {
 
 int ring_keep(struct ring *ring, uint32_t place, int fd) {
     /* Now and then the kernel has no memory for it. */
-    if (place >= SIM_PLACES || sim_chance(30))
+    if (place >= ring_places(ring) || sim_chance(30))
         return fd;
     if (ring->places[place] != 0)
         sim_fail("worker %u puts a second socket at place %u", ring->worker, place);

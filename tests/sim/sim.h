@@ -29,6 +29,7 @@ struct scenario {
     uint64_t memory_bytes;
     unsigned buffers, buffer_bytes;
     uint32_t post_slots; /* 0: the real number */
+    unsigned places;     /* in the table of files of a ring; 0: enough */
     uint32_t copies_max; /* that may wait for a worker; 0: the real number */
     uint64_t slice_ns;   /* of each kind of work in a turn; 0: the real one */
     bool soon_behind;    /* admission.h: a request that waited at all comes late */

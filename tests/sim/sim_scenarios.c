@@ -303,6 +303,8 @@ void scenario_make(struct scenario *scenario, uint64_t seed) {
     kinds[seed % (sizeof(kinds) / sizeof(kinds[0]))](scenario);
     if (scenario->calm)
         scenario->copies_max = 0;
+    else if (sim_chance(150))
+        scenario->places = PICK(68, 72, 80); /* 64 are for `api` */
     if (scenario->payload_max > scenario->max_message_bytes / 2)
         scenario->payload_max = scenario->max_message_bytes / 2;
     CHECK(scenario->workers <= SIM_WORKERS_MAX);
