@@ -126,6 +126,20 @@ static void connection_end(struct worker *worker, struct connection *connection,
         connection->protocol->on_close(worker, connection);
 }
 
+static void receive_stop(struct worker *worker, struct connection *connection) {
+    if (!(connection->ops & OP_RECEIVE) || (connection->ops & OP_CANCEL))
+        return;
+    connection->ops |= OP_CANCEL;
+    ring_cancel(worker->ring, tag_of(TAG_CANCEL, connection), tag_of(TAG_RECEIVE, connection));
+}
+
+static void send_stop(struct worker *worker, struct connection *connection) {
+    if (!(connection->ops & OP_SEND) || (connection->ops & OP_UNSEND))
+        return;
+    connection->ops |= OP_UNSEND;
+    ring_cancel(worker->ring, tag_of(TAG_UNSEND, connection), tag_of(TAG_SEND, connection));
+}
+
 static void connection_shutdown(struct worker *worker, struct connection *connection, int how) {
     if (connection->ops & OP_SHUTDOWN)
         return;
@@ -145,9 +159,9 @@ void connection_close(struct worker *worker, struct connection *connection,
     list_remove(&connection->flush_link);
     list_remove(&connection->resume_link);
     outbox_clear(worker, connection, drop_reason_of(connection->reason));
-    /* Closing a descriptor does not end what is in flight on it, a shutdown does. */
-    if (connection->ops & (OP_RECEIVE | OP_SEND))
-        connection_shutdown(worker, connection, SHUT_RDWR);
+    /* Closing a socket does not end what is in flight on it. */
+    receive_stop(worker, connection);
+    send_stop(worker, connection);
     connection_join(worker, connection);
 }
 
@@ -157,6 +171,17 @@ static void linger_wait(struct worker *worker, struct connection *connection) {
     uint64_t due_ns = worker->now_ns + (goodbye ? LINGER_QUIET_GOODBYE_NS : LINGER_QUIET_NS);
     uint64_t end_ns = connection->linger_end_s * NS_PER_S;
     timer_arm(&worker->wheel, &connection->timer, due_ns < end_ns ? due_ns : end_ns);
+}
+
+/* Our end, behind what was sent: by the system call, for which a socket in the ring's table needs a
+ * descriptor for a moment. */
+static void output_end(struct worker *worker, struct connection *connection) {
+    if (!ring_is_kept(connection->socket)) {
+        net_end(connection->socket);
+    } else if (!(connection->ops & OP_SHUTDOWN)) {
+        connection->ops |= OP_SHUTDOWN;
+        ring_lend_descriptor(worker->ring, tag_of(TAG_LEND, connection), connection->socket);
+    }
 }
 
 /* Everything was said: our end goes out, and what still comes in is thrown away until the peer's
@@ -169,7 +194,7 @@ static void connection_linger(struct worker *worker, struct connection *connecti
         return;
     }
     connection->linger_end_s = (uint32_t)(worker->now_ns / NS_PER_S) + LINGER_S;
-    connection_shutdown(worker, connection, SHUT_WR);
+    output_end(worker, connection);
     linger_wait(worker, connection);
     connection_rearm(worker, connection);
 }
@@ -209,15 +234,36 @@ void connection_finish(struct worker *worker, struct connection *connection,
         connection_rearm(worker, connection);
 }
 
+/* A step towards the end is done. */
+static void shutdown_ended(struct worker *worker, struct connection *connection) {
+    if (connection->state != CONNECTION_JOINING)
+        return;
+    /* It was half a shutdown, and what is still in flight, though cancelled, needs the whole one.
+     */
+    if ((connection->ops & (OP_RECEIVE | OP_SEND)) &&
+        !(connection->ops & (OP_CANCEL | OP_UNSEND)) && !connection->shut_whole)
+        connection_shutdown(worker, connection, SHUT_RDWR);
+    connection_join(worker, connection);
+}
+
 void connection_on_shutdown(struct worker *worker, const struct completion *completion) {
     struct connection *connection = connection_of(worker, completion);
     connection->ops &= (uint8_t)~OP_SHUTDOWN;
-    if (connection->state == CONNECTION_JOINING) {
-        /* It was a half shutdown that came first: what is still in flight needs the whole one. */
-        if ((connection->ops & (OP_RECEIVE | OP_SEND)) && !connection->shut_whole)
-            connection_shutdown(worker, connection, SHUT_RDWR);
-        connection_join(worker, connection);
+    shutdown_ended(worker, connection);
+}
+
+void connection_on_lend(struct worker *worker, const struct completion *completion) {
+    struct connection *connection = connection_of(worker, completion);
+    connection->ops &= (uint8_t)~OP_SHUTDOWN;
+    if (completion->result >= 0) {
+        if (connection->state != CONNECTION_JOINING)
+            net_end(completion->result);
+        net_close(completion->result);
+    } else if (connection->state != CONNECTION_JOINING) {
+        /* No descriptor is left. */
+        connection_shutdown(worker, connection, SHUT_WR);
     }
+    shutdown_ended(worker, connection);
 }
 
 void connection_on_closed(struct worker *worker, const struct completion *completion) {
@@ -299,13 +345,6 @@ static void input_refuse(struct worker *worker, struct connection *connection) {
         connection->protocol->on_no_memory(worker, connection);
     input_free(worker, connection);
     connection_join(worker, connection);
-}
-
-static void receive_stop(struct worker *worker, struct connection *connection) {
-    if (!(connection->ops & OP_RECEIVE) || (connection->ops & OP_CANCEL))
-        return;
-    connection->ops |= OP_CANCEL;
-    ring_cancel(worker->ring, tag_of(TAG_CANCEL, connection), tag_of(TAG_RECEIVE, connection));
 }
 
 /* A multishot receive takes 32 buffers from a full socket before the next socket has its turn.
@@ -444,11 +483,16 @@ void connection_on_receive(struct worker *worker, const struct completion *compl
 
 void connection_on_cancel(struct worker *worker, const struct completion *completion) {
     struct connection *connection = connection_of(worker, completion);
-    connection->ops &= (uint8_t)~OP_CANCEL;
-    if (connection->state == CONNECTION_JOINING)
-        connection_join(worker, connection);
-    else
+    bool unsend = tag_op(completion->tag) == TAG_UNSEND;
+    connection->ops &= (uint8_t) ~(unsend ? OP_UNSEND : OP_CANCEL);
+    if (connection->state != CONNECTION_JOINING) {
         connection_rearm(worker, connection);
+        return;
+    }
+    /* What was not found has completed before this, or is where only a shutdown reaches it. */
+    if (completion->result < 0 && (connection->ops & (unsend ? OP_SEND : OP_RECEIVE)))
+        connection_shutdown(worker, connection, SHUT_RDWR);
+    connection_join(worker, connection);
 }
 
 /* Not here and now: the caller may be in the middle of something. */

@@ -41,10 +41,11 @@ enum connection_state {
 enum { /* operations in flight */
        OP_RECEIVE = 1 << 0,
        OP_SEND = 1 << 1,
-       OP_SHUTDOWN = 1 << 2,
+       OP_SHUTDOWN = 1 << 2, /* or a descriptor is being lent for it */
        OP_CLOSE = 1 << 3,
-       OP_CANCEL = 1 << 4,
-       OP_QUEUED = 1 << 5
+       OP_CANCEL = 1 << 4, /* of the receive */
+       OP_QUEUED = 1 << 5,
+       OP_UNSEND = 1 << 6 /* cancellation of the send */
 };
 
 /* Room for the protocol's state within the slot. */
@@ -140,6 +141,7 @@ void connection_expire(struct worker *worker, struct connection *connection);
 
 void connection_on_receive(struct worker *worker, const struct completion *completion);
 void connection_on_send(struct worker *worker, const struct completion *completion);
+void connection_on_lend(struct worker *worker, const struct completion *completion);
 void connection_on_shutdown(struct worker *worker, const struct completion *completion);
 void connection_on_queued(struct worker *worker, const struct completion *completion);
 void connection_on_cancel(struct worker *worker, const struct completion *completion);

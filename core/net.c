@@ -188,6 +188,10 @@ void net_wake(int fd) {
     (void)written;
 }
 
+void net_end(int fd) {
+    shutdown(fd, SHUT_WR);
+}
+
 void net_close(int fd) {
     close(fd);
 }

@@ -60,6 +60,9 @@ static inline unsigned steer_worker(const struct peer_address *peer, unsigned wo
 int net_wake_open(void);
 /* Never blocks. */
 void net_wake(int fd);
+/* Sends our end behind what was sent; whatever the peer sends may still be received. Never blocks,
+ * and does not mind that the connection has ended already. */
+void net_end(int fd);
 void net_close(int fd);
 
 #endif

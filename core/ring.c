@@ -19,6 +19,8 @@
 
 /* IORING_FEAT_RW_ATTR, which headers of Linux 6.1 lack: the first bit that says 6.14. */
 #define FEATURE_6_14 (1u << 16)
+/* IORING_OP_FIXED_FD_INSTALL, which they lack too; it came with 6.8, before tables are used. */
+#define FIXED_FD_INSTALL 54
 
 struct ring {
     struct io_uring uring;
@@ -299,10 +301,6 @@ void ring_accept(struct ring *ring, uint64_t tag, int listen_fd) {
 }
 
 /* Names of sockets in the table are the places, counted down from -2. */
-static bool is_kept(int socket) {
-    return socket < -1;
-}
-
 static int kept_place(int socket) {
     return -2 - socket;
 }
@@ -319,7 +317,7 @@ int ring_keep(struct ring *ring, uint32_t place, int fd) {
 }
 
 static void socket_set(struct io_uring_sqe *sqe, int socket) {
-    if (!is_kept(socket))
+    if (!ring_is_kept(socket))
         return;
     sqe->fd = kept_place(socket);
     sqe->flags |= IOSQE_FIXED_FILE;
@@ -351,6 +349,13 @@ void ring_send_gathered(struct ring *ring, uint64_t tag, int socket, const struc
     io_uring_sqe_set_data64(sqe, tag);
 }
 
+void ring_lend_descriptor(struct ring *ring, uint64_t tag, int socket) {
+    struct io_uring_sqe *sqe = sqe_get(ring);
+    io_uring_prep_rw(FIXED_FD_INSTALL, sqe, kept_place(socket), NULL, 0, 0);
+    sqe->flags |= IOSQE_FIXED_FILE;
+    io_uring_sqe_set_data64(sqe, tag);
+}
+
 void ring_shutdown(struct ring *ring, uint64_t tag, int socket, int how) {
     struct io_uring_sqe *sqe = sqe_get(ring);
     io_uring_prep_shutdown(sqe, socket, how);
@@ -360,7 +365,7 @@ void ring_shutdown(struct ring *ring, uint64_t tag, int socket, int how) {
 
 void ring_close_socket(struct ring *ring, uint64_t tag, int socket) {
     struct io_uring_sqe *sqe = sqe_get(ring);
-    if (is_kept(socket))
+    if (ring_is_kept(socket))
         io_uring_prep_close_direct(sqe, (unsigned)kept_place(socket));
     else
         io_uring_prep_close(sqe, socket);
@@ -378,7 +383,7 @@ void ring_cancel(struct ring *ring, uint64_t tag, uint64_t target) {
 #define SOCKET_OP_SIOCINQ 0
 
 int ring_queued(struct ring *ring, uint64_t tag, int socket) {
-    if (!is_kept(socket)) {
+    if (!ring_is_kept(socket)) {
         int bytes = 0;
         return ioctl(socket, FIONREAD, &bytes) == 0 ? bytes : 0;
     }

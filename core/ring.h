@@ -80,12 +80,22 @@ void ring_send(struct ring *ring, uint64_t tag, int socket, const void *at, size
 /* The same for gathered bytes; `header` and its vector must stay until ring_submit returns, the
  * bytes until the completion. */
 void ring_send_gathered(struct ring *ring, uint64_t tag, int socket, const struct msghdr *header);
-/* `how` as for shutdown(2). */
+/* Is it a place in the table of files, and no descriptor? */
+static inline bool ring_is_kept(int socket) {
+    return socket < -1;
+}
+/* Lends a descriptor of the process for a kept socket: the completion's result, to be closed soon;
+ * or -EMFILE. */
+void ring_lend_descriptor(struct ring *ring, uint64_t tag, int socket);
+/* `how` as for shutdown(2). The kernel hands every one of these to a thread of its own (io-wq),
+ * which costs more than the rest of a connection's end: for where nothing else helps. */
 void ring_shutdown(struct ring *ring, uint64_t tag, int socket, int how);
-/* Whatever is still in flight on the socket must have been shut down. */
+/* Nothing may be in flight on the socket: the kernel would keep it open. */
 void ring_close_socket(struct ring *ring, uint64_t tag, int socket);
 /* Asks for the end of the operation that was started with `target`; that one still completes itself
- * (with -ECANCELED if it was in time). */
+ * (with -ECANCELED if it was in time). Result 0: it was found; -ENOENT: it was not; -EALREADY: it
+ * runs at this moment. Found by its tag, at a cost that does not depend on how many there are; a
+ * look-up by socket would walk through all of the ring's. */
 void ring_cancel(struct ring *ring, uint64_t tag, uint64_t target);
 /* How many received bytes wait in the socket? Where that is known at once, they are returned and
  * nothing is started; otherwise -1, and the completion tells. */

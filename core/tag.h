@@ -17,10 +17,12 @@
     X(ACCEPT)   /* slot: listener of the worker; multishot */                                      \
     X(RECEIVE)  /* slot: connection; multishot into provided buffers */                            \
     X(SEND)     /* slot: connection */                                                             \
+    X(LEND)     /* slot: connection; result: a descriptor for its socket */                        \
     X(SHUTDOWN) /* slot: connection */                                                             \
     X(CLOSE)    /* slot: connection */                                                             \
     X(QUEUED)   /* slot: connection; result: bytes that wait in its socket */                      \
-    X(CANCEL)   /* slot: connection, or 0: a listener; result of a cancellation itself */          \
+    X(CANCEL)   /* slot: connection (its receive), or 0: a listener; of a cancellation itself */   \
+    X(UNSEND)   /* slot: connection; the same of its send */                                       \
     X(REFUSE)   /* slot 0: close of a descriptor that never became a connection */                 \
     X(WAKE)     /* slot 0: another thread has something for this worker; multishot */
 

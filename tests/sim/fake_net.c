@@ -92,6 +92,13 @@ void net_wake(int fd) {
         slot->wakes++;
 }
 
+void net_end(int fd) {
+    struct fake_fd *slot = fd_find(fd);
+    if (slot == NULL || (slot->kind != FD_LINK && slot->kind != FD_LENT))
+        sim_fail("descriptor %d is ended, which is no connection", fd);
+    slot->link->down_end = true;
+}
+
 void net_close(int fd) {
     struct fake_fd *slot = fd_find(fd);
     if (slot == NULL)

@@ -196,6 +196,11 @@ void ring_send_gathered(struct ring *ring, uint64_t tag, int socket, const struc
     op->header = header;
 }
 
+void ring_lend_descriptor(struct ring *ring, uint64_t tag, int socket) {
+    CHECK(ring_is_kept(socket));
+    op_start(ring, KERNEL_LEND, tag, socket_fd(ring, socket));
+}
+
 void ring_shutdown(struct ring *ring, uint64_t tag, int socket, int how) {
     int fd = socket_fd(ring, socket);
     op_start(ring, KERNEL_SHUTDOWN, tag, fd)->how = how;

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static const char *const op_names[KERNEL_OPS] = {"accept", "receive", "send", "shutdown",
+static const char *const op_names[KERNEL_OPS] = {"accept", "receive", "send", "lend",  "shutdown",
                                                  "close",  "cancel",  "wake", "queued"};
 
 const char *kernel_op_name(enum kernel_op op) {
@@ -238,6 +238,15 @@ static bool queued_step(struct ring *ring, struct op *op) {
     return true;
 }
 
+static bool lend_step(struct ring *ring, struct op *op) {
+    struct link *link = fd_find(op->fd)->link;
+    int fd = sim_chance(100) ? -1 : fd_open(FD_LENT);
+    if (fd >= 0)
+        fd_find(fd)->link = link;
+    complete(ring, op, fd < 0 ? -EMFILE : fd, false, -1);
+    return true;
+}
+
 static bool shutdown_step(struct ring *ring, struct op *op) {
     struct link *link = fd_find(op->fd)->link;
     int32_t result = link->reset_arrived ? -ENOTCONN : 0;
@@ -284,7 +293,7 @@ static bool wake_step(struct ring *ring, struct op *op) {
 
 static bool op_step(struct ring *ring, struct op *op) {
     static bool (*const steps[KERNEL_OPS])(struct ring *, struct op *) = {
-        accept_step, receive_step, send_step, shutdown_step,
+        accept_step, receive_step, send_step, lend_step,  shutdown_step,
         close_step,  cancel_step,  wake_step, queued_step};
     sim_digest((uint64_t)ring->worker << 56 | (uint64_t)op->kind << 48 | (uint32_t)op->fd);
     return steps[op->kind](ring, op);

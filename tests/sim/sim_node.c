@@ -144,6 +144,8 @@ static void ops_check(const struct worker *worker, const struct connection *conn
     for (unsigned i = 0; i < 3; i++) {
         bool thinks = (connection->ops & pairs[i].op) != 0;
         unsigned is = slot == NULL ? 0 : slot->in_flight[pairs[i].kernel];
+        if (slot != NULL && pairs[i].op == OP_SHUTDOWN)
+            is += slot->in_flight[KERNEL_LEND];
         if (is != thinks)
             sim_fail("worker %u, slot %u, link %u: %u %s in flight, the connection thinks %d",
                      worker->index, connection->slot, link->number, is,

@@ -69,11 +69,13 @@ struct link {
     struct tap tap;
 };
 
-enum fake_fd_kind { FD_FREE, FD_LISTEN, FD_LINK, FD_WAKE };
+/* LENT: a second descriptor of a link. */
+enum fake_fd_kind { FD_FREE, FD_LISTEN, FD_LINK, FD_LENT, FD_WAKE };
 enum kernel_op {
     KERNEL_ACCEPT,
     KERNEL_RECEIVE,
     KERNEL_SEND,
+    KERNEL_LEND,
     KERNEL_SHUTDOWN,
     KERNEL_CLOSE,
     KERNEL_CANCEL,

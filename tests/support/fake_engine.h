@@ -127,6 +127,10 @@ static struct peer *peer_of(int fd) {
     return &fake_peers[fd - PEER_FD_FIRST];
 }
 
+void net_end(int fd) {
+    peer_of(fd)->ended = true;
+}
+
 static void complete(struct ring *ring, struct completion completion) {
     CHECK(ring->queued - ring->reaped < sizeof ring->queue / sizeof *ring->queue);
     ring->queue[ring->queued++ % (sizeof ring->queue / sizeof *ring->queue)] = completion;
@@ -238,6 +242,10 @@ void ring_send_gathered(struct ring *ring, uint64_t tag, int fd, const struct ms
     peer->send_tag = tag;
     peer_take(ring, peer);
 }
+void ring_lend_descriptor(struct ring *ring, uint64_t tag, int fd) {
+    (void)ring, (void)tag, (void)fd;
+    CHECK(false, "there is no table of files");
+}
 void ring_shutdown(struct ring *ring, uint64_t tag, int fd, int how) {
     struct peer *peer = peer_of(fd);
     peer->ended = true;
@@ -259,9 +267,14 @@ void ring_cancel(struct ring *ring, uint64_t tag, uint64_t target) {
     bool found = false;
     for (unsigned i = 0; i < PEERS_MAX; i++) {
         struct peer *peer = &fake_peers[i];
-        if (peer->used && peer->worker == ring->index && peer->receive_tag == target) {
-            peer->receive_tag = 0;
-            found = true;
+        if (!peer->used || peer->worker != ring->index)
+            continue;
+        uint64_t *tags[] = {&peer->receive_tag, &peer->send_tag};
+        for (unsigned n = 0; n < 2; n++) {
+            if (*tags[n] == target) {
+                *tags[n] = 0;
+                found = true;
+            }
         }
     }
     for (unsigned i = 0; i < ring->accepts; i++) {

@@ -1,0 +1,40 @@
+"""How connections end: what it costs the node, and what it says of it."""
+
+import os
+import unittest
+
+from support import JsonClient, Node, Socket, wait_until
+
+
+def kernel_threads(node):
+    """The threads that the kernel has made for operations of the node's rings (io-wq)."""
+    names = []
+    for task in os.listdir(f"/proc/{node.pid}/task"):
+        with open(f"/proc/{node.pid}/task/{task}/comm", encoding="ascii") as file:
+            names.append(file.read().strip())
+    assert any(name.startswith("worker-") for name in names), names
+    return [name for name in names if name.startswith("iou-wrk")]
+
+
+class Ends(unittest.TestCase):
+    def test_no_end_goes_through_a_thread_of_the_kernel(self):
+        request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        with Node("--outbox-bytes", "65536", "--send-buffer", "4096") as node:
+            for _ in range(20):
+                with Socket(node.address("api")) as one:
+                    one.send(request)
+                    self.assertTrue(one.rest().startswith(b"HTTP/1.1 200 OK"))
+            with Socket(node.address("tcp")) as bad:  # it hears why, and then the end
+                bad.send("}\n")
+                self.assertIn(b"bad_json", bad.rest())
+            with JsonClient(node, "gone"):
+                node.api("DELETE", "/v1/clients/gone")
+            # At once, with a send that waits for the socket.
+            with JsonClient(node, "slow", receive_buffer=4096):
+                for _ in range(200):
+                    if node.push("slow", "x" * 8000)[0] == 404:
+                        break
+                self.assertEqual(node.metric("ringpost_closed_total", reason="too_slow"), 1)
+                wait_until("its slot is free", lambda: node.api(
+                    "GET", "/v1/stats")[1]["totals"]["sessions"] == 0)
+            self.assertEqual(kernel_threads(node), [])
