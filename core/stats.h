@@ -140,6 +140,7 @@ const char *result_text(enum result_word result);
     X(http_requests, "http_requests_total", "HTTP requests")                                       \
     X(http_errors, "http_errors_total", "HTTP answers of 400 and above")                           \
     X(client_lines, "client_lines_total", "lines from clients")                                    \
+    X(probes, "probes_total", "connections on tcp that ended without a hello")                     \
     X(client_errors, "client_errors_total", "error objects sent to clients")                       \
     X(acks_ignored, "acks_ignored_total", "acknowledgements of unknown ids")                       \
     X(timers_fired, "timers_fired_total", "timers fired")
@@ -150,7 +151,8 @@ const char *result_text(enum result_word result);
     X(sessions, "sessions", "registered sessions")                                                 \
     X(names, "names", "client ids and groups in the directory")                                    \
     X(memberships, "memberships", "sessions in groups")                                            \
-    X(memory_bytes, "memory_bytes", "memory of what waits")                                        \
+    X(memory_bytes, "memory_bytes", "memory of what waits, names and memberships")                 \
+    X(fixed_bytes, "fixed_memory_bytes", "rings, queues and slots, which are outside --memory")    \
     X(requests, "requests_in_flight", "messages and calls without an answer yet")                  \
     X(behind, "behind", "1 while the worker refuses a part, since more comes than it can serve")   \
     X(outbox_bytes, "outbox_bytes", "bytes of messages waiting in outboxes")

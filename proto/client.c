@@ -451,7 +451,11 @@ static bool is_ordinary(enum close_reason reason) {
 void client_on_close(struct worker *worker, struct connection *connection) {
     struct client *client = client_of(connection);
     enum close_reason reason = (enum close_reason)connection->reason;
-    if (!is_ordinary(reason)) {
+    if (!session_is_open(&client->session) &&
+        (reason == CLOSE_CLIENT || reason == CLOSE_PEER_ERROR)) {
+        /* It was never a session: a balancer looks every few seconds whether somebody is there. */
+        stats_add(&worker->stats.probes, 1);
+    } else if (!is_ordinary(reason)) {
         const struct name *id = session_is_open(&client->session) ? client->session.id : NULL;
         uint32_t left_bytes =
             client->left_bytes != 0 ? client->left_bytes : connection->outbox.message_bytes;

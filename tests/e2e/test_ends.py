@@ -38,3 +38,20 @@ class Ends(unittest.TestCase):
                 wait_until("its slot is free", lambda: node.api(
                     "GET", "/v1/stats")[1]["totals"]["sessions"] == 0)
             self.assertEqual(kernel_threads(node), [])
+
+    def test_a_probe_is_no_session(self):
+        """Connects that end without a hello, as HAProxy makes them every 2 s."""
+        with Node() as node:
+            for number in range(20):
+                probe = Socket(node.address("tcp"))
+                if number % 2:
+                    probe.reset()
+                else:
+                    probe.close()
+            # A reset may be there before the accept; then it is a connection that was refused.
+            wait_until("all are counted", lambda: node.metric("ringpost_probes_total") + node.metric(
+                "ringpost_refused_total", reason="gone") == 20)
+            with JsonClient(node, "till") as till:
+                till.reset()
+                node.wait_log("session_closed.*peer_error.*till")
+            self.assertEqual(node.log().count("session_closed"), 1)
