@@ -4,10 +4,22 @@
 #include "core/base/fault.h"
 #include "core/server.h"
 
-#include <stdlib.h>
+/* What a name costs besides itself: its bucket here, its entry in the table of holders. */
+#define NAME_SHARE_BYTES 64
+
+static const uint8_t name_text_max[NAME_SIZES] = {24, 64, NAME_BYTES_MAX};
+
+static unsigned name_size(size_t len) {
+    unsigned size = 0;
+    while (len > name_text_max[size])
+        size++;
+    return size;
+}
 
 void directory_init(struct worker *worker) {
     table_init(&worker->directory.names);
+    for (unsigned i = 0; i < NAME_SIZES; i++)
+        pool_init(&worker->directory.name_pools[i], sizeof(struct name) + name_text_max[i]);
     pool_init(&worker->directory.memberships, sizeof(struct membership));
 }
 
@@ -15,6 +27,8 @@ void directory_fini(struct worker *worker) {
     CHECK(worker->directory.names.count == 0, "%u names still have sessions",
           worker->directory.names.count);
     table_fini(&worker->directory.names);
+    for (unsigned i = 0; i < NAME_SIZES; i++)
+        pool_fini(&worker->directory.name_pools[i]);
     pool_fini(&worker->directory.memberships);
 }
 
@@ -31,19 +45,38 @@ struct name *directory_find(struct worker *worker, enum name_kind kind, uint64_t
     return NULL;
 }
 
+/* An object of the pool within the ceiling, and `share` bytes more; NULL: there is no room. */
+static void *charged_get(struct worker *worker, struct pool *pool, size_t share) {
+    void *object = NULL;
+    if (account_take(&worker->account, pool->object_bytes + share)) {
+        object = pool_get(pool);
+        if (object == NULL)
+            account_give(&worker->account, pool->object_bytes + share);
+    }
+    if (object == NULL)
+        stats_add(&worker->stats.memory_refused, 1);
+    return object;
+}
+
+static void charged_put(struct worker *worker, struct pool *pool, void *object, size_t share) {
+    account_give(&worker->account, pool->object_bytes + share);
+    pool_put(pool, object);
+}
+
 static struct name *name_get(struct worker *worker, enum name_kind kind, uint64_t hash,
                              struct span text) {
     struct name *name = directory_find(worker, kind, hash, text);
     if (name != NULL)
         return name;
-    name = malloc(sizeof(*name) + text.len);
+    struct pool *pool = &worker->directory.name_pools[name_size(text.len)];
+    name = charged_get(worker, pool, NAME_SHARE_BYTES);
     if (name == NULL)
         return NULL;
     *name = (struct name){.node.hash = hash, .kind = (uint8_t)kind, .len = (uint8_t)text.len};
     memcpy(name->text, text.at, text.len);
     list_init(&name->sessions);
     if (!table_add(&worker->directory.names, &name->node)) {
-        free(name);
+        charged_put(worker, pool, name, NAME_SHARE_BYTES);
         return NULL;
     }
     stats_add(&worker->stats.names, 1);
@@ -56,7 +89,8 @@ static void name_put(struct worker *worker, struct name *name) {
         return;
     table_remove(&worker->directory.names, &name->node);
     stats_sub(&worker->stats.names, 1);
-    free(name);
+    charged_put(worker, &worker->directory.name_pools[name_size(name->len)], name,
+                NAME_SHARE_BYTES);
 }
 
 /* Does this worker hold another name with the same hash? */
@@ -141,7 +175,7 @@ static void membership_end(struct worker *worker, struct membership *membership)
     list_remove(&membership->name_link);
     list_remove(&membership->session_link);
     membership->session->membership_count--;
-    pool_put(&worker->directory.memberships, membership);
+    charged_put(worker, &worker->directory.memberships, membership, 0);
     stats_sub(&worker->stats.memberships, 1);
     name_unpin(worker, name);
 }
@@ -168,7 +202,7 @@ enum directory_verdict directory_join(struct worker *worker, struct session *ses
         bool entered = name != NULL && name_enter(worker, name);
         struct membership *membership = NULL;
         if (entered)
-            membership = pool_get(&worker->directory.memberships);
+            membership = charged_get(worker, &worker->directory.memberships, 0);
         if (membership == NULL) {
             if (entered)
                 name_unpin(worker, name);

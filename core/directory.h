@@ -3,7 +3,8 @@
  * A worker that gets the first session of a name, or loses the last, says so in the table that all
  * workers share (holders.h). So whatever is published after a session has taken a name finds it.
  *
- * Threads: the worker that owns it. Owns: names, memberships. Limits: GROUPS_PER_SESSION_MAX. */
+ * Threads: the worker that owns it. Owns: names, memberships. Limits: GROUPS_PER_SESSION_MAX, and
+ * the memory ceiling, within which names and memberships count. */
 #ifndef RINGPOST_CORE_DIRECTORY_H
 #define RINGPOST_CORE_DIRECTORY_H
 
@@ -30,8 +31,12 @@ struct membership {
     struct session *session;
 };
 
+/* Names are kept by the length of their text. */
+#define NAME_SIZES 3
+
 struct directory {
     struct table names;
+    struct pool name_pools[NAME_SIZES];
     struct pool memberships;
 };
 

@@ -73,7 +73,7 @@
  * memory; the slots of one follow from that and the number of workers (mailbox.h). */
 #define MAILBOX_BYTES_ALL (64 * 1024 * 1024)
 #define MAILBOX_SLOTS_MAX 32768
-#define MAILBOX_SLOTS_MIN 1024
+#define MAILBOX_SLOTS_MIN 512
 
 /* HTTP. */
 #define HTTP_PIPELINE_MAX 4096 /* requests of one connection whose answers are still owed */

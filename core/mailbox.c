@@ -7,6 +7,10 @@
 
 uint32_t post_slots_override;
 
+_Static_assert(MAILBOX_SLOTS_MIN * sizeof(struct mail) * WORKERS_MAX * WORKERS_MAX <=
+                   MAILBOX_BYTES_ALL,
+               "the queues of the most workers fit their bound");
+
 const char *mail_name(unsigned kind) {
     static const char *const names[MAIL_KIND_COUNT] = {[MAIL_INVALID] = "INVALID",
 #define MAIL_NAME(name) [MAIL_##name] = #name,

@@ -3,6 +3,7 @@
 #include "core/base/check.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #define GRANT_BYTES_MAX (256 * 1024)
 #define POOL_BLOCK_BYTES (64 * 1024)
@@ -94,11 +95,26 @@ void memory_put(struct account *account, void *at, size_t bytes) {
     account_give(account, bytes);
 }
 
+struct pool_block {
+    struct pool_block *next, *before; /* in `open`; `spare` uses next only */
+    void *free;                       /* objects that came back, linked through the first word */
+    uint32_t in_use;
+    uint32_t begun; /* objects from here on were never used */
+};
+
+#define BLOCK_HEAD_BYTES                                                                           \
+    ((sizeof(struct pool_block) + _Alignof(max_align_t) - 1) / _Alignof(max_align_t) *             \
+     _Alignof(max_align_t))
+
 void pool_init(struct pool *pool, size_t object_bytes) {
     size_t align = _Alignof(max_align_t);
     if (object_bytes < sizeof(void *))
         object_bytes = sizeof(void *);
-    *pool = (struct pool){.object_bytes = (object_bytes + align - 1) / align * align};
+    *pool = (struct pool){.object_bytes = (object_bytes + align - 1) / align * align,
+                          .block_bytes = POOL_BLOCK_BYTES};
+    while (pool->block_bytes < BLOCK_HEAD_BYTES + pool->object_bytes)
+        pool->block_bytes *= 2;
+    pool->block_objects = (uint32_t)((pool->block_bytes - BLOCK_HEAD_BYTES) / pool->object_bytes);
 }
 
 static void *link_get(void *at) {
@@ -109,24 +125,67 @@ static void link_set(void *at, void *next) {
     *(void **)at = next;
 }
 
+static struct pool_block *block_of(const struct pool *pool, void *object) {
+    return (struct pool_block *)((char *)object - ((uintptr_t)object & (pool->block_bytes - 1)));
+}
+
+static char *block_map(size_t bytes) {
+    char *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+    return at == MAP_FAILED ? NULL : at;
+}
+
+/* A mapping that begins at a multiple of its size. */
+static char *block_map_aligned(size_t bytes) {
+    char *at = block_map(bytes); /* it stands at the last one more often than not */
+    if (at == NULL || ((uintptr_t)at & (bytes - 1)) == 0)
+        return at;
+    munmap(at, bytes);
+    at = block_map(2 * bytes);
+    if (at == NULL)
+        return NULL;
+    size_t before = (bytes - ((uintptr_t)at & (bytes - 1))) & (bytes - 1);
+    if (before != 0)
+        munmap(at, before);
+    munmap(at + before + bytes, bytes - before);
+    return at + before;
+}
+
+static void open_add(struct pool *pool, struct pool_block *block) {
+    block->before = NULL;
+    block->next = pool->open;
+    if (pool->open != NULL)
+        pool->open->before = block;
+    pool->open = block;
+}
+
+static void open_remove(struct pool *pool, struct pool_block *block) {
+    if (block->before != NULL)
+        block->before->next = block->next;
+    else
+        pool->open = block->next;
+    if (block->next != NULL)
+        block->next->before = block->before;
+}
+
 static bool pool_grow(struct pool *pool) {
-    /* The block's first word links it to the others; objects follow, aligned. */
-    size_t head = _Alignof(max_align_t);
-    size_t count = (POOL_BLOCK_BYTES - head) / pool->object_bytes;
-    if (count == 0)
-        count = 1;
-    char *block = malloc(head + count * pool->object_bytes);
-    if (block == NULL)
-        return false;
-    link_set(block, pool->blocks);
-    pool->blocks = block;
-    for (size_t i = count; i-- > 0;) {
-        void *object = block + head + i * pool->object_bytes;
-        link_set(object, pool->free);
-        pool->free = object;
+    struct pool_block *block = pool->spare;
+    if (block != NULL) {
+        pool->spare = block->next;
+        pool->spares--;
+    } else {
+        block = (struct pool_block *)(void *)block_map_aligned(pool->block_bytes);
+        if (block == NULL)
+            return false;
+        pool->blocks++;
     }
-    pool->made += count;
+    block->free = NULL;
+    block->in_use = block->begun = 0;
+    open_add(pool, block);
     return true;
+}
+
+static bool block_is_full(const struct pool *pool, const struct pool_block *block) {
+    return block->in_use == pool->block_objects;
 }
 
 void *pool_get(struct pool *pool) {
@@ -136,13 +195,32 @@ void *pool_get(struct pool *pool) {
         if (object == NULL)
             return NULL;
     } else {
-        if (pool->free == NULL && !pool_grow(pool))
+        if (pool->open == NULL && !pool_grow(pool))
             return NULL;
-        object = pool->free;
-        pool->free = link_get(object);
+        struct pool_block *block = pool->open;
+        object = block->free;
+        if (object != NULL)
+            block->free = link_get(object);
+        else
+            object = (char *)block + BLOCK_HEAD_BYTES + block->begun++ * pool->object_bytes;
+        block->in_use++;
+        if (block_is_full(pool, block))
+            open_remove(pool, block);
     }
     pool->in_use++;
     return object;
+}
+
+static void block_give(struct pool *pool, struct pool_block *block) {
+    open_remove(pool, block);
+    if (pool->spares < POOL_SPARE_BLOCKS) {
+        block->next = pool->spare;
+        pool->spare = block;
+        pool->spares++;
+    } else {
+        munmap(block, pool->block_bytes);
+        pool->blocks--;
+    }
 }
 
 void pool_put(struct pool *pool, void *object) {
@@ -152,17 +230,23 @@ void pool_put(struct pool *pool, void *object) {
         free(object);
         return;
     }
-    link_set(object, pool->free);
-    pool->free = object;
+    struct pool_block *block = block_of(pool, object);
+    if (block_is_full(pool, block))
+        open_add(pool, block);
+    link_set(object, block->free);
+    block->free = object;
+    if (--block->in_use == 0)
+        block_give(pool, block);
 }
 
 void pool_fini(struct pool *pool) {
     CHECK(pool->in_use == 0, "%llu objects of %zu bytes are still in use",
           (unsigned long long)pool->in_use, pool->object_bytes);
-    while (pool->blocks != NULL) {
-        void *next = link_get(pool->blocks);
-        free(pool->blocks);
-        pool->blocks = next;
+    while (pool->spare != NULL) {
+        struct pool_block *next = pool->spare->next;
+        munmap(pool->spare, pool->block_bytes);
+        pool->spare = next;
     }
-    pool->free = NULL;
+    pool->spares = 0;
+    pool->blocks = 0;
 }

@@ -1,9 +1,10 @@
 /* memory.h - who holds how much, under one ceiling, and pools of equal objects.
  *
  * The ceiling (--memory) holds for everything that waits: messages, outboxes, input of which a part
- * is missing, request bodies, answers not yet sent, the idempotency table. A worker takes its share
- * from the node's budget in grants, so that the shared counter is touched once in a while and not
- * per message. What is refused is refused by the caller at the edge (503, `overloaded`).
+ * is missing, request bodies, answers not yet sent, the idempotency table; and for names and
+ * memberships. A worker takes its share from the node's budget in grants, so that the shared
+ * counter is touched once in a while and not per message. What is refused is refused by the caller
+ * at the edge (503, `overloaded`).
  *
  * Threads: budget: any; account and pools: their worker's. */
 #ifndef RINGPOST_CORE_MEMORY_H
@@ -42,14 +43,24 @@ void *memory_get(struct account *account, size_t bytes);
 void *memory_force(struct account *account, size_t bytes);
 void memory_put(struct account *account, void *at, size_t bytes);
 
-/* Equal objects, carved from blocks that stay for reuse; under AddressSanitizer each object is an
- * allocation of its own so that a stale pointer is seen. */
+/* Equal objects, carved from blocks of memory that are the pool's own mappings. A block of which no
+ * object is in use goes back to the system at once, but for POOL_SPARE_BLOCKS: so it costs little
+ * (some 15 us for 64 KiB of objects), comes in small portions, and what a burst took does not stay.
+ * Under AddressSanitizer each object is an allocation of its own so that a stale pointer is seen.
+ */
+#define POOL_SPARE_BLOCKS 4
+
+struct pool_block;
+
 struct pool {
     size_t object_bytes;
-    void *free; /* singly linked through the first word */
-    void *blocks;
+    size_t block_bytes;       /* a power of two; blocks are aligned to it */
+    uint32_t block_objects;   /* in one block */
+    uint32_t spares;          /* blocks without an object in use */
+    struct pool_block *open;  /* some objects in use, and some free */
+    struct pool_block *spare; /* none in use */
     uint64_t in_use;
-    uint64_t made;
+    uint64_t blocks;
 };
 
 void pool_init(struct pool *pool, size_t object_bytes);

@@ -56,6 +56,18 @@ static bool listener_open(struct server *server, uint32_t index, char *problem, 
     return true;
 }
 
+uint64_t server_fixed_bytes(const struct server *server) {
+    const struct ring_settings *ring = &server->ring_settings;
+    enum { SQ_ENTRY_BYTES = 64 + 4, CQ_ENTRY_BYTES = 16, BUFFER_ENTRY_BYTES = 16, PLACE_BYTES = 8 };
+    uint64_t bytes = (uint64_t)ring->sq_entries * SQ_ENTRY_BYTES +
+                     (uint64_t)ring->cq_entries * CQ_ENTRY_BYTES +
+                     (uint64_t)ring->buffers * (ring->buffer_bytes + BUFFER_ENTRY_BYTES) +
+                     (uint64_t)ring->files * PLACE_BYTES;
+    bytes += (uint64_t)(server->worker_count - 1) * server->post.slots * sizeof(struct mail);
+    return bytes + sizeof(struct worker) + CONNECTION_BLOCKS_MAX * sizeof(struct connection *) +
+           server->post.requests_max * sizeof(struct publish) + FLIGHTS * sizeof(struct flight);
+}
+
 bool server_init(struct server *server, const struct config *config,
                  const struct protocol *const protocols[LISTENER_KINDS], char *problem,
                  size_t problem_cap) {
@@ -97,7 +109,8 @@ bool server_init(struct server *server, const struct config *config,
               LOG_U64("completion_entries", server->ring_settings.cq_entries),
               LOG_U64("receive_buffers", server->ring_settings.buffers),
               LOG_U64("file_places", server->ring_settings.files),
-              LOG_U64("mailbox_slots", server->post.slots));
+              LOG_U64("mailbox_slots", server->post.slots),
+              LOG_U64("fixed_memory_bytes", config->workers * server_fixed_bytes(server)));
     return true;
 }
 

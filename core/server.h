@@ -55,6 +55,9 @@ struct server {
     struct holders *holders;     /* which workers hold a name */
 };
 
+/* What one worker takes outside --memory before its first connection: its ring and receive buffers,
+ * its queues, its tables. Slots come to it. */
+uint64_t server_fixed_bytes(const struct server *server);
 /* Lays out what is shared and binds the listeners; nothing runs yet. False: `problem` says what is
  * wrong and how to mend it. */
 bool server_init(struct server *server, const struct config *config,

@@ -18,6 +18,7 @@ static bool slots_grow(struct worker *worker) {
         return false;
     uint32_t first = worker->block_count * CONNECTION_BLOCK;
     worker->blocks[worker->block_count++] = block;
+    stats_add(&worker->stats.fixed_bytes, CONNECTION_BLOCK * sizeof(struct connection));
     for (uint32_t i = CONNECTION_BLOCK; i-- > 0;) {
         /* Slot 0 stays unused: a tag without a slot must find nothing. */
         if (first + i == 0)

@@ -74,8 +74,7 @@ static void test_slots_follow_the_number_of_workers(void **state) {
         assert_int_equal(slots & (slots - 1), 0);
         assert_true(slots <= before);
         assert_true(slots >= MAILBOX_SLOTS_MIN && slots <= MAILBOX_SLOTS_MAX);
-        if (slots > MAILBOX_SLOTS_MIN)
-            assert_true((uint64_t)slots * sizeof(struct mail) * count * count <= MAILBOX_BYTES_ALL);
+        assert_true((uint64_t)slots * sizeof(struct mail) * count * count <= MAILBOX_BYTES_ALL);
         before = slots;
     }
 }
