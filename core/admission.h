@@ -36,7 +36,7 @@
 /* Time for refusals that a worker without any may save up. */
 #define ADMISSION_SAVED_NS (4 * NS_PER_MS)
 #define ADMISSION_CYCLE_NS (10 * NS_PER_MS)
-#define ADMISSION_MODEST 4
+#define ADMISSION_MODEST 2
 /* The worker counts as behind until it has refused nothing for so long. */
 #define ADMISSION_OVER_NS (100 * NS_PER_MS)
 /* A socket is asked at most so often. */

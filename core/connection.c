@@ -384,8 +384,12 @@ static void connection_take(struct worker *worker, struct connection *connection
 
 void connection_reconsider(struct worker *worker, struct connection *connection) {
     connection->yielded = false;
-    if (connection->state != CONNECTION_OPEN || !input_wanted(connection))
+    if (connection->state != CONNECTION_OPEN)
         return;
+    if (!input_wanted(connection)) {
+        connection_rearm(worker, connection); /* a little more may come (PAUSE_SLACK_BYTES) */
+        return;
+    }
     size_t fed = connection->input_len, used = 0;
     if (fed != 0) {
         used = protocol_feed(worker, connection, connection->input, fed);
@@ -404,7 +408,10 @@ void connection_reconsider(struct worker *worker, struct connection *connection)
 void connection_rearm(struct worker *worker, struct connection *connection) {
     bool wanted =
         connection->state == CONNECTION_OPEN
-            ? input_wanted(connection) || connection->input_len <= PAUSE_SLACK_BYTES
+            /* What a connection that had to give way has left is read first: more would wait
+               unseen. */
+            ? input_wanted(connection) ||
+                  (!connection->yielded && connection->input_len <= PAUSE_SLACK_BYTES)
             : connection->state == CONNECTION_FLUSHING || connection->state == CONNECTION_LINGERING;
     if (!wanted || connection->end_seen || (connection->ops & OP_RECEIVE))
         return;

@@ -57,7 +57,8 @@
 #define FANOUT_LAG_NS (5 * 1000 * 1000)
 
 /* A worker that delivers what it gets later than this, and has done so for LATE_PATIENCE_NS, is
- * given no more until it has caught up; producers that ask for little may make it twice as late. */
+ * given no more until it has caught up; producers that ask for little may make it four times as
+ * late. */
 #define LATE_PATIENCE_NS (100 * 1000 * 1000)
 #define LATE_NS (25 * 1000 * 1000)
 

@@ -46,7 +46,6 @@ struct server {
     _Atomic uint32_t phase;
     _Atomic uint64_t phase_since_ns;
     _Atomic uint32_t connections; /* of the whole node, for --max-connections */
-    atomic_bool trimming;         /* a worker returns memory for all; see worker.c */
     uint64_t drain_since_ns;
     pthread_t *threads;
     struct start *starts; /* what each thread is given */

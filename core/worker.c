@@ -8,7 +8,6 @@
 #include "core/tag.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -159,27 +158,13 @@ static void completions_handle(struct worker *worker) {
 /* --- memory that is not needed any more ------------------------------------------------------- */
 
 static void trim_look(struct worker *worker) {
-    if (worker->message_blocks.kept != 0 && !timer_armed(&worker->trim))
+    if (block_cache_wants_trim(&worker->message_blocks) && !timer_armed(&worker->trim))
         timer_arm(&worker->wheel, &worker->trim, worker->now_ns + BLOCK_CACHE_TRIM_NS);
-}
-
-/* One worker at a time is enough. It also has to be so where another allocator has taken malloc's
- * place, as the sanitizers do: the C library's own is then set up by its first malloc_trim, and two
- * of those at once crash. */
-static void pages_return(struct server *server) {
-    if (atomic_exchange_explicit(&server->trimming, true, memory_order_acquire))
-        return;
-    malloc_trim(0);
-    atomic_store_explicit(&server->trimming, false, memory_order_release);
 }
 
 static void on_trim(struct worker *worker, struct timer *timer) {
     (void)timer;
     block_cache_trim(&worker->message_blocks);
-    /* None is kept, so hardly any messages flow and there is time to return whole pages, those of
-     * all workers. It takes 2 to 40 us, and up to 1 ms after thousands of clients went. */
-    if (worker->message_blocks.kept == 0)
-        pages_return(worker->server);
     trim_look(worker);
 }
 

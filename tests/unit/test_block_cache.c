@@ -1,4 +1,4 @@
-/* Blocks kept for reuse: which, how many, and how long. */
+/* Blocks from regions of our own: reuse, no overlap, and how they are given back. */
 #include "tests/support/cmocka_first.h"
 
 #include "core/block_cache.c"
@@ -42,45 +42,77 @@ static void test_what_is_put_back_comes_again(void **state) {
     take_many(&cache, 2, 512);
     void *last = blocks[1];
     put_many(&cache, 2, 512);
-    assert_int_equal(cache.kept, 2 * KEEPS);
+    assert_int_equal(cache.idle_count, KEEPS);
+    take_many(&cache, 2, 512);
+    block_cache_put(&cache, blocks[1], 512);
     void *block = block_cache_get(&cache, 512);
     if (KEEPS)
         assert_ptr_equal(block, last);
     block_cache_put(&cache, block, 512);
-    /* Another size does not get it, and a large one is never kept. */
-    block = block_cache_get(&cache, 1024);
-    assert_int_equal(cache.kept, 2 * KEEPS);
-    block_cache_put(&cache, block, 1024);
+    block_cache_put(&cache, blocks[0], 512);
+    /* An idle region serves another size; a large block is a matter of its own. */
+    take_many(&cache, 7, 32768);
+    assert_int_equal(cache.regions, KEEPS);
+    put_many(&cache, 7, 32768);
     block = block_cache_get(&cache, 40000);
+    assert_non_null(block);
     block_cache_put(&cache, block, 40000);
-    assert_int_equal(cache.kept, 3 * KEEPS);
+    assert_int_equal(cache.regions, KEEPS);
     block_cache_fini(&cache);
-    assert_int_equal(cache.kept, 0);
+    assert_int_equal(cache.regions, 0);
 }
 
-static void test_no_more_is_kept_than_the_bound(void **state) {
+/* Blocks of all sizes, in any order: none overlaps another, and all regions are idle at the end. */
+static void test_blocks_do_not_overlap(void **state) {
     (void)state;
     struct block_cache cache = {0};
-    take_many(&cache, MANY, 256);
-    put_many(&cache, MANY, 256);
-    assert_int_equal(cache.kept, KEEPS * BLOCK_CACHE_BYTES_MAX / 256);
+    static struct {
+        unsigned char *at;
+        size_t bytes;
+        unsigned char mark;
+    } held[2000];
+    uint64_t random = 88172645463325252u;
+    for (unsigned step = 0; step < 200000; step++) {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        unsigned i = (unsigned)(random % 2000);
+        if (held[i].at != NULL) {
+            assert_int_equal(held[i].at[0], held[i].mark);
+            assert_int_equal(held[i].at[held[i].bytes - 1], held[i].mark);
+            block_cache_put(&cache, held[i].at, held[i].bytes);
+            held[i].at = NULL;
+            continue;
+        }
+        held[i].bytes = (size_t)BLOCK_BYTES_MIN << (random >> 32) % BLOCK_SIZES;
+        held[i].at = block_cache_get(&cache, held[i].bytes);
+        assert_non_null(held[i].at);
+        held[i].mark = (unsigned char)(random >> 48);
+        held[i].at[0] = held[i].at[held[i].bytes - 1] = held[i].mark;
+    }
+    for (unsigned i = 0; i < 2000; i++)
+        if (held[i].at != NULL)
+            block_cache_put(&cache, held[i].at, held[i].bytes);
+    assert_int_equal(cache.regions, cache.idle_count);
     block_cache_fini(&cache);
 }
 
-/* Only what lay there all the time between two trims is given back. */
-static void test_a_trim_frees_what_was_not_needed(void **state) {
+/* A burst is given back bit by bit, all but a few regions. */
+static void test_a_burst_is_given_back(void **state) {
     (void)state;
     struct block_cache cache = {0};
-    take_many(&cache, 1000, 256);
-    put_many(&cache, 1000, 256);
-    block_cache_trim(&cache); /* they were in use since the last one */
-    assert_int_equal(cache.kept, 1000 * KEEPS);
-    take_many(&cache, 100, 256);
-    put_many(&cache, 100, 256);
-    block_cache_trim(&cache);
-    assert_int_equal(cache.kept, 100 * KEEPS);
-    block_cache_trim(&cache);
-    assert_int_equal(cache.kept, 0);
+    take_many(&cache, MANY, 1024);
+    uint32_t regions = cache.regions;
+    assert_false(block_cache_wants_trim(&cache));
+    put_many(&cache, MANY, 1024);
+    assert_int_equal(cache.idle_count, regions);
+    for (unsigned trims = 0; block_cache_wants_trim(&cache); trims++) {
+        assert_true(trims < MANY);
+        uint32_t before = cache.regions;
+        block_cache_trim(&cache);
+        assert_true(before - cache.regions <= REGIONS_PER_TRIM && cache.regions < before);
+    }
+    assert_int_equal(cache.regions, KEEPS * REGIONS_IDLE);
     block_cache_fini(&cache);
 }
 
@@ -88,8 +120,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sizes_are_powers_of_two_up_to_a_bound),
         cmocka_unit_test(test_what_is_put_back_comes_again),
-        cmocka_unit_test(test_no_more_is_kept_than_the_bound),
-        cmocka_unit_test(test_a_trim_frees_what_was_not_needed),
+        cmocka_unit_test(test_blocks_do_not_overlap),
+        cmocka_unit_test(test_a_burst_is_given_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
