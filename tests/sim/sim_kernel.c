@@ -249,7 +249,8 @@ static bool lend_step(struct ring *ring, struct op *op) {
 
 static bool shutdown_step(struct ring *ring, struct op *op) {
     struct link *link = fd_find(op->fd)->link;
-    int32_t result = link->reset_arrived ? -ENOTCONN : 0;
+    /* Or the end of the connection has just overtaken it. */
+    int32_t result = link->reset_arrived || sim_chance(50) ? -ENOTCONN : 0;
     if (op->how == SHUT_RDWR || op->how == SHUT_RD)
         link->input_shut = true;
     if (op->how != SHUT_RD)
