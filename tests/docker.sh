@@ -29,13 +29,18 @@ done
 if ip link show docker0 >/dev/null 2>&1; then skip "another dockerd has docker0"; fi
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/ringpost-docker-XXXXXX")
-pid=
-forward=$(iptables -S FORWARD 2>/dev/null | head -n 1)
+pid='' name=''
+# Asking makes the tables, so that restoring them empties what dockerd puts in.
+iptables -S >/dev/null 2>&1
+iptables -t nat -S >/dev/null 2>&1
+iptables-save >"$work/rules" 2>/dev/null
 clean() {
+    [ -z "$name" ] || $docker rm -f "$name" >/dev/null 2>&1
     [ -z "$pid" ] || { kill "$pid"; wait "$pid"; }
-    # What dockerd leaves behind in this network namespace.
+    # What dockerd leaves behind in this network namespace, and in this folder.
     ip link del docker0 2>/dev/null
-    [ -z "$forward" ] || iptables $forward 2>/dev/null
+    iptables-restore <"$work/rules" 2>/dev/null
+    grep -o " $work/[^ ]*" /proc/mounts | while read -r mounted; do umount "$mounted"; done
     rm -rf "$work"
 }
 trap clean EXIT
