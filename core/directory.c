@@ -11,7 +11,7 @@ static const uint8_t name_text_max[NAME_SIZES] = {24, 64, NAME_BYTES_MAX};
 
 static unsigned name_size(size_t len) {
     unsigned size = 0;
-    while (len > name_text_max[size])
+    while (size + 1 < NAME_SIZES && len > name_text_max[size])
         size++;
     return size;
 }

@@ -141,6 +141,7 @@ static bool reserve_all(struct worker *worker, const struct cost *cost, uint64_t
 }
 
 void hub_publish(struct worker *worker, struct publish *publish, struct message *message) {
+    uint16_t from = (uint16_t)worker->index;
     publish->class = message->class;
     publish->only_ids = message->to_count != 0 && message->group_count == 0;
     bool unicast = message_is_unicast(message);
@@ -169,10 +170,8 @@ void hub_publish(struct worker *worker, struct publish *publish, struct message 
         publish_answered(worker, publish, 0, ANSWER_OVERLOADED);
         return;
     }
-    struct mail mail = {.kind = MAIL_DELIVER,
-                        .from = (uint16_t)worker->index,
-                        .token = publish_token(publish),
-                        .object = message};
+    struct mail mail = {
+        .kind = MAIL_DELIVER, .from = from, .token = publish_token(publish), .object = message};
     publish->answers_due = due;
     if (due > 1)
         message_hold(message, due - 1);

@@ -233,7 +233,7 @@ static void batch_walk(struct worker *worker, struct batch *batch) {
     struct span text = SPAN("");
     bool last = false;
     while (!last) {
-        struct json_value value;
+        struct json_value value = {.raw = SPAN("")};
         bool there =
             batch->lines ? line_next(&batch->rest, &text) : json_array_next(&batch->cursor, &value);
         CHECK(there, "a batch has fewer messages than were counted");

@@ -49,8 +49,10 @@ class Ends(unittest.TestCase):
                 else:
                     probe.close()
             # A reset may be there before the accept; then it is a connection that was refused.
-            wait_until("all are counted", lambda: node.metric("ringpost_probes_total") + node.metric(
-                "ringpost_refused_total", reason="gone") == 20)
+            def counted():
+                gone = node.metric("ringpost_refused_total", reason="gone")
+                return node.metric("ringpost_probes_total") + gone == 20
+            wait_until("all are counted", counted)
             with JsonClient(node, "till") as till:
                 till.reset()
                 node.wait_log("session_closed.*peer_error.*till")

@@ -359,8 +359,8 @@ static void test_no_bodies_for_probes(void **state) {
         "GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000\r\n\r\n",
         "GET /readyz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 190000\r\n\r\n",
         "GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n",
-        "GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n"
-        "Expect: 100-continue\r\n\r\n",
+        ("GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n"
+         "Expect: 100-continue\r\n\r\n"),
         "HEAD /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nxx",
         "PUT /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3000\r\n\r\n",
     };
