@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define START_WAIT_NS (UINT64_C(60) * NS_PER_S) /* a busy machine takes its time */
-#define END_WAIT_NS (UINT64_C(20) * NS_PER_S) /* --drain-timeout is 10, and its last answers 2 */
+#define END_WAIT_NS (UINT64_C(20) * NS_PER_S)   /* --drain-timeout is 10, and its last answers 2 */
 #define CLIENTS_MANY 10000u
 #define PATH_BYTES (BENCH_DIR_BYTES + 8u)
 #define CONNECTIONS_SPARE 64u /* for whoever looks at the node meanwhile */

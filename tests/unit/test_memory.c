@@ -3,6 +3,8 @@
 
 #include "core/memory.c"
 
+#include <string.h>
+
 static void test_the_ceiling_holds(void **state) {
     (void)state;
     struct budget budget;
