@@ -1,5 +1,7 @@
 #include "core/stats.h"
 
+#include <string.h>
+
 const char *close_reason_word(enum close_reason reason) {
     static const char *const words[CLOSE_REASON_COUNT] = {[CLOSE_NONE] = "none",
 #define CLOSE_WORD(name, word, what) [CLOSE_##name] = word,
@@ -34,6 +36,19 @@ const char *result_text(enum result_word result) {
 #undef RESULT_WORD_TEXT
     };
     return words[result];
+}
+
+enum result_word result_find(const char *word) {
+    for (unsigned i = 0; i < RESULT_COUNT; i++)
+        if (strcmp(word, result_text((enum result_word)i)) == 0)
+            return (enum result_word)i;
+    return RESULT_COUNT;
+}
+
+void stats_refuse(struct stats *stats, const char *code) {
+    enum result_word word = result_find(code);
+    if (word != RESULT_COUNT)
+        stats_add(&stats->results[CLASS_UNKNOWN][word], 1);
 }
 
 void stats_sum(struct stats *into, const struct stats *from) {

@@ -86,7 +86,9 @@ enum refuse_reason {
 };
 const char *refuse_reason_word(enum refuse_reason reason);
 
-/* What became of a message at the publish gate. */
+/* What became of a message that was asked for: its state, or the code of the error. Every message
+ * is counted once; a request that is refused before its messages are known counts one, of
+ * CLASS_UNKNOWN. */
 #define RESULTS(X)                                                                                 \
     X(QUEUED, "queued")                                                                            \
     X(ABSENT, "absent")                                                                            \
@@ -96,7 +98,13 @@ const char *refuse_reason_word(enum refuse_reason reason);
     X(OVERLOADED, "overloaded")                                                                    \
     X(DRAINING, "draining")                                                                        \
     X(RATE_LIMITED, "rate_limited")                                                                \
-    X(BAD, "bad")
+    X(BAD_JSON, "bad_json")                                                                        \
+    X(BAD_MESSAGE, "bad_message")                                                                  \
+    X(TOO_LARGE, "too_large")                                                                      \
+    X(UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")                                            \
+    X(UNAUTHORIZED, "unauthorized")                                                                \
+    X(FORBIDDEN, "forbidden")                                                                      \
+    X(TIMEOUT, "timeout")
 
 enum result_word {
 #define RESULT_ENUM(name, word) RESULT_##name,
@@ -105,6 +113,10 @@ enum result_word {
         RESULT_COUNT
 };
 const char *result_text(enum result_word result);
+/* The first result that is a refusal; those before it are states. */
+#define RESULT_REFUSALS RESULT_ID_REUSED
+
+enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
 
 /* Everything else: member, metric name (after "ringpost_"), help. A name that ends in _total only
  * grows. */
@@ -164,9 +176,9 @@ struct stats {
 #undef STATS_MEMBER
     _Atomic uint64_t closed[CLOSE_REASON_COUNT];
     _Atomic uint64_t refused[REFUSE_REASON_COUNT];
-    _Atomic uint64_t results[CLASSES][RESULT_COUNT]; /* messages, at their producer's worker */
-    _Atomic uint64_t mails[16];                      /* by kind */
-    _Atomic uint64_t copies[CLASSES];                /* made */
+    _Atomic uint64_t results[RESULT_CLASSES][RESULT_COUNT]; /* at their producer's worker */
+    _Atomic uint64_t mails[16];                             /* by kind */
+    _Atomic uint64_t copies[CLASSES];                       /* made */
     _Atomic uint64_t copies_sent[CLASSES];
     _Atomic uint64_t copies_waiting[CLASSES]; /* gauge */
     _Atomic uint64_t copies_dropped[CLASSES][DROP_REASON_COUNT];
@@ -186,6 +198,11 @@ static inline void stats_set(_Atomic uint64_t *gauge, uint64_t value) {
 static inline uint64_t stats_get(const _Atomic uint64_t *counter) {
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
+/* A message, or a request for messages, is refused before its class is known; `code` is the word of
+ * the error. Nothing is counted for one that no message can be refused with (not_found). */
+void stats_refuse(struct stats *stats, const char *code);
+/* The result of that word; RESULT_COUNT if it is none. */
+enum result_word result_find(const char *word);
 /* Adds every member of `from` to `into`; `into` belongs to the caller. */
 void stats_sum(struct stats *into, const struct stats *from);
 

@@ -8,20 +8,20 @@
 
 /* The most frequent first. */
 static const struct route routes[] = {
-    {"/v1/messages", HTTP_METHOD_POST, false, api_post_messages},
-    {"/v1/clients/{}", HTTP_METHOD_POST, false, api_post_client},
-    {"/v1/groups/{}", HTTP_METHOD_POST, false, api_post_group},
-    {"/v1/broadcast", HTTP_METHOD_POST, false, api_post_broadcast},
-    {"/v1/messages/{}", HTTP_METHOD_GET, false, api_get_message},
-    {"/v1/clients/{}", HTTP_METHOD_GET, false, api_get_client},
-    {"/v1/clients/{}", HTTP_METHOD_DELETE, false, api_delete_client},
-    {"/v1/groups/{}", HTTP_METHOD_GET, false, api_get_group},
-    {"/v1/groups/{}/clients/{}", HTTP_METHOD_PUT, false, api_put_member},
-    {"/v1/groups/{}/clients/{}", HTTP_METHOD_DELETE, false, api_delete_member},
-    {"/v1/stats", HTTP_METHOD_GET, false, api_get_stats},
-    {"/metrics", HTTP_METHOD_GET, false, api_get_metrics},
-    {"/healthz", HTTP_METHOD_GET, true, api_get_healthz},
-    {"/readyz", HTTP_METHOD_GET, true, api_get_readyz},
+    {"/v1/messages", HTTP_METHOD_POST, false, true, api_post_messages},
+    {"/v1/clients/{}", HTTP_METHOD_POST, false, true, api_post_client},
+    {"/v1/groups/{}", HTTP_METHOD_POST, false, true, api_post_group},
+    {"/v1/broadcast", HTTP_METHOD_POST, false, true, api_post_broadcast},
+    {"/v1/messages/{}", HTTP_METHOD_GET, false, false, api_get_message},
+    {"/v1/clients/{}", HTTP_METHOD_GET, false, false, api_get_client},
+    {"/v1/clients/{}", HTTP_METHOD_DELETE, false, false, api_delete_client},
+    {"/v1/groups/{}", HTTP_METHOD_GET, false, false, api_get_group},
+    {"/v1/groups/{}/clients/{}", HTTP_METHOD_PUT, false, false, api_put_member},
+    {"/v1/groups/{}/clients/{}", HTTP_METHOD_DELETE, false, false, api_delete_member},
+    {"/v1/stats", HTTP_METHOD_GET, false, false, api_get_stats},
+    {"/metrics", HTTP_METHOD_GET, false, false, api_get_metrics},
+    {"/healthz", HTTP_METHOD_GET, true, false, api_get_healthz},
+    {"/readyz", HTTP_METHOD_GET, true, false, api_get_readyz},
 };
 
 /* Where the request goes, or what is wrong with it. */
@@ -76,11 +76,13 @@ static void api_serve(struct worker *worker, struct http_exchange *exchange,
     struct builder texts = builder_over(http_desk(worker)->names, HTTP_TARGET_BYTES_MAX);
     struct auth auth;
     struct http_error error = {0};
-    if (!find(worker, http, &texts, &auth, &error)) {
+    bool found = find(worker, http, &texts, &auth, &error);
+    const struct route_match *match = &http_desk(worker)->match;
+    exchange->pushes = match->route != NULL && match->route->pushes;
+    if (!found) {
         exchange_refuse(worker, exchange, &error);
         return;
     }
-    const struct route_match *match = &http_desk(worker)->match;
     struct route_request request = {.http = http,
                                     .names = {match->names[0], match->names[1]},
                                     .texts = &texts,

@@ -170,6 +170,7 @@ static bool batch_begin(struct worker *worker, struct http_exchange *exchange, u
         return false;
     }
     batch->exchange = exchange;
+    exchange->pushes = false; /* each entry counts by itself */
     if (count == 0)
         batch_answer(worker, exchange);
     return count != 0;
@@ -185,7 +186,7 @@ static void entry_publish(struct worker *worker, struct http_exchange *exchange,
     }
     struct gate_result result;
     gate_result_bad(&result, &desk->complaint);
-    stats_add(&worker->stats.results[CLASS_DEFAULT][RESULT_BAD], 1);
+    stats_refuse(&worker->stats, code_word(result.code));
     batch_on_result(worker, exchange, index, &result);
 }
 

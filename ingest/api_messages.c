@@ -72,11 +72,11 @@ void api_publish(struct worker *worker, struct http_exchange *exchange, uint32_t
                                    .scope = SPAN(""),
                                    .request = exchange,
                                    .index = index};
+    exchange->pushes = false; /* the gate counts it */
     gate_publish(worker, &request);
 }
 
 static void complain(struct worker *worker, struct http_exchange *exchange) {
-    stats_add(&worker->stats.results[CLASS_DEFAULT][RESULT_BAD], 1);
     exchange_complain(worker, exchange, &http_desk(worker)->complaint);
 }
 

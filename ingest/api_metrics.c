@@ -15,7 +15,7 @@
 
 #define LINE_BYTES 256
 
-static const char *const class_words[CLASSES] = {"default", "volatile"};
+static const char *const class_words[RESULT_CLASSES] = {"default", "volatile", "unknown"};
 
 /* `# HELP` and `# TYPE`. */
 static void family(struct scroll *scroll, const char *name, const char *type, const char *help) {
@@ -124,8 +124,9 @@ static void reasons_write(struct scroll *scroll, const struct stats *total) {
         sample(scroll, "ringpost_mails_total", labels, stats_get(&total->mails[i]));
     }
     family(scroll, "ringpost_messages_total", "counter",
-           "messages that producers brought, by class and what became of them");
-    for (unsigned class = 0; class < CLASSES; class ++) {
+           "messages asked for, by class and state or error code; a request that is refused before "
+           "its messages are known counts one of class unknown");
+    for (unsigned class = 0; class < RESULT_CLASSES; class ++) {
         for (unsigned i = 0; i < RESULT_COUNT; i++) {
             snprintf(labels, sizeof labels, "{class=\"%s\",result=\"%s\"}", class_words[class],
                      result_text((enum result_word)i));

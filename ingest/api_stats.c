@@ -72,8 +72,15 @@ static uint64_t sum(const _Atomic uint64_t *list, size_t count) {
 
 static uint64_t results(const struct stats *stats, enum result_word word) {
     uint64_t total = 0;
-    for (unsigned class = 0; class < CLASSES; class ++)
+    for (unsigned class = 0; class < RESULT_CLASSES; class ++)
         total += stats_get(&stats->results[class][word]);
+    return total;
+}
+
+static uint64_t refused(const struct stats *stats) {
+    uint64_t total = 0;
+    for (unsigned word = RESULT_REFUSALS; word < RESULT_COUNT; word++)
+        total += results(stats, (enum result_word)word);
     return total;
 }
 
@@ -95,10 +102,7 @@ static void counts_write(struct builder *out, const struct stats *stats) {
     json_key_u64(out, "accepted", results(stats, RESULT_QUEUED) + results(stats, RESULT_DROPPED));
     json_key_u64(out, "absent", results(stats, RESULT_ABSENT));
     json_key_u64(out, "duplicates", results(stats, RESULT_DUPLICATE));
-    json_key_u64(out, "refused",
-                 results(stats, RESULT_ID_REUSED) + results(stats, RESULT_OVERLOADED) +
-                     results(stats, RESULT_DRAINING) + results(stats, RESULT_RATE_LIMITED) +
-                     results(stats, RESULT_BAD));
+    json_key_u64(out, "refused", refused(stats));
     json_key_u64(out, "delivered", sum(stats->copies_sent, CLASSES));
     json_key_u64(out, "dropped", dropped(stats));
     json_key_u64(out, "waiting", sum(stats->copies_waiting, CLASSES));

@@ -79,12 +79,14 @@ static bool envelope_read(struct worker *worker, struct connection *connection,
     struct complaint complaint;
     if (!envelope_parse(envelope, room, send->counted ? ENVELOPE_COUNTED : ENVELOPE_LINE,
                         send->fields, max_bytes, &complaint)) {
+        stats_refuse(&worker->stats, code_word(complaint.code));
         client_fail(worker, connection, complaint.code, complaint.text,
                     send->counted ? send->ref : envelope->ref);
         return false;
     }
     if (send->counted &&
         !envelope_set_data(envelope, PAYLOAD_JSON, send->payload, max_bytes, &complaint)) {
+        stats_refuse(&worker->stats, code_word(complaint.code));
         /* Where it ends is known, so a payload that is no JSON costs nothing else. */
         if (complaint.code == CODE_BAD_JSON)
             client_refused(worker, connection, complaint.code, complaint.text, send->ref);
@@ -106,11 +108,13 @@ static void client_send_take(struct worker *worker, struct connection *connectio
     struct send_record *record = sender != NULL ? pool_get(sends_of(worker)) : NULL;
     if (record == NULL) {
         stats_add(&worker->stats.memory_refused, 1);
+        stats_refuse(&worker->stats, code_word(CODE_OVERLOADED));
         client_refused(worker, connection, CODE_OVERLOADED, "no memory; nothing was taken", ref);
         return;
     }
     if (!gate_admit(worker, &sender->source)) {
         pool_put(sends_of(worker), record);
+        stats_refuse(&worker->stats, code_word(CODE_OVERLOADED));
         client_refused(worker, connection, CODE_OVERLOADED, GATE_BEHIND_TEXT, ref);
         return;
     }

@@ -114,8 +114,7 @@ static struct gate_result result_of(enum result_word state) {
         result.code = CODE_RATE_LIMITED;
         result.message = "over --rate-limit messages a second; nothing was taken";
         break;
-    case RESULT_BAD:
-    case RESULT_COUNT:
+    default: /* gate_result_bad */
         break;
     }
     if (result.code != CODE_NONE)
@@ -124,7 +123,7 @@ static struct gate_result result_of(enum result_word state) {
 }
 
 void gate_result_bad(struct gate_result *result, const struct complaint *complaint) {
-    *result = result_of(RESULT_BAD);
+    *result = result_of(result_find(code_word(complaint->code)));
     result->code = complaint->code;
     result->status = (uint16_t)code_status(complaint->code);
     result->message = complaint->text;

@@ -67,9 +67,12 @@ static void http_refuse_as(struct worker *worker, struct http_connection *http,
         return; /* the last answer was given, or is owed */
     struct http_exchange *exchange = exchange_open(worker, http, HTTP_ANSWER_CLOSE);
     if (exchange == NULL) {
+        if (http->pushes)
+            stats_refuse(&worker->stats, error->code);
         connection_close(worker, http->connection, CLOSE_OVERLOADED);
         return;
     }
+    exchange->pushes = http->pushes;
     http_stop(http, reason);
     exchange_refuse(worker, exchange, error);
 }
@@ -79,8 +82,14 @@ static void http_refuse_last(struct worker *worker, struct http_connection *http
     http_refuse_as(worker, http, error, reason_of(error->status));
 }
 
+static bool asks_to_push(const struct http_connection *http, const struct http_request *request) {
+    return http->service->pushes != NULL && http->service->pushes(request);
+}
+
 static void refuse_broken(struct worker *worker, struct http_connection *http) {
     const struct http_refusal *refusal = &http->parser.refusal;
+    if (!http->in_body && http->parser.target_known)
+        http->pushes = asks_to_push(http, &http_desk(worker)->request);
     struct http_error error = {.status = refusal->status,
                                .code = refusal->code,
                                .message = span_text(refusal->message),
@@ -107,9 +116,10 @@ static void refuse_late(struct worker *worker, struct http_connection *http) {
     http_refuse_last(worker, http, &error);
 }
 
+#define NO_MEMORY_TEXT "there is no memory for the body at the moment; try again"
+
 static void refuse_memory(struct worker *worker, struct http_connection *http) {
-    struct http_error error =
-        http_error_of(CODE_OVERLOADED, "there is no memory for the body at the moment; try again");
+    struct http_error error = http_error_of(CODE_OVERLOADED, NO_MEMORY_TEXT);
     stats_add(&worker->stats.memory_refused, 1);
     http_refuse_last(worker, http, &error);
 }
@@ -148,10 +158,16 @@ static void request_refuse(struct worker *worker, struct http_connection *http,
     http_parser_init(&http->parser, http->parser.body_bytes_max);
     struct http_exchange *exchange =
         exchange_open(worker, http, request_begin(worker, http, request));
-    if (exchange == NULL)
+    bool pushes = http->pushes;
+    http->pushes = false;
+    if (exchange == NULL) {
+        if (pushes)
+            stats_refuse(&worker->stats, error->code);
         connection_close(worker, http->connection, CLOSE_OVERLOADED);
-    else
-        exchange_refuse(worker, exchange, error);
+        return;
+    }
+    exchange->pushes = pushes;
+    exchange_refuse(worker, exchange, error);
 }
 
 /* The head is there, of the body `come` bytes less than there must be: what is wrong already is
@@ -160,6 +176,7 @@ static bool head_look(struct worker *worker, struct http_connection *http,
                       const struct http_request *request, size_t come) {
     struct http_error error = {0};
     http->in_body = true;
+    http->pushes = asks_to_push(http, request);
     http->input_due_ns = worker->now_ns + HTTP_BODY_NS;
     if (!http->service->admit(worker, request, &error)) {
         if (request->size != 0 && request->size <= HTTP_REFUSED_BODY_BYTES_MAX &&
@@ -187,16 +204,17 @@ static bool head_look(struct worker *worker, struct http_connection *http,
 
 static void request_serve(struct worker *worker, struct http_connection *http,
                           const struct http_request *request) {
-    http->in_body = http->continue_due = false;
+    http->in_body = http->pushes = http->continue_due = false;
     http->input_due_ns = 0;
     uint8_t flags = request_begin(worker, http, request);
-    if (http->service->pushes != NULL && http->service->pushes(request) &&
-        !gate_admit(worker, &http->source)) {
+    if (asks_to_push(http, request) && !gate_admit(worker, &http->source)) {
         exchange_busy(worker, http, flags);
         return;
     }
     struct http_exchange *exchange = exchange_open(worker, http, flags);
     if (exchange == NULL) {
+        if (asks_to_push(http, request))
+            stats_refuse(&worker->stats, code_word(CODE_OVERLOADED));
         connection_close(worker, http->connection, CLOSE_OVERLOADED);
         return;
     }
@@ -357,8 +375,9 @@ void http_on_flood(struct worker *worker, struct connection *connection) {
 }
 
 void http_on_no_memory(struct worker *worker, struct connection *connection) {
+    struct http_error error = http_error_of(CODE_OVERLOADED, NO_MEMORY_TEXT);
     http_of(connection)->kept_bytes = 0; /* what was kept is thrown away, too */
-    refuse_memory(worker, http_of(connection));
+    http_refuse_last(worker, http_of(connection), &error);
 }
 
 /* --- the end ---------------------------------------------------------------------------------- */

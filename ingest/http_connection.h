@@ -42,8 +42,8 @@ struct http_exchange;
 struct http_service {
     size_t (*body_max)(const struct config *config);
     const char *body_hint; /* said behind that limit: how to move it */
-    /* Does it ask to push messages? Then it is refused with one look while the worker is behind.
-     * NULL: no request does. */
+    /* Does it ask to push messages? Then it is refused with one look while the worker is behind,
+     * and a refusal counts as one message (stats_refuse). NULL: no request does. */
     bool (*pushes)(const struct http_request *request);
     /* Looks at a request whose body is not there yet. False: it would be refused, `error` says
      * why. What it points to stays until the next request. */
@@ -78,6 +78,7 @@ struct http_connection {
     uint8_t finish_reason; /* enum close_reason: no request is read any more, and the connection
                               ends with the last answer */
     bool in_body;          /* the head of the current request was seen */
+    bool pushes;           /* and it asks for messages */
     bool continue_due;     /* 100 Continue, behind the answers that are owed */
     bool serving;          /* `serve` is running */
     bool held;             /* a request is being carried out over several turns; none is read */
@@ -94,7 +95,8 @@ struct http_exchange {
     uint8_t answer_flags; /* enum http_answer_flags */
     bool answered;
     uint32_t
-        busy; /* so many requests in a row, with the same flags, were refused for being behind */
+        busy;    /* so many requests in a row, with the same flags, were refused for being behind */
+    bool pushes; /* it asks for messages of which none was counted: a refusal counts as one */
 };
 
 /* Answers that are whole in one or two runs; they are copied. Each of the following ends the

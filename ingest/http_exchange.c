@@ -115,6 +115,7 @@ static void busy_write(struct worker *worker, struct http_connection *http, uint
 void exchange_busy(struct worker *worker, struct http_connection *http, uint8_t answer_flags) {
     size_t bytes = busy_answer(worker, answer_flags).len;
     stats_add(&worker->stats.http_errors, 1);
+    stats_add(&worker->stats.results[CLASS_UNKNOWN][RESULT_OVERLOADED], 1);
     if (list_empty(&http->owed)) {
         busy_write(worker, http, answer_flags, 1);
         if (!http->closed && http->finish_reason != CLOSE_NONE)
@@ -241,6 +242,8 @@ void exchange_answer(struct worker *worker, struct http_exchange *exchange, unsi
 void exchange_refuse(struct worker *worker, struct http_exchange *exchange,
                      const struct http_error *error) {
     struct builder out = builder_over(http_desk(worker)->answer, HTTP_ANSWER_BYTES_MAX);
+    if (exchange->pushes)
+        stats_refuse(&worker->stats, error->code);
     http_response_error(&out, exchange->answer_flags, http_date(worker), error);
     CHECK(!out.full, "an error is too long");
     exchange_give(worker, exchange, error->status, builder_span(&out), SPAN(""));

@@ -29,6 +29,7 @@ struct route {
     const char *pattern;
     enum http_method method; /* GET serves HEAD too */
     bool open;               /* needs no API key, and takes no body to fill the memory with */
+    bool pushes;             /* asks for messages */
     void (*serve)(struct worker *worker, struct http_exchange *exchange,
                   const struct route_request *request);
 };

@@ -20,8 +20,8 @@ static void web_get_healthz(struct worker *worker, struct http_exchange *exchang
                             const struct route_request *request);
 
 static const struct route routes[] = {
-    {"/healthz", HTTP_METHOD_GET, true, web_get_healthz},
-    {"/", HTTP_METHOD_GET, true, web_get_page},
+    {"/healthz", HTTP_METHOD_GET, true, false, web_get_healthz},
+    {"/", HTTP_METHOD_GET, true, false, web_get_page},
 };
 
 /* The header lines for an origin that is allowed; they go with every answer to it. */

@@ -288,6 +288,7 @@ static void on_send(struct worker *worker, struct connection *connection,
                     const struct client_line *line, struct span payload) {
     bool counted = is_counted(connection);
     if (client_gate == NULL || !worker->config->client_send) {
+        stats_refuse(&worker->stats, code_word(CODE_FORBIDDEN));
         client_refused(worker, connection, CODE_FORBIDDEN,
                        "clients may not send here (--client-send is off)",
                        counted ? line->ref : line_ref_find(line->fields));

@@ -398,6 +398,7 @@ static bool request_head_read(struct http_parser *parser, const char *at,
     if (parser->state == DEAD || !fields_sort(parser, at, &request->fields, &framing, request) ||
         !target_read(parser, at, request))
         return false;
+    parser->target_known = true;
     request->keep_alive = keeps_alive(&request->fields, request->version_minor);
     request->expects_continue = request->expect.at != NULL && request->version_minor == 1;
     if (request->expects_continue && !span_equal_nocase(request->expect, SPAN("100-continue")))

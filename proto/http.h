@@ -76,7 +76,8 @@ struct http_parser {
     size_t dropped_bytes; /* chunk framing that is gone from the buffer */
     uint8_t state;
     bool chunked;
-    bool to_head; /* the reply answers HEAD */
+    bool to_head;      /* the reply answers HEAD */
+    bool target_known; /* REFUSED: `request` has the method and the path all the same */
 };
 _Static_assert(sizeof(struct http_parser) <= 96, "every connection has one");
 

@@ -118,7 +118,7 @@ static void traitor_act(struct sim_peer *peer) {
     case 11:
         peer_say(peer, counted ? "HELLO {}\r\nWHAT %zz\r\nJOIN 5\r\nLEAVE 1 %\r\n"
                                : "{\"type\":\"hello\"}\n{\"type\":\"what\"}\n{\"type\":\"join\","
-                                 "\"ref\":{}}\n[]\n");
+                                 "\"ref\":{}}\n{\"type\":\"send\",\"to\":\"nobody at all\"}\n[]\n");
         break;
     case 12:
         peer_say(peer, counted ? "SEND 1 3 {}\r\nabcdef\r\n"
@@ -147,6 +147,16 @@ static void refused(struct sim_peer *peer, const char *text) {
 #define KEY "Authorization: Bearer secret\r\n"
 #define PAD "X-Pad: ................................................................\r\n"
 #define HOST "Host: 127.0.0.1\r\n"
+
+/* Whole requests that must be refused, each for another reason; the connection stays. */
+static void posts_refused(struct sim_peer *peer) {
+    refused(peer, "POST /v1/messages HTTP/1.1\r\n" HOST KEY "Content-Length: 7\r\n"
+                  "Content-Type: application/json\r\n\r\n{\"to\":}");
+    refused(peer, "POST /v1/messages HTTP/1.1\r\n" HOST KEY "Content-Length: 7\r\n"
+                  "Content-Type: image/png\r\n\r\n{\"to\":}");
+    refused(peer, "POST /v1/messages HTTP/1.1\r\n" HOST "Content-Length: 7\r\n"
+                  "Authorization: Bearer guess\r\n\r\n{\"to\":}");
+}
 
 void abusive_producer_act(struct sim_peer *peer) {
     if (peer->messages_left > 0)
@@ -182,8 +192,7 @@ void abusive_producer_act(struct sim_peer *peer) {
                 "POST /v1/messages HTTP/1.1\r\n" HOST KEY "Content-Length: 999999999\r\n\r\n");
         break;
     case 4:
-        refused(peer, "POST /v1/messages HTTP/1.1\r\n" HOST KEY "Content-Length: 7\r\n"
-                      "Content-Type: application/json\r\n\r\n{\"to\":}");
+        posts_refused(peer);
         break;
     case 5:
         refused(peer, "GET /nowhere HTTP/1.1\r\n" HOST KEY "\r\n");
@@ -211,6 +220,7 @@ void abusive_producer_act(struct sim_peer *peer) {
                       "Content-Type: application/json\r\n\r\n5\r\n{\"to\"X");
         break;
     case 11:
+        posts_refused(peer);
         refused(peer, "POST /v1/messages HTTP/1.1\r\n" HOST KEY "Content-Length: 13\r\n"
                       "Content-Type: application/json\r\n\r\n{\"ttll\":\"a\"}\n");
         peer_end(peer);

@@ -53,10 +53,10 @@ void coverage_stats(const struct stats *total) {
     merge(coverage->closed, total->closed, CLOSE_REASON_COUNT);
     merge(coverage->refused, total->refused, REFUSE_REASON_COUNT);
     merge(coverage->mails, total->mails, MAIL_KIND_COUNT);
-    for (unsigned class = 0; class < CLASSES; class ++) {
+    for (unsigned class = 0; class < CLASSES; class ++)
         merge(coverage->dropped, total->copies_dropped[class], DROP_REASON_COUNT);
+    for (unsigned class = 0; class < RESULT_CLASSES; class ++)
         merge(coverage->results, total->results[class], RESULT_COUNT);
-    }
 #define COVERAGE_MERGE(member, name, help) merge(&coverage->member, &total->member, 1);
     STATS_COUNTERS(COVERAGE_MERGE)
 #undef COVERAGE_MERGE

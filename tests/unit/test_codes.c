@@ -37,15 +37,25 @@ static void have_the_status_of_the_contract(void **state) {
         enum code code;
         int status;
     } wanted[] = {
-        {CODE_BAD_JSON, 400},     {CODE_BAD_MESSAGE, 400},
-        {CODE_UNAUTHORIZED, 401}, {CODE_FORBIDDEN, 403},
-        {CODE_NOT_FOUND, 404},    {CODE_METHOD_NOT_ALLOWED, 405},
-        {CODE_ID_REUSED, 409},    {CODE_TOO_MANY_GROUPS, 409},
-        {CODE_TOO_LARGE, 413},    {CODE_UNSUPPORTED_MEDIA_TYPE, 415},
-        {CODE_RATE_LIMITED, 429}, {CODE_OVERLOADED, 503},
-        {CODE_DRAINING, 503},     {CODE_CLUSTER_UNAVAILABLE, 503},
-        {CODE_BAD_FRAME, 0},      {CODE_STORAGE_UNAVAILABLE, 503},
-        {CODE_NONE, 0},           {CODE_HEARTBEAT_TIMEOUT, 0},
+        {CODE_BAD_JSON, 400},
+        {CODE_BAD_MESSAGE, 400},
+        {CODE_UNAUTHORIZED, 401},
+        {CODE_FORBIDDEN, 403},
+        {CODE_TIMEOUT, 408},
+        {CODE_NOT_FOUND, 404},
+        {CODE_METHOD_NOT_ALLOWED, 405},
+        {CODE_ID_REUSED, 409},
+        {CODE_TOO_MANY_GROUPS, 409},
+        {CODE_TOO_LARGE, 413},
+        {CODE_UNSUPPORTED_MEDIA_TYPE, 415},
+        {CODE_RATE_LIMITED, 429},
+        {CODE_OVERLOADED, 503},
+        {CODE_DRAINING, 503},
+        {CODE_CLUSTER_UNAVAILABLE, 503},
+        {CODE_BAD_FRAME, 0},
+        {CODE_STORAGE_UNAVAILABLE, 503},
+        {CODE_NONE, 0},
+        {CODE_HEARTBEAT_TIMEOUT, 0},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
         assert_int_equal(code_status(wanted[i].code), wanted[i].status);

@@ -8,12 +8,12 @@ static void serve(struct worker *worker, struct http_exchange *exchange,
 }
 
 static const struct route routes[] = {
-    {"/", HTTP_METHOD_GET, true, serve},
-    {"/v1/messages", HTTP_METHOD_POST, false, serve},
-    {"/v1/clients/{}", HTTP_METHOD_GET, false, serve},
-    {"/v1/clients/{}", HTTP_METHOD_DELETE, false, serve},
-    {"/v1/groups/{}/clients/{}", HTTP_METHOD_PUT, false, serve},
-    {"/healthz", HTTP_METHOD_GET, true, serve},
+    {"/", HTTP_METHOD_GET, true, false, serve},
+    {"/v1/messages", HTTP_METHOD_POST, false, false, serve},
+    {"/v1/clients/{}", HTTP_METHOD_GET, false, false, serve},
+    {"/v1/clients/{}", HTTP_METHOD_DELETE, false, false, serve},
+    {"/v1/groups/{}/clients/{}", HTTP_METHOD_PUT, false, false, serve},
+    {"/healthz", HTTP_METHOD_GET, true, false, serve},
 };
 
 static struct route_match match;
