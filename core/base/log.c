@@ -10,7 +10,8 @@
 #include <signal.h>
 #include <unistd.h>
 
-#define WRITE_BYTES 4096 /* a pipe that polls writable takes as much without blocking */
+#define WRITE_BYTES 4096         /* a pipe that polls writable takes as much without blocking */
+#define REPORT_NS (1 * NS_PER_S) /* suppressed lines are told at the latest so long after */
 #define PATIENCE_STEP_MS 100
 #define PATIENCE_STEPS 5 /* that a reader who takes nothing is waited for at the end */
 
@@ -25,6 +26,8 @@ static pthread_cond_t filled = PTHREAD_COND_INITIALIZER;
 static unsigned filling; /* which half gathers; this and the next by mutex */
 static size_t filling_len;
 static bool running;
+static struct log_site *silenced; /* sites with suppressed lines; this and the next by mutex */
+static uint64_t report_due_ns;
 static atomic_bool stopping;
 static pthread_t thread;
 
@@ -98,13 +101,60 @@ static void drop_report(void) {
         reported = now;
 }
 
+static bool line_buffer(const char *text, size_t len) {
+    if (len > LOG_BUFFER_BYTES - filling_len)
+        return false;
+    memcpy(halves[filling] + filling_len, text, len);
+    filling_len += len;
+    return true;
+}
+
+/* With the mutex held: says how many lines each site has left out. */
+static void suppressed_report(void) {
+    while (silenced != NULL) {
+        struct log_site *site = silenced;
+        silenced = site->next;
+        /* From here on it may be listed again. */
+        atomic_store_explicit(&site->listed, false, memory_order_relaxed);
+        const struct log_line line = {
+            .format = format_get(),
+            .level = site->level,
+            .event = site->event,
+            .wall_ms = clock_wall_ms(),
+            .suppressed = atomic_exchange_explicit(&site->suppressed, 0, memory_order_relaxed)};
+        char text[LOG_LINE_BYTES_MAX];
+        size_t len = log_line_write(&line, text);
+        if (!running)
+            (void)!write(STDERR_FILENO, text, len); /* where else should it be said? */
+        else if (!line_buffer(text, len))
+            atomic_fetch_add_explicit(&dropped, 1, memory_order_relaxed);
+    }
+}
+
+/* With the mutex held: until there are lines to be written, or the log stops. */
+static void lines_wait(void) {
+    for (;;) {
+        if (silenced != NULL && (clock_ns() >= report_due_ns || atomic_load(&stopping)))
+            suppressed_report();
+        if (filling_len != 0 || atomic_load(&stopping))
+            return;
+        if (silenced == NULL) {
+            pthread_cond_wait(&filled, &mutex);
+            continue;
+        }
+        const struct timespec due = {.tv_sec = (time_t)(report_due_ns / NS_PER_S),
+                                     .tv_nsec = (long)(report_due_ns % NS_PER_S)};
+        if (pthread_cond_clockwait(&filled, &mutex, CLOCK_MONOTONIC, &due) == ETIMEDOUT)
+            suppressed_report();
+    }
+}
+
 static void *thread_run(void *unused) {
     (void)unused;
     bool heard = true; /* somebody still takes what is written */
     pthread_mutex_lock(&mutex);
     for (;;) {
-        while (filling_len == 0 && !atomic_load(&stopping))
-            pthread_cond_wait(&filled, &mutex);
+        lines_wait();
         if (filling_len == 0)
             break;
         const char *at = halves[filling];
@@ -120,6 +170,7 @@ static void *thread_run(void *unused) {
         pthread_mutex_lock(&mutex);
     }
     running = false; /* from here on lines are written directly */
+    suppressed_report();
     pthread_mutex_unlock(&mutex);
     return NULL;
 }
@@ -157,30 +208,41 @@ void log_stop(void) {
         CHECK(pthread_join(thread, NULL) == 0);
 }
 
-/* May this site print now? `suppressed`: how many lines it could not print since its last one.
- * Threads that meet here at the turn of a second may let a line or two more through. */
-static bool site_admit(struct log_site *site, uint32_t *suppressed) {
+/* May this site print now? Threads that meet here at the turn of a second may let a line or two
+ * more through. */
+static bool site_admit(struct log_site *site) {
     uint64_t second = clock_ns() / NS_PER_S;
     if (atomic_exchange_explicit(&site->second, second, memory_order_relaxed) != second)
         atomic_store_explicit(&site->lines, 0, memory_order_relaxed);
-    if (atomic_fetch_add_explicit(&site->lines, 1, memory_order_relaxed) >= LOG_SITE_BURST) {
-        atomic_fetch_add_explicit(&site->suppressed, 1, memory_order_relaxed);
-        return false;
-    }
-    *suppressed = atomic_exchange_explicit(&site->suppressed, 0, memory_order_relaxed);
-    return true;
+    return atomic_fetch_add_explicit(&site->lines, 1, memory_order_relaxed) < LOG_SITE_BURST;
+}
+
+/* Counts a line that is left out, and sees that it is told. */
+static void site_suppress(struct log_site *site, enum log_level level, const char *event) {
+    atomic_fetch_add_explicit(&site->suppressed, 1, memory_order_relaxed);
+    if (atomic_exchange_explicit(&site->listed, true, memory_order_relaxed))
+        return;
+    pthread_mutex_lock(&mutex);
+    site->event = event;
+    site->level = level;
+    site->next = silenced;
+    if (silenced == NULL)
+        report_due_ns = clock_ns() + REPORT_NS;
+    silenced = site;
+    pthread_cond_signal(&filled);
+    pthread_mutex_unlock(&mutex);
 }
 
 void log_write(struct log_site *site, enum log_level level, const char *event,
                const struct log_field *fields, size_t count) {
-    uint32_t suppressed;
-    if (!site_admit(site, &suppressed))
+    if (!site_admit(site)) {
+        site_suppress(site, level, event);
         return;
+    }
     const struct log_line line = {.format = format_get(),
                                   .level = level,
                                   .event = event,
                                   .wall_ms = clock_wall_ms(),
-                                  .suppressed = suppressed,
                                   .fields = fields,
                                   .count = count};
     char text[LOG_LINE_BYTES_MAX];
@@ -188,20 +250,15 @@ void log_write(struct log_site *site, enum log_level level, const char *event,
 
     pthread_mutex_lock(&mutex);
     bool direct = !running;
-    if (!direct) {
-        if (len <= LOG_BUFFER_BYTES - filling_len) {
-            memcpy(halves[filling] + filling_len, text, len);
-            filling_len += len;
-            pthread_cond_signal(&filled);
-        } else {
-            atomic_fetch_add_explicit(&dropped, 1, memory_order_relaxed);
-        }
-    }
+    if (direct)
+        suppressed_report();
+    else if (line_buffer(text, len))
+        pthread_cond_signal(&filled);
+    else
+        atomic_fetch_add_explicit(&dropped, 1, memory_order_relaxed);
     pthread_mutex_unlock(&mutex);
-    if (direct) {
-        ssize_t done = write(STDERR_FILENO, text, len);
-        (void)done; /* where else should it be said? */
-    }
+    if (direct)
+        (void)!write(STDERR_FILENO, text, len); /* where else should it be said? */
 }
 
 void log_from_signal(enum log_level level, const char *event, const struct log_field *fields,

@@ -4,8 +4,9 @@
  *   -> time=2026-01-01T00:00:00.000Z level=warn event=session_closed reason=too_slow outbox_bytes=9
  *
  * The name of the event is stable (operators grep for it); a field `remedy` says what to do. Each
- * call site prints at most LOG_SITE_BURST lines a second; the next line after a pause carries
- * `suppressed=N`. Values are escaped whatever bytes they hold, and cut at 256 bytes.
+ * call site prints at most LOG_SITE_BURST lines a second; how many it left out is said within a
+ * second, in a line of its own: `event=session_closed suppressed=9`. Values are escaped whatever
+ * bytes they hold, and cut at 256 bytes.
  *
  * A log line never makes a worker wait: lines go into a buffer of LOG_BUFFER_BYTES that one thread
  * writes out; when it is full, lines are dropped and counted (log_dropped). Before log_start and
@@ -42,6 +43,11 @@ struct log_site {
     _Atomic uint64_t second; /* the second that `lines` counts */
     _Atomic uint32_t lines;
     _Atomic uint32_t suppressed;
+    /* While some are suppressed and that was not said yet: */
+    atomic_bool listed;
+    struct log_site *next;
+    const char *event;
+    enum log_level level;
 };
 
 /* Level and format may be changed at any time (reload). */

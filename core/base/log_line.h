@@ -18,7 +18,7 @@ struct log_line {
     enum log_level level;
     const char *event;
     uint64_t wall_ms;
-    uint32_t suppressed; /* lines of this site that were left out before it; 0: no field */
+    uint32_t suppressed; /* lines of this site that were left out; 0: no field */
     const struct log_field *fields;
     size_t count;
 };

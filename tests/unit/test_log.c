@@ -105,9 +105,38 @@ static void test_a_site_is_limited(void **state) {
         now_ns += NS_PER_S;
     }
     hear();
-    assert_int_equal(count_of("event=storm"), 3 * LOG_SITE_BURST);
-    assert_int_equal(count_of("event=storm suppressed=15\n"), 2);
+    assert_int_equal(count_of("event=storm"), 3 * LOG_SITE_BURST + 3);
+    assert_int_equal(count_of("level=info event=storm suppressed=15\n"), 3);
     assert_int_equal(count_of("event=other_site\n"), 3);
+}
+
+/* What a site left out is told though it never speaks again. */
+static void test_suppressed_lines_are_told(void **state) {
+    (void)state;
+    static const char word[] = "level=warn event=squall suppressed=";
+    assert_true(log_start());
+    for (int i = 0; i < LOG_SITE_BURST + 32; i++)
+        log_event(LOG_WARN, "squall", LOG_U64("n", 7));
+    uint64_t told = 0;
+    for (int i = 0; i < 50000 && told < 32; i++) {
+        hear();
+        told = 0;
+        for (const char *at = heard; (at = strstr(at, word)) != NULL; at++)
+            told += strtoull(at + sizeof(word) - 1, NULL, 10);
+        usleep(100);
+    }
+    assert_int_equal(told, 32);
+    assert_int_equal(count_of("event=squall n=7\n"), LOG_SITE_BURST);
+    /* At the end what is left is told at once. */
+    for (int i = 0; i < 3; i++)
+        log_event(LOG_WARN, "squall");
+    now_ns += NS_PER_S;
+    for (int i = 0; i < LOG_SITE_BURST + 3; i++)
+        log_event(LOG_WARN, "gust");
+    log_stop();
+    hear();
+    assert_int_equal(count_of("event=gust\n"), LOG_SITE_BURST);
+    assert_non_null(strstr(heard, "event=gust suppressed="));
 }
 
 static void test_the_thread_writes_all(void **state) {
@@ -237,6 +266,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_direct_before_start, capture, release),
         cmocka_unit_test_setup_teardown(test_levels_and_formats, capture, release),
         cmocka_unit_test_setup_teardown(test_a_site_is_limited, capture, release),
+        cmocka_unit_test_setup_teardown(test_suppressed_lines_are_told, capture, release),
         cmocka_unit_test_setup_teardown(test_the_thread_writes_all, capture, release),
         cmocka_unit_test_setup_teardown(test_many_threads, capture, release),
         cmocka_unit_test_setup_teardown(test_full_never_waits, capture, release),
