@@ -174,6 +174,13 @@ bool settings_reload(struct settings *current, struct config *next, settings_rep
             report(user, RELOAD_PROBLEM, NULL, current->problems[n].text);
         return false;
     }
+    /* A file that was emptied by mistake must not open the API to everybody. */
+    if (current->latest.api_key_count != 0 && build.config.api_key_count == 0) {
+        report(user, RELOAD_PROBLEM, NULL,
+               "api-key: no key is left, and a node that has one keeps at least one; restart it to "
+               "go without");
+        return false;
+    }
     struct config result = current->latest;
     take_reloadable(&result, &build.config);
     for (unsigned n = 0; n < SETTINGS; n++) {

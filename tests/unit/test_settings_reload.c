@@ -112,6 +112,27 @@ static void test_reload(void **state) {
     settings_fini(&settings);
 }
 
+/* A file without its key, an emptied file: the node keeps what it has, of everything. */
+static void test_the_last_key_stays(void **state) {
+    struct load load = {.file = "api-key = one\nlog-level = debug\n"};
+    struct config next = {.workers = 0};
+    struct reports reports = {0};
+    (void)state;
+    assert_true(load_it(&load));
+    file_write(SPAN("log-level = info\n"));
+    assert_false(settings_reload(&settings, &next, count_report, &reports));
+    assert_int_equal(reports.problems, 1);
+    assert_int_equal(reports.applied, 0);
+    assert_non_null(strstr(reports.last, "no key is left"));
+    file_write(SPAN(""));
+    assert_false(settings_reload(&settings, &next, count_report, &reports));
+    assert_int_equal(settings.latest.api_key_count, 1);
+    file_write(SPAN("api-key = two\n"));
+    assert_true(settings_reload(&settings, &next, count_report, &reports));
+    assert_string_equal(next.api_keys[0], "two");
+    settings_fini(&settings);
+}
+
 static void test_pages(void **state) {
     char *help = printed(settings_print_help), *page = printed(settings_print_reference);
     (void)state;
@@ -190,8 +211,11 @@ static void test_mangled_file(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_reload),
-        cmocka_unit_test(test_pages),        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_the_last_key_stays),
+        cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_table),
         cmocka_unit_test(test_mangled_file),
     };
     int fd = mkstemp(file_path);
