@@ -11,6 +11,7 @@
 #ifndef RINGPOST_CORE_STATS_H
 #define RINGPOST_CORE_STATS_H
 
+#include "core/config.h"
 #include "core/message.h"
 
 #include <stdatomic.h>
@@ -122,7 +123,6 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
  * grows. */
 #define STATS_COUNTERS(X)                                                                          \
     X(turns, "turns_total", "turns of the worker's loop")                                          \
-    X(busy_ns, "busy_nanoseconds_total", "time in turns, without sleeping")                        \
     X(sleeps, "sleeps_total", "turns that slept")                                                  \
     X(wakes, "wakes_total", "wake-ups of other workers")                                           \
     X(completions, "completions_total", "completions handled")                                     \
@@ -157,6 +157,10 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
     X(acks_ignored, "acks_ignored_total", "acknowledgements of unknown ids")                       \
     X(timers_fired, "timers_fired_total", "timers fired")
 
+/* Times, kept in nanoseconds and told in seconds: member, metric name, type, help. */
+#define STATS_SECONDS(X)                                                                           \
+    X(busy_ns, "busy_seconds_total", "counter", "time in turns, without sleeping")
+
 /* Values that go up and down. */
 #define STATS_GAUGES(X)                                                                            \
     X(connections, "connections", "open connections")                                              \
@@ -174,11 +178,15 @@ struct stats {
     STATS_COUNTERS(STATS_MEMBER)
     STATS_GAUGES(STATS_MEMBER)
 #undef STATS_MEMBER
+#define STATS_MEMBER(member, name, type, help) _Atomic uint64_t member;
+    STATS_SECONDS(STATS_MEMBER)
+#undef STATS_MEMBER
     _Atomic uint64_t closed[CLOSE_REASON_COUNT];
     _Atomic uint64_t refused[REFUSE_REASON_COUNT];
     _Atomic uint64_t results[RESULT_CLASSES][RESULT_COUNT]; /* at their producer's worker */
-    _Atomic uint64_t mails[16];                             /* by kind */
-    _Atomic uint64_t copies[CLASSES];                       /* made */
+    _Atomic uint64_t auth_failures[LISTENER_KINDS];
+    _Atomic uint64_t mails[16];       /* by kind */
+    _Atomic uint64_t copies[CLASSES]; /* made */
     _Atomic uint64_t copies_sent[CLASSES];
     _Atomic uint64_t copies_waiting[CLASSES]; /* gauge */
     _Atomic uint64_t copies_dropped[CLASSES][DROP_REASON_COUNT];

@@ -71,6 +71,13 @@ static bool api_admit(struct worker *worker, const struct http_request *http,
     return find(worker, http, &texts, &auth, error);
 }
 
+/* Was a key given, and a wrong one? */
+static void api_refused(struct worker *worker, struct http_connection *http,
+                        const struct http_request *request, const struct http_error *error) {
+    if (error->status == 401 && request->authorization.at != NULL)
+        auth_failed(worker, http->connection, error->message.at);
+}
+
 static void api_serve(struct worker *worker, struct http_exchange *exchange,
                       const struct http_request *http) {
     struct builder texts = builder_over(http_desk(worker)->names, HTTP_TARGET_BYTES_MAX);
@@ -80,6 +87,7 @@ static void api_serve(struct worker *worker, struct http_exchange *exchange,
     const struct route_match *match = &http_desk(worker)->match;
     exchange->pushes = match->route != NULL && match->route->pushes;
     if (!found) {
+        api_refused(worker, exchange->http, http, &error);
         exchange_refuse(worker, exchange, &error);
         return;
     }
@@ -99,8 +107,8 @@ static bool api_pushes(const struct http_request *http) {
     return http->method == HTTP_METHOD_POST && begins_with(http->path, SPAN("/v1/"));
 }
 
-static const struct http_service service = {api_body_max, " (--max-body)", api_pushes, api_admit,
-                                            api_serve};
+static const struct http_service service = {api_body_max, " (--max-body)", api_pushes,
+                                            api_admit,    api_refused,     api_serve};
 
 static void api_on_open(struct worker *worker, struct connection *connection) {
     http_open(worker, connection, &service, api_on_result);

@@ -17,6 +17,9 @@
 
 static const char *const class_words[RESULT_CLASSES] = {"default", "volatile", "unknown"};
 
+static const char *const listener_words[LISTENER_KINDS] = {
+    [LISTENER_TCP] = "tcp", [LISTENER_WEB] = "web", [LISTENER_API] = "api"};
+
 /* `# HELP` and `# TYPE`. */
 static void family(struct scroll *scroll, const char *name, const char *type, const char *help) {
     if (scroll_room(scroll, 2 * LINE_BYTES))
@@ -92,6 +95,11 @@ static void workers_write(struct scroll *scroll, const struct server *server) {
             sample(scroll, metric->name, labels, member_of(stats_of(server, w), metric->offset));
         }
     }
+#define TIMES_WRITE(member, name, type, help)                                                      \
+    times_write(scroll, server, "ringpost_" name, type, help,                                      \
+                offsetof(struct worker, stats) + offsetof(struct stats, member));
+    STATS_SECONDS(TIMES_WRITE)
+#undef TIMES_WRITE
     times_write(scroll, server, "ringpost_worker_cpu_seconds_total", "counter",
                 "CPU time of the worker", offsetof(struct worker, cpu_ns));
     times_write(scroll, server, "ringpost_turn_longest_seconds", "gauge",
@@ -117,6 +125,12 @@ static void reasons_write(struct scroll *scroll, const struct stats *total) {
         snprintf(labels, sizeof labels, "{reason=\"%s\"}",
                  refuse_reason_word((enum refuse_reason)i));
         sample(scroll, "ringpost_refused_total", labels, stats_get(&total->refused[i]));
+    }
+    family(scroll, "ringpost_auth_failures_total", "counter",
+           "requests with a wrong key, by listener");
+    for (unsigned i = 0; i < LISTENER_KINDS; i++) {
+        snprintf(labels, sizeof labels, "{listener=\"%s\"}", listener_words[i]);
+        sample(scroll, "ringpost_auth_failures_total", labels, stats_get(&total->auth_failures[i]));
     }
     family(scroll, "ringpost_mails_total", "counter", "mails between workers, by kind");
     for (unsigned i = MAIL_INVALID + 1; i < MAIL_KIND_COUNT; i++) {
@@ -167,6 +181,9 @@ static void node_write(struct scroll *scroll, struct worker *worker) {
                        http_version(), worker->config->node);
     single(scroll, "ringpost_draining", "gauge", "1 while the node drains",
            server_phase(server) > PHASE_RUNNING);
+    single(scroll, "ringpost_connections_max", "gauge",
+           "--max-connections: the node is full when the sum of ringpost_connections is there",
+           worker->config->max_connections);
     single(scroll, "ringpost_memory_ceiling_bytes", "gauge", "--memory",
            server->budget.ceiling_bytes);
     single(scroll, "ringpost_memory_granted_bytes", "gauge",

@@ -1,5 +1,7 @@
 #include "ingest/auth.h"
 
+#include "core/base/hash.h"
+#include "core/worker.h"
 #include "ingest/gate.h"
 #include "proto/base64.h"
 
@@ -98,6 +100,28 @@ struct auth auth_api(const struct config *config, const struct http_request *req
     if (place < 0)
         return refused(CODE_UNAUTHORIZED, "the API key is not one of this node's");
     return (struct auth){.code = CODE_NONE, .message = "", .key_place = (unsigned)place};
+}
+
+/* --- wrong keys ------------------------------------------------------------------------------- */
+
+/* Addresses that share a place are told more seldom than once a second, never more often. */
+static bool told_take(struct auth_told *told, const struct peer_address *peer, uint64_t now_ns) {
+    uint64_t place = hash64(span_of(peer->bytes, sizeof(peer->bytes))) % AUTH_TOLD_PLACES;
+    uint64_t before = atomic_load_explicit(&told->at_ns[place], memory_order_relaxed);
+    if (before != 0 && now_ns - before < AUTH_TOLD_NS)
+        return false;
+    return atomic_compare_exchange_strong_explicit(&told->at_ns[place], &before, now_ns,
+                                                   memory_order_relaxed, memory_order_relaxed);
+}
+
+void auth_failed(struct worker *worker, const struct connection *connection, const char *message) {
+    enum listener_kind kind = worker->listeners[connection->listener].kind;
+    stats_add(&worker->stats.auth_failures[kind], 1);
+    if (!told_take(&gate_of(worker)->told, &connection->peer, worker->now_ns))
+        return;
+    char address[PEER_ADDRESS_TEXT_MAX];
+    net_peer_text(&connection->peer, address);
+    log_event(LOG_WARN, "auth_failed", LOG_STR("address", address), LOG_STR("why", message));
 }
 
 /* --- origins ---------------------------------------------------------------------------------- */

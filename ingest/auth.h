@@ -4,13 +4,16 @@
  * same machine: a request with an Origin, or for a host that only DNS says is this machine, is
  * refused. Keys are compared in constant time and never appear in a message.
  *
- * Threads: any (pure functions over the config). */
+ * Threads: any (pure functions over the config, but for auth_failed). */
 #ifndef RINGPOST_INGEST_AUTH_H
 #define RINGPOST_INGEST_AUTH_H
 
 #include "core/config.h"
 #include "proto/codes.h"
 #include "proto/http.h"
+
+struct worker;
+struct connection;
 
 struct auth {
     enum code code;      /* CODE_NONE: allowed; UNAUTHORIZED, FORBIDDEN */
@@ -20,6 +23,18 @@ struct auth {
 
 /* May this request be made of `api`? `open`: its path needs no key. */
 struct auth auth_api(const struct config *config, const struct http_request *request, bool open);
+
+/* When a wrong key was last told of the addresses that fall into a place of the table. One for the
+ * node, shared by all workers; zeroed it is empty. */
+#define AUTH_TOLD_PLACES 1024
+#define AUTH_TOLD_NS UINT64_C(1000000000)
+struct auth_told {
+    _Atomic uint64_t at_ns[AUTH_TOLD_PLACES];
+};
+
+/* A request brought a wrong key: counts it and logs it with the address, at most once a second for
+ * each address. Any worker. */
+void auth_failed(struct worker *worker, const struct connection *connection, const char *message);
 
 /* Is it localhost or a loopback address, perhaps with a port? */
 bool auth_host_is_loopback(struct span host);

@@ -358,6 +358,8 @@ bool gate_init(struct gate *gate, struct server *server) {
                server);
     for (unsigned i = 0; i < API_KEYS_MAX; i++)
         atomic_init(&gate->key_rates[i].used_until_ns, 0);
+    for (unsigned i = 0; i < AUTH_TOLD_PLACES; i++)
+        atomic_init(&gate->told.at_ns[i], 0);
     bool good = true;
     for (unsigned i = 0; i < WORKERS_MAX; i++) {
         struct gate_desk *desk = &gate->desks[i];

@@ -23,6 +23,7 @@
 #include "core/hub.h"
 #include "core/memory.h"
 #include "core/timer.h"
+#include "ingest/auth.h"
 #include "ingest/dedup.h"
 #include "proto/complaint.h"
 
@@ -128,6 +129,7 @@ struct gate_desk {
 struct gate {
     struct dedup dedup;
     struct gate_rate key_rates[API_KEYS_MAX];
+    struct auth_told told;
     struct gate_desk desks[WORKERS_MAX];
 };
 

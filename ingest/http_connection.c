@@ -179,6 +179,8 @@ static bool head_look(struct worker *worker, struct http_connection *http,
     http->pushes = asks_to_push(http, request);
     http->input_due_ns = worker->now_ns + HTTP_BODY_NS;
     if (!http->service->admit(worker, request, &error)) {
+        if (http->service->refused != NULL)
+            http->service->refused(worker, http, request, &error);
         if (request->size != 0 && request->size <= HTTP_REFUSED_BODY_BYTES_MAX &&
             !request->expects_continue) {
             request_refuse(worker, http, request, come, &error);

@@ -36,6 +36,7 @@
  * stays. */
 #define HTTP_REFUSED_BODY_BYTES_MAX 65536
 
+struct http_connection;
 struct http_exchange;
 
 /* What a listener serves over HTTP. */
@@ -49,6 +50,9 @@ struct http_service {
      * why. What it points to stays until the next request. */
     bool (*admit)(struct worker *worker, const struct http_request *request,
                   struct http_error *error);
+    /* It was refused at its head, by `admit`. NULL: nobody wants to know. */
+    void (*refused)(struct worker *worker, struct http_connection *http,
+                    const struct http_request *request, const struct http_error *error);
     /* Carries out a whole request. The exchange is answered exactly once, now or later; the
      * request dies when this returns. */
     void (*serve)(struct worker *worker, struct http_exchange *exchange,

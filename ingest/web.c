@@ -175,7 +175,7 @@ static bool web_admit(struct worker *worker, const struct http_request *http,
     return good;
 }
 
-static const struct http_service service = {web_body_max, "", NULL, web_admit, web_serve};
+static const struct http_service service = {web_body_max, "", NULL, web_admit, NULL, web_serve};
 
 /* No message comes in here. */
 static void web_on_result(struct worker *worker, struct gate_source *source, void *request,

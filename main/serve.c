@@ -3,6 +3,7 @@
 #include "core/base/hash.h"
 #include "core/sandbox.h"
 #include "core/server.h"
+#include "core/watch.h"
 #include "ingest/api.h"
 #include "ingest/client_send.h"
 #include "ingest/gate.h"
@@ -27,6 +28,7 @@ struct config_kept {
 };
 
 struct node {
+    struct watch watch;
     struct server server;
     struct gate gate;
     struct settings *settings;
@@ -124,12 +126,27 @@ static void signals_block(sigset_t *set) {
     signal(SIGPIPE, SIG_IGN);
 }
 
+/* All workers' counters, for whoever looks once in a while. */
+static void node_watch(struct node *node) {
+    static struct stats total;
+    memset(&total, 0, sizeof(total));
+    for (unsigned i = 0; i < node->server.worker_count; i++)
+        stats_sum(&total, &node->server.workers[i].stats);
+    watch_look(&node->watch, &total, clock_ns());
+}
+
 /* Waits for signals; returns once the node has drained. */
 static void node_wait(struct node *node, const sigset_t *signals) {
     bool draining = false;
+    uint64_t watched_ns = 0;
     for (;;) {
-        struct timespec look = {0, (long)DRAIN_LOOK_NS};
-        int number = draining ? sigtimedwait(signals, NULL, &look) : sigwaitinfo(signals, NULL);
+        uint64_t look_ns = draining ? DRAIN_LOOK_NS : WATCH_NS;
+        struct timespec look = {(time_t)(look_ns / NS_PER_S), (long)(look_ns % NS_PER_S)};
+        int number = sigtimedwait(signals, NULL, &look);
+        if (clock_ns() - watched_ns >= WATCH_NS) {
+            watched_ns = clock_ns();
+            node_watch(node);
+        }
         switch (number) {
         case SIGTERM:
         case SIGINT:

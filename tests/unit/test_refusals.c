@@ -1,6 +1,8 @@
 /* Every message that is asked for is counted once: by its state, or by the error code. */
 #include "tests/support/fake_http.h"
 
+#include "ingest/auth.c"
+
 static struct peer *api;
 static uint64_t counted; /* before the request */
 
@@ -170,6 +172,36 @@ static void test_keys(void **state) {
     fake_config.api_key_count = 0;
 }
 
+static uint64_t wrong_keys(void) {
+    return stats_get(&fake_server.workers[0].stats.auth_failures[LISTENER_API]);
+}
+
+/* A wrong key is counted once, however it is refused, and told once a second for an address. */
+static void test_wrong_keys(void **state) {
+    (void)state;
+    fake_config.api_keys[0] = "secret";
+    fake_config.api_key_count = 1;
+    ask(api, GET("/v1/stats"));
+    assert_int_equal(wrong_keys(), 0); /* none was given: a browser asks so first */
+    ask(api, "GET /v1/stats HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer guess\r\n\r\n");
+    assert_int_equal(wrong_keys(), 1);
+    /* A short body, which is read first; one that is not read. */
+    ask(api, "POST /v1/broadcast HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer guess\r\n"
+             "Content-Length: 1\r\n\r\n");
+    ask(api, "7");
+    assert_int_equal(wrong_keys(), 2);
+    ask(api, "POST /v1/broadcast HTTP/1.1\r\nHost: x\r\nAuthorization: Basic Og==\r\n"
+             "Content-Length: 190000\r\n\r\n");
+    assert_int_equal(wrong_keys(), 3);
+    fake_config.api_key_count = 0;
+    struct peer_address one = {.bytes = {1}}, two = {.bytes = {2}};
+    static struct auth_told told;
+    assert_true(told_take(&told, &one, 5 * NS_PER_S));
+    assert_true(told_take(&told, &two, 5 * NS_PER_S));
+    assert_false(told_take(&told, &one, 6 * NS_PER_S - 1));
+    assert_true(told_take(&told, &one, 6 * NS_PER_S));
+}
+
 static void test_clients(void **state) {
     (void)state;
     struct peer *till = client_connect(0, "{\"type\":\"hello\",\"id\":\"till\"}\n");
@@ -202,8 +234,13 @@ static void test_words(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_served_requests),   TEST(test_batches), TEST(test_unread_bodies),
-        TEST(test_no_memory),         TEST(test_keys),    TEST(test_clients),
+        TEST(test_served_requests),
+        TEST(test_batches),
+        TEST(test_unread_bodies),
+        TEST(test_no_memory),
+        TEST(test_keys),
+        TEST(test_wrong_keys),
+        TEST(test_clients),
         cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
