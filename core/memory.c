@@ -74,6 +74,13 @@ void account_give(struct account *account, size_t bytes) {
     }
 }
 
+void account_trim(struct account *account) {
+    uint64_t grant = account->budget->grant_bytes;
+    uint64_t back = (account->granted_bytes - account->used_bytes) / grant * grant;
+    account->granted_bytes -= back;
+    atomic_fetch_sub_explicit(&account->budget->granted_bytes, back, memory_order_relaxed);
+}
+
 void *memory_get(struct account *account, size_t bytes) {
     if (!account_take(account, bytes))
         return NULL;

@@ -35,6 +35,9 @@ bool account_take(struct account *account, size_t bytes);
 void account_force(struct account *account, size_t bytes);
 void account_give(struct account *account, size_t bytes);
 
+/* Gives every grant back that is not used, so that other accounts can have it now. */
+void account_trim(struct account *account);
+
 /* malloc for bounded, accounted blocks whose size the caller remembers; NULL at the ceiling or when
  * the system has none. */
 void *memory_get(struct account *account, size_t bytes);

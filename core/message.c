@@ -15,7 +15,6 @@
 static void *block_get(struct worker *worker, size_t *bytes) {
     *bytes = block_bytes(*bytes);
     if (!account_take(&worker->account, *bytes)) {
-        stats_add(&worker->stats.memory_refused, 1);
         return NULL;
     }
     void *block = block_cache_get(&worker->message_blocks, *bytes);

@@ -52,7 +52,7 @@ static struct sender *sender_of(struct worker *worker, struct connection *connec
     if (sender == NULL)
         return NULL;
     atomic_init(&sender->rate.used_until_ns, 0);
-    gate_source_init(&sender->source, connection, on_result, &sender->rate);
+    gate_source_init(&sender->source, connection, on_result, NULL);
     client->producer = sender;
     return sender;
 }
@@ -105,6 +105,8 @@ static void client_send_take(struct worker *worker, struct connection *connectio
     struct span ref = send->counted ? send->ref : envelope.ref;
     CHECK(ref.len <= REF_JSON_BYTES_MAX);
     struct sender *sender = sender_of(worker, connection);
+    if (sender != NULL) /* a client id counts through all of its sessions */
+        sender->source.rate = client_of(connection)->session.id == NULL ? &sender->rate : NULL;
     struct send_record *record = sender != NULL ? pool_get(sends_of(worker)) : NULL;
     if (record == NULL) {
         stats_add(&worker->stats.memory_refused, 1);

@@ -6,8 +6,9 @@
  * client that has gone meanwhile is not answered. Its message goes its way all the same.
  *
  * Threads: the client's worker. Owns: what a client that sends needs beside its session (a
- * source, a rate), from its first send until its slot is freed; one record for each send in
- * flight. Limits: as many sends in flight as proto/client.h lets through. */
+ * source, a rate for sessions without a client id), from its first send until its slot is freed;
+ * one record for each send in flight. Limits: as many sends in flight as proto/client.h lets
+ * through. */
 #ifndef RINGPOST_INGEST_CLIENT_SEND_H
 #define RINGPOST_INGEST_CLIENT_SEND_H
 

@@ -20,6 +20,7 @@ struct dedup_entry {
         } first; /* taken */
     };
     bool taken;
+    uint8_t share; /* enum dedup_share */
 };
 
 /* An entry, and its bucket in the table. */
@@ -57,6 +58,7 @@ void dedup_init(struct dedup *dedup, struct budget *budget, uint32_t entries_max
                 uint64_t window_ns, void (*nudge)(void *argument, unsigned worker),
                 void *argument) {
     dedup->stripe_count = entries_max < DEDUP_STRIPES_FROM ? 1 : DEDUP_STRIPES;
+    atomic_init(&dedup->relieved, 0);
     dedup->window_ns = window_ns;
     dedup->nudge = nudge;
     dedup->nudge_argument = argument;
@@ -64,10 +66,12 @@ void dedup_init(struct dedup *dedup, struct budget *budget, uint32_t entries_max
         struct dedup_stripe *stripe = &dedup->stripes[i];
         CHECK(pthread_mutex_init(&stripe->lock, NULL) == 0);
         table_init(&stripe->entries);
-        list_init(&stripe->order);
+        for (unsigned share = 0; share < DEDUP_SHARES; share++) {
+            list_init(&stripe->order[share]);
+            stripe->taken[share] = 0;
+        }
         pool_init(&stripe->pool, sizeof(struct dedup_entry));
         account_init(&stripe->account, budget);
-        stripe->taken = 0;
         stripe->taken_max = entries_max / dedup->stripe_count;
     }
     for (unsigned i = 0; i < WORKERS_MAX; i++) {
@@ -78,7 +82,7 @@ void dedup_init(struct dedup *dedup, struct budget *budget, uint32_t entries_max
 
 static void entry_remove(struct dedup_stripe *stripe, struct dedup_entry *entry) {
     if (entry->taken)
-        stripe->taken--;
+        stripe->taken[entry->share]--;
     table_remove(&stripe->entries, &entry->node);
     list_remove(&entry->order);
     pool_put(&stripe->pool, entry);
@@ -88,10 +92,13 @@ static void entry_remove(struct dedup_stripe *stripe, struct dedup_entry *entry)
 void dedup_fini(struct dedup *dedup) {
     for (unsigned i = 0; i < dedup->stripe_count; i++) {
         struct dedup_stripe *stripe = &dedup->stripes[i];
-        while (!list_empty(&stripe->order)) {
-            struct dedup_entry *entry = container_of(stripe->order.next, struct dedup_entry, order);
-            CHECK(entry->taken, "a claim is out");
-            entry_remove(stripe, entry);
+        for (unsigned share = 0; share < DEDUP_SHARES; share++) {
+            while (!list_empty(&stripe->order[share])) {
+                struct dedup_entry *entry =
+                    container_of(stripe->order[share].next, struct dedup_entry, order);
+                CHECK(entry->taken, "a claim is out");
+                entry_remove(stripe, entry);
+            }
         }
         table_fini(&stripe->entries);
         pool_fini(&stripe->pool);
@@ -103,17 +110,33 @@ void dedup_fini(struct dedup *dedup) {
     }
 }
 
-/* The oldest taken entry; NULL: there is none. Undecided ones are passed over: they are few and
- * among the youngest, for each is a publish in flight. */
-static struct dedup_entry *stripe_oldest(const struct dedup_stripe *stripe) {
-    if (stripe->taken == 0)
+/* The oldest taken entry of the share; NULL: there is none. Undecided ones are passed over: they
+ * are few and among the youngest, for each is a publish in flight. */
+static struct dedup_entry *share_oldest(const struct dedup_stripe *stripe, enum dedup_share share) {
+    if (stripe->taken[share] == 0)
         return NULL;
-    for (struct list *at = stripe->order.next; at != &stripe->order; at = at->next) {
+    const struct list *order = &stripe->order[share];
+    for (struct list *at = order->next; at != order; at = at->next) {
         struct dedup_entry *entry = container_of(at, struct dedup_entry, order);
         if (entry->taken)
             return entry;
     }
     return NULL;
+}
+
+/* The oldest of all; all live equally long. */
+static struct dedup_entry *stripe_oldest(const struct dedup_stripe *stripe) {
+    struct dedup_entry *one = share_oldest(stripe, DEDUP_PRODUCERS);
+    struct dedup_entry *other = share_oldest(stripe, DEDUP_CLIENTS);
+    if (one == NULL || other == NULL)
+        return one != NULL ? one : other;
+    return other->expires_ns < one->expires_ns ? other : one;
+}
+
+/* What must go first to make room for an id of that share. */
+static struct dedup_entry *stripe_victim(const struct dedup_stripe *stripe,
+                                         enum dedup_share share) {
+    return share == DEDUP_CLIENTS ? share_oldest(stripe, DEDUP_CLIENTS) : stripe_oldest(stripe);
 }
 
 static unsigned stripe_expire(struct dedup_stripe *stripe, uint64_t now_ns, unsigned entries) {
@@ -136,21 +159,39 @@ static struct dedup_entry *stripe_find(struct dedup_stripe *stripe, struct hash1
     return NULL;
 }
 
-static struct dedup_entry *entry_make(struct dedup_stripe *stripe, struct hash128 key) {
+static struct dedup_entry *entry_try(struct dedup_stripe *stripe, struct hash128 key,
+                                     enum dedup_share share) {
     if (!account_take(&stripe->account, ENTRY_BYTES))
         return NULL;
     struct dedup_entry *entry = pool_get(&stripe->pool);
     if (entry != NULL) {
-        *entry = (struct dedup_entry){.node.hash = key.low, .key_high = key.high};
+        *entry = (struct dedup_entry){
+            .node.hash = key.low, .key_high = key.high, .share = (uint8_t)share};
         if (table_add(&stripe->entries, &entry->node)) {
             list_init(&entry->waiting);
-            list_add_tail(&stripe->order, &entry->order);
+            list_add_tail(&stripe->order[share], &entry->order);
             return entry;
         }
         pool_put(&stripe->pool, entry);
     }
     account_give(&stripe->account, ENTRY_BYTES);
     return NULL;
+}
+
+/* A new entry; when memory is short, the oldest of the stripe gives way. NULL: none is left. */
+static struct dedup_entry *entry_make(struct dedup_stripe *stripe, struct hash128 key,
+                                      enum dedup_share share, uint64_t now_ns,
+                                      uint32_t *forgotten) {
+    struct dedup_entry *entry = entry_try(stripe, key, share);
+    while (entry == NULL) {
+        struct dedup_entry *victim = stripe_victim(stripe, share);
+        if (victim == NULL)
+            return NULL;
+        *forgotten += victim->expires_ns > now_ns;
+        entry_remove(stripe, victim);
+        entry = entry_try(stripe, key, share);
+    }
+    return entry;
 }
 
 static void claim_compare(struct dedup_claim *claim, const struct dedup_entry *entry) {
@@ -167,6 +208,7 @@ enum dedup_verdict dedup_claim(struct dedup *dedup, unsigned worker, struct dedu
                                struct span scope, struct span id, struct hash128 content,
                                uint64_t now_ns) {
     struct hash128 key = key_hash(scope, id);
+    enum dedup_share share = scope.len == 0 ? DEDUP_PRODUCERS : DEDUP_CLIENTS;
     struct dedup_stripe *stripe = stripe_of(dedup, key.low);
     *claim = (struct dedup_claim){.worker = (uint16_t)worker, .content = content};
     list_init(&claim->link);
@@ -179,7 +221,7 @@ enum dedup_verdict dedup_claim(struct dedup *dedup, unsigned worker, struct dedu
         entry = NULL;
     }
     if (entry == NULL) {
-        entry = entry_make(stripe, key);
+        entry = entry_make(stripe, key, share, now_ns, &claim->forgotten);
         claim->verdict = DEDUP_NO_MEMORY;
         if (entry != NULL) {
             entry->content = content;
@@ -200,11 +242,13 @@ enum dedup_verdict dedup_claim(struct dedup *dedup, unsigned worker, struct dedu
     return verdict;
 }
 
-/* Forgets the oldest until the stripe is within its limit. */
-static uint32_t stripe_shrink(struct dedup_stripe *stripe, uint64_t now_ns) {
+/* Forgets until the stripe is within its limits, now that an id of that share was taken. */
+static uint32_t stripe_shrink(struct dedup_stripe *stripe, enum dedup_share share,
+                              uint64_t now_ns) {
     uint32_t forgotten = 0;
-    while (stripe->taken > stripe->taken_max) {
-        struct dedup_entry *entry = stripe_oldest(stripe);
+    while (stripe->taken[DEDUP_PRODUCERS] + stripe->taken[DEDUP_CLIENTS] > stripe->taken_max ||
+           (share == DEDUP_CLIENTS && stripe->taken[share] > stripe->taken_max / 4)) {
+        struct dedup_entry *entry = stripe_victim(stripe, share);
         forgotten += entry->expires_ns > now_ns;
         entry_remove(stripe, entry);
     }
@@ -246,20 +290,20 @@ uint32_t dedup_settle(struct dedup *dedup, struct dedup_claim *claim, bool took,
         entry->taken = true;
         entry->first.state = (uint8_t)state;
         entry->first.recipients = recipients;
-        stripe->taken++;
+        stripe->taken[entry->share]++;
         for (link = decided.next; link != &decided; link = link->next) {
             struct dedup_claim *waiter = container_of(link, struct dedup_claim, link);
             waiter->entry = NULL;
             claim_compare(waiter, entry);
         }
-        forgotten = stripe_shrink(stripe, now_ns);
+        forgotten = stripe_shrink(stripe, (enum dedup_share)entry->share, now_ns);
     } else if ((link = list_pop(&entry->waiting)) != NULL) {
         struct dedup_claim *next = container_of(link, struct dedup_claim, link);
         next->verdict = DEDUP_PROMOTED;
         entry->content = next->content;
         entry->expires_ns = now_ns + dedup->window_ns;
         list_remove(&entry->order);
-        list_add_tail(&stripe->order, &entry->order);
+        list_add_tail(&stripe->order[entry->share], &entry->order);
         list_add_tail(&decided, link);
     } else {
         entry_remove(stripe, entry);
@@ -276,6 +320,28 @@ struct dedup_claim *dedup_told(struct dedup *dedup, unsigned worker) {
     struct list *link = list_pop(&told->claims);
     CHECK(pthread_mutex_unlock(&told->lock) == 0);
     return link == NULL ? NULL : container_of(link, struct dedup_claim, link);
+}
+
+uint32_t dedup_relieve(struct dedup *dedup, bool for_client) {
+    enum dedup_share share = for_client ? DEDUP_CLIENTS : DEDUP_PRODUCERS;
+    for (unsigned tries = 0; tries < dedup->stripe_count; tries++) {
+        uint32_t turn = atomic_fetch_add_explicit(&dedup->relieved, 1, memory_order_relaxed);
+        struct dedup_stripe *stripe = &dedup->stripes[turn % dedup->stripe_count];
+        uint32_t forgotten = 0;
+        stripe_lock(stripe);
+        /* A whole grant's worth, for less goes to nobody else. */
+        uint64_t wanted = stripe->account.budget->grant_bytes / ENTRY_BYTES + 1;
+        struct dedup_entry *entry;
+        while (forgotten < wanted && (entry = stripe_victim(stripe, share)) != NULL) {
+            entry_remove(stripe, entry);
+            forgotten++;
+        }
+        account_trim(&stripe->account);
+        stripe_unlock(stripe);
+        if (forgotten != 0)
+            return forgotten;
+    }
+    return 0;
 }
 
 uint64_t dedup_sweep(struct dedup *dedup, uint64_t now_ns, unsigned entries) {
@@ -296,7 +362,8 @@ uint64_t dedup_count(struct dedup *dedup) {
     uint64_t count = 0;
     for (unsigned i = 0; i < dedup->stripe_count; i++) {
         stripe_lock(&dedup->stripes[i]);
-        count += dedup->stripes[i].taken;
+        count += dedup->stripes[i].taken[DEDUP_PRODUCERS];
+        count += dedup->stripes[i].taken[DEDUP_CLIENTS];
         stripe_unlock(&dedup->stripes[i]);
     }
     return count;

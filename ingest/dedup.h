@@ -32,7 +32,8 @@
  * each publish exactly once and no publish waits for a claim.
  *
  * Exactness: below DEDUP_STRIPES_FROM entries there is one stripe, and the oldest of all is
- * forgotten first; above, the oldest of its stripe.
+ * forgotten first; above, the oldest of its stripe. When memory is short, ids are forgotten in the
+ * same order before a message is refused.
  *
  * Threads: any worker. Owns: entries; claims are the callers'. Limits: dedup_max taken entries,
  * undecided ones by the publishes in flight; the bytes are counted in the node's budget. Never
@@ -56,6 +57,9 @@
  * ("s" and the session's text). */
 #define DEDUP_SCOPE_BYTES_MAX (1 + NAME_BYTES_MAX)
 
+/* Ids of API keys and ids of clients: what clients send pushes out only what clients sent. */
+enum dedup_share { DEDUP_PRODUCERS, DEDUP_CLIENTS, DEDUP_SHARES };
+
 struct dedup_entry;
 
 /* What a claim has come to. */
@@ -77,16 +81,17 @@ struct dedup_claim {
     uint8_t verdict;           /* enum dedup_verdict */
     uint8_t first_state;       /* DUPLICATE: enum result_word */
     uint32_t first_recipients; /* DUPLICATE */
+    uint32_t forgotten;        /* entries that gave way to it before the end of their window */
 };
 
 struct dedup_stripe {
     _Alignas(64) pthread_mutex_t lock;
     struct table entries;
-    struct list order; /* by claim, the oldest first */
+    struct list order[DEDUP_SHARES]; /* by claim, the oldest first */
     struct pool pool;
     struct account account;
-    uint32_t taken;
-    uint32_t taken_max;
+    uint32_t taken[DEDUP_SHARES];
+    uint32_t taken_max; /* of both together; of clients' at most a quarter of it */
 };
 
 struct dedup_told {
@@ -98,6 +103,7 @@ struct dedup {
     struct dedup_stripe stripes[DEDUP_STRIPES];
     struct dedup_told told[WORKERS_MAX];
     unsigned stripe_count;
+    _Atomic uint32_t relieved; /* the stripe whose turn it is to make memory */
     uint64_t window_ns;
     void (*nudge)(void *argument, unsigned worker);
     void *nudge_argument;
@@ -126,6 +132,10 @@ struct dedup_claim *dedup_told(struct dedup *dedup, unsigned worker);
 /* Forgets what is past its window, at most `entries` in each stripe. Returns when it is to be
  * called again at the latest; CLOCK_NEVER: nothing is remembered. */
 uint64_t dedup_sweep(struct dedup *dedup, uint64_t now_ns, unsigned entries);
+
+/* Memory is short: forgets the oldest ids of one stripe, those of clients only if it is for a
+ * client, and gives their memory back to the node. Returns how many; 0: there were none. */
+uint32_t dedup_relieve(struct dedup *dedup, bool for_client);
 
 /* Ids that are remembered now. */
 uint64_t dedup_count(struct dedup *dedup);

@@ -10,6 +10,8 @@
 #define SWEEP_NS (1 * NS_PER_S)
 #define SWEEP_SOON_NS (10 * NS_PER_MS)
 #define SWEEP_ENTRIES 512
+/* How often memory is made for one message by forgetting ids, before it is refused. */
+#define RELIEF_TRIES 4
 
 /* One message between gate_publish and its result. */
 struct gate_ticket {
@@ -31,6 +33,11 @@ struct gate *gate_of(const struct worker *worker) {
 
 static struct gate_desk *desk_of(const struct worker *worker) {
     return &gate_of(worker)->desks[worker->index];
+}
+
+static void ids_forgotten(struct worker *worker, uint32_t count) {
+    if (count != 0)
+        stats_add(&worker->stats.dedup_forgotten, count);
 }
 
 void gate_source_init(struct gate_source *source, struct connection *connection, gate_done *done,
@@ -189,8 +196,7 @@ static void on_published(struct worker *worker, struct publish *publish, enum re
         bool took = state == RESULT_QUEUED;
         uint32_t forgotten =
             dedup_settle(dedup, &ticket->claim, took, state, recipients, worker->now_ns);
-        if (forgotten != 0)
-            stats_add(&worker->stats.dedup_forgotten, forgotten);
+        ids_forgotten(worker, forgotten);
         if (took)
             sweep_arm(worker, worker->now_ns + dedup->window_ns + SWEEP_NS);
     }
@@ -254,15 +260,39 @@ static void ticket_put(struct worker *worker, struct gate_ticket *ticket) {
     pool_put(&desk_of(worker)->tickets, ticket);
 }
 
+/* Memory is short: ids that are remembered give way. False: there were none. */
+static bool ids_relieve(struct worker *worker, const struct gate_request *request) {
+    uint32_t forgotten = dedup_relieve(&gate_of(worker)->dedup, request->scope.len != 0);
+    ids_forgotten(worker, forgotten);
+    return forgotten != 0;
+}
+
+static struct message *message_make(struct worker *worker, const struct gate_request *request) {
+    struct message *message = message_build(worker, request->envelope);
+    for (unsigned tries = 0; message == NULL && tries < RELIEF_TRIES; tries++) {
+        if (!ids_relieve(worker, request))
+            break;
+        message = message_build(worker, request->envelope);
+    }
+    if (message == NULL)
+        stats_add(&worker->stats.memory_refused, 1);
+    return message;
+}
+
 /* The producer gave an id. True: the message is to be published now. */
 static bool ticket_claim(struct worker *worker, const struct gate_request *request,
                          struct gate_ticket *ticket, struct message *message) {
     struct hash128 content = envelope_digest(request->envelope, message_payload(message));
     /* Before the claim: once it waits it may be told at any time. */
     ticket->message = message;
-    enum dedup_verdict verdict =
-        dedup_claim(&gate_of(worker)->dedup, worker->index, &ticket->claim, request->scope,
-                    request->envelope->parts.id, content, worker->now_ns);
+    enum dedup_verdict verdict;
+    unsigned tries = 0;
+    do {
+        verdict = dedup_claim(&gate_of(worker)->dedup, worker->index, &ticket->claim,
+                              request->scope, request->envelope->parts.id, content, worker->now_ns);
+        if (verdict != DEDUP_WAIT) /* one that waits may be another's by now */
+            ids_forgotten(worker, ticket->claim.forgotten);
+    } while (verdict == DEDUP_NO_MEMORY && tries++ < RELIEF_TRIES && ids_relieve(worker, request));
     if (verdict == DEDUP_WAIT)
         return false;
     ticket->message = NULL;
@@ -299,6 +329,18 @@ bool gate_admit(struct worker *worker, struct gate_source *source) {
     return false;
 }
 
+/* May one more message pass, by its key, its client id, or its session? */
+static bool rate_take(struct worker *worker, const struct gate_request *request,
+                      uint64_t *retry_ns) {
+    double per_second = worker->config->rate_limit;
+    struct gate_rate *rate = request->source->rate;
+    if (rate != NULL)
+        return gate_rate_take(rate, per_second, worker->now_ns, retry_ns);
+    return request->scope.len == 0 ||
+           client_rates_take(&gate_of(worker)->client_rates, request->scope, per_second,
+                             worker->now_ns, retry_ns);
+}
+
 void gate_publish(struct worker *worker, const struct gate_request *request) {
     struct gate_source *source = request->source;
     if (server_phase(worker->server) >= PHASE_REFUSING) {
@@ -306,8 +348,7 @@ void gate_publish(struct worker *worker, const struct gate_request *request) {
         return;
     }
     uint64_t retry_ns = 0;
-    if (source->rate != NULL &&
-        !gate_rate_take(source->rate, worker->config->rate_limit, worker->now_ns, &retry_ns)) {
+    if (!rate_take(worker, request, &retry_ns)) {
         struct gate_result result = result_of(RESULT_RATE_LIMITED);
         result.retry_after_s = (uint32_t)((retry_ns + NS_PER_S - 1) / NS_PER_S);
         result_tell(worker, request, &result);
@@ -318,7 +359,7 @@ void gate_publish(struct worker *worker, const struct gate_request *request) {
         refuse(worker, request, RESULT_OVERLOADED);
         return;
     }
-    struct message *message = message_build(worker, request->envelope);
+    struct message *message = message_make(worker, request);
     if (message == NULL) {
         ticket_put(worker, ticket);
         refuse(worker, request, RESULT_OVERLOADED);
@@ -356,6 +397,7 @@ bool gate_init(struct gate *gate, struct server *server) {
     const struct config *config = server_config(server);
     dedup_init(&gate->dedup, &server->budget, config->dedup_max, config->dedup_window_ns, nudge,
                server);
+    client_rates_init(&gate->client_rates);
     for (unsigned i = 0; i < API_KEYS_MAX; i++)
         atomic_init(&gate->key_rates[i].used_until_ns, 0);
     for (unsigned i = 0; i < AUTH_TOLD_PLACES; i++)
@@ -389,5 +431,6 @@ void gate_fini(struct gate *gate) {
             pool_put(&desk->rooms, desk->room);
         pool_fini(&desk->rooms);
     }
+    client_rates_fini(&gate->client_rates);
     dedup_fini(&gate->dedup);
 }

@@ -24,6 +24,7 @@
 #include "core/memory.h"
 #include "core/timer.h"
 #include "ingest/auth.h"
+#include "ingest/client_rates.h"
 #include "ingest/dedup.h"
 #include "proto/complaint.h"
 
@@ -76,12 +77,14 @@ typedef void gate_done(struct worker *worker, struct gate_source *source, void *
 struct gate_source {
     struct connection *connection;
     gate_done *done;
-    struct gate_rate *rate; /* NULL: no limit */
-    struct intake intake;   /* how late what it sends is read */
-    bool modest;            /* it asks for little; of the request that was admitted last */
+    /* NULL: by the scope of the ids (client_rates.h); without a scope: no limit. */
+    struct gate_rate *rate;
+    struct intake intake; /* how late what it sends is read */
+    bool modest;          /* it asks for little; of the request that was admitted last */
 };
 
-/* `rate`: gate_key_rate for the API, one of its own for a client; NULL: no limit. */
+/* `rate`: gate_key_rate for the API, one of its own for a session without a client id, NULL for a
+ * client. */
 void gate_source_init(struct gate_source *source, struct connection *connection, gate_done *done,
                       struct gate_rate *rate);
 
@@ -129,6 +132,7 @@ struct gate_desk {
 struct gate {
     struct dedup dedup;
     struct gate_rate key_rates[API_KEYS_MAX];
+    struct client_rates client_rates;
     struct auth_told told;
     struct gate_desk desks[WORKERS_MAX];
 };

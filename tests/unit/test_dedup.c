@@ -64,7 +64,7 @@ static void test_repeat(void **state) {
 
 static void test_scopes(void **state) {
     (void)state;
-    begin(10);
+    begin(20);
     static const char *const scopes[] = {"", "ca", "cb", "sa", "c"};
     for (unsigned i = 0; i < 5; i++) {
         struct dedup_claim claim;
@@ -79,6 +79,84 @@ static void test_scopes(void **state) {
         assert_int_equal(claim_of(&claim, 0, scopes[i], "m", i, T0), DEDUP_DUPLICATE);
         assert_int_equal(claim.first_recipients, i);
     }
+    dedup_fini(&dedup);
+}
+
+static uint32_t take_of(const char *scope, const char *id, uint64_t now_ns) {
+    struct dedup_claim claim;
+    assert_int_equal(claim_of(&claim, 0, scope, id, 1, now_ns), DEDUP_NEW);
+    return claim.forgotten + dedup_settle(&dedup, &claim, true, RESULT_QUEUED, 1, now_ns);
+}
+
+static bool known(const char *scope, const char *id, uint64_t now_ns) {
+    struct dedup_claim claim;
+    enum dedup_verdict verdict = claim_of(&claim, 0, scope, id, 1, now_ns);
+    if (verdict == DEDUP_NEW)
+        dedup_settle(&dedup, &claim, false, RESULT_ABSENT, 0, now_ns);
+    return verdict == DEDUP_DUPLICATE;
+}
+
+/* Clients have a quarter at most and push out only each other; producers push out the oldest. */
+static void test_shares(void **state) {
+    (void)state;
+    char id[16];
+    begin(8);
+    for (unsigned i = 0; i < 6; i++) {
+        snprintf(id, sizeof id, "p%u", i);
+        assert_int_equal(take_of("", id, T0 + i), 0);
+    }
+    for (unsigned i = 0; i < 50; i++) {
+        snprintf(id, sizeof id, "c%u", i);
+        assert_int_equal(take_of(i % 2 ? "ca" : "sb", id, T0 + 10 + i), i >= 2);
+    }
+    for (unsigned i = 0; i < 6; i++) {
+        snprintf(id, sizeof id, "p%u", i);
+        assert_true(known("", id, T0 + 100));
+    }
+    assert_int_equal(dedup_count(&dedup), 8);
+    assert_true(known("ca", "c49", T0 + 100));
+    assert_true(known("sb", "c48", T0 + 100));
+    assert_false(known("ca", "c47", T0 + 100));
+    /* The oldest of all goes for a producer; it is a client's at last. */
+    for (unsigned i = 0; i < 7; i++) {
+        snprintf(id, sizeof id, "q%u", i);
+        assert_int_equal(take_of("", id, T0 + 200 + i), 1);
+    }
+    assert_false(known("sb", "c48", T0 + 300));
+    assert_true(known("ca", "c49", T0 + 300));
+    /* A client finds the table full of producers' ids, and its share of one: itself gives way. */
+    assert_int_equal(take_of("ca", "c50", T0 + 300), 1);
+    assert_true(known("", "q0", T0 + 300));
+    assert_int_equal(dedup_count(&dedup), 8);
+    dedup_fini(&dedup);
+}
+
+/* When memory is short ids are forgotten, the oldest first, and a claim is never refused. */
+static void test_memory_gives_way(void **state) {
+    (void)state;
+    char id[16];
+    begin(100000);
+    budget_init(&budget, 64 * 1024);
+    uint32_t forgotten = 0;
+    for (unsigned i = 0; i < 5000; i++) {
+        snprintf(id, sizeof id, "p%u", i);
+        forgotten += take_of("", id, T0 + i);
+    }
+    assert_true(forgotten > 0);
+    assert_int_equal(dedup_count(&dedup), 5000 - forgotten);
+    assert_true(known("", "p4999", T0 + 5000));
+    assert_false(known("", "p0", T0 + 5000));
+    /* For others that want memory, too. */
+    struct account other;
+    account_init(&other, &budget);
+    assert_false(account_take(&other, 8192));
+    unsigned rounds = 0;
+    while (!account_take(&other, 8192) && rounds++ < 1000) {
+        assert_int_equal(dedup_relieve(&dedup, true), 0); /* no id of a client's is there */
+        assert_true(dedup_relieve(&dedup, false) > 0);
+    }
+    assert_true(rounds > 0 && rounds < 1000);
+    account_give(&other, 8192);
     dedup_fini(&dedup);
 }
 
@@ -238,25 +316,26 @@ static void test_nothing_remembered(void **state) {
     dedup_fini(&dedup);
 }
 
+/* What is undecided cannot be forgotten: only that can make a claim fail. */
 static void test_memory_ceiling(void **state) {
     (void)state;
     budget_init(&budget, 10 * ENTRY_BYTES);
     dedup_init(&dedup, &budget, 1000, WINDOW_NS, note_nudge, &nudged);
-    unsigned taken = 0;
+    unsigned out = 0;
     char id[16];
-    struct dedup_claim claim;
-    for (;; taken++) {
-        snprintf(id, sizeof(id), "m%u", taken);
-        if (claim_of(&claim, 0, "", id, 1, T0) != DEDUP_NEW)
+    static struct dedup_claim claims[12];
+    for (;; out++) {
+        assert_true(out < 11);
+        snprintf(id, sizeof(id), "m%u", out);
+        if (claim_of(&claims[out], 0, "", id, 1, T0) != DEDUP_NEW)
             break;
-        dedup_settle(&dedup, &claim, true, RESULT_QUEUED, 0, T0);
-        assert_true(taken < 11);
     }
-    assert_int_equal(claim.verdict, DEDUP_NO_MEMORY);
-    assert_true(taken >= 8);
-    assert_int_equal(dedup_count(&dedup), taken);
-    /* When the windows are over there is room again. */
-    assert_int_equal(look(id, 1, T0 + WINDOW_NS), DEDUP_NEW);
+    assert_int_equal(claims[out].verdict, DEDUP_NO_MEMORY);
+    assert_true(out >= 8);
+    assert_int_equal(dedup_relieve(&dedup, false), 0);
+    while (out-- > 0)
+        dedup_settle(&dedup, &claims[out], out % 2 == 0, RESULT_QUEUED, 0, T0);
+    assert_int_equal(look(id, 1, T0), DEDUP_NEW);
     dedup_fini(&dedup);
     assert_true(atomic_load(&budget.granted_bytes) <= budget.ceiling_bytes);
 }
@@ -272,7 +351,7 @@ static void test_stripes(void **state) {
     }
     assert_int_equal(dedup_count(&dedup), 4000);
     for (unsigned i = 0; i < DEDUP_STRIPES; i++)
-        assert_in_range(dedup.stripes[i].taken, 150, 350);
+        assert_in_range(dedup.stripes[i].taken[DEDUP_PRODUCERS], 150, 350);
     for (unsigned i = 0; i < 4000; i++) {
         snprintf(id, sizeof(id), "m%u", i);
         assert_int_equal(look(id, i, T0), DEDUP_DUPLICATE);
@@ -398,6 +477,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_repeat),
         cmocka_unit_test(test_scopes),
+        cmocka_unit_test(test_shares),
+        cmocka_unit_test(test_memory_gives_way),
         cmocka_unit_test(test_not_taken_leaves_no_trace),
         cmocka_unit_test(test_waiters_of_a_taken_one),
         cmocka_unit_test(test_a_waiter_becomes_the_first),
