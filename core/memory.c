@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #define GRANT_BYTES_MAX (256 * 1024)
+#define RELIEF_TIMES_MIN 4
 #define POOL_BLOCK_BYTES (64 * 1024)
 
 #if defined(__SANITIZE_ADDRESS__) || defined(RINGPOST_PLAIN_POOLS)
@@ -23,6 +24,8 @@ void budget_init(struct budget *budget, uint64_t ceiling_bytes) {
     if (budget->grant_bytes == 0)
         budget->grant_bytes = 1;
     atomic_init(&budget->granted_bytes, 0);
+    budget->relieve = NULL;
+    budget->relieve_argument = NULL;
 }
 
 void account_init(struct account *account, struct budget *budget) {
@@ -35,16 +38,32 @@ static uint64_t grant_for(const struct account *account, size_t bytes) {
     return (missing + grant - 1) / grant * grant;
 }
 
+static bool grant_take(struct budget *budget, uint64_t more) {
+    uint64_t before = atomic_fetch_add_explicit(&budget->granted_bytes, more, memory_order_relaxed);
+    if (before + more <= budget->ceiling_bytes)
+        return true;
+    atomic_fetch_sub_explicit(&budget->granted_bytes, more, memory_order_relaxed);
+    return false;
+}
+
+/* The same; what others can miss gives way. Each time frees about a grant, of which others may
+ * snatch some. */
+static bool grant_press(struct budget *budget, uint64_t more) {
+    uint64_t times = 2 * (more / budget->grant_bytes) + RELIEF_TIMES_MIN;
+    while (times-- > 0 && budget->relieve(budget->relieve_argument))
+        if (grant_take(budget, more))
+            return true;
+    return false;
+}
+
 bool account_take(struct account *account, size_t bytes) {
     if (account->used_bytes + bytes > account->granted_bytes) {
         struct budget *budget = account->budget;
         uint64_t more = grant_for(account, bytes);
-        uint64_t before =
-            atomic_fetch_add_explicit(&budget->granted_bytes, more, memory_order_relaxed);
-        if (before + more > budget->ceiling_bytes) {
-            atomic_fetch_sub_explicit(&budget->granted_bytes, more, memory_order_relaxed);
+        bool presses = account->presses && budget->relieve != NULL;
+        if (!grant_take(budget, more) &&
+            !(presses && more <= budget->ceiling_bytes && grant_press(budget, more)))
             return false;
-        }
         account->granted_bytes += more;
     }
     account->used_bytes += bytes;

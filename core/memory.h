@@ -19,12 +19,17 @@ struct budget {
     uint64_t ceiling_bytes;
     uint64_t grant_bytes; /* what one account takes or returns at a time */
     _Atomic uint64_t granted_bytes;
+    /* Asked at the ceiling by accounts that press: somebody gives up about a grant of what can be
+     * missed best. False: nobody has anything. NULL: nobody does. Any thread. */
+    bool (*relieve)(void *argument);
+    void *relieve_argument;
 };
 
 struct account {
     struct budget *budget;
     uint64_t used_bytes;
     uint64_t granted_bytes;
+    bool presses;
 };
 
 void budget_init(struct budget *budget, uint64_t ceiling_bytes);

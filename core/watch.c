@@ -14,9 +14,10 @@ static const struct {
 static uint64_t count_of(const struct stats *total, enum watch_cause cause) {
     switch (cause) {
     case WATCH_OVERLOAD:
-        return stats_get(&total->behind_refused);
+        return stats_get(&total->behind_refused) + stats_get(&total->late_refused);
     case WATCH_QUEUES:
-        return stats_get(&total->requests_refused) + stats_get(&total->mail_refused);
+        return stats_get(&total->requests_refused) + stats_get(&total->mail_refused) +
+               stats_get(&total->copies_refused);
     case WATCH_MEMORY:
         return stats_get(&total->memory_refused) + stats_get(&total->refused[REFUSE_MEMORY]);
     case WATCH_CONNECTIONS:

@@ -463,6 +463,7 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     worker->config = server_config(server);
     worker->message_serial = rand_u64();
     account_init(&worker->account, &server->budget);
+    worker->account.presses = true;
     stats_set(&worker->stats.fixed_bytes, server_fixed_bytes(server));
     worker->slice_ns = WORK_SLICE_NS;
     worker->late_ns = LATE_NS;

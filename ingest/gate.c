@@ -10,7 +10,7 @@
 #define SWEEP_NS (1 * NS_PER_S)
 #define SWEEP_SOON_NS (10 * NS_PER_MS)
 #define SWEEP_ENTRIES 512
-/* How often memory is made for one message by forgetting ids, before it is refused. */
+/* How often memory is made for one id by forgetting others, before its message is refused. */
 #define RELIEF_TRIES 4
 
 /* One message between gate_publish and its result. */
@@ -178,8 +178,23 @@ static void sweep_arm(struct worker *worker, uint64_t due_ns) {
         timer_arm(&worker->wheel, sweep, due_ns);
 }
 
+/* At the memory ceiling, on any thread: ids give way to whatever is wanted. */
+static bool on_memory_short(void *argument) {
+    struct gate *gate = argument;
+    uint32_t forgotten = dedup_relieve(&gate->dedup, false);
+    atomic_fetch_add_explicit(&gate->forgotten, forgotten, memory_order_relaxed);
+    return forgotten != 0;
+}
+
+void gate_forgotten_count(struct worker *worker) {
+    if (atomic_load_explicit(&gate_of(worker)->forgotten, memory_order_relaxed) != 0)
+        ids_forgotten(
+            worker, atomic_exchange_explicit(&gate_of(worker)->forgotten, 0, memory_order_relaxed));
+}
+
 static void on_sweep(struct worker *worker, struct timer *timer) {
     (void)timer;
+    gate_forgotten_count(worker);
     uint64_t next_ns = dedup_sweep(&gate_of(worker)->dedup, worker->now_ns, SWEEP_ENTRIES);
     if (next_ns == CLOCK_NEVER)
         return;
@@ -267,18 +282,6 @@ static bool ids_relieve(struct worker *worker, const struct gate_request *reques
     return forgotten != 0;
 }
 
-static struct message *message_make(struct worker *worker, const struct gate_request *request) {
-    struct message *message = message_build(worker, request->envelope);
-    for (unsigned tries = 0; message == NULL && tries < RELIEF_TRIES; tries++) {
-        if (!ids_relieve(worker, request))
-            break;
-        message = message_build(worker, request->envelope);
-    }
-    if (message == NULL)
-        stats_add(&worker->stats.memory_refused, 1);
-    return message;
-}
-
 /* The producer gave an id. True: the message is to be published now. */
 static bool ticket_claim(struct worker *worker, const struct gate_request *request,
                          struct gate_ticket *ticket, struct message *message) {
@@ -359,8 +362,9 @@ void gate_publish(struct worker *worker, const struct gate_request *request) {
         refuse(worker, request, RESULT_OVERLOADED);
         return;
     }
-    struct message *message = message_make(worker, request);
+    struct message *message = message_build(worker, request->envelope);
     if (message == NULL) {
+        stats_add(&worker->stats.memory_refused, 1);
         ticket_put(worker, ticket);
         refuse(worker, request, RESULT_OVERLOADED);
         return;
@@ -415,11 +419,15 @@ bool gate_init(struct gate *gate, struct server *server) {
             good = good && desk->room != NULL;
         }
     }
-    if (!good)
+    atomic_init(&gate->forgotten, 0);
+    if (!good) {
         gate_fini(gate);
-    else
-        server->ingest = gate;
-    return good;
+        return false;
+    }
+    server->ingest = gate;
+    server->budget.relieve = on_memory_short;
+    server->budget.relieve_argument = gate;
+    return true;
 }
 
 void gate_fini(struct gate *gate) {
