@@ -27,7 +27,7 @@ struct listen_address {
     const char *text;
 };
 
-/* A trusted network of --proxy-protocol; IPv4 is kept as v4-mapped IPv6. */
+/* A trusted network of --proxy-protocol or --forwarded; IPv4 is kept as v4-mapped IPv6. */
 struct network {
     uint8_t address[16];
     uint8_t prefix_bits; /* 0..128 */
@@ -43,12 +43,17 @@ struct config {
     int cpus[WORKERS_MAX]; /* the CPU of each worker; -1: not pinned */
     enum steer steer;
     struct network proxies[PROXY_NETS_MAX];
-    unsigned proxy_count; /* 0: PROXY protocol is off */
+    unsigned proxy_count;                      /* 0: PROXY protocol is off */
+    struct network forwarders[PROXY_NETS_MAX]; /* whose X-Forwarded-For counts */
+    unsigned forwarder_count;
 
-    const char *api_keys[API_KEYS_MAX]; /* reloadable */
+    const char *api_keys[API_KEYS_MAX]; /* reloadable; those of the file too */
     unsigned api_key_count;
+    const char *api_key_file;         /* reloadable; NULL: none */
     const char *origins[ORIGINS_MAX]; /* --cors; reloadable; "*" stands for any */
     unsigned origin_count;
+    const char *web_hosts[ORIGINS_MAX]; /* --web-host, lower case; reloadable */
+    unsigned web_host_count;
     bool client_send;
     bool demo;
     bool sandbox; /* only the system calls of sandbox.c's table, once the node runs */

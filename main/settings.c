@@ -158,8 +158,11 @@ static bool same_value(const struct config *old, const char *old_file, const str
 static void take_reloadable(struct config *config, const struct config *from) {
     memcpy(config->api_keys, from->api_keys, sizeof(config->api_keys));
     config->api_key_count = from->api_key_count;
+    config->api_key_file = from->api_key_file;
     memcpy(config->origins, from->origins, sizeof(config->origins));
     config->origin_count = from->origin_count;
+    memcpy(config->web_hosts, from->web_hosts, sizeof(config->web_hosts));
+    config->web_host_count = from->web_host_count;
     config->drain_timeout_ns = from->drain_timeout_ns;
     config->log_level = from->log_level;
 }
@@ -186,9 +189,9 @@ bool settings_reload(struct settings *current, struct config *next, settings_rep
     for (unsigned n = 0; n < SETTINGS; n++) {
         enum setting_id id = (enum setting_id)n;
         char value[SETTING_VALUE_MAX];
-        /* What follows from other settings, such as the default of max-connections, goes with them.
-         */
-        if (build.origins[id].source == SOURCE_DEFAULT &&
+        /* What follows from other settings, such as the default of max-connections, goes with
+         * them; keys also come from their file. */
+        if (id != SET_API_KEY && build.origins[id].source == SOURCE_DEFAULT &&
             current->origins[id].source == SOURCE_DEFAULT)
             continue;
         if (same_value(&current->latest, current->file, &build.config, build.file, id))

@@ -66,10 +66,7 @@ __attribute__((format(printf, 2, 3))) static void refuse(const struct reading *r
     vsnprintf(rest, sizeof(rest), format, arguments);
     va_end(arguments);
     enum problem_kind kind = r->origin.source == SOURCE_FILE ? PROBLEM_FILE : PROBLEM_USAGE;
-    if (r->setting->kind == SETTING_KEYS)
-        build_problem(r->build, kind, "%s: the key %s", place, rest);
-    else
-        build_problem(r->build, kind, "%s: \"%s\" %s", place, shown, rest);
+    build_problem(r->build, kind, "%s: \"%s\" %s", place, shown, rest);
 }
 
 /* Notes that the value is of the wrong form or out of range. */
@@ -93,7 +90,7 @@ static bool is_off(const struct reading *r) {
 static void apply_seconds(const struct reading *r) {
     uint64_t ns;
     if (!value_seconds(r->text, &ns))
-        refuse_range(r, "is not a number of seconds such as 25 or 0.5");
+        refuse_range(r, "is not a time such as 25, 0.5, 500ms, 30s, 10m or 1h");
     else if (in_range(r, (double)ns / 1e9))
         *(uint64_t *)member(r) = ns;
 }
@@ -184,15 +181,18 @@ static void apply_listener(const struct reading *r) {
 static void apply_network(const struct reading *r) {
     char why[ADDRESS_WHY_MAX];
     struct config *config = &r->build->config;
+    bool forwarders = r->id == SET_FORWARDED;
+    struct network *networks = forwarders ? config->forwarders : config->proxies;
+    unsigned *count = forwarders ? &config->forwarder_count : &config->proxy_count;
     struct network network;
     if (span_equal(r->text, SPAN("off")))
         return;
     if (!network_parse(r->text, &network, why))
         refuse(r, "%s", why);
-    else if (config->proxy_count == PROXY_NETS_MAX)
+    else if (*count == PROXY_NETS_MAX)
         refuse(r, "is one network too many; allowed: %d", PROXY_NETS_MAX);
     else
-        config->proxies[config->proxy_count++] = network;
+        networks[(*count)++] = network;
 }
 
 static void apply_cpus(const struct reading *r) {
@@ -223,23 +223,34 @@ static bool listed(const char *const *list, unsigned count, struct span text) {
     return false;
 }
 
-static void apply_key(const struct reading *r) {
-    struct config *config = &r->build->config;
-    const char *key;
-    for (size_t i = 0; i < r->text.len; i++) {
-        if (r->text.at[i] < 0x21 || r->text.at[i] > 0x7e) {
-            refuse(r, "holds a blank or another byte that is not visible ASCII");
+void key_add(struct settings_build *build, enum problem_kind kind, const char *place,
+             struct span key) {
+    struct config *config = &build->config;
+    const char *kept;
+    for (size_t i = 0; i < key.len; i++) {
+        if (key.at[i] < 0x21 || key.at[i] > 0x7e || key.at[i] == ',') {
+            build_problem(build, kind,
+                          "%s: the key holds a blank, a comma or another byte that is not visible "
+                          "ASCII",
+                          place);
             return;
         }
     }
-    if (r->text.len > API_KEY_BYTES_MAX)
-        refuse(r, "is longer than %d bytes", API_KEY_BYTES_MAX);
-    else if (listed(config->api_keys, config->api_key_count, r->text))
+    if (key.len > API_KEY_BYTES_MAX)
+        build_problem(build, kind, "%s: the key is longer than %d bytes", place, API_KEY_BYTES_MAX);
+    else if (listed(config->api_keys, config->api_key_count, key))
         return;
     else if (config->api_key_count == API_KEYS_MAX)
-        refuse(r, "is one too many; allowed: %d", API_KEYS_MAX);
-    else if ((key = build_string(r->build, r->text)) != NULL)
-        config->api_keys[config->api_key_count++] = key;
+        build_problem(build, kind, "%s: the key is one too many; allowed: %d", place, API_KEYS_MAX);
+    else if ((kept = build_string(build, key)) != NULL)
+        config->api_keys[config->api_key_count++] = kept;
+}
+
+static void apply_key(const struct reading *r) {
+    char place[SETTINGS_TEXT_MAX];
+    setting_place(r->build, r->id, r->origin, place, sizeof(place));
+    key_add(r->build, r->origin.source == SOURCE_FILE ? PROBLEM_FILE : PROBLEM_USAGE, place,
+            r->text);
 }
 
 /* scheme://host or scheme://host:port, nothing behind it. */
@@ -261,19 +272,27 @@ static bool origin_well_formed(struct span text) {
     return true;
 }
 
-static void apply_origin(const struct reading *r) {
-    struct config *config = &r->build->config;
-    char lower[ORIGIN_BYTES_MAX];
-    if (r->text.len > sizeof(lower)) {
+/* Copies the text in lower case; false: it is too long, which was noted. */
+static bool lower_case(const struct reading *r, char lower[ORIGIN_BYTES_MAX], struct span *text) {
+    if (r->text.len > ORIGIN_BYTES_MAX) {
         refuse(r, "is longer than %d bytes", ORIGIN_BYTES_MAX);
-        return;
+        return false;
     }
     for (size_t i = 0; i < r->text.len; i++) {
         char byte = r->text.at[i];
         lower[i] = byte >= 'A' && byte <= 'Z' ? (char)(byte | 0x20) : byte;
     }
-    struct span origin = span_of(lower, r->text.len);
+    *text = span_of(lower, r->text.len);
+    return true;
+}
+
+static void apply_origin(const struct reading *r) {
+    struct config *config = &r->build->config;
+    char lower[ORIGIN_BYTES_MAX];
+    struct span origin;
     const char *kept;
+    if (!lower_case(r, lower, &origin))
+        return;
     if (!span_equal(origin, SPAN("*")) && !origin_well_formed(origin))
         refuse(r, "is no origin; write scheme://host or scheme://host:port without a path, such as "
                   "https://shop.example, or * for every page");
@@ -283,6 +302,34 @@ static void apply_origin(const struct reading *r) {
         refuse(r, "is one origin too many; allowed: %d", ORIGINS_MAX);
     else if ((kept = build_string(r->build, origin)) != NULL)
         config->origins[config->origin_count++] = kept;
+}
+
+/* What a Host can name: letters, digits, points, dashes; no scheme, no port, no path. */
+static bool host_well_formed(struct span text) {
+    for (size_t i = 0; i < text.len; i++) {
+        char byte = text.at[i];
+        if (!(byte >= 'a' && byte <= 'z') && !(byte >= '0' && byte <= '9') && byte != '.' &&
+            byte != '-' && byte != '_')
+            return false;
+    }
+    return text.at[0] != '.' && text.at[0] != '-';
+}
+
+static void apply_host(const struct reading *r) {
+    struct config *config = &r->build->config;
+    char lower[ORIGIN_BYTES_MAX];
+    struct span host;
+    const char *kept;
+    if (!lower_case(r, lower, &host))
+        return;
+    if (!host_well_formed(host))
+        refuse(r, "is no host name; write it without scheme and port, such as shop.example");
+    else if (listed(config->web_hosts, config->web_host_count, host))
+        return;
+    else if (config->web_host_count == ORIGINS_MAX)
+        refuse(r, "is one name too many; allowed: %d", ORIGINS_MAX);
+    else if ((kept = build_string(r->build, host)) != NULL)
+        config->web_hosts[config->web_host_count++] = kept;
 }
 
 static void apply_text(const struct reading *r) {
@@ -300,6 +347,7 @@ static void apply_one(const struct reading *r) {
         [SETTING_LISTENERS] = apply_listener, [SETTING_NODE] = apply_node,
         [SETTING_CPUS] = apply_cpus,          [SETTING_NETWORKS] = apply_network,
         [SETTING_KEYS] = apply_key,           [SETTING_ORIGINS] = apply_origin,
+        [SETTING_HOSTS] = apply_host,
     };
     kinds[r->setting->kind](r);
 }
@@ -325,8 +373,14 @@ static void list_reset(struct settings_build *build, enum setting_id id) {
     case SET_PROXY_PROTOCOL:
         config->proxy_count = 0;
         break;
+    case SET_FORWARDED:
+        config->forwarder_count = 0;
+        break;
     case SET_CORS:
         config->origin_count = 0;
+        break;
+    case SET_WEB_HOST:
+        config->web_host_count = 0;
         break;
     case SET_CPUS:
         build->cpu_count = 0;

@@ -42,6 +42,9 @@ const char *build_string(struct settings_build *build, struct span text);
  * gave; lists of the same place are joined. Notes what is wrong with it. */
 void setting_apply(struct settings_build *build, enum setting_id id, struct setting_origin origin,
                    struct span text);
+/* Adds an API key that stands at `place`; it is never shown. */
+void key_add(struct settings_build *build, enum problem_kind kind, const char *place,
+             struct span key);
 /* "--tcp", "RINGPOST_TCP" or "FILE:12: tcp": the place with which a problem begins. */
 void setting_place(const struct settings_build *build, enum setting_id id,
                    struct setting_origin origin, char *text, size_t cap);
@@ -54,6 +57,8 @@ void read_flags(struct settings_build *build, int argc, char **argv);
 void read_environment(struct settings_build *build, char **environment, bool apply);
 void read_file(struct settings_build *build);
 void apply_flags(struct settings_build *build);
+/* Adds the keys of --api-key-file to those that were given otherwise. */
+void read_keys(struct settings_build *build);
 
 /* settings_finish.c: what depends on several settings or on the machine. */
 void build_finish(struct settings_build *build);

@@ -69,6 +69,16 @@ static void check_listeners(struct settings_build *build) {
                 "listen on 127.0.0.1",
                 place, one->text);
     }
+    for (unsigned n = 0; n < config->listener_count; n++) {
+        const struct listen_address *one = &config->listeners[n];
+        if (one->kind == LISTENER_API || address_is_loopback(&one->address))
+            continue;
+        place_of_listener(build, one->kind, place);
+        build_remark(build,
+                     "%s: other machines can reach %s, and clients are not authenticated; leave "
+                     "it so only where the network is trusted",
+                     place, one->text);
+    }
     if (config->listener_count == 0 && build->settings->problem_count == 0)
         build_problem(build, PROBLEM_START,
                       "tcp, web and api are all off, so there is nothing to do; turn one on");
@@ -192,6 +202,7 @@ void build_finish(struct settings_build *build) {
     if (!given(build, SET_NODE))
         memcpy(build->config.node, build->settings->random_node,
                sizeof(build->settings->random_node));
+    read_keys(build);
     place_workers(build);
     check_listeners(build);
     place_connections(build);

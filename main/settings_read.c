@@ -14,18 +14,25 @@
 #define ENVIRONMENT_PREFIX "RINGPOST_"
 #define ENVIRONMENT_PREFIX_LEN (sizeof(ENVIRONMENT_PREFIX) - 1)
 
+/* Is it a setting of a later version? Then it was dealt with: what asks for something that this
+ * version does not have ends the start, as a start that cannot work and not as bad usage. */
+static bool later_take(struct settings_build *build, const char *place, struct span name,
+                       const char *value) {
+    const struct setting_later *later = settings_find_later(name);
+    if (later == NULL)
+        return false;
+    if (later->nothing == NULL || value == NULL || strcmp(value, later->nothing) != 0)
+        build_problem(build, PROBLEM_START,
+                      "%s: ringpost " RINGPOST_VERSION " does not have this yet; leave it out",
+                      place);
+    return true;
+}
+
 /* Says what is wrong with a name that is no setting's. `place` is what stands before it. */
 static void name_problem(struct settings_build *build, enum problem_kind kind, const char *place,
                          const char *dashes, struct span name) {
     char shown[NAME_SHOWN_MAX];
     value_show(name, shown, sizeof(shown));
-    if (settings_is_later(name)) {
-        build_problem(build, kind,
-                      "%s%s%s: ringpost " RINGPOST_VERSION
-                      " does not have this setting yet; leave it out",
-                      place, dashes, shown);
-        return;
-    }
     const char *near = suggest(name, settings_name);
     if (near != NULL)
         build_problem(build, kind, "%s%s%s: there is no such setting; did you mean %s%s?", place,
@@ -68,9 +75,11 @@ void read_flags(struct settings_build *build, int argc, char **argv) {
         }
         enum setting_id id = settings_find(name);
         if (id == SETTINGS) {
-            name_problem(build, PROBLEM_USAGE, "", "--", name);
-            if (flags_value_follows(&flags))
-                (void)flags_value(&flags);
+            const char *unknown = flags_value_follows(&flags) ? flags_value(&flags) : NULL;
+            char place[NAME_SHOWN_MAX + 2];
+            snprintf(place, sizeof(place), "--%s", shown);
+            if (!later_take(build, place, name, unknown))
+                name_problem(build, PROBLEM_USAGE, "", "--", name);
             continue;
         }
         const struct setting *setting = &settings_table[id];
@@ -91,9 +100,9 @@ void apply_flags(struct settings_build *build) {
                       span_text(build->flags[n].text));
 }
 
-/* Is it the variable of a setting of a later version? */
-static bool environment_is_later(struct span name) {
-    char flag[SETTINGS_TEXT_MAX];
+/* Is it the variable of a setting of a later version? Then it was dealt with. */
+static bool environment_later(struct settings_build *build, struct span name, const char *value) {
+    char flag[NAME_SHOWN_MAX], place[NAME_SHOWN_MAX + ENVIRONMENT_PREFIX_LEN];
     struct span rest = span_skip(name, ENVIRONMENT_PREFIX_LEN);
     if (rest.len >= sizeof(flag))
         return false;
@@ -101,7 +110,8 @@ static bool environment_is_later(struct span name) {
         char byte = rest.at[i];
         flag[i] = byte == '_' ? '-' : byte >= 'A' && byte <= 'Z' ? (char)(byte | 0x20) : byte;
     }
-    return settings_is_later(span_of(flag, rest.len));
+    snprintf(place, sizeof(place), "%.*s", SPAN_ARG(name));
+    return later_take(build, place, span_of(flag, rest.len), value);
 }
 
 static const char *environment_name(size_t n) {
@@ -110,15 +120,11 @@ static const char *environment_name(size_t n) {
 
 /* Other variables that begin like ours are no error, since orchestrators set some for a service of
  * that name; but one that looks misspelt is worth a remark. */
-static void environment_unknown(struct settings_build *build, struct span name) {
+static void environment_unknown(struct settings_build *build, struct span name, const char *value) {
     char shown[NAME_SHOWN_MAX];
     value_show(name, shown, sizeof(shown));
-    if (environment_is_later(name)) {
-        build_problem(build, PROBLEM_USAGE,
-                      "%s: ringpost " RINGPOST_VERSION " does not have this setting yet; unset it",
-                      shown);
+    if (environment_later(build, name, value))
         return;
-    }
     const char *near = suggest(span_skip(name, ENVIRONMENT_PREFIX_LEN), environment_name);
     if (near != NULL)
         build_remark(build, "%s in the environment is no setting; did you mean %s%s?", shown,
@@ -142,7 +148,7 @@ void read_environment(struct settings_build *build, char **environment, bool app
                 build->file_origin = origin;
             }
         } else if (id == SETTINGS) {
-            environment_unknown(build, name);
+            environment_unknown(build, name, equals + 1);
         } else {
             setting_apply(build, id, origin, span_text(equals + 1));
         }
@@ -181,7 +187,12 @@ static void read_line(struct settings_build *build, unsigned number, struct span
         return;
     }
     if (id == SETTINGS) {
-        name_problem(build, PROBLEM_FILE, place, "", key);
+        char text[NAME_SHOWN_MAX], shown[NAME_SHOWN_MAX], where[SETTINGS_TEXT_MAX + NAME_SHOWN_MAX];
+        value_show(value, text, sizeof(text));
+        value_show(key, shown, sizeof(shown));
+        snprintf(where, sizeof(where), "%s%s", place, shown);
+        if (!later_take(build, where, key, text))
+            name_problem(build, PROBLEM_FILE, place, "", key);
         return;
     }
     const struct setting *setting = &settings_table[id];
@@ -203,14 +214,15 @@ static void read_line(struct settings_build *build, unsigned number, struct span
         build->file_lines[id] = number;
 }
 
-/* The whole file; NULL after noting why not. The caller frees it. */
-static char *file_load(struct settings_build *build, size_t *len) {
+/* The whole file that a setting names; NULL after noting why not. The caller frees it. */
+static char *file_load(struct settings_build *build, enum setting_id id,
+                       struct setting_origin origin, const char *path, size_t *len) {
     char place[SETTINGS_TEXT_MAX];
-    setting_place(build, SET_CONFIG, build->file_origin, place, sizeof(place));
-    FILE *file = fopen(build->file, "re");
+    setting_place(build, id, origin, place, sizeof(place));
+    FILE *file = fopen(path, "re");
     char *text = file == NULL ? NULL : malloc(SETTINGS_FILE_BYTES_MAX + 1);
     if (file == NULL || text == NULL) {
-        build_problem(build, PROBLEM_START, "%s: cannot open %.120s: %s", place, build->file,
+        build_problem(build, PROBLEM_START, "%s: cannot open %.120s: %s", place, path,
                       strerror(errno));
         if (file != NULL)
             fclose(file);
@@ -218,7 +230,7 @@ static char *file_load(struct settings_build *build, size_t *len) {
     }
     *len = fread(text, 1, SETTINGS_FILE_BYTES_MAX + 1, file);
     if (ferror(file)) {
-        build_problem(build, PROBLEM_START, "%s: cannot read %.120s: %s", place, build->file,
+        build_problem(build, PROBLEM_START, "%s: cannot read %.120s: %s", place, path,
                       strerror(errno));
     } else if (*len > SETTINGS_FILE_BYTES_MAX) {
         build_problem(build, PROBLEM_FILE, "%s: %.120s is larger than 1 MiB", place, build->file);
@@ -231,19 +243,52 @@ static char *file_load(struct settings_build *build, size_t *len) {
     return NULL;
 }
 
+/* Takes the next line off the front, without its end. */
+static struct span line_take(struct span *rest) {
+    const char *end = memchr(rest->at, '\n', rest->len);
+    size_t len = end == NULL ? rest->len : (size_t)(end - rest->at);
+    struct span line = span_of(rest->at, len);
+    *rest = span_skip(*rest, len + (end == NULL ? 0 : 1));
+    return line;
+}
+
+/* Some editors begin a file with this mark. */
+static struct span without_mark(struct span text) {
+    return span_starts(text, SPAN("\xef\xbb\xbf")) ? span_skip(text, 3) : text;
+}
+
 void read_file(struct settings_build *build) {
     size_t len;
-    char *text = file_load(build, &len);
+    char *text = file_load(build, SET_CONFIG, build->file_origin, build->file, &len);
     if (text == NULL)
         return;
-    struct span rest = span_of(text, len);
-    if (span_starts(rest, SPAN("\xef\xbb\xbf"))) /* some editors begin a file with this mark */
-        rest = span_skip(rest, 3);
+    struct span rest = without_mark(span_of(text, len));
+    for (unsigned number = 1; rest.len != 0; number++)
+        read_line(build, number, line_take(&rest));
+    free(text);
+}
+
+void read_keys(struct settings_build *build) {
+    const char *path = build->config.api_key_file;
+    struct setting_origin origin = build->origins[SET_API_KEY_FILE];
+    char place[SETTINGS_TEXT_MAX];
+    size_t len;
+    char *text = path == NULL ? NULL : file_load(build, SET_API_KEY_FILE, origin, path, &len);
+    if (text == NULL)
+        return;
+    bool found = false;
+    struct span rest = without_mark(span_of(text, len));
     for (unsigned number = 1; rest.len != 0; number++) {
-        const char *end = memchr(rest.at, '\n', rest.len);
-        size_t line = end == NULL ? rest.len : (size_t)(end - rest.at);
-        read_line(build, number, span_of(rest.at, line));
-        rest = span_skip(rest, line + (end == NULL ? 0 : 1));
+        struct span key = value_trim(line_take(&rest));
+        if (key.len == 0 || key.at[0] == '#')
+            continue;
+        snprintf(place, sizeof(place), "%.120s:%u", path, number);
+        key_add(build, PROBLEM_FILE, place, key);
+        found = true;
     }
     free(text);
+    if (found)
+        return;
+    setting_place(build, SET_API_KEY_FILE, origin, place, sizeof(place));
+    build_problem(build, PROBLEM_START, "%s: %.120s holds no key; write one a line", place, path);
 }

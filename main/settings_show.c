@@ -39,20 +39,20 @@ static void show_cpus(struct builder *out, const struct config *config) {
     }
 }
 
-static void show_networks(struct builder *out, const struct config *config) {
+static void show_networks(struct builder *out, const struct network *networks, unsigned count) {
     char text[NETWORK_TEXT_MAX];
-    for (unsigned n = 0; n < config->proxy_count; n++) {
-        network_format(&config->proxies[n], text);
+    for (unsigned n = 0; n < count; n++) {
+        network_format(&networks[n], text);
         builder_format(out, "%s%s", n == 0 ? "" : ",", text);
     }
-    if (config->proxy_count == 0)
+    if (count == 0)
         builder_text(out, "off");
 }
 
-static void show_origins(struct builder *out, const struct config *config) {
-    for (unsigned n = 0; n < config->origin_count; n++)
-        builder_format(out, "%s%s", n == 0 ? "" : ",", config->origins[n]);
-    if (config->origin_count == 0)
+static void show_texts(struct builder *out, const char *const *texts, unsigned count) {
+    for (unsigned n = 0; n < count; n++)
+        builder_format(out, "%s%s", n == 0 ? "" : ",", texts[n]);
+    if (count == 0)
         builder_text(out, "-");
 }
 
@@ -114,7 +114,10 @@ void config_format(const struct config *config, const char *file, enum setting_i
         show_cpus(&out, config);
         break;
     case SETTING_NETWORKS:
-        show_networks(&out, config);
+        if (id == SET_FORWARDED)
+            show_networks(&out, config->forwarders, config->forwarder_count);
+        else
+            show_networks(&out, config->proxies, config->proxy_count);
         break;
     case SETTING_KEYS:
         if (config->api_key_count == 0)
@@ -124,7 +127,10 @@ void config_format(const struct config *config, const char *file, enum setting_i
                            config->api_key_count == 1 ? "" : "s");
         break;
     case SETTING_ORIGINS:
-        show_origins(&out, config);
+        show_texts(&out, config->origins, config->origin_count);
+        break;
+    case SETTING_HOSTS:
+        show_texts(&out, config->web_hosts, config->web_host_count);
         break;
     }
     text[out.len] = '\0';
@@ -245,7 +251,7 @@ void settings_print_help(FILE *out) {
           "\n"
           "Examples:\n"
           "  ringpost serve\n"
-          "      clients on port 7000, browsers on 8080, producers on 127.0.0.1:8081\n"
+          "      clients on 127.0.0.1:7000, browsers on port 8080, producers on 8081\n"
           "  RINGPOST_API_KEY=$(openssl rand -hex 16) ringpost serve --api 0.0.0.0:8081\n"
           "      producers on other machines too, with a key\n"
           "  ringpost serve --tcp 127.0.0.1:0 --web off --ports-file /tmp/ports.json\n"
@@ -256,7 +262,8 @@ void settings_print_help(FILE *out) {
           "Every setting is a flag, an environment variable (--api-key is RINGPOST_API_KEY) and a\n"
           "key of the --config file (api-key = ...). A flag wins over the environment, the\n"
           "environment over the file. Where it says Repeatable, commas part several values too.\n"
-          "Sizes may end in K, M or G; times are seconds and may have a fraction.\n",
+          "Sizes may end in K, M or G; times are seconds, or end in ms, s, m or h: 0.5, 500ms, "
+          "10m.\n",
           out);
     for (unsigned topic = 0; topic < TOPICS; topic++) {
         if (topic == TOPIC_TESTS)
@@ -314,7 +321,8 @@ void settings_print_reference(FILE *out) {
         "- Lists are split at commas everywhere; flags, and keys of the file, may be repeated "
         "too.\n"
         "- Sizes are bytes and may end in `K`, `M`, `G` or `T` (powers of 1024). Times are\n"
-        "  seconds and may have a fraction. The value of an `on|off` flag may be left out: on.\n"
+        "  seconds, or end in `ms`, `s`, `m` or `h`; both may have a fraction. The value of an "
+        "`on|off` flag may be left out: on.\n"
         "- An environment variable that is empty counts as not set.\n"
         "- \"Reload\" tells what SIGHUP changes in a running node; the log names the rest as\n"
         "  needing a restart. If anything is wrong, a reload changes nothing.\n"

@@ -32,12 +32,14 @@ const struct setting settings_table[SETTINGS] = {
     [SET_TCP] = {
         .name = "tcp", .environment = "RINGPOST_TCP", .value = "ADDR:PORT",
         .kind = SETTING_LISTENERS, .topic = TOPIC_LISTENERS, .traits = SETTING_LIST,
-        .fallback = "0.0.0.0:7000",
-        .help = "Where raw TCP clients connect. Port 0 takes a free port, `off` turns it off."},
+        .fallback = "127.0.0.1:7000",
+        .help = "Where raw TCP clients connect. Port 0 takes a free port, `off` turns it off. "
+                "Clients are not authenticated, so give an address beyond loopback only where "
+                "the network is trusted, or to a balancer."},
     [SET_WEB] = {
         .name = "web", .environment = "RINGPOST_WEB", .value = "ADDR:PORT",
         .kind = SETTING_LISTENERS, .topic = TOPIC_LISTENERS, .traits = SETTING_LIST,
-        .fallback = "0.0.0.0:8080",
+        .fallback = "127.0.0.1:8080",
         .help = "Where browsers connect. Otherwise like tcp."},
     [SET_API] = {
         .name = "api", .environment = "RINGPOST_API", .value = "ADDR:PORT",
@@ -57,6 +59,13 @@ const struct setting settings_table[SETTINGS] = {
         .fallback_words = "off",
         .help = "Networks of the load balancers in front. Their connections must begin with a "
                 "PROXY header (version 1 or 2), those of all others must not."},
+    [SET_FORWARDED] = {
+        .name = "forwarded", .environment = "RINGPOST_FORWARDED", .value = "CIDR",
+        .kind = SETTING_NETWORKS, .topic = TOPIC_LISTENERS, .traits = SETTING_LIST,
+        .fallback_words = "off",
+        .help = "Networks of the HTTP proxies in front of web and api. In requests from there "
+                "the last address of X-Forwarded-For that is not in them is the client's, in "
+                "logs and limits."},
     [SET_CORS] = {
         .name = "cors", .environment = "RINGPOST_CORS", .value = "ORIGIN",
         .kind = SETTING_ORIGINS, .topic = TOPIC_LISTENERS,
@@ -64,6 +73,14 @@ const struct setting settings_table[SETTINGS] = {
         .fallback_words = "none",
         .help = "Origins of web pages, besides the node's own, that may use the web listener, "
                 "such as https://shop.example. A * allows every page."},
+    [SET_WEB_HOST] = {
+        .name = "web-host", .environment = "RINGPOST_WEB_HOST", .value = "NAME",
+        .kind = SETTING_HOSTS, .topic = TOPIC_LISTENERS,
+        .traits = SETTING_LIST | SETTING_RELOADABLE,
+        .fallback_words = "none",
+        .help = "Names under which browsers reach the web listener, without port. Pages of these "
+                "may use it as their own; any other Host but an address or localhost is refused "
+                "then, except for /healthz."},
     [SET_DEMO] = {
         .name = "demo", .environment = "RINGPOST_DEMO", .value = "on|off",
         .kind = SETTING_SWITCH, .topic = TOPIC_LISTENERS, .offset = AT(demo),
@@ -105,6 +122,13 @@ const struct setting settings_table[SETTINGS] = {
         .help = "A key that opens the api listener. Several may hold at once, so that keys can "
                 "be exchanged without a gap. Other users of the machine can see flags: better "
                 "put it into the environment or the file."},
+    [SET_API_KEY_FILE] = {
+        .name = "api-key-file", .environment = "RINGPOST_API_KEY_FILE", .value = "FILE",
+        .kind = SETTING_TEXT, .topic = TOPIC_CLIENTS, .traits = SETTING_RELOADABLE,
+        .offset = AT(api_key_file),
+        .fallback_words = "none",
+        .help = "Read keys from this file too, one a line; blank lines and # COMMENT lines are "
+                "skipped. SIGHUP reads it again."},
     [SET_CLIENT_SEND] = {
         .name = "client-send", .environment = "RINGPOST_CLIENT_SEND", .value = "on|off",
         .kind = SETTING_SWITCH, .topic = TOPIC_CLIENTS, .offset = AT(client_send),
@@ -234,29 +258,50 @@ const struct setting settings_table[SETTINGS] = {
 };
 /* clang-format on */
 
-/* Settings that are known, but whose features this version does not have. */
-static const char *const later[] = {
-    "redis",
-    "redis-prefix",
-    "socketio-redis-key",
-    "store",
-    "data",
-    "fsync",
-    "supervise",
-    "alert-url",
-    "alert-mail",
-    "alert-after",
-    "recovery",
-    "namespaces",
-    "deflate",
-    "socketio-client",
-    "conformance",
-    "max-payload",
-    "ack-silence",
-    "ack-window",
-    "ack-backlog",
-    "connect-timeout",
-    "upgrade-timeout",
+static const struct setting_later later[] = {
+    {"redis", NULL},
+    {"redis-file", NULL},
+    {"redis-prefix", NULL},
+    {"socketio-redis-key", NULL},
+    {"store", "memory"},
+    {"data", NULL},
+    {"fsync", NULL},
+    {"supervise", "off"},
+    {"alert-url", NULL},
+    {"alert-mail", NULL},
+    {"alert-smtp", NULL},
+    {"alert-smtp-file", NULL},
+    {"alert-from", NULL},
+    {"alert-after", NULL},
+    {"recovery", "off"},
+    {"namespaces", "/"},
+    {"deflate", "off"},
+    {"socketio-client", NULL},
+    {"conformance", "off"},
+    {"max-payload", NULL},
+    {"ack-silence", NULL},
+    {"ack-window", NULL},
+    {"ack-backlog", NULL},
+    {"fate-window", NULL},
+    {"fate-max", NULL},
+    {"connect-timeout", NULL},
+    {"upgrade-timeout", NULL},
+    {"peer", NULL},
+    {"peer-secret-file", NULL},
+    {"amqp", NULL},
+    {"amqp-file", NULL},
+    {"amqp-queue", NULL},
+    {"amqp-declare", NULL},
+    {"amqp-queue-ttl", NULL},
+    {"amqp-prefetch", NULL},
+    {"amqp-settle", NULL},
+    {"amqp-hold", NULL},
+    {"amqp-refused", NULL},
+    {"amqp-results", NULL},
+    {"amqp-replies", NULL},
+    {"amqp-ca", NULL},
+    {"amqp-cert", NULL},
+    {"amqp-key", NULL},
 };
 
 enum setting_id settings_find(struct span name) {
@@ -273,11 +318,11 @@ enum setting_id settings_find_environment(struct span name) {
     return SETTINGS;
 }
 
-bool settings_is_later(struct span name) {
+const struct setting_later *settings_find_later(struct span name) {
     for (size_t n = 0; n < sizeof(later) / sizeof(later[0]); n++)
-        if (span_equal(name, span_text(later[n])))
-            return true;
-    return false;
+        if (span_equal(name, span_text(later[n].name)))
+            return &later[n];
+    return NULL;
 }
 
 const char *settings_name(size_t n) {
@@ -335,6 +380,9 @@ void settings_range_text(const struct setting *setting, char *text, size_t cap) 
         break;
     case SETTING_ORIGINS:
         snprintf(text, cap, "%d origins", ORIGINS_MAX);
+        break;
+    case SETTING_HOSTS:
+        snprintf(text, cap, "%d names", ORIGINS_MAX);
         break;
     case SETTING_TEXT:
         snprintf(text, cap, "%s", "");

@@ -23,6 +23,7 @@ enum setting_kind {
     SETTING_NETWORKS,
     SETTING_KEYS,
     SETTING_ORIGINS,
+    SETTING_HOSTS,
 };
 
 enum setting_topic {
@@ -65,8 +66,13 @@ extern const char *const settings_topic_titles[TOPICS];
 enum setting_id settings_find(struct span name);
 /* The setting of that environment variable; SETTINGS if there is none. */
 enum setting_id settings_find_environment(struct span name);
-/* Is it a setting that a later version will have? */
-bool settings_is_later(struct span name);
+/* A setting that is known, but whose feature this version does not have. */
+struct setting_later {
+    const char *name;
+    const char *nothing; /* the value that asks for nothing, so that it may be given; NULL: none */
+};
+/* The one of that name; NULL: there is none. */
+const struct setting_later *settings_find_later(struct span name);
 /* "0.01 to 86400 seconds", "1 to 64"; for kinds without a range what may be written; "" if
  * anything. */
 void settings_range_text(const struct setting *setting, char *text, size_t cap);

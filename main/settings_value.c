@@ -51,10 +51,30 @@ static bool decimal(struct span text, size_t whole_max, uint64_t *whole, uint64_
 }
 
 bool value_seconds(struct span text, uint64_t *out_ns) {
+    static const struct {
+        struct span word;
+        uint64_t ns;
+    } units[] = {{SPAN_INIT(""), NS_PER_S},
+                 {SPAN_INIT("ms"), NS_PER_MS},
+                 {SPAN_INIT("s"), NS_PER_S},
+                 {SPAN_INIT("m"), 60 * NS_PER_S},
+                 {SPAN_INIT("h"), 3600 * NS_PER_S}};
+    size_t len = text.len;
+    while (len != 0 && text.at[len - 1] >= 'a' && text.at[len - 1] <= 'z')
+        len--;
+    size_t unit = 0;
+    while (unit < sizeof units / sizeof *units &&
+           !span_equal(span_skip(text, len), units[unit].word))
+        unit++;
     uint64_t whole, billionths;
-    if (!decimal(text, 9, &whole, &billionths))
+    if (unit == sizeof units / sizeof *units ||
+        !decimal(span_of(text.at, len), 9, &whole, &billionths))
         return false;
-    *out_ns = whole * NS_PER_S + billionths;
+    /* A unit is a whole number of microseconds, so nothing overflows in the fraction. */
+    uint64_t fraction = billionths * (units[unit].ns / 1000) / 1000000;
+    if (__builtin_mul_overflow(whole, units[unit].ns, out_ns) ||
+        __builtin_add_overflow(*out_ns, fraction, out_ns))
+        *out_ns = UINT64_MAX;
     return true;
 }
 

@@ -14,9 +14,10 @@ static inline bool value_blank(char byte) {
 struct span value_trim(struct span text);
 /* Decimal without sign, up to 18 digits. */
 bool value_count(struct span text, uint64_t *out);
-/* "25", "0.5": up to 9 digits before the point and 9 behind. */
+/* "25", "0.5", "500ms", "1.5s", "10m", "1h"; without a unit seconds. Up to 9 digits before the
+ * point and 9 behind; what does not fit is UINT64_MAX. */
 bool value_seconds(struct span text, uint64_t *out_ns);
-/* The same form as value_seconds, up to 12 digits before the point. */
+/* "100", "0.5": up to 12 digits before the point and 9 behind. */
 bool value_decimal(struct span text, double *out);
 /* "65536", "64K", "8M", "2G", "1T" (powers of 1024; "KiB" and "kB" and the like mean the same). */
 bool value_bytes(struct span text, uint64_t *out);

@@ -22,18 +22,21 @@ static void test_defaults(void **state) {
         const char *value;
     } cases[] = {
         {SET_CONFIG, "-"},
-        {SET_TCP, "0.0.0.0:7000"},
-        {SET_WEB, "0.0.0.0:8080"},
+        {SET_TCP, "127.0.0.1:7000"},
+        {SET_WEB, "127.0.0.1:8080"},
         {SET_API, "127.0.0.1:8081"},
         {SET_PORTS_FILE, "-"},
         {SET_PROXY_PROTOCOL, "off"},
+        {SET_FORWARDED, "off"},
         {SET_CORS, "-"},
+        {SET_WEB_HOST, "-"},
         {SET_DEMO, "on"},
         {SET_WORKERS, "4"},
         {SET_CPUS, "0-2,5"},
         {SET_SANDBOX, "on"},
         {SET_STEER, "ip"},
         {SET_API_KEY, "-"},
+        {SET_API_KEY_FILE, "-"},
         {SET_CLIENT_SEND, "off"},
         {SET_HEARTBEAT, "25"},
         {SET_HEARTBEAT_TIMEOUT, "20"},
@@ -140,22 +143,32 @@ static void test_refused(void **state) {
         {"--hartbeat", "1", "did you mean --heartbeat?", 2},
         {"--max_message", "1", "did you mean --max-message?", 2},
         {"--zzzzzzzz", NULL, "there is no such setting; see ringpost serve --help", 2},
-        {"--redis", "redis://x", "--redis: ringpost " RINGPOST_VERSION " does not have", 2},
-        {"--max-payload", "1", "does not have this setting yet", 2},
+        {"--redis", "redis://x", "--redis: ringpost " RINGPOST_VERSION " does not have", 1},
+        {"--redis", "rediss://user:secret@x", "--redis: ringpost " RINGPOST_VERSION " does", 1},
+        {"--store", "redis", "--store: ringpost " RINGPOST_VERSION " does not have this yet", 1},
+        {"--recovery", "on", "--recovery: ringpost", 1},
+        {"--recovery", NULL, "--recovery: ringpost", 1},
+        {"--supervise", NULL, "--supervise: ringpost", 1},
+        {"--amqp-queue", "q", "--amqp-queue: ringpost", 1},
+        {"--max-payload", "1", "does not have this yet", 1},
         {"word", NULL, "\"word\": settings are flags", 2},
         {"--tcp", NULL, "--tcp: needs a value, --tcp ADDR:PORT", 2},
         {"--tcp", "", "is empty", 2},
         {"--tcp", "7000", "--tcp: \"7000\" has no port", 2},
         {"--tcp", "1.1.1.1:1,", "empty entry", 2},
         {"--tcp", "1.1.1.1:1,off", "off and 1.1.1.1:1 contradict each other", 2},
-        {"--tcp", "0.0.0.0:8080", "0.0.0.0:8080 is taken by --tcp already", 1},
+        {"--tcp", "127.0.0.1:8080", "127.0.0.1:8080 is taken by --tcp already", 1},
         {"--api", "0.0.0.0:8081",
          "there is no API key, so anybody could push; set RINGPOST_API_KEY", 1},
         {"--api", "[::]:8081", "there is no API key", 1},
         {"--heartbeat", "0", "\"0\" is out of range; allowed: 0.01 to 86400 seconds", 2},
-        {"--heartbeat", "5m", "is not a number of seconds", 2},
-        {"--heartbeat", "1e3", "is not a number of seconds", 2},
-        {"--heartbeat", "nan", "is not a number of seconds", 2},
+        {"--heartbeat", "5x", "is not a time such as 25, 0.5, 500ms, 30s, 10m or 1h", 2},
+        {"--heartbeat", "5 m", "is not a time", 2},
+        {"--heartbeat", "ms", "is not a time", 2},
+        {"--heartbeat", "25h", "\"25h\" is out of range; allowed: 0.01 to 86400 seconds", 2},
+        {"--heartbeat", "9ms", "is out of range", 2},
+        {"--heartbeat", "1e3", "is not a time", 2},
+        {"--heartbeat", "nan", "is not a time", 2},
         {"--max-message", "1X", "is not a size", 2},
         {"--max-message", "17M", "allowed: 1 to 16777216 bytes", 2},
         {"--workers", "65", "allowed: 1 to 64", 2},
@@ -171,6 +184,12 @@ static void test_refused(void **state) {
         {"--cors", "https://a.b/path", "is no origin", 2},
         {"--cors", "null", "is no origin", 2},
         {"--cors", "a.b", "is no origin", 2},
+        {"--web-host", "https://a.b", "is no host name; write it without scheme and port", 2},
+        {"--web-host", "a.b:80", "is no host name", 2},
+        {"--web-host", ".b", "is no host name", 2},
+        {"--forwarded", "10.0.0.1/8", "has bits set behind its prefix", 2},
+        {"--api-key-file", "/nowhere/at.all", "--api-key-file: cannot open /nowhere/at.all", 1},
+        {"--api-key-file", "/dev/null", "--api-key-file: /dev/null holds no key", 1},
         {"--proxy-protocol", "10.0.0.1/8", "has bits set behind its prefix", 2},
         {"--rate-limit", "-1", "is not a number", 2},
         {"--max-per-address", "0", "allowed: off, or 1 to", 2},
@@ -324,14 +343,75 @@ static void test_keys(void **state) {
     settings_fini(&settings);
 }
 
+static void write_keys(const char *path, const char *text) {
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static void test_key_file(void **state) {
+    char path[] = "/tmp/test_settings_keys_XXXXXX", word[64], says[96];
+    (void)state;
+    close(mkstemp(path));
+    snprintf(word, sizeof(word), "--api-key-file=%s", path);
+    write_keys(path, "\xef\xbb\xbfone\r\n\n# a comment\n  two \nthree");
+    struct load load = {.flags = {word, "--api-key=flag,two", "--api=0.0.0.0:0"}};
+    assert_true(load_it(&load));
+    assert_int_equal(settings.config.api_key_count, 4); /* with the flag's, each once */
+    assert_string_equal(settings.config.api_keys[0], "flag");
+    assert_string_equal(settings.config.api_keys[2], "one");
+    settings_fini(&settings);
+
+    write_keys(path, "good\ntop secret\n");
+    struct load wrong = {.flags = {word}};
+    assert_false(load_it(&wrong));
+    snprintf(says, sizeof(says), "%s:2: the key holds a blank", path);
+    assert_non_null(strstr(settings.problems[0].text, says));
+    assert_null(strstr(settings.problems[0].text, "secret"));
+    assert_int_equal(settings_exit_status(&settings), 1);
+    settings_fini(&settings);
+    unlink(path);
+}
+
+/* What asks for nothing of what is not there yet is no problem. */
+static void test_later(void **state) {
+    struct load load = {.flags = {"--recovery=off", "--supervise", "off"},
+                        .environment = {"RINGPOST_STORE=memory", "RINGPOST_NAMESPACES=/"},
+                        .file = "deflate = off\n"};
+    (void)state;
+    assert_true(load_it(&load));
+    settings_fini(&settings);
+    struct load asks = {.environment = {"RINGPOST_STORE=redis", "RINGPOST_SUPERVISE=on"},
+                        .file = "recovery = on\n"};
+    assert_false(load_it(&asks));
+    assert_int_equal(settings.problem_count, 3);
+    assert_int_equal(settings_exit_status(&settings), 1);
+    settings_fini(&settings);
+}
+
+/* Clients are not authenticated: who listens beyond loopback is told. */
+static void test_reachable_listeners(void **state) {
+    struct load load = {.flags = {"--tcp", "0.0.0.0:7000,127.0.0.1:7001", "--web", "[::]:8080"}};
+    (void)state;
+    assert_true(load_it(&load));
+    assert_int_equal(settings.remark_count, 2);
+    assert_non_null(strstr(settings.remarks[0], "--tcp: other machines can reach 0.0.0.0:7000"));
+    assert_non_null(strstr(settings.remarks[1], "--web: other machines can reach [::]:8080"));
+    settings_fini(&settings);
+}
+
 static void test_lists(void **state) {
     struct load load = {.flags = {"--cors", "HTTPS://Shop.Example:8443,https://a.b",
                                   "--cors=https://a.b,*", "--proxy-protocol=10.0.0.0/8, ::1",
-                                  "--cpus", "0-1,5"}};
+                                  "--cpus", "0-1,5", "--web-host=Shop.Example,a.b,a.b",
+                                  "--forwarded", "127.0.0.1,10.1.0.0/16"}};
     (void)state;
     assert_true(load_it(&load));
     expect_shown(SET_CORS, "https://shop.example:8443,https://a.b,*");
     expect_shown(SET_PROXY_PROTOCOL, "10.0.0.0/8,::1/128");
+    expect_shown(SET_WEB_HOST, "shop.example,a.b");
+    expect_shown(SET_FORWARDED, "127.0.0.1/32,10.1.0.0/16");
     expect_shown(SET_CPUS, "0-1,5");
     expect_shown(SET_WORKERS, "3");
     settings_fini(&settings);
@@ -470,6 +550,15 @@ static void test_values(void **state) {
     assert_true(value_seconds(SPAN("0.000000001"), &number) && number == 1);
     assert_true(value_seconds(SPAN("999999999"), &number));
     assert_false(value_seconds(SPAN("1000000000"), &number));
+    assert_true(value_seconds(SPAN("500ms"), &number) && number == 500 * NS_PER_MS);
+    assert_true(value_seconds(SPAN("1.5s"), &number) && number == 1500 * NS_PER_MS);
+    assert_true(value_seconds(SPAN("10m"), &number) && number == 600 * NS_PER_S);
+    assert_true(value_seconds(SPAN("0.25h"), &number) && number == 900 * NS_PER_S);
+    assert_true(value_seconds(SPAN("0.000001ms"), &number) && number == 1);
+    assert_true(value_seconds(SPAN("999999999h"), &number) && number == UINT64_MAX);
+    static const char *const bad[] = {"s", "", "1 s", "1d", "1sm", "1S", "1m30s", "-1s", "1.s"};
+    for (size_t n = 0; n < sizeof(bad) / sizeof(bad[0]); n++)
+        assert_false(value_seconds(span_text(bad[n]), &number));
     assert_false(value_seconds(SPAN("1."), &number));
     assert_false(value_seconds(SPAN(".5"), &number));
     assert_false(value_seconds(SPAN("1.0000000001"), &number));
@@ -485,13 +574,23 @@ static void test_values(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),      cmocka_unit_test(test_precedence),
-        cmocka_unit_test(test_switches),      cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_file_problems), cmocka_unit_test(test_many_problems),
-        cmocka_unit_test(test_ranges),        cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_lists),         cmocka_unit_test(test_workers),
-        cmocka_unit_test(test_resources),     cmocka_unit_test(test_environment_unknown),
-        cmocka_unit_test(test_help_flag),     cmocka_unit_test(test_values),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_precedence),
+        cmocka_unit_test(test_switches),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_file_problems),
+        cmocka_unit_test(test_many_problems),
+        cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_key_file),
+        cmocka_unit_test(test_later),
+        cmocka_unit_test(test_reachable_listeners),
+        cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_workers),
+        cmocka_unit_test(test_resources),
+        cmocka_unit_test(test_environment_unknown),
+        cmocka_unit_test(test_help_flag),
+        cmocka_unit_test(test_values),
     };
     int fd = mkstemp(file_path);
     if (fd < 0)

@@ -112,6 +112,29 @@ static void test_reload(void **state) {
     settings_fini(&settings);
 }
 
+/* Keys from a file of their own are exchanged by a reload, too. */
+static void test_reload_of_a_key_file(void **state) {
+    char path[] = "/tmp/test_settings_keys_XXXXXX", word[64];
+    (void)state;
+    int fd = mkstemp(path);
+    assert_int_equal(write(fd, "one\n", 4), 4);
+    snprintf(word, sizeof(word), "--api-key-file=%s", path);
+    struct load load = {.flags = {word}};
+    struct config next;
+    struct reports reports = {0};
+    assert_true(load_it(&load));
+    assert_int_equal(pwrite(fd, "two\n", 4, 0), 4);
+    assert_true(settings_reload(&settings, &next, count_report, &reports));
+    assert_int_equal(reports.applied, 1);
+    assert_string_equal(reports.last, "api-key <1 key>");
+    assert_string_equal(next.api_keys[0], "two");
+    assert_int_equal(ftruncate(fd, 0), 0);
+    assert_false(settings_reload(&settings, &next, count_report, &reports));
+    close(fd);
+    unlink(path);
+    settings_fini(&settings);
+}
+
 /* A file without its key, an emptied file: the node keeps what it has, of everything. */
 static void test_the_last_key_stays(void **state) {
     struct load load = {.file = "api-key = one\nlog-level = debug\n"};
@@ -178,7 +201,7 @@ static void test_table(void **state) {
         name[len] = '\0';
         assert_string_equal(name, setting->environment);
         assert_int_equal(settings_find(span_text(setting->name)), id);
-        assert_false(settings_is_later(span_text(setting->name)));
+        assert_null(settings_find_later(span_text(setting->name)));
     }
 }
 
@@ -214,6 +237,7 @@ int main(void) {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_reload),
         cmocka_unit_test(test_the_last_key_stays),
+        cmocka_unit_test(test_reload_of_a_key_file),
         cmocka_unit_test(test_pages),
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_mangled_file),
