@@ -4,6 +4,7 @@
 #include "core/call.h"
 #include "core/server.h"
 #include "ingest/auth.h"
+#include "ingest/body_type.h"
 #include "ingest/query.h"
 
 /* The most frequent first. */
@@ -41,9 +42,15 @@ static bool find(struct worker *worker, const struct http_request *http, struct 
     struct complaint *complaint = &http_desk(worker)->complaint;
     switch (verdict) {
     case ROUTE_FOUND:
-        if (route_takes(match->route, http))
+        if (!route_takes(match->route, http)) {
+            *error = http_error_of(CODE_TOO_LARGE, ROUTE_NO_BODY_TEXT);
+            return false;
+        }
+        if (!body_is_encoded(http))
             return true;
-        *error = http_error_of(CODE_TOO_LARGE, ROUTE_NO_BODY_TEXT);
+        *error = http_error_of(CODE_UNSUPPORTED_MEDIA_TYPE,
+                               "Content-Encoding is not undone here; send the body as it is");
+        error->extra = SPAN("Accept-Encoding: identity\r\n");
         return false;
     case ROUTE_NOT_FOUND:
         *error = http_error_of(CODE_NOT_FOUND, "there is no such path; see docs/api.md");

@@ -1,6 +1,7 @@
 /* api_messages.c - one message over HTTP, as an object or as path, query and body; see api.h. */
 #include "core/worker.h"
 #include "ingest/api.h"
+#include "ingest/body_type.h"
 #include "ingest/query.h"
 #include "proto/json.h"
 
@@ -8,34 +9,15 @@
 
 /* --- what is said of a body ------------------------------------------------------------------- */
 
-enum body_kind {
-    BODY_PLAIN, /* no type, or what curl sends by itself */
-    BODY_JSON,
-    BODY_LINES, /* application/x-ndjson */
-    BODY_TEXT,
-    BODY_OTHER
-};
-
-static bool ends_nocase(struct span text, struct span end) {
-    return text.len > end.len && span_equal_nocase(span_skip(text, text.len - end.len), end);
-}
-
-/* By the media type alone; its parameters say nothing here. */
-static enum body_kind body_kind(struct span type) {
-    const char *semicolon = type.len == 0 ? NULL : memchr(type.at, ';', type.len);
-    if (semicolon != NULL)
-        type.len = (size_t)(semicolon - type.at);
-    while (type.len != 0 && (type.at[type.len - 1] == ' ' || type.at[type.len - 1] == '\t'))
-        type.len--;
-    if (span_equal_nocase(type, SPAN("application/json")) || ends_nocase(type, SPAN("+json")))
-        return BODY_JSON;
-    if (type.len == 0 || span_equal_nocase(type, SPAN("application/x-www-form-urlencoded")))
-        return BODY_PLAIN;
-    if (span_equal_nocase(type, SPAN("application/x-ndjson")))
-        return BODY_LINES;
-    if (type.len > 5 && span_equal_nocase(span_of(type.at, 5), SPAN("text/")))
-        return BODY_TEXT;
-    return BODY_OTHER;
+/* False: it may not be read as JSON or text; it was answered. */
+static bool charset_fits(struct worker *worker, struct http_exchange *exchange,
+                         const struct http_request *http) {
+    if (body_charset_fits(http->content_type, http->body))
+        return true;
+    exchange_fail(
+        worker, exchange, CODE_UNSUPPORTED_MEDIA_TYPE,
+        "the charset of Content-Type is not UTF-8, and the body is not ASCII; send UTF-8");
+    return false;
 }
 
 /* --- results ---------------------------------------------------------------------------------- */
@@ -121,6 +103,8 @@ void api_post_messages(struct worker *worker, struct http_exchange *exchange,
                       "Content-Type is neither application/json nor application/x-ndjson");
         return;
     }
+    if (!charset_fits(worker, exchange, request->http))
+        return;
     if (request->http->query.len != 0) {
         struct query_field fields[] = {{.name = "wait"}, {.name = "timeout"}};
         if (!query_read(request->http->query, request->texts, fields, 2, &desk->complaint) ||
@@ -208,6 +192,7 @@ static void push(struct worker *worker, struct http_exchange *exchange,
     struct http_desk *desk = http_desk(worker);
     struct pushed pushed = {{.name = "wait"}, {.name = "timeout"}, {.name = "raw"}};
     bool raw = false;
+    enum body_kind said = body_kind(request->http->content_type);
     envelope_init(&desk->envelope, &desk->room);
     if (field.len == 0)
         envelope_set_broadcast(&desk->envelope);
@@ -215,9 +200,13 @@ static void push(struct worker *worker, struct http_exchange *exchange,
                  envelope_set(&desk->envelope, field, request->names[0], &desk->complaint)) &&
                 query_take(desk, request, &pushed) &&
                 wait_check(&pushed.wait, &pushed.timeout, &desk->complaint) &&
-                (!pushed.raw.given || query_bool(&pushed.raw, &raw, &desk->complaint)) &&
-                body_take(desk, request->http, raw, worker->config->max_message_bytes) &&
-                envelope_finish(&desk->envelope, &desk->complaint);
+                (!pushed.raw.given || query_bool(&pushed.raw, &raw, &desk->complaint));
+    /* Bytes are handed on as they are, whatever they are called. */
+    if (good && !raw && said != BODY_LINES && said != BODY_OTHER &&
+        !charset_fits(worker, exchange, request->http))
+        return;
+    good = good && body_take(desk, request->http, raw, worker->config->max_message_bytes) &&
+           envelope_finish(&desk->envelope, &desk->complaint);
     if (good)
         api_publish(worker, exchange, 0);
     else

@@ -326,6 +326,60 @@ static void test_marks(void **state) {
                 "\"data\":\"\xEF\xBB\xBFx\"}\n");
 }
 
+static const char *encoded(const char *path, const char *type, const char *coding,
+                           const char *body) {
+    static char request[512];
+    snprintf(request, sizeof request,
+             "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Encoding: "
+             "%s\r\nContent-Length: %zu\r\n\r\n%s",
+             path, type, coding, strlen(body), body);
+    return request;
+}
+
+/* A packed body would reach clients packed and unmarked, or be empty lines. */
+static void test_codings(void **state) {
+    (void)state;
+    static const char *const rows[][2] = {{"/v1/messages", "application/x-ndjson"},
+                                          {"/v1/messages", "application/json"},
+                                          {"/v1/clients/till", "application/xml"},
+                                          {"/v1/clients/till?raw=1", "text/plain"},
+                                          {"/v1/broadcast", "text/plain"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *answer = ask(api, encoded(rows[i][0], rows[i][1], "gzip", "\x1f\x8b"));
+        assert_error(answer, 415, "unsupported_media_type");
+        assert_non_null(strstr(answer, "Accept-Encoding: identity\r\n"));
+    }
+    assert_till("");
+    assert_int_equal(
+        status_of(ask(api, encoded("/v1/clients/till?id=a", "text/plain", "Identity", "x"))), 202);
+}
+
+/* A character of another set would arrive as another one. */
+static void test_charsets(void **state) {
+    (void)state;
+    static const struct {
+        const char *path, *type, *body;
+        unsigned status;
+    } rows[] = {
+        {"/v1/clients/till", "text/plain; charset=GBK", "\302\241", 415},
+        {"/v1/clients/till", "text/plain; charset=GBK", "plain", 202},
+        {"/v1/clients/till", "text/plain; charset=utf-8", "\302\241", 202},
+        {"/v1/clients/till", "text/plain; charset=utf-16", "plain", 415},
+        {"/v1/clients/till", "application/json; charset=iso-8859-1", "\"\302\241\"", 415},
+        {"/v1/clients/till", "application/x-www-form-urlencoded; charset=koi8-r", "\302\241", 415},
+        {"/v1/clients/till?raw=1", "text/plain; charset=GBK", "\302\241", 202},
+        {"/v1/clients/till", "application/xml; charset=GBK", "\302\241", 202},
+        {"/v1/messages", "application/json; charset=utf-16", "{\"to\":\"till\"}", 415},
+        {"/v1/messages", "application/json; charset=us-ascii", "{\"to\":\"till\"}", 202},
+        {"/v1/messages", "application/x-ndjson; charset=shift_jis", "{\"to\":\"till\"}", 415},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *answer = ask(api, post(rows[i].path, rows[i].type, rows[i].body));
+        if (status_of(answer) != rows[i].status)
+            fail_msg("%s %s: %s", rows[i].path, rows[i].type, answer);
+    }
+}
+
 static void test_payload_limit(void **state) {
     (void)state;
     static char body[70000];
@@ -417,6 +471,8 @@ int main(void) {
         TEST(test_overload),
         TEST(test_behind),
         TEST(test_get_message),
+        TEST(test_codings),
+        TEST(test_charsets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
