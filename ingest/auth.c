@@ -1,12 +1,14 @@
 #include "ingest/auth.h"
 
 #include "core/base/hash.h"
+#include "core/base/log.h"
 #include "core/worker.h"
 #include "ingest/gate.h"
 #include "proto/base64.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdatomic.h>
 
 #define CREDENTIALS_BYTES_MAX 1024
 
@@ -35,36 +37,86 @@ static bool key_of(struct span authorization, struct builder *decoded, struct sp
     return true;
 }
 
-/* The host without its port, and without the brackets of an IPv6 address. */
-static struct span host_name(struct span host) {
-    if (host.len != 0 && host.at[0] == '[') {
-        const char *end = memchr(host.at, ']', host.len);
-        return end == NULL ? host : span_of(host.at + 1, (size_t)(end - host.at) - 1);
-    }
-    const char *colon = memchr(host.at, ':', host.len);
-    return colon == NULL ? host : span_of(host.at, (size_t)(colon - host.at));
+/* --- hosts ------------------------------------------------------------------------------------ */
+
+/* A Host, taken apart: a name or IPv4 address, or an IPv6 address in brackets. */
+struct host {
+    struct span name; /* without the brackets */
+    bool brackets;
+};
+
+static bool is_port(struct span text) {
+    for (size_t i = 0; i < text.len; i++)
+        if (text.at[i] < '0' || text.at[i] > '9')
+            return false;
+    return text.len <= 5;
 }
 
-bool auth_host_is_loopback(struct span host) {
-    if (host.len == 0)
-        return false;
-    bool brackets = host.at[0] == '[';
-    struct span name = host_name(host);
-    char text[INET6_ADDRSTRLEN];
-    if (!brackets && span_equal_nocase(name, SPAN("localhost")))
-        return true;
-    if (name.len >= sizeof text)
-        return false;
-    memcpy(text, name.at, name.len);
-    text[name.len] = '\0';
-    struct in_addr four;
-    if (!brackets)
-        return inet_pton(AF_INET, text, &four) == 1 && ntohl(four.s_addr) >> 24 == 127;
-    struct in6_addr six;
-    if (inet_pton(AF_INET6, text, &six) != 1)
-        return false;
-    return IN6_IS_ADDR_LOOPBACK(&six) || (IN6_IS_ADDR_V4MAPPED(&six) && six.s6_addr[12] == 127);
+/* False: it is not name, name:port, [address] or [address]:port. What stands behind the first colon
+ * or the bracket must be a port to its end: `127.0.0.1:80.evil.example` is some other host. */
+static bool host_cut(struct span text, struct host *host) {
+    char end = text.len != 0 && text.at[0] == '[' ? ']' : ':';
+    host->brackets = end == ']';
+    const char *mark = text.len == 0 ? NULL : memchr(text.at, end, text.len);
+    if (mark == NULL) {
+        host->name = text;
+        return text.len != 0 && !host->brackets;
+    }
+    size_t len = (size_t)(mark - text.at);
+    host->name = host->brackets ? span_of(text.at + 1, len - 1) : span_of(text.at, len);
+    struct span rest = span_skip(text, host->brackets ? len + 1 : len);
+    return host->name.len != 0 &&
+           (rest.len == 0 || (rest.at[0] == ':' && is_port(span_skip(rest, 1))));
 }
+
+/* The address that the host is, IPv4 as v4-mapped; false: it is a name. */
+static bool host_address(const struct host *host, struct in6_addr *six) {
+    char text[INET6_ADDRSTRLEN];
+    struct in_addr four;
+    if (host->name.len >= sizeof text)
+        return false;
+    memcpy(text, host->name.at, host->name.len);
+    text[host->name.len] = '\0';
+    if (host->brackets)
+        return inet_pton(AF_INET6, text, six) == 1;
+    if (inet_pton(AF_INET, text, &four) != 1)
+        return false;
+    memset(six, 0, sizeof *six);
+    memset(six->s6_addr + 10, 0xff, 2);
+    memcpy(six->s6_addr + 12, &four, sizeof four);
+    return true;
+}
+
+static bool host_is_localhost(const struct host *host) {
+    return !host->brackets && span_equal_nocase(host->name, SPAN("localhost"));
+}
+
+bool auth_host_is_loopback(struct span text) {
+    struct host host;
+    struct in6_addr six;
+    if (!host_cut(text, &host))
+        return false;
+    if (host_is_localhost(&host))
+        return true;
+    return host_address(&host, &six) &&
+           (IN6_IS_ADDR_LOOPBACK(&six) || (IN6_IS_ADDR_V4MAPPED(&six) && six.s6_addr[12] == 127));
+}
+
+/* Is this node meant by it whatever DNS says: an address, localhost, or in --web-host? */
+static bool host_is_known(const struct config *config, struct span text) {
+    struct host host;
+    struct in6_addr six;
+    if (!host_cut(text, &host))
+        return false;
+    if (host_is_localhost(&host) || host_address(&host, &six))
+        return true;
+    for (unsigned i = 0; i < config->web_host_count; i++)
+        if (!host.brackets && span_equal_nocase(host.name, span_text(config->web_hosts[i])))
+            return true;
+    return false;
+}
+
+/* --- keys ------------------------------------------------------------------------------------- */
 
 static struct auth refused(enum code code, const char *message) {
     return (struct auth){.code = code, .message = message};
@@ -158,18 +210,41 @@ static bool origin_is(const struct origin *origin, struct span text, const char 
            span_equal_nocase(origin->host, other.host);
 }
 
-enum auth_origin auth_web(const struct config *config, const struct http_request *request) {
+enum auth_origin auth_web(const struct config *config, const struct http_request *request,
+                          bool any_host) {
     struct span text = request->origin;
     struct origin origin = {.host = {NULL, 0}};
+    /* Without Host it is HTTP/1.0, which no browser speaks. */
+    if (!any_host && config->web_host_count != 0 && request->host.at != NULL &&
+        !host_is_known(config, request->host))
+        return AUTH_ORIGIN_UNKNOWN_HOST;
     if (text.at == NULL)
         return AUTH_ORIGIN_NONE;
     if (!origin_cut(text, &origin))
         origin.host.len = 0; /* "null", or nothing that has a host: only * lets it in */
-    else if (request->host.at != NULL &&
-             span_equal_nocase(origin.host, port_drop(request->host, origin.scheme)))
-        return AUTH_ORIGIN_ALLOWED;
     for (unsigned i = 0; i < config->origin_count; i++)
         if (origin_is(&origin, text, config->origins[i]))
             return AUTH_ORIGIN_ALLOWED;
-    return AUTH_ORIGIN_FOREIGN;
+    if (origin.host.len == 0 || request->host.at == NULL ||
+        !span_equal_nocase(origin.host, port_drop(request->host, origin.scheme)))
+        return AUTH_ORIGIN_FOREIGN;
+    /* Its own host; but DNS may call any name this node's for a page that wants in. */
+    return host_is_known(config, request->host) ? AUTH_ORIGIN_ALLOWED : AUTH_ORIGIN_UNKNOWN_HOST;
+}
+
+/* Names whose refusal was told lately, each in the place of its hash: another name that falls there
+ * displaces it, so that the table is bounded and a name is told again at the worst. */
+#define TOLD_PLACES 64
+static _Atomic uint64_t told[TOLD_PLACES];
+
+void auth_tell_unknown_host(struct span text) {
+    struct host host;
+    if (!host_cut(text, &host))
+        host = (struct host){.name = text};
+    uint64_t hash = hash64(host.name) | 1; /* 0 is an empty place */
+    if (atomic_exchange_explicit(&told[hash / 2 % TOLD_PLACES], hash, memory_order_relaxed) == hash)
+        return;
+    log_event(LOG_WARN, "unknown_web_host", LOG_SPAN("host", host.name),
+              LOG_STR("remedy", "if browsers shall reach web under this name, start the node with "
+                                "--web-host and the name"));
 }

@@ -40,11 +40,19 @@ void auth_failed(struct worker *worker, const struct connection *connection, con
 bool auth_host_is_loopback(struct span host);
 
 enum auth_origin {
-    AUTH_ORIGIN_NONE,    /* no Origin: no browser, or not across origins */
-    AUTH_ORIGIN_ALLOWED, /* its own host, or in --cors; to be echoed */
-    AUTH_ORIGIN_FOREIGN
+    AUTH_ORIGIN_NONE,        /* no Origin: no browser, or not across origins */
+    AUTH_ORIGIN_ALLOWED,     /* its own host, or in --cors; to be echoed */
+    AUTH_ORIGIN_FOREIGN,     /* neither */
+    AUTH_ORIGIN_UNKNOWN_HOST /* the host may be another's: see auth_tell_unknown_host */
 };
-/* May a page of that origin use `web`? */
-enum auth_origin auth_web(const struct config *config, const struct http_request *request);
+/* May a page of that origin use `web`? A page may whose origin is in --cors, or its own host if
+ * that is an address, localhost or in --web-host: any other name may have been pointed here by the
+ * page's owner. With --web-host other hosts are refused without an Origin, too, unless `any_host`.
+ */
+enum auth_origin auth_web(const struct config *config, const struct http_request *request,
+                          bool any_host);
+/* Logs the name that was refused, with the remedy; each name once, until others have taken its
+ * place in a table of 64. Any thread. Needs hash_init. */
+void auth_tell_unknown_host(struct span host);
 
 #endif

@@ -1,7 +1,6 @@
 #include "ingest/web.h"
 
 #include "core/base/check.h"
-#include "core/base/scroll.h"
 #include "core/server.h"
 #include "ingest/api.h"
 #include "ingest/auth.h"
@@ -18,6 +17,15 @@ static void web_get_page(struct worker *worker, struct http_exchange *exchange,
                          const struct route_request *request);
 static void web_get_healthz(struct worker *worker, struct http_exchange *exchange,
                             const struct route_request *request);
+
+/* May the page that sent this use the listener? A refused host is told in the log. */
+static enum auth_origin origin_of(const struct worker *worker, const struct http_request *http) {
+    bool probe = span_equal(http->path, SPAN("/healthz"));
+    enum auth_origin origin = auth_web(worker->config, http, probe);
+    if (origin == AUTH_ORIGIN_UNKNOWN_HOST)
+        auth_tell_unknown_host(http->host);
+    return origin;
+}
 
 static const struct route routes[] = {
     {"/healthz", HTTP_METHOD_GET, true, false, web_get_healthz},
@@ -61,7 +69,8 @@ static struct http_error not_found(void) {
 #define VARY "Vary: Origin\r\n"
 
 static struct http_error foreign(void) {
-    return http_error_of(CODE_FORBIDDEN, "this Origin may not use this node; see --cors");
+    return http_error_of(CODE_FORBIDDEN,
+                         "this Origin or Host may not use this node; see --cors and --web-host");
 }
 
 /* Where the request goes, or what is wrong with it. */
@@ -108,7 +117,7 @@ static void web_serve(struct worker *worker, struct http_exchange *exchange,
                       const struct http_request *http) {
     char room[CORS_BYTES_MAX];
     struct span cors = SPAN(VARY);
-    switch (auth_web(worker->config, http)) {
+    switch (origin_of(worker, http)) {
     case AUTH_ORIGIN_NONE:
         break;
     case AUTH_ORIGIN_ALLOWED:
@@ -118,6 +127,7 @@ static void web_serve(struct worker *worker, struct http_exchange *exchange,
         }
         /* fall through */
     case AUTH_ORIGIN_FOREIGN:
+    case AUTH_ORIGIN_UNKNOWN_HOST:
         refuse(worker, exchange, foreign(), SPAN(VARY));
         return;
     }
@@ -147,15 +157,8 @@ static void web_get_page(struct worker *worker, struct http_exchange *exchange,
         refuse(worker, exchange, not_found(), request->names[0]);
         return;
     }
-    struct scroll scroll = scroll_empty();
-    web_demo_write(worker, &scroll);
-    if (scroll.failed)
-        refuse(worker, exchange, http_error_of(CODE_OVERLOADED, "no memory for the page"),
-               request->names[0]);
-    else
-        exchange_answer(worker, exchange, 200, "text/html; charset=utf-8", request->names[0],
-                        builder_span(&scroll.out));
-    scroll_free(&scroll);
+    exchange_answer(worker, exchange, 200, "text/html; charset=utf-8", request->names[0],
+                    web_demo_page());
 }
 
 static size_t web_body_max(const struct config *config) {
@@ -166,8 +169,9 @@ static size_t web_body_max(const struct config *config) {
 static bool web_admit(struct worker *worker, const struct http_request *http,
                       struct http_error *error) {
     struct builder texts = builder_over(http_desk(worker)->names, HTTP_TARGET_BYTES_MAX);
+    enum auth_origin origin = origin_of(worker, http);
     bool good = false;
-    if (auth_web(worker->config, http) == AUTH_ORIGIN_FOREIGN)
+    if (origin == AUTH_ORIGIN_FOREIGN || origin == AUTH_ORIGIN_UNKNOWN_HOST)
         *error = foreign();
     else
         good = http->method == HTTP_METHOD_OPTIONS || find(worker, http, &texts, error);

@@ -10,6 +10,9 @@ static int setup(void **state) {
     fake_config.demo = true;
     fake_config.origins[0] = "https://app.example";
     fake_config.origin_count = 1;
+    fake_config.web_hosts[0] = "a.example";
+    fake_config.web_hosts[1] = "a";
+    fake_config.web_host_count = 2;
     http_node_open();
     peer = peer_connect(0, LISTENER_WEB);
     return 0;
@@ -31,12 +34,15 @@ static void test_paths(void **state) {
     assert_error(ask(peer, GET("/v1/stats")), 404, "not_found");
     assert_error(ask(peer, GET("/%zz")), 400, "bad_message");
     assert_error(ask(peer, DEL("/healthz")), 405, "method_not_allowed");
-    const char *page = ask(peer, GET("/"));
-    assert_int_equal(status_of(page), 200);
-    assert_non_null(strstr(page, "Content-Type: text/html; charset=utf-8\r\n"));
-    assert_non_null(strstr(page, "Node <b>n1</b>"));
-    assert_non_null(strstr(page, "</html>\n"));
-    assert_null(strstr(page, "src="));
+    const char *shown = ask(peer, GET("/"));
+    assert_int_equal(status_of(shown), 200);
+    assert_non_null(strstr(shown, "Content-Type: text/html; charset=utf-8\r\n"));
+    /* Whoever opens it may be a stranger. */
+    assert_null(strstr(shown, "n1"));
+    assert_null(strstr(shown, "ersion"));
+    assert_null(strstr(shown, "127.0.0.1"));
+    assert_non_null(strstr(shown, "</html>\n"));
+    assert_null(strstr(shown, "src="));
     fake_config.demo = false;
     assert_error(ask(peer, GET("/")), 404, "not_found");
     assert_error(ask(peer, post("/", "text/plain", "x")), 405, "method_not_allowed");
@@ -66,6 +72,28 @@ static void test_origins(void **state) {
         assert_non_null(strstr(answer, "Vary: Origin\r\n"));
     }
     assert_null(strstr(ask(peer, GET("/healthz")), "Access-Control"));
+}
+
+/* A name that DNS was made to point here, before and after the names are listed. */
+static void test_hosts(void **state) {
+    (void)state;
+#define FOR(host, path) "GET " path " HTTP/1.1\r\nHost: " host "\r\n"
+    const char *answer = ask(peer, FOR("evil.example", "/") "\r\n");
+    assert_error(answer, 403, "forbidden");
+    assert_non_null(strstr(answer, "--web-host"));
+    assert_non_null(strstr(answer, "Vary: Origin\r\n"));
+    assert_error(ask(peer, FOR("a.example.evil", "/nope") "\r\n"), 403, "forbidden");
+    assert_int_equal(status_of(ask(peer, FOR("A.Example:99", "/") "\r\n")), 200);
+    assert_int_equal(status_of(ask(peer, FOR("192.0.2.1", "/") "\r\n")), 200);
+    assert_answer(ask(peer, FOR("evil.example", "/healthz") "\r\n"), 200, "{\"status\":\"ok\"}");
+    assert_int_equal(status_of(ask(peer, "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")), 200);
+    fake_config.web_host_count = 0;
+    assert_int_equal(status_of(ask(peer, FOR("evil.example", "/") "\r\n")), 200);
+    assert_error(
+        ask(peer, FOR("evil.example:8080", "/") "Origin: http://evil.example:8080\r\n\r\n"), 403,
+        "forbidden");
+    assert_error(ask(peer, FOR("evil.example", "/healthz") "Origin: https://evil.example\r\n\r\n"),
+                 403, "forbidden");
 }
 
 static void test_preflight(void **state) {
@@ -102,6 +130,7 @@ static void test_preflight(void **state) {
 
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    const struct CMUnitTest tests[] = {TEST(test_paths), TEST(test_origins), TEST(test_preflight)};
+    const struct CMUnitTest tests[] = {TEST(test_paths), TEST(test_origins), TEST(test_hosts),
+                                       TEST(test_preflight)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
