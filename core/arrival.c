@@ -108,7 +108,11 @@ static void connection_begin(struct worker *worker, struct connection *connectio
  */
 static bool address_enter(struct worker *worker, struct connection *connection) {
     struct addresses *addresses = worker->server->addresses;
-    if (addresses == NULL || worker->listeners[connection->listener].kind == LISTENER_API)
+    enum listener_kind kind = worker->listeners[connection->listener].kind;
+    if (addresses == NULL || kind == LISTENER_API)
+        return true;
+    /* A proxy counts for nobody; the address that it forwards for will. */
+    if (kind == LISTENER_WEB && proxy_forwards(worker->config, &connection->peer))
         return true;
     connection->address_held = addresses_enter(addresses, &connection->peer);
     return connection->address_held;
@@ -146,7 +150,8 @@ static struct connection *connection_admit(struct worker *worker, struct listene
     connection->peer = *peer;
     connection->listener = (uint8_t)(listener - worker->listeners);
     connection->protocol = listener->protocol;
-    connection->proxied = connection->proxy_header = proxy_trusts(worker->config, peer);
+    connection->proxy_header = proxy_trusts(worker->config, peer);
+    connection->proxied = connection->proxy_header || proxy_forwards(worker->config, peer);
     *why = REFUSE_ADDRESS;
     if (!connection->proxy_header && !address_enter(worker, connection)) {
         connection_release(worker, connection);
@@ -218,4 +223,19 @@ size_t arrival_proxy_header(struct worker *worker, struct connection *connection
     }
     connection_begin(worker, connection);
     return header_bytes;
+}
+
+bool arrival_rename(struct worker *worker, struct connection *connection,
+                    const struct peer_address *peer) {
+    bool same = memcmp(connection->peer.bytes, peer->bytes, sizeof(peer->bytes)) == 0;
+    if (same && connection->address_held)
+        return true;
+    if (connection->address_held)
+        addresses_leave(worker->server->addresses, &connection->peer);
+    connection->address_held = false;
+    connection->peer = *peer;
+    if (address_enter(worker, connection))
+        return true;
+    stats_add(&worker->stats.refused[REFUSE_ADDRESS], 1);
+    return false;
 }

@@ -28,4 +28,10 @@ void arrival_drop(const struct mail *mail);
 size_t arrival_proxy_header(struct worker *worker, struct connection *connection,
                             struct span bytes);
 
+/* What comes on the connection now is from that address, as a trusted proxy says (--forwarded): it
+ * serves logs and limits from here on. False: it has as many connections as --max-per-address
+ * allows, and this one counts for nobody. */
+bool arrival_rename(struct worker *worker, struct connection *connection,
+                    const struct peer_address *peer);
+
 #endif

@@ -143,9 +143,18 @@ static bool network_has(const struct network *network, const struct peer_address
     return rest == 0 || ((network->address[whole] ^ peer->bytes[whole]) & mask) == 0;
 }
 
-bool proxy_trusts(const struct config *config, const struct peer_address *peer) {
-    for (unsigned i = 0; i < config->proxy_count; i++)
-        if (network_has(&config->proxies[i], peer))
+static bool networks_have(const struct network *networks, unsigned count,
+                          const struct peer_address *peer) {
+    for (unsigned i = 0; i < count; i++)
+        if (network_has(&networks[i], peer))
             return true;
     return false;
+}
+
+bool proxy_trusts(const struct config *config, const struct peer_address *peer) {
+    return networks_have(config->proxies, config->proxy_count, peer);
+}
+
+bool proxy_forwards(const struct config *config, const struct peer_address *peer) {
+    return networks_have(config->forwarders, config->forwarder_count, peer);
 }

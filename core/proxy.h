@@ -21,7 +21,8 @@ enum proxy_verdict {
 
 enum proxy_verdict proxy_parse(struct span bytes, size_t *header_bytes, struct peer_address *peer,
                                const char **why);
-/* Is the address in one of the trusted networks? */
+/* Is the address in one of the trusted networks, of --proxy-protocol and of --forwarded? */
 bool proxy_trusts(const struct config *config, const struct peer_address *peer);
+bool proxy_forwards(const struct config *config, const struct peer_address *peer);
 
 #endif

@@ -146,7 +146,7 @@ struct auth auth_api(const struct config *config, const struct http_request *req
                                           "key as password");
     /* A browser that was asked for Basic once sends the key along with what any page makes it
      * request. */
-    if (decoded.len != 0 && auth_web(config, request) == AUTH_ORIGIN_FOREIGN)
+    if (decoded.len != 0 && auth_web(config, request, true) == AUTH_ORIGIN_FOREIGN)
         return refused(CODE_FORBIDDEN, "a page of this Origin may not use a key by Basic");
     int place = gate_key_find(config, key);
     if (place < 0)

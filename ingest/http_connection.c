@@ -1,7 +1,10 @@
 #include "ingest/http_connection.h"
 
+#include "core/arrival.h"
 #include "core/base/check.h"
+#include "core/proxy.h"
 #include "core/server.h"
+#include "ingest/forwarded.h"
 #include "ingest/http_desk.h"
 
 /* What a chunked body is gathered in, to begin with. */
@@ -21,6 +24,8 @@ void http_open(struct worker *worker, struct connection *connection,
     *http = (struct http_connection){
         .connection = connection, .service = service, .active_ns = worker->now_ns};
     list_init(&http->owed);
+    http->hop = connection->peer;
+    http->forwards = proxy_forwards(worker->config, &http->hop);
     gate_source_init(&http->source, connection, done, NULL);
     http_parser_init(&http->parser, service->body_max(worker->config));
     *(struct http_connection **)connection_state(connection) = http;
@@ -134,6 +139,16 @@ static bool memory_has(struct worker *worker, size_t bytes) {
     return true;
 }
 
+/* The request is whose a trusted proxy says it is. False: that address has too many connections. */
+static bool forwarded_look(struct worker *worker, struct http_connection *http,
+                           const struct http_request *request) {
+    if (!http->forwards)
+        return true;
+    struct peer_address peer = http->hop;
+    forwarded_peer(worker->config, request, &peer);
+    return arrival_rename(worker, http->connection, &peer);
+}
+
 /* What its answer must know of a request, which is counted; says too whether another may follow. */
 static uint8_t request_begin(struct worker *worker, struct http_connection *http,
                              const struct http_request *request) {
@@ -178,6 +193,7 @@ static bool head_look(struct worker *worker, struct http_connection *http,
     http->in_body = true;
     http->pushes = asks_to_push(http, request);
     http->input_due_ns = worker->now_ns + HTTP_BODY_NS;
+    (void)forwarded_look(worker, http, request); /* it is refused when it is whole */
     if (!http->service->admit(worker, request, &error)) {
         if (http->service->refused != NULL)
             http->service->refused(worker, http, request, &error);
@@ -221,7 +237,11 @@ static void request_serve(struct worker *worker, struct http_connection *http,
         return;
     }
     http->serving = true;
-    http->service->serve(worker, exchange, request);
+    if (forwarded_look(worker, http, request))
+        http->service->serve(worker, exchange, request);
+    else
+        exchange_fail(worker, exchange, CODE_RATE_LIMITED,
+                      "this address has as many connections as --max-per-address allows");
     http->serving = false;
     if (!http->closed)
         http_pace(worker, http);

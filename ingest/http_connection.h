@@ -71,22 +71,24 @@ struct http_connection {
     size_t held_bytes;   /* of answers that wait for earlier ones */
     char *assembly;      /* a chunked request as far as it has come; NULL: none */
     size_t assembly_len, assembly_cap;
-    size_t kept_bytes;     /* of the input, left with the engine */
-    size_t skip_bytes;     /* of a body, to be thrown away: its request was answered */
-    uint64_t input_due_ns; /* when what has begun to come in must have come; 0: nothing has */
-    uint64_t armed_ns;     /* when the deadline fires; 0: it is not armed */
-    uint64_t active_ns;    /* the last request, the last answer */
-    uint64_t written;      /* bytes for the peer, since the start */
-    uint64_t taken;        /* of those, taken by the peer when last looked at */
-    uint64_t taken_ns;     /* when that last changed, or the outbox was empty */
-    uint8_t finish_reason; /* enum close_reason: no request is read any more, and the connection
-                              ends with the last answer */
-    bool in_body;          /* the head of the current request was seen */
-    bool pushes;           /* and it asks for messages */
-    bool continue_due;     /* 100 Continue, behind the answers that are owed */
-    bool serving;          /* `serve` is running */
-    bool held;             /* a request is being carried out over several turns; none is read */
-    bool closed;           /* on_close was called */
+    size_t kept_bytes;       /* of the input, left with the engine */
+    size_t skip_bytes;       /* of a body, to be thrown away: its request was answered */
+    uint64_t input_due_ns;   /* when what has begun to come in must have come; 0: nothing has */
+    uint64_t armed_ns;       /* when the deadline fires; 0: it is not armed */
+    uint64_t active_ns;      /* the last request, the last answer */
+    uint64_t written;        /* bytes for the peer, since the start */
+    uint64_t taken;          /* of those, taken by the peer when last looked at */
+    uint64_t taken_ns;       /* when that last changed, or the outbox was empty */
+    struct peer_address hop; /* the socket's own peer, or what PROXY named */
+    bool forwards;           /* it is a proxy of --forwarded */
+    uint8_t finish_reason;   /* enum close_reason: no request is read any more, and the connection
+                                ends with the last answer */
+    bool in_body;            /* the head of the current request was seen */
+    bool pushes;             /* and it asks for messages */
+    bool continue_due;       /* 100 Continue, behind the answers that are owed */
+    bool serving;            /* `serve` is running */
+    bool held;               /* a request is being carried out over several turns; none is read */
+    bool closed;             /* on_close was called */
 };
 
 /* One request whose answer is owed. */

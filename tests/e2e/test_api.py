@@ -1,5 +1,6 @@
 """The HTTP API: results, batches, errors, keys, the shapes of its answers, hostile requests."""
 
+import http.client
 import json
 import time
 import unittest
@@ -342,6 +343,55 @@ class Wire(unittest.TestCase):
                          b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: 1\r\n" * 1000 + b"\r\n"):
                 answer = self.ask(node, data)
                 self.assertRegex(answer[:12], rb"HTTP/1.1 4(00|13|14|31)")
+
+
+class Forwarded(unittest.TestCase):
+    """--forwarded: a trusted proxy says whose request it is."""
+
+    def ask(self, node, forwarded):
+        connection = http.client.HTTPConnection(*node.address("web"), timeout=10)
+        self.addCleanup(connection.close)
+        headers = {} if forwarded is None else {"X-Forwarded-For": forwarded}
+        connection.request("GET", "/healthz", headers=headers)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+
+    def test_connections_count_for_the_client(self):
+        with Node("--forwarded", "127.0.0.1", "--max-per-address", "1", "--workers", "1") as node:
+            self.assertEqual(self.ask(node, "192.0.2.1"), 200)
+            self.assertEqual(self.ask(node, "192.0.2.1"), 429)
+            self.assertEqual(self.ask(node, "192.0.2.1, 192.0.2.2"), 200)
+            self.assertEqual(self.ask(node, "192.0.2.2, 127.0.0.1"), 429)
+            for _ in range(3):  # the proxy's own, such as its probes
+                self.assertEqual(self.ask(node, None), 200)
+
+    def test_nobody_else_is_believed(self):
+        with Node("--forwarded", "10.0.0.0/8", "--max-per-address", "1", "--workers", "1") as node:
+            self.assertEqual(self.ask(node, "192.0.2.1"), 200)
+            with self.assertRaises((ConnectionError, http.client.RemoteDisconnected)):
+                self.ask(node, "192.0.2.2")
+
+
+class WebHosts(unittest.TestCase):
+    def ask(self, node, host, path="/", origin=None):
+        connection = http.client.HTTPConnection(*node.address("web"), timeout=10)
+        self.addCleanup(connection.close)
+        headers = {"Host": host, **({"Origin": origin} if origin else {})}
+        connection.request("GET", path, headers=headers)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+
+    def test_a_rebound_name_gets_nothing(self):
+        with Node() as node:
+            self.assertEqual(self.ask(node, "evil.example", "/", "http://evil.example"), 403)
+            self.assertEqual(self.ask(node, "127.0.0.1", "/", "http://127.0.0.1"), 200)
+            self.assertEqual(self.ask(node, "evil.example"), 200)
+        with Node("--web-host", "shop.example") as node:
+            self.assertEqual(self.ask(node, "Shop.Example", "/", "https://shop.example"), 200)
+            self.assertEqual(self.ask(node, "evil.example"), 403)
+            self.assertEqual(self.ask(node, "evil.example", "/healthz"), 200)
 
 
 if __name__ == "__main__":
