@@ -476,7 +476,7 @@ class StartAndReload(unittest.TestCase):
                 (["serve", "--api", "0.0.0.0:0"], 1, "RINGPOST_API_KEY"),
                 (["serve", "--tcp", "nonsense"], 2, "nonsense"),
                 (["serve", "--wrokers", "2"], 2, "workers"),
-                (["serve", "--redis", "redis://x"], 2, "redis"),
+                (["serve", "--redis", "redis://x"], 1, "redis"),
                 (["nonsense"], 2, "nonsense"),
                 (["serve", "--config", "/nonexistent"], 1, "/nonexistent"),
             ]
