@@ -371,6 +371,14 @@ static void late_tell(struct worker *worker) {
                   fanout_late_ns(&worker->fanout, worker->now_ns));
 }
 
+/* Nothing waits when it goes to sleep: what was late before was a matter of its own. */
+static void lateness_clear(struct worker *worker) {
+    struct mailbox *box = &worker->server->post.boxes[worker->index];
+    worker->late_since_ns = worker->fanout_late_since_ns = 0;
+    atomic_store_explicit(&box->late_ns, 0, memory_order_relaxed);
+    atomic_store_explicit(&box->fanout_late_ns, 0, memory_order_relaxed);
+}
+
 static void longest_note(_Atomic uint64_t *longest_ns, uint64_t ns) {
     if (ns > atomic_load_explicit(longest_ns, memory_order_relaxed))
         atomic_store_explicit(longest_ns, ns, memory_order_relaxed);
@@ -389,6 +397,7 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     wait_ns = wait_for(worker, wait_ns);
     if (wait_ns != 0 && post_may_sleep(worker)) {
         stats_add(&worker->stats.sleeps, 1);
+        lateness_clear(worker);
         ring_submit(worker->ring, wait_ns);
         post_awake(worker);
     } else {
