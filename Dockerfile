@@ -8,7 +8,8 @@
 ARG BASE=debian:bookworm-slim
 
 FROM ${BASE} AS build
-ARG DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes
+ARG DEBIAN_FRONTEND=noninteractive
+ARG DEBCONF_NOWARNINGS=yes
 # libllhttp-dev is a package of its own since Debian 13; before, node-llhttp has the sources.
 RUN apt-get update -qq \
     && llhttp=$(apt-cache show libllhttp-dev >/dev/null 2>&1 && echo libllhttp-dev || echo node-llhttp) \
@@ -23,7 +24,8 @@ RUN cmake --preset release && ninja -C build/release ringpost \
     && ldd /ringpost
 
 FROM ${BASE}
-ARG DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes
+ARG DEBIAN_FRONTEND=noninteractive
+ARG DEBCONF_NOWARNINGS=yes
 # Whatever libraries the program is linked with, by the packages that they come from.
 RUN apt-get update -qq \
     && llhttp=$(apt-cache pkgnames libllhttp | grep -E '^libllhttp[0-9.]+$' | head -n 1) \
