@@ -195,11 +195,11 @@ static void test_wrong_keys(void **state) {
     assert_int_equal(wrong_keys(), 3);
     fake_config.api_key_count = 0;
     struct peer_address one = {.bytes = {1}}, two = {.bytes = {2}};
-    static struct auth_told told;
-    assert_true(told_take(&told, &one, 5 * NS_PER_S));
-    assert_true(told_take(&told, &two, 5 * NS_PER_S));
-    assert_false(told_take(&told, &one, 6 * NS_PER_S - 1));
-    assert_true(told_take(&told, &one, 6 * NS_PER_S));
+    static struct auth_told known;
+    assert_true(told_take(&known, &one, 5 * NS_PER_S));
+    assert_true(told_take(&known, &two, 5 * NS_PER_S));
+    assert_false(told_take(&known, &one, 6 * NS_PER_S - 1));
+    assert_true(told_take(&known, &one, 6 * NS_PER_S));
 }
 
 static void test_clients(void **state) {
