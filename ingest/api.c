@@ -93,7 +93,7 @@ static void api_serve(struct worker *worker, struct http_exchange *exchange,
     bool found = find(worker, http, &texts, &auth, &error);
     const struct route_match *match = &http_desk(worker)->match;
     exchange->pushes = match->route != NULL && match->route->pushes;
-    if (!found) {
+    if (!found || match->route == NULL) {
         api_refused(worker, exchange->http, http, &error);
         exchange_refuse(worker, exchange, &error);
         return;

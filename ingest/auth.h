@@ -53,6 +53,6 @@ enum auth_origin auth_web(const struct config *config, const struct http_request
                           bool any_host);
 /* Logs the name that was refused, with the remedy; each name once, until others have taken its
  * place in a table of 64. Any thread. Needs hash_init. */
-void auth_tell_unknown_host(struct span host);
+void auth_tell_unknown_host(struct span text);
 
 #endif

@@ -312,7 +312,7 @@ static bool host_well_formed(struct span text) {
             byte != '-' && byte != '_')
             return false;
     }
-    return text.at[0] != '.' && text.at[0] != '-';
+    return text.len != 0 && text.at[0] != '.' && text.at[0] != '-';
 }
 
 static void apply_host(const struct reading *r) {
