@@ -68,10 +68,16 @@ static void piece_free(struct worker *worker, struct piece *piece) {
     account_give(&worker->account, sizeof(struct piece));
 }
 
+static uint64_t age_of(const struct worker *worker, uint64_t accepted_ns) {
+    return worker->now_ns > accepted_ns ? worker->now_ns - accepted_ns : 0;
+}
+
 /* Copies of a class have their fate; reason NULL: they were sent. */
 static void copies_settled(struct worker *worker, unsigned class, uint32_t count,
-                           const enum drop_reason *reason) {
+                           uint64_t accepted_ns, const enum drop_reason *reason) {
     stats_sub(&worker->stats.copies_waiting[class], count);
+    if (reason == NULL && count != 0)
+        stats_delay(&worker->stats, class, count, age_of(worker, accepted_ns));
     if (reason == NULL)
         stats_add(&worker->stats.copies_sent[class], count);
     else if (!FAULT(DROP_UNCOUNTED))
@@ -84,15 +90,17 @@ static void piece_settle(struct worker *worker, struct outbox *outbox, const str
                          uint32_t sent, enum drop_reason reason) {
     bool whole = sent >= piece->bytes;
     if (piece->kind == PIECE_PARCEL) {
-        copies_settled(worker, piece->parcel->message->class, 1, whole ? NULL : &reason);
+        const struct message *message = piece->parcel->message;
+        copies_settled(worker, message->class, 1, message->accepted_ns, whole ? NULL : &reason);
     } else if (piece->kind == PIECE_SHEAF && whole) {
         for (unsigned class = 0; class < CLASSES; class ++)
-            copies_settled(worker, class, piece->sheaf->of_class[class], NULL);
+            copies_settled(worker, class, piece->sheaf->of_class[class], piece->sheaf->accepted_ns,
+                           NULL);
     } else if (piece->kind == PIECE_SHEAF) {
         for (uint32_t i = 0; i < piece->sheaf->count; i++) {
             const struct sheaf_part *part = &piece->sheaf->parts[i];
             copies_settled(worker, part->parcel->message->class, 1,
-                           part->end <= sent ? NULL : &reason);
+                           part->parcel->message->accepted_ns, part->end <= sent ? NULL : &reason);
         }
     }
     if (piece->kind != PIECE_BYTES) {
@@ -174,7 +182,8 @@ static bool sheaf_split(struct worker *worker, struct outbox *outbox, struct pie
     if (chain == NULL)
         return false;
     for (uint32_t i = 0; i < whole; i++)
-        copies_settled(worker, sheaf->parts[i].parcel->message->class, 1, NULL);
+        copies_settled(worker, sheaf->parts[i].parcel->message->class, 1,
+                       sheaf->parts[i].parcel->message->accepted_ns, NULL);
     outbox->pieces -= whole;
     outbox->message_bytes -= begin;
     outbox->bytes -= begin;
@@ -500,4 +509,18 @@ void outbox_clear(struct worker *worker, struct connection *connection, enum dro
         piece = next;
         sent = 0;
     }
+}
+
+/* Only the front is looked at: behind an answer or two stands the first message. */
+#define AGE_PIECES 4
+
+uint64_t outbox_age_ns(const struct worker *worker, const struct outbox *outbox) {
+    const struct piece *piece = outbox->first;
+    for (unsigned i = 0; piece != NULL && i < AGE_PIECES; i++, piece = piece->next) {
+        if (piece->kind == PIECE_PARCEL)
+            return age_of(worker, piece->parcel->message->accepted_ns);
+        if (piece->kind == PIECE_SHEAF)
+            return age_of(worker, piece->sheaf->accepted_ns);
+    }
+    return 0;
 }

@@ -70,4 +70,7 @@ static inline bool outbox_empty(const struct outbox *outbox) {
     return outbox->first == NULL;
 }
 
+/* How old the first message is that waits in it or is in flight; 0: there is none. */
+uint64_t outbox_age_ns(const struct worker *worker, const struct outbox *outbox);
+
 #endif

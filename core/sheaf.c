@@ -22,7 +22,8 @@ struct sheaf *sheaf_open(struct worker *worker, struct parcel *const *parcels, u
                             .count = count,
                             .bytes = bytes,
                             .block_bytes = (uint32_t)block_bytes,
-                            .expires_ns = UINT64_MAX};
+                            .expires_ns = UINT64_MAX,
+                            .accepted_ns = UINT64_MAX};
     uint32_t end = 0;
     for (uint32_t i = 0; i < count; i++) {
         const struct message *message = parcels[i]->message;
@@ -31,6 +32,8 @@ struct sheaf *sheaf_open(struct worker *worker, struct parcel *const *parcels, u
         parcel_ref(parcels[i]);
         sheaf->parts[i] = (struct sheaf_part){parcels[i], forms[i], end};
         sheaf->of_class[message->class]++;
+        if (message->accepted_ns < sheaf->accepted_ns)
+            sheaf->accepted_ns = message->accepted_ns;
         if (message->expires_ns < sheaf->expires_ns)
             sheaf->expires_ns = message->expires_ns;
     }

@@ -24,7 +24,8 @@ struct sheaf {
     uint32_t count;
     uint32_t bytes; /* on the wire */
     uint32_t block_bytes;
-    uint64_t expires_ns; /* of the part that expires first */
+    uint64_t expires_ns;  /* of the part that expires first */
+    uint64_t accepted_ns; /* of the part that was accepted first */
     uint32_t of_class[CLASSES];
     struct sheaf_part parts[]; /* `count`, then the bytes */
 };

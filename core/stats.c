@@ -45,6 +45,17 @@ enum result_word result_find(const char *word) {
     return RESULT_COUNT;
 }
 
+void stats_delay(struct stats *stats, unsigned class, uint32_t copies, uint64_t age_ns) {
+#define DELAY_NS(ms, text) (ms) * UINT64_C(1000000),
+    static const uint64_t bounds_ns[] = {DELAY_BOUNDS(DELAY_NS) UINT64_MAX};
+#undef DELAY_NS
+    unsigned bucket = 0;
+    while (age_ns > bounds_ns[bucket])
+        bucket++;
+    stats_add(&stats->delays[class][bucket], copies);
+    stats_add(&stats->delay_ns[class], copies * age_ns);
+}
+
 void stats_refuse(struct stats *stats, const char *code) {
     enum result_word word = result_find(code);
     if (word != RESULT_COUNT)

@@ -159,7 +159,9 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
 
 /* Times, kept in nanoseconds and told in seconds: member, metric name, type, help. */
 #define STATS_SECONDS(X)                                                                           \
-    X(busy_ns, "busy_seconds_total", "counter", "time in turns, without sleeping")
+    X(busy_ns, "busy_seconds_total", "counter", "time in turns, without sleeping")                 \
+    X(queue_age_ns, "queue_age_seconds", "gauge",                                                  \
+      "age of the oldest message that waits in an outbox; looked at ten times a second")
 
 /* Values that go up and down. */
 #define STATS_GAUGES(X)                                                                            \
@@ -173,6 +175,25 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
     X(behind, "behind", "1 while the worker refuses a part, since more comes than it can serve")   \
     X(outbox_bytes, "outbox_bytes", "bytes of messages waiting in outboxes")
 
+/* How old messages are when the kernel has taken them: upper bounds of the histogram's buckets. */
+#define DELAY_BOUNDS(X)                                                                            \
+    X(1, "0.001")                                                                                  \
+    X(5, "0.005")                                                                                  \
+    X(10, "0.01")                                                                                  \
+    X(25, "0.025")                                                                                 \
+    X(50, "0.05")                                                                                  \
+    X(100, "0.1")                                                                                  \
+    X(250, "0.25")                                                                                 \
+    X(500, "0.5")                                                                                  \
+    X(1000, "1")                                                                                   \
+    X(2500, "2.5")                                                                                 \
+    X(5000, "5")                                                                                   \
+    X(10000, "10")                                                                                 \
+    X(60000, "60")
+#define DELAY_COUNT(ms, text) +1
+enum { DELAY_BUCKETS = 0 DELAY_BOUNDS(DELAY_COUNT) + 1 }; /* the last one has no bound */
+#undef DELAY_COUNT
+
 struct stats {
 #define STATS_MEMBER(member, name, help) _Atomic uint64_t member;
     STATS_COUNTERS(STATS_MEMBER)
@@ -185,8 +206,10 @@ struct stats {
     _Atomic uint64_t refused[REFUSE_REASON_COUNT];
     _Atomic uint64_t results[RESULT_CLASSES][RESULT_COUNT]; /* at their producer's worker */
     _Atomic uint64_t auth_failures[LISTENER_KINDS];
-    _Atomic uint64_t mails[16];       /* by kind */
-    _Atomic uint64_t copies[CLASSES]; /* made */
+    _Atomic uint64_t mails[16];                      /* by kind */
+    _Atomic uint64_t delays[CLASSES][DELAY_BUCKETS]; /* copies sent, by age; not cumulative */
+    _Atomic uint64_t delay_ns[CLASSES];              /* the sum of their ages */
+    _Atomic uint64_t copies[CLASSES];                /* made */
     _Atomic uint64_t copies_sent[CLASSES];
     _Atomic uint64_t copies_waiting[CLASSES]; /* gauge */
     _Atomic uint64_t copies_dropped[CLASSES][DROP_REASON_COUNT];
@@ -206,6 +229,8 @@ static inline void stats_set(_Atomic uint64_t *gauge, uint64_t value) {
 static inline uint64_t stats_get(const _Atomic uint64_t *counter) {
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
+/* So many copies were handed to the kernel, so long after their message was accepted. */
+void stats_delay(struct stats *stats, unsigned class, uint32_t copies, uint64_t age_ns);
 /* A message, or a request for messages, is refused before its class is known; `code` is the word of
  * the error. Nothing is counted for one that no message can be refused with (not_found). */
 void stats_refuse(struct stats *stats, const char *code);

@@ -432,6 +432,7 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     messages_return(worker);
     post_wake_all(worker);
     trim_look(worker);
+    queue_age_look(worker);
 
     late_tell(worker);
     stats_add(&worker->stats.turns, 1);
@@ -486,6 +487,7 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     pool_init(&worker->parcels, sizeof(struct parcel));
     directory_init(worker);
     timer_init(&worker->trim, on_trim);
+    queue_age_init(&worker->queue_age);
     clocks_read(worker);
     wheel_init(&worker->wheel, worker->now_ns);
     worker->phase_entered = PHASE_STARTING;

@@ -21,6 +21,7 @@
 #include "core/fanout.h"
 #include "core/hub.h"
 #include "core/mailbox.h"
+#include "core/queue_age.h"
 #include "core/ring.h"
 #include "core/slots.h"
 
@@ -110,7 +111,8 @@ struct worker {
 
     struct pool pieces, parcels;
     uint64_t message_serial; /* random at start; the changing part of the ids that the node makes */
-    struct block_cache message_blocks;      /* of messages and their forms */
+    struct block_cache message_blocks; /* of messages and their forms */
+    struct queue_age queue_age;
     struct timer trim;                      /* armed while some of them are kept */
     struct message *homebound[WORKERS_MAX]; /* messages of other workers, let go */
     uint64_t homebound_set;

@@ -171,6 +171,31 @@ static void ledger_write(struct scroll *scroll, const struct stats *total) {
     }
 }
 
+/* --- how long messages take ------------------------------------------------------------------- */
+
+static void delays_write(struct scroll *scroll, const struct stats *total) {
+#define DELAY_TEXT(ms, text) text,
+    static const char *const bounds[DELAY_BUCKETS] = {DELAY_BOUNDS(DELAY_TEXT) "+Inf"};
+#undef DELAY_TEXT
+    char labels[64];
+    family(scroll, "ringpost_delivery_seconds", "histogram",
+           "copies of messages, by the time from acceptance until the kernel had taken them");
+    for (unsigned class = 0; class < CLASSES; class ++) {
+        uint64_t count = 0;
+        for (unsigned i = 0; i < DELAY_BUCKETS; i++) {
+            count += stats_get(&total->delays[class][i]);
+            snprintf(labels, sizeof labels, "{class=\"%s\",le=\"%s\"}", class_words[class],
+                     bounds[i]);
+            sample(scroll, "ringpost_delivery_seconds_bucket", labels, count);
+        }
+        snprintf(labels, sizeof labels, "{class=\"%s\"}", class_words[class]);
+        if (scroll_room(scroll, LINE_BYTES))
+            builder_format(&scroll->out, "ringpost_delivery_seconds_sum%s %.6f\n", labels,
+                           (double)stats_get(&total->delay_ns[class]) / (double)NS_PER_S);
+        sample(scroll, "ringpost_delivery_seconds_count", labels, count);
+    }
+}
+
 /* --- the node and its process ----------------------------------------------------------------- */
 
 static void node_write(struct scroll *scroll, struct worker *worker) {
@@ -227,6 +252,7 @@ void api_get_metrics(struct worker *worker, struct http_exchange *exchange,
     process_write(&scroll, worker);
     reasons_write(&scroll, total);
     ledger_write(&scroll, total);
+    delays_write(&scroll, total);
     workers_write(&scroll, worker->server);
     api_answer_scroll(worker, exchange, HTTP_TYPE_METRICS, &scroll);
 }

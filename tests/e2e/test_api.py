@@ -183,15 +183,7 @@ class Routes(unittest.TestCase):
             self.assertEqual(node.api("GET", "/readyz")[0], 200)
             node.push("a", 1)
             text = node.api("GET", "/metrics", raw=True)[1].decode()
-            names = set()
-            for line in text.splitlines():
-                if line.startswith("# TYPE "):
-                    names.add(line.split(" ")[2])
-                elif line and not line.startswith("#"):
-                    name = line.split("{")[0].split(" ")[0]
-                    self.assertRegex(name, "^(ringpost|process)_")
-                    self.assertIn(name, names)
-                    float(line.rsplit(" ", 1)[1])
+            self.assertIn("# TYPE ringpost_ledger gauge\n", text)  # test_metrics has the form
             self.assertEqual(node.metric("ringpost_ledger", fate="sent", **{"class": "default"}), 1)
             self.assertEqual(node.metric("ringpost_sessions"), 1)
             stats = node.stats()

@@ -1,0 +1,117 @@
+"""/metrics: the form that Prometheus wants, and every name that packaging/ uses exists."""
+
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import time
+import unittest
+
+from support import JsonClient, Node
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+NAME = re.compile(r"\b(?:ringpost|process)_[a-z0-9_]+")
+SAMPLE = re.compile(r'([a-z_][a-z0-9_]*)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\.)*",?)*)\})? (\S+)')
+
+
+def families(text):
+    """{name: (type, {sample name: [labels]})}; complains of whatever is out of form."""
+    found, name = {}, None
+    for line in text.splitlines():
+        if line.startswith("# HELP "):
+            _, _, name, help_text = line.split(" ", 3)
+            assert name not in found, f"{name} comes twice"
+            assert help_text.strip(), f"{name} has no help"
+            found[name] = [None, {}]
+        elif line.startswith("# TYPE "):
+            _, _, typed, kind = line.split(" ")
+            assert typed == name, f"the type of {typed} stands at {name}"
+            found[name][0] = kind
+        else:
+            match = SAMPLE.fullmatch(line)
+            assert match, f"no sample: {line!r}"
+            sample = match.group(1)
+            assert sample in (name, f"{name}_bucket", f"{name}_sum", f"{name}_count"), line
+            labels = found[name][1].setdefault(sample, [])
+            assert match.group(2) not in labels, f"{line} comes twice"
+            labels.append(match.group(2))
+            float(match.group(3))
+    return found
+
+
+def lint(found):
+    """The rules of `promtool check metrics`."""
+    for name, (kind, samples) in found.items():
+        assert samples, f"{name} has no sample"
+        assert name.startswith(("ringpost_", "process_")), name
+        assert not re.search(r"nano|milli|micro|minutes|hours|kilo|mega", name), f"unit of {name}"
+        if kind == "counter":
+            assert name.endswith("_total"), f"the counter {name} does not end in _total"
+        else:
+            assert not name.endswith("_total"), f"{name} is a {kind}"
+        if kind == "histogram":
+            assert set(samples) == {f"{name}_bucket", f"{name}_sum", f"{name}_count"}, name
+        else:
+            assert not name.endswith(("_bucket", "_sum", "_count")), name
+
+
+class Metrics(unittest.TestCase):
+    def test_the_form(self):
+        with Node() as node:
+            raw = node.api("GET", "/metrics", raw=True)[1]
+            lint(families(raw.decode()))
+            promtool = shutil.which("promtool")
+            if promtool:
+                done = subprocess.run([promtool, "check", "metrics"], input=raw, check=False,
+                                      capture_output=True)
+                self.assertEqual((done.returncode, done.stderr + done.stdout), (0, b""))
+
+    def test_a_dashboard_asks_for_what_is_there(self):
+        with Node() as node:
+            found = families(node.api("GET", "/metrics", raw=True)[1].decode())
+            there = set(found)
+            for _, samples in found.values():
+                there |= set(samples)
+            dashboard = json.loads((ROOT / "packaging/grafana.json").read_text())
+            wanted = [target["expr"] for panel in dashboard["panels"]
+                      for target in panel["targets"]]
+            wanted += [entry["query"] for entry in dashboard["templating"]["list"]]
+            wanted.append((ROOT / "packaging/alerts.yml").read_text())
+            names = {name for text in wanted for name in NAME.findall(text)}
+            self.assertGreater(len(names), 20)
+            self.assertEqual(names - there, set())
+            operations = (ROOT / "docs/operations.md").read_text()
+            self.assertEqual(set(NAME.findall(operations)) - there, set())
+        promtool = shutil.which("promtool")
+        if promtool:
+            subprocess.run([promtool, "check", "rules", ROOT / "packaging/alerts.yml"], check=True,
+                           capture_output=True)
+
+    def test_how_long_messages_take(self):
+        with Node(workers=1) as node, JsonClient(node, "till") as till:
+            for number in range(20):
+                self.assertEqual(node.push("till", number)[0], 202)
+                till.hear_message()
+            name = "ringpost_delivery_seconds"
+            self.assertEqual(node.metric(f"{name}_count", **{"class": "default"}), 20)
+            buckets = [node.metric(f"{name}_bucket", **{"class": "default", "le": bound})
+                       for bound in ("0.001", "0.05", "1", "60", "+Inf")]
+            self.assertEqual(buckets, sorted(buckets))
+            self.assertEqual(buckets[-1], 20)
+            self.assertGreater(node.metric(f"{name}_sum", **{"class": "default"}), 0)
+
+    def test_a_session_that_does_not_read_is_seen(self):
+        with Node(workers=1) as node, JsonClient(node, "till", groups=["g"]):
+            began = time.monotonic()
+            text = "x" * 60000
+            while node.metric("ringpost_queue_age_seconds") < 0.5:
+                self.assertLess(time.monotonic() - began, 30)
+                if node.metric("ringpost_outbox_bytes") < 500000:
+                    node.message(group="g", data=text)
+                else:
+                    time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    unittest.main()
