@@ -13,6 +13,7 @@ import importlib
 import io
 import multiprocessing
 import os
+import signal
 import pathlib
 import re
 import sys
@@ -108,6 +109,8 @@ def run_all(words, verbose, jobs):
 
 
 def main():
+    # A shell that starts this in the background has it ignored, and every program under test with it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     words = argparse.ArgumentParser(description=__doc__,
                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("--binary", required=True, help="the ringpost to test")
