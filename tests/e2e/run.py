@@ -13,9 +13,9 @@ import importlib
 import io
 import multiprocessing
 import os
-import signal
 import pathlib
 import re
+import signal
 import sys
 import time
 import unittest
@@ -109,7 +109,7 @@ def run_all(words, verbose, jobs):
 
 
 def main():
-    # A shell that starts this in the background has it ignored, and every program under test with it.
+    # A shell that starts this in the background lets it ignore Ctrl-C, and all that it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     words = argparse.ArgumentParser(description=__doc__,
                                     formatter_class=argparse.RawDescriptionHelpFormatter)
