@@ -48,9 +48,10 @@ static bool grant_take(struct budget *budget, uint64_t more) {
 
 /* The same; what others can miss gives way. Each time frees about a grant, of which others may
  * snatch some. */
-static bool grant_press(struct budget *budget, uint64_t more) {
+static bool grant_press(struct account *account, uint64_t more) {
+    struct budget *budget = account->budget;
     uint64_t times = 2 * (more / budget->grant_bytes) + RELIEF_TIMES_MIN;
-    while (times-- > 0 && budget->relieve(budget->relieve_argument))
+    while (times-- > 0 && budget->relieve(budget->relieve_argument, account))
         if (grant_take(budget, more))
             return true;
     return false;
@@ -62,7 +63,7 @@ bool account_take(struct account *account, size_t bytes) {
         uint64_t more = grant_for(account, bytes);
         bool presses = account->presses && budget->relieve != NULL;
         if (!grant_take(budget, more) &&
-            !(presses && more <= budget->ceiling_bytes && grant_press(budget, more)))
+            !(presses && more <= budget->ceiling_bytes && grant_press(account, more)))
             return false;
         account->granted_bytes += more;
     }

@@ -15,13 +15,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct account;
+
 struct budget {
     uint64_t ceiling_bytes;
     uint64_t grant_bytes; /* what one account takes or returns at a time */
     _Atomic uint64_t granted_bytes;
-    /* Asked at the ceiling by accounts that press: somebody gives up about a grant of what can be
-     * missed best. False: nobody has anything. NULL: nobody does. Any thread. */
-    bool (*relieve)(void *argument);
+    /* Asked at the ceiling by an account that presses, on its thread: somebody gives up about a
+     * grant of what can be missed best. False: nobody has anything. NULL: nobody does. */
+    bool (*relieve)(void *argument, struct account *account);
     void *relieve_argument;
 };
 
@@ -29,7 +31,7 @@ struct account {
     struct budget *budget;
     uint64_t used_bytes;
     uint64_t granted_bytes;
-    bool presses;
+    bool presses; /* a worker's, see worker.h */
 };
 
 void budget_init(struct budget *budget, uint64_t ceiling_bytes);

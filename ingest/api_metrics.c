@@ -242,7 +242,6 @@ void api_get_metrics(struct worker *worker, struct http_exchange *exchange,
                      const struct route_request *request) {
     if (!api_query_empty(worker, exchange, request))
         return;
-    gate_forgotten_count(worker);
     struct scroll scroll = scroll_empty();
     struct stats *total = &http_desk(worker)->total;
     memset(total, 0, sizeof(*total));

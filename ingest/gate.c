@@ -178,23 +178,18 @@ static void sweep_arm(struct worker *worker, uint64_t due_ns) {
         timer_arm(&worker->wheel, sweep, due_ns);
 }
 
-/* At the memory ceiling, on any thread: ids give way to whatever is wanted. */
-static bool on_memory_short(void *argument) {
+/* At the memory ceiling: ids give way to whatever is wanted. */
+static bool on_memory_short(void *argument, struct account *account) {
     struct gate *gate = argument;
+    /* Only the accounts of workers press. */
+    struct worker *worker = container_of(account, struct worker, account);
     uint32_t forgotten = dedup_relieve(&gate->dedup, false);
-    atomic_fetch_add_explicit(&gate->forgotten, forgotten, memory_order_relaxed);
+    ids_forgotten(worker, forgotten);
     return forgotten != 0;
-}
-
-void gate_forgotten_count(struct worker *worker) {
-    if (atomic_load_explicit(&gate_of(worker)->forgotten, memory_order_relaxed) != 0)
-        ids_forgotten(
-            worker, atomic_exchange_explicit(&gate_of(worker)->forgotten, 0, memory_order_relaxed));
 }
 
 static void on_sweep(struct worker *worker, struct timer *timer) {
     (void)timer;
-    gate_forgotten_count(worker);
     uint64_t next_ns = dedup_sweep(&gate_of(worker)->dedup, worker->now_ns, SWEEP_ENTRIES);
     if (next_ns == CLOCK_NEVER)
         return;
@@ -419,7 +414,6 @@ bool gate_init(struct gate *gate, struct server *server) {
             good = good && desk->room != NULL;
         }
     }
-    atomic_init(&gate->forgotten, 0);
     if (!good) {
         gate_fini(gate);
         return false;

@@ -134,7 +134,6 @@ struct gate {
     struct gate_rate key_rates[API_KEYS_MAX];
     struct client_rates client_rates;
     struct auth_told told;
-    _Atomic uint32_t forgotten; /* ids that gave way to other memory, not yet in a worker's stats */
     struct gate_desk desks[WORKERS_MAX];
 };
 
@@ -145,9 +144,6 @@ bool gate_init(struct gate *gate, struct server *server);
 void gate_fini(struct gate *gate);
 /* Other workers have found results for this one's waiting repeats. */
 void gate_on_nudged(struct worker *worker);
-
-/* Counts the ids that gave way to other memory in this worker's stats. */
-void gate_forgotten_count(struct worker *worker);
 
 struct gate *gate_of(const struct worker *worker);
 
