@@ -88,7 +88,7 @@ static bool room_for_all(const struct worker *worker, uint64_t workers) {
 
 /* Are all of them in time with what they have already? `many`: it will be fanned out. */
 static bool all_in_time(const struct worker *worker, uint64_t workers, bool modest, bool many) {
-    uint64_t max_ns = modest ? 4 * LATE_NS : LATE_NS;
+    uint64_t max_ns = worker->admission.lag_ns * (modest ? 4 : 1); /* LATE_NS */
     for (uint64_t rest = workers; rest != 0; rest &= rest - 1) {
         struct mailbox *box = &worker->server->post.boxes[__builtin_ctzll(rest)];
         if (atomic_load_explicit(&box->late_ns, memory_order_relaxed) > max_ns ||
