@@ -84,6 +84,7 @@ static bool swarm_make(struct bench_field *field, struct bench_net *net, struct 
     if (number < o->apart) /* it has the producers, and no clients */
         first = count = 0;
     net->gather_ns = o->gather_us * 1000;
+    net->stamped = o->tickets;
     return bench_net_open(net) && bench_swarm_open(swarm, net, field->share, number, first, count,
                                                    &field->server.tcp, o->sources);
 }

@@ -1,5 +1,7 @@
 #include "main/bench_net.h"
 
+#include "core/base/clock.h"
+
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -83,6 +85,11 @@ bool bench_net_send_buffer(int fd, uint32_t bytes) {
     return setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &value, sizeof value) == 0;
 }
 
+bool bench_net_stamp(int fd) {
+    int on = 1;
+    return setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on) == 0;
+}
+
 bool bench_net_watch(struct bench_net *net, int fd, bool writing, uint64_t tag) {
     struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.u64 = tag};
     if (writing)
@@ -90,11 +97,41 @@ bool bench_net_watch(struct bench_net *net, int fd, bool writing, uint64_t tag) 
     return epoll_ctl(net->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
+/* As recv(), and there_ns. The system stamps with the wall clock, which is compared with itself. */
+static ssize_t stamped_receive(struct bench_net *net, int fd, uint8_t *at, size_t room) {
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct timespec))];
+    struct iovec bytes = {.iov_base = at, .iov_len = room};
+    struct msghdr message = {.msg_iov = &bytes,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof control};
+    ssize_t got = recvmsg(fd, &message, 0);
+    struct cmsghdr *header = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    net->there_ns = clock_ns();
+    if (header == NULL || header->cmsg_level != SOL_SOCKET ||
+        header->cmsg_type != SCM_TIMESTAMPNS ||
+        header->cmsg_len < CMSG_LEN(sizeof(struct timespec)))
+        return got;
+    struct timespec there, now;
+    memcpy(&there, CMSG_DATA(header), sizeof there);
+    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t ago_ns = (now.tv_sec - there.tv_sec) * (int64_t)NS_PER_S + now.tv_nsec - there.tv_nsec;
+    if (ago_ns > 0 && (uint64_t)ago_ns < net->there_ns)
+        net->there_ns -= (uint64_t)ago_ns;
+    return got;
+}
+
 ssize_t bench_net_receive(struct bench_net *net, int fd, struct bench_rest *rest, bool *drained) {
     size_t kept = rest->len;
     if (kept != 0)
         memcpy(net->area, rest->at, kept);
-    ssize_t got = recv(fd, net->area + kept, BENCH_AREA_BYTES - kept, 0);
+    ssize_t got;
+    if (net->stamped) {
+        got = stamped_receive(net, fd, net->area + kept, BENCH_AREA_BYTES - kept);
+    } else {
+        got = recv(fd, net->area + kept, BENCH_AREA_BYTES - kept, 0);
+        net->there_ns = clock_ns();
+    }
     if (got < 0) {
         *drained = true;
         return errno == EAGAIN || errno == EINTR ? 0 : -2;

@@ -22,10 +22,12 @@ struct bench_net {
     int epoll;
     uint32_t gather_ns; /* under a second; see bench_net_wait */
     uint8_t *area;      /* BENCH_AREA_BYTES, where every socket is received into */
+    bool stamped;       /* its sockets say when bytes reached them; see bench_net_stamp */
+    uint64_t there_ns;  /* of the last receive: when the last of its bytes reached the socket */
     struct epoll_event events[BENCH_EVENTS_MAX];
 };
 
-/* Sets all but gather_ns. False with errno if there is no descriptor or memory. */
+/* Sets all but gather_ns and stamped. False with errno if there is no descriptor or memory. */
 bool bench_net_open(struct bench_net *net);
 void bench_net_close(struct bench_net *net);
 
@@ -43,6 +45,9 @@ int bench_net_connect(const struct sockaddr_in *to, uint32_t source);
 void bench_net_hurry(int fd);
 /* Bounds what the system keeps of the socket's unsent bytes. False with errno. */
 bool bench_net_send_buffer(int fd, uint32_t bytes);
+/* From now on the system notes when bytes reach this socket, whenever they are read. False with
+ * errno. */
+bool bench_net_stamp(int fd);
 /* Watches the descriptor under `tag` for reading, and for writing if asked to. False with errno. */
 bool bench_net_watch(struct bench_net *net, int fd, bool writing, uint64_t tag);
 
@@ -54,7 +59,7 @@ struct bench_rest {
 };
 /* Receives behind what was kept. Gives the bytes now at the start of the area, kept ones included;
  * 0: nothing new; -1: the peer closed; -2: error or a message that does not fit. `*drained` says
- * whether the socket is known to be empty. */
+ * whether the socket is known to be empty. Sets there_ns: the present where no time is noted. */
 ssize_t bench_net_receive(struct bench_net *net, int fd, struct bench_rest *rest, bool *drained);
 /* Keeps `len` bytes for the next receive (0 lets the memory go). False without memory. */
 bool bench_rest_keep(struct bench_rest *rest, const uint8_t *at, size_t len);

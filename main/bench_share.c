@@ -87,6 +87,7 @@ uint32_t bench_share_run(struct bench_share *share, struct bench_tally *tally, u
     tally->forgotten = 0;
     bench_hist_clear(&tally->latency);
     bench_hist_clear(&tally->lone);
+    bench_hist_clear(&tally->unread);
     bench_hist_clear(&tally->pong);
     memset(share->streams + (size_t)first * share->streams_each, 0,
            (size_t)count * share->streams_each * sizeof *share->streams);
@@ -123,6 +124,7 @@ void bench_share_sum(const struct bench_share *share, struct bench_tally *sum) {
         sum->forgotten += t->forgotten;
         bench_hist_merge(&sum->latency, &t->latency);
         bench_hist_merge(&sum->lone, &t->lone);
+        bench_hist_merge(&sum->unread, &t->unread);
         bench_hist_merge(&sum->pong, &t->pong);
         bench_hist_merge(&sum->greeting, &t->greeting);
         if (sum->sample[0] == '\0')

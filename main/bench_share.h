@@ -60,6 +60,7 @@ struct bench_tally {
     uint64_t pongs_unasked;           /* answers to nothing */
     uint64_t forgotten;               /* tickets too old to say when they were written */
     struct bench_hist latency;        /* from the time of the message to its arrival */
+    struct bench_hist unread;         /* how long what arrived lay in a stamped socket */
     struct bench_hist lone;           /* the same of the lone producer's, which are not in it */
     struct bench_hist pong;           /* from the write of a ping to its answer */
     struct bench_hist greeting;       /* from connecting to the welcome */

@@ -210,7 +210,9 @@ static void client_on_pong(struct bench_swarm *swarm, struct bench_client *clien
     }
     if (client->pinged_run == tally_run(tally)) {
         tally->pongs++;
-        bench_hist_add(&tally->pong, clock_ns() - client->pinged_ns);
+        uint64_t there_ns = swarm->net->there_ns;
+        bench_hist_add(&tally->pong,
+                       there_ns > client->pinged_ns ? there_ns - client->pinged_ns : 0);
     }
     client->pinged_ns = 0;
 }
@@ -289,7 +291,10 @@ static void client_receive(struct bench_swarm *swarm, uint32_t place, bool to_th
             client_on_end(swarm, client, got == -1 ? "by the node" : strerror(errno));
             return;
         }
-        uint64_t now_ns = clock_ns();
+        /* How late this tool reads is not the node's doing, and told apart. */
+        uint64_t now_ns = swarm->net->there_ns;
+        if (swarm->net->stamped)
+            bench_hist_add(&swarm->tally->unread, clock_ns() - now_ns);
         uint32_t run = bench_share_run(swarm->share, swarm->tally, swarm->first, swarm->count);
         const uint8_t *at = swarm->net->area;
         size_t left = (size_t)got;
@@ -356,7 +361,7 @@ static void client_open(struct bench_swarm *swarm, uint32_t place, uint64_t now_
     swarm->pending++;
     swarm->tally->opened++;
     client->fd = bench_net_connect(&swarm->to, source);
-    if (client->fd < 0) {
+    if (client->fd < 0 || (swarm->net->stamped && !bench_net_stamp(client->fd))) {
         client_on_end(swarm, client, strerror(errno));
         return;
     }

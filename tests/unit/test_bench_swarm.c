@@ -135,7 +135,8 @@ static void a_heartbeat_has_one_answer(void **state) {
     (void)state;
     static struct bench_client client;
     static struct bench_tally counts;
-    struct bench_swarm swarm = {.tally = &counts};
+    struct bench_net net = {.there_ns = 0};
+    struct bench_swarm swarm = {.tally = &counts, .net = &net};
     atomic_store(&counts.run, 1);
     client_on_pong(&swarm, &client);
     assert_int_equal(counts.pongs_unasked, 1);
