@@ -87,7 +87,8 @@ struct run_state {
     uint64_t moved_ns;  /* when `received` last changed */
     uint64_t done_ns;   /* when everything had arrived; 0: not yet */
     uint64_t looked_ns; /* at the node's memory */
-    bool pushed_out;    /* the time of pushing is over */
+    bool half;          /* half the time of pushing is over, */
+    bool pushed_out;    /* and all of it */
 };
 
 /* The crews of producers: the main one, and those beside it. */
@@ -115,6 +116,15 @@ static double mean_fan(struct bench_field *field) {
     for (uint32_t i = 0; i <= field->beside_count; i++)
         fan += crew_part(field, i) * bench_producers_fan(crew(field, i));
     return fan;
+}
+
+static double most_fan(struct bench_field *field) {
+    double most = 0;
+    for (uint32_t i = 0; i <= field->beside_count; i++) {
+        double fan = crew_part(field, i) > 0 ? bench_producers_fan(crew(field, i)) : 0;
+        most = fan > most ? fan : most;
+    }
+    return most;
 }
 
 static void crews_begin(struct bench_field *field, const struct bench_push *push) {
@@ -225,10 +235,14 @@ static bool run_turn(struct bench_field *field, struct run_state *state, uint64_
         state->received = received;
         state->moved_ns = now_ns;
     }
+    double due = result->rate > 0 ? result->rate * result->offered_s * result->fan : 0;
+    if (!state->half && now_ns >= result->start_ns + (pushing_end_ns - result->start_ns) / 2) {
+        state->half = true;
+        result->behind_half = due / 2 > (double)received ? (uint64_t)(due / 2) - received : 0;
+    }
     if (!state->pushed_out && now_ns >= pushing_end_ns) {
         state->pushed_out = true;
         pings_every(field, 0);
-        double due = result->rate > 0 ? result->rate * result->offered_s * result->fan : 0;
         result->behind = due > (double)received ? (uint64_t)due - received : 0;
     }
     if (!crews_done(field, now_ns)) {
@@ -287,6 +301,7 @@ void bench_field_run(struct bench_field *field, const struct bench_push *push, c
         pushing_end_ns = now_push.start_ns + (uint64_t)((double)push->messages / push->rate * 1e9);
     result->rate = push->rate;
     result->fan = mean_fan(field);
+    result->fan_most = most_fan(field);
     result->start_ns = now_push.start_ns;
     result->pushing_end_ns = pushing_end_ns;
     result->offered_s = (double)(pushing_end_ns - now_push.start_ns) / 1e9;

@@ -51,6 +51,40 @@ static void no_answer_is_a_fault(void **state) {
     assert_string_equal(why, "no: 3 not answered");
 }
 
+/* What is always under way is no backlog; one that grows is. */
+static void behind_may_not_grow(void **state) {
+    (void)state;
+    char why[64];
+    fresh();
+    run.fan = run.fan_most = 1;
+    run.behind = 20 + 1;
+    bench_result_judge(&run);
+    assert_true(run.held);
+    run.behind++;
+    bench_result_judge(&run);
+    assert_false(run.held);
+    bench_result_why(&run, why, sizeof why);
+    assert_string_equal(why, "no: behind by 22, over 21");
+    run.behind_half = 150;
+    run.behind = 150 + 10 + 2;
+    bench_result_judge(&run);
+    assert_true(run.held);
+    run.behind++;
+    bench_result_judge(&run);
+    assert_false(run.held);
+    /* One message to all is much, and cannot be half under way. */
+    fresh();
+    run.rate = 10;
+    run.fan = run.fan_most = 1000;
+    run.behind_half = 3000;
+    run.behind = 5100;
+    bench_result_judge(&run);
+    assert_true(run.held);
+    run.behind++;
+    bench_result_judge(&run);
+    assert_false(run.held);
+}
+
 static void what_is_late_is_a_note(void **state) {
     (void)state;
     fresh();
@@ -95,6 +129,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_said_of_a_good_run),
         cmocka_unit_test(no_answer_is_a_fault),
+        cmocka_unit_test(behind_may_not_grow),
         cmocka_unit_test(what_is_late_is_a_note),
         cmocka_unit_test(others_make_the_figures_bounds),
         cmocka_unit_test(a_schedule_that_slips_makes_them_bounds),
