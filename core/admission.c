@@ -66,9 +66,10 @@ bool admission_ask(struct admission *admission, struct intake *intake, uint64_t 
         intake->cycle_ns = now_ns;
         intake->taken = 0;
     }
-    *modest = intake->taken < admission->modest;
-    bool late = intake_late_ns(intake, now_ns) > admission->late_ns || lag_ns > admission->lag_ns;
-    if (late && now_ns - admission->seen_ns > ADMISSION_GAP_NS)
+    bool waited = intake_late_ns(intake, now_ns) > admission->late_ns;
+    *modest = intake->taken < admission->modest && !waited;
+    bool late = waited || lag_ns > admission->lag_ns;
+    if (late && now_ns - admission->seen_ns > ADMISSION_GAP_NS && !admission->behind)
         admission->since_ns = now_ns;
     if (late)
         admission->seen_ns = now_ns;

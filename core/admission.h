@@ -14,7 +14,8 @@
  * messages.
  *
  * Who asks little is not refused because others ask much: their sockets are empty, so they are not
- * late; and of each connection ADMISSION_MODEST requests in ADMISSION_CYCLE_NS are taken anyway.
+ * late; and where it is the worker that delivers late, ADMISSION_MODEST requests of each connection
+ * in ADMISSION_CYCLE_NS are taken anyway.
  *
  * What a worker is given to deliver is bounded by others: fanout.h, and LATE_NS in hub.c.
  *
@@ -30,12 +31,12 @@
 
 #define ADMISSION_LATE_NS (20 * NS_PER_MS)
 #define ADMISSION_PATIENCE_NS (100 * NS_PER_MS)
-/* Without a late one for so long it begins anew. */
+/* Without a late one for so long it begins anew, unless the worker is behind. */
 #define ADMISSION_GAP_NS (20 * NS_PER_MS)
-#define ADMISSION_SHARE_PERCENT 20
+#define ADMISSION_SHARE_PERCENT 33
 /* Time for refusals that a worker without any may save up. */
 #define ADMISSION_SAVED_NS (4 * NS_PER_MS)
-#define ADMISSION_CYCLE_NS (10 * NS_PER_MS)
+#define ADMISSION_CYCLE_NS (40 * NS_PER_MS)
 #define ADMISSION_MODEST 2
 /* The worker counts as behind until it has refused nothing for so long. */
 #define ADMISSION_OVER_NS (100 * NS_PER_MS)
@@ -70,8 +71,8 @@ void admission_init(struct admission *admission);
 /* A turn begins. */
 void admission_turn(struct admission *admission, uint64_t now_ns);
 /* A connection asks to push. `lag_ns`: how late the worker itself is with what it delivers, which
- * may be LATE_NS, as for other workers. False: it is to be refused,
- * and admission_refused is called with the time that took. `*modest`: it asks for little. */
+ * may be LATE_NS, as for other workers. False: it is to be refused, and admission_refused is called
+ * with the time that took. `*modest`: it asks for little, and is read in time. */
 bool admission_ask(struct admission *admission, struct intake *intake, uint64_t lag_ns,
                    bool *modest);
 void admission_refused(struct admission *admission, uint64_t cost_ns);

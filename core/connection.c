@@ -347,16 +347,18 @@ static void input_refuse(struct worker *worker, struct connection *connection) {
     connection_join(worker, connection);
 }
 
-/* A multishot receive takes 32 buffers from a full socket before the next socket has its turn.
- * While the worker is busy, who has so much gets one buffer a turn, like everybody. */
+/* While the worker is busy, who asks for much is read by single receives, behind everybody else:
+ * who has more waiting than a buffer, since a multishot receive takes 32 of them before the next
+ * socket has its turn, and who pushes more than a modest number. */
 static void flood_look(struct worker *worker, struct connection *connection, bool more) {
-    if (!more) {
+    bool much = more || (connection->intake != NULL &&
+                         connection->intake->taken >= worker->admission.modest);
+    if (connection->once && !more && !worker->crowded) {
         connection->once = false;
-    } else if (worker->crowded && !connection->once) {
+    } else if (worker->crowded && !connection->once && much) {
         connection->once = true;
         receive_stop(worker, connection);
     }
-    worker->flooded |= connection->once;
 }
 
 static void connection_take(struct worker *worker, struct connection *connection, char *at,
@@ -405,7 +407,7 @@ void connection_reconsider(struct worker *worker, struct connection *connection)
     connection_rearm(worker, connection);
 }
 
-void connection_rearm(struct worker *worker, struct connection *connection) {
+static bool receive_wanted(const struct connection *connection) {
     bool wanted =
         connection->state == CONNECTION_OPEN
             /* What a connection that had to give way has left is read first: more would wait
@@ -413,12 +415,23 @@ void connection_rearm(struct worker *worker, struct connection *connection) {
             ? input_wanted(connection) ||
                   (!connection->yielded && connection->input_len <= PAUSE_SLACK_BYTES)
             : connection->state == CONNECTION_FLUSHING || connection->state == CONNECTION_LINGERING;
-    if (!wanted || connection->end_seen || (connection->ops & OP_RECEIVE))
+    return wanted && !connection->end_seen && !(connection->ops & OP_RECEIVE);
+}
+
+void connection_receive(struct worker *worker, struct connection *connection) {
+    if (!receive_wanted(connection))
         return;
     connection->ops |= OP_RECEIVE;
     stats_add(&worker->stats.rearms, 1);
     ring_receive(worker->ring, tag_of(TAG_RECEIVE, connection), connection->socket,
                  connection->once);
+}
+
+void connection_rearm(struct worker *worker, struct connection *connection) {
+    if (!connection->once || connection->state != CONNECTION_OPEN)
+        connection_receive(worker, connection);
+    else if (receive_wanted(connection) && !list_linked(&connection->resume_link))
+        list_add_tail(&worker->floods, &connection->resume_link);
 }
 
 /* Keeps track of how long input waits in the socket. */

@@ -79,7 +79,7 @@ struct connection {
     };
     struct timer timer;
     struct list flush_link;  /* in worker->dirty while there is something to send */
-    struct list resume_link; /* in worker->resumed while kept input is to be looked at again */
+    struct list resume_link; /* in worker->resumed, starved or floods */
     struct outbox outbox;
     char *input; /* kept input; NULL: none */
     uint32_t input_len, input_cap;
@@ -149,6 +149,8 @@ void connection_on_closed(struct worker *worker, const struct completion *comple
 void connection_flush(struct worker *worker, struct connection *connection);
 void connection_reconsider(struct worker *worker, struct connection *connection);
 void connection_rearm(struct worker *worker, struct connection *connection);
+/* As rearm, also for who floods, whom rearm puts into worker->floods. */
+void connection_receive(struct worker *worker, struct connection *connection);
 /* A publish of this connection has begun, has been answered. */
 static inline void connection_publish_begun(struct connection *connection) {
     connection->publishes++;

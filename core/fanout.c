@@ -336,12 +336,16 @@ static bool run_walk(struct worker *worker, const struct message *message) {
 
 /* Are sends due for so long that more copies would only wait behind them? */
 static bool sends_lag(const struct worker *worker) {
-    return worker_send_lag_ns(worker) > FANOUT_LAG_NS;
+    return worker_send_lag_ns(worker) > FANOUT_LAG_NS &&
+           worker->now_ns - worker->fanout.worked_ns < FANOUT_HELD_NS;
 }
 
 void fanout_work(struct worker *worker) {
     struct fanout *fanout = &worker->fanout;
     fanout->held = false;
+    if (sends_lag(worker))
+        return;
+    fanout->worked_ns = worker->now_ns;
     while (fanout_busy(fanout) && !fanout->held && !sends_lag(worker)) {
         if (fanout->run == 0)
             run_begin(worker);

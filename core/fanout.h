@@ -57,6 +57,7 @@ struct fanout {
     struct list *next;    /* the session to be visited next, in its list */
     uint32_t left;        /* broadcasts: sessions [0, left) of the worker are still to be visited */
     uint32_t part;        /* messages of the run that the next session has had already */
+    uint64_t worked_ns;   /* when it had a slice last */
     bool held;            /* by a session that must send first, in this turn */
 };
 

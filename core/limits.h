@@ -44,17 +44,26 @@
 #define API_CONNECTIONS_SPARE 64
 #define FILES_SPARE (API_CONNECTIONS_SPARE + 1)
 
-/* A turn gives each kind of work (completions, mail, timers, resumed input, fan-out) so much time
- * and starts so many sends, which take 4 to 5 us each; what is left waits for the next turn. */
+/* A turn gives each kind of work (completions, mail, floods, timers, resumed input, fan-out) so
+ * much time and starts so many sends, which take 4 to 5 us each; what is left waits for the next
+ * turn. */
 #define WORK_SLICE_NS (800 * 1000)
 #define SENDS_PER_TURN 200
+/* Connections that flood are read so many in one go. While deliveries wait they get this share of
+ * the time, which refusing (ADMISSION_SHARE_PERCENT) must find room in; so much of it can be saved,
+ * or owed. */
+#define FLOODS_AT_ONCE 4
+#define FLOOD_SHARE_PERCENT 40
+#define FLOOD_CREDIT_NS (2 * 1000 * 1000)
 
 /* A message for one name with so many sessions on a worker is delivered at once; one for more is
  * fanned out in slices (fanout.h). Of those so many copies may wait for a worker, or four times its
- * sessions where that is more, and none is made while sends are due for longer than this. */
+ * sessions where that is more, and none is made while sends are due for longer than this, but for
+ * a slice each FANOUT_HELD_NS: the sends of others may never end. */
 #define DIRECT_SESSIONS_MAX 64
-#define FANOUT_COPIES_MAX 65536
+#define FANOUT_COPIES_MAX 32768
 #define FANOUT_LAG_NS (5 * 1000 * 1000)
+#define FANOUT_HELD_NS (5 * 1000 * 1000)
 
 /* A worker that delivers what it gets later than this, and has done so for LATE_PATIENCE_NS, is
  * given no more until it has caught up; producers that ask for little may make it four times as

@@ -19,7 +19,7 @@
 /* How often a worker publishes its CPU time. */
 #define CPU_PUBLISH_NS (250 * NS_PER_MS)
 /* Completions are copied out in portions of this size; after each the clock is read. */
-#define COMPLETIONS_PORTION 8
+#define COMPLETIONS_PORTION 4
 
 /* --- the flight recorder ---------------------------------------------------------------------- */
 
@@ -132,9 +132,9 @@ static completion_handler *const handlers[TAG_OP_COUNT] = {
     [TAG_QUEUED] = connection_on_queued,
 };
 
-static void completions_handle(struct worker *worker) {
+/* Until none waits, or the slice is over. */
+static void completions_reap(struct worker *worker) {
     struct completion batch[COMPLETIONS_PORTION];
-    slice_begin(worker);
     do {
         unsigned count = ring_reap(worker->ring, batch, COMPLETIONS_PORTION);
         for (unsigned i = 0; i < count; i++) {
@@ -144,15 +144,45 @@ static void completions_handle(struct worker *worker) {
             handlers[op](worker, &batch[i]);
         }
         stats_add(&worker->stats.completions, count);
-        /* Who floods gives one buffer at a time; there is more where that came from. */
-        if (ring_waiting(worker->ring) == 0 && worker->flooded &&
-            worker->looked_ns + worker->slice_ns / 2 < worker->slice_until_ns) {
-            worker->flooded = false;
-            ring_submit(worker->ring, 0);
-            worker->flights_used = 0;
-        }
     } while (ring_waiting(worker->ring) != 0 && !slice_over(worker));
-    worker->crowded = ring_waiting(worker->ring) != 0;
+}
+
+static void completions_handle(struct worker *worker) {
+    slice_begin(worker);
+    completions_reap(worker);
+    worker->crowded = ring_waiting(worker->ring) != 0 || !list_empty(&worker->floods) ||
+                      worker->sends_left || worker->mail_left;
+}
+
+/* Who floods is read after everybody else, a few at a time, one buffer each. What was taken in
+ * before is delivered first: what more would bring only waits here instead of in the socket, where
+ * it is known how long it waits. But a share of the time is for taking in, and refusing. */
+static void floods_handle(struct worker *worker) {
+    if (list_empty(&worker->floods)) {
+        worker->flood_credit_ns = 0;
+        return;
+    }
+    if ((worker->sends_left || worker->mail_left) && worker->flood_credit_ns <= 0)
+        return;
+    slice_begin(worker);
+    uint64_t began_ns = worker->looked_ns;
+    do {
+        struct list *node;
+        for (unsigned i = 0; i < FLOODS_AT_ONCE && (node = list_pop(&worker->floods)) != NULL; i++)
+            connection_receive(worker, container_of(node, struct connection, resume_link));
+        ring_submit(worker->ring, 0);
+        worker->flights_used = 0;
+        completions_reap(worker);
+    } while (!list_empty(&worker->floods) && !slice_over(worker));
+    worker->flood_credit_ns -= (int64_t)(worker->looked_ns - began_ns);
+    if (worker->flood_credit_ns < -(int64_t)FLOOD_CREDIT_NS)
+        worker->flood_credit_ns = -(int64_t)FLOOD_CREDIT_NS;
+}
+
+static void flood_credit_add(struct worker *worker, uint64_t turn_ns) {
+    worker->flood_credit_ns += (int64_t)(turn_ns * FLOOD_SHARE_PERCENT / 100);
+    if (worker->flood_credit_ns > (int64_t)FLOOD_CREDIT_NS)
+        worker->flood_credit_ns = (int64_t)FLOOD_CREDIT_NS;
 }
 
 /* --- memory that is not needed any more ------------------------------------------------------- */
@@ -200,8 +230,9 @@ static void dirty_flush(struct worker *worker) {
         connection_flush(worker, container_of(node, struct connection, flush_link));
         /* Time passes when the flights are full, and they are submitted. */
         if (slice_over(worker))
-            return;
+            break;
     }
+    worker->sends_left = !list_empty(&worker->dirty);
 }
 
 struct flight *worker_flight_get(struct worker *worker) {
@@ -334,8 +365,8 @@ static void admission_look(struct worker *worker) {
 static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
     if (wait_ns == 0 || worker->mail_left || ring_waiting(worker->ring) != 0 ||
         !list_empty(&worker->resumed) || !list_empty(&worker->dirty) ||
-        fanout_busy(&worker->fanout) || sweep_busy(&worker->sweep) ||
-        server_phase(worker->server) != worker->phase_entered)
+        !list_empty(&worker->floods) || fanout_busy(&worker->fanout) ||
+        sweep_busy(&worker->sweep) || server_phase(worker->server) != worker->phase_entered)
         return 0;
     if (worker->homebound_set != 0 && wait_ns > HOMEBOUND_NS)
         wait_ns = HOMEBOUND_NS;
@@ -349,15 +380,21 @@ static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
     return wait_ns;
 }
 
-/* What is over soon is not told: a burst, or a CPU that was away. */
-static void lateness_tell(const struct worker *worker, _Atomic uint64_t *told, uint64_t *since_ns,
-                          uint64_t late_ns) {
-    if (late_ns <= worker->late_ns)
-        *since_ns = 0;
-    else if (*since_ns == 0)
-        *since_ns = worker->now_ns;
-    bool lasts = *since_ns != 0 && worker->now_ns - *since_ns >= worker->late_patience_ns;
-    atomic_store_explicit(told, lasts ? late_ns : 0, memory_order_relaxed);
+/* What is over soon is not told: a burst, or a CPU that was away. What has been told counts until
+ * nothing was late for as long. */
+static void lateness_tell(const struct worker *worker, _Atomic uint64_t *told,
+                          struct lateness *lateness, uint64_t late_ns) {
+    uint64_t now_ns = worker->now_ns;
+    bool late = late_ns > worker->late_ns;
+    if (late) {
+        if (lateness->since_ns == 0)
+            lateness->since_ns = now_ns;
+        lateness->seen_ns = now_ns;
+        lateness->lasts |= now_ns - lateness->since_ns >= worker->late_patience_ns;
+    } else if (!lateness->lasts || now_ns - lateness->seen_ns >= worker->late_patience_ns) {
+        *lateness = (struct lateness){.lasts = false};
+    }
+    atomic_store_explicit(told, late && lateness->lasts ? late_ns : 0, memory_order_relaxed);
 }
 
 /* How long what this worker delivers has waited, for those who take in for it. */
@@ -366,15 +403,15 @@ static void late_tell(struct worker *worker) {
     uint64_t late_ns = worker_send_lag_ns(worker);
     if (worker->mail_age_ns > late_ns)
         late_ns = worker->mail_age_ns;
-    lateness_tell(worker, &box->late_ns, &worker->late_since_ns, late_ns);
-    lateness_tell(worker, &box->fanout_late_ns, &worker->fanout_late_since_ns,
+    lateness_tell(worker, &box->late_ns, &worker->late, late_ns);
+    lateness_tell(worker, &box->fanout_late_ns, &worker->fanout_late,
                   fanout_late_ns(&worker->fanout, worker->now_ns));
 }
 
 /* Nothing waits when it goes to sleep: what was late before was a matter of its own. */
 static void lateness_clear(struct worker *worker) {
     struct mailbox *box = &worker->server->post.boxes[worker->index];
-    worker->late_since_ns = worker->fanout_late_since_ns = 0;
+    worker->late = worker->fanout_late = (struct lateness){.lasts = false};
     atomic_store_explicit(&box->late_ns, 0, memory_order_relaxed);
     atomic_store_explicit(&box->fanout_late_ns, 0, memory_order_relaxed);
 }
@@ -413,6 +450,7 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     completions_handle(worker);
     slice_begin(worker);
     worker->mail_left = post_receive(worker);
+    floods_handle(worker);
     if (atomic_load_explicit(&worker->nudged, memory_order_relaxed) &&
         atomic_exchange_explicit(&worker->nudged, false, memory_order_acq_rel) &&
         worker->on_nudged != NULL)
@@ -440,6 +478,7 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     uint64_t ended_ns = clock_ns();
     stats_add(&worker->stats.busy_ns, ended_ns - began_ns);
     turn_measure(worker, ended_ns - began_ns);
+    flood_credit_add(worker, ended_ns - began_ns);
     if (ended_ns - worker->cpu_published_ns >= CPU_PUBLISH_NS) {
         worker->cpu_published_ns = ended_ns;
         atomic_store_explicit(&worker->cpu_ns, worker->turn_cpu_ns, memory_order_relaxed);
@@ -483,6 +522,7 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     list_init(&worker->dirty);
     list_init(&worker->resumed);
     list_init(&worker->starved);
+    list_init(&worker->floods);
     pool_init(&worker->pieces, outbox_piece_bytes());
     pool_init(&worker->parcels, sizeof(struct parcel));
     directory_init(worker);

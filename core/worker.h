@@ -61,6 +61,13 @@ struct recorder_event {
     uint32_t what; /* 0: completion, otherwise mail kind */
 };
 
+/* Whether what a worker delivers is late. */
+struct lateness {
+    uint64_t since_ns; /* 0: it is in time */
+    uint64_t seen_ns;  /* when it was late last */
+    bool lasts;        /* it is no burst */
+};
+
 struct worker {
     _Alignas(64) unsigned index; /* a worker shares no cache line with another */
     struct server *server;
@@ -86,19 +93,21 @@ struct worker {
 
     struct connection **blocks; /* slots, CONNECTION_BLOCK each */
     uint32_t block_count;
-    uint32_t free_slot;        /* 0: none; linked through next_free */
-    uint32_t live;             /* slots in use */
-    uint32_t live_api;         /* of them, of the api listeners */
-    struct sweep sweep;        /* through the slots, when a phase asks something of each */
-    struct list dirty;         /* connections with something to send */
-    struct list resumed;       /* connections whose kept input is to be looked at */
-    struct list starved;       /* connections whose receive ended for want of a buffer */
+    uint32_t free_slot;      /* 0: none; linked through next_free */
+    uint32_t live;           /* slots in use */
+    uint32_t live_api;       /* of them, of the api listeners */
+    struct sweep sweep;      /* through the slots, when a phase asks something of each */
+    struct list dirty;       /* connections with something to send */
+    struct list resumed;     /* connections whose kept input is to be looked at */
+    struct list starved;     /* connections whose receive ended for want of a buffer */
+    struct list floods;      /* connections that are to be read by one buffer (connection->once) */
+    int64_t flood_credit_ns; /* time that taking in from them may use though deliveries wait */
     struct session **sessions; /* all open ones, dense */
     uint32_t session_count, session_cap;
     uint64_t visit; /* the last run of deliveries (fanout.h) */
     struct fanout fanout;
-    uint64_t late_ns, late_patience_ns;           /* LATE_NS, LATE_PATIENCE_NS; tests take others */
-    uint64_t late_since_ns, fanout_late_since_ns; /* 0: it is in time */
+    uint64_t late_ns, late_patience_ns; /* LATE_NS, LATE_PATIENCE_NS; tests take others */
+    struct lateness late, fanout_late;
     uint64_t mail_age_ns; /* of the oldest message that came by mail in this turn */
 
     struct publish *publishes; /* post.requests_max of them */
@@ -126,8 +135,8 @@ struct worker {
     _Atomic bool nudged;
     void (*on_nudged)(struct worker *worker);
 
-    bool flooded;           /* a connection that is read buffer by buffer has more */
-    bool crowded;           /* there were more completions than the last turn had time for */
+    bool crowded;           /* there was more to do than the last turn had time for */
+    bool sends_left;        /* the last turn left sends behind */
     bool mail_left;         /* the last turn left mail behind */
     uint32_t phase_entered; /* enum server_phase */
     uint64_t cpu_published_ns;

@@ -315,13 +315,14 @@ static void test_behind(void **state) {
     worker->admission.now_ns = worker->now_ns;
     worker->admission.patience_ns = 0;
     worker->admission.time_ns = 1;
-    /* What it sends is read late. */
-    source->intake = (struct intake){
-        .late_ns = NS_PER_S, .taken = ADMISSION_MODEST - 1, .cycle_ns = worker->now_ns};
+    /* It asks for little. */
+    source->intake = (struct intake){.taken = ADMISSION_MODEST - 1, .cycle_ns = worker->now_ns};
     assert_true(gate_admit(worker, source));
     assert_true(source->modest);
     publish(0, "{\"to\":\"x\"}", 0);
     answer(0, RESULT_QUEUED, 1);
+    /* What it sends is read late. */
+    source->intake.late_ns = NS_PER_S;
     assert_false(gate_admit(worker, source));
     assert_int_equal(stats_get(&worker->stats.behind_refused), 1);
     /* Another, whose socket is read in time. */
