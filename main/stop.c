@@ -55,10 +55,9 @@ int stop_open(void) {
     return stop_fd;
 }
 
-static void *keys_wait(void *unused) {
-    (void)unused;
+static void *keys_wait(void *terminal) {
     char key;
-    while (read((int)keys_fd, &key, 1) == 1)
+    while (read((int)(intptr_t)terminal, &key, 1) == 1)
         if (key == 'q' || key == 'Q')
             stop_tell();
     return NULL;
@@ -85,7 +84,7 @@ bool stop_keys_on(int fd) {
     if (tcsetattr(fd, TCSANOW, &keys_mode) != 0)
         return false;
     keys_fd = fd;
-    if (pthread_create(&thread, NULL, keys_wait, NULL) != 0) {
+    if (pthread_create(&thread, NULL, keys_wait, (void *)(intptr_t)fd) != 0) {
         stop_keys_off();
         return false;
     }

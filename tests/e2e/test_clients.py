@@ -185,8 +185,8 @@ class Commands(unittest.TestCase):
                         except OSError:  # the other side has gone
                             break
                     _, ended = os.waitpid(pid, 0)
-                    self.assertEqual(os.waitstatus_to_exitcode(ended), status)
                     pid = 0
+                    self.assertEqual(os.waitstatus_to_exitcode(ended), status, seen)
                     self.assertTrue(termios.tcgetattr(terminal)[3] & termios.ECHO)
                 finally:
                     if pid != 0:
