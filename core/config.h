@@ -24,6 +24,7 @@ struct listen_address {
     enum listener_kind kind;
     struct sockaddr_storage address;
     socklen_t address_len;
+    bool v6_only; /* [::] that leaves IPv4 to another listener of its port */
     const char *text;
 };
 

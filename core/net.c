@@ -55,14 +55,14 @@ static int close_failed(int fd) {
     return -1;
 }
 
-static int bind_try(const struct sockaddr *address, socklen_t len, bool reuseport) {
+static int bind_try(const struct sockaddr *address, socklen_t len, bool v6_only, bool reuseport) {
     int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
-    int on = 1, off = 0;
+    int on = 1, only = v6_only;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     if (address->sa_family == AF_INET6)
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only));
     if ((reuseport && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0) ||
         bind(fd, address, len) != 0)
         return close_failed(fd);
@@ -70,9 +70,9 @@ static int bind_try(const struct sockaddr *address, socklen_t len, bool reusepor
 }
 
 /* Accepted sockets inherit the options. */
-static int listen_try(const struct sockaddr *address, socklen_t len, bool reuseport,
+static int listen_try(const struct sockaddr *address, socklen_t len, bool v6_only, bool reuseport,
                       const struct socket_buffers *buffers) {
-    int fd = bind_try(address, len, reuseport), on = 1;
+    int fd = bind_try(address, len, v6_only, reuseport), on = 1;
     if (fd < 0)
         return -1;
     /* One coalesced send a turn leaves nothing for Nagle to gather. */
@@ -86,16 +86,17 @@ static int listen_try(const struct sockaddr *address, socklen_t len, bool reusep
     return fd;
 }
 
-int net_listen(const struct sockaddr *address, socklen_t len, bool reuseport,
+int net_listen(const struct sockaddr *address, socklen_t len, bool v6_only, bool reuseport,
                const struct socket_buffers *buffers, char *problem, size_t problem_cap) {
-    int fd = listen_try(address, len, reuseport, buffers);
+    int fd = listen_try(address, len, v6_only, reuseport, buffers);
     return fd >= 0 ? fd : problem_errno(address, errno, problem, problem_cap);
 }
 
-bool net_free(const struct sockaddr *address, socklen_t len, char *problem, size_t problem_cap) {
+bool net_free(const struct sockaddr *address, socklen_t len, bool v6_only, char *problem,
+              size_t problem_cap) {
     /* With SO_REUSEPORT a second node of the same user would silently share the port; a bind
      * without it fails while anybody listens. */
-    int fd = bind_try(address, len, false);
+    int fd = bind_try(address, len, v6_only, false);
     if (fd < 0 && errno == EADDRINUSE) {
         char text[80];
         address_text(address, text, sizeof(text));
@@ -103,7 +104,7 @@ bool net_free(const struct sockaddr *address, socklen_t len, char *problem, size
                   LOG_U64("wait_ms", NET_FREE_WAIT_MS));
         for (unsigned ms = 0; fd < 0 && ms < NET_FREE_WAIT_MS; ms += FREE_STEP_MS) {
             poll(NULL, 0, FREE_STEP_MS);
-            fd = bind_try(address, len, false);
+            fd = bind_try(address, len, v6_only, false);
         }
     }
     if (fd < 0) {

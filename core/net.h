@@ -26,16 +26,17 @@ struct socket_buffers {
     uint32_t receive_bytes; /* SO_RCVBUF: about so many wait that were not read */
 };
 
-/* Binds and listens. `reuseport` opens one of several sockets on the same address. A port of 0
- * takes a free one. Returns the descriptor, or -1 and one sentence with the remedy in `problem`.
- * Start only. */
-int net_listen(const struct sockaddr *address, socklen_t len, bool reuseport,
+/* Binds and listens. An IPv6 wildcard takes IPv4 as well, unless `v6_only`. `reuseport` opens one
+ * of several sockets on the same address. A port of 0 takes a free one. Returns the descriptor, or
+ * -1 and one sentence with the remedy in `problem`. Start only. */
+int net_listen(const struct sockaddr *address, socklen_t len, bool v6_only, bool reuseport,
                const struct socket_buffers *buffers, char *problem, size_t problem_cap);
 /* Nobody listens there yet (an address with port 0 always passes). Waits a while for one that is
  * taken: the sockets of a process that was killed listen on until the kernel has taken its rings
  * apart, up to 0.3 s after the process is gone. False: `problem` as above. */
 #define NET_FREE_WAIT_MS 2000
-bool net_free(const struct sockaddr *address, socklen_t len, char *problem, size_t problem_cap);
+bool net_free(const struct sockaddr *address, socklen_t len, bool v6_only, char *problem,
+              size_t problem_cap);
 /* The address that a listening socket really has, as text "127.0.0.1:7000" or "[::1]:7000". */
 bool net_local_text(int fd, char *text, size_t cap);
 /* The address it really has, for opening the next socket of a group on the same port. */

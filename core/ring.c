@@ -2,6 +2,7 @@
 
 #include "core/base/check.h"
 #include "core/base/clock.h"
+#include "core/base/fatal.h"
 #include "core/limits.h"
 
 #include <errno.h>
@@ -22,8 +23,16 @@
 /* IORING_OP_FIXED_FD_INSTALL, which they lack too; it came with 6.8, before tables are used. */
 #define FIXED_FD_INSTALL 54
 
+/* An error of the ring itself must go away within so long, or the node ends. The kernel's shortages
+ * get more time: others may give back what is missing. Between two attempts passes a moment. */
+#define FAILING_NS (1 * NS_PER_S)
+#define SHORTAGE_NS (10 * NS_PER_S)
+#define RETRY_NS (1 * NS_PER_MS)
+
 struct ring {
     struct io_uring uring;
+    uint64_t failing_since_ns; /* every io_uring_enter since then has failed; 0: the last one did
+                                  not */
     struct io_uring_buf_ring *buffer_ring;
     size_t buffer_ring_bytes;
     char *buffers;
@@ -42,16 +51,16 @@ struct ring {
     (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |         \
      IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE)
 
-static bool problem_set(char *problem, size_t cap, int error) {
+static bool problem_set(char *problem, size_t cap, const char *call, int error) {
     switch (error) {
     case EPERM:
+    case EACCES:
     case ENOSYS:
-        snprintf(
-            problem, cap,
-            "io_uring_setup is refused (%s): in a container allow it with --security-opt "
-            "seccomp=PROFILE (Docker 25 and later block it by default), on the host set sysctl "
-            "kernel.io_uring_disabled=0",
-            strerror(error));
+        snprintf(problem, cap,
+                 "%s is refused (%s): in a container allow io_uring_setup, io_uring_enter and "
+                 "io_uring_register with --security-opt seccomp=PROFILE (Docker 25 and later block "
+                 "them by default), on the host set sysctl kernel.io_uring_disabled=0",
+                 call, strerror(error));
         break;
     case EINVAL:
         snprintf(problem, cap,
@@ -64,7 +73,7 @@ static bool problem_set(char *problem, size_t cap, int error) {
                  "fewer --workers");
         break;
     default:
-        snprintf(problem, cap, "cannot set up io_uring: %s", strerror(error));
+        snprintf(problem, cap, "cannot set up io_uring: %s: %s", call, strerror(error));
     }
     return false;
 }
@@ -74,7 +83,8 @@ static int uring_init(struct io_uring *uring, const struct ring_settings *settin
     return io_uring_queue_init_params(settings->sq_entries, uring, &params);
 }
 
-bool ring_probe(bool kernel_6_1, char *problem, size_t problem_cap) {
+/* Has the kernel what operations are needed? */
+static bool probe_ops(struct io_uring *uring, char *problem, size_t problem_cap) {
     static const struct {
         int op;
         const char *name;
@@ -82,19 +92,13 @@ bool ring_probe(bool kernel_6_1, char *problem, size_t problem_cap) {
                   {IORING_OP_SEND, "send"},         {IORING_OP_SENDMSG, "sendmsg"},
                   {IORING_OP_SHUTDOWN, "shutdown"}, {IORING_OP_CLOSE, "close"},
                   {IORING_OP_POLL_ADD, "poll"},     {IORING_OP_ASYNC_CANCEL, "cancel"}};
-    (void)kernel_6_1; /* everything used here is in 6.1; newer features are asked for behind this
-                         flag */
-    struct io_uring uring;
-    struct ring_settings smallest = {.sq_entries = 8, .cq_entries = 16};
-    int error = uring_init(&uring, &smallest);
-    if (error < 0)
-        return problem_set(problem, problem_cap, -error);
-    struct io_uring_probe *probe = io_uring_get_probe_ring(&uring);
-    bool good = probe != NULL;
+    enum { PROBE_OPS = 256 };
+    struct io_uring_probe *probe =
+        calloc(1, sizeof(*probe) + PROBE_OPS * sizeof(struct io_uring_probe_op));
+    int error = probe == NULL ? -ENOMEM : io_uring_register_probe(uring, probe, PROBE_OPS);
+    bool good = error >= 0;
     if (!good)
-        snprintf(problem, problem_cap,
-                 "this kernel does not say which io_uring operations it has: use "
-                 "Linux 6.1 or newer");
+        problem_set(problem, problem_cap, "io_uring_register", -error);
     for (size_t i = 0; good && i < sizeof(needed) / sizeof(needed[0]); i++) {
         if (!io_uring_opcode_supported(probe, needed[i].op)) {
             snprintf(problem, problem_cap,
@@ -103,19 +107,48 @@ bool ring_probe(bool kernel_6_1, char *problem, size_t problem_cap) {
             good = false;
         }
     }
-    if (probe != NULL)
-        io_uring_free_probe(probe);
-    /* Provided buffer rings are no operation; registering one is the only way to ask. */
+    free(probe);
+    return good;
+}
+
+/* Provided buffer rings are no operation; registering one is the only way to ask. */
+static bool probe_buffers(struct io_uring *uring, char *problem, size_t problem_cap) {
     void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
     struct io_uring_buf_reg reg = {.ring_addr = (uintptr_t)page, .ring_entries = 8, .bgid = 0};
-    if (good && (page == MAP_FAILED || io_uring_register_buf_ring(&uring, &reg, 0) < 0)) {
+    int error = page == MAP_FAILED ? -ENOMEM : io_uring_register_buf_ring(uring, &reg, 0);
+    if (error == -EINVAL)
         snprintf(problem, problem_cap,
                  "this kernel has no provided buffer rings for io_uring: use Linux 6.1 or newer");
-        good = false;
-    }
-    io_uring_queue_exit(&uring);
+    else if (error < 0)
+        problem_set(problem, problem_cap, "io_uring_register", -error);
+    if (error >= 0)
+        io_uring_unregister_buf_ring(uring, 0);
     if (page != MAP_FAILED)
         munmap(page, 4096);
+    return error >= 0;
+}
+
+/* Each of the three system calls can be refused by itself. */
+static bool probe_enter(struct io_uring *uring, char *problem, size_t problem_cap) {
+    io_uring_prep_nop(io_uring_get_sqe(uring));
+    int error = io_uring_submit(uring);
+    if (error < 0)
+        return problem_set(problem, problem_cap, "io_uring_enter", -error);
+    return true;
+}
+
+bool ring_probe(bool kernel_6_1, char *problem, size_t problem_cap) {
+    (void)kernel_6_1; /* everything used here is in 6.1; newer features are asked for behind this
+                         flag */
+    struct io_uring uring;
+    struct ring_settings smallest = {.sq_entries = 8, .cq_entries = 16};
+    int error = uring_init(&uring, &smallest);
+    if (error < 0)
+        return problem_set(problem, problem_cap, "io_uring_setup", -error);
+    bool good = probe_ops(&uring, problem, problem_cap) &&
+                probe_buffers(&uring, problem, problem_cap) &&
+                probe_enter(&uring, problem, problem_cap);
+    io_uring_queue_exit(&uring);
     return good;
 }
 
@@ -249,7 +282,7 @@ bool ring_open(struct ring **out, const struct ring_settings *settings, char *pr
                size_t problem_cap) {
     struct ring *ring = calloc(1, sizeof(*ring));
     if (ring == NULL)
-        return problem_set(problem, problem_cap, ENOMEM);
+        return problem_set(problem, problem_cap, "malloc", ENOMEM);
     int error = uring_init(&ring->uring, settings);
     /* What a process that has just ended had locked is given back a moment later. */
     for (int i = 0; error == -ENOMEM && i < 20; i++) {
@@ -258,14 +291,14 @@ bool ring_open(struct ring **out, const struct ring_settings *settings, char *pr
     }
     if (error < 0) {
         free(ring);
-        return problem_set(problem, problem_cap, -error);
+        return problem_set(problem, problem_cap, "io_uring_setup", -error);
     }
     if (!buffers_open(ring, settings)) {
         error = errno;
         io_uring_queue_exit(&ring->uring);
         buffers_close(ring);
         free(ring);
-        return problem_set(problem, problem_cap, error);
+        return problem_set(problem, problem_cap, "io_uring_register", error);
     }
     /* Saves a file look-up at each system call; where it is refused the plain descriptor serves. */
     io_uring_register_ring_fd(&ring->uring);
@@ -282,12 +315,37 @@ void ring_close(struct ring *ring) {
     free(ring);
 }
 
+/* Looks at what io_uring_enter said. An error is of the ring, not of an operation: it is tried
+ * again, and one that stays ends the node. */
+static void entered(struct ring *ring, int result) {
+    if (result >= 0 || result == -ETIME) {
+        ring->failing_since_ns = 0;
+        return;
+    }
+    uint64_t now_ns = clock_ns();
+    if (ring->failing_since_ns == 0)
+        ring->failing_since_ns = now_ns;
+    bool shortage = result == -EAGAIN || result == -EBUSY || result == -ENOMEM || result == -EINTR;
+    uint64_t patience_ns = shortage ? SHORTAGE_NS : FAILING_NS;
+    /* EBADR: completions were lost for want of memory, so nobody knows what is in flight. */
+    if (result != -EBADR && now_ns - ring->failing_since_ns < patience_ns) {
+        nanosleep(&(struct timespec){0, RETRY_NS}, NULL);
+        return;
+    }
+    fatal_event("ring_failed", LOG_STR("call", "io_uring_enter"),
+                LOG_STR("error", strerror(-result)),
+                LOG_STR("remedy", shortage || result == -EBADR
+                                      ? "give the machine memory, then start the node again"
+                                      : "allow io_uring_enter (seccomp profile, security policy), "
+                                        "then start the node again"));
+}
+
 static struct io_uring_sqe *sqe_get(struct ring *ring) {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
     if (sqe == NULL) {
         buffers_publish(ring);
         while (io_uring_sq_ready(&ring->uring) != 0)
-            io_uring_submit(&ring->uring);
+            entered(ring, io_uring_submit(&ring->uring));
         sqe = io_uring_get_sqe(&ring->uring);
         CHECK(sqe != NULL, "the submission queue is full after a submit");
     }
@@ -407,19 +465,19 @@ void ring_submit(struct ring *ring, uint64_t wait_ns) {
     struct io_uring *uring = &ring->uring;
     buffers_publish(ring);
     if (wait_ns == 0) {
-        io_uring_submit_and_get_events(uring);
+        entered(ring, io_uring_submit_and_get_events(uring));
     } else if (wait_ns == CLOCK_NEVER) {
-        io_uring_submit_and_wait(uring, 1);
+        entered(ring, io_uring_submit_and_wait(uring, 1));
     } else {
         struct __kernel_timespec timeout = {.tv_sec = (int64_t)(wait_ns / NS_PER_S),
                                             .tv_nsec = (int64_t)(wait_ns % NS_PER_S)};
         struct io_uring_cqe *first;
-        io_uring_submit_and_wait_timeout(uring, &first, 1, &timeout, NULL);
+        entered(ring, io_uring_submit_and_wait_timeout(uring, &first, 1, &timeout, NULL));
     }
     /* The kernel takes fewer when it is short of memory; what a gathered send points to is reused
      * after this, so all of it must be taken. */
     while (io_uring_sq_ready(uring) != 0)
-        io_uring_submit_and_get_events(uring);
+        entered(ring, io_uring_submit_and_get_events(uring));
     /* The kernel makes at most some twenty completions a call. Its flag says that there may be
      * more, but it stays set when the work was done already; so only as long as something comes. */
     unsigned ready = io_uring_cq_ready(uring), before;
@@ -427,7 +485,7 @@ void ring_submit(struct ring *ring, uint64_t wait_ns) {
         before = ready;
         if (!(IO_URING_READ_ONCE(*uring->sq.kflags) & IORING_SQ_TASKRUN))
             return;
-        io_uring_get_events(uring);
+        entered(ring, io_uring_get_events(uring));
         ready = io_uring_cq_ready(uring);
     } while (ready != before && ready < GATHERED_MAX);
 }

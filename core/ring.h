@@ -15,6 +15,9 @@
  * every operation, and what is in it counts for no limit of open files: RLIMIT_NOFILE bounds the
  * table of each ring instead of the process.
  *
+ * An error of the ring itself, which is none of an operation, is tried again; one that does not go
+ * away ends the node (fatal.h): 1 second, 10 where the kernel is short of something.
+ *
  * Threads: the worker that opened it, only; the kernel enforces that (SINGLE_ISSUER).
  * Owns: the ring, its buffers, the files in its table. Limits: limits.h, reduced to what
  * RLIMIT_MEMLOCK allows. */

@@ -1,7 +1,7 @@
 #include "core/server.h"
 
 #include "core/addresses.h"
-#include "core/base/check.h"
+#include "core/base/crash.h"
 #include "core/base/rand.h"
 
 #include <errno.h>
@@ -22,7 +22,7 @@ static bool listener_open(struct server *server, uint32_t index, char *problem, 
     struct sockaddr_storage address = wanted->address;
     socklen_t len = wanted->address_len;
     bool many = server->worker_count > 1 && server->config->steer != STEER_NONE;
-    if (!net_free((const struct sockaddr *)&address, len, problem, cap))
+    if (!net_free((const struct sockaddr *)&address, len, wanted->v6_only, problem, cap))
         return false;
     for (unsigned i = 0; i < server->worker_count; i++) {
         if (i > 0 && !many) {
@@ -31,7 +31,8 @@ static bool listener_open(struct server *server, uint32_t index, char *problem, 
         }
         const struct socket_buffers buffers = {.unsent_bytes = server->config->send_buffer_bytes,
                                                .receive_bytes = RECEIVE_SOCKET_BYTES};
-        int fd = net_listen((const struct sockaddr *)&address, len, many, &buffers, problem, cap);
+        int fd = net_listen((const struct sockaddr *)&address, len, wanted->v6_only, many, &buffers,
+                            problem, cap);
         if (fd < 0)
             return false;
         server->listen_fds[index][i] = fd;
@@ -118,22 +119,20 @@ bool server_init(struct server *server, const struct config *config,
 
 static _Thread_local struct worker *current_worker;
 
-static void dump_current(void) {
+static void recall_current(struct builder *out) {
     if (current_worker != NULL)
-        worker_dump(current_worker);
+        worker_recall(current_worker, out);
 }
 
 struct start {
     struct server *server;
     unsigned index;
+    char name[16];
     char problem[256];
     bool failed;
 };
 
 static void thread_place(const struct config *config, unsigned index) {
-    char name[16];
-    snprintf(name, sizeof(name), "worker-%u", index);
-    pthread_setname_np(pthread_self(), name);
     if (config->cpus[index] < 0)
         return;
     cpu_set_t set;
@@ -150,21 +149,26 @@ static void *worker_main(void *argument) {
     struct start *start = argument;
     struct worker *worker = &start->server->workers[start->index];
     current_worker = worker;
+    snprintf(start->name, sizeof(start->name), "worker-%u", start->index);
+    pthread_setname_np(pthread_self(), start->name);
+    crash_thread_begin(start->name);
     thread_place(start->server->config, start->index);
     if (!worker_open(worker, start->server, start->index, start->problem, sizeof(start->problem))) {
         start->failed = true;
         atomic_store_explicit(&worker->phase, PHASE_STOPPED, memory_order_release);
         atomic_store_explicit(&worker->ready, true, memory_order_release);
+        crash_thread_end();
         return NULL;
     }
     while (worker_turn(worker, CLOCK_NEVER))
         ;
     worker_close(worker);
+    crash_thread_end();
     return NULL;
 }
 
 bool server_start(struct server *server, char *problem, size_t problem_cap) {
-    check_hook = dump_current;
+    crash_watch(recall_current);
     server->threads = calloc(server->worker_count, sizeof(pthread_t));
     server->starts = calloc(server->worker_count, sizeof(struct start));
     bool good = server->threads != NULL && server->starts != NULL;

@@ -1,6 +1,7 @@
 #include "core/worker.h"
 
 #include "core/arrival.h"
+#include "core/base/builder.h"
 #include "core/base/check.h"
 #include "core/base/rand.h"
 #include "core/server.h"
@@ -28,21 +29,26 @@ void worker_record(struct worker *worker, uint64_t tag, int32_t result, uint32_t
         (struct recorder_event){worker->now_ns, tag, result, what};
 }
 
-void worker_dump(const struct worker *worker) {
+void worker_recall(const struct worker *worker, struct builder *out) {
     uint32_t count =
         worker->recorded < RECORDER_EVENTS ? worker->recorded : (uint32_t)RECORDER_EVENTS;
-    for (uint32_t i = worker->recorded - count; i != worker->recorded; i++) {
-        const struct recorder_event *event = &worker->recorder[i % RECORDER_EVENTS];
-        char line[160];
-        int len = snprintf(
-            line, sizeof(line),
-            "worker=%u t=%llu %s=%s slot=%u generation=%u "
-            "result=%d\n",
-            worker->index, (unsigned long long)event->at_ns, event->what == 0 ? "op" : "mail",
-            event->what == 0 ? tag_op_name(tag_op(event->tag)) : mail_name(event->what),
-            tag_slot(event->tag), tag_generation(event->tag), event->result);
-        ssize_t written = write(STDERR_FILENO, line, len < 0 ? 0 : (size_t)len);
-        (void)written;
+    for (uint32_t i = 1; i <= count && !out->full; i++) {
+        const struct recorder_event *event =
+            &worker->recorder[(worker->recorded - i) % RECORDER_EVENTS];
+        size_t whole = out->len;
+        builder_text(out, i == 1 ? "" : ", ");
+        builder_text(out,
+                     event->what == 0 ? tag_op_name(tag_op(event->tag)) : mail_name(event->what));
+        builder_byte(out, ' ');
+        builder_u64(out, tag_slot(event->tag));
+        builder_byte(out, '.');
+        builder_u64(out, tag_generation(event->tag));
+        builder_text(out, event->result < 0 ? "=-" : "=");
+        builder_u64(out, (uint64_t)(event->result < 0 ? -(int64_t)event->result : event->result));
+        builder_byte(out, '@');
+        builder_u64(out, (worker->now_ns - event->at_ns) / NS_PER_US);
+        if (out->full)
+            out->len = whole;
     }
 }
 

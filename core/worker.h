@@ -25,6 +25,7 @@
 #include "core/ring.h"
 #include "core/slots.h"
 
+struct builder;
 struct server;
 
 struct listener {
@@ -191,8 +192,10 @@ static inline void worker_flight_keep(struct worker *worker) {
 }
 /* An accepted connection from another worker (mail ADOPT). */
 void worker_on_adopt(struct worker *worker, const struct mail *mail);
-/* For the flight recorder: note an event; print the last ones (async-signal-safe). */
+/* For the flight recorder: note an event; write the last ones, the newest first, as many as fit:
+ * operation or mail, slot, generation, result, and how many microseconds ago ("SEND 7.2=512@30").
+ * The latter may be called in a signal handler. */
 void worker_record(struct worker *worker, uint64_t tag, int32_t result, uint32_t what);
-void worker_dump(const struct worker *worker);
+void worker_recall(const struct worker *worker, struct builder *out);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdio.h>
 
 static bool refuse(char why[ADDRESS_WHY_MAX], const char *text) {
@@ -120,21 +121,35 @@ bool address_is_loopback(const struct sockaddr_storage *address) {
     return false;
 }
 
-bool address_same(const struct listen_address *a, const struct listen_address *b) {
-    if (a->address.ss_family != b->address.ss_family)
-        return false;
-    if (a->address.ss_family == AF_INET) {
-        struct sockaddr_in x, y;
-        memcpy(&x, &a->address, sizeof(x));
-        memcpy(&y, &b->address, sizeof(y));
-        return x.sin_port != 0 && x.sin_port == y.sin_port &&
-               x.sin_addr.s_addr == y.sin_addr.s_addr;
-    }
-    struct sockaddr_in6 x, y;
-    memcpy(&x, &a->address, sizeof(x));
-    memcpy(&y, &b->address, sizeof(y));
-    return x.sin6_port != 0 && x.sin6_port == y.sin6_port &&
-           memcmp(&x.sin6_addr, &y.sin6_addr, sizeof(x.sin6_addr)) == 0;
+static uint16_t port_bits(const struct listen_address *address) {
+    struct sockaddr_in v4; /* the port stands at the same place in both */
+    memcpy(&v4, &address->address, sizeof(v4));
+    return v4.sin_port;
+}
+
+/* The bytes of the host: 4 or 16. */
+static struct span host_of(const struct listen_address *address) {
+    const char *at = (const char *)&address->address;
+    if (address->address.ss_family == AF_INET)
+        return span_of(at + offsetof(struct sockaddr_in, sin_addr), 4);
+    return span_of(at + offsetof(struct sockaddr_in6, sin6_addr), 16);
+}
+
+static bool is_wildcard(const struct listen_address *address) {
+    static const char zeroes[16];
+    struct span host = host_of(address);
+    return memcmp(host.at, zeroes, host.len) == 0;
+}
+
+bool address_overlaps(const struct listen_address *a, const struct listen_address *b) {
+    return a->address.ss_family == b->address.ss_family && port_bits(a) != 0 &&
+           port_bits(a) == port_bits(b) &&
+           (is_wildcard(a) || is_wildcard(b) || span_equal(host_of(a), host_of(b)));
+}
+
+bool address_leaves_v4(const struct listen_address *v6, const struct listen_address *v4) {
+    return v6->address.ss_family == AF_INET6 && is_wildcard(v6) &&
+           v4->address.ss_family == AF_INET && port_bits(v6) != 0 && port_bits(v6) == port_bits(v4);
 }
 
 static const uint8_t v4_mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};

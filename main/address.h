@@ -27,8 +27,12 @@ bool address_parse(struct span text, struct listen_address *out, char why[ADDRES
 /* Is it reachable from this machine alone (127.0.0.0/8, ::1)? */
 bool address_is_loopback(const struct sockaddr_storage *address);
 
-/* The same address and port, and the port is not 0. */
-bool address_same(const struct listen_address *a, const struct listen_address *b);
+/* Can the two not be listened on at once: one port, which is not 0, and the same address, or one of
+ * them all addresses of that family? */
+bool address_overlaps(const struct listen_address *a, const struct listen_address *b);
+
+/* Is `v6` all addresses of IPv6, [::], and `v4` an IPv4 address with the same port (not 0)? */
+bool address_leaves_v4(const struct listen_address *v6, const struct listen_address *v4);
 
 /* "10.0.0.0/8", "2001:db8::/32", or a single address. IPv4 becomes v4-mapped, its prefix 96 longer.
  * Bits behind the prefix must be 0, since a network that was mistyped would trust the wrong

@@ -7,7 +7,10 @@
 #include "main/terminal.h"
 #include "main/version.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static const char help[] =
@@ -123,7 +126,20 @@ static int program_flag(const char *word) {
     return -1;
 }
 
+/* A standard stream that the caller has closed: its number must not go to the next file or socket
+ * that is opened, which would get all that is printed. What stands there instead refuses to be
+ * read or written, as the closed one did. */
+static void streams_hold(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF)
+            continue;
+        if (open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            _exit(CLI_FAILED);
+    }
+}
+
 int main(int argc, char **argv) {
+    streams_hold();
     int status = argc == 2 ? program_flag(argv[1]) : -1;
     if (status < 0 && (argc < 2 || argv[1][0] == '-')) {
         status = run_serve(argc, argv);
@@ -131,7 +147,7 @@ int main(int argc, char **argv) {
         const struct command *command = command_find(argv[1]);
         status = command != NULL ? command->run(argc - 1, argv + 1) : command_unknown(argv[1]);
     }
-    if (fflush(stdout) != 0 && status == CLI_DONE) {
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == CLI_DONE) {
         fputs("ringpost: cannot write to standard output\n", stderr);
         status = CLI_FAILED;
     }

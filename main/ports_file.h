@@ -6,7 +6,8 @@
  * into place. A link in its place is replaced, never followed; a FIFO, device, socket or folder,
  * and a link to one, is refused, since a file moved there would take its place.
  *
- * Threads: the main thread. Owns: the file, between write and remove. */
+ * Threads: the main thread; removed by whoever ends the process.
+ * Owns: the file, between write and remove. */
 #ifndef RINGPOST_MAIN_PORTS_FILE_H
 #define RINGPOST_MAIN_PORTS_FILE_H
 

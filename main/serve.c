@@ -33,7 +33,6 @@ struct node {
     struct gate gate;
     struct settings *settings;
     struct config_kept *configs;
-    struct ports_file ports_file;
 };
 
 static struct config_kept *config_keep(struct node *node, const struct config *config) {
@@ -51,6 +50,13 @@ static int fail(const char *problem) {
     terminal_format(stderr, "ringpost: %s", problem);
     fputc('\n', stderr);
     return 1;
+}
+
+/* A node whose ring fails for good leaves by quick_exit, and its file must not stay. */
+static struct ports_file ports_file;
+
+static void ports_file_leave(void) {
+    ports_file_remove(&ports_file);
 }
 
 static void started_log(const struct server *server, const struct settings *settings) {
@@ -205,14 +211,15 @@ int serve_run(struct settings *settings) {
     if (!server_start(&node.server, problem, sizeof(problem)))
         return fail(problem);
     if (settings->config.ports_file != NULL &&
-        !ports_file_write(&node.ports_file, &node.server, settings->config.ports_file, problem,
+        !ports_file_write(&ports_file, &node.server, settings->config.ports_file, problem,
                           sizeof(problem)))
         return fail(problem);
+    at_quick_exit(ports_file_leave);
     sandbox_begin(&kept->config);
     started_log(&node.server, settings);
     node_wait(&node, &signals);
     server_join(&node.server);
-    ports_file_remove(&node.ports_file);
+    ports_file_remove(&ports_file);
     http_fini(&node.server);
     gate_fini(&node.gate);
     server_fini(&node.server);

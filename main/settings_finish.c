@@ -42,10 +42,19 @@ static void sort_listeners(struct config *config) {
     }
 }
 
+/* Where both [::] and an IPv4 listener have a port, each takes its own. */
+static void part_families(struct config *config) {
+    for (unsigned n = 0; n < config->listener_count; n++)
+        for (unsigned m = 0; m < config->listener_count; m++)
+            if (address_leaves_v4(&config->listeners[n], &config->listeners[m]))
+                config->listeners[n].v6_only = true;
+}
+
 static void check_listeners(struct settings_build *build) {
     struct config *config = &build->config;
     char place[SETTINGS_TEXT_MAX];
     sort_listeners(config);
+    part_families(config);
     for (unsigned n = 0; n < config->listener_count; n++) {
         const struct listen_address *one = &config->listeners[n];
         place_of_listener(build, one->kind, place);
@@ -55,11 +64,12 @@ static void check_listeners(struct settings_build *build) {
             build->listener_off[one->kind] = false; /* say it once */
         }
         for (unsigned m = 0; m < n; m++)
-            if (address_same(one, &config->listeners[m]))
+            if (address_overlaps(one, &config->listeners[m]))
                 build_problem(build, PROBLEM_START,
-                              "%s: %s is taken by --%s already; give it another port", place,
+                              "%s: %s is taken by --%s %s already; give it another port", place,
                               one->text,
-                              settings_table[listener_settings[config->listeners[m].kind]].name);
+                              settings_table[listener_settings[config->listeners[m].kind]].name,
+                              config->listeners[m].text);
         if (one->kind == LISTENER_API && config->api_key_count == 0 &&
             !address_is_loopback(&one->address))
             build_problem(

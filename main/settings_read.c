@@ -7,8 +7,11 @@
 #include "main/version.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define NAME_SHOWN_MAX 48
 #define ENVIRONMENT_PREFIX "RINGPOST_"
@@ -214,16 +217,35 @@ static void read_line(struct settings_build *build, unsigned number, struct span
         build->file_lines[id] = number;
 }
 
+/* Opening a FIFO waits for a writer, and a reload would make the node wait with it. Devices pass,
+ * for /dev/null. */
+static FILE *file_open(const char *path) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return NULL;
+    struct stat about;
+    int error = fstat(fd, &about) != 0                               ? errno
+                : S_ISDIR(about.st_mode)                             ? EISDIR
+                : !S_ISREG(about.st_mode) && !S_ISCHR(about.st_mode) ? ENOTSUP
+                                                                     : 0;
+    FILE *file = error == 0 ? fdopen(fd, "r") : NULL;
+    if (file == NULL) {
+        close(fd);
+        errno = error != 0 ? error : ENOMEM;
+    }
+    return file;
+}
+
 /* The whole file that a setting names; NULL after noting why not. The caller frees it. */
 static char *file_load(struct settings_build *build, enum setting_id id,
                        struct setting_origin origin, const char *path, size_t *len) {
     char place[SETTINGS_TEXT_MAX];
     setting_place(build, id, origin, place, sizeof(place));
-    FILE *file = fopen(path, "re");
+    FILE *file = file_open(path);
     char *text = file == NULL ? NULL : malloc(SETTINGS_FILE_BYTES_MAX + 1);
     if (file == NULL || text == NULL) {
         build_problem(build, PROBLEM_START, "%s: cannot open %.120s: %s", place, path,
-                      strerror(errno));
+                      errno == ENOTSUP ? "it is no file" : strerror(errno));
         if (file != NULL)
             fclose(file);
         return NULL;

@@ -8,8 +8,9 @@
 #ifndef RINGPOST_CORE_BASE_CHECK_H
 #define RINGPOST_CORE_BASE_CHECK_H
 
-/* Called once, on the failing thread, before abort: dump what helps. Must not allocate. */
-extern void (*check_hook)(void);
+/* Called once, on the failing thread, before abort: prints what was expected, and whatever helps.
+ * Must not allocate. NULL: what was expected is printed plainly. */
+extern void (*check_hook)(const char *what);
 
 _Noreturn void check_fail(const char *file, int line, const char *what, const char *format, ...)
     __attribute__((format(printf, 4, 5), cold));

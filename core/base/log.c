@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <time.h>
 #include <unistd.h>
 
 #define WRITE_BYTES 4096         /* a pipe that polls writable takes as much without blocking */
@@ -28,6 +29,7 @@ static size_t filling_len;
 static bool running;
 static struct log_site *silenced; /* sites with suppressed lines; this and the next by mutex */
 static uint64_t report_due_ns;
+static _Atomic uint64_t unwritten; /* bytes of lines that the thread has still to write out */
 static atomic_bool stopping;
 static pthread_t thread;
 
@@ -106,6 +108,7 @@ static bool line_buffer(const char *text, size_t len) {
         return false;
     memcpy(halves[filling] + filling_len, text, len);
     filling_len += len;
+    atomic_fetch_add(&unwritten, len);
     return true;
 }
 
@@ -167,6 +170,7 @@ static void *thread_run(void *unused) {
             drop_report();
         else
             atomic_fetch_add_explicit(&dropped, lines_in(at, len), memory_order_relaxed);
+        atomic_fetch_sub(&unwritten, len);
         pthread_mutex_lock(&mutex);
     }
     running = false; /* from here on lines are written directly */
@@ -276,4 +280,26 @@ void log_from_signal(enum log_level level, const char *event, const struct log_f
     if (poll(&wanted, 1, 0) != 1 || write(STDERR_FILENO, text, len) != (ssize_t)len)
         atomic_fetch_add_explicit(&dropped, 1, memory_order_relaxed);
     errno = kept;
+}
+
+void log_last(const char *event, const struct log_field *fields, size_t count) {
+    enum { LAST_WAITS = 250, LAST_WAIT_NS = 1000000 };
+    static char text[LOG_LINE_BYTES_MAX]; /* the stack of a signal handler is small */
+    const struct log_line line = {.format = format_get(),
+                                  .level = LOG_ERROR,
+                                  .event = event,
+                                  .wall_ms = clock_wall_ms(),
+                                  .fields = fields,
+                                  .count = count};
+    size_t len = log_line_write(&line, text);
+    for (int i = 0; i < LAST_WAITS && atomic_load(&unwritten) != 0; i++)
+        nanosleep(&(struct timespec){0, LAST_WAIT_NS}, NULL);
+    struct pollfd wanted = {.fd = STDERR_FILENO, .events = POLLOUT};
+    for (size_t at = 0; at < len && poll(&wanted, 1, LAST_WAITS) > 0;) {
+        size_t rest = len - at;
+        ssize_t done = write(STDERR_FILENO, text + at, rest < WRITE_BYTES ? rest : WRITE_BYTES);
+        if (done <= 0)
+            return;
+        at += (size_t)done;
+    }
 }

@@ -28,7 +28,7 @@ enum log_format { LOG_LOGFMT, LOG_JSON };
 
 struct log_field {
     const char *name;
-    enum { LOG_FIELD_SPAN, LOG_FIELD_U64, LOG_FIELD_I64 } kind;
+    enum { LOG_FIELD_SPAN, LOG_FIELD_U64, LOG_FIELD_I64, LOG_FIELD_LONG } kind;
     struct span text;
     uint64_t number;
 };
@@ -38,6 +38,9 @@ struct log_field {
 #define LOG_U64(n, v) ((struct log_field){.name = (n), .kind = LOG_FIELD_U64, .number = (v)})
 #define LOG_I64(n, v)                                                                              \
     ((struct log_field){.name = (n), .kind = LOG_FIELD_I64, .number = (uint64_t)(int64_t)(v)})
+
+/* Not cut at 256 bytes. */
+#define LOG_LONG(n, s) ((struct log_field){.name = (n), .kind = LOG_FIELD_LONG, .text = (s)})
 
 struct log_site {
     _Atomic uint64_t second; /* the second that `lines` counts */
@@ -61,6 +64,10 @@ void log_stop(void);
 /* Lines lost because the buffer was full, since the start. The log says so itself in an event
  * `log_lines_dropped` as soon as there is room again. */
 uint64_t log_dropped(void);
+
+/* The last line of a process that crashes: waits a moment for the lines before it, then writes this
+ * one. May be called in a signal handler, on one thread. */
+void log_last(const char *event, const struct log_field *fields, size_t count);
 
 void log_write(struct log_site *site, enum log_level level, const char *event,
                const struct log_field *fields, size_t count);

@@ -2,10 +2,6 @@
 
 #include "core/base/printable.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <time.h>
-
 /* Kept free for the marks at the end of the line. */
 #define TAIL_BYTES 64
 
@@ -23,7 +19,9 @@ static void quoted(struct builder *b, struct span text) {
         } else if (point == '\n') {
             builder_text(b, "\\n");
         } else if (!printable(point)) {
-            builder_format(b, "\\u%04" PRIx32, point);
+            builder_text(b, "\\u");
+            for (int shift = 12; shift >= 0; shift -= 4)
+                builder_byte(b, "0123456789abcdef"[point >> shift & 15]);
         } else {
             builder_bytes(b, text.at, len);
         }
@@ -52,10 +50,12 @@ static bool bare_will_do(struct span text) {
 }
 
 static void name(struct builder *b, enum log_format format, const char *text) {
-    if (format == LOG_JSON)
-        builder_format(b, "%s\"%s\":", b->len != 1 ? "," : "", text);
-    else
-        builder_format(b, "%s%s=", b->len != 0 ? " " : "", text);
+    bool json = format == LOG_JSON;
+    if (b->len != (json ? 1 : 0))
+        builder_byte(b, json ? ',' : ' ');
+    builder_text(b, json ? "\"" : "");
+    builder_text(b, text);
+    builder_text(b, json ? "\":" : "=");
 }
 
 static void text_field(struct builder *b, enum log_format format, const char *field,
@@ -78,21 +78,50 @@ static void any_field(struct builder *b, enum log_format format, const struct lo
         return;
     case LOG_FIELD_I64:
         name(b, format, field->name);
-        builder_format(b, "%" PRId64, (int64_t)field->number);
+        if ((int64_t)field->number < 0)
+            builder_byte(b, '-');
+        builder_u64(b, (int64_t)field->number < 0 ? 0 - field->number : field->number);
+        return;
+    case LOG_FIELD_LONG:
+        text_field(b, format, field->name, field->text);
         return;
     }
 }
 
+static void digits(struct builder *b, uint64_t value, unsigned count, const char *behind) {
+    uint64_t unit = 1;
+    for (unsigned i = 1; i < count; i++)
+        unit *= 10;
+    for (; unit != 0; unit /= 10)
+        builder_byte(b, (char)('0' + value / unit % 10));
+    builder_text(b, behind);
+}
+
+/* The days since 1970 as a date; the years begin in March, so that a leap day is their last. */
+static void date(struct builder *b, uint64_t days) {
+    enum { DAYS_TO_1970 = 719468, DAYS_OF_400_YEARS = 146097 };
+    days += DAYS_TO_1970;
+    uint64_t day = days % DAYS_OF_400_YEARS;
+    uint64_t year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
+    day -= 365 * year + year / 4 - year / 100;
+    uint64_t month = (5 * day + 2) / 153;
+    day -= (153 * month + 2) / 5;
+    year += days / DAYS_OF_400_YEARS * 400 + (month >= 10);
+    digits(b, year, 4, "-");
+    digits(b, month < 10 ? month + 3 : month - 9, 2, "-");
+    digits(b, day + 1, 2, "T");
+}
+
 static void time_field(struct builder *b, enum log_format format, uint64_t wall_ms) {
-    time_t seconds = (time_t)(wall_ms / 1000);
-    struct tm utc;
-    char text[32] = "";
-    size_t len = 0;
-    if (gmtime_r(&seconds, &utc) != NULL)
-        len = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &utc);
-    unsigned ms = (unsigned)(wall_ms % 1000);
-    int tail = snprintf(text + len, sizeof(text) - len, ".%03uZ", ms);
-    text_field(b, format, "time", span_of(text, len + (tail > 0 ? (size_t)tail : 0)));
+    char text[32];
+    struct builder time = builder_over(text, sizeof(text));
+    uint64_t seconds = wall_ms / 1000;
+    date(&time, seconds / 86400);
+    digits(&time, seconds / 3600 % 24, 2, ":");
+    digits(&time, seconds / 60 % 60, 2, ":");
+    digits(&time, seconds % 60, 2, ".");
+    digits(&time, wall_ms % 1000, 3, "Z");
+    text_field(b, format, "time", span_of(text, time.len));
 }
 
 size_t log_line_write(const struct log_line *line, char *at) {

@@ -1,6 +1,7 @@
 /* log_line.h - one event as one line of text, logfmt or JSON.
  *
- * A pure function: no clock, no descriptor, no allocation. Whatever bytes the values hold, the line
+ * A pure function: no clock, no descriptor, no allocation, no call into the C library that a signal
+ * handler may not make. Whatever bytes the values hold, the line
  * is printable, is valid UTF-8, and stays one line: what printable.h forbids (control characters,
  * what breaks lines or turns the writing direction) is escaped, bytes that are no UTF-8 become
  * U+FFFD. Threads: any. */

@@ -41,8 +41,10 @@ def wait_until(what, condition, deadline_s=None):
 class Node:
     """A running `ringpost serve`."""
 
-    def __init__(self, *flags, env=None, workers=2, wait=True, defaults=True, limits=None):
-        """`limits`: {"nofile": 1024}, by the names that prlimit has."""
+    def __init__(self, *flags, env=None, workers=2, wait=True, defaults=True, limits=None,
+                 closed=False):
+        """`limits`: {"nofile": 1024}, by the names that prlimit has. `closed`: without
+        standard streams, so without a log."""
         self.folder = tempfile.TemporaryDirectory(prefix="ringpost-e2e-")
         self.log_path = os.path.join(self.folder.name, "log")
         self.ports_path = os.path.join(self.folder.name, "ports.json")
@@ -60,6 +62,8 @@ class Node:
         environment.update(env or {})
         for name, value in (limits or {}).items():
             command = ["prlimit", f"--{name}={value}", *command]
+        if closed:
+            command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command]
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, env=environment)

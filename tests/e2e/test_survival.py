@@ -1,12 +1,17 @@
 """What the environment refuses must not end the node: descriptors, memory, parts of the kernel."""
 
+import json
 import os
 import resource
 import select
+import shutil
+import signal
 import socket
+import subprocess
 import unittest
 
-from support import SANITIZED, JsonClient, Node, wait_until
+from support import (BINARY, DEADLINE_S, SANITIZED, JsonClient, Node, Socket, run,
+                     wait_until)
 
 
 def connect_idle(address, count, first_port=0):
@@ -137,3 +142,198 @@ class Descriptors(unittest.TestCase):
             with JsonClient(node, "late") as late:
                 self.assertEqual(node.push("late", 1)[0], 202)
                 self.assertEqual(late.hear()["data"], 1)
+
+
+@unittest.skipIf(shutil.which("strace") is None, "apt-get install strace")
+@unittest.skipIf(SANITIZED, "a leak check does not work under strace")
+class Rings(unittest.TestCase):
+    """io_uring refused in part, from the start and later."""
+
+    OFF = ["--web", "off", "--api", "off", "--tcp", "127.0.0.1:0", "--workers", "2"]
+
+    def inject(self, what, *flags):
+        return subprocess.run(
+            ["strace", "-f", "-o", "/dev/null", "-e", "trace=io_uring_enter,io_uring_register,"
+             "io_uring_setup", "-e", f"inject={what}", BINARY, "serve", *self.OFF, *flags],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            timeout=DEADLINE_S, check=False, text=True)
+
+    def test_refused_at_the_start(self):
+        for call in ("setup", "enter", "register"):
+            for error in ("EPERM", "ENOSYS"):
+                with self.subTest(call=call, error=error):
+                    done = self.inject(f"io_uring_{call}:error={error}")
+                    self.assertEqual(done.returncode, 1, done.stderr)
+                    self.assertIn(f"io_uring_{call} is refused", done.stderr)
+                    self.assertIn("seccomp", done.stderr)
+                    self.assertNotIn("event=started", done.stderr)
+
+    def test_refused_in_the_middle(self):
+        """Every number of calls that may go well before."""
+        for first in (2, 3, 4, 7, 12):
+            for error in ("EPERM", "EBADF"):
+                with self.subTest(first=first, error=error):
+                    done = self.inject(f"io_uring_enter:error={error}:when={first}+")
+                    self.assertEqual(done.returncode, 1, done.stderr)
+                    last = done.stderr.splitlines()[-1]
+                    self.assertRegex(last, "event=ring_failed call=io_uring_enter error=.* remedy=")
+
+    def refuse_now(self, node, error):
+        """The calls of a node that is running fail from now on."""
+        strace = subprocess.Popen(
+            ["strace", "-f", "-o", "/dev/null", "-e", "trace=io_uring_enter",
+             "-e", f"inject=io_uring_enter:error={error}", "-p", str(node.pid)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.addCleanup(strace.stderr.close)
+        self.addCleanup(strace.wait)
+        self.addCleanup(strace.kill)
+        self.assertIn(b"attached", strace.stderr.readline())
+
+    def test_a_node_that_serves_ends_and_says_why(self):
+        node = Node("--log-format", "json")
+        self.addCleanup(node.kill)
+        with JsonClient(node, "a") as till:
+            self.assertEqual(node.push("a", 1)[0], 202)
+            self.assertEqual(till.hear()["data"], 1)
+            self.refuse_now(node, "EACCES")
+            till.say(type="ping")
+            self.assertEqual(node.wait_exit(), 1)
+        log = node.log()
+        self.assertNotIn("sandbox_refused", log)
+        last = json.loads(log.splitlines()[-1])
+        self.assertEqual((last["event"], last["call"]), ("ring_failed", "io_uring_enter"))
+        self.assertFalse(os.path.exists(node.ports_path))
+
+    def test_sigterm_is_heard_meanwhile(self):
+        node = Node()
+        self.addCleanup(node.kill)
+        self.refuse_now(node, "EAGAIN")
+        node.signal(signal.SIGTERM)
+        self.assertEqual(node.wait_exit(), 1)
+        self.assertIn("event=ring_failed", node.log().splitlines()[-1])
+
+
+class Start(unittest.TestCase):
+    def test_closed_standard_streams(self):
+        """What is printed must never go to a socket that was given the stream's number."""
+        with Node() as node:
+            host, port = node.address("tcp")
+            for closed in ("0<&-", ">&-", "2>&-", "0<&- >&- 2>&-"):
+                for command in (f"listen --tcp {host}:{port} --id c --count 1", "--version",
+                                "check-config"):
+                    with self.subTest(closed=closed, command=command):
+                        done = subprocess.Popen(f"exec '{BINARY}' {command} {closed}", shell=True,
+                                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                        if command.startswith("listen"):
+                            wait_until("it is there or gone", lambda: done.poll() is not None
+                                       or node.api("GET", "/v1/clients/c")[0] == 200)
+                            node.push("c", 1)
+                        out, _ = done.communicate(timeout=DEADLINE_S)
+                        if ">&-" in closed and "2>&-" != closed:
+                            self.assertNotEqual(done.returncode, 0)
+                        elif command.startswith("listen"):
+                            self.assertEqual(done.returncode, 0)
+                            self.assertIn(b"1", out)
+            # Nothing but what listen says as a client has reached the node.
+            self.assertEqual(node.metric("ringpost_client_errors_total"), 0)
+
+    def test_serve_without_standard_streams(self):
+        with Node(closed=True) as node, JsonClient(node, "a") as till:
+            self.assertEqual(node.push("a", 1)[0], 202)
+            self.assertEqual(till.hear()["data"], 1)
+
+    def test_config_that_is_no_file(self):
+        with Node() as node:
+            fifo = os.path.join(node.folder.name, "fifo")
+            os.mkfifo(fifo)
+            huge = os.path.join(node.folder.name, "huge")
+            with open(huge, "wb") as file:
+                file.truncate(1 << 40)
+            for path, why in ((fifo, "it is no file"), (node.folder.name, "Is a directory"),
+                              (huge, "larger than 1 MiB"), ("/dev/zero", "larger than 1 MiB")):
+                with self.subTest(path=path):
+                    for command in ("serve", "check-config"):
+                        status, _, said = run([command, "--config", path])
+                        self.assertEqual(status, 1, said)
+                        self.assertIn(why, said)
+
+    def test_config_that_becomes_a_fifo(self):
+        with Node() as first:
+            path = os.path.join(first.folder.name, "conf")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write("log-level = info\n")
+            with Node("--config", path) as node:
+                os.unlink(path)
+                os.mkfifo(path)
+                node.signal(signal.SIGHUP)
+                node.wait_log("event=reload_refused.*no file")
+
+    def test_both_families_on_one_port(self):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        for first, second in (("0.0.0.0", "[::]"), ("[::]", "0.0.0.0"), ("[::]", "127.0.0.1")):
+            with self.subTest(first=first), \
+                    Node("--tcp", f"{first}:{port}", "--tcp", f"{second}:{port}") as node:
+                for host in ("127.0.0.1", "::1"):
+                    with Socket((host, port)) as till:
+                        till.send('{"type":"hello"}\n')
+                        self.assertEqual(json.loads(till.line())["type"], "welcome")
+        # Alone it takes both.
+        with Node("--tcp", f"[::]:{port}"), Socket(("127.0.0.1", port)) as till:
+            till.send('{"type":"hello"}\n')
+            self.assertEqual(json.loads(till.line())["type"], "welcome")
+        for pair in (("0.0.0.0", "127.0.0.1"), ("[::1]", "[::]"), ("127.0.0.1", "127.0.0.1")):
+            status, _, said = run(["serve", "--tcp", f"{pair[0]}:{port}",
+                                   "--web", f"{pair[1]}:{port}", "--api", "off"])
+            self.assertEqual(status, 1)
+            self.assertIn("is taken by --tcp", said)
+
+
+class Crashes(unittest.TestCase):
+    """The last line of a node that dies of a bug."""
+
+    def last_line(self, number, *flags, thread=None):
+        node = Node(*flags, limits={"core": 0})
+        self.addCleanup(node.kill)
+        with JsonClient(node, "a") as till:
+            self.assertEqual(node.push("a", 1)[0], 202)
+            self.assertEqual(till.hear()["data"], 1)
+            task = node.pid
+            if thread:
+                for name in os.listdir(f"/proc/{node.pid}/task"):
+                    with open(f"/proc/{node.pid}/task/{name}/comm", encoding="ascii") as file:
+                        if file.read().strip() == thread:
+                            task = int(name)
+            signal_thread(node.pid, task, number)
+            self.assertEqual(node.wait_exit(), -number)
+        log = node.log()
+        self.assertIn("sandbox_off" if SANITIZED else "sandbox_on", log)
+        self.assertNotIn("sandbox_refused", log)
+        return log.splitlines()[-1]
+
+    def test_signals(self):
+        numbers = [signal.SIGABRT]
+        if not SANITIZED:
+            numbers += [signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL]
+        for number in numbers:
+            with self.subTest(signal=number):
+                last = self.last_line(number, "--workers", "1", thread="worker-0")
+                self.assertRegex(last, f'level=error event=crashed cause="{number.name} from '
+                                       'process [0-9]+" thread=worker-0 ')
+                self.assertRegex(last, r'recent="[A-Z]+ [0-9]+\.[0-9]+=-?[0-9]+@[0-9]+, ')
+                self.assertIn("SEND ", last)
+
+    def test_json_and_other_threads(self):
+        for thread, name in ((None, "main"), ("ringpost-log", "other")):
+            last = json.loads(self.last_line(signal.SIGABRT, "--log-format", "json",
+                                             thread=thread))
+            self.assertEqual((last["event"], last["thread"], last["recent"]),
+                             ("crashed", name, ""))
+
+
+def signal_thread(process, thread, number):
+    """tgkill, which Python does not have."""
+    import ctypes
+    TGKILL = {"x86_64": 234, "aarch64": 131}[os.uname().machine]
+    assert ctypes.CDLL(None).syscall(TGKILL, process, thread, int(number)) == 0

@@ -18,8 +18,9 @@ static uint16_t port_of(const struct sockaddr *address) {
     return ntohs(v4.sin_port);
 }
 
-int net_listen(const struct sockaddr *address, socklen_t len, bool reuseport,
+int net_listen(const struct sockaddr *address, socklen_t len, bool v6_only, bool reuseport,
                const struct socket_buffers *buffers, char *problem, size_t problem_cap) {
+    (void)v6_only;
     (void)buffers; /* how much a link takes at a time is up to the scenario */
     CHECK(len == sizeof(struct sockaddr_in));
     int fd = fd_open(FD_LISTEN);
@@ -34,7 +35,9 @@ int net_listen(const struct sockaddr *address, socklen_t len, bool reuseport,
     return fd;
 }
 
-bool net_free(const struct sockaddr *address, socklen_t len, char *problem, size_t problem_cap) {
+bool net_free(const struct sockaddr *address, socklen_t len, bool v6_only, char *problem,
+              size_t problem_cap) {
+    (void)v6_only;
     (void)address;
     (void)len;
     (void)problem;

@@ -1,4 +1,5 @@
 /* The scheduler: who acts next, when time moves, and how a run begins and ends. */
+#include "core/base/builder.h"
 #include "core/base/check.h"
 #include "core/base/clock.h"
 #include "core/base/fault.h"
@@ -81,12 +82,17 @@ void sim_fail(const char *format, ...) {
     _exit(1);
 }
 
-static void check_failed(void) {
+static void check_failed(const char *what) {
     fflush(stdout);
+    fprintf(stderr, "ringpost: bug: %s\n", what);
     replay_print();
     int current = fiber_current();
-    if (sim.trace && current >= 0)
-        worker_dump(&node_server()->workers[current]);
+    if (sim.trace && current >= 0) {
+        char text[8192];
+        struct builder recent = builder_over(text, sizeof(text));
+        worker_recall(&node_server()->workers[current], &recent);
+        fprintf(stderr, "  recent: %.*s\n", (int)recent.len, text);
+    }
 }
 
 void sim_digest(uint64_t value) {

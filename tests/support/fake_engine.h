@@ -81,14 +81,17 @@ uint64_t clock_thread_cpu_ns(void) {
 
 /* --- net.h ------------------------------------------------------------------------------------ */
 
-int net_listen(const struct sockaddr *address, socklen_t len, bool reuseport,
+int net_listen(const struct sockaddr *address, socklen_t len, bool v6_only, bool reuseport,
                const struct socket_buffers *buffers, char *problem, size_t problem_cap) {
+    (void)v6_only;
     static int next = LISTEN_FD_FIRST;
     (void)address, (void)len, (void)reuseport, (void)buffers, (void)problem;
     (void)problem_cap;
     return next++;
 }
-bool net_free(const struct sockaddr *address, socklen_t len, char *problem, size_t problem_cap) {
+bool net_free(const struct sockaddr *address, socklen_t len, bool v6_only, char *problem,
+              size_t problem_cap) {
+    (void)v6_only;
     (void)address, (void)len, (void)problem, (void)problem_cap;
     return true;
 }

@@ -125,19 +125,30 @@ static void test_split(void **state) {
     assert_false(address_split(span_of(longest, ADDRESS_HOST_MAX + 3), &host, &port, why));
 }
 
-static void test_same(void **state) {
+static void test_overlaps(void **state) {
     struct listen_address a, b;
     (void)state;
     assert_true(parse("127.0.0.1:7000", &a) && parse("localhost:7000", &b));
-    assert_true(address_same(&a, &b));
+    assert_true(address_overlaps(&a, &b));
     assert_true(parse("127.0.0.1:7001", &b));
-    assert_false(address_same(&a, &b));
+    assert_false(address_overlaps(&a, &b));
     assert_true(parse("[::1]:7000", &b));
-    assert_false(address_same(&a, &b));
+    assert_false(address_overlaps(&a, &b));
     assert_true(parse("[::1]:7000", &a));
-    assert_true(address_same(&a, &b));
+    assert_true(address_overlaps(&a, &b));
     assert_true(parse("127.0.0.1:0", &a) && parse("127.0.0.1:0", &b));
-    assert_false(address_same(&a, &b)); /* two free ports are two */
+    assert_false(address_overlaps(&a, &b)); /* two free ports are two */
+    assert_true(parse("0.0.0.0:7000", &a) && parse("127.0.0.1:7000", &b));
+    assert_true(address_overlaps(&a, &b) && address_overlaps(&b, &a));
+    assert_true(parse("[::]:7000", &b));
+    assert_false(address_overlaps(&a, &b));
+    assert_true(address_leaves_v4(&b, &a));
+    assert_false(address_leaves_v4(&a, &b));
+    assert_true(parse("127.0.0.1:7001", &a));
+    assert_false(address_leaves_v4(&b, &a));
+    assert_true(parse("[::1]:7000", &a));
+    assert_true(address_overlaps(&a, &b));
+    assert_false(address_leaves_v4(&a, &b));
 }
 
 static void check_network(const char *text, const char *shown) {
@@ -210,7 +221,7 @@ static void test_mangled(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good),     cmocka_unit_test(test_bad),
-        cmocka_unit_test(test_split),    cmocka_unit_test(test_same),
+        cmocka_unit_test(test_split),    cmocka_unit_test(test_overlaps),
         cmocka_unit_test(test_networks), cmocka_unit_test(test_mangled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

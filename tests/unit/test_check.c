@@ -6,13 +6,15 @@
 #include <string.h>
 #include <sys/wait.h>
 
-static void say_hook(void) {
+static void say_hook(const char *what) {
+    (void)what;
     static const char text[] = "the hook spoke\n";
     ssize_t done = write(STDERR_FILENO, text, sizeof(text) - 1);
     (void)done;
 }
 
-static void fail_in_hook(void) {
+static void fail_in_hook(const char *what) {
+    (void)what;
     CHECK(1 > 2, "in the hook");
 }
 
@@ -97,8 +99,8 @@ static void test_long_words_are_cut(void **state) {
     (void)state;
     char text[4096];
     dies(fail_long, text, sizeof(text));
-    assert_int_equal(strlen(text), 1024);
-    assert_int_equal(text[1023], '\n');
+    assert_int_equal(strlen(text), strlen("ringpost: bug: ") + 1024);
+    assert_int_equal(text[strlen(text) - 1], '\n');
 }
 
 static void test_holds(void **state) {

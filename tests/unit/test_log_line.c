@@ -2,6 +2,8 @@
 
 #include "tests/support/cmocka_first.h"
 
+#include <stdio.h>
+
 static char text[LOG_LINE_BYTES_MAX + 1];
 
 static const char *line_of(enum log_format format, const struct log_field *fields, size_t count,

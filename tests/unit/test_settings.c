@@ -194,7 +194,7 @@ static void test_refused(void **state) {
         {"--rate-limit", "-1", "is not a number", 2},
         {"--max-per-address", "0", "allowed: off, or 1 to", 2},
         {"--config", "/nowhere/at.all", "--config: cannot open /nowhere/at.all: No such file", 1},
-        {"--config", "/", "cannot read /", 1},
+        {"--config", "/", "cannot open /", 1},
         {"--node", "\x1b[2Jx", "\"?[2Jx\" is no node name", 2},
     };
     (void)state;
