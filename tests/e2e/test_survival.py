@@ -149,7 +149,9 @@ class Descriptors(unittest.TestCase):
 class Rings(unittest.TestCase):
     """io_uring refused in part, from the start and later."""
 
-    OFF = ["--web", "off", "--api", "off", "--tcp", "127.0.0.1:0", "--workers", "2"]
+    # strace injects an error by making a call of no number, which the sandbox would refuse itself.
+    OFF = ["--web", "off", "--api", "off", "--tcp", "127.0.0.1:0", "--workers", "2",
+           "--sandbox", "off"]
 
     def inject(self, what, *flags):
         return subprocess.run(
@@ -169,8 +171,8 @@ class Rings(unittest.TestCase):
                     self.assertNotIn("event=started", done.stderr)
 
     def test_refused_in_the_middle(self):
-        """Every number of calls that may go well before."""
-        for first in (2, 3, 4, 7, 12):
+        """An idle node makes no third call."""
+        for first in (1, 2):
             for error in ("EPERM", "EBADF"):
                 with self.subTest(first=first, error=error):
                     done = self.inject(f"io_uring_enter:error={error}:when={first}+")
@@ -190,7 +192,7 @@ class Rings(unittest.TestCase):
         self.assertIn(b"attached", strace.stderr.readline())
 
     def test_a_node_that_serves_ends_and_says_why(self):
-        node = Node("--log-format", "json")
+        node = Node("--log-format", "json", "--sandbox", "off")
         self.addCleanup(node.kill)
         with JsonClient(node, "a") as till:
             self.assertEqual(node.push("a", 1)[0], 202)
