@@ -157,7 +157,7 @@ static void test_refused(void **state) {
         {"--tcp", "7000", "--tcp: \"7000\" has no port", 2},
         {"--tcp", "1.1.1.1:1,", "empty entry", 2},
         {"--tcp", "1.1.1.1:1,off", "off and 1.1.1.1:1 contradict each other", 2},
-        {"--tcp", "127.0.0.1:8080", "127.0.0.1:8080 is taken by --tcp already", 1},
+        {"--tcp", "127.0.0.1:8080", "127.0.0.1:8080 is taken by --tcp 127.0.0.1:8080 already", 1},
         {"--api", "0.0.0.0:8081",
          "there is no API key, so anybody could push; set RINGPOST_API_KEY", 1},
         {"--api", "[::]:8081", "there is no API key", 1},
