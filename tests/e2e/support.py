@@ -6,9 +6,11 @@ a buffer, so that a test sees the very bytes.
 """
 
 import base64
+import contextlib
 import http.client
 import json
 import os
+import random
 import re
 import select
 import signal
@@ -36,6 +38,17 @@ def wait_until(what, condition, deadline_s=None):
             raise AssertionError(f"never happened: {what}")
         time.sleep(pause)
         pause = min(pause * 2, 0.05)
+
+
+def free_port():
+    """A port of TCP that no connection gets by itself, since it lies below the range of those."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        lowest = int(file.read().split()[0])
+    while True:
+        port = random.randrange(max(1024, lowest - 20000), lowest)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("", port))
+            return port
 
 
 class Node:

@@ -13,19 +13,13 @@ import subprocess
 import tempfile
 import unittest
 
-from support import DEADLINE_S, JsonClient, Node, Socket, wait_until
+from support import DEADLINE_S, JsonClient, Node, Socket, free_port, wait_until
 
 PAGE = (pathlib.Path(__file__).resolve().parents[2] / "docs/proxies.md").read_text(encoding="utf-8")
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 HAPROXY = shutil.which("haproxy", path=PATH)
 NGINX = shutil.which("nginx", path=PATH)
 STREAM = pathlib.Path("/usr/lib/nginx/modules/ngx_stream_module.so")
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def snippet(heading, index=0):

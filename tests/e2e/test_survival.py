@@ -10,7 +10,7 @@ import socket
 import subprocess
 import unittest
 
-from support import (BINARY, DEADLINE_S, SANITIZED, JsonClient, Node, Socket, run,
+from support import (BINARY, DEADLINE_S, SANITIZED, JsonClient, Node, Socket, free_port, run,
                      wait_until)
 
 
@@ -132,8 +132,11 @@ class Descriptors(unittest.TestCase):
         with Node("--hello-timeout", "300", limits={"nofile": limit}) as node:
             with Crowd(node.address("tcp"), limit + 13) as crowd:
                 self.assertEqual(crowd.connected, limit + 13)
+                # Beside the spare places each connection may need a descriptor of its own.
+                most = node.metric("ringpost_connections_max")
+                self.assertLessEqual(most, limit - 65)
                 wait_until("those that are too many are refused", lambda: node.metric(
-                    "ringpost_refused_total", reason="max_connections") == 13 + 65)
+                    "ringpost_refused_total", reason="max_connections") == limit + 13 - most)
                 operators = connect_idle(node.address("api"), 62)
                 self.assertEqual(node.api("GET", "/readyz")[0], 200)
                 for one in operators:
@@ -171,14 +174,13 @@ class Rings(unittest.TestCase):
                     self.assertNotIn("event=started", done.stderr)
 
     def test_refused_in_the_middle(self):
-        """An idle node makes no third call."""
-        for first in (1, 2):
-            for error in ("EPERM", "EBADF"):
-                with self.subTest(first=first, error=error):
-                    done = self.inject(f"io_uring_enter:error={error}:when={first}+")
-                    self.assertEqual(done.returncode, 1, done.stderr)
-                    last = done.stderr.splitlines()[-1]
-                    self.assertRegex(last, "event=ring_failed call=io_uring_enter error=.* remedy=")
+        """An idle node makes no third call; the first is that of the probe."""
+        for error in ("EPERM", "EBADF"):
+            with self.subTest(error=error):
+                done = self.inject(f"io_uring_enter:error={error}:when=2+")
+                self.assertEqual(done.returncode, 1, done.stderr)
+                last = done.stderr.splitlines()[-1]
+                self.assertRegex(last, "event=ring_failed call=io_uring_enter error=.* remedy=")
 
     def refuse_now(self, node, error):
         """The calls of a node that is running fail from now on."""
@@ -271,9 +273,7 @@ class Start(unittest.TestCase):
                 node.wait_log("event=reload_refused.*no file")
 
     def test_both_families_on_one_port(self):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         for first, second in (("0.0.0.0", "[::]"), ("[::]", "0.0.0.0"), ("[::]", "127.0.0.1")):
             with self.subTest(first=first), \
                     Node("--tcp", f"{first}:{port}", "--tcp", f"{second}:{port}") as node:
