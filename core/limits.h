@@ -26,6 +26,7 @@
 
 /* The ring of one worker. The sizes that are wanted, and the floor below which a start fails. */
 #define RING_SQ_ENTRIES 4096
+#define RING_SQ_ENTRIES_MIN 256
 #define RING_CQ_ENTRIES 65536
 #define RING_CQ_ENTRIES_MIN 4096
 #define RECEIVE_BUFFER_BYTES 4096

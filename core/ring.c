@@ -29,6 +29,10 @@
 #define SHORTAGE_NS (10 * NS_PER_S)
 #define RETRY_NS (1 * NS_PER_MS)
 
+/* What a process or a ring that has just ended had locked is given back a moment later. */
+#define GIVEN_BACK_WAITS 10
+#define GIVEN_BACK_WAIT_NS (50 * NS_PER_MS)
+
 struct ring {
     struct io_uring uring;
     uint64_t failing_since_ns; /* every io_uring_enter since then has failed; 0: the last one did
@@ -196,6 +200,43 @@ static unsigned files_wanted(uint32_t connections, bool kernel_6_1) {
     return wanted < FILES_MAX ? (unsigned)wanted : FILES_MAX;
 }
 
+/* One step smaller. False: it is the smallest. */
+static bool settings_shrink(struct ring_settings *settings) {
+    if (settings->cq_entries > RING_CQ_ENTRIES_MIN)
+        settings->cq_entries /= 2;
+    else if (settings->sq_entries > RING_SQ_ENTRIES_MIN)
+        settings->sq_entries /= 2;
+    else if (settings->buffers > RECEIVE_BUFFERS_MIN)
+        settings->buffers /= 2;
+    else
+        return false;
+    return true;
+}
+
+/* Opens that many rings at the same time, and closes them. An error is 0 or a negated errno. */
+static int rings_try(unsigned workers, const struct ring_settings *settings) {
+    struct io_uring rings[WORKERS_MAX];
+    unsigned count = 0;
+    int error = 0;
+    while (count < workers && error == 0) {
+        error = uring_init(&rings[count], settings);
+        count += error == 0;
+    }
+    while (count > 0)
+        io_uring_queue_exit(&rings[--count]);
+    return error;
+}
+
+/* Is there room for all of them? */
+static bool rings_there(unsigned workers, const struct ring_settings *settings) {
+    int error = rings_try(workers, settings);
+    for (int i = 0; error == -ENOMEM && i < GIVEN_BACK_WAITS; i++) {
+        nanosleep(&(struct timespec){0, GIVEN_BACK_WAIT_NS}, NULL);
+        error = rings_try(workers, settings);
+    }
+    return error != -ENOMEM; /* any other says ring_open */
+}
+
 bool ring_fit(unsigned workers, uint32_t connections, bool kernel_6_1,
               struct ring_settings *settings, char *problem, size_t problem_cap) {
     *settings = (struct ring_settings){.sq_entries = RING_SQ_ENTRIES,
@@ -205,28 +246,25 @@ bool ring_fit(unsigned workers, uint32_t connections, bool kernel_6_1,
                                        .files = files_wanted(connections, kernel_6_1),
                                        .kernel_6_1 = kernel_6_1};
     struct rlimit limit;
-    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
-        may_lock_memory())
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
         return true;
-    /* An eighth stays for what else the process may lock. */
-    uint64_t share = limit.rlim_cur / 8 * 7 / workers;
-    while (locked_bytes(settings) > share) {
-        if (settings->cq_entries > RING_CQ_ENTRIES_MIN) {
-            settings->cq_entries /= 2;
-        } else if (settings->sq_entries > 256) {
-            settings->sq_entries /= 2;
-        } else if (settings->buffers > RECEIVE_BUFFERS_MIN) {
-            settings->buffers /= 2;
-        } else {
-            snprintf(problem, problem_cap,
-                     "RLIMIT_MEMLOCK of %llu bytes is too little for %u io_urings (each needs at "
-                     "least %llu): raise LimitMEMLOCK (ulimit -l), or start fewer --workers",
-                     (unsigned long long)limit.rlim_cur, workers,
-                     (unsigned long long)locked_bytes(settings));
-            return false;
-        }
-    }
-    return true;
+    /* The limit is that of all processes of a user: half is left for what else there is, ... */
+    uint64_t share = may_lock_memory() ? UINT64_MAX : limit.rlim_cur / 2 / workers;
+    bool smaller = true;
+    while (smaller && locked_bytes(settings) > share)
+        smaller = settings_shrink(settings);
+    /* ... which may be more than that. The smallest rings may have all. */
+    while (smaller && !rings_there(workers, settings))
+        smaller = settings_shrink(settings);
+    if (smaller || rings_there(workers, settings))
+        return true;
+    snprintf(
+        problem, problem_cap,
+        "RLIMIT_MEMLOCK of %llu bytes, which is for all processes of a user, has no room for %u "
+        "io_urings (each needs at least %llu): raise LimitMEMLOCK (ulimit -l), or start fewer "
+        "--workers",
+        (unsigned long long)limit.rlim_cur, workers, (unsigned long long)locked_bytes(settings));
+    return false;
 }
 
 static void buffer_add(struct ring *ring, uint16_t buffer) {
@@ -284,9 +322,8 @@ bool ring_open(struct ring **out, const struct ring_settings *settings, char *pr
     if (ring == NULL)
         return problem_set(problem, problem_cap, "malloc", ENOMEM);
     int error = uring_init(&ring->uring, settings);
-    /* What a process that has just ended had locked is given back a moment later. */
-    for (int i = 0; error == -ENOMEM && i < 20; i++) {
-        nanosleep(&(struct timespec){0, 50 * NS_PER_MS}, NULL);
+    for (int i = 0; error == -ENOMEM && i < GIVEN_BACK_WAITS; i++) {
+        nanosleep(&(struct timespec){0, GIVEN_BACK_WAIT_NS}, NULL);
         error = uring_init(&ring->uring, settings);
     }
     if (error < 0) {

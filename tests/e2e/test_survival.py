@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import unittest
 
 from support import (BINARY, DEADLINE_S, SANITIZED, JsonClient, Node, Socket, free_port, run,
@@ -290,6 +291,39 @@ class Start(unittest.TestCase):
                                    "--web", f"{pair[1]}:{port}", "--api", "off"])
             self.assertEqual(status, 1)
             self.assertIn("is taken by --tcp", said)
+
+
+@unittest.skipIf(os.getuid() != 0 or shutil.which("setpriv") is None, "only root can be another user")
+class LockedMemory(unittest.TestCase):
+    """RLIMIT_MEMLOCK is for all processes of a user, and root is not bound by it."""
+
+    NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
+              "prlimit", f"--memlock={8 << 20}", "--nofile=4096"]
+
+    def start(self, binary, workers):
+        node = subprocess.Popen(
+            [*self.NOBODY, binary, "serve", "--workers", str(workers), "--tcp", "127.0.0.1:0",
+             "--web", "off", "--api", "off", "--log-format", "json"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(node.stderr.close)
+        self.addCleanup(node.wait)
+        self.addCleanup(node.kill)
+        said = ""
+        for line in node.stderr:
+            said += line
+            if '"event":"started"' in line:
+                break
+        return said
+
+    def test_nodes_of_one_user_share_it(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o755)
+            binary = shutil.copy(BINARY, folder)
+            for workers in (2, 16, 16):
+                with self.subTest(workers=workers):
+                    self.assertIn('"event":"started"', self.start(binary, workers))
+            self.assertIn("for all processes of a user, has no room for 48 io_urings",
+                          self.start(binary, 48))
 
 
 class Crashes(unittest.TestCase):
