@@ -14,7 +14,7 @@ ARG DEBCONF_NOWARNINGS=yes
 RUN apt-get update -qq \
     && llhttp=$(apt-cache show libllhttp-dev >/dev/null 2>&1 && echo libllhttp-dev || echo node-llhttp) \
     && apt-get install -y -qq --no-install-recommends \
-        gcc libc6-dev cmake ninja-build pkg-config liburing-dev libck-dev libsodium-dev \
+        gcc make libc6-dev cmake ninja-build pkg-config liburing-dev libck-dev libsodium-dev \
         libseccomp-dev "$llhttp" >/dev/null \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
