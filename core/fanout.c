@@ -2,6 +2,7 @@
 
 #include "core/base/check.h"
 #include "core/base/fault.h"
+#include "core/base/shortage.h"
 #include "core/delivery.h"
 #include "core/server.h"
 
@@ -39,10 +40,11 @@ bool fanout_reserve(struct post *post, unsigned worker, uint32_t copies, uint32_
         max = post->copies_max;
     uint32_t before =
         atomic_fetch_add_explicit(&post->boxes[worker].copies, copies, memory_order_relaxed);
-    if (before == 0 || before + (uint64_t)copies <= max)
-        return true;
-    fanout_release(post, worker, copies);
-    return false;
+    if (before != 0 && SHORTAGE(before + (uint64_t)copies > max)) {
+        fanout_release(post, worker, copies);
+        return false;
+    }
+    return true;
 }
 
 void fanout_release(struct post *post, unsigned worker, uint32_t copies) {
@@ -62,7 +64,7 @@ static void addresses_count(struct fanout *fanout, const struct message *message
 bool fanout_push(struct worker *worker, struct parcel *parcel, const struct mail *request) {
     struct fanout *fanout = &worker->fanout;
     struct fanout_job *job = pool_get(&fanout->jobs);
-    if (job == NULL)
+    if (SHORTAGE(job == NULL))
         return false;
     *job = (struct fanout_job){.parcel = parcel, .request = *request};
     list_init(&job->link);

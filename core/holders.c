@@ -1,6 +1,7 @@
 #include "core/holders.h"
 
 #include "core/base/check.h"
+#include "core/base/shortage.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -65,7 +66,7 @@ static uint32_t entry_at(const struct entry *entries, uint32_t cap, uint64_t has
 
 static bool stripe_resize(struct stripe *stripe, uint32_t cap) {
     struct entry *entries = calloc(cap, sizeof(*entries));
-    if (entries == NULL)
+    if (SHORTAGE(entries == NULL))
         return false;
     for (uint32_t i = 0; i < stripe->cap; i++)
         if (stripe->entries[i].workers != 0)
@@ -84,7 +85,7 @@ static struct entry *entry_get(struct stripe *stripe, uint64_t hash) {
             return entry;
     }
     if (stripe->used >= stripe->cap / 4 * 3 &&
-        !stripe_resize(stripe, stripe->cap == 0 ? ENTRIES_MIN : stripe->cap * 2))
+        SHORTAGE(!stripe_resize(stripe, stripe->cap == 0 ? ENTRIES_MIN : stripe->cap * 2)))
         return NULL;
     struct entry *entry = &stripe->entries[entry_at(stripe->entries, stripe->cap, hash)];
     entry->hash = hash;
@@ -96,10 +97,11 @@ static struct entry *entry_get(struct stripe *stripe, uint64_t hash) {
 bool holders_add(struct holders *holders, uint64_t hash, unsigned worker) {
     struct stripe *stripe = stripe_lock(holders, hash);
     struct entry *entry = entry_get(stripe, hash);
-    if (entry != NULL)
+    bool added = !SHORTAGE(entry == NULL);
+    if (added)
         entry->workers |= UINT64_C(1) << worker;
     stripe_unlock(stripe);
-    return entry != NULL;
+    return added;
 }
 
 /* Frees an entry, and closes the gap that searches would end at. */
@@ -117,7 +119,7 @@ static void entry_free(struct stripe *stripe, uint32_t gap) {
     stripe->used--;
     /* Without memory for a smaller one it stays as large as it is. */
     if (stripe->cap > ENTRIES_MIN && stripe->used < stripe->cap / 8)
-        (void)stripe_resize(stripe, stripe->cap / 2);
+        (void)SHORTAGE(!stripe_resize(stripe, stripe->cap / 2));
 }
 
 void holders_remove(struct holders *holders, uint64_t hash, unsigned worker) {

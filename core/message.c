@@ -6,6 +6,7 @@
 #include "core/base/fault.h"
 #include "core/base/hash.h"
 #include "core/base/rand.h"
+#include "core/base/shortage.h"
 #include "core/server.h"
 #include "core/worker.h"
 
@@ -14,11 +15,10 @@
 /* The block of a message or form; accounted, and as large as such blocks are. */
 static void *block_get(struct worker *worker, size_t *bytes) {
     *bytes = block_bytes(*bytes);
-    if (!account_take(&worker->account, *bytes)) {
+    if (SHORTAGE(!account_take(&worker->account, *bytes)))
         return NULL;
-    }
     void *block = block_cache_get(&worker->message_blocks, *bytes);
-    if (block == NULL)
+    if (SHORTAGE(block == NULL))
         account_give(&worker->account, *bytes);
     return block;
 }
@@ -94,7 +94,7 @@ struct message *message_open(struct worker *worker, const struct message_parts *
                    parts->payload_max;
     CHECK(bytes <= UINT32_MAX, "a message of %zu bytes", bytes);
     struct message *message = block_get(worker, &bytes);
-    if (message == NULL)
+    if (SHORTAGE(message == NULL))
         return NULL;
     *message = (struct message){
         .owner = (uint16_t)worker->index,
@@ -196,7 +196,7 @@ struct span message_payload(const struct message *message) {
 
 struct parcel *parcel_open(struct worker *worker, struct message *message) {
     struct parcel *parcel = pool_get(&worker->parcels);
-    if (parcel == NULL)
+    if (SHORTAGE(parcel == NULL))
         return NULL;
     account_force(&worker->account, sizeof(*parcel));
     *parcel = (struct parcel){.message = message, .refs = 1};
@@ -213,7 +213,7 @@ const struct form *parcel_form(struct worker *worker, struct parcel *parcel,
     size_t room = encoding->bound(message) + (copied ? message->payload_len : 0);
     size_t bytes = sizeof(struct form) + room;
     form = block_get(worker, &bytes);
-    if (form == NULL)
+    if (SHORTAGE(form == NULL))
         return NULL;
     struct builder out = builder_over(form->bytes, room);
     bool follows = encoding->head(message, &out);

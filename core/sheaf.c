@@ -1,6 +1,7 @@
 #include "core/sheaf.h"
 
 #include "core/base/check.h"
+#include "core/base/shortage.h"
 #include "core/worker.h"
 
 struct sheaf *sheaf_open(struct worker *worker, struct parcel *const *parcels, uint32_t count,
@@ -10,13 +11,13 @@ struct sheaf *sheaf_open(struct worker *worker, struct parcel *const *parcels, u
     uint32_t bytes = 0;
     for (uint32_t i = 0; i < count; i++) {
         forms[i] = parcel_form(worker, parcels[i], encoding);
-        if (forms[i] == NULL || forms[i]->around)
+        if (SHORTAGE(forms[i] == NULL) || forms[i]->around)
             return NULL;
         bytes += forms[i]->total_bytes;
     }
     size_t block_bytes = sizeof(struct sheaf) + count * sizeof(struct sheaf_part) + bytes;
     struct sheaf *sheaf = memory_get(&worker->account, block_bytes);
-    if (sheaf == NULL)
+    if (SHORTAGE(sheaf == NULL))
         return NULL;
     *sheaf = (struct sheaf){.refs = 1,
                             .count = count,

@@ -1,6 +1,7 @@
 #include "core/slots.h"
 
 #include "core/base/check.h"
+#include "core/base/shortage.h"
 #include "core/server.h"
 #include "core/tag.h"
 
@@ -11,10 +12,10 @@ static struct connection *slot_at(const struct worker *worker, uint32_t slot) {
 }
 
 static bool slots_grow(struct worker *worker) {
-    if (worker->block_count == CONNECTION_BLOCKS_MAX)
+    if (SHORTAGE(worker->block_count == CONNECTION_BLOCKS_MAX))
         return false;
     struct connection *block = calloc(CONNECTION_BLOCK, sizeof(struct connection));
-    if (block == NULL)
+    if (SHORTAGE(block == NULL))
         return false;
     uint32_t first = worker->block_count * CONNECTION_BLOCK;
     worker->blocks[worker->block_count++] = block;
@@ -32,7 +33,7 @@ static bool slots_grow(struct worker *worker) {
 }
 
 struct connection *slot_get(struct worker *worker, timer_fire *deadline) {
-    if (worker->free_slot == 0 && !slots_grow(worker))
+    if (worker->free_slot == 0 && SHORTAGE(!slots_grow(worker)))
         return NULL;
     struct connection *connection = slot_at(worker, worker->free_slot);
     CHECK(connection->state == CONNECTION_FREE);

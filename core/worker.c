@@ -4,6 +4,7 @@
 #include "core/base/builder.h"
 #include "core/base/check.h"
 #include "core/base/rand.h"
+#include "core/base/shortage.h"
 #include "core/server.h"
 #include "core/slots.h"
 #include "core/tag.h"
@@ -242,7 +243,7 @@ static void dirty_flush(struct worker *worker) {
 }
 
 struct flight *worker_flight_get(struct worker *worker) {
-    if (worker->flights_used == FLIGHTS) {
+    if (SHORTAGE(worker->flights_used == FLIGHTS)) {
         ring_submit(worker->ring, 0);
         worker->flights_used = 0;
     }
@@ -256,7 +257,7 @@ static void messages_return(struct worker *worker) {
         /* Nothing hangs on it, so it is no reason to wake anybody for a while. */
         bool early = worker->now_ns < worker->homebound_ns + HOMEBOUND_NS;
         if ((early && post_asleep(&worker->server->post, owner)) ||
-            !post_room(&worker->server->post, worker->index, owner)) {
+            SHORTAGE(!post_room(&worker->server->post, worker->index, owner))) {
             kept |= UINT64_C(1) << owner;
             continue;
         }

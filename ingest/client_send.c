@@ -1,6 +1,7 @@
 #include "ingest/client_send.h"
 
 #include "core/base/check.h"
+#include "core/base/shortage.h"
 #include "core/server.h"
 #include "ingest/envelope.h"
 #include "ingest/gate.h"
@@ -49,7 +50,7 @@ static struct sender *sender_of(struct worker *worker, struct connection *connec
     if (client->producer != NULL)
         return client->producer;
     struct sender *sender = memory_get(&worker->account, sizeof(*sender));
-    if (sender == NULL)
+    if (SHORTAGE(sender == NULL))
         return NULL;
     atomic_init(&sender->rate.used_until_ns, 0);
     gate_source_init(&sender->source, connection, on_result, NULL);
@@ -108,13 +109,13 @@ static void client_send_take(struct worker *worker, struct connection *connectio
     if (sender != NULL) /* a client id counts through all of its sessions */
         sender->source.rate = client_of(connection)->session.id == NULL ? &sender->rate : NULL;
     struct send_record *record = sender != NULL ? pool_get(sends_of(worker)) : NULL;
-    if (record == NULL) {
+    if (SHORTAGE(record == NULL)) {
         stats_add(&worker->stats.memory_refused, 1);
         stats_refuse(&worker->stats, code_word(CODE_OVERLOADED));
         client_refused(worker, connection, CODE_OVERLOADED, "no memory; nothing was taken", ref);
         return;
     }
-    if (!gate_admit(worker, &sender->source)) {
+    if (SHORTAGE(!gate_admit(worker, &sender->source))) {
         pool_put(sends_of(worker), record);
         stats_refuse(&worker->stats, code_word(CODE_OVERLOADED));
         client_refused(worker, connection, CODE_OVERLOADED, GATE_BEHIND_TEXT, ref);

@@ -2,6 +2,7 @@
 
 #include "core/base/check.h"
 #include "core/base/clock.h"
+#include "core/base/shortage.h"
 
 /* What a stripe lets go of by the way whenever it is asked. */
 #define EXPIRE_PER_CLAIM 2
@@ -161,21 +162,23 @@ static struct dedup_entry *stripe_find(struct dedup_stripe *stripe, struct hash1
 
 static struct dedup_entry *entry_try(struct dedup_stripe *stripe, struct hash128 key,
                                      enum dedup_share share) {
-    if (!account_take(&stripe->account, ENTRY_BYTES))
+    if (SHORTAGE(!account_take(&stripe->account, ENTRY_BYTES)))
         return NULL;
     struct dedup_entry *entry = pool_get(&stripe->pool);
-    if (entry != NULL) {
-        *entry = (struct dedup_entry){
-            .node.hash = key.low, .key_high = key.high, .share = (uint8_t)share};
-        if (table_add(&stripe->entries, &entry->node)) {
-            list_init(&entry->waiting);
-            list_add_tail(&stripe->order[share], &entry->order);
-            return entry;
-        }
-        pool_put(&stripe->pool, entry);
+    if (SHORTAGE(entry == NULL)) {
+        account_give(&stripe->account, ENTRY_BYTES);
+        return NULL;
     }
-    account_give(&stripe->account, ENTRY_BYTES);
-    return NULL;
+    *entry =
+        (struct dedup_entry){.node.hash = key.low, .key_high = key.high, .share = (uint8_t)share};
+    if (SHORTAGE(!table_add(&stripe->entries, &entry->node))) {
+        pool_put(&stripe->pool, entry);
+        account_give(&stripe->account, ENTRY_BYTES);
+        return NULL;
+    }
+    list_init(&entry->waiting);
+    list_add_tail(&stripe->order[share], &entry->order);
+    return entry;
 }
 
 /* A new entry; when memory is short, the oldest of the stripe gives way. NULL: none is left. */
@@ -185,7 +188,7 @@ static struct dedup_entry *entry_make(struct dedup_stripe *stripe, struct hash12
     struct dedup_entry *entry = entry_try(stripe, key, share);
     while (entry == NULL) {
         struct dedup_entry *victim = stripe_victim(stripe, share);
-        if (victim == NULL)
+        if (SHORTAGE(victim == NULL))
             return NULL;
         *forgotten += victim->expires_ns > now_ns;
         entry_remove(stripe, victim);
@@ -223,7 +226,7 @@ enum dedup_verdict dedup_claim(struct dedup *dedup, unsigned worker, struct dedu
     if (entry == NULL) {
         entry = entry_make(stripe, key, share, now_ns, &claim->forgotten);
         claim->verdict = DEDUP_NO_MEMORY;
-        if (entry != NULL) {
+        if (!SHORTAGE(entry == NULL)) {
             entry->content = content;
             entry->expires_ns = now_ns + dedup->window_ns;
             claim->entry = entry;

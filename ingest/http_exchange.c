@@ -1,6 +1,7 @@
 /* http_exchange.c - the answers of a connection, in the order asked; see http_connection.h. */
 #include "core/base/builder.h"
 #include "core/base/check.h"
+#include "core/base/shortage.h"
 #include "core/worker.h"
 #include "ingest/http_connection.h"
 #include "ingest/http_desk.h"
@@ -32,7 +33,8 @@ void http_pace(struct worker *worker, struct http_connection *http) {
     struct connection *connection = http->connection;
     size_t unsent = unsent_bytes(http);
     if (!connection->paused) {
-        if (http->owed_count >= HTTP_PIPELINE_MAX || unsent > HTTP_UNSENT_BYTES_MAX)
+        if (SHORTAGE(http->owed_count >= HTTP_PIPELINE_MAX) ||
+            SHORTAGE(unsent > HTTP_UNSENT_BYTES_MAX))
             connection_pause(worker, connection);
     } else if (!http->held && http->owed_count <= HTTP_PIPELINE_MAX / 2 &&
                unsent <= HTTP_UNSENT_BYTES_MAX / 2) {
@@ -56,7 +58,7 @@ void http_release(struct worker *worker, struct http_connection *http) {
 struct http_exchange *exchange_open(struct worker *worker, struct http_connection *http,
                                     uint8_t answer_flags) {
     struct http_exchange *exchange = pool_get(&http_desk(worker)->exchanges);
-    if (exchange == NULL)
+    if (SHORTAGE(exchange == NULL))
         return NULL;
     *exchange = (struct http_exchange){.http = http, .answer_flags = answer_flags};
     list_init(&exchange->link);
@@ -127,7 +129,7 @@ void exchange_busy(struct worker *worker, struct http_connection *http, uint8_t 
     struct http_exchange *last = container_of(http->owed.prev, struct http_exchange, link);
     if (last->busy == 0 || last->answer_flags != answer_flags) {
         last = exchange_open(worker, http, answer_flags);
-        if (last == NULL) {
+        if (SHORTAGE(last == NULL)) {
             connection_close(worker, http->connection, CLOSE_OVERLOADED);
             return;
         }
@@ -176,7 +178,7 @@ static void exchange_hold(struct worker *worker, struct http_exchange *exchange,
     struct http_connection *http = exchange->http;
     size_t bytes = head.len + body.len;
     char *held = memory_force(&worker->account, bytes);
-    if (held == NULL) {
+    if (SHORTAGE(held == NULL)) {
         exchange_abandon(worker, exchange);
         return;
     }

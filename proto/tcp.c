@@ -1,5 +1,6 @@
 #include "proto/tcp.h"
 
+#include "core/base/shortage.h"
 #include "core/worker.h"
 #include "proto/client.h"
 #include "proto/counted.h"
@@ -164,6 +165,7 @@ static void tcp_on_flood(struct worker *worker, struct connection *connection) {
 }
 
 static void tcp_on_no_memory(struct worker *worker, struct connection *connection) {
+    SHORTAGE_MET();
     client_fail(worker, connection, CODE_OVERLOADED, "there is no memory for the line", SPAN(""));
     /* A part of the line is lost, so nothing behind it can be read. */
     connection_finish(worker, connection, CLOSE_OVERLOADED);

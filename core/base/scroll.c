@@ -1,5 +1,7 @@
 #include "core/base/scroll.h"
 
+#include "core/base/shortage.h"
+
 #include <stdlib.h>
 
 #define SCROLL_BYTES_MIN 1024
@@ -14,7 +16,7 @@ bool scroll_room(struct scroll *scroll, size_t bytes) {
     while (cap - out->len <= bytes)
         cap *= 2;
     char *at = realloc(out->at, cap);
-    if (at == NULL) {
+    if (SHORTAGE(at == NULL)) {
         scroll->failed = out->full = true;
         return false;
     }

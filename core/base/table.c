@@ -1,6 +1,7 @@
 #include "core/base/table.h"
 
 #include "core/base/check.h"
+#include "core/base/shortage.h"
 
 #include <stdlib.h>
 
@@ -48,7 +49,7 @@ static bool segment_have(struct table *table, uint32_t bucket) {
     if (segment >= table->segments_cap) {
         uint32_t cap = table->segments_cap != 0 ? table->segments_cap * 2 : SEGMENTS_AT_FIRST;
         void *grown = realloc(table->segments, cap * sizeof(table->segments[0]));
-        if (grown == NULL)
+        if (SHORTAGE(grown == NULL))
             return false;
         table->segments = grown;
         for (uint32_t i = table->segments_cap; i < cap; i++)
@@ -63,7 +64,7 @@ static bool segment_have(struct table *table, uint32_t bucket) {
 /* One bucket more: the tail of its lower half's list. Without memory lists just get longer. */
 static void grow(struct table *table) {
     uint32_t bucket = table->buckets;
-    if (bucket == BUCKETS_MAX || !segment_have(table, bucket))
+    if (SHORTAGE(bucket == BUCKETS_MAX) || SHORTAGE(!segment_have(table, bucket)))
         return;
     if (bucket > table->mask)
         table->mask = table->mask * 2 + 1;
@@ -96,7 +97,7 @@ static void shrink(struct table *table) {
 
 bool table_add(struct table *table, struct table_node *node) {
     if (table->buckets == 0) {
-        if (!segment_have(table, 0))
+        if (SHORTAGE(!segment_have(table, 0)))
             return false;
         table->buckets = 1;
     }
