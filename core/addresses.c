@@ -2,6 +2,7 @@
 
 #include "core/base/check.h"
 #include "core/base/hash.h"
+#include "core/base/shortage.h"
 #include "core/base/table.h"
 
 #include <pthread.h>
@@ -48,25 +49,36 @@ static struct address *address_find(struct addresses *addresses, const struct pe
     return NULL;
 }
 
-bool addresses_enter(struct addresses *addresses, const struct peer_address *peer) {
+static struct address *address_add(struct addresses *addresses, const struct peer_address *peer,
+                                   uint64_t hash) {
+    struct address *address = calloc(1, sizeof(*address));
+    if (SHORTAGE(address == NULL))
+        return NULL;
+    address->node.hash = hash;
+    memcpy(address->bytes, peer->bytes, sizeof(address->bytes));
+    if (SHORTAGE(!table_add(&addresses->table, &address->node))) {
+        free(address);
+        return NULL;
+    }
+    return address;
+}
+
+enum addresses_verdict addresses_enter(struct addresses *addresses,
+                                       const struct peer_address *peer) {
     uint64_t hash = hash64(span_of(peer->bytes, sizeof(peer->bytes)));
-    bool entered = false;
+    enum addresses_verdict verdict = ADDRESSES_DONE;
     pthread_mutex_lock(&addresses->mutex);
     struct address *address = address_find(addresses, peer, hash);
-    if (address == NULL && (address = calloc(1, sizeof(*address))) != NULL) {
-        address->node.hash = hash;
-        memcpy(address->bytes, peer->bytes, sizeof(address->bytes));
-        if (!table_add(&addresses->table, &address->node)) {
-            free(address);
-            address = NULL;
-        }
-    }
-    if (address != NULL && address->connections < addresses->connections_max) {
+    if (address == NULL)
+        address = address_add(addresses, peer, hash);
+    if (SHORTAGE(address == NULL))
+        verdict = ADDRESSES_NO_MEMORY;
+    else if (SHORTAGE(address->connections >= addresses->connections_max))
+        verdict = ADDRESSES_FULL;
+    else
         address->connections++;
-        entered = true;
-    }
     pthread_mutex_unlock(&addresses->mutex);
-    return entered;
+    return verdict;
 }
 
 void addresses_leave(struct addresses *addresses, const struct peer_address *peer) {

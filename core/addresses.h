@@ -14,9 +14,11 @@ struct addresses;
 /* NULL: no memory. */
 struct addresses *addresses_new(uint32_t connections_max);
 void addresses_free(struct addresses *addresses);
-/* One more connection from there; false: it has as many as it may (or there is no memory), nothing
- * was counted. */
-bool addresses_enter(struct addresses *addresses, const struct peer_address *peer);
+/* One more connection from there. FULL: it has as many as it may. Nothing is counted but with DONE.
+ */
+enum addresses_verdict { ADDRESSES_DONE, ADDRESSES_FULL, ADDRESSES_NO_MEMORY };
+enum addresses_verdict addresses_enter(struct addresses *addresses,
+                                       const struct peer_address *peer);
 void addresses_leave(struct addresses *addresses, const struct peer_address *peer);
 
 #endif

@@ -4,6 +4,7 @@
 #include "core/balance.h"
 #include "core/base/check.h"
 #include "core/base/hash.h"
+#include "core/base/shortage.h"
 #include "core/proxy.h"
 #include "core/server.h"
 #include "core/slots.h"
@@ -31,10 +32,11 @@ static bool node_enter(struct worker *worker, enum listener_kind kind) {
         max += API_CONNECTIONS_SPARE;
     uint32_t before =
         atomic_fetch_add_explicit(&worker->server->connections, 1, memory_order_relaxed);
-    if (before < max)
-        return true;
-    atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
-    return false;
+    if (SHORTAGE(before >= max)) {
+        atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
+        return false;
+    }
+    return true;
 }
 
 static void node_leave(struct worker *worker) {
@@ -72,12 +74,12 @@ void connection_arrive(struct worker *worker, struct listener *listener, int fd)
         connection_adopt(worker, listener, fd, &peer);
         return;
     }
-    if (!post_room(&worker->server->post, worker->index, target)) {
+    if (SHORTAGE(!post_room(&worker->server->post, worker->index, target))) {
         descriptor_refuse(worker, fd, REFUSE_MAILBOX);
         return;
     }
     struct adoption *adoption = malloc(sizeof(*adoption));
-    if (adoption == NULL) {
+    if (SHORTAGE(adoption == NULL)) {
         descriptor_refuse(worker, fd, REFUSE_MEMORY);
         return;
     }
@@ -105,8 +107,9 @@ static void connection_begin(struct worker *worker, struct connection *connectio
 }
 
 /* Counts the address; web and TCP only, a producer's pool of connections is one address by nature.
- */
-static bool address_enter(struct worker *worker, struct connection *connection) {
+ * False: `why` says what there is none of. */
+static bool address_enter(struct worker *worker, struct connection *connection,
+                          enum refuse_reason *why) {
     struct addresses *addresses = worker->server->addresses;
     enum listener_kind kind = worker->listeners[connection->listener].kind;
     if (addresses == NULL || kind == LISTENER_API)
@@ -114,7 +117,9 @@ static bool address_enter(struct worker *worker, struct connection *connection) 
     /* A proxy counts for nobody; the address that it forwards for will. */
     if (kind == LISTENER_WEB && proxy_forwards(worker->config, &connection->peer))
         return true;
-    connection->address_held = addresses_enter(addresses, &connection->peer);
+    enum addresses_verdict verdict = addresses_enter(addresses, &connection->peer);
+    connection->address_held = verdict == ADDRESSES_DONE;
+    *why = verdict == ADDRESSES_FULL ? REFUSE_ADDRESS : REFUSE_MEMORY;
     return connection->address_held;
 }
 
@@ -138,12 +143,16 @@ static struct connection *connection_admit(struct worker *worker, struct listene
     if (server_phase(worker->server) > last)
         return NULL;
     *why = REFUSE_CONNECTIONS;
-    if (!node_enter(worker, listener->kind))
+    if (SHORTAGE(!node_enter(worker, listener->kind)))
         return NULL;
-    bool room = files_have_room(worker, listener->kind);
-    struct connection *connection = room ? slot_get(worker, deadline_fired) : NULL;
-    if (connection == NULL) {
-        *why = room ? REFUSE_MEMORY : REFUSE_DESCRIPTORS;
+    *why = REFUSE_DESCRIPTORS;
+    if (SHORTAGE(!files_have_room(worker, listener->kind))) {
+        node_leave(worker);
+        return NULL;
+    }
+    *why = REFUSE_MEMORY;
+    struct connection *connection = slot_get(worker, deadline_fired);
+    if (SHORTAGE(connection == NULL)) {
         node_leave(worker);
         return NULL;
     }
@@ -152,8 +161,7 @@ static struct connection *connection_admit(struct worker *worker, struct listene
     connection->protocol = listener->protocol;
     connection->proxy_header = proxy_trusts(worker->config, peer);
     connection->proxied = connection->proxy_header || proxy_forwards(worker->config, peer);
-    *why = REFUSE_ADDRESS;
-    if (!connection->proxy_header && !address_enter(worker, connection)) {
+    if (!connection->proxy_header && SHORTAGE(!address_enter(worker, connection, why))) {
         connection_release(worker, connection);
         return NULL;
     }
@@ -215,8 +223,9 @@ size_t arrival_proxy_header(struct worker *worker, struct connection *connection
         connection->peer = peer;
     connection->proxy_header = false;
     timer_disarm(&worker->wheel, &connection->timer);
-    if (!address_enter(worker, connection)) {
-        stats_add(&worker->stats.refused[REFUSE_ADDRESS], 1);
+    enum refuse_reason refusal;
+    if (SHORTAGE(!address_enter(worker, connection, &refusal))) {
+        stats_add(&worker->stats.refused[refusal], 1);
         connection->proxy_header = true; /* the protocol has never seen it */
         connection_close(worker, connection, CLOSE_OVERLOADED);
         return header_bytes;
@@ -226,7 +235,7 @@ size_t arrival_proxy_header(struct worker *worker, struct connection *connection
 }
 
 bool arrival_rename(struct worker *worker, struct connection *connection,
-                    const struct peer_address *peer) {
+                    const struct peer_address *peer, enum refuse_reason *why) {
     bool same = memcmp(connection->peer.bytes, peer->bytes, sizeof(peer->bytes)) == 0;
     if (same && connection->address_held)
         return true;
@@ -234,8 +243,9 @@ bool arrival_rename(struct worker *worker, struct connection *connection,
         addresses_leave(worker->server->addresses, &connection->peer);
     connection->address_held = false;
     connection->peer = *peer;
-    if (address_enter(worker, connection))
-        return true;
-    stats_add(&worker->stats.refused[REFUSE_ADDRESS], 1);
-    return false;
+    if (SHORTAGE(!address_enter(worker, connection, why))) {
+        stats_add(&worker->stats.refused[*why], 1);
+        return false;
+    }
+    return true;
 }

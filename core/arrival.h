@@ -6,6 +6,7 @@
 #define RINGPOST_CORE_ARRIVAL_H
 
 #include "core/net.h"
+#include "core/stats.h"
 
 struct connection;
 struct listener;
@@ -29,9 +30,9 @@ size_t arrival_proxy_header(struct worker *worker, struct connection *connection
                             struct span bytes);
 
 /* What comes on the connection now is from that address, as a trusted proxy says (--forwarded): it
- * serves logs and limits from here on. False: it has as many connections as --max-per-address
- * allows, and this one counts for nobody. */
+ * serves logs and limits from here on. False: this one counts for nobody, because the address has
+ * as many connections as --max-per-address allows (REFUSE_ADDRESS), or REFUSE_MEMORY. */
 bool arrival_rename(struct worker *worker, struct connection *connection,
-                    const struct peer_address *peer);
+                    const struct peer_address *peer, enum refuse_reason *why);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "core/arrival.h"
 #include "core/base/check.h"
+#include "core/base/shortage.h"
 #include "core/proxy.h"
 #include "core/server.h"
 #include "ingest/forwarded.h"
@@ -17,7 +18,7 @@ struct http_connection *http_of(struct connection *connection) {
 void http_open(struct worker *worker, struct connection *connection,
                const struct http_service *service, gate_done *done) {
     struct http_connection *http = pool_get(&http_desk(worker)->connections);
-    if (http == NULL) {
+    if (SHORTAGE(http == NULL)) {
         connection_close(worker, connection, CLOSE_OVERLOADED);
         return;
     }
@@ -71,7 +72,7 @@ static void http_refuse_as(struct worker *worker, struct http_connection *http,
     if (http->finish_reason != CLOSE_NONE)
         return; /* the last answer was given, or is owed */
     struct http_exchange *exchange = exchange_open(worker, http, HTTP_ANSWER_CLOSE);
-    if (exchange == NULL) {
+    if (SHORTAGE(exchange == NULL)) {
         if (http->pushes)
             stats_refuse(&worker->stats, error->code);
         connection_close(worker, http->connection, CLOSE_OVERLOADED);
@@ -133,20 +134,20 @@ static void refuse_memory(struct worker *worker, struct http_connection *http) {
 
 /* Would so many bytes pass the memory ceiling? They are taken later, as they come. */
 static bool memory_has(struct worker *worker, size_t bytes) {
-    if (!account_take(&worker->account, bytes))
+    if (SHORTAGE(!account_take(&worker->account, bytes)))
         return false;
     account_give(&worker->account, bytes);
     return true;
 }
 
-/* The request is whose a trusted proxy says it is. False: that address has too many connections. */
+/* The request is whose a trusted proxy says it is. False: see arrival_rename. */
 static bool forwarded_look(struct worker *worker, struct http_connection *http,
-                           const struct http_request *request) {
+                           const struct http_request *request, enum refuse_reason *why) {
     if (!http->forwards)
         return true;
     struct peer_address peer = http->hop;
     forwarded_peer(worker->config, request, &peer);
-    return arrival_rename(worker, http->connection, &peer);
+    return arrival_rename(worker, http->connection, &peer, why);
 }
 
 /* What its answer must know of a request, which is counted; says too whether another may follow. */
@@ -175,7 +176,7 @@ static void request_refuse(struct worker *worker, struct http_connection *http,
         exchange_open(worker, http, request_begin(worker, http, request));
     bool pushes = http->pushes;
     http->pushes = false;
-    if (exchange == NULL) {
+    if (SHORTAGE(exchange == NULL)) {
         if (pushes)
             stats_refuse(&worker->stats, error->code);
         connection_close(worker, http->connection, CLOSE_OVERLOADED);
@@ -193,7 +194,8 @@ static bool head_look(struct worker *worker, struct http_connection *http,
     http->in_body = true;
     http->pushes = asks_to_push(http, request);
     http->input_due_ns = worker->now_ns + HTTP_BODY_NS;
-    (void)forwarded_look(worker, http, request); /* it is refused when it is whole */
+    enum refuse_reason why;
+    (void)forwarded_look(worker, http, request, &why); /* it is refused when it is whole */
     if (!http->service->admit(worker, request, &error)) {
         if (http->service->refused != NULL)
             http->service->refused(worker, http, request, &error);
@@ -206,7 +208,7 @@ static bool head_look(struct worker *worker, struct http_connection *http,
         }
         return false;
     }
-    if (!memory_has(worker, request->size)) {
+    if (SHORTAGE(!memory_has(worker, request->size))) {
         stats_add(&worker->stats.http_requests, 1);
         refuse_memory(worker, http);
         return false;
@@ -225,20 +227,24 @@ static void request_serve(struct worker *worker, struct http_connection *http,
     http->in_body = http->pushes = http->continue_due = false;
     http->input_due_ns = 0;
     uint8_t flags = request_begin(worker, http, request);
-    if (asks_to_push(http, request) && !gate_admit(worker, &http->source)) {
+    if (asks_to_push(http, request) && SHORTAGE(!gate_admit(worker, &http->source))) {
         exchange_busy(worker, http, flags);
         return;
     }
     struct http_exchange *exchange = exchange_open(worker, http, flags);
-    if (exchange == NULL) {
+    if (SHORTAGE(exchange == NULL)) {
         if (asks_to_push(http, request))
             stats_refuse(&worker->stats, code_word(CODE_OVERLOADED));
         connection_close(worker, http->connection, CLOSE_OVERLOADED);
         return;
     }
     http->serving = true;
-    if (forwarded_look(worker, http, request))
+    enum refuse_reason why;
+    if (forwarded_look(worker, http, request, &why))
         http->service->serve(worker, exchange, request);
+    else if (SHORTAGE(why == REFUSE_MEMORY))
+        exchange_fail(worker, exchange, CODE_OVERLOADED,
+                      "there is no memory for one more address at the moment; try again");
     else
         exchange_fail(worker, exchange, CODE_RATE_LIMITED,
                       "this address has as many connections as --max-per-address allows");
@@ -257,7 +263,7 @@ static bool assembly_add(struct worker *worker, struct http_connection *http, co
         while (cap < wanted)
             cap *= 2;
         char *grown = memory_get(&worker->account, cap);
-        if (grown == NULL)
+        if (SHORTAGE(grown == NULL))
             return false;
         size_t kept = http->assembly_len;
         if (kept != 0)
@@ -277,18 +283,18 @@ static bool assembly_add(struct worker *worker, struct http_connection *http, co
 static size_t assembly_take(struct worker *worker, struct http_connection *http, const char *at,
                             size_t len, bool *waits) {
     struct http_request *request = &http_desk(worker)->request;
-    if (!assembly_add(worker, http, at, len)) {
+    if (SHORTAGE(!assembly_add(worker, http, at, len))) {
         assembly_free(worker, http);
         refuse_memory(worker, http);
         return len;
     }
-    size_t size, rest;
+    size_t rest;
     switch (http_request_next(&http->parser, http->assembly, &http->assembly_len, request)) {
     case HTTP_EVENT_WHOLE:
-        size = request->size;
-        request_serve(worker, http, request);
-        rest = http->assembly_len - size;
+        /* It may end the connection, and the assembly with it. */
+        rest = http->assembly_len - request->size;
         CHECK(rest <= len, "bytes of the next request were there before");
+        request_serve(worker, http, request);
         assembly_free(worker, http);
         return len - rest;
     case HTTP_EVENT_REFUSED:
@@ -332,7 +338,7 @@ static size_t request_take(struct worker *worker, struct http_connection *http, 
     if (left == len)
         return 0;
     if (!http->closed && http->finish_reason == CLOSE_NONE &&
-        !assembly_add(worker, http, at, left)) {
+        SHORTAGE(!assembly_add(worker, http, at, left))) {
         refuse_memory(worker, http);
     }
     return len;
@@ -397,6 +403,7 @@ void http_on_flood(struct worker *worker, struct connection *connection) {
 }
 
 void http_on_no_memory(struct worker *worker, struct connection *connection) {
+    SHORTAGE_MET();
     struct http_error error = http_error_of(CODE_OVERLOADED, NO_MEMORY_TEXT);
     http_of(connection)->kept_bytes = 0; /* what was kept is thrown away, too */
     http_refuse_last(worker, http_of(connection), &error);
@@ -431,7 +438,7 @@ void http_on_drain(struct worker *worker, struct connection *connection) {
             /* Only the last of them says so. */
             last->busy--;
             last = exchange_open(worker, http, last->answer_flags);
-            if (last == NULL) {
+            if (SHORTAGE(last == NULL)) {
                 connection_close(worker, connection, CLOSE_OVERLOADED);
                 return;
             }
