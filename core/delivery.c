@@ -1,6 +1,7 @@
 #include "core/delivery.h"
 
 #include "core/base/check.h"
+#include "core/base/shortage.h"
 #include "core/server.h"
 
 void delivery_except(struct worker *worker, const struct message *message, bool excepted) {
@@ -16,8 +17,9 @@ void delivery_except(struct worker *worker, const struct message *message, bool 
 enum outbox_verdict delivery_push(struct worker *worker, struct session *session,
                                   struct connection *connection, struct parcel *parcel) {
     const struct form *form = parcel_form(worker, parcel, session->type->encoding(session));
-    if (form == NULL) {
+    if (SHORTAGE(form == NULL)) {
         uint8_t class = parcel->message->class;
+        stats_add(&worker->stats.memory_refused, 1);
         stats_add(&worker->stats.copies[class], 1);
         stats_add(&worker->stats.copies_dropped[class][DROP_NO_MEMORY], 1);
         return OUTBOX_DROPPED;
@@ -40,10 +42,11 @@ static bool must_wait(struct worker *worker, struct name *name, struct parcel *p
     for (struct list *at = name->sessions.next; at != &name->sessions; at = at->next) {
         struct session *session = session_at(name, at);
         struct connection *connection = session->type->connection(session);
-        const struct form *form = NULL;
-        if (connection != NULL)
-            form = parcel_form(worker, parcel, session->type->encoding(session));
-        if (form != NULL && outbox_must_wait(worker, connection, form->total_bytes))
+        if (connection == NULL)
+            continue;
+        const struct form *form = parcel_form(worker, parcel, session->type->encoding(session));
+        /* Without memory for the form nobody knows; with the next try there may be some. */
+        if (SHORTAGE(form == NULL) || outbox_must_wait(worker, connection, form->total_bytes))
             return true;
     }
     return false;
@@ -92,23 +95,78 @@ static void deliver_now(struct worker *worker, struct name *name, struct parcel 
     hub_answer(worker, request, recipients, flags, unicast);
 }
 
+/* --- without memory --------------------------------------------------------------------------- */
+
+/* Was it counted under a name before? */
+static bool is_counted(const struct session *session) {
+    if (session->id != NULL && session->id->counted)
+        return true;
+    const struct list *all = &session->memberships;
+    for (const struct list *at = all->next; at != all; at = at->next)
+        if (container_of(at, struct membership, session_link)->name->counted)
+            return true;
+    return false;
+}
+
+static bool would_get(struct session *session) {
+    return session->type->connection(session) != NULL &&
+           !(session->id != NULL && session->id->excepted);
+}
+
+static struct name *address_find(struct worker *worker, const struct message *message, uint32_t i) {
+    const struct message_name *address = &message->names[i];
+    return directory_find(worker, address->kind, address->hash,
+                          message_name_text(message, address));
+}
+
+/* How many sessions the message would go to. All of them at once: there is no memory to do it in
+ * slices, and it is rare. */
+static uint32_t delivery_count(struct worker *worker, const struct message *message) {
+    uint32_t count = 0, addresses = (uint32_t)message->to_count + message->group_count;
+    delivery_except(worker, message, true);
+    for (uint32_t i = 0; message->broadcast && i < worker->session_count; i++)
+        count += would_get(worker->sessions[i]);
+    for (uint32_t i = 0; !message->broadcast && i < addresses; i++) {
+        struct name *name = address_find(worker, message, i);
+        if (name == NULL || name->counted)
+            continue;
+        for (struct list *at = name->sessions.next; at != &name->sessions; at = at->next) {
+            struct session *session = session_at(name, at);
+            count += would_get(session) && !is_counted(session);
+        }
+        name->counted = true;
+    }
+    for (uint32_t i = 0; !message->broadcast && i < addresses; i++) {
+        struct name *name = address_find(worker, message, i);
+        if (name != NULL)
+            name->counted = false;
+    }
+    delivery_except(worker, message, false);
+    return count;
+}
+
+static void delivery_refuse(struct worker *worker, const struct message *message,
+                            const struct mail *request) {
+    stats_add(&worker->stats.memory_refused, 1);
+    fanout_release(&worker->server->post, worker->index, request->number);
+    hub_answer(worker, request, delivery_count(worker, message), ANSWER_OVERLOADED,
+               message_is_unicast(message));
+}
+
 /* --- the door --------------------------------------------------------------------------------- */
 
 void deliver(struct worker *worker, struct message *message, const struct mail *request) {
-    bool unicast = message_is_unicast(message);
     struct parcel *parcel = parcel_open(worker, message);
-    if (parcel == NULL) {
-        fanout_release(&worker->server->post, worker->index, request->number);
+    if (SHORTAGE(parcel == NULL)) {
+        delivery_refuse(worker, message, request);
         message_release(worker, message);
-        hub_answer(worker, request, 0, ANSWER_OVERLOADED, unicast);
         return;
     }
     struct name *name = NULL;
     if (is_direct(worker, parcel, &name)) {
         deliver_now(worker, name, parcel, request);
-    } else if (!fanout_push(worker, parcel, request)) {
-        fanout_release(&worker->server->post, worker->index, request->number);
+    } else if (SHORTAGE(!fanout_push(worker, parcel, request))) {
+        delivery_refuse(worker, message, request);
         parcel_unref(worker, parcel);
-        hub_answer(worker, request, 0, ANSWER_OVERLOADED, unicast);
     }
 }

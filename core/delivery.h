@@ -19,8 +19,9 @@ struct session;
 
 /* Answer flags (mail.flag). */
 enum {
-    ANSWER_OVERLOADED = 1, /* there was no room; nobody got it from here */
-    ANSWER_FOUND = 2       /* at least one session was addressed, whatever became of its copy */
+    /* There was no memory, and nobody got it from here: `number` is how many miss it. */
+    ANSWER_OVERLOADED = 1,
+    ANSWER_FOUND = 2 /* at least one session was addressed, whatever became of its copy */
 };
 
 /* Hands the message to every session here that it addresses, now or later, and answers `request`

@@ -2,6 +2,7 @@
 
 #include "core/base/check.h"
 #include "core/base/fault.h"
+#include "core/base/shortage.h"
 #include "core/server.h"
 
 /* What a name costs besides itself: its bucket here, its entry in the table of holders. */
@@ -47,14 +48,15 @@ struct name *directory_find(struct worker *worker, enum name_kind kind, uint64_t
 
 /* An object of the pool within the ceiling, and `share` bytes more; NULL: there is no room. */
 static void *charged_get(struct worker *worker, struct pool *pool, size_t share) {
-    void *object = NULL;
-    if (account_take(&worker->account, pool->object_bytes + share)) {
-        object = pool_get(pool);
-        if (object == NULL)
-            account_give(&worker->account, pool->object_bytes + share);
-    }
-    if (object == NULL)
+    if (SHORTAGE(!account_take(&worker->account, pool->object_bytes + share))) {
         stats_add(&worker->stats.memory_refused, 1);
+        return NULL;
+    }
+    void *object = pool_get(pool);
+    if (SHORTAGE(object == NULL)) {
+        stats_add(&worker->stats.memory_refused, 1);
+        account_give(&worker->account, pool->object_bytes + share);
+    }
     return object;
 }
 
@@ -70,12 +72,13 @@ static struct name *name_get(struct worker *worker, enum name_kind kind, uint64_
         return name;
     struct pool *pool = &worker->directory.name_pools[name_size(text.len)];
     name = charged_get(worker, pool, NAME_SHARE_BYTES);
-    if (name == NULL)
+    if (SHORTAGE(name == NULL))
         return NULL;
     *name = (struct name){.node.hash = hash, .kind = (uint8_t)kind, .len = (uint8_t)text.len};
     memcpy(name->text, text.at, text.len);
     list_init(&name->sessions);
-    if (!table_add(&worker->directory.names, &name->node)) {
+    if (SHORTAGE(!table_add(&worker->directory.names, &name->node))) {
+        stats_add(&worker->stats.memory_refused, 1);
         charged_put(worker, pool, name, NAME_SHARE_BYTES);
         return NULL;
     }
@@ -134,7 +137,8 @@ void name_unpin(struct worker *worker, struct name *name) {
 /* One session more. False: no memory to tell the others; the name may have gone. */
 static bool name_enter(struct worker *worker, struct name *name) {
     if (name->session_count == 0 &&
-        !holders_add(worker->server->holders, name->node.hash, worker->index)) {
+        SHORTAGE(!holders_add(worker->server->holders, name->node.hash, worker->index))) {
+        stats_add(&worker->stats.memory_refused, 1);
         name_put(worker, name);
         return false;
     }
@@ -149,7 +153,7 @@ enum directory_verdict directory_take_id(struct worker *worker, struct session *
                                          struct span id) {
     CHECK(session->id == NULL, "a session takes a second id");
     struct name *name = name_get(worker, NAME_ID, name_hash(NAME_ID, id), id);
-    if (name == NULL || !name_enter(worker, name))
+    if (SHORTAGE(name == NULL) || SHORTAGE(!name_enter(worker, name)))
         return DIRECTORY_NO_MEMORY;
     session->id = name;
     list_add_tail(&name->sessions, &session->id_link);
@@ -180,6 +184,24 @@ static void membership_end(struct worker *worker, struct membership *membership)
     name_unpin(worker, name);
 }
 
+/* False: no memory; the name may have gone. */
+static bool membership_begin(struct worker *worker, struct session *session, struct name *name) {
+    if (SHORTAGE(!name_enter(worker, name)))
+        return false;
+    struct membership *membership = charged_get(worker, &worker->directory.memberships, 0);
+    if (SHORTAGE(membership == NULL)) {
+        name_unpin(worker, name);
+        return false;
+    }
+    membership->name = name;
+    membership->session = session;
+    list_add_tail(&name->sessions, &membership->name_link);
+    list_add_tail(&session->memberships, &membership->session_link);
+    session->membership_count++;
+    stats_add(&worker->stats.memberships, 1);
+    return true;
+}
+
 static struct name *group_find(struct worker *worker, struct span group) {
     return directory_find(worker, NAME_GROUP, name_hash(NAME_GROUP, group), group);
 }
@@ -199,25 +221,13 @@ enum directory_verdict directory_join(struct worker *worker, struct session *ses
             name_get(worker, NAME_GROUP, name_hash(NAME_GROUP, groups[i]), groups[i]);
         if (name != NULL && directory_is_member(session, name))
             continue;
-        bool entered = name != NULL && name_enter(worker, name);
-        struct membership *membership = NULL;
-        if (entered)
-            membership = charged_get(worker, &worker->directory.memberships, 0);
-        if (membership == NULL) {
-            if (entered)
-                name_unpin(worker, name);
+        if (SHORTAGE(name == NULL) || SHORTAGE(!membership_begin(worker, session, name))) {
             /* All or none: what was joined by this call is at the end of the list. */
             while (session->membership_count > before)
                 membership_end(worker, container_of(session->memberships.prev, struct membership,
                                                     session_link));
             return DIRECTORY_NO_MEMORY;
         }
-        membership->name = name;
-        membership->session = session;
-        list_add_tail(&name->sessions, &membership->name_link);
-        list_add_tail(&session->memberships, &membership->session_link);
-        session->membership_count++;
-        stats_add(&worker->stats.memberships, 1);
     }
     return DIRECTORY_DONE;
 }

@@ -21,6 +21,7 @@ struct name {
     uint8_t kind;           /* enum name_kind */
     uint8_t len;
     bool excepted; /* left out of the delivery that is under way */
+    bool counted;  /* its sessions are, by delivery_count */
     char text[];
 };
 

@@ -1,6 +1,7 @@
 #include "core/hub.h"
 
 #include "core/base/check.h"
+#include "core/base/shortage.h"
 #include "core/delivery.h"
 #include "core/server.h"
 
@@ -11,7 +12,8 @@ static uint64_t self_bit(const struct worker *worker) {
 /* --- publishes -------------------------------------------------------------------------------- */
 
 struct publish *publish_get(struct worker *worker) {
-    if (worker->free_publish == 0 || worker->requests >= worker->server->post.requests_max) {
+    if (SHORTAGE(worker->free_publish == 0) ||
+        SHORTAGE(worker->requests >= worker->server->post.requests_max)) {
         stats_add(&worker->stats.requests_refused, 1);
         return NULL;
     }
@@ -43,7 +45,11 @@ static uint64_t publish_token(const struct publish *publish) {
 
 static void publish_finish(struct worker *worker, struct publish *publish) {
     enum result_word result = RESULT_QUEUED;
-    /* Where some had no room and others took it, it was taken. */
+    /* Where some had no memory and others took it, it was taken, and those miss their copies. */
+    if (publish->refused && publish->recipients != 0) {
+        stats_add(&worker->stats.copies[publish->class], publish->missing);
+        stats_add(&worker->stats.copies_dropped[publish->class][DROP_NO_MEMORY], publish->missing);
+    }
     if (publish->refused && publish->recipients == 0)
         result = RESULT_OVERLOADED;
     else if (publish->recipients == 0 && publish->class == CLASS_VOLATILE)
@@ -54,12 +60,13 @@ static void publish_finish(struct worker *worker, struct publish *publish) {
     publish_put(worker, publish);
 }
 
-/* An answer, or this worker's own part, has come. */
+/* An answer, or this worker's own part, has come; `recipients` miss it if it was refused. */
 static void publish_answered(struct worker *worker, struct publish *publish, uint32_t recipients,
                              unsigned flags) {
+    bool refused = (flags & ANSWER_OVERLOADED) != 0;
     publish->answers++;
-    publish->recipients += recipients;
-    publish->refused |= (flags & ANSWER_OVERLOADED) != 0;
+    *(refused ? &publish->missing : &publish->recipients) += recipients;
+    publish->refused |= refused;
     publish->found |= (flags & ANSWER_FOUND) != 0;
     if (publish->answers == publish->answers_due)
         publish_finish(worker, publish);
@@ -81,7 +88,8 @@ static uint64_t holders_of(const struct worker *worker, const struct message *me
 
 static bool room_for_all(const struct worker *worker, uint64_t workers) {
     for (uint64_t rest = workers & ~self_bit(worker); rest != 0; rest &= rest - 1)
-        if (!post_room(&worker->server->post, worker->index, (unsigned)__builtin_ctzll(rest)))
+        if (SHORTAGE(
+                !post_room(&worker->server->post, worker->index, (unsigned)__builtin_ctzll(rest))))
             return false;
     return true;
 }
@@ -129,13 +137,13 @@ static bool reserve_all(struct worker *worker, const struct cost *cost, uint64_t
     for (uint64_t rest = workers; rest != 0; rest &= rest - 1) {
         unsigned to = (unsigned)__builtin_ctzll(rest);
         reserved[to] = cost_for(worker, cost, to);
-        if (reserved[to] == 0 || room_for_copies(worker, to, reserved[to]))
-            continue;
-        for (uint64_t taken = workers & ~rest; taken != 0; taken &= taken - 1) {
-            unsigned i = (unsigned)__builtin_ctzll(taken);
-            fanout_release(&worker->server->post, i, reserved[i]);
+        if (reserved[to] != 0 && SHORTAGE(!room_for_copies(worker, to, reserved[to]))) {
+            for (uint64_t taken = workers & ~rest; taken != 0; taken &= taken - 1) {
+                unsigned i = (unsigned)__builtin_ctzll(taken);
+                fanout_release(&worker->server->post, i, reserved[i]);
+            }
+            return false;
         }
-        return false;
     }
     return true;
 }
@@ -158,11 +166,12 @@ void hub_publish(struct worker *worker, struct publish *publish, struct message 
     }
     struct cost cost = cost_of(message, holders, sessions);
     _Atomic uint64_t *refused = NULL;
-    if (!room_for_all(worker, holders))
+    if (SHORTAGE(!room_for_all(worker, holders)))
         refused = &worker->stats.mail_refused;
-    else if (!all_in_time(worker, holders, publish->modest, cost.broadcast || cost.each != 0))
+    else if (SHORTAGE(
+                 !all_in_time(worker, holders, publish->modest, cost.broadcast || cost.each != 0)))
         refused = &worker->stats.late_refused;
-    else if (!reserve_all(worker, &cost, holders, reserved))
+    else if (SHORTAGE(!reserve_all(worker, &cost, holders, reserved)))
         refused = &worker->stats.copies_refused;
     if (refused != NULL) {
         stats_add(refused, 1);

@@ -35,11 +35,12 @@ struct publish {
     uint32_t answers_due;
     uint32_t answers;
     uint32_t recipients;
-    uint8_t class; /* of the message */
-    bool only_ids; /* addressed to client ids alone */
-    bool found;    /* an answer knew of a session */
-    bool refused;  /* an answer was: overloaded */
-    bool modest;   /* its producer asks for little; set before hub_publish */
+    uint32_t missing; /* sessions of workers that had no memory for it */
+    uint8_t class;    /* of the message */
+    bool only_ids;    /* addressed to client ids alone */
+    bool found;       /* an answer knew of a session */
+    bool refused;     /* an answer was: overloaded; or it went nowhere for want of room */
+    bool modest;      /* its producer asks for little; set before hub_publish */
     /* The producer's own: */
     void *producer;
     void *request;

@@ -1,6 +1,7 @@
 #include "core/session.h"
 
 #include "core/base/check.h"
+#include "core/base/shortage.h"
 #include "core/worker.h"
 
 #include <stdlib.h>
@@ -9,8 +10,10 @@ bool session_open(struct worker *worker, struct session *session, const struct s
     if (worker->session_count == worker->session_cap) {
         uint32_t cap = worker->session_cap == 0 ? 64 : worker->session_cap * 2;
         struct session **sessions = realloc(worker->sessions, cap * sizeof(*sessions));
-        if (sessions == NULL)
+        if (SHORTAGE(sessions == NULL)) {
+            stats_add(&worker->stats.memory_refused, 1);
             return false;
+        }
         worker->sessions = sessions;
         worker->session_cap = cap;
     }

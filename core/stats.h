@@ -147,7 +147,8 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
     X(copies_refused, "copies_refused_total", "messages refused: too many copies waited")          \
     X(behind_refused, "behind_refused_total", "requests to push refused: the worker was behind")   \
     X(sheaves, "sheaves_total", "rounds in which sessions took several messages at once")          \
-    X(memory_refused, "memory_refused_total", "refusals at the memory ceiling")                    \
+    X(memory_refused, "memory_refused_total",                                                      \
+      "refusals for want of memory, at the ceiling or not")                                        \
     X(dedup_forgotten, "dedup_forgotten_total", "ids forgotten before their window ended")         \
     X(http_requests, "http_requests_total", "HTTP requests")                                       \
     X(http_errors, "http_errors_total", "HTTP answers of 400 and above")                           \

@@ -2,6 +2,7 @@
 
 #include "core/base/check.h"
 #include "core/base/hash.h"
+#include "core/base/shortage.h"
 #include "core/server.h"
 #include "ingest/client_send.h"
 #include "ingest/envelope.h"
@@ -185,7 +186,7 @@ static bool on_memory_short(void *argument, struct account *account) {
     struct worker *worker = container_of(account, struct worker, account);
     uint32_t forgotten = dedup_relieve(&gate->dedup, false);
     ids_forgotten(worker, forgotten);
-    return forgotten != 0;
+    return !SHORTAGE(forgotten == 0);
 }
 
 static void on_sweep(struct worker *worker, struct timer *timer) {
@@ -232,7 +233,7 @@ static void ticket_settle(struct worker *worker, struct gate_ticket *ticket) {
 
 static struct message *message_build(struct worker *worker, const struct envelope *envelope) {
     struct message *message = message_open(worker, &envelope->parts);
-    if (message == NULL)
+    if (SHORTAGE(message == NULL))
         return NULL;
     struct builder payload =
         builder_over(message_payload_room(message), envelope->parts.payload_max);
@@ -244,10 +245,12 @@ static struct message *message_build(struct worker *worker, const struct envelop
 
 static struct gate_ticket *ticket_get(struct worker *worker, const struct gate_request *request) {
     struct gate_ticket *ticket = pool_get(&desk_of(worker)->tickets);
-    if (ticket == NULL)
+    if (SHORTAGE(ticket == NULL)) {
+        stats_add(&worker->stats.memory_refused, 1);
         return NULL;
+    }
     struct publish *publish = publish_get(worker);
-    if (publish == NULL) {
+    if (SHORTAGE(publish == NULL)) {
         pool_put(&desk_of(worker)->tickets, ticket);
         return NULL;
     }
@@ -274,7 +277,7 @@ static void ticket_put(struct worker *worker, struct gate_ticket *ticket) {
 static bool ids_relieve(struct worker *worker, const struct gate_request *request) {
     uint32_t forgotten = dedup_relieve(&gate_of(worker)->dedup, request->scope.len != 0);
     ids_forgotten(worker, forgotten);
-    return forgotten != 0;
+    return !SHORTAGE(forgotten == 0);
 }
 
 /* The producer gave an id. True: the message is to be published now. */
@@ -300,7 +303,7 @@ static bool ticket_claim(struct worker *worker, const struct gate_request *reque
         return true;
     }
     message_release(worker, message);
-    if (verdict == DEDUP_NO_MEMORY) {
+    if (SHORTAGE(verdict == DEDUP_NO_MEMORY)) {
         struct gate_result result = result_of(RESULT_OVERLOADED);
         struct publish *publish = ticket->publish;
         stats_add(&worker->stats.memory_refused, 1);
@@ -346,19 +349,19 @@ void gate_publish(struct worker *worker, const struct gate_request *request) {
         return;
     }
     uint64_t retry_ns = 0;
-    if (!rate_take(worker, request, &retry_ns)) {
+    if (SHORTAGE(!rate_take(worker, request, &retry_ns))) {
         struct gate_result result = result_of(RESULT_RATE_LIMITED);
         result.retry_after_s = (uint32_t)((retry_ns + NS_PER_S - 1) / NS_PER_S);
         result_tell(worker, request, &result);
         return;
     }
     struct gate_ticket *ticket = ticket_get(worker, request);
-    if (ticket == NULL) {
+    if (SHORTAGE(ticket == NULL)) {
         refuse(worker, request, RESULT_OVERLOADED);
         return;
     }
     struct message *message = message_build(worker, request->envelope);
-    if (message == NULL) {
+    if (SHORTAGE(message == NULL)) {
         stats_add(&worker->stats.memory_refused, 1);
         ticket_put(worker, ticket);
         refuse(worker, request, RESULT_OVERLOADED);
