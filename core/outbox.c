@@ -2,6 +2,7 @@
 
 #include "core/base/check.h"
 #include "core/base/fault.h"
+#include "core/base/shortage.h"
 #include "core/sheaf.h"
 #include "core/tag.h"
 #include "core/worker.h"
@@ -27,7 +28,10 @@ struct piece {
         struct sheaf *sheaf;
     };
     const struct form *form; /* of the parcel */
-    uint32_t buffer_cap;
+    union {
+        uint32_t buffer_cap;
+        uint32_t parts; /* of the sheaf, from its first: fewer than it has when it was cut */
+    };
     uint32_t bytes; /* to send in all */
     uint8_t kind;   /* enum piece_kind */
 };
@@ -37,7 +41,7 @@ size_t outbox_piece_bytes(void) {
 }
 
 static uint32_t piece_messages(const struct piece *piece) {
-    return piece->kind == PIECE_SHEAF ? piece->sheaf->count : piece->kind == PIECE_PARCEL;
+    return piece->kind == PIECE_SHEAF ? piece->parts : piece->kind == PIECE_PARCEL;
 }
 
 /* From then on it must not be sent as it is. */
@@ -92,12 +96,12 @@ static void piece_settle(struct worker *worker, struct outbox *outbox, const str
     if (piece->kind == PIECE_PARCEL) {
         const struct message *message = piece->parcel->message;
         copies_settled(worker, message->class, 1, message->accepted_ns, whole ? NULL : &reason);
-    } else if (piece->kind == PIECE_SHEAF && whole) {
+    } else if (piece->kind == PIECE_SHEAF && whole && piece->parts == piece->sheaf->count) {
         for (unsigned class = 0; class < CLASSES; class ++)
             copies_settled(worker, class, piece->sheaf->of_class[class], piece->sheaf->accepted_ns,
                            NULL);
     } else if (piece->kind == PIECE_SHEAF) {
-        for (uint32_t i = 0; i < piece->sheaf->count; i++) {
+        for (uint32_t i = 0; i < piece->parts; i++) {
             const struct sheaf_part *part = &piece->sheaf->parts[i];
             copies_settled(worker, part->parcel->message->class, 1,
                            part->parcel->message->accepted_ns, part->end <= sent ? NULL : &reason);
@@ -112,14 +116,15 @@ static void piece_settle(struct worker *worker, struct outbox *outbox, const str
 }
 
 static struct piece *piece_get(struct worker *worker) {
-    struct piece *piece = NULL;
-    if (account_take(&worker->account, sizeof(struct piece))) {
-        piece = pool_get(&worker->pieces);
-        if (piece == NULL)
-            account_give(&worker->account, sizeof(struct piece));
-    }
-    if (piece == NULL)
+    if (SHORTAGE(!account_take(&worker->account, sizeof(struct piece)))) {
         stats_add(&worker->stats.memory_refused, 1);
+        return NULL;
+    }
+    struct piece *piece = pool_get(&worker->pieces);
+    if (SHORTAGE(piece == NULL)) {
+        stats_add(&worker->stats.memory_refused, 1);
+        account_give(&worker->account, sizeof(struct piece));
+    }
     return piece;
 }
 
@@ -144,16 +149,16 @@ static void chain_free(struct worker *worker, struct piece *piece) {
     }
 }
 
-/* A piece for each message of the sheaf from number `first` on, in their order; `last` is the last
+/* A piece for each message of a sheaf from number `first` on, in their order; `last` is the last
  * of them. They take no more than was promised when the sheaf was taken, so the memory ceiling does
  * not stop them. NULL: the system has no memory. */
-static struct piece *sheaf_pieces(struct worker *worker, const struct sheaf *sheaf, uint32_t first,
+static struct piece *sheaf_pieces(struct worker *worker, const struct piece *whole, uint32_t first,
                                   struct piece **last) {
     struct piece *chain = NULL, **end = &chain;
-    for (uint32_t i = first; i < sheaf->count; i++) {
-        const struct sheaf_part *part = &sheaf->parts[i];
+    for (uint32_t i = first; i < whole->parts; i++) {
+        const struct sheaf_part *part = &whole->sheaf->parts[i];
         struct piece *piece = pool_get(&worker->pieces);
-        if (piece == NULL) {
+        if (SHORTAGE(piece == NULL)) {
             chain_free(worker, chain);
             return NULL;
         }
@@ -178,9 +183,11 @@ static bool sheaf_split(struct worker *worker, struct outbox *outbox, struct pie
     uint32_t sent = before == NULL ? outbox->sent_bytes : 0, whole = 0, begin = 0;
     while (sheaf->parts[whole].end <= sent)
         begin = sheaf->parts[whole++].end;
-    struct piece *last = NULL, *chain = sheaf_pieces(worker, sheaf, whole, &last);
-    if (chain == NULL)
+    struct piece *last = NULL, *chain = sheaf_pieces(worker, piece, whole, &last);
+    if (SHORTAGE(chain == NULL)) {
+        stats_add(&worker->stats.memory_refused, 1);
         return false;
+    }
     for (uint32_t i = 0; i < whole; i++)
         copies_settled(worker, sheaf->parts[i].parcel->message->class, 1,
                        sheaf->parts[i].parcel->message->accepted_ns, NULL);
@@ -202,6 +209,37 @@ static bool sheaf_split(struct worker *worker, struct outbox *outbox, struct pie
     return true;
 }
 
+/* Without memory to take it apart, a first sheaf of which some is out: the message that is out in
+ * part is finished, and those behind it are dropped. */
+static void sheaf_cut(struct worker *worker, struct outbox *outbox) {
+    struct piece *piece = outbox->first;
+    const struct sheaf_part *parts = piece->sheaf->parts;
+    const enum drop_reason reason = DROP_NO_MEMORY;
+    uint32_t kept = 0, end = 0;
+    while (end < outbox->sent_bytes)
+        end = parts[kept++].end;
+    for (uint32_t i = kept; i < piece->parts; i++) {
+        const struct message *message = parts[i].parcel->message;
+        copies_settled(worker, message->class, 1, message->accepted_ns, &reason);
+    }
+    uint32_t bytes = piece->bytes - end;
+    outbox->pieces -= piece->parts - kept;
+    outbox->message_bytes -= bytes;
+    outbox->bytes -= bytes;
+    stats_sub(&worker->stats.outbox_bytes, bytes);
+    piece->parts = kept;
+    piece->bytes = end;
+    if (end != outbox->sent_bytes)
+        return;
+    outbox->first = piece->next;
+    if (outbox->first == NULL)
+        outbox->last = NULL;
+    outbox->sent_bytes = 0;
+    outbox->committed = NULL;
+    piece_settle(worker, outbox, piece, end, reason);
+    piece_free(worker, piece);
+}
+
 static bool outbox_has_room(const struct outbox *outbox, uint32_t wanted, uint32_t limit_bytes,
                             uint32_t limit_pieces) {
     /* A message that is larger than the limit by itself may still go to an empty outbox. */
@@ -216,10 +254,13 @@ static void outbox_make_room(struct worker *worker, struct outbox *outbox, uint3
     struct piece *piece = before == NULL ? outbox->first : before->next;
     uint32_t limit = worker->config->outbox_bytes;
     while (piece != NULL && (all || !outbox_has_room(outbox, wanted, limit, OUTBOX_PIECES_MAX))) {
-        if (piece->kind == PIECE_SHEAF && sheaf_split(worker, outbox, before, piece))
-            piece = before == NULL ? outbox->first : before->next;
+        bool apart =
+            piece->kind != PIECE_SHEAF || !SHORTAGE(!sheaf_split(worker, outbox, before, piece));
+        piece = before == NULL ? outbox->first : before->next;
         struct piece *next = piece->next;
-        if (piece->kind != PIECE_PARCEL)
+        if (!apart)
+            piece_drop(worker, outbox, before, piece, DROP_NO_MEMORY);
+        else if (piece->kind != PIECE_PARCEL)
             before = piece;
         else if (piece->parcel->message->class == CLASS_VOLATILE)
             piece_drop(worker, outbox, before, piece, DROP_VOLATILE);
@@ -305,11 +346,11 @@ enum outbox_verdict outbox_push(struct worker *worker, struct connection *connec
         reason = DROP_NO_MEMORY;
         verdict = OUTBOX_DROPPED;
         piece = piece_get(worker);
-    } else if (verdict == OUTBOX_WAIT) {
+    } else if (SHORTAGE(verdict == OUTBOX_WAIT)) {
         return verdict;
     }
     stats_add(&worker->stats.copies[class], 1);
-    if (piece == NULL) {
+    if (SHORTAGE(piece == NULL)) {
         stats_add(&worker->stats.copies_dropped[class][reason], 1);
         return verdict;
     }
@@ -332,13 +373,14 @@ bool outbox_push_sheaf(struct worker *worker, struct connection *connection, str
     uint32_t limit = worker->config->outbox_bytes / 2;
     bool room = outbox->message_bytes + sheaf->bytes <= limit &&
                 outbox->pieces + sheaf->count <= OUTBOX_PIECES_MAX;
-    if (!room || worker->config->slow == SLOW_KEEP_LATEST)
+    if (SHORTAGE(!room) || worker->config->slow == SLOW_KEEP_LATEST)
         return false;
     struct piece *piece = piece_get(worker);
-    if (piece == NULL)
+    if (SHORTAGE(piece == NULL))
         return false;
     sheaf_ref(sheaf);
-    *piece = (struct piece){.kind = PIECE_SHEAF, .sheaf = sheaf, .bytes = sheaf->bytes};
+    *piece = (struct piece){
+        .kind = PIECE_SHEAF, .sheaf = sheaf, .parts = sheaf->count, .bytes = sheaf->bytes};
     for (unsigned class = 0; class < CLASSES; class ++) {
         stats_add(&worker->stats.copies[class], sheaf->of_class[class]);
         stats_add(&worker->stats.copies_waiting[class], sheaf->of_class[class]);
@@ -368,10 +410,11 @@ bool outbox_write(struct worker *worker, struct connection *connection, struct s
         if (outbox->first != NULL && cap < BUFFER_BYTES)
             cap = BUFFER_BYTES;
         struct piece *piece = pool_get(&worker->pieces);
-        char *buffer = piece == NULL ? NULL : memory_force(&worker->account, cap);
-        if (buffer == NULL) {
-            if (piece != NULL)
-                pool_put(&worker->pieces, piece);
+        if (SHORTAGE(piece == NULL))
+            return false;
+        char *buffer = memory_force(&worker->account, cap);
+        if (SHORTAGE(buffer == NULL)) {
+            pool_put(&worker->pieces, piece);
             return false;
         }
         account_force(&worker->account, sizeof(struct piece));
@@ -419,22 +462,25 @@ void outbox_flush(struct worker *worker, struct connection *connection) {
         return;
     struct flight *flight = worker_flight_get(worker);
     if (outbox->sent_bytes != 0 && outbox->first->kind == PIECE_SHEAF &&
-        piece_expires_ns(outbox->first) <= worker->now_ns)
-        (void)sheaf_split(worker, outbox, NULL, outbox->first);
+        piece_expires_ns(outbox->first) <= worker->now_ns &&
+        SHORTAGE(!sheaf_split(worker, outbox, NULL, outbox->first)))
+        sheaf_cut(worker, outbox);
     unsigned runs = 0;
     uint32_t bytes = 0, skip = outbox->sent_bytes;
     struct piece *before = NULL, *piece = outbox->first;
     while (piece != NULL && runs + PIECE_RUNS_MAX <= SEND_RUNS_MAX && bytes < SEND_BYTES_MAX) {
         /* One that the peer has seen a part of must be finished, expired or not. */
         bool expired = skip == 0 && piece_expires_ns(piece) <= worker->now_ns;
+        enum drop_reason reason = DROP_EXPIRED;
         if (expired && piece->kind == PIECE_SHEAF) {
-            if (sheaf_split(worker, outbox, before, piece))
-                piece = before == NULL ? outbox->first : before->next;
-            expired = piece_expires_ns(piece) <= worker->now_ns && piece->kind == PIECE_PARCEL;
+            if (SHORTAGE(!sheaf_split(worker, outbox, before, piece)))
+                reason = DROP_NO_MEMORY;
+            piece = before == NULL ? outbox->first : before->next;
+            expired = piece_expires_ns(piece) <= worker->now_ns;
         }
         struct piece *next = piece->next;
         if (expired) {
-            piece_drop(worker, outbox, before, piece, DROP_EXPIRED);
+            piece_drop(worker, outbox, before, piece, reason);
         } else {
             runs += piece_runs(piece, skip, flight->runs + runs);
             bytes += piece->bytes - skip;
