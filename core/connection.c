@@ -4,6 +4,8 @@
 #include "core/balance.h"
 #include "core/base/check.h"
 #include "core/base/fault.h"
+#include "core/base/shortage.h"
+#include "core/kept_input.h"
 #include "core/proxy.h"
 #include "core/server.h"
 #include "core/slots.h"
@@ -29,7 +31,6 @@
 #define PAUSE_SLACK_BYTES (64 * 1024)
 /* A peer that has so many bytes of answers waiting is not read until it has taken them. */
 #define REPLY_BYTES_MAX (256 * 1024)
-#define INPUT_BYTES_MIN 256
 
 static uint64_t tag_of(enum tag_op op, const struct connection *connection) {
     return tag_make(op, connection->generation, connection->slot);
@@ -43,41 +44,6 @@ static struct connection *connection_of(struct worker *worker,
     CHECK(connection != NULL, "a completion of %s for slot %u, which has gone",
           tag_op_name(tag_op(completion->tag)), tag_slot(completion->tag));
     return connection;
-}
-
-/* --- kept input ------------------------------------------------------------------------------- */
-
-static void input_free(struct worker *worker, struct connection *connection) {
-    if (connection->input != NULL)
-        memory_put(&worker->account, connection->input, connection->input_cap);
-    connection->input = NULL;
-    connection->input_len = connection->input_cap = 0;
-}
-
-static bool input_keep(struct worker *worker, struct connection *connection, const char *at,
-                       size_t len) {
-    size_t wanted = connection->input_len + len;
-    CHECK(wanted <= UINT32_MAX / 2, "input of %zu bytes is kept", wanted);
-    if (wanted > connection->input_cap) {
-        size_t cap = connection->input_cap != 0 ? connection->input_cap : INPUT_BYTES_MIN;
-        while (cap < wanted)
-            cap *= 2;
-        char *input = memory_get(&worker->account, cap);
-        if (input == NULL) {
-            stats_add(&worker->stats.memory_refused, 1);
-            return false;
-        }
-        if (connection->input_len != 0)
-            memcpy(input, connection->input, connection->input_len);
-        uint32_t kept = connection->input_len;
-        input_free(worker, connection);
-        connection->input = input;
-        connection->input_len = kept;
-        connection->input_cap = (uint32_t)cap;
-    }
-    memcpy(connection->input + connection->input_len, at, len);
-    connection->input_len += (uint32_t)len;
-    return true;
 }
 
 /* --- the end ---------------------------------------------------------------------------------- */
@@ -259,7 +225,7 @@ void connection_on_lend(struct worker *worker, const struct completion *completi
         if (connection->state != CONNECTION_JOINING)
             net_end(completion->result);
         net_close(completion->result);
-    } else if (connection->state != CONNECTION_JOINING) {
+    } else if (SHORTAGE(connection->state != CONNECTION_JOINING)) {
         /* No descriptor is left. */
         connection_shutdown(worker, connection, SHUT_WR);
     }
@@ -303,7 +269,7 @@ static uint32_t reply_bytes(const struct connection *connection) {
 }
 
 static void throttle_look(struct connection *connection) {
-    if (reply_bytes(connection) > REPLY_BYTES_MAX)
+    if (SHORTAGE(reply_bytes(connection) > REPLY_BYTES_MAX))
         connection->throttled = true;
 }
 
@@ -339,7 +305,7 @@ static void input_settle(struct worker *worker, struct connection *connection, s
 
 /* There is no memory for what has come, so it is lost, and the stream with it. */
 static void input_refuse(struct worker *worker, struct connection *connection) {
-    if (connection->proxy_header || connection->protocol->on_no_memory == NULL)
+    if (SHORTAGE(connection->proxy_header) || connection->protocol->on_no_memory == NULL)
         connection_close(worker, connection, CLOSE_OVERLOADED);
     else
         connection->protocol->on_no_memory(worker, connection);
@@ -366,20 +332,20 @@ static void connection_take(struct worker *worker, struct connection *connection
     if (connection->input_len == 0 && input_wanted(connection)) {
         size_t used = protocol_feed(worker, connection, at, len);
         if (connection->state == CONNECTION_OPEN && used < len &&
-            !input_keep(worker, connection, at + used, len - used)) {
+            SHORTAGE(!input_keep(worker, connection, at + used, len - used))) {
             input_refuse(worker, connection);
             return;
         }
         input_settle(worker, connection, len, used);
         return;
     }
-    if (!input_keep(worker, connection, at, len)) {
+    if (SHORTAGE(!input_keep(worker, connection, at, len))) {
         input_refuse(worker, connection);
         return;
     }
     if (input_wanted(connection)) {
         connection_reconsider(worker, connection);
-    } else if (connection->input_len > PAUSE_SLACK_BYTES) {
+    } else if (SHORTAGE(connection->input_len > PAUSE_SLACK_BYTES)) {
         receive_stop(worker, connection);
     }
 }
@@ -544,8 +510,18 @@ void connection_resume(struct worker *worker, struct connection *connection) {
 void connection_write(struct worker *worker, struct connection *connection, struct span bytes) {
     if (connection->state != CONNECTION_OPEN)
         return;
-    if (!outbox_write(worker, connection, bytes))
+    if (SHORTAGE(!outbox_write(worker, connection, bytes)))
         connection_close(worker, connection, CLOSE_OVERLOADED);
+}
+
+void connection_write_last(struct worker *worker, struct connection *connection, struct span bytes,
+                           enum close_reason reason) {
+    if (connection->state != CONNECTION_OPEN)
+        return;
+    if (SHORTAGE(!outbox_write(worker, connection, bytes)))
+        connection_close(worker, connection, reason);
+    else
+        connection_finish(worker, connection, reason);
 }
 
 /* Nothing is left to be sent. */

@@ -113,6 +113,10 @@ struct connection *connection_resolve(struct worker *worker, struct connection_h
 /* Appends bytes for the peer; they leave at the end of the turn, with all the rest. Without memory
  * the connection is closed (`overloaded`). */
 void connection_write(struct worker *worker, struct connection *connection, struct span bytes);
+/* The last words: connection_write and connection_finish. Without memory it is closed at once; the
+ * reason is the same. */
+void connection_write_last(struct worker *worker, struct connection *connection, struct span bytes,
+                           enum close_reason reason);
 /* The end, at once: what was not sent is dropped and counted. Idempotent; the first reason stays.
  */
 void connection_close(struct worker *worker, struct connection *connection,

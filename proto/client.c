@@ -3,6 +3,7 @@
 #include "core/base/check.h"
 #include "core/base/log.h"
 #include "core/base/rand.h"
+#include "core/base/shortage.h"
 #include "core/server.h"
 #include "proto/counted.h"
 #include "proto/encodings.h"
@@ -35,13 +36,17 @@ static bool is_counted(const struct connection *connection) {
     return client->framing == CLIENT_FRAMING_COUNTED;
 }
 
-/* What is in `out` goes to the client; JSON lines get their end here. */
-static void answer_write(struct worker *worker, struct connection *connection,
-                         struct builder *out) {
+/* What is in `out`, whole: JSON lines get their end here. */
+static struct span answer_span(const struct connection *connection, struct builder *out) {
     if (!is_counted(connection))
         builder_byte(out, '\n');
     CHECK(!out->full, "an answer is longer than LINE_ANSWER_BYTES_MAX");
-    connection_write(worker, connection, builder_span(out));
+    return builder_span(out);
+}
+
+static void answer_write(struct worker *worker, struct connection *connection,
+                         struct builder *out) {
+    connection_write(worker, connection, answer_span(connection, out));
 }
 
 #define ANSWER_BUILDER(name)                                                                       \
@@ -69,15 +74,19 @@ static void ok_write(struct worker *worker, struct connection *connection, struc
     answer_write(worker, connection, &out);
 }
 
+/* Unless `ends` is CLOSE_NONE, the connection ends with it, for that reason. */
 static void error_write(struct worker *worker, struct connection *connection, enum code code,
-                        const char *text, struct span ref) {
+                        const char *text, struct span ref, enum close_reason ends) {
     ANSWER_BUILDER(out);
     stats_add(&worker->stats.client_errors, 1);
     if (is_counted(connection))
         counted_error(&out, code, text, ref);
     else
         line_error(&out, code, text, ref);
-    answer_write(worker, connection, &out);
+    if (ends == CLOSE_NONE)
+        answer_write(worker, connection, &out);
+    else
+        connection_write_last(worker, connection, answer_span(connection, &out), ends);
 }
 
 static void goodbye_write(struct worker *worker, struct connection *connection) {
@@ -148,7 +157,7 @@ void client_refused(struct worker *worker, struct connection *connection, enum c
                     const char *text, struct span ref) {
     if (!connection_is_open(connection))
         return;
-    error_write(worker, connection, code, text, ref);
+    error_write(worker, connection, code, text, ref, CLOSE_NONE);
 }
 
 void client_fail(struct worker *worker, struct connection *connection, enum code code,
@@ -157,9 +166,8 @@ void client_fail(struct worker *worker, struct connection *connection, enum code
         return;
     const struct client *client = client_of(connection);
     bool welcomed = client->stage == CLIENT_LIVE || client->stage == CLIENT_LEAVING;
-    error_write(worker, connection, code, text, ref);
-    if (!welcomed || code_closes(code))
-        connection_finish(worker, connection, close_reason_of(code));
+    bool ends = !welcomed || code_closes(code);
+    error_write(worker, connection, code, text, ref, ends ? close_reason_of(code) : CLOSE_NONE);
 }
 
 void client_on_complaint(struct worker *worker, struct connection *connection,
@@ -234,14 +242,13 @@ static void on_hello(struct worker *worker, struct connection *connection,
         return;
     }
     client->resumes = line->resumes;
-    enum directory_verdict verdict = DIRECTORY_NO_MEMORY;
-    if (session_open(worker, session, &session_type)) {
-        verdict = DIRECTORY_DONE;
-        if (line->id.len != 0)
-            verdict = directory_take_id(worker, session, line->id);
-        if (verdict == DIRECTORY_DONE && line->names.count != 0)
-            verdict = directory_join(worker, session, line->names.at, line->names.count);
-    }
+    enum directory_verdict verdict = DIRECTORY_DONE;
+    if (SHORTAGE(!session_open(worker, session, &session_type)))
+        verdict = DIRECTORY_NO_MEMORY;
+    else if (line->id.len != 0)
+        verdict = directory_take_id(worker, session, line->id);
+    if (verdict == DIRECTORY_DONE && line->names.count != 0)
+        verdict = directory_join(worker, session, line->names.at, line->names.count);
     switch (verdict) {
     case DIRECTORY_DONE:
         client->stage = CLIENT_LIVE;
@@ -253,6 +260,7 @@ static void on_hello(struct worker *worker, struct connection *connection,
                     "a session is in 64 groups at the most", line->ref);
         break;
     case DIRECTORY_NO_MEMORY:
+        SHORTAGE_MET();
         client_fail(worker, connection, CODE_OVERLOADED, "no memory for one more session",
                     line->ref);
         break;
@@ -271,6 +279,7 @@ static void on_join(struct worker *worker, struct connection *connection,
                     "a session is in 64 groups at the most", line->ref);
         break;
     case DIRECTORY_NO_MEMORY:
+        SHORTAGE_MET();
         client_refused(worker, connection, CODE_OVERLOADED, "no memory for one more group",
                        line->ref);
         break;
@@ -336,11 +345,12 @@ void client_on_line(struct worker *worker, struct connection *connection,
 
 bool client_ready(struct worker *worker, struct connection *connection) {
     struct client *client = client_of(connection);
-    if (client->sends < CLIENT_SENDS_MAX)
-        return true;
-    client->held = true;
-    connection_pause(worker, connection);
-    return false;
+    if (SHORTAGE(client->sends >= CLIENT_SENDS_MAX)) {
+        client->held = true;
+        connection_pause(worker, connection);
+        return false;
+    }
+    return true;
 }
 
 void client_send_begun(struct connection *connection) {

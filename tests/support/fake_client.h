@@ -67,6 +67,12 @@ void connection_finish(struct worker *w, struct connection *c, enum close_reason
     end(reason);
 }
 
+void connection_write_last(struct worker *w, struct connection *c, struct span bytes,
+                           enum close_reason reason) {
+    connection_write(w, c, bytes);
+    end(reason);
+}
+
 void connection_yield(struct worker *w, struct connection *c) {
     (void)w, (void)c;
     fail_msg("the slice of time never ends here");

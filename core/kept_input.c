@@ -1,0 +1,39 @@
+#include "core/kept_input.h"
+
+#include "core/base/check.h"
+#include "core/base/shortage.h"
+#include "core/worker.h"
+
+#define INPUT_BYTES_MIN 256
+
+void input_free(struct worker *worker, struct connection *connection) {
+    if (connection->input != NULL)
+        memory_put(&worker->account, connection->input, connection->input_cap);
+    connection->input = NULL;
+    connection->input_len = connection->input_cap = 0;
+}
+
+bool input_keep(struct worker *worker, struct connection *connection, const char *at, size_t len) {
+    size_t wanted = connection->input_len + len;
+    CHECK(wanted <= UINT32_MAX / 2, "input of %zu bytes is kept", wanted);
+    if (wanted > connection->input_cap) {
+        size_t cap = connection->input_cap != 0 ? connection->input_cap : INPUT_BYTES_MIN;
+        while (cap < wanted)
+            cap *= 2;
+        char *input = memory_get(&worker->account, cap);
+        if (SHORTAGE(input == NULL)) {
+            stats_add(&worker->stats.memory_refused, 1);
+            return false;
+        }
+        if (connection->input_len != 0)
+            memcpy(input, connection->input, connection->input_len);
+        uint32_t kept = connection->input_len;
+        input_free(worker, connection);
+        connection->input = input;
+        connection->input_len = kept;
+        connection->input_cap = (uint32_t)cap;
+    }
+    memcpy(connection->input + connection->input_len, at, len);
+    connection->input_len += (uint32_t)len;
+    return true;
+}
