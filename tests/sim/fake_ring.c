@@ -35,7 +35,7 @@ bool ring_probe(bool kernel_6_1, char *problem, size_t problem_cap) {
 }
 
 bool ring_has_files(void) {
-    return false;
+    return sim.scenario.places != 0;
 }
 
 bool ring_fit(unsigned workers, uint32_t connections, bool kernel_6_1,
@@ -44,8 +44,9 @@ bool ring_fit(unsigned workers, uint32_t connections, bool kernel_6_1,
     (void)connections;
     (void)problem;
     (void)problem_cap;
-    *settings = (struct ring_settings){.sq_entries = 64,
-                                       .cq_entries = 128,
+    *settings = (struct ring_settings){.sq_entries = sim.scenario.sq_entries,
+                                       .cq_entries = sim.scenario.cq_entries,
+                                       .files = sim.scenario.places,
                                        .buffers = sim.scenario.buffers,
                                        .buffer_bytes = sim.scenario.buffer_bytes,
                                        .kernel_6_1 = kernel_6_1};
@@ -61,6 +62,14 @@ bool ring_open(struct ring **out, const struct ring_settings *settings, char *pr
     struct ring *ring = calloc(1, sizeof(*ring));
     CHECK(ring != NULL);
     ring->worker = (unsigned)worker;
+    ring->sq_entries = settings->sq_entries;
+    ring->cq_entries = settings->cq_entries;
+    /* Now and then the kernel has no memory for a table, in spite of what ring_fit found. */
+    ring->files = settings->files;
+    if (ring->files != 0 && sim_chance(sim.scenario.calm ? 0 : 100)) {
+        coverage_ring(RING_NO_TABLE);
+        ring->files = 0;
+    }
     ring->buffer_count = ring->free_buffers = settings->buffers;
     ring->buffer_bytes = settings->buffer_bytes;
     ring->buffers = malloc((size_t)settings->buffers * settings->buffer_bytes);
@@ -134,7 +143,10 @@ static struct op *op_start(struct ring *ring, enum kernel_op kind, uint64_t tag,
     if (sim.scenario.preempt != 0 && sim_chance(sim.scenario.preempt / 20))
         fiber_yield(FIBER_READY);
     /* A full submission queue is submitted by itself. */
-    if (ring->queued.count >= 8 && sim_chance(100))
+    bool full = ring->queued.count >= ring->sq_entries;
+    if (full)
+        coverage_ring(RING_SUBMISSIONS_FULL);
+    if (full || (ring->queued.count >= 8 && sim_chance(100)))
         kernel_take(ring);
     struct op *op = calloc(1, sizeof(*op));
     CHECK(op != NULL);
@@ -148,8 +160,7 @@ void ring_accept(struct ring *ring, uint64_t tag, int listen_fd) {
 }
 
 unsigned ring_places(const struct ring *ring) {
-    (void)ring;
-    return sim.scenario.places != 0 ? sim.scenario.places : SIM_PLACES;
+    return ring->files;
 }
 
 /* The descriptor behind a name; names in the table are below -1. */
@@ -157,18 +168,24 @@ static int socket_fd(const struct ring *ring, int socket) {
     if (socket >= -1)
         return socket;
     unsigned place = (unsigned)(-2 - socket);
-    if (place >= SIM_PLACES || ring->places[place] == 0)
+    if (place >= ring->files || ring->places[place] == 0)
         sim_fail("worker %u uses place %u, which is empty", ring->worker, place);
     return ring->places[place];
 }
 
 int ring_keep(struct ring *ring, uint32_t place, int fd) {
-    /* Now and then the kernel has no memory for it. */
-    if (place >= ring_places(ring) || sim_chance(30))
+    if (place >= ring->files) {
+        coverage_ring(ring->files == 0 ? RING_NO_TABLE : RING_TABLE_FULL);
         return fd;
+    }
+    if (sim_chance(30)) {
+        coverage_ring(RING_NO_MEMORY);
+        return fd;
+    }
     if (ring->places[place] != 0)
         sim_fail("worker %u puts a second socket at place %u", ring->worker, place);
     ring->places[place] = fd;
+    fd_keep(fd);
     return -2 - (int)place;
 }
 

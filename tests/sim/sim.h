@@ -29,7 +29,9 @@ struct scenario {
     uint64_t memory_bytes;
     unsigned buffers, buffer_bytes;
     uint32_t post_slots; /* 0: the real number */
-    unsigned places;     /* in the table of files of a ring; 0: enough */
+    unsigned places;     /* in the table of files of each ring; 0: there is none */
+    unsigned sq_entries, cq_entries;
+    unsigned no_memory;  /* mallocs that fail */
     uint32_t copies_max; /* that may wait for a worker; 0: the real number */
     uint64_t slice_ns;   /* of each kind of work in a turn; 0: the real one */
     bool soon_behind;    /* admission.h: a request that waited at all comes late */
@@ -52,7 +54,8 @@ struct scenario {
     unsigned abusive_producers;
     unsigned late; /* clients that come when the drain begins, if not before */
     unsigned keyed, repeated, is_volatile, wide, broadcast, short_ttl, bytes_payload, calls;
-    unsigned payload_max, flood;
+    unsigned payload_max;
+    unsigned flood; /* messages that one client sends at once */
     uint64_t think_max_ns;
     uint64_t load_ns; /* 0: drawn; the run goes on at least as long */
     bool calm;        /* nothing is lost or refused here: the oracle insists on it */
@@ -68,6 +71,7 @@ struct sim {
     uint64_t now_ns;
     uint64_t sequence;
     uint64_t steps;
+    bool running;    /* the start is over */
     bool late;       /* the time for the drain is over */
     uint64_t digest; /* of everything that was traced or would have been */
     bool trace;

@@ -147,6 +147,7 @@ static void refused(struct sim_peer *peer, const char *text) {
 #define KEY "Authorization: Bearer secret\r\n"
 #define PAD "X-Pad: ................................................................\r\n"
 #define HOST "Host: 127.0.0.1\r\n"
+#define FORWARDED "X-Forwarded-For: 192.0.2.7, 10.8.0.1\r\n"
 
 /* Whole requests that must be refused, each for another reason; the connection stays. */
 static void posts_refused(struct sim_peer *peer) {
@@ -195,11 +196,11 @@ void abusive_producer_act(struct sim_peer *peer) {
         posts_refused(peer);
         break;
     case 5:
-        refused(peer, "GET /nowhere HTTP/1.1\r\n" HOST KEY "\r\n");
+        refused(peer, "GET /nowhere HTTP/1.1\r\n" HOST KEY FORWARDED "\r\n");
         refused(peer, "PATCH /v1/messages HTTP/1.1\r\n" HOST KEY "\r\n");
         break;
     case 6:
-        refused(peer, "GET /v1/clients/%ff HTTP/1.1\r\n" HOST KEY "\r\n");
+        refused(peer, "GET /v1/clients/%ff HTTP/1.1\r\n" HOST KEY FORWARDED "\r\n");
         refused(peer, "GET /v1/stats HTTP/1.1\r\nHost: evil.example\r\nOrigin: http://e\r\n\r\n");
         break;
     case 7:
@@ -208,8 +209,9 @@ void abusive_producer_act(struct sim_peer *peer) {
     case 8: /* many questions and no ear for the answers */
         for (unsigned i = 0; i < 1500; i++) {
             request_add(peer, REQUEST_CALL)->call = CALL_ANYTHING;
-            peer_say(peer, i % 4 == 0 ? "GET /healthz HTTP/1.1\r\n" HOST KEY "\r\n"
-                                      : "GET /v1/groups/f HTTP/1.1\r\n" HOST KEY PAD "\r\n");
+            peer_say(peer, i < 60       ? "GET /metrics HTTP/1.1\r\n" HOST KEY "\r\n"
+                           : i % 4 == 0 ? "GET /healthz HTTP/1.1\r\n" HOST KEY FORWARDED "\r\n"
+                                        : "GET /v1/groups/f HTTP/1.1\r\n" HOST KEY PAD "\r\n");
         }
         peer->read_ns = CLOCK_NEVER;
         break;

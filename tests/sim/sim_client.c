@@ -167,6 +167,8 @@ void client_act(struct sim_peer *peer) {
         return;
     }
     peer->acts_left--;
+    for (; peer->flood > 0; peer->flood--)
+        send_write(peer);
     bool counted = peer->session->counted;
     uint64_t roll = sim_roll(100);
     if (peer->session->spell_count > SPELLS_MAX - 8)

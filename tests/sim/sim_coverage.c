@@ -1,6 +1,7 @@
 #include "tests/sim/sim_coverage.h"
 
 #include "core/base/check.h"
+#include "core/base/shortage.h"
 #include "core/mailbox.h"
 #include "core/tag.h"
 #include "tests/sim/sim_kernel.h"
@@ -11,6 +12,8 @@
 #include <sys/mman.h>
 
 #define ERRNO_MAX 140
+#define SHORTAGES_MAX 256
+#define RARE_FROM_RUNS 9000 /* and more; see `rare` */
 
 struct coverage {
     _Atomic uint64_t ops[KERNEL_OPS];
@@ -20,6 +23,8 @@ struct coverage {
     _Atomic uint64_t dropped[DROP_REASON_COUNT];
     _Atomic uint64_t mails[MAIL_KIND_COUNT];
     _Atomic uint64_t results[RESULT_COUNT];
+    _Atomic uint64_t rings[RING_SHORTAGES];
+    _Atomic uint64_t shortages[SHORTAGES_MAX];
     _Atomic uint64_t runs;
 #define COVERAGE_MEMBER(member, name, help) _Atomic uint64_t member;
     STATS_COUNTERS(COVERAGE_MEMBER)
@@ -28,19 +33,37 @@ struct coverage {
 
 static struct coverage *coverage;
 
+/* All places of core/base/shortage.h; the linker gives the ends of the section. */
+extern const struct shortage *const __start_shortages[];
+extern const struct shortage *const __stop_shortages[];
+
 void coverage_open(void) {
+    CHECK(__stop_shortages - __start_shortages <= SHORTAGES_MAX);
     coverage =
         mmap(NULL, sizeof(*coverage), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(coverage != MAP_FAILED);
 }
 
+static void count_one(_Atomic uint64_t *counter) {
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
 void coverage_op(enum kernel_op op) {
-    atomic_fetch_add_explicit(&coverage->ops[op], 1, memory_order_relaxed);
+    count_one(&coverage->ops[op]);
 }
 
 void coverage_error(enum kernel_op op, int error) {
     CHECK(error > 0 && error < ERRNO_MAX);
-    atomic_fetch_add_explicit(&coverage->errors[op][error], 1, memory_order_relaxed);
+    count_one(&coverage->errors[op][error]);
+}
+
+void coverage_ring(enum ring_shortage shortage) {
+    count_one(&coverage->rings[shortage]);
+}
+
+void shortage_met(const struct shortage *const *place) {
+    if (sim.running)
+        count_one(&coverage->shortages[place - __start_shortages]);
 }
 
 static void merge(_Atomic uint64_t *into, const _Atomic uint64_t *from, size_t count) {
@@ -70,7 +93,40 @@ static const struct {
     {"close unauthorized", "clients need no token in this version"},
     {"close stopped", "only when the API's last answers outlast the end of the drain"},
     {"counter lingers_cut", "takes 64 MiB, or a minute of one peer; test_http_connection does it"},
-    {"refuse memory", "the simulation's malloc never fails"},
+    {"short core/slots.c slots_grow: worker->block_count == CONNECTION_BLOCKS_MAX",
+     "two million connections of one worker"},
+    {"short core/base/table.c grow: bucket == BUCKETS_MAX", "2^25 nodes in one table"},
+    {"short core/holders.c entry_free: !stripe_resize(stripe, stripe->cap / 2)",
+     "names of one stripe among 1,024 by the thousand; then it stays large, which test_holders "
+     "sees"},
+    {"short ingest/http_exchange.c http_pace: http->owed_count >= HTTP_PIPELINE_MAX",
+     "4,096 requests of one connection without an answer; test_http_connection does it"},
+};
+
+/* What takes two things at the same moment, and so some thousand runs. */
+static const char *const rare[] = {
+    "short core/addresses.c address_add: !table_add(&addresses->table, &address->node)",
+    "short core/arrival.c arrival_rename: !address_enter(worker, connection, why)",
+    "short core/base/table.c grow: !segment_have(table, bucket)",
+    "short core/connection.c input_refuse: connection->proxy_header",
+    "short core/directory.c charged_get: !account_take(&worker->account, pool->object_bytes + "
+    "share)",
+    "short core/outbox.c outbox_flush: !sheaf_split(worker, outbox, NULL, outbox->first)",
+    "short core/outbox.c outbox_flush: !sheaf_split(worker, outbox, before, piece)",
+    "short core/outbox.c outbox_make_room: !sheaf_split(worker, outbox, before, piece)",
+    "short core/outbox.c sheaf_pieces: piece == NULL",
+    "short core/outbox.c sheaf_split: chain == NULL",
+    "short core/sheaf.c sheaf_open: sheaf == NULL",
+    "short ingest/dedup.c entry_try: !account_take(&stripe->account, ENTRY_BYTES)",
+    "short ingest/http_connection.c assembly_take: !assembly_add(worker, http, at, len)",
+    "short ingest/http_connection.c head_look: !memory_has(worker, request->size)",
+    "short ingest/http_connection.c http_on_drain: last == NULL",
+    "short ingest/http_connection.c memory_has: !account_take(&worker->account, bytes)",
+    "short ingest/http_connection.c request_refuse: exchange == NULL",
+    "short ingest/http_connection.c request_serve: why == REFUSE_MEMORY",
+    "short ingest/http_exchange.c exchange_busy: last == NULL",
+    "short ingest/http_exchange.c http_pace: unsent > HTTP_UNSENT_BYTES_MAX",
+    "short proto/client.c client_ready: client->sends >= CLIENT_SENDS_MAX",
 };
 
 static bool is_exempt(const char *point) {
@@ -80,16 +136,24 @@ static bool is_exempt(const char *point) {
     return false;
 }
 
+static bool is_rare(const char *point) {
+    for (size_t i = 0; i < sizeof(rare) / sizeof(rare[0]); i++)
+        if (strcmp(point, rare[i]) == 0)
+            return true;
+    return false;
+}
+
 static unsigned point_print(const char *kind, const char *name, const _Atomic uint64_t *count) {
-    char point[96];
+    char point[192];
     snprintf(point, sizeof(point), "%s %s", kind, name);
     uint64_t reached = stats_get(count);
-    bool missing = reached == 0 && !is_exempt(point);
-    printf("  %-44s %12llu%s\n", point, (unsigned long long)reached,
-           missing        ? "  NOT REACHED"
-           : reached == 0 ? "  (exempt)"
-                          : "");
-    return missing;
+    const char *mark = reached != 0 ? "" : "  NOT REACHED";
+    if (reached == 0 && is_exempt(point))
+        mark = "  (exempt)";
+    else if (reached == 0 && is_rare(point) && stats_get(&coverage->runs) < RARE_FROM_RUNS)
+        mark = "  (rare)";
+    printf("  %-60s %12llu%s\n", point, (unsigned long long)reached, mark);
+    return strcmp(mark, "  NOT REACHED") == 0;
 }
 
 /* What the fake kernel may answer; each must have been met. */
@@ -109,6 +173,20 @@ static const struct {
     {KERNEL_CANCEL, EALREADY},
 };
 
+static unsigned shortages_print(void) {
+    unsigned missing = 0, count = (unsigned)(__stop_shortages - __start_shortages);
+    for (unsigned i = 0; i < count; i++) {
+        const struct shortage *place = __start_shortages[i];
+        const char *file = place->file;
+        while (strncmp(file, "../", 3) == 0)
+            file += 3;
+        char name[160];
+        snprintf(name, sizeof(name), "%s %s: %s", file, place->function, place->condition);
+        missing += point_print("short", name, &coverage->shortages[i]);
+    }
+    return missing;
+}
+
 unsigned coverage_print(void) {
     unsigned missing = 0;
     printf("coverage of %llu runs:\n", (unsigned long long)stats_get(&coverage->runs));
@@ -120,6 +198,16 @@ unsigned coverage_print(void) {
                  strerrorname_np(errors[i].error));
         missing += point_print("error", name, &coverage->errors[errors[i].op][errors[i].error]);
     }
+    static const char *const rings[RING_SHORTAGES] = {
+        [RING_SUBMISSIONS_FULL] = "no room for a submission",
+        [RING_COMPLETIONS_FULL] = "no room for a completion",
+        [RING_NO_TABLE] = "no table of files",
+        [RING_TABLE_FULL] = "no place in the table",
+        [RING_NO_MEMORY] = "no memory for a place",
+    };
+    for (unsigned i = 0; i < RING_SHORTAGES; i++)
+        missing += point_print("ring", rings[i], &coverage->rings[i]);
+    missing += shortages_print();
 #define MAIL_PRINT(name) missing += point_print("mail", #name, &coverage->mails[MAIL_##name]);
     MAIL_KINDS(MAIL_PRINT)
 #undef MAIL_PRINT

@@ -117,6 +117,16 @@ static int buffer_pick(struct ring *ring) {
 
 /* --- the operations -------------------------------------------------------------------------- */
 
+/* A multishot operation ends when its completion finds the queue full: nothing is lost, but it must
+ * be started again. */
+static bool goes_on(const struct ring *ring) {
+    if (ring->ended_count >= ring->cq_entries) {
+        coverage_ring(RING_COMPLETIONS_FULL);
+        return false;
+    }
+    return !sim_chance(sim.scenario.early_end);
+}
+
 static bool op_can_step(const struct op *op) {
     if (op->cancelled)
         return true;
@@ -160,7 +170,7 @@ static bool accept_step(struct ring *ring, struct op *op) {
     link->state = LINK_OPEN;
     fd_find(fd)->link = link;
     SIM_TRACE("w%u link %u is descriptor %d", ring->worker, link->number, fd);
-    bool more = !sim_chance(sim.scenario.early_end);
+    bool more = goes_on(ring);
     complete(ring, op, fd, more, -1);
     return !more;
 }
@@ -196,7 +206,7 @@ static bool receive_step(struct ring *ring, struct op *op) {
         max = sim_between(1, max);
     size_t len = link_take_input(link, ring_buffer(ring, (uint16_t)buffer), max);
     FORBID(ring_buffer(ring, (uint16_t)buffer) + len, ring->buffer_bytes - len);
-    bool more = !op->once && !sim_chance(sim.scenario.early_end);
+    bool more = !op->once && goes_on(ring);
     complete(ring, op, (int32_t)len, more, buffer);
     ring->ended[ring->ended_first + ring->ended_count - 1].completion.nonempty =
         link_input(link) != 0;
@@ -287,7 +297,7 @@ static bool wake_step(struct ring *ring, struct op *op) {
         return true;
     }
     slot->wakes_seen = slot->wakes;
-    bool more = !sim_chance(sim.scenario.early_end);
+    bool more = goes_on(ring);
     complete(ring, op, 1, more, -1);
     return !more;
 }

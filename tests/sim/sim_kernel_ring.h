@@ -48,7 +48,7 @@ struct op_list {
 
 enum buffer_state { BUFFER_FREE, BUFFER_QUEUED, BUFFER_LENT };
 
-/* Connections beyond these take plain descriptors, or are refused. */
+/* Places of the largest table of files. */
 #define SIM_PLACES 4096
 
 struct ring {
@@ -59,7 +59,9 @@ struct ring {
     char *buffers;
     uint8_t *buffer_states;
     unsigned buffer_count, buffer_bytes, lent, free_buffers;
-    int places[SIM_PLACES]; /* the table of files; 0: empty */
+    unsigned sq_entries, cq_entries;
+    unsigned files;         /* places in the table of files */
+    int places[SIM_PLACES]; /* the table; 0: empty */
     bool asleep;
     uint64_t wake_ns;
 };

@@ -23,8 +23,10 @@ static struct peer_address address_draw(unsigned number) {
     struct peer_address peer = {{0}, 0};
     peer.bytes[10] = peer.bytes[11] = 0xff;
     peer.bytes[12] = 10;
-    /* Trusted balancers live in 10.9.0.0/16. */
-    peer.bytes[13] = sim.scenario.proxies && sim_chance(700) ? 9 : 1;
+    /* Balancers that write PROXY headers live in 10.9.0.0/16, web proxies in 10.8.0.0/16. */
+    peer.bytes[13] = 1;
+    if (sim.scenario.proxies)
+        peer.bytes[13] = sim_chance(600) ? 9 : sim_chance(700) ? 8 : 1;
     peer.bytes[14] = (uint8_t)(number / 250);
     peer.bytes[15] = (uint8_t)(sim_chance(200) ? 7 : number % 250);
     peer.port = (uint16_t)(20000 + number);
@@ -69,12 +71,13 @@ void peers_open(void) {
                 peer->next_ns += 10 * NS_PER_S;
             peer->messages_left = 6;
             peer->acts_left = 40;
+            peer->flood = i == 0 ? scenario->flood : 0;
         } else {
             peer->style = sim_chance(scenario->abusive_producers) ? STYLE_ABUSIVE : STYLE_GOOD;
             peer->messages_left =
                 1 + scenario->messages / (scenario->producers == 0 ? 1 : scenario->producers);
             peer->depth = sim_chance(400) ? 1 : 1 + (unsigned)sim_roll(12);
-            if (peer->style == STYLE_ABUSIVE && sim_chance(250))
+            if (peer->style == STYLE_ABUSIVE && sim_chance(scenario->proxies ? 700 : 250))
                 peer->listener = LISTENER_WEB;
         }
     }

@@ -30,7 +30,7 @@ struct client_wish {
     unsigned groups[4], group_count;
 };
 
-#define WISHES_MAX 32
+#define WISHES_MAX 320
 
 /* A request whose answer has not come. */
 enum request_kind {
@@ -82,6 +82,7 @@ struct sim_peer {
     /* Those who send messages. */
     uint32_t stream;
     unsigned messages_left, acts_left;
+    unsigned flood; /* messages that a client still has to send at once */
     unsigned depth; /* requests that it has under way at a time */
     struct request *requests, **requests_end;
     unsigned request_count;

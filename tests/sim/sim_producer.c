@@ -69,7 +69,7 @@ static void request_write(struct sim_peer *peer, struct request *request, const 
         text_format(&text, "Content-Type: %s\r\n", type);
     if (peer->closes)
         text_format(&text, "Connection: close\r\n");
-    if (body != NULL && sim_chance(200)) {
+    if (body != NULL && sim_chance(300)) {
         text_format(&text, "Transfer-Encoding: chunked\r\n\r\n");
         chunks_write(&text, text_as_span(body));
     } else {

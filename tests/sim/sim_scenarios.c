@@ -4,6 +4,8 @@
 
 #include "core/base/check.h"
 #include "core/base/clock.h"
+#include "core/limits.h"
+#include "tests/sim/sim_kernel_ring.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -42,6 +44,9 @@ static void ordinary(struct scenario *s) {
         .hello_timeout_ns = 10 * NS_PER_S,
         .drain_timeout_ns = 10 * NS_PER_S,
         .descriptors = 1500,
+        .places = SIM_PLACES,
+        .sq_entries = 64,
+        .cq_entries = 128,
         .eager = PICK(100, 300, 600, 900),
         .chunk_small = PICK(0, 20, 100),
         .stall = PICK(0, 50, 200),
@@ -79,6 +84,10 @@ static void rough(struct scenario *s) {
     s->chunk_small = PICK(20, 100, 300);
     s->stall = PICK(50, 200, 400);
     s->close_error = PICK(0, 100);
+    s->places = PICK(SIM_PLACES, SIM_PLACES, 0, FILES_SPARE + 3, FILES_SPARE + 15);
+    s->sq_entries = PICK(2, 8, 64);
+    s->cq_entries = PICK(4, 16, 128);
+    s->no_memory = PICK(0, 0, 0, 2, 20);
 }
 
 /* --- the kinds ------------------------------------------------------------------------------- */
@@ -112,6 +121,7 @@ static void kind_slow(struct scenario *s) {
     s->slow_clients = PICK(200, 500);
     s->deaf_clients = PICK(200, 400);
     s->outbox_bytes = PICK(1, 2, 8, 32) * KB;
+    s->no_memory = PICK(0, 0, 20, 100);
     s->send_window = PICK(256, 2048, 2048, 16 * KB);
     s->payload_max = PICK(300, 2000, 9000);
     s->messages = 100 + (unsigned)sim_roll(200);
@@ -123,7 +133,8 @@ static void kind_slow(struct scenario *s) {
 static void kind_memory(struct scenario *s) {
     s->name = "memory";
     rough(s);
-    s->memory_bytes = PICK(8, 24, 64, 160) * KB;
+    s->memory_bytes = PICK(8, 24, 64, 160, 100000) * KB;
+    s->no_memory = PICK(0, 10, 100);
     s->slow_clients = 300;
     s->deaf_clients = 200;
     s->send_window = PICK(512, 4096);
@@ -138,6 +149,7 @@ static void kind_mail(struct scenario *s) {
     s->workers = PICK(2, 3, 4, 8, 16);
     s->post_slots = PICK(8, 8, 16, 32);
     s->soon_behind = sim_chance(500);
+    s->no_memory = PICK(0, 0, 50);
     s->producers = 4 + (unsigned)sim_roll(8);
     s->messages = 200;
     s->wide = PICK(0, 300, 800);
@@ -157,6 +169,8 @@ static void kind_drain(struct scenario *s) {
     s->deaf_clients = PICK(0, 100);
     s->send_window = PICK(1024, 64 * KB);
     s->drain_timeout_ns = PICK(50, 500, 3000) * NS_PER_MS;
+    s->soon_behind = sim_chance(300);
+    s->no_memory = PICK(0, 0, 50);
     s->messages = 300;
     s->clients = 30;
     s->lives = 8;
@@ -168,16 +182,18 @@ static void kind_drain(struct scenario *s) {
 static void kind_abuse(struct scenario *s) {
     s->name = "abuse";
     rough(s);
-    if (sim_chance(500))
+    if (sim_chance(800))
         s->load_ns = 60 * NS_PER_S + sim_roll(60 * NS_PER_S);
     /* Enough at a time that the node has to stop reading. */
     s->buffers = 256;
     s->buffer_bytes = 4096;
     s->receive_window = 1024 * KB;
     s->freeze = 30;
+    s->no_memory = PICK(0, 20, 100);
     s->workers = PICK(2, 3, 4);
     s->abusive_clients = 600;
     s->abusive_producers = 600;
+    s->with_key = sim_chance(800);
     s->mute_clients = 200;
     s->producers = 4;
     s->heartbeat_ns = PICK(500, 2000) * NS_PER_MS;
@@ -205,6 +221,8 @@ static void kind_doors(struct scenario *s) {
     s->accept_error = PICK(100, 400);
     s->descriptors = 5 * s->workers + PICK(4, 12, 30);
     s->max_connections = PICK(3, 8, 1000);
+    s->places = PICK(0, 1, 2, 3, FILES_SPARE + 3, SIM_PLACES);
+    s->no_memory = PICK(0, 20, 200);
     s->max_per_address = PICK(0, 1, 3);
     s->lives = 5;
     s->reset = 300;
@@ -215,7 +233,10 @@ static void kind_proxies(struct scenario *s) {
     rough(s);
     s->proxies = true;
     s->abusive_clients = 200;
-    s->max_per_address = PICK(0, 4);
+    s->abusive_producers = 600;
+    s->producers = 6;
+    s->no_memory = PICK(0, 20, 100);
+    s->max_per_address = PICK(0, 1, 4);
     s->lives = 3;
 }
 
@@ -225,8 +246,8 @@ static void kind_repeats(struct scenario *s) {
     s->keyed = 900;
     s->repeated = PICK(300, 600);
     s->producers = 3 + (unsigned)sim_roll(5);
-    s->messages = 150;
-    s->dedup_max = PICK(0, 4, 100000);
+    s->messages = PICK(150, 150, 900);
+    s->dedup_max = PICK(0, 4, 700, 100000);
     s->dedup_window_ns = PICK(10, 1000, 120000) * NS_PER_MS;
     s->is_volatile = 200;
     s->lives = PICK(1, 3);
@@ -252,6 +273,35 @@ static void kind_orders(struct scenario *s) {
     s->wide = 450;
     s->think_max_ns = NS_PER_MS;
     s->payload_max = 60;
+    s->flood = PICK(0, 0, 300);
+    if (s->flood != 0) {
+        /* All of it is with one worker before the others answer. */
+        s->client_send = true;
+        s->buffer_bytes = 4096;
+        s->chunk_small = 0;
+        s->eager = 900;
+        s->freeze = 200;
+    }
+}
+
+static void kind_piles(struct scenario *s) {
+    /* Many messages for one address at once, for sessions that take them slowly. */
+    s->name = "piles";
+    rough(s);
+    s->workers = PICK(1, 1, 2);
+    s->slow = (enum slow_policy)PICK(SLOW_DROP_OLDEST, SLOW_CLOSE);
+    s->slow_clients = 300;
+    s->deaf_clients = 400;
+    s->outbox_bytes = PICK(3, 6, 16) * KB;
+    s->send_window = PICK(256, 2048);
+    s->payload_max = 200;
+    s->producers = 6;
+    s->messages = 600;
+    s->broadcast = PICK(500, 900);
+    s->is_volatile = PICK(0, 100);
+    s->short_ttl = PICK(0, 600);
+    s->think_max_ns = NS_PER_MS;
+    s->no_memory = PICK(0, 10, 50);
 }
 
 static void kind_crowd(struct scenario *s) {
@@ -294,17 +344,15 @@ static void kind_everything(struct scenario *s) {
 
 void scenario_make(struct scenario *scenario, uint64_t seed) {
     static void (*const kinds[])(struct scenario *) = {
-        kind_calm,  kind_rough,   kind_churn,   kind_slow,      kind_memory, kind_mail,
-        kind_drain, kind_abuse,   kind_buffers, kind_doors,     kind_crowd,  kind_proxies,
-        kind_rates, kind_repeats, kind_orders,  kind_everything};
+        kind_calm,  kind_rough,   kind_churn,   kind_slow,  kind_memory,    kind_mail,
+        kind_drain, kind_abuse,   kind_buffers, kind_doors, kind_crowd,     kind_proxies,
+        kind_rates, kind_repeats, kind_orders,  kind_piles, kind_everything};
     ordinary(scenario);
     scenario->copies_max = PICK(0, 0, 0, 4, 32);
     scenario->slice_ns = PICK(0, 0, 300, 1000, 5000);
     kinds[seed % (sizeof(kinds) / sizeof(kinds[0]))](scenario);
     if (scenario->calm)
         scenario->copies_max = 0;
-    else if (sim_chance(150))
-        scenario->places = PICK(68, 72, 80); /* 64 are for `api` */
     if (scenario->payload_max > scenario->max_message_bytes / 2)
         scenario->payload_max = scenario->max_message_bytes / 2;
     CHECK(scenario->workers <= SIM_WORKERS_MAX);
@@ -365,6 +413,10 @@ void scenario_config(struct config *config) {
         struct network *network = &config->proxies[config->proxy_count++];
         static const uint8_t base[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 9, 0, 0};
         memcpy(network->address, base, sizeof(base));
+        network->prefix_bits = 96 + 16;
+        network = &config->forwarders[config->forwarder_count++];
+        memcpy(network->address, base, sizeof(base));
+        network->address[13] = 8;
         network->prefix_bits = 96 + 16;
     }
 }

@@ -11,12 +11,13 @@ static struct link *links[LINKS_MAX];
 static unsigned link_count;
 static struct fake_fd fds[FDS_MAX];
 static unsigned fd_count;
+static unsigned kept_count; /* of those, in a table of files */
 
 static const uint16_t ports[LISTENER_KINDS] = {7000, 8080, 8081};
 
 void world_open(void) {
     memset(fds, 0, sizeof(fds));
-    fd_count = 0;
+    fd_count = kept_count = 0;
     link_count = 0;
 }
 
@@ -93,7 +94,8 @@ struct fake_fd *fd_find(int fd) {
 }
 
 int fd_open(enum fake_fd_kind kind) {
-    if (fd_count >= sim.scenario.descriptors)
+    /* What stands in a ring's table counts for no limit of the process. */
+    if (fd_count - kept_count >= sim.scenario.descriptors)
         return -1;
     /* The lowest that is free, like the kernel: numbers come back as soon as they may. */
     for (int i = 0; i < FDS_MAX; i++) {
@@ -104,6 +106,11 @@ int fd_open(enum fake_fd_kind kind) {
         }
     }
     return -1;
+}
+
+void fd_keep(int fd) {
+    fd_find(fd)->kept = true;
+    kept_count++;
 }
 
 unsigned fds_in_use(void) {
@@ -131,6 +138,7 @@ void fd_free(int fd) {
         link_node_closes(waiting);
         waiting->down_reset = true;
     }
+    kept_count -= slot->kept;
     *slot = (struct fake_fd){.kind = FD_FREE};
     fd_count--;
 }

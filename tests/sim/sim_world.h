@@ -89,6 +89,7 @@ struct fake_fd {
     struct link *link;
     uint16_t port;
     bool reuseport, steered, closing;
+    bool kept;      /* in a ring's table of files */
     unsigned order; /* of listen() */
     struct link *waiting, *waiting_last;
     unsigned waiting_count;
@@ -133,6 +134,8 @@ struct link *world_link(unsigned number);
 struct fake_fd *fd_find(int fd);
 /* -1: no descriptor is left. */
 int fd_open(enum fake_fd_kind kind);
+/* It moves into a ring's table of files. */
+void fd_keep(int fd);
 /* The last reference is gone. */
 void fd_free(int fd);
 unsigned fds_in_use(void);
