@@ -1,6 +1,7 @@
 #include "core/memory.h"
 
 #include "core/base/check.h"
+#include "core/base/shortage.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -63,7 +64,7 @@ bool account_take(struct account *account, size_t bytes) {
         uint64_t more = grant_for(account, bytes);
         bool presses = account->presses && budget->relieve != NULL;
         if (!grant_take(budget, more) &&
-            !(presses && more <= budget->ceiling_bytes && grant_press(account, more)))
+            SHORTAGE(!(presses && more <= budget->ceiling_bytes && grant_press(account, more))))
             return false;
         account->granted_bytes += more;
     }
@@ -102,18 +103,19 @@ void account_trim(struct account *account) {
 }
 
 void *memory_get(struct account *account, size_t bytes) {
-    if (!account_take(account, bytes))
+    if (SHORTAGE(!account_take(account, bytes)))
         return NULL;
     void *at = malloc(bytes);
-    if (at == NULL)
+    if (SHORTAGE(at == NULL))
         account_give(account, bytes);
     return at;
 }
 
 void *memory_force(struct account *account, size_t bytes) {
     void *at = malloc(bytes);
-    if (at != NULL)
-        account_force(account, bytes);
+    if (SHORTAGE(at == NULL))
+        return NULL;
+    account_force(account, bytes);
     return at;
 }
 
@@ -219,7 +221,7 @@ void *pool_get(struct pool *pool) {
     void *object;
     if (PLAIN_POOLS) {
         object = malloc(pool->object_bytes);
-        if (object == NULL)
+        if (SHORTAGE(object == NULL))
             return NULL;
     } else {
         if (pool->open == NULL && !pool_grow(pool))
