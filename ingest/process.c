@@ -1,6 +1,7 @@
 #include "ingest/process.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -14,26 +15,26 @@ static struct process_sample kept;
 static uint64_t kept_ns;   /* 0: there is none */
 static uint64_t other_fds; /* descriptors that are no connections, when last counted */
 
-static uint64_t fds_count(void) {
+static uint64_t fds_count(uint64_t max_fds) {
     DIR *directory = opendir("/proc/self/fd");
     uint64_t count = 0;
     if (directory == NULL)
-        return 0;
+        return errno == EMFILE ? max_fds : 0; /* not one is left to look with */
     for (const struct dirent *entry; (entry = readdir(directory)) != NULL;)
         count += entry->d_name[0] != '.';
     closedir(directory);
     return count - 1; /* the directory's own */
 }
 
-static uint64_t resident_bytes(void) {
-    unsigned long long all, resident = 0;
+/* Without a descriptor to look with, what was seen last stays. */
+static void resident_look(uint64_t *bytes) {
+    unsigned long long all, resident;
     FILE *file = fopen("/proc/self/statm", "re");
     if (file == NULL)
-        return 0;
-    if (fscanf(file, "%llu %llu", &all, &resident) != 2)
-        resident = 0;
+        return;
+    if (fscanf(file, "%llu %llu", &all, &resident) == 2)
+        *bytes = resident * (uint64_t)sysconf(_SC_PAGESIZE);
     fclose(file);
-    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 static double seconds(struct timeval time) {
@@ -45,10 +46,10 @@ static void sample_take(uint32_t connections) {
     struct rlimit limit;
     getrusage(RUSAGE_SELF, &usage);
     kept.cpu_s = seconds(usage.ru_utime) + seconds(usage.ru_stime);
-    kept.resident_bytes = resident_bytes();
+    resident_look(&kept.resident_bytes);
     kept.max_fds = getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 0;
     if (connections <= COUNTED_CONNECTIONS_MAX || other_fds == 0) {
-        kept.open_fds = fds_count();
+        kept.open_fds = fds_count(kept.max_fds);
         other_fds = kept.open_fds > connections ? kept.open_fds - connections : 1;
     } else {
         kept.open_fds = other_fds + connections;

@@ -26,7 +26,24 @@ static void test_sample(void **state) {
     assert_true(second.cpu_s >= first.cpu_s);
 }
 
+static void test_no_descriptor(void **state) {
+    (void)state;
+    struct process_sample before, sample;
+    struct rlimit limit, none;
+    process_sample_get(&before, 30 * NS_PER_S, 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = limit;
+    none.rlim_cur = 1;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    process_sample_get(&sample, 40 * NS_PER_S, 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    /* All are in use, which is what an alert looks for. */
+    assert_int_equal(sample.open_fds, sample.max_fds);
+    assert_int_equal(sample.resident_bytes, before.resident_bytes);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sample)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sample),
+                                       cmocka_unit_test(test_no_descriptor)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
