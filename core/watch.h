@@ -18,13 +18,13 @@
 
 /* Why something is turned away: the word, what it means, what to do about it. */
 #define WATCH_CAUSES(X)                                                                            \
-    X(OVERLOAD, "overload", "more is pushed than the node can serve; producers get 503",           \
+    X(OVERLOAD, "overload", "producers push more than the node can serve; the excess gets 503",    \
       "push less or in batches, add workers or nodes")                                             \
     X(QUEUES, "queues", "too many messages are under way; producers get 503",                      \
       "push over more connections, add workers or nodes")                                          \
     X(MEMORY, "memory", "what waits has reached --memory; producers get 503",                      \
       "see which sessions are slow, lower --outbox-bytes, raise --memory")                         \
-    X(CONNECTIONS, "connections", "--max-connections is reached; clients are turned away",         \
+    X(CONNECTIONS, "connections", "--max-connections is reached; the node closes new clients",     \
       "raise it, or add a node")                                                                   \
     X(ADDRESS, "address", "an address has --max-per-address connections",                          \
       "raise it if many clients share an address")                                                 \

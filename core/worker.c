@@ -362,8 +362,8 @@ static void admission_look(struct worker *worker) {
         (worker->behind_told_ns == 0 || worker->now_ns - worker->behind_told_ns >= BEHIND_LOG_NS)) {
         worker->behind_told_ns = worker->now_ns;
         log_event(LOG_WARN, "behind", LOG_U64("worker", worker->index),
-                  LOG_STR("meaning", "more is pushed than it can serve; what is too much is "
-                                     "answered 503"),
+                  LOG_STR("meaning", "producers push more than it can serve; it answers the "
+                                     "excess with 503"),
                   LOG_STR("remedy", "push less or in batches, add workers or nodes"));
     }
 }

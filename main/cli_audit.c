@@ -34,12 +34,10 @@ static const char help[] =
     "  --api ADDR:PORT      the api listener; RINGPOST_API or " CLI_API_DEFAULT " if absent\n"
     "  --api-key KEY        its key; better in RINGPOST_API_KEY, where others cannot see it\n"
     "\n"
-    "A message makes one copy for each session that it reaches. In every worker and every class "
-    "the\n"
-    "copies made must be those sent, waiting, and dropped for a reason. The node may be under "
-    "load:\n"
-    "each worker's counts are of one moment.\n"
-    "Exit status: 0 balanced, 1 not balanced or the node cannot be asked, 2 bad usage.\n";
+    "A message makes one copy for each session that it reaches. In every worker and every class\n"
+    "the copies made must equal the copies sent, waiting, and dropped for a reason. The node may\n"
+    "be under load: each worker reads its counts in one moment.\n"
+    "Exit status: 0 balanced, 1 not balanced or no answer from the node, 2 bad usage.\n";
 
 /* Words in the order in which they were met. */
 struct words {

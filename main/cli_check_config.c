@@ -11,16 +11,16 @@ static const char help[] =
     "\n"
     "Usage: ringpost check-config [--SETTING VALUE]...\n"
     "\n"
-    "Takes every flag, environment variable and file that serve takes; starts nothing.\n"
-    "Prints a table of all settings that would hold, each with the place it comes from, or else\n"
-    "everything that is wrong. Keys are not printed.\n"
+    "Takes every flag, environment variable and file that serve takes, and starts nothing.\n"
+    "Prints a table of all settings, each with the place it comes from, or else a list of all\n"
+    "mistakes. Never prints keys.\n"
     "\n"
     "Examples:\n"
     "  ringpost check-config --config /etc/ringpost.conf\n"
     "  ringpost check-config --config /etc/ringpost.conf && kill -HUP \"$(pidof ringpost)\"\n"
     "\n"
-    "Exit status: 0 all is good, 1 the file or the start is not, 2 a flag or variable is not.\n"
-    "The settings themselves: ringpost serve --help\n";
+    "Exit status: 0 all good, 1 the file is wrong or the start would fail, 2 a flag or a\n"
+    "variable is wrong. ringpost serve --help lists the settings.\n";
 
 int cli_check_config(int argc, char **argv) {
     static struct settings settings;

@@ -10,7 +10,7 @@
 #define WORD_MAX 200
 
 static const char help[] =
-    "ringpost health - ask a node whether it takes work\n"
+    "ringpost health - ask a node whether it takes messages\n"
     "\n"
     "Usage: ringpost health [--api ADDR:PORT] [--timeout SECONDS]\n"
     "\n"
@@ -21,8 +21,8 @@ static const char help[] =
     "\n"
     "Options:\n"
     "  --api ADDR:PORT      the api listener; RINGPOST_API or " CLI_API_DEFAULT " if absent;\n"
-    "                       0.0.0.0 and [::] are asked on loopback\n"
-    "  --timeout SECONDS    give up after so long, all in all; 3 if absent\n"
+    "                       for 0.0.0.0 and [::] it asks on loopback\n"
+    "  --timeout SECONDS    give up after this time in all; 3 if absent\n"
     "\n"
     "It asks GET /readyz, which needs no key.\n"
     "Exit status: 0 ready (also degraded), 1 starting, draining or no answer, 2 bad usage.\n";

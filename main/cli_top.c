@@ -26,15 +26,14 @@ static const char help[] =
     "Options:\n"
     "  --api ADDR:PORT      the api listener; RINGPOST_API or " CLI_API_DEFAULT " if absent\n"
     "  --api-key KEY        its key; better in RINGPOST_API_KEY, where others cannot see it\n"
-    "  --interval SECONDS   between two looks; 2 if absent, at least 0.1\n"
-    "  --once               one look; the rates are then the averages since the node's start\n"
-    "  --workers            each worker and listener, too\n"
+    "  --interval SECONDS   time between two looks; 2 if absent, at least 0.1\n"
+    "  --once               look once; the rates are then the averages since the node's start\n"
+    "  --workers            show each worker and listener too\n"
     "\n"
-    "A message that is accepted makes one copy for each session that it reaches; refused ones "
-    "were\n"
-    "answered with an error. The slowest sessions are those with most bytes queued in the node:\n"
-    "their clients read too slowly. A - stands for what the node does not tell.\n"
-    "q or Ctrl-C ends it. Exit status: 0 ended as asked, 1 the node cannot be asked, 2 bad "
+    "An accepted message makes one copy for each session that it reaches; the node answered a\n"
+    "refused one with an error. The slowest sessions have most bytes queued in the node: their\n"
+    "clients read too slowly. A - marks a figure that the node does not have.\n"
+    "q or Ctrl-C ends it. Exit status: 0 ended as asked, 1 no answer from the node, 2 bad\n"
     "usage.\n";
 
 struct top {

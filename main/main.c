@@ -14,10 +14,10 @@
 #include <unistd.h>
 
 static const char help[] =
-    "ringpost " RINGPOST_VERSION " - hands messages to connected clients at once\n"
+    "ringpost " RINGPOST_VERSION " - delivers messages to connected clients at once\n"
     "\n"
-    "A producer pushes a message over HTTP, the node delivers it to the clients it is addressed\n"
-    "to: by client id, by group, or to all. Try it in three terminals:\n"
+    "A producer pushes a message over HTTP. The node delivers it to a client id, to the members\n"
+    "of a group, or to all clients. Try it in three terminals:\n"
     "\n"
     "  ringpost serve\n"
     "  ringpost listen --id till-7 --group shop-1\n"
@@ -29,17 +29,17 @@ static const char help[] =
     "  curl -d '{\"amount\":12}' 'http://127.0.0.1:8081/v1/clients/till-7?event=payment'\n"
     "\n"
     "Commands:\n"
-    "  serve         run a node (also when no command is given)\n"
-    "  check-config  show the settings that serve would use, and where each comes from\n"
+    "  serve         run a node (also without a command)\n"
+    "  check-config  check the settings for serve, and show where each comes from\n"
     "  listen        be a client and print what arrives\n"
     "  push          send a message\n"
     "  top           watch a node's statistics\n"
     "  audit         check that a node accounts for every message\n"
-    "  health        ask whether a node takes work, for probes\n"
+    "  health        ask whether a node takes messages, for probes\n"
     "  bench         measure a node under load\n"
-    "  help          this page; help COMMAND for that of a command\n"
+    "  help          print this page; help COMMAND prints the page of a command\n"
     "\n"
-    "ringpost COMMAND --help says more, with examples. ringpost --version prints the version.\n";
+    "ringpost COMMAND --help has examples. ringpost --version prints the version.\n";
 
 /* `argv[0]` is the name of the command, or of the program. Settings, then the composition root. */
 static int run_serve(int argc, char **argv) {

@@ -244,8 +244,8 @@ static void print_help_of(FILE *out, const struct setting *setting) {
 }
 
 void settings_print_help(FILE *out) {
-    fputs("ringpost serve - run a node: producers push messages to its api listener, connected\n"
-          "clients get them at once\n"
+    fputs("ringpost serve - run a node: producers push messages to its api listener, and the node\n"
+          "delivers them at once to connected clients\n"
           "\n"
           "Usage: ringpost [serve] [--SETTING VALUE]...\n"
           "\n"
@@ -255,13 +255,13 @@ void settings_print_help(FILE *out) {
           "  RINGPOST_API_KEY=$(openssl rand -hex 16) ringpost serve --api 0.0.0.0:8081\n"
           "      producers on other machines too, with a key\n"
           "  ringpost serve --tcp 127.0.0.1:0 --web off --ports-file /tmp/ports.json\n"
-          "      on a free port, which the file then tells\n"
+          "      clients on a free port; the node writes it to the file\n"
           "  ringpost check-config --config /etc/ringpost.conf\n"
-          "      only look whether the settings are good, and where each comes from\n"
+          "      only check the settings, and show where each comes from\n"
           "\n"
           "Every setting is a flag, an environment variable (--api-key is RINGPOST_API_KEY) and a\n"
           "key of the --config file (api-key = ...). A flag wins over the environment, the\n"
-          "environment over the file. Where it says Repeatable, commas part several values too.\n"
+          "environment over the file. A Repeatable flag also takes several values with commas.\n"
           "Sizes may end in K, M or G; times are seconds, or end in ms, s, m or h: 0.5, 500ms, "
           "10m.\n",
           out);
@@ -274,11 +274,10 @@ void settings_print_help(FILE *out) {
                 (settings_table[id].traits & SETTING_HIDDEN) == 0)
                 print_help_of(out, &settings_table[id]);
     }
-    fputs(
-        "\nSignals: SIGTERM and SIGINT let clients finish and end the node (a second one ends it\n"
-        "at once), SIGHUP reads the settings again. Exit status: 0 after a drain, 1 if the start\n"
-        "failed, 2 for bad usage. Reference: docs/settings.md\n",
-        out);
+    fputs("\nSignals: SIGTERM and SIGINT drain and end the node (a second one ends it at once),\n"
+          "SIGHUP reads the settings again. Exit status: 0 after a drain, 1 if the start failed,\n"
+          "2 for bad usage. Reference: docs/settings.md\n",
+          out);
 }
 
 /* Text for a cell of a table, where a bar would end the cell. */
@@ -307,25 +306,25 @@ void settings_print_reference(FILE *out) {
         "\n"
         "<!-- Made by `ringpost --print-settings-reference` from main/settings_table.c. -->\n"
         "\n"
-        "This page belongs to ringpost " RINGPOST_VERSION ". `ringpost serve --help` says the same "
-        "in a terminal;\n"
-        "`ringpost check-config` takes the same settings and shows what they come to, and where\n"
-        "each value is from.\n"
+        "This page is for ringpost " RINGPOST_VERSION ". `ringpost serve --help` prints the same; "
+        "`ringpost check-config`\n"
+        "takes the same settings and shows each value and where it comes from.\n"
         "\n"
         "- A setting is a flag, an environment variable, or a key of the file that `--config`\n"
         "  names. A flag wins over the environment, the environment over the file, the file over\n"
-        "  the default. A list is taken whole from the strongest place that has it.\n"
-        "- In the file a line is `key = value`. The key is the flag without its dashes. Blank\n"
-        "  lines are skipped; `#` at the beginning of a line or after a blank begins a comment.\n"
+        "  the default. The strongest place that has a list gives the whole list.\n"
+        "- In the file a line is `key = value`. The key is the flag without its dashes. The node\n"
+        "  skips blank lines; `#` at the beginning of a line or after a blank begins a comment.\n"
         "  Values have no quotes.\n"
-        "- Lists are split at commas everywhere; flags, and keys of the file, may be repeated "
-        "too.\n"
+        "- A comma separates the values of a list everywhere; flags and keys of the file may also\n"
+        "  be repeated.\n"
         "- Sizes are bytes and may end in `K`, `M`, `G` or `T` (powers of 1024). Times are\n"
-        "  seconds, or end in `ms`, `s`, `m` or `h`; both may have a fraction. The value of an "
-        "`on|off` flag may be left out: on.\n"
-        "- An environment variable that is empty counts as not set.\n"
-        "- \"Reload\" tells what SIGHUP changes in a running node; the log names the rest as\n"
-        "  needing a restart. If anything is wrong, a reload changes nothing.\n"
+        "  seconds, or end in `ms`, `s`, `m` or `h`. Both may have a fraction. An `on|off` flag\n"
+        "  without a value means on.\n"
+        "- An empty environment variable counts as not set.\n"
+        "- \"Reload\" marks the settings that SIGHUP changes in a running node; for the others "
+        "the\n"
+        "  log says that they need a restart. If anything is wrong, a reload changes nothing.\n"
         "- Exit status of `serve` and `check-config`: 0 good, 1 a start that cannot work, 2 bad\n"
         "  usage (a flag or an environment variable is wrong).\n",
         out);

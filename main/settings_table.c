@@ -27,45 +27,44 @@ const struct setting settings_table[SETTINGS] = {
         .name = "config", .environment = "RINGPOST_CONFIG", .value = "FILE",
         .kind = SETTING_TEXT, .topic = TOPIC_LISTENERS,
         .fallback_words = "none",
-        .help = "Read settings from this file too: one `key = value` a line, keys are the flags "
-                "without dashes, # begins a comment."},
+        .help = "Read settings from this file too: one `key = value` a line. A key is a flag "
+                "without its dashes; # begins a comment."},
     [SET_TCP] = {
         .name = "tcp", .environment = "RINGPOST_TCP", .value = "ADDR:PORT",
         .kind = SETTING_LISTENERS, .topic = TOPIC_LISTENERS, .traits = SETTING_LIST,
         .fallback = "127.0.0.1:7000",
-        .help = "Where raw TCP clients connect. Port 0 takes a free port, `off` turns it off. "
-                "Clients are not authenticated, so give an address beyond loopback only where "
-                "the network is trusted, or to a balancer."},
+        .help = "Addresses for raw TCP clients. Port 0 takes a free port; `off` turns the "
+                "listener off. The node does not authenticate clients, so listen beyond "
+                "loopback only on a trusted network or behind a balancer."},
     [SET_WEB] = {
         .name = "web", .environment = "RINGPOST_WEB", .value = "ADDR:PORT",
         .kind = SETTING_LISTENERS, .topic = TOPIC_LISTENERS, .traits = SETTING_LIST,
         .fallback = "127.0.0.1:8080",
-        .help = "Where browsers connect. Otherwise like tcp."},
+        .help = "Addresses for browsers. Otherwise like tcp."},
     [SET_API] = {
         .name = "api", .environment = "RINGPOST_API", .value = "ADDR:PORT",
         .kind = SETTING_LISTENERS, .topic = TOPIC_LISTENERS, .traits = SETTING_LIST,
         .fallback = "127.0.0.1:8081",
-        .help = "Where producers and operators speak HTTP. Any address but a loopback one needs "
-                "an api-key. Otherwise like tcp."},
+        .help = "Addresses for producers and operators, who speak HTTP. An address beyond "
+                "loopback needs an api-key. Otherwise like tcp."},
     [SET_PORTS_FILE] = {
         .name = "ports-file", .environment = "RINGPOST_PORTS_FILE", .value = "FILE",
         .kind = SETTING_TEXT, .topic = TOPIC_LISTENERS, .offset = AT(ports_file),
         .fallback_words = "none",
-        .help = "Write the addresses really taken to this file, as JSON, once all listeners "
-                "accept."},
+        .help = "Once all listeners accept, write their real addresses to this file, as JSON."},
     [SET_PROXY_PROTOCOL] = {
         .name = "proxy-protocol", .environment = "RINGPOST_PROXY_PROTOCOL", .value = "CIDR",
         .kind = SETTING_NETWORKS, .topic = TOPIC_LISTENERS, .traits = SETTING_LIST,
         .fallback_words = "off",
-        .help = "Networks of the load balancers in front. Their connections must begin with a "
-                "PROXY header (version 1 or 2), those of all others must not."},
+        .help = "Networks of the load balancers in front. Connections from these networks must "
+                "begin with a PROXY header (version 1 or 2); all others must not."},
     [SET_FORWARDED] = {
         .name = "forwarded", .environment = "RINGPOST_FORWARDED", .value = "CIDR",
         .kind = SETTING_NETWORKS, .topic = TOPIC_LISTENERS, .traits = SETTING_LIST,
         .fallback_words = "off",
-        .help = "Networks of the HTTP proxies in front of web and api. In requests from there "
-                "the last address of X-Forwarded-For that is not in them is the client's, in "
-                "logs and limits."},
+        .help = "Networks of the HTTP proxies in front of web and api. In requests from these "
+                "networks the node takes the last address of X-Forwarded-For outside them as "
+                "the client's, in logs and limits."},
     [SET_CORS] = {
         .name = "cors", .environment = "RINGPOST_CORS", .value = "ORIGIN",
         .kind = SETTING_ORIGINS, .topic = TOPIC_LISTENERS,
@@ -78,9 +77,9 @@ const struct setting settings_table[SETTINGS] = {
         .kind = SETTING_HOSTS, .topic = TOPIC_LISTENERS,
         .traits = SETTING_LIST | SETTING_RELOADABLE,
         .fallback_words = "none",
-        .help = "Names under which browsers reach the web listener, without port. Pages of these "
-                "may use it as their own; any other Host but an address or localhost is refused "
-                "then, except for /healthz."},
+        .help = "Names under which browsers reach the web listener, without port. Pages under "
+                "these names may use the listener. The node then refuses any other Host except "
+                "an address or localhost; /healthz answers all."},
     [SET_DEMO] = {
         .name = "demo", .environment = "RINGPOST_DEMO", .value = "on|off",
         .kind = SETTING_SWITCH, .topic = TOPIC_LISTENERS, .offset = AT(demo),
@@ -90,45 +89,45 @@ const struct setting settings_table[SETTINGS] = {
         .name = "node", .environment = "RINGPOST_NODE", .value = "NAME",
         .kind = SETTING_NODE, .topic = TOPIC_NODE, .offset = AT(node),
         .fallback_words = "random, like node-3f9a2c",
-        .help = "What this node is called in answers, logs and statistics."},
+        .help = "Name of this node in answers, logs and statistics."},
     [SET_WORKERS] = {
         .name = "workers", .environment = "RINGPOST_WORKERS", .value = "N",
         .kind = SETTING_COUNT, .topic = TOPIC_NODE, .min = 1, .max = WORKERS_MAX,
         .offset = AT(workers),
         .fallback_words = "one for each usable CPU",
-        .help = "Pinned threads that carry the connections. Usable CPUs are those of the "
-                "affinity mask, but no more than a container's CPU quota pays for."},
+        .help = "Number of pinned threads that carry the connections. Usable CPUs are those of "
+                "the affinity mask, but no more than a container's CPU quota allows."},
     [SET_CPUS] = {
         .name = "cpus", .environment = "RINGPOST_CPUS", .value = "LIST",
         .kind = SETTING_CPUS, .topic = TOPIC_NODE, .traits = SETTING_LIST,
         .fallback_words = "the usable ones",
-        .help = "The CPUs to pin workers to, such as 0-3,6. More workers than CPUs take turns."},
+        .help = "CPUs to pin workers to, such as 0-3,6. More workers than CPUs share them."},
     [SET_SANDBOX] = {
         .name = "sandbox", .environment = "RINGPOST_SANDBOX", .value = "on|off",
         .kind = SETTING_SWITCH, .topic = TOPIC_NODE, .offset = AT(sandbox),
         .fallback = "on",
-        .help = "After the start take no new privileges and make only the system calls that a "
-                "running node needs; any other fails and is logged by its name."},
+        .help = "After the start, take no new privileges and make only the system calls that a "
+                "running node needs. Any other call fails, and the node logs its name."},
     [SET_STEER] = {
         .name = "steer", .environment = "RINGPOST_STEER", .value = "ip|tuple|none",
         .kind = SETTING_CHOICE, .choices = steer_words, .topic = TOPIC_NODE, .offset = AT(steer),
         .fallback = "ip",
-        .help = "How new connections are spread over the workers: by the client's address, by "
-                "address and port, or as the kernel likes."},
+        .help = "How the node spreads new connections over the workers: by the client's address, "
+                "by address and port, or as the kernel chooses."},
     [SET_API_KEY] = {
         .name = "api-key", .environment = "RINGPOST_API_KEY", .value = "KEY",
         .kind = SETTING_KEYS, .topic = TOPIC_CLIENTS, .traits = SETTING_LIST | SETTING_RELOADABLE,
         .fallback_words = "none",
-        .help = "A key that opens the api listener. Several may hold at once, so that keys can "
-                "be exchanged without a gap. Other users of the machine can see flags: better "
-                "put it into the environment or the file."},
+        .help = "A key for the api listener. Several keys may be valid at once, so that you can "
+                "exchange them without a gap. Other users of the machine can see flags: put "
+                "keys into the environment or the file."},
     [SET_API_KEY_FILE] = {
         .name = "api-key-file", .environment = "RINGPOST_API_KEY_FILE", .value = "FILE",
         .kind = SETTING_TEXT, .topic = TOPIC_CLIENTS, .traits = SETTING_RELOADABLE,
         .offset = AT(api_key_file),
         .fallback_words = "none",
-        .help = "Read keys from this file too, one a line; blank lines and # COMMENT lines are "
-                "skipped. SIGHUP reads it again."},
+        .help = "Read keys from this file too, one a line; the node skips blank lines and "
+                "# COMMENT lines. SIGHUP reads the file again."},
     [SET_CLIENT_SEND] = {
         .name = "client-send", .environment = "RINGPOST_CLIENT_SEND", .value = "on|off",
         .kind = SETTING_SWITCH, .topic = TOPIC_CLIENTS, .offset = AT(client_send),
@@ -139,26 +138,26 @@ const struct setting settings_table[SETTINGS] = {
         .kind = SETTING_SECONDS, .topic = TOPIC_CLIENTS, .min = 0.01, .max = 86400,
         .offset = AT(heartbeat_ns),
         .fallback = "25",
-        .help = "A client that was silent for so long is sent a ping."},
+        .help = "The node pings a client that was silent for this long."},
     [SET_HEARTBEAT_TIMEOUT] = {
         .name = "heartbeat-timeout", .environment = "RINGPOST_HEARTBEAT_TIMEOUT",
         .value = "SECONDS",
         .kind = SETTING_SECONDS, .topic = TOPIC_CLIENTS, .min = 0.01, .max = 86400,
         .offset = AT(heartbeat_timeout_ns),
         .fallback = "20",
-        .help = "A client that stays silent for so long after the ping is disconnected."},
+        .help = "The node disconnects a client that stays silent for this long after the ping."},
     [SET_HELLO_TIMEOUT] = {
         .name = "hello-timeout", .environment = "RINGPOST_HELLO_TIMEOUT", .value = "SECONDS",
         .kind = SETTING_SECONDS, .topic = TOPIC_CLIENTS, .min = 0.01, .max = 3600,
         .offset = AT(hello_timeout_ns),
         .fallback = "10",
-        .help = "How long a new connection may take to say hello."},
+        .help = "The node closes a new connection that has not said hello after this long."},
     [SET_DRAIN_TIMEOUT] = {
         .name = "drain-timeout", .environment = "RINGPOST_DRAIN_TIMEOUT", .value = "SECONDS",
         .kind = SETTING_SECONDS, .topic = TOPIC_CLIENTS, .traits = SETTING_RELOADABLE, .min = 0,
         .max = 86400, .offset = AT(drain_timeout_ns),
         .fallback = "10",
-        .help = "After SIGTERM, how long clients may take to fetch what waits for them."},
+        .help = "After SIGTERM, the node waits this long for clients to read their messages."},
     [SET_MAX_MESSAGE] = {
         .name = "max-message", .environment = "RINGPOST_MAX_MESSAGE", .value = "BYTES",
         .kind = SETTING_BYTES, .topic = TOPIC_WAITING, .min = 1, .max = 16777216,
@@ -176,34 +175,34 @@ const struct setting settings_table[SETTINGS] = {
         .kind = SETTING_BYTES, .topic = TOPIC_WAITING, .min = 1024, .max = 1073741824,
         .offset = AT(outbox_bytes),
         .fallback = "1048576",
-        .help = "How much may wait for one session before it counts as slow."},
+        .help = "Bytes that may wait for one session; a session with more counts as slow."},
     [SET_SLOW] = {
         .name = "slow", .environment = "RINGPOST_SLOW", .value = "POLICY",
         .kind = SETTING_CHOICE, .choices = slow_words, .topic = TOPIC_WAITING, .offset = AT(slow),
         .fallback = "close",
-        .help = "What happens to a slow session: `close` disconnects it, `drop-oldest` throws "
-                "away from the front of its queue, `keep-latest` leaves only the newest message "
-                "waiting."},
+        .help = "What the node does with a slow session: `close` disconnects it, `drop-oldest` "
+                "drops messages from the front of its queue, `keep-latest` keeps only the newest "
+                "waiting message."},
     [SET_SEND_BUFFER] = {
         .name = "send-buffer", .environment = "RINGPOST_SEND_BUFFER", .value = "BYTES",
         .kind = SETTING_BYTES, .topic = TOPIC_WAITING, .min = 4096, .max = 1073741824,
         .offset = AT(send_buffer_bytes),
         .fallback = "131072", .fallback_words = "131072; 4096 with `--slow keep-latest`",
-        .help = "How much may be unsent in the kernel for one connection of any listener, and at "
-                "most one segment (64K) more. It is outside of memory and outbox-bytes."},
+        .help = "Bytes that the kernel may hold unsent for one connection of any listener, plus "
+                "at most one segment (64K). They do not count towards memory and outbox-bytes."},
     [SET_MEMORY] = {
         .name = "memory", .environment = "RINGPOST_MEMORY", .value = "BYTES",
         .kind = SETTING_MEMORY, .topic = TOPIC_WAITING, .min = 1048576, .max = 17592186044416,
         .offset = AT(memory_bytes),
         .fallback = "75%", .fallback_words = "75% of the machine's or container's",
-        .help = "Ceiling for everything that waits, for the whole node: bytes, or like 512M, 2G, "
-                "50%. What would pass it is refused."},
+        .help = "Ceiling for everything that waits in the whole node: bytes, or like 512M, 2G, "
+                "50%. The node refuses the excess."},
     [SET_MAX_CONNECTIONS] = {
         .name = "max-connections", .environment = "RINGPOST_MAX_CONNECTIONS", .value = "N",
         .kind = SETTING_COUNT, .topic = TOPIC_LIMITS, .min = 1, .max = 16777216,
         .offset = AT(max_connections),
         .fallback_words = "from the limit of open files",
-        .help = "Connections of the whole node. Further ones are accepted, counted and closed."},
+        .help = "Connections of the whole node. The node accepts, counts and closes further ones."},
     [SET_MAX_PER_ADDRESS] = {
         .name = "max-per-address", .environment = "RINGPOST_MAX_PER_ADDRESS", .value = "N",
         .kind = SETTING_COUNT, .topic = TOPIC_LIMITS, .traits = SETTING_OFF, .min = 1,
@@ -221,40 +220,38 @@ const struct setting settings_table[SETTINGS] = {
         .kind = SETTING_SECONDS, .topic = TOPIC_WAITING, .min = 0, .max = 604800,
         .offset = AT(dedup_window_ns),
         .fallback = "120",
-        .help = "How long the id of a message is remembered, so that sending it again does not "
-                "deliver it again."},
+        .help = "How long the node remembers the id of a message, so that it does not deliver a "
+                "repeated push again."},
     [SET_DEDUP_MAX] = {
         .name = "dedup-max", .environment = "RINGPOST_DEDUP_MAX", .value = "N",
         .kind = SETTING_COUNT, .topic = TOPIC_WAITING, .min = 1, .max = 100000000,
         .offset = AT(dedup_max),
         .fallback = "1000000",
-        .help = "How many such ids are remembered at most; the oldest give way."},
+        .help = "Ids that the node remembers at most; it forgets the oldest first."},
     [SET_LOG_LEVEL] = {
         .name = "log-level", .environment = "RINGPOST_LOG_LEVEL", .value = "LEVEL",
         .kind = SETTING_CHOICE, .choices = level_words, .topic = TOPIC_LOG,
         .traits = SETTING_RELOADABLE, .offset = AT(log_level),
         .fallback = "info",
-        .help = "Log nothing less grave than this: debug, info, warn or error."},
+        .help = "Log events of this level and above: debug, info, warn or error."},
     [SET_LOG_FORMAT] = {
         .name = "log-format", .environment = "RINGPOST_LOG_FORMAT", .value = "logfmt|json",
         .kind = SETTING_CHOICE, .choices = format_words, .topic = TOPIC_LOG,
         .offset = AT(log_format),
         .fallback = "logfmt",
-        .help = "How a line of the log is written; the log goes to standard error."},
+        .help = "Format of the log's lines; the log goes to standard error."},
     [SET_TEST_KERNEL_6_1] = {
         .name = "test-kernel-6.1", .environment = "RINGPOST_TEST_KERNEL_6_1", .value = "on|off",
         .kind = SETTING_SWITCH, .topic = TOPIC_TESTS, .traits = SETTING_HIDDEN,
         .offset = AT(test_kernel_6_1),
         .fallback = "off",
-        .help = "Use no kernel feature that is newer than Linux 6.1, to test the ways without "
-                "them."},
+        .help = "Use no kernel feature newer than Linux 6.1, to test the code for old kernels."},
     [SET_TEST_NO_CBPF] = {
         .name = "test-no-cbpf", .environment = "RINGPOST_TEST_NO_CBPF", .value = "on|off",
         .kind = SETTING_SWITCH, .topic = TOPIC_TESTS, .traits = SETTING_HIDDEN,
         .offset = AT(test_no_cbpf),
         .fallback = "off",
-        .help = "Spread connections in user space, as where the kernel takes no classic BPF "
-                "program."},
+        .help = "Spread connections in user space, as on a kernel without classic BPF."},
 };
 /* clang-format on */
 
