@@ -11,6 +11,7 @@
  * of what is left of it; until it is through, the connection is not read, so the order stays. */
 #include "core/base/check.h"
 #include "core/base/scroll.h"
+#include "core/base/shortage.h"
 #include "core/worker.h"
 #include "ingest/api.h"
 #include "proto/json.h"
@@ -45,10 +46,16 @@ struct batch {
     struct batch_entry entries[];
 };
 
+static void batch_free(struct worker *worker, struct batch *batch) {
+    scroll_free(&batch->text);
+    account_give(&worker->account, batch->text_bytes);
+    memory_put(&worker->account, batch, batch->block_bytes);
+}
+
 static struct batch *batch_new(struct worker *worker, uint32_t count, bool lines) {
     size_t bytes = sizeof(struct batch) + count * sizeof(struct batch_entry);
     struct batch *batch = memory_get(&worker->account, bytes);
-    if (batch == NULL)
+    if (SHORTAGE(batch == NULL))
         return NULL;
     *batch = (struct batch){.count = count,
                             .left = count,
@@ -56,25 +63,22 @@ static struct batch *batch_new(struct worker *worker, uint32_t count, bool lines
                             .text = scroll_empty(),
                             .block_bytes = bytes};
     size_t text_bytes = (size_t)count * ENTRY_BYTES + GATE_RESULT_BYTES_MAX;
-    if (!account_take(&worker->account, text_bytes)) {
+    if (SHORTAGE(!account_take(&worker->account, text_bytes))) {
         memory_put(&worker->account, batch, bytes);
         return NULL;
     }
     batch->text_bytes = text_bytes;
-    batch->failed = !scroll_room(&batch->text, text_bytes - 1);
+    if (SHORTAGE(!scroll_room(&batch->text, text_bytes - 1))) {
+        batch_free(worker, batch);
+        return NULL;
+    }
     return batch;
-}
-
-static void batch_free(struct worker *worker, struct batch *batch) {
-    scroll_free(&batch->text);
-    account_give(&worker->account, batch->text_bytes);
-    memory_put(&worker->account, batch, batch->block_bytes);
 }
 
 /* Room for one result. Results of messages that were taken must be told, so this may pass the
  * ceiling; it is bounded by the number of entries. */
 static bool batch_room(struct worker *worker, struct batch *batch) {
-    if (!scroll_room(&batch->text, GATE_RESULT_BYTES_MAX))
+    if (SHORTAGE(!scroll_room(&batch->text, GATE_RESULT_BYTES_MAX)))
         return false;
     if (batch->text.out.cap > batch->text_bytes) {
         account_force(&worker->account, batch->text.out.cap - batch->text_bytes);
@@ -111,7 +115,8 @@ static void batch_answer(struct worker *worker, struct http_exchange *exchange) 
         return;
     }
     struct scroll answer = scroll_empty();
-    if (batch->failed || !scroll_room(&answer, 3 + batch->count + batch->text.out.len)) {
+    if (SHORTAGE(batch->failed) ||
+        SHORTAGE(!scroll_room(&answer, 3 + batch->count + batch->text.out.len))) {
         batch_free(worker, batch);
         exchange_abandon(worker, exchange);
         return;
@@ -134,7 +139,9 @@ void batch_on_result(struct worker *worker, struct http_exchange *exchange, uint
         batch->full_message = result->message; /* a constant of the gate's */
         batch->retry_after_s = result->retry_after_s;
     }
-    if (batch_room(worker, batch)) {
+    if (SHORTAGE(!batch_room(worker, batch))) {
+        batch->failed = true;
+    } else {
         struct builder *out = &batch->text.out;
         size_t at = out->len;
         struct builder entry = builder_over(out->at + at, out->cap - at);
@@ -142,8 +149,6 @@ void batch_on_result(struct worker *worker, struct http_exchange *exchange, uint
         CHECK(!entry.full, "a result is longer than GATE_RESULT_BYTES_MAX");
         batch->entries[index] = (struct batch_entry){(uint32_t)at, (uint32_t)entry.len};
         out->len += entry.len;
-    } else {
-        batch->failed = true;
     }
     if (--batch->left == 0)
         batch_answer(worker, exchange);
@@ -163,7 +168,7 @@ static bool batch_begin(struct worker *worker, struct http_exchange *exchange, u
     }
     struct batch *batch = batch_new(worker, (uint32_t)count, lines);
     exchange->task = batch;
-    if (batch == NULL) {
+    if (SHORTAGE(batch == NULL)) {
         stats_add(&worker->stats.memory_refused, 1);
         exchange_fail(worker, exchange, CODE_OVERLOADED,
                       "there is no memory for a batch at the moment; nothing was taken, try again");
@@ -212,7 +217,7 @@ static bool batch_suspend(struct worker *worker, struct batch *batch) {
         struct span left =
             batch->lines ? batch->rest : span_of(cursor->at, (size_t)(cursor->end - cursor->at));
         char *copy = memory_get(&worker->account, left.len);
-        if (copy == NULL)
+        if (SHORTAGE(copy == NULL))
             return false;
         memcpy(copy, left.at, left.len);
         batch->copy = copy;
@@ -250,7 +255,7 @@ static void batch_walk(struct worker *worker, struct batch *batch) {
             memory_put(&worker->account, copy, copy_bytes);
             http_release(worker, http);
         }
-        if (!last && slice_over(worker) && batch_suspend(worker, batch))
+        if (!last && slice_over(worker) && !SHORTAGE(!batch_suspend(worker, batch)))
             return;
     }
 }

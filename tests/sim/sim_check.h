@@ -18,8 +18,8 @@
 #include "tests/sim/sim_text.h"
 
 #define SESSIONS_MAX 768
-#define CONTENTS_MAX 4096
-#define ATTEMPTS_MAX 8192
+#define CONTENTS_MAX 8192
+#define ATTEMPTS_MAX 16384
 #define NAMES_MAX 24
 #define SPELLS_MAX 96
 #define STREAMS_MAX 1024

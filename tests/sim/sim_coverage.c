@@ -106,6 +106,7 @@ static const struct {
 /* What takes two things at the same moment, and so some thousand runs. */
 static const char *const rare[] = {
     "short core/addresses.c address_add: !table_add(&addresses->table, &address->node)",
+    "short core/arrival.c arrival_proxy_header: !address_enter(worker, connection, &refusal)",
     "short core/arrival.c arrival_rename: !address_enter(worker, connection, why)",
     "short core/base/table.c grow: !segment_have(table, bucket)",
     "short core/connection.c input_refuse: connection->proxy_header",
@@ -117,6 +118,12 @@ static const char *const rare[] = {
     "short core/outbox.c sheaf_pieces: piece == NULL",
     "short core/outbox.c sheaf_split: chain == NULL",
     "short core/sheaf.c sheaf_open: sheaf == NULL",
+    "short ingest/api_batch.c batch_answer: batch->failed",
+    "short ingest/api_batch.c batch_new: !account_take(&worker->account, text_bytes)",
+    "short ingest/api_batch.c batch_on_result: !batch_room(worker, batch)",
+    "short ingest/api_batch.c batch_room: !scroll_room(&batch->text, GATE_RESULT_BYTES_MAX)",
+    "short ingest/api_batch.c batch_suspend: copy == NULL",
+    "short ingest/api_batch.c batch_walk: !batch_suspend(worker, batch)",
     "short ingest/dedup.c entry_try: !account_take(&stripe->account, ENTRY_BYTES)",
     "short ingest/http_connection.c assembly_take: !assembly_add(worker, http, at, len)",
     "short ingest/http_connection.c head_look: !memory_has(worker, request->size)",

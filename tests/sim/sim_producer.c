@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #define BATCH_MAX 12
+#define BATCH_LONG_MAX 80
 
 void producer_begin(struct sim_peer *peer) {
     peer->link->tap.kind = TAP_HTTP;
@@ -98,7 +99,7 @@ static void message_request(struct sim_peer *peer) {
 static void batch_request(struct sim_peer *peer, bool lines) {
     struct request *request = request_add(peer, lines ? REQUEST_LINES : REQUEST_BATCH);
     struct text target = {0}, body = {0};
-    unsigned count = 1 + (unsigned)sim_roll(BATCH_MAX);
+    unsigned count = 1 + (unsigned)sim_roll(sim_chance(50) ? BATCH_LONG_MAX : BATCH_MAX);
     text_format(&target, "/v1/messages");
     text_format(&body, lines ? "" : "[");
     for (unsigned i = 0; i < count; i++) {
