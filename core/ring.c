@@ -30,7 +30,8 @@
 #define RETRY_NS (1 * NS_PER_MS)
 
 /* What a process or a ring that has just ended had locked is given back a moment later. */
-#define GIVEN_BACK_WAITS 10
+#define GIVEN_BACK_WAITS 60
+#define GIVEN_BACK_WAITS_TRIAL 10 /* of each of a dozen sizes */
 #define GIVEN_BACK_WAIT_NS (50 * NS_PER_MS)
 
 struct ring {
@@ -230,7 +231,7 @@ static int rings_try(unsigned workers, const struct ring_settings *settings) {
 /* Is there room for all of them? */
 static bool rings_there(unsigned workers, const struct ring_settings *settings) {
     int error = rings_try(workers, settings);
-    for (int i = 0; error == -ENOMEM && i < GIVEN_BACK_WAITS; i++) {
+    for (int i = 0; error == -ENOMEM && i < GIVEN_BACK_WAITS_TRIAL; i++) {
         nanosleep(&(struct timespec){0, GIVEN_BACK_WAIT_NS}, NULL);
         error = rings_try(workers, settings);
     }
