@@ -105,7 +105,7 @@ static void reload_report(void *user, enum reload_verdict verdict, const char *n
                   LOG_STR("detail", detail), LOG_STR("remedy", "restart the node to change it"));
     else
         log_event(LOG_ERROR, "reload_refused", LOG_STR("problem", detail),
-                  LOG_STR("remedy", "mend it and send SIGHUP again; nothing was changed"));
+                  LOG_STR("remedy", "fix it and send SIGHUP again; nothing was changed"));
 }
 
 static void node_reload(struct node *node) {
