@@ -86,6 +86,13 @@
 #define MAILBOX_SLOTS_MAX 32768
 #define MAILBOX_SLOTS_MIN 512
 
+/* Calls: what an operator asks of all workers (call.h). So many of one worker may be under way;
+ * what they tell takes a quarter of --memory together, and what is needed when the memory is full
+ * has so much beyond it. */
+#define CALLS_MAX 1024
+#define ANSWERS_SHARE 4
+#define ANSWER_RESERVE_BYTES (1024 * 1024)
+
 /* HTTP. */
 #define HTTP_PIPELINE_MAX 4096 /* requests of one connection whose answers are still owed */
 

@@ -58,13 +58,20 @@ static bool grant_press(struct account *account, uint64_t more) {
     return false;
 }
 
+bool budget_take(struct account *account, uint64_t bytes) {
+    struct budget *budget = account->budget;
+    bool presses = account->presses && budget->relieve != NULL && bytes <= budget->ceiling_bytes;
+    return grant_take(budget, bytes) || (presses && grant_press(account, bytes));
+}
+
+void budget_give(struct budget *budget, uint64_t bytes) {
+    atomic_fetch_sub_explicit(&budget->granted_bytes, bytes, memory_order_relaxed);
+}
+
 bool account_take(struct account *account, size_t bytes) {
     if (account->used_bytes + bytes > account->granted_bytes) {
-        struct budget *budget = account->budget;
         uint64_t more = grant_for(account, bytes);
-        bool presses = account->presses && budget->relieve != NULL;
-        if (!grant_take(budget, more) &&
-            SHORTAGE(!(presses && more <= budget->ceiling_bytes && grant_press(account, more))))
+        if (SHORTAGE(!budget_take(account, more)))
             return false;
         account->granted_bytes += more;
     }

@@ -42,6 +42,17 @@ bool account_take(struct account *account, size_t bytes);
 void account_force(struct account *account, size_t bytes);
 void account_give(struct account *account, size_t bytes);
 
+/* Takes from the budget itself, for what another thread may give back (purse.h); the account is one
+ * of the caller's thread, for whom others may give way. False: the ceiling is reached. */
+bool budget_take(struct account *account, uint64_t bytes);
+void budget_give(struct budget *budget, uint64_t bytes);
+/* Is the ceiling reached? Any thread. */
+static inline bool budget_is_full(const struct budget *budget) {
+    return atomic_load_explicit(&budget->granted_bytes, memory_order_relaxed) +
+               budget->grant_bytes >
+           budget->ceiling_bytes;
+}
+
 /* Gives every grant back that is not used, so that other accounts can have it now. */
 void account_trim(struct account *account);
 

@@ -12,6 +12,7 @@
 #define RINGPOST_CORE_SERVER_H
 
 #include "core/holders.h"
+#include "core/purse.h"
 #include "core/worker.h"
 
 #include <pthread.h>
@@ -38,6 +39,7 @@ struct server {
     unsigned worker_count;
     struct post post;
     struct budget budget;
+    struct purse answers, reserve; /* of calls: within --memory, and beyond it (reel.h) */
     struct ring_settings ring_settings;
     int listen_fds[LISTENERS_MAX][WORKERS_MAX];
     char listen_text[LISTENERS_MAX][64]; /* the addresses they really have */
