@@ -3,6 +3,7 @@
 #include "core/base/check.h"
 #include "core/base/fault.h"
 #include "core/base/shortage.h"
+#include "core/reel.h"
 #include "core/sheaf.h"
 #include "core/tag.h"
 #include "core/worker.h"
@@ -16,6 +17,7 @@
 
 enum piece_kind {
     PIECE_BYTES,  /* of its own: `buffer` */
+    PIECE_CHUNK,  /* a block of a long answer */
     PIECE_PARCEL, /* one message */
     PIECE_SHEAF   /* several */
 };
@@ -24,6 +26,7 @@ struct piece {
     struct piece *next;
     union {
         char *buffer; /* accounted, buffer_cap bytes */
+        struct chunk *chunk;
         struct parcel *parcel;
         struct sheaf *sheaf;
     };
@@ -42,6 +45,10 @@ size_t outbox_piece_bytes(void) {
 
 static uint32_t piece_messages(const struct piece *piece) {
     return piece->kind == PIECE_SHEAF ? piece->parts : piece->kind == PIECE_PARCEL;
+}
+
+static bool piece_is_reply(const struct piece *piece) {
+    return piece->kind == PIECE_BYTES || piece->kind == PIECE_CHUNK;
 }
 
 /* From then on it must not be sent as it is. */
@@ -64,6 +71,8 @@ static void piece_append(struct outbox *outbox, struct piece *piece) {
 static void piece_free(struct worker *worker, struct piece *piece) {
     if (piece->kind == PIECE_BYTES)
         memory_put(&worker->account, piece->buffer, piece->buffer_cap);
+    else if (piece->kind == PIECE_CHUNK)
+        chunk_put(piece->chunk);
     else if (piece->kind == PIECE_SHEAF)
         sheaf_unref(worker, piece->sheaf);
     else if (!FAULT(PARCEL_LEAK))
@@ -107,7 +116,7 @@ static void piece_settle(struct worker *worker, struct outbox *outbox, const str
                            part->parcel->message->accepted_ns, part->end <= sent ? NULL : &reason);
         }
     }
-    if (piece->kind != PIECE_BYTES) {
+    if (!piece_is_reply(piece)) {
         outbox->pieces -= piece_messages(piece);
         outbox->message_bytes -= piece->bytes;
         stats_sub(&worker->stats.outbox_bytes, piece->bytes);
@@ -427,12 +436,35 @@ bool outbox_write(struct worker *worker, struct connection *connection, struct s
     return true;
 }
 
+bool outbox_write_chunks(struct worker *worker, struct connection *connection,
+                         struct chunk *first) {
+    for (struct chunk *chunk = first, *next; chunk != NULL; chunk = next) {
+        next = chunk->next;
+        if (chunk->len == 0) {
+            chunk_put(chunk);
+            continue;
+        }
+        struct piece *piece = pool_get(&worker->pieces);
+        if (SHORTAGE(piece == NULL)) {
+            chunks_put(chunk);
+            return false;
+        }
+        account_force(&worker->account, sizeof(struct piece));
+        *piece = (struct piece){.kind = PIECE_CHUNK, .chunk = chunk, .bytes = chunk->len};
+        piece_append(&connection->outbox, piece);
+        outbox_dirty(worker, connection);
+    }
+    return true;
+}
+
 /* The runs of one piece from `skip` bytes on. */
 static unsigned piece_runs(const struct piece *piece, uint32_t skip, struct iovec *runs) {
     struct iovec all[PIECE_RUNS_MAX];
     unsigned count = 0, out = 0;
     if (piece->kind == PIECE_BYTES) {
         all[count++] = (struct iovec){piece->buffer, piece->bytes};
+    } else if (piece->kind == PIECE_CHUNK) {
+        all[count++] = (struct iovec){piece->chunk->text, piece->bytes};
     } else if (piece->kind == PIECE_SHEAF) {
         all[count++] = (struct iovec){sheaf_bytes(piece->sheaf), piece->bytes};
     } else if (!piece->form->around) {

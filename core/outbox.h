@@ -1,7 +1,8 @@
 /* outbox.h - what a connection still owes its peer.
  *
  * A queue of pieces: references to parcels and to sheaves (sheaf.h), and bytes of its own (answers,
- * control lines), which are gathered into buffers so that many small answers leave as one run. At
+ * control lines), which are gathered into buffers so that many small answers leave as one run; long
+ * answers come in blocks of their own (reel.h). At
  * most one send is in flight; what comes meanwhile waits and leaves with the next one. Pieces that
  * the send in flight covers stay at the front until its completion.
  *
@@ -12,7 +13,8 @@
  * Replies always fit; a peer that does not read them is not read any more (connection.h). Every
  * drop is counted by reason.
  *
- * Threads: the connection's worker. Owns: pieces, one ref on each parcel and sheaf, buffers. */
+ * Threads: the connection's worker. Owns: pieces, one ref on each parcel and sheaf, buffers,
+ * blocks. */
 #ifndef RINGPOST_CORE_OUTBOX_H
 #define RINGPOST_CORE_OUTBOX_H
 
@@ -24,6 +26,7 @@ struct connection;
 struct parcel;
 struct form;
 struct sheaf;
+struct chunk;
 struct piece;
 
 #define OUTBOX_PIECES_MAX 16384
@@ -56,6 +59,9 @@ bool outbox_must_wait(struct worker *worker, struct connection *connection, uint
 bool outbox_push_sheaf(struct worker *worker, struct connection *connection, struct sheaf *sheaf);
 /* Appends bytes, copied. False: no memory (the connection should be closed). */
 bool outbox_write(struct worker *worker, struct connection *connection, struct span bytes);
+/* Appends a chain of blocks, which it takes over. False: no memory for all of them (the connection
+ * should be closed). */
+bool outbox_write_chunks(struct worker *worker, struct connection *connection, struct chunk *first);
 /* Starts a send of what waits, unless one is in flight. Expired messages are dropped here. */
 void outbox_flush(struct worker *worker, struct connection *connection);
 /* Something waits to be sent: the connection gets its place in worker->dirty. */

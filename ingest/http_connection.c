@@ -494,6 +494,7 @@ void http_on_deadline(struct worker *worker, struct connection *connection) {
 void http_on_sent(struct worker *worker, struct connection *connection) {
     struct http_connection *http = http_of(connection);
     http->active_ns = worker->now_ns;
+    http->unread &= http->held_bytes > HTTP_UNSENT_FEW_BYTES;
     http_pace(worker, http);
 }
 
@@ -502,6 +503,8 @@ void http_on_close(struct worker *worker, struct connection *connection) {
     if (http == NULL)
         return; /* there was no memory for it */
     http->closed = true;
+    if (http->gone != NULL)
+        atomic_store_explicit(http->gone, true, memory_order_relaxed);
     exchanges_drop(worker, http);
     if (!http->serving)
         assembly_free(worker, http);

@@ -3,14 +3,16 @@
  *   bytes -> request -> exchange -> serve ... answer -> (waits for those before it) -> outbox
  *
  * A request is carried out as soon as it is whole, also when the answer to an earlier one is still
- * owed; only the answers wait for each other. A body that has not come yet is refused before it is
- * read: for want of a key, for its size, for want of memory; none of it is kept, and unless it is
- * short the connection ends after the answer. So it does after a request that is not HTTP, when the
- * peer asks for it, and while the node drains.
+ * owed; only the answers wait for each other. One that takes several turns (http_hold: a call, a
+ * long batch) holds those behind it until it is answered, so there is one at a time. A body that
+ * has not come yet is refused before it is read: for want of a key, for its size, for want of
+ * memory; none of it is kept, and unless it is short the connection ends after the answer. So it
+ * does after a request that is not HTTP, when the peer asks for it, and while the node drains.
  *
  * Reading pauses while HTTP_PIPELINE_MAX answers are owed or HTTP_UNSENT_BYTES_MAX of them are not
- * sent. Time is bounded as the constants below say; who is late with a request gets 408, who does
- * not read answers or is idle is closed.
+ * sent; behind a long answer (exchange_answer_reel), and while the node is at --memory, already at
+ * HTTP_UNSENT_FEW_BYTES, until all of them are. Time is bounded as the constants below say; who is
+ * late with a request gets 408, who does not read answers or is idle is closed.
  *
  * Answers that come after the connection has closed are dropped.
  *
@@ -20,6 +22,7 @@
 #define RINGPOST_INGEST_HTTP_CONNECTION_H
 
 #include "core/connection.h"
+#include "core/reel.h"
 #include "ingest/gate.h"
 #include "proto/http_response.h"
 
@@ -32,6 +35,7 @@
 #define HTTP_WATCH_NS (5 * NS_PER_S)   /* how often that is looked at */
 
 #define HTTP_UNSENT_BYTES_MAX (1024 * 1024)
+#define HTTP_UNSENT_FEW_BYTES (64 * 1024)
 /* The body of a refused request is thrown away as it comes; if that is not more, the connection
  * stays. */
 #define HTTP_REFUSED_BODY_BYTES_MAX 65536
@@ -88,7 +92,9 @@ struct http_connection {
     bool continue_due;       /* 100 Continue, behind the answers that are owed */
     bool serving;            /* `serve` is running */
     bool held;               /* a request is being carried out over several turns; none is read */
+    bool unread;             /* a long answer is on its way; none is read before it has left */
     bool closed;             /* on_close was called */
+    _Atomic bool *gone;      /* of the call that it is held for, to be set when it closes; NULL */
 };
 
 /* One request whose answer is owed. */
@@ -96,8 +102,10 @@ struct http_exchange {
     struct list link; /* in http->owed */
     struct http_connection *http;
     void *task; /* of whoever serves it */
-    char *held; /* the answer, while it waits */
+    char *held; /* the answer, while it waits; its head, if it has a `body` */
     size_t held_bytes;
+    struct chunk *body; /* of a long answer; NULL: none */
+    uint32_t body_bytes;
     uint8_t answer_flags; /* enum http_answer_flags */
     bool answered;
     uint32_t
@@ -113,6 +121,9 @@ void exchange_give(struct worker *worker, struct http_exchange *exchange, unsign
  * HTTP_ANSWER_BYTES_MAX / 2 has to end in a line feed. */
 void exchange_answer(struct worker *worker, struct http_exchange *exchange, unsigned status,
                      const char *type, struct span extra, struct span body);
+/* 200, with a body that is not copied but taken out of the reel. It ends in a line feed. */
+void exchange_answer_reel(struct worker *worker, struct http_exchange *exchange, const char *type,
+                          struct reel *reel);
 void exchange_refuse(struct worker *worker, struct http_exchange *exchange,
                      const struct http_error *error);
 /* The error that a code stands for, in one sentence, and the one that a complaint makes. */

@@ -2,6 +2,7 @@
 #include "core/base/builder.h"
 #include "core/base/check.h"
 #include "core/base/shortage.h"
+#include "core/reel.h"
 #include "core/worker.h"
 #include "ingest/http_connection.h"
 #include "ingest/http_desk.h"
@@ -29,15 +30,38 @@ void http_write(struct worker *worker, struct http_connection *http, struct span
         http_watch(worker, http, worker->now_ns + HTTP_WATCH_NS);
 }
 
+/* Behind a long answer nothing is read before all of it has left (http_on_sent). */
+static void long_look(struct http_connection *http) {
+    http->unread |= unsent_bytes(http) > HTTP_UNSENT_FEW_BYTES;
+}
+
+static void body_write(struct worker *worker, struct http_connection *http, struct chunk *body,
+                       uint32_t bytes) {
+    if (body == NULL)
+        return;
+    http->written += bytes;
+    if (http->closed)
+        chunks_put(body);
+    else if (SHORTAGE(!outbox_write_chunks(worker, http->connection, body)))
+        connection_close(worker, http->connection, CLOSE_OVERLOADED);
+    long_look(http);
+}
+
+/* Must what was written leave before more is read? `part`: 1 to stop reading, 2 to go on. */
+static bool must_wait(const struct worker *worker, const struct http_connection *http,
+                      size_t part) {
+    size_t unsent = unsent_bytes(http);
+    return http->unread || SHORTAGE(http->owed_count > (HTTP_PIPELINE_MAX - 1) / part) ||
+           SHORTAGE(unsent > HTTP_UNSENT_BYTES_MAX / part) ||
+           SHORTAGE(unsent > HTTP_UNSENT_FEW_BYTES && budget_is_full(worker->account.budget));
+}
+
 void http_pace(struct worker *worker, struct http_connection *http) {
     struct connection *connection = http->connection;
-    size_t unsent = unsent_bytes(http);
     if (!connection->paused) {
-        if (SHORTAGE(http->owed_count >= HTTP_PIPELINE_MAX) ||
-            SHORTAGE(unsent > HTTP_UNSENT_BYTES_MAX))
+        if (must_wait(worker, http, 1))
             connection_pause(worker, connection);
-    } else if (!http->held && http->owed_count <= HTTP_PIPELINE_MAX / 2 &&
-               unsent <= HTTP_UNSENT_BYTES_MAX / 2) {
+    } else if (!http->held && !must_wait(worker, http, 2)) {
         connection_resume(worker, connection);
     }
 }
@@ -71,6 +95,7 @@ struct http_exchange *exchange_open(struct worker *worker, struct http_connectio
 static void exchange_free(struct worker *worker, struct http_exchange *exchange) {
     if (exchange->held != NULL)
         memory_put(&worker->account, exchange->held, exchange->held_bytes);
+    chunks_put(exchange->body);
     exchange->http->exchanges--;
     pool_put(&http_desk(worker)->exchanges, exchange);
 }
@@ -152,8 +177,10 @@ static void answers_flush(struct worker *worker, struct http_connection *http) {
             http->held_bytes -= http->held_bytes < bytes ? http->held_bytes : bytes;
             busy_write(worker, http, exchange->answer_flags, exchange->busy);
         } else {
-            http->held_bytes -= exchange->held_bytes;
+            http->held_bytes -= exchange->held_bytes + exchange->body_bytes;
             http_write(worker, http, span_of(exchange->held, exchange->held_bytes));
+            body_write(worker, http, exchange->body, exchange->body_bytes);
+            exchange->body = NULL;
         }
         exchange_free(worker, exchange);
     }
@@ -188,7 +215,9 @@ static void exchange_hold(struct worker *worker, struct http_exchange *exchange,
     exchange->held = held;
     exchange->held_bytes = bytes;
     exchange->answered = true;
-    http->held_bytes += exchange->held_bytes;
+    http->held_bytes += exchange->held_bytes + exchange->body_bytes;
+    if (exchange->body != NULL)
+        long_look(http);
     http_pace(worker, http);
 }
 
@@ -206,11 +235,15 @@ void exchange_give(struct worker *worker, struct http_exchange *exchange, unsign
         exchange_hold(worker, exchange, head, body);
         return;
     }
+    struct chunk *blocks = exchange->body;
+    uint32_t blocks_bytes = exchange->body_bytes;
+    exchange->body = NULL;
     exchange_unlink(exchange);
     exchange_free(worker, exchange);
     http_write(worker, http, head);
     if (!http->closed && body.len != 0)
         http_write(worker, http, body);
+    body_write(worker, http, blocks, blocks_bytes);
     answers_flush(worker, http);
 }
 
@@ -239,6 +272,21 @@ void exchange_answer(struct worker *worker, struct http_exchange *exchange, unsi
     }
     CHECK(!out.full, "an answer's head is too long");
     exchange_give(worker, exchange, status, builder_span(&out), body);
+}
+
+void exchange_answer_reel(struct worker *worker, struct http_exchange *exchange, const char *type,
+                          struct reel *reel) {
+    struct builder out = builder_over(http_desk(worker)->answer, HTTP_ANSWER_BYTES_MAX);
+    uint32_t bytes = (uint32_t)reel_bytes(reel);
+    http_response_head(&out, exchange->answer_flags, http_date(worker), 200, type, SPAN(""), bytes);
+    CHECK(!out.full, "an answer's head is too long");
+    if (exchange->answer_flags & HTTP_ANSWER_BODYLESS) {
+        reel_free(reel);
+    } else {
+        exchange->body = reel_take(reel);
+        exchange->body_bytes = bytes;
+    }
+    exchange_give(worker, exchange, 200, builder_span(&out), SPAN(""));
 }
 
 void exchange_refuse(struct worker *worker, struct http_exchange *exchange,

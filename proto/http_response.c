@@ -96,19 +96,27 @@ static void common_write(struct builder *out, uint8_t answer_flags, struct span 
         builder_span_add(out, SPAN("Connection: keep-alive\r\n"));
 }
 
-void http_response_whole(struct builder *out, uint8_t answer_flags, struct span date,
-                         unsigned status, const char *type, struct span extra, struct span body) {
+void http_response_head(struct builder *out, uint8_t answer_flags, struct span date,
+                        unsigned status, const char *type, struct span extra, uint64_t body_bytes) {
     size_t start = out->len;
-    struct span line_feed = ends_in_line_feed(body) ? SPAN("") : SPAN("\n");
-    CHECK(status != 204 || body.len == 0, "No Content has none");
+    CHECK(status != 204 || body_bytes == 0, "No Content has none");
     start_write(out, status, type);
     if (status != 204) {
-        builder_u64(out, body.len + line_feed.len);
+        builder_u64(out, body_bytes);
         builder_bytes(out, "\r\n", 2);
     }
     common_write(out, answer_flags, date);
     builder_span_add(out, extra);
     builder_bytes(out, "\r\n", 2);
+    if (out->full)
+        out->len = start;
+}
+
+void http_response_whole(struct builder *out, uint8_t answer_flags, struct span date,
+                         unsigned status, const char *type, struct span extra, struct span body) {
+    size_t start = out->len;
+    struct span line_feed = ends_in_line_feed(body) ? SPAN("") : SPAN("\n");
+    http_response_head(out, answer_flags, date, status, type, extra, body.len + line_feed.len);
     if (!(answer_flags & HTTP_ANSWER_BODYLESS)) {
         builder_span_add(out, body);
         builder_span_add(out, line_feed);

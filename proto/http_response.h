@@ -44,6 +44,11 @@ const char *http_reason(unsigned status);
 void http_response_whole(struct builder *out, uint8_t answer_flags, struct span date,
                          unsigned status, const char *type, struct span extra, struct span body);
 
+/* Only its head, for a body of so many bytes that follows by another way (none if the request was
+ * HEAD). The body ends in a line feed, or is empty. */
+void http_response_head(struct builder *out, uint8_t answer_flags, struct span date,
+                        unsigned status, const char *type, struct span extra, uint64_t body_bytes);
+
 /* A place in a builder between open and close; nothing else may be written there meanwhile. */
 struct http_response {
     struct builder *out;
