@@ -1,48 +1,91 @@
 /* call.h - something that an operator asks of every worker: presence, members, disconnect,
  * statistics.
  *
- * A call visits all workers at once; each runs `run` in its own turn and writes only into its own
- * part. The owner gets `done` when all parts are there. Rare by nature, so it may allocate.
+ *   call_start -> its part waits on each worker -> run, a slice of each turn -> all parts are there
+ *       -> finish, on the owner, a slice of each turn -> freed
+ *
+ * Each worker runs `run` in its own turns, for as long as their slice lasts, and writes only into
+ * its own part. The owner gets `finish` when all parts are there. A worker carries its parts out
+ * one after the other, so a call waits for those before it, and none takes more of a turn than all
+ * together may.
+ *
+ * Whatever is collected is charged before it is made (reel.h): the call itself, the text and blocks
+ * of its parts.
  *
  * Threads: made and finished on the owner; `run` on each worker. Owns: its parts. Limits: counts as
- * a request (mailbox.h). */
+ * a request (mailbox.h); CALLS_MAX for each worker. */
 #ifndef RINGPOST_CORE_CALL_H
 #define RINGPOST_CORE_CALL_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "core/reel.h"
+#include "core/walk.h"
 
-struct worker;
 struct mail;
 struct call;
 
+#define CALL_BLOCKS 2
+
 struct call_part {
-    char *text; /* malloc'd by run, freed with the call; NULL: none */
-    uint32_t len;
-    uint64_t count; /* whatever the call counts */
-    bool failed;    /* run had no memory */
+    struct list link; /* in calls->waiting of the worker */
+    struct call *call;
+    struct reel text;                  /* what the worker tells */
+    struct chunk *blocks[CALL_BLOCKS]; /* and what else it has collected; NULL: none */
+    uint64_t count;                    /* whatever the call counts */
+    bool begun;                        /* its walk has */
+    bool failed;                       /* there was no memory */
 };
 
 struct call {
-    /* Runs on every worker. */
-    void (*run)(struct worker *worker, struct call *call, struct call_part *part);
-    /* On the owner, after all parts; the call and its parts are freed when it returns. */
-    void (*done)(struct worker *worker, struct call *call);
+    /* Begins, or goes on with, what it is about on a worker. Looks at slice_over, but gets on by a
+     * step each time. True: the part is complete. */
+    bool (*run)(struct worker *worker, struct call *call, struct call_part *part);
+    /* The same on the owner, after all parts. True: it is answered; the call and its parts are
+     * freed. */
+    bool (*finish)(struct worker *worker, struct call *call);
+    /* For call_walk: one session. False: it need see no more. */
+    bool (*visit)(struct worker *worker, struct call_part *part, struct session *session);
     uint16_t owner;
-    uint16_t missing;
-    void *producer; /* the owner's own */
-    void *request;
+    uint16_t missing;                  /* parts; the owner's */
+    bool reserve;                      /* of chunk_get */
+    _Atomic bool gone;                 /* nobody waits for it: set by the owner, looked at by all */
+    void *request;                     /* the owner's own */
+    struct chunk *blocks[CALL_BLOCKS]; /* what finish keeps between two turns; NULL: nothing */
     uint64_t argument;
+    uint32_t limit;
     char text[256 + 16]; /* names that it is about, laid out by the caller */
     uint16_t text_len[2];
     struct call_part parts[];
 };
 
-/* A call with zeroed parts for all workers; NULL: no memory or too many requests in flight. */
-struct call *call_get(struct worker *worker);
+/* What a worker has to do for calls. */
+struct calls {
+    struct list waiting; /* parts, the first one is being carried out */
+    struct walk walk;    /* of that one */
+    uint32_t stamp;      /* of its look at ids, see name->seen */
+    uint32_t own;        /* calls of this worker that are under way */
+};
+
+void calls_init(struct calls *calls);
+static inline bool calls_busy(const struct calls *calls) {
+    return !list_empty(&calls->waiting);
+}
+/* Carries calls out for as long as the slice lasts. */
+void calls_work(struct worker *worker);
+
+/* A call with zeroed parts for all workers. `reserve`: it must go on also when the memory is full.
+ * NULL: no memory, or too many calls or requests are under way; counted. */
+struct call *call_get(struct worker *worker, bool reserve);
 /* Sends it to all workers. False: a mailbox is full; nothing was sent and the call is freed. */
 bool call_start(struct worker *worker, struct call *call);
+/* For `run`: shows `visit` every session of a name that is here. True: it has seen them all, or has
+ * seen enough, or nobody waits for the call. */
+bool call_walk(struct worker *worker, struct call_part *part, enum name_kind kind, uint64_t hash,
+               struct span text);
 void call_on_mail(struct worker *worker, const struct mail *mail);
 void call_on_done_mail(struct worker *worker, const struct mail *mail);
+
+static inline bool call_is_gone(const struct call *call) {
+    return atomic_load_explicit(&call->gone, memory_order_relaxed);
+}
 
 #endif

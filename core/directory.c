@@ -176,6 +176,7 @@ bool directory_is_member(const struct session *session, const struct name *group
 static void membership_end(struct worker *worker, struct membership *membership) {
     struct name *name = membership->name;
     fanout_pass(worker, &membership->name_link);
+    walk_pass(&worker->calls.walk, &membership->name_link);
     list_remove(&membership->name_link);
     list_remove(&membership->session_link);
     membership->session->membership_count--;
@@ -250,6 +251,7 @@ void directory_leave_all(struct worker *worker, struct session *session) {
         struct name *name = session->id;
         session->id = NULL;
         fanout_pass(worker, &session->id_link);
+        walk_pass(&worker->calls.walk, &session->id_link);
         list_remove(&session->id_link);
         name_unpin(worker, name);
     }

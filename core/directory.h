@@ -8,6 +8,7 @@
 #ifndef RINGPOST_CORE_DIRECTORY_H
 #define RINGPOST_CORE_DIRECTORY_H
 
+#include "core/base/check.h"
 #include "core/base/table.h"
 #include "core/memory.h"
 #include "core/session.h"
@@ -18,6 +19,7 @@ struct name {
     struct list sessions;   /* NAME_ID: session.id_link; NAME_GROUP: membership.name_link */
     uint32_t session_count; /* here */
     uint32_t told_count;    /* of those, the table of holders knows */
+    uint32_t seen;          /* the last look at ids that met it (calls->stamp); 0: none has */
     uint8_t kind;           /* enum name_kind */
     uint8_t len;
     bool excepted; /* left out of the delivery that is under way */
@@ -31,6 +33,12 @@ struct membership {
     struct name *name;
     struct session *session;
 };
+
+/* The session whose place in the list of the name that is. */
+static inline struct session *name_session(const struct name *name, struct list *at) {
+    return name->kind == NAME_ID ? container_of(at, struct session, id_link)
+                                 : container_of(at, struct membership, name_link)->session;
+}
 
 /* Names are kept by the length of their text. */
 #define NAME_SIZES 3

@@ -262,11 +262,6 @@ static bool all_walk(struct worker *worker) {
     return true;
 }
 
-static struct session *session_at(const struct name *name, struct list *at) {
-    return name->kind == NAME_ID ? container_of(at, struct session, id_link)
-                                 : container_of(at, struct membership, name_link)->session;
-}
-
 /* The sessions of one name. True: the walk is over. */
 static bool name_walk(struct worker *worker) {
     struct fanout *fanout = &worker->fanout;
@@ -274,7 +269,7 @@ static bool name_walk(struct worker *worker) {
     for (unsigned visits = 1; fanout->next != &name->sessions; visits++) {
         struct list *at = fanout->next;
         __builtin_prefetch(at->next->next);
-        if (!session_visit(worker, session_at(name, at)))
+        if (!session_visit(worker, name_session(name, at)))
             return false;
         /* One that was closed by this has left, and the walk with it (fanout_pass). */
         if (fanout->next == at)

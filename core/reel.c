@@ -1,5 +1,6 @@
 #include "core/reel.h"
 
+#include "core/base/shortage.h"
 #include "core/server.h"
 
 #include <stdlib.h>
@@ -14,13 +15,13 @@ struct chunk *chunk_get(struct worker *worker, size_t cap, bool reserve) {
     size_t bytes = sizeof(struct chunk) + cap;
     if (cap > UINT32_MAX / 2)
         return NULL;
-    if (!purse_take(purse, &worker->account, bytes)) {
+    if (SHORTAGE(!purse_take(purse, &worker->account, bytes))) {
         purse = &server->reserve;
-        if (!reserve || !purse_take(purse, &worker->account, bytes))
+        if (!reserve || SHORTAGE(!purse_take(purse, &worker->account, bytes)))
             return NULL;
     }
     struct chunk *chunk = malloc(bytes);
-    if (chunk == NULL) {
+    if (SHORTAGE(chunk == NULL)) {
         purse_give(purse, bytes);
         return NULL;
     }
@@ -73,7 +74,7 @@ bool reel_room(struct reel *reel, size_t bytes) {
     while (cap <= bytes + 1)
         cap *= 2;
     struct chunk *chunk = chunk_get(reel->worker, cap, reel->reserve);
-    if (chunk == NULL)
+    if (SHORTAGE(chunk == NULL))
         reel_fail(reel);
     else
         out_move(reel, chunk);

@@ -149,6 +149,8 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
     X(sheaves, "sheaves_total", "rounds in which sessions took several messages at once")          \
     X(memory_refused, "memory_refused_total",                                                      \
       "refusals for want of memory, at the ceiling or not")                                        \
+    X(answers_refused, "answers_refused_total",                                                    \
+      "calls refused: no memory for what they would tell")                                         \
     X(dedup_forgotten, "dedup_forgotten_total", "ids forgotten before their window ended")         \
     X(http_requests, "http_requests_total", "HTTP requests")                                       \
     X(http_errors, "http_errors_total", "HTTP answers of 400 and above")                           \

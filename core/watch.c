@@ -20,6 +20,8 @@ static uint64_t count_of(const struct stats *total, enum watch_cause cause) {
                stats_get(&total->copies_refused);
     case WATCH_MEMORY:
         return stats_get(&total->memory_refused) + stats_get(&total->refused[REFUSE_MEMORY]);
+    case WATCH_ANSWERS:
+        return stats_get(&total->answers_refused);
     case WATCH_CONNECTIONS:
         return stats_get(&total->refused[REFUSE_CONNECTIONS]);
     case WATCH_ADDRESS:

@@ -24,6 +24,9 @@
       "push over more connections, add workers or nodes")                                          \
     X(MEMORY, "memory", "what waits has reached --memory; producers get 503",                      \
       "see which sessions are slow, lower --outbox-bytes, raise --memory")                         \
+    X(ANSWERS, "answers",                                                                          \
+      "look-ups ask for more than a quarter of --memory at a time; they get 503",                  \
+      "ask for less at a time, read the answers, raise --memory")                                  \
     X(CONNECTIONS, "connections", "--max-connections is reached; the node closes new clients",     \
       "raise it, or add a node")                                                                   \
     X(ADDRESS, "address", "an address has --max-per-address connections",                          \

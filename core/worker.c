@@ -373,7 +373,8 @@ static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
     if (wait_ns == 0 || worker->mail_left || ring_waiting(worker->ring) != 0 ||
         !list_empty(&worker->resumed) || !list_empty(&worker->dirty) ||
         !list_empty(&worker->floods) || fanout_busy(&worker->fanout) ||
-        sweep_busy(&worker->sweep) || server_phase(worker->server) != worker->phase_entered)
+        calls_busy(&worker->calls) || sweep_busy(&worker->sweep) ||
+        server_phase(worker->server) != worker->phase_entered)
         return 0;
     if (worker->homebound_set != 0 && wait_ns > HOMEBOUND_NS)
         wait_ns = HOMEBOUND_NS;
@@ -471,6 +472,11 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
         slice_begin(worker);
         fanout_work(worker);
     }
+    if (calls_busy(&worker->calls)) {
+        post_wake_all(worker);
+        slice_begin(worker);
+        calls_work(worker);
+    }
     /* The others may begin while the sends are started, which takes most of a turn. */
     post_wake_all(worker);
     dirty_flush(worker);
@@ -525,6 +531,7 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     worker->late_ns = LATE_NS;
     worker->late_patience_ns = LATE_PATIENCE_NS;
     fanout_init(&worker->fanout);
+    calls_init(&worker->calls);
     admission_init(&worker->admission);
     list_init(&worker->dirty);
     list_init(&worker->resumed);

@@ -1,10 +1,10 @@
 /* worker.h - one pinned thread: its ring, its connections, its directory, its loop.
  *
  * A turn: submit and gather; handle completions; take mail; fire timers; look again at kept input;
- * fan out; wake others; start the sends; sleep only if nothing is left to do. Each of these has its
- * slice of time (limits.h), so a turn is short whatever there is to do. Nothing here is shared but
- * what mailbox.h, message.h, memory.h and stats.h say, and the node's tables (holders.h,
- * addresses.h).
+ * fan out; go on with calls; wake others; start the sends; sleep only if nothing is left to do.
+ * Each of these has its slice of time (limits.h), so a turn is short whatever there is to do.
+ * Nothing here is shared but what mailbox.h, message.h, memory.h and stats.h say, and the node's
+ * tables (holders.h, addresses.h).
  *
  * Threads: its own, but for `stats` and the atomics. Owns: everything in it. */
 #ifndef RINGPOST_CORE_WORKER_H
@@ -14,6 +14,7 @@
 #include "core/balance.h"
 #include "core/base/check.h"
 #include "core/block_cache.h"
+#include "core/call.h"
 #include "core/config.h"
 #include "core/connection.h"
 #include "core/delivery.h"
@@ -107,6 +108,7 @@ struct worker {
     uint32_t session_count, session_cap;
     uint64_t visit; /* the last run of deliveries (fanout.h) */
     struct fanout fanout;
+    struct calls calls;
     uint64_t late_ns, late_patience_ns; /* LATE_NS, LATE_PATIENCE_NS; tests take others */
     struct lateness late, fanout_late;
     uint64_t mail_age_ns; /* of the oldest message that came by mail in this turn */

@@ -1,6 +1,6 @@
 #include "ingest/api.h"
 
-#include "core/base/scroll.h"
+#include "core/base/shortage.h"
 #include "core/call.h"
 #include "core/server.h"
 #include "ingest/auth.h"
@@ -134,35 +134,47 @@ bool api_query_empty(struct worker *worker, struct http_exchange *exchange,
     return false;
 }
 
-static void refuse_overloaded(struct worker *worker, struct http_exchange *exchange) {
+static void refuse_call(struct worker *worker, struct http_exchange *exchange) {
     exchange_fail(worker, exchange, CODE_OVERLOADED,
-                  "the node's queues are full; nothing was done, try again");
+                  "the node has no room for another call; nothing was done, try again");
 }
 
-struct call *api_call_get(struct worker *worker, struct http_exchange *exchange) {
-    struct call *call = call_get(worker);
+struct call *api_call_get(struct worker *worker, struct http_exchange *exchange, bool reserve) {
+    struct call *call = call_get(worker, reserve);
     if (call == NULL) {
-        refuse_overloaded(worker, exchange);
+        refuse_call(worker, exchange);
         return NULL;
     }
     call->request = exchange;
     return call;
 }
 
-void api_call_start(struct worker *worker, struct call *call) {
+static bool start(struct worker *worker, struct call *call) {
     struct http_exchange *exchange = call->request;
-    struct connection *connection = exchange->http->connection;
+    struct http_connection *http = exchange->http;
     /* It must find its connection again when it is done. */
-    connection_publish_begun(connection);
+    http_hold(worker, http);
     if (call_start(worker, call))
-        return;
-    refuse_overloaded(worker, exchange);
-    connection_publish_ended(worker, connection);
+        return true;
+    refuse_call(worker, exchange);
+    http_release(worker, http);
+    return false;
 }
 
-void api_call_end(struct worker *worker, struct call *call, struct http_connection *http) {
-    (void)call;
-    connection_publish_ended(worker, http->connection);
+void api_call_start(struct worker *worker, struct call *call) {
+    (void)start(worker, call);
+}
+
+void api_look_up_start(struct worker *worker, struct call *call) {
+    struct http_exchange *exchange = call->request;
+    struct http_connection *http = exchange->http;
+    if (start(worker, call))
+        http->gone = &call->gone;
+}
+
+void api_call_end(struct worker *worker, struct http_connection *http) {
+    http->gone = NULL;
+    http_release(worker, http);
 }
 
 bool api_call_failed(const struct worker *worker, const struct call *call) {
@@ -172,15 +184,17 @@ bool api_call_failed(const struct worker *worker, const struct call *call) {
     return false;
 }
 
-void api_answer_scroll(struct worker *worker, struct http_exchange *exchange, const char *type,
-                       struct scroll *scroll) {
-    struct builder *out = &scroll->out;
-    if (out->len != 0 && out->at[out->len - 1] != '\n' && scroll_room(scroll, 1))
+void api_answer_reel(struct worker *worker, struct http_exchange *exchange, const char *type,
+                     struct reel *reel) {
+    struct builder *out = &reel->out;
+    if (reel_room(reel, 1) && (out->len == 0 || out->at[out->len - 1] != '\n'))
         builder_byte(out, '\n');
-    if (scroll->failed)
-        exchange_fail(worker, exchange, CODE_OVERLOADED,
-                      "there is no memory for the answer at the moment; try again");
-    else
-        exchange_answer(worker, exchange, 200, type, SPAN(""), builder_span(&scroll->out));
-    scroll_free(scroll);
+    if (!SHORTAGE(reel->failed)) {
+        exchange_answer_reel(worker, exchange, type, reel);
+        return;
+    }
+    reel_free(reel);
+    stats_add(&worker->stats.answers_refused, 1);
+    exchange_fail(worker, exchange, CODE_OVERLOADED,
+                  "there is no memory for the answer at the moment; try again");
 }

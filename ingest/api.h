@@ -14,7 +14,6 @@
 #include "ingest/routes.h"
 
 struct call;
-struct scroll;
 
 extern const struct protocol api_protocol;
 
@@ -72,16 +71,18 @@ void api_publish(struct worker *worker, struct http_exchange *exchange, uint32_t
 bool api_query_empty(struct worker *worker, struct http_exchange *exchange,
                      const struct route_request *request);
 
-/* A call for the exchange; NULL: it was answered (overloaded). */
-struct call *api_call_get(struct worker *worker, struct http_exchange *exchange);
-/* Sends it; `done` must end with api_call_end. */
+/* A call for the exchange; NULL: it was answered (overloaded). `reserve`: as call_get has it. */
+struct call *api_call_get(struct worker *worker, struct http_exchange *exchange, bool reserve);
+/* Sends it; `finish` must end with api_call_end. The connection is held until then. */
 void api_call_start(struct worker *worker, struct call *call);
+/* The same for one that only looks: it is given up where its connection closes. */
+void api_look_up_start(struct worker *worker, struct call *call);
 /* The call is answered: the connection may go. The exchange is gone already. */
-void api_call_end(struct worker *worker, struct call *call, struct http_connection *http);
+void api_call_end(struct worker *worker, struct http_connection *http);
 /* Did some worker have no memory for its part? */
 bool api_call_failed(const struct worker *worker, const struct call *call);
-/* Answers with what was written, or says that there was no memory for it; frees it. */
-void api_answer_scroll(struct worker *worker, struct http_exchange *exchange, const char *type,
-                       struct scroll *scroll);
+/* Answers with what was written, or says that there was no memory for it; empties it. */
+void api_answer_reel(struct worker *worker, struct http_exchange *exchange, const char *type,
+                     struct reel *reel);
 
 #endif

@@ -1,7 +1,8 @@
 /* api_clients.c - presence of a client id, closing its sessions, putting them into groups; see
  * api.h.
  *
- * All are calls (core/call.h): each worker looks at its own sessions of that id. */
+ * All are calls (core/call.h): each worker walks through its own sessions of that id, a slice of
+ * each turn. */
 #include "core/base/check.h"
 #include "core/base/scroll.h"
 #include "core/call.h"
@@ -14,9 +15,8 @@
 /* What one worker tells of an id's sessions at the most; then the answer says `truncated`. */
 #define PRESENCE_BYTES_MAX (1024 * 1024)
 #define COUNT_TRUNCATED (UINT64_C(1) << 63) /* in a part's count */
-/* A session without its groups; one group. */
+/* A session without its groups. */
 #define SESSION_BYTES 512
-#define GROUP_BYTES (builder_json_max(NAME_BYTES_MAX) + 1)
 
 /* --- the call --------------------------------------------------------------------------------- */
 
@@ -43,8 +43,8 @@ static bool names_check(struct worker *worker, struct http_exchange *exchange,
 
 /* A call about an id (and a group); NULL: it was answered. */
 static struct call *call_about(struct worker *worker, struct http_exchange *exchange,
-                               struct span id, struct span group) {
-    struct call *call = api_call_get(worker, exchange);
+                               struct span id, struct span group, bool reserve) {
+    struct call *call = api_call_get(worker, exchange, reserve);
     if (call == NULL)
         return NULL;
     call->argument = name_hash(NAME_ID, id);
@@ -63,23 +63,27 @@ static uint64_t call_count(const struct worker *worker, const struct call *call)
     return count;
 }
 
-/* The id that the call is about, if it has sessions here; pinned, so that they may end while they
- * are walked through. */
-static struct name *name_open(struct worker *worker, const struct call *call) {
-    struct name *name = directory_find(worker, NAME_ID, call->argument, call_name(call, 0));
-    if (name == NULL || name->session_count == 0)
-        return NULL;
-    name_pin(name);
-    return name;
+/* Each worker's part: every session of the id is shown to call->visit. */
+static bool sessions_run(struct worker *worker, struct call *call, struct call_part *part) {
+    return call_walk(worker, part, NAME_ID, call->argument, call_name(call, 0));
 }
 
 /* --- GET /v1/clients/{id} --------------------------------------------------------------------- */
 
-static void session_write(struct worker *worker, struct scroll *scroll,
-                          const struct session *session, const struct connection *connection) {
-    if (!scroll_room(scroll, SESSION_BYTES + session->membership_count * GROUP_BYTES))
+/* What a session takes at the most. */
+static size_t session_bytes(const struct session *session) {
+    size_t bytes = SESSION_BYTES;
+    for (const struct list *at = session->memberships.next; at != &session->memberships;
+         at = at->next)
+        bytes += builder_json_max(container_of(at, struct membership, session_link)->name->len) + 1;
+    return bytes;
+}
+
+static void session_write(struct worker *worker, struct reel *reel, const struct session *session,
+                          const struct connection *connection) {
+    if (!reel_room(reel, session_bytes(session)))
         return;
-    struct builder *out = &scroll->out;
+    struct builder *out = &reel->out;
     char address[PEER_ADDRESS_TEXT_MAX], since[WALL_TEXT_BYTES];
     net_peer_text(&connection->peer, address);
     wall_text(session->since_ms, since);
@@ -106,62 +110,53 @@ static void session_write(struct worker *worker, struct scroll *scroll,
     builder_byte(out, '}');
 }
 
-static void presence_run(struct worker *worker, struct call *call, struct call_part *part) {
-    struct name *name = name_open(worker, call);
-    if (name == NULL)
-        return;
-    struct scroll scroll = scroll_empty();
-    for (struct list *at = name->sessions.next; at != &name->sessions; at = at->next) {
-        struct session *session = container_of(at, struct session, id_link);
-        /* One that has no welcome yet is not there yet. */
-        const struct connection *connection = session->type->connection(session);
-        if (connection == NULL)
-            continue;
-        part->count++;
-        if (scroll.out.len < PRESENCE_BYTES_MAX)
-            session_write(worker, &scroll, session, connection);
-        else
-            part->count |= COUNT_TRUNCATED;
+static bool presence_visit(struct worker *worker, struct call_part *part, struct session *session) {
+    /* One that has no welcome yet is not there yet. */
+    const struct connection *connection = session->type->connection(session);
+    if (connection == NULL)
+        return true;
+    if (reel_bytes(&part->text) >= PRESENCE_BYTES_MAX) {
+        part->count |= COUNT_TRUNCATED;
+        return false;
     }
-    name_unpin(worker, name);
-    size_t len;
-    part->failed = scroll.failed;
-    part->text = scroll_take(&scroll, &len);
-    part->len = (uint32_t)len;
+    part->count++;
+    session_write(worker, &part->text, session, connection);
+    part->failed = part->text.failed;
+    return !part->failed;
 }
 
-static void presence_done(struct worker *worker, struct call *call) {
+static bool presence_finish(struct worker *worker, struct call *call) {
     struct http_exchange *exchange = call->request;
     struct http_connection *http = exchange->http;
-    struct scroll scroll = scroll_empty();
+    struct reel reel = reel_empty(worker, false);
     bool truncated = false;
     uint64_t count = 0;
-    struct builder *out = &scroll.out;
-    if (scroll_room(&scroll, builder_json_max(NAME_BYTES_MAX) + 64)) {
-        builder_byte(out, '{');
-        json_key_text(out, "id", call_name(call, 0));
-        json_key(out, "sessions");
-        builder_byte(out, '[');
+    if (reel_room(&reel, builder_json_max(NAME_BYTES_MAX) + 64)) {
+        builder_byte(&reel.out, '{');
+        json_key_text(&reel.out, "id", call_name(call, 0));
+        json_key(&reel.out, "sessions");
+        builder_byte(&reel.out, '[');
     }
     for (unsigned i = 0; i < worker->server->worker_count; i++) {
-        const struct call_part *part = &call->parts[i];
+        struct call_part *part = &call->parts[i];
         truncated |= (part->count & COUNT_TRUNCATED) != 0;
         count += part->count & ~COUNT_TRUNCATED;
-        if (part->len != 0 && scroll_room(&scroll, part->len + 64)) {
-            json_comma(out);
-            builder_bytes(out, part->text, part->len);
-        }
+        if (part->text.first == NULL || !reel_room(&reel, 1))
+            continue;
+        json_comma(&reel.out);
+        reel_join(&reel, &part->text);
     }
-    if (scroll_room(&scroll, 64))
-        builder_text(out, truncated ? "],\"truncated\":true}" : "]}");
-    scroll.failed |= api_call_failed(worker, call);
-    if (count == 0 && !scroll.failed) {
-        scroll_free(&scroll);
+    if (reel_room(&reel, 64))
+        builder_text(&reel.out, truncated ? "],\"truncated\":true}" : "]}");
+    reel.failed |= api_call_failed(worker, call);
+    if (count == 0 && !reel.failed) {
+        reel_free(&reel);
         exchange_fail(worker, exchange, CODE_NOT_FOUND, "no session has this client id");
     } else {
-        api_answer_scroll(worker, exchange, NULL, &scroll);
+        api_answer_reel(worker, exchange, NULL, &reel);
     }
-    api_call_end(worker, call, http);
+    api_call_end(worker, http);
+    return true;
 }
 
 static const char *const field_names[] = {"client id", "group"};
@@ -171,28 +166,21 @@ void api_get_client(struct worker *worker, struct http_exchange *exchange,
     if (!api_query_empty(worker, exchange, request) ||
         !names_check(worker, exchange, request->names, field_names, 1))
         return;
-    struct call *call = call_about(worker, exchange, request->names[0], SPAN(""));
+    struct call *call = call_about(worker, exchange, request->names[0], SPAN(""), false);
     if (call == NULL)
         return;
-    call->run = presence_run;
-    call->done = presence_done;
-    api_call_start(worker, call);
+    call->run = sessions_run;
+    call->visit = presence_visit;
+    call->finish = presence_finish;
+    api_look_up_start(worker, call);
 }
 
 /* --- DELETE /v1/clients/{id} ------------------------------------------------------------------ */
 
-static void close_run(struct worker *worker, struct call *call, struct call_part *part) {
-    struct name *name = name_open(worker, call);
-    if (name == NULL)
-        return;
-    struct list *next;
-    for (struct list *at = name->sessions.next; at != &name->sessions; at = next) {
-        next = at->next;
-        struct session *session = container_of(at, struct session, id_link);
-        session->type->close(worker, session, CLOSE_CLOSED_BY_API);
-        part->count++;
-    }
-    name_unpin(worker, name);
+static bool close_visit(struct worker *worker, struct call_part *part, struct session *session) {
+    session->type->close(worker, session, CLOSE_CLOSED_BY_API);
+    part->count++;
+    return true;
 }
 
 static void count_answer(struct worker *worker, struct call *call, const char *name,
@@ -205,11 +193,12 @@ static void count_answer(struct worker *worker, struct call *call, const char *n
     json_key_u64(&out, name, count);
     builder_byte(&out, '}');
     exchange_answer(worker, exchange, 200, NULL, SPAN(""), builder_span(&out));
-    api_call_end(worker, call, http);
+    api_call_end(worker, http);
 }
 
-static void close_done(struct worker *worker, struct call *call) {
+static bool close_finish(struct worker *worker, struct call *call) {
     count_answer(worker, call, "closed", call_count(worker, call));
+    return true;
 }
 
 void api_delete_client(struct worker *worker, struct http_exchange *exchange,
@@ -217,11 +206,13 @@ void api_delete_client(struct worker *worker, struct http_exchange *exchange,
     if (!api_query_empty(worker, exchange, request) ||
         !names_check(worker, exchange, request->names, field_names, 1))
         return;
-    struct call *call = call_about(worker, exchange, request->names[0], SPAN(""));
+    /* It must be possible also when their sessions hold all the memory. */
+    struct call *call = call_about(worker, exchange, request->names[0], SPAN(""), true);
     if (call == NULL)
         return;
-    call->run = close_run;
-    call->done = close_done;
+    call->run = sessions_run;
+    call->visit = close_visit;
+    call->finish = close_finish;
     api_call_start(worker, call);
 }
 
@@ -230,43 +221,31 @@ void api_delete_client(struct worker *worker, struct http_exchange *exchange,
 /* Sessions that could not join, because they are in as many groups as they may. */
 #define COUNT_FULL (UINT64_C(1) << 32)
 
-static void join_run(struct worker *worker, struct call *call, struct call_part *part) {
-    struct name *name = name_open(worker, call);
-    if (name == NULL)
-        return;
-    struct span group = call_name(call, 1);
-    for (struct list *at = name->sessions.next; at != &name->sessions; at = at->next) {
-        struct session *session = container_of(at, struct session, id_link);
-        switch (directory_join(worker, session, &group, 1)) {
-        case DIRECTORY_DONE:
-            part->count++;
-            break;
-        case DIRECTORY_TOO_MANY_GROUPS:
-            part->count += COUNT_FULL;
-            break;
-        case DIRECTORY_NO_MEMORY:
-            part->failed = true;
-            break;
-        }
+static bool join_visit(struct worker *worker, struct call_part *part, struct session *session) {
+    struct span group = call_name(part->call, 1);
+    switch (directory_join(worker, session, &group, 1)) {
+    case DIRECTORY_DONE:
+        part->count++;
+        break;
+    case DIRECTORY_TOO_MANY_GROUPS:
+        part->count += COUNT_FULL;
+        break;
+    case DIRECTORY_NO_MEMORY:
+        part->failed = true;
+        break;
     }
-    name_unpin(worker, name);
+    return true;
 }
 
-static void leave_run(struct worker *worker, struct call *call, struct call_part *part) {
-    struct name *name = name_open(worker, call);
-    if (name == NULL)
-        return;
-    struct span group = call_name(call, 1);
-    for (struct list *at = name->sessions.next; at != &name->sessions; at = at->next) {
-        struct session *session = container_of(at, struct session, id_link);
-        uint16_t before = session->membership_count;
-        directory_leave(worker, session, &group, 1);
-        part->count += session->membership_count != before;
-    }
-    name_unpin(worker, name);
+static bool leave_visit(struct worker *worker, struct call_part *part, struct session *session) {
+    struct span group = call_name(part->call, 1);
+    uint16_t before = session->membership_count;
+    directory_leave(worker, session, &group, 1);
+    part->count += session->membership_count != before;
+    return true;
 }
 
-static void member_done(struct worker *worker, struct call *call) {
+static bool member_finish(struct worker *worker, struct call *call) {
     struct http_exchange *exchange = call->request;
     struct http_connection *http = exchange->http;
     uint64_t count = call_count(worker, call);
@@ -283,14 +262,15 @@ static void member_done(struct worker *worker, struct call *call) {
         exchange_complain(worker, exchange, complaint);
     } else {
         count_answer(worker, call, "sessions", done);
-        return;
+        return true;
     }
-    api_call_end(worker, call, http);
+    api_call_end(worker, http);
+    return true;
 }
 
 static void member_call(struct worker *worker, struct http_exchange *exchange,
                         const struct route_request *request,
-                        void (*run)(struct worker *, struct call *, struct call_part *)) {
+                        bool (*visit)(struct worker *, struct call_part *, struct session *)) {
     struct complaint *complaint = &http_desk(worker)->complaint;
     struct query_field fields[] = {{.name = "namespace"}};
     const struct span names[] = {request->names[1], request->names[0]};
@@ -301,20 +281,21 @@ static void member_call(struct worker *worker, struct http_exchange *exchange,
     }
     if (!names_check(worker, exchange, names, field_names, 2))
         return;
-    struct call *call = call_about(worker, exchange, names[0], names[1]);
+    struct call *call = call_about(worker, exchange, names[0], names[1], visit == leave_visit);
     if (call == NULL)
         return;
-    call->run = run;
-    call->done = member_done;
+    call->run = sessions_run;
+    call->visit = visit;
+    call->finish = member_finish;
     api_call_start(worker, call);
 }
 
 void api_put_member(struct worker *worker, struct http_exchange *exchange,
                     const struct route_request *request) {
-    member_call(worker, exchange, request, join_run);
+    member_call(worker, exchange, request, join_visit);
 }
 
 void api_delete_member(struct worker *worker, struct http_exchange *exchange,
                        const struct route_request *request) {
-    member_call(worker, exchange, request, leave_run);
+    member_call(worker, exchange, request, leave_visit);
 }

@@ -1,21 +1,27 @@
 /* api_groups.c - who is in a group; see api.h.
  *
- * An id may have sessions on several workers, so counting ids takes the hashes of all of them: each
- * worker hands over its hashes (8 bytes an id), and the few names that may be on the page. */
+ * Each worker walks through the group's sessions on it, a slice of each turn, marks the ids that it
+ * has met, and keeps the hash of each (8 bytes an id) and the names that may be on the page. An id
+ * may have sessions on several workers, so the owner counts different hashes, then merges the
+ * pages, in slices too: nothing here takes longer in a turn because the group is large. */
 #include "core/base/check.h"
 #include "core/base/scroll.h"
+#include "core/base/shortage.h"
 #include "core/call.h"
 #include "core/server.h"
 #include "ingest/api.h"
+#include "ingest/distinct.h"
+#include "ingest/page.h"
 #include "ingest/query.h"
 #include "proto/names.h"
-
-#include <stdlib.h>
 
 #define PAGE_DEFAULT 100
 #define PAGE_MAX 1000
 
-/* A part's text: `count` hashes, then names, sorted, each as a byte of length and its bytes. */
+/* The blocks of a part: `count` hashes; a page. And of the call: a merge; the hashes that it has
+ * met, unless they all come from one worker. */
+enum { BLOCK_IDS, BLOCK_PAGE };
+enum { BLOCK_MERGE, BLOCK_DISTINCT };
 
 static struct span call_group(const struct call *call) {
     return span_of(call->text, call->text_len[0]);
@@ -26,208 +32,208 @@ static struct span call_after(const struct call *call) {
     return span_of(call->text + call->text_len[0], call->text_len[1]);
 }
 
-static int span_order(struct span a, struct span b) {
-    size_t len = a.len < b.len ? a.len : b.len;
-    int order = len == 0 ? 0 : memcmp(a.at, b.at, len);
-    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+static uint64_t *part_ids(const struct call_part *part) {
+    return (uint64_t *)(void *)part->blocks[BLOCK_IDS]->text;
 }
 
-static int by_pointer(const void *a, const void *b) {
-    const struct name *const *x = a, *const *y = b;
-    return (*x > *y) - (*x < *y);
-}
-
-static int by_text(const void *a, const void *b) {
-    return span_order(*(const struct span *)a, *(const struct span *)b);
-}
-
-static int by_hash(const void *a, const void *b) {
-    const uint64_t *x = a, *y = b;
-    return (*x > *y) - (*x < *y);
+static struct page *part_page(const struct call_part *part) {
+    return (struct page *)(void *)part->blocks[BLOCK_PAGE]->text;
 }
 
 /* --- on each worker --------------------------------------------------------------------------- */
 
-/* The ids of the group's sessions here, each once, into room for as many as it has. */
-static size_t ids_collect(const struct name *group, const struct name **ids) {
-    size_t count = 0, unique = 0;
-    for (const struct list *at = group->sessions.next; at != &group->sessions; at = at->next) {
-        const struct session *session = container_of(at, struct membership, name_link)->session;
-        if (session->id != NULL)
-            ids[count++] = session->id;
-    }
-    qsort(ids, count, sizeof(*ids), by_pointer);
-    for (size_t i = 0; i < count; i++)
-        if (i == 0 || ids[i] != ids[i - 1])
-            ids[unique++] = ids[i];
-    return unique;
+static bool members_visit(struct worker *worker, struct call_part *part, struct session *session) {
+    struct name *id = session->id;
+    if (id == NULL || id->seen == worker->calls.stamp)
+        return true;
+    id->seen = worker->calls.stamp;
+    CHECK((part->count + 1) * sizeof(uint64_t) <= part->blocks[BLOCK_IDS]->cap,
+          "a walk meets more sessions than there were");
+    part_ids(part)[part->count++] = id->node.hash;
+    struct span text = span_of(id->text, id->len);
+    if (name_order(text, call_after(part->call)) > 0)
+        page_offer(part_page(part), text);
+    return true;
 }
 
-/* Lets the last of a heap (the root) sink to its place. */
-static void heap_sink(struct span *heap, size_t count) {
-    for (size_t at = 0;;) {
-        size_t child = 2 * at + 1;
-        if (child >= count)
-            return;
-        if (child + 1 < count && span_order(heap[child + 1], heap[child]) > 0)
-            child++;
-        if (span_order(heap[at], heap[child]) >= 0)
-            return;
-        struct span moved = heap[at];
-        heap[at] = heap[child];
-        heap[child] = moved;
-        at = child;
-    }
+/* False: there is nobody to look at, or no memory to do so. */
+static bool members_begin(struct worker *worker, struct call *call, struct call_part *part) {
+    const struct name *group = directory_find(worker, NAME_GROUP, call->argument, call_group(call));
+    if (group == NULL)
+        return false;
+    uint32_t max = group->session_count < call->limit + 1 ? group->session_count : call->limit + 1;
+    part->blocks[BLOCK_IDS] =
+        chunk_get(worker, group->session_count * sizeof(uint64_t), call->reserve);
+    part->blocks[BLOCK_PAGE] = chunk_get(worker, page_bytes(max), call->reserve);
+    part->failed = part->blocks[BLOCK_IDS] == NULL || part->blocks[BLOCK_PAGE] == NULL;
+    if (SHORTAGE(part->failed))
+        return false;
+    page_over(part->blocks[BLOCK_PAGE]->text, max);
+    /* After four thousand million looks an id could be taken for one that was met. */
+    worker->calls.stamp += worker->calls.stamp == UINT32_MAX ? 2 : 1;
+    return true;
 }
 
-static void heap_rise(struct span *heap, size_t at) {
-    while (at != 0 && span_order(heap[at], heap[(at - 1) / 2]) > 0) {
-        struct span moved = heap[at];
-        heap[at] = heap[(at - 1) / 2];
-        heap[(at - 1) / 2] = moved;
-        at = (at - 1) / 2;
-    }
-}
-
-/* The first `max` of the ids behind `after`, sorted. Returns how many. */
-static size_t page_pick(const struct name *const *ids, size_t count, struct span after,
-                        struct span *page, size_t max) {
-    size_t picked = 0;
-    for (size_t i = 0; i < count; i++) {
-        struct span text = span_of(ids[i]->text, ids[i]->len);
-        if (span_order(text, after) <= 0)
-            continue;
-        if (picked < max) {
-            page[picked] = text;
-            heap_rise(page, picked++);
-        } else if (span_order(text, page[0]) < 0) {
-            page[0] = text;
-            heap_sink(page, picked);
-        }
-    }
-    qsort(page, picked, sizeof(*page), by_text);
-    return picked;
-}
-
-static void members_write(struct scroll *scroll, const struct name *const *ids, size_t count,
-                          const struct span *page, size_t picked) {
-    if (!scroll_room(scroll, count * sizeof(uint64_t) + picked * (1 + NAME_BYTES_MAX)))
-        return;
-    for (size_t i = 0; i < count; i++)
-        builder_bytes(&scroll->out, &ids[i]->node.hash, sizeof(uint64_t));
-    for (size_t i = 0; i < picked; i++) {
-        builder_byte(&scroll->out, (char)page[i].len);
-        builder_span_add(&scroll->out, page[i]);
-    }
-}
-
-static void memory_let_go(struct worker *worker, void *at, size_t bytes) {
-    if (at != NULL)
-        memory_put(&worker->account, at, bytes);
-}
-
-static void members_run(struct worker *worker, struct call *call, struct call_part *part) {
-    struct span text = call_group(call);
-    const struct name *group =
-        directory_find(worker, NAME_GROUP, name_hash(NAME_GROUP, text), text);
-    if (group == NULL || group->session_count == 0)
-        return;
-    struct scroll scroll = scroll_empty();
-    size_t len, max = call->argument + 1; /* one more tells whether there is a next page */
-    size_t ids_bytes = group->session_count * sizeof(struct name *);
-    size_t page_bytes = max * sizeof(struct span);
-    const struct name **ids = memory_get(&worker->account, ids_bytes);
-    struct span *page = memory_get(&worker->account, page_bytes);
-    if (ids != NULL && page != NULL) {
-        part->count = ids_collect(group, ids);
-        members_write(&scroll, ids, part->count, page,
-                      page_pick(ids, part->count, call_after(call), page, max));
-    }
-    part->failed = ids == NULL || page == NULL || scroll.failed;
-    memory_let_go(worker, ids, ids_bytes);
-    memory_let_go(worker, page, page_bytes);
-    part->text = scroll_take(&scroll, &len);
-    part->len = (uint32_t)len;
+static bool members_run(struct worker *worker, struct call *call, struct call_part *part) {
+    if (!part->begun && !members_begin(worker, call, part))
+        return true;
+    if (!call_walk(worker, part, NAME_GROUP, call->argument, call_group(call)))
+        return false;
+    page_sort(part_page(part));
+    return true;
 }
 
 /* --- on the owner ----------------------------------------------------------------------------- */
 
-static uint64_t distinct(uint64_t *hashes, size_t count) {
-    uint64_t found = 0;
-    qsort(hashes, count, sizeof(*hashes), by_hash);
-    for (size_t i = 0; i < count; i++)
-        found += i == 0 || hashes[i] != hashes[i - 1];
-    return found;
+/* So many hashes are looked at between two looks at the clock. */
+#define ADD_HASHES 32
+
+struct merge {
+    enum { MERGE_CLEAR, MERGE_ADD, MERGE_WRITE } stage;
+    unsigned part; /* ADD: whose hashes are being added */
+    uint64_t at;   /* of those, the next */
+    uint64_t count;
+    uint32_t next[WORKERS_MAX]; /* WRITE: the next name of each page */
+    uint32_t shown;
+    struct span last; /* that was shown; in its page */
+    struct reel reel;
+};
+
+static struct merge *call_merge(const struct call *call) {
+    return (struct merge *)(void *)call->blocks[BLOCK_MERGE]->text;
 }
 
-/* The names of one part, added to the page. */
-static size_t page_add(const struct call_part *part, struct span *page, size_t count) {
-    for (size_t at = part->count * sizeof(uint64_t); at < part->len;) {
-        size_t len = (unsigned char)part->text[at];
-        page[count++] = span_of(part->text + at + 1, len);
-        at += 1 + len;
+static struct distinct *call_distinct(const struct call *call) {
+    return (struct distinct *)(void *)call->blocks[BLOCK_DISTINCT]->text;
+}
+
+/* False: there is no memory. */
+static bool merge_begin(struct worker *worker, struct call *call) {
+    unsigned parts = 0;
+    uint64_t hashes = 0;
+    for (unsigned i = 0; i < worker->server->worker_count; i++) {
+        hashes += call->parts[i].count;
+        parts += call->parts[i].count != 0;
     }
-    return count;
+    call->blocks[BLOCK_MERGE] = chunk_get(worker, sizeof(struct merge), call->reserve);
+    if (SHORTAGE(call->blocks[BLOCK_MERGE] == NULL))
+        return false;
+    struct merge *merge = call_merge(call);
+    *merge = (struct merge){
+        .stage = MERGE_WRITE, .count = hashes, .reel = reel_empty(worker, call->reserve)};
+    if (parts <= 1)
+        return true;
+    call->blocks[BLOCK_DISTINCT] = chunk_get(worker, distinct_bytes(hashes), call->reserve);
+    if (SHORTAGE(call->blocks[BLOCK_DISTINCT] == NULL))
+        return false;
+    distinct_over(call_distinct(call), hashes);
+    merge->stage = MERGE_CLEAR;
+    return true;
 }
 
-static void page_write(struct scroll *scroll, uint64_t members, struct span *page, size_t count,
-                       size_t limit) {
-    size_t unique = 0;
-    qsort(page, count, sizeof(*page), by_text);
-    for (size_t i = 0; i < count; i++)
-        if (i == 0 || span_order(page[i], page[i - 1]) != 0)
-            page[unique++] = page[i];
-    bool more = unique > limit;
-    size_t shown = more ? limit : unique;
-    if (!scroll_room(scroll, (shown + 1) * (builder_json_max(NAME_BYTES_MAX) + 1) + 128))
-        return;
-    struct builder *out = &scroll->out;
-    builder_byte(out, '{');
-    json_key_u64(out, "count", members);
-    json_key(out, "ids");
-    builder_byte(out, '[');
-    for (size_t i = 0; i < shown; i++) {
+/* Adds some hashes more. True: all were. */
+static bool hashes_add(const struct worker *worker, struct call *call, struct merge *merge) {
+    const struct call_part *part = &call->parts[merge->part];
+    for (unsigned i = 0; i < ADD_HASHES && merge->at < part->count; i++)
+        distinct_add(call_distinct(call), part_ids(part)[merge->at++]);
+    if (merge->at == part->count) {
+        merge->at = 0;
+        merge->part++;
+    }
+    return merge->part == worker->server->worker_count;
+}
+
+/* The name that comes next of all pages, or an empty one: there is none. */
+static struct span next_find(const struct worker *worker, const struct call *call,
+                             const struct merge *merge) {
+    struct span first = SPAN("");
+    for (unsigned i = 0; i < worker->server->worker_count; i++) {
+        const struct call_part *part = &call->parts[i];
+        if (part->count == 0 || merge->next[i] == part_page(part)->count)
+            continue;
+        struct span name = page_name(part_page(part), merge->next[i]);
+        if (first.len == 0 || name_order(name, first) < 0)
+            first = name;
+    }
+    return first;
+}
+
+/* The pages that have that name next are past it. */
+static void next_pass(const struct worker *worker, const struct call *call, struct merge *merge,
+                      struct span passed) {
+    for (unsigned i = 0; i < worker->server->worker_count; i++) {
+        const struct call_part *part = &call->parts[i];
+        while (part->count != 0 && merge->next[i] != part_page(part)->count &&
+               span_equal(page_name(part_page(part), merge->next[i]), passed))
+            merge->next[i]++;
+    }
+}
+
+/* Writes one name more, or the end. True: it is written. */
+static bool name_write(const struct worker *worker, const struct call *call, struct merge *merge) {
+    struct builder *out = &merge->reel.out;
+    struct span name = next_find(worker, call, merge);
+    if (!reel_room(&merge->reel, 2 * builder_json_max(NAME_BYTES_MAX) + 64))
+        return true;
+    if (merge->shown == 0) {
+        builder_byte(out, '{');
+        json_key_u64(out, "count", merge->count);
+        json_key(out, "ids");
+        builder_byte(out, '[');
+    }
+    if (name.len != 0 && merge->shown < call->limit) {
         json_comma(out);
-        builder_json(out, page[i]);
+        builder_json(out, name);
+        next_pass(worker, call, merge, name);
+        merge->last = name;
+        merge->shown++;
+        return false;
     }
     builder_byte(out, ']');
     json_key(out, "next");
-    if (more)
-        builder_json(out, page[shown - 1]);
+    if (name.len != 0)
+        builder_json(out, merge->last);
     else
         builder_text(out, "null");
     builder_byte(out, '}');
+    return true;
 }
 
-static void members_done(struct worker *worker, struct call *call) {
+/* A small step. True: it was the last one. */
+static bool merge_step(const struct worker *worker, struct call *call, struct merge *merge) {
+    switch (merge->stage) {
+    case MERGE_CLEAR:
+        if (distinct_clear(call_distinct(call)))
+            merge->stage = MERGE_ADD;
+        return false;
+    case MERGE_ADD:
+        if (hashes_add(worker, call, merge)) {
+            merge->count = call_distinct(call)->count;
+            merge->stage = MERGE_WRITE;
+        }
+        return false;
+    case MERGE_WRITE:
+        break;
+    }
+    return name_write(worker, call, merge);
+}
+
+static bool members_finish(struct worker *worker, struct call *call) {
     struct http_exchange *exchange = call->request;
     struct http_connection *http = exchange->http;
-    unsigned workers = worker->server->worker_count;
-    size_t hash_count = 0, count = 0;
-    for (unsigned i = 0; i < workers; i++)
-        hash_count += call->parts[i].count;
-    size_t hashes_bytes = hash_count * sizeof(uint64_t) + 1; /* never none */
-    size_t page_bytes = workers * (call->argument + 1) * sizeof(struct span);
-    uint64_t *hashes = memory_get(&worker->account, hashes_bytes);
-    struct span *page = memory_get(&worker->account, page_bytes);
-    struct scroll scroll = scroll_empty();
-    scroll.failed = hashes == NULL || page == NULL || api_call_failed(worker, call);
-    if (!scroll.failed) {
-        hash_count = 0;
-        for (unsigned i = 0; i < workers; i++) {
-            const struct call_part *part = &call->parts[i];
-            if (part->len == 0)
-                continue;
-            memcpy(hashes + hash_count, part->text, part->count * sizeof(*hashes));
-            hash_count += part->count;
-            count = page_add(part, page, count);
-        }
-        page_write(&scroll, distinct(hashes, hash_count), page, count, call->argument);
+    bool begun = call->blocks[BLOCK_MERGE] != NULL;
+    if (!begun && (api_call_failed(worker, call) || !merge_begin(worker, call))) {
+        struct reel none = reel_empty(worker, call->reserve);
+        none.failed = true;
+        api_answer_reel(worker, exchange, NULL, &none);
+    } else {
+        while (!merge_step(worker, call, call_merge(call)))
+            if (slice_over(worker))
+                return false;
+        api_answer_reel(worker, exchange, NULL, &call_merge(call)->reel);
     }
-    memory_let_go(worker, hashes, hashes_bytes);
-    memory_let_go(worker, page, page_bytes);
-    api_answer_scroll(worker, exchange, NULL, &scroll);
-    api_call_end(worker, call, http);
+    api_call_end(worker, http);
+    return true;
 }
 
 void api_get_group(struct worker *worker, struct http_exchange *exchange,
@@ -252,17 +258,19 @@ void api_get_group(struct worker *worker, struct http_exchange *exchange,
         exchange_complain(worker, exchange, complaint);
         return;
     }
-    struct call *call = api_call_get(worker, exchange);
+    struct call *call = api_call_get(worker, exchange, false);
     if (call == NULL)
         return;
     struct span group = request->names[0];
-    call->argument = limit;
+    call->argument = name_hash(NAME_GROUP, group);
+    call->limit = (uint32_t)limit;
     memcpy(call->text, group.at, group.len);
     if (after.len != 0)
         memcpy(call->text + group.len, after.at, after.len);
     call->text_len[0] = (uint16_t)group.len;
     call->text_len[1] = (uint16_t)after.len;
     call->run = members_run;
-    call->done = members_done;
-    api_call_start(worker, call);
+    call->visit = members_visit;
+    call->finish = members_finish;
+    api_look_up_start(worker, call);
 }

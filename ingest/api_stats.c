@@ -3,6 +3,7 @@
  * A call: each worker hands over a copy of its counters made between two of its steps, in which
  * the ledger of copies balances: made = sent + waiting + dropped. */
 #include "core/base/scroll.h"
+#include "core/base/shortage.h"
 #include "core/call.h"
 #include "core/server.h"
 #include "ingest/api.h"
@@ -44,21 +45,18 @@ static double busy_ratio(struct worker *worker) {
     return desk->busy_ratio;
 }
 
-static void stats_run(struct worker *worker, struct call *call, struct call_part *part) {
-    (void)call;
-    struct scroll scroll = scroll_empty();
-    part->failed = !scroll_room(&scroll, sizeof(struct stats_part));
-    if (part->failed)
-        return;
-    struct stats_part *copy = (struct stats_part *)(void *)scroll.out.at;
-    memset(copy, 0, sizeof(*copy));
+static bool stats_run(struct worker *worker, struct call *call, struct call_part *part) {
+    part->blocks[0] = chunk_get(worker, sizeof(struct stats_part), call->reserve);
+    part->failed = part->blocks[0] == NULL;
+    if (SHORTAGE(part->failed))
+        return true;
+    struct stats_part *copy = memset(part->blocks[0]->text, 0, sizeof(*copy));
     stats_sum(&copy->stats, &worker->stats);
     copy->busy_ratio = busy_ratio(worker);
     copy->memory_bytes = worker->account.used_bytes;
     copy->cpu_ns = atomic_load_explicit(&worker->cpu_ns, memory_order_relaxed);
     slowest_look(worker, &http_desk(worker)->slowest, &copy->slowest);
-    part->text = scroll.out.at; /* freed with the call */
-    part->len = sizeof(*copy);
+    return true;
 }
 
 /* --- sums ------------------------------------------------------------------------------------- */
@@ -144,11 +142,11 @@ static void closed_write(struct builder *out, const struct stats *stats) {
     builder_byte(out, '}');
 }
 
-static void worker_write(struct scroll *scroll, const struct config *config, unsigned index,
+static void worker_write(struct reel *reel, const struct config *config, unsigned index,
                          const struct stats_part *part) {
-    if (!scroll_room(scroll, WORKER_BYTES))
+    if (!reel_room(reel, WORKER_BYTES))
         return;
-    struct builder *out = &scroll->out;
+    struct builder *out = &reel->out;
     json_comma(out);
     builder_byte(out, '{');
     json_key_u64(out, "worker", index);
@@ -201,13 +199,13 @@ static void node_write(struct builder *out, const struct worker *worker) {
 }
 
 static const struct stats_part *part_of(const struct call *call, unsigned index) {
-    return (const struct stats_part *)(const void *)call->parts[index].text;
+    return (const struct stats_part *)(const void *)call->parts[index].blocks[0]->text;
 }
 
 static void object_write(struct worker *worker, const struct call *call, struct stats *total,
-                         struct scroll *scroll) {
+                         struct reel *reel) {
     const struct server *server = worker->server;
-    struct builder *out = &scroll->out;
+    struct builder *out = &reel->out;
     uint64_t memory_bytes = 0;
     struct slowest slowest = {.count = 0};
     for (unsigned i = 0; i < server->worker_count; i++) {
@@ -230,8 +228,8 @@ static void object_write(struct worker *worker, const struct call *call, struct 
     json_key(out, "workers");
     builder_byte(out, '[');
     for (unsigned i = 0; i < server->worker_count; i++)
-        worker_write(scroll, worker->config, i, part_of(call, i));
-    if (!scroll_room(scroll, HEAD_BYTES + SLOWEST_BYTES))
+        worker_write(reel, worker->config, i, part_of(call, i));
+    if (!reel_room(reel, HEAD_BYTES + SLOWEST_BYTES))
         return;
     builder_byte(out, ']');
     listeners_write(out, server, worker->config, total);
@@ -248,28 +246,29 @@ static void object_write(struct worker *worker, const struct call *call, struct 
     builder_byte(out, '}');
 }
 
-static void stats_done(struct worker *worker, struct call *call) {
+static bool stats_finish(struct worker *worker, struct call *call) {
     struct http_exchange *exchange = call->request;
     struct http_connection *http = exchange->http;
-    struct scroll scroll = scroll_empty();
+    struct reel reel = reel_empty(worker, true);
     struct stats *total = &http_desk(worker)->total;
     memset(total, 0, sizeof(*total));
-    if (api_call_failed(worker, call) || !scroll_room(&scroll, HEAD_BYTES))
-        scroll.failed = true;
+    if (api_call_failed(worker, call) || !reel_room(&reel, HEAD_BYTES))
+        reel.failed = true;
     else
-        object_write(worker, call, total, &scroll);
-    api_answer_scroll(worker, exchange, NULL, &scroll);
-    api_call_end(worker, call, http);
+        object_write(worker, call, total, &reel);
+    api_answer_reel(worker, exchange, NULL, &reel);
+    api_call_end(worker, http);
+    return true;
 }
 
 void api_get_stats(struct worker *worker, struct http_exchange *exchange,
                    const struct route_request *request) {
     if (!api_query_empty(worker, exchange, request))
         return;
-    struct call *call = api_call_get(worker, exchange);
+    struct call *call = api_call_get(worker, exchange, true);
     if (call == NULL)
         return;
     call->run = stats_run;
-    call->done = stats_done;
-    api_call_start(worker, call);
+    call->finish = stats_finish;
+    api_look_up_start(worker, call);
 }

@@ -31,10 +31,11 @@ struct scenario {
     uint32_t post_slots; /* 0: the real number */
     unsigned places;     /* in the table of files of each ring; 0: there is none */
     unsigned sq_entries, cq_entries;
-    unsigned no_memory;  /* mallocs that fail */
-    uint32_t copies_max; /* that may wait for a worker; 0: the real number */
-    uint64_t slice_ns;   /* of each kind of work in a turn; 0: the real one */
-    bool soon_behind;    /* admission.h: a request that waited at all comes late */
+    unsigned no_memory;     /* mallocs that fail */
+    uint32_t copies_max;    /* that may wait for a worker; 0: the real number */
+    uint32_t reserve_bytes; /* beyond the memory; 0: the real number */
+    uint64_t slice_ns;      /* of each kind of work in a turn; 0: the real one */
+    bool soon_behind;       /* admission.h: a request that waited at all comes late */
     bool client_send, with_key, rate_limited;
     bool proxies;
     uint32_t max_connections, max_per_address, dedup_max;

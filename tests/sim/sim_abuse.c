@@ -147,6 +147,12 @@ static void refused(struct sim_peer *peer, const char *text) {
 #define KEY "Authorization: Bearer secret\r\n"
 #define PAD "X-Pad: ................................................................\r\n"
 #define HOST "Host: 127.0.0.1\r\n"
+/* A batch of 257 messages that are wrong, for an answer of some 28 KB. */
+#define EIGHT "{},{},{},{},{},{},{},{},"
+#define SIXTY_FOUR EIGHT EIGHT EIGHT EIGHT EIGHT EIGHT EIGHT EIGHT
+#define LONG_ANSWER                                                                                \
+    "Content-Type: application/json\r\nContent-Length: 772\r\n\r\n[" SIXTY_FOUR SIXTY_FOUR         \
+        SIXTY_FOUR SIXTY_FOUR "{}]"
 #define FORWARDED "X-Forwarded-For: 192.0.2.7, 10.8.0.1\r\n"
 
 /* Whole requests that must be refused, each for another reason; the connection stays. */
@@ -209,9 +215,11 @@ void abusive_producer_act(struct sim_peer *peer) {
     case 8: /* many questions and no ear for the answers */
         for (unsigned i = 0; i < 1500; i++) {
             request_add(peer, REQUEST_CALL)->call = CALL_ANYTHING;
-            peer_say(peer, i < 60       ? "GET /metrics HTTP/1.1\r\n" HOST KEY "\r\n"
-                           : i % 4 == 0 ? "GET /healthz HTTP/1.1\r\n" HOST KEY FORWARDED "\r\n"
-                                        : "GET /v1/groups/f HTTP/1.1\r\n" HOST KEY PAD "\r\n");
+            peer_say(peer, i % 2 == 0    ? "POST /v1/messages HTTP/1.1\r\n" HOST KEY LONG_ANSWER
+                           : i % 40 == 7 ? "GET /v1/groups/f HTTP/1.1\r\n" HOST KEY "\r\n"
+                           : i % 4 == 1  ? "GET /healthz HTTP/1.1\r\n" HOST KEY FORWARDED "\r\n"
+                           : i > 1400    ? "GET /metrics HTTP/1.1\r\n" HOST KEY "\r\n"
+                                         : "GET /nowhere HTTP/1.1\r\n" HOST KEY PAD "\r\n");
         }
         peer->read_ns = CLOCK_NEVER;
         break;

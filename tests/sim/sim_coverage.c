@@ -99,8 +99,12 @@ static const struct {
     {"short core/holders.c entry_free: !stripe_resize(stripe, stripe->cap / 2)",
      "names of one stripe among 1,024 by the thousand; then it stays large, which test_holders "
      "sees"},
-    {"short ingest/http_exchange.c http_pace: http->owed_count >= HTTP_PIPELINE_MAX",
+    {"short ingest/http_exchange.c must_wait: http->owed_count > (HTTP_PIPELINE_MAX - 1) / part",
      "4,096 requests of one connection without an answer; test_http_connection does it"},
+    {"short ingest/http_exchange.c must_wait: unsent > HTTP_UNSENT_BYTES_MAX / part",
+     "so much in small answers behind one that is owed; test_http_connection does it"},
+    {"short core/call.c call_get: worker->calls.own >= CALLS_MAX",
+     "a thousand connections with a call each; test_calls does it"},
 };
 
 /* What takes two things at the same moment, and so some thousand runs. */
@@ -132,7 +136,12 @@ static const char *const rare[] = {
     "short ingest/http_connection.c request_refuse: exchange == NULL",
     "short ingest/http_connection.c request_serve: why == REFUSE_MEMORY",
     "short ingest/http_exchange.c exchange_busy: last == NULL",
-    "short ingest/http_exchange.c http_pace: unsent > HTTP_UNSENT_BYTES_MAX",
+    "short core/outbox.c piece_get: !account_take(&worker->account, sizeof(struct piece))",
+    "short core/reel.c chunk_get: !purse_take(purse, &worker->account, bytes)",
+    "short ingest/api_groups.c merge_begin: call->blocks[BLOCK_DISTINCT] == NULL",
+    "short ingest/api_groups.c merge_begin: call->blocks[BLOCK_MERGE] == NULL",
+    "short ingest/http_exchange.c must_wait: unsent > HTTP_UNSENT_FEW_BYTES && "
+    "budget_is_full(worker->account.budget)",
     "short proto/client.c client_ready: client->sends >= CLIENT_SENDS_MAX",
 };
 

@@ -66,6 +66,8 @@ void node_open(void) {
         sim_fail("the node does not start: %s", problem);
     if (sim.scenario.copies_max != 0)
         node.server.post.copies_max = sim.scenario.copies_max;
+    if (sim.scenario.reserve_bytes != 0)
+        node.server.reserve.ceiling_bytes = sim.scenario.reserve_bytes;
     if (!gate_init(&node.gate, &node.server) || !http_init(&node.server))
         sim_fail("the ingest room does not start");
     client_gate_set(&client_send_gate);

@@ -49,10 +49,11 @@ struct request {
     uint64_t end;      /* offset in the stream to the node, from the first byte behind it */
     uint64_t taken_ns; /* when the node had all of it; 0: not yet */
     uint64_t begin;    /* stamp */
-    enum { CALL_NONE, CALL_ANYTHING, CALL_SESSIONS, CALL_CLOSE, CALL_MOVE } call;
+    enum { CALL_NONE, CALL_ANYTHING, CALL_SESSIONS, CALL_CLOSE, CALL_MOVE, CALL_PAGE } call;
     int id;
     unsigned group;
-    bool leaves; /* CALL_MOVE: out of the group */
+    unsigned limit; /* CALL_PAGE */
+    bool leaves;    /* CALL_MOVE: out of the group */
 };
 
 struct sim_peer {

@@ -177,9 +177,11 @@ static void call_request(struct sim_peer *peer) {
         text_format(&target, "/v1/clients/");
         text_percent(&target, name_of_id((unsigned)request->id));
     } else if (roll < 75) {
+        request->call = CALL_PAGE;
+        request->limit = 1 + (unsigned)sim_roll(20);
         text_format(&target, "/v1/groups/");
         text_percent(&target, name_of_group(request->group));
-        text_format(&target, "?limit=%u", 1 + (unsigned)sim_roll(20));
+        text_format(&target, "?limit=%u", request->limit);
     } else {
         request->call = CALL_MOVE;
         request->leaves = sim_chance(500);
@@ -352,6 +354,24 @@ static unsigned elements(struct span object, const char *name) {
     return count;
 }
 
+/* Some ids or all, each once; members may come and go while they are counted. */
+static void page_check(const struct request *request, struct span body) {
+    struct span list, next, element, before = SPAN("");
+    unsigned count = 0;
+    bool first = true;
+    if (!json_member(body, "ids", &list) || !json_member(body, "next", &next))
+        sim_fail("a page without ids or next: %.*s", SPAN_ARG(body));
+    for (; json_element(&list, &first, &element); count++) {
+        if (span_equal(element, before))
+            sim_fail("an id is twice on a page: %.*s", SPAN_ARG(body));
+        before = element;
+    }
+    bool more = next.at[0] == '"';
+    if (count > request->limit || (more && count != request->limit) ||
+        number_of(body, "count") < count + more)
+        sim_fail("a page of %u at the most has %u: %.*s", request->limit, count, SPAN_ARG(body));
+}
+
 static void call_take(const struct request *request, unsigned status, struct span body) {
     if (status == 503 || status == 429)
         return;
@@ -371,6 +391,10 @@ static void call_take(const struct request *request, unsigned status, struct spa
         break;
     case CALL_MOVE:
         sessions_check(request, number_of(body, "sessions"), !request->leaves);
+        break;
+    case CALL_PAGE:
+        if (status == 200)
+            page_check(request, body);
         break;
     }
     if (status != 200)

@@ -351,6 +351,7 @@ void scenario_make(struct scenario *scenario, uint64_t seed) {
         kind_repeats, kind_orders, kind_piles, kind_everything};
     ordinary(scenario);
     scenario->copies_max = PICK(0, 0, 0, 4, 32);
+    scenario->reserve_bytes = PICK(0, 1, 2, 20) * KB;
     scenario->slice_ns = PICK(0, 0, 300, 1000, 5000);
     kinds[seed % (sizeof(kinds) / sizeof(kinds[0]))](scenario);
     if (scenario->calm)

@@ -65,6 +65,7 @@ static void test_every_cause(void **state) {
         {"overload", &total.behind_refused, NULL},
         {"queues", &total.requests_refused, &total.mail_refused},
         {"memory", &total.memory_refused, &total.refused[REFUSE_MEMORY]},
+        {"answers", &total.answers_refused, NULL},
         {"connections", &total.refused[REFUSE_CONNECTIONS], NULL},
         {"address", &total.refused[REFUSE_ADDRESS], NULL},
         {"descriptors", &total.refused[REFUSE_DESCRIPTORS], &total.accept_errors},
