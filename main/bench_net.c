@@ -112,12 +112,12 @@ static ssize_t stamped_receive(struct bench_net *net, int fd, uint8_t *at, size_
         header->cmsg_type != SCM_TIMESTAMPNS ||
         header->cmsg_len < CMSG_LEN(sizeof(struct timespec)))
         return got;
-    struct timespec there, now;
+    struct timespec there;
     memcpy(&there, CMSG_DATA(header), sizeof there);
-    clock_gettime(CLOCK_REALTIME, &now);
-    int64_t ago_ns = (now.tv_sec - there.tv_sec) * (int64_t)NS_PER_S + now.tv_nsec - there.tv_nsec;
-    if (ago_ns > 0 && (uint64_t)ago_ns < net->there_ns)
-        net->there_ns -= (uint64_t)ago_ns;
+    uint64_t stamp_ns = (uint64_t)there.tv_sec * NS_PER_S + (uint64_t)there.tv_nsec;
+    uint64_t now_ns = clock_wall_ns();
+    if (now_ns > stamp_ns && now_ns - stamp_ns < net->there_ns)
+        net->there_ns -= now_ns - stamp_ns;
     return got;
 }
 

@@ -58,7 +58,8 @@ $docker version >/dev/null 2>&1 || { tail -n 3 "$work/log"; skip "dockerd does n
 base=build/docker-base.tar
 mkdir -p build
 if [ ! -f "$base" ]; then
-    mmdebstrap --quiet --format=tar --variant=minbase --include=ca-certificates bookworm "$base.new" &&
+    mmdebstrap --quiet --format=tar --variant=minbase --include=ca-certificates bookworm \
+        "$base.new" &&
         mv "$base.new" "$base" || skip "no base image could be made"
 fi
 $docker import "$base" debian:bookworm-slim >/dev/null || { bad "the base image is taken"; finish; }

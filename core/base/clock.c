@@ -16,7 +16,11 @@ uint64_t clock_ns(void) {
 }
 
 uint64_t clock_wall_ms(void) {
-    return read_ns(CLOCK_REALTIME) / NS_PER_MS;
+    return clock_wall_ns() / NS_PER_MS;
+}
+
+uint64_t clock_wall_ns(void) {
+    return read_ns(CLOCK_REALTIME);
 }
 
 uint64_t clock_thread_cpu_ns(void) {

@@ -14,8 +14,9 @@
 
 /* Monotonic; never 0. */
 uint64_t clock_ns(void);
-/* Milliseconds since 1970, UTC; may jump. */
+/* Since 1970, UTC; may jump. */
 uint64_t clock_wall_ms(void);
+uint64_t clock_wall_ns(void);
 /* CPU time of the calling thread. */
 uint64_t clock_thread_cpu_ns(void);
 

@@ -293,7 +293,8 @@ class Start(unittest.TestCase):
             self.assertIn("is taken by --tcp", said)
 
 
-@unittest.skipIf(os.getuid() != 0 or shutil.which("setpriv") is None, "only root can be another user")
+@unittest.skipIf(os.getuid() != 0 or shutil.which("setpriv") is None,
+                 "only root can be another user")
 class LockedMemory(unittest.TestCase):
     """RLIMIT_MEMLOCK is for all processes of a user, and root is not bound by it."""
 
