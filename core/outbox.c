@@ -3,6 +3,7 @@
 #include "core/base/check.h"
 #include "core/base/fault.h"
 #include "core/base/shortage.h"
+#include "core/piece.h"
 #include "core/reel.h"
 #include "core/sheaf.h"
 #include "core/tag.h"
@@ -15,47 +16,8 @@
 #define BUFFER_BYTES 4096
 #define PIECE_RUNS_MAX 3
 
-enum piece_kind {
-    PIECE_BYTES,  /* of its own: `buffer` */
-    PIECE_CHUNK,  /* a block of a long answer */
-    PIECE_PARCEL, /* one message */
-    PIECE_SHEAF   /* several */
-};
-
-struct piece {
-    struct piece *next;
-    union {
-        char *buffer; /* accounted, buffer_cap bytes */
-        struct chunk *chunk;
-        struct parcel *parcel;
-        struct sheaf *sheaf;
-    };
-    const struct form *form; /* of the parcel */
-    union {
-        uint32_t buffer_cap;
-        uint32_t parts; /* of the sheaf, from its first: fewer than it has when it was cut */
-    };
-    uint32_t bytes; /* to send in all */
-    uint8_t kind;   /* enum piece_kind */
-};
-
 size_t outbox_piece_bytes(void) {
     return sizeof(struct piece);
-}
-
-static uint32_t piece_messages(const struct piece *piece) {
-    return piece->kind == PIECE_SHEAF ? piece->parts : piece->kind == PIECE_PARCEL;
-}
-
-static bool piece_is_reply(const struct piece *piece) {
-    return piece->kind == PIECE_BYTES || piece->kind == PIECE_CHUNK;
-}
-
-/* From then on it must not be sent as it is. */
-static uint64_t piece_expires_ns(const struct piece *piece) {
-    if (piece->kind == PIECE_PARCEL)
-        return piece->parcel->message->expires_ns;
-    return piece->kind == PIECE_SHEAF ? piece->sheaf->expires_ns : UINT64_MAX;
 }
 
 static void piece_append(struct outbox *outbox, struct piece *piece) {
@@ -66,75 +28,6 @@ static void piece_append(struct outbox *outbox, struct piece *piece) {
         outbox->first = piece;
     outbox->last = piece;
     outbox->bytes += piece->bytes;
-}
-
-static void piece_free(struct worker *worker, struct piece *piece) {
-    if (piece->kind == PIECE_BYTES)
-        memory_put(&worker->account, piece->buffer, piece->buffer_cap);
-    else if (piece->kind == PIECE_CHUNK)
-        chunk_put(piece->chunk);
-    else if (piece->kind == PIECE_SHEAF)
-        sheaf_unref(worker, piece->sheaf);
-    else if (!FAULT(PARCEL_LEAK))
-        parcel_unref(worker, piece->parcel);
-    pool_put(&worker->pieces, piece);
-    account_give(&worker->account, sizeof(struct piece));
-}
-
-static uint64_t age_of(const struct worker *worker, uint64_t accepted_ns) {
-    return worker->now_ns > accepted_ns ? worker->now_ns - accepted_ns : 0;
-}
-
-/* Copies of a class have their fate; reason NULL: they were sent. */
-static void copies_settled(struct worker *worker, unsigned class, uint32_t count,
-                           uint64_t accepted_ns, const enum drop_reason *reason) {
-    stats_sub(&worker->stats.copies_waiting[class], count);
-    if (reason == NULL && count != 0)
-        stats_delay(&worker->stats, class, count, age_of(worker, accepted_ns));
-    if (reason == NULL)
-        stats_add(&worker->stats.copies_sent[class], count);
-    else if (!FAULT(DROP_UNCOUNTED))
-        stats_add(&worker->stats.copies_dropped[class][*reason], count);
-}
-
-/* The messages of the piece have their fate: those that end within the first `sent` bytes were
- * sent, the others were dropped. */
-static void piece_settle(struct worker *worker, struct outbox *outbox, const struct piece *piece,
-                         uint32_t sent, enum drop_reason reason) {
-    bool whole = sent >= piece->bytes;
-    if (piece->kind == PIECE_PARCEL) {
-        const struct message *message = piece->parcel->message;
-        copies_settled(worker, message->class, 1, message->accepted_ns, whole ? NULL : &reason);
-    } else if (piece->kind == PIECE_SHEAF && whole && piece->parts == piece->sheaf->count) {
-        for (unsigned class = 0; class < CLASSES; class ++)
-            copies_settled(worker, class, piece->sheaf->of_class[class], piece->sheaf->accepted_ns,
-                           NULL);
-    } else if (piece->kind == PIECE_SHEAF) {
-        for (uint32_t i = 0; i < piece->parts; i++) {
-            const struct sheaf_part *part = &piece->sheaf->parts[i];
-            copies_settled(worker, part->parcel->message->class, 1,
-                           part->parcel->message->accepted_ns, part->end <= sent ? NULL : &reason);
-        }
-    }
-    if (!piece_is_reply(piece)) {
-        outbox->pieces -= piece_messages(piece);
-        outbox->message_bytes -= piece->bytes;
-        stats_sub(&worker->stats.outbox_bytes, piece->bytes);
-    }
-    outbox->bytes -= piece->bytes;
-}
-
-static struct piece *piece_get(struct worker *worker) {
-    if (SHORTAGE(!account_take(&worker->account, sizeof(struct piece)))) {
-        stats_add(&worker->stats.memory_refused, 1);
-        return NULL;
-    }
-    struct piece *piece = pool_get(&worker->pieces);
-    if (SHORTAGE(piece == NULL)) {
-        stats_add(&worker->stats.memory_refused, 1);
-        account_give(&worker->account, sizeof(struct piece));
-    }
-    return piece;
 }
 
 /* Takes one waiting message out of the queue. `before` is the piece in front of it. */
@@ -596,9 +489,9 @@ uint64_t outbox_age_ns(const struct worker *worker, const struct outbox *outbox)
     const struct piece *piece = outbox->first;
     for (unsigned i = 0; piece != NULL && i < AGE_PIECES; i++, piece = piece->next) {
         if (piece->kind == PIECE_PARCEL)
-            return age_of(worker, piece->parcel->message->accepted_ns);
+            return piece_age_ns(worker, piece->parcel->message->accepted_ns);
         if (piece->kind == PIECE_SHEAF)
-            return age_of(worker, piece->sheaf->accepted_ns);
+            return piece_age_ns(worker, piece->sheaf->accepted_ns);
     }
     return 0;
 }

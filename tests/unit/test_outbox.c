@@ -27,6 +27,7 @@ static void fake_send_gathered(struct ring *ring, uint64_t tag, int socket,
 #define ring_send fake_send
 #define ring_send_gathered fake_send_gathered
 #include "core/outbox.c"
+#include "core/piece.c"
 
 #include "core/base/builder.h"
 #include "core/base/hash.h"
