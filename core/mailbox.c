@@ -116,7 +116,8 @@ static mail_handler *const handlers[MAIL_KIND_COUNT] = {
 
 static void mail_handle(struct worker *worker, const struct mail *mail) {
     CHECK(mail->kind > MAIL_INVALID && mail->kind < MAIL_KIND_COUNT, "mail of kind %u", mail->kind);
-    worker_record(worker, mail->token, (int32_t)mail->number, mail->kind);
+    recorder_note(&worker->recorder, worker->now_ns, mail->token, (int32_t)mail->number,
+                  mail->kind);
     handlers[mail->kind](worker, mail);
 }
 

@@ -123,7 +123,7 @@ static _Thread_local struct worker *current_worker;
 
 static void recall_current(struct builder *out) {
     if (current_worker != NULL)
-        worker_recall(current_worker, out);
+        recorder_tell(&current_worker->recorder, current_worker->now_ns, out);
 }
 
 struct start {

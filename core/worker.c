@@ -1,7 +1,6 @@
 #include "core/worker.h"
 
 #include "core/arrival.h"
-#include "core/base/builder.h"
 #include "core/base/check.h"
 #include "core/base/rand.h"
 #include "core/base/shortage.h"
@@ -22,36 +21,6 @@
 #define CPU_PUBLISH_NS (250 * NS_PER_MS)
 /* Completions are copied out in portions of this size; after each the clock is read. */
 #define COMPLETIONS_PORTION 4
-
-/* --- the flight recorder ---------------------------------------------------------------------- */
-
-void worker_record(struct worker *worker, uint64_t tag, int32_t result, uint32_t what) {
-    worker->recorder[worker->recorded++ % RECORDER_EVENTS] =
-        (struct recorder_event){worker->now_ns, tag, result, what};
-}
-
-void worker_recall(const struct worker *worker, struct builder *out) {
-    uint32_t count =
-        worker->recorded < RECORDER_EVENTS ? worker->recorded : (uint32_t)RECORDER_EVENTS;
-    for (uint32_t i = 1; i <= count && !out->full; i++) {
-        const struct recorder_event *event =
-            &worker->recorder[(worker->recorded - i) % RECORDER_EVENTS];
-        size_t whole = out->len;
-        builder_text(out, i == 1 ? "" : ", ");
-        builder_text(out,
-                     event->what == 0 ? tag_op_name(tag_op(event->tag)) : mail_name(event->what));
-        builder_byte(out, ' ');
-        builder_u64(out, tag_slot(event->tag));
-        builder_byte(out, '.');
-        builder_u64(out, tag_generation(event->tag));
-        builder_text(out, event->result < 0 ? "=-" : "=");
-        builder_u64(out, (uint64_t)(event->result < 0 ? -(int64_t)event->result : event->result));
-        builder_byte(out, '@');
-        builder_u64(out, (worker->now_ns - event->at_ns) / NS_PER_US);
-        if (out->full)
-            out->len = whole;
-    }
-}
 
 /* --- accepting -------------------------------------------------------------------------------- */
 
@@ -147,7 +116,7 @@ static void completions_reap(struct worker *worker) {
         for (unsigned i = 0; i < count; i++) {
             enum tag_op op = tag_op(batch[i].tag);
             CHECK(op > TAG_INVALID && op < TAG_OP_COUNT, "a completion without a tag");
-            worker_record(worker, batch[i].tag, batch[i].result, 0);
+            recorder_note(&worker->recorder, worker->now_ns, batch[i].tag, batch[i].result, 0);
             handlers[op](worker, &batch[i]);
         }
         stats_add(&worker->stats.completions, count);

@@ -23,6 +23,7 @@
 #include "core/hub.h"
 #include "core/mailbox.h"
 #include "core/queue_age.h"
+#include "core/recorder.h"
 #include "core/ring.h"
 #include "core/slots.h"
 
@@ -39,7 +40,6 @@ struct listener {
     const struct protocol *protocol;
 };
 
-#define RECORDER_EVENTS 256
 #define CONNECTION_BLOCK 256
 #define CONNECTION_BLOCKS_MAX 8192
 
@@ -54,14 +54,6 @@ struct flight {
 
 /* Messages of a worker that sleeps are kept for so long before it is woken to take them home. */
 #define HOMEBOUND_NS (20 * NS_PER_MS)
-
-/* The last things that happened, for the report of a broken invariant. */
-struct recorder_event {
-    uint64_t at_ns;
-    uint64_t tag;
-    int32_t result;
-    uint32_t what; /* 0: completion, otherwise mail kind */
-};
 
 /* Whether what a worker delivers is late. */
 struct lateness {
@@ -150,8 +142,7 @@ struct worker {
     /* The longest turn so far, in CPU time of the thread and by the clock. */
     _Atomic uint64_t turn_longest_cpu_ns, turn_longest_ns;
     uint64_t turn_cpu_ns; /* CPU time of the thread when the turn began */
-    struct recorder_event recorder[RECORDER_EVENTS];
-    uint32_t recorded;
+    struct recorder recorder;
 };
 
 /* Opens the ring, prepares tables, starts accepting. On the worker's own thread. False: `problem`.
@@ -194,10 +185,5 @@ static inline void worker_flight_keep(struct worker *worker) {
 }
 /* An accepted connection from another worker (mail ADOPT). */
 void worker_on_adopt(struct worker *worker, const struct mail *mail);
-/* For the flight recorder: note an event; write the last ones, the newest first, as many as fit:
- * operation or mail, slot, generation, result, and how many microseconds ago ("SEND 7.2=512@30").
- * The latter may be called in a signal handler. */
-void worker_record(struct worker *worker, uint64_t tag, int32_t result, uint32_t what);
-void worker_recall(const struct worker *worker, struct builder *out);
 
 #endif

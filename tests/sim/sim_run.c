@@ -90,7 +90,7 @@ static void check_failed(const char *what) {
     if (sim.trace && current >= 0) {
         char text[8192];
         struct builder recent = builder_over(text, sizeof(text));
-        worker_recall(&node_server()->workers[current], &recent);
+        recorder_tell(&node_server()->workers[current].recorder, sim.now_ns, &recent);
         fprintf(stderr, "  recent: %.*s\n", (int)recent.len, text);
     }
 }

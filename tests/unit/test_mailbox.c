@@ -37,12 +37,6 @@ void message_take_home(struct worker *worker, struct message *chain) {
     (void)worker;
     (void)chain;
 }
-void worker_record(struct worker *worker, uint64_t tag, int32_t result, uint32_t what) {
-    (void)worker;
-    (void)tag;
-    (void)result;
-    (void)what;
-}
 
 static struct server server;
 static struct worker workers[3];
