@@ -21,6 +21,7 @@ struct adoption {
 
 static void descriptor_refuse(struct worker *worker, int fd, enum refuse_reason reason) {
     stats_add(&worker->stats.refused[reason], 1);
+    worker->refusing++;
     ring_close_socket(worker->ring, tag_make(TAG_REFUSE, 0, 0), fd);
     log_event(reason == REFUSE_GONE ? LOG_DEBUG : LOG_WARN, "connection_refused",
               LOG_STR("reason", refuse_reason_word(reason)), LOG_U64("worker", worker->index));

@@ -81,8 +81,8 @@ static void on_cancel(struct worker *worker, const struct completion *completion
 }
 
 static void on_refuse(struct worker *worker, const struct completion *completion) {
-    (void)worker;
     (void)completion;
+    worker->refusing--;
 }
 
 static void on_wake(struct worker *worker, const struct completion *completion) {
@@ -465,7 +465,7 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
         worker->cpu_published_ns = ended_ns;
         atomic_store_explicit(&worker->cpu_ns, worker->turn_cpu_ns, memory_order_relaxed);
     }
-    return !server_through(worker->server, PHASE_STOPPED);
+    return worker->refusing != 0 || !server_through(worker->server, PHASE_STOPPED);
 }
 
 bool worker_is_quiet(const struct worker *worker) {

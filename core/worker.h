@@ -90,6 +90,7 @@ struct worker {
     uint32_t free_slot;      /* 0: none; linked through next_free */
     uint32_t live;           /* slots in use */
     uint32_t live_api;       /* of them, of the api listeners */
+    uint32_t refusing;       /* refused descriptors that are being closed */
     struct sweep sweep;      /* through the slots, when a phase asks something of each */
     struct list dirty;       /* connections with something to send */
     struct list resumed;     /* connections whose kept input is to be looked at */
