@@ -141,7 +141,7 @@ static void refuse_call(struct worker *worker, struct http_exchange *exchange) {
 
 struct call *api_call_get(struct worker *worker, struct http_exchange *exchange, bool reserve) {
     struct call *call = call_get(worker, reserve);
-    if (call == NULL) {
+    if (SHORTAGE(call == NULL)) {
         refuse_call(worker, exchange);
         return NULL;
     }
@@ -154,11 +154,12 @@ static bool start(struct worker *worker, struct call *call) {
     struct http_connection *http = exchange->http;
     /* It must find its connection again when it is done. */
     http_hold(worker, http);
-    if (call_start(worker, call))
-        return true;
-    refuse_call(worker, exchange);
-    http_release(worker, http);
-    return false;
+    if (SHORTAGE(!call_start(worker, call))) {
+        refuse_call(worker, exchange);
+        http_release(worker, http);
+        return false;
+    }
+    return true;
 }
 
 void api_call_start(struct worker *worker, struct call *call) {

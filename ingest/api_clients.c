@@ -5,6 +5,7 @@
  * each turn. */
 #include "core/base/check.h"
 #include "core/base/scroll.h"
+#include "core/base/shortage.h"
 #include "core/call.h"
 #include "core/server.h"
 #include "ingest/api.h"
@@ -45,7 +46,7 @@ static bool names_check(struct worker *worker, struct http_exchange *exchange,
 static struct call *call_about(struct worker *worker, struct http_exchange *exchange,
                                struct span id, struct span group, bool reserve) {
     struct call *call = api_call_get(worker, exchange, reserve);
-    if (call == NULL)
+    if (SHORTAGE(call == NULL))
         return NULL;
     call->argument = name_hash(NAME_ID, id);
     memcpy(call->text, id.at, id.len);
@@ -81,7 +82,7 @@ static size_t session_bytes(const struct session *session) {
 
 static void session_write(struct worker *worker, struct reel *reel, const struct session *session,
                           const struct connection *connection) {
-    if (!reel_room(reel, session_bytes(session)))
+    if (SHORTAGE(!reel_room(reel, session_bytes(session))))
         return;
     struct builder *out = &reel->out;
     char address[PEER_ADDRESS_TEXT_MAX], since[WALL_TEXT_BYTES];
@@ -231,6 +232,7 @@ static bool join_visit(struct worker *worker, struct call_part *part, struct ses
         part->count += COUNT_FULL;
         break;
     case DIRECTORY_NO_MEMORY:
+        SHORTAGE_MET();
         part->failed = true;
         break;
     }

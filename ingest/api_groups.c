@@ -173,7 +173,7 @@ static void next_pass(const struct worker *worker, const struct call *call, stru
 static bool name_write(const struct worker *worker, const struct call *call, struct merge *merge) {
     struct builder *out = &merge->reel.out;
     struct span name = next_find(worker, call, merge);
-    if (!reel_room(&merge->reel, 2 * builder_json_max(NAME_BYTES_MAX) + 64))
+    if (SHORTAGE(!reel_room(&merge->reel, 2 * builder_json_max(NAME_BYTES_MAX) + 64)))
         return true;
     if (merge->shown == 0) {
         builder_byte(out, '{');
@@ -259,7 +259,7 @@ void api_get_group(struct worker *worker, struct http_exchange *exchange,
         return;
     }
     struct call *call = api_call_get(worker, exchange, false);
-    if (call == NULL)
+    if (SHORTAGE(call == NULL))
         return;
     struct span group = request->names[0];
     call->argument = name_hash(NAME_GROUP, group);

@@ -144,7 +144,7 @@ static void closed_write(struct builder *out, const struct stats *stats) {
 
 static void worker_write(struct reel *reel, const struct config *config, unsigned index,
                          const struct stats_part *part) {
-    if (!reel_room(reel, WORKER_BYTES))
+    if (SHORTAGE(!reel_room(reel, WORKER_BYTES)))
         return;
     struct builder *out = &reel->out;
     json_comma(out);
@@ -229,7 +229,7 @@ static void object_write(struct worker *worker, const struct call *call, struct 
     builder_byte(out, '[');
     for (unsigned i = 0; i < server->worker_count; i++)
         worker_write(reel, worker->config, i, part_of(call, i));
-    if (!reel_room(reel, HEAD_BYTES + SLOWEST_BYTES))
+    if (SHORTAGE(!reel_room(reel, HEAD_BYTES + SLOWEST_BYTES)))
         return;
     builder_byte(out, ']');
     listeners_write(out, server, worker->config, total);
@@ -252,7 +252,7 @@ static bool stats_finish(struct worker *worker, struct call *call) {
     struct reel reel = reel_empty(worker, true);
     struct stats *total = &http_desk(worker)->total;
     memset(total, 0, sizeof(*total));
-    if (api_call_failed(worker, call) || !reel_room(&reel, HEAD_BYTES))
+    if (api_call_failed(worker, call) || SHORTAGE(!reel_room(&reel, HEAD_BYTES)))
         reel.failed = true;
     else
         object_write(worker, call, total, &reel);
@@ -266,7 +266,7 @@ void api_get_stats(struct worker *worker, struct http_exchange *exchange,
     if (!api_query_empty(worker, exchange, request))
         return;
     struct call *call = api_call_get(worker, exchange, true);
-    if (call == NULL)
+    if (SHORTAGE(call == NULL))
         return;
     call->run = stats_run;
     call->finish = stats_finish;
