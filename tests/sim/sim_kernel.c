@@ -224,7 +224,7 @@ static bool send_step(struct ring *ring, struct op *op) {
     } else if (link->down_end) {
         result = -EPIPE;
     } else if (link->reset_arrived) {
-        result = sim_chance(500) ? -EPIPE : -link->reset_errno;
+        result = sim_chance(150) ? -EPIPE : -link->reset_errno;
     } else if (sim_chance(sim.scenario.odd_end)) {
         result = sim_chance(500) ? -EINTR : -EAGAIN;
     } else if (sim_chance(sim.scenario.send_error)) {

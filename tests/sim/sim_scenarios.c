@@ -128,6 +128,7 @@ static void kind_slow(struct scenario *s) {
     s->broadcast = 200;
     s->is_volatile = PICK(0, 200, 500);
     s->short_ttl = PICK(0, 200, 600);
+    s->reset = 300;
 }
 
 static void kind_memory(struct scenario *s) {
@@ -302,6 +303,7 @@ static void kind_piles(struct scenario *s) {
     s->short_ttl = PICK(0, 600);
     s->think_max_ns = NS_PER_MS;
     s->no_memory = PICK(0, 10, 50);
+    s->reset = 300;
 }
 
 static void kind_crowd(struct scenario *s) {
@@ -318,6 +320,22 @@ static void kind_crowd(struct scenario *s) {
     s->eager = 900;
     s->freeze = 100;
     s->preempt = 0;
+}
+
+static void kind_calls(struct scenario *s) {
+    /* Operators who ask while there is hardly any memory for what they are told. */
+    s->name = "calls";
+    rough(s);
+    s->workers = PICK(1, 2, 4, 8);
+    s->memory_bytes = PICK(24, 64, 100000) * KB;
+    s->no_memory = PICK(0, 20, 100);
+    s->calls = 800;
+    s->clients = 16;
+    s->ids = 3;
+    s->groups = 2;
+    s->producers = 5;
+    s->messages = 60;
+    s->payload_max = 300;
 }
 
 static void kind_everything(struct scenario *s) {
@@ -345,10 +363,10 @@ static void kind_everything(struct scenario *s) {
 void scenario_make(struct scenario *scenario, uint64_t seed) {
     /* Twice what has the most to reach. */
     static void (*const kinds[])(struct scenario *) = {
-        kind_calm,    kind_rough,  kind_churn, kind_slow,      kind_memory,
-        kind_mail,    kind_drain,  kind_abuse, kind_mail,      kind_abuse,
-        kind_buffers, kind_doors,  kind_crowd, kind_proxies,   kind_rates,
-        kind_repeats, kind_orders, kind_piles, kind_everything};
+        kind_calm,   kind_rough, kind_churn,     kind_slow,    kind_memory, kind_mail,
+        kind_drain,  kind_abuse, kind_mail,      kind_abuse,   kind_calls,  kind_buffers,
+        kind_doors,  kind_crowd, kind_calls,     kind_proxies, kind_rates,  kind_repeats,
+        kind_orders, kind_piles, kind_everything};
     ordinary(scenario);
     scenario->copies_max = PICK(0, 0, 0, 4, 32);
     scenario->reserve_bytes = PICK(0, 1, 2, 20) * KB;
