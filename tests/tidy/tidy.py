@@ -15,6 +15,7 @@ import subprocess
 import sys
 
 from remember import ROOT, check_all, compile_only
+from shortage_rule import shortages_missing
 
 FOLDERS = ["core", "proto", "ingest", "ha", "main", "tests", "perf", "docs", ".ci"]
 NOT_OURS = ["tests/corpus", "perf/results"]  # bytes that are data
@@ -189,6 +190,10 @@ def rule_leftovers(path, lines):
             yield number, f"{match.group(0)} is a path of somebody's machine"
 
 
+def rule_shortages(path, lines):
+    yield from shortages_missing(path, bare(lines))
+
+
 # Each rule with a path and a text that breaks it.
 RULES = [
     (rule_rooms, "core/x.c", '#include "proto/http.h"'),
@@ -201,6 +206,7 @@ RULES = [
     (rule_length, "core/x.c", "x" * (LINE_MAX + 1)),
     (rule_length, "core/x.c", "\n" * FILE_LINES_MAX),
     (rule_blanks, "core/x.c", "\tx"),
+    (rule_shortages, "core/x.c", "bool x(void) {\n    y = pool_get(z);\n}"),
     (rule_leftovers, "core/x.c", "/* TO" + "DO */"),
     (rule_leftovers, "docs/x.md", "see /" + "work/x"),
 ]

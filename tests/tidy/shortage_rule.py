@@ -1,0 +1,88 @@
+"""Nothing limited is taken without a SHORTAGE (core/base/shortage.h), so that the simulation must
+reach the way out where there is none."""
+
+import re
+
+# What gives, or says whether there is, something limited. A function that hands the shortage on to
+# its caller stands here, too.
+TAKES = [
+    "malloc", "calloc", "realloc", "aligned_alloc", "mmap", "block_map", "region_map",
+    "account_take", "grant_press", "memory_get", "memory_force", "memory_has",
+    "pool_get", "block_cache_get", "block_get", "charged_get", "table_add", "segment_have",
+    "scroll_room", "stripe_resize", "entry_get", "holders_add", "address_add", "addresses_enter",
+    "address_enter", "arrival_rename", "node_enter", "files_have_room", "slots_grow", "slot_get",
+    "session_open", "name_get", "name_enter", "membership_begin", "directory_take_id",
+    "directory_join", "message_open", "message_build", "parcel_open", "parcel_form", "sheaf_open",
+    "sheaf_pieces", "sheaf_split", "piece_get", "outbox_write", "outbox_push_sheaf", "fanout_push",
+    "fanout_reserve", "room_for_copies", "room_for_all", "reserve_all", "post_room", "publish_get",
+    "call_get", "call_start", "input_keep", "assembly_add", "exchange_open", "ticket_get",
+    "sender_of", "entry_try", "entry_make", "dedup_claim", "dedup_relieve", "ids_relieve",
+    "gate_admit", "rate_take", "batch_new", "batch_room", "batch_suspend", "api_call_get",
+    "purse_take", "budget_take", "chunk_get", "reel_room", "outbox_write_chunks", "members_begin",
+    "merge_begin",
+]
+# Places that need none, and why.
+START = "a start that fails is a clear error, and the simulation begins behind it"
+STICKY = "a text that had no room once takes nothing more, and is looked at when it is answered"
+RING = "the simulation has a ring of its own, whose shortages are points of its list"
+OWN = "under AddressSanitizer every object is an allocation of its own"
+VERDICT = "hands the verdict on, or looks at it further down"
+EXEMPT = {
+    ("core/server.c", None): START,
+    ("core/queue.h", None): START,
+    ("core/mailbox.c", "post_init"): START,
+    ("core/holders.c", "holders_new"): START,
+    ("core/addresses.c", "addresses_new"): START,
+    ("core/worker.c", "tables_open"): START,
+    ("ingest/gate.c", "gate_init"): START,
+    ("ingest/http_desk.c", None): START,
+    ("core/ring.c", None): RING,
+    ("core/memory.c", "block_map_aligned"): OWN,
+    ("core/memory.c", "block_map"): OWN,
+    ("core/memory.c", "pool_grow"): OWN,
+    ("core/block_cache.c", None): OWN,
+    ("core/base/table.c", "segment_have"): VERDICT,
+    ("core/arrival.c", "address_enter"): VERDICT,
+    ("core/fanout.c", "run_sheaf"): VERDICT,
+    ("core/fanout.c", "session_visit"): VERDICT,
+    ("core/hub.c", "room_for_copies"): VERDICT,
+    ("ingest/dedup.c", "entry_make"): VERDICT,
+    ("ingest/gate.c", "ticket_claim"): VERDICT,
+    ("ingest/http_connection.c", "forwarded_look"): VERDICT,
+    ("core/memory.c", "budget_take"): VERDICT,
+    ("core/purse.c", "purse_take"): VERDICT,
+    ("core/base/crash.c", None): START,
+    ("ingest/api_groups.c", "members_run"): VERDICT,
+    ("ingest/api_groups.c", "members_finish"): VERDICT,
+    ("ingest/api_metrics.c", None): STICKY,
+    ("ingest/api_clients.c", "presence_finish"): STICKY,
+    ("ingest/api_clients.c", "join_visit"): VERDICT,
+    ("proto/client.c", "on_hello"): VERDICT,
+    ("proto/client.c", "on_join"): VERDICT,
+}
+ROOMS = ("core/", "proto/", "ingest/", "ha/")
+# What was taken is looked at within so many lines.
+LOOK_LINES = 4
+
+TAKE = re.compile(r"(?<![\w.>])(" + "|".join(TAKES) + r")\s*\(")
+LOOKED_AT = re.compile(r"\bSHORTAGE\s*\(|\bSHORTAGE_MET\s*\(|\bCHECK\s*\(")
+FUNCTION = re.compile(r"^[A-Za-z_].*?\b(\w+)\(")
+
+
+def shortages_missing(path, lines):
+    """`lines` without comments. Yields number and message."""
+    if not path.startswith(ROOMS) or not path.endswith((".c", ".h")):
+        return
+    function = None
+    for number, line in enumerate(lines, 1):
+        begins = FUNCTION.match(line)
+        if begins:
+            function = begins.group(1)
+        if not line.startswith((" ", "\t")):
+            continue
+        match = TAKE.search(line)
+        if match is None or (path, None) in EXEMPT or (path, function) in EXEMPT:
+            continue
+        around = "\n".join(lines[max(0, number - 3):number + LOOK_LINES])
+        if not LOOKED_AT.search(around):
+            yield number, f"{match.group(1)}() without a SHORTAGE ({function})"
