@@ -45,16 +45,20 @@ static uint64_t publish_token(const struct publish *publish) {
 
 static void publish_finish(struct worker *worker, struct publish *publish) {
     enum result_word result = RESULT_QUEUED;
-    /* Where some had no memory and others took it, it was taken, and those miss their copies. */
-    if (publish->refused && publish->recipients != 0) {
+    bool lost = publish->recipients == 0;
+    bool is_volatile = publish->class == CLASS_VOLATILE;
+    /* Where some had no memory and others took it, it was taken, and those miss their copies. A
+     * volatile one that was dropped elsewhere is not worth a second try either. */
+    bool again = publish->refused && lost && !(is_volatile && publish->found);
+    if (publish->refused && !again) {
         stats_add(&worker->stats.copies[publish->class], publish->missing);
         stats_add(&worker->stats.copies_dropped[publish->class][DROP_NO_MEMORY], publish->missing);
     }
-    if (publish->refused && publish->recipients == 0)
+    if (again)
         result = RESULT_OVERLOADED;
-    else if (publish->recipients == 0 && publish->class == CLASS_VOLATILE)
+    else if (lost && is_volatile)
         result = RESULT_DROPPED;
-    else if (publish->recipients == 0 && publish->only_ids)
+    else if (lost && publish->only_ids)
         result = publish->found ? RESULT_DROPPED : RESULT_ABSENT;
     publish->done(worker, publish, result, publish->recipients);
     publish_put(worker, publish);
