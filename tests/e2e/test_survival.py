@@ -210,7 +210,7 @@ class Rings(unittest.TestCase):
         self.assertFalse(os.path.exists(node.ports_path))
 
     def test_sigterm_is_heard_meanwhile(self):
-        node = Node()
+        node = Node("--sandbox", "off")
         self.addCleanup(node.kill)
         self.refuse_now(node, "EAGAIN")
         node.signal(signal.SIGTERM)
