@@ -35,7 +35,7 @@ void fanout_fini(struct fanout *fanout) {
 /* --- what waits ------------------------------------------------------------------------------- */
 
 bool fanout_reserve(struct post *post, unsigned worker, uint32_t copies, uint32_t sessions) {
-    uint64_t max = 4 * (uint64_t)sessions;
+    uint64_t max = FANOUT_BROADCASTS * (uint64_t)sessions;
     if (max < post->copies_max)
         max = post->copies_max;
     uint32_t before =

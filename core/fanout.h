@@ -16,8 +16,8 @@
  * but never one that has several.
  *
  * How much may wait is agreed before a message is mailed (fanout_reserve): FANOUT_COPIES_MAX for
- * each worker, or four times its sessions, by the number of sessions that its addresses have. What
- * does not fit is refused as a whole.
+ * each worker, or FANOUT_BROADCASTS times its sessions, by the number of sessions that its
+ * addresses have. What does not fit is refused as a whole.
  *
  * Every job is answered once (hub_answer), with how many sessions took it.
  *

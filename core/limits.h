@@ -58,11 +58,12 @@
 #define FLOOD_CREDIT_NS (2 * 1000 * 1000)
 
 /* A message for one name with so many sessions on a worker is delivered at once; one for more is
- * fanned out in slices (fanout.h). Of those so many copies may wait for a worker, or four times its
- * sessions where that is more, and none is made while sends are due for longer than this, but for
- * a slice each FANOUT_HELD_NS: the sends of others may never end. */
+ * fanned out in slices (fanout.h). Of those so many copies may wait for a worker, or so many times
+ * its sessions where that is more, and none is made while sends are due for longer than this, but
+ * for a slice each FANOUT_HELD_NS: the sends of others may never end. */
 #define DIRECT_SESSIONS_MAX 64
 #define FANOUT_COPIES_MAX 32768
+#define FANOUT_BROADCASTS 12 /* what waits together leaves in few sends */
 #define FANOUT_LAG_NS (5 * 1000 * 1000)
 #define FANOUT_HELD_NS (5 * 1000 * 1000)
 

@@ -34,8 +34,7 @@ _Noreturn void check_fail(const char *file, int line, const char *what, const ch
         len += room_used(snprintf(text + len, sizeof(text) - len, ": "), sizeof(text) - len);
         va_list arguments;
         va_start(arguments, format);
-        len += room_used(vsnprintf(text + len, sizeof(text) - len, format, arguments),
-                         sizeof(text) - len);
+        (void)vsnprintf(text + len, sizeof(text) - len, format, arguments);
         va_end(arguments);
     }
     if (failing_here != NULL) { /* the hook has failed */
