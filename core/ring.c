@@ -29,8 +29,9 @@
 #define SHORTAGE_NS (10 * NS_PER_S)
 #define RETRY_NS (1 * NS_PER_MS)
 
-/* What a process or a ring that has just ended had locked is given back a moment later. */
-#define GIVEN_BACK_WAITS 60
+/* What a process or a ring that has just ended had locked is given back later: after a moment, or
+ * some seconds where many connections ended as well. */
+#define GIVEN_BACK_WAITS 200
 #define GIVEN_BACK_WAITS_TRIAL 10 /* of each of a dozen sizes */
 #define GIVEN_BACK_WAIT_NS (50 * NS_PER_MS)
 
