@@ -45,9 +45,9 @@
 #define API_CONNECTIONS_SPARE 64
 #define FILES_SPARE (API_CONNECTIONS_SPARE + 1)
 
-/* A turn gives each kind of work (completions, mail, floods, timers, resumed input, fan-out) so
- * much time and starts so many sends, which take 4 to 5 us each; what is left waits for the next
- * turn. */
+/* A turn gives each kind of work (completions, mail, floods, timers, resumed input, fan-out, calls)
+ * so much time and starts so many sends, which take 4 to 5 us each; what is left waits for the next
+ * turn. Nothing bounds their sum: where all of them have work, a turn takes over 5 ms. */
 #define WORK_SLICE_NS (800 * 1000)
 #define SENDS_PER_TURN 200
 /* Connections that flood are read so many in one go. While deliveries wait they get this share of

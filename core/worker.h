@@ -1,10 +1,10 @@
 /* worker.h - one pinned thread: its ring, its connections, its directory, its loop.
  *
- * A turn: submit and gather; handle completions; take mail; fire timers; look again at kept input;
- * fan out; go on with calls; wake others; start the sends; sleep only if nothing is left to do.
- * Each of these has its slice of time (limits.h), so a turn is short whatever there is to do.
- * Nothing here is shared but what mailbox.h, message.h, memory.h and stats.h say, and the node's
- * tables (holders.h, addresses.h).
+ * A turn: submit and gather; handle completions; take mail; read who floods; fire timers; look
+ * again at kept input; fan out; go on with calls; wake others; start the sends; sleep only if
+ * nothing is left to do. Each of these has its slice of time (limits.h), so a turn is short
+ * whatever there is to do. Nothing here is shared but what mailbox.h, message.h, memory.h and
+ * stats.h say, and the node's tables (holders.h, addresses.h).
  *
  * Threads: its own, but for `stats` and the atomics. Owns: everything in it. */
 #ifndef RINGPOST_CORE_WORKER_H
