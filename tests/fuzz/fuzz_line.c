@@ -8,9 +8,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *at, size_t len);
 static char written[1 << 20];
 
 static void names_write(struct builder *out, const char *field, const struct name_list *list) {
-    builder_format(out, ",\"%s\":", field);
+    builder_format(out, ",\"%s\":[", field);
     for (unsigned i = 0; i < list->count; i++) {
-        builder_byte(out, i == 0 ? '[' : ',');
+        if (i != 0)
+            builder_byte(out, ',');
         builder_json(out, list->at[i]);
     }
     builder_byte(out, ']');
@@ -37,7 +38,8 @@ static void line_again(const struct client_line *line) {
         builder_text(&out, ",\"resume\":");
         builder_json(&out, line->resume);
     }
-    if (line->names.count != 0)
+    bool moves = line->type == CLIENT_LINE_JOIN || line->type == CLIENT_LINE_LEAVE;
+    if (line->names.count != 0 || moves)
         names_write(&out, line->type == CLIENT_LINE_ACK ? "ids" : "groups", &line->names);
     builder_byte(&out, '}');
     CHECK(!out.full);

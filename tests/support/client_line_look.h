@@ -35,7 +35,7 @@ static inline void client_line_look(const struct client_line *line) {
         break;
     case CLIENT_LINE_JOIN:
     case CLIENT_LINE_LEAVE:
-        name_list_look(&line->names, 1, name_check);
+        name_list_look(&line->names, 0, name_check);
         break;
     default:
         CHECK(line->type != CLIENT_LINE_NONE);
