@@ -559,14 +559,14 @@ void connection_on_send(struct worker *worker, const struct completion *completi
     if (outbox_empty(&connection->outbox))
         connection_emptied(worker, connection);
     else
-        outbox_dirty(worker, connection);
+        outbox_dirty(worker, connection, (enum send_lane)connection->lane);
 }
 
 void connection_hurry(struct worker *worker, struct connection *connection) {
     if (!list_linked(&connection->flush_link))
         return; /* its send is in flight */
     list_remove(&connection->flush_link);
-    list_add_head(&worker->dirty, &connection->flush_link);
+    list_add_head(&worker->dirty[connection->lane], &connection->flush_link);
 }
 
 void connection_flush(struct worker *worker, struct connection *connection) {

@@ -60,6 +60,7 @@ struct connection {
     uint8_t ops;           /* in flight */
     uint8_t reason;        /* enum close_reason */
     uint8_t listener;      /* index in worker->listeners */
+    uint8_t lane;          /* enum send_lane: of what waits in its outbox */
     bool throttled : 1;    /* the peer does not read its answers: no input is taken */
     bool paused : 1;       /* no input is wanted */
     bool once : 1;         /* its receives are single ones: it floods a worker that is busy */
@@ -78,7 +79,7 @@ struct connection {
         uint32_t next_free; /* slot; while FREE */
     };
     struct timer timer;
-    struct list flush_link;  /* in worker->dirty while there is something to send */
+    struct list flush_link;  /* in worker->dirty[lane] while there is something to send */
     struct list resume_link; /* in worker->resumed, starved or floods */
     struct outbox outbox;
     char *input; /* kept input; NULL: none */

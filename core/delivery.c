@@ -15,7 +15,8 @@ void delivery_except(struct worker *worker, const struct message *message, bool 
 }
 
 enum outbox_verdict delivery_push(struct worker *worker, struct session *session,
-                                  struct connection *connection, struct parcel *parcel) {
+                                  struct connection *connection, struct parcel *parcel,
+                                  enum send_lane lane) {
     const struct form *form = parcel_form(worker, parcel, session->type->encoding(session));
     if (SHORTAGE(form == NULL)) {
         uint8_t class = parcel->message->class;
@@ -24,7 +25,7 @@ enum outbox_verdict delivery_push(struct worker *worker, struct session *session
         stats_add(&worker->stats.copies_dropped[class][DROP_NO_MEMORY], 1);
         return OUTBOX_DROPPED;
     }
-    enum outbox_verdict verdict = outbox_push(worker, connection, parcel, form);
+    enum outbox_verdict verdict = outbox_push(worker, connection, parcel, form, lane);
     if (verdict == OUTBOX_FULL)
         session->type->close(worker, session, CLOSE_TOO_SLOW);
     return verdict;
@@ -81,7 +82,8 @@ static void deliver_now(struct worker *worker, struct name *name, struct parcel 
             struct connection *connection = session->type->connection(session);
             if (connection == NULL || (session->id != NULL && session->id->excepted))
                 continue;
-            enum outbox_verdict verdict = delivery_push(worker, session, connection, parcel);
+            enum outbox_verdict verdict =
+                delivery_push(worker, session, connection, parcel, LANE_DIRECT);
             CHECK(verdict != OUTBOX_WAIT, "an outbox filled up while it was looked at");
             flags |= ANSWER_FOUND;
             recipients += verdict == OUTBOX_TAKEN;

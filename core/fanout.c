@@ -212,7 +212,7 @@ static bool session_visit(struct worker *worker, struct session *session) {
     /* One by one: each has its own fate. */
     while (fanout->part < fanout->run) {
         uint32_t i = fanout->part;
-        switch (delivery_push(worker, session, connection, fanout->job[i]->parcel)) {
+        switch (delivery_push(worker, session, connection, fanout->job[i]->parcel, LANE_BULK)) {
         case OUTBOX_TAKEN:
             fanout->recipients[i]++;
             break;
@@ -331,10 +331,9 @@ static bool run_walk(struct worker *worker, const struct message *message) {
 
 /* --- the door --------------------------------------------------------------------------------- */
 
-/* Are sends due for so long that more copies would only wait behind them? */
+/* Are copies due for so long that more would only wait behind them? */
 static bool sends_lag(const struct worker *worker) {
-    return worker_send_lag_ns(worker) > FANOUT_LAG_NS &&
-           worker->now_ns - worker->fanout.worked_ns < FANOUT_HELD_NS;
+    return worker_send_lag_ns(worker, LANE_BULK) > FANOUT_LAG_NS;
 }
 
 void fanout_work(struct worker *worker) {
@@ -342,7 +341,6 @@ void fanout_work(struct worker *worker) {
     fanout->held = false;
     if (sends_lag(worker))
         return;
-    fanout->worked_ns = worker->now_ns;
     while (fanout_busy(fanout) && !fanout->held && !sends_lag(worker)) {
         if (fanout->run == 0)
             run_begin(worker);

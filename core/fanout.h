@@ -7,9 +7,9 @@
  * (sheaf.h), so that what piles up leaves in few sends. A run is walked as long as the slice lasts
  * and goes on in the next turn; sessions and names may come and go meanwhile.
  *
- * Two things hold a run back, both for moments: sends that are due for longer than
- * FANOUT_LAG_NS (copies that nobody could send only take memory), and a session that is over its
- * limit although it reads (OUTBOX_WAIT): its send goes first.
+ * Two things hold a run back, both for moments: copies whose sends are due for longer than
+ * FANOUT_LAG_NS (more would only take memory), and a session that is over its limit although it
+ * reads (OUTBOX_WAIT): its send goes first.
  *
  * Order. Jobs of one address keep their order. Whoever delivers past the queue asks fanout_has
  * first. Different addresses owe each other no order, so a run may pass jobs for other addresses,
@@ -57,7 +57,6 @@ struct fanout {
     struct list *next;    /* the session to be visited next, in its list */
     uint32_t left;        /* broadcasts: sessions [0, left) of the worker are still to be visited */
     uint32_t part;        /* messages of the run that the next session has had already */
-    uint64_t worked_ns;   /* when it had a slice last */
     bool held;            /* by a session that must send first, in this turn */
 };
 

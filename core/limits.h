@@ -59,13 +59,12 @@
 
 /* A message for one name with so many sessions on a worker is delivered at once; one for more is
  * fanned out in slices (fanout.h). Of those so many copies may wait for a worker, or so many times
- * its sessions where that is more, and none is made while sends are due for longer than this, but
- * for a slice each FANOUT_HELD_NS: the sends of others may never end. */
+ * its sessions where that is more, and none is made while those made before are due for longer
+ * than FANOUT_LAG_NS. */
 #define DIRECT_SESSIONS_MAX 64
 #define FANOUT_COPIES_MAX 32768
 #define FANOUT_BROADCASTS 12 /* what waits together leaves in few sends */
 #define FANOUT_LAG_NS (5 * 1000 * 1000)
-#define FANOUT_HELD_NS (5 * 1000 * 1000)
 
 /* A worker that delivers what it gets later than this, and has done so for LATE_PATIENCE_NS, is
  * given no more until it has caught up; producers that ask for little may make it four times as

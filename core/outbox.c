@@ -229,15 +229,32 @@ static bool outbox_admit(struct worker *worker, struct connection *connection, u
     return false;
 }
 
-void outbox_dirty(struct worker *worker, struct connection *connection) {
-    if (list_linked(&connection->flush_link))
+void outbox_dirty(struct worker *worker, struct connection *connection, enum send_lane lane) {
+    bool better = lane > connection->lane;
+    if (better)
+        connection->lane = (uint8_t)lane;
+    else if (list_linked(&connection->flush_link))
         return;
+    list_remove(&connection->flush_link);
     connection->dirty_us = (uint32_t)(worker->now_ns / NS_PER_US);
-    list_add_tail(&worker->dirty, &connection->flush_link);
+    list_add_tail(&worker->dirty[connection->lane], &connection->flush_link);
+}
+
+bool outbox_any_dirty(const struct worker *worker) {
+    return !list_empty(&worker->dirty[LANE_DIRECT]) || !list_empty(&worker->dirty[LANE_BULK]);
+}
+
+struct connection *outbox_next_dirty(struct worker *worker, unsigned i) {
+    enum send_lane lane = i % 2 == 0 ? LANE_DIRECT : LANE_BULK;
+    if (list_empty(&worker->dirty[lane]))
+        lane = lane == LANE_BULK ? LANE_DIRECT : LANE_BULK;
+    struct list *node = list_pop(&worker->dirty[lane]);
+    return node != NULL ? container_of(node, struct connection, flush_link) : NULL;
 }
 
 enum outbox_verdict outbox_push(struct worker *worker, struct connection *connection,
-                                struct parcel *parcel, const struct form *form) {
+                                struct parcel *parcel, const struct form *form,
+                                enum send_lane lane) {
     struct outbox *outbox = &connection->outbox;
     uint8_t class = parcel->message->class;
     enum drop_reason reason = DROP_NO_MEMORY;
@@ -265,7 +282,7 @@ enum outbox_verdict outbox_push(struct worker *worker, struct connection *connec
     stats_add(&worker->stats.copies_waiting[class], 1);
     piece_append(outbox, piece);
     blocked_look(worker, connection);
-    outbox_dirty(worker, connection);
+    outbox_dirty(worker, connection, lane);
     return OUTBOX_TAKEN;
 }
 
@@ -291,7 +308,7 @@ bool outbox_push_sheaf(struct worker *worker, struct connection *connection, str
     outbox->message_bytes += sheaf->bytes;
     stats_add(&worker->stats.outbox_bytes, sheaf->bytes);
     piece_append(outbox, piece);
-    outbox_dirty(worker, connection);
+    outbox_dirty(worker, connection, LANE_BULK);
     return true;
 }
 
@@ -325,7 +342,7 @@ bool outbox_write(struct worker *worker, struct connection *connection, struct s
             .kind = PIECE_BYTES, .buffer = buffer, .buffer_cap = cap, .bytes = (uint32_t)bytes.len};
         piece_append(outbox, piece);
     }
-    outbox_dirty(worker, connection);
+    outbox_dirty(worker, connection, LANE_DIRECT);
     return true;
 }
 
@@ -345,7 +362,7 @@ bool outbox_write_chunks(struct worker *worker, struct connection *connection,
         account_force(&worker->account, sizeof(struct piece));
         *piece = (struct piece){.kind = PIECE_CHUNK, .chunk = chunk, .bytes = chunk->len};
         piece_append(&connection->outbox, piece);
-        outbox_dirty(worker, connection);
+        outbox_dirty(worker, connection, LANE_DIRECT);
     }
     return true;
 }
@@ -415,6 +432,8 @@ void outbox_flush(struct worker *worker, struct connection *connection) {
         piece = next;
     }
     outbox->committed = before;
+    if (piece == NULL)
+        connection->lane = LANE_BULK; /* nothing is left that hurries */
     if (runs == 0)
         return;
     connection->ops |= OP_SEND;

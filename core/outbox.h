@@ -42,6 +42,12 @@ struct outbox {
     uint32_t blocked_ms; /* since when more than half the limit waits and a send, too; 0: not so */
 };
 
+/* Why a connection has something to send. What is for this one alone (answers, control lines,
+ * messages to one id or a small group) does not stand behind the sends of a fan-out to thousands:
+ * a worker starts the sends of both lanes in turns. A connection's output keeps its order: it has
+ * the better lane of all that waits in its outbox. */
+enum send_lane { LANE_BULK, LANE_DIRECT, LANES };
+
 enum outbox_verdict {
     OUTBOX_TAKEN,
     OUTBOX_DROPPED, /* by policy; counted */
@@ -51,11 +57,13 @@ enum outbox_verdict {
 
 /* Appends one message. The connection is marked dirty; the bytes leave at the end of the turn. */
 enum outbox_verdict outbox_push(struct worker *worker, struct connection *connection,
-                                struct parcel *parcel, const struct form *form);
+                                struct parcel *parcel, const struct form *form,
+                                enum send_lane lane);
 /* Would outbox_push of so many bytes of the default class answer OUTBOX_WAIT? */
 bool outbox_must_wait(struct worker *worker, struct connection *connection, uint32_t bytes);
-/* Appends all messages of a sheaf as one piece, if each of them would be taken without anything
- * being dropped for it. False: nothing has happened; they are to be pushed one by one. */
+/* Appends all messages of a sheaf as one piece in the bulk lane, if each of them would be taken
+ * without anything being dropped for it. False: nothing has happened; they are to be pushed one by
+ * one. */
 bool outbox_push_sheaf(struct worker *worker, struct connection *connection, struct sheaf *sheaf);
 /* Appends bytes, copied. False: no memory (the connection should be closed). */
 bool outbox_write(struct worker *worker, struct connection *connection, struct span bytes);
@@ -64,8 +72,13 @@ bool outbox_write(struct worker *worker, struct connection *connection, struct s
 bool outbox_write_chunks(struct worker *worker, struct connection *connection, struct chunk *first);
 /* Starts a send of what waits, unless one is in flight. Expired messages are dropped here. */
 void outbox_flush(struct worker *worker, struct connection *connection);
-/* Something waits to be sent: the connection gets its place in worker->dirty. */
-void outbox_dirty(struct worker *worker, struct connection *connection);
+/* Something waits to be sent: the connection gets its place in worker->dirty[lane], or keeps a
+ * better one. */
+void outbox_dirty(struct worker *worker, struct connection *connection, enum send_lane lane);
+bool outbox_any_dirty(const struct worker *worker);
+/* Takes out the connection whose send is to be started next, number `i` of a turn: both lanes in
+ * turns, so neither holds up the other. NULL: nothing is to be sent. */
+struct connection *outbox_next_dirty(struct worker *worker, unsigned i);
 /* The send in flight ended with `sent` bytes. */
 void outbox_on_sent(struct worker *worker, struct connection *connection, uint32_t sent);
 /* Drops everything that is not in flight, counted with the reason; everything when nothing is. */

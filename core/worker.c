@@ -200,15 +200,16 @@ static void resumed_handle(struct worker *worker) {
 }
 
 static void dirty_flush(struct worker *worker) {
-    struct list *node;
+    struct connection *connection;
     slice_begin(worker);
-    for (unsigned i = 0; i < SENDS_PER_TURN && (node = list_pop(&worker->dirty)) != NULL; i++) {
-        connection_flush(worker, container_of(node, struct connection, flush_link));
+    for (unsigned i = 0; i < SENDS_PER_TURN && (connection = outbox_next_dirty(worker, i)) != NULL;
+         i++) {
+        connection_flush(worker, connection);
         /* Time passes when the flights are full, and they are submitted. */
         if (slice_over(worker))
             break;
     }
-    worker->sends_left = !list_empty(&worker->dirty);
+    worker->sends_left = outbox_any_dirty(worker);
 }
 
 struct flight *worker_flight_get(struct worker *worker) {
@@ -340,9 +341,8 @@ static void admission_look(struct worker *worker) {
 /* How long the coming submit may wait. */
 static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
     if (wait_ns == 0 || worker->mail_left || ring_waiting(worker->ring) != 0 ||
-        !list_empty(&worker->resumed) || !list_empty(&worker->dirty) ||
-        !list_empty(&worker->floods) || fanout_busy(&worker->fanout) ||
-        calls_busy(&worker->calls) || sweep_busy(&worker->sweep) ||
+        !list_empty(&worker->resumed) || outbox_any_dirty(worker) || !list_empty(&worker->floods) ||
+        fanout_busy(&worker->fanout) || calls_busy(&worker->calls) || sweep_busy(&worker->sweep) ||
         server_phase(worker->server) != worker->phase_entered)
         return 0;
     if (worker->homebound_set != 0 && wait_ns > HOMEBOUND_NS)
@@ -377,7 +377,7 @@ static void lateness_tell(const struct worker *worker, _Atomic uint64_t *told,
 /* How long what this worker delivers has waited, for those who take in for it. */
 static void late_tell(struct worker *worker) {
     struct mailbox *box = &worker->server->post.boxes[worker->index];
-    uint64_t late_ns = worker_send_lag_ns(worker);
+    uint64_t late_ns = worker_send_lag_ns(worker, LANE_DIRECT);
     if (worker->mail_age_ns > late_ns)
         late_ns = worker->mail_age_ns;
     lateness_tell(worker, &box->late_ns, &worker->late, late_ns);
@@ -502,7 +502,8 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     fanout_init(&worker->fanout);
     calls_init(&worker->calls);
     admission_init(&worker->admission);
-    list_init(&worker->dirty);
+    for (unsigned lane = 0; lane < LANES; lane++)
+        list_init(&worker->dirty[lane]);
     list_init(&worker->resumed);
     list_init(&worker->starved);
     list_init(&worker->floods);

@@ -87,16 +87,16 @@ struct worker {
 
     struct connection **blocks; /* slots, CONNECTION_BLOCK each */
     uint32_t block_count;
-    uint32_t free_slot;      /* 0: none; linked through next_free */
-    uint32_t live;           /* slots in use */
-    uint32_t live_api;       /* of them, of the api listeners */
-    uint32_t refusing;       /* refused descriptors that are being closed */
-    struct sweep sweep;      /* through the slots, when a phase asks something of each */
-    struct list dirty;       /* connections with something to send */
-    struct list resumed;     /* connections whose kept input is to be looked at */
-    struct list starved;     /* connections whose receive ended for want of a buffer */
-    struct list floods;      /* connections that are to be read by one buffer (connection->once) */
-    int64_t flood_credit_ns; /* time that taking in from them may use though deliveries wait */
+    uint32_t free_slot;       /* 0: none; linked through next_free */
+    uint32_t live;            /* slots in use */
+    uint32_t live_api;        /* of them, of the api listeners */
+    uint32_t refusing;        /* refused descriptors that are being closed */
+    struct sweep sweep;       /* through the slots, when a phase asks something of each */
+    struct list dirty[LANES]; /* connections with something to send */
+    struct list resumed;      /* connections whose kept input is to be looked at */
+    struct list starved;      /* connections whose receive ended for want of a buffer */
+    struct list floods;       /* connections that are to be read by one buffer (connection->once) */
+    int64_t flood_credit_ns;  /* time that taking in from them may use though deliveries wait */
     struct session **sessions; /* all open ones, dense */
     uint32_t session_count, session_cap;
     uint64_t visit; /* the last run of deliveries (fanout.h) */
@@ -169,12 +169,12 @@ static inline bool slice_over(struct worker *worker) {
     worker->looked_ns = clock_ns();
     return worker->looked_ns >= worker->slice_until_ns;
 }
-/* How long the send that is due for the longest has been waiting for its start. */
-static inline uint64_t worker_send_lag_ns(const struct worker *worker) {
-    if (list_empty(&worker->dirty))
+/* How long the send of a lane that is due for the longest has been waiting for its start. */
+static inline uint64_t worker_send_lag_ns(const struct worker *worker, enum send_lane lane) {
+    if (list_empty(&worker->dirty[lane]))
         return 0;
     const struct connection *first =
-        container_of(worker->dirty.next, struct connection, flush_link);
+        container_of(worker->dirty[lane].next, struct connection, flush_link);
     return (uint32_t)((uint32_t)(worker->now_ns / NS_PER_US) - first->dirty_us) * NS_PER_US;
 }
 /* Is everything that other workers or producers wait for done? */

@@ -306,7 +306,7 @@ void node_quiet_check(void) {
         if (worker->requests != 0)
             sim_fail("worker %u has %u requests without an answer, and nothing is on its way", to,
                      worker->requests);
-        if (!list_empty(&worker->dirty) || !list_empty(&worker->resumed) ||
+        if (outbox_any_dirty(worker) || !list_empty(&worker->resumed) ||
             !list_empty(&worker->starved) || fanout_busy(&worker->fanout))
             sim_fail("worker %u sleeps on something to do", to);
         if (worker->homebound_set != 0 &&

@@ -5,7 +5,7 @@
 #include "core/worker.h"
 
 /* What was handed to the kernel last. */
-static char handed[4096];
+static char handed[SEND_BYTES_MAX + 4096];
 static size_t handed_len;
 
 static void fake_send(struct ring *ring, uint64_t tag, int socket, const void *at, size_t len) {
@@ -72,7 +72,8 @@ static int open_node(void **state) {
     account_init(&worker.account, &server.budget);
     pool_init(&worker.parcels, sizeof(struct parcel));
     pool_init(&worker.pieces, outbox_piece_bytes());
-    list_init(&worker.dirty);
+    for (unsigned lane = 0; lane < LANES; lane++)
+        list_init(&worker.dirty[lane]);
     list_init(&connection.flush_link);
     connection.slot = 1;
     handed_len = 0;
@@ -156,9 +157,9 @@ static void test_a_sheaf_leaves_as_one_run(void **state) {
 static void test_short_sends(void **state) {
     (void)state;
     struct parcel *before = parcel_with("first", 1000, false);
-    assert_int_equal(
-        outbox_push(&worker, &connection, before, parcel_form(&worker, before, &plain)),
-        OUTBOX_TAKEN);
+    assert_int_equal(outbox_push(&worker, &connection, before, parcel_form(&worker, before, &plain),
+                                 LANE_DIRECT),
+                     OUTBOX_TAKEN);
     parcel_unref(&worker, before);
     push_three();
     push_three();
@@ -195,7 +196,7 @@ static void test_the_end_in_the_middle(void **state) {
 static void test_one_of_them_expires(void **state) {
     (void)state;
     struct parcel *before = parcel_with("x", 1000, false);
-    outbox_push(&worker, &connection, before, parcel_form(&worker, before, &plain));
+    outbox_push(&worker, &connection, before, parcel_form(&worker, before, &plain), LANE_DIRECT);
     parcel_unref(&worker, before);
     push_three();
     worker.now_ns += 500;
@@ -256,26 +257,26 @@ static void test_full_but_not_slow(void **state) {
     config.outbox_bytes = 30;
     struct parcel *parcel = parcel_with("1234567890", NS_PER_S, false);
     const struct form *form = parcel_form(&worker, parcel, &plain);
-    assert_int_equal(outbox_push(&worker, &connection, parcel, form), OUTBOX_TAKEN);
-    assert_int_equal(outbox_push(&worker, &connection, parcel, form), OUTBOX_TAKEN);
+    assert_int_equal(outbox_push(&worker, &connection, parcel, form, LANE_DIRECT), OUTBOX_TAKEN);
+    assert_int_equal(outbox_push(&worker, &connection, parcel, form, LANE_DIRECT), OUTBOX_TAKEN);
     /* However long it lies here: nothing was given to the socket. */
     worker.now_ns += 10 * NS_PER_S;
     assert_true(outbox_must_wait(&worker, &connection, form->total_bytes));
-    assert_int_equal(outbox_push(&worker, &connection, parcel, form), OUTBOX_WAIT);
+    assert_int_equal(outbox_push(&worker, &connection, parcel, form, LANE_DIRECT), OUTBOX_WAIT);
     assert_int_equal(stats_get(&worker.stats.copies[CLASS_DEFAULT]), 2);
     worker.now_ns -= 10 * NS_PER_S;
     flush();
-    assert_int_equal(outbox_push(&worker, &connection, parcel, form), OUTBOX_WAIT);
+    assert_int_equal(outbox_push(&worker, &connection, parcel, form, LANE_DIRECT), OUTBOX_WAIT);
     worker.now_ns += SLOW_NS - NS_PER_MS;
-    assert_int_equal(outbox_push(&worker, &connection, parcel, form), OUTBOX_WAIT);
+    assert_int_equal(outbox_push(&worker, &connection, parcel, form, LANE_DIRECT), OUTBOX_WAIT);
     worker.now_ns += 2 * NS_PER_MS;
     assert_false(outbox_must_wait(&worker, &connection, form->total_bytes));
-    assert_int_equal(outbox_push(&worker, &connection, parcel, form), OUTBOX_FULL);
+    assert_int_equal(outbox_push(&worker, &connection, parcel, form, LANE_DIRECT), OUTBOX_FULL);
     /* It took what there was, so it begins anew. */
     on_sent(24);
-    assert_int_equal(outbox_push(&worker, &connection, parcel, form), OUTBOX_TAKEN);
-    assert_int_equal(outbox_push(&worker, &connection, parcel, form), OUTBOX_TAKEN);
-    assert_int_equal(outbox_push(&worker, &connection, parcel, form), OUTBOX_WAIT);
+    assert_int_equal(outbox_push(&worker, &connection, parcel, form, LANE_DIRECT), OUTBOX_TAKEN);
+    assert_int_equal(outbox_push(&worker, &connection, parcel, form, LANE_DIRECT), OUTBOX_TAKEN);
+    assert_int_equal(outbox_push(&worker, &connection, parcel, form, LANE_DIRECT), OUTBOX_WAIT);
     parcel_unref(&worker, parcel);
     flush();
     on_sent(24);
@@ -290,8 +291,9 @@ static void test_the_oldest_make_room(void **state) {
     config.outbox_bytes = 50;
     make_slow();
     struct parcel *late = parcel_with("late", 1000, false);
-    assert_int_equal(outbox_push(&worker, &connection, late, parcel_form(&worker, late, &plain)),
-                     OUTBOX_TAKEN);
+    assert_int_equal(
+        outbox_push(&worker, &connection, late, parcel_form(&worker, late, &plain), LANE_DIRECT),
+        OUTBOX_TAKEN);
     parcel_unref(&worker, late);
     on_sent(21);
     flush();
@@ -303,7 +305,7 @@ static void test_the_oldest_make_room(void **state) {
     push_three();
     config.outbox_bytes = 60;
     make_slow();
-    outbox_push(&worker, &connection, later, parcel_form(&worker, later, &plain));
+    outbox_push(&worker, &connection, later, parcel_form(&worker, later, &plain), LANE_DIRECT);
     parcel_unref(&worker, later);
     on_sent(27);
     flush();
@@ -323,7 +325,83 @@ static void test_without_room_nothing_happens(void **state) {
     assert_false(outbox_push_sheaf(&worker, &connection, sheaf));
     sheaf_unref(&worker, sheaf);
     assert_true(outbox_empty(&connection.outbox));
-    assert_true(list_empty(&worker.dirty));
+    assert_true(list_empty(&worker.dirty[LANE_DIRECT]));
+    assert_true(list_empty(&worker.dirty[LANE_BULK]));
+}
+
+/* A connection whose place in a lane is all that matters. */
+static void waits(struct connection *other, enum send_lane lane) {
+    *other = (struct connection){.slot = 2};
+    list_init(&other->flush_link);
+    outbox_dirty(&worker, other, lane);
+}
+
+static void push_copy(const char *payload) {
+    struct parcel *parcel = parcel_with(payload, NS_PER_S, false);
+    const struct form *form = parcel_form(&worker, parcel, &plain);
+    assert_int_equal(outbox_push(&worker, &connection, parcel, form, LANE_BULK), OUTBOX_TAKEN);
+    parcel_unref(&worker, parcel);
+}
+
+/* An answer behind copies of fan-outs leaves with them in its order, and before what waits for
+ * other connections in the bulk lane; the next copies have no such haste. */
+static void test_an_answer_takes_the_direct_lane(void **state) {
+    (void)state;
+    struct connection others[3];
+    for (unsigned i = 0; i < 3; i++)
+        waits(&others[i], LANE_BULK);
+    push_copy("one");
+    assert_int_equal(connection.lane, LANE_BULK);
+    assert_true(list_empty(&worker.dirty[LANE_DIRECT]));
+    worker.now_ns += 7 * NS_PER_MS;
+    assert_true(outbox_write(&worker, &connection, SPAN("pong")));
+    assert_int_equal(worker_send_lag_ns(&worker, LANE_DIRECT), 0);
+    assert_int_equal(worker_send_lag_ns(&worker, LANE_BULK), 7 * NS_PER_MS);
+    push_copy("two");
+    assert_int_equal(connection.lane, LANE_DIRECT);
+    assert_ptr_equal(outbox_next_dirty(&worker, 0), &connection);
+    flush();
+    assert_int_equal(handed_len, 14);
+    assert_memory_equal(handed, "<one>pong<two>", 14);
+    on_sent(14);
+    assert_int_equal(connection.lane, LANE_BULK);
+    for (unsigned i = 0; i < 3; i++)
+        assert_ptr_equal(outbox_next_dirty(&worker, i), &others[i]);
+    assert_false(outbox_any_dirty(&worker));
+    assert_null(outbox_next_dirty(&worker, 0));
+}
+
+/* What a send does not cover keeps its haste. */
+static void test_what_is_left_keeps_its_lane(void **state) {
+    (void)state;
+    static char much[SEND_BYTES_MAX];
+    assert_true(outbox_write(&worker, &connection, span_of(much, sizeof much)));
+    assert_true(outbox_write(&worker, &connection, SPAN("pong")));
+    assert_ptr_equal(outbox_next_dirty(&worker, 0), &connection);
+    handed_len = 0;
+    outbox_flush(&worker, &connection);
+    assert_int_equal(connection.lane, LANE_DIRECT);
+    connection.ops |= OP_SEND;
+    on_sent(sizeof much);
+    outbox_dirty(&worker, &connection, (enum send_lane)connection.lane);
+    assert_ptr_equal(outbox_next_dirty(&worker, 1), &connection);
+    flush();
+    assert_int_equal(connection.lane, LANE_BULK);
+    on_sent(4);
+}
+
+/* Neither lane holds up the other. */
+static void test_lanes_take_turns(void **state) {
+    (void)state;
+    struct connection bulk[2], direct[4];
+    for (unsigned i = 0; i < 2; i++)
+        waits(&bulk[i], LANE_BULK);
+    for (unsigned i = 0; i < 4; i++)
+        waits(&direct[i], LANE_DIRECT);
+    const struct connection *const order[] = {&direct[0], &bulk[0],   &direct[1],
+                                              &bulk[1],   &direct[2], &direct[3]};
+    for (unsigned i = 0; i < 6; i++)
+        assert_ptr_equal(outbox_next_dirty(&worker, i), order[i]);
 }
 
 int main(void) {
@@ -337,6 +415,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_full_but_not_slow, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_the_oldest_make_room, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_without_room_nothing_happens, open_node, close_node),
+        cmocka_unit_test_setup_teardown(test_an_answer_takes_the_direct_lane, open_node,
+                                        close_node),
+        cmocka_unit_test_setup_teardown(test_what_is_left_keeps_its_lane, open_node, close_node),
+        cmocka_unit_test_setup_teardown(test_lanes_take_turns, open_node, close_node),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
