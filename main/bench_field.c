@@ -23,12 +23,40 @@ static bool complain(const char *what) {
     return false;
 }
 
+/* Processes of their own where they must not wait for each other: producers, timed clients. */
+#define SWARMS_APART 2u
+
+/* Of so many clients one is timed, where they have a swarm of their own. */
+#define TIMED_EVERY 32u
+
+static uint32_t timed_count(const struct bench_options *o) {
+    return o->apart ? (o->clients + TIMED_EVERY - 1) / TIMED_EVERY : o->clients;
+}
+
 static uint32_t swarms_needed(const struct bench_options *o) {
     uint32_t each = bench_descriptors_max();
     each =
         each > DESCRIPTORS_KEPT + o->producers + 16 ? each - DESCRIPTORS_KEPT - o->producers : 16;
     uint32_t swarms = (o->clients + each - 1) / each;
-    return (swarms > o->procs ? swarms : o->procs) + o->apart;
+    return (swarms > o->procs ? swarms : o->procs) + (o->apart ? SWARMS_APART : 0);
+}
+
+/* Where producers are apart: the first process has them, and no clients; the second one has those
+ * that are timed; and the others share the rest. */
+static void swarm_range(const struct bench_field *field, uint32_t number, uint32_t *first,
+                        uint32_t *count) {
+    const struct bench_options *o = field->options;
+    uint32_t apart = o->apart ? SWARMS_APART : 0, timed = o->apart ? field->share->timed : 0;
+    uint32_t swarms = field->swarms - apart, rest = o->clients - timed;
+    *first = *count = 0;
+    if (o->apart && number < SWARMS_APART) {
+        *count = number == 0 ? 0 : timed;
+        return;
+    }
+    uint32_t each = (rest + swarms - 1) / swarms, before = (number - apart) * each;
+    before = before < rest ? before : rest;
+    *first = timed + before;
+    *count = rest - before < each ? rest - before : each;
 }
 
 static void aims_make(const struct bench_options *o, enum bench_kind kind,
@@ -43,7 +71,7 @@ static void aims_make(const struct bench_options *o, enum bench_kind kind,
     else if (o->broadcast_part > 0)
         aims[BENCH_BROADCAST] = (struct bench_aim){.addresses = 1, .streams = 1};
     if (o->lone > 0)
-        aims[BENCH_LONE] = (struct bench_aim){.addresses = o->clients, .streams = 1};
+        aims[BENCH_LONE] = (struct bench_aim){.addresses = timed_count(o), .streams = 1};
 }
 
 static bool share_make(struct bench_field *field, enum bench_kind kind) {
@@ -63,6 +91,7 @@ static bool share_make(struct bench_field *field, enum bench_kind kind) {
     share->together = o->together;
     if (o->members != 0 && o->members < o->clients)
         share->members = o->members;
+    share->timed = timed_count(o);
     share->payload_size = o->size;
     share->counted = o->counted;
     share->run_base = o->run;
@@ -77,14 +106,10 @@ static bool share_make(struct bench_field *field, enum bench_kind kind) {
 static bool swarm_make(struct bench_field *field, struct bench_net *net, struct bench_swarm *swarm,
                        uint32_t number) {
     const struct bench_options *o = field->options;
-    uint32_t swarms = field->swarms - o->apart, mine = number - o->apart;
-    uint32_t each = (o->clients + swarms - 1) / swarms;
-    uint32_t first = mine * each < o->clients ? mine * each : o->clients;
-    uint32_t count = o->clients - first < each ? o->clients - first : each;
-    if (number < o->apart) /* it has the producers, and no clients */
-        first = count = 0;
+    uint32_t first, count;
+    swarm_range(field, number, &first, &count);
     net->gather_ns = o->gather_us * 1000;
-    net->stamped = o->tickets;
+    net->stamped = o->tickets && first < field->share->timed;
     return bench_net_open(net) && bench_swarm_open(swarm, net, field->share, number, first, count,
                                                    &field->server.tcp, o->sources);
 }

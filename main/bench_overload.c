@@ -91,7 +91,7 @@ static double recovered_after_s(const struct bench_tally *seen, double rate, dou
     uint32_t bad = 0;
     for (uint32_t i = 0; i < slots && i < BENCH_SLOTS; i++) {
         double due = (double)(due_before(rate, i + 1) - due_before(rate, i)) * fan;
-        if ((double)seen->slot_count[i] < due || seen->slot_slow[i] * 100 > seen->slot_count[i])
+        if ((double)seen->slot_count[i] < due || seen->slot_slow[i] * 100 > seen->slot_timed[i])
             bad = i + 1;
     }
     return bad == slots ? -1 : (double)bad * (double)BENCH_SLOT_NS / 1e9;

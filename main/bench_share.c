@@ -82,6 +82,7 @@ uint32_t bench_share_run(struct bench_share *share, struct bench_tally *tally, u
     tally->received = tally->duplicate = tally->disordered = tally->misrouted = 0;
     tally->damaged = tally->stale = tally->receives = 0;
     memset(tally->slot_count, 0, sizeof tally->slot_count);
+    memset(tally->slot_timed, 0, sizeof tally->slot_timed);
     memset(tally->slot_slow, 0, sizeof tally->slot_slow);
     tally->pings = tally->pongs = tally->pings_lost = tally->pongs_unasked = 0;
     tally->forgotten = 0;
@@ -115,6 +116,7 @@ void bench_share_sum(const struct bench_share *share, struct bench_tally *sum) {
         sum->receives += t->receives;
         for (uint32_t k = 0; k < BENCH_SLOTS; k++) {
             sum->slot_count[k] += t->slot_count[k];
+            sum->slot_timed[k] += t->slot_timed[k];
             sum->slot_slow[k] += t->slot_slow[k];
         }
         sum->pings += t->pings;
@@ -146,7 +148,7 @@ bool bench_share_address(const struct bench_share *share, enum bench_kind kind, 
         return client < share->members;
     }
     *address = kind == BENCH_BROADCAST ? stream : client;
-    return true;
+    return *address < share->aims[kind].addresses;
 }
 
 void bench_share_copies(const struct bench_share *share, enum bench_kind kind,

@@ -53,7 +53,8 @@ struct bench_tally {
     uint64_t stale;                   /* of traffic that had ended already */
     uint64_t receives;                /* receive calls that brought something */
     uint64_t slot_count[BENCH_SLOTS]; /* by the time in the message, 100 ms each */
-    uint64_t slot_slow[BENCH_SLOTS];  /* of them, slower than share->slow_ns */
+    uint64_t slot_timed[BENCH_SLOTS]; /* of them, whose latency is told */
+    uint64_t slot_slow[BENCH_SLOTS];  /* of those, slower than share->slow_ns */
     uint64_t pings;                   /* heartbeats that clients sent */
     uint64_t pongs;                   /* of them, answered */
     uint64_t pings_lost;              /* of them, on connections that ended */
@@ -73,6 +74,7 @@ struct bench_share {
     /* fixed before the first fork */
     uint32_t run_base; /* low 8 bits are 0; a run is this plus 1..255 */
     uint32_t clients;
+    uint32_t timed; /* clients whose latency is told: the first ones (bench_swarm.h) */
     struct bench_aim aims[BENCH_KINDS];
     uint32_t streams_each; /* streams of each client, of all kinds */
     uint32_t groups, join; /* client i is in groups i % groups and the join - 1 after it */

@@ -186,22 +186,26 @@ static void client_on_message(struct bench_swarm *swarm, uint32_t number, const 
     stream_take(&share->streams[(size_t)number * share->streams_each + place], tally,
                 payload.number);
     uint64_t latency_ns = now_ns - at_ns;
+    bool timed = number < share->timed;
     if (payload.to >> BENCH_ADDRESS_BITS == BENCH_LONE) {
         bench_hist_add(&tally->lone, latency_ns);
         return;
     }
-    bench_hist_add(&tally->latency, latency_ns);
+    if (timed)
+        bench_hist_add(&tally->latency, latency_ns);
     if (share->slot_start_ns != 0 && at_ns >= share->slot_start_ns &&
         payload.to >> BENCH_ADDRESS_BITS == share->slot_kind) {
         uint64_t slot = (at_ns - share->slot_start_ns) / BENCH_SLOT_NS;
         if (slot < BENCH_SLOTS) {
             tally->slot_count[slot]++;
-            tally->slot_slow[slot] += latency_ns > share->slow_ns;
+            tally->slot_timed[slot] += timed;
+            tally->slot_slow[slot] += timed && latency_ns > share->slow_ns;
         }
     }
 }
 
 static void client_on_pong(struct bench_swarm *swarm, struct bench_client *client) {
+    uint32_t number = swarm->first + (uint32_t)(client - swarm->clients);
     struct bench_tally *tally = swarm->tally;
     if (client->pinged_ns == 0) {
         tally->pongs_unasked++;
@@ -211,8 +215,9 @@ static void client_on_pong(struct bench_swarm *swarm, struct bench_client *clien
     if (client->pinged_run == tally_run(tally)) {
         tally->pongs++;
         uint64_t there_ns = swarm->net->there_ns;
-        bench_hist_add(&tally->pong,
-                       there_ns > client->pinged_ns ? there_ns - client->pinged_ns : 0);
+        if (number < swarm->share->timed)
+            bench_hist_add(&tally->pong,
+                           there_ns > client->pinged_ns ? there_ns - client->pinged_ns : 0);
     }
     client->pinged_ns = 0;
 }

@@ -5,6 +5,11 @@
  * Every message is checked for being ours, undamaged, in the right place, once and in order; its
  * latency is its arrival less the time in it.
  *
+ * A tool that has no CPU to spare reads late, and what it then finds together in a socket has the
+ * time of the last. Where overload is measured, the first clients are therefore a swarm of their
+ * own (share->timed): its process has little to do, so it reads in time, and latency is told by it
+ * alone. It is a sample, of every shape of load.
+ *
  * Threads: the one that drives its net. Owns: its clients' sockets; writes one tally of the share.
  */
 #ifndef RINGPOST_MAIN_BENCH_SWARM_H

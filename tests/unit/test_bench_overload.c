@@ -27,7 +27,8 @@ static const struct bench_row *row(const char *key) {
 static void all_slots(double rate, uint64_t fan) {
     memset(&seen, 0, sizeof seen);
     for (uint32_t i = 0; i < 20; i++)
-        seen.slot_count[i] = (due_before(rate, i + 1) - due_before(rate, i)) * fan;
+        seen.slot_timed[i] = seen.slot_count[i] =
+            (due_before(rate, i + 1) - due_before(rate, i)) * fan;
 }
 
 static void every_message_is_due_in_one_slot(void **state) {

@@ -136,7 +136,8 @@ static void a_heartbeat_has_one_answer(void **state) {
     static struct bench_client client;
     static struct bench_tally counts;
     struct bench_net net = {.there_ns = 0};
-    struct bench_swarm swarm = {.tally = &counts, .net = &net};
+    struct bench_share share = {.timed = 1};
+    struct bench_swarm swarm = {.tally = &counts, .net = &net, .share = &share, .clients = &client};
     atomic_store(&counts.run, 1);
     client_on_pong(&swarm, &client);
     assert_int_equal(counts.pongs_unasked, 1);
@@ -154,6 +155,43 @@ static void a_heartbeat_has_one_answer(void **state) {
     assert_int_equal(counts.pongs_unasked, 2);
 }
 
+/* What it read late says nothing of when it came: it counts, and has no latency. */
+static void others_than_the_timed_only_count(void **state) {
+    (void)state;
+    const struct bench_aim aims[BENCH_KINDS] = {[BENCH_UNICAST] = {.addresses = 2, .streams = 1}};
+    struct bench_share *share = bench_share_open(2, aims);
+    assert_non_null(share);
+    share->timed = 1;
+    share->run_base = 0x100;
+    share->slow_ns = 1000;
+    bench_share_begin(share);
+    struct bench_net net = {.there_ns = 0};
+    struct bench_client clients[2] = {{.pinged_ns = 0}};
+    struct bench_swarm swarm = {
+        .share = share, .tally = &share->tallies[0], .count = 2, .net = &net, .clients = clients};
+    uint32_t run = bench_share_run(share, swarm.tally, 0, 2);
+    share->slot_start_ns = 1;
+    share->slot_kind = BENCH_UNICAST;
+    uint8_t bytes[BENCH_PAYLOAD_MIN];
+    share->payload_size = sizeof bytes;
+    for (uint32_t client = 0; client < 2; client++) {
+        struct bench_payload payload = {.run = run, .to = 0x10000000 | client, .at_ns = 1};
+        bench_payload_write(bytes, sizeof bytes, &payload);
+        client_on_message(&swarm, client, bytes, run, 5000);
+        clients[client].pinged_ns = clock_ns();
+        clients[client].pinged_run = run;
+        client_on_pong(&swarm, &clients[client]);
+        assert_int_equal(swarm.tally->received, client + 1);
+        assert_int_equal(swarm.tally->slot_count[0], client + 1);
+        assert_int_equal(swarm.tally->pongs, client + 1);
+        assert_int_equal(swarm.tally->latency.count, 1);
+        assert_int_equal(swarm.tally->slot_timed[0], 1);
+        assert_int_equal(swarm.tally->slot_slow[0], 1);
+        assert_int_equal(swarm.tally->pong.count, 1);
+    }
+    bench_share_close(share);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(in_order),
@@ -163,6 +201,7 @@ int main(void) {
         cmocka_unit_test(beyond_what_is_remembered),
         cmocka_unit_test(places),
         cmocka_unit_test(a_heartbeat_has_one_answer),
+        cmocka_unit_test(others_than_the_timed_only_count),
         cmocka_unit_test(late_messages_do_not_reach_the_next_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
