@@ -46,9 +46,16 @@
 #define FILES_SPARE (API_CONNECTIONS_SPARE + 1)
 
 /* A turn gives each kind of work (completions, mail, floods, timers, resumed input, fan-out, calls)
- * so much time and starts so many sends, which take 4 to 5 us each; what is left waits for the next
- * turn. Nothing bounds their sum: where all of them have work, a turn takes over 5 ms. */
-#define WORK_SLICE_NS (800 * 1000)
+ * a slice of time at most, and all of them together WORK_SLICES; what is left waits for the next
+ * turn. A kind that comes when those are used up (or the CPU was away meanwhile) gets a part of a
+ * slice, so that it gets on. Sends get the rest of TURN_SLICES, which makes 4 ms in all, and a
+ * whole slice at least: they empty what the others fill. A send takes 4 to 40 us, in the submit:
+ * so many are submitted together, after which the clock is read. */
+#define WORK_SLICE_NS (500 * 1000)
+#define TURN_SLICES 8
+#define WORK_SLICES 4
+#define SLICE_LEAST_PART 8
+#define SENDS_PER_SUBMIT 16
 #define SENDS_PER_TURN 200
 /* Connections that flood are read so many in one go. While deliveries wait they get this share of
  * the time, which refusing (ADMISSION_SHARE_PERCENT) must find room in; so much of it can be saved,
@@ -63,7 +70,7 @@
  * than FANOUT_LAG_NS. */
 #define DIRECT_SESSIONS_MAX 64
 #define FANOUT_COPIES_MAX 32768
-#define FANOUT_BROADCASTS 12 /* what waits together leaves in few sends */
+#define FANOUT_BROADCASTS 24 /* what waits together leaves in few sends */
 #define FANOUT_LAG_NS (5 * 1000 * 1000)
 
 /* A worker that delivers what it gets later than this, and has done so for LATE_PATIENCE_NS, is

@@ -382,9 +382,7 @@ static void entered(struct ring *ring, int result) {
 static struct io_uring_sqe *sqe_get(struct ring *ring) {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
     if (sqe == NULL) {
-        buffers_publish(ring);
-        while (io_uring_sq_ready(&ring->uring) != 0)
-            entered(ring, io_uring_submit(&ring->uring));
+        ring_issue(ring);
         sqe = io_uring_get_sqe(&ring->uring);
         CHECK(sqe != NULL, "the submission queue is full after a submit");
     }
@@ -498,6 +496,12 @@ void ring_wake_watch(struct ring *ring, uint64_t tag, int wake_fd) {
     struct io_uring_sqe *sqe = sqe_get(ring);
     io_uring_prep_poll_multishot(sqe, wake_fd, POLLIN);
     io_uring_sqe_set_data64(sqe, tag);
+}
+
+void ring_issue(struct ring *ring) {
+    buffers_publish(ring);
+    while (io_uring_sq_ready(&ring->uring) != 0)
+        entered(ring, io_uring_submit(&ring->uring));
 }
 
 void ring_submit(struct ring *ring, uint64_t wait_ns) {

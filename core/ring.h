@@ -80,8 +80,8 @@ int ring_keep(struct ring *ring, uint32_t place, int fd);
 void ring_receive(struct ring *ring, uint64_t tag, int socket, bool once);
 /* Sends `len` bytes; may send less. The bytes must stay until the completion. */
 void ring_send(struct ring *ring, uint64_t tag, int socket, const void *at, size_t len);
-/* The same for gathered bytes; `header` and its vector must stay until ring_submit returns, the
- * bytes until the completion. */
+/* The same for gathered bytes; `header` and its vector must stay until ring_submit or ring_issue
+ * returns, the bytes until the completion. */
 void ring_send_gathered(struct ring *ring, uint64_t tag, int socket, const struct msghdr *header);
 /* Is it a place in the table of files, and no descriptor? */
 static inline bool ring_is_kept(int socket) {
@@ -109,6 +109,8 @@ void ring_wake_watch(struct ring *ring, uint64_t tag, int wake_fd);
 /* Submits what was started and gathers completions. Waits up to `wait_ns` for the first one (0:
  * does not wait; CLOCK_NEVER: as long as it takes). Returns early on a signal. */
 void ring_submit(struct ring *ring, uint64_t wait_ns);
+/* Only submits: what has happened meanwhile waits for the next ring_submit. */
+void ring_issue(struct ring *ring);
 /* Operations that were started and not submitted. */
 unsigned ring_started(const struct ring *ring);
 /* Completions that have been gathered and not been reaped. */

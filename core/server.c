@@ -66,7 +66,8 @@ uint64_t server_fixed_bytes(const struct server *server) {
                      (uint64_t)ring->files * PLACE_BYTES;
     bytes += (uint64_t)(server->worker_count - 1) * server->post.slots * sizeof(struct mail);
     return bytes + sizeof(struct worker) + CONNECTION_BLOCKS_MAX * sizeof(struct connection *) +
-           server->post.requests_max * sizeof(struct publish) + FLIGHTS * sizeof(struct flight);
+           server->post.requests_max * sizeof(struct publish) +
+           SENDS_PER_SUBMIT * sizeof(struct flight);
 }
 
 bool server_init(struct server *server, const struct config *config,

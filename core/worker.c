@@ -201,23 +201,18 @@ static void resumed_handle(struct worker *worker) {
 
 static void dirty_flush(struct worker *worker) {
     struct connection *connection;
-    slice_begin(worker);
+    slice_begin_sends(worker);
     for (unsigned i = 0; i < SENDS_PER_TURN && (connection = outbox_next_dirty(worker, i)) != NULL;
          i++) {
         connection_flush(worker, connection);
-        /* Time passes when the flights are full, and they are submitted. */
+        if ((i + 1) % SENDS_PER_SUBMIT != 0)
+            continue;
+        ring_issue(worker->ring);
+        worker->flights_used = 0;
         if (slice_over(worker))
             break;
     }
     worker->sends_left = outbox_any_dirty(worker);
-}
-
-struct flight *worker_flight_get(struct worker *worker) {
-    if (SHORTAGE(worker->flights_used == FLIGHTS)) {
-        ring_submit(worker->ring, 0);
-        worker->flights_used = 0;
-    }
-    return &worker->flights[worker->flights_used];
 }
 
 static void messages_return(struct worker *worker) {
@@ -421,6 +416,7 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     worker->mail_age_ns = 0;
     clocks_read(worker);
     uint64_t began_ns = worker->now_ns;
+    worker->turn_ns = began_ns;
     worker->config = server_config(worker->server);
 
     admission_look(worker);
@@ -478,7 +474,7 @@ static bool tables_open(struct worker *worker) {
     uint32_t requests_max = worker->server->post.requests_max;
     worker->blocks = calloc(CONNECTION_BLOCKS_MAX, sizeof(struct connection *));
     worker->publishes = calloc(requests_max, sizeof(struct publish));
-    worker->flights = calloc(FLIGHTS, sizeof(struct flight));
+    worker->flights = calloc(SENDS_PER_SUBMIT, sizeof(struct flight));
     if (worker->blocks == NULL || worker->publishes == NULL || worker->flights == NULL)
         return false;
     for (uint32_t i = 0; i < requests_max; i++)

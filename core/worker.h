@@ -49,9 +49,6 @@ struct flight {
     struct iovec runs[SEND_RUNS_MAX];
 };
 
-/* Gathered sends that one submit may carry; with more, an extra submit comes between. */
-#define FLIGHTS 64
-
 /* Messages of a worker that sleeps are kept for so long before it is woken to take them home. */
 #define HOMEBOUND_NS (20 * NS_PER_MS)
 
@@ -71,6 +68,7 @@ struct worker {
     uint64_t now_wall_ms; /* of this turn */
     uint64_t slice_ns;    /* what each kind of work gets in a turn: WORK_SLICE_NS */
     uint64_t slice_until_ns;
+    uint64_t turn_ns;   /* when this turn began */
     uint64_t looked_ns; /* when slice_over looked at the clock last */
     struct stats stats;
     struct account account;
@@ -111,7 +109,7 @@ struct worker {
     uint32_t requests;         /* publishes and calls in flight */
     uint32_t publishing;       /* of those, publishes */
 
-    struct flight *flights; /* FLIGHTS of them */
+    struct flight *flights; /* SENDS_PER_SUBMIT of them */
     unsigned flights_used;  /* since the last submit */
 
     struct pool pieces, parcels;
@@ -159,11 +157,23 @@ void worker_close(struct worker *worker);
 void worker_collect(struct worker *worker);
 /* Frees what is left, after all workers have closed; everything must have come home. */
 void worker_fini(struct worker *worker);
-/* The time of a kind of work begins; is it over? Whoever works through a list of unknown length
- * asks after each item, so that every turn gets on, and leaves the rest to the next turn. */
+/* The time of a kind of work begins (limits.h); is it over? Whoever works through a list of unknown
+ * length asks after each item, so that every turn gets on, and leaves the rest to the next turn. */
 static inline void slice_begin(struct worker *worker) {
-    worker->looked_ns = clock_ns();
-    worker->slice_until_ns = worker->looked_ns + worker->slice_ns;
+    uint64_t now_ns = clock_ns();
+    uint64_t least_ns = now_ns + worker->slice_ns / SLICE_LEAST_PART;
+    uint64_t until_ns = now_ns + worker->slice_ns;
+    if (until_ns > worker->turn_ns + WORK_SLICES * worker->slice_ns)
+        until_ns = worker->turn_ns + WORK_SLICES * worker->slice_ns;
+    worker->looked_ns = now_ns;
+    worker->slice_until_ns = until_ns > least_ns ? until_ns : least_ns;
+}
+static inline void slice_begin_sends(struct worker *worker) {
+    uint64_t now_ns = clock_ns();
+    uint64_t least_ns = now_ns + worker->slice_ns;
+    uint64_t until_ns = worker->turn_ns + TURN_SLICES * worker->slice_ns;
+    worker->looked_ns = now_ns;
+    worker->slice_until_ns = until_ns > least_ns ? until_ns : least_ns;
 }
 static inline bool slice_over(struct worker *worker) {
     worker->looked_ns = clock_ns();
@@ -179,8 +189,11 @@ static inline uint64_t worker_send_lag_ns(const struct worker *worker, enum send
 }
 /* Is everything that other workers or producers wait for done? */
 bool worker_is_quiet(const struct worker *worker);
-/* The next free place for a gathered send (submits first when all are taken), and: it is used. */
-struct flight *worker_flight_get(struct worker *worker);
+/* The next free place for a gathered send, and: it is used. */
+static inline struct flight *worker_flight_get(struct worker *worker) {
+    CHECK(worker->flights_used < SENDS_PER_SUBMIT, "more sends than a submit carries");
+    return &worker->flights[worker->flights_used];
+}
 static inline void worker_flight_keep(struct worker *worker) {
     worker->flights_used++;
 }

@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define GIVE_UP_NS NS_PER_S
 #define RECOVERY_SECONDS 3
@@ -18,6 +19,8 @@
 #define IDLE_MIN 0.1
 /* Of what was to be written: so much less is no word about anything. */
 #define WRITTEN_MIN 0.98
+/* The host took so much of the CPU: that is told. */
+#define STOLEN_TOLD 0.01
 #define TURN_METRIC "ringpost_turn_longest_seconds"
 
 /* An overload lasts tens of milliseconds for each message: there so much is no loss. */
@@ -355,7 +358,20 @@ static void turn_report(const struct bench_field *field, const char *key, const 
         bench_report_number(report, key, label, longest_s * 1e3, 2, "ms");
 }
 
+/* A turn's CPU time has in it what the host took in the middle of it. */
+static void stolen_report(double before_s, uint64_t since_ns, struct bench_report *report) {
+    double stolen_s = bench_machine_stolen_s() - before_s;
+    double all_s = (double)(clock_ns() - since_ns) / 1e9 * (double)sysconf(_SC_NPROCESSORS_ONLN);
+    if (before_s >= 0 && stolen_s >= STOLEN_TOLD * all_s)
+        bench_report_note(report,
+                          "the host took %.0f %% of this machine's CPU time; the longest turn has "
+                          "in it what was taken from the worker",
+                          stolen_s / all_s * 100);
+}
+
 bool bench_overload(struct bench_field *field, struct bench_report *report) {
+    uint64_t since_ns = clock_ns();
+    double stolen_s = bench_machine_stolen_s();
     static const char *const flood_keys[2] = {"flood_per_receive", "flood_us_per_message"};
     const struct bench_options *o = field->options;
     pid_t server = field->server.pid;
@@ -400,6 +416,7 @@ bool bench_overload(struct bench_field *field, struct bench_report *report) {
         return true;
     recovery_run(field, highest / 2, report);
     turn_report(field, "turn_longest_ms", "longest turn", report);
+    stolen_report(stolen_s, since_ns, report);
     memory_report(field, before_kb, report);
     return true;
 }

@@ -264,6 +264,16 @@ double bench_machine_cpu_s(void) {
     return (double)ticks / (double)sysconf(_SC_CLK_TCK);
 }
 
+double bench_machine_stolen_s(void) {
+    FILE *file = fopen("/proc/stat", "re");
+    unsigned long long stolen = 0;
+    if (file == NULL)
+        return -1;
+    int count = fscanf(file, "cpu %*u %*u %*u %*u %*u %*u %*u %llu", &stolen);
+    fclose(file);
+    return count == 1 ? (double)stolen / (double)sysconf(_SC_CLK_TCK) : -1;
+}
+
 uint32_t bench_descriptors_max(void) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)

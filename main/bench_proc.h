@@ -36,6 +36,10 @@ bool bench_cpus_pin(const char *list);
 /* CPU time that all processes of the machine have used, in seconds, in steps of a clock tick; -1 if
  * it cannot be read. */
 double bench_machine_cpu_s(void);
+/* CPU time that the host below a virtual machine gave to others, all CPUs together, since the
+ * machine started; a thread that was running counts it as its own. -1 if the system does not say.
+ */
+double bench_machine_stolen_s(void);
 /* Raises the soft limit of descriptors to the hard one and gives it. */
 uint32_t bench_descriptors_max(void);
 

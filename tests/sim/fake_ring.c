@@ -247,6 +247,13 @@ void ring_wake_watch(struct ring *ring, uint64_t tag, int wake_fd) {
 
 /* --- submit and reap ------------------------------------------------------------------------- */
 
+void ring_issue(struct ring *ring) {
+    CHECK((int)ring->worker == fiber_current());
+    kernel_take(ring);
+    if (sim_chance(sim.scenario.preempt))
+        fiber_yield(FIBER_READY);
+}
+
 void ring_submit(struct ring *ring, uint64_t wait_ns) {
     CHECK((int)ring->worker == fiber_current());
     /* Others may run between the decision to sleep and the sleep. */

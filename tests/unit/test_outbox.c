@@ -37,7 +37,7 @@ static struct server server;
 static struct config config;
 static struct worker worker;
 static struct connection connection;
-static struct flight flights[FLIGHTS];
+static struct flight flights[SENDS_PER_SUBMIT];
 
 /* An encoding that is easy to read: <payload> */
 static size_t plain_bound(const struct message *message) {
