@@ -359,9 +359,11 @@ void connection_reconsider(struct worker *worker, struct connection *connection)
         return;
     }
     size_t fed = connection->input_len, used = 0;
+    char *input = connection->input;
     if (fed != 0) {
-        used = protocol_feed(worker, connection, connection->input, fed);
-        if (connection->state == CONNECTION_OPEN && used != 0) {
+        used = protocol_feed(worker, connection, input, fed);
+        /* Where the block was taken over, what is kept is the rest already. */
+        if (connection->state == CONNECTION_OPEN && used != 0 && connection->input == input) {
             connection->input_len -= (uint32_t)used;
             if (connection->input_len == 0)
                 input_free(worker, connection);

@@ -37,3 +37,22 @@ bool input_keep(struct worker *worker, struct connection *connection, const char
     connection->input_len += (uint32_t)len;
     return true;
 }
+
+char *input_take(struct worker *worker, struct connection *connection, const char *end,
+                 size_t *cap) {
+    char *input = connection->input;
+    uint32_t len = connection->input_len, input_cap = connection->input_cap;
+    if (input == NULL || end <= input || end > input + len)
+        return NULL;
+    size_t rest = (size_t)(input + len - end);
+    connection->input = NULL;
+    connection->input_len = connection->input_cap = 0;
+    if (rest != 0 && SHORTAGE(!input_keep(worker, connection, end, rest))) {
+        connection->input = input;
+        connection->input_len = len;
+        connection->input_cap = input_cap;
+        return NULL;
+    }
+    *cap = input_cap;
+    return input;
+}

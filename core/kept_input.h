@@ -17,5 +17,10 @@ struct worker;
  * stays. */
 bool input_keep(struct worker *worker, struct connection *connection, const char *at, size_t len);
 void input_free(struct worker *worker, struct connection *connection);
+/* For on_bytes, when the bytes that it was given are kept input: takes over the block up to `end`,
+ * which lies in them; what is behind it is kept in another. NULL: they are in a receive buffer, or
+ * there is no memory for the rest. The block has *cap bytes, to be given back with memory_put. */
+char *input_take(struct worker *worker, struct connection *connection, const char *end,
+                 size_t *cap);
 
 #endif

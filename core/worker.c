@@ -199,6 +199,26 @@ static void resumed_handle(struct worker *worker) {
         connection_rearm(worker, container_of(node, struct connection, resume_link));
 }
 
+/* As resumed_handle: one that is put off again waits for the next turn. */
+static void tasks_handle(struct worker *worker) {
+    struct list todo, *node;
+    list_init(&todo);
+    slice_begin(worker);
+    while ((node = list_pop(&worker->tasks)) != NULL)
+        list_add_tail(&todo, node);
+    while ((node = list_pop(&todo)) != NULL) {
+        struct task *task = container_of(node, struct task, link);
+        task->work(worker, task);
+        if (slice_over(worker))
+            break;
+    }
+    while (!list_empty(&todo)) {
+        node = todo.prev;
+        list_remove(node);
+        list_add_head(&worker->tasks, node);
+    }
+}
+
 static void dirty_flush(struct worker *worker) {
     struct connection *connection;
     slice_begin_sends(worker);
@@ -337,8 +357,8 @@ static void admission_look(struct worker *worker) {
 static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
     if (wait_ns == 0 || worker->mail_left || ring_waiting(worker->ring) != 0 ||
         !list_empty(&worker->resumed) || outbox_any_dirty(worker) || !list_empty(&worker->floods) ||
-        fanout_busy(&worker->fanout) || calls_busy(&worker->calls) || sweep_busy(&worker->sweep) ||
-        server_phase(worker->server) != worker->phase_entered)
+        fanout_busy(&worker->fanout) || calls_busy(&worker->calls) || !list_empty(&worker->tasks) ||
+        sweep_busy(&worker->sweep) || server_phase(worker->server) != worker->phase_entered)
         return 0;
     if (worker->homebound_set != 0 && wait_ns > HOMEBOUND_NS)
         wait_ns = HOMEBOUND_NS;
@@ -442,6 +462,8 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
         slice_begin(worker);
         calls_work(worker);
     }
+    if (!list_empty(&worker->tasks))
+        tasks_handle(worker);
     /* The others may begin while the sends are started, which takes most of a turn. */
     post_wake_all(worker);
     dirty_flush(worker);
@@ -503,6 +525,7 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     list_init(&worker->resumed);
     list_init(&worker->starved);
     list_init(&worker->floods);
+    list_init(&worker->tasks);
     pool_init(&worker->pieces, outbox_piece_bytes());
     pool_init(&worker->parcels, sizeof(struct parcel));
     directory_init(worker);

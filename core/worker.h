@@ -1,8 +1,8 @@
 /* worker.h - one pinned thread: its ring, its connections, its directory, its loop.
  *
  * A turn: submit and gather; handle completions; take mail; read who floods; fire timers; look
- * again at kept input; fan out; go on with calls; wake others; start the sends; sleep only if
- * nothing is left to do. Each of these has its slice of time (limits.h), so a turn is short
+ * again at kept input; fan out; go on with calls and tasks; wake others; start the sends; sleep
+ * only if nothing is left to do. Each of these has its slice of time (limits.h), so a turn is short
  * whatever there is to do. Nothing here is shared but what mailbox.h, message.h, memory.h and
  * stats.h say, and the node's tables (holders.h, addresses.h).
  *
@@ -26,6 +26,7 @@
 #include "core/recorder.h"
 #include "core/ring.h"
 #include "core/slots.h"
+#include "core/task.h"
 
 struct builder;
 struct server;
@@ -100,6 +101,7 @@ struct worker {
     uint64_t visit; /* the last run of deliveries (fanout.h) */
     struct fanout fanout;
     struct calls calls;
+    struct list tasks;                  /* requests that go on in the next turn (task.h) */
     uint64_t late_ns, late_patience_ns; /* LATE_NS, LATE_PATIENCE_NS; tests take others */
     struct lateness late, fanout_late;
     uint64_t mail_age_ns; /* of the oldest message that came by mail in this turn */
@@ -186,6 +188,10 @@ static inline uint64_t worker_send_lag_ns(const struct worker *worker, enum send
     const struct connection *first =
         container_of(worker->dirty[lane].next, struct connection, flush_link);
     return (uint32_t)((uint32_t)(worker->now_ns / NS_PER_US) - first->dirty_us) * NS_PER_US;
+}
+/* The task's `work` is called in the next turn. */
+static inline void worker_put_off(struct worker *worker, struct task *task) {
+    list_add_tail(&worker->tasks, &task->link);
 }
 /* Is everything that other workers or producers wait for done? */
 bool worker_is_quiet(const struct worker *worker);

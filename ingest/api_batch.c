@@ -7,8 +7,9 @@
  *
  * If none was taken and the node was too full for any, the whole answer is the error of that.
  *
- * A batch whose messages take longer than a turn has for them goes on in later turns, with a copy
- * of what is left of it; until it is through, the connection is not read, so the order stays. */
+ * A first pass looks whether all of it is JSON and counts the messages, a second one publishes
+ * them. A batch that takes longer than a turn has time for goes on in later turns and keeps the
+ * body; until it is through, the connection is not read, so the order stays. */
 #include "core/base/check.h"
 #include "core/base/scroll.h"
 #include "core/base/shortage.h"
@@ -19,60 +20,61 @@
 
 /* What a usual result needs. */
 #define ENTRY_BYTES 128
+/* The clock is read after so many that were counted. */
+#define COUNTED_PER_LOOK 16
+#define NO_MEMORY_TEXT "there is no memory for a batch at the moment; nothing was taken, try again"
 
 struct batch_entry {
     uint32_t at, len; /* in text */
 };
 
+/* What a batch keeps while it goes on in later turns. */
+struct batch_hold {
+    char *block; /* the body lies in it; NULL: it was never put off */
+    size_t bytes;
+};
+
 struct batch {
-    uint32_t count;
-    uint32_t left;    /* results that have not come yet */
-    uint32_t decided; /* results that are not errors */
-    bool lines;
     struct http_exchange *exchange;
+    bool lines;
+    bool counted;              /* it is JSON, and it is known how many messages there are */
+    uint32_t count;            /* of messages, those seen so far until it is `counted` */
+    uint32_t left;             /* results that have not come yet */
+    uint32_t decided;          /* results that are not errors */
     uint32_t next;             /* message to be published next */
-    struct json_cursor cursor; /* an array: before it */
-    struct span rest;          /* lines: from it on */
-    char *copy;                /* of what was left when it was suspended; NULL: it never was */
-    size_t copy_bytes;
-    struct timer timer; /* of a suspended one: it goes on */
-    bool failed;        /* there was no memory for a result */
-    enum code full; /* why the first that was refused for want of room was; CODE_NONE: none was */
+    struct span body;          /* all of it */
+    struct json_cursor cursor; /* an array: before the next message */
+    struct span rest;          /* lines: from the next message on */
+    struct batch_hold hold;
+    struct task task; /* of one that was put off */
+    bool failed;      /* there was no memory for a result */
+    enum code full;   /* why the first that was refused for want of room was; CODE_NONE: none was */
     const char *full_message;
     uint32_t retry_after_s;
-    struct scroll text; /* the results, in the order in which they came */
-    size_t text_bytes;  /* its room, as accounted */
-    size_t block_bytes; /* of this block, accounted */
-    struct batch_entry entries[];
+    struct scroll text;          /* the results, in the order in which they came */
+    size_t text_bytes;           /* its room, as accounted */
+    struct batch_entry *entries; /* `count` of them, when it is counted */
 };
 
 static void batch_free(struct worker *worker, struct batch *batch) {
+    if (batch->entries != NULL)
+        memory_put(&worker->account, batch->entries, batch->count * sizeof(struct batch_entry));
     scroll_free(&batch->text);
     account_give(&worker->account, batch->text_bytes);
-    memory_put(&worker->account, batch, batch->block_bytes);
+    memory_put(&worker->account, batch, sizeof *batch);
 }
 
-static struct batch *batch_new(struct worker *worker, uint32_t count, bool lines) {
-    size_t bytes = sizeof(struct batch) + count * sizeof(struct batch_entry);
-    struct batch *batch = memory_get(&worker->account, bytes);
-    if (SHORTAGE(batch == NULL))
-        return NULL;
-    *batch = (struct batch){.count = count,
-                            .left = count,
-                            .lines = lines,
-                            .text = scroll_empty(),
-                            .block_bytes = bytes};
-    size_t text_bytes = (size_t)count * ENTRY_BYTES + GATE_RESULT_BYTES_MAX;
-    if (SHORTAGE(!account_take(&worker->account, text_bytes))) {
-        memory_put(&worker->account, batch, bytes);
-        return NULL;
-    }
+/* Room for its entries and usual results. False: no memory; batch_free puts back what was taken. */
+static bool batch_furnish(struct worker *worker, struct batch *batch) {
+    size_t entries_bytes = batch->count * sizeof(struct batch_entry);
+    batch->entries = memory_get(&worker->account, entries_bytes);
+    if (SHORTAGE(batch->entries == NULL))
+        return false;
+    size_t text_bytes = (size_t)batch->count * ENTRY_BYTES + GATE_RESULT_BYTES_MAX;
+    if (SHORTAGE(!account_take(&worker->account, text_bytes)))
+        return false;
     batch->text_bytes = text_bytes;
-    if (SHORTAGE(!scroll_room(&batch->text, text_bytes - 1))) {
-        batch_free(worker, batch);
-        return NULL;
-    }
-    return batch;
+    return !SHORTAGE(!scroll_room(&batch->text, text_bytes - 1));
 }
 
 /* Room for one result. Results of messages that were taken must be told, so this may pass the
@@ -156,31 +158,6 @@ void batch_on_result(struct worker *worker, struct http_exchange *exchange, uint
 
 /* --- the messages ----------------------------------------------------------------------------- */
 
-/* False: there are too many, or no memory; it was answered. */
-static bool batch_begin(struct worker *worker, struct http_exchange *exchange, uint64_t count,
-                        bool lines) {
-    struct complaint *complaint = &http_desk(worker)->complaint;
-    if (count > BATCH_MESSAGES_MAX) {
-        complaint_make(complaint, CODE_TOO_LARGE, SPAN(""), "%llu messages; a batch has at most %d",
-                       (unsigned long long)count, BATCH_MESSAGES_MAX);
-        exchange_complain(worker, exchange, complaint);
-        return false;
-    }
-    struct batch *batch = batch_new(worker, (uint32_t)count, lines);
-    exchange->task = batch;
-    if (SHORTAGE(batch == NULL)) {
-        stats_add(&worker->stats.memory_refused, 1);
-        exchange_fail(worker, exchange, CODE_OVERLOADED,
-                      "there is no memory for a batch at the moment; nothing was taken, try again");
-        return false;
-    }
-    batch->exchange = exchange;
-    exchange->pushes = false; /* each entry counts by itself */
-    if (count == 0)
-        batch_answer(worker, exchange);
-    return count != 0;
-}
-
 static void entry_publish(struct worker *worker, struct http_exchange *exchange, uint32_t index,
                           struct span text) {
     struct http_desk *desk = http_desk(worker);
@@ -208,89 +185,170 @@ static bool line_next(struct span *rest, struct span *line) {
     return false;
 }
 
-static void on_batch_timer(struct worker *worker, struct timer *timer);
+static void batch_rewind(struct batch *batch) {
+    batch->rest = batch->body;
+    if (!batch->lines)
+        json_open_apart(&batch->cursor, batch->body);
+}
 
-/* Puts the rest off to another turn. False: no memory for it. */
-static bool batch_suspend(struct worker *worker, struct batch *batch) {
-    struct json_cursor *cursor = &batch->cursor;
-    if (batch->copy == NULL) {
-        struct span left =
-            batch->lines ? batch->rest : span_of(cursor->at, (size_t)(cursor->end - cursor->at));
-        char *copy = memory_get(&worker->account, left.len);
-        if (SHORTAGE(copy == NULL))
-            return false;
-        memcpy(copy, left.at, left.len);
-        batch->copy = copy;
-        batch->copy_bytes = left.len;
-        batch->rest = span_of(copy, left.len);
-        cursor->start = cursor->at = copy;
-        cursor->end = copy + left.len;
-        timer_init(&batch->timer, on_batch_timer);
-        http_hold(worker, batch->exchange->http);
-    }
-    timer_arm(&worker->wheel, &batch->timer, worker->now_ns);
+/* The next message's text; false: there is none, or it is no JSON. */
+static bool batch_next(struct batch *batch, struct span *text) {
+    if (batch->lines)
+        return line_next(&batch->rest, text);
+    struct json_value value;
+    if (!json_array_next(&batch->cursor, &value))
+        return false;
+    *text = value.raw;
     return true;
 }
 
-/* Publishes what is left of it, for as long as the slice lasts. */
-static void batch_walk(struct worker *worker, struct batch *batch) {
-    struct http_exchange *exchange = batch->exchange;
-    struct http_connection *http = exchange->http;
-    struct span text = SPAN("");
-    bool last = false;
-    while (!last) {
-        struct json_value value = {.raw = SPAN("")};
-        bool there =
-            batch->lines ? line_next(&batch->rest, &text) : json_array_next(&batch->cursor, &value);
-        CHECK(there, "a batch has fewer messages than were counted");
-        if (!batch->lines)
-            text = value.raw;
-        uint32_t index = batch->next++;
-        char *copy = batch->copy;
-        size_t copy_bytes = batch->copy_bytes;
-        last = batch->next == batch->count;
-        /* With the last result the batch goes. */
-        entry_publish(worker, exchange, index, text);
-        if (last && copy != NULL) {
-            memory_put(&worker->account, copy, copy_bytes);
-            http_release(worker, http);
-        }
-        if (!last && slice_over(worker) && !SHORTAGE(!batch_suspend(worker, batch)))
-            return;
-    }
+/* --- later turns ------------------------------------------------------------------------------ */
+
+static void batch_go(struct worker *worker, struct batch *batch);
+
+static void batch_work(struct worker *worker, struct task *task) {
+    batch_go(worker, container_of(task, struct batch, task));
 }
 
-static void on_batch_timer(struct worker *worker, struct timer *timer) {
-    batch_walk(worker, container_of(timer, struct batch, timer));
+/* The body lies in a block of the batch from now on. */
+static void body_move(struct batch *batch, char *at) {
+    const char *from = batch->body.at;
+    batch->body.at = at;
+    batch->rest.at = at + (batch->rest.at - from);
+    if (batch->lines)
+        return;
+    batch->cursor.at = at + (batch->cursor.at - from);
+    batch->cursor.end = at + (batch->cursor.end - from);
+    batch->cursor.start = at;
+}
+
+/* Puts the rest off to another turn. False: no memory to keep the body. */
+static bool batch_put_off(struct worker *worker, struct batch *batch) {
+    if (batch->hold.block == NULL) {
+        struct http_connection *http = batch->exchange->http;
+        struct batch_hold *hold = &batch->hold;
+        hold->block = http_take_body(worker, http, batch->body, &hold->bytes);
+        if (hold->block == NULL) {
+            hold->bytes = batch->body.len;
+            hold->block = memory_get(&worker->account, hold->bytes);
+            if (SHORTAGE(hold->block == NULL))
+                return false;
+            memcpy(hold->block, batch->body.at, hold->bytes);
+            body_move(batch, hold->block);
+        }
+        batch->task.work = batch_work;
+        http_hold(worker, http);
+    }
+    worker_put_off(worker, &batch->task);
+    return true;
+}
+
+/* The batch has gone. */
+static void hold_release(struct worker *worker, struct http_connection *http,
+                         const struct batch_hold *hold) {
+    if (hold->block == NULL)
+        return;
+    memory_put(&worker->account, hold->block, hold->bytes);
+    http_release(worker, http);
+}
+
+/* --- the passes ------------------------------------------------------------------------------- */
+
+/* Nothing of it was taken. */
+static void batch_refuse(struct worker *worker, struct batch *batch,
+                         const struct complaint *complaint) {
+    struct http_exchange *exchange = batch->exchange;
+    struct http_connection *http = exchange->http;
+    struct batch_hold hold = batch->hold;
+    exchange->task = NULL;
+    batch_free(worker, batch);
+    if (complaint != NULL) {
+        exchange_complain(worker, exchange, complaint);
+    } else {
+        stats_add(&worker->stats.memory_refused, 1);
+        exchange_fail(worker, exchange, CODE_OVERLOADED, NO_MEMORY_TEXT);
+    }
+    hold_release(worker, http, &hold);
+}
+
+/* The first pass: is it JSON, and how many messages are there? False: it was put off or refused. */
+static bool batch_count(struct worker *worker, struct batch *batch) {
+    struct complaint *complaint = &http_desk(worker)->complaint;
+    struct span text;
+    while (batch_next(batch, &text)) {
+        batch->count++;
+        if (batch->count % COUNTED_PER_LOOK == 0 && slice_over(worker) &&
+            !SHORTAGE(!batch_put_off(worker, batch)))
+            return false;
+    }
+    if (!batch->lines && batch->cursor.error.text != NULL) {
+        complaint_json(complaint, &batch->cursor.error);
+        batch_refuse(worker, batch, complaint);
+        return false;
+    }
+    if (batch->count > BATCH_MESSAGES_MAX) {
+        complaint_make(complaint, CODE_TOO_LARGE, SPAN(""), "%u messages; a batch has at most %d",
+                       batch->count, BATCH_MESSAGES_MAX);
+        batch_refuse(worker, batch, complaint);
+        return false;
+    }
+    if (batch->count != 0 && SHORTAGE(!batch_furnish(worker, batch))) {
+        batch_refuse(worker, batch, NULL);
+        return false;
+    }
+    batch->counted = true;
+    batch->left = batch->count;
+    batch->exchange->pushes = false; /* each entry counts by itself */
+    batch_rewind(batch);
+    return true;
+}
+
+/* Goes on, for as long as the slice lasts. */
+static void batch_go(struct worker *worker, struct batch *batch) {
+    struct http_exchange *exchange = batch->exchange;
+    struct http_connection *http = exchange->http;
+    if (!batch->counted && !batch_count(worker, batch))
+        return;
+    while (batch->next < batch->count) {
+        struct span text = SPAN("");
+        bool there = batch_next(batch, &text);
+        CHECK(there, "a batch has fewer messages than were counted");
+        uint32_t index = batch->next++;
+        bool last = batch->next == batch->count;
+        struct batch_hold hold = batch->hold;
+        /* With the last result the batch goes. */
+        entry_publish(worker, exchange, index, text);
+        if (last) {
+            hold_release(worker, http, &hold);
+            return;
+        }
+        if (slice_over(worker) && !SHORTAGE(!batch_put_off(worker, batch)))
+            return;
+    }
+    struct batch_hold hold = batch->hold;
+    batch_answer(worker, exchange); /* of no messages */
+    hold_release(worker, http, &hold);
+}
+
+static void batch_begin(struct worker *worker, struct http_exchange *exchange, struct span body,
+                        bool lines) {
+    struct batch *batch = memory_get(&worker->account, sizeof *batch);
+    exchange->task = batch;
+    if (SHORTAGE(batch == NULL)) {
+        stats_add(&worker->stats.memory_refused, 1);
+        exchange_fail(worker, exchange, CODE_OVERLOADED, NO_MEMORY_TEXT);
+        return;
+    }
+    *batch =
+        (struct batch){.exchange = exchange, .lines = lines, .body = body, .text = scroll_empty()};
+    batch_rewind(batch);
+    batch_go(worker, batch);
 }
 
 void api_post_array(struct worker *worker, struct http_exchange *exchange, struct span body) {
-    struct json_cursor cursor;
-    struct json_value value;
-    uint64_t count = 0;
-    json_open_apart(&cursor, body);
-    while (json_array_next(&cursor, &value))
-        count++;
-    if (cursor.error.text != NULL) {
-        complaint_json(&http_desk(worker)->complaint, &cursor.error);
-        exchange_complain(worker, exchange, &http_desk(worker)->complaint);
-        return;
-    }
-    if (!batch_begin(worker, exchange, count, false))
-        return;
-    struct batch *batch = exchange->task;
-    json_open_apart(&batch->cursor, body);
-    batch_walk(worker, batch);
+    batch_begin(worker, exchange, body, false);
 }
 
 void api_post_lines(struct worker *worker, struct http_exchange *exchange, struct span body) {
-    struct span rest = body, line;
-    uint64_t count = 0;
-    while (line_next(&rest, &line))
-        count++;
-    if (!batch_begin(worker, exchange, count, true))
-        return;
-    struct batch *batch = exchange->task;
-    batch->rest = body;
-    batch_walk(worker, batch);
+    batch_begin(worker, exchange, body, true);
 }

@@ -3,6 +3,7 @@
 #include "core/arrival.h"
 #include "core/base/check.h"
 #include "core/base/shortage.h"
+#include "core/kept_input.h"
 #include "core/proxy.h"
 #include "core/server.h"
 #include "ingest/forwarded.h"
@@ -276,6 +277,21 @@ static bool assembly_add(struct worker *worker, struct http_connection *http, co
     memcpy(http->assembly + http->assembly_len, at, len);
     http->assembly_len = wanted;
     return true;
+}
+
+char *http_take_body(struct worker *worker, struct http_connection *http, struct span body,
+                     size_t *cap) {
+    char *block = http->assembly;
+    if (block != NULL && body.at >= block && body.at < block + http->assembly_len) {
+        *cap = http->assembly_cap;
+        http->assembly = NULL;
+        http->assembly_len = http->assembly_cap = 0;
+        return block;
+    }
+    /* Behind a chunked body there is framing of it; one that is whole at once is short. */
+    if (http_desk(worker)->request.chunked)
+        return NULL;
+    return input_take(worker, http->connection, body.at + body.len, cap);
 }
 
 /* More of a chunked body. Returns how many of the bytes belong to it; with `*waits` all do, and it

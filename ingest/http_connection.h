@@ -135,6 +135,10 @@ void exchange_complain(struct worker *worker, struct http_exchange *exchange,
  * request that takes several turns. */
 void http_hold(struct worker *worker, struct http_connection *http);
 void http_release(struct worker *worker, struct http_connection *http);
+/* For `serve`: takes over the block that the body of its request lies in, to be given back with
+ * memory_put. NULL: it has to be copied, and is short, or there is no memory. */
+char *http_take_body(struct worker *worker, struct http_connection *http, struct span body,
+                     size_t *cap);
 /* There is no memory even for an error: closes the connection. */
 void exchange_abandon(struct worker *worker, struct http_exchange *exchange);
 

@@ -307,7 +307,8 @@ void node_quiet_check(void) {
             sim_fail("worker %u has %u requests without an answer, and nothing is on its way", to,
                      worker->requests);
         if (outbox_any_dirty(worker) || !list_empty(&worker->resumed) ||
-            !list_empty(&worker->starved) || fanout_busy(&worker->fanout))
+            !list_empty(&worker->starved) || !list_empty(&worker->tasks) ||
+            fanout_busy(&worker->fanout))
             sim_fail("worker %u sleeps on something to do", to);
         if (worker->homebound_set != 0 &&
             kernel_wake_ns(kernel_ring(to)) > sim.now_ns + HOMEBOUND_NS)

@@ -200,7 +200,8 @@ static void test_a_long_batch(void **state) {
             peer_send(api, post("/v1/messages", "application/x-ndjson",
                                 "{\"to\":\"till\",\"id\":\"e\"}\n\n{\"x\":1}\n"
                                 "{\"to\":\"till\",\"id\":\"f\"}\n{\"to\":\"till\",\"id\":\"g\"}"));
-        peer_say(api, JSON_POST(i == 0 ? "/v1/clients/till?id=k" : "/v1/clients/till?id=l", "1"));
+        peer_send(api, JSON_POST(i == 0 ? "/v1/clients/till?id=k" : "/v1/clients/till?id=l", "1"));
+        node_turns();
         assert_int_equal(api->out_len, before);
         assert_int_equal(status_of(ask(other, GET("/healthz"))), 200);
         node_pass(NS_PER_S);
@@ -228,6 +229,92 @@ static void test_a_long_batch(void **state) {
     assert_non_null(strstr(heard, "\"h\""));
     assert_non_null(strstr(heard, "\"i\""));
     free(heard);
+    worker->slice_ns = slice_ns;
+}
+
+/* Sends a request in two parts, so that its body lies in kept input, or chunked, and behind it
+ * another one. The answer to the first. */
+static const char *ask_in_parts(const char *type, const char *body, bool chunked,
+                                const char *behind) {
+    static char request[65536];
+    struct builder out = builder_over(request, sizeof request);
+    size_t len = strlen(body), half = len / 2;
+    builder_format(&out, "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\n",
+                   type);
+    if (chunked)
+        builder_format(&out, "Transfer-Encoding: chunked\r\n\r\n%zx\r\n", half);
+    else
+        builder_format(&out, "Content-Length: %zu\r\n\r\n", len);
+    builder_bytes(&out, body, half);
+    peer_send_bytes(api, builder_span(&out));
+    node_settle();
+    out = builder_over(request, sizeof request);
+    if (chunked)
+        builder_format(&out, "\r\n%zx\r\n", len - half);
+    builder_text(&out, body + half);
+    builder_text(&out, chunked ? "\r\n0\r\n\r\n" : "");
+    builder_text(&out, behind);
+    size_t before = api->out_len;
+    peer_send_bytes(api, builder_span(&out));
+    for (unsigned i = 0; i < 200; i++)
+        node_turns();
+    return api->out + before;
+}
+
+static void messages_write(char *body, size_t cap, bool lines, unsigned count, const char *end) {
+    struct builder out = builder_over(body, cap);
+    for (unsigned i = 0; i < count; i++) {
+        builder_text(&out, lines ? "" : i == 0 ? "[" : ",");
+        if (i == 20)
+            builder_text(&out, "{\"x\":1}");
+        else
+            builder_format(&out, "{\"to\":\"till\",\"data\":%u}", i);
+        builder_text(&out, lines ? "\n" : "");
+    }
+    builder_text(&out, lines ? "" : end);
+    builder_byte(&out, '\0');
+}
+
+/* Counting takes several turns as well, and whatever the body lies in goes with the batch. */
+static void test_a_batch_is_counted_in_turns(void **state) {
+    (void)state;
+    static char body[40000];
+    struct worker *worker = &fake_server.workers[0];
+    uint64_t slice_ns = worker->slice_ns;
+    worker->slice_ns = 0;
+    for (unsigned way = 0; way < 4; way++) {
+        bool lines = (way & 1) != 0, chunked = (way & 2) != 0;
+        const char *type = lines ? "application/x-ndjson" : "application/json";
+        messages_write(body, sizeof body, lines, 40, "]");
+        const char *answer = ask_in_parts(type, body, chunked, JSON_POST("/v1/clients/till", "40"));
+        assert_int_equal(times(answer, "HTTP/1.1 200"), 1);
+        assert_int_equal(times(answer, "\"status\":202"), 39);
+        assert_int_equal(times(answer, "\"status\":400"), 1);
+        assert_int_equal(times(answer, "HTTP/1.1 202"), 1);
+        char *heard = peer_heard(till);
+        const char *at = heard;
+        for (unsigned i = 0; i <= 40; i++) {
+            char wanted[32];
+            snprintf(wanted, sizeof wanted, "\"data\":%u}", i);
+            assert_true((i != 20) == (strstr(heard, wanted) != NULL));
+            if (i != 20)
+                assert_non_null(at = strstr(at, wanted));
+        }
+        free(heard);
+        /* More than a batch has, and what is broken at its end: nothing of it is taken. */
+        messages_write(body, sizeof body, lines, 1001, "]");
+        answer = ask_in_parts(type, body, chunked, GET("/healthz"));
+        assert_int_equal(times(answer, "1001 messages; a batch has at most 1000"), 1);
+        assert_int_equal(times(answer, "HTTP/1.1 200"), 1);
+        messages_write(body, sizeof body, false, 40, "}");
+        answer = ask_in_parts("application/json", body, chunked, GET("/healthz"));
+        assert_int_equal(times(answer, "\"bad_json\""), 1);
+        assert_int_equal(times(answer, "HTTP/1.1 200"), 1);
+        char offset[40];
+        snprintf(offset, sizeof offset, "\"offset\":%zu", strlen(body) - 1);
+        assert_int_equal(times(answer, offset), 1);
+        assert_till("");
+    }
     worker->slice_ns = slice_ns;
 }
 
@@ -465,6 +552,7 @@ int main(void) {
         TEST(test_lines),
         TEST(test_limits_of_a_batch),
         TEST(test_a_long_batch),
+        TEST(test_a_batch_is_counted_in_turns),
         TEST(test_path),
         TEST(test_path_refusals),
         TEST(test_payload_limit),
