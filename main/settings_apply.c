@@ -59,14 +59,16 @@ static void *member(const struct reading *r) {
 __attribute__((format(printf, 2, 3))) static void refuse(const struct reading *r,
                                                          const char *format, ...) {
     char place[SETTINGS_TEXT_MAX], shown[VALUE_SHOWN_MAX], rest[SETTINGS_TEXT_MAX];
+    bool secret = r->setting->kind == SETTING_KEYS;
+    const char *quote = secret ? "" : "\"";
     setting_place(r->build, r->id, r->origin, place, sizeof(place));
-    value_show(r->text, shown, sizeof(shown));
+    value_show(secret ? SPAN("the key") : r->text, shown, sizeof(shown));
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(rest, sizeof(rest), format, arguments);
     va_end(arguments);
     enum problem_kind kind = r->origin.source == SOURCE_FILE ? PROBLEM_FILE : PROBLEM_USAGE;
-    build_problem(r->build, kind, "%s: \"%s\" %s", place, shown, rest);
+    build_problem(r->build, kind, "%s: %s%s%s %s", place, quote, shown, quote, rest);
 }
 
 /* Notes that the value is of the wrong form or out of range. */

@@ -255,7 +255,7 @@ static char *file_load(struct settings_build *build, enum setting_id id,
         build_problem(build, PROBLEM_START, "%s: cannot read %.120s: %s", place, path,
                       strerror(errno));
     } else if (*len > SETTINGS_FILE_BYTES_MAX) {
-        build_problem(build, PROBLEM_FILE, "%s: %.120s is larger than 1 MiB", place, build->file);
+        build_problem(build, PROBLEM_FILE, "%s: %.120s is larger than 1 MiB", place, path);
     } else {
         fclose(file);
         return text;

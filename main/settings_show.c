@@ -319,7 +319,7 @@ void settings_print_reference(FILE *out) {
         "- A comma separates the values of a list everywhere; flags and keys of the file may also\n"
         "  be repeated.\n"
         "- Sizes are bytes and may end in `K`, `M`, `G` or `T` (powers of 1024). Times are\n"
-        "  seconds, or end in `ms`, `s`, `m` or `h`. Both may have a fraction. An `on|off` flag\n"
+        "  seconds, or end in `ms`, `s`, `m` or `h`. A time may have a fraction. An `on|off` flag\n"
         "  without a value means on.\n"
         "- An empty environment variable counts as not set.\n"
         "- \"Reload\" marks the settings that SIGHUP changes in a running node; for the others "

@@ -371,6 +371,33 @@ static void test_key_file(void **state) {
     assert_null(strstr(settings.problems[0].text, "secret"));
     assert_int_equal(settings_exit_status(&settings), 1);
     settings_fini(&settings);
+
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    for (int i = 0; i <= 1024 * 1024; i++)
+        fputc('k', file);
+    fclose(file);
+    assert_false(load_it(&wrong));
+    snprintf(says, sizeof(says), "%s is larger than 1 MiB", path);
+    assert_non_null(strstr(settings.problems[0].text, says));
+    settings_fini(&settings);
+    unlink(path);
+}
+
+/* Whatever is wrong with a key, it is not told: problems go to the log. */
+static void test_key_stays_secret(void **state) {
+    static const char text[] = "api-key = secret\0tail\n";
+    char path[] = "/tmp/test_settings_keys_XXXXXX", word[64];
+    (void)state;
+    int fd = mkstemp(path);
+    assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
+    close(fd);
+    snprintf(word, sizeof(word), "--config=%s", path);
+    struct load load = {.flags = {word}};
+    assert_false(load_it(&load));
+    assert_non_null(strstr(settings.problems[0].text, ":1: api-key: the key holds a NUL byte"));
+    assert_null(strstr(settings.problems[0].text, "secret"));
+    settings_fini(&settings);
     unlink(path);
 }
 
@@ -546,21 +573,14 @@ static void test_help_flag(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_precedence),
-        cmocka_unit_test(test_switches),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_file_problems),
-        cmocka_unit_test(test_many_problems),
-        cmocka_unit_test(test_ranges),
-        cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_key_file),
-        cmocka_unit_test(test_later),
-        cmocka_unit_test(test_reachable_listeners),
-        cmocka_unit_test(test_lists),
-        cmocka_unit_test(test_workers),
-        cmocka_unit_test(test_resources),
-        cmocka_unit_test(test_environment_unknown),
+        cmocka_unit_test(test_defaults),      cmocka_unit_test(test_precedence),
+        cmocka_unit_test(test_switches),      cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_file_problems), cmocka_unit_test(test_many_problems),
+        cmocka_unit_test(test_ranges),        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_key_file),      cmocka_unit_test(test_key_stays_secret),
+        cmocka_unit_test(test_later),         cmocka_unit_test(test_reachable_listeners),
+        cmocka_unit_test(test_lists),         cmocka_unit_test(test_workers),
+        cmocka_unit_test(test_resources),     cmocka_unit_test(test_environment_unknown),
         cmocka_unit_test(test_help_flag),
     };
     int fd = mkstemp(file_path);
