@@ -4,6 +4,7 @@
 #include "core/server.h"
 #include "ingest/api.h"
 #include "ingest/auth.h"
+#include "ingest/query.h"
 
 /* Nothing here takes a body; so much is read all the same, to keep the connection. */
 #define WEB_BODY_BYTES_MAX 4096
@@ -80,9 +81,14 @@ static bool find(struct worker *worker, const struct http_request *http, struct 
     switch (route_find(routes, sizeof routes / sizeof *routes, http->method, http->path, texts,
                        match)) {
     case ROUTE_FOUND:
-        if (route_takes(match->route, http))
+        if (!route_takes(match->route, http)) {
+            *error = http_error_of(CODE_TOO_LARGE, ROUTE_NO_BODY_TEXT);
+            return false;
+        }
+        /* No path here has parameters. */
+        if (query_read(http->query, texts, NULL, 0, &http_desk(worker)->complaint))
             return true;
-        *error = http_error_of(CODE_TOO_LARGE, ROUTE_NO_BODY_TEXT);
+        *error = http_error_complaint(&http_desk(worker)->complaint);
         return false;
     case ROUTE_NOT_ALLOWED:
         *error = http_error_of(CODE_METHOD_NOT_ALLOWED, "this path is not served with this method");

@@ -33,6 +33,8 @@ static void test_paths(void **state) {
     assert_error(ask(peer, GET("/readyz")), 404, "not_found");
     assert_error(ask(peer, GET("/v1/stats")), 404, "not_found");
     assert_error(ask(peer, GET("/%zz")), 400, "bad_message");
+    assert_error(ask(peer, GET("/?x=1")), 400, "bad_message");
+    assert_error(ask(peer, GET("/healthz?%zz")), 400, "bad_message");
     assert_error(ask(peer, DEL("/healthz")), 405, "method_not_allowed");
     const char *shown = ask(peer, GET("/"));
     assert_int_equal(status_of(shown), 200);
