@@ -196,8 +196,9 @@ static enum step on_line(struct listen *listen, struct span raw) {
         } else {
             print_message(line);
         }
-        fflush(stdout);
         listen->messages++;
+        if (fflush(stdout) != 0)
+            return STEP_DONE; /* a full disk; main says so, and fails */
         return listen->count > 0 && (double)listen->messages >= listen->count ? STEP_DONE : STEP_ON;
     }
     if (strcmp(type, "ping") == 0)
@@ -248,14 +249,19 @@ static enum step listen_once(struct listen *listen) {
     return after(listen, end);
 }
 
-/* The pause before the next attempt: what the goodbye asked for, else growing and spread. */
+/* The pause before the next attempt: what the goodbye asked for, else growing and spread. A
+ * connection that did not hold makes it grow whatever a goodbye says, since a server that says so
+ * each time would have no end of attempts. */
 static enum step pause_before_again(struct listen *listen) {
     unsigned wait_ms = listen->goodbye_ms;
-    if (listen->welcomed_ns != 0 && clock_ns() - listen->welcomed_ns >= STEADY_NS)
+    bool steady = listen->welcomed_ns != 0 && clock_ns() - listen->welcomed_ns >= STEADY_NS;
+    if (steady)
         listen->backoff_ms = BACKOFF_FIRST_MS;
     listen->welcomed_ns = 0;
-    if (wait_ms == 0) {
-        wait_ms = listen->backoff_ms / 2 + (unsigned)rand_below(listen->backoff_ms / 2 + 1);
+    if (wait_ms == 0 || !steady) {
+        unsigned grown_ms =
+            listen->backoff_ms / 2 + (unsigned)rand_below(listen->backoff_ms / 2 + 1);
+        wait_ms = wait_ms > grown_ms ? wait_ms : grown_ms;
         listen->backoff_ms =
             listen->backoff_ms * 2 < BACKOFF_MAX_MS ? listen->backoff_ms * 2 : BACKOFF_MAX_MS;
     }

@@ -3,6 +3,7 @@
 
 #include "core/base/builder.h"
 #include "core/base/clock.h"
+#include "main/address.h"
 #include "proto/http.h"
 
 #include <stdio.h>
@@ -19,13 +20,30 @@ static bool fail(struct http_outcome *outcome, enum dial_end end, const char *wh
     return false;
 }
 
+/* resolve.h takes the address that means all for loopback, so the server is told that name: it
+ * refuses a Host that is not this machine's (docs/api.md). */
+static void host_write(struct builder *b, const char *server) {
+    struct span host;
+    uint16_t port;
+    char why[ADDRESS_WHY_MAX];
+    bool split = address_split(span_text(server), &host, &port, why);
+    bool all = split &&
+               (host.len == 0 || span_equal(host, SPAN("0.0.0.0")) || span_equal(host, SPAN("::")));
+    if (all)
+        builder_format(b, "localhost:%u", port);
+    else
+        builder_format(b, "%.260s", server);
+}
+
 static bool send_request(const struct http_call *call, int fd, uint64_t deadline_ns,
                          struct http_outcome *outcome) {
     char head[HEAD_MAX];
     struct builder b = builder_over(head, sizeof(head));
     builder_format(&b, "%s ", call->method);
     builder_text(&b, call->target);
-    builder_format(&b, " HTTP/1.1\r\nHost: %.260s\r\nConnection: close\r\n", call->server);
+    builder_text(&b, " HTTP/1.1\r\nHost: ");
+    host_write(&b, call->server);
+    builder_text(&b, "\r\nConnection: close\r\n");
     if (call->key != NULL)
         builder_format(&b, "Authorization: Bearer %s\r\n", call->key);
     if (call->content_type != NULL)

@@ -209,6 +209,24 @@ class Ending(unittest.TestCase):
             with Hostile(talk) as server:
                 self.within(0.5, ["listen", "--tcp", server.address, "--timeout", "0.5"], 0)
 
+    def test_listen_against_hasty_goodbyes(self):
+        """Whoever sends each connection away at once is not asked again at once."""
+        calls = []
+
+        def talk(peer, _):
+            calls.append(peer)
+            peer.sendall(WELCOME.encode() + b'\n{"type":"goodbye","reconnect_ms":1}\n')
+        with Hostile(talk) as server:
+            self.within(1, ["listen", "--tcp", server.address, "--timeout", "1"], 0)
+        self.assertIn(len(calls), range(2, 6))
+
+    def test_listen_ends_when_nothing_can_be_written(self):
+        with Hostile(lines(WELCOME, message())) as server, open("/dev/full", "wb") as full:
+            done = subprocess.run([BINARY, "listen", "--tcp", server.address], stdout=full,
+                                  stderr=subprocess.PIPE, timeout=DEADLINE_S, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"cannot write to standard output", done.stderr)
+
     @unittest.skipIf(SANITIZED or EXTRA_FLAGS, "it takes 10 s; once is enough")
     def test_a_listener_that_is_never_welcomed_gives_up(self):
         with Hostile(drip(b"", b'{"type":"pong"}\n')) as server:
@@ -294,6 +312,15 @@ class Addresses(unittest.TestCase):
                 self.assertEqual((status, out), (0, "ready\n"), error)
         status, _, error = self.run_with(["health", "--api", f"127.0.0.1:{port}"])
         self.assertEqual(status, 1, error)
+
+    def test_all_addresses_mean_loopback(self):
+        """A node without a key serves no other Host, so that is what it must be told."""
+        with Node() as node:
+            port = node.address("api")[1]
+            for address in (f"0.0.0.0:{port}", f"[::]:{port}", f":{port}"):
+                for command in (["health"], ["audit"], ["top", "--once"]):
+                    status, _, error = self.run_with([*command, "--api", address])
+                    self.assertEqual(status, 0, error)
 
     def test_health_of_a_node_that_drains(self):
         with Node("--drain-timeout", "30") as node:
