@@ -23,7 +23,7 @@ enum outbox_verdict delivery_push(struct worker *worker, struct session *session
         stats_add(&worker->stats.memory_refused, 1);
         stats_add(&worker->stats.copies[class], 1);
         stats_add(&worker->stats.copies_dropped[class][DROP_NO_MEMORY], 1);
-        return OUTBOX_DROPPED;
+        return OUTBOX_STARVED;
     }
     enum outbox_verdict verdict = outbox_push(worker, connection, parcel, form, lane);
     if (verdict == OUTBOX_FULL)
@@ -85,7 +85,7 @@ static void deliver_now(struct worker *worker, struct name *name, struct parcel 
             enum outbox_verdict verdict =
                 delivery_push(worker, session, connection, parcel, LANE_DIRECT);
             CHECK(verdict != OUTBOX_WAIT, "an outbox filled up while it was looked at");
-            flags |= ANSWER_FOUND;
+            flags |= verdict == OUTBOX_STARVED ? ANSWER_FOUND | ANSWER_STARVED : ANSWER_FOUND;
             recipients += verdict == OUTBOX_TAKEN;
         }
         name_unpin(worker, name);

@@ -218,6 +218,9 @@ static bool session_visit(struct worker *worker, struct session *session) {
             break;
         case OUTBOX_DROPPED:
             break;
+        case OUTBOX_STARVED:
+            fanout->flags |= ANSWER_STARVED;
+            break;
         case OUTBOX_WAIT:
             if (i == 0)
                 session->visit = 0;

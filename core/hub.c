@@ -47,9 +47,11 @@ static void publish_finish(struct worker *worker, struct publish *publish) {
     enum result_word result = RESULT_QUEUED;
     bool lost = publish->recipients == 0;
     bool is_volatile = publish->class == CLASS_VOLATILE;
-    /* Where some had no memory and others took it, it was taken, and those miss their copies. A
-     * volatile one that was dropped elsewhere is not worth a second try either. */
-    bool again = publish->refused && lost && !(is_volatile && publish->found);
+    /* Where some had no memory and others took it, it was taken, and those miss their copies. Where
+     * nobody took it, the producer is told that the node was full. A volatile one that was dropped
+     * elsewhere is not worth a second try either. */
+    bool full = publish->refused || publish->starved;
+    bool again = full && lost && !(is_volatile && publish->found);
     if (publish->refused && !again) {
         stats_add(&worker->stats.copies[publish->class], publish->missing);
         stats_add(&worker->stats.copies_dropped[publish->class][DROP_NO_MEMORY], publish->missing);
@@ -72,6 +74,7 @@ static void publish_answered(struct worker *worker, struct publish *publish, uin
     *(refused ? &publish->missing : &publish->recipients) += recipients;
     publish->refused |= refused;
     publish->found |= (flags & ANSWER_FOUND) != 0;
+    publish->starved |= (flags & ANSWER_STARVED) != 0;
     if (publish->answers == publish->answers_due)
         publish_finish(worker, publish);
 }

@@ -40,6 +40,7 @@ struct publish {
     bool only_ids;    /* addressed to client ids alone */
     bool found;       /* an answer knew of a session */
     bool refused;     /* an answer was: overloaded; or it went nowhere for want of room */
+    bool starved;     /* copies were dropped for want of memory */
     bool modest;      /* its producer asks for little; set before hub_publish */
     /* The producer's own: */
     void *producer;

@@ -263,7 +263,7 @@ enum outbox_verdict outbox_push(struct worker *worker, struct connection *connec
     struct piece *piece = NULL;
     if (outbox_admit(worker, connection, class, form->total_bytes, &reason, &verdict)) {
         reason = DROP_NO_MEMORY;
-        verdict = OUTBOX_DROPPED;
+        verdict = OUTBOX_STARVED;
         piece = piece_get(worker);
     } else if (SHORTAGE(verdict == OUTBOX_WAIT)) {
         return verdict;

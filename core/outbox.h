@@ -51,6 +51,7 @@ enum send_lane { LANE_BULK, LANE_DIRECT, LANES };
 enum outbox_verdict {
     OUTBOX_TAKEN,
     OUTBOX_DROPPED, /* by policy; counted */
+    OUTBOX_STARVED, /* dropped for want of memory; counted */
     OUTBOX_FULL,    /* the connection must be closed as too slow; the drop is counted */
     OUTBOX_WAIT     /* nothing has happened: it is full, but not slow; come again after its send */
 };

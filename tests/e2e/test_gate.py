@@ -50,6 +50,23 @@ class Gate(unittest.TestCase):
                 self.assertEqual({entry["status"] for entry in answer}, {202})
             self.assertGreater(node.metric("ringpost_dedup_forgotten_total"), 0)
 
+    def test_a_full_node_says_so(self):
+        """`dropped` is for sessions at their own limit; what the node has no memory for is 503."""
+        with Node("--memory", "2M", "--outbox-bytes", "100M") as node:
+            slow = [JsonClient(node, f"slow-{n}", receive_buffer=4096) for n in range(8)]
+            batch = [{"to": f"slow-{n % 8}", "data": "x" * 1000} for n in range(500)]
+            statuses = set()
+            for _ in range(12):
+                status, answer, _ = node.api("POST", "/v1/messages", batch)
+                statuses |= {entry["status"] for entry in answer} if status == 200 else {status}
+                self.assertNotIn("dropped", str(answer))
+            self.assertEqual(statuses, {202, 503})
+            self.assertEqual(node.metric("ringpost_messages_total", result="dropped"), 0)
+            self.assertGreater(node.metric("ringpost_messages_total", result="overloaded"), 0)
+            node.wait_log("event=refusing cause=memory")
+            for client in slow:
+                client.close()
+
     def test_wrong_keys_leave_a_trace(self):
         with Node(env={"RINGPOST_API_KEY": "secret"}) as node:
             for _ in range(5):
