@@ -40,9 +40,11 @@ static const char *flag_name(size_t n) {
 static int flag_unknown(const char *command, const struct cli_flag *flags, struct span name) {
     suggest_from = flags;
     const char *near = suggest(name, flag_name);
+    /* Without its value, which may be a key. */
+    struct span shown = name.len <= 40 ? name : span_of(name.at, 40);
     if (near != NULL)
-        return cli_usage(command, "there is no --%.40s; did you mean --%s?", name.at, near);
-    return cli_usage(command, "there is no --%.40s", name.at);
+        return cli_usage(command, "there is no --%.*s, did you mean --%s", SPAN_ARG(shown), near);
+    return cli_usage(command, "there is no --%.*s", SPAN_ARG(shown));
 }
 
 static int flag_take(const char *command, const struct cli_flag *flag, struct flags *walk) {

@@ -313,6 +313,12 @@ class Addresses(unittest.TestCase):
         status, _, error = self.run_with(["health", "--api", f"127.0.0.1:{port}"])
         self.assertEqual(status, 1, error)
 
+    def test_a_misspelt_flag_is_named_without_its_value(self):
+        status, _, error = self.run_with(["top", "--apikey=secret"])
+        self.assertEqual(status, 2)
+        self.assertIn("did you mean --api-key", error)
+        self.assertNotIn("secret", error)
+
     def test_all_addresses_mean_loopback(self):
         """A node without a key serves no other Host, so that is what it must be told."""
         with Node() as node:
