@@ -352,8 +352,7 @@ static bool version_read(struct http_parser *parser, const char *at, struct http
 static bool target_read(struct http_parser *parser, const char *at, struct http_request *request) {
     struct http_target target;
     size_t offset = (size_t)(request->target.at - at);
-    if (request->target.len > HTTP_TARGET_BYTES_MAX)
-        return refuse(parser, 414, "the target is too long", offset);
+    _Static_assert(HTTP_TARGET_BYTES_MAX >= HTTP_HEAD_BYTES_MAX, "a target fits into its room");
     const char *wrong = http_target_split(request->target, &target);
     if (wrong != NULL)
         return refuse(parser, 400, wrong, offset);

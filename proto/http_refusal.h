@@ -7,7 +7,7 @@
 #include "core/base/span.h"
 
 struct http_refusal {
-    uint16_t status;     /* 400, 413, 414, 417, 431, 505; 0: not refused */
+    uint16_t status;     /* 400, 413, 417, 431, 505; 0: not refused */
     const char *code;    /* of the contract: "bad_message" or "too_large" */
     const char *message; /* what is wrong */
     size_t offset;       /* where: bytes of the request as it was sent */
@@ -16,7 +16,7 @@ struct http_refusal {
 /* Fills it in; returns false, so that a check may end with it. */
 static inline bool http_refuse(struct http_refusal *refusal, unsigned status, const char *message,
                                size_t offset) {
-    bool large = status == 413 || status == 414 || status == 431;
+    bool large = status == 413 || status == 431;
     refusal->status = (uint16_t)status;
     refusal->code = large ? "too_large" : "bad_message";
     refusal->message = message;

@@ -31,7 +31,6 @@ static const struct status_text status_texts[] = {
     STATUS(409, "Conflict"),
     STATUS(410, "Gone"),
     STATUS(413, "Content Too Large"),
-    STATUS(414, "URI Too Long"),
     STATUS(415, "Unsupported Media Type"),
     STATUS(417, "Expectation Failed"),
     STATUS(429, "Too Many Requests"),

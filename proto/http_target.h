@@ -7,7 +7,7 @@
 
 #include "core/base/span.h"
 
-#define HTTP_TARGET_BYTES_MAX 4096
+#define HTTP_TARGET_BYTES_MAX 16384 /* whatever a head has room for (HTTP_HEAD_BYTES_MAX) */
 
 struct http_target {
     struct span path;      /* begins with '/', or is "*" */

@@ -69,6 +69,6 @@ enum http_scan_status http_head_scan(struct http_scan *scan, const char *at, siz
     if (end < HTTP_HEAD_BYTES_MAX)
         return HTTP_SCAN_MORE;
     if (scan->line_start == http_head_start(at))
-        return refuse(refusal, 414, "the first line of the head is too long", end);
+        return refuse(refusal, 431, "the first line of the head is too long", end);
     return refuse(refusal, 431, "the head is too long", end);
 }
