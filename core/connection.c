@@ -29,8 +29,10 @@
 /* A paused connection may go on to receive so much before its receive is really stopped: most
  * pauses are shorter than that, and stopping costs two operations. */
 #define PAUSE_SLACK_BYTES (64 * 1024)
-/* A peer that has so many bytes of answers waiting is not read until it has taken them. */
+/* A peer that has so many bytes of answers waiting is not read until it has taken them; when the
+ * memory is full, so few. */
 #define REPLY_BYTES_MAX (256 * 1024)
+#define REPLY_BYTES_FEW (64 * 1024)
 
 static uint64_t tag_of(enum tag_op op, const struct connection *connection) {
     return tag_make(op, connection->generation, connection->slot);
@@ -268,8 +270,12 @@ static uint32_t reply_bytes(const struct connection *connection) {
     return connection->outbox.bytes - connection->outbox.message_bytes;
 }
 
-static void throttle_look(struct connection *connection) {
-    if (SHORTAGE(reply_bytes(connection) > REPLY_BYTES_MAX))
+static uint32_t reply_bytes_max(const struct worker *worker) {
+    return budget_is_full(worker->account.budget) ? REPLY_BYTES_FEW : REPLY_BYTES_MAX;
+}
+
+static void throttle_look(const struct worker *worker, struct connection *connection) {
+    if (SHORTAGE(reply_bytes(connection) > reply_bytes_max(worker)))
         connection->throttled = true;
 }
 
@@ -291,7 +297,7 @@ static void input_settle(struct worker *worker, struct connection *connection, s
     }
     size_t max = connection->proxy_header ? PROXY_HEADER_BYTES_MAX
                                           : connection->protocol->input_max(worker, connection);
-    throttle_look(connection);
+    throttle_look(worker, connection);
     if (input_wanted(connection) && used == 0 && fed > max) {
         if (connection->proxy_header)
             connection_close(worker, connection, CLOSE_BAD_PROXY_HEADER);
@@ -554,7 +560,7 @@ void connection_on_send(struct worker *worker, const struct completion *completi
         connection_join(worker, connection);
         return;
     }
-    if (connection->throttled && reply_bytes(connection) <= REPLY_BYTES_MAX / 2) {
+    if (connection->throttled && reply_bytes(connection) <= reply_bytes_max(worker) / 2) {
         connection->throttled = false;
         resume_mark(worker, connection);
     }

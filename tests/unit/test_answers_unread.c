@@ -1,0 +1,73 @@
+/* Answers that clients do not read: how much of them waits. */
+#include "tests/support/cmocka_first.h"
+
+#include "tests/support/fake_engine.h"
+
+#include "core/base/builder.h"
+#include "core/base/hash.h"
+#include "ingest/api.h"
+#include "ingest/gate.h"
+#include "ingest/http_desk.h"
+#include "ingest/web.h"
+#include "proto/tcp.h"
+
+#define PING "{\"type\":\"ping\"}\n"
+#define ASKED 14000
+
+static struct gate gate;
+static struct config config;
+
+static void wire(struct server *server) {
+    CHECK(gate_init(&gate, server) && http_init(server));
+}
+
+static void begin(void) {
+    static const struct protocol *const protocols[LISTENER_KINDS] = {
+        [LISTENER_TCP] = &tcp_protocol,
+        [LISTENER_WEB] = &web_protocol,
+        [LISTENER_API] = &api_protocol,
+    };
+    hash_init();
+    log_set(LOG_ERROR, LOG_LOGFMT);
+    config = (struct config){.workers = 1, .memory_bytes = 64 << 20};
+    node_open(&config, protocols, wire);
+}
+
+static void let_go(struct server *server) {
+    http_fini(server);
+    gate_fini(&gate);
+}
+
+/* More than 200 KiB of answers. */
+static void ask_for_much(struct peer *peer) {
+    static char text[sizeof(PING) * ASKED];
+    struct builder out = builder_over(text, sizeof text);
+    for (unsigned i = 0; i < ASKED; i++)
+        builder_bytes(&out, PING, sizeof(PING) - 1);
+    peer_send_bytes(peer, builder_span(&out));
+    node_settle();
+}
+
+static void test_few_wait_when_the_memory_is_full(void **state) {
+    (void)state;
+    begin();
+    struct worker *worker = &fake_server.workers[0];
+    struct peer *peer = peer_connect(0, LISTENER_TCP);
+    peer_say(peer, "{\"type\":\"hello\"}\n");
+    peer_stall(peer, true);
+    account_force(&worker->account, config.memory_bytes);
+    uint64_t before = worker->account.used_bytes;
+    ask_for_much(peer);
+    assert_in_range(worker->account.used_bytes - before, 64 * 1024, 80 * 1024);
+    account_give(&worker->account, config.memory_bytes);
+    peer_stall(peer, false);
+    peer_end(peer);
+    node_close(let_go);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_few_wait_when_the_memory_is_full),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
