@@ -49,13 +49,15 @@
  * a slice of time at most, and all of them together WORK_SLICES; what is left waits for the next
  * turn. A kind that comes when those are used up (or the CPU was away meanwhile) gets a part of a
  * slice, so that it gets on. Sends get the rest of TURN_SLICES, which makes 4 ms in all, and a
- * whole slice at least: they empty what the others fill. A send takes 4 to 40 us, in the submit:
- * so many are submitted together, after which the clock is read. */
+ * whole slice at least: they empty what the others fill. A send takes 4 to 40 us, in the submit,
+ * and a large one as long as copying takes: so many sends, or bytes, are submitted together, after
+ * which the clock is read. */
 #define WORK_SLICE_NS (500 * 1000)
 #define TURN_SLICES 8
 #define WORK_SLICES 4
 #define SLICE_LEAST_PART 8
 #define SENDS_PER_SUBMIT 16
+#define SENDS_BYTES_PER_SUBMIT (256 * 1024)
 #define SENDS_PER_TURN 200
 /* Connections that flood are read so many in one go. While deliveries wait they get this share of
  * the time, which refusing (ADMISSION_SHARE_PERCENT) must find room in; so much of it can be saved,

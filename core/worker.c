@@ -219,16 +219,33 @@ static void tasks_handle(struct worker *worker) {
     }
 }
 
+/* Sends that are started together: how many, and of how many bytes. */
+struct started {
+    unsigned sends;
+    uint32_t bytes;
+};
+
+static void send_start(struct worker *worker, struct connection *connection,
+                       struct started *started) {
+    bool was_sending = (connection->ops & OP_SEND) != 0;
+    connection_flush(worker, connection);
+    started->sends++;
+    if (!was_sending && (connection->ops & OP_SEND))
+        started->bytes += connection->flight_bytes;
+}
+
 static void dirty_flush(struct worker *worker) {
     struct connection *connection;
+    struct started started = {0, 0};
     slice_begin_sends(worker);
     for (unsigned i = 0; i < SENDS_PER_TURN && (connection = outbox_next_dirty(worker, i)) != NULL;
          i++) {
-        connection_flush(worker, connection);
-        if ((i + 1) % SENDS_PER_SUBMIT != 0)
+        send_start(worker, connection, &started);
+        if (started.sends < SENDS_PER_SUBMIT && started.bytes < SENDS_BYTES_PER_SUBMIT)
             continue;
         ring_issue(worker->ring);
         worker->flights_used = 0;
+        started = (struct started){0, 0};
         if (slice_over(worker))
             break;
     }

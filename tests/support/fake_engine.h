@@ -65,7 +65,8 @@ static struct peer fake_peers[PEERS_MAX];
 static struct ring fake_rings[WORKERS_MAX];
 static unsigned fake_rings_open;
 static uint64_t fake_now_ns = NS_PER_S;
-static uint64_t fake_moves; /* anything that happened */
+static uint64_t fake_moves;                               /* anything that happened */
+static size_t fake_started_bytes, fake_started_bytes_max; /* of sends, submitted together */
 
 /* --- clock.h ---------------------------------------------------------------------------------- */
 
@@ -228,6 +229,9 @@ static void send_add(struct peer *peer, const void *at, size_t len) {
     peer->pending = realloc(peer->pending, peer->pending_len + len + 1);
     memcpy(peer->pending + peer->pending_len, at, len);
     peer->pending_len += len;
+    fake_started_bytes += len;
+    if (fake_started_bytes > fake_started_bytes_max)
+        fake_started_bytes_max = fake_started_bytes;
 }
 
 void ring_send(struct ring *ring, uint64_t tag, int fd, const void *at, size_t len) {
@@ -299,9 +303,11 @@ void ring_wake_watch(struct ring *ring, uint64_t tag, int wake_fd) {
 }
 void ring_issue(struct ring *ring) {
     (void)ring;
+    fake_started_bytes = 0;
 }
 void ring_submit(struct ring *ring, uint64_t wait_ns) {
     (void)ring, (void)wait_ns;
+    fake_started_bytes = 0;
 }
 unsigned ring_started(const struct ring *ring) {
     (void)ring;

@@ -1,4 +1,4 @@
-/* Answers that clients do not read: how much of them waits. */
+/* Answers that clients do not read: how much of them waits, and how they leave. */
 #include "tests/support/cmocka_first.h"
 
 #include "tests/support/fake_engine.h"
@@ -11,6 +11,7 @@
 #include "ingest/web.h"
 #include "proto/tcp.h"
 
+#define CLIENTS 8
 #define PING "{\"type\":\"ping\"}\n"
 #define ASKED 14000
 
@@ -65,9 +66,36 @@ static void test_few_wait_when_the_memory_is_full(void **state) {
     node_close(let_go);
 }
 
+static void test_large_sends_leave_few_at_a_time(void **state) {
+    (void)state;
+    begin();
+    struct peer *peers[CLIENTS];
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        peers[i] = peer_connect(0, LISTENER_TCP);
+        peer_say(peers[i], "{\"type\":\"hello\"}\n");
+        peer_stall(peers[i], true);
+        peer_say(peers[i], PING); /* its answer is under way, all others wait */
+        ask_for_much(peers[i]);
+    }
+    fake_started_bytes_max = 0;
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        peers[i]->stalled = false;
+        peer_take(&fake_rings[0], peers[i]);
+    }
+    node_settle();
+    for (unsigned i = 0; i < CLIENTS; i++)
+        assert_true(peers[i]->out_len > 200 * 1024);
+    assert_in_range(fake_started_bytes_max, SENDS_BYTES_PER_SUBMIT,
+                    SENDS_BYTES_PER_SUBMIT + SEND_BYTES_MAX);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        peer_end(peers[i]);
+    node_close(let_go);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_few_wait_when_the_memory_is_full),
+        cmocka_unit_test(test_large_sends_leave_few_at_a_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
