@@ -4,74 +4,21 @@
 #include "core/base/check.h"
 #include "core/base/rand.h"
 #include "core/base/shortage.h"
+#include "core/listener.h"
 #include "core/server.h"
 #include "core/slots.h"
 #include "core/tag.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-/* After an accept that failed for want of descriptors: the next attempt. */
-#define ACCEPT_RETRY_NS (100 * NS_PER_MS)
 /* How often it is logged that a worker is behind. */
 #define BEHIND_LOG_NS (10 * NS_PER_S)
 /* How often a worker publishes its CPU time. */
 #define CPU_PUBLISH_NS (250 * NS_PER_MS)
 /* Completions are copied out in portions of this size; after each the clock is read. */
 #define COMPLETIONS_PORTION 4
-
-/* --- accepting -------------------------------------------------------------------------------- */
-
-static void listener_arm(struct worker *worker, struct listener *listener) {
-    if (listener->armed || listener->fd < 0)
-        return;
-    listener->armed = true;
-    ring_accept(worker->ring, tag_make(TAG_ACCEPT, 0, (uint32_t)(listener - worker->listeners) + 1),
-                listener->fd);
-}
-
-static void listener_retry(struct worker *worker, struct timer *timer) {
-    struct listener *listener = container_of(timer, struct listener, retry);
-    if (!listener->closing)
-        listener_arm(worker, listener);
-}
-
-static void listener_stop(struct worker *worker, struct listener *listener) {
-    listener->closing = true;
-    timer_disarm(&worker->wheel, &listener->retry);
-    if (listener->armed)
-        ring_cancel(worker->ring, tag_make(TAG_CANCEL, 0, 0),
-                    tag_make(TAG_ACCEPT, 0, (uint32_t)(listener - worker->listeners) + 1));
-}
-
-static void on_accept(struct worker *worker, const struct completion *completion) {
-    uint32_t slot = tag_slot(completion->tag);
-    CHECK(slot >= 1 && slot <= worker->listener_count);
-    struct listener *listener = &worker->listeners[slot - 1];
-    if (!completion->more)
-        listener->armed = false;
-    if (completion->result >= 0) {
-        connection_arrive(worker, listener, completion->result);
-    } else if (completion->result != -ECANCELED) {
-        stats_add(&worker->stats.accept_errors, 1);
-        bool descriptors = completion->result == -EMFILE || completion->result == -ENFILE;
-        bool peers_fault = completion->result == -ECONNABORTED || completion->result == -EPERM;
-        log_event(LOG_WARN, "accept_failed", LOG_STR("error", strerror(-completion->result)),
-                  LOG_U64("worker", worker->index),
-                  LOG_STR("remedy", descriptors ? "raise LimitNOFILE, or lower --max-connections"
-                                                : "none needed if it was the peer's doing"));
-        if (!peers_fault) {
-            /* The client stays in the backlog; let some others go first. */
-            if (!listener->armed && !listener->closing)
-                timer_arm(&worker->wheel, &listener->retry, worker->now_ns + ACCEPT_RETRY_NS);
-            return;
-        }
-    }
-    if (!listener->armed && !listener->closing)
-        listener_arm(worker, listener);
-}
 
 /* --- completions ------------------------------------------------------------------------------ */
 
@@ -95,7 +42,7 @@ static void on_wake(struct worker *worker, const struct completion *completion) 
 typedef void completion_handler(struct worker *worker, const struct completion *completion);
 
 static completion_handler *const handlers[TAG_OP_COUNT] = {
-    [TAG_ACCEPT] = on_accept,
+    [TAG_ACCEPT] = listener_on_accept,
     [TAG_RECEIVE] = connection_on_receive,
     [TAG_SEND] = connection_on_send,
     [TAG_LEND] = connection_on_lend,
@@ -296,13 +243,6 @@ static void phase_enter(struct worker *worker, enum server_phase phase) {
     case PHASE_STARTING:
         break;
     }
-}
-
-static bool listeners_stopped(const struct worker *worker, bool api) {
-    for (unsigned i = 0; i < worker->listener_count; i++)
-        if (worker->listeners[i].armed && (api || worker->listeners[i].kind != LISTENER_API))
-            return false;
-    return true;
 }
 
 /* Is what this phase asks of the worker done? */
@@ -562,15 +502,8 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
                   LOG_STR("meaning", "each connection of this worker takes a descriptor"),
                   LOG_STR("remedy", "lower --max-connections, or give the kernel memory"));
     ring_wake_watch(worker->ring, tag_make(TAG_WAKE, 0, 0), server->post.boxes[index].wake_fd);
-    const struct config *config = worker->config;
-    for (uint32_t i = 0; i < config->listener_count; i++) {
-        struct listener *listener = &worker->listeners[worker->listener_count++];
-        listener->kind = config->listeners[i].kind;
-        listener->fd = server->listen_fds[i][index];
-        listener->index = i;
-        listener->protocol = server->protocols[listener->kind];
-        timer_init(&listener->retry, listener_retry);
-    }
+    for (uint32_t i = 0; i < worker->config->listener_count; i++)
+        listener_init(worker, i, server->listen_fds[i][index]);
     atomic_store_explicit(&worker->ready, true, memory_order_release);
     return true;
 }

@@ -1,0 +1,23 @@
+/* listener.h - a listening socket of a worker, one of a SO_REUSEPORT group.
+ *
+ * A multishot accept is armed while the node takes connections. After one that failed for want of
+ * descriptors it is armed again a little later; the clients wait in the backlog.
+ *
+ * Threads: the worker. Owns: nothing; the descriptor is the server's. */
+#ifndef RINGPOST_CORE_LISTENER_H
+#define RINGPOST_CORE_LISTENER_H
+
+#include "core/ring.h"
+#include "core/worker.h"
+
+/* The next one, with its place in config.listeners. */
+void listener_init(struct worker *worker, uint32_t index, int fd);
+void listener_arm(struct worker *worker, struct listener *listener);
+/* Accepts no more; its last completion is still to come. */
+void listener_stop(struct worker *worker, struct listener *listener);
+/* Have all of them ended; those of `api`, too? */
+bool listeners_stopped(const struct worker *worker, bool api);
+/* Called by the loop. */
+void listener_on_accept(struct worker *worker, const struct completion *completion);
+
+#endif
