@@ -177,7 +177,9 @@ int bench_options_read(struct bench_options *o, int argc, char **argv) {
         if (taken == 0)
             taken = text_flag_read(o, name, value);
         if (taken == 0)
-            fprintf(stderr, "ringpost bench: unknown argument or bad value: %s\n", name);
+            /* Without what is behind `=`, which may be a key. */
+            fprintf(stderr, "ringpost bench: unknown argument or bad value: %.*s\n",
+                    (int)strcspn(name, "="), name);
         if (taken <= 0)
             return 2;
         i++;

@@ -318,6 +318,10 @@ class Addresses(unittest.TestCase):
         self.assertEqual(status, 2)
         self.assertIn("did you mean --api-key", error)
         self.assertNotIn("secret", error)
+        status, _, error = self.run_with(["bench", "ping", "--apikey=secret"])
+        self.assertEqual(status, 2)
+        self.assertIn("--apikey", error)
+        self.assertNotIn("secret", error)
 
     def test_all_addresses_mean_loopback(self):
         """A node without a key serves no other Host, so that is what it must be told."""
