@@ -123,6 +123,15 @@ static void on_trim(struct worker *worker, struct timer *timer) {
 
 /* --- the lists of a turn ---------------------------------------------------------------------- */
 
+/* What there was no time for goes first in the next turn. */
+static void put_back(struct list *todo, struct list *list) {
+    while (!list_empty(todo)) {
+        struct list *node = todo->prev;
+        list_remove(node);
+        list_add_head(list, node);
+    }
+}
+
 static void resumed_handle(struct worker *worker) {
     /* Those that were there at the start; one may come back at once, and waits for the next turn.
      */
@@ -136,12 +145,7 @@ static void resumed_handle(struct worker *worker) {
         if (slice_over(worker))
             break;
     }
-    /* The rest goes first the next time. */
-    while (!list_empty(&todo)) {
-        node = todo.prev;
-        list_remove(node);
-        list_add_head(&worker->resumed, node);
-    }
+    put_back(&todo, &worker->resumed);
     while ((node = list_pop(&worker->starved)) != NULL)
         connection_rearm(worker, container_of(node, struct connection, resume_link));
 }
@@ -159,11 +163,7 @@ static void tasks_handle(struct worker *worker) {
         if (slice_over(worker))
             break;
     }
-    while (!list_empty(&todo)) {
-        node = todo.prev;
-        list_remove(node);
-        list_add_head(&worker->tasks, node);
-    }
+    put_back(&todo, &worker->tasks);
 }
 
 /* Sends that are started together: how many, and of how many bytes. */

@@ -45,7 +45,8 @@ static const char shapes[] =
     "  mixed        as flood; 5 % of the messages to groups, 0.02 % to all clients\n"
     "Latency of overload starts when the write of a request's last byte returns. The tool gives\n"
     "up a message that it cannot write within a second of its time; the report says how much it\n"
-    "wrote, and whether the node did not read or the load tool had no time.\n"
+    "wrote, and whether the node did not read or the load tool had no time. Latency is that of\n"
+    "one client in 32: these have a process of their own, which reads in time.\n"
     "\n";
 
 static const char options[] =

@@ -1,42 +1,15 @@
 /* Answers that clients do not read: how much of them waits, and how they leave. */
-#include "tests/support/cmocka_first.h"
-
-#include "tests/support/fake_engine.h"
+#include "tests/support/fake_http.h"
 
 #include "core/base/builder.h"
-#include "core/base/hash.h"
-#include "ingest/api.h"
-#include "ingest/gate.h"
-#include "ingest/http_desk.h"
-#include "ingest/web.h"
-#include "proto/tcp.h"
 
 #define CLIENTS 8
 #define PING "{\"type\":\"ping\"}\n"
 #define ASKED 14000
 
-static struct gate gate;
-static struct config config;
-
-static void wire(struct server *server) {
-    CHECK(gate_init(&gate, server) && http_init(server));
-}
-
 static void begin(void) {
-    static const struct protocol *const protocols[LISTENER_KINDS] = {
-        [LISTENER_TCP] = &tcp_protocol,
-        [LISTENER_WEB] = &web_protocol,
-        [LISTENER_API] = &api_protocol,
-    };
-    hash_init();
-    log_set(LOG_ERROR, LOG_LOGFMT);
-    config = (struct config){.workers = 1, .memory_bytes = 64 << 20};
-    node_open(&config, protocols, wire);
-}
-
-static void let_go(struct server *server) {
-    http_fini(server);
-    gate_fini(&gate);
+    fake_config = (struct config){.workers = 1, .memory_bytes = 64 << 20};
+    http_node_open();
 }
 
 /* More than 200 KiB of answers. */
@@ -56,14 +29,14 @@ static void test_few_wait_when_the_memory_is_full(void **state) {
     struct peer *peer = peer_connect(0, LISTENER_TCP);
     peer_say(peer, "{\"type\":\"hello\"}\n");
     peer_stall(peer, true);
-    account_force(&worker->account, config.memory_bytes);
+    account_force(&worker->account, fake_config.memory_bytes);
     uint64_t before = worker->account.used_bytes;
     ask_for_much(peer);
     assert_in_range(worker->account.used_bytes - before, 64 * 1024, 80 * 1024);
-    account_give(&worker->account, config.memory_bytes);
+    account_give(&worker->account, fake_config.memory_bytes);
     peer_stall(peer, false);
     peer_end(peer);
-    node_close(let_go);
+    http_node_close();
 }
 
 static void test_large_sends_leave_few_at_a_time(void **state) {
@@ -89,7 +62,7 @@ static void test_large_sends_leave_few_at_a_time(void **state) {
                     SENDS_BYTES_PER_SUBMIT + SEND_BYTES_MAX);
     for (unsigned i = 0; i < CLIENTS; i++)
         peer_end(peers[i]);
-    node_close(let_go);
+    http_node_close();
 }
 
 int main(void) {
