@@ -30,7 +30,7 @@
 #define RING_CQ_ENTRIES 65536
 #define RING_CQ_ENTRIES_MIN 4096
 #define RECEIVE_BUFFER_BYTES 4096
-#define RECEIVE_BUFFERS 1024
+#define RECEIVE_BUFFERS 256
 #define RECEIVE_BUFFERS_MIN 64
 #define GATHERED_MAX 128 /* completions; receiving for more would take a turn's time by itself */
 /* What waits in a socket before it is read is bounded, too, for two reasons: memory, and that what

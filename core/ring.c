@@ -74,9 +74,10 @@ static bool problem_set(char *problem, size_t cap, const char *call, int error) 
                  "DEFER_TASKRUN): use Linux 6.1 or newer");
         break;
     case ENOMEM:
-        snprintf(problem, cap,
-                 "no memory may be locked for io_uring: raise LimitMEMLOCK (ulimit -l), or start "
-                 "fewer --workers");
+        snprintf(
+            problem, cap,
+            "RLIMIT_MEMLOCK, which is for all processes of a user, has no room for an io_uring: "
+            "raise LimitMEMLOCK (ulimit -l), or start fewer --workers");
         break;
     default:
         snprintf(problem, cap, "cannot set up io_uring: %s: %s", call, strerror(error));
@@ -506,6 +507,10 @@ void ring_issue(struct ring *ring) {
 
 void ring_submit(struct ring *ring, uint64_t wait_ns) {
     struct io_uring *uring = &ring->uring;
+    if (wait_ns == 0 && io_uring_cq_ready(uring) >= GATHERED_MAX) {
+        ring_issue(ring); /* enough waits; receiving more would take the time that it needs */
+        return;
+    }
     buffers_publish(ring);
     if (wait_ns == 0) {
         entered(ring, io_uring_submit_and_get_events(uring));
@@ -521,16 +526,16 @@ void ring_submit(struct ring *ring, uint64_t wait_ns) {
      * after this, so all of it must be taken. */
     while (io_uring_sq_ready(uring) != 0)
         entered(ring, io_uring_submit_and_get_events(uring));
-    /* The kernel makes at most some twenty completions a call. Its flag says that there may be
-     * more, but it stays set when the work was done already; so only as long as something comes. */
-    unsigned ready = io_uring_cq_ready(uring), before;
-    do {
+    /* The kernel runs at most some twenty operations a call, of which each may make 32 completions.
+     * Its flag says that there may be more, but it stays set when the work was done already; so
+     * only as long as something comes. */
+    unsigned ready = io_uring_cq_ready(uring), before = UINT32_MAX;
+    while (ready != before && ready < GATHERED_MAX &&
+           (IO_URING_READ_ONCE(*uring->sq.kflags) & IORING_SQ_TASKRUN)) {
         before = ready;
-        if (!(IO_URING_READ_ONCE(*uring->sq.kflags) & IORING_SQ_TASKRUN))
-            return;
         entered(ring, io_uring_get_events(uring));
         ready = io_uring_cq_ready(uring);
-    } while (ready != before && ready < GATHERED_MAX);
+    }
 }
 
 unsigned ring_started(const struct ring *ring) {

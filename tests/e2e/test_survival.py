@@ -323,8 +323,9 @@ class LockedMemory(unittest.TestCase):
             for workers in (2, 16, 16):
                 with self.subTest(workers=workers):
                     self.assertIn('"event":"started"', self.start(binary, workers))
-            self.assertIn("for all processes of a user, has no room for 48 io_urings",
-                          self.start(binary, 48))
+            # Not even for the one that is tried first, when the others left less than that.
+            self.assertRegex(self.start(binary, 48),
+                             "for all processes of a user, has no room for (48 io_urings|an io_ur)")
 
 
 class Crashes(unittest.TestCase):
