@@ -101,6 +101,7 @@ const char *refuse_reason_word(enum refuse_reason reason);
     X(RATE_LIMITED, "rate_limited")                                                                \
     X(BAD_JSON, "bad_json")                                                                        \
     X(BAD_MESSAGE, "bad_message")                                                                  \
+    X(BAD_FRAME, "bad_frame")                                                                      \
     X(TOO_LARGE, "too_large")                                                                      \
     X(UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")                                            \
     X(UNAUTHORIZED, "unauthorized")                                                                \

@@ -85,6 +85,14 @@ static void api_refused(struct worker *worker, struct http_connection *http,
         auth_failed(worker, http->connection, error->message.at);
 }
 
+static bool begins_with(struct span text, struct span with) {
+    return text.len >= with.len && memcmp(text.at, with.at, with.len) == 0;
+}
+
+static bool api_pushes(const struct http_request *http) {
+    return http->method == HTTP_METHOD_POST && begins_with(http->path, SPAN("/v1/"));
+}
+
 static void api_serve(struct worker *worker, struct http_exchange *exchange,
                       const struct http_request *http) {
     struct builder texts = builder_over(http_desk(worker)->names, HTTP_TARGET_BYTES_MAX);
@@ -92,7 +100,8 @@ static void api_serve(struct worker *worker, struct http_exchange *exchange,
     struct http_error error = {0};
     bool found = find(worker, http, &texts, &auth, &error);
     const struct route_match *match = &http_desk(worker)->match;
-    exchange->pushes = match->route != NULL && match->route->pushes;
+    /* A path that cannot be read counts as it does where the head is refused before the body. */
+    exchange->pushes = match->route != NULL ? match->route->pushes : api_pushes(http);
     if (!found || match->route == NULL) {
         api_refused(worker, exchange->http, http, &error);
         exchange_refuse(worker, exchange, &error);
@@ -104,14 +113,6 @@ static void api_serve(struct worker *worker, struct http_exchange *exchange,
                                     .key_place = auth.key_place};
     exchange->http->source.rate = gate_key_rate(worker, auth.key_place);
     match->route->serve(worker, exchange, &request);
-}
-
-static bool begins_with(struct span text, struct span with) {
-    return text.len >= with.len && memcmp(text.at, with.at, with.len) == 0;
-}
-
-static bool api_pushes(const struct http_request *http) {
-    return http->method == HTTP_METHOD_POST && begins_with(http->path, SPAN("/v1/"));
 }
 
 static const struct http_service service = {api_body_max, " (--max-body)", api_pushes,

@@ -129,7 +129,9 @@ static void signals_block(sigset_t *set) {
     sigaddset(set, SIGUSR2);
     /* Before the workers start, so that they inherit it and only this thread is asked. */
     pthread_sigmask(SIG_BLOCK, set, NULL);
+    /* A peer that left, a file at its limit (ulimit -f): the call that wrote is told. */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
 }
 
 /* All workers' counters, for whoever looks once in a while. */

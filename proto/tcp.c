@@ -71,6 +71,13 @@ static size_t line_take(struct worker *worker, struct connection *connection, st
     return line_bytes + 1;
 }
 
+/* A SEND that cannot be read asked for a message all the same. */
+static void send_fail(struct worker *worker, struct connection *connection, enum code code,
+                      const char *text, struct span ref) {
+    stats_refuse(&worker->stats, code_word(code));
+    client_fail(worker, connection, code, text, ref);
+}
+
 static size_t counted_take(struct worker *worker, struct connection *connection,
                            struct span bytes) {
     struct client *client = client_of(connection);
@@ -94,11 +101,11 @@ static size_t counted_take(struct worker *worker, struct connection *connection,
     struct complaint complaint;
     bool good = counted_parse(text, &line_room, &line, &complaint);
     struct span payload = SPAN("");
-    if (line.type == CLIENT_LINE_SEND && client->stage != CLIENT_GREETING &&
-        (good || complaint.code != CODE_BAD_FRAME)) {
+    bool sends = line.type == CLIENT_LINE_SEND && client->stage != CLIENT_GREETING;
+    if (sends && (good || complaint.code != CODE_BAD_FRAME)) {
         if (line.payload_bytes > payload_bytes_max(worker)) {
-            client_fail(worker, connection, CODE_TOO_LARGE, "the payload is over --max-message",
-                        line.ref);
+            send_fail(worker, connection, CODE_TOO_LARGE, "the payload is over --max-message",
+                      line.ref);
             return 0;
         }
         size_t needed = used + line.payload_bytes;
@@ -110,13 +117,15 @@ static size_t counted_take(struct worker *worker, struct connection *connection,
             return 0;
         }
         if (end_bytes < 0) {
-            client_fail(worker, connection, CODE_BAD_FRAME,
-                        "there is no line end where the payload should end", line.ref);
+            send_fail(worker, connection, CODE_BAD_FRAME,
+                      "there is no line end where the payload should end", line.ref);
             return 0;
         }
         payload = span_of(bytes.at + used, line.payload_bytes);
         used = needed + (size_t)end_bytes;
     }
+    if (!good && sends)
+        stats_refuse(&worker->stats, code_word(complaint.code));
     if (good)
         client_on_line(worker, connection, &line, payload);
     else

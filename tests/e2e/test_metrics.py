@@ -8,7 +8,7 @@ import subprocess
 import time
 import unittest
 
-from support import JsonClient, Node
+from support import CountedClient, JsonClient, Node, Socket
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NAME = re.compile(r"\b(?:ringpost|process)_[a-z0-9_]+")
@@ -56,6 +56,16 @@ def lint(found):
             assert not name.endswith(("_bucket", "_sum", "_count")), name
 
 
+def refused(node):
+    """{code: count} of pushes that were refused before their messages were known."""
+    found = {}
+    for sample, value in node.metrics().items():
+        match = re.fullmatch(r'ringpost_messages_total\{class="unknown",result="(\w+)"\}', sample)
+        if match and value:
+            found[match.group(1)] = value
+    return found
+
+
 class Metrics(unittest.TestCase):
     def test_the_form(self):
         with Node() as node:
@@ -87,6 +97,30 @@ class Metrics(unittest.TestCase):
         if promtool:
             subprocess.run([promtool, "check", "rules", ROOT / "packaging/alerts.yml"], check=True,
                            capture_output=True)
+
+    def test_each_refused_push_counts_once(self):
+        """Also one whose path cannot be read, in one packet or in two, and a SEND that is cut."""
+        with Node("--max-message", "1000", "--client-send", "on", workers=1) as node:
+            head = (b"POST /v1/clients/%zz HTTP/1.1\r\nHost: localhost\r\n"
+                    b"Content-Length: 1\r\n\r\n")
+            with Socket(node.address("api")) as split, Socket(node.address("api")) as whole:
+                split.send(head)
+                self.assertIn(b" 400 ", split.line())
+                split.send(b"1")
+                whole.send(head + b"1")
+                self.assertIn(b" 400 ", whole.line())
+            self.assertEqual(refused(node), {"bad_message": 2})
+            for line, code in ((b"SEND \x01 1 {}\r\n1\r\n", "bad_message"),
+                               (b"SEND 1 1\r\n1\r\n", "bad_message"),
+                               (b"SEND 1 9200 {}\r\n", "too_large"),
+                               (b"SEND 1 01 {}\r\n", "bad_frame"),
+                               (b"SEND 1 1 {}\r\n1x", "bad_frame")):
+                before = refused(node)
+                with CountedClient(node) as till:
+                    till.send(line)
+                    self.assertEqual(till.words()[:2], ["ERR", code])
+                before[code] = before.get(code, 0) + 1
+                self.assertEqual(refused(node), before, line)
 
     def test_how_long_messages_take(self):
         with Node(workers=1) as node, JsonClient(node, "till") as till:

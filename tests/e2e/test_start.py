@@ -55,6 +55,15 @@ class PortsFile(unittest.TestCase):
             self.check_written(node)
         self.assertFalse(os.path.exists(victim))
 
+    def test_a_file_over_the_limit_of_files_is_refused(self):
+        """The kernel sends SIGXFSZ for it, which ends a process that does not ignore it."""
+        node = Node("--tcp", "127.0.0.1:0", "--web", "127.0.0.1:0", "--api", "127.0.0.1:0",
+                    "--workers", "1", "--ports-file", self.path, defaults=False, wait=False,
+                    limits={"fsize": 16})
+        self.assertEqual(node.wait_exit(), 1)
+        self.assertEqual(self.names(), [])
+        node.folder.cleanup()
+
     def test_what_is_no_file_is_refused_at_once(self):
         fifo = os.path.join(self.folder.name, "fifo")
         os.mkfifo(fifo)
