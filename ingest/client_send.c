@@ -72,7 +72,14 @@ static struct span scope_of(const struct worker *worker, struct connection *conn
     return span_of(text, (size_t)len);
 }
 
-/* Reads the envelope; false: it was answered. */
+/* Counted when it is said: a line that ends the session may be read once more before. */
+static void send_bad(struct worker *worker, struct connection *connection,
+                     const struct complaint *complaint, struct span ref) {
+    if (client_bad(worker, connection, complaint->code, complaint->text, ref))
+        stats_refuse(&worker->stats, code_word(complaint->code));
+}
+
+/* Reads the envelope; false: it was answered, or is read once more. */
 static bool envelope_read(struct worker *worker, struct connection *connection,
                           const struct client_send *send, struct envelope *envelope) {
     struct envelope_room *room = gate_of(worker)->desks[worker->index].room;
@@ -80,19 +87,18 @@ static bool envelope_read(struct worker *worker, struct connection *connection,
     struct complaint complaint;
     if (!envelope_parse(envelope, room, send->counted ? ENVELOPE_COUNTED : ENVELOPE_LINE,
                         send->fields, max_bytes, &complaint)) {
-        stats_refuse(&worker->stats, code_word(complaint.code));
-        client_fail(worker, connection, complaint.code, complaint.text,
-                    send->counted ? send->ref : envelope->ref);
+        send_bad(worker, connection, &complaint, send->counted ? send->ref : envelope->ref);
         return false;
     }
     if (send->counted &&
         !envelope_set_data(envelope, PAYLOAD_JSON, send->payload, max_bytes, &complaint)) {
-        stats_refuse(&worker->stats, code_word(complaint.code));
+        if (complaint.code != CODE_BAD_JSON) {
+            send_bad(worker, connection, &complaint, send->ref);
+            return false;
+        }
         /* Where it ends is known, so a payload that is no JSON costs nothing else. */
-        if (complaint.code == CODE_BAD_JSON)
-            client_refused(worker, connection, complaint.code, complaint.text, send->ref);
-        else
-            client_fail(worker, connection, complaint.code, complaint.text, send->ref);
+        stats_refuse(&worker->stats, code_word(complaint.code));
+        client_refused(worker, connection, complaint.code, complaint.text, send->ref);
         return false;
     }
     return true;

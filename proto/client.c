@@ -170,10 +170,24 @@ void client_fail(struct worker *worker, struct connection *connection, enum code
     error_write(worker, connection, code, text, ref, ends ? close_reason_of(code) : CLOSE_NONE);
 }
 
-void client_on_complaint(struct worker *worker, struct connection *connection,
+bool client_bad(struct worker *worker, struct connection *connection, enum code code,
+                const char *text, struct span ref) {
+    struct client *client = client_of(connection);
+    if (client->sends != 0 && code_closes(code) && connection_is_open(connection)) {
+        client->held = client->again = true;
+        connection_pause(worker, connection);
+        return false;
+    }
+    client_fail(worker, connection, code, text, ref);
+    return true;
+}
+
+bool client_on_complaint(struct worker *worker, struct connection *connection,
                          const struct complaint *complaint, struct span ref) {
+    if (!client_bad(worker, connection, complaint->code, complaint->text, ref))
+        return false;
     stats_add(&worker->stats.client_lines, 1);
-    client_fail(worker, connection, complaint->code, complaint->text, ref);
+    return true;
 }
 
 /* --- the session ----------------------------------------------------------------------------- */
@@ -193,9 +207,9 @@ static struct connection *session_connection(struct session *session) {
 /* Lets the input go on if nothing holds it back any more. */
 static void input_release(struct worker *worker, struct connection *connection) {
     struct client *client = client_of(connection);
-    if (!client->held || client->sends > CLIENT_SENDS_MAX / 2)
+    if (!client->held || client->sends > (client->again ? 0 : CLIENT_SENDS_MAX / 2))
         return;
-    client->held = false;
+    client->held = client->again = false;
     connection_resume(worker, connection);
 }
 
@@ -310,9 +324,9 @@ static void on_send(struct worker *worker, struct connection *connection,
 
 void client_on_line(struct worker *worker, struct connection *connection,
                     const struct client_line *line, struct span payload) {
-    stats_add(&worker->stats.client_lines, 1);
     if (line->type != CLIENT_LINE_HELLO && client_of(connection)->stage == CLIENT_GREETING) {
         client_fail(worker, connection, CODE_HELLO_REQUIRED, "a hello must come first", line->ref);
+        stats_add(&worker->stats.client_lines, 1);
         return;
     }
     switch (line->type) {
@@ -339,6 +353,8 @@ void client_on_line(struct worker *worker, struct connection *connection,
     case CLIENT_LINE_NONE:
         break;
     }
+    if (!client_of(connection)->again)
+        stats_add(&worker->stats.client_lines, 1);
 }
 
 /* --- sends ----------------------------------------------------------------------------------- */

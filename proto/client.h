@@ -49,6 +49,7 @@ struct client {
     bool pinged;          /* and nothing was heard since */
     bool held;            /* its input is paused */
     bool ended;           /* the peer's end has come; answers are still owed */
+    bool again; /* held by a line that ends the session: it is read again, see client_bad */
 };
 
 _Static_assert(sizeof(struct client) <= CONNECTION_STATE_BYTES, "a client fits its slot");
@@ -94,6 +95,12 @@ void client_refused(struct worker *worker, struct connection *connection, enum c
 void client_fail(struct worker *worker, struct connection *connection, enum code code,
                  const char *text, struct span ref);
 
+/* The same for what was just read, which leaves accepted sends their answers: false if the error
+ * ends the session and sends are without an answer. Nothing was said then. The transport finds
+ * `again`, keeps the line in its input, and hands it over once more when all are answered. */
+bool client_bad(struct worker *worker, struct connection *connection, enum code code,
+                const char *text, struct span ref);
+
 /* For the transport. */
 
 /* The beginning: the deadline for the hello. The framing is not known yet. */
@@ -105,8 +112,8 @@ bool client_ready(struct worker *worker, struct connection *connection);
 /* One line. `payload`: what followed it in counted framing. */
 void client_on_line(struct worker *worker, struct connection *connection,
                     const struct client_line *line, struct span payload);
-/* A line that could not be read. */
-void client_on_complaint(struct worker *worker, struct connection *connection,
+/* A line that could not be read; false as client_bad. */
+bool client_on_complaint(struct worker *worker, struct connection *connection,
                          const struct complaint *complaint, struct span ref);
 /* protocol.h: on_end, on_deadline, on_sent, on_drain, on_close, on_free. */
 void client_on_end(struct worker *worker, struct connection *connection);

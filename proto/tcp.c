@@ -49,10 +49,10 @@ static size_t line_take(struct worker *worker, struct connection *connection, st
     size_t line_bytes = end != NULL ? (size_t)(end - bytes.at) : bytes.len;
     size_t blanks = line_bytes != 0 && bytes.at[line_bytes - 1] == '\r';
     if (line_bytes - blanks > line_bytes_max(worker, client)) {
-        client_fail(worker, connection, CODE_TOO_LARGE,
-                    client->stage == CLIENT_GREETING ? "the hello is longer than 16384 bytes"
-                                                     : "the line is over its limit",
-                    SPAN(""));
+        client_bad(worker, connection, CODE_TOO_LARGE,
+                   client->stage == CLIENT_GREETING ? "the hello is longer than 16384 bytes"
+                                                    : "the line is over its limit",
+                   SPAN(""));
         return 0;
     }
     if (end == NULL) {
@@ -68,14 +68,14 @@ static size_t line_take(struct worker *worker, struct connection *connection, st
         client_on_line(worker, connection, &line, SPAN(""));
     else
         client_on_complaint(worker, connection, &complaint, line.ref);
-    return line_bytes + 1;
+    return client->again ? 0 : line_bytes + 1;
 }
 
 /* A SEND that cannot be read asked for a message all the same. */
 static void send_fail(struct worker *worker, struct connection *connection, enum code code,
                       const char *text, struct span ref) {
-    stats_refuse(&worker->stats, code_word(code));
-    client_fail(worker, connection, code, text, ref);
+    if (client_bad(worker, connection, code, text, ref))
+        stats_refuse(&worker->stats, code_word(code));
 }
 
 static size_t counted_take(struct worker *worker, struct connection *connection,
@@ -89,8 +89,8 @@ static size_t counted_take(struct worker *worker, struct connection *connection,
     case COUNTED_MORE:
         return 0;
     case COUNTED_TOO_LONG:
-        client_fail(worker, connection, CODE_BAD_FRAME, "the control line is over its limit",
-                    SPAN(""));
+        client_bad(worker, connection, CODE_BAD_FRAME, "the control line is over its limit",
+                   SPAN(""));
         return 0;
     case COUNTED_LINE:
         break;
@@ -124,13 +124,11 @@ static size_t counted_take(struct worker *worker, struct connection *connection,
         payload = span_of(bytes.at + used, line.payload_bytes);
         used = needed + (size_t)end_bytes;
     }
-    if (!good && sends)
-        stats_refuse(&worker->stats, code_word(complaint.code));
     if (good)
         client_on_line(worker, connection, &line, payload);
-    else
-        client_on_complaint(worker, connection, &complaint, line.ref);
-    return used;
+    else if (client_on_complaint(worker, connection, &complaint, line.ref) && sends)
+        stats_refuse(&worker->stats, code_word(complaint.code));
+    return client->again ? 0 : used;
 }
 
 static size_t tcp_on_bytes(struct worker *worker, struct connection *connection, char *at,

@@ -1,10 +1,11 @@
 """Raw TCP clients: both framings, from hello to the end."""
 
+import contextlib
 import json
 import time
 import unittest
 
-from support import CountedClient, JsonClient, Node, Socket
+from support import CountedClient, JsonClient, Node, Socket, addresses
 
 
 class JsonLines(unittest.TestCase):
@@ -109,6 +110,27 @@ class JsonLines(unittest.TestCase):
                         self.assertEqual(error.get("ref"), 5)
             self.assertEqual(till.asks(type="ping"), {"type": "pong"})
             self.assertEqual(node.api("GET", "/v1/clients/x")[1]["sessions"][0]["groups"], [])
+
+    def test_sends_are_answered_before_the_end(self):
+        """Whatever ends the session, and on whichever worker those sit who get the messages."""
+        with Node("--client-send", "on", "--max-message", "1000") as node, \
+                contextlib.ExitStack() as stack:
+            for number, address in enumerate(addresses(8)):
+                stack.enter_context(JsonClient(node, f"till-{number}", source=address))
+            sends = "".join(f'{{"type":"send","to":"till-{number}","ref":{number}}}\n'
+                            for number in range(8))
+            for last, code in (("{bad\n", "bad_json"), ("x" * 9000, "too_large"),
+                               ('{"type":"send","data":"' + "x" * 2000 + '"}\n', "too_large")):
+                refused = node.metric("ringpost_messages_total", **{"class": "unknown"})
+                with Socket(node.address("tcp")) as producer:
+                    producer.send('{"type":"hello"}\n' + sends + last)
+                    heard = [json.loads(producer.line()) for _ in range(10)]
+                    self.assertEqual(sorted(answer["ref"] for answer in heard[1:9]),
+                                     list(range(8)))
+                    self.assertEqual(heard[9]["code"], code)
+                    self.assertIsNone(producer.line())
+                more = node.metric("ringpost_messages_total", **{"class": "unknown"}) - refused
+                self.assertEqual(more, 1 if last.startswith('{"type"') else 0)
 
     def test_a_line_over_the_limit(self):
         with Node("--max-message", "1000") as node, JsonClient(node, "x") as till:

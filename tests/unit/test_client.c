@@ -52,6 +52,47 @@ static void test_answers_to_the_gone(void **state) {
     finish();
 }
 
+/* A line that ends the session waits for the answers to the sends before it. */
+static void test_sends_are_answered_before_the_end(void **state) {
+    (void)state;
+    static const struct {
+        const char *begin, *line, *answers;
+        enum close_reason reason;
+    } cases[] = {
+        {"{\"type\":\"hello\"}\n{\"type\":\"send\",\"ref\":1}\n", "{bad\n",
+         "{\"type\":\"ok\",\"ref\":1,\"id\":\"i\",\"state\":\"queued\"}\n"
+         "{\"type\":\"error\",\"code\":\"bad_json\",\"message\":\"a name in quotes is missing at "
+         "byte 1\"}\n",
+         CLOSE_BAD_JSON},
+        {"HELLO {}\r\nSEND 1 1 {}\r\n5\r\n", "SEND 2 01 {}\r\n",
+         "OK 1 i queued\r\nERR bad_frame - SEND without a byte count in its third word\r\n",
+         CLOSE_BAD_FRAME},
+        {"HELLO {}\r\nSEND 1 1 {}\r\n5\r\n", "SEND 2 1 {}\r\n5x",
+         "OK 1 i queued\r\nERR bad_frame 2 there is no line end where the payload should end\r\n",
+         CLOSE_BAD_FRAME},
+        {"HELLO {}\r\nSEND 1 1 {}\r\n5\r\n", "SEND 2 9000 {}\r\n",
+         "OK 1 i queued\r\nERR too_large 2 the payload is over --max-message\r\n", CLOSE_TOO_LARGE},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        begin();
+        seen.answer_now = false;
+        say(cases[i].begin);
+        seen.out_len = 0;
+        uint64_t lines = stats_get(&worker.stats.client_lines);
+        say(cases[i].line);
+        assert_true(connection.paused);
+        expect("");
+        client_sent(&worker, &connection, SPAN("1"), SPAN("i"), "queued");
+        client_send_ended(&worker, &connection);
+        assert_false(connection.paused);
+        consider();
+        expect(cases[i].answers);
+        assert_int_equal(seen.reason, cases[i].reason);
+        assert_true(stats_get(&worker.stats.client_lines) - lines <= 1);
+        finish();
+    }
+}
+
 static void test_send_is_off(void **state) {
     (void)state;
     begin();
@@ -250,6 +291,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sends_in_flight_are_bounded),
         cmocka_unit_test(test_answers_to_the_gone),
+        cmocka_unit_test(test_sends_are_answered_before_the_end),
         cmocka_unit_test(test_send_is_off),
         cmocka_unit_test(test_no_message_before_the_welcome),
         cmocka_unit_test(test_refused_names),
