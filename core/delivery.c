@@ -71,6 +71,7 @@ static void deliver_now(struct worker *worker, struct name *name, struct parcel 
                         const struct mail *request) {
     uint32_t recipients = 0;
     unsigned flags = 0;
+    enum send_lane lane = (request->flag & DELIVER_PROMPT) != 0 ? LANE_PROMPT : LANE_DIRECT;
     delivery_except(worker, parcel->message, true);
     if (name != NULL) {
         /* Any of them may be closed as too slow while it is looked at. */
@@ -82,8 +83,7 @@ static void deliver_now(struct worker *worker, struct name *name, struct parcel 
             struct connection *connection = session->type->connection(session);
             if (connection == NULL || (session->id != NULL && session->id->excepted))
                 continue;
-            enum outbox_verdict verdict =
-                delivery_push(worker, session, connection, parcel, LANE_DIRECT);
+            enum outbox_verdict verdict = delivery_push(worker, session, connection, parcel, lane);
             CHECK(verdict != OUTBOX_WAIT, "an outbox filled up while it was looked at");
             flags |= verdict == OUTBOX_STARVED ? ANSWER_FOUND | ANSWER_STARVED : ANSWER_FOUND;
             recipients += verdict == OUTBOX_TAKEN;

@@ -17,6 +17,11 @@
 struct message;
 struct session;
 
+/* Flags of a request (mail.flag of DELIVER). */
+enum {
+    DELIVER_PROMPT = 1 /* its producer asks for little: what is delivered at once has that lane */
+};
+
 /* Answer flags (mail.flag). */
 enum {
     /* There was no memory, and nobody got it from here: `number` is how many miss it. */
@@ -26,8 +31,8 @@ enum {
 };
 
 /* Hands the message to every session here that it addresses, now or later, and answers `request`
- * (from, token; number: what fanout_reserve was asked for, to be given back). Takes over one hold.
- */
+ * (from, token; number: what fanout_reserve was asked for, to be given back; flag). Takes over one
+ * hold. */
 void deliver(struct worker *worker, struct message *message, const struct mail *request);
 
 /* Puts one copy into the outbox of a session; one that is too slow is closed. */

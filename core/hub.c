@@ -101,12 +101,14 @@ static bool room_for_all(const struct worker *worker, uint64_t workers) {
     return true;
 }
 
-/* Are all of them in time with what they have already? `many`: it will be fanned out. */
-static bool all_in_time(const struct worker *worker, uint64_t workers, bool modest, bool many) {
-    uint64_t max_ns = worker->admission.lag_ns * (modest ? 4 : 1); /* LATE_NS */
+/* Are all of them in time with what waits there before it? `many`: it will be fanned out. */
+static bool all_in_time(const struct worker *worker, uint64_t workers,
+                        const struct publish *publish, bool many) {
+    uint64_t max_ns = worker->admission.lag_ns * (publish->modest ? 4 : 1); /* LATE_NS */
     for (uint64_t rest = workers; rest != 0; rest &= rest - 1) {
         struct mailbox *box = &worker->server->post.boxes[__builtin_ctzll(rest)];
-        if (atomic_load_explicit(&box->late_ns, memory_order_relaxed) > max_ns ||
+        _Atomic uint64_t *late_ns = publish->prompt && !many ? &box->prompt_late_ns : &box->late_ns;
+        if (atomic_load_explicit(late_ns, memory_order_relaxed) > max_ns ||
             (many && atomic_load_explicit(&box->fanout_late_ns, memory_order_relaxed) > max_ns))
             return false;
     }
@@ -175,8 +177,7 @@ void hub_publish(struct worker *worker, struct publish *publish, struct message 
     _Atomic uint64_t *refused = NULL;
     if (SHORTAGE(!room_for_all(worker, holders)))
         refused = &worker->stats.mail_refused;
-    else if (SHORTAGE(
-                 !all_in_time(worker, holders, publish->modest, cost.broadcast || cost.each != 0)))
+    else if (SHORTAGE(!all_in_time(worker, holders, publish, cost.broadcast || cost.each != 0)))
         refused = &worker->stats.late_refused;
     else if (SHORTAGE(!reserve_all(worker, &cost, holders, reserved)))
         refused = &worker->stats.copies_refused;
@@ -186,8 +187,11 @@ void hub_publish(struct worker *worker, struct publish *publish, struct message 
         publish_answered(worker, publish, 0, ANSWER_OVERLOADED);
         return;
     }
-    struct mail mail = {
-        .kind = MAIL_DELIVER, .from = from, .token = publish_token(publish), .object = message};
+    struct mail mail = {.kind = MAIL_DELIVER,
+                        .flag = publish->prompt ? DELIVER_PROMPT : 0,
+                        .from = from,
+                        .token = publish_token(publish),
+                        .object = message};
     publish->answers_due = due;
     if (due > 1)
         message_hold(message, due - 1);

@@ -9,7 +9,8 @@
  * one worker to another through one queue, which keeps it.
  *
  * Nothing is taken in part: room in every queue concerned is looked for before anything is pushed,
- * copies are reserved where many are to be made (fanout.h), and no holder may be late (LATE_NS).
+ * copies are reserved where many are to be made (fanout.h), and no holder may be late (LATE_NS):
+ * for what takes the prompt lane there (outbox.h), not with that lane, whatever waits beside it.
  *
  * Threads: the producer's worker for publish and answers. Owns: struct publish. Limits:
  * requests_max of mailbox.h for everything in flight. */
@@ -41,7 +42,8 @@ struct publish {
     bool found;       /* an answer knew of a session */
     bool refused;     /* an answer was: overloaded; or it went nowhere for want of room */
     bool starved;     /* copies were dropped for want of memory */
-    bool modest;      /* its producer asks for little; set before hub_publish */
+    bool modest;      /* its producer asks for little; set before hub_publish, as is: */
+    bool prompt;      /* and it is all that the producer asked for, not one of a batch */
     /* The producer's own: */
     void *producer;
     void *request;

@@ -48,13 +48,15 @@
 /* A turn gives each kind of work (completions, mail, floods, timers, resumed input, fan-out, calls)
  * a slice of time at most, and all of them together WORK_SLICES; what is left waits for the next
  * turn. A kind that comes when those are used up (or the CPU was away meanwhile) gets a part of a
- * slice, so that it gets on. Sends get the rest of TURN_SLICES, which makes 4 ms in all, and a
- * whole slice at least: they empty what the others fill. A send takes 4 to 40 us, in the submit,
- * and a large one as long as copying takes: so many sends, or bytes, are submitted together, after
- * which the clock is read. */
+ * slice, so that it gets on. Mail has MAIL_SLICES: it was accepted before what a turn takes in, and
+ * who asks for little waits in it behind those who ask for much. Sends get the rest of TURN_SLICES,
+ * which makes 4 ms in all, and a whole slice at least: they empty what the others fill. A send
+ * takes 4 to 40 us, in the submit, and a large one as long as copying takes: so many sends, or
+ * bytes, are submitted together, after which the clock is read. */
 #define WORK_SLICE_NS (500 * 1000)
 #define TURN_SLICES 8
 #define WORK_SLICES 4
+#define MAIL_SLICES 2
 #define SLICE_LEAST_PART 8
 #define SENDS_PER_SUBMIT 16
 #define SENDS_BYTES_PER_SUBMIT (256 * 1024)

@@ -29,7 +29,7 @@ struct worker;
 
 #define MAIL_KINDS(X)                                                                              \
     X(DELIVER)   /* to a holder: hand to its sessions. object: message (a hold), token: publish,   \
-                    number: copies reserved (fanout.h) */                                          \
+                    number: copies reserved (fanout.h), flag: DELIVER_PROMPT or 0 (delivery.h) */  \
     X(ANSWER)    /* to the producer's worker: token: publish, number: recipients */                \
     X(CALL)      /* run a call (call.h) here. object: call */                                      \
     X(CALL_DONE) /* object: call, back at its owner; counts as an answer */                        \
@@ -51,8 +51,9 @@ struct mailbox {
     _Alignas(64) _Atomic uint32_t asleep;
     int wake_fd;
     _Atomic uint32_t copies; /* that wait for it (fanout.h); any thread adds and takes */
-    /* How late it is with mail and sends, and with what it fans out. Written by it (worker.c). */
-    _Atomic uint64_t late_ns, fanout_late_ns;
+    /* How late it is with mail and the sends of the direct and the prompt lane; with mail and those
+     * of the prompt lane alone; with what it fans out. Written by it (worker.c). */
+    _Atomic uint64_t late_ns, prompt_late_ns, fanout_late_ns;
     struct queue from[WORKERS_MAX]; /* written by worker i */
 };
 

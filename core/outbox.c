@@ -241,13 +241,28 @@ void outbox_dirty(struct worker *worker, struct connection *connection, enum sen
 }
 
 bool outbox_any_dirty(const struct worker *worker) {
-    return !list_empty(&worker->dirty[LANE_DIRECT]) || !list_empty(&worker->dirty[LANE_BULK]);
+    for (unsigned lane = 0; lane < LANES; lane++)
+        if (!list_empty(&worker->dirty[lane]))
+            return true;
+    return false;
+}
+
+/* The lane that has turn number `i`. */
+static enum send_lane lane_due(const struct worker *worker, unsigned i) {
+    if (!list_empty(&worker->dirty[LANE_PROMPT])) {
+        if (i % 2 == 0)
+            return LANE_PROMPT;
+        i /= 2;
+    }
+    enum send_lane lane = i % 2 == 0 ? LANE_DIRECT : LANE_BULK;
+    if (!list_empty(&worker->dirty[lane]))
+        return lane;
+    lane = lane == LANE_BULK ? LANE_DIRECT : LANE_BULK;
+    return list_empty(&worker->dirty[lane]) ? LANE_PROMPT : lane;
 }
 
 struct connection *outbox_next_dirty(struct worker *worker, unsigned i) {
-    enum send_lane lane = i % 2 == 0 ? LANE_DIRECT : LANE_BULK;
-    if (list_empty(&worker->dirty[lane]))
-        lane = lane == LANE_BULK ? LANE_DIRECT : LANE_BULK;
+    enum send_lane lane = lane_due(worker, i);
     struct list *node = list_pop(&worker->dirty[lane]);
     return node != NULL ? container_of(node, struct connection, flush_link) : NULL;
 }
@@ -312,6 +327,14 @@ bool outbox_push_sheaf(struct worker *worker, struct connection *connection, str
     return true;
 }
 
+/* The lane of answers and control lines. */
+static enum send_lane reply_lane(const struct worker *worker, const struct connection *connection) {
+    const struct intake *intake = connection->intake;
+    bool api = worker->listeners[connection->listener].kind == LISTENER_API;
+    bool pushes_much = intake != NULL && intake->taken > worker->admission.modest;
+    return api || pushes_much ? LANE_DIRECT : LANE_PROMPT;
+}
+
 bool outbox_write(struct worker *worker, struct connection *connection, struct span bytes) {
     struct outbox *outbox = &connection->outbox;
     struct piece *last = outbox->last;
@@ -342,7 +365,7 @@ bool outbox_write(struct worker *worker, struct connection *connection, struct s
             .kind = PIECE_BYTES, .buffer = buffer, .buffer_cap = cap, .bytes = (uint32_t)bytes.len};
         piece_append(outbox, piece);
     }
-    outbox_dirty(worker, connection, LANE_DIRECT);
+    outbox_dirty(worker, connection, reply_lane(worker, connection));
     return true;
 }
 
@@ -362,7 +385,7 @@ bool outbox_write_chunks(struct worker *worker, struct connection *connection,
         account_force(&worker->account, sizeof(struct piece));
         *piece = (struct piece){.kind = PIECE_CHUNK, .chunk = chunk, .bytes = chunk->len};
         piece_append(&connection->outbox, piece);
-        outbox_dirty(worker, connection, LANE_DIRECT);
+        outbox_dirty(worker, connection, reply_lane(worker, connection));
     }
     return true;
 }

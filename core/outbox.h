@@ -42,11 +42,17 @@ struct outbox {
     uint32_t blocked_ms; /* since when more than half the limit waits and a send, too; 0: not so */
 };
 
-/* Why a connection has something to send. What is for this one alone (answers, control lines,
- * messages to one id or a small group) does not stand behind the sends of a fan-out to thousands:
- * a worker starts the sends of both lanes in turns. A connection's output keeps its order: it has
- * the better lane of all that waits in its outbox. */
-enum send_lane { LANE_BULK, LANE_DIRECT, LANES };
+/* Why a connection has something to send. A worker starts the sends of the lanes in turns, so none
+ * holds up another:
+ *
+ *   LANE_BULK    copies of a fan-out to many
+ *   LANE_DIRECT  messages to one id or a small group; answers to producers, which are no sooner
+ *                than deliveries, or more would be taken than is delivered
+ *   LANE_PROMPT  such messages of producers that ask for little (admission.h); control lines for
+ *                clients that do
+ *
+ * A connection's output keeps its order: it has the best lane of all that waits in its outbox. */
+enum send_lane { LANE_BULK, LANE_DIRECT, LANE_PROMPT, LANES };
 
 enum outbox_verdict {
     OUTBOX_TAKEN,
@@ -66,7 +72,8 @@ bool outbox_must_wait(struct worker *worker, struct connection *connection, uint
  * without anything being dropped for it. False: nothing has happened; they are to be pushed one by
  * one. */
 bool outbox_push_sheaf(struct worker *worker, struct connection *connection, struct sheaf *sheaf);
-/* Appends bytes, copied. False: no memory (the connection should be closed). */
+/* Appends bytes, copied: an answer or a control line, in the lane of such. False: no memory (the
+ * connection should be closed). */
 bool outbox_write(struct worker *worker, struct connection *connection, struct span bytes);
 /* Appends a chain of blocks, which it takes over. False: no memory for all of them (the connection
  * should be closed). */
@@ -77,8 +84,9 @@ void outbox_flush(struct worker *worker, struct connection *connection);
  * better one. */
 void outbox_dirty(struct worker *worker, struct connection *connection, enum send_lane lane);
 bool outbox_any_dirty(const struct worker *worker);
-/* Takes out the connection whose send is to be started next, number `i` of a turn: both lanes in
- * turns, so neither holds up the other. NULL: nothing is to be sent. */
+/* Takes out the connection whose send is to be started next, number `i` of a turn: every other one
+ * from the prompt lane, the rest from the other two in turns; a lane that is empty leaves its turns
+ * to them. NULL: nothing is to be sent. */
 struct connection *outbox_next_dirty(struct worker *worker, unsigned i);
 /* The send in flight ended with `sent` bytes. */
 void outbox_on_sent(struct worker *worker, struct connection *connection, uint32_t sent);

@@ -349,9 +349,13 @@ static void lateness_tell(const struct worker *worker, _Atomic uint64_t *told,
 /* How long what this worker delivers has waited, for those who take in for it. */
 static void late_tell(struct worker *worker) {
     struct mailbox *box = &worker->server->post.boxes[worker->index];
+    uint64_t prompt_late_ns = worker_send_lag_ns(worker, LANE_PROMPT);
+    if (worker->mail_age_ns > prompt_late_ns)
+        prompt_late_ns = worker->mail_age_ns;
     uint64_t late_ns = worker_send_lag_ns(worker, LANE_DIRECT);
-    if (worker->mail_age_ns > late_ns)
-        late_ns = worker->mail_age_ns;
+    if (prompt_late_ns > late_ns)
+        late_ns = prompt_late_ns;
+    lateness_tell(worker, &box->prompt_late_ns, &worker->prompt_late, prompt_late_ns);
     lateness_tell(worker, &box->late_ns, &worker->late, late_ns);
     lateness_tell(worker, &box->fanout_late_ns, &worker->fanout_late,
                   fanout_late_ns(&worker->fanout, worker->now_ns));
@@ -360,8 +364,9 @@ static void late_tell(struct worker *worker) {
 /* Nothing waits when it goes to sleep: what was late before was a matter of its own. */
 static void lateness_clear(struct worker *worker) {
     struct mailbox *box = &worker->server->post.boxes[worker->index];
-    worker->late = worker->fanout_late = (struct lateness){.lasts = false};
+    worker->late = worker->prompt_late = worker->fanout_late = (struct lateness){.lasts = false};
     atomic_store_explicit(&box->late_ns, 0, memory_order_relaxed);
+    atomic_store_explicit(&box->prompt_late_ns, 0, memory_order_relaxed);
     atomic_store_explicit(&box->fanout_late_ns, 0, memory_order_relaxed);
 }
 
@@ -398,7 +403,7 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
 
     admission_look(worker);
     completions_handle(worker);
-    slice_begin(worker);
+    slices_begin(worker, MAIL_SLICES);
     worker->mail_left = post_receive(worker);
     floods_handle(worker);
     if (atomic_load_explicit(&worker->nudged, memory_order_relaxed) &&

@@ -103,7 +103,7 @@ struct worker {
     struct calls calls;
     struct list tasks;                  /* requests that go on in the next turn (task.h) */
     uint64_t late_ns, late_patience_ns; /* LATE_NS, LATE_PATIENCE_NS; tests take others */
-    struct lateness late, fanout_late;
+    struct lateness late, prompt_late, fanout_late;
     uint64_t mail_age_ns; /* of the oldest message that came by mail in this turn */
 
     struct publish *publishes; /* post.requests_max of them */
@@ -161,14 +161,17 @@ void worker_collect(struct worker *worker);
 void worker_fini(struct worker *worker);
 /* The time of a kind of work begins (limits.h); is it over? Whoever works through a list of unknown
  * length asks after each item, so that every turn gets on, and leaves the rest to the next turn. */
-static inline void slice_begin(struct worker *worker) {
+static inline void slices_begin(struct worker *worker, unsigned slices) {
     uint64_t now_ns = clock_ns();
     uint64_t least_ns = now_ns + worker->slice_ns / SLICE_LEAST_PART;
-    uint64_t until_ns = now_ns + worker->slice_ns;
+    uint64_t until_ns = now_ns + slices * worker->slice_ns;
     if (until_ns > worker->turn_ns + WORK_SLICES * worker->slice_ns)
         until_ns = worker->turn_ns + WORK_SLICES * worker->slice_ns;
     worker->looked_ns = now_ns;
     worker->slice_until_ns = until_ns > least_ns ? until_ns : least_ns;
+}
+static inline void slice_begin(struct worker *worker) {
+    slices_begin(worker, 1);
 }
 static inline void slice_begin_sends(struct worker *worker) {
     uint64_t now_ns = clock_ns();

@@ -53,7 +53,8 @@ void api_publish(struct worker *worker, struct http_exchange *exchange, uint32_t
                                    .envelope = &http_desk(worker)->envelope,
                                    .scope = SPAN(""),
                                    .request = exchange,
-                                   .index = index};
+                                   .index = index,
+                                   .in_batch = exchange->task != NULL};
     exchange->pushes = false; /* the gate counts it */
     gate_publish(worker, &request);
 }

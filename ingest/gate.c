@@ -257,6 +257,7 @@ static struct gate_ticket *ticket_get(struct worker *worker, const struct gate_r
     publish->done = on_published;
     publish->producer = ticket;
     publish->modest = request->source->modest;
+    publish->prompt = publish->modest && !request->in_batch;
     ticket->publish = publish;
     ticket->source = request->source;
     ticket->request = request->request;

@@ -102,6 +102,7 @@ struct gate_request {
     struct span scope;               /* of the id, see dedup.h; empty: all API keys together */
     void *request;                   /* for `done` */
     uint32_t index;                  /* for `done` */
+    bool in_batch;                   /* one of many that were admitted together */
 };
 
 /* Takes the message or refuses it. `source->done` is called exactly once, perhaps before this

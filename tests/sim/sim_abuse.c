@@ -163,6 +163,8 @@ static void posts_refused(struct sim_peer *peer) {
                   "Content-Type: image/png\r\n\r\n{\"to\":}");
     refused(peer, "POST /v1/messages HTTP/1.1\r\n" HOST "Content-Length: 7\r\n"
                   "Authorization: Bearer guess\r\n\r\n{\"to\":}");
+    refused(peer, "POST /v1/messages HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 7\r\n"
+                  "Content-Type: application/json\r\n\r\n{\"to\":}");
 }
 
 void abusive_producer_act(struct sim_peer *peer) {

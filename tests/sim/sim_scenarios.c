@@ -194,7 +194,7 @@ static void kind_abuse(struct scenario *s) {
     s->workers = PICK(2, 3, 4);
     s->abusive_clients = 600;
     s->abusive_producers = 600;
-    s->with_key = sim_chance(800);
+    s->with_key = sim_chance(500);
     s->mute_clients = 200;
     s->producers = 6;
     s->heartbeat_ns = PICK(500, 2000) * NS_PER_MS;

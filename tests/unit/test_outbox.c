@@ -76,6 +76,7 @@ static int open_node(void **state) {
         list_init(&worker.dirty[lane]);
     list_init(&connection.flush_link);
     connection.slot = 1;
+    worker.admission.modest = ADMISSION_MODEST;
     handed_len = 0;
     return 0;
 }
@@ -343,22 +344,22 @@ static void push_copy(const char *payload) {
     parcel_unref(&worker, parcel);
 }
 
-/* An answer behind copies of fan-outs leaves with them in its order, and before what waits for
- * other connections in the bulk lane; the next copies have no such haste. */
-static void test_an_answer_takes_the_direct_lane(void **state) {
+/* A pong behind copies of fan-outs leaves with them in its order, and before what waits for other
+ * connections in the bulk lane; the next copies have no such haste. */
+static void test_a_pong_takes_the_prompt_lane(void **state) {
     (void)state;
     struct connection others[3];
     for (unsigned i = 0; i < 3; i++)
         waits(&others[i], LANE_BULK);
     push_copy("one");
     assert_int_equal(connection.lane, LANE_BULK);
-    assert_true(list_empty(&worker.dirty[LANE_DIRECT]));
+    assert_true(list_empty(&worker.dirty[LANE_PROMPT]));
     worker.now_ns += 7 * NS_PER_MS;
     assert_true(outbox_write(&worker, &connection, SPAN("pong")));
-    assert_int_equal(worker_send_lag_ns(&worker, LANE_DIRECT), 0);
+    assert_int_equal(worker_send_lag_ns(&worker, LANE_PROMPT), 0);
     assert_int_equal(worker_send_lag_ns(&worker, LANE_BULK), 7 * NS_PER_MS);
     push_copy("two");
-    assert_int_equal(connection.lane, LANE_DIRECT);
+    assert_int_equal(connection.lane, LANE_PROMPT);
     assert_ptr_equal(outbox_next_dirty(&worker, 0), &connection);
     flush();
     assert_int_equal(handed_len, 14);
@@ -380,7 +381,7 @@ static void test_what_is_left_keeps_its_lane(void **state) {
     assert_ptr_equal(outbox_next_dirty(&worker, 0), &connection);
     handed_len = 0;
     outbox_flush(&worker, &connection);
-    assert_int_equal(connection.lane, LANE_DIRECT);
+    assert_int_equal(connection.lane, LANE_PROMPT);
     connection.ops |= OP_SEND;
     on_sent(sizeof much);
     outbox_dirty(&worker, &connection, (enum send_lane)connection.lane);
@@ -388,6 +389,79 @@ static void test_what_is_left_keeps_its_lane(void **state) {
     flush();
     assert_int_equal(connection.lane, LANE_BULK);
     on_sent(4);
+}
+
+static enum send_lane lane_of_reply(void) {
+    assert_true(outbox_write(&worker, &connection, SPAN("x")));
+    enum send_lane lane = (enum send_lane)connection.lane;
+    assert_ptr_equal(outbox_next_dirty(&worker, 0), &connection);
+    flush();
+    on_sent(1);
+    assert_int_equal(connection.lane, LANE_BULK);
+    return lane;
+}
+
+/* Answers to producers wait among the deliveries, and so do those to a client that pushes much. */
+static void test_the_lane_of_replies(void **state) {
+    (void)state;
+    struct intake intake = {.taken = ADMISSION_MODEST};
+    assert_int_equal(lane_of_reply(), LANE_PROMPT);
+    connection.intake = &intake;
+    assert_int_equal(lane_of_reply(), LANE_PROMPT);
+    intake.taken++;
+    assert_int_equal(lane_of_reply(), LANE_DIRECT);
+    intake.taken = 0;
+    worker.listeners[0].kind = LISTENER_API;
+    assert_int_equal(lane_of_reply(), LANE_DIRECT);
+}
+
+/* The best lane of all that waits; what takes it there has waited since then. */
+static void test_a_better_lane_is_taken(void **state) {
+    (void)state;
+    struct connection other, direct;
+    waits(&direct, LANE_DIRECT);
+    waits(&other, LANE_BULK);
+    worker.now_ns += NS_PER_MS;
+    outbox_dirty(&worker, &other, LANE_DIRECT);
+    outbox_dirty(&worker, &direct, LANE_PROMPT);
+    outbox_dirty(&worker, &direct, LANE_BULK);
+    assert_int_equal(other.lane, LANE_DIRECT);
+    assert_int_equal(direct.lane, LANE_PROMPT);
+    assert_true(list_empty(&worker.dirty[LANE_BULK]));
+    worker.now_ns += NS_PER_MS;
+    assert_int_equal(worker_send_lag_ns(&worker, LANE_PROMPT), NS_PER_MS);
+    assert_true(outbox_any_dirty(&worker));
+    assert_ptr_equal(outbox_next_dirty(&worker, 0), &direct);
+    assert_ptr_equal(outbox_next_dirty(&worker, 1), &other);
+    assert_false(outbox_any_dirty(&worker));
+}
+
+/* The lanes of all sends in their order, with so many waiting in each. */
+static void assert_shares(unsigned prompt, unsigned direct, unsigned bulk, const char *wanted) {
+    static struct connection all[LANES][8];
+    const unsigned counts[LANES] = {
+        [LANE_PROMPT] = prompt, [LANE_DIRECT] = direct, [LANE_BULK] = bulk};
+    for (unsigned lane = 0; lane < LANES; lane++)
+        for (unsigned i = 0; i < counts[lane]; i++)
+            waits(&all[lane][i], (enum send_lane)lane);
+    char order[3 * 8 + 1] = "";
+    unsigned count = 0, next[LANES] = {0};
+    for (struct connection *one; (one = outbox_next_dirty(&worker, count)) != NULL;) {
+        assert_ptr_equal(one, &all[one->lane][next[one->lane]++]); /* in the order they came */
+        order[count++] = "bdp"[one->lane];
+    }
+    assert_string_equal(order, wanted);
+}
+
+static void test_shares_of_three_lanes(void **state) {
+    (void)state;
+    assert_shares(8, 8, 8, "pdpbpdpbpdpbpdpbdbdbdbdb");
+    assert_shares(8, 8, 0, "pdpdpdpdpdpdpdpd");
+    assert_shares(8, 0, 8, "pbpbpbpbpbpbpbpb");
+    assert_shares(8, 0, 0, "pppppppp");
+    assert_shares(1, 2, 2, "pbdbd");
+    assert_shares(0, 4, 2, "dbdbdd");
+    assert_shares(0, 0, 3, "bbb");
 }
 
 /* Neither lane holds up the other. */
@@ -415,8 +489,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_full_but_not_slow, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_the_oldest_make_room, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_without_room_nothing_happens, open_node, close_node),
-        cmocka_unit_test_setup_teardown(test_an_answer_takes_the_direct_lane, open_node,
-                                        close_node),
+        cmocka_unit_test_setup_teardown(test_a_pong_takes_the_prompt_lane, open_node, close_node),
+        cmocka_unit_test_setup_teardown(test_the_lane_of_replies, open_node, close_node),
+        cmocka_unit_test_setup_teardown(test_a_better_lane_is_taken, open_node, close_node),
+        cmocka_unit_test_setup_teardown(test_shares_of_three_lanes, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_what_is_left_keeps_its_lane, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_lanes_take_turns, open_node, close_node),
     };
