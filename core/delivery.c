@@ -167,7 +167,8 @@ void deliver(struct worker *worker, struct message *message, const struct mail *
     struct name *name = NULL;
     if (is_direct(worker, parcel, &name)) {
         deliver_now(worker, name, parcel, request);
-    } else if (SHORTAGE(!fanout_push(worker, parcel, request))) {
+    } else if (SHORTAGE(message->broadcast ? !broadcast_push(worker, parcel, request)
+                                           : !fanout_push(worker, parcel, request))) {
         delivery_refuse(worker, message, request);
         parcel_unref(worker, parcel);
     }

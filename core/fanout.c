@@ -6,10 +6,6 @@
 #include "core/delivery.h"
 #include "core/server.h"
 
-/* Sessions that are looked at ahead: they are spread over memory, and each visit would wait for
- * two cache lines. */
-#define AHEAD_SESSION 8
-#define AHEAD_CONNECTION 4
 /* So many jobs are looked through for others of the same address. */
 #define GATHER_LOOK_MAX 256
 /* The clock is read after so many visits. */
@@ -89,13 +85,11 @@ uint64_t fanout_late_ns(const struct fanout *fanout, uint64_t now_ns) {
 
 /* Can it be one of several in a run? */
 static bool can_join(const struct message *message) {
-    return (message->broadcast || address_count(message) == 1) && message->except_count == 0 &&
+    return address_count(message) == 1 && message->except_count == 0 &&
            message->payload_len <= FORM_COPY_BYTES_MAX;
 }
 
 static bool same_address(const struct message *a, const struct message *b) {
-    if (a->broadcast || b->broadcast)
-        return a->broadcast && b->broadcast;
     return a->names[0].hash == b->names[0].hash && a->names[0].kind == b->names[0].kind &&
            span_equal(message_name_text(a, a->names), message_name_text(b, b->names));
 }
@@ -121,7 +115,7 @@ static void run_begin(struct worker *worker) {
         const struct message *other = job->parcel->message;
         at = at->next;
         /* One that has the address among others keeps its place before all behind it. */
-        if (!other->broadcast && address_count(other) != 1)
+        if (address_count(other) != 1)
             break;
         if (!same_address(message, other))
             continue;
@@ -138,13 +132,10 @@ static void run_begin(struct worker *worker) {
     fanout->address = 0;
     fanout->name = NULL;
     fanout->part = 0;
-    fanout->left = message->broadcast ? worker->session_count : 0;
     for (unsigned i = 0; i < ENCODINGS_MAX; i++) {
         fanout->sheaves[i] = NULL;
         fanout->tried[i] = false;
     }
-    if (fanout->run > 1)
-        stats_add(&worker->stats.sheaves, 1);
 }
 
 static void run_end(struct worker *worker) {
@@ -237,34 +228,6 @@ static bool session_visit(struct worker *worker, struct session *session) {
     return true;
 }
 
-static void connection_prefetch(struct session *session) {
-    const struct connection *connection = session->type->connection(session);
-    if (connection != NULL)
-        __builtin_prefetch(&connection->outbox);
-}
-
-/* All sessions, from the last one down. True: the walk is over. */
-static bool all_walk(struct worker *worker) {
-    struct fanout *fanout = &worker->fanout;
-    for (unsigned visits = 1; fanout->left != 0; visits++) {
-        uint32_t i = fanout->left - 1;
-        if (i >= AHEAD_SESSION)
-            __builtin_prefetch(worker->sessions[i - AHEAD_SESSION]);
-        if (i >= AHEAD_CONNECTION)
-            connection_prefetch(worker->sessions[i - AHEAD_CONNECTION]);
-        struct session *session = worker->sessions[i];
-        bool done = session_visit(worker, session);
-        if (!done)
-            return false;
-        /* One that was closed by this has left, and the walk with it (fanout_vacate). */
-        if (fanout->left == i + 1)
-            fanout->left = i;
-        if (visits % VISITS_PER_LOOK == 0 && slice_over(worker))
-            return fanout->left == 0;
-    }
-    return true;
-}
-
 /* The sessions of one name. True: the walk is over. */
 static bool name_walk(struct worker *worker) {
     struct fanout *fanout = &worker->fanout;
@@ -291,24 +254,9 @@ void fanout_pass(struct worker *worker, const struct list *link) {
     fanout->part = 0;
 }
 
-uint32_t fanout_vacate(struct worker *worker, uint32_t index) {
-    struct fanout *fanout = &worker->fanout;
-    if (index >= fanout->left)
-        return index;
-    uint32_t last = --fanout->left;
-    if (index == last)
-        fanout->part = 0;
-    struct session *moved = worker->sessions[last];
-    worker->sessions[index] = moved;
-    moved->index = index;
-    return last;
-}
-
 /* Goes on with the run. True: it is through. */
 static bool run_walk(struct worker *worker, const struct message *message) {
     struct fanout *fanout = &worker->fanout;
-    if (message->broadcast)
-        return all_walk(worker);
     for (;;) {
         if (fanout->name != NULL) {
             if (!name_walk(worker))
@@ -334,17 +282,10 @@ static bool run_walk(struct worker *worker, const struct message *message) {
 
 /* --- the door --------------------------------------------------------------------------------- */
 
-/* Are copies due for so long that more would only wait behind them? */
-static bool sends_lag(const struct worker *worker) {
-    return worker_send_lag_ns(worker, LANE_BULK) > FANOUT_LAG_NS;
-}
-
 void fanout_work(struct worker *worker) {
     struct fanout *fanout = &worker->fanout;
     fanout->held = false;
-    if (sends_lag(worker))
-        return;
-    while (fanout_busy(fanout) && !fanout->held && !sends_lag(worker)) {
+    while (fanout_busy(fanout) && !fanout->held && !worker_copies_lag(worker)) {
         if (fanout->run == 0)
             run_begin(worker);
         const struct message *message = fanout->job[0]->parcel->message;

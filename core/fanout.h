@@ -2,7 +2,8 @@
  *
  *   waiting jobs (first in, first out) -> the run under way -> outboxes
  *
- * A message that goes to more than a few sessions becomes a job. The first job, and others that
+ * A message that goes to more than a few sessions becomes a job (one for all sessions has a walk of
+ * its own: broadcast.h). The first job, and others that
  * wait for the same address, make a run: each session takes all messages of a run as one piece
  * (sheaf.h), so that what piles up leaves in few sends. A run is walked as long as the slice lasts
  * and goes on in the next turn; sessions and names may come and go meanwhile.
@@ -55,7 +56,6 @@ struct fanout {
     uint32_t address;     /* the address that is walked through, or is next */
     struct name *name;    /* of that address, pinned; NULL: none is walked through */
     struct list *next;    /* the session to be visited next, in its list */
-    uint32_t left;        /* broadcasts: sessions [0, left) of the worker are still to be visited */
     uint32_t part;        /* messages of the run that the next session has had already */
     bool held;            /* by a session that must send first, in this turn */
 };
@@ -81,11 +81,6 @@ uint64_t fanout_late_ns(const struct fanout *fanout, uint64_t now_ns);
 
 /* A session is about to leave the list of a name: `link` is its place in there. */
 void fanout_pass(struct worker *worker, const struct list *link);
-/* The session at `index` of the worker's sessions is about to leave them. Gives the index at which
- * the last one of them must be put, which may be another: those that were not visited yet stay
- * before the others. */
-uint32_t fanout_vacate(struct worker *worker, uint32_t index);
-
 /* May `copies` more wait for the worker, which has so many sessions? True: they are reserved, and
  * given back by fanout_release when they were made or will not be. A single message may always
  * wait. */

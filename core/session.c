@@ -23,6 +23,7 @@ bool session_open(struct worker *worker, struct session *session, const struct s
     session->id = NULL;
     session->membership_count = 0;
     session->visit = 0;
+    broadcasts_enter(&worker->broadcasts, session);
     session->since_ms = worker->now_wall_ms;
     session->index = worker->session_count;
     worker->sessions[worker->session_count++] = session;
@@ -35,12 +36,10 @@ void session_close(struct worker *worker, struct session *session) {
         return;
     directory_leave_all(worker, session);
     CHECK(worker->sessions[session->index] == session);
-    uint32_t gap = fanout_vacate(worker, session->index);
+    broadcasts_leave(&worker->broadcasts, session);
     struct session *last = worker->sessions[--worker->session_count];
-    if (gap != worker->session_count) {
-        worker->sessions[gap] = last;
-        last->index = gap;
-    }
+    worker->sessions[session->index] = last;
+    last->index = session->index;
     session->index = UINT32_MAX;
     stats_sub(&worker->stats.sessions, 1);
 }

@@ -33,6 +33,7 @@ struct session {
     struct list memberships; /* struct membership */
     uint64_t since_ms;       /* wall clock */
     uint64_t visit;          /* the last delivery that looked at it: once per message */
+    uint32_t heard;          /* the last broadcast that it was visited with (broadcast.h) */
     uint32_t index;          /* in worker->sessions; UINT32_MAX: not open */
     uint16_t membership_count;
 };

@@ -25,6 +25,7 @@ struct sheaf *sheaf_open(struct worker *worker, struct parcel *const *parcels, u
                             .block_bytes = (uint32_t)block_bytes,
                             .expires_ns = UINT64_MAX,
                             .accepted_ns = UINT64_MAX};
+    stats_add(&worker->stats.sheaves, 1);
     uint32_t end = 0;
     for (uint32_t i = 0; i < count; i++) {
         const struct message *message = parcels[i]->message;

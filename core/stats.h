@@ -147,7 +147,7 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
     X(late_refused, "late_refused_total", "messages refused: a worker they go to was late")        \
     X(copies_refused, "copies_refused_total", "messages refused: too many copies waited")          \
     X(behind_refused, "behind_refused_total", "requests to push refused: the worker was behind")   \
-    X(sheaves, "sheaves_total", "rounds in which sessions took several messages at once")          \
+    X(sheaves, "sheaves_total", "pieces of several messages, which sessions take at once")         \
     X(memory_refused, "memory_refused_total",                                                      \
       "refusals for want of memory, at the ceiling or not")                                        \
     X(answers_refused, "answers_refused_total",                                                    \

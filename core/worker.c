@@ -314,8 +314,9 @@ static void admission_look(struct worker *worker) {
 static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
     if (wait_ns == 0 || worker->mail_left || ring_waiting(worker->ring) != 0 ||
         !list_empty(&worker->resumed) || outbox_any_dirty(worker) || !list_empty(&worker->floods) ||
-        fanout_busy(&worker->fanout) || calls_busy(&worker->calls) || !list_empty(&worker->tasks) ||
-        sweep_busy(&worker->sweep) || server_phase(worker->server) != worker->phase_entered)
+        fanout_busy(&worker->fanout) || broadcasts_busy(&worker->broadcasts) ||
+        calls_busy(&worker->calls) || !list_empty(&worker->tasks) || sweep_busy(&worker->sweep) ||
+        server_phase(worker->server) != worker->phase_entered)
         return 0;
     if (worker->homebound_set != 0 && wait_ns > HOMEBOUND_NS)
         wait_ns = HOMEBOUND_NS;
@@ -357,8 +358,10 @@ static void late_tell(struct worker *worker) {
         late_ns = prompt_late_ns;
     lateness_tell(worker, &box->prompt_late_ns, &worker->prompt_late, prompt_late_ns);
     lateness_tell(worker, &box->late_ns, &worker->late, late_ns);
+    uint64_t fanout_ns = fanout_late_ns(&worker->fanout, worker->now_ns);
+    uint64_t broadcasts_ns = broadcasts_late_ns(&worker->broadcasts, worker->now_ns);
     lateness_tell(worker, &box->fanout_late_ns, &worker->fanout_late,
-                  fanout_late_ns(&worker->fanout, worker->now_ns));
+                  fanout_ns > broadcasts_ns ? fanout_ns : broadcasts_ns);
 }
 
 /* Nothing waits when it goes to sleep: what was late before was a matter of its own. */
@@ -418,6 +421,11 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
         post_wake_all(worker); /* before it takes its time */
         slice_begin(worker);
         fanout_work(worker);
+    }
+    if (broadcasts_busy(&worker->broadcasts)) {
+        post_wake_all(worker);
+        slice_begin(worker);
+        broadcasts_work(worker);
     }
     if (calls_busy(&worker->calls)) {
         post_wake_all(worker);
@@ -480,6 +488,7 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     worker->late_ns = LATE_NS;
     worker->late_patience_ns = LATE_PATIENCE_NS;
     fanout_init(&worker->fanout);
+    broadcasts_init(&worker->broadcasts);
     calls_init(&worker->calls);
     admission_init(&worker->admission);
     for (unsigned lane = 0; lane < LANES; lane++)
@@ -543,6 +552,7 @@ void worker_fini(struct worker *worker) {
     if (worker->blocks != NULL) {
         connections_fini(worker);
         fanout_fini(&worker->fanout);
+        broadcasts_fini(&worker->broadcasts);
         directory_fini(worker);
         pool_fini(&worker->pieces);
         pool_fini(&worker->parcels);

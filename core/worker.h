@@ -14,6 +14,7 @@
 #include "core/balance.h"
 #include "core/base/check.h"
 #include "core/block_cache.h"
+#include "core/broadcast.h"
 #include "core/call.h"
 #include "core/config.h"
 #include "core/connection.h"
@@ -100,6 +101,7 @@ struct worker {
     uint32_t session_count, session_cap;
     uint64_t visit; /* the last run of deliveries (fanout.h) */
     struct fanout fanout;
+    struct broadcasts broadcasts;
     struct calls calls;
     struct list tasks;                  /* requests that go on in the next turn (task.h) */
     uint64_t late_ns, late_patience_ns; /* LATE_NS, LATE_PATIENCE_NS; tests take others */
@@ -191,6 +193,10 @@ static inline uint64_t worker_send_lag_ns(const struct worker *worker, enum send
     const struct connection *first =
         container_of(worker->dirty[lane].next, struct connection, flush_link);
     return (uint32_t)((uint32_t)(worker->now_ns / NS_PER_US) - first->dirty_us) * NS_PER_US;
+}
+/* Are copies of fan-outs and broadcasts due for so long that more would only wait behind them? */
+static inline bool worker_copies_lag(const struct worker *worker) {
+    return worker_send_lag_ns(worker, LANE_BULK) > FANOUT_LAG_NS;
 }
 /* The task's `work` is called in the next turn. */
 static inline void worker_put_off(struct worker *worker, struct task *task) {

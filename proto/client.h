@@ -45,11 +45,11 @@ struct client {
     uint16_t sends;       /* without an answer */
     uint8_t framing;      /* enum client_framing */
     uint8_t stage;        /* enum client_stage */
-    bool resumes;         /* the hello asked to resume */
-    bool pinged;          /* and nothing was heard since */
-    bool held;            /* its input is paused */
-    bool ended;           /* the peer's end has come; answers are still owed */
-    bool again; /* held by a line that ends the session: it is read again, see client_bad */
+    bool resumes : 1;     /* the hello asked to resume */
+    bool pinged : 1;      /* and nothing was heard since */
+    bool held : 1;        /* its input is paused */
+    bool ended : 1;       /* the peer's end has come; answers are still owed */
+    bool again : 1; /* held by a line that ends the session: it is read again, see client_bad */
 };
 
 _Static_assert(sizeof(struct client) <= CONNECTION_STATE_BYTES, "a client fits its slot");

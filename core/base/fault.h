@@ -20,6 +20,7 @@
     X(BUFFER_LEAK, "a receive buffer is not given back")                                           \
     X(DIRECTORY_STALE, "a worker goes on as a holder of a name without sessions")                  \
     X(DEDUPE_MISSED, "a session addressed in two ways gets the message twice")                     \
+    X(BROADCAST_REPEATED, "a session that took several broadcasts gets the last one again")        \
     X(SLOT_REUSED_EARLY, "a connection slot is freed while an operation is in flight")             \
     X(DROP_UNCOUNTED, "a drop for slowness is not counted")                                        \
     X(REARM_FORGOTTEN, "a receive that ended is not armed again")

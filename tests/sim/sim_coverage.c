@@ -123,6 +123,7 @@ static struct apart rare[] = {
     {"short core/directory.c charged_get: !account_take(&worker->account, pool->object_bytes + "
      "share)",
      "", false},
+    {"short core/kept_input.c input_take: !input_keep(worker, connection, end, rest)", "", false},
     {"short core/outbox.c outbox_flush: !sheaf_split(worker, outbox, NULL, outbox->first)", "",
      false},
     {"short core/outbox.c outbox_flush: !sheaf_split(worker, outbox, before, piece)", "", false},

@@ -308,7 +308,7 @@ void node_quiet_check(void) {
                      worker->requests);
         if (outbox_any_dirty(worker) || !list_empty(&worker->resumed) ||
             !list_empty(&worker->starved) || !list_empty(&worker->tasks) ||
-            fanout_busy(&worker->fanout))
+            fanout_busy(&worker->fanout) || broadcasts_busy(&worker->broadcasts))
             sim_fail("worker %u sleeps on something to do", to);
         if (worker->homebound_set != 0 &&
             kernel_wake_ns(kernel_ring(to)) > sim.now_ns + HOMEBOUND_NS)

@@ -1,0 +1,84 @@
+/* broadcast.h - messages on their way to all sessions of this worker: one walk for all of them,
+ * round and round, a slice of each turn's time.
+ *
+ *   waiting (first in, first out) -> under way -> outboxes
+ *
+ * A broadcast joins the walk wherever that is, and is over when it has been round. A session that
+ * is visited takes all that have joined since its last visit as one piece (sheaf.h), so what piles
+ * up leaves in few sends, and none waits for longer than a round takes.
+ *
+ * Every broadcast has a serial number, and every session knows the last one that it was visited
+ * with (session->heard). So each session gets each broadcast once, in their order, whatever
+ * sessions come, go or change their places meanwhile.
+ *
+ * Two things hold the walk back, both for moments: copies whose sends are due for longer than
+ * FANOUT_LAG_NS (more would only take memory), and a session that is over its limit although it
+ * reads (OUTBOX_WAIT): its send goes first.
+ *
+ * Every broadcast is answered once (hub_answer), with how many sessions took it.
+ *
+ * Threads: its worker. Owns: of each broadcast a parcel. Limits: SHEAF_PARTS_MAX messages and
+ * SHEAF_BYTES_MAX bytes are under way together, or one that is larger or excepts somebody alone;
+ * how many may wait: fanout_reserve, and requests_max of every worker (mailbox.h). */
+#ifndef RINGPOST_CORE_BROADCAST_H
+#define RINGPOST_CORE_BROADCAST_H
+
+#include "core/memory.h"
+#include "core/queue.h"
+#include "core/session.h"
+#include "core/sheaf.h"
+
+struct broadcast;
+
+/* One that is under way. */
+struct broadcast_round {
+    struct broadcast *broadcast;
+    uint32_t left;       /* sessions that have not been visited with it */
+    uint32_t recipients; /* of those that have, they took it */
+    unsigned flags;      /* of its answer */
+};
+
+/* What sessions of one encoding lack at this place of the walk. */
+struct broadcast_sheaf {
+    struct sheaf *sheaf; /* NULL: only one session has asked, or it could not be made */
+    uint32_t last;       /* serial number of its last message */
+    uint32_t count;      /* messages; 0: nobody has asked */
+    bool tried;
+};
+
+struct broadcasts {
+    struct pool pool;
+    struct list waiting;
+    struct broadcast_round rounds[SHEAF_PARTS_MAX]; /* under way, the oldest first */
+    uint32_t count;                                 /* of them */
+    uint32_t bytes;                                 /* of their payloads */
+    bool alone;                                     /* the one under way shares nothing */
+    uint32_t newest;      /* serial number of the one that joined last; wraps */
+    uint32_t ahead;       /* sessions [0, ahead) of the worker come before the walk's end */
+    uint64_t begun_ns[2]; /* when the walk began at the end, the last time and the one before */
+    struct broadcast_sheaf sheaves[ENCODINGS_MAX];
+};
+
+void broadcasts_init(struct broadcasts *broadcasts);
+/* All must be over. */
+void broadcasts_fini(struct broadcasts *broadcasts);
+static inline bool broadcasts_busy(const struct broadcasts *broadcasts) {
+    return broadcasts->count != 0 || !list_empty(&broadcasts->waiting);
+}
+/* Queues the message; takes over one ref of the parcel. `request` is answered when all sessions
+ * were visited. False: no memory, nothing has happened. */
+bool broadcast_push(struct worker *worker, struct parcel *parcel, const struct mail *request);
+/* Delivers for as long as the slice lasts. */
+void broadcasts_work(struct worker *worker);
+/* How long the first message has been waiting although a whole round has passed since it was
+ * accepted; 0: none has. That a round takes long is no sign of too much work. */
+uint64_t broadcasts_late_ns(const struct broadcasts *broadcasts, uint64_t now_ns);
+
+/* A session enters the worker's sessions: it gets what joins from now on. */
+static inline void broadcasts_enter(const struct broadcasts *broadcasts, struct session *session) {
+    session->heard = broadcasts->newest;
+}
+/* A session leaves: nothing under way waits for it. */
+void broadcasts_leave(struct broadcasts *broadcasts, const struct session *session);
+
+#endif
