@@ -3,10 +3,10 @@
 #include "core/addresses.h"
 #include "core/base/crash.h"
 #include "core/base/rand.h"
+#include "core/base/thread.h"
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -179,12 +179,14 @@ bool server_start(struct server *server, char *problem, size_t problem_cap) {
         snprintf(problem, problem_cap, "no memory for %u threads", server->worker_count);
     for (unsigned i = 0; good && i < server->worker_count; i++) {
         server->starts[i] = (struct start){.server = server, .index = i};
-        int error = pthread_create(&server->threads[i], NULL, worker_main, &server->starts[i]);
+        int error = thread_start(&server->threads[i], worker_main, &server->starts[i]);
         if (error != 0) {
+            char why[160];
+            thread_problem(error, why, sizeof(why));
             snprintf(problem, problem_cap,
-                     "cannot start thread %u of %u (%s): raise the limit of tasks, or start fewer "
+                     "cannot start thread %u of %u: %s, or start fewer "
                      "--workers",
-                     i + 1, server->worker_count, strerror(error));
+                     i + 1, server->worker_count, why);
             good = false;
             break;
         }

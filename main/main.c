@@ -11,7 +11,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+#define MAIN_STACK_BYTES (128 * 1024)
 
 static const char help[] =
     "ringpost " RINGPOST_VERSION " - delivers messages to connected clients at once\n"
@@ -138,8 +141,24 @@ static void streams_hold(void) {
     }
 }
 
+/* The stack of this thread grows up to RLIMIT_STACK, and whoever needs more is killed without a
+ * word. False: it is lower than what is needed, and may not be raised. */
+static bool stack_suffices(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur >= MAIN_STACK_BYTES)
+        return true;
+    limit.rlim_cur = MAIN_STACK_BYTES;
+    return limit.rlim_max >= MAIN_STACK_BYTES && setrlimit(RLIMIT_STACK, &limit) == 0;
+}
+
 int main(int argc, char **argv) {
     streams_hold();
+    if (!stack_suffices()) {
+        fputs("ringpost: RLIMIT_STACK is too small: raise LimitSTACK (ulimit -s) to 128 KiB or "
+              "more\n",
+              stderr);
+        return CLI_FAILED;
+    }
     int status = argc == 2 ? program_flag(argv[1]) : -1;
     if (status < 0 && (argc < 2 || argv[1][0] == '-')) {
         status = run_serve(argc, argv);

@@ -1,11 +1,11 @@
 /* resolve.c - see resolve.h. */
 #include "main/resolve.h"
 
+#include "core/base/thread.h"
 #include "main/address.h"
 
 #include <netdb.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,7 +53,7 @@ static struct lookup *lookup_start(const char *host, const char *port) {
     snprintf(lookup->port, sizeof(lookup->port), "%s", port);
     lookup->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_t thread;
-    if (lookup->done_fd < 0 || pthread_create(&thread, NULL, lookup_run, lookup) != 0) {
+    if (lookup->done_fd < 0 || thread_start(&thread, lookup_run, lookup) != 0) {
         if (lookup->done_fd >= 0)
             close(lookup->done_fd);
         free(lookup);

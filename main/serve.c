@@ -1,6 +1,7 @@
 #include "main/serve.h"
 
 #include "core/base/hash.h"
+#include "core/base/thread.h"
 #include "core/sandbox.h"
 #include "core/server.h"
 #include "core/watch.h"
@@ -16,7 +17,9 @@
 #include "proto/client.h"
 #include "proto/tcp.h"
 
+#include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define DRAIN_LOOK_NS (2 * NS_PER_MS)
@@ -50,6 +53,13 @@ static int fail(const char *problem) {
     terminal_format(stderr, "ringpost: %s", problem);
     fputc('\n', stderr);
     return 1;
+}
+
+static int fail_thread(int error) {
+    char why[160], problem[256];
+    thread_problem(error, why, sizeof(why));
+    snprintf(problem, sizeof(problem), "cannot start the log's thread: %s", why);
+    return fail(problem);
 }
 
 /* A node whose ring fails for good leaves by quick_exit, and its file must not stay. */
@@ -198,7 +208,7 @@ int serve_run(struct settings *settings) {
     signals_block(&signals);
     hash_init();
     if (!log_start())
-        return fail("cannot start the log's thread: raise the limit of tasks");
+        return fail_thread(errno);
     struct config_kept *kept = config_keep(&node, &settings->config);
     if (kept == NULL)
         return fail("no memory to start");

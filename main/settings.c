@@ -146,7 +146,7 @@ static bool same_keys(const struct config *a, const struct config *b) {
  */
 static bool same_value(const struct config *old, const char *old_file, const struct config *new,
                        const char *new_file, enum setting_id id) {
-    char before[SETTING_VALUE_MAX], after[SETTING_VALUE_MAX];
+    static char before[SETTING_VALUE_MAX], after[SETTING_VALUE_MAX]; /* the stack may be small */
     if (id == SET_API_KEY)
         return same_keys(old, new);
     config_format(old, old_file, id, before, sizeof(before));
@@ -169,6 +169,7 @@ static void take_reloadable(struct config *config, const struct config *from) {
 
 bool settings_reload(struct settings *current, struct config *next, settings_report *report,
                      void *user) {
+    static char value[SETTING_VALUE_MAX];
     struct settings_build build;
     bool good = build_all(&build, current);
     free(build.flags);
@@ -188,7 +189,6 @@ bool settings_reload(struct settings *current, struct config *next, settings_rep
     take_reloadable(&result, &build.config);
     for (unsigned n = 0; n < SETTINGS; n++) {
         enum setting_id id = (enum setting_id)n;
-        char value[SETTING_VALUE_MAX];
         /* What follows from other settings, such as the default of max-connections, goes with
          * them; keys also come from their file. */
         if (id != SET_API_KEY && build.origins[id].source == SOURCE_DEFAULT &&

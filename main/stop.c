@@ -1,8 +1,9 @@
 /* stop.c - see stop.h. The handler calls nothing but write, alarm, tcsetattr and _exit. */
 #include "main/stop.h"
 
+#include "core/base/thread.h"
+
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
@@ -84,7 +85,7 @@ bool stop_keys_on(int fd) {
     if (tcsetattr(fd, TCSANOW, &keys_mode) != 0)
         return false;
     keys_fd = fd;
-    if (pthread_create(&thread, NULL, keys_wait, (void *)(intptr_t)fd) != 0) {
+    if (thread_start(&thread, keys_wait, (void *)(intptr_t)fd) != 0) {
         stop_keys_off();
         return false;
     }

@@ -3,11 +3,10 @@
 #include "core/base/check.h"
 #include "core/base/clock.h"
 #include "core/base/log_line.h"
+#include "core/base/thread.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -183,16 +182,7 @@ bool log_start(void) {
     CHECK(!running, "the log runs already");
     atomic_store(&stopping, false);
     running = true;
-    /* Signals are for other threads, but for those that this thread's own doing causes: blocked,
-     * they would end the process instead of reaching their handler. */
-    static const int own[] = {SIGSYS, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
-    sigset_t all, before;
-    sigfillset(&all);
-    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
-        sigdelset(&all, own[i]);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&thread, NULL, thread_run, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int error = thread_start(&thread, thread_run, NULL);
     if (error != 0) {
         running = false;
         errno = error;

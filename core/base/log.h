@@ -56,7 +56,8 @@ struct log_site {
 /* Level and format may be changed at any time (reload). */
 void log_set(enum log_level level, enum log_format format);
 bool log_wants(enum log_level level);
-/* Starts the writing thread; false with errno when it cannot. */
+/* Starts the writing thread; false with errno when it cannot
+ * (thread_problem). */
 bool log_start(void);
 /* Writes what is buffered and joins the thread. Harmless when it was not started. When nobody takes
  * the lines from standard error, it gives up after half a second. */

@@ -1,13 +1,15 @@
-"""Around the start: the ports file wherever it is put, addresses that are taken."""
+"""Around the start: the ports file wherever it is put, addresses that are taken, limits that are
+low."""
 
 import json
 import os
+import signal
 import socket
 import stat
 import tempfile
 import unittest
 
-from support import Node, run, wait_until
+from support import SANITIZED, Node, run, wait_until
 
 
 class PortsFile(unittest.TestCase):
@@ -120,6 +122,33 @@ class TakenAddress(unittest.TestCase):
             self.assertEqual(second.address("tcp")[1], port)
         for client in clients:
             client.close()
+
+
+@unittest.skipIf(SANITIZED, "sanitizers take address space and stack as they like")
+class LowLimits(unittest.TestCase):
+    """What is short is named, whatever asked for it."""
+
+    def outcome(self, limits):
+        """"started", or the last line of a node that did not."""
+        node = Node(wait=False, limits=limits)
+        wait_until("it starts or ends", lambda: node.process.poll() is not None or
+                   os.path.exists(node.ports_path))
+        if node.process.poll() is None:
+            node.stop()
+            return "started"
+        self.assertEqual(node.process.returncode, 1, node.log())
+        line = node.log().splitlines()[-1]
+        node.folder.cleanup()
+        return line
+
+    def test_a_small_stack(self):
+        with Node("--config", "/dev/null", limits={"stack": 131072}) as node:
+            node.signal(signal.SIGHUP)
+            node.wait_log("event=reloaded")
+            self.assertEqual(node.push("nobody", 1)[0], 404)
+
+    def test_a_stack_that_is_too_small(self):
+        self.assertRegex(self.outcome({"stack": 65536}), "RLIMIT_STACK .*LimitSTACK")
 
 
 if __name__ == "__main__":
