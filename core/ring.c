@@ -4,6 +4,7 @@
 #include "core/base/clock.h"
 #include "core/base/fatal.h"
 #include "core/limits.h"
+#include "core/ring_problem.h"
 
 #include <errno.h>
 #include <liburing.h>
@@ -33,6 +34,7 @@
  * some seconds where many connections ended as well. */
 #define GIVEN_BACK_WAITS 200
 #define GIVEN_BACK_WAITS_TRIAL 10 /* of each of a dozen sizes */
+#define SPACE_WAITS 4
 #define GIVEN_BACK_WAIT_NS (50 * NS_PER_MS)
 
 struct ring {
@@ -57,34 +59,6 @@ struct ring {
     (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |         \
      IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE)
 
-static bool problem_set(char *problem, size_t cap, const char *call, int error) {
-    switch (error) {
-    case EPERM:
-    case EACCES:
-    case ENOSYS:
-        snprintf(problem, cap,
-                 "%s is refused (%s): in a container allow io_uring_setup, io_uring_enter and "
-                 "io_uring_register with --security-opt seccomp=PROFILE (Docker 25 and later block "
-                 "them by default), on the host set sysctl kernel.io_uring_disabled=0",
-                 call, strerror(error));
-        break;
-    case EINVAL:
-        snprintf(problem, cap,
-                 "this kernel lacks io_uring features that ringpost needs (SINGLE_ISSUER, "
-                 "DEFER_TASKRUN): use Linux 6.1 or newer");
-        break;
-    case ENOMEM:
-        snprintf(
-            problem, cap,
-            "RLIMIT_MEMLOCK, which is for all processes of a user, has no room for an io_uring: "
-            "raise LimitMEMLOCK (ulimit -l), or start fewer --workers");
-        break;
-    default:
-        snprintf(problem, cap, "cannot set up io_uring: %s: %s", call, strerror(error));
-    }
-    return false;
-}
-
 static int uring_init(struct io_uring *uring, const struct ring_settings *settings) {
     struct io_uring_params params = {.flags = RING_FLAGS, .cq_entries = settings->cq_entries};
     return io_uring_queue_init_params(settings->sq_entries, uring, &params);
@@ -102,10 +76,12 @@ static bool probe_ops(struct io_uring *uring, char *problem, size_t problem_cap)
     enum { PROBE_OPS = 256 };
     struct io_uring_probe *probe =
         calloc(1, sizeof(*probe) + PROBE_OPS * sizeof(struct io_uring_probe_op));
-    int error = probe == NULL ? -ENOMEM : io_uring_register_probe(uring, probe, PROBE_OPS);
+    if (probe == NULL)
+        return ring_no_memory(problem, problem_cap);
+    int error = io_uring_register_probe(uring, probe, PROBE_OPS);
     bool good = error >= 0;
     if (!good)
-        problem_set(problem, problem_cap, "io_uring_register", -error);
+        ring_refused(problem, problem_cap, "io_uring_register", -error);
     for (size_t i = 0; good && i < sizeof(needed) / sizeof(needed[0]); i++) {
         if (!io_uring_opcode_supported(probe, needed[i].op)) {
             snprintf(problem, problem_cap,
@@ -121,17 +97,18 @@ static bool probe_ops(struct io_uring *uring, char *problem, size_t problem_cap)
 /* Provided buffer rings are no operation; registering one is the only way to ask. */
 static bool probe_buffers(struct io_uring *uring, char *problem, size_t problem_cap) {
     void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+    if (page == MAP_FAILED)
+        return ring_no_memory(problem, problem_cap);
     struct io_uring_buf_reg reg = {.ring_addr = (uintptr_t)page, .ring_entries = 8, .bgid = 0};
-    int error = page == MAP_FAILED ? -ENOMEM : io_uring_register_buf_ring(uring, &reg, 0);
+    int error = io_uring_register_buf_ring(uring, &reg, 0);
     if (error == -EINVAL)
         snprintf(problem, problem_cap,
                  "this kernel has no provided buffer rings for io_uring: use Linux 6.1 or newer");
     else if (error < 0)
-        problem_set(problem, problem_cap, "io_uring_register", -error);
+        ring_refused(problem, problem_cap, "io_uring_register", -error);
     if (error >= 0)
         io_uring_unregister_buf_ring(uring, 0);
-    if (page != MAP_FAILED)
-        munmap(page, 4096);
+    munmap(page, 4096);
     return error >= 0;
 }
 
@@ -140,7 +117,7 @@ static bool probe_enter(struct io_uring *uring, char *problem, size_t problem_ca
     io_uring_prep_nop(io_uring_get_sqe(uring));
     int error = io_uring_submit(uring);
     if (error < 0)
-        return problem_set(problem, problem_cap, "io_uring_enter", -error);
+        return ring_refused(problem, problem_cap, "io_uring_enter", -error);
     return true;
 }
 
@@ -151,7 +128,7 @@ bool ring_probe(bool kernel_6_1, char *problem, size_t problem_cap) {
     struct ring_settings smallest = {.sq_entries = 8, .cq_entries = 16};
     int error = uring_init(&uring, &smallest);
     if (error < 0)
-        return problem_set(problem, problem_cap, "io_uring_setup", -error);
+        return ring_refused(problem, problem_cap, "io_uring_setup", -error);
     bool good = probe_ops(&uring, problem, problem_cap) &&
                 probe_buffers(&uring, problem, problem_cap) &&
                 probe_enter(&uring, problem, problem_cap);
@@ -167,21 +144,6 @@ bool ring_has_files(void) {
     bool has = (uring.features & FEATURE_6_14) != 0;
     io_uring_queue_exit(&uring);
     return has;
-}
-
-/* Root in the first namespace is not bound by RLIMIT_MEMLOCK. */
-static bool may_lock_memory(void) {
-    FILE *status = fopen("/proc/self/status", "re");
-    if (status == NULL)
-        return false;
-    char line[128];
-    unsigned long long capabilities = 0;
-    while (fgets(line, sizeof(line), status) != NULL)
-        if (sscanf(line, "CapEff: %llx", &capabilities) == 1)
-            break;
-    fclose(status);
-    enum { CAP_IPC_LOCK_BIT = 14 };
-    return capabilities >> CAP_IPC_LOCK_BIT & 1;
 }
 
 /* What the kernel locks for one ring: entries of both queues, the index array, the buffer ring, and
@@ -233,11 +195,11 @@ static int rings_try(unsigned workers, const struct ring_settings *settings) {
 /* Is there room for all of them? */
 static bool rings_there(unsigned workers, const struct ring_settings *settings) {
     int error = rings_try(workers, settings);
-    for (int i = 0; error == -ENOMEM && i < GIVEN_BACK_WAITS_TRIAL; i++) {
+    for (int i = 0; error == -ENOMEM && !ring_space_short() && i < GIVEN_BACK_WAITS_TRIAL; i++) {
         nanosleep(&(struct timespec){0, GIVEN_BACK_WAIT_NS}, NULL);
         error = rings_try(workers, settings);
     }
-    return error != -ENOMEM; /* any other says ring_open */
+    return error != -ENOMEM || ring_space_short(); /* of anything else says ring_open */
 }
 
 bool ring_fit(unsigned workers, uint32_t connections, bool kernel_6_1,
@@ -248,11 +210,11 @@ bool ring_fit(unsigned workers, uint32_t connections, bool kernel_6_1,
                                        .buffer_bytes = RECEIVE_BUFFER_BYTES,
                                        .files = files_wanted(connections, kernel_6_1),
                                        .kernel_6_1 = kernel_6_1};
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+    uint64_t lockable;
+    if (!ring_lock_limited(&lockable))
         return true;
     /* The limit is that of all processes of a user: half is left for what else there is, ... */
-    uint64_t share = may_lock_memory() ? UINT64_MAX : limit.rlim_cur / 2 / workers;
+    uint64_t share = ring_may_lock() ? UINT64_MAX : lockable / 2 / workers;
     bool smaller = true;
     while (smaller && locked_bytes(settings) > share)
         smaller = settings_shrink(settings);
@@ -266,7 +228,7 @@ bool ring_fit(unsigned workers, uint32_t connections, bool kernel_6_1,
         "RLIMIT_MEMLOCK of %llu bytes, which is for all processes of a user, has no room for %u "
         "io_urings (each needs at least %llu): raise LimitMEMLOCK (ulimit -l), or start fewer "
         "--workers",
-        (unsigned long long)limit.rlim_cur, workers, (unsigned long long)locked_bytes(settings));
+        (unsigned long long)lockable, workers, (unsigned long long)locked_bytes(settings));
     return false;
 }
 
@@ -283,7 +245,8 @@ static void buffers_publish(struct ring *ring) {
     ring->buffers_returned = 0;
 }
 
-static bool buffers_open(struct ring *ring, const struct ring_settings *settings) {
+static bool buffers_open(struct ring *ring, const struct ring_settings *settings, char *problem,
+                         size_t problem_cap) {
     ring->buffer_count = settings->buffers;
     ring->buffer_bytes = settings->buffer_bytes;
     ring->buffer_ring_bytes = settings->buffers * sizeof(struct io_uring_buf);
@@ -293,18 +256,14 @@ static bool buffers_open(struct ring *ring, const struct ring_settings *settings
      * burst would be paid by a message. */
     ring->buffers = mmap(NULL, (size_t)settings->buffers * settings->buffer_bytes,
                          PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE | MAP_POPULATE, -1, 0);
-    if (ring->buffer_ring == MAP_FAILED || ring->buffers == MAP_FAILED) {
-        errno = ENOMEM;
-        return false;
-    }
+    if (ring->buffer_ring == MAP_FAILED || ring->buffers == MAP_FAILED)
+        return ring_no_memory(problem, problem_cap);
     struct io_uring_buf_reg reg = {.ring_addr = (uintptr_t)ring->buffer_ring,
                                    .ring_entries = settings->buffers,
                                    .bgid = BUFFER_GROUP};
     int error = io_uring_register_buf_ring(&ring->uring, &reg, 0);
-    if (error < 0) {
-        errno = -error;
-        return false;
-    }
+    if (error < 0)
+        return ring_refused(problem, problem_cap, "io_uring_register", -error);
     io_uring_buf_ring_init(ring->buffer_ring);
     for (unsigned i = 0; i < settings->buffers; i++)
         buffer_add(ring, (uint16_t)i);
@@ -323,22 +282,23 @@ bool ring_open(struct ring **out, const struct ring_settings *settings, char *pr
                size_t problem_cap) {
     struct ring *ring = calloc(1, sizeof(*ring));
     if (ring == NULL)
-        return problem_set(problem, problem_cap, "malloc", ENOMEM);
+        return ring_no_memory(problem, problem_cap);
     int error = uring_init(&ring->uring, settings);
-    for (int i = 0; error == -ENOMEM && i < GIVEN_BACK_WAITS; i++) {
+    /* Of its own limit another thread may give something back, but soon. */
+    for (int i = 0; error == -ENOMEM && i < (ring_space_short() ? SPACE_WAITS : GIVEN_BACK_WAITS);
+         i++) {
         nanosleep(&(struct timespec){0, GIVEN_BACK_WAIT_NS}, NULL);
         error = uring_init(&ring->uring, settings);
     }
     if (error < 0) {
         free(ring);
-        return problem_set(problem, problem_cap, "io_uring_setup", -error);
+        return ring_refused(problem, problem_cap, "io_uring_setup", -error);
     }
-    if (!buffers_open(ring, settings)) {
-        error = errno;
+    if (!buffers_open(ring, settings, problem, problem_cap)) {
         io_uring_queue_exit(&ring->uring);
         buffers_close(ring);
         free(ring);
-        return problem_set(problem, problem_cap, "io_uring_register", error);
+        return false;
     }
     /* Saves a file look-up at each system call; where it is refused the plain descriptor serves. */
     io_uring_register_ring_fd(&ring->uring);

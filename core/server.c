@@ -2,6 +2,7 @@
 
 #include "core/addresses.h"
 #include "core/base/crash.h"
+#include "core/base/memory_short.h"
 #include "core/base/rand.h"
 #include "core/base/thread.h"
 
@@ -98,10 +99,12 @@ bool server_init(struct server *server, const struct config *config,
     if (good && config->max_per_address != 0)
         good = (server->addresses = addresses_new(config->max_per_address)) != NULL;
     if (!good) {
-        snprintf(problem, problem_cap,
-                 "cannot prepare %u workers (%s): start fewer --workers, or "
-                 "raise LimitNOFILE",
-                 config->workers, strerror(errno));
+        char remedy[MEMORY_LIMIT_TEXT_MAX] = "start fewer --workers, or raise LimitNOFILE";
+        int error = errno;
+        if (error == ENOMEM)
+            memory_short(remedy);
+        snprintf(problem, problem_cap, "cannot prepare %u workers (%s): %s", config->workers,
+                 strerror(error), remedy);
         return false;
     }
     memset(server->workers, 0, config->workers * sizeof(struct worker));
@@ -175,8 +178,12 @@ bool server_start(struct server *server, char *problem, size_t problem_cap) {
     server->threads = calloc(server->worker_count, sizeof(pthread_t));
     server->starts = calloc(server->worker_count, sizeof(struct start));
     bool good = server->threads != NULL && server->starts != NULL;
-    if (!good)
-        snprintf(problem, problem_cap, "no memory for %u threads", server->worker_count);
+    if (!good) {
+        char remedy[MEMORY_LIMIT_TEXT_MAX];
+        memory_short(remedy);
+        snprintf(problem, problem_cap, "no memory for %u threads: %s", server->worker_count,
+                 remedy);
+    }
     for (unsigned i = 0; good && i < server->worker_count; i++) {
         server->starts[i] = (struct start){.server = server, .index = i};
         int error = thread_start(&server->threads[i], worker_main, &server->starts[i]);

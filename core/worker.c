@@ -2,6 +2,7 @@
 
 #include "core/arrival.h"
 #include "core/base/check.h"
+#include "core/base/memory_short.h"
 #include "core/base/rand.h"
 #include "core/base/shortage.h"
 #include "core/listener.h"
@@ -506,7 +507,9 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     wheel_init(&worker->wheel, worker->now_ns);
     worker->phase_entered = PHASE_STARTING;
     if (!tables_open(worker)) {
-        snprintf(problem, problem_cap, "no memory for worker %u: start fewer --workers", index);
+        char remedy[MEMORY_LIMIT_TEXT_MAX];
+        memory_short(remedy);
+        snprintf(problem, problem_cap, "no memory for worker %u: %s", index, remedy);
         return false;
     }
     if (!ring_open(&worker->ring, &server->ring_settings, problem, problem_cap))

@@ -1,6 +1,7 @@
 #include "main/serve.h"
 
 #include "core/base/hash.h"
+#include "core/base/memory_short.h"
 #include "core/base/thread.h"
 #include "core/sandbox.h"
 #include "core/server.h"
@@ -53,6 +54,13 @@ static int fail(const char *problem) {
     terminal_format(stderr, "ringpost: %s", problem);
     fputc('\n', stderr);
     return 1;
+}
+
+static int fail_memory(const char *what) {
+    char remedy[MEMORY_LIMIT_TEXT_MAX], problem[256];
+    memory_short(remedy);
+    snprintf(problem, sizeof(problem), "no memory for %s: %s", what, remedy);
+    return fail(problem);
 }
 
 static int fail_thread(int error) {
@@ -211,11 +219,11 @@ int serve_run(struct settings *settings) {
         return fail_thread(errno);
     struct config_kept *kept = config_keep(&node, &settings->config);
     if (kept == NULL)
-        return fail("no memory to start");
+        return fail_memory("the configuration");
     if (!server_init(&node.server, &kept->config, protocols, problem, sizeof(problem)))
         return fail(problem);
     if (!gate_init(&node.gate, &node.server) || !http_init(&node.server))
-        return fail("no memory to start: give the node more, or lower --dedup-max");
+        return fail_memory("incoming messages");
     http_version_set(RINGPOST_VERSION);
     client_gate_set(&client_send_gate);
     for (unsigned i = 0; i < node.server.worker_count; i++)

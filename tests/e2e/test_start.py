@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 import tempfile
+import time
 import unittest
 
 from support import SANITIZED, Node, run, wait_until
@@ -140,6 +141,19 @@ class LowLimits(unittest.TestCase):
         line = node.log().splitlines()[-1]
         node.folder.cleanup()
         return line
+
+    def test_address_space(self):
+        began = time.monotonic()
+        lines = [self.outcome({"as": megabytes * 1000000}) for megabytes in range(12, 42, 2)]
+        self.assertLess(time.monotonic() - began, 20)  # nobody would give it back
+        failed = [line for line in lines if line != "started"]
+        self.assertIn("started", lines)
+        self.assertGreater(len(failed), 3)
+        for line in failed:
+            self.assertRegex(line, "RLIMIT_AS of [0-9]+ bytes .*LimitAS")
+
+    def test_data(self):
+        self.assertRegex(self.outcome({"data": 10000000}), "RLIMIT_DATA of .*LimitDATA")
 
     def test_a_small_stack(self):
         with Node("--config", "/dev/null", limits={"stack": 131072}) as node:
