@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -162,10 +161,11 @@ static void *worker_main(void *argument) {
     if (!worker_open(worker, start->server, start->index, start->problem, sizeof(start->problem))) {
         start->failed = true;
         atomic_store_explicit(&worker->phase, PHASE_STOPPED, memory_order_release);
-        atomic_store_explicit(&worker->ready, true, memory_order_release);
+        sem_post(&start->server->opened);
         crash_thread_end();
         return NULL;
     }
+    sem_post(&start->server->opened);
     while (worker_turn(worker, CLOCK_NEVER))
         ;
     worker_close(worker);
@@ -177,7 +177,8 @@ bool server_start(struct server *server, char *problem, size_t problem_cap) {
     crash_watch(recall_current);
     server->threads = calloc(server->worker_count, sizeof(pthread_t));
     server->starts = calloc(server->worker_count, sizeof(struct start));
-    bool good = server->threads != NULL && server->starts != NULL;
+    bool good =
+        server->threads != NULL && server->starts != NULL && sem_init(&server->opened, 0, 0) == 0;
     if (!good) {
         char remedy[MEMORY_LIMIT_TEXT_MAX];
         memory_short(remedy);
@@ -199,9 +200,10 @@ bool server_start(struct server *server, char *problem, size_t problem_cap) {
         }
         server->thread_count++;
     }
+    for (unsigned i = 0; i < server->thread_count; i++)
+        while (sem_wait(&server->opened) != 0)
+            ; /* a signal; its handler has returned */
     for (unsigned i = 0; i < server->thread_count; i++) {
-        while (!atomic_load_explicit(&server->workers[i].ready, memory_order_acquire))
-            sched_yield();
         if (good && server->starts[i].failed) {
             snprintf(problem, problem_cap, "%s", server->starts[i].problem);
             good = false;
@@ -294,6 +296,8 @@ bool server_step(struct server *server) {
 void server_join(struct server *server) {
     for (unsigned i = 0; i < server->thread_count; i++)
         pthread_join(server->threads[i], NULL);
+    if (server->thread_count != 0)
+        sem_destroy(&server->opened);
     server->thread_count = 0;
 }
 

@@ -16,6 +16,7 @@
 #include "core/worker.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 
 enum server_phase {
     PHASE_STARTING,
@@ -52,6 +53,7 @@ struct server {
     pthread_t *threads;
     struct start *starts; /* what each thread is given */
     unsigned thread_count;
+    sem_t opened;                /* once by each thread when its worker has opened, or could not */
     struct addresses *addresses; /* for --max-per-address; NULL: off */
     struct holders *holders;     /* which workers hold a name */
 };

@@ -521,7 +521,6 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     ring_wake_watch(worker->ring, tag_make(TAG_WAKE, 0, 0), server->post.boxes[index].wake_fd);
     for (uint32_t i = 0; i < worker->config->listener_count; i++)
         listener_init(worker, i, server->listen_fds[i][index]);
-    atomic_store_explicit(&worker->ready, true, memory_order_release);
     return true;
 }
 

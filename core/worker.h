@@ -139,7 +139,6 @@ struct worker {
     uint32_t phase_entered; /* enum server_phase */
     uint64_t cpu_published_ns;
 
-    _Atomic bool ready;      /* accepts */
     _Atomic uint32_t phase;  /* enum server_phase that this worker is through with */
     _Atomic uint64_t cpu_ns; /* of its thread, published once in a while */
     /* The longest turn so far, in CPU time of the thread and by the clock. */

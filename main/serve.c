@@ -22,6 +22,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define DRAIN_LOOK_NS (2 * NS_PER_MS)
 
@@ -32,11 +33,11 @@ struct config_kept {
 };
 
 struct node {
-    struct watch watch;
-    struct server server;
     struct gate gate;
     struct settings *settings;
     struct config_kept *configs;
+    struct watch watch;
+    struct server server;
 };
 
 static struct config_kept *config_keep(struct node *node, const struct config *config) {
@@ -145,11 +146,36 @@ static void signals_block(sigset_t *set) {
     sigaddset(set, SIGINT);
     sigaddset(set, SIGHUP);
     sigaddset(set, SIGUSR2);
-    /* Before the workers start, so that they inherit it and only this thread is asked. */
     pthread_sigmask(SIG_BLOCK, set, NULL);
     /* A peer that left, a file at its limit (ulimit -f): the call that wrote is told. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
+}
+
+static void on_stop_early(int number) {
+    const struct log_field fields[] = {LOG_STR(
+        "reason", number == SIGINT ? "SIGINT before the start" : "SIGTERM before the start")};
+    if (log_wants(LOG_INFO))
+        log_last(LOG_INFO, "stopped", fields, 1);
+    _exit(0);
+}
+
+/* A start may wait: for an address, for memory that a node which has just ended gives back. Nobody
+ * is connected yet and nothing is to be put away, so whoever asks for its end gets it in the middle
+ * of any wait. By a handler: as the first process of a container the node would not be ended by the
+ * signal alone. */
+static void stop_early_allow(bool allowed) {
+    struct sigaction action = {.sa_handler = on_stop_early};
+    sigset_t stops;
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGTERM);
+    sigaddset(&stops, SIGINT);
+    action.sa_mask = stops;
+    if (allowed) {
+        sigaction(SIGTERM, &action, NULL);
+        sigaction(SIGINT, &action, NULL);
+    }
+    pthread_sigmask(allowed ? SIG_UNBLOCK : SIG_BLOCK, &stops, NULL);
 }
 
 /* All workers' counters, for whoever looks once in a while. */
@@ -214,6 +240,7 @@ int serve_run(struct settings *settings) {
     node.settings = settings;
     log_set(settings->config.log_level, settings->config.log_format);
     signals_block(&signals);
+    stop_early_allow(true);
     hash_init();
     if (!log_start())
         return fail_thread(errno);
@@ -230,6 +257,7 @@ int serve_run(struct settings *settings) {
         node.server.workers[i].on_nudged = gate_on_nudged;
     if (!server_start(&node.server, problem, sizeof(problem)))
         return fail(problem);
+    stop_early_allow(false);
     if (settings->config.ports_file != NULL &&
         !ports_file_write(&ports_file, &node.server, settings->config.ports_file, problem,
                           sizeof(problem)))

@@ -55,7 +55,7 @@ static void last_line(struct span cause) {
         LOG_LONG("cause", cause), LOG_STR("thread", thread_name),
         LOG_STR("remedy", "report it with this line and the core file, if there is one"),
         LOG_LONG("recent", span_of(recalled, out.len))};
-    log_last("crashed", fields, sizeof(fields) / sizeof(fields[0]));
+    log_last(LOG_ERROR, "crashed", fields, sizeof(fields) / sizeof(fields[0]));
 }
 
 static void on_check(const char *what) {

@@ -272,11 +272,12 @@ void log_from_signal(enum log_level level, const char *event, const struct log_f
     errno = kept;
 }
 
-void log_last(const char *event, const struct log_field *fields, size_t count) {
+void log_last(enum log_level level, const char *event, const struct log_field *fields,
+              size_t count) {
     enum { LAST_WAITS = 250, LAST_WAIT_NS = 1000000 };
     static char text[LOG_LINE_BYTES_MAX]; /* the stack of a signal handler is small */
     const struct log_line line = {.format = format_get(),
-                                  .level = LOG_ERROR,
+                                  .level = level,
                                   .event = event,
                                   .wall_ms = clock_wall_ms(),
                                   .fields = fields,

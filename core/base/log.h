@@ -66,9 +66,10 @@ void log_stop(void);
  * `log_lines_dropped` as soon as there is room again. */
 uint64_t log_dropped(void);
 
-/* The last line of a process that crashes: waits a moment for the lines before it, then writes this
- * one. May be called in a signal handler, on one thread. */
-void log_last(const char *event, const struct log_field *fields, size_t count);
+/* The last line of a process that ends from where it stands: waits a moment for the lines before
+ * it, then writes this one. May be called in a signal handler, on one thread. */
+void log_last(enum log_level level, const char *event, const struct log_field *fields,
+              size_t count);
 
 void log_write(struct log_site *site, enum log_level level, const char *event,
                const struct log_field *fields, size_t count);

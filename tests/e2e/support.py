@@ -55,9 +55,9 @@ class Node:
     """A running `ringpost serve`."""
 
     def __init__(self, *flags, env=None, workers=2, wait=True, defaults=True, limits=None,
-                 closed=False):
+                 closed=False, through=()):
         """`limits`: {"nofile": 1024}, by the names that prlimit has. `closed`: without
-        standard streams, so without a log."""
+        standard streams, so without a log. `through`: a program that runs it, with its flags."""
         self.folder = tempfile.TemporaryDirectory(prefix="ringpost-e2e-")
         self.log_path = os.path.join(self.folder.name, "log")
         self.ports_path = os.path.join(self.folder.name, "ports.json")
@@ -75,6 +75,7 @@ class Node:
         environment.update(env or {})
         for name, value in (limits or {}).items():
             command = ["prlimit", f"--{name}={value}", *command]
+        command = [*through, *command]
         if closed:
             command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command]
         with open(self.log_path, "wb") as log:

@@ -1,11 +1,12 @@
 """Around the start: the ports file wherever it is put, addresses that are taken, limits that are
-low."""
+low, a stop before the node has started."""
 
 import json
 import os
 import signal
 import socket
 import stat
+import subprocess
 import tempfile
 import time
 import unittest
@@ -123,6 +124,55 @@ class TakenAddress(unittest.TestCase):
             self.assertEqual(second.address("tcp")[1], port)
         for client in clients:
             client.close()
+
+
+def cpu_seconds(node):
+    """Of all threads, so far."""
+    with open(f"/proc/{node.pid}/stat", encoding="ascii") as file:
+        words = file.read().rsplit(")", 1)[1].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class StopBeforeTheStart(unittest.TestCase):
+    """A start that waits ends when it is asked to, in the middle of the wait."""
+
+    def ends(self, node, number):
+        asked = time.monotonic()
+        node.signal(number)
+        self.assertEqual(node.wait_exit(), 0, node.log())
+        took = time.monotonic() - asked
+        name = signal.Signals(number).name
+        self.assertIn(f'event=stopped reason="{name} before the start"', node.log())
+        self.assertNotIn("event=started", node.log())
+        node.folder.cleanup()
+        return took
+
+    def test_while_it_waits_for_an_address(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with socket.create_server(("127.0.0.1", 0)) as holder:
+                node = Node("--tcp", f"127.0.0.1:{holder.getsockname()[1]}", wait=False)
+                node.wait_log("event=address_busy")
+                self.assertLess(self.ends(node, number), 1.5)
+
+    def test_while_it_waits_for_locked_memory(self):
+        """The kernel counts rings as locked memory since Linux 6.14. The limit falls when the node
+        has looked at it and opens no ring yet."""
+        release = tuple(int(part) for part in os.uname().release.split(".")[:2])
+        if release < (6, 14):
+            self.skipTest("no ring needs locked memory")
+        bound = ()
+        if os.geteuid() == 0:  # root is not bound but without this capability
+            bound = ("setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock")
+        with socket.create_server(("127.0.0.1", 0)) as holder:
+            node = Node("--tcp", f"127.0.0.1:{holder.getsockname()[1]}", wait=False, through=bound)
+            node.wait_log("event=address_busy")
+            subprocess.run(["prlimit", f"--pid={node.pid}", "--memlock=1:1"], check=True)
+        node.wait_log("event=io_uring")
+        before = cpu_seconds(node)
+        time.sleep(0.5)  # what is measured is that it waits and does nothing meanwhile
+        self.assertIsNone(node.process.poll(), node.log())
+        self.assertLess(cpu_seconds(node) - before, 0.25)
+        self.assertLess(self.ends(node, signal.SIGTERM), 1.5)
 
 
 @unittest.skipIf(SANITIZED, "sanitizers take address space and stack as they like")

@@ -20,6 +20,7 @@ static struct {
     struct server server;
     struct gate gate;
     struct config config, reloaded; /* the node looks at one or the other */
+    bool opened[SIM_WORKERS_MAX];
     uint64_t turn_stamp[SIM_WORKERS_MAX];
     uint64_t dropped[SIM_WORKERS_MAX][DROP_REASON_COUNT]; /* by the end of the turn before */
 } node;
@@ -33,6 +34,7 @@ static void worker_body(unsigned index) {
     char problem[256] = "";
     if (!worker_open(worker, &node.server, index, problem, sizeof(problem)))
         sim_fail("worker %u does not open: %s", index, problem);
+    node.opened[index] = true;
     if (sim.scenario.soon_behind) {
         worker->admission.late_ns = worker->admission.lag_ns = 0;
         worker->admission.patience_ns = worker->late_patience_ns = worker->late_ns = 0;
@@ -75,7 +77,7 @@ void node_open(void) {
         node.server.workers[i].on_nudged = gate_on_nudged;
     fibers_open(node.config.workers, worker_body);
     for (unsigned i = 0; i < node.config.workers; i++)
-        while (!atomic_load(&node.server.workers[i].ready))
+        while (!node.opened[i])
             fiber_resume(i);
     sim.running = true;
     atomic_store(&node.server.phase, PHASE_RUNNING);
