@@ -215,6 +215,19 @@ bool server_start(struct server *server, char *problem, size_t problem_cap) {
     return good;
 }
 
+void server_config_set(struct server *server, const struct config *config) {
+    atomic_store_explicit(&server->config, config, memory_order_release);
+    server_nudge(server);
+}
+
+bool server_config_settled(const struct server *server) {
+    const struct config *config = server_config(server);
+    for (unsigned i = 0; i < server->worker_count; i++)
+        if (atomic_load_explicit(&server->workers[i].config_taken, memory_order_acquire) != config)
+            return false;
+    return true;
+}
+
 void server_nudge(struct server *server) {
     for (unsigned i = 0; i < server->worker_count; i++)
         net_wake(server->post.boxes[i].wake_fd);

@@ -30,7 +30,7 @@ enum server_phase {
 struct start;
 
 struct server {
-    _Atomic(const struct config *) config; /* replaced by a reload; old ones stay until the end */
+    _Atomic(const struct config *) config; /* replaced by server_config_set */
     char run[17];                          /* 16 hex digits, new at every start */
     uint64_t started_ns, started_wall_ms;
     _Atomic uint64_t id_offset_ms; /* what is added to the monotonic time in ids that the node
@@ -79,6 +79,12 @@ bool server_through(const struct server *server, enum server_phase phase);
 void server_join(struct server *server);
 /* Frees what server_init made; no thread runs any more. */
 void server_fini(struct server *server);
+/* Publishes another config, and wakes the workers to take it. The main thread, or the simulation.
+ */
+void server_config_set(struct server *server, const struct config *config);
+/* Have all workers taken the config that holds now? Then none looks at an older one any more, and
+ * it may be freed. By whoever calls server_config_set. */
+bool server_config_settled(const struct server *server);
 /* Wakes all workers to look at the phase and the config. Any thread. */
 void server_nudge(struct server *server);
 

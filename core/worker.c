@@ -294,6 +294,15 @@ static void clocks_read(struct worker *worker) {
     worker->now_wall_ms = clock_wall_ms();
 }
 
+/* A config that it has looked at is looked at no more once this says so. */
+static void config_take(struct worker *worker) {
+    const struct config *config = server_config(worker->server);
+    if (config == worker->config)
+        return;
+    worker->config = config;
+    atomic_store_explicit(&worker->config_taken, config, memory_order_release);
+}
+
 static void admission_look(struct worker *worker) {
     struct admission *admission = &worker->admission;
     admission_turn(admission, worker->now_ns);
@@ -403,7 +412,7 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     clocks_read(worker);
     uint64_t began_ns = worker->now_ns;
     worker->turn_ns = began_ns;
-    worker->config = server_config(worker->server);
+    config_take(worker);
 
     admission_look(worker);
     completions_handle(worker);
@@ -480,7 +489,7 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
                  size_t problem_cap) {
     worker->index = index;
     worker->server = server;
-    worker->config = server_config(server);
+    config_take(worker);
     worker->message_serial = rand_u64();
     account_init(&worker->account, &server->budget);
     worker->account.presses = true;

@@ -64,7 +64,7 @@ struct lateness {
 struct worker {
     _Alignas(64) unsigned index; /* a worker shares no cache line with another */
     struct server *server;
-    const struct config *config;
+    const struct config *config; /* of this turn; nothing keeps what it points to for the next */
     struct ring *ring;
     uint64_t now_ns;      /* of this turn */
     uint64_t now_wall_ms; /* of this turn */
@@ -139,6 +139,7 @@ struct worker {
     uint32_t phase_entered; /* enum server_phase */
     uint64_t cpu_published_ns;
 
+    _Atomic(const struct config *) config_taken; /* as `config`, for server_config_settled */
     _Atomic uint32_t phase;  /* enum server_phase that this worker is through with */
     _Atomic uint64_t cpu_ns; /* of its thread, published once in a while */
     /* The longest turn so far, in CPU time of the thread and by the clock. */

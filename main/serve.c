@@ -26,7 +26,7 @@
 
 #define DRAIN_LOOK_NS (2 * NS_PER_MS)
 
-/* Configs stay until the end: a worker may still look at an old one. */
+/* The one that holds comes first; older ones stay as long as a worker may look at them. */
 struct config_kept {
     struct config_kept *older;
     struct config config;
@@ -40,14 +40,21 @@ struct node {
     struct server server;
 };
 
-static struct config_kept *config_keep(struct node *node, const struct config *config) {
-    struct config_kept *kept = malloc(sizeof(*kept));
-    if (kept == NULL)
-        return NULL;
-    kept->config = *config;
-    kept->older = node->configs;
-    node->configs = kept;
-    return kept;
+static void configs_free(struct config_kept *kept) {
+    while (kept != NULL) {
+        struct config_kept *older = kept->older;
+        free(kept);
+        kept = older;
+    }
+}
+
+/* Looked at whenever the main thread wakes, so that old keys are gone soon. */
+static void configs_forget(struct node *node) {
+    if (node->configs->older == NULL || !server_config_settled(&node->server))
+        return;
+    configs_free(node->configs->older);
+    node->configs->older = NULL;
+    settings_forget(node->settings);
 }
 
 static int fail(const char *problem) {
@@ -128,15 +135,19 @@ static void reload_report(void *user, enum reload_verdict verdict, const char *n
 }
 
 static void node_reload(struct node *node) {
-    struct config next;
-    if (!settings_reload(node->settings, &next, reload_report, NULL))
+    struct config_kept *kept = malloc(sizeof(*kept));
+    if (kept == NULL) {
+        reload_report(NULL, RELOAD_PROBLEM, NULL, "no memory for another configuration");
         return;
-    struct config_kept *kept = config_keep(node, &next);
-    if (kept == NULL)
+    }
+    if (!settings_reload(node->settings, &kept->config, reload_report, NULL)) {
+        free(kept);
         return;
+    }
+    kept->older = node->configs;
+    node->configs = kept;
     log_set(kept->config.log_level, kept->config.log_format);
-    atomic_store_explicit(&node->server.config, &kept->config, memory_order_release);
-    server_nudge(&node->server);
+    server_config_set(&node->server, &kept->config);
     log_event(LOG_INFO, "reloaded", LOG_STR("node", kept->config.node));
 }
 
@@ -195,6 +206,7 @@ static void node_wait(struct node *node, const sigset_t *signals) {
         uint64_t look_ns = draining ? DRAIN_LOOK_NS : WATCH_NS;
         struct timespec look = {(time_t)(look_ns / NS_PER_S), (long)(look_ns % NS_PER_S)};
         int number = sigtimedwait(signals, NULL, &look);
+        configs_forget(node);
         if (clock_ns() - watched_ns >= WATCH_NS) {
             watched_ns = clock_ns();
             node_watch(node);
@@ -244,9 +256,11 @@ int serve_run(struct settings *settings) {
     hash_init();
     if (!log_start())
         return fail_thread(errno);
-    struct config_kept *kept = config_keep(&node, &settings->config);
+    struct config_kept *kept = calloc(1, sizeof(*kept));
     if (kept == NULL)
         return fail_memory("the configuration");
+    kept->config = settings->config;
+    node.configs = kept;
     if (!server_init(&node.server, &kept->config, protocols, problem, sizeof(problem)))
         return fail(problem);
     if (!gate_init(&node.gate, &node.server) || !http_init(&node.server))
@@ -271,11 +285,7 @@ int serve_run(struct settings *settings) {
     http_fini(&node.server);
     gate_fini(&node.gate);
     server_fini(&node.server);
-    while (node.configs != NULL) {
-        struct config_kept *older = node.configs->older;
-        free(node.configs);
-        node.configs = older;
-    }
+    configs_free(node.configs);
     log_event(LOG_INFO, "stopped", LOG_STR("reason", "drained"));
     log_stop();
     return 0;

@@ -9,9 +9,11 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-/* One text that configs point to. */
+/* One text that configs point to. Readings are numbered: 0 is the start, each reload one more. */
 struct settings_string {
     struct settings_string *next;
+    uint64_t first_reading; /* that had it; */
+    uint64_t last_reading;  /* a config of a later one does not point to it */
     size_t len;
     char text[];
 };
@@ -43,8 +45,10 @@ void build_remark(struct settings_build *build, const char *format, ...) {
 const char *build_string(struct settings_build *build, struct span text) {
     struct settings *settings = build->settings;
     for (struct settings_string *at = settings->strings; at != NULL; at = at->next)
-        if (span_equal(span_of(at->text, at->len), text))
+        if (span_equal(span_of(at->text, at->len), text)) {
+            at->last_reading = settings->reading;
             return at->text;
+        }
     struct settings_string *string = malloc(sizeof(*string) + text.len + 1);
     if (string == NULL) {
         build_problem(build, PROBLEM_START, "no memory for the settings");
@@ -53,9 +57,30 @@ const char *build_string(struct settings_build *build, struct span text) {
     memcpy(string->text, text.at, text.len);
     string->text[text.len] = '\0';
     string->len = text.len;
+    string->first_reading = string->last_reading = settings->reading;
     string->next = settings->strings;
     settings->strings = string;
     return string->text;
+}
+
+/* Those of the start stay: what a reload does not change is theirs. */
+static bool string_is_dead(const struct settings *settings, const struct settings_string *string) {
+    if (string->first_reading > settings->latest_reading)
+        return true;
+    return string->first_reading != 0 && string->last_reading < settings->latest_reading;
+}
+
+void settings_forget(struct settings *settings) {
+    struct settings_string **link = &settings->strings;
+    while (*link != NULL) {
+        struct settings_string *string = *link;
+        if (string_is_dead(settings, string)) {
+            *link = string->next;
+            free(string);
+        } else {
+            link = &string->next;
+        }
+    }
 }
 
 static void apply_defaults(struct settings_build *build) {
@@ -171,6 +196,7 @@ bool settings_reload(struct settings *current, struct config *next, settings_rep
                      void *user) {
     static char value[SETTING_VALUE_MAX];
     struct settings_build build;
+    current->reading++;
     bool good = build_all(&build, current);
     free(build.flags);
     if (!good) {
@@ -203,6 +229,7 @@ bool settings_reload(struct settings *current, struct config *next, settings_rep
             current->origins[id] = build.origins[id];
     }
     current->latest = result;
+    current->latest_reading = current->reading;
     *next = result;
     return true;
 }

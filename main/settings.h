@@ -10,8 +10,8 @@
  * found in one go, each named with its place and its remedy. Keys are never printed.
  *
  * Threads: one at a time (the main thread). Owns: every string that a config made from it points
- * to, until settings_fini; equal strings are kept once, so reloading the same file does not grow
- * it. Limits: SETTINGS_FILE_BYTES_MAX, SETTINGS_PROBLEMS_MAX. */
+ * to, until settings_forget or settings_fini; equal strings are kept once, so reloading the same
+ * file does not grow it. Limits: SETTINGS_FILE_BYTES_MAX, SETTINGS_PROBLEMS_MAX. */
 #ifndef RINGPOST_MAIN_SETTINGS_H
 #define RINGPOST_MAIN_SETTINGS_H
 
@@ -107,6 +107,7 @@ struct settings {
     char random_node[16];
     unsigned random_cpu;
     struct settings_string *strings;
+    uint64_t reading, latest_reading; /* reloads so far, and which of them made `latest` */
 };
 
 /* Reads flags (without program and command name), `environment` ("NAME=value", ended by NULL) and
@@ -134,9 +135,13 @@ typedef void settings_report(void *user, enum reload_verdict verdict, const char
 /* Reads everything again, as settings_load did. True: `next` is the config that should hold now
  * (the current one with what may change in a running node), and each changed setting was reported.
  * False: the problems were reported, `next` is untouched and everything stays as it is. The
- * strings of older configs stay valid. */
+ * strings of older configs stay valid until settings_forget. */
 bool settings_reload(struct settings *current, struct config *next, settings_report *report,
                      void *user);
+
+/* Frees the strings that neither `config` nor `latest` points to: nobody may look at another config
+ * any more. */
+void settings_forget(struct settings *settings);
 
 /* The value that holds, as it would be written in a file; keys only as their number. */
 void setting_format(const struct settings *settings, enum setting_id id, char *text, size_t cap);

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import tempfile
 import threading
 import time
 import unittest
@@ -467,6 +468,34 @@ class StartAndReload(unittest.TestCase):
                 key = {"Authorization": "Bearer two"}
                 self.assertEqual(node.api("GET", "/v1/stats", headers=key)[0], 200)
                 self.assertNotIn("api-key=two", node.log())
+
+    def test_reloads_leave_nothing_behind(self):
+        """Neither configurations nor their texts, while the workers work and while they sleep."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "conf")
+
+            def keys_write(number):
+                with open(path, "w", encoding="utf-8") as file:
+                    file.writelines(f"api-key = {number}-{n:0200d}\n" for n in range(20))
+
+            def taken(number):
+                key = {"Authorization": f"Bearer {number}-{19:0200d}"}
+                return node.api("GET", "/v1/stats", headers=key)[0] == 200
+
+            def anonymous_bytes():
+                with open(f"/proc/{node.pid}/status", encoding="ascii") as file:
+                    return int(re.search(r"RssAnon:\s+(\d+) kB", file.read())[1]) * 1024
+
+            keys_write(0)
+            with Node("--config", path) as node:
+                for number in range(1, 250 if not SANITIZED else 60):
+                    keys_write(number)
+                    node.signal(signal.SIGHUP)
+                    wait_until("the keys change", lambda n=number: taken(n))
+                    if number == 50:
+                        before = anonymous_bytes()
+                if not SANITIZED:  # which keep what was freed
+                    self.assertLess(anonymous_bytes() - before, 700000)
 
     def test_starts_that_fail_say_why(self):
         with Node() as node:

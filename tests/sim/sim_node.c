@@ -16,11 +16,16 @@
 
 #include <stdlib.h>
 
+struct config_kept {
+    struct config_kept *older;
+    struct config config;
+};
+
 static struct {
     struct server server;
     struct gate gate;
-    struct config config, reloaded; /* the node looks at one or the other */
     bool opened[SIM_WORKERS_MAX];
+    struct config_kept *configs; /* the newest first */
     uint64_t turn_stamp[SIM_WORKERS_MAX];
     uint64_t dropped[SIM_WORKERS_MAX][DROP_REASON_COUNT]; /* by the end of the turn before */
 } node;
@@ -53,6 +58,28 @@ static void worker_body(unsigned index) {
     worker_close(worker);
 }
 
+static struct config *config_keep(void) {
+    struct config_kept *kept = calloc(1, sizeof(*kept));
+    CHECK(kept != NULL);
+    kept->older = node.configs;
+    node.configs = kept;
+    return &kept->config;
+}
+
+/* All but that one; whoever looks at another is told by AddressSanitizer. */
+static void configs_forget(const struct config *but) {
+    struct config_kept **link = &node.configs;
+    while (*link != NULL) {
+        struct config_kept *kept = *link;
+        if (&kept->config == but) {
+            link = &kept->older;
+        } else {
+            *link = kept->older;
+            free(kept);
+        }
+    }
+}
+
 void node_open(void) {
     static const struct protocol *const protocols[LISTENER_KINDS] = {
         [LISTENER_TCP] = &tcp_protocol,
@@ -61,10 +88,11 @@ void node_open(void) {
     };
     char problem[512] = "";
     memset(&node, 0, sizeof(node));
-    scenario_config(&node.config);
+    struct config *config = config_keep();
+    scenario_config(config);
     post_slots_override = sim.scenario.post_slots;
     hash_init();
-    if (!server_init(&node.server, &node.config, protocols, problem, sizeof(problem)))
+    if (!server_init(&node.server, config, protocols, problem, sizeof(problem)))
         sim_fail("the node does not start: %s", problem);
     if (sim.scenario.copies_max != 0)
         node.server.post.copies_max = sim.scenario.copies_max;
@@ -75,8 +103,8 @@ void node_open(void) {
     client_gate_set(&client_send_gate);
     for (unsigned i = 0; i < node.server.worker_count; i++)
         node.server.workers[i].on_nudged = gate_on_nudged;
-    fibers_open(node.config.workers, worker_body);
-    for (unsigned i = 0; i < node.config.workers; i++)
+    fibers_open(config->workers, worker_body);
+    for (unsigned i = 0; i < config->workers; i++)
         while (!node.opened[i])
             fiber_resume(i);
     sim.running = true;
@@ -85,11 +113,11 @@ void node_open(void) {
 }
 
 void node_reload(void) {
-    const struct config *now = server_config(&node.server);
-    struct config *next = now == &node.config ? &node.reloaded : &node.config;
-    *next = *now;
-    atomic_store(&node.server.config, next);
-    server_nudge(&node.server);
+    if (server_config_settled(&node.server))
+        configs_forget(server_config(&node.server));
+    struct config *next = config_keep();
+    *next = *server_config(&node.server);
+    server_config_set(&node.server, next);
 }
 
 static void worker_left_check(const struct worker *worker) {
@@ -129,6 +157,7 @@ void node_close(struct stats *total) {
     http_fini(server);
     gate_fini(&node.gate);
     server_fini(server);
+    configs_forget(NULL);
     if (fds_in_use() != 0)
         sim_fail("%u descriptors are still open", fds_in_use());
 }

@@ -112,6 +112,38 @@ static void test_reload(void **state) {
     settings_fini(&settings);
 }
 
+static unsigned strings_count(void) {
+    unsigned count = 0;
+    for (const struct settings_string *at = settings.strings; at != NULL; at = at->next)
+        count++;
+    return count;
+}
+
+/* However often keys change, only those of the start and of now are kept. */
+static void test_old_strings_are_forgotten(void **state) {
+    struct load load = {.file = "api-key = first\ncors = https://a.b\n"};
+    struct config next;
+    struct reports reports = {0};
+    (void)state;
+    assert_true(load_it(&load));
+    unsigned least = strings_count();
+    for (unsigned n = 0; n < 100; n++) {
+        char text[128];
+        snprintf(text, sizeof(text), "api-key = key-%u\ncors = https://%u.b\n", n, n);
+        file_write(span_text(text));
+        assert_true(settings_reload(&settings, &next, count_report, &reports));
+        snprintf(text, sizeof(text), "api-key = refused-%u\nslow = x\n", n);
+        file_write(span_text(text));
+        assert_false(settings_reload(&settings, &next, count_report, &reports));
+        settings_forget(&settings);
+        snprintf(text, sizeof(text), "key-%u", n);
+        assert_string_equal(next.api_keys[0], text);
+        assert_string_equal(settings.config.api_keys[0], "first");
+    }
+    assert_int_equal(strings_count(), least + 2);
+    settings_fini(&settings);
+}
+
 /* Keys from a file of their own are exchanged by a reload, too. */
 static void test_reload_of_a_key_file(void **state) {
     char path[] = "/tmp/test_settings_keys_XXXXXX", word[64];
@@ -237,6 +269,7 @@ int main(void) {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_reload),
         cmocka_unit_test(test_the_last_key_stays),
+        cmocka_unit_test(test_old_strings_are_forgotten),
         cmocka_unit_test(test_reload_of_a_key_file),
         cmocka_unit_test(test_pages),
         cmocka_unit_test(test_table),
