@@ -201,8 +201,8 @@ run_stages() {
     [ "$failed" -eq 0 ] && [ "$passed" -ne 0 ]
 }
 
-stages_test() {
-    how=test seeds=200 fuzz_s=4 full=()
+# Ends with the names of the stages if one of the words is none.
+stages_named() {
     local name
     for name; do
         case " ${stage_names[*]} docker " in
@@ -210,13 +210,20 @@ stages_test() {
         *) say "stages: ${stage_names[*]}; docker"; [ "$name" = help ]; exit ;;
         esac
     done
+}
+
+stages_test() {
+    how=test seeds=200 fuzz_s=4 full=()
+    stages_named "$@"
     if [ $# -eq 0 ]; then set -- "${stage_names[@]}"; fi
     run_stages "$@"
 }
 
 stages_soak() {
     how=soak seeds=10000 fuzz_s=60 full=(--full)
+    stages_named "$@"
+    if [ $# -eq 0 ]; then set -- unit tsan sim faults fuzz e2e e2e-6.1 e2e-asan e2e-tsan; fi
     say "ringpost $(sed -n 's/.*RINGPOST_VERSION "\(.*\)"/\1/p' main/version.h), $(date -u +%F)," \
         "Linux $(uname -r), $cpus CPUs ($(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1))"
-    run_stages unit tsan sim faults fuzz e2e e2e-6.1 e2e-asan e2e-tsan
+    run_stages "$@"
 }
