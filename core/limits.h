@@ -83,9 +83,12 @@
 #define LATE_PATIENCE_NS (100 * 1000 * 1000)
 #define LATE_NS (25 * 1000 * 1000)
 
-/* A session whose outbox is at its limit is slow when so long ago more than half of it was queued
- * and a send was waiting for the socket; until then whoever pushes waits. */
+/* A session whose outbox has no room is slow when within so long it took neither what waited nor
+ * half the limit (outbox.h); until then whoever pushes waits. Time in which the worker was away, so
+ * that a turn took AWAY_NS, does not count, but in SLOW_AT_LAST times as long it is slow anyway. */
 #define SLOW_NS (100 * 1000 * 1000)
+#define SLOW_AT_LAST 10
+#define AWAY_NS (25 * 1000 * 1000)
 
 /* A send gathers at most so many runs and bytes; the rest follows in the next one. */
 #define SEND_RUNS_MAX 256

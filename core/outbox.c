@@ -172,21 +172,43 @@ static void outbox_make_room(struct worker *worker, struct outbox *outbox, uint3
     }
 }
 
-/* Notes when the peer began to be what may turn out to be slow. */
-static void blocked_look(struct worker *worker, struct connection *connection) {
-    struct outbox *outbox = &connection->outbox;
-    if (outbox->message_bytes <= worker->config->outbox_bytes / 2 &&
-        outbox->pieces <= OUTBOX_PIECES_MAX / 2)
-        outbox->blocked_ms = 0;
-    else if (outbox->blocked_ms == 0 && (connection->ops & OP_SEND))
-        outbox->blocked_ms = (uint32_t)(worker->now_ns / NS_PER_MS) | 1;
+static uint32_t now_ms(const struct worker *worker) {
+    return (uint32_t)(worker->now_ns / NS_PER_MS) | 1; /* 0 is for: not */
 }
 
-static bool is_slow(struct worker *worker, struct connection *connection) {
-    blocked_look(worker, connection);
-    uint32_t since_ms = connection->outbox.blocked_ms;
-    return since_ms != 0 &&
-           (uint32_t)(worker->now_ns / NS_PER_MS) - since_ms + 1 >= SLOW_NS / NS_PER_MS;
+static bool half_waits(const struct worker *worker, const struct outbox *outbox) {
+    return outbox->message_bytes > worker->config->outbox_bytes / 2 ||
+           outbox->pieces > OUTBOX_PIECES_MAX / 2;
+}
+
+/* Notes what waits, at most half the limit, if a send waits for the socket: the peer must take so
+ * much within SLOW_NS. */
+static void slow_watch(const struct worker *worker, struct connection *connection) {
+    struct outbox *outbox = &connection->outbox;
+    if (outbox->watch_ms != 0 || !(connection->ops & OP_SEND))
+        return;
+    uint32_t half = worker->config->outbox_bytes / 2;
+    outbox->watch_ms = now_ms(worker);
+    outbox->watch_bytes = outbox->bytes < half ? outbox->bytes : half;
+}
+
+/* The peer took so many bytes. */
+static void slow_took(const struct worker *worker, struct outbox *outbox, uint32_t bytes) {
+    outbox->watch_bytes -= bytes < outbox->watch_bytes ? bytes : outbox->watch_bytes;
+    if (outbox->watch_bytes == 0 || !half_waits(worker, outbox))
+        outbox->watch_ms = 0;
+}
+
+/* Asked when something does not fit. */
+static bool is_slow(const struct worker *worker, struct connection *connection) {
+    slow_watch(worker, connection);
+    uint32_t since_ms = connection->outbox.watch_ms, slow_ms = SLOW_NS / NS_PER_MS;
+    if (since_ms == 0)
+        return false;
+    uint32_t waits_ms = now_ms(worker) - since_ms + 1;
+    /* While the worker had no CPU, sends that the peer took were not seen; but not for ever. */
+    return waits_ms >= SLOW_AT_LAST * slow_ms ||
+           (waits_ms >= slow_ms && now_ms(worker) - worker->away_ms >= slow_ms);
 }
 
 bool outbox_must_wait(struct worker *worker, struct connection *connection, uint32_t bytes) {
@@ -296,7 +318,8 @@ enum outbox_verdict outbox_push(struct worker *worker, struct connection *connec
     stats_add(&worker->stats.outbox_bytes, piece->bytes);
     stats_add(&worker->stats.copies_waiting[class], 1);
     piece_append(outbox, piece);
-    blocked_look(worker, connection);
+    if (half_waits(worker, outbox))
+        slow_watch(worker, connection);
     outbox_dirty(worker, connection, lane);
     return OUTBOX_TAKEN;
 }
@@ -481,6 +504,7 @@ void outbox_on_sent(struct worker *worker, struct connection *connection, uint32
         if (FAULT(OUTBOX_SKIP_SHORT))
             sent = connection->flight_bytes;
     }
+    uint32_t took = sent;
     outbox->committed = NULL;
     sent += outbox->sent_bytes;
     outbox->sent_bytes = 0;
@@ -490,7 +514,7 @@ void outbox_on_sent(struct worker *worker, struct connection *connection, uint32
         if (sent < piece->bytes) {
             outbox->sent_bytes = sent;
             outbox->committed = piece;
-            return;
+            break;
         }
         sent -= piece->bytes;
         outbox->first = piece->next;
@@ -499,7 +523,7 @@ void outbox_on_sent(struct worker *worker, struct connection *connection, uint32
         piece_settle(worker, outbox, piece, piece->bytes, DROP_GONE);
         piece_free(worker, piece);
     }
-    blocked_look(worker, connection);
+    slow_took(worker, outbox, took);
 }
 
 void outbox_clear(struct worker *worker, struct connection *connection, enum drop_reason reason) {

@@ -2,14 +2,15 @@
  *
  * A queue of pieces: references to parcels and to sheaves (sheaf.h), and bytes of its own (answers,
  * control lines), which are gathered into buffers so that many small answers leave as one run; long
- * answers come in blocks of their own (reel.h). At
- * most one send is in flight; what comes meanwhile waits and leaves with the next one. Pieces that
- * the send in flight covers stay at the front until its completion.
+ * answers come in blocks of their own (reel.h). At most one send is in flight; what comes meanwhile
+ * waits and leaves with the next one. Pieces that the send in flight covers stay at the front until
+ * its completion.
  *
  * Bounded by bytes (--outbox-bytes for messages) and by entries (OUTBOX_PIECES_MAX); the policy
  * when full is --slow for the default class, dropping for the volatile class at half the limit. A
- * peer that takes what it is given is not slow: unless a send has been waiting for the socket, and
- * more than half the limit been queued, for SLOW_NS, whoever delivers must wait (OUTBOX_WAIT).
+ * peer that takes what it is given is not slow: where more than half the limit waits, or a message
+ * does not fit, and a send waits for the socket, the peer has SLOW_NS to take what waits, or half
+ * the limit if that is less. Until then whoever delivers must wait (OUTBOX_WAIT).
  * Replies always fit; a peer that does not read them is not read any more (connection.h). Every
  * drop is counted by reason.
  *
@@ -39,7 +40,8 @@ struct outbox {
     uint32_t message_bytes; /* of those, of messages */
     uint32_t pieces;        /* messages only */
     uint32_t sent_bytes;    /* of the first piece, already with the kernel */
-    uint32_t blocked_ms; /* since when more than half the limit waits and a send, too; 0: not so */
+    uint32_t watch_ms;      /* since when it is looked whether the peer is slow; 0: it is not */
+    uint32_t watch_bytes;   /* that it must take until it is slow */
 };
 
 /* Why a connection has something to send. A worker starts the sends of the lanes in turns, so none

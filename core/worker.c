@@ -399,7 +399,8 @@ static void turn_measure(struct worker *worker, uint64_t lasted_ns) {
 
 bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     wait_ns = wait_for(worker, wait_ns);
-    if (wait_ns != 0 && post_may_sleep(worker)) {
+    bool sleeps = wait_ns != 0 && post_may_sleep(worker);
+    if (sleeps) {
         stats_add(&worker->stats.sleeps, 1);
         lateness_clear(worker);
         ring_submit(worker->ring, wait_ns);
@@ -411,6 +412,8 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     worker->mail_age_ns = 0;
     clocks_read(worker);
     uint64_t began_ns = worker->now_ns;
+    if (!sleeps && began_ns - worker->turn_ns > AWAY_NS)
+        worker->away_ms = (uint32_t)(began_ns / NS_PER_MS);
     worker->turn_ns = began_ns;
     config_take(worker);
 

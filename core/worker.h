@@ -71,6 +71,7 @@ struct worker {
     uint64_t slice_ns;    /* what each kind of work gets in a turn: WORK_SLICE_NS */
     uint64_t slice_until_ns;
     uint64_t turn_ns;   /* when this turn began */
+    uint32_t away_ms;   /* when it came back after it had no CPU for AWAY_NS (outbox.c) */
     uint64_t looked_ns; /* when slice_over looked at the clock last */
     struct stats stats;
     struct account account;

@@ -3,6 +3,7 @@
 import collections
 import socket
 import threading
+import time
 import unittest
 
 from support import SANITIZED, JsonClient, Node, Socket, wait_until
@@ -41,6 +42,21 @@ class Slow(unittest.TestCase):
                                                reason="too_slow"), 0)
                 node.wait_log("session_closed.*too_slow.*slow")
                 self.assertEqual(node.api("GET", "/v1/clients/slow")[0], 404)
+
+    def test_a_message_that_does_not_fit_beside_little(self):
+        """Less than half of the limit waits, and nobody takes it: no broadcast waits for ever."""
+        with Node("--outbox-bytes", "65536") as node:
+            with JsonClient(node, "stuck", receive_buffer=4096), JsonClient(node, "reads") as reads:
+                def waits():
+                    sessions = node.api("GET", "/v1/clients/stuck")[1]["sessions"]
+                    return sessions[0]["queued_bytes"] if sessions else None
+                while waits() < 15000:
+                    self.assertEqual(node.push("stuck", "x" * 20000)[0], 202)
+                    time.sleep(0.02)  # as far as the socket takes it
+                self.assertLess(waits(), 32768)
+                self.assertEqual(node.message(broadcast=True, data="y" * 60000)[0], 202)
+                self.assertEqual(len(reads.hear_message()["data"]), 60000)
+                node.wait_log("session_closed.*too_slow.*stuck")
 
     def slow_policy(self, policy):
         with Node("--outbox-bytes", "300000", "--slow", policy) as node:

@@ -125,6 +125,7 @@ static struct sheaf *sheaf_of_three(void) {
 }
 
 static void flush(void) {
+    worker.flights_used = 0;
     outbox_flush(&worker, &connection);
     assert_true(connection.ops & OP_SEND);
 }
@@ -246,9 +247,10 @@ static void test_begun_is_finished(void **state) {
     }
 }
 
-/* A send has been waiting for long enough, while more than half the limit was queued. */
+/* What waits has not been taken for long enough, and the worker was there all the time. */
 static void make_slow(void) {
-    connection.outbox.blocked_ms = (uint32_t)(worker.now_ns / NS_PER_MS - SLOW_NS / NS_PER_MS) | 1;
+    connection.outbox.watch_ms = (uint32_t)(worker.now_ns / NS_PER_MS - SLOW_NS / NS_PER_MS) | 1;
+    worker.away_ms = connection.outbox.watch_ms - 1;
 }
 
 /* Full is not slow: as long as the peer takes what it is given, whoever delivers waits. */
@@ -281,6 +283,83 @@ static void test_full_but_not_slow(void **state) {
     parcel_unref(&worker, parcel);
     flush();
     on_sent(24);
+}
+
+/* The verdict on one message more, which is not kept. */
+static enum outbox_verdict verdict_on(struct parcel *parcel) {
+    return outbox_push(&worker, &connection, parcel, parcel_form(&worker, parcel, &plain),
+                       LANE_DIRECT);
+}
+
+/* A message that does not fit beside little: nobody waits for it for ever. */
+static void test_slow_with_less_than_half(void **state) {
+    (void)state;
+    worker.now_ns = NS_PER_S;
+    config.outbox_bytes = 30;
+    struct parcel *small = parcel_with("1234", 10 * NS_PER_S, false);
+    struct parcel *large = parcel_with("1234567890123456789012345", 10 * NS_PER_S, false);
+    assert_int_equal(verdict_on(small), OUTBOX_TAKEN);
+    flush();
+    assert_int_equal(verdict_on(large), OUTBOX_WAIT);
+    worker.now_ns += SLOW_NS / 2;
+    assert_int_equal(verdict_on(small), OUTBOX_TAKEN); /* this does not begin it anew */
+    worker.now_ns += SLOW_NS / 2;
+    assert_int_equal(verdict_on(large), OUTBOX_FULL);
+    on_sent(6);
+    flush();
+    on_sent(6);
+    parcel_unref(&worker, small);
+    parcel_unref(&worker, large);
+}
+
+/* Whoever goes on taking is not slow, however long more than half waits; who takes too little is.
+ */
+static void test_slow_is_who_takes_too_little(void **state) {
+    (void)state;
+    worker.now_ns = NS_PER_S;
+    config.outbox_bytes = 30;
+    struct parcel *parcel = parcel_with("1234567890", 10 * NS_PER_S, false); /* 12 bytes */
+    assert_int_equal(verdict_on(parcel), OUTBOX_TAKEN);
+    assert_int_equal(verdict_on(parcel), OUTBOX_TAKEN);
+    for (unsigned i = 0; i < 20; i++) {
+        flush();
+        assert_int_equal(verdict_on(parcel), OUTBOX_WAIT);
+        worker.now_ns += SLOW_NS / 2;
+        on_sent(12);
+        assert_int_equal(verdict_on(parcel), OUTBOX_TAKEN);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        flush();
+        assert_int_equal(verdict_on(parcel), OUTBOX_WAIT);
+        worker.now_ns += SLOW_NS / 5;
+        on_sent(1);
+    }
+    flush();
+    worker.now_ns += SLOW_NS / 2;
+    assert_int_equal(verdict_on(parcel), OUTBOX_FULL);
+    on_sent(20);
+    parcel_unref(&worker, parcel);
+}
+
+/* A worker that had no CPU has not seen what was taken meanwhile. */
+static void test_not_slow_while_the_worker_was_away(void **state) {
+    (void)state;
+    worker.now_ns = NS_PER_S;
+    config.outbox_bytes = 30;
+    struct parcel *parcel = parcel_with("1234567890", 10 * NS_PER_S, false);
+    assert_int_equal(verdict_on(parcel), OUTBOX_TAKEN);
+    assert_int_equal(verdict_on(parcel), OUTBOX_TAKEN);
+    flush();
+    assert_int_equal(verdict_on(parcel), OUTBOX_WAIT);
+    worker.now_ns += 2 * SLOW_NS;
+    worker.away_ms = (uint32_t)(worker.now_ns / NS_PER_MS);
+    assert_int_equal(verdict_on(parcel), OUTBOX_WAIT);
+    /* Away all the time: not for ever. */
+    worker.now_ns += (SLOW_AT_LAST - 2) * SLOW_NS;
+    worker.away_ms = (uint32_t)(worker.now_ns / NS_PER_MS);
+    assert_int_equal(verdict_on(parcel), OUTBOX_FULL);
+    on_sent(24);
+    parcel_unref(&worker, parcel);
 }
 
 static void test_the_oldest_make_room(void **state) {
@@ -486,6 +565,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_one_of_them_expires, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_all_of_them_expire, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_begun_is_finished, open_node, close_node),
+        cmocka_unit_test_setup_teardown(test_slow_with_less_than_half, open_node, close_node),
+        cmocka_unit_test_setup_teardown(test_slow_is_who_takes_too_little, open_node, close_node),
+        cmocka_unit_test_setup_teardown(test_not_slow_while_the_worker_was_away, open_node,
+                                        close_node),
         cmocka_unit_test_setup_teardown(test_full_but_not_slow, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_the_oldest_make_room, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_without_room_nothing_happens, open_node, close_node),
