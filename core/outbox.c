@@ -192,10 +192,15 @@ static void slow_watch(const struct worker *worker, struct connection *connectio
     outbox->watch_bytes = outbox->bytes < half ? outbox->bytes : half;
 }
 
-/* The peer took so many bytes. */
+/* The peer took so many bytes. With less than half, and room for any message, nobody waits for it.
+ */
 static void slow_took(const struct worker *worker, struct outbox *outbox, uint32_t bytes) {
+    const struct config *config = worker->config;
+    uint64_t largest = (uint64_t)config->max_message_bytes + LINE_SLACK_BYTES;
+    bool roomy =
+        !half_waits(worker, outbox) && outbox->message_bytes + largest <= config->outbox_bytes;
     outbox->watch_bytes -= bytes < outbox->watch_bytes ? bytes : outbox->watch_bytes;
-    if (outbox->watch_bytes == 0 || !half_waits(worker, outbox))
+    if (outbox->watch_bytes == 0 || roomy)
         outbox->watch_ms = 0;
 }
 
