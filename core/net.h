@@ -47,7 +47,8 @@ bool net_local(int fd, struct sockaddr_storage *address, socklen_t *len);
 bool net_steer(int fd, unsigned sockets);
 /* The peer of an accepted connection; false when it is gone already. */
 bool net_peer(int fd, struct peer_address *peer);
-/* "192.0.2.7:4711" or "[2001:db8::1]:4711"; v4-mapped addresses are written as IPv4. */
+/* "192.0.2.7:4711" or "[2001:db8::1]:4711"; v4-mapped addresses are written as IPv4. Port 0
+ * (X-Forwarded-For names none) is left out. */
 void net_peer_text(const struct peer_address *peer, char text[PEER_ADDRESS_TEXT_MAX]);
 
 /* The hash that net_steer's program computes, for steering in user space: the same address gives

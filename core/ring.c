@@ -3,6 +3,7 @@
 #include "core/base/check.h"
 #include "core/base/clock.h"
 #include "core/base/fatal.h"
+#include "core/base/log.h"
 #include "core/limits.h"
 #include "core/ring_problem.h"
 
@@ -192,11 +193,21 @@ static int rings_try(unsigned workers, const struct ring_settings *settings) {
     return error;
 }
 
+/* The kernel gives a closed ring's memory back a little later; a node that waits for it says so. */
+static void given_back_await(void) {
+    static atomic_flag told = ATOMIC_FLAG_INIT;
+    if (!atomic_flag_test_and_set(&told))
+        log_event(LOG_WARN, "waiting_for_locked_memory",
+                  LOG_STR("remedy", "RLIMIT_MEMLOCK is for all processes of a user: raise "
+                                    "LimitMEMLOCK (ulimit -l), or start fewer --workers"));
+    nanosleep(&(struct timespec){0, GIVEN_BACK_WAIT_NS}, NULL);
+}
+
 /* Is there room for all of them? */
 static bool rings_there(unsigned workers, const struct ring_settings *settings) {
     int error = rings_try(workers, settings);
     for (int i = 0; error == -ENOMEM && !ring_space_short() && i < GIVEN_BACK_WAITS_TRIAL; i++) {
-        nanosleep(&(struct timespec){0, GIVEN_BACK_WAIT_NS}, NULL);
+        given_back_await();
         error = rings_try(workers, settings);
     }
     return error != -ENOMEM || ring_space_short(); /* of anything else says ring_open */
@@ -287,7 +298,7 @@ bool ring_open(struct ring **out, const struct ring_settings *settings, char *pr
     /* Of its own limit another thread may give something back, but soon. */
     for (int i = 0; error == -ENOMEM && i < (ring_space_short() ? SPACE_WAITS : GIVEN_BACK_WAITS);
          i++) {
-        nanosleep(&(struct timespec){0, GIVEN_BACK_WAIT_NS}, NULL);
+        given_back_await();
         error = uring_init(&ring->uring, settings);
     }
     if (error < 0) {

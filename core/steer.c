@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <string.h>
 
 static uint32_t word_at(const struct peer_address *peer, unsigned at) {
     return (uint32_t)peer->bytes[at] << 24 | (uint32_t)peer->bytes[at + 1] << 16 |
@@ -29,9 +30,12 @@ void net_peer_text(const struct peer_address *peer, char text[PEER_ADDRESS_TEXT_
     char host[INET6_ADDRSTRLEN];
     if (peer_is_v4(peer)) {
         inet_ntop(AF_INET, peer->bytes + 12, host, sizeof(host));
-        snprintf(text, PEER_ADDRESS_TEXT_MAX, "%s:%u", host, peer->port);
+        snprintf(text, PEER_ADDRESS_TEXT_MAX, "%s", host);
     } else {
         inet_ntop(AF_INET6, peer->bytes, host, sizeof(host));
-        snprintf(text, PEER_ADDRESS_TEXT_MAX, "[%s]:%u", host, peer->port);
+        snprintf(text, PEER_ADDRESS_TEXT_MAX, "[%s]", host);
     }
+    size_t len = strlen(text);
+    if (peer->port != 0)
+        snprintf(text + len, PEER_ADDRESS_TEXT_MAX - len, ":%u", peer->port);
 }

@@ -93,6 +93,16 @@ static bool asks_to_push(const struct http_connection *http, const struct http_r
     return http->service->pushes != NULL && http->service->pushes(request);
 }
 
+/* May it be asked, as far as the head tells? False: `error` says why not. */
+static bool head_admit(struct worker *worker, struct http_connection *http,
+                       const struct http_request *request, struct http_error *error) {
+    if (http->service->admit(worker, request, error))
+        return true;
+    if (http->service->refused != NULL)
+        http->service->refused(worker, http, request, error);
+    return false;
+}
+
 static void refuse_broken(struct worker *worker, struct http_connection *http) {
     const struct http_refusal *refusal = &http->parser.refusal;
     if (!http->in_body && http->parser.target_known)
@@ -103,7 +113,12 @@ static void refuse_broken(struct worker *worker, struct http_connection *http) {
                                .has_offset = true,
                                .offset = refusal->offset};
     char text[128];
-    if (refusal->status == 413) {
+    struct http_error unasked = {0};
+    if (refusal->status == 413 && !http->in_body && http->parser.target_known &&
+        !head_admit(worker, http, &http_desk(worker)->request, &unasked) &&
+        (unasked.status == 401 || unasked.status == 403)) {
+        error = unasked; /* who may not ask is not told how much a body may have */
+    } else if (refusal->status == 413) {
         struct builder out = builder_over(text, sizeof text);
         builder_format(&out, "the body is longer than %zu bytes%s", http->parser.body_bytes_max,
                        http->service->body_hint);
@@ -197,9 +212,7 @@ static bool head_look(struct worker *worker, struct http_connection *http,
     http->input_due_ns = worker->now_ns + HTTP_BODY_NS;
     enum refuse_reason why;
     (void)forwarded_look(worker, http, request, &why); /* it is refused when it is whole */
-    if (!http->service->admit(worker, request, &error)) {
-        if (http->service->refused != NULL)
-            http->service->refused(worker, http, request, &error);
+    if (!head_admit(worker, http, request, &error)) {
         if (request->size != 0 && request->size <= HTTP_REFUSED_BODY_BYTES_MAX &&
             !request->expects_continue) {
             request_refuse(worker, http, request, come, &error);

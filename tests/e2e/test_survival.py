@@ -298,12 +298,11 @@ class Start(unittest.TestCase):
 class LockedMemory(unittest.TestCase):
     """RLIMIT_MEMLOCK is for all processes of a user, and root is not bound by it."""
 
-    NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
-              "prlimit", f"--memlock={8 << 20}", "--nofile=4096"]
-
-    def start(self, binary, workers):
+    def start(self, binary, workers, uid=65534, memlock=8 << 20):
         node = subprocess.Popen(
-            [*self.NOBODY, binary, "serve", "--workers", str(workers), "--tcp", "127.0.0.1:0",
+            ["setpriv", "--reuid", str(uid), "--regid", "65534", "--clear-groups",
+             "prlimit", f"--memlock={memlock}", "--nofile=4096",
+             binary, "serve", "--workers", str(workers), "--tcp", "127.0.0.1:0",
              "--web", "off", "--api", "off", "--log-format", "json"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         self.addCleanup(node.stderr.close)
@@ -326,6 +325,14 @@ class LockedMemory(unittest.TestCase):
             # Not even for the one that is tried first, when the others left less than that.
             self.assertRegex(self.start(binary, 48),
                              "for all processes of a user, has no room for (48 io_urings|an io_ur)")
+
+    def test_a_start_that_waits_for_it_says_so(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o755)
+            binary = shutil.copy(BINARY, folder)
+            said = self.start(binary, 8, uid=65533, memlock=300000)
+            self.assertEqual(said.count('"event":"waiting_for_locked_memory"'), 1)
+            self.assertIn("RLIMIT_MEMLOCK of 300000 bytes", said)
 
 
 class Crashes(unittest.TestCase):

@@ -31,15 +31,14 @@ static void test_fields(void **state) {
     static const char own[] = "10.0.0.1:80";
     expect(NULL, NULL, own);
     expect("", NULL, own);
-    expect("192.0.2.7", NULL, "192.0.2.7:0");
-    expect("192.0.2.7:4711", NULL, "192.0.2.7:0");
-    expect("2001:db8::7", NULL, "[2001:db8::7]:0");
-    expect("[2001:db8::7]:80", NULL, "[2001:db8::7]:0");
-    expect("203.0.113.1, 192.0.2.7", NULL,
-           "192.0.2.7:0"); /* what is before it, anybody can write */
-    expect("192.0.2.7, 10.1.2.3,2001:db8:1::5", NULL, "192.0.2.7:0");
-    expect("203.0.113.1", "192.0.2.7", "192.0.2.7:0");
-    expect("192.0.2.7", "10.9.9.9", "192.0.2.7:0");
+    expect("192.0.2.7", NULL, "192.0.2.7");
+    expect("192.0.2.7:4711", NULL, "192.0.2.7");
+    expect("2001:db8::7", NULL, "[2001:db8::7]");
+    expect("[2001:db8::7]:80", NULL, "[2001:db8::7]");
+    expect("203.0.113.1, 192.0.2.7", NULL, "192.0.2.7"); /* what is before it, anybody can write */
+    expect("192.0.2.7, 10.1.2.3,2001:db8:1::5", NULL, "192.0.2.7");
+    expect("203.0.113.1", "192.0.2.7", "192.0.2.7");
+    expect("192.0.2.7", "10.9.9.9", "192.0.2.7");
     expect("10.9.9.9", NULL, own);
     /* What is no address ends the search: nobody trusted said it of anybody. */
     expect("192.0.2.7, unknown", NULL, own);

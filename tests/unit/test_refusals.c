@@ -167,6 +167,9 @@ static void test_keys(void **state) {
     ask(api, BEGUN("190000\r\n\r\n"));
     assert_grown(CLASS_UNKNOWN, RESULT_UNAUTHORIZED, 1);
     api = api_connect();
+    ask(api, BEGUN("200001\r\n\r\n"));
+    assert_grown(CLASS_UNKNOWN, RESULT_UNAUTHORIZED, 1);
+    api = api_connect();
     ask(api, GET("/v1/stats"));
     assert_int_equal(results_all(), counted);
     fake_config.api_key_count = 0;
@@ -193,6 +196,11 @@ static void test_wrong_keys(void **state) {
     ask(api, "POST /v1/broadcast HTTP/1.1\r\nHost: x\r\nAuthorization: Basic Og==\r\n"
              "Content-Length: 190000\r\n\r\n");
     assert_int_equal(wrong_keys(), 3);
+    api = api_connect();
+    /* Not even how long a body may be is told to who has no key. */
+    ask(api, "POST /v1/broadcast HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer guess\r\n"
+             "Content-Length: 200001\r\n\r\n");
+    assert_int_equal(wrong_keys(), 4);
     fake_config.api_key_count = 0;
     struct peer_address one = {.bytes = {1}}, two = {.bytes = {2}};
     static struct auth_told known;

@@ -54,6 +54,9 @@ static void test_text(void **state) {
     memcpy(peer.bytes + 12, "\x7f\0\0\1", 4);
     net_peer_text(&peer, text);
     assert_string_equal(text, "127.0.0.1:4711");
+    peer.port = 0;
+    net_peer_text(&peer, text);
+    assert_string_equal(text, "127.0.0.1");
 }
 
 int main(void) {
