@@ -1,8 +1,8 @@
 /* config.h - what a node was told to do, after flags, environment and file were merged and checked.
  *
- * Filled by main/settings before any thread starts and then read by all. The members that a reload
- * may change are marked; they are replaced by publishing a whole new config, never in place;
- * the old one is freed when all workers have taken the new one (server.h).
+ * Filled by main/settings/settings before any thread starts and then read by all. The members that
+ * a reload may change are marked; they are replaced by publishing a whole new config, never in
+ * place; the old one is freed when all workers have taken the new one (server.h).
  *
  * Threads: written before start, read-only afterwards. Owns: nothing (strings live at least as long
  * as it).

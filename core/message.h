@@ -47,7 +47,7 @@ struct message_parts {
     bool broadcast;
     bool is_volatile;
     bool is_bytes;        /* the payload is bytes, not JSON */
-    uint32_t breaks_grow; /* bytes that escaping line breaks adds to it, see proto/json.h */
+    uint32_t breaks_grow; /* bytes that escaping line breaks adds to it, see proto/text/json.h */
     uint64_t ttl_ns;
     size_t payload_max; /* room for the payload */
 };

@@ -1,11 +1,11 @@
 /* main.c - the one binary: which command was meant. */
-#include "main/bench.h"
-#include "main/cli.h"
+#include "main/cli/cli.h"
 #include "main/serve.h"
-#include "main/settings.h"
+#include "main/settings/settings.h"
 #include "main/suggest.h"
 #include "main/terminal.h"
 #include "main/version.h"
+#include "perf/load/bench.h"
 
 #include <errno.h>
 #include <fcntl.h>

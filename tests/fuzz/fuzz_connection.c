@@ -7,12 +7,12 @@
 #include "tests/support/fake_engine.h"
 
 #include "core/base/hash.h"
-#include "ingest/api.h"
-#include "ingest/client_send.h"
-#include "ingest/gate.h"
-#include "ingest/http_desk.h"
-#include "ingest/web.h"
-#include "proto/tcp.h"
+#include "ingest/api/api.h"
+#include "ingest/api/http_desk.h"
+#include "ingest/api/web.h"
+#include "ingest/gate/client_send.h"
+#include "ingest/gate/gate.h"
+#include "proto/client/tcp.h"
 
 static struct gate gate;
 static struct config config;

@@ -1,7 +1,7 @@
 /* Any bytes as a stream in counted framing: how it arrives in pieces must not change what is read;
  * words come back as they were; what the server writes is one line. */
-#include "proto/counted.h"
-#include "proto/percent.h"
+#include "proto/client/counted.h"
+#include "proto/text/percent.h"
 #include "tests/support/client_line_look.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *at, size_t len);

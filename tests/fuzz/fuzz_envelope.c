@@ -1,8 +1,8 @@
 /* Any bytes as a message: as a JSON object of each form, as a payload of each kind, and as a query.
  * What is taken keeps every bound and means the same when it is written again. */
-#include "ingest/envelope.h"
-#include "proto/base64.h"
-#include "proto/percent.h"
+#include "ingest/gate/envelope.h"
+#include "proto/text/base64.h"
+#include "proto/text/percent.h"
 #include "tests/support/client_line_look.h"
 #include "tests/support/json_reference.h"
 

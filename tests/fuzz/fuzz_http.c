@@ -1,6 +1,6 @@
 /* A connection of any bytes, as requests and as replies: how it is cut must not change what comes
  * out, nothing may be read past its end, and llhttp must see the same first body. */
-#include "proto/http.c"
+#include "proto/http/http.c"
 
 #include "tests/support/http_caller.h"
 

@@ -1,7 +1,7 @@
 /* Any bytes as JSON: the scanner says what the reference says, a walk says what a scan says, and
  * what is decoded, compacted or written again stays the same. */
 #include "core/base/check.h"
-#include "proto/json.h"
+#include "proto/text/json.h"
 #include "tests/support/json_reference.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *at, size_t len);

@@ -1,9 +1,9 @@
 /* Any bytes as an encoded text, as a query, and as base64: what comes out is right, and comes back.
  */
 #include "core/base/check.h"
-#include "proto/base64.h"
-#include "proto/percent.h"
-#include "proto/utf8.h"
+#include "proto/text/base64.h"
+#include "proto/text/percent.h"
+#include "proto/text/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *at, size_t len);
 

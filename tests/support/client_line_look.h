@@ -4,9 +4,9 @@
 #define RINGPOST_TESTS_SUPPORT_CLIENT_LINE_LOOK_H
 
 #include "core/base/check.h"
-#include "proto/json.h"
-#include "proto/line.h"
-#include "proto/utf8.h"
+#include "proto/client/line.h"
+#include "proto/text/json.h"
+#include "proto/text/utf8.h"
 
 static inline void name_list_look(const struct name_list *list, unsigned least,
                                   const char *(*check)(struct span text)) {

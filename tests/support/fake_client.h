@@ -6,8 +6,8 @@
 
 #include "tests/support/cmocka_first.h"
 
-#include "proto/client.c"
-#include "proto/tcp.c"
+#include "proto/client/client.c"
+#include "proto/client/tcp.c"
 
 #include <stdlib.h>
 

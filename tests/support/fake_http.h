@@ -8,10 +8,10 @@
 #include "tests/support/fake_engine.h"
 
 #include "core/base/hash.h"
-#include "ingest/api.h"
-#include "ingest/client_send.h"
-#include "ingest/web.h"
-#include "proto/tcp.h"
+#include "ingest/api/api.h"
+#include "ingest/api/web.h"
+#include "ingest/gate/client_send.h"
+#include "proto/client/tcp.h"
 
 static struct gate fake_gate;
 static struct config fake_config;

@@ -7,7 +7,7 @@
 #define RINGPOST_TESTS_SUPPORT_HTTP_CALLER_H
 
 #include "core/base/check.h"
-#include "proto/http.h"
+#include "proto/http/http.h"
 
 #include <stdarg.h>
 #include <stdio.h>

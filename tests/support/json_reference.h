@@ -1,6 +1,6 @@
 /* json_reference.h - RFC 8259 once more, written to be read and not to be fast, as a second opinion
- * on proto/json.c: one function for each rule of the grammar, whole code points instead of byte
- * ranges. */
+ * on proto/text/json.c: one function for each rule of the grammar, whole code points instead of
+ * byte ranges. */
 #ifndef RINGPOST_TESTS_SUPPORT_JSON_REFERENCE_H
 #define RINGPOST_TESTS_SUPPORT_JSON_REFERENCE_H
 

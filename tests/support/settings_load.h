@@ -1,11 +1,11 @@
 /* settings_load.h - loading settings on a made-up machine, for the tests of them.
  *
- * To be included behind main/settings*.c. Threads: one. Owns: one temporary file, whose path
- * `file_path` is to be filled by mkstemp. */
+ * To be included behind main/settings/settings*.c. Threads: one. Owns: one temporary file, whose
+ * path `file_path` is to be filled by mkstemp. */
 #ifndef RINGPOST_TESTS_SUPPORT_SETTINGS_LOAD_H
 #define RINGPOST_TESTS_SUPPORT_SETTINGS_LOAD_H
 
-#include "main/settings_build.h"
+#include "main/settings/settings_build.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

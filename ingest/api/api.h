@@ -1,0 +1,88 @@
+/* api.h - the `api` listener: producers push here, operators look here.
+ *
+ * api.c finds the route and checks the key; the handlers stand in api_*.c by what they are about.
+ * docs/api.md is the reference for users.
+ *
+ * Threads: the connection's worker; calls (core/call.h) run on all of them. */
+#ifndef RINGPOST_INGEST_API_API_H
+#define RINGPOST_INGEST_API_API_H
+
+#include "core/protocol.h"
+#include "ingest/api/http_connection.h"
+#include "ingest/api/http_desk.h"
+#include "ingest/api/routes.h"
+#include "ingest/gate/gate.h"
+
+struct call;
+
+extern const struct protocol api_protocol;
+
+/* --- the handlers ----------------------------------------------------------------------------- */
+
+/* api_messages.c */
+void api_post_messages(struct worker *worker, struct http_exchange *exchange,
+                       const struct route_request *request);
+void api_post_client(struct worker *worker, struct http_exchange *exchange,
+                     const struct route_request *request);
+void api_post_group(struct worker *worker, struct http_exchange *exchange,
+                    const struct route_request *request);
+void api_post_broadcast(struct worker *worker, struct http_exchange *exchange,
+                        const struct route_request *request);
+void api_get_message(struct worker *worker, struct http_exchange *exchange,
+                     const struct route_request *request);
+/* api_clients.c */
+void api_get_client(struct worker *worker, struct http_exchange *exchange,
+                    const struct route_request *request);
+void api_delete_client(struct worker *worker, struct http_exchange *exchange,
+                       const struct route_request *request);
+void api_put_member(struct worker *worker, struct http_exchange *exchange,
+                    const struct route_request *request);
+void api_delete_member(struct worker *worker, struct http_exchange *exchange,
+                       const struct route_request *request);
+/* api_groups.c */
+void api_get_group(struct worker *worker, struct http_exchange *exchange,
+                   const struct route_request *request);
+/* api_stats.c, api_metrics.c */
+void api_get_stats(struct worker *worker, struct http_exchange *exchange,
+                   const struct route_request *request);
+void api_get_metrics(struct worker *worker, struct http_exchange *exchange,
+                     const struct route_request *request);
+/* health.c; on `web` as well */
+void api_get_healthz(struct worker *worker, struct http_exchange *exchange,
+                     const struct route_request *request);
+void api_get_readyz(struct worker *worker, struct http_exchange *exchange,
+                    const struct route_request *request);
+
+/* --- what they share -------------------------------------------------------------------------- */
+
+/* The result of every message that came over HTTP: answers its exchange, or a part of its batch. */
+void api_on_result(struct worker *worker, struct gate_source *source, void *request, uint32_t index,
+                   const struct gate_result *result);
+
+/* A batch (api_batch.c): an array, or lines. */
+void api_post_array(struct worker *worker, struct http_exchange *exchange, struct span body);
+void api_post_lines(struct worker *worker, struct http_exchange *exchange, struct span body);
+void batch_on_result(struct worker *worker, struct http_exchange *exchange, uint32_t index,
+                     const struct gate_result *result);
+/* Hands one message, in the desk's envelope, to the gate. */
+void api_publish(struct worker *worker, struct http_exchange *exchange, uint32_t index);
+
+/* False: the query holds something; it was answered. */
+bool api_query_empty(struct worker *worker, struct http_exchange *exchange,
+                     const struct route_request *request);
+
+/* A call for the exchange; NULL: it was answered (overloaded). `reserve`: as call_get has it. */
+struct call *api_call_get(struct worker *worker, struct http_exchange *exchange, bool reserve);
+/* Sends it; `finish` must end with api_call_end. The connection is held until then. */
+void api_call_start(struct worker *worker, struct call *call);
+/* The same for one that only looks: it is given up where its connection closes. */
+void api_look_up_start(struct worker *worker, struct call *call);
+/* The call is answered: the connection may go. The exchange is gone already. */
+void api_call_end(struct worker *worker, struct http_connection *http);
+/* Did some worker have no memory for its part? */
+bool api_call_failed(const struct worker *worker, const struct call *call);
+/* Answers with what was written, or says that there was no memory for it; empties it. */
+void api_answer_reel(struct worker *worker, struct http_exchange *exchange, const char *type,
+                     struct reel *reel);
+
+#endif

@@ -1,0 +1,354 @@
+/* api_batch.c - many messages in one request: an array, or one a line; see api.h.
+ *
+ * Each stands alone: it is published and has a result as if it had come by itself. Results come in
+ * any order and are written into `text` as they come; the answer puts them into the order asked.
+ *
+ *   {"status":202,"id":"...","state":"queued","recipients":1}
+ *
+ * If none was taken and the node was too full for any, the whole answer is the error of that.
+ *
+ * A first pass looks whether all of it is JSON and counts the messages, a second one publishes
+ * them. A batch that takes longer than a turn has time for goes on in later turns and keeps the
+ * body; until it is through, the connection is not read, so the order stays. */
+#include "core/base/check.h"
+#include "core/base/scroll.h"
+#include "core/base/shortage.h"
+#include "core/worker.h"
+#include "ingest/api/api.h"
+#include "proto/client/line.h"
+#include "proto/text/json.h"
+
+/* What a usual result needs. */
+#define ENTRY_BYTES 128
+/* The clock is read after so many that were counted. */
+#define COUNTED_PER_LOOK 16
+#define NO_MEMORY_TEXT "there is no memory for a batch at the moment; nothing was taken, try again"
+
+struct batch_entry {
+    uint32_t at, len; /* in text */
+};
+
+/* What a batch keeps while it goes on in later turns. */
+struct batch_hold {
+    char *block; /* the body lies in it; NULL: it was never put off */
+    size_t bytes;
+};
+
+struct batch {
+    struct http_exchange *exchange;
+    bool lines;
+    bool counted;              /* it is JSON, and it is known how many messages there are */
+    uint32_t count;            /* of messages, those seen so far until it is `counted` */
+    uint32_t left;             /* results that have not come yet */
+    uint32_t decided;          /* results that are not errors */
+    uint32_t next;             /* message to be published next */
+    struct span body;          /* all of it */
+    struct json_cursor cursor; /* an array: before the next message */
+    struct span rest;          /* lines: from the next message on */
+    struct batch_hold hold;
+    struct task task; /* of one that was put off */
+    bool failed;      /* there was no memory for a result */
+    enum code full;   /* why the first that was refused for want of room was; CODE_NONE: none was */
+    const char *full_message;
+    uint32_t retry_after_s;
+    struct scroll text;          /* the results, in the order in which they came */
+    size_t text_bytes;           /* its room, as accounted */
+    struct batch_entry *entries; /* `count` of them, when it is counted */
+};
+
+static void batch_free(struct worker *worker, struct batch *batch) {
+    if (batch->entries != NULL)
+        memory_put(&worker->account, batch->entries, batch->count * sizeof(struct batch_entry));
+    scroll_free(&batch->text);
+    account_give(&worker->account, batch->text_bytes);
+    memory_put(&worker->account, batch, sizeof *batch);
+}
+
+/* Room for its entries and usual results. False: no memory; batch_free puts back what was taken. */
+static bool batch_furnish(struct worker *worker, struct batch *batch) {
+    size_t entries_bytes = batch->count * sizeof(struct batch_entry);
+    batch->entries = memory_get(&worker->account, entries_bytes);
+    if (SHORTAGE(batch->entries == NULL))
+        return false;
+    size_t text_bytes = (size_t)batch->count * ENTRY_BYTES + GATE_RESULT_BYTES_MAX;
+    if (SHORTAGE(!account_take(&worker->account, text_bytes)))
+        return false;
+    batch->text_bytes = text_bytes;
+    return !SHORTAGE(!scroll_room(&batch->text, text_bytes - 1));
+}
+
+/* Room for one result. Results of messages that were taken must be told, so this may pass the
+ * ceiling; it is bounded by the number of entries. */
+static bool batch_room(struct worker *worker, struct batch *batch) {
+    if (SHORTAGE(!scroll_room(&batch->text, GATE_RESULT_BYTES_MAX)))
+        return false;
+    if (batch->text.out.cap > batch->text_bytes) {
+        account_force(&worker->account, batch->text.out.cap - batch->text_bytes);
+        batch->text_bytes = batch->text.out.cap;
+    }
+    return true;
+}
+
+/* --- the answer ------------------------------------------------------------------------------- */
+
+static void batch_write(const struct batch *batch, struct builder *out) {
+    if (!batch->lines)
+        builder_byte(out, '[');
+    for (uint32_t i = 0; i < batch->count; i++) {
+        if (!batch->lines && i != 0)
+            builder_byte(out, ',');
+        builder_bytes(out, batch->text.out.at + batch->entries[i].at, batch->entries[i].len);
+        if (batch->lines)
+            builder_byte(out, '\n');
+    }
+    if (!batch->lines)
+        builder_bytes(out, "]\n", 2);
+    CHECK(!out->full, "the entries of a batch do not add up");
+}
+
+static void batch_answer(struct worker *worker, struct http_exchange *exchange) {
+    struct batch *batch = exchange->task;
+    exchange->task = NULL;
+    if (batch->decided == 0 && batch->full != CODE_NONE) {
+        struct http_error error = http_error_of(batch->full, batch->full_message);
+        error.retry_after_s = batch->retry_after_s;
+        batch_free(worker, batch);
+        exchange_refuse(worker, exchange, &error);
+        return;
+    }
+    struct scroll answer = scroll_empty();
+    if (SHORTAGE(batch->failed) ||
+        SHORTAGE(!scroll_room(&answer, 3 + batch->count + batch->text.out.len))) {
+        batch_free(worker, batch);
+        exchange_abandon(worker, exchange);
+        return;
+    }
+    batch_write(batch, &answer.out);
+    const char *type = batch->lines ? HTTP_TYPE_NDJSON : NULL;
+    batch_free(worker, batch);
+    exchange_answer(worker, exchange, 200, type, SPAN(""), builder_span(&answer.out));
+    scroll_free(&answer);
+}
+
+void batch_on_result(struct worker *worker, struct http_exchange *exchange, uint32_t index,
+                     const struct gate_result *result) {
+    struct batch *batch = exchange->task;
+    CHECK(index < batch->count && batch->left > 0, "a result for message %u of a batch", index);
+    if (result->code == CODE_NONE) {
+        batch->decided++;
+    } else if (result->status == 503 && batch->full == CODE_NONE) {
+        batch->full = result->code;
+        batch->full_message = result->message; /* a constant of the gate's */
+        batch->retry_after_s = result->retry_after_s;
+    }
+    if (SHORTAGE(!batch_room(worker, batch))) {
+        batch->failed = true;
+    } else {
+        struct builder *out = &batch->text.out;
+        size_t at = out->len;
+        struct builder entry = builder_over(out->at + at, out->cap - at);
+        gate_result_write(result, true, &entry);
+        CHECK(!entry.full, "a result is longer than GATE_RESULT_BYTES_MAX");
+        batch->entries[index] = (struct batch_entry){(uint32_t)at, (uint32_t)entry.len};
+        out->len += entry.len;
+    }
+    if (--batch->left == 0)
+        batch_answer(worker, exchange);
+}
+
+/* --- the messages ----------------------------------------------------------------------------- */
+
+static void entry_publish(struct worker *worker, struct http_exchange *exchange, uint32_t index,
+                          struct span text) {
+    struct http_desk *desk = http_desk(worker);
+    if (envelope_parse(&desk->envelope, &desk->room, ENVELOPE_MESSAGE, text,
+                       worker->config->max_message_bytes, &desk->complaint)) {
+        api_publish(worker, exchange, index);
+        return;
+    }
+    struct gate_result result;
+    gate_result_bad(&result, &desk->complaint);
+    stats_refuse(&worker->stats, code_word(result.code));
+    batch_on_result(worker, exchange, index, &result);
+}
+
+/* The next line that is not blank; false: there is none. */
+static bool line_next(struct span *rest, struct span *line) {
+    while (rest->len != 0) {
+        const char *end = memchr(rest->at, '\n', rest->len);
+        size_t len = end == NULL ? rest->len : (size_t)(end - rest->at);
+        *line = span_of(rest->at, len);
+        *rest = span_skip(*rest, end == NULL ? len : len + 1);
+        if (!line_is_blank(*line))
+            return true;
+    }
+    return false;
+}
+
+static void batch_rewind(struct batch *batch) {
+    batch->rest = batch->body;
+    if (!batch->lines)
+        json_open_apart(&batch->cursor, batch->body);
+}
+
+/* The next message's text; false: there is none, or it is no JSON. */
+static bool batch_next(struct batch *batch, struct span *text) {
+    if (batch->lines)
+        return line_next(&batch->rest, text);
+    struct json_value value;
+    if (!json_array_next(&batch->cursor, &value))
+        return false;
+    *text = value.raw;
+    return true;
+}
+
+/* --- later turns ------------------------------------------------------------------------------ */
+
+static void batch_go(struct worker *worker, struct batch *batch);
+
+static void batch_work(struct worker *worker, struct task *task) {
+    batch_go(worker, container_of(task, struct batch, task));
+}
+
+/* The body lies in a block of the batch from now on. */
+static void body_move(struct batch *batch, char *at) {
+    const char *from = batch->body.at;
+    batch->body.at = at;
+    batch->rest.at = at + (batch->rest.at - from);
+    if (batch->lines)
+        return;
+    batch->cursor.at = at + (batch->cursor.at - from);
+    batch->cursor.end = at + (batch->cursor.end - from);
+    batch->cursor.start = at;
+}
+
+/* Puts the rest off to another turn. False: no memory to keep the body. */
+static bool batch_put_off(struct worker *worker, struct batch *batch) {
+    if (batch->hold.block == NULL) {
+        struct http_connection *http = batch->exchange->http;
+        struct batch_hold *hold = &batch->hold;
+        hold->block = http_take_body(worker, http, batch->body, &hold->bytes);
+        if (hold->block == NULL) {
+            hold->bytes = batch->body.len;
+            hold->block = memory_get(&worker->account, hold->bytes);
+            if (SHORTAGE(hold->block == NULL))
+                return false;
+            memcpy(hold->block, batch->body.at, hold->bytes);
+            body_move(batch, hold->block);
+        }
+        batch->task.work = batch_work;
+        http_hold(worker, http);
+    }
+    worker_put_off(worker, &batch->task);
+    return true;
+}
+
+/* The batch has gone. */
+static void hold_release(struct worker *worker, struct http_connection *http,
+                         const struct batch_hold *hold) {
+    if (hold->block == NULL)
+        return;
+    memory_put(&worker->account, hold->block, hold->bytes);
+    http_release(worker, http);
+}
+
+/* --- the passes ------------------------------------------------------------------------------- */
+
+/* Nothing of it was taken. */
+static void batch_refuse(struct worker *worker, struct batch *batch,
+                         const struct complaint *complaint) {
+    struct http_exchange *exchange = batch->exchange;
+    struct http_connection *http = exchange->http;
+    struct batch_hold hold = batch->hold;
+    exchange->task = NULL;
+    batch_free(worker, batch);
+    if (complaint != NULL) {
+        exchange_complain(worker, exchange, complaint);
+    } else {
+        stats_add(&worker->stats.memory_refused, 1);
+        exchange_fail(worker, exchange, CODE_OVERLOADED, NO_MEMORY_TEXT);
+    }
+    hold_release(worker, http, &hold);
+}
+
+/* The first pass: is it JSON, and how many messages are there? False: it was put off or refused. */
+static bool batch_count(struct worker *worker, struct batch *batch) {
+    struct complaint *complaint = &http_desk(worker)->complaint;
+    struct span text;
+    while (batch_next(batch, &text)) {
+        batch->count++;
+        if (batch->count % COUNTED_PER_LOOK == 0 && slice_over(worker) &&
+            !SHORTAGE(!batch_put_off(worker, batch)))
+            return false;
+    }
+    if (!batch->lines && batch->cursor.error.text != NULL) {
+        complaint_json(complaint, &batch->cursor.error);
+        batch_refuse(worker, batch, complaint);
+        return false;
+    }
+    if (batch->count > BATCH_MESSAGES_MAX) {
+        complaint_make(complaint, CODE_TOO_LARGE, SPAN(""), "%u messages; a batch has at most %d",
+                       batch->count, BATCH_MESSAGES_MAX);
+        batch_refuse(worker, batch, complaint);
+        return false;
+    }
+    if (batch->count != 0 && SHORTAGE(!batch_furnish(worker, batch))) {
+        batch_refuse(worker, batch, NULL);
+        return false;
+    }
+    batch->counted = true;
+    batch->left = batch->count;
+    batch->exchange->pushes = false; /* each entry counts by itself */
+    batch_rewind(batch);
+    return true;
+}
+
+/* Goes on, for as long as the slice lasts. */
+static void batch_go(struct worker *worker, struct batch *batch) {
+    struct http_exchange *exchange = batch->exchange;
+    struct http_connection *http = exchange->http;
+    if (!batch->counted && !batch_count(worker, batch))
+        return;
+    while (batch->next < batch->count) {
+        struct span text = SPAN("");
+        bool there = batch_next(batch, &text);
+        CHECK(there, "a batch has fewer messages than were counted");
+        uint32_t index = batch->next++;
+        bool last = batch->next == batch->count;
+        struct batch_hold hold = batch->hold;
+        /* With the last result the batch goes. */
+        entry_publish(worker, exchange, index, text);
+        if (last) {
+            hold_release(worker, http, &hold);
+            return;
+        }
+        if (slice_over(worker) && !SHORTAGE(!batch_put_off(worker, batch)))
+            return;
+    }
+    struct batch_hold hold = batch->hold;
+    batch_answer(worker, exchange); /* of no messages */
+    hold_release(worker, http, &hold);
+}
+
+static void batch_begin(struct worker *worker, struct http_exchange *exchange, struct span body,
+                        bool lines) {
+    struct batch *batch = memory_get(&worker->account, sizeof *batch);
+    exchange->task = batch;
+    if (SHORTAGE(batch == NULL)) {
+        stats_add(&worker->stats.memory_refused, 1);
+        exchange_fail(worker, exchange, CODE_OVERLOADED, NO_MEMORY_TEXT);
+        return;
+    }
+    *batch =
+        (struct batch){.exchange = exchange, .lines = lines, .body = body, .text = scroll_empty()};
+    batch_rewind(batch);
+    batch_go(worker, batch);
+}
+
+void api_post_array(struct worker *worker, struct http_exchange *exchange, struct span body) {
+    batch_begin(worker, exchange, body, false);
+}
+
+void api_post_lines(struct worker *worker, struct http_exchange *exchange, struct span body) {
+    batch_begin(worker, exchange, body, true);
+}

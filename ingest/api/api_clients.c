@@ -1,0 +1,303 @@
+/* api_clients.c - presence of a client id, closing its sessions, putting them into groups; see
+ * api.h.
+ *
+ * All are calls (core/call.h): each worker walks through its own sessions of that id, a slice of
+ * each turn. */
+#include "core/base/check.h"
+#include "core/base/scroll.h"
+#include "core/base/shortage.h"
+#include "core/call.h"
+#include "core/server.h"
+#include "ingest/api/api.h"
+#include "ingest/api/query.h"
+#include "ingest/api/wall_text.h"
+#include "proto/text/names.h"
+
+/* What one worker tells of an id's sessions at the most; then the answer says `truncated`. */
+#define PRESENCE_BYTES_MAX (1024 * 1024)
+#define COUNT_TRUNCATED (UINT64_C(1) << 63) /* in a part's count */
+/* A session without its groups. */
+#define SESSION_BYTES 512
+
+/* --- the call --------------------------------------------------------------------------------- */
+
+/* The names that a call is about: a client id, then perhaps a group. */
+static struct span call_name(const struct call *call, unsigned index) {
+    return span_of(call->text + (index == 0 ? 0 : call->text_len[0]), call->text_len[index]);
+}
+
+/* False: a name is wrong; it was answered. */
+static bool names_check(struct worker *worker, struct http_exchange *exchange,
+                        const struct span *names, const char *const *fields, unsigned count) {
+    struct complaint *complaint = &http_desk(worker)->complaint;
+    for (unsigned i = 0; i < count; i++) {
+        const char *wrong = name_check(names[i]);
+        if (wrong == NULL)
+            continue;
+        complaint_make(complaint, CODE_BAD_MESSAGE, span_text(fields[i]), "the %s %s", fields[i],
+                       wrong);
+        exchange_complain(worker, exchange, complaint);
+        return false;
+    }
+    return true;
+}
+
+/* A call about an id (and a group); NULL: it was answered. */
+static struct call *call_about(struct worker *worker, struct http_exchange *exchange,
+                               struct span id, struct span group, bool reserve) {
+    struct call *call = api_call_get(worker, exchange, reserve);
+    if (SHORTAGE(call == NULL))
+        return NULL;
+    call->argument = name_hash(NAME_ID, id);
+    memcpy(call->text, id.at, id.len);
+    if (group.len != 0)
+        memcpy(call->text + id.len, group.at, group.len);
+    call->text_len[0] = (uint16_t)id.len;
+    call->text_len[1] = (uint16_t)group.len;
+    return call;
+}
+
+static uint64_t call_count(const struct worker *worker, const struct call *call) {
+    uint64_t count = 0;
+    for (unsigned i = 0; i < worker->server->worker_count; i++)
+        count += call->parts[i].count;
+    return count;
+}
+
+/* Each worker's part: every session of the id is shown to call->visit. */
+static bool sessions_run(struct worker *worker, struct call *call, struct call_part *part) {
+    return call_walk(worker, part, NAME_ID, call->argument, call_name(call, 0));
+}
+
+/* --- GET /v1/clients/{id} --------------------------------------------------------------------- */
+
+/* What a session takes at the most. */
+static size_t session_bytes(const struct session *session) {
+    size_t bytes = SESSION_BYTES;
+    for (const struct list *at = session->memberships.next; at != &session->memberships;
+         at = at->next)
+        bytes += builder_json_max(container_of(at, struct membership, session_link)->name->len) + 1;
+    return bytes;
+}
+
+static void session_write(struct worker *worker, struct reel *reel, const struct session *session,
+                          const struct connection *connection) {
+    if (SHORTAGE(!reel_room(reel, session_bytes(session))))
+        return;
+    struct builder *out = &reel->out;
+    char address[PEER_ADDRESS_TEXT_MAX], since[WALL_TEXT_BYTES];
+    net_peer_text(&connection->peer, address);
+    wall_text(session->since_ms, since);
+    if (out->len != 0)
+        builder_byte(out, ',');
+    /* As the client was told in its welcome. */
+    builder_format(out, "{\"session\":\"%x-%x-%x\"", worker->index, connection->slot,
+                   connection->generation);
+    json_key_text(out, "node", span_text(worker->config->node));
+    json_key_text(out, "transport", span_text(session->type->transport));
+    json_key_text(out, "namespace", SPAN("/"));
+    json_key_text(out, "address", span_text(address));
+    json_key_text(out, "since", span_text(since));
+    json_key(out, "groups");
+    builder_byte(out, '[');
+    for (const struct list *at = session->memberships.next; at != &session->memberships;
+         at = at->next) {
+        const struct name *group = container_of(at, struct membership, session_link)->name;
+        json_comma(out);
+        builder_json(out, span_of(group->text, group->len));
+    }
+    builder_byte(out, ']');
+    json_key_u64(out, "queued_bytes", connection->outbox.bytes);
+    builder_byte(out, '}');
+}
+
+static bool presence_visit(struct worker *worker, struct call_part *part, struct session *session) {
+    /* One that has no welcome yet is not there yet. */
+    const struct connection *connection = session->type->connection(session);
+    if (connection == NULL)
+        return true;
+    if (reel_bytes(&part->text) >= PRESENCE_BYTES_MAX) {
+        part->count |= COUNT_TRUNCATED;
+        return false;
+    }
+    part->count++;
+    session_write(worker, &part->text, session, connection);
+    part->failed = part->text.failed;
+    return !part->failed;
+}
+
+static bool presence_finish(struct worker *worker, struct call *call) {
+    struct http_exchange *exchange = call->request;
+    struct http_connection *http = exchange->http;
+    struct reel reel = reel_empty(worker, false);
+    bool truncated = false;
+    uint64_t count = 0;
+    if (reel_room(&reel, builder_json_max(NAME_BYTES_MAX) + 64)) {
+        builder_byte(&reel.out, '{');
+        json_key_text(&reel.out, "id", call_name(call, 0));
+        json_key(&reel.out, "sessions");
+        builder_byte(&reel.out, '[');
+    }
+    for (unsigned i = 0; i < worker->server->worker_count; i++) {
+        struct call_part *part = &call->parts[i];
+        truncated |= (part->count & COUNT_TRUNCATED) != 0;
+        count += part->count & ~COUNT_TRUNCATED;
+        if (part->text.first == NULL || !reel_room(&reel, 1))
+            continue;
+        json_comma(&reel.out);
+        reel_join(&reel, &part->text);
+    }
+    if (reel_room(&reel, 64))
+        builder_text(&reel.out, truncated ? "],\"truncated\":true}" : "]}");
+    reel.failed |= api_call_failed(worker, call);
+    if (count == 0 && !reel.failed) {
+        reel_free(&reel);
+        exchange_fail(worker, exchange, CODE_NOT_FOUND, "no session has this client id");
+    } else {
+        api_answer_reel(worker, exchange, NULL, &reel);
+    }
+    api_call_end(worker, http);
+    return true;
+}
+
+static const char *const field_names[] = {"client id", "group"};
+
+void api_get_client(struct worker *worker, struct http_exchange *exchange,
+                    const struct route_request *request) {
+    if (!api_query_empty(worker, exchange, request) ||
+        !names_check(worker, exchange, request->names, field_names, 1))
+        return;
+    struct call *call = call_about(worker, exchange, request->names[0], SPAN(""), false);
+    if (call == NULL)
+        return;
+    call->run = sessions_run;
+    call->visit = presence_visit;
+    call->finish = presence_finish;
+    api_look_up_start(worker, call);
+}
+
+/* --- DELETE /v1/clients/{id} ------------------------------------------------------------------ */
+
+static bool close_visit(struct worker *worker, struct call_part *part, struct session *session) {
+    session->type->close(worker, session, CLOSE_CLOSED_BY_API);
+    part->count++;
+    return true;
+}
+
+static void count_answer(struct worker *worker, struct call *call, const char *name,
+                         uint64_t count) {
+    struct http_exchange *exchange = call->request;
+    struct http_connection *http = exchange->http;
+    char text[64];
+    struct builder out = builder_over(text, sizeof text);
+    builder_byte(&out, '{');
+    json_key_u64(&out, name, count);
+    builder_byte(&out, '}');
+    exchange_answer(worker, exchange, 200, NULL, SPAN(""), builder_span(&out));
+    api_call_end(worker, http);
+}
+
+static bool close_finish(struct worker *worker, struct call *call) {
+    count_answer(worker, call, "closed", call_count(worker, call));
+    return true;
+}
+
+void api_delete_client(struct worker *worker, struct http_exchange *exchange,
+                       const struct route_request *request) {
+    if (!api_query_empty(worker, exchange, request) ||
+        !names_check(worker, exchange, request->names, field_names, 1))
+        return;
+    /* It must be possible also when their sessions hold all the memory. */
+    struct call *call = call_about(worker, exchange, request->names[0], SPAN(""), true);
+    if (call == NULL)
+        return;
+    call->run = sessions_run;
+    call->visit = close_visit;
+    call->finish = close_finish;
+    api_call_start(worker, call);
+}
+
+/* --- PUT, DELETE /v1/groups/{group}/clients/{id} ---------------------------------------------- */
+
+/* Sessions that could not join, because they are in as many groups as they may. */
+#define COUNT_FULL (UINT64_C(1) << 32)
+
+static bool join_visit(struct worker *worker, struct call_part *part, struct session *session) {
+    struct span group = call_name(part->call, 1);
+    switch (directory_join(worker, session, &group, 1)) {
+    case DIRECTORY_DONE:
+        part->count++;
+        break;
+    case DIRECTORY_TOO_MANY_GROUPS:
+        part->count += COUNT_FULL;
+        break;
+    case DIRECTORY_NO_MEMORY:
+        SHORTAGE_MET();
+        part->failed = true;
+        break;
+    }
+    return true;
+}
+
+static bool leave_visit(struct worker *worker, struct call_part *part, struct session *session) {
+    struct span group = call_name(part->call, 1);
+    uint16_t before = session->membership_count;
+    directory_leave(worker, session, &group, 1);
+    part->count += session->membership_count != before;
+    return true;
+}
+
+static bool member_finish(struct worker *worker, struct call *call) {
+    struct http_exchange *exchange = call->request;
+    struct http_connection *http = exchange->http;
+    uint64_t count = call_count(worker, call);
+    uint64_t full = count / COUNT_FULL, done = count % COUNT_FULL;
+    if (api_call_failed(worker, call)) {
+        exchange_fail(worker, exchange, CODE_OVERLOADED,
+                      "there was no memory for some of the sessions; try again");
+    } else if (full != 0) {
+        struct complaint *complaint = &http_desk(worker)->complaint;
+        complaint_make(
+            complaint, CODE_TOO_MANY_GROUPS, SPAN(""),
+            "sessions that are in %d groups already: %llu; sessions that have joined: %llu",
+            GROUPS_PER_SESSION_MAX, (unsigned long long)full, (unsigned long long)done);
+        exchange_complain(worker, exchange, complaint);
+    } else {
+        count_answer(worker, call, "sessions", done);
+        return true;
+    }
+    api_call_end(worker, http);
+    return true;
+}
+
+static void member_call(struct worker *worker, struct http_exchange *exchange,
+                        const struct route_request *request,
+                        bool (*visit)(struct worker *, struct call_part *, struct session *)) {
+    struct complaint *complaint = &http_desk(worker)->complaint;
+    struct query_field fields[] = {{.name = "namespace"}};
+    const struct span names[] = {request->names[1], request->names[0]};
+    if (!query_read(request->http->query, request->texts, fields, 1, complaint) ||
+        !query_namespace(&fields[0], complaint)) {
+        exchange_complain(worker, exchange, complaint);
+        return;
+    }
+    if (!names_check(worker, exchange, names, field_names, 2))
+        return;
+    struct call *call = call_about(worker, exchange, names[0], names[1], visit == leave_visit);
+    if (call == NULL)
+        return;
+    call->run = sessions_run;
+    call->visit = visit;
+    call->finish = member_finish;
+    api_call_start(worker, call);
+}
+
+void api_put_member(struct worker *worker, struct http_exchange *exchange,
+                    const struct route_request *request) {
+    member_call(worker, exchange, request, join_visit);
+}
+
+void api_delete_member(struct worker *worker, struct http_exchange *exchange,
+                       const struct route_request *request) {
+    member_call(worker, exchange, request, leave_visit);
+}

@@ -1,0 +1,237 @@
+/* api_messages.c - one message over HTTP, as an object or as path, query and body; see api.h. */
+#include "core/worker.h"
+#include "ingest/api/api.h"
+#include "ingest/api/body_type.h"
+#include "ingest/api/query.h"
+#include "proto/text/json.h"
+
+#define WAIT_S_MAX 60
+
+/* --- what is said of a body ------------------------------------------------------------------- */
+
+/* False: it may not be read as JSON or text; it was answered. */
+static bool charset_fits(struct worker *worker, struct http_exchange *exchange,
+                         const struct http_request *http) {
+    if (body_charset_fits(http->content_type, http->body))
+        return true;
+    exchange_fail(
+        worker, exchange, CODE_UNSUPPORTED_MEDIA_TYPE,
+        "the charset of Content-Type is not UTF-8, and the body is not ASCII; send UTF-8");
+    return false;
+}
+
+/* --- results ---------------------------------------------------------------------------------- */
+
+void api_on_result(struct worker *worker, struct gate_source *source, void *request, uint32_t index,
+                   const struct gate_result *result) {
+    (void)source;
+    struct http_exchange *exchange = request;
+    if (exchange->task != NULL) {
+        batch_on_result(worker, exchange, index, result);
+        return;
+    }
+    if (result->code != CODE_NONE) {
+        struct http_error error = http_error_of(result->code, result->message);
+        if (result->field != NULL)
+            error.field = span_text(result->field);
+        error.has_offset = result->code == CODE_BAD_JSON;
+        error.offset = result->offset;
+        error.retry_after_s = result->retry_after_s;
+        exchange_refuse(worker, exchange, &error);
+        return;
+    }
+    struct builder out = builder_over(http_desk(worker)->answer, HTTP_ANSWER_BYTES_MAX);
+    struct http_response response = http_response_open(
+        &out, exchange->answer_flags, http_date(worker), result->status, NULL, SPAN(""));
+    gate_result_write(result, false, &out);
+    http_response_close(&response);
+    exchange_give(worker, exchange, result->status, builder_span(&out), SPAN(""));
+}
+
+void api_publish(struct worker *worker, struct http_exchange *exchange, uint32_t index) {
+    struct gate_request request = {.source = &exchange->http->source,
+                                   .envelope = &http_desk(worker)->envelope,
+                                   .scope = SPAN(""),
+                                   .request = exchange,
+                                   .index = index,
+                                   .in_batch = exchange->task != NULL};
+    exchange->pushes = false; /* the gate counts it */
+    gate_publish(worker, &request);
+}
+
+static void complain(struct worker *worker, struct http_exchange *exchange) {
+    exchange_complain(worker, exchange, &http_desk(worker)->complaint);
+}
+
+/* --- waiting for an acknowledgement ----------------------------------------------------------- */
+
+/* `wait` and `timeout` are checked; since no message is acknowledged in this version, a wait is
+ * always refused. */
+static bool wait_check(const struct query_field *wait, const struct query_field *timeout,
+                       struct complaint *complaint) {
+    uint64_t timeout_ns;
+    if (timeout->given && !query_seconds(timeout, WAIT_S_MAX, &timeout_ns, complaint))
+        return false;
+    if (!wait->given)
+        return true;
+    if (!span_equal(wait->value, SPAN("ack")))
+        complaint_make(complaint, CODE_BAD_MESSAGE, SPAN("wait"),
+                       "parameter \"wait\" can only be ack");
+    else
+        complaint_make(complaint, CODE_BAD_MESSAGE, SPAN("wait"),
+                       "wait=ack needs one message with ack");
+    return false;
+}
+
+/* --- POST /v1/messages ------------------------------------------------------------------------ */
+
+static bool begins_array(struct span body) {
+    for (size_t i = 0; i < body.len; i++) {
+        char byte = body.at[i];
+        if (byte != ' ' && byte != '\t' && byte != '\r' && byte != '\n')
+            return byte == '[';
+    }
+    return false;
+}
+
+void api_post_messages(struct worker *worker, struct http_exchange *exchange,
+                       const struct route_request *request) {
+    struct http_desk *desk = http_desk(worker);
+    struct span body = request->http->body;
+    enum body_kind kind = body_kind(request->http->content_type);
+    if (kind != BODY_JSON && kind != BODY_LINES && kind != BODY_PLAIN) {
+        exchange_fail(worker, exchange, CODE_UNSUPPORTED_MEDIA_TYPE,
+                      "Content-Type is neither application/json nor application/x-ndjson");
+        return;
+    }
+    if (!charset_fits(worker, exchange, request->http))
+        return;
+    if (request->http->query.len != 0) {
+        struct query_field fields[] = {{.name = "wait"}, {.name = "timeout"}};
+        if (!query_read(request->http->query, request->texts, fields, 2, &desk->complaint) ||
+            !wait_check(&fields[0], &fields[1], &desk->complaint)) {
+            exchange_complain(worker, exchange, &desk->complaint);
+            return;
+        }
+    }
+    if (kind == BODY_LINES)
+        api_post_lines(worker, exchange, body);
+    else if (begins_array(body))
+        api_post_array(worker, exchange, body);
+    else if (envelope_parse(&desk->envelope, &desk->room, ENVELOPE_MESSAGE, body,
+                            worker->config->max_message_bytes, &desk->complaint))
+        api_publish(worker, exchange, 0);
+    else
+        complain(worker, exchange);
+}
+
+/* --- the address in the path ------------------------------------------------------------------ */
+
+struct pushed {
+    struct query_field wait, timeout, raw;
+};
+
+static bool own_field(struct query_field *field, struct span name, struct span value, bool *bad,
+                      struct complaint *complaint) {
+    if (!span_equal(name, span_text(field->name)))
+        return false;
+    *bad = field->given;
+    if (field->given)
+        complaint_make(complaint, CODE_BAD_MESSAGE, name, "%s is given twice", field->name);
+    field->given = true;
+    field->value = value;
+    return true;
+}
+
+/* Reads the query: our own parameters, and the fields of a message. */
+static bool query_take(struct http_desk *desk, const struct route_request *request,
+                       struct pushed *pushed) {
+    struct span rest = request->http->query, name, value;
+    struct complaint *complaint = &desk->complaint;
+    enum query_step step;
+    while ((step = query_step(&rest, request->texts, &name, &value, complaint)) ==
+           QUERY_PARAMETER) {
+        bool bad = false;
+        if (own_field(&pushed->wait, name, value, &bad, complaint) ||
+            own_field(&pushed->timeout, name, value, &bad, complaint) ||
+            own_field(&pushed->raw, name, value, &bad, complaint)) {
+            if (bad)
+                return false;
+        } else if (!envelope_set(&desk->envelope, name, value, complaint)) {
+            return false;
+        }
+    }
+    return step == QUERY_END;
+}
+
+static bool body_take(struct http_desk *desk, const struct http_request *http, bool raw,
+                      size_t max_bytes) {
+    struct json_error error;
+    enum payload_kind kind = PAYLOAD_BYTES;
+    switch (raw ? BODY_OTHER : body_kind(http->content_type)) {
+    case BODY_JSON:
+        kind = PAYLOAD_JSON;
+        break;
+    case BODY_TEXT:
+        kind = PAYLOAD_TEXT;
+        break;
+    case BODY_PLAIN:
+        /* Nobody writes a mark before a text that is to be shown; it is JSON gone wrong. */
+        kind = json_scan(http->body, NULL, &error) || json_has_mark(http->body) ? PAYLOAD_JSON
+                                                                                : PAYLOAD_TEXT;
+        break;
+    case BODY_LINES:
+    case BODY_OTHER:
+        break;
+    }
+    return envelope_set_data(&desk->envelope, kind, http->body, max_bytes, &desk->complaint);
+}
+
+/* `field` and `name` are the address of the path; none for a broadcast. */
+static void push(struct worker *worker, struct http_exchange *exchange,
+                 const struct route_request *request, struct span field) {
+    struct http_desk *desk = http_desk(worker);
+    struct pushed pushed = {{.name = "wait"}, {.name = "timeout"}, {.name = "raw"}};
+    bool raw = false;
+    enum body_kind said = body_kind(request->http->content_type);
+    envelope_init(&desk->envelope, &desk->room);
+    if (field.len == 0)
+        envelope_set_broadcast(&desk->envelope);
+    bool good = (field.len == 0 ||
+                 envelope_set(&desk->envelope, field, request->names[0], &desk->complaint)) &&
+                query_take(desk, request, &pushed) &&
+                wait_check(&pushed.wait, &pushed.timeout, &desk->complaint) &&
+                (!pushed.raw.given || query_bool(&pushed.raw, &raw, &desk->complaint));
+    /* Bytes are handed on as they are, whatever they are called. */
+    if (good && !raw && said != BODY_LINES && said != BODY_OTHER &&
+        !charset_fits(worker, exchange, request->http))
+        return;
+    good = good && body_take(desk, request->http, raw, worker->config->max_message_bytes) &&
+           envelope_finish(&desk->envelope, &desk->complaint);
+    if (good)
+        api_publish(worker, exchange, 0);
+    else
+        complain(worker, exchange);
+}
+
+void api_post_client(struct worker *worker, struct http_exchange *exchange,
+                     const struct route_request *request) {
+    push(worker, exchange, request, SPAN("to"));
+}
+
+void api_post_group(struct worker *worker, struct http_exchange *exchange,
+                    const struct route_request *request) {
+    push(worker, exchange, request, SPAN("group"));
+}
+
+void api_post_broadcast(struct worker *worker, struct http_exchange *exchange,
+                        const struct route_request *request) {
+    push(worker, exchange, request, SPAN(""));
+}
+
+/* Only messages with `ack` have a fate that is kept, and this version has none. */
+void api_get_message(struct worker *worker, struct http_exchange *exchange,
+                     const struct route_request *request) {
+    if (api_query_empty(worker, exchange, request))
+        exchange_fail(worker, exchange, CODE_NOT_FOUND, "no fate is known of a message of this id");
+}

@@ -1,0 +1,274 @@
+/* api_stats.c - GET /v1/stats: what every worker has counted; see api.h.
+ *
+ * A call: each worker hands over a copy of its counters made between two of its steps, in which
+ * the ledger of copies balances: made = sent + waiting + dropped. */
+#include "core/base/scroll.h"
+#include "core/base/shortage.h"
+#include "core/call.h"
+#include "core/server.h"
+#include "ingest/api/api.h"
+#include "ingest/api/slowest.h"
+
+/* The share of busy time is taken over at least so long. */
+#define BUSY_NS (1 * NS_PER_S)
+/* One worker's object; what is told once. */
+#define WORKER_BYTES 8192
+#define HEAD_BYTES 8192
+
+/* What one worker hands over. */
+struct stats_part {
+    struct stats stats;
+    double busy_ratio;
+    uint64_t memory_bytes;
+    uint64_t cpu_ns;
+    struct slowest slowest;
+};
+
+static const char *const class_words[CLASSES] = {"default", "volatile"};
+static const char *const kind_words[LISTENER_KINDS] = {"tcp", "web", "api"};
+
+/* Time in turns since statistics were last asked for, at least a second ago. */
+static double busy_ratio(struct worker *worker) {
+    struct http_desk *desk = http_desk(worker);
+    uint64_t now_ns = worker->now_ns;
+    if (desk->busy_since_ns == 0)
+        desk->busy_since_ns = worker->server->started_ns;
+    if (now_ns - desk->busy_since_ns >= BUSY_NS) {
+        uint64_t busy_ns = stats_get(&worker->stats.busy_ns);
+        desk->busy_ratio =
+            (double)(busy_ns - desk->busy_ns) / (double)(now_ns - desk->busy_since_ns);
+        if (desk->busy_ratio > 1)
+            desk->busy_ratio = 1;
+        desk->busy_ns = busy_ns;
+        desk->busy_since_ns = now_ns;
+    }
+    return desk->busy_ratio;
+}
+
+static bool stats_run(struct worker *worker, struct call *call, struct call_part *part) {
+    part->blocks[0] = chunk_get(worker, sizeof(struct stats_part), call->reserve);
+    part->failed = part->blocks[0] == NULL;
+    if (SHORTAGE(part->failed))
+        return true;
+    struct stats_part *copy = memset(part->blocks[0]->text, 0, sizeof(*copy));
+    stats_sum(&copy->stats, &worker->stats);
+    copy->busy_ratio = busy_ratio(worker);
+    copy->memory_bytes = worker->account.used_bytes;
+    copy->cpu_ns = atomic_load_explicit(&worker->cpu_ns, memory_order_relaxed);
+    slowest_look(worker, &http_desk(worker)->slowest, &copy->slowest);
+    return true;
+}
+
+/* --- sums ------------------------------------------------------------------------------------- */
+
+static uint64_t sum(const _Atomic uint64_t *list, size_t count) {
+    uint64_t total = 0;
+    for (size_t i = 0; i < count; i++)
+        total += stats_get(&list[i]);
+    return total;
+}
+
+static uint64_t results(const struct stats *stats, enum result_word word) {
+    uint64_t total = 0;
+    for (unsigned class = 0; class < RESULT_CLASSES; class ++)
+        total += stats_get(&stats->results[class][word]);
+    return total;
+}
+
+static uint64_t refused(const struct stats *stats) {
+    uint64_t total = 0;
+    for (unsigned word = RESULT_REFUSALS; word < RESULT_COUNT; word++)
+        total += results(stats, (enum result_word)word);
+    return total;
+}
+
+static uint64_t dropped(const struct stats *stats) {
+    uint64_t total = 0;
+    for (unsigned class = 0; class < CLASSES; class ++)
+        total += sum(stats->copies_dropped[class], DROP_REASON_COUNT);
+    return total;
+}
+
+/* --- the object ------------------------------------------------------------------------------- */
+
+/* What stands in the totals and for each worker. */
+static void counts_write(struct builder *out, const struct stats *stats) {
+    json_key_u64(out, "connections", stats_get(&stats->connections));
+    json_key_u64(out, "sessions", stats_get(&stats->sessions));
+    json_key_u64(out, "names", stats_get(&stats->names));
+    json_key_u64(out, "memberships", stats_get(&stats->memberships));
+    json_key_u64(out, "accepted", results(stats, RESULT_QUEUED) + results(stats, RESULT_DROPPED));
+    json_key_u64(out, "absent", results(stats, RESULT_ABSENT));
+    json_key_u64(out, "duplicates", results(stats, RESULT_DUPLICATE));
+    json_key_u64(out, "refused", refused(stats));
+    json_key_u64(out, "delivered", sum(stats->copies_sent, CLASSES));
+    json_key_u64(out, "dropped", dropped(stats));
+    json_key_u64(out, "waiting", sum(stats->copies_waiting, CLASSES));
+    json_key_u64(out, "closed", sum(stats->closed, CLOSE_REASON_COUNT));
+    json_key_u64(out, "connections_refused", sum(stats->refused, REFUSE_REASON_COUNT));
+    json_key_u64(out, "mails", sum(stats->mails, sizeof stats->mails / sizeof *stats->mails));
+    json_key_u64(out, "unicasts", stats_get(&stats->unicasts));
+    json_key_u64(out, "unicast_mails", stats_get(&stats->unicast_mails));
+    json_key_u64(out, "http_requests", stats_get(&stats->http_requests));
+    json_key_u64(out, "http_errors", stats_get(&stats->http_errors));
+    json_key_u64(out, "outbox_bytes", stats_get(&stats->outbox_bytes));
+}
+
+static void ledger_write(struct builder *out, const struct stats *stats) {
+    json_key(out, "ledger");
+    builder_byte(out, '{');
+    for (unsigned class = 0; class < CLASSES; class ++) {
+        json_key(out, class_words[class]);
+        builder_byte(out, '{');
+        json_key_u64(out, "made", stats_get(&stats->copies[class]));
+        json_key_u64(out, "sent", stats_get(&stats->copies_sent[class]));
+        json_key_u64(out, "waiting", stats_get(&stats->copies_waiting[class]));
+        json_key(out, "dropped");
+        builder_byte(out, '{');
+        for (unsigned reason = 0; reason < DROP_REASON_COUNT; reason++)
+            json_key_u64(out, drop_reason_word((enum drop_reason)reason),
+                         stats_get(&stats->copies_dropped[class][reason]));
+        builder_text(out, "}}");
+    }
+    builder_byte(out, '}');
+}
+
+static void closed_write(struct builder *out, const struct stats *stats) {
+    json_key(out, "closed_by_reason");
+    builder_byte(out, '{');
+    for (unsigned reason = CLOSE_NONE + 1; reason < CLOSE_REASON_COUNT; reason++)
+        json_key_u64(out, close_reason_word((enum close_reason)reason),
+                     stats_get(&stats->closed[reason]));
+    builder_byte(out, '}');
+}
+
+static void worker_write(struct reel *reel, const struct config *config, unsigned index,
+                         const struct stats_part *part) {
+    if (SHORTAGE(!reel_room(reel, WORKER_BYTES)))
+        return;
+    struct builder *out = &reel->out;
+    json_comma(out);
+    builder_byte(out, '{');
+    json_key_u64(out, "worker", index);
+    json_key(out, "cpu");
+    if (config->cpus[index] >= 0)
+        builder_u64(out, (uint64_t)config->cpus[index]);
+    else
+        builder_text(out, "null");
+    counts_write(out, &part->stats);
+    json_key_u64(out, "memory_bytes", part->memory_bytes);
+    json_key_u64(out, "requests_in_flight", stats_get(&part->stats.requests));
+    json_key_u64(out, "turns", stats_get(&part->stats.turns));
+    json_key(out, "busy_ratio");
+    builder_format(out, "%.4f", part->busy_ratio);
+    json_key(out, "cpu_s");
+    builder_format(out, "%.3f", (double)part->cpu_ns / (double)NS_PER_S);
+    ledger_write(out, &part->stats);
+    builder_byte(out, '}');
+}
+
+/* Connections are counted by kind; with several listeners of one kind that is the kind's sum. */
+static void listeners_write(struct builder *out, const struct server *server,
+                            const struct config *config, const struct stats *stats) {
+    const uint64_t accepted[LISTENER_KINDS] = {stats_get(&stats->accepted_tcp),
+                                               stats_get(&stats->accepted_web),
+                                               stats_get(&stats->accepted_api)};
+    json_key(out, "listeners");
+    builder_byte(out, '[');
+    for (unsigned i = 0; i < config->listener_count; i++) {
+        enum listener_kind kind = config->listeners[i].kind;
+        json_comma(out);
+        builder_byte(out, '{');
+        json_key_text(out, "kind", span_text(kind_words[kind]));
+        json_key_text(out, "address", span_text(server->listen_text[i]));
+        json_key_u64(out, "accepted", accepted[kind]);
+        builder_byte(out, '}');
+    }
+    builder_byte(out, ']');
+}
+
+static void node_write(struct builder *out, const struct worker *worker) {
+    const struct server *server = worker->server;
+    json_key_text(out, "node", span_text(worker->config->node));
+    json_key_text(out, "run", span_text(server->run));
+    json_key_text(out, "version", span_text(http_version()));
+    json_key(out, "uptime_s");
+    builder_format(out, "%.3f", (double)(worker->now_ns - server->started_ns) / (double)NS_PER_S);
+    json_key(out, "draining");
+    builder_text(out, server_phase(server) > PHASE_RUNNING ? "true" : "false");
+}
+
+static const struct stats_part *part_of(const struct call *call, unsigned index) {
+    return (const struct stats_part *)(const void *)call->parts[index].blocks[0]->text;
+}
+
+static void object_write(struct worker *worker, const struct call *call, struct stats *total,
+                         struct reel *reel) {
+    const struct server *server = worker->server;
+    struct builder *out = &reel->out;
+    uint64_t memory_bytes = 0;
+    struct slowest slowest = {.count = 0};
+    for (unsigned i = 0; i < server->worker_count; i++) {
+        stats_sum(total, &part_of(call, i)->stats);
+        slowest_merge(&slowest, &part_of(call, i)->slowest);
+        memory_bytes += part_of(call, i)->memory_bytes;
+    }
+    builder_byte(out, '{');
+    node_write(out, worker);
+    json_key(out, "totals");
+    builder_byte(out, '{');
+    counts_write(out, total);
+    json_key_u64(out, "memory_bytes", memory_bytes);
+    json_key_u64(out, "memory_granted_bytes",
+                 atomic_load_explicit(&server->budget.granted_bytes, memory_order_relaxed));
+    json_key_u64(out, "memory_ceiling_bytes", server->budget.ceiling_bytes);
+    json_key_u64(out, "connections_max", worker->config->max_connections);
+    closed_write(out, total);
+    builder_byte(out, '}');
+    json_key(out, "workers");
+    builder_byte(out, '[');
+    for (unsigned i = 0; i < server->worker_count; i++)
+        worker_write(reel, worker->config, i, part_of(call, i));
+    if (SHORTAGE(!reel_room(reel, HEAD_BYTES + SLOWEST_BYTES)))
+        return;
+    builder_byte(out, ']');
+    listeners_write(out, server, worker->config, total);
+    json_key(out, "slowest");
+    slowest_write(out, &slowest);
+    json_key(out, "redis");
+    builder_text(out, "null");
+    json_key(out, "nodes");
+    builder_text(out, "[{");
+    json_key_text(out, "node", span_text(worker->config->node));
+    json_key_text(out, "run", span_text(server->run));
+    builder_text(out, ",\"self\":true}]");
+    ledger_write(out, total);
+    builder_byte(out, '}');
+}
+
+static bool stats_finish(struct worker *worker, struct call *call) {
+    struct http_exchange *exchange = call->request;
+    struct http_connection *http = exchange->http;
+    struct reel reel = reel_empty(worker, true);
+    struct stats *total = &http_desk(worker)->total;
+    memset(total, 0, sizeof(*total));
+    if (api_call_failed(worker, call) || SHORTAGE(!reel_room(&reel, HEAD_BYTES)))
+        reel.failed = true;
+    else
+        object_write(worker, call, total, &reel);
+    api_answer_reel(worker, exchange, NULL, &reel);
+    api_call_end(worker, http);
+    return true;
+}
+
+void api_get_stats(struct worker *worker, struct http_exchange *exchange,
+                   const struct route_request *request) {
+    if (!api_query_empty(worker, exchange, request))
+        return;
+    struct call *call = api_call_get(worker, exchange, true);
+    if (SHORTAGE(call == NULL))
+        return;
+    call->run = stats_run;
+    call->finish = stats_finish;
+    api_look_up_start(worker, call);
+}

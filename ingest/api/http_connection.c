@@ -1,0 +1,549 @@
+#include "ingest/api/http_connection.h"
+
+#include "core/arrival.h"
+#include "core/base/check.h"
+#include "core/base/shortage.h"
+#include "core/kept_input.h"
+#include "core/proxy.h"
+#include "core/server.h"
+#include "ingest/api/forwarded.h"
+#include "ingest/api/http_desk.h"
+
+/* What a chunked body is gathered in, to begin with. */
+#define ASSEMBLY_BYTES_MIN 8192
+
+struct http_connection *http_of(struct connection *connection) {
+    return *(struct http_connection **)connection_state(connection);
+}
+
+void http_open(struct worker *worker, struct connection *connection,
+               const struct http_service *service, gate_done *done) {
+    struct http_connection *http = pool_get(&http_desk(worker)->connections);
+    if (SHORTAGE(http == NULL)) {
+        connection_close(worker, connection, CLOSE_OVERLOADED);
+        return;
+    }
+    *http = (struct http_connection){
+        .connection = connection, .service = service, .active_ns = worker->now_ns};
+    list_init(&http->owed);
+    http->hop = connection->peer;
+    http->forwards = proxy_forwards(worker->config, &http->hop);
+    gate_source_init(&http->source, connection, done, NULL);
+    http_parser_init(&http->parser, service->body_max(worker->config));
+    *(struct http_connection **)connection_state(connection) = http;
+    http_watch(worker, http, worker->now_ns + HTTP_IDLE_NS);
+}
+
+/* No further request is read; the connection ends with the last answer that is owed. */
+static void http_stop(struct http_connection *http, enum close_reason reason) {
+    if (http->finish_reason == CLOSE_NONE)
+        http->finish_reason = (uint8_t)reason;
+    http->input_due_ns = 0;
+    http->continue_due = false;
+}
+
+static void assembly_free(struct worker *worker, struct http_connection *http) {
+    if (http->assembly != NULL)
+        memory_put(&worker->account, http->assembly, http->assembly_cap);
+    http->assembly = NULL;
+    http->assembly_len = http->assembly_cap = 0;
+}
+
+/* --- refusals --------------------------------------------------------------------------------- */
+
+static enum close_reason reason_of(unsigned status) {
+    switch (status) {
+    case 401:
+    case 403:
+        return CLOSE_UNAUTHORIZED;
+    case 408:
+        return CLOSE_HTTP_TIMEOUT;
+    case 413:
+        return CLOSE_TOO_LARGE;
+    case 503:
+        return CLOSE_OVERLOADED;
+    default:
+        return CLOSE_HTTP_BAD_REQUEST;
+    }
+}
+
+/* The last answer of a connection that will not be understood any more, or not be read. */
+static void http_refuse_as(struct worker *worker, struct http_connection *http,
+                           const struct http_error *error, enum close_reason reason) {
+    if (http->finish_reason != CLOSE_NONE)
+        return; /* the last answer was given, or is owed */
+    struct http_exchange *exchange = exchange_open(worker, http, HTTP_ANSWER_CLOSE);
+    if (SHORTAGE(exchange == NULL)) {
+        if (http->pushes)
+            stats_refuse(&worker->stats, error->code);
+        connection_close(worker, http->connection, CLOSE_OVERLOADED);
+        return;
+    }
+    exchange->pushes = http->pushes;
+    http_stop(http, reason);
+    exchange_refuse(worker, exchange, error);
+}
+
+static void http_refuse_last(struct worker *worker, struct http_connection *http,
+                             const struct http_error *error) {
+    http_refuse_as(worker, http, error, reason_of(error->status));
+}
+
+static bool asks_to_push(const struct http_connection *http, const struct http_request *request) {
+    return http->service->pushes != NULL && http->service->pushes(request);
+}
+
+/* May it be asked, as far as the head tells? False: `error` says why not. */
+static bool head_admit(struct worker *worker, struct http_connection *http,
+                       const struct http_request *request, struct http_error *error) {
+    if (http->service->admit(worker, request, error))
+        return true;
+    if (http->service->refused != NULL)
+        http->service->refused(worker, http, request, error);
+    return false;
+}
+
+static void refuse_broken(struct worker *worker, struct http_connection *http) {
+    const struct http_refusal *refusal = &http->parser.refusal;
+    if (!http->in_body && http->parser.target_known)
+        http->pushes = asks_to_push(http, &http_desk(worker)->request);
+    struct http_error error = {.status = refusal->status,
+                               .code = refusal->code,
+                               .message = span_text(refusal->message),
+                               .has_offset = true,
+                               .offset = refusal->offset};
+    char text[128];
+    struct http_error unasked = {0};
+    if (refusal->status == 413 && !http->in_body && http->parser.target_known &&
+        !head_admit(worker, http, &http_desk(worker)->request, &unasked) &&
+        (unasked.status == 401 || unasked.status == 403)) {
+        error = unasked; /* who may not ask is not told how much a body may have */
+    } else if (refusal->status == 413) {
+        struct builder out = builder_over(text, sizeof text);
+        builder_format(&out, "the body is longer than %zu bytes%s", http->parser.body_bytes_max,
+                       http->service->body_hint);
+        error.message = builder_span(&out);
+    }
+    http_refuse_last(worker, http, &error);
+}
+
+static void refuse_late(struct worker *worker, struct http_connection *http) {
+    struct http_error error = {.status = 408,
+                               .code = code_word(CODE_TIMEOUT),
+                               .message = http->in_body
+                                              ? SPAN("the body came too slowly: it may be 30 s "
+                                                     "behind a rate of 16384 bytes a second")
+                                              : SPAN("the head of the request was not whole "
+                                                     "within 10 s")};
+    http_refuse_last(worker, http, &error);
+}
+
+#define NO_MEMORY_TEXT "there is no memory for the body at the moment; try again"
+
+static void refuse_memory(struct worker *worker, struct http_connection *http) {
+    struct http_error error = http_error_of(CODE_OVERLOADED, NO_MEMORY_TEXT);
+    stats_add(&worker->stats.memory_refused, 1);
+    http_refuse_last(worker, http, &error);
+}
+
+/* --- input ------------------------------------------------------------------------------------ */
+
+/* Would so many bytes pass the memory ceiling? They are taken later, as they come. */
+static bool memory_has(struct worker *worker, size_t bytes) {
+    if (SHORTAGE(!account_take(&worker->account, bytes)))
+        return false;
+    account_give(&worker->account, bytes);
+    return true;
+}
+
+/* The request is whose a trusted proxy says it is. False: see arrival_rename. */
+static bool forwarded_look(struct worker *worker, struct http_connection *http,
+                           const struct http_request *request, enum refuse_reason *why) {
+    if (!http->forwards)
+        return true;
+    struct peer_address peer = http->hop;
+    forwarded_peer(worker->config, request, &peer);
+    return arrival_rename(worker, http->connection, &peer, why);
+}
+
+/* What its answer must know of a request, which is counted; says too whether another may follow. */
+static uint8_t request_begin(struct worker *worker, struct http_connection *http,
+                             const struct http_request *request) {
+    uint8_t flags = http_answer_flags(request);
+    http->active_ns = worker->now_ns;
+    stats_add(&worker->stats.http_requests, 1);
+    if (!request->keep_alive) {
+        http_stop(http, CLOSE_HTTP_DONE);
+    } else if (server_phase(worker->server) > PHASE_RUNNING) {
+        flags |= HTTP_ANSWER_CLOSE;
+        http_stop(http, CLOSE_DRAINING);
+    }
+    return flags;
+}
+
+/* Refuses a request whose short body is still to come: it is answered, then the body is thrown
+ * away, and the next request follows. */
+static void request_refuse(struct worker *worker, struct http_connection *http,
+                           const struct http_request *request, size_t come,
+                           const struct http_error *error) {
+    http->skip_bytes = request->size - come;
+    http_parser_init(&http->parser, http->parser.body_bytes_max);
+    struct http_exchange *exchange =
+        exchange_open(worker, http, request_begin(worker, http, request));
+    bool pushes = http->pushes;
+    http->pushes = false;
+    if (SHORTAGE(exchange == NULL)) {
+        if (pushes)
+            stats_refuse(&worker->stats, error->code);
+        connection_close(worker, http->connection, CLOSE_OVERLOADED);
+        return;
+    }
+    exchange->pushes = pushes;
+    exchange_refuse(worker, exchange, error);
+}
+
+/* The head is there, of the body `come` bytes less than there must be: what is wrong already is
+ * told before the body is read. False: it is not wanted. */
+static bool head_look(struct worker *worker, struct http_connection *http,
+                      const struct http_request *request, size_t come) {
+    struct http_error error = {0};
+    http->in_body = true;
+    http->pushes = asks_to_push(http, request);
+    http->input_due_ns = worker->now_ns + HTTP_BODY_NS;
+    enum refuse_reason why;
+    (void)forwarded_look(worker, http, request, &why); /* it is refused when it is whole */
+    if (!head_admit(worker, http, request, &error)) {
+        if (request->size != 0 && request->size <= HTTP_REFUSED_BODY_BYTES_MAX &&
+            !request->expects_continue) {
+            request_refuse(worker, http, request, come, &error);
+        } else {
+            stats_add(&worker->stats.http_requests, 1);
+            http_refuse_last(worker, http, &error);
+        }
+        return false;
+    }
+    if (SHORTAGE(!memory_has(worker, request->size))) {
+        stats_add(&worker->stats.http_requests, 1);
+        refuse_memory(worker, http);
+        return false;
+    }
+    if (!request->expects_continue)
+        return true;
+    if (list_empty(&http->owed))
+        http_write(worker, http, HTTP_CONTINUE);
+    else
+        http->continue_due = true;
+    return true;
+}
+
+static void request_serve(struct worker *worker, struct http_connection *http,
+                          const struct http_request *request) {
+    http->in_body = http->pushes = http->continue_due = false;
+    http->input_due_ns = 0;
+    uint8_t flags = request_begin(worker, http, request);
+    if (asks_to_push(http, request) && SHORTAGE(!gate_admit(worker, &http->source))) {
+        exchange_busy(worker, http, flags);
+        return;
+    }
+    struct http_exchange *exchange = exchange_open(worker, http, flags);
+    if (SHORTAGE(exchange == NULL)) {
+        if (asks_to_push(http, request))
+            stats_refuse(&worker->stats, code_word(CODE_OVERLOADED));
+        connection_close(worker, http->connection, CLOSE_OVERLOADED);
+        return;
+    }
+    http->serving = true;
+    enum refuse_reason why;
+    if (forwarded_look(worker, http, request, &why))
+        http->service->serve(worker, exchange, request);
+    else if (SHORTAGE(why == REFUSE_MEMORY))
+        exchange_fail(worker, exchange, CODE_OVERLOADED,
+                      "there is no memory for one more address at the moment; try again");
+    else
+        exchange_fail(worker, exchange, CODE_RATE_LIMITED,
+                      "this address has as many connections as --max-per-address allows");
+    http->serving = false;
+    if (!http->closed)
+        http_pace(worker, http);
+}
+
+/* Chunks are taken out of a body where it lies, so what is kept of it gets shorter than what came;
+ * from there on it is gathered here, the engine's input stays empty, and nothing is moved twice. */
+static bool assembly_add(struct worker *worker, struct http_connection *http, const char *at,
+                         size_t len) {
+    size_t wanted = http->assembly_len + len;
+    if (wanted > http->assembly_cap) {
+        size_t cap = http->assembly_cap == 0 ? ASSEMBLY_BYTES_MIN : http->assembly_cap;
+        while (cap < wanted)
+            cap *= 2;
+        char *grown = memory_get(&worker->account, cap);
+        if (SHORTAGE(grown == NULL))
+            return false;
+        size_t kept = http->assembly_len;
+        if (kept != 0)
+            memcpy(grown, http->assembly, kept);
+        assembly_free(worker, http);
+        http->assembly = grown;
+        http->assembly_len = kept;
+        http->assembly_cap = cap;
+    }
+    memcpy(http->assembly + http->assembly_len, at, len);
+    http->assembly_len = wanted;
+    return true;
+}
+
+char *http_take_body(struct worker *worker, struct http_connection *http, struct span body,
+                     size_t *cap) {
+    char *block = http->assembly;
+    if (block != NULL && body.at >= block && body.at < block + http->assembly_len) {
+        *cap = http->assembly_cap;
+        http->assembly = NULL;
+        http->assembly_len = http->assembly_cap = 0;
+        return block;
+    }
+    /* Behind a chunked body there is framing of it; one that is whole at once is short. */
+    if (http_desk(worker)->request.chunked)
+        return NULL;
+    return input_take(worker, http->connection, body.at + body.len, cap);
+}
+
+/* More of a chunked body. Returns how many of the bytes belong to it; with `*waits` all do, and it
+ * is not whole. */
+static size_t assembly_take(struct worker *worker, struct http_connection *http, const char *at,
+                            size_t len, bool *waits) {
+    struct http_request *request = &http_desk(worker)->request;
+    if (SHORTAGE(!assembly_add(worker, http, at, len))) {
+        assembly_free(worker, http);
+        refuse_memory(worker, http);
+        return len;
+    }
+    size_t rest;
+    switch (http_request_next(&http->parser, http->assembly, &http->assembly_len, request)) {
+    case HTTP_EVENT_WHOLE:
+        /* It may end the connection, and the assembly with it. */
+        rest = http->assembly_len - request->size;
+        CHECK(rest <= len, "bytes of the next request were there before");
+        request_serve(worker, http, request);
+        assembly_free(worker, http);
+        return len - rest;
+    case HTTP_EVENT_REFUSED:
+        assembly_free(worker, http);
+        refuse_broken(worker, http);
+        return len;
+    case HTTP_EVENT_MORE:
+    case HTTP_EVENT_HEAD:
+    case HTTP_EVENT_ENDED:
+        break;
+    }
+    *waits = true;
+    return len;
+}
+
+/* What is at the front. Returns how many bytes are done with; with `*waits` more must come. */
+static size_t request_take(struct worker *worker, struct http_connection *http, char *at,
+                           size_t len, bool *waits) {
+    struct http_request *request = &http_desk(worker)->request;
+    size_t left = len, size;
+    switch (http_request_next(&http->parser, at, &left, request)) {
+    case HTTP_EVENT_WHOLE:
+        size = request->size;
+        request_serve(worker, http, request);
+        return size;
+    case HTTP_EVENT_REFUSED:
+        refuse_broken(worker, http);
+        return len;
+    case HTTP_EVENT_ENDED:
+        return len;
+    case HTTP_EVENT_HEAD:
+        if (!head_look(worker, http, request, left)) {
+            *waits = http->skip_bytes != 0;
+            return len;
+        }
+        break;
+    case HTTP_EVENT_MORE:
+        break;
+    }
+    *waits = true;
+    if (left == len)
+        return 0;
+    if (!http->closed && http->finish_reason == CLOSE_NONE &&
+        SHORTAGE(!assembly_add(worker, http, at, left))) {
+        refuse_memory(worker, http);
+    }
+    return len;
+}
+
+/* Sets the time by which what has begun to come must be there. */
+static void input_time(struct worker *worker, struct http_connection *http, size_t received,
+                       bool begun) {
+    if (!begun) {
+        http->input_due_ns = 0;
+        return;
+    }
+    if (http->in_body) {
+        uint64_t due_ns = http->input_due_ns + received * NS_PER_S / HTTP_BODY_BYTES_PER_S;
+        uint64_t last_ns = worker->now_ns + HTTP_BODY_NS;
+        http->input_due_ns = due_ns < last_ns ? due_ns : last_ns;
+    } else if (http->input_due_ns == 0) {
+        http->input_due_ns = worker->now_ns + HTTP_HEAD_NS;
+    }
+    http_watch(worker, http, http->input_due_ns);
+}
+
+/* More of a body that is not wanted. Returns how many of the bytes belong to it. */
+static size_t body_skip(struct http_connection *http, size_t len, bool *waits) {
+    size_t skipped = len < http->skip_bytes ? len : http->skip_bytes;
+    http->skip_bytes -= skipped;
+    *waits = http->skip_bytes != 0;
+    http->in_body = *waits;
+    return skipped;
+}
+
+size_t http_on_bytes(struct worker *worker, struct connection *connection, char *at, size_t len) {
+    struct http_connection *http = http_of(connection);
+    size_t used = 0, received = len - http->kept_bytes;
+    bool waits = false;
+    if (http->skip_bytes != 0)
+        used = body_skip(http, len, &waits);
+    else if (http->assembly != NULL)
+        used = assembly_take(worker, http, at, len, &waits);
+    while (used < len && !waits && !http->closed && http->finish_reason == CLOSE_NONE &&
+           !connection->paused && !connection->yielded) {
+        used += request_take(worker, http, at + used, len - used, &waits);
+        if (used < len && !waits && slice_over(worker))
+            connection_yield(worker, connection);
+    }
+    if (http->closed || http->finish_reason != CLOSE_NONE)
+        used = len;
+    http->kept_bytes = len - used;
+    if (!http->closed)
+        input_time(worker, http, received, waits && http->finish_reason == CLOSE_NONE);
+    return used;
+}
+
+size_t http_input_max(struct worker *worker, struct connection *connection) {
+    /* What the parser would refuse by itself: an empty line, a head, a body. */
+    return 2 + HTTP_HEAD_BYTES_MAX + http_of(connection)->service->body_max(worker->config);
+}
+
+void http_on_flood(struct worker *worker, struct connection *connection) {
+    struct http_error error = http_error_of(CODE_TOO_LARGE, "the request is too long");
+    http_refuse_last(worker, http_of(connection), &error);
+}
+
+void http_on_no_memory(struct worker *worker, struct connection *connection) {
+    SHORTAGE_MET();
+    struct http_error error = http_error_of(CODE_OVERLOADED, NO_MEMORY_TEXT);
+    http_of(connection)->kept_bytes = 0; /* what was kept is thrown away, too */
+    http_refuse_last(worker, http_of(connection), &error);
+}
+
+/* --- the end ---------------------------------------------------------------------------------- */
+
+/* No more requests; the answers that are owed still leave. */
+static void http_wind_up(struct worker *worker, struct http_connection *http,
+                         enum close_reason reason) {
+    http_stop(http, reason);
+    if (list_empty(&http->owed))
+        connection_finish(worker, http->connection, (enum close_reason)http->finish_reason);
+}
+
+void http_on_end(struct worker *worker, struct connection *connection) {
+    http_wind_up(worker, http_of(connection), CLOSE_CLIENT);
+}
+
+void http_on_drain(struct worker *worker, struct connection *connection) {
+    struct http_connection *http = http_of(connection);
+    if (list_empty(&http->owed) && http->input_due_ns != 0 && http->skip_bytes == 0) {
+        /* A request is on its way. Its producer learns that it was not taken. */
+        struct http_error error = http_error_of(CODE_DRAINING, "the node is going; nothing was "
+                                                               "taken, send it elsewhere");
+        http_refuse_as(worker, http, &error, CLOSE_HTTP_DONE);
+        return;
+    }
+    if (!list_empty(&http->owed)) {
+        struct http_exchange *last = container_of(http->owed.prev, struct http_exchange, link);
+        if (last->busy > 1) {
+            /* Only the last of them says so. */
+            last->busy--;
+            last = exchange_open(worker, http, last->answer_flags);
+            if (SHORTAGE(last == NULL)) {
+                connection_close(worker, connection, CLOSE_OVERLOADED);
+                return;
+            }
+            last->busy = 1;
+            last->answered = true;
+        }
+        last->answer_flags |= HTTP_ANSWER_CLOSE;
+    }
+    http_wind_up(worker, http, CLOSE_DRAINING);
+}
+
+/* True: the peer takes nothing of what was written. */
+static bool is_stuck(struct worker *worker, struct http_connection *http) {
+    const struct outbox *outbox = &http->connection->outbox;
+    uint64_t taken = http->written - outbox->bytes + outbox->sent_bytes;
+    if (outbox_empty(outbox) || taken != http->taken) {
+        http->taken = taken;
+        http->taken_ns = worker->now_ns;
+        return false;
+    }
+    return worker->now_ns - http->taken_ns >= HTTP_ANSWER_NS;
+}
+
+void http_on_deadline(struct worker *worker, struct connection *connection) {
+    struct http_connection *http = http_of(connection);
+    uint64_t now_ns = worker->now_ns;
+    http->armed_ns = 0;
+    if (http->input_due_ns != 0 && now_ns >= http->input_due_ns) {
+        if (http->skip_bytes != 0)
+            http_wind_up(worker, http, CLOSE_HTTP_TIMEOUT); /* it has its answer */
+        else
+            refuse_late(worker, http);
+        if (http->closed)
+            return;
+    }
+    if (is_stuck(worker, http)) {
+        connection_close(worker, connection, CLOSE_HTTP_TIMEOUT);
+        return;
+    }
+    bool idle = list_empty(&http->owed) && outbox_empty(&connection->outbox);
+    if (idle && http->input_due_ns == 0 && now_ns - http->active_ns >= HTTP_IDLE_NS) {
+        connection_close(worker, connection, CLOSE_HTTP_IDLE);
+        return;
+    }
+    if (http->input_due_ns != 0)
+        http_watch(worker, http, http->input_due_ns);
+    else
+        http_watch(worker, http, idle ? http->active_ns + HTTP_IDLE_NS : now_ns + HTTP_WATCH_NS);
+    if (!idle)
+        http_watch(worker, http, now_ns + HTTP_WATCH_NS);
+}
+
+void http_on_sent(struct worker *worker, struct connection *connection) {
+    struct http_connection *http = http_of(connection);
+    http->active_ns = worker->now_ns;
+    http->unread &= http->held_bytes > HTTP_UNSENT_FEW_BYTES;
+    http_pace(worker, http);
+}
+
+void http_on_close(struct worker *worker, struct connection *connection) {
+    struct http_connection *http = http_of(connection);
+    if (http == NULL)
+        return; /* there was no memory for it */
+    http->closed = true;
+    if (http->gone != NULL)
+        atomic_store_explicit(http->gone, true, memory_order_relaxed);
+    exchanges_drop(worker, http);
+    if (!http->serving)
+        assembly_free(worker, http);
+}
+
+void http_on_free(struct worker *worker, struct connection *connection) {
+    struct http_connection *http = http_of(connection);
+    if (http == NULL)
+        return;
+    CHECK(http->exchanges == 0, "%u requests are still being served", http->exchanges);
+    assembly_free(worker, http);
+    pool_put(&http_desk(worker)->connections, http);
+}

@@ -1,0 +1,185 @@
+/* http_connection.h - one HTTP/1.1 connection: requests in, answers out, in the order asked.
+ *
+ *   bytes -> request -> exchange -> serve ... answer -> (waits for those before it) -> outbox
+ *
+ * A request is carried out as soon as it is whole, also when the answer to an earlier one is still
+ * owed; only the answers wait for each other. One that takes several turns (http_hold: a call, a
+ * long batch) holds those behind it until it is answered, so there is one at a time. A body that
+ * has not come yet is refused before it is read: for want of a key, for its size, for want of
+ * memory; none of it is kept, and unless it is short the connection ends after the answer. So it
+ * does after a request that is not HTTP, when the peer asks for it, and while the node drains.
+ *
+ * Reading pauses while HTTP_PIPELINE_MAX answers are owed or HTTP_UNSENT_BYTES_MAX of them are not
+ * sent; behind a long answer (exchange_answer_reel), and while the node is at --memory, already at
+ * HTTP_UNSENT_FEW_BYTES, until all of them are. Time is bounded as the constants below say; who is
+ * late with a request gets 408, who does not read answers or is idle is closed.
+ *
+ * Answers that come after the connection has closed are dropped.
+ *
+ * Threads: the connection's worker. Owns: exchanges, answers that wait, the part of a chunked body
+ * that has come. */
+#ifndef RINGPOST_INGEST_API_HTTP_CONNECTION_H
+#define RINGPOST_INGEST_API_HTTP_CONNECTION_H
+
+#include "core/connection.h"
+#include "core/reel.h"
+#include "ingest/gate/gate.h"
+#include "proto/http/http_response.h"
+
+#define HTTP_HEAD_NS (10 * NS_PER_S) /* from the first byte of a head to its last */
+/* A body may be so far behind a rate of HTTP_BODY_BYTES_PER_S, its pauses counted in. */
+#define HTTP_BODY_NS (30 * NS_PER_S)
+#define HTTP_BODY_BYTES_PER_S 16384
+#define HTTP_IDLE_NS (75 * NS_PER_S)   /* without a request */
+#define HTTP_ANSWER_NS (30 * NS_PER_S) /* without the peer taking anything of an answer */
+#define HTTP_WATCH_NS (5 * NS_PER_S)   /* how often that is looked at */
+
+#define HTTP_UNSENT_BYTES_MAX (1024 * 1024)
+#define HTTP_UNSENT_FEW_BYTES (64 * 1024)
+/* The body of a refused request is thrown away as it comes; if that is not more, the connection
+ * stays. */
+#define HTTP_REFUSED_BODY_BYTES_MAX 65536
+
+struct http_connection;
+struct http_exchange;
+
+/* What a listener serves over HTTP. */
+struct http_service {
+    size_t (*body_max)(const struct config *config);
+    const char *body_hint; /* said behind that limit: how to move it */
+    /* Does it ask to push messages? Then it is refused with one look while the worker is behind,
+     * and a refusal counts as one message (stats_refuse). NULL: no request does. */
+    bool (*pushes)(const struct http_request *request);
+    /* Looks at a request whose body is not there yet. False: it would be refused, `error` says
+     * why. What it points to stays until the next request. */
+    bool (*admit)(struct worker *worker, const struct http_request *request,
+                  struct http_error *error);
+    /* It was refused at its head, by `admit`. NULL: nobody wants to know. */
+    void (*refused)(struct worker *worker, struct http_connection *http,
+                    const struct http_request *request, const struct http_error *error);
+    /* Carries out a whole request. The exchange is answered exactly once, now or later; the
+     * request dies when this returns. */
+    void (*serve)(struct worker *worker, struct http_exchange *exchange,
+                  const struct http_request *request);
+};
+
+/* What a connection's state area points to; from on_open to on_free. */
+struct http_connection {
+    struct connection *connection;
+    const struct http_service *service;
+    struct gate_source source; /* of the messages that it brings */
+    struct http_parser parser;
+    struct list owed;    /* exchanges, in the order asked */
+    uint32_t owed_count; /* of those */
+    uint32_t exchanges;  /* with those whose connection has closed before they were answered */
+    size_t held_bytes;   /* of answers that wait for earlier ones */
+    char *assembly;      /* a chunked request as far as it has come; NULL: none */
+    size_t assembly_len, assembly_cap;
+    size_t kept_bytes;       /* of the input, left with the engine */
+    size_t skip_bytes;       /* of a body, to be thrown away: its request was answered */
+    uint64_t input_due_ns;   /* when what has begun to come in must have come; 0: nothing has */
+    uint64_t armed_ns;       /* when the deadline fires; 0: it is not armed */
+    uint64_t active_ns;      /* the last request, the last answer */
+    uint64_t written;        /* bytes for the peer, since the start */
+    uint64_t taken;          /* of those, taken by the peer when last looked at */
+    uint64_t taken_ns;       /* when that last changed, or the outbox was empty */
+    struct peer_address hop; /* the socket's own peer, or what PROXY named */
+    bool forwards;           /* it is a proxy of --forwarded */
+    uint8_t finish_reason;   /* enum close_reason: no request is read any more, and the connection
+                                ends with the last answer */
+    bool in_body;            /* the head of the current request was seen */
+    bool pushes;             /* and it asks for messages */
+    bool continue_due;       /* 100 Continue, behind the answers that are owed */
+    bool serving;            /* `serve` is running */
+    bool held;               /* a request is being carried out over several turns; none is read */
+    bool unread;             /* a long answer is on its way; none is read before it has left */
+    bool closed;             /* on_close was called */
+    _Atomic bool *gone;      /* of the call that it is held for, to be set when it closes; NULL */
+};
+
+/* One request whose answer is owed. */
+struct http_exchange {
+    struct list link; /* in http->owed */
+    struct http_connection *http;
+    void *task; /* of whoever serves it */
+    char *held; /* the answer, while it waits; its head, if it has a `body` */
+    size_t held_bytes;
+    struct chunk *body; /* of a long answer; NULL: none */
+    uint32_t body_bytes;
+    uint8_t answer_flags; /* enum http_answer_flags */
+    bool answered;
+    uint32_t
+        busy;    /* so many requests in a row, with the same flags, were refused for being behind */
+    bool pushes; /* it asks for messages of which none was counted: a refusal counts as one */
+};
+
+/* Answers that are whole in one or two runs; they are copied. Each of the following ends the
+ * exchange: it must not be touched afterwards, and the connection may have begun to close. */
+void exchange_give(struct worker *worker, struct http_exchange *exchange, unsigned status,
+                   struct span head, struct span body);
+/* `type` NULL is application/json, `extra` more header lines, as in http_response.h. A body of over
+ * HTTP_ANSWER_BYTES_MAX / 2 has to end in a line feed. */
+void exchange_answer(struct worker *worker, struct http_exchange *exchange, unsigned status,
+                     const char *type, struct span extra, struct span body);
+/* 200, with a body that is not copied but taken out of the reel. It ends in a line feed. */
+void exchange_answer_reel(struct worker *worker, struct http_exchange *exchange, const char *type,
+                          struct reel *reel);
+void exchange_refuse(struct worker *worker, struct http_exchange *exchange,
+                     const struct http_error *error);
+/* The error that a code stands for, in one sentence, and the one that a complaint makes. */
+void exchange_fail(struct worker *worker, struct http_exchange *exchange, enum code code,
+                   const char *message);
+void exchange_complain(struct worker *worker, struct http_exchange *exchange,
+                       const struct complaint *complaint);
+/* No further request is read until http_release, and the connection's slot stays as long; for a
+ * request that takes several turns. */
+void http_hold(struct worker *worker, struct http_connection *http);
+void http_release(struct worker *worker, struct http_connection *http);
+/* For `serve`: takes over the block that the body of its request lies in, to be given back with
+ * memory_put. NULL: it has to be copied, and is short, or there is no memory. */
+char *http_take_body(struct worker *worker, struct http_connection *http, struct span body,
+                     size_t *cap);
+/* There is no memory even for an error: closes the connection. */
+void exchange_abandon(struct worker *worker, struct http_exchange *exchange);
+
+struct http_error http_error_of(enum code code, const char *message);
+/* `error` points into the complaint. */
+struct http_error http_error_complaint(const struct complaint *complaint);
+
+/* For the protocols: on_open with the service, and what they have in common. */
+void http_open(struct worker *worker, struct connection *connection,
+               const struct http_service *service, gate_done *done);
+size_t http_on_bytes(struct worker *worker, struct connection *connection, char *at, size_t len);
+size_t http_input_max(struct worker *worker, struct connection *connection);
+void http_on_flood(struct worker *worker, struct connection *connection);
+void http_on_no_memory(struct worker *worker, struct connection *connection);
+void http_on_end(struct worker *worker, struct connection *connection);
+void http_on_deadline(struct worker *worker, struct connection *connection);
+void http_on_sent(struct worker *worker, struct connection *connection);
+void http_on_drain(struct worker *worker, struct connection *connection);
+void http_on_close(struct worker *worker, struct connection *connection);
+void http_on_free(struct worker *worker, struct connection *connection);
+
+#define HTTP_PROTOCOL(word, open)                                                                  \
+    {                                                                                              \
+        .name = (word), .on_open = (open), .on_bytes = http_on_bytes, .input_max = http_input_max, \
+        .on_flood = http_on_flood, .on_no_memory = http_on_no_memory, .on_end = http_on_end,       \
+        .on_deadline = http_on_deadline, .on_sent = http_on_sent, .on_drain = http_on_drain,       \
+        .on_close = http_on_close, .on_free = http_on_free                                         \
+    }
+
+/* Between the two files of this module. */
+/* Refuses a request because the worker is behind: an answer that is made already, in its place. */
+void exchange_busy(struct worker *worker, struct http_connection *http, uint8_t answer_flags);
+struct http_connection *http_of(struct connection *connection);
+struct http_exchange *exchange_open(struct worker *worker, struct http_connection *http,
+                                    uint8_t answer_flags);
+void http_write(struct worker *worker, struct http_connection *http, struct span bytes);
+/* Sees that the deadline fires at that time at the latest. */
+void http_watch(struct worker *worker, struct http_connection *http, uint64_t due_ns);
+/* Pauses or resumes reading, by what is owed and unsent. */
+void http_pace(struct worker *worker, struct http_connection *http);
+/* Lets go of every exchange at the close. */
+void exchanges_drop(struct worker *worker, struct http_connection *http);
+
+#endif

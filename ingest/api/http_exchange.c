@@ -1,0 +1,327 @@
+/* http_exchange.c - the answers of a connection, in the order asked; see http_connection.h. */
+#include "core/base/builder.h"
+#include "core/base/check.h"
+#include "core/base/shortage.h"
+#include "core/reel.h"
+#include "core/worker.h"
+#include "ingest/api/http_connection.h"
+#include "ingest/api/http_desk.h"
+
+static size_t unsent_bytes(const struct http_connection *http) {
+    return http->connection->outbox.bytes + http->held_bytes;
+}
+
+void http_watch(struct worker *worker, struct http_connection *http, uint64_t due_ns) {
+    if (http->armed_ns != 0 && http->armed_ns <= due_ns)
+        return;
+    http->armed_ns = due_ns;
+    connection_deadline(worker, http->connection, due_ns);
+}
+
+void http_write(struct worker *worker, struct http_connection *http, struct span bytes) {
+    if (outbox_empty(&http->connection->outbox)) {
+        http->taken = http->written;
+        http->taken_ns = worker->now_ns;
+    }
+    http->written += bytes.len;
+    http->active_ns = worker->now_ns;
+    connection_write(worker, http->connection, bytes);
+    if (!http->closed)
+        http_watch(worker, http, worker->now_ns + HTTP_WATCH_NS);
+}
+
+/* Behind a long answer nothing is read before all of it has left (http_on_sent). */
+static void long_look(struct http_connection *http) {
+    http->unread |= unsent_bytes(http) > HTTP_UNSENT_FEW_BYTES;
+}
+
+static void body_write(struct worker *worker, struct http_connection *http, struct chunk *body,
+                       uint32_t bytes) {
+    if (body == NULL)
+        return;
+    http->written += bytes;
+    if (http->closed)
+        chunks_put(body);
+    else if (SHORTAGE(!outbox_write_chunks(worker, http->connection, body)))
+        connection_close(worker, http->connection, CLOSE_OVERLOADED);
+    long_look(http);
+}
+
+/* Must what was written leave before more is read? `part`: 1 to stop reading, 2 to go on. */
+static bool must_wait(const struct worker *worker, const struct http_connection *http,
+                      size_t part) {
+    size_t unsent = unsent_bytes(http);
+    return http->unread || SHORTAGE(http->owed_count > (HTTP_PIPELINE_MAX - 1) / part) ||
+           SHORTAGE(unsent > HTTP_UNSENT_BYTES_MAX / part) ||
+           SHORTAGE(unsent > HTTP_UNSENT_FEW_BYTES && budget_is_full(worker->account.budget));
+}
+
+void http_pace(struct worker *worker, struct http_connection *http) {
+    struct connection *connection = http->connection;
+    if (!connection->paused) {
+        if (must_wait(worker, http, 1))
+            connection_pause(worker, connection);
+    } else if (!http->held && !must_wait(worker, http, 2)) {
+        connection_resume(worker, connection);
+    }
+}
+
+void http_hold(struct worker *worker, struct http_connection *http) {
+    http->held = true;
+    connection_publish_begun(http->connection);
+    connection_pause(worker, http->connection);
+}
+
+void http_release(struct worker *worker, struct http_connection *http) {
+    http->held = false;
+    if (!http->closed)
+        http_pace(worker, http);
+    connection_publish_ended(worker, http->connection);
+}
+
+struct http_exchange *exchange_open(struct worker *worker, struct http_connection *http,
+                                    uint8_t answer_flags) {
+    struct http_exchange *exchange = pool_get(&http_desk(worker)->exchanges);
+    if (SHORTAGE(exchange == NULL))
+        return NULL;
+    *exchange = (struct http_exchange){.http = http, .answer_flags = answer_flags};
+    list_init(&exchange->link);
+    list_add_tail(&http->owed, &exchange->link);
+    http->owed_count++;
+    http->exchanges++;
+    return exchange;
+}
+
+static void exchange_free(struct worker *worker, struct http_exchange *exchange) {
+    if (exchange->held != NULL)
+        memory_put(&worker->account, exchange->held, exchange->held_bytes);
+    chunks_put(exchange->body);
+    exchange->http->exchanges--;
+    pool_put(&http_desk(worker)->exchanges, exchange);
+}
+
+static void exchange_unlink(struct http_exchange *exchange) {
+    list_remove(&exchange->link);
+    exchange->http->owed_count--;
+}
+
+void exchanges_drop(struct worker *worker, struct http_connection *http) {
+    while (!list_empty(&http->owed)) {
+        struct http_exchange *exchange = container_of(http->owed.next, struct http_exchange, link);
+        exchange_unlink(exchange);
+        /* One without an answer is freed when the answer comes. */
+        if (exchange->answered)
+            exchange_free(worker, exchange);
+    }
+    http->held_bytes = 0;
+}
+
+/* The answer to a request that is refused because the worker is behind. */
+static struct span busy_answer(struct worker *worker, uint8_t answer_flags) {
+    struct http_desk *desk = http_desk(worker);
+    struct span date = http_date(worker);
+    if (desk->busy_bytes == 0 || desk->busy_flags != answer_flags ||
+        desk->busy_date_s != desk->date_s) {
+        struct builder out = builder_over(desk->busy, sizeof desk->busy);
+        struct http_error error = http_error_of(CODE_OVERLOADED, GATE_BEHIND_TEXT);
+        http_response_error(&out, answer_flags, date, &error);
+        desk->busy_date_s = desk->date_s;
+        CHECK(!out.full, "the refusal is too long");
+        desk->busy_bytes = (uint32_t)out.len;
+        desk->busy_flags = answer_flags;
+    }
+    return span_of(desk->busy, desk->busy_bytes);
+}
+
+static void busy_write(struct worker *worker, struct http_connection *http, uint8_t answer_flags,
+                       uint32_t count) {
+    while (count-- != 0 && !http->closed)
+        http_write(worker, http, busy_answer(worker, answer_flags));
+}
+
+void exchange_busy(struct worker *worker, struct http_connection *http, uint8_t answer_flags) {
+    size_t bytes = busy_answer(worker, answer_flags).len;
+    stats_add(&worker->stats.http_errors, 1);
+    stats_add(&worker->stats.results[CLASS_UNKNOWN][RESULT_OVERLOADED], 1);
+    if (list_empty(&http->owed)) {
+        busy_write(worker, http, answer_flags, 1);
+        if (!http->closed && http->finish_reason != CLOSE_NONE)
+            connection_finish(worker, http->connection, (enum close_reason)http->finish_reason);
+        else if (!http->closed)
+            http_pace(worker, http);
+        return;
+    }
+    struct http_exchange *last = container_of(http->owed.prev, struct http_exchange, link);
+    if (last->busy == 0 || last->answer_flags != answer_flags) {
+        last = exchange_open(worker, http, answer_flags);
+        if (SHORTAGE(last == NULL)) {
+            connection_close(worker, http->connection, CLOSE_OVERLOADED);
+            return;
+        }
+        last->answered = true;
+    }
+    last->busy++;
+    http->held_bytes += bytes;
+    http_pace(worker, http);
+}
+
+/* The first answers that are there leave; with the last one perhaps the connection ends. */
+static void answers_flush(struct worker *worker, struct http_connection *http) {
+    while (!http->closed && !list_empty(&http->owed)) {
+        struct http_exchange *exchange = container_of(http->owed.next, struct http_exchange, link);
+        if (!exchange->answered)
+            break;
+        exchange_unlink(exchange);
+        if (exchange->busy != 0) {
+            size_t bytes = busy_answer(worker, exchange->answer_flags).len * exchange->busy;
+            http->held_bytes -= http->held_bytes < bytes ? http->held_bytes : bytes;
+            busy_write(worker, http, exchange->answer_flags, exchange->busy);
+        } else {
+            http->held_bytes -= exchange->held_bytes + exchange->body_bytes;
+            http_write(worker, http, span_of(exchange->held, exchange->held_bytes));
+            body_write(worker, http, exchange->body, exchange->body_bytes);
+            exchange->body = NULL;
+        }
+        exchange_free(worker, exchange);
+    }
+    if (!http->closed && list_empty(&http->owed)) {
+        if (http->finish_reason != CLOSE_NONE) {
+            connection_finish(worker, http->connection, (enum close_reason)http->finish_reason);
+            return;
+        }
+        if (http->continue_due) {
+            http->continue_due = false;
+            http_write(worker, http, HTTP_CONTINUE);
+        }
+    }
+    if (!http->closed)
+        http_pace(worker, http);
+}
+
+/* Keeps the answer until those before it have come. Answers are bounded by what was asked, so they
+ * may pass the memory ceiling, but are counted. */
+static void exchange_hold(struct worker *worker, struct http_exchange *exchange, struct span head,
+                          struct span body) {
+    struct http_connection *http = exchange->http;
+    size_t bytes = head.len + body.len;
+    char *held = memory_force(&worker->account, bytes);
+    if (SHORTAGE(held == NULL)) {
+        exchange_abandon(worker, exchange);
+        return;
+    }
+    struct builder out = builder_over(held, bytes);
+    builder_span_add(&out, head);
+    builder_span_add(&out, body);
+    exchange->held = held;
+    exchange->held_bytes = bytes;
+    exchange->answered = true;
+    http->held_bytes += exchange->held_bytes + exchange->body_bytes;
+    if (exchange->body != NULL)
+        long_look(http);
+    http_pace(worker, http);
+}
+
+void exchange_give(struct worker *worker, struct http_exchange *exchange, unsigned status,
+                   struct span head, struct span body) {
+    struct http_connection *http = exchange->http;
+    CHECK(!exchange->answered, "a request is answered twice");
+    if (status >= 400)
+        stats_add(&worker->stats.http_errors, 1);
+    if (http->closed) {
+        exchange_free(worker, exchange);
+        return;
+    }
+    if (http->owed.next != &exchange->link) {
+        exchange_hold(worker, exchange, head, body);
+        return;
+    }
+    struct chunk *blocks = exchange->body;
+    uint32_t blocks_bytes = exchange->body_bytes;
+    exchange->body = NULL;
+    exchange_unlink(exchange);
+    exchange_free(worker, exchange);
+    http_write(worker, http, head);
+    if (!http->closed && body.len != 0)
+        http_write(worker, http, body);
+    body_write(worker, http, blocks, blocks_bytes);
+    answers_flush(worker, http);
+}
+
+void exchange_abandon(struct worker *worker, struct http_exchange *exchange) {
+    struct http_connection *http = exchange->http;
+    if (!http->closed)
+        connection_close(worker, http->connection, CLOSE_OVERLOADED);
+    exchange_free(worker, exchange);
+}
+
+void exchange_answer(struct worker *worker, struct http_exchange *exchange, unsigned status,
+                     const char *type, struct span extra, struct span body) {
+    struct builder out = builder_over(http_desk(worker)->answer, HTTP_ANSWER_BYTES_MAX);
+    struct span date = http_date(worker);
+    bool small = body.len <= HTTP_ANSWER_BYTES_MAX / 2;
+    if (small) {
+        http_response_whole(&out, exchange->answer_flags, date, status, type, extra, body);
+        body.len = 0;
+    } else {
+        CHECK(body.at[body.len - 1] == '\n', "a long answer that does not end in a line feed");
+        /* The head says how long the body is, which then need not go through here. */
+        http_response_whole(&out, exchange->answer_flags | HTTP_ANSWER_BODYLESS, date, status, type,
+                            extra, body);
+        if (exchange->answer_flags & HTTP_ANSWER_BODYLESS)
+            body.len = 0;
+    }
+    CHECK(!out.full, "an answer's head is too long");
+    exchange_give(worker, exchange, status, builder_span(&out), body);
+}
+
+void exchange_answer_reel(struct worker *worker, struct http_exchange *exchange, const char *type,
+                          struct reel *reel) {
+    struct builder out = builder_over(http_desk(worker)->answer, HTTP_ANSWER_BYTES_MAX);
+    uint32_t bytes = (uint32_t)reel_bytes(reel);
+    http_response_head(&out, exchange->answer_flags, http_date(worker), 200, type, SPAN(""), bytes);
+    CHECK(!out.full, "an answer's head is too long");
+    if (exchange->answer_flags & HTTP_ANSWER_BODYLESS) {
+        reel_free(reel);
+    } else {
+        exchange->body = reel_take(reel);
+        exchange->body_bytes = bytes;
+    }
+    exchange_give(worker, exchange, 200, builder_span(&out), SPAN(""));
+}
+
+void exchange_refuse(struct worker *worker, struct http_exchange *exchange,
+                     const struct http_error *error) {
+    struct builder out = builder_over(http_desk(worker)->answer, HTTP_ANSWER_BYTES_MAX);
+    if (exchange->pushes)
+        stats_refuse(&worker->stats, error->code);
+    http_response_error(&out, exchange->answer_flags, http_date(worker), error);
+    CHECK(!out.full, "an error is too long");
+    exchange_give(worker, exchange, error->status, builder_span(&out), SPAN(""));
+}
+
+struct http_error http_error_of(enum code code, const char *message) {
+    return (struct http_error){.status = (unsigned)code_status(code),
+                               .code = code_word(code),
+                               .message = span_text(message)};
+}
+
+struct http_error http_error_complaint(const struct complaint *complaint) {
+    struct http_error error = http_error_of(complaint->code, complaint->text);
+    if (complaint->field[0] != '\0')
+        error.field = span_text(complaint->field);
+    error.has_offset = complaint->code == CODE_BAD_JSON;
+    error.offset = complaint->offset;
+    return error;
+}
+
+void exchange_fail(struct worker *worker, struct http_exchange *exchange, enum code code,
+                   const char *message) {
+    struct http_error error = http_error_of(code, message);
+    exchange_refuse(worker, exchange, &error);
+}
+
+void exchange_complain(struct worker *worker, struct http_exchange *exchange,
+                       const struct complaint *complaint) {
+    struct http_error error = http_error_complaint(complaint);
+    exchange_refuse(worker, exchange, &error);
+}

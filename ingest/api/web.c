@@ -1,0 +1,204 @@
+#include "ingest/api/web.h"
+
+#include "core/base/check.h"
+#include "core/server.h"
+#include "ingest/api/api.h"
+#include "ingest/api/query.h"
+#include "ingest/gate/auth.h"
+
+/* Nothing here takes a body; so much is read all the same, to keep the connection. */
+#define WEB_BODY_BYTES_MAX 4096
+#define CORS_BYTES_MAX 4096
+/* Of every path that there is. */
+#define ALLOW "GET, HEAD, OPTIONS"
+/* What is echoed of a request must leave room for the rest. */
+#define ECHO_BYTES_MAX 1024
+
+static void web_get_page(struct worker *worker, struct http_exchange *exchange,
+                         const struct route_request *request);
+static void web_get_healthz(struct worker *worker, struct http_exchange *exchange,
+                            const struct route_request *request);
+
+/* May the page that sent this use the listener? A refused host is told in the log. */
+static enum auth_origin origin_of(const struct worker *worker, const struct http_request *http) {
+    bool probe = span_equal(http->path, SPAN("/healthz"));
+    enum auth_origin origin = auth_web(worker->config, http, probe);
+    if (origin == AUTH_ORIGIN_UNKNOWN_HOST)
+        auth_tell_unknown_host(http->host);
+    return origin;
+}
+
+static const struct route routes[] = {
+    {"/healthz", HTTP_METHOD_GET, true, false, web_get_healthz},
+    {"/", HTTP_METHOD_GET, true, false, web_get_page},
+};
+
+/* The header lines for an origin that is allowed; they go with every answer to it. */
+static struct span cors_write(const struct http_request *http, char room[CORS_BYTES_MAX]) {
+    struct builder out = builder_over(room, CORS_BYTES_MAX);
+    http_field_write(&out, SPAN("Access-Control-Allow-Origin"), http->origin);
+    http_field_write(&out, SPAN("Access-Control-Allow-Credentials"), SPAN("true"));
+    http_field_write(&out, SPAN("Vary"), SPAN("Origin"));
+    CHECK(!out.full, "an origin is too long to echo");
+    return builder_span(&out);
+}
+
+static void preflight_answer(struct worker *worker, struct http_exchange *exchange,
+                             const struct http_request *http, struct span cors) {
+    char room[CORS_BYTES_MAX];
+    struct builder out = builder_over(room, sizeof room);
+    builder_span_add(&out, cors);
+    http_field_write(&out, SPAN("Access-Control-Allow-Methods"), SPAN("GET, HEAD, POST, OPTIONS"));
+    if (http->preflight_headers.len != 0 && http->preflight_headers.len <= ECHO_BYTES_MAX)
+        http_field_write(&out, SPAN("Access-Control-Allow-Headers"), http->preflight_headers);
+    http_field_write(&out, SPAN("Access-Control-Max-Age"), SPAN("600"));
+    CHECK(!out.full, "the answer to a preflight is too long");
+    exchange_answer(worker, exchange, 204, NULL, builder_span(&out), SPAN(""));
+}
+
+static void refuse(struct worker *worker, struct http_exchange *exchange, struct http_error error,
+                   struct span cors) {
+    error.extra = cors;
+    exchange_refuse(worker, exchange, &error);
+}
+
+static struct http_error not_found(void) {
+    return http_error_of(CODE_NOT_FOUND, "there is no such path on this listener");
+}
+
+/* What a cache must know of every answer: another page may get another one. */
+#define VARY "Vary: Origin\r\n"
+
+static struct http_error foreign(void) {
+    return http_error_of(CODE_FORBIDDEN,
+                         "this Origin or Host may not use this node; see --cors and --web-host");
+}
+
+/* Where the request goes, or what is wrong with it. */
+static bool find(struct worker *worker, const struct http_request *http, struct builder *texts,
+                 struct http_error *error) {
+    struct route_match *match = &http_desk(worker)->match;
+    switch (route_find(routes, sizeof routes / sizeof *routes, http->method, http->path, texts,
+                       match)) {
+    case ROUTE_FOUND:
+        if (!route_takes(match->route, http)) {
+            *error = http_error_of(CODE_TOO_LARGE, ROUTE_NO_BODY_TEXT);
+            return false;
+        }
+        /* No path here has parameters. */
+        if (query_read(http->query, texts, NULL, 0, &http_desk(worker)->complaint))
+            return true;
+        *error = http_error_complaint(&http_desk(worker)->complaint);
+        return false;
+    case ROUTE_NOT_ALLOWED:
+        *error = http_error_of(CODE_METHOD_NOT_ALLOWED, "this path is not served with this method");
+        error->allow = ALLOW;
+        return false;
+    case ROUTE_BAD_PATH:
+        *error = http_error_of(CODE_BAD_MESSAGE, "the path is not well-formed");
+        return false;
+    case ROUTE_NOT_FOUND:
+        break;
+    }
+    *error = not_found();
+    return false;
+}
+
+/* OPTIONS that is no preflight: what may be asked of the path, or of the node. */
+static bool options_answer(struct worker *worker, struct http_exchange *exchange,
+                           const struct http_request *http, const struct http_error *error,
+                           struct span cors) {
+    char room[CORS_BYTES_MAX];
+    struct builder out = builder_over(room, sizeof room);
+    if (http->method != HTTP_METHOD_OPTIONS ||
+        (error->status != 405 && !span_equal(http->path, SPAN("*"))))
+        return false;
+    builder_span_add(&out, cors);
+    http_field_write(&out, SPAN("Allow"), SPAN(ALLOW));
+    exchange_answer(worker, exchange, 204, NULL, builder_span(&out), SPAN(""));
+    return true;
+}
+
+static void web_serve(struct worker *worker, struct http_exchange *exchange,
+                      const struct http_request *http) {
+    char room[CORS_BYTES_MAX];
+    struct span cors = SPAN(VARY);
+    switch (origin_of(worker, http)) {
+    case AUTH_ORIGIN_NONE:
+        break;
+    case AUTH_ORIGIN_ALLOWED:
+        if (http->origin.len <= ECHO_BYTES_MAX) {
+            cors = cors_write(http, room);
+            break;
+        }
+        /* fall through */
+    case AUTH_ORIGIN_FOREIGN:
+    case AUTH_ORIGIN_UNKNOWN_HOST:
+        refuse(worker, exchange, foreign(), SPAN(VARY));
+        return;
+    }
+    if (http->method == HTTP_METHOD_OPTIONS && http->preflight_method.at != NULL) {
+        preflight_answer(worker, exchange, http, cors);
+        return;
+    }
+    struct builder texts = builder_over(http_desk(worker)->names, HTTP_TARGET_BYTES_MAX);
+    struct http_error error = {0};
+    struct route_request request = {.http = http, .texts = &texts};
+    if (find(worker, http, &texts, &error)) {
+        request.names[0] = cors; /* no path here has names */
+        http_desk(worker)->match.route->serve(worker, exchange, &request);
+    } else if (!options_answer(worker, exchange, http, &error, cors)) {
+        refuse(worker, exchange, error, cors);
+    }
+}
+
+static void web_get_healthz(struct worker *worker, struct http_exchange *exchange,
+                            const struct route_request *request) {
+    exchange_answer(worker, exchange, 200, NULL, request->names[0], SPAN("{\"status\":\"ok\"}"));
+}
+
+static void web_get_page(struct worker *worker, struct http_exchange *exchange,
+                         const struct route_request *request) {
+    if (!worker->config->demo) {
+        refuse(worker, exchange, not_found(), request->names[0]);
+        return;
+    }
+    exchange_answer(worker, exchange, 200, "text/html; charset=utf-8", request->names[0],
+                    web_demo_page());
+}
+
+static size_t web_body_max(const struct config *config) {
+    (void)config;
+    return WEB_BODY_BYTES_MAX;
+}
+
+static bool web_admit(struct worker *worker, const struct http_request *http,
+                      struct http_error *error) {
+    struct builder texts = builder_over(http_desk(worker)->names, HTTP_TARGET_BYTES_MAX);
+    enum auth_origin origin = origin_of(worker, http);
+    bool good = false;
+    if (origin == AUTH_ORIGIN_FOREIGN || origin == AUTH_ORIGIN_UNKNOWN_HOST)
+        *error = foreign();
+    else
+        good = http->method == HTTP_METHOD_OPTIONS || find(worker, http, &texts, error);
+    error->extra = SPAN(VARY);
+    return good;
+}
+
+static const struct http_service service = {web_body_max, "", NULL, web_admit, NULL, web_serve};
+
+/* No message comes in here. */
+static void web_on_result(struct worker *worker, struct gate_source *source, void *request,
+                          uint32_t index, const struct gate_result *result) {
+    (void)worker;
+    (void)source;
+    (void)request;
+    (void)result;
+    CHECK(false, "result %u of a message that nobody sent", index);
+}
+
+static void web_on_open(struct worker *worker, struct connection *connection) {
+    http_open(worker, connection, &service, web_on_result);
+}
+
+const struct protocol web_protocol = HTTP_PROTOCOL("web", web_on_open);

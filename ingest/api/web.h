@@ -1,0 +1,19 @@
+/* web.h - the `web` listener: browsers.
+ *
+ * This version serves GET /healthz and, with --demo, the page GET /. Every request with an Origin
+ * that is neither its own host nor in --cors is refused, and with --web-host one for another host
+ * (auth.h); an allowed origin is echoed, and every path answers preflight.
+ *
+ * Threads: the connection's worker. */
+#ifndef RINGPOST_INGEST_API_WEB_H
+#define RINGPOST_INGEST_API_WEB_H
+
+#include "core/base/span.h"
+#include "core/protocol.h"
+
+extern const struct protocol web_protocol;
+
+/* web_demo.c: a page with examples to paste, the same on every node. */
+struct span web_demo_page(void);
+
+#endif

@@ -1,0 +1,250 @@
+#include "ingest/gate/auth.h"
+
+#include "core/base/hash.h"
+#include "core/base/log.h"
+#include "core/worker.h"
+#include "ingest/gate/gate.h"
+#include "proto/text/base64.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdatomic.h>
+
+#define CREDENTIALS_BYTES_MAX 1024
+
+/* Takes "scheme " off the front, in any letter case, with the blanks behind it. */
+static bool scheme_take(struct span *text, struct span scheme) {
+    if (text->len <= scheme.len || !span_equal_nocase(span_of(text->at, scheme.len), scheme) ||
+        text->at[scheme.len] != ' ')
+        return false;
+    *text = span_skip(*text, scheme.len);
+    while (text->len != 0 && text->at[0] == ' ')
+        *text = span_skip(*text, 1);
+    return true;
+}
+
+/* The key of an Authorization header: Bearer, or the password of Basic. */
+static bool key_of(struct span authorization, struct builder *decoded, struct span *key) {
+    *key = authorization;
+    if (scheme_take(key, SPAN("Bearer")))
+        return true;
+    if (!scheme_take(key, SPAN("Basic")) || base64_decode(*key, decoded) != NULL || decoded->full)
+        return false;
+    const char *colon = memchr(decoded->at, ':', decoded->len);
+    if (colon == NULL)
+        return false;
+    *key = span_skip(builder_span(decoded), (size_t)(colon - decoded->at) + 1);
+    return true;
+}
+
+/* --- hosts ------------------------------------------------------------------------------------ */
+
+/* A Host, taken apart: a name or IPv4 address, or an IPv6 address in brackets. */
+struct host {
+    struct span name; /* without the brackets */
+    bool brackets;
+};
+
+static bool is_port(struct span text) {
+    for (size_t i = 0; i < text.len; i++)
+        if (text.at[i] < '0' || text.at[i] > '9')
+            return false;
+    return text.len <= 5;
+}
+
+/* False: it is not name, name:port, [address] or [address]:port. What stands behind the first colon
+ * or the bracket must be a port to its end: `127.0.0.1:80.evil.example` is some other host. */
+static bool host_cut(struct span text, struct host *host) {
+    char end = text.len != 0 && text.at[0] == '[' ? ']' : ':';
+    host->brackets = end == ']';
+    const char *mark = text.len == 0 ? NULL : memchr(text.at, end, text.len);
+    if (mark == NULL) {
+        host->name = text;
+        return text.len != 0 && !host->brackets;
+    }
+    size_t len = (size_t)(mark - text.at);
+    host->name = host->brackets ? span_of(text.at + 1, len - 1) : span_of(text.at, len);
+    struct span rest = span_skip(text, host->brackets ? len + 1 : len);
+    return host->name.len != 0 &&
+           (rest.len == 0 || (rest.at[0] == ':' && is_port(span_skip(rest, 1))));
+}
+
+/* The address that the host is, IPv4 as v4-mapped; false: it is a name. */
+static bool host_address(const struct host *host, struct in6_addr *six) {
+    char text[INET6_ADDRSTRLEN];
+    struct in_addr four;
+    if (host->name.len >= sizeof text)
+        return false;
+    memcpy(text, host->name.at, host->name.len);
+    text[host->name.len] = '\0';
+    if (host->brackets)
+        return inet_pton(AF_INET6, text, six) == 1;
+    if (inet_pton(AF_INET, text, &four) != 1)
+        return false;
+    memset(six, 0, sizeof *six);
+    memset(six->s6_addr + 10, 0xff, 2);
+    memcpy(six->s6_addr + 12, &four, sizeof four);
+    return true;
+}
+
+static bool host_is_localhost(const struct host *host) {
+    return !host->brackets && span_equal_nocase(host->name, SPAN("localhost"));
+}
+
+bool auth_host_is_loopback(struct span text) {
+    struct host host;
+    struct in6_addr six;
+    if (!host_cut(text, &host))
+        return false;
+    if (host_is_localhost(&host))
+        return true;
+    return host_address(&host, &six) &&
+           (IN6_IS_ADDR_LOOPBACK(&six) || (IN6_IS_ADDR_V4MAPPED(&six) && six.s6_addr[12] == 127));
+}
+
+/* Is this node meant by it whatever DNS says: an address, localhost, or in --web-host? */
+static bool host_is_known(const struct config *config, struct span text) {
+    struct host host;
+    struct in6_addr six;
+    if (!host_cut(text, &host))
+        return false;
+    if (host_is_localhost(&host) || host_address(&host, &six))
+        return true;
+    for (unsigned i = 0; i < config->web_host_count; i++)
+        if (!host.brackets && span_equal_nocase(host.name, span_text(config->web_hosts[i])))
+            return true;
+    return false;
+}
+
+/* --- keys ------------------------------------------------------------------------------------- */
+
+static struct auth refused(enum code code, const char *message) {
+    return (struct auth){.code = code, .message = message};
+}
+
+struct auth auth_api(const struct config *config, const struct http_request *request, bool open) {
+    static const struct auth allowed = {.code = CODE_NONE, .message = ""};
+    if (config->api_key_count == 0) {
+        if (request->origin.at != NULL)
+            return refused(CODE_FORBIDDEN, "a request with Origin needs an API key; start the node "
+                                           "with one (RINGPOST_API_KEY)");
+        /* A browser always names a host; one that does not is an HTTP/1.0 probe. */
+        if (request->host.at != NULL && !auth_host_is_loopback(request->host))
+            return refused(CODE_FORBIDDEN, "without an API key only localhost, 127.0.0.1 and [::1] "
+                                           "are served as Host");
+        return allowed;
+    }
+    if (open)
+        return allowed;
+    if (request->authorization.at == NULL)
+        return refused(CODE_UNAUTHORIZED, "an API key is needed: Authorization: Bearer KEY");
+    char room[CREDENTIALS_BYTES_MAX];
+    struct builder decoded = builder_over(room, sizeof room);
+    struct span key;
+    if (!key_of(request->authorization, &decoded, &key))
+        return refused(CODE_UNAUTHORIZED, "Authorization is neither Bearer KEY nor Basic with the "
+                                          "key as password");
+    /* A browser that was asked for Basic once sends the key along with what any page makes it
+     * request. */
+    if (decoded.len != 0 && auth_web(config, request, true) == AUTH_ORIGIN_FOREIGN)
+        return refused(CODE_FORBIDDEN, "a page of this Origin may not use a key by Basic");
+    int place = gate_key_find(config, key);
+    if (place < 0)
+        return refused(CODE_UNAUTHORIZED, "the API key is not one of this node's");
+    return (struct auth){.code = CODE_NONE, .message = "", .key_place = (unsigned)place};
+}
+
+/* --- wrong keys ------------------------------------------------------------------------------- */
+
+/* Addresses that share a place are told more seldom than once a second, never more often. */
+static bool told_take(struct auth_told *told, const struct peer_address *peer, uint64_t now_ns) {
+    uint64_t place = hash64(span_of(peer->bytes, sizeof(peer->bytes))) % AUTH_TOLD_PLACES;
+    uint64_t before = atomic_load_explicit(&told->at_ns[place], memory_order_relaxed);
+    if (before != 0 && now_ns - before < AUTH_TOLD_NS)
+        return false;
+    return atomic_compare_exchange_strong_explicit(&told->at_ns[place], &before, now_ns,
+                                                   memory_order_relaxed, memory_order_relaxed);
+}
+
+void auth_failed(struct worker *worker, const struct connection *connection, const char *message) {
+    enum listener_kind kind = worker->listeners[connection->listener].kind;
+    stats_add(&worker->stats.auth_failures[kind], 1);
+    if (!told_take(&gate_of(worker)->told, &connection->peer, worker->now_ns))
+        return;
+    char address[PEER_ADDRESS_TEXT_MAX];
+    net_peer_text(&connection->peer, address);
+    log_event(LOG_WARN, "auth_failed", LOG_STR("address", address), LOG_STR("why", message));
+}
+
+/* --- origins ---------------------------------------------------------------------------------- */
+
+struct origin {
+    struct span scheme;
+    struct span host; /* without a port that is the scheme's own */
+};
+
+/* Drops ":80" for http, ":443" for https. */
+static struct span port_drop(struct span host, struct span scheme) {
+    struct span port = span_equal_nocase(scheme, SPAN("https")) ? SPAN(":443") : SPAN(":80");
+    if (host.len > port.len && span_equal(span_skip(host, host.len - port.len), port))
+        host.len -= port.len;
+    return host;
+}
+
+static bool origin_cut(struct span text, struct origin *origin) {
+    const char *mark = text.len < 3 ? NULL : memmem(text.at, text.len, "://", 3);
+    if (mark == NULL)
+        return false;
+    origin->scheme = span_of(text.at, (size_t)(mark - text.at));
+    origin->host = port_drop(span_skip(text, origin->scheme.len + 3), origin->scheme);
+    return origin->host.len != 0;
+}
+
+static bool origin_is(const struct origin *origin, struct span text, const char *listed) {
+    struct origin other;
+    if (strcmp(listed, "*") == 0)
+        return true;
+    if (origin->host.len == 0 || !origin_cut(span_text(listed), &other))
+        return span_equal_nocase(text, span_text(listed)) && !span_equal(text, SPAN("null"));
+    return span_equal_nocase(origin->scheme, other.scheme) &&
+           span_equal_nocase(origin->host, other.host);
+}
+
+enum auth_origin auth_web(const struct config *config, const struct http_request *request,
+                          bool any_host) {
+    struct span text = request->origin;
+    struct origin origin = {.host = {NULL, 0}};
+    /* Without Host it is HTTP/1.0, which no browser speaks. */
+    if (!any_host && config->web_host_count != 0 && request->host.at != NULL &&
+        !host_is_known(config, request->host))
+        return AUTH_ORIGIN_UNKNOWN_HOST;
+    if (text.at == NULL)
+        return AUTH_ORIGIN_NONE;
+    if (!origin_cut(text, &origin))
+        origin.host.len = 0; /* "null", or nothing that has a host: only * lets it in */
+    for (unsigned i = 0; i < config->origin_count; i++)
+        if (origin_is(&origin, text, config->origins[i]))
+            return AUTH_ORIGIN_ALLOWED;
+    if (origin.host.len == 0 || request->host.at == NULL ||
+        !span_equal_nocase(origin.host, port_drop(request->host, origin.scheme)))
+        return AUTH_ORIGIN_FOREIGN;
+    /* Its own host; but DNS may call any name this node's for a page that wants in. */
+    return host_is_known(config, request->host) ? AUTH_ORIGIN_ALLOWED : AUTH_ORIGIN_UNKNOWN_HOST;
+}
+
+/* Names whose refusal was told lately, each in the place of its hash: another name that falls there
+ * displaces it, so that the table is bounded and a name is told again at the worst. */
+#define TOLD_PLACES 64
+static _Atomic uint64_t told[TOLD_PLACES];
+
+void auth_tell_unknown_host(struct span text) {
+    struct host host;
+    if (!host_cut(text, &host))
+        host = (struct host){.name = text};
+    uint64_t hash = hash64(host.name) | 1; /* 0 is an empty place */
+    if (atomic_exchange_explicit(&told[hash / 2 % TOLD_PLACES], hash, memory_order_relaxed) == hash)
+        return;
+    log_event(LOG_WARN, "unknown_web_host", LOG_SPAN("host", host.name),
+              LOG_STR("remedy", "if browsers shall reach web under this name, start the node with "
+                                "--web-host and the name"));
+}

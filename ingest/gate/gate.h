@@ -1,0 +1,157 @@
+/* gate.h - the one way in: every message, whoever brings it, goes through gate_publish.
+ *
+ *   behind? (gate_admit, before a request's body is read)
+ *   draining? -> rate -> room for a publish -> build and seal -> idempotency -> hub -> result
+ *
+ * The caller has authorised the producer and filled an envelope (envelope.h), which has checked and
+ * bounded the payload. The gate copies everything into a message and tells the result exactly once,
+ * now or later. What is refused leaves no trace: nothing is taken in part, and the id is not
+ * occupied.
+ *
+ * The gate keeps order per source: messages of one source and one address leave in the order of the
+ * calls. One exception: a message that waited for the fate of another with the same id (dedup.h)
+ * and has to take its place counts as accepted at that moment.
+ *
+ * Threads: gate_publish: the source's worker, which also gets the result. gate_init and
+ * gate_fini: before the workers run, after they have ended. Owns: the idempotency table, the
+ * rates of the API keys, one ticket for each publish in flight (bounded by what mailbox.h allows
+ * of requests). Allocates from pools only. Never writes keys or payloads into logs. */
+#ifndef RINGPOST_INGEST_GATE_GATE_H
+#define RINGPOST_INGEST_GATE_GATE_H
+
+#include "core/admission.h"
+#include "core/hub.h"
+#include "core/memory.h"
+#include "core/timer.h"
+#include "ingest/gate/auth.h"
+#include "ingest/gate/client_rates.h"
+#include "ingest/gate/dedup.h"
+#include "proto/text/complaint.h"
+
+struct builder;
+struct config;
+struct connection;
+struct envelope;
+struct envelope_room;
+struct gate_source;
+struct server;
+struct worker;
+
+/* How much somebody may still publish, by the generic cell rate algorithm: the state is one
+ * moment, shared by all workers. A second's worth (at least one message) may come at once.
+ * Zeroed it is fresh. */
+struct gate_rate {
+    _Atomic uint64_t used_until_ns; /* what was let through is used up at that moment */
+};
+
+/* True: one message may pass. False: `*retry_ns` from now one may. `per_second` 0: no limit. Any
+ * thread. */
+bool gate_rate_take(struct gate_rate *rate, double per_second, uint64_t now_ns, uint64_t *retry_ns);
+
+/* The whole answer to one message. */
+struct gate_result {
+    enum result_word state;
+    uint16_t status; /* HTTP, contract section 6 */
+    uint32_t recipients;
+    struct span id; /* the producer's or the one made; empty: refused before there was one */
+    /* RESULT_DUPLICATE: the first result; its id is the same. */
+    enum result_word first_state;
+    uint32_t first_recipients;
+    /* Refused: */
+    enum code code;         /* CODE_NONE: it is not an error (ABSENT and DROPPED are none) */
+    const char *message;    /* one sentence */
+    const char *field;      /* NULL: about no one field */
+    size_t offset;          /* BAD_JSON only */
+    uint32_t retry_after_s; /* 429 and 503; 0 otherwise */
+};
+
+/* The result of a message that came from `source`; `request` and `index` are what gate_publish
+ * was given. Spans and texts of the result die when it returns. The connection may be closing by
+ * now, its slot and the source are still there. It may publish again. */
+typedef void gate_done(struct worker *worker, struct gate_source *source, void *request,
+                       uint32_t index, const struct gate_result *result);
+
+/* Where messages come from: embedded in what a connection keeps until its slot is freed
+ * (on_free). While a message is under way the connection has a publish outstanding
+ * (connection_publish_begun). */
+struct gate_source {
+    struct connection *connection;
+    gate_done *done;
+    /* NULL: by the scope of the ids (client_rates.h); without a scope: no limit. */
+    struct gate_rate *rate;
+    struct intake intake; /* how late what it sends is read */
+    bool modest;          /* it asks for little; of the request that was admitted last */
+};
+
+/* `rate`: gate_key_rate for the API, one of its own for a session without a client id, NULL for a
+ * client. */
+void gate_source_init(struct gate_source *source, struct connection *connection, gate_done *done,
+                      struct gate_rate *rate);
+
+/* To be asked once for each request, however many messages are in it. False: the worker is behind,
+ * the request must be refused (`overloaded`, GATE_BEHIND_TEXT) and is counted, as a request: how
+ * many messages are in it is not known. The time since slice_over was called last counts as what
+ * the refusal costs, so it should come early. */
+bool gate_admit(struct worker *worker, struct gate_source *source);
+#define GATE_BEHIND_TEXT "more is pushed than this node can serve; nothing was taken, try again"
+
+/* One message. All but `source` and `request` may go when gate_publish returns. */
+struct gate_request {
+    struct gate_source *source;
+    const struct envelope *envelope; /* complete, with its payload */
+    struct span scope;               /* of the id, see dedup.h; empty: all API keys together */
+    void *request;                   /* for `done` */
+    uint32_t index;                  /* for `done` */
+    bool in_batch;                   /* one of many that were admitted together */
+};
+
+/* Takes the message or refuses it. `source->done` is called exactly once, perhaps before this
+ * returns. */
+void gate_publish(struct worker *worker, const struct gate_request *request);
+
+/* A result for what did not get as far as the gate: an envelope that was refused. The complaint
+ * must live as long as the result. */
+void gate_result_bad(struct gate_result *result, const struct complaint *complaint);
+
+/* Bytes that gate_result_write needs at the most. */
+#define GATE_RESULT_BYTES_MAX 2048
+
+/* The result as a JSON object with id, state and recipients, or with error; with `status` as its
+ * first member when asked (for an entry of a batch). */
+void gate_result_write(const struct gate_result *result, bool with_status, struct builder *out);
+
+/* What the room keeps for one worker. */
+struct gate_desk {
+    _Alignas(64) struct pool tickets;
+    struct pool sends;          /* of client_send.c */
+    struct pool rooms;          /* one: */
+    struct envelope_room *room; /* of client_send.c, for the envelope that is being read */
+    struct timer sweep;         /* armed while the table may hold ids whose time will be over */
+};
+
+/* What the ingest room shares between the workers; server->ingest points to it. */
+struct gate {
+    struct dedup dedup;
+    struct gate_rate key_rates[API_KEYS_MAX];
+    struct client_rates client_rates;
+    struct auth_told told;
+    struct gate_desk desks[WORKERS_MAX];
+};
+
+/* Prepares the gate and makes it server->ingest. After server_init and before the workers run.
+ * The caller sets worker->on_nudged = gate_on_nudged for each worker. False: no memory. */
+bool gate_init(struct gate *gate, struct server *server);
+/* After all workers have ended and every publish is done. */
+void gate_fini(struct gate *gate);
+/* Other workers have found results for this one's waiting repeats. */
+void gate_on_nudged(struct worker *worker);
+
+struct gate *gate_of(const struct worker *worker);
+
+/* The place of an API key in config->api_keys, compared in constant time; -1: it is none of
+ * them. */
+int gate_key_find(const struct config *config, struct span key);
+/* The rate of the key at that place; place 0 also serves an API without keys. */
+struct gate_rate *gate_key_rate(struct worker *worker, unsigned place);
+
+#endif

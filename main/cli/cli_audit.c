@@ -1,0 +1,283 @@
+/* cli_audit.c - `ringpost audit`: does a running node's ledger balance?
+ *
+ * Every message that reaches a session makes one copy, and each copy is sent, waiting, or dropped
+ * for one reason. GET /v1/stats tells that for each worker as it was between two of its steps, so
+ * it must balance exactly, also under load. Classes and reasons are taken as the node names them:
+ * one that is newer than this command is added up like the rest. */
+#include "main/cli/answer.h"
+#include "main/cli/cli.h"
+#include "main/cli/http_client.h"
+#include "main/terminal.h"
+#include "proto/text/json.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#define COMMAND "audit"
+#define CALL_TIMEOUT_S 10
+#define CLASSES_MAX (GRID_COLUMNS_MAX - 1)
+#define REASONS_MAX 32
+#define AUDITED_MAX 1024
+#define WORD_MAX 24 /* with an indent it fits a cell */
+
+static const char help[] =
+    "ringpost audit - check that a running node accounts for every message\n"
+    "\n"
+    "Usage: ringpost audit [--api ADDR:PORT] [--api-key KEY]\n"
+    "\n"
+    "Examples:\n"
+    "  ringpost audit\n"
+    "  RINGPOST_API_KEY=... ringpost audit --api 10.0.0.5:8081\n"
+    "\n"
+    "Options:\n"
+    "  --api ADDR:PORT      the api listener; RINGPOST_API or " CLI_API_DEFAULT " if absent\n"
+    "  --api-key KEY        its key; better in RINGPOST_API_KEY, where others cannot see it\n"
+    "\n"
+    "A message makes one copy for each session that it reaches. In every worker and every class\n"
+    "the copies made must equal the copies sent, waiting, and dropped for a reason. The node may\n"
+    "be under load: each worker reads its counts in one moment.\n"
+    "Exit status: 0 balanced, 1 not balanced or no answer from the node, 2 bad usage.\n";
+
+/* Words in the order in which they were met. */
+struct words {
+    unsigned count;
+    char at[REASONS_MAX][WORD_MAX];
+};
+
+/* The copies of one class. */
+struct page {
+    uint64_t made, sent, waiting, dropped[REASONS_MAX];
+};
+
+struct ledger {
+    struct page pages[CLASSES_MAX];
+};
+
+struct audit {
+    struct words classes, reasons;
+    struct ledger node; /* as the node says */
+    struct ledger sum;  /* of the workers */
+    unsigned workers;
+    unsigned wrong; /* pages that do not balance, or differ from the sum */
+};
+
+/* The place of a word, added if it is new; -1: it is none, or there are too many. */
+static int word_place(struct words *words, unsigned max, const struct json_value *key) {
+    char text[WORD_MAX];
+    struct span inside = json_inside(key);
+    if (inside.len == 0 || inside.len >= WORD_MAX)
+        return -1;
+    for (size_t i = 0; i < inside.len; i++) {
+        if (!islower((unsigned char)inside.at[i]) && !isdigit((unsigned char)inside.at[i]) &&
+            inside.at[i] != '_')
+            return -1;
+        text[i] = inside.at[i];
+    }
+    text[inside.len] = '\0';
+    for (unsigned n = 0; n < words->count; n++)
+        if (strcmp(words->at[n], text) == 0)
+            return (int)n;
+    if (words->count == max)
+        return -1;
+    memcpy(words->at[words->count], text, inside.len + 1);
+    return (int)words->count++;
+}
+
+static bool number_read(struct span object, const char *name, uint64_t *value) {
+    struct span number = answer_at(object, name);
+    return number.len != 0 && isdigit((unsigned char)number.at[0]) && json_u64(number, value);
+}
+
+static bool page_read(struct audit *audit, struct span object, struct page *page) {
+    struct json_cursor cursor;
+    struct json_value key, value;
+    struct span dropped = answer_at(object, "dropped");
+    if (!number_read(object, "made", &page->made) || !number_read(object, "sent", &page->sent) ||
+        !number_read(object, "waiting", &page->waiting) || dropped.len == 0 ||
+        json_open(&cursor, dropped) != JSON_OBJECT)
+        return false;
+    while (json_object_next(&cursor, &key, &value)) {
+        int reason = word_place(&audit->reasons, REASONS_MAX, &key);
+        if (reason < 0 || value.kind != JSON_NUMBER || !json_u64(value.raw, &page->dropped[reason]))
+            return false;
+    }
+    return true;
+}
+
+static bool ledger_read(struct audit *audit, struct span object, struct ledger *ledger) {
+    struct json_cursor cursor;
+    struct json_value key, value;
+    memset(ledger, 0, sizeof(*ledger));
+    if (object.len == 0 || json_open(&cursor, object) != JSON_OBJECT)
+        return false;
+    unsigned pages = 0;
+    for (; json_object_next(&cursor, &key, &value); pages++) {
+        int class = word_place(&audit->classes, CLASSES_MAX, &key);
+        if (class < 0 || value.kind != JSON_OBJECT ||
+            !page_read(audit, value.raw, &ledger->pages[class]))
+            return false;
+    }
+    return pages != 0;
+}
+
+static uint64_t page_dropped(const struct page *page) {
+    uint64_t dropped = 0;
+    for (unsigned n = 0; n < REASONS_MAX; n++)
+        dropped += page->dropped[n];
+    return dropped;
+}
+
+/* Says which pages of one worker do not balance. */
+static void worker_check(struct audit *audit, unsigned worker, const struct ledger *ledger,
+                         FILE *out) {
+    for (unsigned class = 0; class < audit->classes.count; class ++) {
+        const struct page *page = &ledger->pages[class];
+        uint64_t dropped = page_dropped(page), found = page->sent + page->waiting + dropped;
+        if (found == page->made)
+            continue;
+        audit->wrong++;
+        fprintf(out,
+                "worker %u, %s: made %" PRIu64 ", but sent %" PRIu64 " + waiting %" PRIu64
+                " + dropped %" PRIu64 " = %" PRIu64 "\n",
+                worker, audit->classes.at[class], page->made, page->sent, page->waiting, dropped,
+                found);
+    }
+}
+
+static void page_add(struct page *sum, const struct page *page) {
+    sum->made += page->made;
+    sum->sent += page->sent;
+    sum->waiting += page->waiting;
+    for (unsigned n = 0; n < REASONS_MAX; n++)
+        sum->dropped[n] += page->dropped[n];
+}
+
+/* The node adds its workers up by itself; both sums must be the same. */
+static void totals_check(struct audit *audit, FILE *out) {
+    for (unsigned class = 0; class < audit->classes.count; class ++) {
+        if (memcmp(&audit->sum.pages[class], &audit->node.pages[class], sizeof(struct page)) == 0)
+            continue;
+        audit->wrong++;
+        fprintf(out, "%s: the node's total is not the sum of its workers\n",
+                audit->classes.at[class]);
+    }
+}
+
+/* Reads the statistics and says what is wrong with the ledgers. NULL, or why there is nothing to
+ * check. */
+static const char *audit_read(struct audit *audit, struct span stats, FILE *out) {
+    struct json_cursor workers = answer_elements(answer_at(stats, "workers"));
+    struct json_value worker;
+    memset(audit, 0, sizeof(*audit));
+    if (!ledger_read(audit, answer_at(stats, "ledger"), &audit->node))
+        return "its statistics hold no ledger that can be read";
+    for (; json_array_next(&workers, &worker); audit->workers++) {
+        struct ledger ledger;
+        if (audit->workers == AUDITED_MAX)
+            return "its statistics name more workers than a node can have";
+        if (!ledger_read(audit, answer_at(worker.raw, "ledger"), &ledger))
+            return "the statistics of a worker hold no ledger that can be read";
+        worker_check(audit, audit->workers, &ledger, out);
+        for (unsigned class = 0; class < CLASSES_MAX; class ++)
+            page_add(&audit->sum.pages[class], &ledger.pages[class]);
+    }
+    if (audit->workers == 0)
+        return "its statistics name no worker";
+    totals_check(audit, out);
+    return NULL;
+}
+
+/* --- the table -------------------------------------------------------------------------------- */
+
+static void row_put(struct grid *grid, const struct audit *audit, const char *indent,
+                    const char *title, const uint64_t values[CLASSES_MAX]) {
+    char(*cells)[GRID_CELL_MAX] = grid_row(grid);
+    if (cells == NULL)
+        return;
+    snprintf(cells[0], GRID_CELL_MAX, "%s%s", indent, title);
+    for (unsigned class = 0; class < audit->classes.count; class ++)
+        snprintf(cells[1 + class], GRID_CELL_MAX, "%" PRIu64, values[class]);
+}
+
+static void audit_print(const struct audit *audit, FILE *out) {
+    static struct grid grid;
+    char upper[CLASSES_MAX][WORD_MAX];
+    const char *titles[GRID_COLUMNS_MAX] = {"COPIES"};
+    uint64_t made[CLASSES_MAX], sent[CLASSES_MAX], waiting[CLASSES_MAX], dropped[CLASSES_MAX];
+    for (unsigned class = 0; class < audit->classes.count; class ++) {
+        const struct page *page = &audit->sum.pages[class];
+        for (unsigned n = 0; n < WORD_MAX; n++)
+            upper[class][n] = (char)toupper((unsigned char)audit->classes.at[class][n]);
+        titles[1 + class] = upper[class];
+        made[class] = page->made;
+        sent[class] = page->sent;
+        waiting[class] = page->waiting;
+        dropped[class] = page_dropped(page);
+    }
+    grid_init(&grid, 1 + audit->classes.count, titles);
+    row_put(&grid, audit, "", "made", made);
+    row_put(&grid, audit, "", "sent", sent);
+    row_put(&grid, audit, "", "waiting", waiting);
+    row_put(&grid, audit, "", "dropped", dropped);
+    for (unsigned n = 0; n < audit->reasons.count; n++) {
+        bool any = false;
+        for (unsigned class = 0; class < audit->classes.count; class ++) {
+            dropped[class] = audit->sum.pages[class].dropped[n];
+            any |= dropped[class] != 0;
+        }
+        if (any)
+            row_put(&grid, audit, "  ", audit->reasons.at[n], dropped);
+    }
+    grid_print(&grid, out, "\n");
+}
+
+/* --- the command ------------------------------------------------------------------------------ */
+
+static int run(const char *api, const char *key) {
+    static struct audit audit;
+    struct http_call call = {.server = api,
+                             .key = key,
+                             .method = "GET",
+                             .target = "/v1/stats",
+                             .timeout_ns = CALL_TIMEOUT_S * UINT64_C(1000000000),
+                             .stop_fd = -1};
+    struct http_outcome outcome;
+    struct span stats;
+    int status = cli_stats(COMMAND, &call, &outcome, &stats);
+    if (status == CLI_DONE) {
+        const char *problem = audit_read(&audit, stats, stdout);
+        if (problem != NULL) {
+            status = cli_failed(COMMAND, "%s: %s", api, problem);
+        } else {
+            audit_print(&audit, stdout);
+            if (audit.wrong == 0)
+                printf("balanced: made = sent + waiting + dropped in each of %u workers\n",
+                       audit.workers);
+            else
+                status = cli_failed(COMMAND, "the ledger does not balance");
+        }
+    }
+    http_client_free(&outcome);
+    return status;
+}
+
+int cli_audit(int argc, char **argv) {
+    const char *api = NULL, *api_key = NULL, *key = NULL;
+    char key_room[CLI_KEY_MAX], api_room[CLI_ADDRESS_MAX];
+    const struct cli_flag flags[] = {
+        {.name = "api", .value = "ADDR:PORT", .text = &api},
+        {.name = "api-key", .value = "KEY", .text = &api_key},
+        {.name = NULL},
+    };
+    int status = cli_read(COMMAND, argc, argv, flags, NULL);
+    if (status < 0) {
+        fputs(help, stdout);
+        return CLI_DONE;
+    }
+    if (status == CLI_DONE)
+        status = cli_api(COMMAND, &api, api_room);
+    if (status == CLI_DONE)
+        status = cli_key(COMMAND, api_key, key_room, &key);
+    return status == CLI_DONE ? run(api, key) : status;
+}

@@ -1,0 +1,388 @@
+/* settings_table.c - see settings_table.h. */
+#include "main/settings/settings_table.h"
+
+#include <stddef.h>
+#include <stdio.h>
+
+#define AT(member) offsetof(struct config, member)
+
+static const char *const steer_words[] = {"ip", "tuple", "none", NULL};
+static const char *const slow_words[] = {"close", "drop-oldest", "keep-latest", NULL};
+static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
+static const char *const format_words[] = {"logfmt", "json", NULL};
+
+const char *const settings_topic_titles[TOPICS] = {
+    [TOPIC_LISTENERS] = "Listeners",
+    [TOPIC_NODE] = "The node and its threads",
+    [TOPIC_CLIENTS] = "Clients and producers",
+    [TOPIC_WAITING] = "Messages that wait",
+    [TOPIC_LIMITS] = "Limits",
+    [TOPIC_LOG] = "Log",
+    [TOPIC_TESTS] = "For tests",
+};
+
+/* clang-format off */
+const struct setting settings_table[SETTINGS] = {
+    [SET_CONFIG] = {
+        .name = "config", .environment = "RINGPOST_CONFIG", .value = "FILE",
+        .kind = SETTING_TEXT, .topic = TOPIC_LISTENERS,
+        .fallback_words = "none",
+        .help = "Read settings from this file too: one `key = value` a line. A key is a flag "
+                "without its dashes; # begins a comment."},
+    [SET_TCP] = {
+        .name = "tcp", .environment = "RINGPOST_TCP", .value = "ADDR:PORT",
+        .kind = SETTING_LISTENERS, .topic = TOPIC_LISTENERS, .traits = SETTING_LIST,
+        .fallback = "127.0.0.1:7000",
+        .help = "Addresses for raw TCP clients. Port 0 takes a free port; `off` turns the "
+                "listener off. The node does not authenticate clients, so listen beyond "
+                "loopback only on a trusted network or behind a balancer."},
+    [SET_WEB] = {
+        .name = "web", .environment = "RINGPOST_WEB", .value = "ADDR:PORT",
+        .kind = SETTING_LISTENERS, .topic = TOPIC_LISTENERS, .traits = SETTING_LIST,
+        .fallback = "127.0.0.1:8080",
+        .help = "Addresses for browsers. Otherwise like tcp."},
+    [SET_API] = {
+        .name = "api", .environment = "RINGPOST_API", .value = "ADDR:PORT",
+        .kind = SETTING_LISTENERS, .topic = TOPIC_LISTENERS, .traits = SETTING_LIST,
+        .fallback = "127.0.0.1:8081",
+        .help = "Addresses for producers and operators, who speak HTTP. An address beyond "
+                "loopback needs an api-key. Otherwise like tcp."},
+    [SET_PORTS_FILE] = {
+        .name = "ports-file", .environment = "RINGPOST_PORTS_FILE", .value = "FILE",
+        .kind = SETTING_TEXT, .topic = TOPIC_LISTENERS, .offset = AT(ports_file),
+        .fallback_words = "none",
+        .help = "Once all listeners accept, write their real addresses to this file, as JSON."},
+    [SET_PROXY_PROTOCOL] = {
+        .name = "proxy-protocol", .environment = "RINGPOST_PROXY_PROTOCOL", .value = "CIDR",
+        .kind = SETTING_NETWORKS, .topic = TOPIC_LISTENERS, .traits = SETTING_LIST,
+        .fallback_words = "off",
+        .help = "Networks of the load balancers in front. Connections from these networks must "
+                "begin with a PROXY header (version 1 or 2); all others must not."},
+    [SET_FORWARDED] = {
+        .name = "forwarded", .environment = "RINGPOST_FORWARDED", .value = "CIDR",
+        .kind = SETTING_NETWORKS, .topic = TOPIC_LISTENERS, .traits = SETTING_LIST,
+        .fallback_words = "off",
+        .help = "Networks of the HTTP proxies in front of web and api. In requests from these "
+                "networks the node takes the last address of X-Forwarded-For outside them as "
+                "the client's, in logs and limits."},
+    [SET_CORS] = {
+        .name = "cors", .environment = "RINGPOST_CORS", .value = "ORIGIN",
+        .kind = SETTING_ORIGINS, .topic = TOPIC_LISTENERS,
+        .traits = SETTING_LIST | SETTING_RELOADABLE,
+        .fallback_words = "none",
+        .help = "Origins of web pages, besides the node's own, that may use the web listener, "
+                "such as https://shop.example. A * allows every page."},
+    [SET_WEB_HOST] = {
+        .name = "web-host", .environment = "RINGPOST_WEB_HOST", .value = "NAME",
+        .kind = SETTING_HOSTS, .topic = TOPIC_LISTENERS,
+        .traits = SETTING_LIST | SETTING_RELOADABLE,
+        .fallback_words = "none",
+        .help = "Names under which browsers reach the web listener, without port. Pages under "
+                "these names may use the listener. The node then refuses any other Host except "
+                "an address or localhost; /healthz answers all."},
+    [SET_DEMO] = {
+        .name = "demo", .environment = "RINGPOST_DEMO", .value = "on|off",
+        .kind = SETTING_SWITCH, .topic = TOPIC_LISTENERS, .offset = AT(demo),
+        .fallback = "on",
+        .help = "Serve the demo page at / of the web listener."},
+    [SET_NODE] = {
+        .name = "node", .environment = "RINGPOST_NODE", .value = "NAME",
+        .kind = SETTING_NODE, .topic = TOPIC_NODE, .offset = AT(node),
+        .fallback_words = "random, like node-3f9a2c",
+        .help = "Name of this node in answers, logs and statistics."},
+    [SET_WORKERS] = {
+        .name = "workers", .environment = "RINGPOST_WORKERS", .value = "N",
+        .kind = SETTING_COUNT, .topic = TOPIC_NODE, .min = 1, .max = WORKERS_MAX,
+        .offset = AT(workers),
+        .fallback_words = "one for each usable CPU",
+        .help = "Number of pinned threads that carry the connections. Usable CPUs are those of "
+                "the affinity mask, but no more than a container's CPU quota allows."},
+    [SET_CPUS] = {
+        .name = "cpus", .environment = "RINGPOST_CPUS", .value = "LIST",
+        .kind = SETTING_CPUS, .topic = TOPIC_NODE, .traits = SETTING_LIST,
+        .fallback_words = "the usable ones",
+        .help = "CPUs to pin workers to, such as 0-3,6. More workers than CPUs share them."},
+    [SET_SANDBOX] = {
+        .name = "sandbox", .environment = "RINGPOST_SANDBOX", .value = "on|off",
+        .kind = SETTING_SWITCH, .topic = TOPIC_NODE, .offset = AT(sandbox),
+        .fallback = "on",
+        .help = "After the start, take no new privileges and make only the system calls that a "
+                "running node needs. Any other call fails, and the node logs its name."},
+    [SET_STEER] = {
+        .name = "steer", .environment = "RINGPOST_STEER", .value = "ip|tuple|none",
+        .kind = SETTING_CHOICE, .choices = steer_words, .topic = TOPIC_NODE, .offset = AT(steer),
+        .fallback = "ip",
+        .help = "How the node spreads new connections over the workers: by the client's address, "
+                "by address and port, or as the kernel chooses."},
+    [SET_API_KEY] = {
+        .name = "api-key", .environment = "RINGPOST_API_KEY", .value = "KEY",
+        .kind = SETTING_KEYS, .topic = TOPIC_CLIENTS, .traits = SETTING_LIST | SETTING_RELOADABLE,
+        .fallback_words = "none",
+        .help = "A key for the api listener. Several keys may be valid at once, so that you can "
+                "exchange them without a gap. Other users of the machine can see flags: put "
+                "keys into the environment or the file."},
+    [SET_API_KEY_FILE] = {
+        .name = "api-key-file", .environment = "RINGPOST_API_KEY_FILE", .value = "FILE",
+        .kind = SETTING_TEXT, .topic = TOPIC_CLIENTS, .traits = SETTING_RELOADABLE,
+        .offset = AT(api_key_file),
+        .fallback_words = "none",
+        .help = "Read keys from this file too, one a line; the node skips blank lines and "
+                "# COMMENT lines. SIGHUP reads the file again."},
+    [SET_CLIENT_SEND] = {
+        .name = "client-send", .environment = "RINGPOST_CLIENT_SEND", .value = "on|off",
+        .kind = SETTING_SWITCH, .topic = TOPIC_CLIENTS, .offset = AT(client_send),
+        .fallback = "off",
+        .help = "Let connected clients send messages too, not only producers."},
+    [SET_HEARTBEAT] = {
+        .name = "heartbeat", .environment = "RINGPOST_HEARTBEAT", .value = "SECONDS",
+        .kind = SETTING_SECONDS, .topic = TOPIC_CLIENTS, .min = 0.01, .max = 86400,
+        .offset = AT(heartbeat_ns),
+        .fallback = "25",
+        .help = "The node pings a client that was silent for this long."},
+    [SET_HEARTBEAT_TIMEOUT] = {
+        .name = "heartbeat-timeout", .environment = "RINGPOST_HEARTBEAT_TIMEOUT",
+        .value = "SECONDS",
+        .kind = SETTING_SECONDS, .topic = TOPIC_CLIENTS, .min = 0.01, .max = 86400,
+        .offset = AT(heartbeat_timeout_ns),
+        .fallback = "20",
+        .help = "The node disconnects a client that stays silent for this long after the ping."},
+    [SET_HELLO_TIMEOUT] = {
+        .name = "hello-timeout", .environment = "RINGPOST_HELLO_TIMEOUT", .value = "SECONDS",
+        .kind = SETTING_SECONDS, .topic = TOPIC_CLIENTS, .min = 0.01, .max = 3600,
+        .offset = AT(hello_timeout_ns),
+        .fallback = "10",
+        .help = "The node closes a new connection that has not said hello after this long."},
+    [SET_DRAIN_TIMEOUT] = {
+        .name = "drain-timeout", .environment = "RINGPOST_DRAIN_TIMEOUT", .value = "SECONDS",
+        .kind = SETTING_SECONDS, .topic = TOPIC_CLIENTS, .traits = SETTING_RELOADABLE, .min = 0,
+        .max = 86400, .offset = AT(drain_timeout_ns),
+        .fallback = "10",
+        .help = "After SIGTERM, the node waits this long for clients to read their messages."},
+    [SET_MAX_MESSAGE] = {
+        .name = "max-message", .environment = "RINGPOST_MAX_MESSAGE", .value = "BYTES",
+        .kind = SETTING_BYTES, .topic = TOPIC_WAITING, .min = 1, .max = 16777216,
+        .offset = AT(max_message_bytes),
+        .fallback = "65536",
+        .help = "The largest `data` of one message."},
+    [SET_MAX_BODY] = {
+        .name = "max-body", .environment = "RINGPOST_MAX_BODY", .value = "BYTES",
+        .kind = SETTING_BYTES, .topic = TOPIC_WAITING, .min = 1, .max = 1073741824,
+        .offset = AT(max_body_bytes),
+        .fallback = "8388608",
+        .help = "The largest body of one HTTP request, batches included."},
+    [SET_OUTBOX_BYTES] = {
+        .name = "outbox-bytes", .environment = "RINGPOST_OUTBOX_BYTES", .value = "BYTES",
+        .kind = SETTING_BYTES, .topic = TOPIC_WAITING, .min = 1024, .max = 1073741824,
+        .offset = AT(outbox_bytes),
+        .fallback = "1048576",
+        .help = "Bytes that may wait for one session; a session with more counts as slow."},
+    [SET_SLOW] = {
+        .name = "slow", .environment = "RINGPOST_SLOW", .value = "POLICY",
+        .kind = SETTING_CHOICE, .choices = slow_words, .topic = TOPIC_WAITING, .offset = AT(slow),
+        .fallback = "close",
+        .help = "What the node does with a slow session: `close` disconnects it, `drop-oldest` "
+                "drops messages from the front of its queue, `keep-latest` keeps only the newest "
+                "waiting message."},
+    [SET_SEND_BUFFER] = {
+        .name = "send-buffer", .environment = "RINGPOST_SEND_BUFFER", .value = "BYTES",
+        .kind = SETTING_BYTES, .topic = TOPIC_WAITING, .min = 4096, .max = 1073741824,
+        .offset = AT(send_buffer_bytes),
+        .fallback = "131072", .fallback_words = "131072; 4096 with `--slow keep-latest`",
+        .help = "Bytes that the kernel may hold unsent for one connection of any listener, plus "
+                "at most one segment (64K). They do not count towards memory and outbox-bytes."},
+    [SET_MEMORY] = {
+        .name = "memory", .environment = "RINGPOST_MEMORY", .value = "BYTES",
+        .kind = SETTING_MEMORY, .topic = TOPIC_WAITING, .min = 1048576, .max = 17592186044416,
+        .offset = AT(memory_bytes),
+        .fallback = "75%", .fallback_words = "75% of the machine's or container's",
+        .help = "Ceiling for everything that waits in the whole node: bytes, or like 512M, 2G, "
+                "50%. The node refuses the excess."},
+    [SET_MAX_CONNECTIONS] = {
+        .name = "max-connections", .environment = "RINGPOST_MAX_CONNECTIONS", .value = "N",
+        .kind = SETTING_COUNT, .topic = TOPIC_LIMITS, .min = 1, .max = 16777216,
+        .offset = AT(max_connections),
+        .fallback_words = "from the limit of open files",
+        .help = "Connections of the whole node. The node accepts, counts and closes further ones."},
+    [SET_MAX_PER_ADDRESS] = {
+        .name = "max-per-address", .environment = "RINGPOST_MAX_PER_ADDRESS", .value = "N",
+        .kind = SETTING_COUNT, .topic = TOPIC_LIMITS, .traits = SETTING_OFF, .min = 1,
+        .max = 16777216, .offset = AT(max_per_address),
+        .fallback = "off",
+        .help = "Connections from one address."},
+    [SET_RATE_LIMIT] = {
+        .name = "rate-limit", .environment = "RINGPOST_RATE_LIMIT", .value = "PER-SECOND",
+        .kind = SETTING_RATE, .topic = TOPIC_LIMITS, .traits = SETTING_OFF, .min = 0.001,
+        .max = 1000000000, .offset = AT(rate_limit),
+        .fallback = "off",
+        .help = "Messages a second that one API key, or one sending client, may push."},
+    [SET_DEDUP_WINDOW] = {
+        .name = "dedup-window", .environment = "RINGPOST_DEDUP_WINDOW", .value = "SECONDS",
+        .kind = SETTING_SECONDS, .topic = TOPIC_WAITING, .min = 0, .max = 604800,
+        .offset = AT(dedup_window_ns),
+        .fallback = "120",
+        .help = "How long the node remembers the id of a message, so that it does not deliver a "
+                "repeated push again."},
+    [SET_DEDUP_MAX] = {
+        .name = "dedup-max", .environment = "RINGPOST_DEDUP_MAX", .value = "N",
+        .kind = SETTING_COUNT, .topic = TOPIC_WAITING, .min = 1, .max = 100000000,
+        .offset = AT(dedup_max),
+        .fallback = "1000000",
+        .help = "Ids that the node remembers at most; it forgets the oldest first."},
+    [SET_LOG_LEVEL] = {
+        .name = "log-level", .environment = "RINGPOST_LOG_LEVEL", .value = "LEVEL",
+        .kind = SETTING_CHOICE, .choices = level_words, .topic = TOPIC_LOG,
+        .traits = SETTING_RELOADABLE, .offset = AT(log_level),
+        .fallback = "info",
+        .help = "Log events of this level and above: debug, info, warn or error."},
+    [SET_LOG_FORMAT] = {
+        .name = "log-format", .environment = "RINGPOST_LOG_FORMAT", .value = "logfmt|json",
+        .kind = SETTING_CHOICE, .choices = format_words, .topic = TOPIC_LOG,
+        .offset = AT(log_format),
+        .fallback = "logfmt",
+        .help = "Format of the log's lines; the log goes to standard error."},
+    [SET_TEST_KERNEL_6_1] = {
+        .name = "test-kernel-6.1", .environment = "RINGPOST_TEST_KERNEL_6_1", .value = "on|off",
+        .kind = SETTING_SWITCH, .topic = TOPIC_TESTS, .traits = SETTING_HIDDEN,
+        .offset = AT(test_kernel_6_1),
+        .fallback = "off",
+        .help = "Use no kernel feature newer than Linux 6.1, to test the code for old kernels."},
+    [SET_TEST_NO_CBPF] = {
+        .name = "test-no-cbpf", .environment = "RINGPOST_TEST_NO_CBPF", .value = "on|off",
+        .kind = SETTING_SWITCH, .topic = TOPIC_TESTS, .traits = SETTING_HIDDEN,
+        .offset = AT(test_no_cbpf),
+        .fallback = "off",
+        .help = "Spread connections in user space, as on a kernel without classic BPF."},
+};
+/* clang-format on */
+
+static const struct setting_later later[] = {
+    {"redis", NULL},
+    {"redis-file", NULL},
+    {"redis-prefix", NULL},
+    {"socketio-redis-key", NULL},
+    {"store", "memory"},
+    {"data", NULL},
+    {"fsync", NULL},
+    {"supervise", "off"},
+    {"alert-url", NULL},
+    {"alert-mail", NULL},
+    {"alert-smtp", NULL},
+    {"alert-smtp-file", NULL},
+    {"alert-from", NULL},
+    {"alert-after", NULL},
+    {"recovery", "off"},
+    {"namespaces", "/"},
+    {"deflate", "off"},
+    {"socketio-client", NULL},
+    {"conformance", "off"},
+    {"max-payload", NULL},
+    {"ack-silence", NULL},
+    {"ack-window", NULL},
+    {"ack-backlog", NULL},
+    {"fate-window", NULL},
+    {"fate-max", NULL},
+    {"connect-timeout", NULL},
+    {"upgrade-timeout", NULL},
+    {"peer", NULL},
+    {"peer-secret-file", NULL},
+    {"amqp", NULL},
+    {"amqp-file", NULL},
+    {"amqp-queue", NULL},
+    {"amqp-declare", NULL},
+    {"amqp-queue-ttl", NULL},
+    {"amqp-prefetch", NULL},
+    {"amqp-settle", NULL},
+    {"amqp-hold", NULL},
+    {"amqp-refused", NULL},
+    {"amqp-results", NULL},
+    {"amqp-replies", NULL},
+    {"amqp-ca", NULL},
+    {"amqp-cert", NULL},
+    {"amqp-key", NULL},
+};
+
+enum setting_id settings_find(struct span name) {
+    for (unsigned id = 0; id < SETTINGS; id++)
+        if (span_equal(name, span_text(settings_table[id].name)))
+            return (enum setting_id)id;
+    return SETTINGS;
+}
+
+enum setting_id settings_find_environment(struct span name) {
+    for (unsigned id = 0; id < SETTINGS; id++)
+        if (span_equal(name, span_text(settings_table[id].environment)))
+            return (enum setting_id)id;
+    return SETTINGS;
+}
+
+const struct setting_later *settings_find_later(struct span name) {
+    for (size_t n = 0; n < sizeof(later) / sizeof(later[0]); n++)
+        if (span_equal(name, span_text(later[n].name)))
+            return &later[n];
+    return NULL;
+}
+
+const char *settings_name(size_t n) {
+    for (unsigned id = 0; id < SETTINGS; id++) {
+        if ((settings_table[id].traits & SETTING_HIDDEN) != 0)
+            continue;
+        if (n-- == 0)
+            return settings_table[id].name;
+    }
+    return NULL;
+}
+
+void settings_range_text(const struct setting *setting, char *text, size_t cap) {
+    const char *off = (setting->traits & SETTING_OFF) != 0 ? "off, or " : "";
+    switch (setting->kind) {
+    case SETTING_SECONDS:
+        snprintf(text, cap, "%.10g to %.10g seconds", setting->min, setting->max);
+        break;
+    case SETTING_BYTES:
+        snprintf(text, cap, "%.17g to %.17g bytes", setting->min, setting->max);
+        break;
+    case SETTING_COUNT:
+    case SETTING_RATE:
+        snprintf(text, cap, "%s%.10g to %.10g", off, setting->min, setting->max);
+        break;
+    case SETTING_MEMORY:
+        snprintf(text, cap, "1M to 16T, or 1%% to 100%%");
+        break;
+    case SETTING_SWITCH:
+        snprintf(text, cap, "on or off");
+        break;
+    case SETTING_CHOICE: {
+        size_t len = 0;
+        for (const char *const *word = setting->choices; *word != NULL && len < cap; word++) {
+            int more = snprintf(text + len, cap - len, "%s%s", word == setting->choices ? "" : ", ",
+                                *word);
+            len += more < 0 ? 0 : (size_t)more;
+        }
+        break;
+    }
+    case SETTING_LISTENERS:
+        snprintf(text, cap, "%d addresses in all, or off", LISTENERS_MAX);
+        break;
+    case SETTING_NODE:
+        snprintf(text, cap, "1 to 64 bytes of A-Z a-z 0-9 . _ -");
+        break;
+    case SETTING_CPUS:
+        snprintf(text, cap, "%d CPUs", WORKERS_MAX);
+        break;
+    case SETTING_NETWORKS:
+        snprintf(text, cap, "%d networks", PROXY_NETS_MAX);
+        break;
+    case SETTING_KEYS:
+        snprintf(text, cap, "%d keys of 1 to 256 visible ASCII bytes, no comma", API_KEYS_MAX);
+        break;
+    case SETTING_ORIGINS:
+        snprintf(text, cap, "%d origins", ORIGINS_MAX);
+        break;
+    case SETTING_HOSTS:
+        snprintf(text, cap, "%d names", ORIGINS_MAX);
+        break;
+    case SETTING_TEXT:
+        snprintf(text, cap, "%s", "");
+        break;
+    }
+}

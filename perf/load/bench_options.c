@@ -1,0 +1,200 @@
+#include "perf/load/bench_options.h"
+
+#include "perf/load/bench_help.h"
+#include "perf/load/bench_proc.h"
+#include "perf/load/bench_wire.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool number_read(const char *text, double min, double max, double *value) {
+    char *end;
+    if (!isdigit((unsigned char)text[0]))
+        return false;
+    *value = strtod(text, &end);
+    return *end == '\0' && *value >= min && *value <= max;
+}
+
+struct number_flag {
+    const char *name;
+    uint32_t min, max;
+    uint32_t *at;
+};
+
+/* 1: it was one of these, 0: not, -1: it was, with a bad value. */
+static int count_flag_read(struct bench_options *o, const char *name, const char *value) {
+    const struct number_flag flags[] = {
+        {"--clients", 1, 1000000, &o->clients},
+        {"--size", BENCH_PAYLOAD_MIN, BENCH_PAYLOAD_MAX, &o->size},
+        {"--producers", 1, 16384, &o->producers},
+        {"--inflight", 0, 65536, &o->inflight},
+        {"--batch", 1, 1000, &o->batch},
+        {"--groups", 1, 1000000, &o->groups},
+        {"--join", 1, 64, &o->join},
+        {"--window", 1, 4096, &o->window},
+        {"--pending", 1, 65536, &o->pending},
+        {"--sources", 0, 60000, &o->sources},
+        {"--procs", 1, 16, &o->procs},
+        {"--rounds", 1, 100, &o->rounds},
+        {"--gather", 0, 100000, &o->gather_us},
+        {"--send-buffer", 4096, 1 << 24, &o->send_buffer},
+        {"--workers", 1, 1024, &o->workers},
+    };
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
+        double number;
+        if (strcmp(name, flags[i].name) != 0)
+            continue;
+        if (value == NULL || !number_read(value, flags[i].min, flags[i].max, &number) ||
+            number != (double)(uint32_t)number) {
+            fprintf(stderr, "ringpost bench: %s needs a whole number from %u to %u\n", name,
+                    flags[i].min, flags[i].max);
+            return -1;
+        }
+        *flags[i].at = (uint32_t)number;
+        return 1;
+    }
+    return 0;
+}
+
+static int real_flag_read(struct bench_options *o, const char *name, const char *value) {
+    const struct {
+        const char *name;
+        double min, max, *at;
+    } flags[] = {
+        {"--rate", 0.01, 1e8, &o->rate},
+        {"--seconds", 0.1, 86400, &o->seconds},
+        {"--ramp", 1, 1e7, &o->ramp},
+        {"--times", 0.1, 100, &o->times},
+        {"--search", 0.1, 60, &o->search_s},
+        {"--lone", 0, 1000, &o->lone},
+        {"--heartbeat", 0, 3600, &o->heartbeat_s},
+    };
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
+        if (strcmp(name, flags[i].name) != 0)
+            continue;
+        if (value == NULL || !number_read(value, flags[i].min, flags[i].max, flags[i].at)) {
+            fprintf(stderr, "ringpost bench: %s needs a number from %g to %g\n", name, flags[i].min,
+                    flags[i].max);
+            return -1;
+        }
+        return 1;
+    }
+    return 0;
+}
+
+static int address_flag_read(struct bench_options *o, const char *name, const char *value) {
+    bool tcp = strcmp(name, "--tcp") == 0;
+    if (!tcp && strcmp(name, "--api") != 0)
+        return 0;
+    if (value == NULL || !bench_loopback_read(value, tcp ? &o->tcp : &o->api)) {
+        fprintf(stderr,
+                "ringpost bench: %s needs 127.x.y.z:PORT or localhost:PORT; "
+                "load goes to this machine only\n",
+                name);
+        return -1;
+    }
+    o->spawn = false;
+    return 1;
+}
+
+static int text_flag_read(struct bench_options *o, const char *name, const char *value) {
+    double number;
+    if (strcmp(name, "--server") == 0)
+        o->server = value;
+    else if (strcmp(name, "--server-cpus") == 0)
+        o->server_cpus = value;
+    else if (strcmp(name, "--cpus") == 0)
+        o->cpus = value;
+    else if (strcmp(name, "--api-key") == 0)
+        o->api_key = value;
+    else if (strcmp(name, "--shape") == 0)
+        o->shape = value;
+    else if (strcmp(name, "--server-arg") == 0 && o->server_arg_count < BENCH_SERVER_ARGS_MAX)
+        o->server_args[o->server_arg_count++] = value;
+    else if (strcmp(name, "--framing") == 0 && value != NULL &&
+             (strcmp(value, "json") == 0 || strcmp(value, "counted") == 0))
+        o->counted = strcmp(value, "counted") == 0;
+    else if (strcmp(name, "--pid") == 0 && value != NULL && number_read(value, 1, 1 << 30, &number))
+        o->pid = (pid_t)number;
+    else if (strcmp(name, "--run") == 0 && value != NULL && number_read(value, 1, 1 << 23, &number))
+        o->run = (uint32_t)number << 8;
+    else
+        return 0;
+    if (value == NULL) {
+        fprintf(stderr, "ringpost bench: %s needs a value\n", name);
+        return -1;
+    }
+    return 1;
+}
+
+static bool switch_read(struct bench_options *o, const char *name) {
+    if (strcmp(name, "--ndjson") == 0)
+        o->ndjson = true;
+    else if (strcmp(name, "--json") == 0)
+        o->json = true;
+    else if (strcmp(name, "--spawn") == 0)
+        o->spawn = true;
+    else
+        return false;
+    return true;
+}
+
+int bench_options_read(struct bench_options *o, int argc, char **argv) {
+    *o = (struct bench_options){.size = 128,
+                                .inflight = BENCH_NOT_GIVEN,
+                                .times = 3,
+                                .search_s = 2,
+                                .lone = -1,
+                                .heartbeat_s = -1,
+                                .batch = 1,
+                                .groups = 100,
+                                .join = 1,
+                                .window = 32,
+                                .ramp = 5000,
+                                .sources = 200,
+                                .rounds = 3,
+                                .gather_us = BENCH_NOT_GIVEN,
+                                .spawn = true};
+    for (int i = 1; i < argc; i++) {
+        const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
+        if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+            bench_help_print(stdout);
+            return -1;
+        }
+        if (name[0] != '-' && o->scenario == NULL) {
+            o->scenario = name;
+            continue;
+        }
+        if (switch_read(o, name))
+            continue;
+        int taken = count_flag_read(o, name, value);
+        if (taken == 0)
+            taken = real_flag_read(o, name, value);
+        if (taken == 0)
+            taken = address_flag_read(o, name, value);
+        if (taken == 0)
+            taken = text_flag_read(o, name, value);
+        if (taken == 0)
+            /* Without what is behind `=`, which may be a key. */
+            fprintf(stderr, "ringpost bench: unknown argument or bad value: %.*s\n",
+                    (int)strcspn(name, "="), name);
+        if (taken <= 0)
+            return 2;
+        i++;
+    }
+    if (o->scenario == NULL) {
+        bench_help_print(stderr);
+        return 2;
+    }
+    if (!o->spawn && (o->tcp.sin_port == 0 || o->api.sin_port == 0)) {
+        fputs("ringpost bench: --tcp and --api go together\n", stderr);
+        return 2;
+    }
+    if (o->join > o->groups) {
+        fputs("ringpost bench: --join cannot be more than --groups\n", stderr);
+        return 2;
+    }
+    return 0;
+}

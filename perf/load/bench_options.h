@@ -1,0 +1,66 @@
+/* bench_options.h - what the load tool was told to do.
+ *
+ * Threads: filled once, then read. Owns: nothing (texts are the caller's argv). */
+#ifndef RINGPOST_PERF_LOAD_BENCH_OPTIONS_H
+#define RINGPOST_PERF_LOAD_BENCH_OPTIONS_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define BENCH_SERVER_ARGS_MAX 32
+#define BENCH_NOT_GIVEN UINT32_MAX
+
+/* A number of 0 means "not given": the scenario's own default. */
+struct bench_options {
+    const char *scenario;
+    uint32_t clients;
+    double rate;    /* messages a second */
+    double seconds; /* of traffic */
+    uint32_t size;  /* bytes of a payload */
+    uint32_t producers;
+    uint32_t inflight; /* 0: no limit */
+    uint32_t batch;
+    bool ndjson;
+    bool counted;
+    bool json;
+    uint32_t groups;
+    uint32_t join;
+    uint32_t window;  /* broadcasts under way when there is no rate */
+    double ramp;      /* connections a second */
+    uint32_t pending; /* connections waiting for their welcome */
+    uint32_t sources;
+    uint32_t procs;
+    uint32_t rounds;
+    uint32_t gather_us;   /* BENCH_NOT_GIVEN: the scenario's own default */
+    uint32_t send_buffer; /* of a producer's socket; 0: as the system has it */
+    const char *shape;    /* of an overload */
+    double times;         /* the highest rate, in an overload */
+    double search_s;      /* seconds of each try in the search for it */
+    double lone;          /* messages a second of a producer beside the others; 0: there is none */
+    double heartbeat_s;   /* each client sends a ping so often; 0: none does */
+    /* what a scenario sets, not the user */
+    uint32_t members;      /* clients that are in groups; 0: all */
+    bool together;         /* these on one worker */
+    bool apart;            /* the producers have a process to themselves */
+    bool tickets;          /* latency counts from the write's return */
+    double group_part;     /* of the messages, to groups ... */
+    double broadcast_part; /* ... and to all, where the others are to single clients */
+    bool spawn;            /* start the node ourselves */
+    const char *server;    /* its binary; NULL: this one */
+    const char *server_args[BENCH_SERVER_ARGS_MAX];
+    uint32_t server_arg_count;
+    uint32_t workers;
+    const char *server_cpus;
+    const char *cpus; /* where the load tool itself runs */
+    struct sockaddr_in tcp, api;
+    pid_t pid; /* of the node; 0: whoever listens */
+    const char *api_key;
+    uint32_t run; /* base of the run numbers; 0: random */
+};
+
+/* Reads the arguments. Gives 0, or 2 after a line on standard error, or -1 if help was printed. */
+int bench_options_read(struct bench_options *options, int argc, char **argv);
+
+#endif

@@ -1,0 +1,31 @@
+/* bench_stats.h - what the node has counted by itself: GET /v1/stats.
+ *
+ * Threads: any; blocks up to two seconds. Owns: nothing (a connection for each call, so that none
+ * idles until the node closes it). */
+#ifndef RINGPOST_PERF_LOAD_BENCH_STATS_H
+#define RINGPOST_PERF_LOAD_BENCH_STATS_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BENCH_WORKERS_MAX 64u
+
+struct bench_stats {
+    uint32_t workers;
+    uint64_t unicasts[BENCH_WORKERS_MAX]; /* messages to one client id, where they came in */
+    uint64_t sessions[BENCH_WORKERS_MAX]; /* there */
+    uint64_t accepted[BENCH_WORKERS_MAX]; /* messages, where they came in */
+    uint64_t unicast_mails;               /* between workers for them */
+    uint64_t connections_refused;
+};
+
+/* False, with one line on standard error, if the node does not answer as ringpost does. `key` is an
+ * API key or NULL. */
+bool bench_stats_read(const struct sockaddr_in *api, const char *key, struct bench_stats *stats);
+/* The largest value of a metric in GET /metrics, over its labels; -1 if there is none of the name
+ * or no answer. */
+double bench_metric_read(const struct sockaddr_in *api, const char *key, const char *name);
+
+#endif

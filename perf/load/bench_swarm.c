@@ -1,0 +1,439 @@
+#include "perf/load/bench_swarm.h"
+
+#include "core/base/clock.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { CLOSED, CONNECTING, GREETING, READY, LOST };
+
+#define SOURCE_FIRST UINT32_C(0x7f000101)
+#define WELCOME_WAIT_NS (UINT64_C(15) * NS_PER_S)
+
+bool bench_swarm_open(struct bench_swarm *swarm, struct bench_net *net, struct bench_share *share,
+                      uint32_t number, uint32_t first, uint32_t count, const struct sockaddr_in *to,
+                      uint32_t sources) {
+    *swarm = (struct bench_swarm){.net = net, .share = share, .to = *to, .sources = sources};
+    swarm->tally = &share->tallies[number];
+    swarm->first = first;
+    swarm->count = count;
+    swarm->clients = calloc(count == 0 ? 1 : count, sizeof *swarm->clients);
+    if (swarm->clients == NULL)
+        return false;
+    for (uint32_t i = 0; i < count; i++)
+        swarm->clients[i].fd = -1;
+    return true;
+}
+
+static void client_drop(struct bench_client *client, uint8_t state) {
+    if (client->fd >= 0)
+        close(client->fd);
+    client->fd = -1;
+    client->pinged_ns = 0;
+    client->state = state;
+    (void)bench_rest_keep(&client->rest, NULL, 0);
+}
+
+void bench_swarm_close(struct bench_swarm *swarm) {
+    for (uint32_t i = 0; i < swarm->count; i++)
+        client_drop(&swarm->clients[i], CLOSED);
+    free(swarm->clients);
+    swarm->clients = NULL;
+    swarm->count = 0;
+}
+
+/* Keeps the first thing that went wrong, for people. */
+static void sample_keep(struct bench_tally *tally, const char *what, const void *at, size_t len) {
+    if (tally->sample[0] != '\0')
+        return;
+    int written = snprintf(tally->sample, sizeof tally->sample, "%s: %.*s", what,
+                           len > 160 ? 160 : (int)len, (const char *)at);
+    for (int i = 0; i < written && i < (int)sizeof tally->sample - 1; i++)
+        if ((unsigned char)tally->sample[i] < 0x20)
+            tally->sample[i] = ' ';
+}
+
+static uint32_t tally_run(const struct bench_tally *tally) {
+    return atomic_load_explicit(&tally->run, memory_order_relaxed);
+}
+
+static void client_settle(struct bench_swarm *swarm, bool well) {
+    swarm->pending--;
+    swarm->tally->settled++;
+    swarm->tally->settled_ns = clock_ns();
+    if (!well)
+        swarm->tally->failed++;
+}
+
+static void client_on_end(struct bench_swarm *swarm, struct bench_client *client, const char *why) {
+    sample_keep(swarm->tally, "closed", why, strlen(why));
+    if (client->pinged_ns != 0 && client->pinged_run == tally_run(swarm->tally))
+        swarm->tally->pings_lost++;
+    if (client->state == READY) {
+        swarm->tally->ready--;
+        swarm->tally->lost++;
+    } else if (client->state == CONNECTING || client->state == GREETING) {
+        client_settle(swarm, false);
+    }
+    client_drop(client, LOST);
+}
+
+/* False if the connection is not there yet. */
+static bool client_greet(struct bench_swarm *swarm, struct bench_client *client, uint32_t number) {
+    const struct bench_share *share = swarm->share;
+    char hello[2048], name[BENCH_NAME_BYTES + 1];
+    bench_name_write(name, 'b', share->run_base, number);
+    int len = snprintf(
+        hello, sizeof hello,
+        share->counted ? "HELLO {\"id\":\"%s\"" : "{\"type\":\"hello\",\"id\":\"%s\"", name);
+    uint32_t groups = number < share->members ? share->aims[BENCH_GROUP].streams : 0;
+    for (uint32_t k = 0; k < groups; k++) {
+        bench_name_write(name, 'g', share->run_base, bench_group_of(share, number, k));
+        len += snprintf(hello + len, sizeof hello - (size_t)len, "%s\"%s\"",
+                        k == 0 ? ",\"groups\":[" : ",", name);
+    }
+    len += snprintf(hello + len, sizeof hello - (size_t)len, "%s}%s", groups != 0 ? "]" : "",
+                    share->counted ? "\r\n" : "\n");
+    ssize_t sent = bench_net_send(client->fd, hello, (size_t)len);
+    if (sent == 0)
+        return false;
+    client->state = GREETING;
+    if (sent != len)
+        client_on_end(swarm, client, sent < 0 ? strerror(errno) : "the hello could not be sent");
+    return true;
+}
+
+/* Which of a client's streams a message belongs to. False if it is not for this client. */
+static bool streams_place(const struct bench_share *share, uint32_t number, uint32_t to,
+                          uint32_t *place) {
+    uint32_t address = to & BENCH_ADDRESS_MASK, kind = to >> BENCH_ADDRESS_BITS, stream = 0;
+    if (kind >= BENCH_KINDS || address >= share->aims[kind].addresses)
+        return false;
+    const struct bench_aim *aim = &share->aims[kind];
+    if (kind == BENCH_UNICAST || kind == BENCH_LONE) {
+        if (address != number)
+            return false;
+    } else if (kind == BENCH_BROADCAST) {
+        stream = address;
+    } else {
+        stream = (address + share->groups - number % share->groups) % share->groups;
+        if (number >= share->members)
+            return false;
+    }
+    *place = aim->first_stream + stream;
+    return stream < aim->streams;
+}
+
+static void stream_take(struct bench_stream *stream, struct bench_tally *tally, uint32_t number) {
+    if (number >= stream->next) {
+        uint32_t step = number - stream->next + 1;
+        stream->window = (step > 63 ? 0 : stream->window << step) | 1;
+        stream->next = number + 1;
+        stream->unique++;
+        return;
+    }
+    uint32_t age = stream->next - 1 - number;
+    if (age > 63) { /* too old to tell a repeat from a latecomer; one of the two it is */
+        tally->disordered++;
+    } else if ((stream->window >> age & 1) != 0) {
+        tally->duplicate++;
+    } else {
+        stream->window |= UINT64_C(1) << age;
+        stream->unique++;
+        tally->disordered++;
+    }
+}
+
+/* When the message was due or written. False: it holds a ticket that was never given out. */
+static bool message_time(struct bench_swarm *swarm, const struct bench_payload *payload,
+                         uint64_t now_ns, uint64_t *at_ns) {
+    *at_ns = payload->at_ns < now_ns ? payload->at_ns : now_ns;
+    if (swarm->share->tickets == NULL)
+        return true;
+    enum bench_ticket kind = bench_ticket_read(swarm->share, payload->at_ns, now_ns, at_ns);
+    swarm->tally->forgotten += kind == BENCH_TICKET_FORGOTTEN;
+    return kind != BENCH_TICKET_FALSE;
+}
+
+static void client_on_message(struct bench_swarm *swarm, uint32_t number, const uint8_t *at,
+                              uint32_t run, uint64_t now_ns) {
+    struct bench_share *share = swarm->share;
+    struct bench_tally *tally = swarm->tally;
+    struct bench_payload payload;
+    uint32_t place;
+    uint64_t at_ns = 0;
+    if (!bench_payload_read(at, share->payload_size, &payload) ||
+        (payload.run & ~UINT32_C(0xff)) != share->run_base ||
+        !message_time(swarm, &payload, now_ns, &at_ns)) {
+        tally->damaged++;
+        sample_keep(tally, "damaged", at, share->payload_size);
+        return;
+    }
+    if (payload.run != run) {
+        tally->stale++;
+        return;
+    }
+    tally->received++;
+    if (!streams_place(share, number, payload.to, &place)) {
+        tally->misrouted++;
+        sample_keep(tally, "misrouted", at, share->payload_size);
+        return;
+    }
+    stream_take(&share->streams[(size_t)number * share->streams_each + place], tally,
+                payload.number);
+    uint64_t latency_ns = now_ns - at_ns;
+    bool timed = number < share->timed;
+    if (payload.to >> BENCH_ADDRESS_BITS == BENCH_LONE) {
+        bench_hist_add(&tally->lone, latency_ns);
+        return;
+    }
+    if (timed)
+        bench_hist_add(&tally->latency, latency_ns);
+    if (share->slot_start_ns != 0 && at_ns >= share->slot_start_ns &&
+        payload.to >> BENCH_ADDRESS_BITS == share->slot_kind) {
+        uint64_t slot = (at_ns - share->slot_start_ns) / BENCH_SLOT_NS;
+        if (slot < BENCH_SLOTS) {
+            tally->slot_count[slot]++;
+            tally->slot_timed[slot] += timed;
+            tally->slot_slow[slot] += timed && latency_ns > share->slow_ns;
+        }
+    }
+}
+
+static void client_on_pong(struct bench_swarm *swarm, struct bench_client *client) {
+    uint32_t number = swarm->first + (uint32_t)(client - swarm->clients);
+    struct bench_tally *tally = swarm->tally;
+    if (client->pinged_ns == 0) {
+        tally->pongs_unasked++;
+        sample_keep(tally, "the node said", "a pong that nobody asked for", 28);
+        return;
+    }
+    if (client->pinged_run == tally_run(tally)) {
+        tally->pongs++;
+        uint64_t there_ns = swarm->net->there_ns;
+        if (number < swarm->share->timed)
+            bench_hist_add(&tally->pong,
+                           there_ns > client->pinged_ns ? there_ns - client->pinged_ns : 0);
+    }
+    client->pinged_ns = 0;
+}
+
+/* One heartbeat. One that is still unanswered is not sent again: its time goes on. */
+static void client_ping(struct bench_swarm *swarm, struct bench_client *client) {
+    const char *ping = swarm->share->counted ? "PING\r\n" : "{\"type\":\"ping\"}\n";
+    if (client->state != READY || client->pinged_ns != 0)
+        return;
+    ssize_t sent = bench_net_send(client->fd, ping, strlen(ping));
+    if (sent == 0)
+        return; /* its socket is full: the next turn will do */
+    if (sent != (ssize_t)strlen(ping)) {
+        client_on_end(swarm, client, "a heartbeat could not be sent");
+        return;
+    }
+    client->pinged_ns = clock_ns();
+    client->pinged_run = tally_run(swarm->tally);
+    swarm->tally->pings++;
+}
+
+#define PINGS_A_TURN 32u
+
+/* Heartbeats, evenly over the clients and the time. What is late is not made good. */
+static void swarm_ping(struct bench_swarm *swarm, uint64_t now_ns) {
+    uint64_t every_ns = atomic_load_explicit(&swarm->share->ping_every_ns, memory_order_relaxed);
+    if (every_ns == 0 || swarm->count == 0) {
+        swarm->ping_ns = 0;
+        return;
+    }
+    uint64_t step_ns = every_ns / swarm->count;
+    if (swarm->ping_ns == 0)
+        swarm->ping_ns = now_ns;
+    for (uint32_t i = 0; i < PINGS_A_TURN && swarm->ping_ns <= now_ns; i++) {
+        client_ping(swarm, &swarm->clients[swarm->ping_place]);
+        swarm->ping_place = (swarm->ping_place + 1) % swarm->count;
+        swarm->ping_ns += step_ns;
+    }
+    if (swarm->ping_ns + NS_PER_S < now_ns)
+        swarm->ping_ns = now_ns;
+}
+
+/* Everything but a message. False if the client is gone. */
+static bool client_on_word(struct bench_swarm *swarm, struct bench_client *client,
+                           const struct bench_line *line, const uint8_t *at) {
+    if (line->kind == BENCH_LINE_WELCOME && client->state == GREETING) {
+        client->state = READY;
+        swarm->tally->ready++;
+        bench_hist_add(&swarm->tally->greeting, clock_ns() - client->begun_ns);
+        client_settle(swarm, true);
+    } else if (line->kind == BENCH_LINE_PING) {
+        const char *answer = swarm->share->counted ? "PONG\r\n" : "{\"type\":\"ping\"}\n";
+        if (bench_net_send(client->fd, answer, strlen(answer)) < 0) {
+            client_on_end(swarm, client, "a heartbeat could not be answered");
+            return false;
+        }
+    } else if (line->kind == BENCH_LINE_PONG) {
+        client_on_pong(swarm, client);
+    } else {
+        sample_keep(swarm->tally, "the node said", at, line->used);
+        if (line->kind == BENCH_LINE_BAD)
+            swarm->tally->damaged++;
+    }
+    return true;
+}
+
+static void client_receive(struct bench_swarm *swarm, uint32_t place, bool to_the_end) {
+    struct bench_client *client = &swarm->clients[place];
+    const struct bench_share *share = swarm->share;
+    for (;;) {
+        bool drained;
+        ssize_t got = bench_net_receive(swarm->net, client->fd, &client->rest, &drained);
+        if (got == 0)
+            return;
+        if (got < 0) {
+            client_on_end(swarm, client, got == -1 ? "by the node" : strerror(errno));
+            return;
+        }
+        /* How late this tool reads is not the node's doing, and told apart. */
+        uint64_t now_ns = swarm->net->there_ns;
+        if (swarm->net->stamped)
+            bench_hist_add(&swarm->tally->unread, clock_ns() - now_ns);
+        uint32_t run = bench_share_run(swarm->share, swarm->tally, swarm->first, swarm->count);
+        const uint8_t *at = swarm->net->area;
+        size_t left = (size_t)got;
+        swarm->tally->receives++;
+        while (left > 0) {
+            struct bench_line line = bench_line_read(at, left, share->counted, share->payload_size);
+            if (line.kind == BENCH_LINE_MORE)
+                break;
+            if (line.kind == BENCH_LINE_MESSAGE) {
+                if (line.payload != NULL) {
+                    client_on_message(swarm, swarm->first + place, line.payload, run, now_ns);
+                } else {
+                    swarm->tally->damaged++;
+                    sample_keep(swarm->tally, "not ours", at, line.used);
+                }
+            } else if (!client_on_word(swarm, client, &line, at)) {
+                return;
+            }
+            if (line.used == 0) {
+                client_on_end(swarm, client, "what the node wrote cannot be read");
+                return;
+            }
+            at += line.used;
+            left -= line.used;
+        }
+        if ((left != 0 || client->rest.at != NULL) && !bench_rest_keep(&client->rest, at, left)) {
+            client_on_end(swarm, client, "out of memory");
+            return;
+        }
+        if (drained && !to_the_end)
+            return;
+    }
+}
+
+void bench_swarm_on_event(struct bench_swarm *swarm, uint32_t place, uint32_t events) {
+    struct bench_client *client = &swarm->clients[place];
+    if (client->fd < 0)
+        return;
+    if (client->state == CONNECTING) {
+        int error = 0;
+        socklen_t len = sizeof error;
+        if ((events & (EPOLLERR | EPOLLHUP)) != 0 &&
+            getsockopt(client->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error != 0) {
+            client_on_end(swarm, client, strerror(error));
+            return;
+        }
+        if ((events & EPOLLOUT) != 0)
+            (void)client_greet(swarm, client, swarm->first + place);
+    }
+    if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0 && client->fd >= 0)
+        client_receive(swarm, place, (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0);
+}
+
+static void client_open(struct bench_swarm *swarm, uint32_t place, uint64_t now_ns) {
+    struct bench_client *client = &swarm->clients[place];
+    uint32_t source = 0;
+    uint32_t number = swarm->first + place;
+    if (swarm->share->together && number < swarm->share->members)
+        source = SOURCE_FIRST;
+    else if (swarm->sources != 0)
+        source = SOURCE_FIRST + number % swarm->sources;
+    client->begun_ns = now_ns;
+    client->state = CONNECTING;
+    swarm->pending++;
+    swarm->tally->opened++;
+    client->fd = bench_net_connect(&swarm->to, source);
+    if (client->fd < 0 || (swarm->net->stamped && !bench_net_stamp(client->fd))) {
+        client_on_end(swarm, client, strerror(errno));
+        return;
+    }
+    /* the hello follows the handshake at once if that is over, and then only reading matters */
+    bool greeted = client_greet(swarm, client, swarm->first + place);
+    if (client->fd >= 0 && !bench_net_watch(swarm->net, client->fd, !greeted, place))
+        client_on_end(swarm, client, strerror(errno));
+}
+
+static void swarm_obey(struct bench_swarm *swarm, uint32_t order_number, uint64_t now_ns) {
+    struct bench_tally *tally = swarm->tally;
+    if (swarm->share->order == BENCH_ORDER_OPEN) {
+        tally->opened = tally->settled = tally->failed = 0;
+        bench_hist_clear(&tally->greeting);
+        swarm->pending = 0;
+        swarm->opening_ns = now_ns;
+    } else if (swarm->share->order == BENCH_ORDER_CLOSE) {
+        for (uint32_t i = 0; i < swarm->count; i++)
+            client_drop(&swarm->clients[i], CLOSED);
+        tally->ready = 0;
+        swarm->opening_ns = 0;
+        swarm->pending = 0;
+    }
+    atomic_store_explicit(&tally->order_seen, order_number, memory_order_release);
+}
+
+/* Gives up on clients whose connection or welcome takes too long: a part of them each turn. */
+static void swarm_expire(struct bench_swarm *swarm, uint64_t now_ns) {
+    for (uint32_t i = 0; i < 64 && swarm->pending > 0 && swarm->count > 0; i++) {
+        struct bench_client *client = &swarm->clients[swarm->scan];
+        swarm->scan = (swarm->scan + 1) % swarm->count;
+        if ((client->state == CONNECTING || client->state == GREETING) &&
+            now_ns - client->begun_ns > WELCOME_WAIT_NS)
+            client_on_end(swarm, client, "no welcome within 15 s");
+    }
+}
+
+uint64_t bench_swarm_step(struct bench_swarm *swarm, uint64_t now_ns) {
+    const struct bench_share *share = swarm->share;
+    uint32_t order = atomic_load_explicit(&swarm->share->order_number, memory_order_acquire);
+    if (order != atomic_load_explicit(&swarm->tally->order_seen, memory_order_relaxed))
+        swarm_obey(swarm, order, now_ns);
+    (void)bench_share_run(swarm->share, swarm->tally, swarm->first, swarm->count);
+    swarm_ping(swarm, now_ns);
+    if (swarm->opening_ns == 0) /* without clients, an order is all that there is to wait for */
+        return swarm->tally->ready == 0 || swarm->ping_ns != 0 ? NS_PER_MS : 10 * NS_PER_MS;
+    swarm_expire(swarm, now_ns);
+    uint32_t due = swarm->count;
+    if (share->open_rate > 0) {
+        double rate = share->open_rate * swarm->count / share->clients;
+        double by_now = (double)(now_ns - swarm->opening_ns) / 1e9 * rate + 1;
+        if (by_now < (double)due)
+            due = (uint32_t)by_now;
+    }
+    while (swarm->tally->opened < due && swarm->pending < share->open_pending)
+        client_open(swarm, swarm->tally->opened, now_ns);
+    if (swarm->tally->settled == swarm->count)
+        swarm->opening_ns = 0;
+    return share->open_rate > 0 ? NS_PER_MS : 10 * NS_PER_MS;
+}
+
+void bench_swarm_run(struct bench_swarm *swarm) {
+    while (swarm->share->order != BENCH_ORDER_QUIT) {
+        uint64_t wait_ns = bench_swarm_step(swarm, clock_ns());
+        int count = bench_net_wait(swarm->net, wait_ns);
+        for (int i = 0; i < count; i++)
+            bench_swarm_on_event(swarm, (uint32_t)swarm->net->events[i].data.u64,
+                                 swarm->net->events[i].events);
+    }
+}

@@ -1,0 +1,126 @@
+/* client.h - one session of the JSON client protocol: what its lines do, whatever they come in.
+ *
+ *             hello              on_drain
+ *   GREETING -------> LIVE ------------------> LEAVING
+ *   (deadline:        (deadline: ping,         (goodbye is said; input is thrown away; closes when
+ *    hello)            then                     all has left)
+ *                      heartbeat_timeout)
+ *
+ * A transport (tcp.h) cuts lines out of its bytes and hands each to client_on_line; this answers
+ * through connection_write in the framing that the transport chose. Too many sends without an
+ * answer hold back the lines behind them; messages go on flowing.
+ *
+ * A session gets messages from its welcome on, not before: until then session_type.connection
+ * answers NULL. Whoever publishes after a client has seen its welcome reaches it.
+ *
+ * The one deadline of the connection serves hello, ping and heartbeat: hearing something only notes
+ * the time, and the deadline looks at that when it comes.
+ *
+ * Threads: the connection's worker. Owns: the session in the connection's state area. Limits:
+ * CLIENT_SENDS_MAX sends in flight for each client; lines as limits.h has them. Never publishes by
+ * itself: sends go through the client_gate. */
+#ifndef RINGPOST_PROTO_CLIENT_CLIENT_H
+#define RINGPOST_PROTO_CLIENT_CLIENT_H
+
+#include "core/connection.h"
+#include "core/session.h"
+#include "proto/client/line.h"
+
+struct worker;
+
+/* Sends of one client without an answer; what is behind them waits in the socket. */
+#define CLIENT_SENDS_MAX 256
+
+enum client_framing { CLIENT_FRAMING_NONE, CLIENT_FRAMING_LINE, CLIENT_FRAMING_COUNTED };
+
+enum client_stage { CLIENT_GREETING, CLIENT_LIVE, CLIENT_LEAVING };
+
+/* The state area of a client's connection. */
+struct client {
+    struct session session;
+    uint64_t heard_ns;    /* when something came last */
+    void *producer;       /* the client_gate's own; NULL: it never sent */
+    uint32_t known_bytes; /* the transport's: of the input that is kept, already looked at */
+    uint32_t left_bytes;  /* of messages in the outbox, when it was closed as too slow */
+    uint16_t sends;       /* without an answer */
+    uint8_t framing;      /* enum client_framing */
+    uint8_t stage;        /* enum client_stage */
+    bool resumes : 1;     /* the hello asked to resume */
+    bool pinged : 1;      /* and nothing was heard since */
+    bool held : 1;        /* its input is paused */
+    bool ended : 1;       /* the peer's end has come; answers are still owed */
+    bool again : 1; /* held by a line that ends the session: it is read again, see client_bad */
+};
+
+_Static_assert(sizeof(struct client) <= CONNECTION_STATE_BYTES, "a client fits its slot");
+
+static inline struct client *client_of(struct connection *connection) {
+    return connection_state(connection);
+}
+struct connection *client_connection(struct client *client);
+
+/* One `send` of a client. */
+struct client_send {
+    struct span fields;  /* the object with the message's fields */
+    struct span payload; /* counted framing: `data`, apart */
+    struct span ref;     /* counted framing: the word; lines: empty, it is in the fields */
+    bool counted;
+};
+
+/* How sends leave the client protocol: filled by ingest, so that proto need not know it. Each
+ * function runs on the client's worker. */
+struct client_gate {
+    /* Takes the message and answers it, now or later, by client_sent or client_refused. While
+     * that is under way the connection has a publish outstanding, and client_send_begun was
+     * called. The spans die when it returns. */
+    void (*send)(struct worker *worker, struct connection *connection,
+                 const struct client_send *send);
+    /* The slot is about to be freed: lets go of client->producer, which is not NULL. */
+    void (*release)(struct worker *worker, struct connection *connection);
+};
+
+/* Once, before the workers run. Without it every send is `forbidden`. */
+void client_gate_set(const struct client_gate *gate);
+
+/* For the client_gate: a send that will be answered later, and its answer. */
+void client_send_begun(struct connection *connection);
+void client_send_ended(struct worker *worker, struct connection *connection);
+/* `ok` with the id and state of a send; nothing without ref. */
+void client_sent(struct worker *worker, struct connection *connection, struct span ref,
+                 struct span id, const char *state);
+/* An error that the session outlives. `ref` may be empty. */
+void client_refused(struct worker *worker, struct connection *connection, enum code code,
+                    const char *text, struct span ref);
+/* An error; ends the session if its code is one that does, or if there was no welcome yet. */
+void client_fail(struct worker *worker, struct connection *connection, enum code code,
+                 const char *text, struct span ref);
+
+/* The same for what was just read, which leaves accepted sends their answers: false if the error
+ * ends the session and sends are without an answer. Nothing was said then. The transport finds
+ * `again`, keeps the line in its input, and hands it over once more when all are answered. */
+bool client_bad(struct worker *worker, struct connection *connection, enum code code,
+                const char *text, struct span ref);
+
+/* For the transport. */
+
+/* The beginning: the deadline for the hello. The framing is not known yet. */
+void client_open(struct worker *worker, struct connection *connection);
+/* Something was heard. */
+void client_heard(struct worker *worker, struct connection *connection);
+/* May the next line be handed over? False: it waits in the input, which is paused. */
+bool client_ready(struct worker *worker, struct connection *connection);
+/* One line. `payload`: what followed it in counted framing. */
+void client_on_line(struct worker *worker, struct connection *connection,
+                    const struct client_line *line, struct span payload);
+/* A line that could not be read; false as client_bad. */
+bool client_on_complaint(struct worker *worker, struct connection *connection,
+                         const struct complaint *complaint, struct span ref);
+/* protocol.h: on_end, on_deadline, on_sent, on_drain, on_close, on_free. */
+void client_on_end(struct worker *worker, struct connection *connection);
+void client_on_deadline(struct worker *worker, struct connection *connection);
+void client_on_sent(struct worker *worker, struct connection *connection);
+void client_on_drain(struct worker *worker, struct connection *connection);
+void client_on_close(struct worker *worker, struct connection *connection);
+void client_on_free(struct worker *worker, struct connection *connection);
+
+#endif

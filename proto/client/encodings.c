@@ -1,0 +1,66 @@
+/* encodings.c - see encodings.h. */
+#include "proto/client/encodings.h"
+
+#include "core/base/builder.h"
+#include "proto/client/counted.h"
+#include "proto/client/line.h"
+#include "proto/text/base64.h"
+#include "proto/text/json.h"
+
+static struct message_label label_of(const struct message *message) {
+    return (struct message_label){
+        .id = message_id(message),
+        .event = message_event(message),
+        .group_json = message_group_json(message),
+        .bytes = message->is_bytes,
+    };
+}
+
+/* What is written of the payload instead of the payload itself; 0: it follows as it is. */
+static size_t line_payload_bytes(const struct message *message) {
+    if (message->is_bytes)
+        return 2 + base64_len(message->payload_len);
+    return message->breaks_grow == 0 ? 0 : (size_t)message->payload_len + message->breaks_grow;
+}
+
+static size_t line_bound(const struct message *message) {
+    struct message_label label = label_of(message);
+    return line_message_bound(&label) + line_payload_bytes(message) + 1;
+}
+
+static bool line_head(const struct message *message, struct builder *out) {
+    struct message_label label = label_of(message);
+    line_message_head(out, &label);
+    if (message->is_bytes)
+        line_message_bytes(out, message_payload(message));
+    else if (message->breaks_grow != 0)
+        json_escape_breaks(message_payload(message), out);
+    return line_payload_bytes(message) == 0;
+}
+
+static void line_tail(const struct message *message, struct builder *out) {
+    (void)message;
+    line_message_tail(out);
+    builder_byte(out, '\n');
+}
+
+const struct encoding encoding_line = {ENCODING_LINE, line_bound, line_head, line_tail};
+
+static size_t counted_bound(const struct message *message) {
+    struct message_label label = label_of(message);
+    return counted_message_bound(&label);
+}
+
+static bool counted_head(const struct message *message, struct builder *out) {
+    struct message_label label = label_of(message);
+    counted_message_head(out, &label, message->payload_len);
+    return true;
+}
+
+static void counted_tail(const struct message *message, struct builder *out) {
+    (void)message;
+    counted_message_tail(out);
+}
+
+const struct encoding encoding_counted = {ENCODING_COUNTED, counted_bound, counted_head,
+                                          counted_tail};

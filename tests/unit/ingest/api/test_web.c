@@ -1,0 +1,138 @@
+#include "tests/support/fake_http.h"
+
+#include "ingest/api/web.c"
+#include "ingest/api/web_demo.c"
+
+static struct peer *peer;
+
+static int setup(void **state) {
+    (void)state;
+    fake_config.demo = true;
+    fake_config.origins[0] = "https://app.example";
+    fake_config.origin_count = 1;
+    fake_config.web_hosts[0] = "a.example";
+    fake_config.web_hosts[1] = "a";
+    fake_config.web_host_count = 2;
+    http_node_open();
+    peer = peer_connect(0, LISTENER_WEB);
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    http_node_close();
+    return 0;
+}
+
+#define FROM(method, path, origin)                                                                 \
+    method " " path " HTTP/1.1\r\nHost: a.example:8080\r\nOrigin: " origin "\r\n"
+
+static void test_paths(void **state) {
+    (void)state;
+    assert_answer(ask(peer, GET("/healthz")), 200, "{\"status\":\"ok\"}");
+    assert_error(ask(peer, GET("/readyz")), 404, "not_found");
+    assert_error(ask(peer, GET("/v1/stats")), 404, "not_found");
+    assert_error(ask(peer, GET("/%zz")), 400, "bad_message");
+    assert_error(ask(peer, GET("/?x=1")), 400, "bad_message");
+    assert_error(ask(peer, GET("/healthz?%zz")), 400, "bad_message");
+    assert_error(ask(peer, DEL("/healthz")), 405, "method_not_allowed");
+    const char *shown = ask(peer, GET("/"));
+    assert_int_equal(status_of(shown), 200);
+    assert_non_null(strstr(shown, "Content-Type: text/html; charset=utf-8\r\n"));
+    /* Whoever opens it may be a stranger. */
+    assert_null(strstr(shown, "n1"));
+    assert_null(strstr(shown, "ersion"));
+    assert_null(strstr(shown, "127.0.0.1"));
+    assert_non_null(strstr(shown, "</html>\n"));
+    assert_null(strstr(shown, "src="));
+    fake_config.demo = false;
+    assert_error(ask(peer, GET("/")), 404, "not_found");
+    assert_error(ask(peer, post("/", "text/plain", "x")), 405, "method_not_allowed");
+    const char *answer = ask(peer, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4097\r\n\r\n");
+    assert_error(answer, 413, "too_large");
+    assert_non_null(strstr(answer, "longer than 4096 bytes\""));
+    assert_true(peer->ended);
+}
+
+static void test_origins(void **state) {
+    (void)state;
+    const char *answer = ask(peer, FROM("GET", "/healthz", "http://A.example:8080") "\r\n");
+    assert_answer(answer, 200, "{\"status\":\"ok\"}");
+    assert_non_null(strstr(answer, "Access-Control-Allow-Origin: http://A.example:8080\r\n"));
+    assert_non_null(strstr(answer, "Access-Control-Allow-Credentials: true\r\n"));
+    assert_non_null(strstr(answer, "Vary: Origin\r\n"));
+    answer = ask(peer, FROM("GET", "/nope", "https://app.example") "\r\n");
+    assert_error(answer, 404, "not_found");
+    assert_non_null(strstr(answer, "Access-Control-Allow-Origin: https://app.example\r\n"));
+    const char *const foreign[] = {FROM("GET", "/healthz", "null") "\r\n",
+                                   FROM("GET", "/nope", "http://evil.example") "\r\n",
+                                   FROM("GET", "/", "") "\r\n"};
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
+        answer = ask(peer, foreign[i]);
+        assert_error(answer, 403, "forbidden");
+        assert_null(strstr(answer, "Access-Control"));
+        assert_non_null(strstr(answer, "Vary: Origin\r\n"));
+    }
+    assert_null(strstr(ask(peer, GET("/healthz")), "Access-Control"));
+}
+
+/* A name that DNS was made to point here, before and after the names are listed. */
+static void test_hosts(void **state) {
+    (void)state;
+#define FOR(host, path) "GET " path " HTTP/1.1\r\nHost: " host "\r\n"
+    const char *answer = ask(peer, FOR("evil.example", "/") "\r\n");
+    assert_error(answer, 403, "forbidden");
+    assert_non_null(strstr(answer, "--web-host"));
+    assert_non_null(strstr(answer, "Vary: Origin\r\n"));
+    assert_error(ask(peer, FOR("a.example.evil", "/nope") "\r\n"), 403, "forbidden");
+    assert_int_equal(status_of(ask(peer, FOR("A.Example:99", "/") "\r\n")), 200);
+    assert_int_equal(status_of(ask(peer, FOR("192.0.2.1", "/") "\r\n")), 200);
+    assert_answer(ask(peer, FOR("evil.example", "/healthz") "\r\n"), 200, "{\"status\":\"ok\"}");
+    assert_int_equal(status_of(ask(peer, "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")), 200);
+    fake_config.web_host_count = 0;
+    assert_int_equal(status_of(ask(peer, FOR("evil.example", "/") "\r\n")), 200);
+    assert_error(
+        ask(peer, FOR("evil.example:8080", "/") "Origin: http://evil.example:8080\r\n\r\n"), 403,
+        "forbidden");
+    assert_error(ask(peer, FOR("evil.example", "/healthz") "Origin: https://evil.example\r\n\r\n"),
+                 403, "forbidden");
+}
+
+static void test_preflight(void **state) {
+    (void)state;
+    const char *answer = ask(
+        peer, FROM("OPTIONS", "/any/path", "https://app.example") "Access-Control-Request-Method: "
+                                                                  "POST\r\nAccess-Control-Request-"
+                                                                  "Headers: x-a, x-b\r\n\r\n");
+    assert_answer(answer, 204, "");
+    assert_non_null(strstr(answer, "Access-Control-Allow-Origin: https://app.example\r\n"));
+    assert_non_null(strstr(answer, "Access-Control-Allow-Headers: x-a, x-b\r\n"));
+    assert_non_null(strstr(answer, "Access-Control-Allow-Methods: "));
+    assert_error(
+        ask(peer, FROM("OPTIONS", "/any/path",
+                       "http://evil.example") "Access-Control-Request-Method: POST\r\n\r\n"),
+        403, "forbidden");
+    /* OPTIONS that is no preflight. */
+    static const char *const plain[] = {"OPTIONS /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+                                        "OPTIONS / HTTP/1.1\r\nHost: a\r\n\r\n",
+                                        "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"};
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
+        answer = ask(peer, plain[i]);
+        assert_answer(answer, 204, "");
+        assert_non_null(strstr(answer, "Allow: GET, HEAD, OPTIONS\r\n"));
+        assert_non_null(strstr(answer, "Vary: Origin\r\n"));
+        assert_null(strstr(answer, "Content-Length"));
+    }
+    assert_error(ask(peer, "OPTIONS /nope HTTP/1.1\r\nHost: a\r\n\r\n"), 404, "not_found");
+    answer = ask(peer, "POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    assert_error(answer, 405, "method_not_allowed");
+    assert_non_null(strstr(answer, "Allow: GET, HEAD, OPTIONS\r\n"));
+    assert_answer(ask(peer, GET("/healthz")), 200, "{\"status\":\"ok\"}");
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {TEST(test_paths), TEST(test_origins), TEST(test_hosts),
+                                       TEST(test_preflight)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
