@@ -85,7 +85,7 @@ void connection_arrive(struct worker *worker, struct listener *listener, int fd)
         return;
     }
     *adoption = (struct adoption){peer, (uint8_t)(listener - worker->listeners)};
-    post_send(worker, target,
+    post_send(&worker->endpoint, target,
               &(struct mail){.kind = MAIL_ADOPT, .number = (uint32_t)fd, .object = adoption});
 }
 
@@ -124,7 +124,8 @@ static bool address_enter(struct worker *worker, struct connection *connection,
     return connection->address_held;
 }
 
-static void deadline_fired(struct worker *worker, struct timer *timer) {
+static void deadline_fired(struct endpoint *endpoint, struct timer *timer) {
+    struct worker *worker = worker_of(endpoint);
     struct connection *connection = container_of(timer, struct connection, timer);
     if (connection->state != CONNECTION_OPEN)
         connection_expire(worker, connection);

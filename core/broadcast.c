@@ -111,7 +111,7 @@ static void rounds_end(struct worker *worker) {
         fanout_release(&worker->server->post, worker->index, broadcast.request.number);
         parcel_unref(worker, broadcast.parcel);
         /* Last: what the answer sets off may deliver again, or close a session. */
-        hub_answer(worker, &broadcast.request, over.recipients, over.flags, false);
+        hub_answer(&worker->endpoint, &broadcast.request, over.recipients, over.flags, false);
     }
 }
 

@@ -73,7 +73,7 @@ static void part_end(struct worker *worker, struct call *call) {
     if (call->owner == worker->index)
         call_collect(worker, call);
     else
-        post_send(worker, call->owner,
+        post_send(&worker->endpoint, call->owner,
                   &(struct mail){
                       .kind = MAIL_CALL_DONE, .from = (uint16_t)worker->index, .object = call});
 }
@@ -101,7 +101,7 @@ void calls_work(struct worker *worker) {
 
 bool call_start(struct worker *worker, struct call *call) {
     struct post *post = &worker->server->post;
-    for (unsigned to = 0; to < post->workers; to++) {
+    for (unsigned to = 0; to < worker->server->worker_count; to++) {
         if (to != worker->index && SHORTAGE(!post_room(post, worker->index, to))) {
             stats_add(&worker->stats.mail_refused, 1);
             call_free(worker, call);
@@ -109,12 +109,12 @@ bool call_start(struct worker *worker, struct call *call) {
         }
     }
     own_add(worker, 1);
-    for (unsigned i = 0; i < post->workers; i++)
+    for (unsigned i = 0; i < worker->server->worker_count; i++)
         call->parts[i].text = reel_empty(&worker->server->workers[i], call->reserve);
-    for (unsigned to = 0; to < post->workers; to++)
+    for (unsigned to = 0; to < worker->server->worker_count; to++)
         if (to != worker->index)
             post_send(
-                worker, to,
+                &worker->endpoint, to,
                 &(struct mail){.kind = MAIL_CALL, .from = (uint16_t)worker->index, .object = call});
     part_wait(worker, call);
     return true;

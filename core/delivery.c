@@ -94,7 +94,7 @@ static void deliver_now(struct worker *worker, struct name *name, struct parcel 
     bool unicast = message_is_unicast(parcel->message);
     fanout_release(&worker->server->post, worker->index, request->number);
     parcel_unref(worker, parcel);
-    hub_answer(worker, request, recipients, flags, unicast);
+    hub_answer(&worker->endpoint, request, recipients, flags, unicast);
 }
 
 /* --- without memory --------------------------------------------------------------------------- */
@@ -151,7 +151,7 @@ static void delivery_refuse(struct worker *worker, const struct message *message
                             const struct mail *request) {
     stats_add(&worker->stats.memory_refused, 1);
     fanout_release(&worker->server->post, worker->index, request->number);
-    hub_answer(worker, request, delivery_count(worker, message), ANSWER_OVERLOADED,
+    hub_answer(&worker->endpoint, request, delivery_count(worker, message), ANSWER_OVERLOADED,
                message_is_unicast(message));
 }
 
@@ -161,7 +161,7 @@ void deliver(struct worker *worker, struct message *message, const struct mail *
     struct parcel *parcel = parcel_open(worker, message);
     if (SHORTAGE(parcel == NULL)) {
         delivery_refuse(worker, message, request);
-        message_release(worker, message);
+        message_release(&worker->endpoint, message);
         return;
     }
     struct name *name = NULL;

@@ -159,7 +159,7 @@ static void run_end(struct worker *worker) {
         bool unicast = message_is_unicast(jobs[i].parcel->message);
         fanout_release(&worker->server->post, worker->index, jobs[i].request.number);
         parcel_unref(worker, jobs[i].parcel);
-        hub_answer(worker, &jobs[i].request, recipients[i], flags, unicast);
+        hub_answer(&worker->endpoint, &jobs[i].request, recipients[i], flags, unicast);
     }
 }
 

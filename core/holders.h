@@ -26,9 +26,9 @@ struct holders *holders_new(void);
 /* All must have been removed. */
 void holders_free(struct holders *holders);
 /* The worker holds a name with that hash. False: no memory, nothing changed. */
-bool holders_add(struct holders *holders, uint64_t hash, unsigned worker);
+bool holders_add(struct holders *holders, uint64_t hash, unsigned endpoint);
 /* The worker holds no name with that hash any more. */
-void holders_remove(struct holders *holders, uint64_t hash, unsigned worker);
+void holders_remove(struct holders *holders, uint64_t hash, unsigned endpoint);
 /* A holder's sessions of the name have become more or fewer by about so many: it says so in steps
  * of HOLDERS_STEP, from the first step on and back to none before it removes. */
 void holders_grow(struct holders *holders, uint64_t hash, int32_t sessions);

@@ -5,45 +5,45 @@
 #include "core/delivery.h"
 #include "core/server.h"
 
-static uint64_t self_bit(const struct worker *worker) {
-    return UINT64_C(1) << worker->index;
+static uint64_t self_bit(const struct endpoint *endpoint) {
+    return UINT64_C(1) << endpoint->index;
 }
 
 /* --- publishes -------------------------------------------------------------------------------- */
 
-struct publish *publish_get(struct worker *worker) {
-    if (SHORTAGE(worker->free_publish == 0) ||
-        SHORTAGE(worker->requests >= worker->server->post.requests_max)) {
-        stats_add(&worker->stats.requests_refused, 1);
+struct publish *publish_get(struct endpoint *endpoint) {
+    if (SHORTAGE(endpoint->free_publish == 0) ||
+        SHORTAGE(endpoint->requests >= endpoint->server->post.requests_max)) {
+        stats_add(&endpoint->stats.requests_refused, 1);
         return NULL;
     }
-    struct publish *publish = &worker->publishes[worker->free_publish - 1];
-    worker->free_publish = publish->slot;
+    struct publish *publish = &endpoint->publishes[endpoint->free_publish - 1];
+    endpoint->free_publish = publish->slot;
     uint32_t generation = publish->generation;
-    *publish = (struct publish){.slot = (uint32_t)(publish - worker->publishes) + 1,
+    *publish = (struct publish){.slot = (uint32_t)(publish - endpoint->publishes) + 1,
                                 .generation = generation + 1};
-    worker->requests++;
-    worker->publishing++;
-    stats_set(&worker->stats.requests, worker->requests);
+    endpoint->requests++;
+    endpoint->publishing++;
+    stats_set(&endpoint->stats.requests, endpoint->requests);
     return publish;
 }
 
-void publish_put(struct worker *worker, struct publish *publish) {
+void publish_put(struct endpoint *endpoint, struct publish *publish) {
     uint32_t index = publish->slot;
-    CHECK(index == (uint32_t)(publish - worker->publishes) + 1, "a publish is put back twice");
-    publish->slot = worker->free_publish;
+    CHECK(index == (uint32_t)(publish - endpoint->publishes) + 1, "a publish is put back twice");
+    publish->slot = endpoint->free_publish;
     publish->generation++;
-    worker->free_publish = index;
-    worker->requests--;
-    worker->publishing--;
-    stats_set(&worker->stats.requests, worker->requests);
+    endpoint->free_publish = index;
+    endpoint->requests--;
+    endpoint->publishing--;
+    stats_set(&endpoint->stats.requests, endpoint->requests);
 }
 
 static uint64_t publish_token(const struct publish *publish) {
     return (uint64_t)publish->generation << 32 | publish->slot;
 }
 
-static void publish_finish(struct worker *worker, struct publish *publish) {
+static void publish_finish(struct endpoint *endpoint, struct publish *publish) {
     enum result_word result = RESULT_QUEUED;
     bool lost = publish->recipients == 0;
     bool is_volatile = publish->class == CLASS_VOLATILE;
@@ -53,8 +53,9 @@ static void publish_finish(struct worker *worker, struct publish *publish) {
     bool full = publish->refused || publish->starved;
     bool again = full && lost && !(is_volatile && publish->found);
     if (publish->refused && !again) {
-        stats_add(&worker->stats.copies[publish->class], publish->missing);
-        stats_add(&worker->stats.copies_dropped[publish->class][DROP_NO_MEMORY], publish->missing);
+        stats_add(&endpoint->stats.copies[publish->class], publish->missing);
+        stats_add(&endpoint->stats.copies_dropped[publish->class][DROP_NO_MEMORY],
+                  publish->missing);
     }
     if (again)
         result = RESULT_OVERLOADED;
@@ -62,13 +63,13 @@ static void publish_finish(struct worker *worker, struct publish *publish) {
         result = RESULT_DROPPED;
     else if (lost && publish->only_ids)
         result = publish->found ? RESULT_DROPPED : RESULT_ABSENT;
-    publish->done(worker, publish, result, publish->recipients);
-    publish_put(worker, publish);
+    publish->done(endpoint, publish, result, publish->recipients);
+    publish_put(endpoint, publish);
 }
 
 /* An answer, or this worker's own part, has come; `recipients` miss it if it was refused. */
-static void publish_answered(struct worker *worker, struct publish *publish, uint32_t recipients,
-                             unsigned flags) {
+static void publish_answered(struct endpoint *endpoint, struct publish *publish,
+                             uint32_t recipients, unsigned flags) {
     bool refused = (flags & ANSWER_OVERLOADED) != 0;
     publish->answers++;
     *(refused ? &publish->missing : &publish->recipients) += recipients;
@@ -76,37 +77,36 @@ static void publish_answered(struct worker *worker, struct publish *publish, uin
     publish->found |= (flags & ANSWER_FOUND) != 0;
     publish->starved |= (flags & ANSWER_STARVED) != 0;
     if (publish->answers == publish->answers_due)
-        publish_finish(worker, publish);
+        publish_finish(endpoint, publish);
 }
 
 /* --- the way ---------------------------------------------------------------------------------- */
 
 /* The workers that hold any of the addresses, and about how many sessions these have in all. */
-static uint64_t holders_of(const struct worker *worker, const struct message *message,
+static uint64_t holders_of(const struct endpoint *endpoint, const struct message *message,
                            uint32_t *sessions) {
-    unsigned workers = worker->server->worker_count;
     if (message->broadcast)
-        return workers == 64 ? UINT64_MAX : (UINT64_C(1) << workers) - 1;
+        return (UINT64_C(1) << endpoint->server->worker_count) - 1;
     uint64_t holders = 0;
     for (uint32_t i = 0; i < (uint32_t)message->to_count + message->group_count; i++)
-        holders |= holders_find(worker->server->holders, message->names[i].hash, sessions);
+        holders |= holders_find(endpoint->server->holders, message->names[i].hash, sessions);
     return holders;
 }
 
-static bool room_for_all(const struct worker *worker, uint64_t workers) {
-    for (uint64_t rest = workers & ~self_bit(worker); rest != 0; rest &= rest - 1)
-        if (SHORTAGE(
-                !post_room(&worker->server->post, worker->index, (unsigned)__builtin_ctzll(rest))))
+static bool room_for_all(const struct endpoint *endpoint, uint64_t workers) {
+    for (uint64_t rest = workers & ~self_bit(endpoint); rest != 0; rest &= rest - 1)
+        if (SHORTAGE(!post_room(&endpoint->server->post, endpoint->index,
+                                (unsigned)__builtin_ctzll(rest))))
             return false;
     return true;
 }
 
 /* Are all of them in time with what waits there before it? `many`: it will be fanned out. */
-static bool all_in_time(const struct worker *worker, uint64_t workers,
+static bool all_in_time(const struct endpoint *endpoint, uint64_t workers,
                         const struct publish *publish, bool many) {
-    uint64_t max_ns = worker->admission.lag_ns * (publish->modest ? 4 : 1); /* LATE_NS */
+    uint64_t max_ns = LATE_NS * (publish->modest ? UINT64_C(4) : 1);
     for (uint64_t rest = workers; rest != 0; rest &= rest - 1) {
-        struct mailbox *box = &worker->server->post.boxes[__builtin_ctzll(rest)];
+        struct mailbox *box = &endpoint->server->post.boxes[__builtin_ctzll(rest)];
         _Atomic uint64_t *late_ns = publish->prompt && !many ? &box->prompt_late_ns : &box->late_ns;
         if (atomic_load_explicit(late_ns, memory_order_relaxed) > max_ns ||
             (many && atomic_load_explicit(&box->fanout_late_ns, memory_order_relaxed) > max_ns))
@@ -129,27 +129,27 @@ static struct cost cost_of(const struct message *message, uint64_t holders, uint
     return cost;
 }
 
-static uint32_t cost_for(const struct worker *worker, const struct cost *cost, unsigned to) {
+static uint32_t cost_for(const struct endpoint *endpoint, const struct cost *cost, unsigned to) {
     if (!cost->broadcast)
         return cost->each;
-    return (uint32_t)stats_get(&worker->server->workers[to].stats.sessions);
+    return (uint32_t)stats_get(&endpoint->server->workers[to].stats.sessions);
 }
 
-static bool room_for_copies(struct worker *worker, unsigned to, uint32_t copies) {
-    uint64_t sessions = stats_get(&worker->server->workers[to].stats.sessions);
-    return fanout_reserve(&worker->server->post, to, copies, (uint32_t)sessions);
+static bool room_for_copies(struct endpoint *endpoint, unsigned to, uint32_t copies) {
+    uint64_t sessions = stats_get(&endpoint->server->workers[to].stats.sessions);
+    return fanout_reserve(&endpoint->server->post, to, copies, (uint32_t)sessions);
 }
 
 /* Reserves the copies at all of `workers` (the amounts go to `reserved`) or at none. */
-static bool reserve_all(struct worker *worker, const struct cost *cost, uint64_t workers,
+static bool reserve_all(struct endpoint *endpoint, const struct cost *cost, uint64_t workers,
                         uint32_t reserved[WORKERS_MAX]) {
     for (uint64_t rest = workers; rest != 0; rest &= rest - 1) {
         unsigned to = (unsigned)__builtin_ctzll(rest);
-        reserved[to] = cost_for(worker, cost, to);
-        if (reserved[to] != 0 && SHORTAGE(!room_for_copies(worker, to, reserved[to]))) {
+        reserved[to] = cost_for(endpoint, cost, to);
+        if (reserved[to] != 0 && SHORTAGE(!room_for_copies(endpoint, to, reserved[to]))) {
             for (uint64_t taken = workers & ~rest; taken != 0; taken &= taken - 1) {
                 unsigned i = (unsigned)__builtin_ctzll(taken);
-                fanout_release(&worker->server->post, i, reserved[i]);
+                fanout_release(&endpoint->server->post, i, reserved[i]);
             }
             return false;
         }
@@ -157,34 +157,34 @@ static bool reserve_all(struct worker *worker, const struct cost *cost, uint64_t
     return true;
 }
 
-void hub_publish(struct worker *worker, struct publish *publish, struct message *message) {
-    uint16_t from = (uint16_t)worker->index;
+void hub_publish(struct endpoint *endpoint, struct publish *publish, struct message *message) {
+    uint16_t from = (uint16_t)endpoint->index;
     publish->class = message->class;
     publish->only_ids = message->to_count != 0 && message->group_count == 0;
     bool unicast = message_is_unicast(message);
     if (unicast)
-        stats_add(&worker->stats.unicasts, 1);
+        stats_add(&endpoint->stats.unicasts, 1);
     uint32_t sessions = 0, reserved[WORKERS_MAX];
-    uint64_t holders = holders_of(worker, message, &sessions);
+    uint64_t holders = holders_of(endpoint, message, &sessions);
     uint32_t due = (uint32_t)__builtin_popcountll(holders);
     publish->answers_due = 1; /* this worker's own, if the message goes nowhere */
     if (due == 0) {
-        message_release(worker, message);
-        publish_answered(worker, publish, 0, 0);
+        message_release(endpoint, message);
+        publish_answered(endpoint, publish, 0, 0);
         return;
     }
     struct cost cost = cost_of(message, holders, sessions);
     _Atomic uint64_t *refused = NULL;
-    if (SHORTAGE(!room_for_all(worker, holders)))
-        refused = &worker->stats.mail_refused;
-    else if (SHORTAGE(!all_in_time(worker, holders, publish, cost.broadcast || cost.each != 0)))
-        refused = &worker->stats.late_refused;
-    else if (SHORTAGE(!reserve_all(worker, &cost, holders, reserved)))
-        refused = &worker->stats.copies_refused;
+    if (SHORTAGE(!room_for_all(endpoint, holders)))
+        refused = &endpoint->stats.mail_refused;
+    else if (SHORTAGE(!all_in_time(endpoint, holders, publish, cost.broadcast || cost.each != 0)))
+        refused = &endpoint->stats.late_refused;
+    else if (SHORTAGE(!reserve_all(endpoint, &cost, holders, reserved)))
+        refused = &endpoint->stats.copies_refused;
     if (refused != NULL) {
         stats_add(refused, 1);
-        message_release(worker, message);
-        publish_answered(worker, publish, 0, ANSWER_OVERLOADED);
+        message_release(endpoint, message);
+        publish_answered(endpoint, publish, 0, ANSWER_OVERLOADED);
         return;
     }
     struct mail mail = {.kind = MAIL_DELIVER,
@@ -195,49 +195,51 @@ void hub_publish(struct worker *worker, struct publish *publish, struct message 
     publish->answers_due = due;
     if (due > 1)
         message_hold(message, due - 1);
-    for (uint64_t rest = holders & ~self_bit(worker); rest != 0; rest &= rest - 1) {
+    for (uint64_t rest = holders & ~self_bit(endpoint); rest != 0; rest &= rest - 1) {
         unsigned to = (unsigned)__builtin_ctzll(rest);
         if (unicast)
-            stats_add(&worker->stats.unicast_mails, 1);
+            stats_add(&endpoint->stats.unicast_mails, 1);
         mail.number = reserved[to];
-        post_send(worker, to, &mail);
+        post_send(endpoint, to, &mail);
     }
-    if (holders & self_bit(worker)) {
-        mail.number = reserved[worker->index];
-        deliver(worker, message, &mail);
+    if (holders & self_bit(endpoint)) {
+        mail.number = reserved[endpoint->index];
+        endpoint->on_deliver(endpoint, &mail);
     }
 }
 
 /* --- mails ------------------------------------------------------------------------------------ */
 
-void hub_answer(struct worker *worker, const struct mail *request, uint32_t recipients,
+void hub_answer(struct endpoint *endpoint, const struct mail *request, uint32_t recipients,
                 unsigned flags, bool unicast) {
     struct mail answer = {.kind = MAIL_ANSWER,
                           .flag = (uint8_t)flags,
-                          .from = (uint16_t)worker->index,
+                          .from = (uint16_t)endpoint->index,
                           .number = recipients,
                           .token = request->token};
-    if (request->from == worker->index) {
-        hub_on_answer(worker, &answer);
+    if (request->from == endpoint->index) {
+        hub_on_answer(endpoint, &answer);
         return;
     }
     if (unicast)
-        stats_add(&worker->stats.unicast_mails, 1);
-    post_send(worker, request->from, &answer);
+        stats_add(&endpoint->stats.unicast_mails, 1);
+    post_send(endpoint, request->from, &answer);
 }
 
-void hub_on_deliver(struct worker *worker, const struct mail *mail) {
+void hub_on_deliver(struct endpoint *endpoint, const struct mail *mail) {
+    struct worker *worker = worker_of(endpoint);
     const struct message *message = mail->object;
-    if (worker->now_ns > message->accepted_ns + worker->mail_age_ns)
+    if (mail->from != worker->index && worker->now_ns > message->accepted_ns + worker->mail_age_ns)
         worker->mail_age_ns = worker->now_ns - message->accepted_ns;
     deliver(worker, mail->object, mail);
 }
 
-void hub_on_answer(struct worker *worker, const struct mail *mail) {
+void hub_on_answer(struct endpoint *endpoint, const struct mail *mail) {
     uint32_t slot = (uint32_t)mail->token;
-    CHECK(slot >= 1 && slot <= worker->server->post.requests_max, "an answer for publish %u", slot);
-    struct publish *publish = &worker->publishes[slot - 1];
+    CHECK(slot >= 1 && slot <= endpoint->server->post.requests_max, "an answer for publish %u",
+          slot);
+    struct publish *publish = &endpoint->publishes[slot - 1];
     CHECK(publish->slot == slot && publish->generation == mail->token >> 32,
           "an answer for a publish that is over");
-    publish_answered(worker, publish, mail->number, mail->flag);
+    publish_answered(endpoint, publish, mail->number, mail->flag);
 }

@@ -20,17 +20,18 @@
 #include "core/message.h"
 #include "core/stats.h"
 
+struct endpoint;
 struct worker;
 struct mail;
 struct publish;
 
 /* The outcome: RESULT_QUEUED, ABSENT, DROPPED, OVERLOADED. */
-typedef void publish_done(struct worker *worker, struct publish *publish, enum result_word result,
-                          uint32_t recipients);
+typedef void publish_done(struct endpoint *endpoint, struct publish *publish,
+                          enum result_word result, uint32_t recipients);
 
-/* A message on its way, from the worker that took it in; it lives until `done` has returned. */
+/* A message on its way, from the endpoint that took it in; it lives until `done` has returned. */
 struct publish {
-    uint32_t slot; /* in worker->publishes, from 1; while free: the next free one */
+    uint32_t slot; /* in endpoint->publishes, from 1; while free: the next free one */
     uint32_t generation;
     publish_done *done;
     uint32_t answers_due;
@@ -52,18 +53,19 @@ struct publish {
 };
 
 /* A publish to fill in (done, producer's members); NULL: too many in flight (counted). */
-struct publish *publish_get(struct worker *worker);
+struct publish *publish_get(struct endpoint *endpoint);
 /* Gives back one that was not published. */
-void publish_put(struct worker *worker, struct publish *publish);
+void publish_put(struct endpoint *endpoint, struct publish *publish);
 /* Sends the sealed message on its way; takes over the caller's hold. `done` is called exactly once,
  * now or later. */
-void hub_publish(struct worker *worker, struct publish *publish, struct message *message);
+void hub_publish(struct endpoint *endpoint, struct publish *publish, struct message *message);
 
 /* Answers a DELIVER that came as a mail, or from this worker itself (`from` is its own index). */
-void hub_answer(struct worker *worker, const struct mail *request, uint32_t recipients,
+void hub_answer(struct endpoint *endpoint, const struct mail *request, uint32_t recipients,
                 unsigned flags, bool unicast);
 
-void hub_on_deliver(struct worker *worker, const struct mail *mail);
-void hub_on_answer(struct worker *worker, const struct mail *mail);
+/* on_deliver of a worker. */
+void hub_on_deliver(struct endpoint *endpoint, const struct mail *mail);
+void hub_on_answer(struct endpoint *endpoint, const struct mail *mail);
 
 #endif

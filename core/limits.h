@@ -5,8 +5,11 @@
 #ifndef RINGPOST_CORE_LIMITS_H
 #define RINGPOST_CORE_LIMITS_H
 
-/* Workers: a set of workers is one 64-bit word (the holders of a name). */
-#define WORKERS_MAX 64
+/* A set of endpoints (the holders of a name) is one 64-bit word: workers, and then ports, the
+ * threads that speak to something else (port.h). */
+#define WORKERS_MAX 56
+#define PORTS_MAX 8
+#define ENDPOINTS_MAX (WORKERS_MAX + PORTS_MAX)
 
 /* Names and messages, as the contract has them. */
 #define NAME_BYTES_MAX 128
@@ -94,8 +97,8 @@
 #define SEND_RUNS_MAX 256
 #define SEND_BYTES_MAX (256 * 1024)
 
-/* Mailboxes: one ring for each ordered pair of workers. All of them together use at most this much
- * memory; the slots of one follow from that and the number of workers (mailbox.h). */
+/* Mailboxes: one ring for each ordered pair of endpoints. All of them together use at most this
+ * much memory; the slots of one follow from that and the number of workers (mailbox.h). */
 #define MAILBOX_BYTES_ALL (64 * 1024 * 1024)
 #define MAILBOX_SLOTS_MAX 32768
 #define MAILBOX_SLOTS_MIN 512
@@ -110,7 +113,7 @@
 /* HTTP. */
 #define HTTP_PIPELINE_MAX 4096 /* requests of one connection whose answers are still owed */
 
-_Static_assert(WORKERS_MAX <= 64, "a set of workers must fit one word");
+_Static_assert(ENDPOINTS_MAX <= 64, "a set of endpoints must fit one word");
 _Static_assert(RECEIVE_BUFFERS <= 32768, "buffer ids are 15 bits in the provided ring");
 _Static_assert((RECEIVE_BUFFERS & (RECEIVE_BUFFERS - 1)) == 0,
                "the buffer ring wants a power of two");

@@ -19,7 +19,8 @@ void listener_arm(struct worker *worker, struct listener *listener) {
                 listener->fd);
 }
 
-static void listener_retry(struct worker *worker, struct timer *timer) {
+static void listener_retry(struct endpoint *endpoint, struct timer *timer) {
+    struct worker *worker = worker_of(endpoint);
     struct listener *listener = container_of(timer, struct listener, retry);
     if (!listener->closing)
         listener_arm(worker, listener);

@@ -25,7 +25,7 @@
 
 #include <stdatomic.h>
 
-struct worker;
+struct endpoint;
 
 #define MAIL_KINDS(X)                                                                              \
     X(DELIVER)   /* to a holder: hand to its sessions. object: message (a hold), token: publish,   \
@@ -46,7 +46,7 @@ enum mail_kind {
 
 const char *mail_name(unsigned kind);
 
-/* One worker's receiving side. */
+/* One endpoint's receiving side. */
 struct mailbox {
     _Alignas(64) _Atomic uint32_t asleep;
     int wake_fd;
@@ -54,43 +54,43 @@ struct mailbox {
     /* How late it is with mail and the sends of the direct and the prompt lane; with mail and those
      * of the prompt lane alone; with what it fans out. Written by it (worker.c). */
     _Atomic uint64_t late_ns, prompt_late_ns, fanout_late_ns;
-    struct queue from[WORKERS_MAX]; /* written by worker i */
+    struct queue from[ENDPOINTS_MAX]; /* written by endpoint i */
 };
 
 /* All mailboxes of a node. */
 struct post {
-    unsigned workers;
+    unsigned endpoints;
     uint32_t slots;
-    uint32_t requests_max; /* requests that one worker may have without an answer */
+    uint32_t requests_max; /* requests that one endpoint may have without an answer */
     uint32_t reserved;
-    uint32_t copies_max;   /* that may wait for one worker: FANOUT_COPIES_MAX */
-    struct mailbox *boxes; /* one a worker */
+    uint32_t copies_max;   /* that may wait for one endpoint: FANOUT_COPIES_MAX */
+    struct mailbox *boxes; /* one an endpoint */
 };
 
 /* For tests: when not 0, the slots of every queue, so that full mailboxes are met early. */
 extern uint32_t post_slots_override;
-/* Slots of a queue for that many workers, by MAILBOX_BYTES_ALL; a power of two. */
-uint32_t post_slots(unsigned workers);
-bool post_init(struct post *post, unsigned workers);
+/* Slots of a queue for that many endpoints, by MAILBOX_BYTES_ALL; a power of two. */
+uint32_t post_slots(unsigned endpoints);
+bool post_init(struct post *post, unsigned endpoints);
 void post_fini(struct post *post);
 
-/* Is there room for a request from `from` to `to`? Thread: worker `from`. */
+/* Is there room for a request from `from` to `to`? Thread: endpoint `from`. */
 bool post_room(const struct post *post, unsigned from, unsigned to);
 /* Pushes; the room must have been looked for (requests) or be there by the arithmetic above (the
- * rest). The wake follows with post_wake_all at the end of the turn. Thread: `worker`. */
-void post_send(struct worker *worker, unsigned to, const struct mail *mail);
+ * rest). The wake follows with post_wake_all at the end of the turn. Thread: `endpoint`. */
+void post_send(struct endpoint *endpoint, unsigned to, const struct mail *mail);
 /* Does it sleep, or is it about to? A hint. Thread: any. */
-static inline bool post_asleep(const struct post *post, unsigned worker) {
-    return atomic_load_explicit(&post->boxes[worker].asleep, memory_order_relaxed) != 0;
+static inline bool post_asleep(const struct post *post, unsigned index) {
+    return atomic_load_explicit(&post->boxes[index].asleep, memory_order_relaxed) != 0;
 }
-/* Wakes every worker that was sent something in this turn and may sleep. Thread: `worker`. */
-void post_wake_all(struct worker *worker);
+/* Wakes every endpoint that was sent something in this turn and may sleep. Thread: `endpoint`. */
+void post_wake_all(struct endpoint *endpoint);
 /* Handles what has arrived, at most one queue's worth from each and for as long as the slice lasts;
  * true when there may be more. */
-bool post_receive(struct worker *worker);
+bool post_receive(struct endpoint *endpoint);
 /* True: nothing is waiting and `asleep` is set, sleep; false: there is mail. Clears `asleep` by
  * post_awake. */
-bool post_may_sleep(struct worker *worker);
-void post_awake(struct worker *worker);
+bool post_may_sleep(struct endpoint *endpoint);
+void post_awake(struct endpoint *endpoint);
 
 #endif

@@ -13,19 +13,19 @@
 #include <stdlib.h>
 
 /* The block of a message or form; accounted, and as large as such blocks are. */
-static void *block_get(struct worker *worker, size_t *bytes) {
+static void *block_get(struct endpoint *endpoint, size_t *bytes) {
     *bytes = block_bytes(*bytes);
-    if (SHORTAGE(!account_take(&worker->account, *bytes)))
+    if (SHORTAGE(!account_take(&endpoint->account, *bytes)))
         return NULL;
-    void *block = block_cache_get(&worker->message_blocks, *bytes);
+    void *block = block_cache_get(&endpoint->message_blocks, *bytes);
     if (SHORTAGE(block == NULL))
-        account_give(&worker->account, *bytes);
+        account_give(&endpoint->account, *bytes);
     return block;
 }
 
-static void block_put(struct worker *worker, void *block, size_t bytes) {
-    block_cache_put(&worker->message_blocks, block, bytes);
-    account_give(&worker->account, bytes);
+static void block_put(struct endpoint *endpoint, void *block, size_t bytes) {
+    block_cache_put(&endpoint->message_blocks, block, bytes);
+    account_give(&endpoint->account, bytes);
 }
 
 static char *message_bytes(const struct message *message) {
@@ -41,13 +41,13 @@ uint64_t name_hash(enum name_kind kind, struct span text) {
 
 /* The wall time as far as ids show it: it follows the clock forward, at once; when the clock is set
  * back it goes on from where it was. */
-static uint64_t id_time_ms(const struct worker *worker) {
-    _Atomic uint64_t *shared = &worker->server->id_offset_ms;
-    uint64_t monotonic_ms = worker->now_ns / NS_PER_MS;
+static uint64_t id_time_ms(const struct endpoint *endpoint) {
+    _Atomic uint64_t *shared = &endpoint->server->id_offset_ms;
+    uint64_t monotonic_ms = endpoint->now_ns / NS_PER_MS;
     uint64_t known = atomic_load_explicit(shared, memory_order_relaxed);
-    while (known + monotonic_ms < worker->now_wall_ms &&
+    while (known + monotonic_ms < endpoint->now_wall_ms &&
            !atomic_compare_exchange_weak_explicit(shared, &known,
-                                                  worker->now_wall_ms - monotonic_ms,
+                                                  endpoint->now_wall_ms - monotonic_ms,
                                                   memory_order_relaxed, memory_order_relaxed))
         ;
     return monotonic_ms + atomic_load_explicit(shared, memory_order_relaxed);
@@ -55,9 +55,9 @@ static uint64_t id_time_ms(const struct worker *worker) {
 
 /* Sortable by time of acceptance, unique by worker and randomness: 10 hex digits of milliseconds
  * would do until the year 36812; 12 digits, then 14 of randomness. */
-static void message_id_make(struct worker *worker, char id[MESSAGE_ID_MADE_BYTES]) {
+static void message_id_make(struct endpoint *endpoint, char id[MESSAGE_ID_MADE_BYTES]) {
     static const char digits[] = "0123456789abcdef";
-    uint64_t time = id_time_ms(worker), random = worker->message_serial++;
+    uint64_t time = id_time_ms(endpoint), random = endpoint->message_serial++;
     for (int i = 11; i >= 0; i--, time >>= 4)
         id[i] = digits[time & 15];
     for (int i = 25; i >= 12; i--, random >>= 4)
@@ -83,7 +83,7 @@ static struct message_name *names_write(struct message_name *at, const struct sp
     return at;
 }
 
-struct message *message_open(struct worker *worker, const struct message_parts *parts) {
+struct message *message_open(struct endpoint *endpoint, const struct message_parts *parts) {
     uint32_t names = (uint32_t)parts->to_count + parts->group_count + parts->except_count;
     size_t id_len = parts->id.len != 0 ? parts->id.len : MESSAGE_ID_MADE_BYTES;
     size_t texts = texts_bytes(parts->to, parts->to_count) +
@@ -93,11 +93,11 @@ struct message *message_open(struct worker *worker, const struct message_parts *
     size_t bytes = sizeof(struct message) + names * sizeof(struct message_name) + before_payload +
                    parts->payload_max;
     CHECK(bytes <= UINT32_MAX, "a message of %zu bytes", bytes);
-    struct message *message = block_get(worker, &bytes);
+    struct message *message = block_get(endpoint, &bytes);
     if (SHORTAGE(message == NULL))
         return NULL;
     *message = (struct message){
-        .owner = (uint16_t)worker->index,
+        .owner = (uint16_t)endpoint->index,
         .broadcast = parts->broadcast,
         .is_bytes = parts->is_bytes,
         .class = parts->is_volatile ? CLASS_VOLATILE : CLASS_DEFAULT,
@@ -111,8 +111,8 @@ struct message *message_open(struct worker *worker, const struct message_parts *
         .block_bytes = (uint32_t)bytes,
         .texts_at = (uint32_t)texts,
         .payload_at = (uint32_t)before_payload,
-        .accepted_ns = worker->now_ns,
-        .expires_ns = worker->now_ns + parts->ttl_ns,
+        .accepted_ns = endpoint->now_ns,
+        .expires_ns = endpoint->now_ns + parts->ttl_ns,
     };
     atomic_init(&message->holders, 1);
     struct builder out = builder_over(message_bytes(message), before_payload);
@@ -124,7 +124,7 @@ struct message *message_open(struct worker *worker, const struct message_parts *
         builder_span_add(&out, parts->id);
     } else {
         char id[MESSAGE_ID_MADE_BYTES];
-        message_id_make(worker, id);
+        message_id_make(endpoint, id);
         builder_bytes(&out, id, sizeof(id));
     }
     builder_span_add(&out, parts->event);
@@ -145,28 +145,28 @@ void message_hold(struct message *message, uint32_t holders) {
     atomic_fetch_add_explicit(&message->holders, holders, memory_order_relaxed);
 }
 
-void message_release(struct worker *worker, struct message *message) {
+void message_release(struct endpoint *endpoint, struct message *message) {
     /* The last holder needs no atomic subtraction: nobody else can add or take any more. */
     if (atomic_load_explicit(&message->holders, memory_order_acquire) != 1 &&
         atomic_fetch_sub_explicit(&message->holders, 1, memory_order_acq_rel) != 1)
         return;
-    if (message->owner == worker->index) {
-        block_put(worker, message, message->block_bytes);
+    if (message->owner == endpoint->index) {
+        block_put(endpoint, message, message->block_bytes);
         return;
     }
-    if (worker->homebound_set == 0)
-        worker->homebound_ns = worker->now_ns;
-    message->next = worker->homebound[message->owner];
-    worker->homebound[message->owner] = message;
-    worker->homebound_set |= UINT64_C(1) << message->owner;
+    if (endpoint->homebound_set == 0)
+        endpoint->homebound_ns = endpoint->now_ns;
+    message->next = endpoint->homebound[message->owner];
+    endpoint->homebound[message->owner] = message;
+    endpoint->homebound_set |= UINT64_C(1) << message->owner;
 }
 
-void message_take_home(struct worker *worker, struct message *chain) {
+void message_take_home(struct endpoint *endpoint, struct message *chain) {
     while (chain != NULL) {
         struct message *next = chain->next;
-        CHECK(chain->owner == worker->index, "a message of worker %u came to %u", chain->owner,
-              worker->index);
-        block_put(worker, chain, chain->block_bytes);
+        CHECK(chain->owner == endpoint->index, "a message of endpoint %u came to %u", chain->owner,
+              endpoint->index);
+        block_put(endpoint, chain, chain->block_bytes);
         chain = next;
     }
 }
@@ -212,7 +212,7 @@ const struct form *parcel_form(struct worker *worker, struct parcel *parcel,
     bool copied = message->payload_len <= FORM_COPY_BYTES_MAX;
     size_t room = encoding->bound(message) + (copied ? message->payload_len : 0);
     size_t bytes = sizeof(struct form) + room;
-    form = block_get(worker, &bytes);
+    form = block_get(&worker->endpoint, &bytes);
     if (SHORTAGE(form == NULL))
         return NULL;
     struct builder out = builder_over(form->bytes, room);
@@ -237,8 +237,8 @@ void parcel_unref(struct worker *worker, struct parcel *parcel) {
         return;
     for (unsigned i = 0; i < ENCODINGS_MAX; i++)
         if (parcel->forms[i] != NULL)
-            block_put(worker, parcel->forms[i], parcel->forms[i]->block_bytes);
-    message_release(worker, parcel->message);
+            block_put(&worker->endpoint, parcel->forms[i], parcel->forms[i]->block_bytes);
+    message_release(&worker->endpoint, parcel->message);
     pool_put(&worker->parcels, parcel);
     account_give(&worker->account, sizeof(*parcel));
 }

@@ -1,9 +1,9 @@
 /* message.h - the immutable envelope and payload, and a worker's own view of it.
  *
- * A `struct message` is one block: header, names, texts, payload. It is opened by the worker that
+ * A `struct message` is one block: header, names, texts, payload. It is opened by the endpoint that
  * takes it in, filled, sealed, and from then on read by any thread. `holders` counts threads and
  * mails in flight, never recipients; when the last holder lets go, the block travels home to the
- * worker whose memory it is (message_release).
+ * endpoint whose memory it is (message_release).
  *
  * A `struct parcel` is what one worker makes of a message it delivers: a plain count of the outbox
  * pieces and sheaves that refer to it, and each wire form, encoded once for all recipients of that
@@ -21,6 +21,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+struct endpoint;
 struct worker;
 struct builder;
 
@@ -54,7 +55,7 @@ struct message_parts {
 
 struct message {
     _Atomic uint32_t holders;
-    uint16_t owner; /* worker whose memory this is */
+    uint16_t owner; /* endpoint whose memory this is */
     bool broadcast;
     bool is_bytes;
     uint8_t class; /* enum message_class */
@@ -77,18 +78,19 @@ struct message {
 
 #define MESSAGE_ID_MADE_BYTES 26
 
-/* Opens a message in the worker's memory, with one holder: the caller. NULL: the memory ceiling. */
-struct message *message_open(struct worker *worker, const struct message_parts *parts);
+/* Opens a message in the endpoint's memory, with one holder: the caller. NULL: the memory ceiling.
+ */
+struct message *message_open(struct endpoint *endpoint, const struct message_parts *parts);
 /* The room for the payload, before the seal. */
 char *message_payload_room(struct message *message);
 /* From here on it is immutable. */
 void message_seal(struct message *message, size_t payload_len);
 /* One more thread or mail holds it. */
 void message_hold(struct message *message, uint32_t holders);
-/* The caller's hold ends. On another worker than the owner's the last one sends the block home. */
-void message_release(struct worker *worker, struct message *message);
-/* Takes back the blocks that other workers sent home (mail RETURN). */
-void message_take_home(struct worker *worker, struct message *chain);
+/* The caller's hold ends. On another endpoint than the owner the last one sends the block home. */
+void message_release(struct endpoint *endpoint, struct message *message);
+/* Takes back the blocks that other endpoints sent home (mail RETURN). */
+void message_take_home(struct endpoint *endpoint, struct message *chain);
 
 struct span message_name_text(const struct message *message, const struct message_name *name);
 struct span message_id(const struct message *message);

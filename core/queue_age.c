@@ -5,7 +5,8 @@
 #define ROUND_NS (100 * NS_PER_MS)
 #define SLICE_NS (5 * NS_PER_MS)
 
-static void on_slice(struct worker *worker, struct timer *timer) {
+static void on_slice(struct endpoint *endpoint, struct timer *timer) {
+    struct worker *worker = worker_of(endpoint);
     (void)timer;
     struct queue_age *age = &worker->queue_age;
     for (unsigned i = 0; i < QUEUE_AGE_SESSIONS && age->next < worker->session_count; i++) {

@@ -64,7 +64,7 @@ uint64_t server_fixed_bytes(const struct server *server) {
                      (uint64_t)ring->cq_entries * CQ_ENTRY_BYTES +
                      (uint64_t)ring->buffers * (ring->buffer_bytes + BUFFER_ENTRY_BYTES) +
                      (uint64_t)ring->files * PLACE_BYTES;
-    bytes += (uint64_t)(server->worker_count - 1) * server->post.slots * sizeof(struct mail);
+    bytes += (uint64_t)(server->post.endpoints - 1) * server->post.slots * sizeof(struct mail);
     return bytes + sizeof(struct worker) + CONNECTION_BLOCKS_MAX * sizeof(struct connection *) +
            server->post.requests_max * sizeof(struct publish) +
            SENDS_PER_SUBMIT * sizeof(struct flight);
@@ -107,6 +107,8 @@ bool server_init(struct server *server, const struct config *config,
         return false;
     }
     memset(server->workers, 0, config->workers * sizeof(struct worker));
+    for (unsigned i = 0; i < config->workers; i++)
+        server->endpoints[i] = &server->workers[i].endpoint;
     for (uint32_t i = 0; i < config->listener_count; i++)
         if (!listener_open(server, i, problem, problem_cap))
             return false;
@@ -222,14 +224,15 @@ void server_config_set(struct server *server, const struct config *config) {
 
 bool server_config_settled(const struct server *server) {
     const struct config *config = server_config(server);
-    for (unsigned i = 0; i < server->worker_count; i++)
-        if (atomic_load_explicit(&server->workers[i].config_taken, memory_order_acquire) != config)
+    for (unsigned i = 0; i < server->post.endpoints; i++)
+        if (atomic_load_explicit(&server->endpoints[i]->config_taken, memory_order_acquire) !=
+            config)
             return false;
     return true;
 }
 
 void server_nudge(struct server *server) {
-    for (unsigned i = 0; i < server->worker_count; i++)
+    for (unsigned i = 0; i < server->post.endpoints; i++)
         net_wake(server->post.boxes[i].wake_fd);
 }
 
@@ -249,8 +252,8 @@ void server_drain(struct server *server) {
 }
 
 bool server_through(const struct server *server, enum server_phase phase) {
-    for (unsigned i = 0; i < server->worker_count; i++)
-        if (atomic_load_explicit(&server->workers[i].phase, memory_order_acquire) < phase)
+    for (unsigned i = 0; i < server->post.endpoints; i++)
+        if (atomic_load_explicit(&server->endpoints[i]->phase, memory_order_acquire) < phase)
             return false;
     return true;
 }
@@ -318,9 +321,9 @@ void server_fini(struct server *server) {
     client_listeners_close(server, false);
     client_listeners_close(server, true);
     /* Mail that nobody took any more: messages that were on their way home. */
-    for (unsigned i = 0; server->workers != NULL && i < server->worker_count; i++)
-        if (server->workers[i].server != NULL)
-            worker_collect(&server->workers[i]);
+    for (unsigned i = 0; server->workers != NULL && i < server->post.endpoints; i++)
+        if (server->endpoints[i]->server != NULL)
+            endpoint_collect(server->endpoints[i]);
     for (unsigned i = 0; server->workers != NULL && i < server->worker_count; i++)
         worker_fini(&server->workers[i]);
     CHECK(purse_used(&server->answers) == 0 && purse_used(&server->reserve) == 0,

@@ -38,6 +38,7 @@ struct server {
     const struct protocol *protocols[LISTENER_KINDS];
     struct worker *workers;
     unsigned worker_count;
+    struct endpoint *endpoints[ENDPOINTS_MAX]; /* the workers, then the ports: post.endpoints */
     struct post post;
     struct budget budget;
     struct purse answers, reserve; /* of calls: within --memory, and beyond it (reel.h) */

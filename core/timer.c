@@ -68,7 +68,7 @@ static void wheel_cascade(struct wheel *wheel, unsigned level) {
         timer_place(wheel, container_of(node, struct timer, link));
 }
 
-void wheel_advance(struct wheel *wheel, struct worker *worker, uint64_t now_ns) {
+void wheel_advance(struct wheel *wheel, struct endpoint *endpoint, uint64_t now_ns) {
     uint64_t until = now_ns / TIMER_TICK_NS;
     while (wheel->tick <= until) {
         if (wheel->armed == 0) {
@@ -91,9 +91,9 @@ void wheel_advance(struct wheel *wheel, struct worker *worker, uint64_t now_ns) 
         while ((node = list_pop(&due)) != NULL) {
             struct timer *timer = container_of(node, struct timer, link);
             wheel->armed--;
-            stats_add(&worker->stats.timers_fired, 1);
-            timer->fire(worker, timer);
-            if (slice_over(worker) && !list_empty(&due)) {
+            stats_add(&endpoint->stats.timers_fired, 1);
+            timer->fire(endpoint, timer);
+            if (endpoint_slice_over(endpoint) && !list_empty(&due)) {
                 /* The rest is due with the next tick. */
                 while ((node = list_pop(&due)) != NULL)
                     timer_place(wheel, container_of(node, struct timer, link));

@@ -1,4 +1,4 @@
-/* timer.h - a hierarchical wheel of intrusive timers, one per worker.
+/* timer.h - a hierarchical wheel of intrusive timers, one per endpoint.
  *
  * A tick is TIMER_TICK_NS; a timer fires in the first turn at or after its time, never before it,
  * at most one tick late plus the length of a turn. Arming, moving and disarming cost O(1). Timers
@@ -17,10 +17,10 @@
 #define TIMER_LEVEL_BITS 6
 #define TIMER_SLOTS (1 << TIMER_LEVEL_BITS)
 
-struct worker;
+struct endpoint;
 struct timer;
 
-typedef void timer_fire(struct worker *worker, struct timer *timer);
+typedef void timer_fire(struct endpoint *endpoint, struct timer *timer);
 
 struct timer {
     struct list link;
@@ -46,7 +46,7 @@ void timer_arm(struct wheel *wheel, struct timer *timer, uint64_t due_ns);
 void timer_disarm(struct wheel *wheel, struct timer *timer);
 /* Fires what is due, for as long as the worker's slice of time lasts; the rest stays due. A handler
  * may arm and disarm any timer. */
-void wheel_advance(struct wheel *wheel, struct worker *worker, uint64_t now_ns);
+void wheel_advance(struct wheel *wheel, struct endpoint *endpoint, uint64_t now_ns);
 /* When wheel_advance must be called next at the latest; CLOCK_NEVER when nothing is armed. */
 uint64_t wheel_next_ns(const struct wheel *wheel);
 

@@ -3,7 +3,6 @@
 #include "core/arrival.h"
 #include "core/base/check.h"
 #include "core/base/memory_short.h"
-#include "core/base/rand.h"
 #include "core/base/shortage.h"
 #include "core/listener.h"
 #include "core/server.h"
@@ -109,19 +108,6 @@ static void flood_credit_add(struct worker *worker, uint64_t turn_ns) {
         worker->flood_credit_ns = (int64_t)FLOOD_CREDIT_NS;
 }
 
-/* --- memory that is not needed any more ------------------------------------------------------- */
-
-static void trim_look(struct worker *worker) {
-    if (block_cache_wants_trim(&worker->message_blocks) && !timer_armed(&worker->trim))
-        timer_arm(&worker->wheel, &worker->trim, worker->now_ns + BLOCK_CACHE_TRIM_NS);
-}
-
-static void on_trim(struct worker *worker, struct timer *timer) {
-    (void)timer;
-    block_cache_trim(&worker->message_blocks);
-    trim_look(worker);
-}
-
 /* --- the lists of a turn ---------------------------------------------------------------------- */
 
 /* What there was no time for goes first in the next turn. */
@@ -200,26 +186,6 @@ static void dirty_flush(struct worker *worker) {
     worker->sends_left = outbox_any_dirty(worker);
 }
 
-static void messages_return(struct worker *worker) {
-    uint64_t kept = 0;
-    for (uint64_t rest = worker->homebound_set; rest != 0; rest &= rest - 1) {
-        unsigned owner = (unsigned)__builtin_ctzll(rest);
-        /* Nothing hangs on it, so it is no reason to wake anybody for a while. */
-        bool early = worker->now_ns < worker->homebound_ns + HOMEBOUND_NS;
-        if ((early && post_asleep(&worker->server->post, owner)) ||
-            SHORTAGE(!post_room(&worker->server->post, worker->index, owner))) {
-            kept |= UINT64_C(1) << owner;
-            continue;
-        }
-        post_send(worker, owner,
-                  &(struct mail){.kind = MAIL_RETURN,
-                                 .from = (uint16_t)worker->index,
-                                 .object = worker->homebound[owner]});
-        worker->homebound[owner] = NULL;
-    }
-    worker->homebound_set = kept;
-}
-
 /* --- the phases ------------------------------------------------------------------------------- */
 
 static void phase_enter(struct worker *worker, enum server_phase phase) {
@@ -288,20 +254,6 @@ static void phase_follow(struct worker *worker) {
 }
 
 /* --- the turn --------------------------------------------------------------------------------- */
-
-static void clocks_read(struct worker *worker) {
-    worker->now_ns = clock_ns();
-    worker->now_wall_ms = clock_wall_ms();
-}
-
-/* A config that it has looked at is looked at no more once this says so. */
-static void config_take(struct worker *worker) {
-    const struct config *config = server_config(worker->server);
-    if (config == worker->config)
-        return;
-    worker->config = config;
-    atomic_store_explicit(&worker->config_taken, config, memory_order_release);
-}
 
 static void admission_look(struct worker *worker) {
     struct admission *admission = &worker->admission;
@@ -399,60 +351,55 @@ static void turn_measure(struct worker *worker, uint64_t lasted_ns) {
 
 bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     wait_ns = wait_for(worker, wait_ns);
-    bool sleeps = wait_ns != 0 && post_may_sleep(worker);
+    bool sleeps = wait_ns != 0 && post_may_sleep(&worker->endpoint);
     if (sleeps) {
         stats_add(&worker->stats.sleeps, 1);
         lateness_clear(worker);
         ring_submit(worker->ring, wait_ns);
-        post_awake(worker);
+        post_awake(&worker->endpoint);
     } else {
         ring_submit(worker->ring, 0);
     }
     worker->flights_used = 0;
     worker->mail_age_ns = 0;
-    clocks_read(worker);
+    endpoint_turn_begin(&worker->endpoint);
     uint64_t began_ns = worker->now_ns;
     if (!sleeps && began_ns - worker->turn_ns > AWAY_NS)
         worker->away_ms = (uint32_t)(began_ns / NS_PER_MS);
     worker->turn_ns = began_ns;
-    config_take(worker);
 
     admission_look(worker);
     completions_handle(worker);
     slices_begin(worker, MAIL_SLICES);
-    worker->mail_left = post_receive(worker);
+    worker->mail_left = post_receive(&worker->endpoint);
     floods_handle(worker);
-    if (atomic_load_explicit(&worker->nudged, memory_order_relaxed) &&
-        atomic_exchange_explicit(&worker->nudged, false, memory_order_acq_rel) &&
-        worker->on_nudged != NULL)
-        worker->on_nudged(worker);
+    endpoint_nudges_take(&worker->endpoint);
     slice_begin(worker);
-    wheel_advance(&worker->wheel, worker, worker->now_ns);
+    wheel_advance(&worker->wheel, &worker->endpoint, worker->now_ns);
     phase_follow(worker);
     resumed_handle(worker);
     if (fanout_busy(&worker->fanout)) {
-        post_wake_all(worker); /* before it takes its time */
+        post_wake_all(&worker->endpoint); /* before it takes its time */
         slice_begin(worker);
         fanout_work(worker);
     }
     if (broadcasts_busy(&worker->broadcasts)) {
-        post_wake_all(worker);
+        post_wake_all(&worker->endpoint);
         slice_begin(worker);
         broadcasts_work(worker);
     }
     if (calls_busy(&worker->calls)) {
-        post_wake_all(worker);
+        post_wake_all(&worker->endpoint);
         slice_begin(worker);
         calls_work(worker);
     }
     if (!list_empty(&worker->tasks))
         tasks_handle(worker);
     /* The others may begin while the sends are started, which takes most of a turn. */
-    post_wake_all(worker);
+    post_wake_all(&worker->endpoint);
     dirty_flush(worker);
-    messages_return(worker);
-    post_wake_all(worker);
-    trim_look(worker);
+    endpoint_messages_return(&worker->endpoint);
+    post_wake_all(&worker->endpoint);
     queue_age_look(worker);
 
     late_tell(worker);
@@ -469,35 +416,19 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     return worker->refusing != 0 || !server_through(worker->server, PHASE_STOPPED);
 }
 
-bool worker_is_quiet(const struct worker *worker) {
-    return worker->requests == 0 && worker->homebound_set == 0;
-}
-
 /* --- beginning and end ------------------------------------------------------------------------ */
 
 static bool tables_open(struct worker *worker) {
-    uint32_t requests_max = worker->server->post.requests_max;
     worker->blocks = calloc(CONNECTION_BLOCKS_MAX, sizeof(struct connection *));
-    worker->publishes = calloc(requests_max, sizeof(struct publish));
     worker->flights = calloc(SENDS_PER_SUBMIT, sizeof(struct flight));
-    if (worker->blocks == NULL || worker->publishes == NULL || worker->flights == NULL)
-        return false;
-    for (uint32_t i = 0; i < requests_max; i++)
-        worker->publishes[i].slot = i + 1 == requests_max ? 0 : i + 2;
-    worker->free_publish = 1;
-    return true;
+    return worker->blocks != NULL && worker->flights != NULL;
 }
 
 bool worker_open(struct worker *worker, struct server *server, unsigned index, char *problem,
                  size_t problem_cap) {
-    worker->index = index;
-    worker->server = server;
-    config_take(worker);
-    worker->message_serial = rand_u64();
-    account_init(&worker->account, &server->budget);
-    worker->account.presses = true;
+    bool good = endpoint_open(&worker->endpoint, server, index);
+    worker->on_deliver = hub_on_deliver;
     stats_set(&worker->stats.fixed_bytes, server_fixed_bytes(server));
-    worker->slice_ns = WORK_SLICE_NS;
     worker->late_ns = LATE_NS;
     worker->late_patience_ns = LATE_PATIENCE_NS;
     fanout_init(&worker->fanout);
@@ -513,12 +444,9 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     pool_init(&worker->pieces, outbox_piece_bytes());
     pool_init(&worker->parcels, sizeof(struct parcel));
     directory_init(worker);
-    timer_init(&worker->trim, on_trim);
     queue_age_init(&worker->queue_age);
-    clocks_read(worker);
-    wheel_init(&worker->wheel, worker->now_ns);
     worker->phase_entered = PHASE_STARTING;
-    if (!tables_open(worker)) {
+    if (!good || !tables_open(worker)) {
         char remedy[MEMORY_LIMIT_TEXT_MAX];
         memory_short(remedy);
         snprintf(problem, problem_cap, "no memory for worker %u: %s", index, remedy);
@@ -545,23 +473,6 @@ void worker_close(struct worker *worker) {
     worker->ring = NULL;
 }
 
-void worker_collect(struct worker *worker) {
-    for (unsigned from = 0; from < worker->server->worker_count; from++) {
-        struct mail mail;
-        while (from != worker->index &&
-               queue_pop(&worker->server->post.boxes[worker->index].from[from], &mail)) {
-            /* Everything else was waited for: publishes and calls before the last turn. */
-            if (mail.kind == MAIL_ADOPT)
-                arrival_drop(&mail);
-            else if (mail.kind == MAIL_RETURN)
-                message_take_home(worker, mail.object);
-        }
-        struct worker *other = &worker->server->workers[from];
-        message_take_home(worker, other->homebound[worker->index]);
-        other->homebound[worker->index] = NULL;
-    }
-}
-
 void worker_fini(struct worker *worker) {
     if (worker->blocks != NULL) {
         connections_fini(worker);
@@ -570,9 +481,8 @@ void worker_fini(struct worker *worker) {
         directory_fini(worker);
         pool_fini(&worker->pieces);
         pool_fini(&worker->parcels);
-        block_cache_fini(&worker->message_blocks);
     }
-    free(worker->publishes);
+    endpoint_fini(&worker->endpoint);
     free(worker->flights);
     free(worker->sessions);
 }

@@ -13,18 +13,17 @@
 #include "core/admission.h"
 #include "core/balance.h"
 #include "core/base/check.h"
-#include "core/block_cache.h"
 #include "core/broadcast.h"
 #include "core/call.h"
 #include "core/config.h"
 #include "core/connection.h"
 #include "core/delivery.h"
 #include "core/directory.h"
+#include "core/endpoint.h"
 #include "core/fanout.h"
 #include "core/hub.h"
 #include "core/mailbox.h"
 #include "core/queue_age.h"
-#include "core/recorder.h"
 #include "core/ring.h"
 #include "core/slots.h"
 #include "core/task.h"
@@ -51,9 +50,6 @@ struct flight {
     struct iovec runs[SEND_RUNS_MAX];
 };
 
-/* Messages of a worker that sleeps are kept for so long before it is woken to take them home. */
-#define HOMEBOUND_NS (20 * NS_PER_MS)
-
 /* Whether what a worker delivers is late. */
 struct lateness {
     uint64_t since_ns; /* 0: it is in time */
@@ -62,20 +58,13 @@ struct lateness {
 };
 
 struct worker {
-    _Alignas(64) unsigned index; /* a worker shares no cache line with another */
-    struct server *server;
-    const struct config *config; /* of this turn; nothing keeps what it points to for the next */
+    union {
+        struct endpoint;
+        struct endpoint endpoint;
+    };
     struct ring *ring;
-    uint64_t now_ns;      /* of this turn */
-    uint64_t now_wall_ms; /* of this turn */
-    uint64_t slice_ns;    /* what each kind of work gets in a turn: WORK_SLICE_NS */
-    uint64_t slice_until_ns;
-    uint64_t turn_ns;   /* when this turn began */
-    uint32_t away_ms;   /* when it came back after it had no CPU for AWAY_NS (outbox.c) */
-    uint64_t looked_ns; /* when slice_over looked at the clock last */
-    struct stats stats;
-    struct account account;
-    struct wheel wheel;
+    uint64_t turn_ns; /* when this turn began */
+    uint32_t away_ms; /* when it came back after it had no CPU for AWAY_NS (outbox.c) */
     struct directory directory;
 
     struct listener listeners[LISTENERS_MAX];
@@ -109,30 +98,12 @@ struct worker {
     struct lateness late, prompt_late, fanout_late;
     uint64_t mail_age_ns; /* of the oldest message that came by mail in this turn */
 
-    struct publish *publishes; /* post.requests_max of them */
-    uint32_t free_publish;     /* index + 1; 0: none */
-    uint32_t requests;         /* publishes and calls in flight */
-    uint32_t publishing;       /* of those, publishes */
-
     struct flight *flights; /* SENDS_PER_SUBMIT of them */
     unsigned flights_used;  /* since the last submit */
 
     struct pool pieces, parcels;
-    uint64_t message_serial; /* random at start; the changing part of the ids that the node makes */
-    struct block_cache message_blocks; /* of messages and their forms */
     struct queue_age queue_age;
-    struct timer trim;                      /* armed while some of them are kept */
-    struct message *homebound[WORKERS_MAX]; /* messages of other workers, let go */
-    uint64_t homebound_set;
-    uint64_t homebound_ns; /* when the first of them was let go */
-    uint64_t wake_set;     /* workers that were sent something in this turn */
-
     void *protocol_scratch; /* of the protocols on this worker; set by the composition root */
-    /* Something outside the engine has an answer for this worker: set `nudged`, then net_wake its
-     * mailbox. `on_nudged` is called in the next turn; NULL: nobody listens. Set by the composition
-     * root. */
-    _Atomic bool nudged;
-    void (*on_nudged)(struct worker *worker);
 
     bool crowded;           /* there was more to do than the last turn had time for */
     bool sends_left;        /* the last turn left sends behind */
@@ -140,13 +111,10 @@ struct worker {
     uint32_t phase_entered; /* enum server_phase */
     uint64_t cpu_published_ns;
 
-    _Atomic(const struct config *) config_taken; /* as `config`, for server_config_settled */
-    _Atomic uint32_t phase;  /* enum server_phase that this worker is through with */
     _Atomic uint64_t cpu_ns; /* of its thread, published once in a while */
     /* The longest turn so far, in CPU time of the thread and by the clock. */
     _Atomic uint64_t turn_longest_cpu_ns, turn_longest_ns;
     uint64_t turn_cpu_ns; /* CPU time of the thread when the turn began */
-    struct recorder recorder;
 };
 
 /* Opens the ring, prepares tables, starts accepting. On the worker's own thread. False: `problem`.
@@ -158,9 +126,7 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
 bool worker_turn(struct worker *worker, uint64_t wait_ns);
 /* Closes the ring, on the worker's own thread; every connection must have ended. */
 void worker_close(struct worker *worker);
-/* Takes home the messages whose mail came after the last turn; all workers have closed. */
-void worker_collect(struct worker *worker);
-/* Frees what is left, after all workers have closed; everything must have come home. */
+/* Frees what is left, after endpoint_collect of all; everything must have come home. */
 void worker_fini(struct worker *worker);
 /* The time of a kind of work begins (limits.h); is it over? Whoever works through a list of unknown
  * length asks after each item, so that every turn gets on, and leaves the rest to the next turn. */
@@ -184,8 +150,7 @@ static inline void slice_begin_sends(struct worker *worker) {
     worker->slice_until_ns = until_ns > least_ns ? until_ns : least_ns;
 }
 static inline bool slice_over(struct worker *worker) {
-    worker->looked_ns = clock_ns();
-    return worker->looked_ns >= worker->slice_until_ns;
+    return endpoint_slice_over(&worker->endpoint);
 }
 /* How long the send of a lane that is due for the longest has been waiting for its start. */
 static inline uint64_t worker_send_lag_ns(const struct worker *worker, enum send_lane lane) {
@@ -203,8 +168,6 @@ static inline bool worker_copies_lag(const struct worker *worker) {
 static inline void worker_put_off(struct worker *worker, struct task *task) {
     list_add_tail(&worker->tasks, &task->link);
 }
-/* Is everything that other workers or producers wait for done? */
-bool worker_is_quiet(const struct worker *worker);
 /* The next free place for a gathered send, and: it is used. */
 static inline struct flight *worker_flight_get(struct worker *worker) {
     CHECK(worker->flights_used < SENDS_PER_SUBMIT, "more sends than a submit carries");

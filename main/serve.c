@@ -268,7 +268,7 @@ int serve_run(struct settings *settings) {
     http_version_set(RINGPOST_VERSION);
     client_gate_set(&client_send_gate);
     for (unsigned i = 0; i < node.server.worker_count; i++)
-        node.server.workers[i].on_nudged = gate_on_nudged;
+        node.server.endpoints[i]->on_nudged = gate_on_nudged;
     if (!server_start(&node.server, problem, sizeof(problem)))
         return fail(problem);
     stop_early_allow(false);

@@ -111,7 +111,7 @@ static void api_serve(struct worker *worker, struct http_exchange *exchange,
                                     .names = {match->names[0], match->names[1]},
                                     .texts = &texts,
                                     .key_place = auth.key_place};
-    exchange->http->source.rate = gate_key_rate(worker, auth.key_place);
+    exchange->http->source.rate = gate_key_rate(&worker->endpoint, auth.key_place);
     match->route->serve(worker, exchange, &request);
 }
 

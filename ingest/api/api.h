@@ -56,8 +56,8 @@ void api_get_readyz(struct worker *worker, struct http_exchange *exchange,
 /* --- what they share -------------------------------------------------------------------------- */
 
 /* The result of every message that came over HTTP: answers its exchange, or a part of its batch. */
-void api_on_result(struct worker *worker, struct gate_source *source, void *request, uint32_t index,
-                   const struct gate_result *result);
+void api_on_result(struct endpoint *endpoint, struct gate_source *source, void *request,
+                   uint32_t index, const struct gate_result *result);
 
 /* A batch (api_batch.c): an array, or lines. */
 void api_post_array(struct worker *worker, struct http_exchange *exchange, struct span body);

@@ -22,9 +22,10 @@ static bool charset_fits(struct worker *worker, struct http_exchange *exchange,
 
 /* --- results ---------------------------------------------------------------------------------- */
 
-void api_on_result(struct worker *worker, struct gate_source *source, void *request, uint32_t index,
-                   const struct gate_result *result) {
+void api_on_result(struct endpoint *endpoint, struct gate_source *source, void *request,
+                   uint32_t index, const struct gate_result *result) {
     (void)source;
+    struct worker *worker = worker_of(endpoint);
     struct http_exchange *exchange = request;
     if (exchange->task != NULL) {
         batch_on_result(worker, exchange, index, result);
@@ -56,7 +57,7 @@ void api_publish(struct worker *worker, struct http_exchange *exchange, uint32_t
                                    .index = index,
                                    .in_batch = exchange->task != NULL};
     exchange->pushes = false; /* the gate counts it */
-    gate_publish(worker, &request);
+    gate_publish(&worker->endpoint, &request);
 }
 
 static void complain(struct worker *worker, struct http_exchange *exchange) {

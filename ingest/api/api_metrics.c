@@ -220,7 +220,7 @@ static void node_write(struct reel *reel, struct worker *worker) {
            "the same beyond --memory, for statistics and metrics: 1 MiB at the most",
            purse_used(&server->reserve));
     single(reel, "ringpost_dedup_ids", "gauge", "message ids that are remembered",
-           dedup_count(&gate_of(worker)->dedup));
+           dedup_count(&gate_of(&worker->endpoint)->dedup));
     single(reel, "ringpost_log_lines_dropped_total", "counter",
            "log lines lost because nobody took them in time", log_dropped());
     single(reel, "ringpost_sandbox_refused_total", "counter",

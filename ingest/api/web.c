@@ -188,9 +188,9 @@ static bool web_admit(struct worker *worker, const struct http_request *http,
 static const struct http_service service = {web_body_max, "", NULL, web_admit, NULL, web_serve};
 
 /* No message comes in here. */
-static void web_on_result(struct worker *worker, struct gate_source *source, void *request,
+static void web_on_result(struct endpoint *endpoint, struct gate_source *source, void *request,
                           uint32_t index, const struct gate_result *result) {
-    (void)worker;
+    (void)endpoint;
     (void)source;
     (void)request;
     (void)result;

@@ -169,7 +169,7 @@ static bool told_take(struct auth_told *told, const struct peer_address *peer, u
 void auth_failed(struct worker *worker, const struct connection *connection, const char *message) {
     enum listener_kind kind = worker->listeners[connection->listener].kind;
     stats_add(&worker->stats.auth_failures[kind], 1);
-    if (!told_take(&gate_of(worker)->told, &connection->peer, worker->now_ns))
+    if (!told_take(&gate_of(&worker->endpoint)->told, &connection->peer, worker->now_ns))
         return;
     char address[PEER_ADDRESS_TEXT_MAX];
     net_peer_text(&connection->peer, address);

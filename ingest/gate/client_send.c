@@ -25,12 +25,13 @@ size_t client_send_bytes(void) {
 }
 
 static struct pool *sends_of(const struct worker *worker) {
-    return &gate_of(worker)->desks[worker->index].sends;
+    return &gate_of(&worker->endpoint)->desks[worker->index].sends;
 }
 
-static void on_result(struct worker *worker, struct gate_source *source, void *request,
+static void on_result(struct endpoint *endpoint, struct gate_source *source, void *request,
                       uint32_t index, const struct gate_result *result) {
     (void)index;
+    struct worker *worker = worker_of(endpoint);
     struct connection *connection = source->connection;
     struct send_record *record = request;
     struct span ref = span_of(record->ref, record->ref_len);
@@ -82,7 +83,7 @@ static void send_bad(struct worker *worker, struct connection *connection,
 /* Reads the envelope; false: it was answered, or is read once more. */
 static bool envelope_read(struct worker *worker, struct connection *connection,
                           const struct client_send *send, struct envelope *envelope) {
-    struct envelope_room *room = gate_of(worker)->desks[worker->index].room;
+    struct envelope_room *room = gate_of(&worker->endpoint)->desks[worker->index].room;
     size_t max_bytes = worker->config->max_message_bytes;
     struct complaint complaint;
     if (!envelope_parse(envelope, room, send->counted ? ENVELOPE_COUNTED : ENVELOPE_LINE,
@@ -138,7 +139,7 @@ static void client_send_take(struct worker *worker, struct connection *connectio
         .request = record,
     };
     client_send_begun(connection);
-    gate_publish(worker, &request);
+    gate_publish(&worker->endpoint, &request);
 }
 
 static void client_send_release(struct worker *worker, struct connection *connection) {

@@ -56,7 +56,7 @@ static void stripe_unlock(struct dedup_stripe *stripe) {
 }
 
 void dedup_init(struct dedup *dedup, struct budget *budget, uint32_t entries_max,
-                uint64_t window_ns, void (*nudge)(void *argument, unsigned worker),
+                uint64_t window_ns, void (*nudge)(void *argument, unsigned endpoint),
                 void *argument) {
     dedup->stripe_count = entries_max < DEDUP_STRIPES_FROM ? 1 : DEDUP_STRIPES;
     atomic_init(&dedup->relieved, 0);
@@ -75,7 +75,7 @@ void dedup_init(struct dedup *dedup, struct budget *budget, uint32_t entries_max
         account_init(&stripe->account, budget);
         stripe->taken_max = entries_max / dedup->stripe_count;
     }
-    for (unsigned i = 0; i < WORKERS_MAX; i++) {
+    for (unsigned i = 0; i < ENDPOINTS_MAX; i++) {
         CHECK(pthread_mutex_init(&dedup->told[i].lock, NULL) == 0);
         list_init(&dedup->told[i].claims);
     }
@@ -105,7 +105,7 @@ void dedup_fini(struct dedup *dedup) {
         pool_fini(&stripe->pool);
         pthread_mutex_destroy(&stripe->lock);
     }
-    for (unsigned i = 0; i < WORKERS_MAX; i++) {
+    for (unsigned i = 0; i < ENDPOINTS_MAX; i++) {
         CHECK(list_empty(&dedup->told[i].claims), "a claim was told and not fetched");
         pthread_mutex_destroy(&dedup->told[i].lock);
     }
@@ -207,13 +207,13 @@ static void claim_compare(struct dedup_claim *claim, const struct dedup_entry *e
     claim->first_recipients = entry->first.recipients;
 }
 
-enum dedup_verdict dedup_claim(struct dedup *dedup, unsigned worker, struct dedup_claim *claim,
+enum dedup_verdict dedup_claim(struct dedup *dedup, unsigned endpoint, struct dedup_claim *claim,
                                struct span scope, struct span id, struct hash128 content,
                                uint64_t now_ns) {
     struct hash128 key = key_hash(scope, id);
     enum dedup_share share = scope.len == 0 ? DEDUP_PRODUCERS : DEDUP_CLIENTS;
     struct dedup_stripe *stripe = stripe_of(dedup, key.low);
-    *claim = (struct dedup_claim){.worker = (uint16_t)worker, .content = content};
+    *claim = (struct dedup_claim){.endpoint = (uint16_t)endpoint, .content = content};
     list_init(&claim->link);
 
     stripe_lock(stripe);
@@ -258,21 +258,21 @@ static uint32_t stripe_shrink(struct dedup_stripe *stripe, enum dedup_share shar
     return forgotten;
 }
 
-/* Hands claims that are decided to their workers. */
+/* Hands claims that are decided to their endpoints. */
 static void claims_tell(struct dedup *dedup, struct list *claims) {
-    uint64_t workers = 0;
+    uint64_t endpoints = 0;
     struct list *link;
     while ((link = list_pop(claims)) != NULL) {
         struct dedup_claim *claim = container_of(link, struct dedup_claim, link);
-        unsigned worker = claim->worker;
-        struct dedup_told *told = &dedup->told[worker];
+        unsigned endpoint = claim->endpoint;
+        struct dedup_told *told = &dedup->told[endpoint];
         CHECK(pthread_mutex_lock(&told->lock) == 0);
         list_add_tail(&told->claims, link);
         CHECK(pthread_mutex_unlock(&told->lock) == 0);
-        workers |= UINT64_C(1) << worker;
+        endpoints |= UINT64_C(1) << endpoint;
     }
-    for (; workers != 0; workers &= workers - 1)
-        dedup->nudge(dedup->nudge_argument, (unsigned)__builtin_ctzll(workers));
+    for (; endpoints != 0; endpoints &= endpoints - 1)
+        dedup->nudge(dedup->nudge_argument, (unsigned)__builtin_ctzll(endpoints));
 }
 
 uint32_t dedup_settle(struct dedup *dedup, struct dedup_claim *claim, bool took,
@@ -317,8 +317,8 @@ uint32_t dedup_settle(struct dedup *dedup, struct dedup_claim *claim, bool took,
     return forgotten;
 }
 
-struct dedup_claim *dedup_told(struct dedup *dedup, unsigned worker) {
-    struct dedup_told *told = &dedup->told[worker];
+struct dedup_claim *dedup_told(struct dedup *dedup, unsigned endpoint) {
+    struct dedup_told *told = &dedup->told[endpoint];
     CHECK(pthread_mutex_lock(&told->lock) == 0);
     struct list *link = list_pop(&told->claims);
     CHECK(pthread_mutex_unlock(&told->lock) == 0);

@@ -1,6 +1,6 @@
 /* dedup.h - the idempotency table: which message ids were taken, and what became of them.
  *
- * Only ids that the producer gave come here. One table for the node, shared by all workers, in
+ * Only ids that the producer gave come here. One table for the node, shared by all endpoints, in
  * stripes; a stripe has a mutex, a hash table and a queue of its entries in the order of their
  * claims.
  *
@@ -13,15 +13,15 @@
  * An entry holds no id: it is known by a keyed hash of 128 bits over scope and id, as its content
  * is.
  *
- * A claim belongs to the worker that made it, but while it waits, when the entry has it. When the
- * first is settled, the settling worker takes the waiting claims out of the entry, writes into each
- * what it has come to, puts it into the list of its worker (`told`) and nudges that worker, which
- * fetches it in a turn of its own.
+ * A claim belongs to the endpoint that made it, but while it waits, when the entry has it. When the
+ * first is settled, the settling endpoint takes the waiting claims out of the entry, writes into
+ * each what it has come to, puts it into the list of its endpoint (`told`) and nudges that one,
+ * which fetches it in a turn of its own.
  *
- * Locks: a stripe's, and one for the told list of each worker; nobody ever holds two, so they have
- * no order. Nothing outside is called under a lock but the pool and the account, and it is held for
- * a bounded time, but for the waiters of one id. What another thread may see of a claim: from
- * claim (under the stripe's lock) to settle (under the same) it is the entry's; then only the
+ * Locks: a stripe's, and one for the told list of each endpoint; nobody ever holds two, so they
+ * have no order. Nothing outside is called under a lock but the pool and the account, and it is
+ * held for a bounded time, but for the waiters of one id. What another thread may see of a claim:
+ * from claim (under the stripe's lock) to settle (under the same) it is the entry's; then only the
  * settling thread has it, until it is in the told list (under that lock), from which its owner
  * takes it (under that lock). So each hand-over is ordered by a mutex.
  *
@@ -35,7 +35,7 @@
  * forgotten first; above, the oldest of its stripe. When memory is short, ids are forgotten in the
  * same order before a message is refused.
  *
- * Threads: any worker. Owns: entries; claims are the callers'. Limits: dedup_max taken entries,
+ * Threads: any endpoint. Owns: entries; claims are the callers'. Limits: dedup_max taken entries,
  * undecided ones by the publishes in flight; the bytes are counted in the node's budget. Never
  * called for messages whose id the node made. */
 #ifndef RINGPOST_INGEST_GATE_DEDUP_H
@@ -77,7 +77,7 @@ struct dedup_claim {
     struct list link;          /* among the entry's waiters, or in `told` */
     struct dedup_entry *entry; /* while it is the first, or waits */
     struct hash128 content;
-    uint16_t worker;           /* whose it is */
+    uint16_t endpoint;         /* whose it is */
     uint8_t verdict;           /* enum dedup_verdict */
     uint8_t first_state;       /* DUPLICATE: enum result_word */
     uint32_t first_recipients; /* DUPLICATE */
@@ -101,33 +101,34 @@ struct dedup_told {
 
 struct dedup {
     struct dedup_stripe stripes[DEDUP_STRIPES];
-    struct dedup_told told[WORKERS_MAX];
+    struct dedup_told told[ENDPOINTS_MAX];
     unsigned stripe_count;
     _Atomic uint32_t relieved; /* the stripe whose turn it is to make memory */
     uint64_t window_ns;
-    void (*nudge)(void *argument, unsigned worker);
+    void (*nudge)(void *argument, unsigned endpoint);
     void *nudge_argument;
 };
 
 /* `entries_max` 0 remembers nothing (repeats of undecided ones still wait). `nudge` (any thread)
- * makes that worker call dedup_told soon. */
+ * makes that endpoint call dedup_told soon. */
 void dedup_init(struct dedup *dedup, struct budget *budget, uint32_t entries_max,
-                uint64_t window_ns, void (*nudge)(void *argument, unsigned worker), void *argument);
+                uint64_t window_ns, void (*nudge)(void *argument, unsigned endpoint),
+                void *argument);
 /* No claim may be out. */
 void dedup_fini(struct dedup *dedup);
 
 /* Claims an id for a message; `claim` must stay where it is until it is settled (NEW, PROMOTED) or
  * told. */
-enum dedup_verdict dedup_claim(struct dedup *dedup, unsigned worker, struct dedup_claim *claim,
+enum dedup_verdict dedup_claim(struct dedup *dedup, unsigned endpoint, struct dedup_claim *claim,
                                struct span scope, struct span id, struct hash128 content,
                                uint64_t now_ns);
 /* The first is decided; `took`: the id is occupied from now on and repeats get this result.
  * Returns how many entries were forgotten before the end of their window. */
 uint32_t dedup_settle(struct dedup *dedup, struct dedup_claim *claim, bool took,
                       enum result_word state, uint32_t recipients, uint64_t now_ns);
-/* A claim of this worker that waited and is decided (PROMOTED, DUPLICATE or REUSED); NULL: no
+/* A claim of this endpoint that waited and is decided (PROMOTED, DUPLICATE or REUSED); NULL: no
  * more. */
-struct dedup_claim *dedup_told(struct dedup *dedup, unsigned worker);
+struct dedup_claim *dedup_told(struct dedup *dedup, unsigned endpoint);
 
 /* Forgets what is past its window, at most `entries` in each stripe. Returns when it is to be
  * called again at the latest; CLOCK_NEVER: nothing is remembered. */

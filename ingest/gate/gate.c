@@ -28,17 +28,17 @@ struct gate_ticket {
     char id[MESSAGE_ID_BYTES_MAX];
 };
 
-struct gate *gate_of(const struct worker *worker) {
-    return worker->server->ingest;
+struct gate *gate_of(const struct endpoint *endpoint) {
+    return endpoint->server->ingest;
 }
 
-static struct gate_desk *desk_of(const struct worker *worker) {
-    return &gate_of(worker)->desks[worker->index];
+static struct gate_desk *desk_of(const struct endpoint *endpoint) {
+    return &gate_of(endpoint)->desks[endpoint->index];
 }
 
-static void ids_forgotten(struct worker *worker, uint32_t count) {
+static void ids_forgotten(struct endpoint *endpoint, uint32_t count) {
     if (count != 0)
-        stats_add(&worker->stats.dedup_forgotten, count);
+        stats_add(&endpoint->stats.dedup_forgotten, count);
 }
 
 void gate_source_init(struct gate_source *source, struct connection *connection, gate_done *done,
@@ -83,9 +83,9 @@ int gate_key_find(const struct config *config, struct span key) {
     return found;
 }
 
-struct gate_rate *gate_key_rate(struct worker *worker, unsigned place) {
+struct gate_rate *gate_key_rate(const struct endpoint *endpoint, unsigned place) {
     CHECK(place < API_KEYS_MAX);
-    return &gate_of(worker)->key_rates[place];
+    return &gate_of(endpoint)->key_rates[place];
 }
 
 /* --- the end of a message -------------------------------------------------------------------- */
@@ -139,85 +139,84 @@ void gate_result_bad(struct gate_result *result, const struct complaint *complai
     result->offset = complaint->offset;
 }
 
-static void result_tell(struct worker *worker, const struct gate_request *request,
+static void result_tell(struct endpoint *endpoint, const struct gate_request *request,
                         struct gate_result *result) {
     const struct message_parts *parts = &request->envelope->parts;
-    stats_add(
-        &worker->stats.results[parts->is_volatile ? CLASS_VOLATILE : CLASS_DEFAULT][result->state],
-        1);
+    stats_add(&endpoint->stats
+                   .results[parts->is_volatile ? CLASS_VOLATILE : CLASS_DEFAULT][result->state],
+              1);
     result->id = parts->id;
-    request->source->done(worker, request->source, request->request, request->index, result);
+    request->source->done(endpoint, request->source, request->request, request->index, result);
 }
 
-static void refuse(struct worker *worker, const struct gate_request *request,
+static void refuse(struct endpoint *endpoint, const struct gate_request *request,
                    enum result_word state) {
     struct gate_result result = result_of(state);
-    result_tell(worker, request, &result);
+    result_tell(endpoint, request, &result);
 }
 
 static void nudge(void *argument, unsigned index) {
     struct server *server = argument;
-    atomic_store_explicit(&server->workers[index].nudged, true, memory_order_release);
+    atomic_store_explicit(&server->endpoints[index]->nudged, true, memory_order_release);
     net_wake(server->post.boxes[index].wake_fd);
 }
 
 /* Tells the result and lets go of the ticket, but not of the publish. */
-static void ticket_finish(struct worker *worker, struct gate_ticket *ticket,
+static void ticket_finish(struct endpoint *endpoint, struct gate_ticket *ticket,
                           struct gate_result *result) {
     struct connection *connection = ticket->source->connection;
-    stats_add(&worker->stats.results[ticket->class][result->state], 1);
+    stats_add(&endpoint->stats.results[ticket->class][result->state], 1);
     result->id = span_of(ticket->id, ticket->id_len);
-    ticket->source->done(worker, ticket->source, ticket->request, ticket->index, result);
-    pool_put(&desk_of(worker)->tickets, ticket);
+    ticket->source->done(endpoint, ticket->source, ticket->request, ticket->index, result);
+    pool_put(&desk_of(endpoint)->tickets, ticket);
     if (connection != NULL)
-        connection_publish_ended(worker, connection);
+        connection_publish_ended(worker_of(endpoint), connection);
 }
 
-static void sweep_arm(struct worker *worker, uint64_t due_ns) {
-    struct timer *sweep = &desk_of(worker)->sweep;
+static void sweep_arm(struct endpoint *endpoint, uint64_t due_ns) {
+    struct timer *sweep = &desk_of(endpoint)->sweep;
     if (!timer_armed(sweep))
-        timer_arm(&worker->wheel, sweep, due_ns);
+        timer_arm(&endpoint->wheel, sweep, due_ns);
 }
 
 /* At the memory ceiling: ids give way to whatever is wanted. */
 static bool on_memory_short(void *argument, struct account *account) {
     struct gate *gate = argument;
-    /* Only the accounts of workers press. */
-    struct worker *worker = container_of(account, struct worker, account);
+    struct endpoint *endpoint = container_of(account, struct endpoint, account);
     uint32_t forgotten = dedup_relieve(&gate->dedup, false);
-    ids_forgotten(worker, forgotten);
+    ids_forgotten(endpoint, forgotten);
     return !SHORTAGE(forgotten == 0);
 }
 
-static void on_sweep(struct worker *worker, struct timer *timer) {
+static void on_sweep(struct endpoint *endpoint, struct timer *timer) {
     (void)timer;
-    uint64_t next_ns = dedup_sweep(&gate_of(worker)->dedup, worker->now_ns, SWEEP_ENTRIES);
+    uint64_t next_ns = dedup_sweep(&gate_of(endpoint)->dedup, endpoint->now_ns, SWEEP_ENTRIES);
     if (next_ns == CLOCK_NEVER)
         return;
-    bool behind = next_ns <= worker->now_ns;
-    uint64_t soonest_ns = worker->now_ns + (behind ? SWEEP_SOON_NS : SWEEP_NS);
-    sweep_arm(worker, next_ns > soonest_ns ? next_ns : soonest_ns);
+    bool behind = next_ns <= endpoint->now_ns;
+    uint64_t soonest_ns = endpoint->now_ns + (behind ? SWEEP_SOON_NS : SWEEP_NS);
+    sweep_arm(endpoint, next_ns > soonest_ns ? next_ns : soonest_ns);
 }
 
-static void on_published(struct worker *worker, struct publish *publish, enum result_word state,
+static void on_published(struct endpoint *endpoint, struct publish *publish, enum result_word state,
                          uint32_t recipients) {
     struct gate_ticket *ticket = publish->producer;
     if (ticket->claimed) {
-        struct dedup *dedup = &gate_of(worker)->dedup;
+        struct dedup *dedup = &gate_of(endpoint)->dedup;
         bool took = state == RESULT_QUEUED;
         uint32_t forgotten =
-            dedup_settle(dedup, &ticket->claim, took, state, recipients, worker->now_ns);
-        ids_forgotten(worker, forgotten);
+            dedup_settle(dedup, &ticket->claim, took, state, recipients, endpoint->now_ns);
+        ids_forgotten(endpoint, forgotten);
         if (took)
-            sweep_arm(worker, worker->now_ns + dedup->window_ns + SWEEP_NS);
+            sweep_arm(endpoint, endpoint->now_ns + dedup->window_ns + SWEEP_NS);
     }
     struct gate_result result = result_of(state);
     result.recipients = recipients;
-    ticket_finish(worker, ticket, &result);
+    ticket_finish(endpoint, ticket, &result);
 }
 
 /* Decided without being published itself. */
-static void ticket_settle(struct worker *worker, struct gate_ticket *ticket) {
+static void ticket_settle(struct endpoint *endpoint, struct gate_ticket *ticket) {
     struct publish *publish = ticket->publish;
     bool duplicate = ticket->claim.verdict == DEDUP_DUPLICATE;
     struct gate_result result = result_of(duplicate ? RESULT_DUPLICATE : RESULT_ID_REUSED);
@@ -225,14 +224,14 @@ static void ticket_settle(struct worker *worker, struct gate_ticket *ticket) {
         result.first_state = (enum result_word)ticket->claim.first_state;
         result.first_recipients = ticket->claim.first_recipients;
     }
-    ticket_finish(worker, ticket, &result);
-    publish_put(worker, publish);
+    ticket_finish(endpoint, ticket, &result);
+    publish_put(endpoint, publish);
 }
 
 /* --- the beginning of a message -------------------------------------------------------------- */
 
-static struct message *message_build(struct worker *worker, const struct envelope *envelope) {
-    struct message *message = message_open(worker, &envelope->parts);
+static struct message *message_build(struct endpoint *endpoint, const struct envelope *envelope) {
+    struct message *message = message_open(endpoint, &envelope->parts);
     if (SHORTAGE(message == NULL))
         return NULL;
     struct builder payload =
@@ -243,15 +242,16 @@ static struct message *message_build(struct worker *worker, const struct envelop
     return message;
 }
 
-static struct gate_ticket *ticket_get(struct worker *worker, const struct gate_request *request) {
-    struct gate_ticket *ticket = pool_get(&desk_of(worker)->tickets);
+static struct gate_ticket *ticket_get(struct endpoint *endpoint,
+                                      const struct gate_request *request) {
+    struct gate_ticket *ticket = pool_get(&desk_of(endpoint)->tickets);
     if (SHORTAGE(ticket == NULL)) {
-        stats_add(&worker->stats.memory_refused, 1);
+        stats_add(&endpoint->stats.memory_refused, 1);
         return NULL;
     }
-    struct publish *publish = publish_get(worker);
+    struct publish *publish = publish_get(endpoint);
     if (SHORTAGE(publish == NULL)) {
-        pool_put(&desk_of(worker)->tickets, ticket);
+        pool_put(&desk_of(endpoint)->tickets, ticket);
         return NULL;
     }
     publish->done = on_published;
@@ -269,20 +269,20 @@ static struct gate_ticket *ticket_get(struct worker *worker, const struct gate_r
     return ticket;
 }
 
-static void ticket_put(struct worker *worker, struct gate_ticket *ticket) {
-    publish_put(worker, ticket->publish);
-    pool_put(&desk_of(worker)->tickets, ticket);
+static void ticket_put(struct endpoint *endpoint, struct gate_ticket *ticket) {
+    publish_put(endpoint, ticket->publish);
+    pool_put(&desk_of(endpoint)->tickets, ticket);
 }
 
 /* Memory is short: ids that are remembered give way. False: there were none. */
-static bool ids_relieve(struct worker *worker, const struct gate_request *request) {
-    uint32_t forgotten = dedup_relieve(&gate_of(worker)->dedup, request->scope.len != 0);
-    ids_forgotten(worker, forgotten);
+static bool ids_relieve(struct endpoint *endpoint, const struct gate_request *request) {
+    uint32_t forgotten = dedup_relieve(&gate_of(endpoint)->dedup, request->scope.len != 0);
+    ids_forgotten(endpoint, forgotten);
     return !SHORTAGE(forgotten == 0);
 }
 
 /* The producer gave an id. True: the message is to be published now. */
-static bool ticket_claim(struct worker *worker, const struct gate_request *request,
+static bool ticket_claim(struct endpoint *endpoint, const struct gate_request *request,
                          struct gate_ticket *ticket, struct message *message) {
     struct hash128 content = envelope_digest(request->envelope, message_payload(message));
     /* Before the claim: once it waits it may be told at any time. */
@@ -290,11 +290,13 @@ static bool ticket_claim(struct worker *worker, const struct gate_request *reque
     enum dedup_verdict verdict;
     unsigned tries = 0;
     do {
-        verdict = dedup_claim(&gate_of(worker)->dedup, worker->index, &ticket->claim,
-                              request->scope, request->envelope->parts.id, content, worker->now_ns);
+        verdict =
+            dedup_claim(&gate_of(endpoint)->dedup, endpoint->index, &ticket->claim, request->scope,
+                        request->envelope->parts.id, content, endpoint->now_ns);
         if (verdict != DEDUP_WAIT) /* one that waits may be another's by now */
-            ids_forgotten(worker, ticket->claim.forgotten);
-    } while (verdict == DEDUP_NO_MEMORY && tries++ < RELIEF_TRIES && ids_relieve(worker, request));
+            ids_forgotten(endpoint, ticket->claim.forgotten);
+    } while (verdict == DEDUP_NO_MEMORY && tries++ < RELIEF_TRIES &&
+             ids_relieve(endpoint, request));
     if (verdict == DEDUP_WAIT)
         return false;
     ticket->message = NULL;
@@ -303,15 +305,15 @@ static bool ticket_claim(struct worker *worker, const struct gate_request *reque
         ticket->publish->claim = &ticket->claim;
         return true;
     }
-    message_release(worker, message);
+    message_release(endpoint, message);
     if (SHORTAGE(verdict == DEDUP_NO_MEMORY)) {
         struct gate_result result = result_of(RESULT_OVERLOADED);
         struct publish *publish = ticket->publish;
-        stats_add(&worker->stats.memory_refused, 1);
-        ticket_finish(worker, ticket, &result);
-        publish_put(worker, publish);
+        stats_add(&endpoint->stats.memory_refused, 1);
+        ticket_finish(endpoint, ticket, &result);
+        publish_put(endpoint, publish);
     } else {
-        ticket_settle(worker, ticket);
+        ticket_settle(endpoint, ticket);
     }
     return false;
 }
@@ -332,40 +334,40 @@ bool gate_admit(struct worker *worker, struct gate_source *source) {
 }
 
 /* May one more message pass, by its key, its client id, or its session? */
-static bool rate_take(struct worker *worker, const struct gate_request *request,
+static bool rate_take(struct endpoint *endpoint, const struct gate_request *request,
                       uint64_t *retry_ns) {
-    double per_second = worker->config->rate_limit;
+    double per_second = endpoint->config->rate_limit;
     struct gate_rate *rate = request->source->rate;
     if (rate != NULL)
-        return gate_rate_take(rate, per_second, worker->now_ns, retry_ns);
+        return gate_rate_take(rate, per_second, endpoint->now_ns, retry_ns);
     return request->scope.len == 0 ||
-           client_rates_take(&gate_of(worker)->client_rates, request->scope, per_second,
-                             worker->now_ns, retry_ns);
+           client_rates_take(&gate_of(endpoint)->client_rates, request->scope, per_second,
+                             endpoint->now_ns, retry_ns);
 }
 
-void gate_publish(struct worker *worker, const struct gate_request *request) {
+void gate_publish(struct endpoint *endpoint, const struct gate_request *request) {
     struct gate_source *source = request->source;
-    if (server_phase(worker->server) >= PHASE_REFUSING) {
-        refuse(worker, request, RESULT_DRAINING);
+    if (server_phase(endpoint->server) >= PHASE_REFUSING) {
+        refuse(endpoint, request, RESULT_DRAINING);
         return;
     }
     uint64_t retry_ns = 0;
-    if (SHORTAGE(!rate_take(worker, request, &retry_ns))) {
+    if (SHORTAGE(!rate_take(endpoint, request, &retry_ns))) {
         struct gate_result result = result_of(RESULT_RATE_LIMITED);
         result.retry_after_s = (uint32_t)((retry_ns + NS_PER_S - 1) / NS_PER_S);
-        result_tell(worker, request, &result);
+        result_tell(endpoint, request, &result);
         return;
     }
-    struct gate_ticket *ticket = ticket_get(worker, request);
+    struct gate_ticket *ticket = ticket_get(endpoint, request);
     if (SHORTAGE(ticket == NULL)) {
-        refuse(worker, request, RESULT_OVERLOADED);
+        refuse(endpoint, request, RESULT_OVERLOADED);
         return;
     }
-    struct message *message = message_build(worker, request->envelope);
+    struct message *message = message_build(endpoint, request->envelope);
     if (SHORTAGE(message == NULL)) {
-        stats_add(&worker->stats.memory_refused, 1);
-        ticket_put(worker, ticket);
-        refuse(worker, request, RESULT_OVERLOADED);
+        stats_add(&endpoint->stats.memory_refused, 1);
+        ticket_put(endpoint, ticket);
+        refuse(endpoint, request, RESULT_OVERLOADED);
         return;
     }
     struct span id = message_id(message);
@@ -373,23 +375,23 @@ void gate_publish(struct worker *worker, const struct gate_request *request) {
     ticket->id_len = (uint8_t)id.len;
     if (source->connection != NULL)
         connection_publish_begun(source->connection);
-    if (request->envelope->parts.id.len == 0 || ticket_claim(worker, request, ticket, message))
-        hub_publish(worker, ticket->publish, message);
+    if (request->envelope->parts.id.len == 0 || ticket_claim(endpoint, request, ticket, message))
+        hub_publish(endpoint, ticket->publish, message);
 }
 
-void gate_on_nudged(struct worker *worker) {
+void gate_on_nudged(struct endpoint *endpoint) {
     struct dedup_claim *claim;
-    while ((claim = dedup_told(&gate_of(worker)->dedup, worker->index)) != NULL) {
+    while ((claim = dedup_told(&gate_of(endpoint)->dedup, endpoint->index)) != NULL) {
         struct gate_ticket *ticket = container_of(claim, struct gate_ticket, claim);
         struct message *message = ticket->message;
         ticket->message = NULL;
         if (claim->verdict == DEDUP_PROMOTED) {
             ticket->claimed = true;
             ticket->publish->claim = claim;
-            hub_publish(worker, ticket->publish, message);
+            hub_publish(endpoint, ticket->publish, message);
         } else {
-            message_release(worker, message);
-            ticket_settle(worker, ticket);
+            message_release(endpoint, message);
+            ticket_settle(endpoint, ticket);
         }
     }
 }
@@ -406,14 +408,14 @@ bool gate_init(struct gate *gate, struct server *server) {
     for (unsigned i = 0; i < AUTH_TOLD_PLACES; i++)
         atomic_init(&gate->told.at_ns[i], 0);
     bool good = true;
-    for (unsigned i = 0; i < WORKERS_MAX; i++) {
+    for (unsigned i = 0; i < ENDPOINTS_MAX; i++) {
         struct gate_desk *desk = &gate->desks[i];
         pool_init(&desk->tickets, sizeof(struct gate_ticket));
         pool_init(&desk->sends, client_send_bytes());
         pool_init(&desk->rooms, sizeof(*desk->room));
         timer_init(&desk->sweep, on_sweep);
         desk->room = NULL;
-        if (i < server->worker_count) {
+        if (i < server->post.endpoints) {
             desk->room = pool_get(&desk->rooms);
             good = good && desk->room != NULL;
         }
@@ -429,7 +431,7 @@ bool gate_init(struct gate *gate, struct server *server) {
 }
 
 void gate_fini(struct gate *gate) {
-    for (unsigned i = 0; i < WORKERS_MAX; i++) {
+    for (unsigned i = 0; i < ENDPOINTS_MAX; i++) {
         struct gate_desk *desk = &gate->desks[i];
         pool_fini(&desk->tickets);
         pool_fini(&desk->sends);

@@ -12,8 +12,8 @@
  * calls. One exception: a message that waited for the fate of another with the same id (dedup.h)
  * and has to take its place counts as accepted at that moment.
  *
- * Threads: gate_publish: the source's worker, which also gets the result. gate_init and
- * gate_fini: before the workers run, after they have ended. Owns: the idempotency table, the
+ * Threads: gate_publish: the source's endpoint, which also gets the result. gate_init and
+ * gate_fini: before the threads run, after they have ended. Owns: the idempotency table, the
  * rates of the API keys, one ticket for each publish in flight (bounded by what mailbox.h allows
  * of requests). Allocates from pools only. Never writes keys or payloads into logs. */
 #ifndef RINGPOST_INGEST_GATE_GATE_H
@@ -31,6 +31,7 @@
 struct builder;
 struct config;
 struct connection;
+struct endpoint;
 struct envelope;
 struct envelope_room;
 struct gate_source;
@@ -68,7 +69,7 @@ struct gate_result {
 /* The result of a message that came from `source`; `request` and `index` are what gate_publish
  * was given. Spans and texts of the result die when it returns. The connection may be closing by
  * now, its slot and the source are still there. It may publish again. */
-typedef void gate_done(struct worker *worker, struct gate_source *source, void *request,
+typedef void gate_done(struct endpoint *endpoint, struct gate_source *source, void *request,
                        uint32_t index, const struct gate_result *result);
 
 /* Where messages come from: embedded in what a connection keeps until its slot is freed
@@ -107,7 +108,7 @@ struct gate_request {
 
 /* Takes the message or refuses it. `source->done` is called exactly once, perhaps before this
  * returns. */
-void gate_publish(struct worker *worker, const struct gate_request *request);
+void gate_publish(struct endpoint *endpoint, const struct gate_request *request);
 
 /* A result for what did not get as far as the gate: an envelope that was refused. The complaint
  * must live as long as the result. */
@@ -120,7 +121,7 @@ void gate_result_bad(struct gate_result *result, const struct complaint *complai
  * first member when asked (for an entry of a batch). */
 void gate_result_write(const struct gate_result *result, bool with_status, struct builder *out);
 
-/* What the room keeps for one worker. */
+/* What the room keeps for one endpoint. */
 struct gate_desk {
     _Alignas(64) struct pool tickets;
     struct pool sends;          /* of client_send.c */
@@ -135,23 +136,23 @@ struct gate {
     struct gate_rate key_rates[API_KEYS_MAX];
     struct client_rates client_rates;
     struct auth_told told;
-    struct gate_desk desks[WORKERS_MAX];
+    struct gate_desk desks[ENDPOINTS_MAX];
 };
 
 /* Prepares the gate and makes it server->ingest. After server_init and before the workers run.
- * The caller sets worker->on_nudged = gate_on_nudged for each worker. False: no memory. */
+ * The caller sets on_nudged = gate_on_nudged for each endpoint. False: no memory. */
 bool gate_init(struct gate *gate, struct server *server);
 /* After all workers have ended and every publish is done. */
 void gate_fini(struct gate *gate);
-/* Other workers have found results for this one's waiting repeats. */
-void gate_on_nudged(struct worker *worker);
+/* Other endpoints have found results for this one's waiting repeats. */
+void gate_on_nudged(struct endpoint *endpoint);
 
-struct gate *gate_of(const struct worker *worker);
+struct gate *gate_of(const struct endpoint *endpoint);
 
 /* The place of an API key in config->api_keys, compared in constant time; -1: it is none of
  * them. */
 int gate_key_find(const struct config *config, struct span key);
 /* The rate of the key at that place; place 0 also serves an API without keys. */
-struct gate_rate *gate_key_rate(struct worker *worker, unsigned place);
+struct gate_rate *gate_key_rate(const struct endpoint *endpoint, unsigned place);
 
 #endif

@@ -96,7 +96,8 @@ const struct setting settings_table[SETTINGS] = {
         .offset = AT(workers),
         .fallback_words = "one for each usable CPU",
         .help = "Number of pinned threads that carry the connections. Usable CPUs are those of "
-                "the affinity mask, but no more than a container's CPU quota allows."},
+                "the affinity mask, but no more than a container's CPU quota allows. At most 56: "
+                "with up to 8 other threads of the node they share sets of 64."},
     [SET_CPUS] = {
         .name = "cpus", .environment = "RINGPOST_CPUS", .value = "LIST",
         .kind = SETTING_CPUS, .topic = TOPIC_NODE, .traits = SETTING_LIST,

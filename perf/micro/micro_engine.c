@@ -51,9 +51,9 @@ static void queue_across(uint64_t times) {
 static void mail_alone(uint64_t times, uint64_t batch) {
     for (uint64_t sent = 0; sent < times; sent += batch) {
         for (uint64_t i = 0; i < batch; i++)
-            post_send(&workers[0], 1, &nothing);
-        post_wake_all(&workers[0]);
-        post_receive(&workers[1]);
+            post_send(&workers[0].endpoint, 1, &nothing);
+        post_wake_all(&workers[0].endpoint);
+        post_receive(&workers[1].endpoint);
     }
 }
 
@@ -76,9 +76,9 @@ static void *mail_producer(void *of) {
         for (uint64_t i = 0; i < load->batch; i++) {
             while (!post_room(&server.post, 0, 1))
                 ;
-            post_send(&workers[0], 1, &nothing);
+            post_send(&workers[0].endpoint, 1, &nothing);
         }
-        post_wake_all(&workers[0]);
+        post_wake_all(&workers[0].endpoint);
     }
     atomic_store(&load->done, true);
     return NULL;
@@ -91,10 +91,10 @@ static void mail_across(uint64_t times, uint64_t batch) {
     thread_start(&producer, mail_producer, &load);
     for (bool done = false, more = true; !done || more;) {
         done = atomic_load(&load.done);
-        more = post_receive(&workers[1]);
+        more = post_receive(&workers[1].endpoint);
     }
     pthread_join(producer, NULL);
-    while (post_receive(&workers[1]))
+    while (post_receive(&workers[1].endpoint))
         ;
 }
 
@@ -114,23 +114,23 @@ static uint64_t mails_from(unsigned worker) {
 static void mail_await(unsigned worker) {
     int fd = server.post.boxes[worker].wake_fd;
     while (mails_from(1 - worker) == 0) {
-        if (post_may_sleep(&workers[worker])) {
+        if (post_may_sleep(&workers[worker].endpoint)) {
             struct pollfd wait = {.fd = fd, .events = POLLIN};
             uint64_t wakes;
             poll(&wait, 1, -1);
             if (read(fd, &wakes, sizeof wakes) != (ssize_t)sizeof wakes)
                 micro_fail("a wake that was none");
         }
-        post_awake(&workers[worker]);
+        post_awake(&workers[worker].endpoint);
     }
-    post_receive(&workers[worker]);
+    post_receive(&workers[worker].endpoint);
 }
 
 static void *mail_echo(void *times) {
     for (uint64_t left = *(const uint64_t *)times; left > 0; left--) {
         mail_await(1);
-        post_send(&workers[1], 0, &nothing);
-        post_wake_all(&workers[1]);
+        post_send(&workers[1].endpoint, 0, &nothing);
+        post_wake_all(&workers[1].endpoint);
     }
     return NULL;
 }
@@ -139,8 +139,8 @@ static void mail_there_and_back(uint64_t times) {
     pthread_t echo;
     thread_start(&echo, mail_echo, &times);
     for (uint64_t i = 0; i < times; i++) {
-        post_send(&workers[0], 1, &nothing);
-        post_wake_all(&workers[0]);
+        post_send(&workers[0].endpoint, 1, &nothing);
+        post_wake_all(&workers[0].endpoint);
         mail_await(0);
     }
     pthread_join(echo, NULL);
@@ -151,7 +151,7 @@ static struct message *message_make(size_t bytes) {
     static char data[4096];
     struct message_parts parts = {
         .event = SPAN("message"), .to = to, .to_count = 1, .ttl_ns = 60, .payload_max = bytes};
-    struct message *message = message_open(&workers[0], &parts);
+    struct message *message = message_open(&workers[0].endpoint, &parts);
     if (message == NULL)
         micro_fail("no memory for a message");
     memcpy(message_payload_room(message), data, bytes);
@@ -162,7 +162,7 @@ static struct message *message_make(size_t bytes) {
 
 static void message_life(uint64_t times, size_t bytes) {
     for (uint64_t i = 0; i < times; i++)
-        message_release(&workers[0], message_make(bytes));
+        message_release(&workers[0].endpoint, message_make(bytes));
 }
 
 static void message_small(uint64_t times) {
@@ -186,7 +186,7 @@ static void parcel_life(uint64_t times, size_t bytes, const struct encoding *enc
         micro_sink += form->total_bytes;
         parcel_unref(&workers[0], parcel);
     }
-    message_release(&workers[0], message);
+    message_release(&workers[0].endpoint, message);
 }
 
 static void parcel_line_small(uint64_t times) {
@@ -231,6 +231,7 @@ void micro_engine_init(void) {
     budget_init(&server.budget, 1 << 30);
     for (unsigned i = 0; i < 2; i++) {
         workers[i].index = i;
+        workers[i].is_worker = true;
         workers[i].server = &server;
         workers[i].config = &config;
         account_init(&workers[i].account, &server.budget);

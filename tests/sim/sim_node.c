@@ -148,7 +148,7 @@ void node_close(struct stats *total) {
     sim.running = false;
     for (unsigned i = 0; i < server->worker_count; i++) {
         stats_sum(total, &server->workers[i].stats);
-        worker_collect(&server->workers[i]);
+        endpoint_collect(&server->workers[i].endpoint);
     }
     for (unsigned i = 0; i < server->worker_count; i++)
         worker_left_check(&server->workers[i]);
@@ -319,7 +319,7 @@ static void quiet_link_check(struct worker *worker, const struct link *link) {
 }
 
 bool node_messages_home(void) {
-    for (unsigned i = 0; i < node.server.post.workers; i++)
+    for (unsigned i = 0; i < node.server.post.endpoints; i++)
         if (node.server.workers[i].homebound_set != 0)
             return false;
     return true;
@@ -327,11 +327,11 @@ bool node_messages_home(void) {
 
 void node_quiet_check(void) {
     const struct post *post = &node.server.post;
-    for (unsigned to = 0; to < post->workers; to++) {
+    for (unsigned to = 0; to < post->endpoints; to++) {
         if (fiber_state(to) == FIBER_ENDED)
             continue;
         struct worker *worker = &node.server.workers[to];
-        for (unsigned from = 0; from < post->workers; from++)
+        for (unsigned from = 0; from < post->endpoints; from++)
             if (from != to && queue_count(&post->boxes[to].from[from]) != 0)
                 sim_fail("worker %u sleeps, and mail from %u waits: a wake was lost", to, from);
         if (worker->requests != 0)

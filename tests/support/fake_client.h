@@ -169,6 +169,7 @@ static void begin(void) {
                              .node = "n1"};
     budget_init(&budget, 1 << 20);
     server.worker_count = 1;
+    worker.is_worker = true;
     worker.server = &server;
     worker.config = &config;
     worker.now_ns = 1000 * NS_PER_S;

@@ -258,7 +258,7 @@ def run(command, text=None):
 
 def alone(compiler, path):
     """How a header is compiled that is included twice and nothing else is."""
-    flags = ["-std=gnu17", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function",
+    flags = ["-std=gnu17", "-D_GNU_SOURCE", "-fms-extensions", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function",
              "-Wno-format-zero-length", "-I.", "-x", "c", "-"]
     if path.startswith("tests/"):
         flags.insert(0, "-Wno-unused-variable")

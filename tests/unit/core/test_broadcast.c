@@ -10,7 +10,7 @@ static enum outbox_verdict fake_push(struct worker *worker, struct session *sess
                                      struct connection *connection, struct parcel *parcel,
                                      enum send_lane lane);
 static void fake_hurry(struct worker *worker, struct connection *connection);
-static void fake_answer(struct worker *worker, const struct mail *request, uint32_t recipients,
+static void fake_answer(struct endpoint *endpoint, const struct mail *request, uint32_t recipients,
                         unsigned flags, bool unicast);
 
 #define outbox_push_sheaf fake_push_sheaf
@@ -114,9 +114,9 @@ static void fake_hurry(struct worker *w, struct connection *connection) {
     till_of(connection)->verdict = OUTBOX_TAKEN; /* it will have sent when it is visited again */
 }
 
-static void fake_answer(struct worker *w, const struct mail *request, uint32_t recipients,
+static void fake_answer(struct endpoint *e, const struct mail *request, uint32_t recipients,
                         unsigned flags, bool unicast) {
-    (void)w;
+    (void)e;
     assert_false(unicast);
     assert_true(request->token < BROADCASTS);
     answered[request->token].answers++;
@@ -145,6 +145,7 @@ static int open_node(void **state) {
     server.post.boxes = &box;
     server.post.copies_max = FANOUT_COPIES_MAX;
     budget_init(&server.budget, 1 << 20);
+    worker.is_worker = true;
     worker.server = &server;
     worker.config = &config;
     worker.now_ns = NS_PER_S;
@@ -178,7 +179,7 @@ static int close_node(void **state) {
 /* Broadcast number `n`, which is known by its first byte. */
 static void push(unsigned n, size_t bytes) {
     struct message_parts parts = {.broadcast = true, .payload_max = bytes};
-    struct message *message = message_open(&worker, &parts);
+    struct message *message = message_open(&worker.endpoint, &parts);
     assert_non_null(message);
     memset(message_payload_room(message), 'a' + (int)n, bytes);
     message_seal(message, bytes);

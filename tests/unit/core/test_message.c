@@ -21,6 +21,7 @@ static void node_open(uint64_t ceiling_bytes) {
     budget_init(&server.budget, ceiling_bytes);
     for (unsigned i = 0; i < 2; i++) {
         workers[i].index = i;
+        workers[i].is_worker = true;
         workers[i].server = &server;
         workers[i].config = &config;
         workers[i].now_ns = 1000;
@@ -53,7 +54,7 @@ static struct message *message_with(struct worker *worker, size_t payload_len) {
                                   .except_count = 1,
                                   .ttl_ns = 500,
                                   .payload_max = payload_len + 10};
-    struct message *message = message_open(worker, &parts);
+    struct message *message = message_open(&worker->endpoint, &parts);
     if (message != NULL) {
         memset(message_payload_room(message), 'p', payload_len);
         message_seal(message, payload_len);
@@ -75,7 +76,7 @@ static void test_parts_come_out_as_they_went_in(void **state) {
     assert_int_equal(message->expires_ns, 1500);
     assert_int_equal(message_to(message)[0].hash, name_hash(NAME_ID, SPAN("till-7")));
     assert_true(name_hash(NAME_ID, SPAN("x")) != name_hash(NAME_GROUP, SPAN("x")));
-    message_release(&workers[0], message);
+    message_release(&workers[0].endpoint, message);
     node_close();
 }
 
@@ -88,12 +89,12 @@ static void test_made_ids_are_sorted_and_differ(void **state) {
         struct message_parts parts = {.event = SPAN("e"), .to = to, .to_count = 1};
         workers[0].now_wall_ms += (uint64_t)(i % 3 == 0);
         workers[0].message_serial = i % 3 == 0 ? 77 : workers[0].message_serial;
-        struct message *message = message_open(&workers[0], &parts);
+        struct message *message = message_open(&workers[0].endpoint, &parts);
         struct span id = message_id(message);
         assert_int_equal(id.len, MESSAGE_ID_MADE_BYTES);
         assert_true(memcmp(before, id.at, id.len) < 0);
         memcpy(before, id.at, id.len);
-        message_release(&workers[0], message);
+        message_release(&workers[0].endpoint, message);
     }
     node_close();
 }
@@ -101,11 +102,11 @@ static void test_made_ids_are_sorted_and_differ(void **state) {
 static void expect_id_after(struct worker *worker, char before[MESSAGE_ID_MADE_BYTES]) {
     static const struct span to[] = {SPAN_INIT("a")};
     struct message_parts parts = {.event = SPAN("e"), .to = to, .to_count = 1};
-    struct message *message = message_open(worker, &parts);
+    struct message *message = message_open(&worker->endpoint, &parts);
     struct span id = message_id(message);
     assert_true(memcmp(before, id.at, id.len) < 0);
     memcpy(before, id.at, id.len);
-    message_release(worker, message);
+    message_release(&worker->endpoint, message);
 }
 
 /* The wall clock jumps an hour ahead, then back; ids of all workers stay in order. */
@@ -182,10 +183,10 @@ static void test_the_ceiling(void **state) {
         count++;
     assert_true(count > 5 && count < 60);
     while (count-- > 0)
-        message_release(&workers[0], held[count]);
+        message_release(&workers[0].endpoint, held[count]);
     struct message *again = message_with(&workers[0], 1000);
     assert_non_null(again);
-    message_release(&workers[0], again);
+    message_release(&workers[0].endpoint, again);
     node_close();
 }
 
@@ -211,7 +212,7 @@ static void test_two_workers_and_the_way_home(void **state) {
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, hold_and_let_go, messages), 0);
     for (int i = 0; i < 1000; i++)
-        message_release(&workers[0], messages[i]);
+        message_release(&workers[0].endpoint, messages[i]);
     pthread_join(thread, NULL);
     /* Whichever was last: what ended on the other worker waits there to be sent home. */
     unsigned waiting = 0;
@@ -219,7 +220,7 @@ static void test_two_workers_and_the_way_home(void **state) {
         waiting++;
     if (waiting != 0)
         assert_true(workers[1].homebound_set & 1);
-    message_take_home(&workers[0], workers[1].homebound[0]);
+    message_take_home(&workers[0].endpoint, workers[1].homebound[0]);
     node_close();
 }
 

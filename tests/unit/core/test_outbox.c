@@ -65,6 +65,7 @@ static int open_node(void **state) {
     atomic_init(&server.config, &config);
     server.worker_count = 1;
     budget_init(&server.budget, 1 << 20);
+    worker.is_worker = true;
     worker.server = &server;
     worker.config = &config;
     worker.now_ns = 1000;
@@ -107,7 +108,7 @@ static struct parcel *parcel_with(const char *payload, uint64_t ttl_ns, bool is_
                                   .is_volatile = is_volatile,
                                   .ttl_ns = ttl_ns,
                                   .payload_max = strlen(payload)};
-    struct message *message = message_open(&worker, &parts);
+    struct message *message = message_open(&worker.endpoint, &parts);
     memcpy(message_payload_room(message), payload, strlen(payload));
     message_seal(message, strlen(payload));
     return parcel_open(&worker, message);

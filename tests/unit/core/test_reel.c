@@ -18,6 +18,7 @@ static int setup(void **state) {
     purse_init(&server.reserve, NULL, 4096);
     for (unsigned i = 0; i < 2; i++) {
         memset(&workers[i], 0, sizeof workers[i]);
+        workers[i].is_worker = true;
         workers[i].server = &server;
         account_init(&workers[i].account, &server.budget);
     }

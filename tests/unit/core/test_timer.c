@@ -13,11 +13,11 @@ struct alarm {
     unsigned times;
 };
 
-static struct worker worker;
+static struct endpoint endpoint;
 static uint64_t now_ns;
 
-static void alarm_fire(struct worker *w, struct timer *timer) {
-    assert_ptr_equal(w, &worker);
+static void alarm_fire(struct endpoint *e, struct timer *timer) {
+    assert_ptr_equal(e, &endpoint);
     struct alarm *alarm = container_of(timer, struct alarm, timer);
     alarm->fired_ns = now_ns;
     alarm->times++;
@@ -47,7 +47,7 @@ static void test_fires_once_and_not_early(void **state) {
         assert_true(next_ns != CLOCK_NEVER);
         if (next_ns > now_ns)
             now_ns = next_ns;
-        wheel_advance(&wheel, &worker, now_ns);
+        wheel_advance(&wheel, &endpoint, now_ns);
     }
     for (size_t i = 0; i < count; i++) {
         assert_int_equal(alarms[i].times, 1);
@@ -82,7 +82,7 @@ static void test_against_a_plain_list(void **state) {
             unsigned fired_before = 0, fired_after = 0;
             for (int i = 0; i < ALARMS; i++)
                 fired_before += alarms[i].times;
-            wheel_advance(&wheel, &worker, now_ns);
+            wheel_advance(&wheel, &endpoint, now_ns);
             for (int i = 0; i < ALARMS; i++) {
                 fired_after += alarms[i].times;
                 /* Nothing that was due a tick ago is still armed. */
@@ -100,8 +100,8 @@ static void test_against_a_plain_list(void **state) {
 static uint64_t rearm_to_ns;
 static struct wheel *rearm_wheel;
 
-static void rearm_fire(struct worker *w, struct timer *timer) {
-    (void)w;
+static void rearm_fire(struct endpoint *e, struct timer *timer) {
+    (void)e;
     struct alarm *alarm = container_of(timer, struct alarm, timer);
     alarm->times++;
     timer_arm(rearm_wheel, timer, rearm_to_ns);
@@ -120,7 +120,7 @@ static void test_a_handler_may_arm_again(void **state) {
         /* Armed for now: it must not fire again within the same look. */
         now_ns += 2 * TIMER_TICK_NS;
         rearm_to_ns = now_ns;
-        wheel_advance(&wheel, &worker, now_ns);
+        wheel_advance(&wheel, &endpoint, now_ns);
         assert_int_equal(alarm.times, i + 1);
     }
     timer_disarm(&wheel, &alarm.timer);
@@ -138,19 +138,19 @@ static void test_a_slice_ends(void **state) {
         alarms[i].due_ns = now_ns;
         timer_arm(&wheel, &alarms[i].timer, now_ns);
     }
-    worker.slice_until_ns = 0;
+    endpoint.slice_until_ns = 0;
     for (int fired = 1; fired <= 3; fired++) {
         now_ns += 2 * TIMER_TICK_NS;
-        wheel_advance(&wheel, &worker, now_ns);
+        wheel_advance(&wheel, &endpoint, now_ns);
         for (int i = 0; i < 3; i++)
             assert_int_equal(alarms[i].times, i < fired);
     }
     assert_int_equal(wheel.armed, 0);
-    worker.slice_until_ns = UINT64_MAX;
+    endpoint.slice_until_ns = UINT64_MAX;
 }
 
 int main(void) {
-    worker.slice_until_ns = UINT64_MAX;
+    endpoint.slice_until_ns = UINT64_MAX;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fires_once_and_not_early),
         cmocka_unit_test(test_against_a_plain_list),

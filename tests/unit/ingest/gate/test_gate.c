@@ -33,8 +33,8 @@ size_t client_send_bytes(void) {
     return 64;
 }
 
-struct publish *publish_get(struct worker *worker) {
-    (void)worker;
+struct publish *publish_get(struct endpoint *endpoint) {
+    (void)endpoint;
     for (unsigned i = 0; i < publishes_max; i++)
         if (!publish_used[i]) {
             publish_used[i] = true;
@@ -44,14 +44,14 @@ struct publish *publish_get(struct worker *worker) {
     return NULL;
 }
 
-void publish_put(struct worker *worker, struct publish *publish) {
-    (void)worker;
+void publish_put(struct endpoint *endpoint, struct publish *publish) {
+    (void)endpoint;
     assert_true(publish_used[publish->slot]);
     publish_used[publish->slot] = false;
 }
 
-void hub_publish(struct worker *worker, struct publish *publish, struct message *message) {
-    (void)worker;
+void hub_publish(struct endpoint *endpoint, struct publish *publish, struct message *message) {
+    (void)endpoint;
     under_way[under_way_count] = publish;
     messages[under_way_count++] = message;
 }
@@ -72,12 +72,12 @@ void connection_publish_ended(struct worker *worker, struct connection *connecti
 static void answer(unsigned worker, enum result_word result, uint32_t recipients) {
     assert_true(under_way_count > 0);
     struct publish *publish = under_way[0];
-    message_release(&workers[worker], messages[0]);
+    message_release(&workers[worker].endpoint, messages[0]);
     under_way_count--;
     memmove(under_way, under_way + 1, under_way_count * sizeof(under_way[0]));
     memmove(messages, messages + 1, under_way_count * sizeof(messages[0]));
-    publish->done(&workers[worker], publish, result, recipients);
-    publish_put(&workers[worker], publish);
+    publish->done(&workers[worker].endpoint, publish, result, recipients);
+    publish_put(&workers[worker].endpoint, publish);
 }
 
 /* --- a producer on each worker -------------------------------------------------------------------
@@ -105,10 +105,10 @@ static struct producer {
 static struct told told[TOLD_MAX];
 static unsigned told_times[TOLD_MAX];
 
-static void on_done(struct worker *worker, struct gate_source *source, void *request,
+static void on_done(struct endpoint *endpoint, struct gate_source *source, void *request,
                     uint32_t index, const struct gate_result *result) {
-    assert_ptr_equal(source, &producers[worker->index].source);
-    assert_ptr_equal(request, &producers[worker->index]);
+    assert_ptr_equal(source, &producers[endpoint->index].source);
+    assert_ptr_equal(request, &producers[endpoint->index]);
     assert_true(index < TOLD_MAX);
     struct told *at = &told[index];
     told_times[index]++;
@@ -137,9 +137,12 @@ static void begin_with(uint64_t memory_bytes, double rate_limit) {
     server.worker_count = WORKERS;
     server.workers = workers;
     server.post.boxes = boxes;
+    server.post.endpoints = WORKERS;
     memset(workers, 0, sizeof(workers));
     for (unsigned i = 0; i < WORKERS; i++) {
+        server.endpoints[i] = &workers[i].endpoint;
         workers[i].index = i;
+        workers[i].is_worker = true;
         workers[i].server = &server;
         workers[i].config = &config;
         workers[i].now_ns = 1000 * NS_PER_S;
@@ -148,7 +151,7 @@ static void begin_with(uint64_t memory_bytes, double rate_limit) {
         boxes[i].wake_fd = 100 + (int)i;
     }
     assert_true(gate_init(&gate, &server));
-    assert_ptr_equal(gate_of(&workers[1]), &gate);
+    assert_ptr_equal(gate_of(&workers[1].endpoint), &gate);
     memset(producers, 0, sizeof(producers));
     for (unsigned i = 0; i < WORKERS; i++)
         gate_source_init(&producers[i].source, &producers[i].connection, on_done,
@@ -179,10 +182,11 @@ static void publish(unsigned worker, const char *json, uint32_t index) {
     struct complaint complaint;
     assert_true(envelope_parse(&envelope, gate.desks[worker].room, ENVELOPE_MESSAGE,
                                span_text(json), config.max_message_bytes, &complaint));
-    gate_publish(&workers[worker], &(struct gate_request){.source = &producers[worker].source,
-                                                          .envelope = &envelope,
-                                                          .request = &producers[worker],
-                                                          .index = index});
+    gate_publish(&workers[worker].endpoint,
+                 &(struct gate_request){.source = &producers[worker].source,
+                                        .envelope = &envelope,
+                                        .request = &producers[worker],
+                                        .index = index});
 }
 
 static void expect(uint32_t index, enum result_word state, unsigned status) {
@@ -402,11 +406,11 @@ static void test_repeat_waits_for_the_first(void **state) {
     assert_int_equal(told_times[1] + told_times[2] + told_times[3], 0);
     assert_int_equal(wakes, 2);
     assert_true(atomic_load(&workers[0].nudged) && atomic_load(&workers[1].nudged));
-    gate_on_nudged(&workers[1]);
+    gate_on_nudged(&workers[1].endpoint);
     expect(1, RESULT_DUPLICATE, 200);
     assert_int_equal(told[1].first_recipients, 7);
     expect(3, RESULT_ID_REUSED, 409);
-    gate_on_nudged(&workers[0]);
+    gate_on_nudged(&workers[0].endpoint);
     expect(2, RESULT_DUPLICATE, 200);
     finish();
 }
@@ -423,13 +427,13 @@ static void test_a_waiter_takes_the_place(void **state) {
     assert_int_equal(under_way_count, 0);
     /* It was accepted before the drain began. */
     atomic_store(&server.phase, PHASE_REFUSING);
-    gate_on_nudged(&workers[1]);
+    gate_on_nudged(&workers[1].endpoint);
     assert_int_equal(under_way_count, 1);
-    gate_on_nudged(&workers[0]);
+    gate_on_nudged(&workers[0].endpoint);
     assert_int_equal(told_times[2], 0);
     answer(1, RESULT_QUEUED, 3);
     expect(1, RESULT_QUEUED, 202);
-    gate_on_nudged(&workers[0]);
+    gate_on_nudged(&workers[0].endpoint);
     expect(2, RESULT_DUPLICATE, 200);
     assert_int_equal(told[2].first_recipients, 3);
     finish();
@@ -447,14 +451,14 @@ static void test_ids_are_swept(void **state) {
         publish(0, json, i + 1);
         answer(0, RESULT_QUEUED, 1);
         workers[0].now_ns += NS_PER_S;
-        wheel_advance(&workers[0].wheel, &workers[0], workers[0].now_ns);
+        wheel_advance(&workers[0].wheel, &workers[0].endpoint, workers[0].now_ns);
     }
     assert_int_equal(dedup_count(&gate.dedup), 10);
     assert_int_equal(workers[0].wheel.armed, 1);
     while (workers[0].wheel.armed != 0) {
         assert_true(workers[0].now_ns < 1200 * NS_PER_S);
         workers[0].now_ns += NS_PER_S;
-        wheel_advance(&workers[0].wheel, &workers[0], workers[0].now_ns);
+        wheel_advance(&workers[0].wheel, &workers[0].endpoint, workers[0].now_ns);
     }
     assert_int_equal(dedup_count(&gate.dedup), 0);
     finish();

@@ -171,7 +171,7 @@ static void test_refused(void **state) {
         {"--heartbeat", "nan", "is not a time", 2},
         {"--max-message", "1X", "is not a size", 2},
         {"--max-message", "17M", "allowed: 1 to 16777216 bytes", 2},
-        {"--workers", "65", "allowed: 1 to 64", 2},
+        {"--workers", "57", "allowed: 1 to 56", 2},
         {"--workers", "1.5", "is not a whole number", 2},
         {"--cpus", "3", "names CPU 3, which this process may not use", 2},
         {"--cpus", "2-1", "is not a list of CPUs", 2},
@@ -494,7 +494,7 @@ static void test_workers(void **state) {
     settings_fini(&settings);
     struct load range = {.flags = {"--cpus", "0-99"}};
     assert_false(load_on(&machine, &range));
-    assert_non_null(strstr(settings.problems[0].text, "is more than 64 CPUs"));
+    assert_non_null(strstr(settings.problems[0].text, "is more than 56 CPUs"));
     settings_fini(&settings);
 }
 

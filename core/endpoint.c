@@ -1,0 +1,118 @@
+#include "core/endpoint.h"
+
+#include "core/arrival.h"
+#include "core/base/rand.h"
+#include "core/base/shortage.h"
+#include "core/server.h"
+
+#include <stdlib.h>
+
+/* --- memory that is not needed any more ------------------------------------------------------- */
+
+static void trim_look(struct endpoint *endpoint) {
+    if (block_cache_wants_trim(&endpoint->message_blocks) && !timer_armed(&endpoint->trim))
+        timer_arm(&endpoint->wheel, &endpoint->trim, endpoint->now_ns + BLOCK_CACHE_TRIM_NS);
+}
+
+static void on_trim(struct endpoint *endpoint, struct timer *timer) {
+    (void)timer;
+    block_cache_trim(&endpoint->message_blocks);
+    trim_look(endpoint);
+}
+
+/* --- parts of a turn -------------------------------------------------------------------------- */
+
+/* A config that it has looked at is looked at no more once this says so. */
+static void config_take(struct endpoint *endpoint) {
+    const struct config *config = server_config(endpoint->server);
+    if (config == endpoint->config)
+        return;
+    endpoint->config = config;
+    atomic_store_explicit(&endpoint->config_taken, config, memory_order_release);
+}
+
+static void clocks_read(struct endpoint *endpoint) {
+    endpoint->now_ns = clock_ns();
+    endpoint->now_wall_ms = clock_wall_ms();
+}
+
+void endpoint_turn_begin(struct endpoint *endpoint) {
+    clocks_read(endpoint);
+    config_take(endpoint);
+}
+
+void endpoint_nudges_take(struct endpoint *endpoint) {
+    if (atomic_load_explicit(&endpoint->nudged, memory_order_relaxed) &&
+        atomic_exchange_explicit(&endpoint->nudged, false, memory_order_acq_rel) &&
+        endpoint->on_nudged != NULL)
+        endpoint->on_nudged(endpoint);
+}
+
+void endpoint_messages_return(struct endpoint *endpoint) {
+    const struct post *post = &endpoint->server->post;
+    uint64_t kept = 0;
+    for (uint64_t rest = endpoint->homebound_set; rest != 0; rest &= rest - 1) {
+        unsigned owner = (unsigned)__builtin_ctzll(rest);
+        /* Nothing hangs on it, so it is no reason to wake anybody for a while. */
+        bool early = endpoint->now_ns < endpoint->homebound_ns + HOMEBOUND_NS;
+        if ((early && post_asleep(post, owner)) ||
+            SHORTAGE(!post_room(post, endpoint->index, owner))) {
+            kept |= UINT64_C(1) << owner;
+            continue;
+        }
+        post_send(endpoint, owner,
+                  &(struct mail){.kind = MAIL_RETURN,
+                                 .from = (uint16_t)endpoint->index,
+                                 .object = endpoint->homebound[owner]});
+        endpoint->homebound[owner] = NULL;
+    }
+    endpoint->homebound_set = kept;
+    trim_look(endpoint);
+}
+
+/* --- beginning and end ------------------------------------------------------------------------ */
+
+bool endpoint_open(struct endpoint *endpoint, struct server *server, unsigned index) {
+    endpoint->index = index;
+    endpoint->is_worker = index < server->worker_count;
+    endpoint->server = server;
+    endpoint->slice_ns = WORK_SLICE_NS;
+    endpoint->message_serial = rand_u64();
+    account_init(&endpoint->account, &server->budget);
+    endpoint->account.presses = true;
+    timer_init(&endpoint->trim, on_trim);
+    endpoint_turn_begin(endpoint);
+    wheel_init(&endpoint->wheel, endpoint->now_ns);
+    uint32_t requests_max = server->post.requests_max;
+    endpoint->publishes = calloc(requests_max, sizeof(struct publish));
+    if (endpoint->publishes == NULL)
+        return false;
+    for (uint32_t i = 0; i < requests_max; i++)
+        endpoint->publishes[i].slot = i + 1 == requests_max ? 0 : i + 2;
+    endpoint->free_publish = 1;
+    return true;
+}
+
+void endpoint_collect(struct endpoint *endpoint) {
+    struct server *server = endpoint->server;
+    for (unsigned from = 0; from < server->post.endpoints; from++) {
+        struct mail mail;
+        while (from != endpoint->index &&
+               queue_pop(&server->post.boxes[endpoint->index].from[from], &mail)) {
+            /* Everything else was waited for: publishes and calls before the last turn. */
+            if (mail.kind == MAIL_ADOPT)
+                arrival_drop(&mail);
+            else if (mail.kind == MAIL_RETURN)
+                message_take_home(endpoint, mail.object);
+        }
+        struct endpoint *other = server->endpoints[from];
+        message_take_home(endpoint, other->homebound[endpoint->index]);
+        other->homebound[endpoint->index] = NULL;
+    }
+}
+
+void endpoint_fini(struct endpoint *endpoint) {
+    block_cache_fini(&endpoint->message_blocks);
+    free(endpoint->publishes);
+    endpoint->publishes = NULL;
+}
