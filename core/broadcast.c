@@ -242,17 +242,18 @@ static bool walk(struct worker *worker) {
 
 void broadcasts_work(struct worker *worker) {
     struct broadcasts *broadcasts = &worker->broadcasts;
+    broadcasts->held = false;
     while (broadcasts_busy(broadcasts) && !worker_copies_lag(worker)) {
         rounds_begin(worker);
         const struct message *alone =
             broadcasts->alone ? broadcasts->rounds[0].broadcast->parcel->message : NULL;
         if (alone != NULL)
             delivery_except(worker, alone, true);
-        bool goes_on = walk(worker);
+        broadcasts->held = !walk(worker);
         if (alone != NULL)
             delivery_except(worker, alone, false);
         rounds_end(worker);
-        if (!goes_on || slice_over(worker))
+        if (broadcasts->held || slice_over(worker))
             return;
     }
 }

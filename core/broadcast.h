@@ -53,6 +53,7 @@ struct broadcasts {
     uint32_t count;                                 /* of them */
     uint32_t bytes;                                 /* of their payloads */
     bool alone;                                     /* the one under way shares nothing */
+    bool held;                                      /* by a session that must send first */
     uint32_t newest;      /* serial number of the one that joined last; wraps */
     uint32_t ahead;       /* sessions [0, ahead) of the worker come before the walk's end */
     uint64_t begun_ns[2]; /* when the walk began at the end, the last time and the one before */
@@ -64,6 +65,10 @@ void broadcasts_init(struct broadcasts *broadcasts);
 void broadcasts_fini(struct broadcasts *broadcasts);
 static inline bool broadcasts_busy(const struct broadcasts *broadcasts) {
     return broadcasts->count != 0 || !list_empty(&broadcasts->waiting);
+}
+/* Does it only wait for a send that is in flight? */
+static inline bool broadcasts_idle(const struct broadcasts *broadcasts) {
+    return broadcasts->held || !broadcasts_busy(broadcasts);
 }
 /* Queues the message; takes over one ref of the parcel. `request` is answered when all sessions
  * were visited. False: no memory, nothing has happened. */

@@ -77,6 +77,7 @@ bool endpoint_open(struct endpoint *endpoint, struct server *server, unsigned in
     endpoint->is_worker = index < server->worker_count;
     endpoint->server = server;
     endpoint->slice_ns = WORK_SLICE_NS;
+    endpoint->late_max_ns = LATE_NS;
     endpoint->message_serial = rand_u64();
     account_init(&endpoint->account, &server->budget);
     endpoint->account.presses = true;

@@ -6,26 +6,53 @@
 #include "core/delivery.h"
 #include "core/server.h"
 
-/* So many jobs are looked through for others of the same address. */
+/* So many jobs of a queue are looked through for others of the same address. */
 #define GATHER_LOOK_MAX 256
 /* The clock is read after so many visits. */
 #define VISITS_PER_LOOK 16
 
-struct fanout_job {
+/* What waits for one address, by its hash: two names with one hash share it. */
+struct queue_of_address {
+    struct list link; /* in fanout->buckets[] */
+    uint64_t hash;
+    struct list entries; /* never empty */
+};
+
+/* The place of a job in the queue of one of its addresses. */
+struct entry {
     struct list link;
+    struct fanout_job *job;
+    struct queue_of_address *queue;
+};
+
+struct fanout_job {
+    struct list link; /* in fanout->ready or ready_wide; in none while it is blocked or in a run */
     struct parcel *parcel;
     struct mail request;
+    struct entry one;      /* of the only address */
+    struct entry *entries; /* &one, or an array of its own for several addresses */
+    uint32_t entry_count;
+    uint32_t blocked; /* entries that are not the first of their queue */
+    bool runs;
 };
 
 void fanout_init(struct fanout *fanout) {
-    *fanout = (struct fanout){.run = 0};
-    list_init(&fanout->waiting);
+    *fanout = (struct fanout){.count = 0};
+    for (unsigned i = 0; i < FANOUT_BUCKETS; i++)
+        list_init(&fanout->buckets[i]);
+    list_init(&fanout->ready);
+    list_init(&fanout->ready_wide);
+    list_init(&fanout->runs);
     pool_init(&fanout->jobs, sizeof(struct fanout_job));
+    pool_init(&fanout->queues, sizeof(struct queue_of_address));
+    pool_init(&fanout->run_pool, sizeof(struct fanout_run));
 }
 
 void fanout_fini(struct fanout *fanout) {
     CHECK(fanout->count == 0, "%u messages were not delivered", fanout->count);
     pool_fini(&fanout->jobs);
+    pool_fini(&fanout->queues);
+    pool_fini(&fanout->run_pool);
 }
 
 /* --- what waits ------------------------------------------------------------------------------- */
@@ -52,9 +79,115 @@ static uint32_t address_count(const struct message *message) {
     return (uint32_t)message->to_count + message->group_count;
 }
 
-static void addresses_count(struct fanout *fanout, const struct message *message, uint32_t by) {
-    for (uint32_t i = 0; i < address_count(message); i++)
-        fanout->by_hash[message->names[i].hash % FANOUT_BUCKETS] += by;
+static struct fanout_job *job_of(struct list *link) {
+    return container_of(link, struct fanout_job, link);
+}
+
+static struct entry *entry_of(struct list *link) {
+    return container_of(link, struct entry, link);
+}
+
+static void job_ready(struct fanout *fanout, struct fanout_job *job) {
+    bool wide = address_count(job->parcel->message) > 1;
+    list_add_tail(wide ? &fanout->ready_wide : &fanout->ready, &job->link);
+}
+
+static size_t entries_bytes(const struct fanout_job *job) {
+    return address_count(job->parcel->message) * sizeof(struct entry);
+}
+
+/* Room for the entries of all addresses. False: no memory. */
+static bool entries_get(struct worker *worker, struct fanout_job *job) {
+    job->entries = &job->one;
+    if (address_count(job->parcel->message) > 1)
+        job->entries = memory_get(&worker->account, entries_bytes(job));
+    return !SHORTAGE(job->entries == NULL);
+}
+
+static void job_put(struct worker *worker, struct fanout_job *job) {
+    if (job->entries != NULL && job->entries != &job->one)
+        memory_put(&worker->account, job->entries, entries_bytes(job));
+    pool_put(&worker->fanout.jobs, job);
+}
+
+static struct queue_of_address *queue_find(const struct fanout *fanout, uint64_t hash) {
+    const struct list *bucket = &fanout->buckets[hash % FANOUT_BUCKETS];
+    for (struct list *at = bucket->next; at != bucket; at = at->next) {
+        struct queue_of_address *queue = container_of(at, struct queue_of_address, link);
+        if (queue->hash == hash)
+            return queue;
+    }
+    return NULL;
+}
+
+bool fanout_has(const struct fanout *fanout, uint64_t hash) {
+    return queue_find(fanout, hash) != NULL;
+}
+
+/* NULL: no memory. */
+static struct queue_of_address *queue_make(struct worker *worker, uint64_t hash) {
+    struct fanout *fanout = &worker->fanout;
+    if (SHORTAGE(!account_take(&worker->account, sizeof(struct queue_of_address))))
+        return NULL;
+    struct queue_of_address *queue = pool_get(&fanout->queues);
+    if (SHORTAGE(queue == NULL)) {
+        account_give(&worker->account, sizeof(*queue));
+        return NULL;
+    }
+    queue->hash = hash;
+    list_init(&queue->link);
+    list_init(&queue->entries);
+    list_add_tail(&fanout->buckets[hash % FANOUT_BUCKETS], &queue->link);
+    return queue;
+}
+
+/* Leaves one queue. Returns the job that is the first there now and was not before; NULL: none. */
+static struct fanout_job *entry_leave(struct worker *worker, struct entry *entry) {
+    struct queue_of_address *queue = entry->queue;
+    bool was_first = queue->entries.next == &entry->link;
+    list_remove(&entry->link);
+    if (!list_empty(&queue->entries))
+        return was_first ? entry_of(queue->entries.next)->job : NULL;
+    list_remove(&queue->link);
+    pool_put(&worker->fanout.queues, queue);
+    account_give(&worker->account, sizeof(*queue));
+    return NULL;
+}
+
+/* Takes its place behind those that wait for any of its addresses. False: no memory. */
+static bool job_enter(struct worker *worker, struct fanout_job *job) {
+    struct fanout *fanout = &worker->fanout;
+    const struct message *message = job->parcel->message;
+    for (uint32_t i = 0; i < address_count(message); i++) {
+        uint64_t hash = message->names[i].hash;
+        struct queue_of_address *queue = queue_find(fanout, hash);
+        bool first = queue == NULL;
+        if (first && SHORTAGE((queue = queue_make(worker, hash)) == NULL)) {
+            while (job->entry_count != 0) /* nobody is behind it yet */
+                entry_leave(worker, &job->entries[--job->entry_count]);
+            return false;
+        }
+        /* Two of its names have one hash. */
+        if (!first && entry_of(queue->entries.prev)->job == job)
+            continue;
+        struct entry *entry = &job->entries[job->entry_count++];
+        *entry = (struct entry){.job = job, .queue = queue};
+        list_init(&entry->link);
+        list_add_tail(&queue->entries, &entry->link);
+        job->blocked += !first;
+    }
+    if (job->blocked == 0)
+        job_ready(fanout, job);
+    return true;
+}
+
+/* Those behind it may be the first now. */
+static void job_leave(struct worker *worker, struct fanout_job *job) {
+    for (uint32_t i = 0; i < job->entry_count; i++) {
+        struct fanout_job *next = entry_leave(worker, &job->entries[i]);
+        if (next != NULL && --next->blocked == 0 && !next->runs)
+            job_ready(&worker->fanout, next);
+    }
 }
 
 bool fanout_push(struct worker *worker, struct parcel *parcel, const struct mail *request) {
@@ -64,20 +197,33 @@ bool fanout_push(struct worker *worker, struct parcel *parcel, const struct mail
         return false;
     *job = (struct fanout_job){.parcel = parcel, .request = *request};
     list_init(&job->link);
-    list_add_tail(&fanout->waiting, &job->link);
+    if (SHORTAGE(!entries_get(worker, job)) || SHORTAGE(!job_enter(worker, job))) {
+        job_put(worker, job);
+        return false;
+    }
     fanout->count++;
-    addresses_count(fanout, parcel->message, 1);
+    fanout->idle = false;
     return true;
 }
 
-static struct fanout_job *job_of(struct list *link) {
-    return container_of(link, struct fanout_job, link);
+/* The job that has been ready for the longest; NULL: none is. */
+static const struct fanout_job *first_ready(const struct fanout *fanout) {
+    const struct fanout_job *first = NULL;
+    if (!list_empty(&fanout->ready))
+        first = job_of(fanout->ready.next);
+    if (list_empty(&fanout->ready_wide))
+        return first;
+    const struct fanout_job *wide = job_of(fanout->ready_wide.next);
+    return first == NULL || wide->parcel->message->accepted_ns < first->parcel->message->accepted_ns
+               ? wide
+               : first;
 }
 
 uint64_t fanout_late_ns(const struct fanout *fanout, uint64_t now_ns) {
-    if (list_empty(&fanout->waiting))
+    const struct fanout_job *first = first_ready(fanout);
+    if (first == NULL)
         return 0;
-    uint64_t since_ns = job_of(fanout->waiting.next)->parcel->message->accepted_ns;
+    uint64_t since_ns = first->parcel->message->accepted_ns;
     return since_ns < fanout->begun_ns[1] && since_ns < now_ns ? now_ns - since_ns : 0;
 }
 
@@ -94,207 +240,284 @@ static bool same_address(const struct message *a, const struct message *b) {
            span_equal(message_name_text(a, a->names), message_name_text(b, b->names));
 }
 
-static void job_take(struct fanout *fanout, struct fanout_job *job) {
+static void job_take(struct fanout_run *run, struct fanout_job *job) {
     list_remove(&job->link);
-    fanout->recipients[fanout->run] = 0;
-    fanout->job[fanout->run++] = job;
+    job->runs = true;
+    run->job[run->count++] = job;
 }
 
-/* Takes the first job and those behind it that go to the same address. */
-static void run_begin(struct worker *worker) {
-    struct fanout *fanout = &worker->fanout;
-    struct fanout_job *first = job_of(fanout->waiting.next);
-    const struct message *message = first->parcel->message;
-    job_take(fanout, first);
+/* Those behind the first job that go to the same address. */
+static void run_gather(struct fanout_run *run) {
+    const struct message *message = run->job[0]->parcel->message;
+    if (!can_join(message))
+        return;
     size_t bytes = message->payload_len;
-    struct list *at = fanout->waiting.next;
-    for (unsigned i = 0; can_join(message) && i < GATHER_LOOK_MAX && at != &fanout->waiting &&
-                         fanout->run < SHEAF_PARTS_MAX;
+    const struct list *entries = &run->job[0]->one.queue->entries;
+    struct list *at = run->job[0]->one.link.next;
+    for (unsigned i = 0; i < GATHER_LOOK_MAX && at != entries && run->count < SHEAF_PARTS_MAX;
          i++) {
-        struct fanout_job *job = job_of(at);
+        struct fanout_job *job = entry_of(at)->job;
         const struct message *other = job->parcel->message;
         at = at->next;
-        /* One that has the address among others keeps its place before all behind it. */
-        if (address_count(other) != 1)
-            break;
-        if (!same_address(message, other))
-            continue;
+        /* One that has the address among others, or another of that hash, keeps its place before
+         * all behind it. */
+        if (address_count(other) != 1 || !same_address(message, other))
+            return;
         if (!can_join(other) || bytes + other->payload_len > SHEAF_BYTES_MAX)
-            break;
+            return;
         bytes += other->payload_len;
-        job_take(fanout, job);
-    }
-    fanout->begun_ns[1] = fanout->begun_ns[0];
-    fanout->begun_ns[0] = worker->now_ns;
-    fanout->took_all = 0;
-    fanout->flags = 0;
-    fanout->visit = ++worker->visit;
-    fanout->address = 0;
-    fanout->name = NULL;
-    fanout->part = 0;
-    for (unsigned i = 0; i < ENCODINGS_MAX; i++) {
-        fanout->sheaves[i] = NULL;
-        fanout->tried[i] = false;
+        job_take(run, job);
     }
 }
 
-static void run_end(struct worker *worker) {
+/* Which list the next job is to be taken from; NULL: none that is ready may begin. */
+static struct list *ready_next(struct fanout *fanout) {
+    const struct fanout_job *first = first_ready(fanout);
+    if (first == NULL)
+        return NULL;
+    bool wide = first->entries != &first->one;
+    if (!wide)
+        return &fanout->ready;
+    if (!fanout->wide_under_way)
+        return &fanout->ready_wide;
+    return list_empty(&fanout->ready) ? NULL : &fanout->ready;
+}
+
+/* NULL: nothing is ready, as many are under way as may, or there is no memory. */
+static struct fanout_run *run_begin(struct worker *worker) {
     struct fanout *fanout = &worker->fanout;
-    struct fanout_job jobs[SHEAF_PARTS_MAX];
-    uint32_t recipients[SHEAF_PARTS_MAX], count = fanout->run;
-    unsigned flags = fanout->flags;
+    struct list *ready = ready_next(fanout);
+    fanout->idle = ready == NULL || fanout->run_count == FANOUT_RUNS_MAX;
+    if (fanout->idle)
+        return NULL;
+    struct fanout_run *run = pool_get(&fanout->run_pool);
+    if (SHORTAGE(run == NULL))
+        return NULL;
+    memset(run, 0, sizeof(*run));
+    list_init(&run->link);
+    list_add_tail(&fanout->runs, &run->link);
+    fanout->run_count++;
+    run->wide = ready == &fanout->ready_wide;
+    fanout->wide_under_way |= run->wide;
+    run->visit = ++fanout->visits;
+    job_take(run, job_of(ready->next));
+    run_gather(run);
+    fanout->begun_ns[1] = fanout->begun_ns[0];
+    fanout->begun_ns[0] = worker->now_ns;
+    return run;
+}
+
+static void run_end(struct worker *worker, struct fanout_run *done) {
+    struct fanout *fanout = &worker->fanout;
+    struct fanout_run run = *done;
+    struct parcel *parcels[SHEAF_PARTS_MAX];
+    struct mail requests[SHEAF_PARTS_MAX];
     for (unsigned i = 0; i < ENCODINGS_MAX; i++)
-        if (fanout->sheaves[i] != NULL)
-            sheaf_unref(worker, fanout->sheaves[i]);
-    for (uint32_t i = 0; i < count; i++) {
-        jobs[i] = *fanout->job[i];
-        recipients[i] = fanout->took_all + fanout->recipients[i];
-        addresses_count(fanout, jobs[i].parcel->message, UINT32_MAX); /* one less */
-        pool_put(&fanout->jobs, fanout->job[i]);
+        if (run.sheaves[i] != NULL)
+            sheaf_unref(worker, run.sheaves[i]);
+    for (uint32_t i = 0; i < run.count; i++) {
+        parcels[i] = run.job[i]->parcel;
+        requests[i] = run.job[i]->request;
+        job_leave(worker, run.job[i]);
+        job_put(worker, run.job[i]);
     }
-    fanout->count -= count;
-    fanout->run = 0;
+    if (run.wide)
+        fanout->wide_under_way = false;
+    fanout->count -= run.count;
+    fanout->run_count--;
+    list_remove(&done->link);
+    pool_put(&fanout->run_pool, done);
     /* The answers last: what they set off may deliver again. */
-    for (uint32_t i = 0; i < count; i++) {
-        bool unicast = message_is_unicast(jobs[i].parcel->message);
-        fanout_release(&worker->server->post, worker->index, jobs[i].request.number);
-        parcel_unref(worker, jobs[i].parcel);
-        hub_answer(&worker->endpoint, &jobs[i].request, recipients[i], flags, unicast);
+    for (uint32_t i = 0; i < run.count; i++) {
+        bool unicast = message_is_unicast(parcels[i]->message);
+        fanout_release(&worker->server->post, worker->index, requests[i].number);
+        parcel_unref(worker, parcels[i]);
+        hub_answer(&worker->endpoint, &requests[i], run.took_all + run.recipients[i], run.flags,
+                   unicast);
     }
 }
 
 /* --- a session -------------------------------------------------------------------------------- */
 
-static struct sheaf *run_sheaf(struct worker *worker, const struct encoding *encoding) {
-    struct fanout *fanout = &worker->fanout;
-    if (fanout->run == 1)
+static struct sheaf *run_sheaf(struct worker *worker, struct fanout_run *run,
+                               const struct encoding *encoding) {
+    if (run->count == 1)
         return NULL;
-    if (!fanout->tried[encoding->index]) {
+    if (!run->tried[encoding->index]) {
         struct parcel *parcels[SHEAF_PARTS_MAX];
-        for (uint32_t i = 0; i < fanout->run; i++)
-            parcels[i] = fanout->job[i]->parcel;
-        fanout->tried[encoding->index] = true;
-        fanout->sheaves[encoding->index] = sheaf_open(worker, parcels, fanout->run, encoding);
+        for (uint32_t i = 0; i < run->count; i++)
+            parcels[i] = run->job[i]->parcel;
+        run->tried[encoding->index] = true;
+        run->sheaves[encoding->index] = sheaf_open(worker, parcels, run->count, encoding);
     }
-    return fanout->sheaves[encoding->index];
+    return run->sheaves[encoding->index];
+}
+
+/* Has a job with several addresses visited the session before? */
+static bool is_repeat(const struct fanout_run *run, struct session *session) {
+    if (!run->wide)
+        return false;
+    if (session->visit == run->visit && !FAULT(DEDUPE_MISSED))
+        return true;
+    session->visit = run->visit;
+    return false;
 }
 
 /* Gives the session the messages of the run. False: its own send must go first; come again. */
-static bool session_visit(struct worker *worker, struct session *session) {
-    struct fanout *fanout = &worker->fanout;
-    if (session->visit == fanout->visit && fanout->part == 0 && !FAULT(DEDUPE_MISSED))
-        return true;
-    session->visit = fanout->visit;
-    if (session->id != NULL && session->id->excepted)
+static bool session_visit(struct worker *worker, struct fanout_run *run, struct session *session) {
+    if (is_repeat(run, session) || (session->id != NULL && session->id->excepted))
         return true;
     struct connection *connection = session->type->connection(session);
     if (connection == NULL) {
-        fanout->part = 0;
+        run->part = 0;
         return true;
     }
-    fanout->flags |= ANSWER_FOUND;
-    if (fanout->part == 0) {
-        struct sheaf *sheaf = run_sheaf(worker, session->type->encoding(session));
+    run->flags |= ANSWER_FOUND;
+    if (run->part == 0) {
+        struct sheaf *sheaf = run_sheaf(worker, run, session->type->encoding(session));
         if (sheaf != NULL && outbox_push_sheaf(worker, connection, sheaf)) {
-            fanout->took_all++;
+            run->took_all++;
             return true;
         }
     }
     /* One by one: each has its own fate. */
-    while (fanout->part < fanout->run) {
-        uint32_t i = fanout->part;
-        switch (delivery_push(worker, session, connection, fanout->job[i]->parcel, LANE_BULK)) {
+    while (run->part < run->count) {
+        uint32_t i = run->part;
+        switch (delivery_push(worker, session, connection, run->job[i]->parcel, LANE_BULK)) {
         case OUTBOX_TAKEN:
-            fanout->recipients[i]++;
+            run->recipients[i]++;
             break;
         case OUTBOX_DROPPED:
             break;
         case OUTBOX_STARVED:
-            fanout->flags |= ANSWER_STARVED;
+            run->flags |= ANSWER_STARVED;
             break;
         case OUTBOX_WAIT:
-            if (i == 0)
+            if (run->wide)
                 session->visit = 0;
             connection_hurry(worker, connection);
-            fanout->held = true;
+            run->held = true;
             return false;
         case OUTBOX_FULL: /* the session has gone */
-            fanout->part = 0;
+            run->part = 0;
             return true;
         }
-        fanout->part++;
+        run->part++;
     }
-    fanout->part = 0;
+    run->part = 0;
     return true;
 }
 
 /* The sessions of one name. True: the walk is over. */
-static bool name_walk(struct worker *worker) {
-    struct fanout *fanout = &worker->fanout;
-    struct name *name = fanout->name;
-    for (unsigned visits = 1; fanout->next != &name->sessions; visits++) {
-        struct list *at = fanout->next;
+static bool name_walk(struct worker *worker, struct fanout_run *run) {
+    struct name *name = run->name;
+    for (unsigned visits = 1; run->next != &name->sessions; visits++) {
+        struct list *at = run->next;
         __builtin_prefetch(at->next->next);
-        if (!session_visit(worker, name_session(name, at)))
+        if (!session_visit(worker, run, name_session(name, at)))
             return false;
         /* One that was closed by this has left, and the walk with it (fanout_pass). */
-        if (fanout->next == at)
-            fanout->next = at->next;
+        if (run->next == at)
+            run->next = at->next;
         if (visits % VISITS_PER_LOOK == 0 && slice_over(worker))
             break;
     }
-    return fanout->next == &name->sessions;
+    return run->next == &name->sessions;
 }
 
 void fanout_pass(struct worker *worker, const struct list *link) {
     struct fanout *fanout = &worker->fanout;
-    if (fanout->name == NULL || fanout->next != link)
-        return;
-    fanout->next = link->next;
-    fanout->part = 0;
+    for (struct list *at = fanout->runs.next; at != &fanout->runs; at = at->next) {
+        struct fanout_run *run = container_of(at, struct fanout_run, link);
+        if (run->name == NULL || run->next != link)
+            continue;
+        run->next = link->next;
+        run->part = 0;
+    }
 }
 
 /* Goes on with the run. True: it is through. */
-static bool run_walk(struct worker *worker, const struct message *message) {
-    struct fanout *fanout = &worker->fanout;
+static bool run_walk(struct worker *worker, struct fanout_run *run, const struct message *message) {
     for (;;) {
-        if (fanout->name != NULL) {
-            if (!name_walk(worker))
+        if (run->name != NULL) {
+            if (!name_walk(worker, run))
                 return false;
-            struct name *name = fanout->name;
-            fanout->name = NULL;
+            struct name *name = run->name;
+            run->name = NULL;
             name_unpin(worker, name);
         }
-        if (fanout->address == address_count(message))
+        if (run->address == address_count(message))
             return true;
-        const struct message_name *address = &message->names[fanout->address++];
-        fanout->name = directory_find(worker, address->kind, address->hash,
-                                      message_name_text(message, address));
-        if (fanout->name != NULL) {
+        const struct message_name *address = &message->names[run->address++];
+        run->name = directory_find(worker, address->kind, address->hash,
+                                   message_name_text(message, address));
+        if (run->name != NULL) {
             /* It stays as long as its sessions are walked through. */
-            name_pin(fanout->name);
-            fanout->next = fanout->name->sessions.next;
+            name_pin(run->name);
+            run->next = run->name->sessions.next;
         }
         if (slice_over(worker))
-            return fanout->name == NULL && fanout->address == address_count(message);
+            return run->name == NULL && run->address == address_count(message);
     }
 }
 
 /* --- the door --------------------------------------------------------------------------------- */
 
+static void run_go_on(struct worker *worker, struct fanout_run *run) {
+    const struct message *message = run->job[0]->parcel->message;
+    run->held = false;
+    delivery_except(worker, message, true);
+    bool through = run_walk(worker, run, message);
+    delivery_except(worker, message, false);
+    if (through)
+        run_end(worker, run);
+}
+
 void fanout_work(struct worker *worker) {
     struct fanout *fanout = &worker->fanout;
-    fanout->held = false;
-    while (fanout_busy(fanout) && !fanout->held && !worker_copies_lag(worker)) {
-        if (fanout->run == 0)
-            run_begin(worker);
-        const struct message *message = fanout->job[0]->parcel->message;
-        delivery_except(worker, message, true);
-        bool through = run_walk(worker, message);
-        delivery_except(worker, message, false);
-        if (through)
-            run_end(worker);
+    fanout->idle = false;
+    /* Those under way first; each once, since one that is held stays so until its send ends. */
+    for (uint32_t left = fanout->run_count; left != 0 && !worker_copies_lag(worker); left--) {
+        struct fanout_run *run = container_of(list_pop(&fanout->runs), struct fanout_run, link);
+        list_add_tail(&fanout->runs, &run->link);
+        run_go_on(worker, run);
         if (slice_over(worker))
             return;
     }
+    struct fanout_run *run;
+    while (!worker_copies_lag(worker) && (run = run_begin(worker)) != NULL) {
+        run_go_on(worker, run);
+        if (slice_over(worker))
+            return;
+    }
+}
+
+/* The addresses whose first job waits for a session, and has done so for too long. */
+static bool held_late_find(const struct worker *worker, uint64_t late[HELD_LATE_WORDS]) {
+    const struct fanout *fanout = &worker->fanout;
+    bool any = false;
+    for (const struct list *at = fanout->runs.next; at != &fanout->runs; at = at->next) {
+        const struct fanout_run *run = container_of(at, struct fanout_run, link);
+        const struct message *message = run->job[0]->parcel->message;
+        if (!run->held || worker->now_ns < message->accepted_ns + worker->held_late_ns)
+            continue;
+        any = true;
+        for (uint32_t i = 0; i < address_count(message); i++) {
+            uint64_t place = message->names[i].hash % HELD_LATE_PLACES;
+            late[place / 64] |= UINT64_C(1) << place % 64;
+        }
+    }
+    return any;
+}
+
+void fanout_held_tell(struct worker *worker) {
+    struct mailbox *box = &worker->server->post.boxes[worker->index];
+    bool told = atomic_load_explicit(&box->any_held_late, memory_order_relaxed);
+    uint64_t late[HELD_LATE_WORDS] = {0};
+    bool any = held_late_find(worker, late);
+    if (!any && !told)
+        return;
+    for (unsigned i = 0; i < HELD_LATE_WORDS; i++)
+        atomic_store_explicit(&box->held_late[i], late[i], memory_order_relaxed);
+    atomic_store_explicit(&box->any_held_late, any, memory_order_relaxed);
 }

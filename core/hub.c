@@ -11,9 +11,11 @@ static uint64_t self_bit(const struct endpoint *endpoint) {
 
 /* --- publishes -------------------------------------------------------------------------------- */
 
-struct publish *publish_get(struct endpoint *endpoint) {
-    if (SHORTAGE(endpoint->free_publish == 0) ||
-        SHORTAGE(endpoint->requests >= endpoint->server->post.requests_max)) {
+struct publish *publish_get(struct endpoint *endpoint, bool modest) {
+    uint32_t max = endpoint->server->post.requests_max;
+    if (!modest)
+        max -= max / REQUESTS_MODEST_PART;
+    if (SHORTAGE(endpoint->free_publish == 0) || SHORTAGE(endpoint->requests >= max)) {
         stats_add(&endpoint->stats.requests_refused, 1);
         return NULL;
     }
@@ -101,15 +103,29 @@ static bool room_for_all(const struct endpoint *endpoint, uint64_t workers) {
     return true;
 }
 
+/* Does one of its addresses wait there for a session that takes too little? */
+static bool is_held(const struct mailbox *box, const struct message *message) {
+    if (!atomic_load_explicit(&box->any_held_late, memory_order_relaxed))
+        return false;
+    for (uint32_t i = 0; i < (uint32_t)message->to_count + message->group_count; i++) {
+        uint64_t place = message->names[i].hash % HELD_LATE_PLACES;
+        uint64_t word = atomic_load_explicit(&box->held_late[place / 64], memory_order_relaxed);
+        if ((word >> place % 64 & 1) != 0)
+            return true;
+    }
+    return false;
+}
+
 /* Are all of them in time with what waits there before it? `many`: it will be fanned out. */
 static bool all_in_time(const struct endpoint *endpoint, uint64_t workers,
-                        const struct publish *publish, bool many) {
-    uint64_t max_ns = LATE_NS * (publish->modest ? UINT64_C(4) : 1);
+                        const struct publish *publish, const struct message *message, bool many) {
+    uint64_t max_ns = endpoint->late_max_ns * (publish->modest ? 4 : 1);
     for (uint64_t rest = workers; rest != 0; rest &= rest - 1) {
         struct mailbox *box = &endpoint->server->post.boxes[__builtin_ctzll(rest)];
         _Atomic uint64_t *late_ns = publish->prompt && !many ? &box->prompt_late_ns : &box->late_ns;
         if (atomic_load_explicit(late_ns, memory_order_relaxed) > max_ns ||
-            (many && atomic_load_explicit(&box->fanout_late_ns, memory_order_relaxed) > max_ns))
+            (many && atomic_load_explicit(&box->fanout_late_ns, memory_order_relaxed) > max_ns) ||
+            is_held(box, message))
             return false;
     }
     return true;
@@ -177,7 +193,8 @@ void hub_publish(struct endpoint *endpoint, struct publish *publish, struct mess
     _Atomic uint64_t *refused = NULL;
     if (SHORTAGE(!room_for_all(endpoint, holders)))
         refused = &endpoint->stats.mail_refused;
-    else if (SHORTAGE(!all_in_time(endpoint, holders, publish, cost.broadcast || cost.each != 0)))
+    else if (SHORTAGE(!all_in_time(endpoint, holders, publish, message,
+                                   cost.broadcast || cost.each != 0)))
         refused = &endpoint->stats.late_refused;
     else if (SHORTAGE(!reserve_all(endpoint, &cost, holders, reserved)))
         refused = &endpoint->stats.copies_refused;

@@ -52,8 +52,9 @@ struct publish {
     void *claim; /* of the idempotency table; NULL: none */
 };
 
-/* A publish to fill in (done, producer's members); NULL: too many in flight (counted). */
-struct publish *publish_get(struct endpoint *endpoint);
+/* A publish to fill in (done, producer's members); NULL: too many in flight (counted). `modest`: of
+ * a producer that asks for little; for those a part of requests_max is kept. */
+struct publish *publish_get(struct endpoint *endpoint, bool modest);
 /* Gives back one that was not published. */
 void publish_put(struct endpoint *endpoint, struct publish *publish);
 /* Sends the sealed message on its way; takes over the caller's hold. `done` is called exactly once,

@@ -79,6 +79,16 @@
 #define FANOUT_COPIES_MAX 32768
 #define FANOUT_BROADCASTS 24 /* what waits together leaves in few sends */
 #define FANOUT_LAG_NS (5 * 1000 * 1000)
+/* The queues of addresses are found by hash. An address whose first message waits for a session's
+ * send is given no more after HELD_LATE_NS, until it goes on; so may be another one that has the
+ * same of HELD_LATE_PLACES places. */
+#define FANOUT_BUCKETS 1024
+#define HELD_LATE_PLACES 16384
+#define HELD_LATE_WORDS (HELD_LATE_PLACES / 64)
+#define HELD_LATE_NS (100 * 1000 * 1000)
+/* Of the messages that an endpoint may have under way, this part is for producers that ask for
+ * little (hub.h). */
+#define REQUESTS_MODEST_PART 8
 
 /* A worker that delivers what it gets later than this, and has done so for LATE_PATIENCE_NS, is
  * given no more until it has caught up; producers that ask for little may make it four times as
@@ -89,7 +99,7 @@
 /* A session whose outbox has no room is slow when within so long it took neither what waited nor
  * half the limit (outbox.h); until then whoever pushes waits. Time in which the worker was away, so
  * that a turn took AWAY_NS, does not count, but in SLOW_AT_LAST times as long it is slow anyway. */
-#define SLOW_NS (100 * 1000 * 1000)
+#define SLOW_NS (500 * 1000 * 1000)
 #define SLOW_AT_LAST 10
 #define AWAY_NS (25 * 1000 * 1000)
 

@@ -52,9 +52,12 @@ struct mailbox {
     int wake_fd;
     _Atomic uint32_t copies; /* that wait for it (fanout.h); any thread adds and takes */
     /* How late it is with mail and the sends of the direct and the prompt lane; with mail and those
-     * of the prompt lane alone; with what it fans out. Written by it (worker.c). */
+     * of the prompt lane alone; with what it fans out; with which addresses. Written by it
+     * (worker.c). */
     _Atomic uint64_t late_ns, prompt_late_ns, fanout_late_ns;
-    struct queue from[ENDPOINTS_MAX]; /* written by endpoint i */
+    _Atomic bool any_held_late;
+    _Atomic uint64_t held_late[HELD_LATE_WORDS]; /* a bit an address, by hash (fanout.h) */
+    struct queue from[ENDPOINTS_MAX];            /* written by endpoint i */
 };
 
 /* All mailboxes of a node. */

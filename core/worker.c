@@ -276,12 +276,15 @@ static void admission_look(struct worker *worker) {
 static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
     if (wait_ns == 0 || worker->mail_left || ring_waiting(worker->ring) != 0 ||
         !list_empty(&worker->resumed) || outbox_any_dirty(worker) || !list_empty(&worker->floods) ||
-        fanout_busy(&worker->fanout) || broadcasts_busy(&worker->broadcasts) ||
+        !fanout_idle(&worker->fanout) || !broadcasts_idle(&worker->broadcasts) ||
         calls_busy(&worker->calls) || !list_empty(&worker->tasks) || sweep_busy(&worker->sweep) ||
         server_phase(worker->server) != worker->phase_entered)
         return 0;
     if (worker->homebound_set != 0 && wait_ns > HOMEBOUND_NS)
         wait_ns = HOMEBOUND_NS;
+    if ((fanout_busy(&worker->fanout) || broadcasts_busy(&worker->broadcasts)) &&
+        wait_ns > FANOUT_HELD_LOOK_NS)
+        wait_ns = FANOUT_HELD_LOOK_NS;
     uint64_t next_ns = wheel_next_ns(&worker->wheel);
     if (next_ns != CLOCK_NEVER) {
         uint64_t now_ns = clock_ns();
@@ -324,6 +327,7 @@ static void late_tell(struct worker *worker) {
     uint64_t broadcasts_ns = broadcasts_late_ns(&worker->broadcasts, worker->now_ns);
     lateness_tell(worker, &box->fanout_late_ns, &worker->fanout_late,
                   fanout_ns > broadcasts_ns ? fanout_ns : broadcasts_ns);
+    fanout_held_tell(worker);
 }
 
 /* Nothing waits when it goes to sleep: what was late before was a matter of its own. */
@@ -431,6 +435,7 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     stats_set(&worker->stats.fixed_bytes, server_fixed_bytes(server));
     worker->late_ns = LATE_NS;
     worker->late_patience_ns = LATE_PATIENCE_NS;
+    worker->held_late_ns = HELD_LATE_NS;
     fanout_init(&worker->fanout);
     broadcasts_init(&worker->broadcasts);
     calls_init(&worker->calls);

@@ -89,12 +89,12 @@ struct worker {
     int64_t flood_credit_ns;  /* time that taking in from them may use though deliveries wait */
     struct session **sessions; /* all open ones, dense */
     uint32_t session_count, session_cap;
-    uint64_t visit; /* the last run of deliveries (fanout.h) */
     struct fanout fanout;
     struct broadcasts broadcasts;
     struct calls calls;
     struct list tasks;                  /* requests that go on in the next turn (task.h) */
     uint64_t late_ns, late_patience_ns; /* LATE_NS, LATE_PATIENCE_NS; tests take others */
+    uint64_t held_late_ns;              /* HELD_LATE_NS; as these */
     struct lateness late, prompt_late, fanout_late;
     uint64_t mail_age_ns; /* of the oldest message that came by mail in this turn */
 

@@ -249,7 +249,7 @@ static struct gate_ticket *ticket_get(struct endpoint *endpoint,
         stats_add(&endpoint->stats.memory_refused, 1);
         return NULL;
     }
-    struct publish *publish = publish_get(endpoint);
+    struct publish *publish = publish_get(endpoint, request->source->modest);
     if (SHORTAGE(publish == NULL)) {
         pool_put(&desk_of(endpoint)->tickets, ticket);
         return NULL;

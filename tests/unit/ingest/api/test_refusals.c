@@ -210,6 +210,23 @@ static void test_wrong_keys(void **state) {
     assert_true(told_take(&known, &one, 6 * NS_PER_S));
 }
 
+/* Who asks for little finds a place although others have taken theirs. */
+static void test_places_of_the_modest(void **state) {
+    (void)state;
+    for (unsigned i = 0; i < fake_server.worker_count; i++) {
+        uint32_t max = fake_server.post.requests_max;
+        fake_server.workers[i].requests = max - max / REQUESTS_MODEST_PART;
+    }
+    ask(api, JSON_POST("/v1/messages", "{\"to\":\"x\"}"));
+    assert_grown(CLASS_DEFAULT, RESULT_ABSENT, 1);
+    for (unsigned i = 0; i < fake_server.worker_count; i++)
+        fake_server.workers[i].admission.modest = 0; /* nothing is little */
+    ask(api, JSON_POST("/v1/messages", "{\"to\":\"x\"}"));
+    assert_grown(CLASS_DEFAULT, RESULT_OVERLOADED, 1);
+    for (unsigned i = 0; i < fake_server.worker_count; i++)
+        fake_server.workers[i].requests = 0;
+}
+
 static void test_clients(void **state) {
     (void)state;
     struct peer *till = client_connect(0, "{\"type\":\"hello\",\"id\":\"till\"}\n");
@@ -248,6 +265,7 @@ int main(void) {
         TEST(test_no_memory),
         TEST(test_keys),
         TEST(test_wrong_keys),
+        TEST(test_places_of_the_modest),
         TEST(test_clients),
         cmocka_unit_test(test_words),
     };
