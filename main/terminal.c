@@ -27,27 +27,15 @@ const char *terminal_paint(FILE *out, enum paint paint) {
 size_t terminal_print(FILE *out, struct span text, size_t columns_max) {
     size_t columns = 0;
     while (text.len != 0) {
-        char escape[12];
-        uint32_t character;
-        size_t len = printable_next(text, &character), width = 1;
-        bool plain = len != 0 && printable(character);
-        if (!plain) {
-            width = len <= 1
-                        ? (size_t)snprintf(escape, sizeof(escape), "\\x%02x",
-                                           (unsigned)(unsigned char)text.at[0])
-                        : (size_t)snprintf(escape, sizeof(escape), "\\u%04x", (unsigned)character);
-            len = len == 0 ? 1 : len;
-        }
+        char escape[PRINTABLE_ESCAPE_MAX];
+        struct span shown = printable_take(&text, escape);
+        size_t width = shown.at == escape ? shown.len : 1;
         if (columns_max != 0 && columns + width > columns_max) {
             fputs("...", out);
             return columns + 3;
         }
-        if (plain)
-            fwrite(text.at, 1, len, out);
-        else
-            fputs(escape, out);
+        fwrite(shown.at, 1, shown.len, out);
         columns += width;
-        text = span_skip(text, len);
     }
     return columns;
 }
@@ -67,17 +55,23 @@ void terminal_format_list(FILE *out, const char *format, va_list arguments) {
         fputs("...", out);
 }
 
+static void print_escape(FILE *out, uint32_t character) {
+    char escape[PRINTABLE_ESCAPE_MAX];
+    struct span shown = printable_json_escape(character, escape);
+    fwrite(shown.at, 1, shown.len, out);
+}
+
 void terminal_print_json(FILE *out, struct span text) {
     bool inside = false, escaped = false;
     while (text.len != 0) {
-        uint32_t character;
+        uint32_t character = 0;
         size_t len = printable_next(text, &character);
         if (len == 0)
             fputs("\\ufffd", out);
         else if (printable(character))
             fwrite(text.at, 1, len, out);
         else if (inside)
-            fprintf(out, "\\u%04x", (unsigned)character);
+            print_escape(out, character);
         else
             fputc(' ', out);
         if (inside && !escaped && character == '\\') {

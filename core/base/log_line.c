@@ -19,9 +19,8 @@ static void quoted(struct builder *b, struct span text) {
         } else if (point == '\n') {
             builder_text(b, "\\n");
         } else if (!printable(point)) {
-            builder_text(b, "\\u");
-            for (int shift = 12; shift >= 0; shift -= 4)
-                builder_byte(b, "0123456789abcdef"[point >> shift & 15]);
+            char escape[PRINTABLE_ESCAPE_MAX];
+            builder_span_add(b, printable_json_escape(point, escape));
         } else {
             builder_bytes(b, text.at, len);
         }

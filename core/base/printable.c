@@ -28,16 +28,56 @@ size_t printable_next(struct span text, uint32_t *point) {
 bool printable(uint32_t point) {
     static const struct {
         uint32_t first, last;
-    } controls[] = {
-        {0x00, 0x1F},     /* C0 */
-        {0x7F, 0x9F},     /* DEL and C1: U+009B begins a terminal's sequences as ESC [ does */
-        {0x061C, 0x061C}, /* ALM */
-        {0x200E, 0x200F}, /* LRM, RLM */
-        {0x2028, 0x202E}, /* line and paragraph separator, LRE, RLE, PDF, LRO, RLO */
-        {0x2066, 0x2069}, /* LRI, RLI, FSI, PDI */
+    } never[] = {
+        {0x00, 0x1F},       /* C0 */
+        {0x7F, 0x9F},       /* DEL and C1: U+009B begins a terminal's sequences as ESC [ does */
+        {0xAD, 0xAD},       /* soft hyphen */
+        {0x061C, 0x061C},   /* ALM */
+        {0x180E, 0x180E},   /* Mongolian vowel separator */
+        {0x200B, 0x200B},   /* zero width space; not ZWNJ and ZWJ */
+        {0x200E, 0x200F},   /* LRM, RLM */
+        {0x2028, 0x202E},   /* line and paragraph separator, LRE, RLE, PDF, LRO, RLO */
+        {0x2060, 0x206F},   /* word joiner, invisible operators, LRI, RLI, FSI, PDI */
+        {0xFEFF, 0xFEFF},   /* zero width no-break space, the byte order mark */
+        {0xFFF9, 0xFFFB},   /* interlinear annotations */
+        {0x1BCA0, 0x1BCA3}, /* of shorthand */
+        {0x1D173, 0x1D17A}, /* of music */
+        {0xE0000, 0xE007F}, /* tags: ASCII that nobody sees */
     };
-    for (size_t i = 0; i < sizeof(controls) / sizeof(controls[0]); i++)
-        if (point >= controls[i].first && point <= controls[i].last)
+    for (size_t i = 0; i < sizeof(never) / sizeof(never[0]) && point >= never[i].first; i++)
+        if (point <= never[i].last)
             return false;
     return true;
+}
+
+static size_t hex_write(char *at, char letter, unsigned digits, uint32_t value) {
+    at[0] = '\\';
+    at[1] = letter;
+    for (unsigned i = 0; i < digits; i++)
+        at[2 + i] = "0123456789abcdef"[value >> 4 * (digits - 1 - i) & 15];
+    return 2 + digits;
+}
+
+struct span printable_take(struct span *text, char escape[PRINTABLE_ESCAPE_MAX]) {
+    uint32_t point;
+    size_t taken = printable_next(*text, &point), len = 0;
+    const char *at = text->at;
+    if (taken == 0)
+        len = hex_write(escape, 'x', 2, (unsigned char)*at);
+    else if (!printable(point) && taken == 1)
+        len = hex_write(escape, 'x', 2, point);
+    else if (!printable(point))
+        len = point > 0xFFFF ? hex_write(escape, 'U', 8, point) : hex_write(escape, 'u', 4, point);
+    *text = span_skip(*text, taken == 0 ? 1 : taken);
+    return len == 0 ? span_of(at, taken) : span_of(escape, len);
+}
+
+struct span printable_json_escape(uint32_t point, char escape[PRINTABLE_ESCAPE_MAX]) {
+    size_t len = 0;
+    if (point > 0xFFFF) {
+        len = hex_write(escape, 'u', 4, 0xD7C0 + (point >> 10));
+        point = 0xDC00 + (point & 0x3FF);
+    }
+    len += hex_write(escape + len, 'u', 4, point);
+    return span_of(escape, len);
 }

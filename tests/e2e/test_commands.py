@@ -12,8 +12,9 @@ import unittest
 
 from support import BINARY, DEADLINE_S, EXTRA_FLAGS, SANITIZED, JsonClient, Node, run, wait_until
 
-# DEL, C1, bidirectional controls, a line separator; all of them may stand in a JSON string.
-HARM = "\x7f\x9b31m\u202e\u2066\u061c\u2028"
+# DEL, C1, bidirectional controls, a line separator, characters that nobody sees; all of them may
+# stand in a JSON string.
+HARM = "\x7f\x9b31m\u202e\u2066\u061c\u2028\ufeff\u200b\U000e0041"
 
 
 class Hostile:

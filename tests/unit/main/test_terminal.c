@@ -28,6 +28,7 @@ static void test_harmless(void **state) {
     check(SPAN("a\xe2\x80\xae"
                "b"),
           0, "a\\u202eb", 8);
+    check(SPAN("\xef\xbb\xbf\xf3\xa0\x81\x81"), 0, "\\ufeff\\U000e0041", 16);
     check(SPAN("\xc3"), 0, "\\xc3", 4);
     check(SPAN("\xc0\xaf\xed\xa0\x80"), 0, "\\xc0\\xaf\\xed\\xa0\\x80", 20);
     check(SPAN("\xf5\x80\x80\x80\xff"), 0, "\\xf5\\x80\\x80\\x80\\xff", 20);
@@ -51,6 +52,7 @@ static void test_json(void **state) {
     check_json(SPAN("{\"a\":[1,\"\xc3\xa4\"]}"), "{\"a\":[1,\"\xc3\xa4\"]}");
     check_json(SPAN("\"\x7f\xc2\x9b\xe2\x80\xae\xd8\x9c\xe2\x80\xa8\""),
                "\"\\u007f\\u009b\\u202e\\u061c\\u2028\"");
+    check_json(SPAN("\"\xf3\xa0\x81\x81\""), "\"\\udb40\\udc41\"");
     check_json(SPAN("{\r\"a\"\t:\n1}"), "{ \"a\" : 1}");
     check_json(SPAN("[\"\\\"\x7f\",\r\"\\\\\",\r1]"), "[\"\\\"\\u007f\", \"\\\\\", 1]");
     check_json(SPAN("\"\x9b\""), "\"\\ufffd\"");

@@ -73,6 +73,9 @@ static void test_hostile_values(void **state) {
     ASSERT_QUOTED("a\xE2\x80\xAE"
                   "b\xD8\x9C\xE2\x81\xA6\xE2\x80\x8F",
                   "\"a\\u202eb\\u061c\\u2066\\u200f\"");
+    /* A byte order mark, a tag; the joiners stay. */
+    ASSERT_QUOTED("\xEF\xBB\xBF\xF3\xA0\x81\x81", "\"\\ufeff\\udb40\\udc41\"");
+    ASSERT_QUOTED("\xE2\x80\x8C\xE2\x80\x8D", "\"\xE2\x80\x8C\xE2\x80\x8D\"");
     /* Alone, cut, overlong, a surrogate, beyond the last. */
     ASSERT_QUOTED("\x80", "\"" FFFD "\"");
     ASSERT_QUOTED("\xE2\x82", "\"" FFFD FFFD "\"");
