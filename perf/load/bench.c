@@ -2,6 +2,7 @@
 
 #include "perf/load/bench_overload.h"
 #include "perf/load/bench_scenario.h"
+#include "perf/load/bench_text.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -43,7 +44,7 @@ static const struct scenario *scenario_find(const char *name) {
     for (size_t i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++)
         if (strcmp(scenarios[i].name, name) == 0)
             return &scenarios[i];
-    fprintf(stderr, "ringpost bench: no scenario `%s`; --help lists them\n", name);
+    bench_complain("no scenario `%s`; --help lists them", name);
     return NULL;
 }
 

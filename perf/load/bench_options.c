@@ -2,6 +2,7 @@
 
 #include "perf/load/bench_help.h"
 #include "perf/load/bench_proc.h"
+#include "perf/load/bench_text.h"
 #include "perf/load/bench_wire.h"
 
 #include <ctype.h>
@@ -178,8 +179,7 @@ int bench_options_read(struct bench_options *o, int argc, char **argv) {
             taken = text_flag_read(o, name, value);
         if (taken == 0)
             /* Without what is behind `=`, which may be a key. */
-            fprintf(stderr, "ringpost bench: unknown argument or bad value: %.*s\n",
-                    (int)strcspn(name, "="), name);
+            bench_complain("unknown argument or bad value: %.*s", (int)strcspn(name, "="), name);
         if (taken <= 0)
             return 2;
         i++;

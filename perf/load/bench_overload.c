@@ -6,6 +6,7 @@
 #include "perf/load/bench_proc.h"
 #include "perf/load/bench_scenario.h"
 #include "perf/load/bench_stats.h"
+#include "perf/load/bench_text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -56,7 +57,7 @@ bool bench_overload_prepare(struct bench_options *o, enum bench_kind *kind) {
         if (strcmp(shapes[i].name, name) == 0)
             shape = &shapes[i];
     if (shape == NULL) {
-        fprintf(stderr, "ringpost bench: no shape `%s`; --help lists them\n", name);
+        bench_complain("no shape `%s`; --help lists them", name);
         return false;
     }
     *kind = shape->kind;

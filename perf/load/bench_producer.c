@@ -151,20 +151,13 @@ void bench_producers_begin(struct bench_producers *producers, const struct bench
         producers->list[i].next = 0;
 }
 
-static void sample_keep(char sample[BENCH_SAMPLE_BYTES], const char *what, const void *at,
-                        size_t len) {
-    if (sample[0] == '\0')
-        snprintf(sample, BENCH_SAMPLE_BYTES, "%s: %.*s", what, len > 150 ? 150 : (int)len,
-                 (const char *)at);
-}
-
 static uint32_t run_now(const struct bench_producers *producers) {
     return atomic_load_explicit(&producers->share->run, memory_order_relaxed);
 }
 
 static void producer_on_end(struct bench_producers *producers, struct bench_producer *p,
                             const char *why) {
-    sample_keep(producers->pushed.sample, "a producer's connection ended", why, strlen(why));
+    bench_sample_keep(producers->pushed.sample, "a producer's connection ended", why, strlen(why));
     uint32_t run = run_now(producers);
     struct bench_flight flight;
     while (bench_flights_pop(&p->flights, &flight)) {
@@ -413,16 +406,16 @@ static void message_on_status(struct bench_producers *producers, const struct be
         producers->pushed.failed++;
     char what[32];
     snprintf(what, sizeof what, "answer %u", status);
-    sample_keep(refused ? producers->pushed.refusal : producers->pushed.sample, what, answer->body,
-                answer->body_len);
+    bench_sample_keep(refused ? producers->pushed.refusal : producers->pushed.sample, what,
+                      answer->body, answer->body_len);
 }
 
 static void producer_on_answer(struct bench_producers *producers, struct bench_producer *p,
                                const struct bench_answer *answer, uint64_t now_ns) {
     struct bench_flight flight;
     if (!bench_flights_pop(&p->flights, &flight)) {
-        sample_keep(producers->pushed.sample, "an answer that nobody asked for", answer->body,
-                    answer->body_len);
+        bench_sample_keep(producers->pushed.sample, "an answer that nobody asked for", answer->body,
+                          answer->body_len);
         producers->broken = true;
         return;
     }

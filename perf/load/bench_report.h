@@ -17,7 +17,7 @@ struct bench_row {
     const char *unit;
     double value;
     int digits; /* after the point; -1: text */
-    char text[256];
+    char text[320];
 };
 
 /* One try of a rate in the search for the highest one. */

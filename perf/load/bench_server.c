@@ -2,6 +2,7 @@
 
 #include "core/base/clock.h"
 #include "perf/load/bench_proc.h"
+#include "perf/load/bench_text.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -136,15 +137,17 @@ static bool ports_read(struct bench_server *server) {
 }
 
 static void log_show(const struct bench_server *server) {
-    char path[PATH_BYTES], line[512];
+    char path[PATH_BYTES], line[512], text[1024];
     server_path(server, "log", path);
     FILE *file = fopen(path, "re");
     if (file == NULL)
         return;
     bool whole = fseek(file, -2000, SEEK_END) != 0; /* else it begins within a line */
     for (; fgets(line, sizeof line, file) != NULL; whole = true)
-        if (whole)
-            fprintf(stderr, "  node: %s", line);
+        if (whole) {
+            bench_text_write(text, sizeof text, span_text(line));
+            fprintf(stderr, "  node: %s\n", text);
+        }
     fclose(file);
 }
 
@@ -163,8 +166,7 @@ static bool server_spawn(struct bench_server *server, const struct bench_options
         parent = "/tmp";
     int len = snprintf(server->dir, sizeof server->dir, "%s/ringpost-bench-XXXXXX", parent);
     if (len < 0 || (size_t)len >= sizeof server->dir || mkdtemp(server->dir) == NULL) {
-        fprintf(stderr, "ringpost bench: no temporary directory in %s: %s\n", parent,
-                strerror(errno));
+        bench_complain("no temporary directory in %s: %s", parent, strerror(errno));
         server->dir[0] = '\0';
         return false;
     }
@@ -182,7 +184,7 @@ static bool server_spawn(struct bench_server *server, const struct bench_options
         if (!bench_server_alive(server))
             break;
     }
-    fprintf(stderr, "ringpost bench: the node %s did not start\n", binary);
+    bench_complain("the node %s did not start", binary);
     server->failed = true;
     log_show(server);
     return false;
@@ -252,7 +254,7 @@ void bench_server_close(struct bench_server *server) {
     if (server->dir[0] == '\0')
         return;
     if (server->failed) {
-        fprintf(stderr, "ringpost bench: the node's log is kept in %s/log\n", server->dir);
+        bench_complain("the node's log is kept in %s/log", server->dir);
         return;
     }
     char path[PATH_BYTES];

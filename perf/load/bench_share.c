@@ -1,5 +1,8 @@
 #include "perf/load/bench_share.h"
 
+#include "perf/load/bench_text.h"
+
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -132,6 +135,15 @@ void bench_share_sum(const struct bench_share *share, struct bench_tally *sum) {
         if (sum->sample[0] == '\0')
             memcpy(sum->sample, t->sample, sizeof sum->sample);
     }
+}
+
+void bench_sample_keep(char sample[BENCH_SAMPLE_BYTES], const char *what, const void *at,
+                       size_t len) {
+    if (sample[0] != '\0')
+        return;
+    int used = snprintf(sample, BENCH_SAMPLE_BYTES, "%s: ", what);
+    if (used > 0 && used < (int)BENCH_SAMPLE_BYTES)
+        bench_text_write(sample + used, BENCH_SAMPLE_BYTES - (size_t)used, span_of(at, len));
 }
 
 uint64_t bench_share_received(const struct bench_share *share, uint32_t swarms) {

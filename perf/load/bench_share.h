@@ -18,7 +18,7 @@
 #define BENCH_SWARMS_MAX 16u
 #define BENCH_SLOTS 200u
 #define BENCH_SLOT_NS UINT64_C(100000000)
-#define BENCH_SAMPLE_BYTES 200u
+#define BENCH_SAMPLE_BYTES 200u /* a row of bench_report.h has room for it and some words */
 
 /* The addresses of one kind of message, and where what is counted for them stands. */
 struct bench_aim {
@@ -119,6 +119,10 @@ bool bench_share_begun(const struct bench_share *share, uint32_t swarms);
  * clients had of the last one. */
 uint32_t bench_share_run(struct bench_share *share, struct bench_tally *tally, uint32_t first,
                          uint32_t count);
+/* Keeps "what: text" as far as it fits and harmless for people (bench_text.h), unless something is
+ * kept already. */
+void bench_sample_keep(char sample[BENCH_SAMPLE_BYTES], const char *what, const void *at,
+                       size_t len);
 /* Sum of all tallies into *sum (sample: the first there is; settled_ns: the latest). */
 void bench_share_sum(const struct bench_share *share, struct bench_tally *sum);
 /* received, over all swarms: cheap enough for each turn. */

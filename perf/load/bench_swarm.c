@@ -46,15 +46,8 @@ void bench_swarm_close(struct bench_swarm *swarm) {
     swarm->count = 0;
 }
 
-/* Keeps the first thing that went wrong, for people. */
 static void sample_keep(struct bench_tally *tally, const char *what, const void *at, size_t len) {
-    if (tally->sample[0] != '\0')
-        return;
-    int written = snprintf(tally->sample, sizeof tally->sample, "%s: %.*s", what,
-                           len > 160 ? 160 : (int)len, (const char *)at);
-    for (int i = 0; i < written && i < (int)sizeof tally->sample - 1; i++)
-        if ((unsigned char)tally->sample[i] < 0x20)
-            tally->sample[i] = ' ';
+    bench_sample_keep(tally->sample, what, at, len);
 }
 
 static uint32_t tally_run(const struct bench_tally *tally) {

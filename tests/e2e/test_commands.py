@@ -136,6 +136,34 @@ class Printing(unittest.TestCase):
             self.ends(["top", "--once", "--api", server.address], 1)
             self.ends(["audit", "--api", server.address], 1)
 
+    def test_bench(self):
+        """What a node says instead of a welcome, and instead of taking a message."""
+        refusal = json.dumps({"type": "error", "code": HARM, "message": HARM}, ensure_ascii=False)
+        welcome = json.dumps({"type": "welcome", "session": "s", "node": "n", "heartbeat": 25},
+                             separators=(",", ":"))
+        body = b"\xff" + HARM.encode()
+        reply = b"HTTP/1.1 500 X\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+        def api(peer, request):
+            while request:
+                peer.sendall(reply * request.count(b"POST "))
+                request = peer.recv(65536)
+
+        def refuse(peer, _):
+            peer.sendall(refusal.encode() + b"\n")
+
+        command = ["bench", "ping", "--clients", "1", "--producers", "1", "--seconds", "0.2",
+                   "--pid", str(os.getpid())]
+        with Hostile(refuse) as tcp, Hostile(api) as web:
+            _, error = self.ends([*command, "--tcp", tcp.address, "--api", web.address], 1)
+            self.assertIn("\\u202e", error)
+        for form in ([], ["--json"]):
+            with Hostile(lines(welcome)) as tcp, Hostile(api) as web:
+                out, _ = self.ends([*command, "--tcp", tcp.address, "--api", web.address, *form], 1)
+                self.assertIn("\\xff", out)
+                if form:
+                    self.assertIn("\\u202e", "".join(json.loads(out)["notes"]))
+
     def test_what_the_command_line_and_files_hold(self):
         self.ends(["\x1b[2J" + HARM], 2)
         for command in ("listen", "push", "top", "audit", "serve"):
