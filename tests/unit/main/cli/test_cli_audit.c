@@ -71,6 +71,25 @@ static void test_off_by_one(void **state) {
           "worker 1, default: made 5, but sent 6 + waiting 0 + dropped 0 = 6\n");
 }
 
+/* 2^63-1 twice and 2 are 0 if they are added up without care. */
+static void test_sums_do_not_wrap(void **state) {
+    (void)state;
+    check(STATS(LEDGER(PAGE(0, 9223372036854775807, 9223372036854775807, 2, 0), NOTHING),
+                LEDGER(NOTHING, NOTHING),
+                LEDGER(PAGE(0, 9223372036854775807, 9223372036854775807, 2, 0), NOTHING)),
+          1,
+          "worker 0, default: made 0, but the copies sent, waiting and dropped are more than can "
+          "be counted\n");
+    check(STATS(LEDGER(PAGE(5, 5, 0, 18446744073709551615, 1), NOTHING), LEDGER(NOTHING, NOTHING),
+                LEDGER(PAGE(5, 5, 0, 18446744073709551615, 1), NOTHING)),
+          1,
+          "worker 0, default: made 5, but the copies sent, waiting and dropped are more than can "
+          "be counted\n");
+    check(STATS(LEDGER(PAGE(18446744073709551615, 18446744073709551615, 0, 0, 0), NOTHING),
+                LEDGER(PAGE(2, 2, 0, 0, 0), NOTHING), LEDGER(PAGE(1, 1, 0, 0, 0), NOTHING)),
+          1, "default: the node's total is not the sum of its workers\n");
+}
+
 static void test_total_differs(void **state) {
     (void)state;
     check(STATS(LEDGER(PAGE(5, 5, 0, 0, 0), NOTHING), LEDGER(PAGE(2, 1, 0, 0, 1), NOTHING),
@@ -163,9 +182,10 @@ static void test_too_many_words(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_balanced),      cmocka_unit_test(test_off_by_one),
-        cmocka_unit_test(test_total_differs), cmocka_unit_test(test_unknown_words),
-        cmocka_unit_test(test_unreadable),    cmocka_unit_test(test_too_many_words),
+        cmocka_unit_test(test_balanced),         cmocka_unit_test(test_off_by_one),
+        cmocka_unit_test(test_sums_do_not_wrap), cmocka_unit_test(test_total_differs),
+        cmocka_unit_test(test_unknown_words),    cmocka_unit_test(test_unreadable),
+        cmocka_unit_test(test_too_many_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
