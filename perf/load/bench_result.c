@@ -37,6 +37,8 @@ void bench_result_judge(struct bench_result *result) {
 
 void bench_result_faults(const struct bench_result *result, struct bench_report *report) {
     const struct bench_tally *seen = &result->seen;
+    /* Refusals are no fault of a node that has too much to do, but it takes some all the same. */
+    uint64_t all_refused = result->pushed.accepted == 0 ? result->pushed.refused : 0;
     const struct {
         const char *what;
         uint64_t count;
@@ -48,6 +50,7 @@ void bench_result_faults(const struct bench_result *result, struct bench_report 
         {"messages arrived at the wrong client", seen->misrouted},
         {"messages arrived damaged", seen->damaged},
         {"clients were closed by the node", seen->lost},
+        {"messages were refused, and none was taken", all_refused},
         {"messages got an answer that says error", result->pushed.failed + result->lone.failed},
         {"messages were answered `absent`", result->pushed.absent + result->lone.absent},
         {"messages got no answer",

@@ -71,6 +71,8 @@ bool bench_receive(struct bench_field *field, struct bench_report *report) {
                         "% of a core");
     bench_report_number(report, "messages_per_receive", "messages for each receive call",
                         receives > 0 ? (double)result.seen.received / receives : 0, 2, "");
+    if (count == 0)
+        bench_report_fault(report, "nothing arrived");
     bench_result_faults(&result, report);
     return true;
 }

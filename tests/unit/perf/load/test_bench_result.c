@@ -125,10 +125,26 @@ static void a_schedule_that_slips_makes_them_bounds(void **state) {
     assert_int_equal(report.notes, 0);
 }
 
+/* A node that has too much to do refuses, which is no fault; one that takes nothing is no node. */
+static void refusals_are_a_fault_when_nothing_was_taken(void **state) {
+    (void)state;
+    fresh();
+    run.pushed.accepted = run.seen.received = 1;
+    run.pushed.refused = 999;
+    bench_result_faults(&run, &report);
+    assert_int_equal(report.faults, 0);
+    run.pushed.accepted = run.seen.received = 0;
+    run.pushed.refused = 1000;
+    bench_result_faults(&run, &report);
+    assert_int_equal(report.faults, 1);
+    assert_true(told("fault", "1000 messages were refused, and none was taken"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_said_of_a_good_run),
         cmocka_unit_test(no_answer_is_a_fault),
+        cmocka_unit_test(refusals_are_a_fault_when_nothing_was_taken),
         cmocka_unit_test(behind_may_not_grow),
         cmocka_unit_test(what_is_late_is_a_note),
         cmocka_unit_test(others_make_the_figures_bounds),
