@@ -262,7 +262,7 @@ static bool client_on_word(struct bench_swarm *swarm, struct bench_client *clien
         bench_hist_add(&swarm->tally->greeting, clock_ns() - client->begun_ns);
         client_settle(swarm, true);
     } else if (line->kind == BENCH_LINE_PING) {
-        const char *answer = swarm->share->counted ? "PONG\r\n" : "{\"type\":\"ping\"}\n";
+        const char *answer = swarm->share->counted ? "PONG\r\n" : "{\"type\":\"pong\"}\n";
         if (bench_net_send(client->fd, answer, strlen(answer)) < 0) {
             client_on_end(swarm, client, "a heartbeat could not be answered");
             return false;

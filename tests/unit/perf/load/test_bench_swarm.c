@@ -155,6 +155,28 @@ static void a_heartbeat_has_one_answer(void **state) {
     assert_int_equal(counts.pongs_unasked, 2);
 }
 
+/* The node asks whether a client is there. */
+static void a_ping_is_answered_by_a_pong(void **state) {
+    (void)state;
+    static const char *const pongs[2] = {"{\"type\":\"pong\"}\n", "PONG\r\n"};
+    for (int counted = 0; counted < 2; counted++) {
+        int ends[2];
+        char answer[64];
+        static struct bench_tally counts;
+        struct bench_share share = {.counted = counted};
+        struct bench_swarm swarm = {.tally = &counts, .share = &share};
+        const struct bench_line ping = {.kind = BENCH_LINE_PING};
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+        struct bench_client client = {.fd = ends[0], .state = READY};
+        assert_true(client_on_word(&swarm, &client, &ping, NULL));
+        ssize_t len = read(ends[1], answer, sizeof answer);
+        assert_int_equal(len, strlen(pongs[counted]));
+        assert_memory_equal(answer, pongs[counted], (size_t)len);
+        close(ends[0]);
+        close(ends[1]);
+    }
+}
+
 /* What it read late says nothing of when it came: it counts, and has no latency. */
 static void others_than_the_timed_only_count(void **state) {
     (void)state;
@@ -201,6 +223,7 @@ int main(void) {
         cmocka_unit_test(beyond_what_is_remembered),
         cmocka_unit_test(places),
         cmocka_unit_test(a_heartbeat_has_one_answer),
+        cmocka_unit_test(a_ping_is_answered_by_a_pong),
         cmocka_unit_test(others_than_the_timed_only_count),
         cmocka_unit_test(late_messages_do_not_reach_the_next_run),
     };
