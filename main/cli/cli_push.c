@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define COMMAND "push"
+#define REF "1" /* over tcp, of the one message */
 #define PUSH_DATA_MAX (64 * 1024 * 1024)
 #define PUSH_FIELDS_MAX (256 * 1024) /* the message without its data */
 #define PUSH_TIMEOUT_S 30
@@ -260,13 +261,15 @@ static const char *meaning(const struct push *push, struct span answer, const ch
     return NULL;
 }
 
-/* One line for a result; the exit status. */
-static int print_result(const struct push *push, struct span answer, const char *state_path) {
+/* One line for a result; the exit status. `status` is that of HTTP, 0 without it. */
+static int print_result(const struct push *push, struct span answer, unsigned status) {
     char state[32];
-    if (!answer_text(answer_at(answer, state_path), state, sizeof(state)))
+    if (!answer_text(answer_at(answer, "state"), state, sizeof(state)))
         return cli_failed(COMMAND, "the server's answer is no result");
     bool taken = strcmp(state, "absent") != 0 && strcmp(state, "dropped") != 0 &&
                  strcmp(state, "expired") != 0;
+    bool denied = taken && status != 0 && status / 100 != 2;
+    taken &= !denied;
     if (push->json) {
         print_json(answer);
     } else {
@@ -281,6 +284,8 @@ static int print_result(const struct push *push, struct span answer, const char 
             printf("  (%s)", means);
         fputc('\n', stdout);
     }
+    if (denied)
+        return cli_failed(COMMAND, "the server answered %u, which is no success", status);
     return taken ? CLI_DONE : CLI_FAILED;
 }
 
@@ -352,7 +357,7 @@ static int push_over_api(struct push *push) {
     else if (answer_at(whole.raw, "error").at != NULL)
         status = print_refusal(push, whole.raw, answer_at(whole.raw, "error"), outcome.status);
     else
-        status = print_result(push, whole.raw, "state");
+        status = print_result(push, whole.raw, outcome.status);
     http_client_free(&outcome);
     return status;
 }
@@ -362,7 +367,7 @@ static int push_over_tcp(struct push *push) {
     struct builder b;
     char hello[LINE_CLIENT_HELLO_MAX];
     uint64_t deadline = clock_ns() + timeout_ns(push);
-    if (!write_message(push, &b, "{\"type\":\"send\",\"ref\":1,"))
+    if (!write_message(push, &b, "{\"type\":\"send\",\"ref\":" REF ","))
         return cli_failed(COMMAND, "the message is too long");
     struct line_client client;
     line_client_init(&client, push->stop_fd);
@@ -392,7 +397,9 @@ static int push_over_tcp(struct push *push) {
             /* A server that takes no more has said why: the next line tells. */
             line_client_send(&client, builder_span(&b), deadline);
         } else if (strcmp(type, "ok") == 0) {
-            status = print_result(push, line, "state");
+            bool ours = greeted && span_equal(answer_at(line, "ref"), SPAN(REF));
+            status = ours ? print_result(push, line, 0)
+                          : cli_failed(COMMAND, "the server answered what it was not asked");
         } else if (strcmp(type, "error") == 0) {
             status = print_refusal(push, line, line, 0);
         } else if (strcmp(type, "goodbye") == 0) {

@@ -122,7 +122,7 @@ class Printing(unittest.TestCase):
                     self.assertEqual(json.loads(out)["id"], HARM)
             with Hostile(answer(503, refusal)) as server:
                 self.ends(["push", "--to", "a", "--api", server.address, *form, "1"], 1)
-        with Hostile(lines(WELCOME, result.replace("{", '{"type":"ok",', 1))) as server:
+        with Hostile(lines(WELCOME, result.replace("{", '{"type":"ok","ref":1,', 1))) as server:
             self.ends(["push", "--to", "a", "--tcp", server.address, "--json", "1"], 0)
 
     def test_top_and_audit(self):
@@ -237,6 +237,25 @@ class Ending(unittest.TestCase):
                      drip(welcome, b"{}\n"), drip(b"", b'{"type":"pong"}\n')):
             with Hostile(talk) as server:
                 self.within(0.5, ["listen", "--tcp", server.address, "--timeout", "0.5"], 0)
+
+    def test_push_takes_no_contradiction_for_success(self):
+        queued = json.dumps({"id": "a", "state": "queued", "recipients": 1})
+        for status in (500, 404, 302):
+            for form in ([], ["--json"]):
+                with Hostile(answer(status, queued)) as server:
+                    done = run(["push", "--to", "a", "--api", server.address, *form, "1"])
+                    self.assertEqual(done[0], 1, done)
+                    self.assertIn("queued", done[1])
+                    self.assertIn(f"answered {status}", done[2])
+        plain = '{"type":"welcome","session":"s","node":"n","heartbeat":25}'
+        good = '{"type":"ok","ref":1,"id":"a","state":"queued"}'
+        for said, status in (([plain, good], 0), ([good], 1),
+                             ([plain, good.replace(":1", ":99")], 1),
+                             ([plain, good.replace(":1", ':"1"')], 1),
+                             ([plain, good.replace('"ref":1,', "")], 1)):
+            with Hostile(lines(*said)) as server:
+                done = run(["push", "--to", "a", "--tcp", server.address, "--timeout", "5", "1"])
+                self.assertEqual(done[0], status, (said, done))
 
     def test_listen_against_hasty_goodbyes(self):
         """Whoever sends each connection away at once is not asked again at once."""
