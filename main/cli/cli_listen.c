@@ -49,7 +49,9 @@ static const char help[] =
     "  --json               print each message as it came, one JSON object a line\n"
     "\n"
     "Notes about the connection go to standard error. After losing the connection it connects\n"
-    "again, after a pause that grows from 0.25 to 30 seconds. Ctrl-C ends it.\n"
+    "again, after a pause that grows from 0.25 to 30 seconds; after a goodbye of the node, when "
+    "the\n"
+    "node asks for it (reconnect_ms), but within 5 minutes. Ctrl-C ends it.\n"
     "\n"
     "Exit status: 0 ended as asked, 1 the node did not answer or refused, or --timeout came\n"
     "before --count, 2 bad usage.\n";
@@ -203,7 +205,8 @@ static enum step on_line(struct listen *listen, struct span raw) {
     }
     if (strcmp(type, "ping") == 0)
         return line_client_send(&listen->client, SPAN("{\"type\":\"pong\"}"),
-                                clock_ns() + CONNECT_TIMEOUT_NS) == DIAL_READY
+                                sooner(clock_ns() + CONNECT_TIMEOUT_NS, listen->end_ns)) ==
+                       DIAL_READY
                    ? STEP_ON
                    : STEP_AGAIN;
     if (strcmp(type, "welcome") == 0)
@@ -373,10 +376,11 @@ static bool listener_find(struct listen *listen, struct span stats) {
 
 static int listener_ask(struct listen *listen) {
     char key_room[CLI_KEY_MAX];
+    uint64_t now_ns = clock_ns(), left_ns = now_ns < listen->end_ns ? listen->end_ns - now_ns : 0;
     struct http_call call = {.server = listen->api,
                              .method = "GET",
                              .target = "/v1/stats",
-                             .timeout_ns = CONNECT_TIMEOUT_NS,
+                             .timeout_ns = sooner(CONNECT_TIMEOUT_NS, left_ns),
                              .stop_fd = listen->client.stop_fd};
     int status = cli_key(COMMAND, listen->api_key, key_room, &call.key);
     if (status != CLI_DONE)

@@ -257,6 +257,14 @@ class Ending(unittest.TestCase):
                 done = run(["push", "--to", "a", "--tcp", server.address, "--timeout", "5", "1"])
                 self.assertEqual(done[0], status, (said, done))
 
+    def test_listen_against_who_asks_and_never_reads(self):
+        with Hostile(endless(WELCOME.encode() + b"\n", b'{"type":"ping"}\n' * 4096)) as server:
+            self.within(1, ["listen", "--tcp", server.address, "--timeout", "1"], 0)
+
+    def test_listen_that_waits_for_an_address(self):
+        with Hostile(drip(OK, b"a")) as server:
+            self.within(0.5, ["listen", "--api", server.address, "--timeout", "0.5"], 1)
+
     def test_listen_against_hasty_goodbyes(self):
         """Whoever sends each connection away at once is not asked again at once."""
         calls = []
@@ -267,6 +275,16 @@ class Ending(unittest.TestCase):
         with Hostile(talk) as server:
             self.within(1, ["listen", "--tcp", server.address, "--timeout", "1"], 0)
         self.assertIn(len(calls), range(2, 6))
+
+    def test_listen_comes_back_when_a_goodbye_says(self):
+        self.assertIn("within 5 minutes", run(["listen", "--help"])[1])
+        for asked, pause in (("40000", "40.0"), ("1e300", "300.0"), ("-5", "0.")):
+            def talk(peer, _, asked=asked):
+                peer.sendall(WELCOME.encode() + b'\n{"type":"goodbye","reconnect_ms":%s}\n' %
+                             asked.encode())
+            with Hostile(talk) as server:
+                done = self.within(0.3, ["listen", "--tcp", server.address, "--timeout", "0.3"], 0)
+                self.assertIn(f"again in {pause}", done[2])
 
     def test_listen_ends_when_nothing_can_be_written(self):
         with Hostile(lines(WELCOME, message())) as server, open("/dev/full", "wb") as full:
