@@ -1,5 +1,6 @@
 #include "main/serve.h"
 
+#include "core/base/fatal.h"
 #include "core/base/hash.h"
 #include "core/base/memory_short.h"
 #include "core/base/thread.h"
@@ -22,9 +23,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DRAIN_LOOK_NS (2 * NS_PER_MS)
+#define WAIT_FAILING_NS NS_PER_S /* so long an error of the wait may last */
 
 /* The one that holds comes first; older ones stay as long as a worker may look at them. */
 struct config_kept {
@@ -71,6 +75,14 @@ static int fail_memory(const char *what) {
     return fail(problem);
 }
 
+static int fail_call(const char *call) {
+    char problem[256];
+    snprintf(problem, sizeof(problem),
+             "%s is refused (%s): allow it in the seccomp profile or security policy", call,
+             strerror(errno));
+    return fail(problem);
+}
+
 static int fail_thread(int error) {
     char why[160], problem[256];
     thread_problem(error, why, sizeof(why));
@@ -78,7 +90,7 @@ static int fail_thread(int error) {
     return fail(problem);
 }
 
-/* A node whose ring fails for good leaves by quick_exit, and its file must not stay. */
+/* A node that fails for good (fatal.h) leaves by quick_exit, and its file must not stay. */
 static struct ports_file ports_file;
 
 static void ports_file_leave(void) {
@@ -151,16 +163,25 @@ static void node_reload(struct node *node) {
     log_event(LOG_INFO, "reloaded", LOG_STR("node", kept->config.node));
 }
 
-static void signals_block(sigset_t *set) {
+/* Blocks the signals that node_wait waits for. NULL, or the call that is refused, with errno: a
+ * node that cannot wait for signals would not hear that it is to end. */
+static const char *signals_block(sigset_t *set) {
+    static const int waited[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR2};
+    const struct timespec at_once = {0};
+    sigset_t none;
+    sigemptyset(&none);
     sigemptyset(set);
-    sigaddset(set, SIGTERM);
-    sigaddset(set, SIGINT);
-    sigaddset(set, SIGHUP);
-    sigaddset(set, SIGUSR2);
-    pthread_sigmask(SIG_BLOCK, set, NULL);
+    for (size_t i = 0; i < sizeof(waited) / sizeof(waited[0]); i++)
+        sigaddset(set, waited[i]);
+    errno = pthread_sigmask(SIG_BLOCK, set, NULL);
+    if (errno != 0)
+        return "rt_sigprocmask";
+    if (sigtimedwait(&none, NULL, &at_once) < 0 && errno != EAGAIN && errno != EINTR)
+        return "rt_sigtimedwait";
     /* A peer that left, a file at its limit (ulimit -f): the call that wrote is told. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
+    return NULL;
 }
 
 static void on_stop_early(int number) {
@@ -198,14 +219,33 @@ static void node_watch(struct node *node) {
     watch_look(&node->watch, &total, clock_ns());
 }
 
+/* The next signal, 0 if none came in time. An error that stays ends the node while it still could
+ * be asked to end. */
+static int signal_wait(const sigset_t *signals, uint64_t wait_ns, uint64_t *failing_since_ns) {
+    struct timespec wait = {(time_t)(wait_ns / NS_PER_S), (long)(wait_ns % NS_PER_S)};
+    int number = sigtimedwait(signals, NULL, &wait), error = errno;
+    if (number >= 0 || error == EAGAIN || error == EINTR) {
+        *failing_since_ns = 0;
+        return number < 0 ? 0 : number;
+    }
+    uint64_t now_ns = clock_ns();
+    if (*failing_since_ns == 0)
+        *failing_since_ns = now_ns;
+    if (now_ns - *failing_since_ns >= WAIT_FAILING_NS)
+        fatal_event("signals_unheard", LOG_STR("call", "rt_sigtimedwait"),
+                    LOG_STR("error", strerror(error)),
+                    LOG_STR("remedy", "allow rt_sigtimedwait (seccomp profile, security policy), "
+                                      "then start the node again"));
+    nanosleep(&(struct timespec){0, DRAIN_LOOK_NS}, NULL);
+    return 0;
+}
+
 /* Waits for signals; returns once the node has drained. */
 static void node_wait(struct node *node, const sigset_t *signals) {
     bool draining = false;
-    uint64_t watched_ns = 0;
+    uint64_t watched_ns = 0, failing_since_ns = 0;
     for (;;) {
-        uint64_t look_ns = draining ? DRAIN_LOOK_NS : WATCH_NS;
-        struct timespec look = {(time_t)(look_ns / NS_PER_S), (long)(look_ns % NS_PER_S)};
-        int number = sigtimedwait(signals, NULL, &look);
+        int number = signal_wait(signals, draining ? DRAIN_LOOK_NS : WATCH_NS, &failing_since_ns);
         configs_forget(node);
         if (clock_ns() - watched_ns >= WATCH_NS) {
             watched_ns = clock_ns();
@@ -251,7 +291,9 @@ int serve_run(struct settings *settings) {
     sigset_t signals;
     node.settings = settings;
     log_set(settings->config.log_level, settings->config.log_format);
-    signals_block(&signals);
+    const char *refused = signals_block(&signals);
+    if (refused != NULL)
+        return fail_call(refused);
     stop_early_allow(true);
     hash_init();
     if (!log_start())

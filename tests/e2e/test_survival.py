@@ -157,10 +157,12 @@ class Rings(unittest.TestCase):
     OFF = ["--web", "off", "--api", "off", "--tcp", "127.0.0.1:0", "--workers", "2",
            "--sandbox", "off"]
 
-    def inject(self, what, *flags):
+    URING = "io_uring_enter,io_uring_register,io_uring_setup"
+
+    def inject(self, what, *flags, calls=URING):
         return subprocess.run(
-            ["strace", "-f", "-o", "/dev/null", "-e", "trace=io_uring_enter,io_uring_register,"
-             "io_uring_setup", "-e", f"inject={what}", BINARY, "serve", *self.OFF, *flags],
+            ["strace", "-f", "-o", "/dev/null", "-e", f"trace={calls}", "-e", f"inject={what}",
+             BINARY, "serve", *self.OFF, *flags],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             timeout=DEADLINE_S, check=False, text=True)
 
@@ -183,11 +185,11 @@ class Rings(unittest.TestCase):
                 last = done.stderr.splitlines()[-1]
                 self.assertRegex(last, "event=ring_failed call=io_uring_enter error=.* remedy=")
 
-    def refuse_now(self, node, error):
+    def refuse_now(self, node, error, call="io_uring_enter"):
         """The calls of a node that is running fail from now on."""
         strace = subprocess.Popen(
-            ["strace", "-f", "-o", "/dev/null", "-e", "trace=io_uring_enter",
-             "-e", f"inject=io_uring_enter:error={error}", "-p", str(node.pid)],
+            ["strace", "-f", "-o", "/dev/null", "-e", f"trace={call}",
+             "-e", f"inject={call}:error={error}", "-p", str(node.pid)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.addCleanup(strace.stderr.close)
         self.addCleanup(strace.wait)
@@ -208,6 +210,32 @@ class Rings(unittest.TestCase):
         last = json.loads(log.splitlines()[-1])
         self.assertEqual((last["event"], last["call"]), ("ring_failed", "io_uring_enter"))
         self.assertFalse(os.path.exists(node.ports_path))
+
+    def test_a_node_that_cannot_wait_for_signals_does_not_start(self):
+        for call in ("rt_sigtimedwait", "rt_sigprocmask"):
+            for error in ("EPERM", "ENOSYS"):
+                with self.subTest(call=call, error=error):
+                    done = self.inject(f"{call}:error={error}", calls=call)
+                    self.assertEqual(done.returncode, 1, done.stderr)
+                    self.assertIn(f"ringpost: {call} is refused", done.stderr)
+                    self.assertNotIn("event=started", done.stderr)
+
+    def test_a_node_that_cannot_wait_for_signals_any_more_ends(self):
+        node = Node("--sandbox", "off")
+        self.addCleanup(node.kill)
+        self.refuse_now(node, "EPERM", "rt_sigtimedwait")
+        self.assertEqual(node.wait_exit(), 1)
+        self.assertRegex(node.log().splitlines()[-1],
+                         "event=signals_unheard call=rt_sigtimedwait error=.* remedy=")
+        self.assertFalse(os.path.exists(node.ports_path))
+
+    def test_a_wait_that_fails_for_a_moment_ends_nothing(self):
+        node = Node("--sandbox", "off")
+        self.addCleanup(node.kill)
+        self.refuse_now(node, "EINTR", "rt_sigtimedwait")
+        with JsonClient(node, "a") as till:
+            self.assertEqual(node.push("a", 1)[0], 202)
+            self.assertEqual(till.hear_message()["data"], 1)
 
     def test_sigterm_is_heard_meanwhile(self):
         node = Node("--sandbox", "off")
