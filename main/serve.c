@@ -166,7 +166,7 @@ static void node_reload(struct node *node) {
 /* Blocks the signals that node_wait waits for. NULL, or the call that is refused, with errno: a
  * node that cannot wait for signals would not hear that it is to end. */
 static const char *signals_block(sigset_t *set) {
-    static const int waited[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR2};
+    static const int waited[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
     const struct timespec at_once = {0};
     sigset_t none;
     sigemptyset(&none);
@@ -266,6 +266,11 @@ static void node_wait(struct node *node, const sigset_t *signals) {
             break;
         case SIGHUP:
             node_reload(node);
+            break;
+        case SIGUSR1: /* to many servers: open the log's file again */
+            log_event(LOG_WARN, "log_has_no_file",
+                      LOG_STR("remedy", "none needed: the log goes to standard error, and whoever "
+                                        "reads that keeps and rotates it"));
             break;
         case SIGUSR2:
             log_event(LOG_WARN, "upgrade_not_available",

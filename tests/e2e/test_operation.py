@@ -469,6 +469,16 @@ class StartAndReload(unittest.TestCase):
                 self.assertEqual(node.api("GET", "/v1/stats", headers=key)[0], 200)
                 self.assertNotIn("api-key=two", node.log())
 
+    def test_signals_that_mean_something_elsewhere(self):
+        with Node() as node, JsonClient(node, "a") as till:
+            for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGWINCH, signal.SIGURG,
+                           signal.SIGCHLD, signal.SIGCONT, signal.SIGUSR1, signal.SIGUSR2):
+                node.signal(number)
+            node.wait_log("level=warn event=log_has_no_file remedy=.*standard error")
+            node.wait_log("level=warn event=upgrade_not_available")
+            self.assertEqual(node.push("a", 1)[0], 202)
+            self.assertEqual(till.hear_message()["data"], 1)
+
     def test_reloads_leave_nothing_behind(self):
         """Neither configurations nor their texts, while the workers work and while they sleep."""
         with tempfile.TemporaryDirectory() as folder:
