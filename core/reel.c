@@ -1,18 +1,26 @@
 #include "core/reel.h"
 
 #include "core/base/shortage.h"
+#include "core/outbox.h"
 #include "core/server.h"
 
 #include <stdlib.h>
 
 /* Blocks grow with the text, from a short answer's size on. */
 #define CHUNK_BYTES_MIN 1024
+/* So much that the text does not need may stay with a block. */
+#define CHUNK_SPARE_BYTES 256
 #define CHUNK_BYTES_MAX (64 * 1024)
+
+/* With the piece that it will be in an outbox. */
+static size_t chunk_bytes(size_t cap) {
+    return sizeof(struct chunk) + cap + outbox_piece_bytes();
+}
 
 struct chunk *chunk_get(struct worker *worker, size_t cap, bool reserve) {
     struct server *server = worker->server;
     struct purse *purse = &server->answers;
-    size_t bytes = sizeof(struct chunk) + cap;
+    size_t bytes = chunk_bytes(cap);
     if (cap > UINT32_MAX / 2)
         return NULL;
     if (SHORTAGE(!purse_take(purse, &worker->account, bytes))) {
@@ -20,7 +28,7 @@ struct chunk *chunk_get(struct worker *worker, size_t cap, bool reserve) {
         if (!reserve || SHORTAGE(!purse_take(purse, &worker->account, bytes)))
             return NULL;
     }
-    struct chunk *chunk = malloc(bytes);
+    struct chunk *chunk = malloc(sizeof(struct chunk) + cap);
     if (SHORTAGE(chunk == NULL)) {
         purse_give(purse, bytes);
         return NULL;
@@ -32,7 +40,7 @@ struct chunk *chunk_get(struct worker *worker, size_t cap, bool reserve) {
 void chunk_put(struct chunk *chunk) {
     if (chunk == NULL)
         return;
-    purse_give(chunk->purse, sizeof(struct chunk) + chunk->cap);
+    purse_give(chunk->purse, chunk_bytes(chunk->cap));
     free(chunk);
 }
 
@@ -41,6 +49,19 @@ void chunks_put(struct chunk *first) {
         next = chunk->next;
         chunk_put(chunk);
     }
+}
+
+/* Gives back what the text does not need: it may wait for its peer for long. */
+static struct chunk *chunk_fit(struct chunk *chunk) {
+    uint32_t cap = chunk->len, spare = chunk->cap - cap;
+    if (spare < CHUNK_SPARE_BYTES)
+        return chunk;
+    struct chunk *fitted = realloc(chunk, sizeof(*chunk) + cap);
+    if (SHORTAGE(fitted == NULL))
+        return chunk; /* it is good as it is */
+    fitted->cap = cap;
+    purse_give(fitted->purse, spare);
+    return fitted;
 }
 
 static void reel_fail(struct reel *reel) {
@@ -103,10 +124,13 @@ struct chunk *reel_take(struct reel *reel) {
     struct chunk *first = reel->first;
     if (reel->last != NULL)
         reel->last->len = (uint32_t)reel->out.len;
+    for (struct chunk **at = &first; *at != NULL; at = &(*at)->next)
+        *at = chunk_fit(*at);
     *reel = reel_empty(reel->worker, reel->reserve);
     return first;
 }
 
 void reel_free(struct reel *reel) {
-    chunks_put(reel_take(reel));
+    chunks_put(reel->first);
+    *reel = reel_empty(reel->worker, reel->reserve);
 }
