@@ -7,6 +7,7 @@
 #include "core/base/shortage.h"
 #include "core/kept_input.h"
 #include "core/proxy.h"
+#include "core/reply.h"
 #include "core/server.h"
 #include "core/slots.h"
 #include "core/tag.h"
@@ -29,10 +30,6 @@
 /* A paused connection may go on to receive so much before its receive is really stopped: most
  * pauses are shorter than that, and stopping costs two operations. */
 #define PAUSE_SLACK_BYTES (64 * 1024)
-/* A peer that has so many bytes of answers waiting is not read until it has taken them; when the
- * memory is full, so few. */
-#define REPLY_BYTES_MAX (256 * 1024)
-#define REPLY_BYTES_FEW (64 * 1024)
 
 static uint64_t tag_of(enum tag_op op, const struct connection *connection) {
     return tag_make(op, connection->generation, connection->slot);
@@ -266,19 +263,6 @@ static bool input_wanted(const struct connection *connection) {
     return !connection->paused && !connection->throttled && !connection->yielded;
 }
 
-static uint32_t reply_bytes(const struct connection *connection) {
-    return connection->outbox.bytes - connection->outbox.message_bytes;
-}
-
-static uint32_t reply_bytes_max(const struct worker *worker) {
-    return budget_is_full(worker->account.budget) ? REPLY_BYTES_FEW : REPLY_BYTES_MAX;
-}
-
-static void throttle_look(const struct worker *worker, struct connection *connection) {
-    if (SHORTAGE(reply_bytes(connection) > reply_bytes_max(worker)))
-        connection->throttled = true;
-}
-
 static void connection_told_end(struct worker *worker, struct connection *connection) {
     connection->end_told = true;
     if (connection->protocol->on_end != NULL && !connection->proxy_header)
@@ -297,7 +281,7 @@ static void input_settle(struct worker *worker, struct connection *connection, s
     }
     size_t max = connection->proxy_header ? PROXY_HEADER_BYTES_MAX
                                           : connection->protocol->input_max(worker, connection);
-    throttle_look(worker, connection);
+    replies_throttle(worker, connection);
     if (input_wanted(connection) && used == 0 && fed > max) {
         if (connection->proxy_header)
             connection_close(worker, connection, CLOSE_BAD_PROXY_HEADER);
@@ -560,7 +544,7 @@ void connection_on_send(struct worker *worker, const struct completion *completi
         connection_join(worker, connection);
         return;
     }
-    if (connection->throttled && reply_bytes(connection) <= reply_bytes_max(worker) / 2) {
+    if (connection->throttled && replies_unsent(connection) <= replies_unsent_max(worker) / 2) {
         connection->throttled = false;
         resume_mark(worker, connection);
     }

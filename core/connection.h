@@ -90,6 +90,7 @@ struct connection {
         uint32_t linger_end_s; /* while LINGERING: when it has lasted long enough */
     };
     uint32_t dirty_us;     /* since when it is in worker->dirty */
+    uint32_t sending_ms;   /* when the send in flight was started */
     struct intake *intake; /* of a connection that pushes; its protocol's. NULL: nobody asks */
     const struct protocol *protocol;
     _Alignas(16) unsigned char protocol_state[CONNECTION_STATE_BYTES];

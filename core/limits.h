@@ -120,6 +120,15 @@
 #define ANSWERS_SHARE 4
 #define ANSWER_RESERVE_BYTES (1024 * 1024)
 
+/* Replies that a peer has not taken (reply.h): of a connection that is still read, so many bytes;
+ * while the memory is full, so few; what is short; what a worker has for them then, beyond
+ * --memory; and how long a peer may take nothing while that is used up. */
+#define REPLY_BYTES_MAX (256 * 1024)
+#define REPLY_FEW_BYTES 4096
+#define REPLY_SHORT_BYTES 2048
+#define REPLIES_BEYOND_BYTES (256 * 1024)
+#define UNREAD_NS (500 * 1000 * 1000)
+
 /* HTTP. */
 #define HTTP_PIPELINE_MAX 4096 /* requests of one connection whose answers are still owed */
 

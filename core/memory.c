@@ -79,6 +79,17 @@ bool account_take(struct account *account, size_t bytes) {
     return true;
 }
 
+bool account_try(struct account *account, size_t bytes) {
+    if (account->used_bytes + bytes > account->granted_bytes) {
+        uint64_t more = grant_for(account, bytes);
+        if (!grant_take(account->budget, more))
+            return false;
+        account->granted_bytes += more;
+    }
+    account->used_bytes += bytes;
+    return true;
+}
+
 void account_force(struct account *account, size_t bytes) {
     if (account->used_bytes + bytes > account->granted_bytes) {
         uint64_t more = grant_for(account, bytes);
@@ -95,7 +106,7 @@ void account_give(struct account *account, size_t bytes) {
     /* Two grants in hand are kept, against going back and forth at the edge of one. */
     uint64_t grant = account->budget->grant_bytes;
     uint64_t spare = account->granted_bytes - account->used_bytes;
-    if (spare > 3 * grant) {
+    if (spare > 3 * grant && !account->keeps) {
         uint64_t back = (spare - 2 * grant) / grant * grant;
         account->granted_bytes -= back;
         atomic_fetch_sub_explicit(&account->budget->granted_bytes, back, memory_order_relaxed);
@@ -115,14 +126,6 @@ void *memory_get(struct account *account, size_t bytes) {
     void *at = malloc(bytes);
     if (SHORTAGE(at == NULL))
         account_give(account, bytes);
-    return at;
-}
-
-void *memory_force(struct account *account, size_t bytes) {
-    void *at = malloc(bytes);
-    if (SHORTAGE(at == NULL))
-        return NULL;
-    account_force(account, bytes);
     return at;
 }
 

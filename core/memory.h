@@ -32,13 +32,16 @@ struct account {
     uint64_t used_bytes;
     uint64_t granted_bytes;
     bool presses; /* a worker's, see worker.h */
+    bool keeps;   /* what is given back is about to be taken again: it stays granted */
 };
 
 void budget_init(struct budget *budget, uint64_t ceiling_bytes);
 void account_init(struct account *account, struct budget *budget);
 /* False: the ceiling is reached, nothing was taken. */
 bool account_take(struct account *account, size_t bytes);
-/* Takes even past the ceiling: for answers and control, which are bounded by other means. */
+/* The same, but nothing gives way for it. */
+bool account_try(struct account *account, size_t bytes);
+/* Takes even past the ceiling: for what is bounded by what was charged before it. */
 void account_force(struct account *account, size_t bytes);
 void account_give(struct account *account, size_t bytes);
 
@@ -59,9 +62,6 @@ void account_trim(struct account *account);
 /* malloc for bounded, accounted blocks whose size the caller remembers; NULL at the ceiling or when
  * the system has none. */
 void *memory_get(struct account *account, size_t bytes);
-/* The same even past the ceiling: for answers, which are bounded by what was asked: for each
- * connection by the requests that it may have without an answer, times the largest answer. */
-void *memory_force(struct account *account, size_t bytes);
 void memory_put(struct account *account, void *at, size_t bytes);
 
 /* Equal objects, carved from blocks of memory that are the pool's own mappings. A block of which no

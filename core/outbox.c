@@ -5,6 +5,7 @@
 #include "core/base/shortage.h"
 #include "core/piece.h"
 #include "core/reel.h"
+#include "core/reply.h"
 #include "core/sheaf.h"
 #include "core/tag.h"
 #include "core/worker.h"
@@ -363,6 +364,25 @@ static enum send_lane reply_lane(const struct worker *worker, const struct conne
     return api || pushes_much ? LANE_DIRECT : LANE_PROMPT;
 }
 
+/* An empty piece of a reply. */
+static struct piece *reply_piece(struct worker *worker, const struct connection *connection,
+                                 uint32_t cap) {
+    struct piece *piece = pool_get(&worker->pieces);
+    if (SHORTAGE(piece == NULL))
+        return NULL;
+    /* The block is a piece longer than need be, so that the piece is charged with it. */
+    bool beyond;
+    char *buffer =
+        reply_get(worker, replies_unsent(connection), sizeof(struct piece) + cap, &beyond);
+    if (SHORTAGE(buffer == NULL)) {
+        pool_put(&worker->pieces, piece);
+        return NULL;
+    }
+    *piece =
+        (struct piece){.kind = PIECE_BYTES, .buffer = buffer, .buffer_cap = cap, .beyond = beyond};
+    return piece;
+}
+
 bool outbox_write(struct worker *worker, struct connection *connection, struct span bytes) {
     struct outbox *outbox = &connection->outbox;
     struct piece *last = outbox->last;
@@ -377,20 +397,13 @@ bool outbox_write(struct worker *worker, struct connection *connection, struct s
     } else {
         /* The very first reply of a client is often its only one: no more memory than it needs. */
         uint32_t cap = (uint32_t)bytes.len;
-        if (outbox->first != NULL && cap < BUFFER_BYTES)
+        if (outbox->first != NULL && cap < BUFFER_BYTES && !budget_is_full(worker->account.budget))
             cap = BUFFER_BYTES;
-        struct piece *piece = pool_get(&worker->pieces);
+        struct piece *piece = reply_piece(worker, connection, cap);
         if (SHORTAGE(piece == NULL))
             return false;
-        char *buffer = memory_force(&worker->account, cap);
-        if (SHORTAGE(buffer == NULL)) {
-            pool_put(&worker->pieces, piece);
-            return false;
-        }
-        account_force(&worker->account, sizeof(struct piece));
-        memcpy(buffer, bytes.at, bytes.len);
-        *piece = (struct piece){
-            .kind = PIECE_BYTES, .buffer = buffer, .buffer_cap = cap, .bytes = (uint32_t)bytes.len};
+        memcpy(piece->buffer, bytes.at, bytes.len);
+        piece->bytes = (uint32_t)bytes.len;
         piece_append(outbox, piece);
     }
     outbox_dirty(worker, connection, reply_lane(worker, connection));
@@ -410,7 +423,6 @@ bool outbox_write_chunks(struct worker *worker, struct connection *connection,
             chunks_put(chunk);
             return false;
         }
-        account_force(&worker->account, sizeof(struct piece));
         *piece = (struct piece){.kind = PIECE_CHUNK, .chunk = chunk, .bytes = chunk->len};
         piece_append(&connection->outbox, piece);
         outbox_dirty(worker, connection, reply_lane(worker, connection));
@@ -488,6 +500,7 @@ void outbox_flush(struct worker *worker, struct connection *connection) {
     if (runs == 0)
         return;
     connection->ops |= OP_SEND;
+    connection->sending_ms = (uint32_t)(worker->now_ns / NS_PER_MS);
     stats_add(&worker->stats.sends, 1);
     uint64_t tag = tag_make(TAG_SEND, connection->generation, connection->slot);
     if (runs == 1) {

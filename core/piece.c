@@ -5,16 +5,18 @@
 #include "core/reel.h"
 
 void piece_free(struct worker *worker, struct piece *piece) {
-    if (piece->kind == PIECE_BYTES)
-        memory_put(&worker->account, piece->buffer, piece->buffer_cap);
-    else if (piece->kind == PIECE_CHUNK)
+    if (piece->kind == PIECE_BYTES) {
+        reply_put(worker, piece->buffer, sizeof(struct piece) + piece->buffer_cap, piece->beyond);
+    } else if (piece->kind == PIECE_CHUNK) {
         chunk_put(piece->chunk);
-    else if (piece->kind == PIECE_SHEAF)
-        sheaf_unref(worker, piece->sheaf);
-    else if (!FAULT(PARCEL_LEAK))
-        parcel_unref(worker, piece->parcel);
+    } else {
+        if (piece->kind == PIECE_SHEAF)
+            sheaf_unref(worker, piece->sheaf);
+        else if (!FAULT(PARCEL_LEAK))
+            parcel_unref(worker, piece->parcel);
+        account_give(&worker->account, sizeof(struct piece));
+    }
     pool_put(&worker->pieces, piece);
-    account_give(&worker->account, sizeof(struct piece));
 }
 
 void copies_settled(struct worker *worker, unsigned class, uint32_t count, uint64_t accepted_ns,

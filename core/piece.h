@@ -10,7 +10,7 @@
 
 enum piece_kind {
     PIECE_BYTES,  /* of its own: `buffer` */
-    PIECE_CHUNK,  /* a block of a long answer */
+    PIECE_CHUNK,  /* a block of a long answer, with which it is charged */
     PIECE_PARCEL, /* one message */
     PIECE_SHEAF   /* several */
 };
@@ -18,7 +18,7 @@ enum piece_kind {
 struct piece {
     struct piece *next;
     union {
-        char *buffer; /* accounted, buffer_cap bytes */
+        char *buffer; /* buffer_cap bytes, charged with the piece by reply_take */
         struct chunk *chunk;
         struct parcel *parcel;
         struct sheaf *sheaf;
@@ -30,6 +30,7 @@ struct piece {
     };
     uint32_t bytes; /* to send in all */
     uint8_t kind;   /* enum piece_kind */
+    bool beyond;    /* BYTES: as reply_take told */
 };
 
 /* NULL: no memory; counted. What it stands for is the caller's to fill in. */

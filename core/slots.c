@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-static struct connection *slot_at(const struct worker *worker, uint32_t slot) {
+struct connection *slot_at(const struct worker *worker, uint32_t slot) {
     return &worker->blocks[slot / CONNECTION_BLOCK][slot % CONNECTION_BLOCK];
 }
 

@@ -12,6 +12,9 @@
 /* A free slot, zeroed but for its number and generation. It is whole: its lists are unlinked, its
  * timer is not armed and calls `deadline`, so that it can be put back at any moment. NULL: no
  * memory. No slot has a larger number than there ever were slots in use at once. */
+/* One of worker->block_count blocks, in whatever state. */
+struct connection *slot_at(const struct worker *worker, uint32_t slot);
+
 struct connection *slot_get(struct worker *worker, timer_fire *deadline);
 void slot_put(struct worker *worker, struct connection *connection);
 /* NULL when there is no connection of that generation. */

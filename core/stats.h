@@ -150,6 +150,8 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
     X(sheaves, "sheaves_total", "pieces of several messages, which sessions take at once")         \
     X(memory_refused, "memory_refused_total",                                                      \
       "refusals for want of memory, at the ceiling or not")                                        \
+    X(unread_closed, "unread_closed_total",                                                        \
+      "connections closed for answers that they did not take, while memory for answers was short") \
     X(answers_refused, "answers_refused_total",                                                    \
       "calls refused: no memory for what they would tell")                                         \
     X(dedup_forgotten, "dedup_forgotten_total", "ids forgotten before their window ended")         \
@@ -174,6 +176,8 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
     X(names, "names", "client ids and groups in the directory")                                    \
     X(memberships, "memberships", "sessions in groups")                                            \
     X(memory_bytes, "memory_bytes", "memory of what waits, names and memberships")                 \
+    X(beyond_bytes, "replies_beyond_memory_bytes",                                                 \
+      "of answers that were not taken, beyond --memory: 256 KiB for each worker at the most")      \
     X(fixed_bytes, "fixed_memory_bytes", "rings, queues and slots, which are outside --memory")    \
     X(requests, "requests_in_flight", "messages and calls without an answer yet")                  \
     X(behind, "behind", "1 while the worker refuses a part, since more comes than it can serve")   \

@@ -405,6 +405,7 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     endpoint_messages_return(&worker->endpoint);
     post_wake_all(&worker->endpoint);
     queue_age_look(worker);
+    replies_look(worker);
 
     late_tell(worker);
     stats_add(&worker->stats.turns, 1);
@@ -450,6 +451,7 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     pool_init(&worker->parcels, sizeof(struct parcel));
     directory_init(worker);
     queue_age_init(&worker->queue_age);
+    replies_init(&worker->replies);
     worker->phase_entered = PHASE_STARTING;
     if (!good || !tables_open(worker)) {
         char remedy[MEMORY_LIMIT_TEXT_MAX];

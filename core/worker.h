@@ -24,6 +24,7 @@
 #include "core/hub.h"
 #include "core/mailbox.h"
 #include "core/queue_age.h"
+#include "core/reply.h"
 #include "core/ring.h"
 #include "core/slots.h"
 #include "core/task.h"
@@ -102,6 +103,7 @@ struct worker {
     unsigned flights_used;  /* since the last submit */
 
     struct pool pieces, parcels;
+    struct replies replies;
     struct queue_age queue_age;
     void *protocol_scratch; /* of the protocols on this worker; set by the composition root */
 

@@ -125,8 +125,11 @@ static void batch_answer(struct worker *worker, struct http_exchange *exchange) 
     }
     batch_write(batch, &answer.out);
     const char *type = batch->lines ? HTTP_TYPE_NDJSON : NULL;
+    /* The answer has the room that the results had. */
+    worker->account.keeps = true;
     batch_free(worker, batch);
     exchange_answer(worker, exchange, 200, type, SPAN(""), builder_span(&answer.out));
+    worker->account.keeps = false;
     scroll_free(&answer);
 }
 

@@ -108,6 +108,7 @@ struct http_exchange {
     uint32_t body_bytes;
     uint8_t answer_flags; /* enum http_answer_flags */
     bool answered;
+    bool beyond; /* of reply_take, for `held` */
     uint32_t
         busy;    /* so many requests in a row, with the same flags, were refused for being behind */
     bool pushes; /* it asks for messages of which none was counted: a refusal counts as one */

@@ -3,7 +3,7 @@
 #include "core/base/check.h"
 #include "core/base/shortage.h"
 #include "core/reel.h"
-#include "core/worker.h"
+#include "core/server.h"
 #include "ingest/api/http_connection.h"
 #include "ingest/api/http_desk.h"
 
@@ -30,21 +30,29 @@ void http_write(struct worker *worker, struct http_connection *http, struct span
         http_watch(worker, http, worker->now_ns + HTTP_WATCH_NS);
 }
 
-/* Behind a long answer nothing is read before all of it has left (http_on_sent). */
-static void long_look(struct http_connection *http) {
-    http->unread |= unsent_bytes(http) > HTTP_UNSENT_FEW_BYTES;
+static bool is_reserve(const struct worker *worker, const struct chunk *body) {
+    while (body != NULL && body->purse != &worker->server->reserve)
+        body = body->next;
+    return body != NULL;
+}
+
+/* Behind a long answer, or one out of the operator's reserve (`reserve`), nothing is read before
+ * all of it has left (http_on_sent). */
+static void long_look(struct http_connection *http, bool reserve) {
+    http->unread |= reserve || unsent_bytes(http) > HTTP_UNSENT_FEW_BYTES;
 }
 
 static void body_write(struct worker *worker, struct http_connection *http, struct chunk *body,
                        uint32_t bytes) {
     if (body == NULL)
         return;
+    bool reserve = is_reserve(worker, body);
     http->written += bytes;
     if (http->closed)
         chunks_put(body);
     else if (SHORTAGE(!outbox_write_chunks(worker, http->connection, body)))
         connection_close(worker, http->connection, CLOSE_OVERLOADED);
-    long_look(http);
+    long_look(http, reserve);
 }
 
 /* Must what was written leave before more is read? `part`: 1 to stop reading, 2 to go on. */
@@ -53,7 +61,8 @@ static bool must_wait(const struct worker *worker, const struct http_connection 
     size_t unsent = unsent_bytes(http);
     return http->unread || SHORTAGE(http->owed_count > (HTTP_PIPELINE_MAX - 1) / part) ||
            SHORTAGE(unsent > HTTP_UNSENT_BYTES_MAX / part) ||
-           SHORTAGE(unsent > HTTP_UNSENT_FEW_BYTES && budget_is_full(worker->account.budget));
+           SHORTAGE(unsent > replies_unsent_max(worker) / part &&
+                    (replies_press(&worker->replies) || budget_is_full(worker->account.budget)));
 }
 
 void http_pace(struct worker *worker, struct http_connection *http) {
@@ -94,7 +103,7 @@ struct http_exchange *exchange_open(struct worker *worker, struct http_connectio
 
 static void exchange_free(struct worker *worker, struct http_exchange *exchange) {
     if (exchange->held != NULL)
-        memory_put(&worker->account, exchange->held, exchange->held_bytes);
+        reply_put(worker, exchange->held, exchange->held_bytes, exchange->beyond);
     chunks_put(exchange->body);
     exchange->http->exchanges--;
     pool_put(&http_desk(worker)->exchanges, exchange);
@@ -165,6 +174,18 @@ void exchange_busy(struct worker *worker, struct http_connection *http, uint8_t 
     http_pace(worker, http);
 }
 
+/* It has the room in the outbox that it had before. */
+static void held_write(struct worker *worker, struct http_exchange *exchange) {
+    char *held = exchange->held;
+    bool kept = worker->account.keeps;
+    worker->account.keeps = true;
+    reply_give(worker, exchange->held_bytes, exchange->beyond);
+    exchange->held = NULL;
+    http_write(worker, exchange->http, span_of(held, exchange->held_bytes));
+    reply_put(worker, held, 0, false);
+    worker->account.keeps = kept;
+}
+
 /* The first answers that are there leave; with the last one perhaps the connection ends. */
 static void answers_flush(struct worker *worker, struct http_connection *http) {
     while (!http->closed && !list_empty(&http->owed)) {
@@ -178,7 +199,7 @@ static void answers_flush(struct worker *worker, struct http_connection *http) {
             busy_write(worker, http, exchange->answer_flags, exchange->busy);
         } else {
             http->held_bytes -= exchange->held_bytes + exchange->body_bytes;
-            http_write(worker, http, span_of(exchange->held, exchange->held_bytes));
+            held_write(worker, exchange);
             body_write(worker, http, exchange->body, exchange->body_bytes);
             exchange->body = NULL;
         }
@@ -198,13 +219,12 @@ static void answers_flush(struct worker *worker, struct http_connection *http) {
         http_pace(worker, http);
 }
 
-/* Keeps the answer until those before it have come. Answers are bounded by what was asked, so they
- * may pass the memory ceiling, but are counted. */
+/* Keeps the answer until those before it have come. */
 static void exchange_hold(struct worker *worker, struct http_exchange *exchange, struct span head,
                           struct span body) {
     struct http_connection *http = exchange->http;
     size_t bytes = head.len + body.len;
-    char *held = memory_force(&worker->account, bytes);
+    char *held = reply_get(worker, unsent_bytes(http), bytes, &exchange->beyond);
     if (SHORTAGE(held == NULL)) {
         exchange_abandon(worker, exchange);
         return;
@@ -217,7 +237,7 @@ static void exchange_hold(struct worker *worker, struct http_exchange *exchange,
     exchange->answered = true;
     http->held_bytes += exchange->held_bytes + exchange->body_bytes;
     if (exchange->body != NULL)
-        long_look(http);
+        long_look(http, is_reserve(worker, exchange->body));
     http_pace(worker, http);
 }
 

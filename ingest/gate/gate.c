@@ -14,6 +14,10 @@
 /* How often memory is made for one id by forgetting others, before its message is refused. */
 #define RELIEF_TRIES 4
 
+/* What the answer to a message may take: it is charged before the message is taken, so that it has
+ * room when it is made. */
+#define ANSWER_BYTES 512
+
 /* One message between gate_publish and its result. */
 struct gate_ticket {
     struct dedup_claim claim;
@@ -167,6 +171,7 @@ static void ticket_finish(struct endpoint *endpoint, struct gate_ticket *ticket,
     struct connection *connection = ticket->source->connection;
     stats_add(&endpoint->stats.results[ticket->class][result->state], 1);
     result->id = span_of(ticket->id, ticket->id_len);
+    account_give(&endpoint->account, ANSWER_BYTES);
     ticket->source->done(endpoint, ticket->source, ticket->request, ticket->index, result);
     pool_put(&desk_of(endpoint)->tickets, ticket);
     if (connection != NULL)
@@ -244,14 +249,20 @@ static struct message *message_build(struct endpoint *endpoint, const struct env
 
 static struct gate_ticket *ticket_get(struct endpoint *endpoint,
                                       const struct gate_request *request) {
+    if (SHORTAGE(!account_take(&endpoint->account, ANSWER_BYTES))) {
+        stats_add(&endpoint->stats.memory_refused, 1);
+        return NULL;
+    }
     struct gate_ticket *ticket = pool_get(&desk_of(endpoint)->tickets);
     if (SHORTAGE(ticket == NULL)) {
         stats_add(&endpoint->stats.memory_refused, 1);
+        account_give(&endpoint->account, ANSWER_BYTES);
         return NULL;
     }
     struct publish *publish = publish_get(endpoint, request->source->modest);
     if (SHORTAGE(publish == NULL)) {
         pool_put(&desk_of(endpoint)->tickets, ticket);
+        account_give(&endpoint->account, ANSWER_BYTES);
         return NULL;
     }
     publish->done = on_published;
@@ -272,6 +283,7 @@ static struct gate_ticket *ticket_get(struct endpoint *endpoint,
 static void ticket_put(struct endpoint *endpoint, struct gate_ticket *ticket) {
     publish_put(endpoint, ticket->publish);
     pool_put(&desk_of(endpoint)->tickets, ticket);
+    account_give(&endpoint->account, ANSWER_BYTES);
 }
 
 /* Memory is short: ids that are remembered give way. False: there were none. */

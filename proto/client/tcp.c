@@ -153,6 +153,8 @@ static size_t tcp_on_bytes(struct worker *worker, struct connection *connection,
             break;
         client->known_bytes = 0;
         used += took;
+        if (used < len && replies_throttle(worker, connection))
+            break;
         if (used < len && slice_over(worker)) {
             connection_yield(worker, connection);
             break;

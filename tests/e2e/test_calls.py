@@ -106,5 +106,49 @@ class Calls(unittest.TestCase):
                 till.close()
 
 
+class Unread(unittest.TestCase):
+    """Answers that are asked for at --memory and not read."""
+
+    def test_they_are_bounded_whatever_the_number_of_connections(self):
+        with Node("--memory", "1M") as node, JsonClient(node, "till") as till:
+            page = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            askers = [Socket(node.address("web"), source, receive_buffer=2048)
+                      for source in addresses(150)]
+            for asker in askers:
+                asker.socket.setblocking(False)
+            for _ in range(12):
+                for asker in askers:
+                    try:
+                        asker.socket.send(page * 64)
+                    except OSError:
+                        pass  # its socket is full, or it was closed
+                self.assertEqual(node.api("GET", "/healthz")[0], 200)
+                self.assertLessEqual(node.metric("ringpost_memory_granted_bytes"), 1 << 20)
+                self.assertLessEqual(node.metric("ringpost_replies_beyond_memory_bytes"),
+                                     2 * 256 * 1024)
+                till.say(type="ping")
+                self.assertEqual(till.hear(), {"type": "pong"})
+            self.assertGreater(node.metric("ringpost_closed_total", reason="overloaded"), 0)
+            wait_until("messages are taken again",
+                       lambda: node.push("till", 1, "?volatile=1")[0] == 202)
+            for asker in askers:
+                asker.close()
+
+    def test_two_do_not_keep_the_operator_out(self):
+        with Node("--memory", "1M") as node:
+            askers = [Socket(node.address("api"), receive_buffer=2048) for _ in range(5)]
+            for asker in askers:
+                asker.socket.setblocking(False)
+                try:
+                    asker.socket.send(b"GET /v1/stats HTTP/1.1\r\nHost: localhost\r\n\r\n" * 400)
+                except OSError:
+                    pass
+            for _ in range(10):
+                self.assertEqual(node.api("GET", "/metrics", raw=True)[0], 200)
+                self.assertEqual(node.api("GET", "/v1/stats")[0], 200)
+            for asker in askers:
+                asker.close()
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -108,6 +108,16 @@ static struct apart exempt[] = {
     {"short ingest/api/http_exchange.c must_wait: http->owed_count > (HTTP_PIPELINE_MAX - 1) / "
      "part",
      "4,096 requests of one connection without an answer; test_http_connection does it", false},
+    {"counter unread_closed",
+     "a socket that takes nothing for half a second; test_answers_unread does it", false},
+    {"short core/reply.c on_look: must_go(worker, connection)", "the same", false},
+    {"short core/reply.c room_is_short: reserve_presses(worker)",
+     "half of the operator's reserve unread; test_answers_unread does it", false},
+    {"short core/reply.c replies_unsent_max: replies_press(&worker->replies)",
+     "64 KiB of one worker's answers unread at the ceiling; test_answers_unread does it", false},
+    {"short core/reply.c reply_take: replies->beyond_bytes + bytes > max",
+     "128 KiB of them; test_answers_unread does it", false},
+    {"short core/reply.c reply_get: !reply_take(worker, unsent, bytes, beyond)", "the same", false},
     {"short core/call.c call_get: worker->calls.own >= CALLS_MAX",
      "a thousand connections with a call each; test_calls does it", false},
 };
@@ -168,8 +178,8 @@ static struct apart rare[] = {
     {"short ingest/api/http_exchange.c exchange_busy: last == NULL", "", false},
     {"short ingest/api/http_exchange.c must_wait: unsent > HTTP_UNSENT_BYTES_MAX / part", "",
      false},
-    {"short ingest/api/http_exchange.c must_wait: unsent > HTTP_UNSENT_FEW_BYTES && "
-     "budget_is_full(worker->account.budget)",
+    {"short ingest/api/http_exchange.c must_wait: unsent > replies_unsent_max(worker) / part && "
+     "(replies_press(&worker->replies) || budget_is_full(worker->account.budget))",
      "", false},
     {"short proto/client/client.c client_ready: client->sends >= CLIENT_SENDS_MAX", "", false},
 };

@@ -73,6 +73,12 @@ void connection_write_last(struct worker *w, struct connection *c, struct span b
     end(reason);
 }
 
+bool replies_throttle(const struct worker *w, struct connection *c) {
+    (void)w;
+    (void)c;
+    return false;
+}
+
 void connection_yield(struct worker *w, struct connection *c) {
     (void)w, (void)c;
     fail_msg("the slice of time never ends here");

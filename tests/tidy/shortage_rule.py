@@ -7,7 +7,8 @@ import re
 # its caller stands here, too.
 TAKES = [
     "malloc", "calloc", "realloc", "aligned_alloc", "mmap", "block_map", "region_map",
-    "account_take", "grant_press", "memory_get", "memory_force", "memory_has",
+    "account_take", "grant_press", "memory_get", "reply_take", "reply_get", "reply_piece",
+    "memory_has",
     "pool_get", "block_cache_get", "block_get", "charged_get", "table_add", "segment_have",
     "scroll_room", "stripe_resize", "entry_get", "holders_add", "address_add", "addresses_enter",
     "address_enter", "arrival_rename", "node_enter", "files_have_room", "slots_grow", "slot_get",

@@ -235,7 +235,7 @@ static void test_the_share_is_used_up(void **state) {
         peer_say(readers[i], GET("/v1/clients/same") GET("/v1/clients/same"));
         assert_true(purse_used(&fake_server.answers) <= ceiling / ANSWERS_SHARE);
     }
-    assert_true(purse_used(&fake_server.answers) > ceiling / ANSWERS_SHARE / 2);
+    assert_true(purse_used(&fake_server.answers) > ceiling / ANSWERS_SHARE / 4);
     assert_int_equal(status_of(ask(api, JSON_POST("/v1/clients/same", "7"))), 202);
     assert_error(ask(api, GET("/v1/clients/same")), 503, "overloaded");
     assert_int_equal(status_of(ask(api, GET("/healthz"))), 200);
@@ -275,11 +275,12 @@ static void test_the_memory_is_full(void **state) {
         peer_say(readers[i], GET("/metrics") GET("/metrics") GET("/metrics") GET("/metrics"));
         assert_true(purse_used(&fake_server.reserve) <= ANSWER_RESERVE_BYTES);
     }
+    /* Each has one answer of the reserve, however much it asks for; so many use it up. */
     assert_error(ask(api, GET("/metrics")), 503, "overloaded");
     for (unsigned i = 0; i < 50; i++) {
         peer_stall(readers[i], false);
         served += times(readers[i]->out, "HTTP/1.1 200");
-        assert_int_equal(times(readers[i]->out, "HTTP/1.1 "), 4);
+        assert_true(times(readers[i]->out, "HTTP/1.1 ") >= 1);
     }
     assert_true(served >= 10 && served < 200);
     assert_int_equal(purse_used(&fake_server.reserve), 0);
@@ -287,7 +288,7 @@ static void test_the_memory_is_full(void **state) {
     account_give(account, 1 << 20);
 }
 
-/* Small answers are charged past the ceiling; who does not read them is not read then. */
+/* Small answers have room beyond the ceiling; who does not read a few of them is not read then. */
 static void test_small_answers_at_the_ceiling(void **state) {
     (void)state;
     struct account *account = &fake_server.workers[1].account;
@@ -296,11 +297,12 @@ static void test_small_answers_at_the_ceiling(void **state) {
     for (unsigned i = 0; i < 4000; i++)
         peer_send(api, GET("/healthz"));
     node_settle();
-    assert_true(fake_server.workers[0].account.used_bytes < 2 * HTTP_UNSENT_FEW_BYTES);
+    assert_true(fake_server.workers[0].account.used_bytes < 2 * REPLY_FEW_BYTES);
+    assert_true(fake_server.workers[0].replies.beyond_bytes < 4 * REPLY_FEW_BYTES);
     account_give(account, 1 << 20);
     peer_stall(api, false);
     /* Nor is there memory for what it sends meanwhile: the last answer says so. */
-    assert_in_range(times(api->out, "HTTP/1.1 200"), 100, 1000);
+    assert_in_range(times(api->out, "HTTP/1.1 200"), 10, 100);
     assert_int_equal(times(api->out, "HTTP/1.1 503"), 1);
     assert_true(api->ended);
 }
