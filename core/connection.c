@@ -294,11 +294,12 @@ static void input_settle(struct worker *worker, struct connection *connection, s
 }
 
 /* There is no memory for what has come, so it is lost, and the stream with it. */
-static void input_refuse(struct worker *worker, struct connection *connection) {
+static void input_refuse(struct worker *worker, struct connection *connection, struct span came) {
+    struct span kept = span_of(connection->input, connection->input_len);
     if (SHORTAGE(connection->proxy_header) || connection->protocol->on_no_memory == NULL)
         connection_close(worker, connection, CLOSE_OVERLOADED);
     else
-        connection->protocol->on_no_memory(worker, connection);
+        connection->protocol->on_no_memory(worker, connection, kept.len != 0 ? kept : came);
     input_free(worker, connection);
     connection_join(worker, connection);
 }
@@ -323,14 +324,14 @@ static void connection_take(struct worker *worker, struct connection *connection
         size_t used = protocol_feed(worker, connection, at, len);
         if (connection->state == CONNECTION_OPEN && used < len &&
             SHORTAGE(!input_keep(worker, connection, at + used, len - used))) {
-            input_refuse(worker, connection);
+            input_refuse(worker, connection, span_of(at + used, len - used));
             return;
         }
         input_settle(worker, connection, len, used);
         return;
     }
     if (SHORTAGE(!input_keep(worker, connection, at, len))) {
-        input_refuse(worker, connection);
+        input_refuse(worker, connection, span_of(at, len));
         return;
     }
     if (input_wanted(connection)) {

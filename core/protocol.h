@@ -28,8 +28,9 @@ struct protocol {
     void (*on_flood)(struct worker *worker, struct connection *connection);
     /* Bytes had to be thrown away because there is no memory to keep them. Says so to the peer and
      * takes no more of its input: it finishes the connection, or consumes what comes without
-     * looking until it does. NULL: the connection is closed (`overloaded`). */
-    void (*on_no_memory)(struct worker *worker, struct connection *connection);
+     * looking until it does. `lost` begins where it had consumed to. NULL: the connection is closed
+     * (`overloaded`). */
+    void (*on_no_memory)(struct worker *worker, struct connection *connection, struct span lost);
     /* The peer has sent its end and everything before it was handed over; it may still read. NULL:
      * the connection is closed (`client`). */
     void (*on_end)(struct worker *worker, struct connection *connection);

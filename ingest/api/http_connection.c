@@ -103,6 +103,15 @@ static bool head_admit(struct worker *worker, struct http_connection *http,
     return false;
 }
 
+/* What is known of a request whose head is not: one that begins like this is counted as a push. */
+static void head_guess(struct http_connection *http, const char *at, size_t len) {
+    static const char post[] = "POST ";
+    size_t empty = len >= 2 && at[0] == '\r' && at[1] == '\n' ? 2 : 0;
+    if (!http->in_body)
+        http->pushes = http->service->pushes != NULL && len - empty >= sizeof post - 1 &&
+                       memcmp(at + empty, post, sizeof post - 1) == 0;
+}
+
 static void refuse_broken(struct worker *worker, struct http_connection *http) {
     const struct http_refusal *refusal = &http->parser.refusal;
     if (!http->in_body && http->parser.target_known)
@@ -350,6 +359,7 @@ static size_t request_take(struct worker *worker, struct http_connection *http, 
         request_serve(worker, http, request);
         return size;
     case HTTP_EVENT_REFUSED:
+        head_guess(http, at, len);
         refuse_broken(worker, http);
         return len;
     case HTTP_EVENT_ENDED:
@@ -416,6 +426,8 @@ size_t http_on_bytes(struct worker *worker, struct connection *connection, char 
     if (http->closed || http->finish_reason != CLOSE_NONE)
         used = len;
     http->kept_bytes = len - used;
+    if (used < len)
+        head_guess(http, at + used, len - used);
     if (!http->closed)
         input_time(worker, http, received, waits && http->finish_reason == CLOSE_NONE);
     return used;
@@ -431,9 +443,10 @@ void http_on_flood(struct worker *worker, struct connection *connection) {
     http_refuse_last(worker, http_of(connection), &error);
 }
 
-void http_on_no_memory(struct worker *worker, struct connection *connection) {
+void http_on_no_memory(struct worker *worker, struct connection *connection, struct span lost) {
     SHORTAGE_MET();
     struct http_error error = http_error_of(CODE_OVERLOADED, NO_MEMORY_TEXT);
+    head_guess(http_of(connection), lost.at, lost.len);
     http_of(connection)->kept_bytes = 0; /* what was kept is thrown away, too */
     http_refuse_last(worker, http_of(connection), &error);
 }

@@ -88,7 +88,7 @@ struct http_connection {
     uint8_t finish_reason;   /* enum close_reason: no request is read any more, and the connection
                                 ends with the last answer */
     bool in_body;            /* the head of the current request was seen */
-    bool pushes;             /* and it asks for messages */
+    bool pushes;             /* and it asks for messages; before: it begins as if it did */
     bool continue_due;       /* 100 Continue, behind the answers that are owed */
     bool serving;            /* `serve` is running */
     bool held;               /* a request is being carried out over several turns; none is read */
@@ -153,7 +153,7 @@ void http_open(struct worker *worker, struct connection *connection,
 size_t http_on_bytes(struct worker *worker, struct connection *connection, char *at, size_t len);
 size_t http_input_max(struct worker *worker, struct connection *connection);
 void http_on_flood(struct worker *worker, struct connection *connection);
-void http_on_no_memory(struct worker *worker, struct connection *connection);
+void http_on_no_memory(struct worker *worker, struct connection *connection, struct span lost);
 void http_on_end(struct worker *worker, struct connection *connection);
 void http_on_deadline(struct worker *worker, struct connection *connection);
 void http_on_sent(struct worker *worker, struct connection *connection);

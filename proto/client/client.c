@@ -373,6 +373,22 @@ void client_send_begun(struct connection *connection) {
     client_of(connection)->sends++;
 }
 
+static void ended_look(struct worker *worker, struct connection *connection) {
+    const struct client *client = client_of(connection);
+    if (client->sends != 0)
+        return;
+    if (client->cut)
+        client_fail(worker, connection, CODE_OVERLOADED, "there is no memory for the line",
+                    SPAN(""));
+    connection_finish(worker, connection, client->cut ? CLOSE_OVERLOADED : CLOSE_CLIENT);
+}
+
+void client_cut(struct worker *worker, struct connection *connection) {
+    struct client *client = client_of(connection);
+    client->cut = client->ended = true;
+    ended_look(worker, connection);
+}
+
 void client_send_ended(struct worker *worker, struct connection *connection) {
     struct client *client = client_of(connection);
     CHECK(client->sends > 0);
@@ -380,7 +396,7 @@ void client_send_ended(struct worker *worker, struct connection *connection) {
     if (!connection_is_open(connection))
         return;
     if (client->ended && client->sends == 0)
-        connection_finish(worker, connection, CLOSE_CLIENT);
+        ended_look(worker, connection);
     else
         input_release(worker, connection);
 }
@@ -448,10 +464,8 @@ void client_on_deadline(struct worker *worker, struct connection *connection) {
 }
 
 void client_on_end(struct worker *worker, struct connection *connection) {
-    struct client *client = client_of(connection);
-    client->ended = true;
-    if (client->sends == 0)
-        connection_finish(worker, connection, CLOSE_CLIENT);
+    client_of(connection)->ended = true;
+    ended_look(worker, connection);
 }
 
 void client_on_sent(struct worker *worker, struct connection *connection) {

@@ -49,6 +49,7 @@ struct client {
     bool pinged : 1;      /* and nothing was heard since */
     bool held : 1;        /* its input is paused */
     bool ended : 1;       /* the peer's end has come; answers are still owed */
+    bool cut : 1;         /* so has ours: a part of its input is lost */
     bool again : 1; /* held by a line that ends the session: it is read again, see client_bad */
 };
 
@@ -115,6 +116,9 @@ void client_on_line(struct worker *worker, struct connection *connection,
 /* A line that could not be read; false as client_bad. */
 bool client_on_complaint(struct worker *worker, struct connection *connection,
                          const struct complaint *complaint, struct span ref);
+/* A part of its input was lost for want of memory, and nothing behind it is read: it ends when all
+ * sends are answered. */
+void client_cut(struct worker *worker, struct connection *connection);
 /* protocol.h: on_end, on_deadline, on_sent, on_drain, on_close, on_free. */
 void client_on_end(struct worker *worker, struct connection *connection);
 void client_on_deadline(struct worker *worker, struct connection *connection);

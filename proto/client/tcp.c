@@ -39,6 +39,22 @@ static size_t framing_choose(struct worker *worker, struct connection *connectio
     return blanks;
 }
 
+/* Do bytes that are no line yet begin like one that sends a message? */
+static bool begins_send(const struct client *client, struct span bytes) {
+    bool counted = client->framing == CLIENT_FRAMING_COUNTED;
+    struct span begin = counted ? SPAN("SEND ") : SPAN("{\"type\":\"send\"");
+    return client->stage == CLIENT_LIVE && bytes.len >= begin.len &&
+           memcmp(bytes.at, begin.at, begin.len) == 0;
+}
+
+/* An error for such bytes. */
+static void unread_fail(struct worker *worker, struct connection *connection, enum code code,
+                        const char *text, struct span bytes) {
+    bool sends = begins_send(client_of(connection), bytes);
+    if (client_bad(worker, connection, code, text, SPAN("")) && sends)
+        stats_refuse(&worker->stats, code_word(code));
+}
+
 /* Each of these takes one line, with its payload, off the front; 0: it is not whole yet, or the
  * connection has been ended. */
 
@@ -49,10 +65,10 @@ static size_t line_take(struct worker *worker, struct connection *connection, st
     size_t line_bytes = end != NULL ? (size_t)(end - bytes.at) : bytes.len;
     size_t blanks = line_bytes != 0 && bytes.at[line_bytes - 1] == '\r';
     if (line_bytes - blanks > line_bytes_max(worker, client)) {
-        client_bad(worker, connection, CODE_TOO_LARGE,
-                   client->stage == CLIENT_GREETING ? "the hello is longer than 16384 bytes"
-                                                    : "the line is over its limit",
-                   SPAN(""));
+        unread_fail(worker, connection, CODE_TOO_LARGE,
+                    client->stage == CLIENT_GREETING ? "the hello is longer than 16384 bytes"
+                                                     : "the line is over its limit",
+                    bytes);
         return 0;
     }
     if (end == NULL) {
@@ -89,8 +105,8 @@ static size_t counted_take(struct worker *worker, struct connection *connection,
     case COUNTED_MORE:
         return 0;
     case COUNTED_TOO_LONG:
-        client_bad(worker, connection, CODE_BAD_FRAME, "the control line is over its limit",
-                   SPAN(""));
+        unread_fail(worker, connection, CODE_BAD_FRAME, "the control line is over its limit",
+                    bytes);
         return 0;
     case COUNTED_LINE:
         break;
@@ -138,7 +154,7 @@ static size_t tcp_on_bytes(struct worker *worker, struct connection *connection,
     client_heard(worker, connection);
     while (used < len && connection_is_open(connection)) {
         struct span rest = span_of(at + used, len - used);
-        if (client->stage == CLIENT_LEAVING)
+        if (client->stage == CLIENT_LEAVING || client->cut)
             return len;
         if (client->framing == CLIENT_FRAMING_NONE) {
             used += framing_choose(worker, connection, rest);
@@ -173,11 +189,14 @@ static void tcp_on_flood(struct worker *worker, struct connection *connection) {
     client_fail(worker, connection, CODE_TOO_LARGE, "the line is over its limit", SPAN(""));
 }
 
-static void tcp_on_no_memory(struct worker *worker, struct connection *connection) {
+static void tcp_on_no_memory(struct worker *worker, struct connection *connection,
+                             struct span lost) {
+    const struct client *client = client_of(connection);
     SHORTAGE_MET();
-    client_fail(worker, connection, CODE_OVERLOADED, "there is no memory for the line", SPAN(""));
+    if (!client->cut && begins_send(client, lost))
+        stats_refuse(&worker->stats, code_word(CODE_OVERLOADED));
     /* A part of the line is lost, so nothing behind it can be read. */
-    connection_finish(worker, connection, CLOSE_OVERLOADED);
+    client_cut(worker, connection);
 }
 
 const struct protocol tcp_protocol = {

@@ -117,14 +117,54 @@ static void test_unread_bodies(void **state) {
     node_pass(31 * NS_PER_S);
     assert_error(api->out, 408, "timeout");
     assert_grown(CLASS_UNKNOWN, RESULT_TIMEOUT, 1);
-    /* A request of which not even the target is known asks for nothing. */
-    api = api_connect();
-    ask(api, "POST /v1/broadcast HTTP/1.1\r\nHost: localhost\r\nHost: x\r\n\r\n");
-    api = api_connect();
-    ask(api, "POST /v1/clients/x HTTP/1.1\r\nHost : localhost\r\n\r\n");
     api = api_connect();
     ask(api, "POST /nope HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200001\r\n\r\n");
     assert_int_equal(results_all(), counted);
+}
+
+/* A request of which not even the target is known asks for a message if it begins with POST. */
+static void test_unread_heads(void **state) {
+    (void)state;
+    ask(api, "POST /v1/broadcast HTTP/1.1\r\nHost: localhost\r\nHost: x\r\n\r\n");
+    assert_grown(CLASS_UNKNOWN, RESULT_BAD_MESSAGE, 1);
+    api = api_connect();
+    ask(api, "POST /v1/clients/x HTTP/1.1\r\nHost : localhost\r\n\r\n");
+    assert_grown(CLASS_UNKNOWN, RESULT_BAD_MESSAGE, 1);
+    api = api_connect();
+    const char *other = "\r\nPOST /v1/broadcast HTTP/3.0\r\nHost: localhost\r\n\r\n";
+    assert_int_equal(status_of(ask(api, other)), 505);
+    assert_grown(CLASS_UNKNOWN, RESULT_BAD_MESSAGE, 1);
+    static char head[HTTP_HEAD_BYTES_MAX + 100];
+    memset(head, 'x', sizeof head - 1);
+    memcpy(head, "POST /v1/clients/", 17);
+    api = api_connect();
+    assert_int_equal(status_of(ask(api, head)), 431);
+    assert_grown(CLASS_UNKNOWN, RESULT_TOO_LARGE, 1);
+    memcpy(head, "GET ", 4);
+    api = api_connect();
+    assert_int_equal(status_of(ask(api, head)), 431);
+    api = api_connect();
+    ask(api, "GET /v1/stats HTTP/3.0\r\nHost: localhost\r\n\r\n");
+    assert_int_equal(results_all(), counted);
+    api = api_connect();
+    ask(api, "POS");
+    ask(api, "T /v1/clients/x HTT");
+    node_pass(11 * NS_PER_S);
+    assert_int_equal(status_of(api->out), 408);
+    assert_grown(CLASS_UNKNOWN, RESULT_TIMEOUT, 1);
+    /* There is no memory to keep it until it is whole. */
+    api = api_connect();
+    fake_server.budget.ceiling_bytes = 0;
+    static char part[4000];
+    memset(part, 'x', sizeof part - 1);
+    memcpy(part, "POST /v1/clients/", 17);
+    peer_say(api, part);
+    memcpy(part, "xxxx", 4);
+    for (unsigned i = 0; i < 4 && api->out_len == 0; i++)
+        peer_say(api, part);
+    assert_error(api->out, 503, "overloaded");
+    assert_grown(CLASS_UNKNOWN, RESULT_OVERLOADED, 1);
+    fake_server.budget.ceiling_bytes = 1 << 20;
 }
 
 /* At the memory ceiling: one refusal is one refusal, whatever found that memory is short. */
@@ -237,6 +277,13 @@ static void test_clients(void **state) {
     assert_grown(CLASS_DEFAULT, RESULT_ABSENT, 1);
     peer_say(till, "{\"type\":\"send\",\"to\":7,\"ref\":1}\n");
     assert_grown(CLASS_UNKNOWN, RESULT_BAD_MESSAGE, 1);
+    static char line[70000];
+    memset(line, 'x', sizeof line - 1);
+    memcpy(line, "{\"type\":\"send\",", 15);
+    fake_config.max_message_bytes = 1000;
+    peer_say(till, line);
+    assert_non_null(strstr(till->out, "too_large"));
+    assert_grown(CLASS_UNKNOWN, RESULT_TOO_LARGE, 1);
     fake_config.client_send = false;
 }
 
@@ -259,15 +306,11 @@ static void test_words(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_served_requests),
-        TEST(test_batches),
-        TEST(test_unread_bodies),
-        TEST(test_no_memory),
-        TEST(test_keys),
-        TEST(test_wrong_keys),
-        TEST(test_places_of_the_modest),
-        TEST(test_clients),
-        cmocka_unit_test(test_words),
+        TEST(test_served_requests), TEST(test_batches),
+        TEST(test_unread_bodies),   TEST(test_unread_heads),
+        TEST(test_no_memory),       TEST(test_keys),
+        TEST(test_wrong_keys),      TEST(test_places_of_the_modest),
+        TEST(test_clients),         cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
