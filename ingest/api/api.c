@@ -3,9 +3,9 @@
 #include "core/base/shortage.h"
 #include "core/call.h"
 #include "core/server.h"
+#include "ingest/api/auth.h"
 #include "ingest/api/body_type.h"
 #include "ingest/api/query.h"
-#include "ingest/gate/auth.h"
 
 /* The most frequent first. */
 static const struct route routes[] = {
@@ -111,7 +111,7 @@ static void api_serve(struct worker *worker, struct http_exchange *exchange,
                                     .names = {match->names[0], match->names[1]},
                                     .texts = &texts,
                                     .key_place = auth.key_place};
-    exchange->http->source.rate = gate_key_rate(&worker->endpoint, auth.key_place);
+    exchange->http->source.rate = auth_key_rate(auth.key_place);
     match->route->serve(worker, exchange, &request);
 }
 

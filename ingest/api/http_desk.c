@@ -2,12 +2,14 @@
 
 #include "core/server.h"
 #include "ingest/api/api.h"
+#include "ingest/api/auth.h"
 
 static struct http_desk *desks[WORKERS_MAX];
 static struct pool desk_pool;
 static const char *version = "0";
 
 bool http_init(struct server *server) {
+    auth_init();
     pool_init(&desk_pool, sizeof(struct http_desk));
     for (unsigned i = 0; i < server->worker_count; i++) {
         struct http_desk *desk = pool_get(&desk_pool);

@@ -4,7 +4,7 @@
 #include "core/server.h"
 #include "ingest/api/api.h"
 #include "ingest/api/query.h"
-#include "ingest/gate/auth.h"
+#include "proto/web/origin.h"
 
 /* Nothing here takes a body; so much is read all the same, to keep the connection. */
 #define WEB_BODY_BYTES_MAX 4096
@@ -20,11 +20,11 @@ static void web_get_healthz(struct worker *worker, struct http_exchange *exchang
                             const struct route_request *request);
 
 /* May the page that sent this use the listener? A refused host is told in the log. */
-static enum auth_origin origin_of(const struct worker *worker, const struct http_request *http) {
+static enum origin_verdict origin_of(const struct worker *worker, const struct http_request *http) {
     bool probe = span_equal(http->path, SPAN("/healthz"));
-    enum auth_origin origin = auth_web(worker->config, http, probe);
-    if (origin == AUTH_ORIGIN_UNKNOWN_HOST)
-        auth_tell_unknown_host(http->host);
+    enum origin_verdict origin = origin_look(worker->config, http, probe);
+    if (origin == ORIGIN_UNKNOWN_HOST)
+        origin_tell_unknown_host(http->host);
     return origin;
 }
 
@@ -124,16 +124,16 @@ static void web_serve(struct worker *worker, struct http_exchange *exchange,
     char room[CORS_BYTES_MAX];
     struct span cors = SPAN(VARY);
     switch (origin_of(worker, http)) {
-    case AUTH_ORIGIN_NONE:
+    case ORIGIN_NONE:
         break;
-    case AUTH_ORIGIN_ALLOWED:
+    case ORIGIN_ALLOWED:
         if (http->origin.len <= ECHO_BYTES_MAX) {
             cors = cors_write(http, room);
             break;
         }
         /* fall through */
-    case AUTH_ORIGIN_FOREIGN:
-    case AUTH_ORIGIN_UNKNOWN_HOST:
+    case ORIGIN_FOREIGN:
+    case ORIGIN_UNKNOWN_HOST:
         refuse(worker, exchange, foreign(), SPAN(VARY));
         return;
     }
@@ -175,9 +175,9 @@ static size_t web_body_max(const struct config *config) {
 static bool web_admit(struct worker *worker, const struct http_request *http,
                       struct http_error *error) {
     struct builder texts = builder_over(http_desk(worker)->names, HTTP_TARGET_BYTES_MAX);
-    enum auth_origin origin = origin_of(worker, http);
+    enum origin_verdict origin = origin_of(worker, http);
     bool good = false;
-    if (origin == AUTH_ORIGIN_FOREIGN || origin == AUTH_ORIGIN_UNKNOWN_HOST)
+    if (origin == ORIGIN_FOREIGN || origin == ORIGIN_UNKNOWN_HOST)
         *error = foreign();
     else
         good = http->method == HTTP_METHOD_OPTIONS || find(worker, http, &texts, error);

@@ -2,7 +2,7 @@
  *
  * This version serves GET /healthz and, with --demo, the page GET /. Every request with an Origin
  * that is neither its own host nor in --cors is refused, and with --web-host one for another host
- * (auth.h); an allowed origin is echoed, and every path answers preflight.
+ * (proto/web/origin.h); an allowed origin is echoed, and every path answers preflight.
  *
  * Threads: the connection's worker. */
 #ifndef RINGPOST_INGEST_API_WEB_H

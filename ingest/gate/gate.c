@@ -52,7 +52,7 @@ void gate_source_init(struct gate_source *source, struct connection *connection,
         connection->intake = &source->intake;
 }
 
-/* --- keys and rates -------------------------------------------------------------------------- */
+/* --- rates ----------------------------------------------------------------------------------- */
 
 bool gate_rate_take(struct gate_rate *rate, double per_second, uint64_t now_ns,
                     uint64_t *retry_ns) {
@@ -72,24 +72,6 @@ bool gate_rate_take(struct gate_rate *rate, double per_second, uint64_t now_ns,
                                                   memory_order_relaxed, memory_order_relaxed))
             return true;
     }
-}
-
-int gate_key_find(const struct config *config, struct span key) {
-    /* Hashes with a secret key tell nothing about the keys by the time their comparison takes. */
-    struct hash128 wanted = hash128(key);
-    int found = -1;
-    for (unsigned i = 0; i < config->api_key_count; i++) {
-        struct hash128 known = hash128(span_text(config->api_keys[i]));
-        uint64_t difference = (known.low ^ wanted.low) | (known.high ^ wanted.high);
-        if (difference == 0 && found < 0)
-            found = (int)i;
-    }
-    return found;
-}
-
-struct gate_rate *gate_key_rate(const struct endpoint *endpoint, unsigned place) {
-    CHECK(place < API_KEYS_MAX);
-    return &gate_of(endpoint)->key_rates[place];
 }
 
 /* --- the end of a message -------------------------------------------------------------------- */
@@ -415,10 +397,6 @@ bool gate_init(struct gate *gate, struct server *server) {
     dedup_init(&gate->dedup, &server->budget, config->dedup_max, config->dedup_window_ns, nudge,
                server);
     client_rates_init(&gate->client_rates);
-    for (unsigned i = 0; i < API_KEYS_MAX; i++)
-        atomic_init(&gate->key_rates[i].used_until_ns, 0);
-    for (unsigned i = 0; i < AUTH_TOLD_PLACES; i++)
-        atomic_init(&gate->told.at_ns[i], 0);
     bool good = true;
     for (unsigned i = 0; i < ENDPOINTS_MAX; i++) {
         struct gate_desk *desk = &gate->desks[i];

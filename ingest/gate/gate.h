@@ -13,8 +13,8 @@
  * and has to take its place counts as accepted at that moment.
  *
  * Threads: gate_publish: the source's endpoint, which also gets the result. gate_init and
- * gate_fini: before the threads run, after they have ended. Owns: the idempotency table, the
- * rates of the API keys, one ticket for each publish in flight (bounded by what mailbox.h allows
+ * gate_fini: before the threads run, after they have ended. Owns: the idempotency table,
+ * one ticket for each publish in flight (bounded by what mailbox.h allows
  * of requests). Allocates from pools only. Never writes keys or payloads into logs. */
 #ifndef RINGPOST_INGEST_GATE_GATE_H
 #define RINGPOST_INGEST_GATE_GATE_H
@@ -23,7 +23,6 @@
 #include "core/hub.h"
 #include "core/memory.h"
 #include "core/timer.h"
-#include "ingest/gate/auth.h"
 #include "ingest/gate/client_rates.h"
 #include "ingest/gate/dedup.h"
 #include "proto/text/complaint.h"
@@ -84,7 +83,7 @@ struct gate_source {
     bool modest;          /* it asks for little; of the request that was admitted last */
 };
 
-/* `rate`: gate_key_rate for the API, one of its own for a session without a client id, NULL for a
+/* `rate`: of the API key for the API, one of its own for a session without a client id, NULL for a
  * client. */
 void gate_source_init(struct gate_source *source, struct connection *connection, gate_done *done,
                       struct gate_rate *rate);
@@ -133,9 +132,7 @@ struct gate_desk {
 /* What the ingest room shares between the workers; server->ingest points to it. */
 struct gate {
     struct dedup dedup;
-    struct gate_rate key_rates[API_KEYS_MAX];
     struct client_rates client_rates;
-    struct auth_told told;
     struct gate_desk desks[ENDPOINTS_MAX];
 };
 
@@ -148,11 +145,5 @@ void gate_fini(struct gate *gate);
 void gate_on_nudged(struct endpoint *endpoint);
 
 struct gate *gate_of(const struct endpoint *endpoint);
-
-/* The place of an API key in config->api_keys, compared in constant time; -1: it is none of
- * them. */
-int gate_key_find(const struct config *config, struct span key);
-/* The rate of the key at that place; place 0 also serves an API without keys. */
-struct gate_rate *gate_key_rate(const struct endpoint *endpoint, unsigned place);
 
 #endif

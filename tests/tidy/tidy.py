@@ -49,7 +49,6 @@ ROOMS = {
 GUESTS = {
     "ingest/gate/client_send": ["proto/client"],
     "ingest/gate/envelope": ["proto/client"],
-    "ingest/gate/auth": ["proto/http"],
     "ingest/api/api_batch": ["proto/client"],
 }
 

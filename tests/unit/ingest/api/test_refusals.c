@@ -1,7 +1,7 @@
 /* Every message that is asked for is counted once: by its state, or by the error code. */
 #include "tests/support/fake_http.h"
 
-#include "ingest/gate/auth.c"
+#include "ingest/api/auth.c"
 
 static struct peer *api;
 static uint64_t counted; /* before the request */

@@ -492,18 +492,6 @@ static void test_bad(void **state) {
     assert_non_null(memmem(text, out.len, ",\"offset\":17}", 13));
 }
 
-static void test_keys(void **state) {
-    (void)state;
-    struct config keys = {.api_key_count = 3, .api_keys = {"one", "two", "one"}};
-    assert_int_equal(gate_key_find(&keys, SPAN("one")), 0);
-    assert_int_equal(gate_key_find(&keys, SPAN("two")), 1);
-    assert_int_equal(gate_key_find(&keys, SPAN("tw")), -1);
-    assert_int_equal(gate_key_find(&keys, SPAN("twoo")), -1);
-    assert_int_equal(gate_key_find(&keys, SPAN("")), -1);
-    keys.api_key_count = 0;
-    assert_int_equal(gate_key_find(&keys, SPAN("one")), -1);
-}
-
 int main(void) {
     hash_init();
     const struct CMUnitTest tests[] = {
@@ -518,7 +506,6 @@ int main(void) {
         cmocka_unit_test(test_a_waiter_takes_the_place),
         cmocka_unit_test(test_ids_are_swept),
         cmocka_unit_test(test_bad),
-        cmocka_unit_test(test_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,41 +1,11 @@
-#include "ingest/gate/auth.h"
+#include "proto/web/origin.h"
 
 #include "core/base/hash.h"
 #include "core/base/log.h"
-#include "core/worker.h"
-#include "ingest/gate/gate.h"
-#include "proto/text/base64.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
-
-#define CREDENTIALS_BYTES_MAX 1024
-
-/* Takes "scheme " off the front, in any letter case, with the blanks behind it. */
-static bool scheme_take(struct span *text, struct span scheme) {
-    if (text->len <= scheme.len || !span_equal_nocase(span_of(text->at, scheme.len), scheme) ||
-        text->at[scheme.len] != ' ')
-        return false;
-    *text = span_skip(*text, scheme.len);
-    while (text->len != 0 && text->at[0] == ' ')
-        *text = span_skip(*text, 1);
-    return true;
-}
-
-/* The key of an Authorization header: Bearer, or the password of Basic. */
-static bool key_of(struct span authorization, struct builder *decoded, struct span *key) {
-    *key = authorization;
-    if (scheme_take(key, SPAN("Bearer")))
-        return true;
-    if (!scheme_take(key, SPAN("Basic")) || base64_decode(*key, decoded) != NULL || decoded->full)
-        return false;
-    const char *colon = memchr(decoded->at, ':', decoded->len);
-    if (colon == NULL)
-        return false;
-    *key = span_skip(builder_span(decoded), (size_t)(colon - decoded->at) + 1);
-    return true;
-}
 
 /* --- hosts ------------------------------------------------------------------------------------ */
 
@@ -91,7 +61,7 @@ static bool host_is_localhost(const struct host *host) {
     return !host->brackets && span_equal_nocase(host->name, SPAN("localhost"));
 }
 
-bool auth_host_is_loopback(struct span text) {
+bool origin_host_is_loopback(struct span text) {
     struct host host;
     struct in6_addr six;
     if (!host_cut(text, &host))
@@ -114,66 +84,6 @@ static bool host_is_known(const struct config *config, struct span text) {
         if (!host.brackets && span_equal_nocase(host.name, span_text(config->web_hosts[i])))
             return true;
     return false;
-}
-
-/* --- keys ------------------------------------------------------------------------------------- */
-
-static struct auth refused(enum code code, const char *message) {
-    return (struct auth){.code = code, .message = message};
-}
-
-struct auth auth_api(const struct config *config, const struct http_request *request, bool open) {
-    static const struct auth allowed = {.code = CODE_NONE, .message = ""};
-    if (config->api_key_count == 0) {
-        if (request->origin.at != NULL)
-            return refused(CODE_FORBIDDEN, "a request with Origin needs an API key; start the node "
-                                           "with one (RINGPOST_API_KEY)");
-        /* A browser always names a host; one that does not is an HTTP/1.0 probe. */
-        if (request->host.at != NULL && !auth_host_is_loopback(request->host))
-            return refused(CODE_FORBIDDEN, "without an API key only localhost, 127.0.0.1 and [::1] "
-                                           "are served as Host");
-        return allowed;
-    }
-    if (open)
-        return allowed;
-    if (request->authorization.at == NULL)
-        return refused(CODE_UNAUTHORIZED, "an API key is needed: Authorization: Bearer KEY");
-    char room[CREDENTIALS_BYTES_MAX];
-    struct builder decoded = builder_over(room, sizeof room);
-    struct span key;
-    if (!key_of(request->authorization, &decoded, &key))
-        return refused(CODE_UNAUTHORIZED, "Authorization is neither Bearer KEY nor Basic with the "
-                                          "key as password");
-    /* A browser that was asked for Basic once sends the key along with what any page makes it
-     * request. */
-    if (decoded.len != 0 && auth_web(config, request, true) == AUTH_ORIGIN_FOREIGN)
-        return refused(CODE_FORBIDDEN, "a page of this Origin may not use a key by Basic");
-    int place = gate_key_find(config, key);
-    if (place < 0)
-        return refused(CODE_UNAUTHORIZED, "the API key is not one of this node's");
-    return (struct auth){.code = CODE_NONE, .message = "", .key_place = (unsigned)place};
-}
-
-/* --- wrong keys ------------------------------------------------------------------------------- */
-
-/* Addresses that share a place are told more seldom than once a second, never more often. */
-static bool told_take(struct auth_told *told, const struct peer_address *peer, uint64_t now_ns) {
-    uint64_t place = hash64(span_of(peer->bytes, sizeof(peer->bytes))) % AUTH_TOLD_PLACES;
-    uint64_t before = atomic_load_explicit(&told->at_ns[place], memory_order_relaxed);
-    if (before != 0 && now_ns - before < AUTH_TOLD_NS)
-        return false;
-    return atomic_compare_exchange_strong_explicit(&told->at_ns[place], &before, now_ns,
-                                                   memory_order_relaxed, memory_order_relaxed);
-}
-
-void auth_failed(struct worker *worker, const struct connection *connection, const char *message) {
-    enum listener_kind kind = worker->listeners[connection->listener].kind;
-    stats_add(&worker->stats.auth_failures[kind], 1);
-    if (!told_take(&gate_of(&worker->endpoint)->told, &connection->peer, worker->now_ns))
-        return;
-    char address[PEER_ADDRESS_TEXT_MAX];
-    net_peer_text(&connection->peer, address);
-    log_event(LOG_WARN, "auth_failed", LOG_STR("address", address), LOG_STR("why", message));
 }
 
 /* --- origins ---------------------------------------------------------------------------------- */
@@ -210,26 +120,26 @@ static bool origin_is(const struct origin *origin, struct span text, const char 
            span_equal_nocase(origin->host, other.host);
 }
 
-enum auth_origin auth_web(const struct config *config, const struct http_request *request,
-                          bool any_host) {
+enum origin_verdict origin_look(const struct config *config, const struct http_request *request,
+                                bool any_host) {
     struct span text = request->origin;
     struct origin origin = {.host = {NULL, 0}};
     /* Without Host it is HTTP/1.0, which no browser speaks. */
     if (!any_host && config->web_host_count != 0 && request->host.at != NULL &&
         !host_is_known(config, request->host))
-        return AUTH_ORIGIN_UNKNOWN_HOST;
+        return ORIGIN_UNKNOWN_HOST;
     if (text.at == NULL)
-        return AUTH_ORIGIN_NONE;
+        return ORIGIN_NONE;
     if (!origin_cut(text, &origin))
         origin.host.len = 0; /* "null", or nothing that has a host: only * lets it in */
     for (unsigned i = 0; i < config->origin_count; i++)
         if (origin_is(&origin, text, config->origins[i]))
-            return AUTH_ORIGIN_ALLOWED;
+            return ORIGIN_ALLOWED;
     if (origin.host.len == 0 || request->host.at == NULL ||
         !span_equal_nocase(origin.host, port_drop(request->host, origin.scheme)))
-        return AUTH_ORIGIN_FOREIGN;
+        return ORIGIN_FOREIGN;
     /* Its own host; but DNS may call any name this node's for a page that wants in. */
-    return host_is_known(config, request->host) ? AUTH_ORIGIN_ALLOWED : AUTH_ORIGIN_UNKNOWN_HOST;
+    return host_is_known(config, request->host) ? ORIGIN_ALLOWED : ORIGIN_UNKNOWN_HOST;
 }
 
 /* Names whose refusal was told lately, each in the place of its hash: another name that falls there
@@ -237,7 +147,7 @@ enum auth_origin auth_web(const struct config *config, const struct http_request
 #define TOLD_PLACES 64
 static _Atomic uint64_t told[TOLD_PLACES];
 
-void auth_tell_unknown_host(struct span text) {
+void origin_tell_unknown_host(struct span text) {
     struct host host;
     if (!host_cut(text, &host))
         host = (struct host){.name = text};
