@@ -15,7 +15,6 @@
 #include "core/base/shortage.h"
 #include "core/worker.h"
 #include "ingest/api/api.h"
-#include "proto/client/line.h"
 #include "proto/text/json.h"
 
 /* What a usual result needs. */
@@ -182,7 +181,7 @@ static bool line_next(struct span *rest, struct span *line) {
         size_t len = end == NULL ? rest->len : (size_t)(end - rest->at);
         *line = span_of(rest->at, len);
         *rest = span_skip(*rest, end == NULL ? len : len + 1);
-        if (!line_is_blank(*line))
+        if (!json_line_is_blank(*line))
             return true;
     }
     return false;

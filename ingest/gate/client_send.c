@@ -5,6 +5,7 @@
 #include "core/server.h"
 #include "ingest/gate/envelope.h"
 #include "ingest/gate/gate.h"
+#include "proto/text/ref.h"
 
 #include <stdio.h>
 

@@ -1,9 +1,9 @@
 /* envelope.c - see envelope.h. */
 #include "ingest/gate/envelope.h"
 
-#include "proto/client/line.h"
 #include "proto/text/json.h"
 #include "proto/text/name_field.h"
+#include "proto/text/ref.h"
 #include "proto/text/utf8.h"
 
 /* Every field a message has, and the two that a client's line adds. */
@@ -176,7 +176,7 @@ static bool field_from_json(struct envelope *envelope, enum envelope_form form, 
     case FIELD_TYPE:
         return true;
     default: { /* FIELD_REF */
-        const char *wrong = line_ref_check(value);
+        const char *wrong = ref_check(value);
         if (wrong != NULL)
             return refuse(complaint, field, wrong);
         envelope->ref = value->raw;
@@ -193,7 +193,7 @@ static __attribute__((cold)) bool refuse_text(struct envelope *envelope, enum en
     if (!json_scan(text, NULL, &error))
         complaint_json(complaint, &error);
     else if (form == ENVELOPE_LINE && envelope->ref.len == 0)
-        envelope->ref = line_ref_find(text);
+        envelope->ref = ref_find(text);
     return false;
 }
 

@@ -7,6 +7,7 @@
 #include "core/server.h"
 #include "proto/client/counted.h"
 #include "proto/client/encodings.h"
+#include "proto/text/ref.h"
 
 #include <stdio.h>
 
@@ -314,7 +315,7 @@ static void on_send(struct worker *worker, struct connection *connection,
         stats_refuse(&worker->stats, code_word(CODE_FORBIDDEN));
         client_refused(worker, connection, CODE_FORBIDDEN,
                        "clients may not send here (--client-send is off)",
-                       counted ? line->ref : line_ref_find(line->fields));
+                       counted ? line->ref : ref_find(line->fields));
         return;
     }
     struct client_send send = {

@@ -3,6 +3,7 @@
 
 #include "proto/text/json.h"
 #include "proto/text/name_field.h"
+#include "proto/text/ref.h"
 
 /* The fields that any line may have; all others are passed over. */
 enum line_field {
@@ -39,14 +40,6 @@ struct line_fields {
     struct json_value values[FIELDS]; /* JSON_NONE: absent */
     enum line_field repeated;         /* FIELDS: none */
 };
-
-bool line_is_blank(struct span line) {
-    for (size_t i = 0; i < line.len; i++) {
-        if (line.at[i] != ' ' && line.at[i] != '\t' && line.at[i] != '\r')
-            return false;
-    }
-    return true;
-}
 
 /* FIELDS: none of them. */
 static enum line_field find_field(const struct json_value *key) {
@@ -194,7 +187,7 @@ static bool line_read(struct span text, bool hello_only, struct line_room *room,
     }
     const struct json_value *ref = &fields.values[FIELD_REF];
     if (ref->kind != JSON_NONE && !hello_only) {
-        const char *wrong = line_ref_check(ref);
+        const char *wrong = ref_check(ref);
         if (wrong != NULL)
             return refuse(complaint, FIELD_REF, wrong);
         line->ref = ref->raw;
@@ -237,30 +230,4 @@ bool line_parse(struct span text, struct line_room *room, struct client_line *li
 bool line_parse_hello(struct span text, struct line_room *room, struct client_line *line,
                       struct complaint *complaint) {
     return line_read(text, true, room, line, complaint);
-}
-
-const char *line_ref_check(const struct json_value *value) {
-    if (value->kind == JSON_NUMBER)
-        return value->raw.len <= REF_BYTES_MAX ? NULL : "is longer than 64 bytes";
-    if (value->kind != JSON_STRING)
-        return "is neither a number nor a string";
-    char bytes[REF_BYTES_MAX];
-    struct builder decoded = builder_over(bytes, sizeof bytes);
-    struct span text;
-    const char *wrong = json_text(value, &decoded, &text);
-    if (decoded.full || (wrong == NULL && text.len > REF_BYTES_MAX))
-        return "is longer than 64 bytes";
-    return wrong;
-}
-
-struct span line_ref_find(struct span object) {
-    struct json_cursor cursor;
-    struct json_value key, value;
-    if (json_open(&cursor, object) == JSON_OBJECT) {
-        while (json_object_next(&cursor, &key, &value)) {
-            if (find_field(&key) == FIELD_REF)
-                return line_ref_check(&value) == NULL ? value.raw : span_of(NULL, 0);
-        }
-    }
-    return span_of(NULL, 0);
 }

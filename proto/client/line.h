@@ -19,12 +19,6 @@
 #include "proto/text/complaint.h"
 #include "proto/text/names.h"
 
-struct json_value;
-
-/* A ref is a number or a string of at most so many bytes; as JSON it may be written this long. */
-#define REF_BYTES_MAX 64
-#define REF_JSON_BYTES_MAX (2 + 6 * REF_BYTES_MAX)
-
 enum client_line_type {
     CLIENT_LINE_NONE, /* not known (refused) */
     CLIENT_LINE_HELLO,
@@ -56,9 +50,6 @@ struct client_line {
     size_t payload_bytes;   /* SEND in counted framing: what follows the line, without its end */
 };
 
-/* Is there nothing in it but blanks? Such lines are ignored. */
-bool line_is_blank(struct span line);
-
 /* Reads one line (a trailing CR is ignored). False: `complaint`, and `line` has the type and the
  * ref if they could be made out.
  * SEND: the rest of the line was not looked at. `fields` is the whole object; envelope_parse checks
@@ -68,11 +59,6 @@ bool line_parse(struct span text, struct line_room *room, struct client_line *li
 /* Reads a hello object in which `type` may be missing. */
 bool line_parse_hello(struct span text, struct line_room *room, struct client_line *line,
                       struct complaint *complaint);
-
-/* Is the value a ref? NULL, or what is wrong with it, to be put behind "ref". */
-const char *line_ref_check(const struct json_value *value);
-/* The ref of an object that may be wrong in any other way; empty if there is none to echo. */
-struct span line_ref_find(struct span object);
 
 /* What a welcome says. */
 struct welcome {

@@ -4,6 +4,7 @@
 #include "core/worker.h"
 #include "proto/client/client.h"
 #include "proto/client/counted.h"
+#include "proto/text/json.h"
 
 /* The names of the line that is being read: one line at a time on each thread. */
 static _Thread_local struct line_room line_room;
@@ -76,7 +77,7 @@ static size_t line_take(struct worker *worker, struct connection *connection, st
         return 0;
     }
     struct span text = span_of(bytes.at, line_bytes);
-    if (line_is_blank(text))
+    if (json_line_is_blank(text))
         return line_bytes + 1;
     struct client_line line;
     struct complaint complaint;

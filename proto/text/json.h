@@ -106,6 +106,9 @@ bool json_u64(struct span number, uint64_t *value);
  * UINT64_MAX if it does not fit. False: below zero. */
 bool json_seconds(struct span number, uint64_t *ns);
 
+/* Is there nothing but blanks in a line of a text that has an object on each? Such are ignored. */
+bool json_line_is_blank(struct span line);
+
 /* Copies a valid text without CR and LF. They can only stand between tokens, and leaving them out
  * joins no two tokens. Spaces and tabs stay. */
 void json_compact(struct span text, struct builder *out);

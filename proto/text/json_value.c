@@ -259,3 +259,11 @@ size_t json_quoted_len(struct span text) {
     }
     return len;
 }
+
+bool json_line_is_blank(struct span line) {
+    for (size_t i = 0; i < line.len; i++) {
+        if (line.at[i] != ' ' && line.at[i] != '\t' && line.at[i] != '\r')
+            return false;
+    }
+    return true;
+}

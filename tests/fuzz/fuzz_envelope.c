@@ -116,7 +116,7 @@ static void object_look(struct span text, enum envelope_form form) {
     CHECK((complaint.code == CODE_BAD_JSON) == !json);
     CHECK(complaint.code != CODE_BAD_JSON || complaint.offset <= text.len);
     if (json && form == ENVELOPE_LINE)
-        CHECK(span_equal(envelope.ref, line_ref_find(text)));
+        CHECK(span_equal(envelope.ref, ref_find(text)));
 }
 
 static void data_look(struct span data, enum payload_kind kind) {

@@ -109,7 +109,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *at, size_t len) {
             CHECK(span_equal(line.fields, text));
         } else {
             CHECK(json_reference_valid(at, len));
-            CHECK(span_equal(line.ref, line_ref_find(text)));
+            CHECK(span_equal(line.ref, ref_find(text)));
             line_again(&line);
         }
     } else {

@@ -6,6 +6,7 @@
 #include "core/base/check.h"
 #include "proto/client/line.h"
 #include "proto/text/json.h"
+#include "proto/text/ref.h"
 #include "proto/text/utf8.h"
 
 static inline void name_list_look(const struct name_list *list, unsigned least,

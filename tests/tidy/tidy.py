@@ -48,8 +48,6 @@ ROOMS = {
 # A file that may enter one room more.
 GUESTS = {
     "ingest/gate/client_send": ["proto/client"],
-    "ingest/gate/envelope": ["proto/client"],
-    "ingest/api/api_batch": ["proto/client"],
 }
 
 # One door per library: the headers, and the file or folder that may include them.

@@ -319,13 +319,10 @@ static void checks_refs(void **state) {
         struct builder text = builder_over(bytes, sizeof bytes);
         builder_format(&text, "{\"type\":\"ping\",\"ref\":%s}", rows[i].ref);
         builder_byte(&text, '\0');
-        if (rows[i].wrong != NULL) {
+        if (rows[i].wrong != NULL)
             expect_wrong(bytes, CODE_BAD_MESSAGE, "ref", rows[i].wrong, "");
-            assert_int_equal(line_ref_find(span_text(bytes)).len, 0);
-        } else {
+        else
             assert_true(span_equal(take(bytes).ref, span_text(rows[i].ref)));
-            assert_true(span_equal(line_ref_find(span_text(bytes)), span_text(rows[i].ref)));
-        }
     }
     /* 64 bytes, each of them written in six. */
     char bytes[512];
@@ -336,9 +333,6 @@ static void checks_refs(void **state) {
     builder_text(&text, "\"}");
     builder_byte(&text, '\0');
     assert_int_equal(take(bytes).ref.len, REF_JSON_BYTES_MAX);
-    assert_int_equal(line_ref_find(SPAN("{\"a\":{\"ref\":1}}")).len, 0);
-    assert_int_equal(line_ref_find(SPAN("{\"a\":x,\"ref\":1}")).len, 0);
-    assert_int_equal(line_ref_find(SPAN("[1]")).len, 0);
 }
 
 /* The longest lists, and one entry more; a repeat is no entry. */
@@ -438,14 +432,6 @@ static void is_never_half_a_line(void **state) {
     }
 }
 
-static void knows_blank_lines(void **state) {
-    (void)state;
-    assert_true(line_is_blank(span_of(NULL, 0)));
-    assert_true(line_is_blank(SPAN(" \t\r")));
-    assert_false(line_is_blank(SPAN(" {")));
-    assert_false(line_is_blank(SPAN("\0")));
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(takes_a_hello),
@@ -465,7 +451,6 @@ int main(void) {
         cmocka_unit_test(has_room_for_what_is_allowed),
         cmocka_unit_test(takes_a_hello_without_type),
         cmocka_unit_test(is_never_half_a_line),
-        cmocka_unit_test(knows_blank_lines),
     };
     return cmocka_run_group_tests(tests, make_room, drop_room);
 }

@@ -2,6 +2,7 @@
 #include "proto/client/line_write.c"
 
 #include "proto/text/json.h"
+#include "proto/text/ref.h"
 #include "tests/support/cmocka_first.h"
 
 static char room[LINE_ANSWER_BYTES_MAX];

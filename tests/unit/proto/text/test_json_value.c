@@ -276,6 +276,14 @@ static void knows_byte_order_marks(void **state) {
     assert_false(json_has_mark(span_of(NULL, 0)));
 }
 
+static void knows_blank_lines(void **state) {
+    (void)state;
+    assert_true(json_line_is_blank(span_of(NULL, 0)));
+    assert_true(json_line_is_blank(SPAN(" \t\r")));
+    assert_false(json_line_is_blank(SPAN(" {")));
+    assert_false(json_line_is_blank(SPAN("\0")));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decodes_escapes),
@@ -289,6 +297,7 @@ int main(void) {
         cmocka_unit_test(escapes_line_breaks),
         cmocka_unit_test(counts_breaks_of_each_member),
         cmocka_unit_test(knows_byte_order_marks),
+        cmocka_unit_test(knows_blank_lines),
         cmocka_unit_test(knows_the_length_of_a_quoted_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
