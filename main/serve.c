@@ -8,7 +8,6 @@
 #include "core/server.h"
 #include "core/watch.h"
 #include "ingest/api/api.h"
-#include "ingest/api/http_desk.h"
 #include "ingest/api/web.h"
 #include "ingest/gate/client_send.h"
 #include "ingest/gate/gate.h"
@@ -18,6 +17,7 @@
 #include "main/version.h"
 #include "proto/client/client.h"
 #include "proto/client/tcp.h"
+#include "proto/http/http_context.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -292,6 +292,10 @@ int serve_run(struct settings *settings) {
         [LISTENER_WEB] = &web_protocol,
         [LISTENER_API] = &api_protocol,
     };
+    static const struct http_service *const services[LISTENER_KINDS] = {
+        [LISTENER_WEB] = &web_service,
+        [LISTENER_API] = &api_service,
+    };
     char problem[512] = "";
     sigset_t signals;
     node.settings = settings;
@@ -310,9 +314,10 @@ int serve_run(struct settings *settings) {
     node.configs = kept;
     if (!server_init(&node.server, &kept->config, protocols, problem, sizeof(problem)))
         return fail(problem);
-    if (!gate_init(&node.gate, &node.server) || !http_init(&node.server))
+    if (!gate_init(&node.gate, &node.server) || !http_init(&node.server, services) ||
+        !api_init(&node.server))
         return fail_memory("incoming messages");
-    http_version_set(RINGPOST_VERSION);
+    api_version_set(RINGPOST_VERSION);
     client_gate_set(&client_send_gate);
     for (unsigned i = 0; i < node.server.worker_count; i++)
         node.server.endpoints[i]->on_nudged = gate_on_nudged;
@@ -329,6 +334,7 @@ int serve_run(struct settings *settings) {
     node_wait(&node, &signals);
     server_join(&node.server);
     ports_file_remove(&ports_file);
+    api_fini();
     http_fini(&node.server);
     gate_fini(&node.gate);
     server_fini(&node.server);

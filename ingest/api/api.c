@@ -4,8 +4,8 @@
 #include "core/call.h"
 #include "core/server.h"
 #include "ingest/api/auth.h"
-#include "ingest/api/body_type.h"
-#include "ingest/api/query.h"
+#include "proto/http/body_type.h"
+#include "proto/http/query.h"
 
 /* The most frequent first. */
 static const struct route routes[] = {
@@ -28,7 +28,7 @@ static const struct route routes[] = {
 /* Where the request goes, or what is wrong with it. */
 static bool find(struct worker *worker, const struct http_request *http, struct builder *texts,
                  struct auth *auth, struct http_error *error) {
-    struct route_match *match = &http_desk(worker)->match;
+    struct route_match *match = &http_context(worker)->match;
     enum route_verdict verdict =
         route_find(routes, sizeof routes / sizeof *routes, http->method, http->path, texts, match);
     /* Who may not ask is not told what there is. */
@@ -39,7 +39,7 @@ static bool find(struct worker *worker, const struct http_request *http, struct 
             error->extra = SPAN("Vary: Origin\r\n");
         return false;
     }
-    struct complaint *complaint = &http_desk(worker)->complaint;
+    struct complaint *complaint = &http_context(worker)->complaint;
     switch (verdict) {
     case ROUTE_FOUND:
         if (!route_takes(match->route, http)) {
@@ -73,7 +73,7 @@ static size_t api_body_max(const struct config *config) {
 
 static bool api_admit(struct worker *worker, const struct http_request *http,
                       struct http_error *error) {
-    struct builder texts = builder_over(http_desk(worker)->names, HTTP_TARGET_BYTES_MAX);
+    struct builder texts = builder_over(http_context(worker)->names, HTTP_TARGET_BYTES_MAX);
     struct auth auth;
     return find(worker, http, &texts, &auth, error);
 }
@@ -95,11 +95,11 @@ static bool api_pushes(const struct http_request *http) {
 
 static void api_serve(struct worker *worker, struct http_exchange *exchange,
                       const struct http_request *http) {
-    struct builder texts = builder_over(http_desk(worker)->names, HTTP_TARGET_BYTES_MAX);
+    struct builder texts = builder_over(http_context(worker)->names, HTTP_TARGET_BYTES_MAX);
     struct auth auth;
     struct http_error error = {0};
     bool found = find(worker, http, &texts, &auth, &error);
-    const struct route_match *match = &http_desk(worker)->match;
+    const struct route_match *match = &http_context(worker)->match;
     /* A path that cannot be read counts as it does where the head is refused before the body. */
     exchange->pushes = match->route != NULL ? match->route->pushes : api_pushes(http);
     if (!found || match->route == NULL) {
@@ -107,28 +107,41 @@ static void api_serve(struct worker *worker, struct http_exchange *exchange,
         exchange_refuse(worker, exchange, &error);
         return;
     }
-    struct route_request request = {.http = http,
-                                    .names = {match->names[0], match->names[1]},
-                                    .texts = &texts,
-                                    .key_place = auth.key_place};
-    exchange->http->source.rate = auth_key_rate(auth.key_place);
+    struct route_request request = {
+        .http = http, .names = {match->names[0], match->names[1]}, .texts = &texts};
+    api_source(exchange->http)->rate = auth_key_rate(auth.key_place);
     match->route->serve(worker, exchange, &request);
 }
 
-static const struct http_service service = {api_body_max, " (--max-body)", api_pushes,
-                                            api_admit,    api_refused,     api_serve};
-
-static void api_on_open(struct worker *worker, struct connection *connection) {
-    http_open(worker, connection, &service, api_on_result);
+static void api_open(struct worker *worker, struct http_connection *http) {
+    (void)worker;
+    gate_source_init(api_source(http), http->connection, api_on_result, NULL);
 }
 
-const struct protocol api_protocol = HTTP_PROTOCOL("api", api_on_open);
+static bool api_admit_push(struct worker *worker, struct http_connection *http) {
+    return gate_admit(worker, api_source(http));
+}
+
+const struct http_service api_service = {
+    .body_max = api_body_max,
+    .body_hint = " (--max-body)",
+    .state_bytes = sizeof(struct gate_source),
+    .open = api_open,
+    .pushes = api_pushes,
+    .admit_push = api_admit_push,
+    .behind_text = GATE_BEHIND_TEXT,
+    .admit = api_admit,
+    .refused = api_refused,
+    .serve = api_serve,
+};
+
+const struct protocol api_protocol = HTTP_PROTOCOL("api");
 
 /* --- what the handlers share ------------------------------------------------------------------ */
 
 bool api_query_empty(struct worker *worker, struct http_exchange *exchange,
                      const struct route_request *request) {
-    struct complaint *complaint = &http_desk(worker)->complaint;
+    struct complaint *complaint = &http_context(worker)->complaint;
     if (query_read(request->http->query, request->texts, NULL, 0, complaint))
         return true;
     exchange_complain(worker, exchange, complaint);

@@ -8,14 +8,21 @@
 #define RINGPOST_INGEST_API_API_H
 
 #include "core/protocol.h"
-#include "ingest/api/http_connection.h"
-#include "ingest/api/http_desk.h"
-#include "ingest/api/routes.h"
+#include "ingest/api/api_desk.h"
 #include "ingest/gate/gate.h"
+#include "proto/http/http_connection.h"
+#include "proto/http/http_context.h"
+#include "proto/http/routes.h"
 
 struct call;
 
 extern const struct protocol api_protocol;
+extern const struct http_service api_service; /* for http_init; api_init comes before, too */
+
+/* Where the messages of a connection come from. */
+static inline struct gate_source *api_source(struct http_connection *http) {
+    return (struct gate_source *)http->state;
+}
 
 /* --- the handlers ----------------------------------------------------------------------------- */
 

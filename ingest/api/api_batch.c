@@ -162,14 +162,15 @@ void batch_on_result(struct worker *worker, struct http_exchange *exchange, uint
 
 static void entry_publish(struct worker *worker, struct http_exchange *exchange, uint32_t index,
                           struct span text) {
-    struct http_desk *desk = http_desk(worker);
+    struct api_desk *desk = api_desk(worker);
+    struct complaint *complaint = &http_context(worker)->complaint;
     if (envelope_parse(&desk->envelope, &desk->room, ENVELOPE_MESSAGE, text,
-                       worker->config->max_message_bytes, &desk->complaint)) {
+                       worker->config->max_message_bytes, complaint)) {
         api_publish(worker, exchange, index);
         return;
     }
     struct gate_result result;
-    gate_result_bad(&result, &desk->complaint);
+    gate_result_bad(&result, complaint);
     stats_refuse(&worker->stats, code_word(result.code));
     batch_on_result(worker, exchange, index, &result);
 }
@@ -275,7 +276,7 @@ static void batch_refuse(struct worker *worker, struct batch *batch,
 
 /* The first pass: is it JSON, and how many messages are there? False: it was put off or refused. */
 static bool batch_count(struct worker *worker, struct batch *batch) {
-    struct complaint *complaint = &http_desk(worker)->complaint;
+    struct complaint *complaint = &http_context(worker)->complaint;
     struct span text;
     while (batch_next(batch, &text)) {
         batch->count++;

@@ -9,8 +9,8 @@
 #include "core/call.h"
 #include "core/server.h"
 #include "ingest/api/api.h"
-#include "ingest/api/query.h"
 #include "ingest/api/wall_text.h"
+#include "proto/http/query.h"
 #include "proto/text/names.h"
 
 /* What one worker tells of an id's sessions at the most; then the answer says `truncated`. */
@@ -29,7 +29,7 @@ static struct span call_name(const struct call *call, unsigned index) {
 /* False: a name is wrong; it was answered. */
 static bool names_check(struct worker *worker, struct http_exchange *exchange,
                         const struct span *names, const char *const *fields, unsigned count) {
-    struct complaint *complaint = &http_desk(worker)->complaint;
+    struct complaint *complaint = &http_context(worker)->complaint;
     for (unsigned i = 0; i < count; i++) {
         const char *wrong = name_check(names[i]);
         if (wrong == NULL)
@@ -256,7 +256,7 @@ static bool member_finish(struct worker *worker, struct call *call) {
         exchange_fail(worker, exchange, CODE_OVERLOADED,
                       "there was no memory for some of the sessions; try again");
     } else if (full != 0) {
-        struct complaint *complaint = &http_desk(worker)->complaint;
+        struct complaint *complaint = &http_context(worker)->complaint;
         complaint_make(
             complaint, CODE_TOO_MANY_GROUPS, SPAN(""),
             "sessions that are in %d groups already: %llu; sessions that have joined: %llu",
@@ -273,7 +273,7 @@ static bool member_finish(struct worker *worker, struct call *call) {
 static void member_call(struct worker *worker, struct http_exchange *exchange,
                         const struct route_request *request,
                         bool (*visit)(struct worker *, struct call_part *, struct session *)) {
-    struct complaint *complaint = &http_desk(worker)->complaint;
+    struct complaint *complaint = &http_context(worker)->complaint;
     struct query_field fields[] = {{.name = "namespace"}};
     const struct span names[] = {request->names[1], request->names[0]};
     if (!query_read(request->http->query, request->texts, fields, 1, complaint) ||

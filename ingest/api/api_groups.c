@@ -12,7 +12,7 @@
 #include "ingest/api/api.h"
 #include "ingest/api/distinct.h"
 #include "ingest/api/page.h"
-#include "ingest/api/query.h"
+#include "proto/http/query.h"
 #include "proto/text/names.h"
 
 #define PAGE_DEFAULT 100
@@ -238,7 +238,7 @@ static bool members_finish(struct worker *worker, struct call *call) {
 
 void api_get_group(struct worker *worker, struct http_exchange *exchange,
                    const struct route_request *request) {
-    struct complaint *complaint = &http_desk(worker)->complaint;
+    struct complaint *complaint = &http_context(worker)->complaint;
     struct query_field fields[] = {{.name = "limit"}, {.name = "after"}, {.name = "namespace"}};
     uint64_t limit = PAGE_DEFAULT;
     const char *wrong = name_check(request->names[0]);

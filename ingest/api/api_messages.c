@@ -1,8 +1,8 @@
 /* api_messages.c - one message over HTTP, as an object or as path, query and body; see api.h. */
 #include "core/worker.h"
 #include "ingest/api/api.h"
-#include "ingest/api/body_type.h"
-#include "ingest/api/query.h"
+#include "proto/http/body_type.h"
+#include "proto/http/query.h"
 #include "proto/text/json.h"
 
 #define WAIT_S_MAX 60
@@ -41,7 +41,7 @@ void api_on_result(struct endpoint *endpoint, struct gate_source *source, void *
         exchange_refuse(worker, exchange, &error);
         return;
     }
-    struct builder out = builder_over(http_desk(worker)->answer, HTTP_ANSWER_BYTES_MAX);
+    struct builder out = builder_over(http_context(worker)->answer, HTTP_ANSWER_BYTES_MAX);
     struct http_response response = http_response_open(
         &out, exchange->answer_flags, http_date(worker), result->status, NULL, SPAN(""));
     gate_result_write(result, false, &out);
@@ -50,8 +50,8 @@ void api_on_result(struct endpoint *endpoint, struct gate_source *source, void *
 }
 
 void api_publish(struct worker *worker, struct http_exchange *exchange, uint32_t index) {
-    struct gate_request request = {.source = &exchange->http->source,
-                                   .envelope = &http_desk(worker)->envelope,
+    struct gate_request request = {.source = api_source(exchange->http),
+                                   .envelope = &api_desk(worker)->envelope,
                                    .scope = SPAN(""),
                                    .request = exchange,
                                    .index = index,
@@ -61,7 +61,7 @@ void api_publish(struct worker *worker, struct http_exchange *exchange, uint32_t
 }
 
 static void complain(struct worker *worker, struct http_exchange *exchange) {
-    exchange_complain(worker, exchange, &http_desk(worker)->complaint);
+    exchange_complain(worker, exchange, &http_context(worker)->complaint);
 }
 
 /* --- waiting for an acknowledgement ----------------------------------------------------------- */
@@ -97,7 +97,8 @@ static bool begins_array(struct span body) {
 
 void api_post_messages(struct worker *worker, struct http_exchange *exchange,
                        const struct route_request *request) {
-    struct http_desk *desk = http_desk(worker);
+    struct api_desk *desk = api_desk(worker);
+    struct complaint *complaint = &http_context(worker)->complaint;
     struct span body = request->http->body;
     enum body_kind kind = body_kind(request->http->content_type);
     if (kind != BODY_JSON && kind != BODY_LINES && kind != BODY_PLAIN) {
@@ -109,9 +110,9 @@ void api_post_messages(struct worker *worker, struct http_exchange *exchange,
         return;
     if (request->http->query.len != 0) {
         struct query_field fields[] = {{.name = "wait"}, {.name = "timeout"}};
-        if (!query_read(request->http->query, request->texts, fields, 2, &desk->complaint) ||
-            !wait_check(&fields[0], &fields[1], &desk->complaint)) {
-            exchange_complain(worker, exchange, &desk->complaint);
+        if (!query_read(request->http->query, request->texts, fields, 2, complaint) ||
+            !wait_check(&fields[0], &fields[1], complaint)) {
+            exchange_complain(worker, exchange, complaint);
             return;
         }
     }
@@ -120,7 +121,7 @@ void api_post_messages(struct worker *worker, struct http_exchange *exchange,
     else if (begins_array(body))
         api_post_array(worker, exchange, body);
     else if (envelope_parse(&desk->envelope, &desk->room, ENVELOPE_MESSAGE, body,
-                            worker->config->max_message_bytes, &desk->complaint))
+                            worker->config->max_message_bytes, complaint))
         api_publish(worker, exchange, 0);
     else
         complain(worker, exchange);
@@ -145,10 +146,9 @@ static bool own_field(struct query_field *field, struct span name, struct span v
 }
 
 /* Reads the query: our own parameters, and the fields of a message. */
-static bool query_take(struct http_desk *desk, const struct route_request *request,
-                       struct pushed *pushed) {
+static bool query_take(struct envelope *envelope, const struct route_request *request,
+                       struct pushed *pushed, struct complaint *complaint) {
     struct span rest = request->http->query, name, value;
-    struct complaint *complaint = &desk->complaint;
     enum query_step step;
     while ((step = query_step(&rest, request->texts, &name, &value, complaint)) ==
            QUERY_PARAMETER) {
@@ -158,15 +158,15 @@ static bool query_take(struct http_desk *desk, const struct route_request *reque
             own_field(&pushed->raw, name, value, &bad, complaint)) {
             if (bad)
                 return false;
-        } else if (!envelope_set(&desk->envelope, name, value, complaint)) {
+        } else if (!envelope_set(envelope, name, value, complaint)) {
             return false;
         }
     }
     return step == QUERY_END;
 }
 
-static bool body_take(struct http_desk *desk, const struct http_request *http, bool raw,
-                      size_t max_bytes) {
+static bool body_take(struct envelope *envelope, const struct http_request *http, bool raw,
+                      size_t max_bytes, struct complaint *complaint) {
     struct json_error error;
     enum payload_kind kind = PAYLOAD_BYTES;
     switch (raw ? BODY_OTHER : body_kind(http->content_type)) {
@@ -185,30 +185,31 @@ static bool body_take(struct http_desk *desk, const struct http_request *http, b
     case BODY_OTHER:
         break;
     }
-    return envelope_set_data(&desk->envelope, kind, http->body, max_bytes, &desk->complaint);
+    return envelope_set_data(envelope, kind, http->body, max_bytes, complaint);
 }
 
 /* `field` and `name` are the address of the path; none for a broadcast. */
 static void push(struct worker *worker, struct http_exchange *exchange,
                  const struct route_request *request, struct span field) {
-    struct http_desk *desk = http_desk(worker);
+    struct envelope *envelope = &api_desk(worker)->envelope;
+    struct complaint *complaint = &http_context(worker)->complaint;
     struct pushed pushed = {{.name = "wait"}, {.name = "timeout"}, {.name = "raw"}};
     bool raw = false;
     enum body_kind said = body_kind(request->http->content_type);
-    envelope_init(&desk->envelope, &desk->room);
+    envelope_init(envelope, &api_desk(worker)->room);
     if (field.len == 0)
-        envelope_set_broadcast(&desk->envelope);
-    bool good = (field.len == 0 ||
-                 envelope_set(&desk->envelope, field, request->names[0], &desk->complaint)) &&
-                query_take(desk, request, &pushed) &&
-                wait_check(&pushed.wait, &pushed.timeout, &desk->complaint) &&
-                (!pushed.raw.given || query_bool(&pushed.raw, &raw, &desk->complaint));
+        envelope_set_broadcast(envelope);
+    bool good = (field.len == 0 || envelope_set(envelope, field, request->names[0], complaint)) &&
+                query_take(envelope, request, &pushed, complaint) &&
+                wait_check(&pushed.wait, &pushed.timeout, complaint) &&
+                (!pushed.raw.given || query_bool(&pushed.raw, &raw, complaint));
     /* Bytes are handed on as they are, whatever they are called. */
     if (good && !raw && said != BODY_LINES && said != BODY_OTHER &&
         !charset_fits(worker, exchange, request->http))
         return;
-    good = good && body_take(desk, request->http, raw, worker->config->max_message_bytes) &&
-           envelope_finish(&desk->envelope, &desk->complaint);
+    good = good &&
+           body_take(envelope, request->http, raw, worker->config->max_message_bytes, complaint) &&
+           envelope_finish(envelope, complaint);
     if (good)
         api_publish(worker, exchange, 0);
     else

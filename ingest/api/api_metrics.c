@@ -202,7 +202,7 @@ static void node_write(struct reel *reel, struct worker *worker) {
     family(reel, "ringpost_build_info", "gauge", "the version, as a label");
     if (reel_room(reel, LINE_BYTES))
         builder_format(&reel->out, "ringpost_build_info{version=\"%s\",node=\"%s\"} 1\n",
-                       http_version(), worker->config->node);
+                       api_version(), worker->config->node);
     single(reel, "ringpost_draining", "gauge", "1 while the node drains",
            server_phase(server) > PHASE_RUNNING);
     single(reel, "ringpost_connections_max", "gauge",
@@ -248,7 +248,7 @@ void api_get_metrics(struct worker *worker, struct http_exchange *exchange,
     if (!api_query_empty(worker, exchange, request))
         return;
     struct reel reel = reel_empty(worker, true);
-    struct stats *total = &http_desk(worker)->total;
+    struct stats *total = &api_desk(worker)->total;
     memset(total, 0, sizeof(*total));
     for (unsigned i = 0; i < worker->server->worker_count; i++)
         stats_sum(total, stats_of(worker->server, i));

@@ -29,7 +29,7 @@ static const char *const kind_words[LISTENER_KINDS] = {"tcp", "web", "api"};
 
 /* Time in turns since statistics were last asked for, at least a second ago. */
 static double busy_ratio(struct worker *worker) {
-    struct http_desk *desk = http_desk(worker);
+    struct api_desk *desk = api_desk(worker);
     uint64_t now_ns = worker->now_ns;
     if (desk->busy_since_ns == 0)
         desk->busy_since_ns = worker->server->started_ns;
@@ -55,7 +55,7 @@ static bool stats_run(struct worker *worker, struct call *call, struct call_part
     copy->busy_ratio = busy_ratio(worker);
     copy->memory_bytes = worker->account.used_bytes;
     copy->cpu_ns = atomic_load_explicit(&worker->cpu_ns, memory_order_relaxed);
-    slowest_look(worker, &http_desk(worker)->slowest, &copy->slowest);
+    slowest_look(worker, &api_desk(worker)->slowest, &copy->slowest);
     return true;
 }
 
@@ -191,7 +191,7 @@ static void node_write(struct builder *out, const struct worker *worker) {
     const struct server *server = worker->server;
     json_key_text(out, "node", span_text(worker->config->node));
     json_key_text(out, "run", span_text(server->run));
-    json_key_text(out, "version", span_text(http_version()));
+    json_key_text(out, "version", span_text(api_version()));
     json_key(out, "uptime_s");
     builder_format(out, "%.3f", (double)(worker->now_ns - server->started_ns) / (double)NS_PER_S);
     json_key(out, "draining");
@@ -250,7 +250,7 @@ static bool stats_finish(struct worker *worker, struct call *call) {
     struct http_exchange *exchange = call->request;
     struct http_connection *http = exchange->http;
     struct reel reel = reel_empty(worker, true);
-    struct stats *total = &http_desk(worker)->total;
+    struct stats *total = &api_desk(worker)->total;
     memset(total, 0, sizeof(*total));
     if (api_call_failed(worker, call) || SHORTAGE(!reel_room(&reel, HEAD_BYTES)))
         reel.failed = true;

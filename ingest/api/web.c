@@ -3,7 +3,7 @@
 #include "core/base/check.h"
 #include "core/server.h"
 #include "ingest/api/api.h"
-#include "ingest/api/query.h"
+#include "proto/http/query.h"
 #include "proto/web/origin.h"
 
 /* Nothing here takes a body; so much is read all the same, to keep the connection. */
@@ -77,7 +77,7 @@ static struct http_error foreign(void) {
 /* Where the request goes, or what is wrong with it. */
 static bool find(struct worker *worker, const struct http_request *http, struct builder *texts,
                  struct http_error *error) {
-    struct route_match *match = &http_desk(worker)->match;
+    struct route_match *match = &http_context(worker)->match;
     switch (route_find(routes, sizeof routes / sizeof *routes, http->method, http->path, texts,
                        match)) {
     case ROUTE_FOUND:
@@ -86,9 +86,9 @@ static bool find(struct worker *worker, const struct http_request *http, struct 
             return false;
         }
         /* No path here has parameters. */
-        if (query_read(http->query, texts, NULL, 0, &http_desk(worker)->complaint))
+        if (query_read(http->query, texts, NULL, 0, &http_context(worker)->complaint))
             return true;
-        *error = http_error_complaint(&http_desk(worker)->complaint);
+        *error = http_error_complaint(&http_context(worker)->complaint);
         return false;
     case ROUTE_NOT_ALLOWED:
         *error = http_error_of(CODE_METHOD_NOT_ALLOWED, "this path is not served with this method");
@@ -141,12 +141,12 @@ static void web_serve(struct worker *worker, struct http_exchange *exchange,
         preflight_answer(worker, exchange, http, cors);
         return;
     }
-    struct builder texts = builder_over(http_desk(worker)->names, HTTP_TARGET_BYTES_MAX);
+    struct builder texts = builder_over(http_context(worker)->names, HTTP_TARGET_BYTES_MAX);
     struct http_error error = {0};
     struct route_request request = {.http = http, .texts = &texts};
     if (find(worker, http, &texts, &error)) {
         request.names[0] = cors; /* no path here has names */
-        http_desk(worker)->match.route->serve(worker, exchange, &request);
+        http_context(worker)->match.route->serve(worker, exchange, &request);
     } else if (!options_answer(worker, exchange, http, &error, cors)) {
         refuse(worker, exchange, error, cors);
     }
@@ -174,7 +174,7 @@ static size_t web_body_max(const struct config *config) {
 
 static bool web_admit(struct worker *worker, const struct http_request *http,
                       struct http_error *error) {
-    struct builder texts = builder_over(http_desk(worker)->names, HTTP_TARGET_BYTES_MAX);
+    struct builder texts = builder_over(http_context(worker)->names, HTTP_TARGET_BYTES_MAX);
     enum origin_verdict origin = origin_of(worker, http);
     bool good = false;
     if (origin == ORIGIN_FOREIGN || origin == ORIGIN_UNKNOWN_HOST)
@@ -185,20 +185,7 @@ static bool web_admit(struct worker *worker, const struct http_request *http,
     return good;
 }
 
-static const struct http_service service = {web_body_max, "", NULL, web_admit, NULL, web_serve};
+const struct http_service web_service = {
+    .body_max = web_body_max, .body_hint = "", .admit = web_admit, .serve = web_serve};
 
-/* No message comes in here. */
-static void web_on_result(struct endpoint *endpoint, struct gate_source *source, void *request,
-                          uint32_t index, const struct gate_result *result) {
-    (void)endpoint;
-    (void)source;
-    (void)request;
-    (void)result;
-    CHECK(false, "result %u of a message that nobody sent", index);
-}
-
-static void web_on_open(struct worker *worker, struct connection *connection) {
-    http_open(worker, connection, &service, web_on_result);
-}
-
-const struct protocol web_protocol = HTTP_PROTOCOL("web", web_on_open);
+const struct protocol web_protocol = HTTP_PROTOCOL("web");

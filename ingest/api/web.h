@@ -12,6 +12,7 @@
 #include "core/protocol.h"
 
 extern const struct protocol web_protocol;
+extern const struct http_service web_service; /* for http_init */
 
 /* web_demo.c: a page with examples to paste, the same on every node. */
 struct span web_demo_page(void);

@@ -8,17 +8,21 @@
 
 #include "core/base/hash.h"
 #include "ingest/api/api.h"
-#include "ingest/api/http_desk.h"
 #include "ingest/api/web.h"
 #include "ingest/gate/client_send.h"
 #include "ingest/gate/gate.h"
 #include "proto/client/tcp.h"
+#include "proto/http/http_context.h"
 
 static struct gate gate;
 static struct config config;
 
 static void wire(struct server *server) {
-    CHECK(gate_init(&gate, server) && http_init(server));
+    static const struct http_service *const services[LISTENER_KINDS] = {
+        [LISTENER_WEB] = &web_service,
+        [LISTENER_API] = &api_service,
+    };
+    CHECK(gate_init(&gate, server) && http_init(server, services) && api_init(server));
     client_gate_set(&client_send_gate);
     for (unsigned i = 0; i < server->worker_count; i++)
         server->workers[i].on_nudged = gate_on_nudged;

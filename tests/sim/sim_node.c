@@ -4,12 +4,12 @@
 #include "core/base/hash.h"
 #include "core/tag.h"
 #include "ingest/api/api.h"
-#include "ingest/api/http_desk.h"
 #include "ingest/api/web.h"
 #include "ingest/gate/client_send.h"
 #include "ingest/gate/gate.h"
 #include "proto/client/client.h"
 #include "proto/client/tcp.h"
+#include "proto/http/http_context.h"
 #include "tests/sim/sim_fiber.h"
 #include "tests/sim/sim_kernel.h"
 #include "tests/sim/sim_scenarios.h"
@@ -87,6 +87,10 @@ void node_open(void) {
         [LISTENER_WEB] = &web_protocol,
         [LISTENER_API] = &api_protocol,
     };
+    static const struct http_service *const services[LISTENER_KINDS] = {
+        [LISTENER_WEB] = &web_service,
+        [LISTENER_API] = &api_service,
+    };
     char problem[512] = "";
     memset(&node, 0, sizeof(node));
     struct config *config = config_keep();
@@ -99,7 +103,8 @@ void node_open(void) {
         node.server.post.copies_max = sim.scenario.copies_max;
     if (sim.scenario.reserve_bytes != 0)
         node.server.reserve.ceiling_bytes = sim.scenario.reserve_bytes;
-    if (!gate_init(&node.gate, &node.server) || !http_init(&node.server))
+    if (!gate_init(&node.gate, &node.server) || !http_init(&node.server, services) ||
+        !api_init(&node.server))
         sim_fail("the ingest room does not start");
     client_gate_set(&client_send_gate);
     for (unsigned i = 0; i < node.server.worker_count; i++)
@@ -155,6 +160,7 @@ void node_close(struct stats *total) {
         worker_left_check(&server->workers[i]);
     if (atomic_load(&server->connections) != 0)
         sim_fail("the node still counts %u connections", atomic_load(&server->connections));
+    api_fini();
     http_fini(server);
     gate_fini(&node.gate);
     server_fini(server);

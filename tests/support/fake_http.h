@@ -17,13 +17,18 @@ static struct gate fake_gate;
 static struct config fake_config;
 
 static void http_before(struct server *server) {
-    CHECK(gate_init(&fake_gate, server) && http_init(server));
+    static const struct http_service *const services[LISTENER_KINDS] = {
+        [LISTENER_WEB] = &web_service,
+        [LISTENER_API] = &api_service,
+    };
+    CHECK(gate_init(&fake_gate, server) && http_init(server, services) && api_init(server));
     client_gate_set(&client_send_gate);
     for (unsigned i = 0; i < server->worker_count; i++)
         server->workers[i].on_nudged = gate_on_nudged;
 }
 
 static void http_after(struct server *server) {
+    api_fini();
     http_fini(server);
     gate_fini(&fake_gate);
 }

@@ -5,8 +5,8 @@
  * client's, and what stands before that may be anything that the client made up.
  *
  * Threads: any (pure function). */
-#ifndef RINGPOST_INGEST_API_FORWARDED_H
-#define RINGPOST_INGEST_API_FORWARDED_H
+#ifndef RINGPOST_PROTO_HTTP_FORWARDED_H
+#define RINGPOST_PROTO_HTTP_FORWARDED_H
 
 #include "core/config.h"
 #include "core/net.h"

@@ -1,4 +1,4 @@
-#include "ingest/api/http_connection.h"
+#include "proto/http/http_connection.h"
 
 #include "core/arrival.h"
 #include "core/base/check.h"
@@ -6,8 +6,8 @@
 #include "core/kept_input.h"
 #include "core/proxy.h"
 #include "core/server.h"
-#include "ingest/api/forwarded.h"
-#include "ingest/api/http_desk.h"
+#include "proto/http/forwarded.h"
+#include "proto/http/http_context.h"
 
 /* What a chunked body is gathered in, to begin with. */
 #define ASSEMBLY_BYTES_MIN 8192
@@ -16,9 +16,15 @@ struct http_connection *http_of(struct connection *connection) {
     return *(struct http_connection **)connection_state(connection);
 }
 
-void http_open(struct worker *worker, struct connection *connection,
-               const struct http_service *service, gate_done *done) {
-    struct http_connection *http = pool_get(&http_desk(worker)->connections);
+static enum listener_kind kind_of(const struct worker *worker,
+                                  const struct connection *connection) {
+    return worker->listeners[connection->listener].kind;
+}
+
+void http_on_open(struct worker *worker, struct connection *connection) {
+    enum listener_kind kind = kind_of(worker, connection);
+    const struct http_service *service = http_service_of(kind);
+    struct http_connection *http = pool_get(&http_context(worker)->connections[kind]);
     if (SHORTAGE(http == NULL)) {
         connection_close(worker, connection, CLOSE_OVERLOADED);
         return;
@@ -28,7 +34,8 @@ void http_open(struct worker *worker, struct connection *connection,
     list_init(&http->owed);
     http->hop = connection->peer;
     http->forwards = proxy_forwards(worker->config, &http->hop);
-    gate_source_init(&http->source, connection, done, NULL);
+    if (service->open != NULL)
+        service->open(worker, http);
     http_parser_init(&http->parser, service->body_max(worker->config));
     *(struct http_connection **)connection_state(connection) = http;
     http_watch(worker, http, worker->now_ns + HTTP_IDLE_NS);
@@ -115,7 +122,7 @@ static void head_guess(struct http_connection *http, const char *at, size_t len)
 static void refuse_broken(struct worker *worker, struct http_connection *http) {
     const struct http_refusal *refusal = &http->parser.refusal;
     if (!http->in_body && http->parser.target_known)
-        http->pushes = asks_to_push(http, &http_desk(worker)->request);
+        http->pushes = asks_to_push(http, &http_context(worker)->request);
     struct http_error error = {.status = refusal->status,
                                .code = refusal->code,
                                .message = span_text(refusal->message),
@@ -124,7 +131,7 @@ static void refuse_broken(struct worker *worker, struct http_connection *http) {
     char text[128];
     struct http_error unasked = {0};
     if (refusal->status == 413 && !http->in_body && http->parser.target_known &&
-        !head_admit(worker, http, &http_desk(worker)->request, &unasked) &&
+        !head_admit(worker, http, &http_context(worker)->request, &unasked) &&
         (unasked.status == 401 || unasked.status == 403)) {
         error = unasked; /* who may not ask is not told how much a body may have */
     } else if (refusal->status == 413) {
@@ -250,7 +257,7 @@ static void request_serve(struct worker *worker, struct http_connection *http,
     http->in_body = http->pushes = http->continue_due = false;
     http->input_due_ns = 0;
     uint8_t flags = request_begin(worker, http, request);
-    if (asks_to_push(http, request) && SHORTAGE(!gate_admit(worker, &http->source))) {
+    if (asks_to_push(http, request) && SHORTAGE(!http->service->admit_push(worker, http))) {
         exchange_busy(worker, http, flags);
         return;
     }
@@ -311,7 +318,7 @@ char *http_take_body(struct worker *worker, struct http_connection *http, struct
         return block;
     }
     /* Behind a chunked body there is framing of it; one that is whole at once is short. */
-    if (http_desk(worker)->request.chunked)
+    if (http_context(worker)->request.chunked)
         return NULL;
     return input_take(worker, http->connection, body.at + body.len, cap);
 }
@@ -320,7 +327,7 @@ char *http_take_body(struct worker *worker, struct http_connection *http, struct
  * is not whole. */
 static size_t assembly_take(struct worker *worker, struct http_connection *http, const char *at,
                             size_t len, bool *waits) {
-    struct http_request *request = &http_desk(worker)->request;
+    struct http_request *request = &http_context(worker)->request;
     if (SHORTAGE(!assembly_add(worker, http, at, len))) {
         assembly_free(worker, http);
         refuse_memory(worker, http);
@@ -351,7 +358,7 @@ static size_t assembly_take(struct worker *worker, struct http_connection *http,
 /* What is at the front. Returns how many bytes are done with; with `*waits` more must come. */
 static size_t request_take(struct worker *worker, struct http_connection *http, char *at,
                            size_t len, bool *waits) {
-    struct http_request *request = &http_desk(worker)->request;
+    struct http_request *request = &http_context(worker)->request;
     size_t left = len, size;
     switch (http_request_next(&http->parser, at, &left, request)) {
     case HTTP_EVENT_WHOLE:
@@ -558,5 +565,5 @@ void http_on_free(struct worker *worker, struct connection *connection) {
         return;
     CHECK(http->exchanges == 0, "%u requests are still being served", http->exchanges);
     assembly_free(worker, http);
-    pool_put(&http_desk(worker)->connections, http);
+    pool_put(&http_context(worker)->connections[kind_of(worker, connection)], http);
 }

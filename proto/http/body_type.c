@@ -1,5 +1,5 @@
 /* body_type.c - see body_type.h. */
-#include "ingest/api/body_type.h"
+#include "proto/http/body_type.h"
 
 static struct span trimmed(struct span text) {
     while (text.len != 0 && (text.at[0] == ' ' || text.at[0] == '\t'))

@@ -1,4 +1,4 @@
-#include "ingest/api/routes.h"
+#include "proto/http/routes.h"
 
 #include "proto/text/percent.h"
 

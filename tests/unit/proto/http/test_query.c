@@ -1,6 +1,6 @@
 #include "tests/support/cmocka_first.h"
 
-#include "ingest/api/query.c"
+#include "proto/http/query.c"
 
 static struct complaint complaint;
 static struct query_field fields[3];

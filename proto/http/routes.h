@@ -5,8 +5,8 @@
  * empty matches nothing.
  *
  * Threads: any (pure functions over a table). Limits: ROUTE_NAMES_MAX names in a path. */
-#ifndef RINGPOST_INGEST_API_ROUTES_H
-#define RINGPOST_INGEST_API_ROUTES_H
+#ifndef RINGPOST_PROTO_HTTP_ROUTES_H
+#define RINGPOST_PROTO_HTTP_ROUTES_H
 
 #include "core/base/builder.h"
 #include "proto/http/http.h"
@@ -21,8 +21,7 @@ struct route_request {
     const struct http_request *http;
     struct span names[ROUTE_NAMES_MAX]; /* what stood where the pattern has {}, decoded */
     struct builder
-        *texts;         /* room in which query parameters may be decoded, as long as the target */
-    unsigned key_place; /* of the API key, in the config; 0 without keys */
+        *texts; /* room in which query parameters may be decoded, as long as the target */
 };
 
 struct route {

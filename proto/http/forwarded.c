@@ -1,4 +1,4 @@
-#include "ingest/api/forwarded.h"
+#include "proto/http/forwarded.h"
 
 #include "core/proxy.h"
 

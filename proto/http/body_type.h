@@ -1,8 +1,8 @@
 /* body_type.h - what a request says of its body: media type, character set, coding.
  *
  * Threads: any (pure functions). Owns nothing. */
-#ifndef RINGPOST_INGEST_API_BODY_TYPE_H
-#define RINGPOST_INGEST_API_BODY_TYPE_H
+#ifndef RINGPOST_PROTO_HTTP_BODY_TYPE_H
+#define RINGPOST_PROTO_HTTP_BODY_TYPE_H
 
 #include "proto/http/http.h"
 

@@ -4,8 +4,8 @@
 #include "core/base/shortage.h"
 #include "core/reel.h"
 #include "core/server.h"
-#include "ingest/api/http_connection.h"
-#include "ingest/api/http_desk.h"
+#include "proto/http/http_connection.h"
+#include "proto/http/http_context.h"
 
 static size_t unsent_bytes(const struct http_connection *http) {
     return http->connection->outbox.bytes + http->held_bytes;
@@ -90,7 +90,7 @@ void http_release(struct worker *worker, struct http_connection *http) {
 
 struct http_exchange *exchange_open(struct worker *worker, struct http_connection *http,
                                     uint8_t answer_flags) {
-    struct http_exchange *exchange = pool_get(&http_desk(worker)->exchanges);
+    struct http_exchange *exchange = pool_get(&http_context(worker)->exchanges);
     if (SHORTAGE(exchange == NULL))
         return NULL;
     *exchange = (struct http_exchange){.http = http, .answer_flags = answer_flags};
@@ -106,7 +106,7 @@ static void exchange_free(struct worker *worker, struct http_exchange *exchange)
         reply_put(worker, exchange->held, exchange->held_bytes, exchange->beyond);
     chunks_put(exchange->body);
     exchange->http->exchanges--;
-    pool_put(&http_desk(worker)->exchanges, exchange);
+    pool_put(&http_context(worker)->exchanges, exchange);
 }
 
 static void exchange_unlink(struct http_exchange *exchange) {
@@ -126,30 +126,32 @@ void exchanges_drop(struct worker *worker, struct http_connection *http) {
 }
 
 /* The answer to a request that is refused because the worker is behind. */
-static struct span busy_answer(struct worker *worker, uint8_t answer_flags) {
-    struct http_desk *desk = http_desk(worker);
+static struct span busy_answer(struct worker *worker, const struct http_service *service,
+                               uint8_t answer_flags) {
+    struct http_context *context = http_context(worker);
     struct span date = http_date(worker);
-    if (desk->busy_bytes == 0 || desk->busy_flags != answer_flags ||
-        desk->busy_date_s != desk->date_s) {
-        struct builder out = builder_over(desk->busy, sizeof desk->busy);
-        struct http_error error = http_error_of(CODE_OVERLOADED, GATE_BEHIND_TEXT);
+    if (context->busy_bytes == 0 || context->busy_service != service ||
+        context->busy_flags != answer_flags || context->busy_date_s != context->date_s) {
+        struct builder out = builder_over(context->busy, sizeof context->busy);
+        struct http_error error = http_error_of(CODE_OVERLOADED, service->behind_text);
         http_response_error(&out, answer_flags, date, &error);
-        desk->busy_date_s = desk->date_s;
+        context->busy_date_s = context->date_s;
         CHECK(!out.full, "the refusal is too long");
-        desk->busy_bytes = (uint32_t)out.len;
-        desk->busy_flags = answer_flags;
+        context->busy_bytes = (uint32_t)out.len;
+        context->busy_flags = answer_flags;
+        context->busy_service = service;
     }
-    return span_of(desk->busy, desk->busy_bytes);
+    return span_of(context->busy, context->busy_bytes);
 }
 
 static void busy_write(struct worker *worker, struct http_connection *http, uint8_t answer_flags,
                        uint32_t count) {
     while (count-- != 0 && !http->closed)
-        http_write(worker, http, busy_answer(worker, answer_flags));
+        http_write(worker, http, busy_answer(worker, http->service, answer_flags));
 }
 
 void exchange_busy(struct worker *worker, struct http_connection *http, uint8_t answer_flags) {
-    size_t bytes = busy_answer(worker, answer_flags).len;
+    size_t bytes = busy_answer(worker, http->service, answer_flags).len;
     stats_add(&worker->stats.http_errors, 1);
     stats_add(&worker->stats.results[CLASS_UNKNOWN][RESULT_OVERLOADED], 1);
     if (list_empty(&http->owed)) {
@@ -194,7 +196,8 @@ static void answers_flush(struct worker *worker, struct http_connection *http) {
             break;
         exchange_unlink(exchange);
         if (exchange->busy != 0) {
-            size_t bytes = busy_answer(worker, exchange->answer_flags).len * exchange->busy;
+            size_t bytes =
+                busy_answer(worker, http->service, exchange->answer_flags).len * exchange->busy;
             http->held_bytes -= http->held_bytes < bytes ? http->held_bytes : bytes;
             busy_write(worker, http, exchange->answer_flags, exchange->busy);
         } else {
@@ -276,7 +279,7 @@ void exchange_abandon(struct worker *worker, struct http_exchange *exchange) {
 
 void exchange_answer(struct worker *worker, struct http_exchange *exchange, unsigned status,
                      const char *type, struct span extra, struct span body) {
-    struct builder out = builder_over(http_desk(worker)->answer, HTTP_ANSWER_BYTES_MAX);
+    struct builder out = builder_over(http_context(worker)->answer, HTTP_ANSWER_BYTES_MAX);
     struct span date = http_date(worker);
     bool small = body.len <= HTTP_ANSWER_BYTES_MAX / 2;
     if (small) {
@@ -296,7 +299,7 @@ void exchange_answer(struct worker *worker, struct http_exchange *exchange, unsi
 
 void exchange_answer_reel(struct worker *worker, struct http_exchange *exchange, const char *type,
                           struct reel *reel) {
-    struct builder out = builder_over(http_desk(worker)->answer, HTTP_ANSWER_BYTES_MAX);
+    struct builder out = builder_over(http_context(worker)->answer, HTTP_ANSWER_BYTES_MAX);
     uint32_t bytes = (uint32_t)reel_bytes(reel);
     http_response_head(&out, exchange->answer_flags, http_date(worker), 200, type, SPAN(""), bytes);
     CHECK(!out.full, "an answer's head is too long");
@@ -311,7 +314,7 @@ void exchange_answer_reel(struct worker *worker, struct http_exchange *exchange,
 
 void exchange_refuse(struct worker *worker, struct http_exchange *exchange,
                      const struct http_error *error) {
-    struct builder out = builder_over(http_desk(worker)->answer, HTTP_ANSWER_BYTES_MAX);
+    struct builder out = builder_over(http_context(worker)->answer, HTTP_ANSWER_BYTES_MAX);
     if (exchange->pushes)
         stats_refuse(&worker->stats, error->code);
     http_response_error(&out, exchange->answer_flags, http_date(worker), error);

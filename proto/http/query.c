@@ -1,4 +1,4 @@
-#include "ingest/api/query.h"
+#include "proto/http/query.h"
 
 #include "core/base/clock.h"
 #include "proto/text/json.h"

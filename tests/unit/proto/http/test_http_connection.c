@@ -4,8 +4,8 @@
 
 #include "core/slots.h"
 
-#include "ingest/api/http_connection.c"
-#include "ingest/api/http_exchange.c"
+#include "proto/http/http_connection.c"
+#include "proto/http/http_exchange.c"
 
 static struct peer *api;
 
@@ -102,7 +102,7 @@ static void test_mutations(void **state) {
         peer_forget(peer);
     }
     free(bytes);
-    assert_int_equal(http_desk(&fake_server.workers[0])->exchanges.in_use, 0);
+    assert_int_equal(http_context(&fake_server.workers[0])->exchanges.in_use, 0);
     assert_int_equal(status_of(ask(api, GET("/healthz"))), 200);
 }
 
@@ -488,7 +488,7 @@ static void test_gone_before_the_answer(void **state) {
     node_settle();
     assert_int_equal(api->out_len, 0);
     assert_int_equal(fake_server.workers[0].live, 0);
-    assert_int_equal(http_desk(&fake_server.workers[0])->exchanges.in_use, 0);
+    assert_int_equal(http_context(&fake_server.workers[0])->exchanges.in_use, 0);
 }
 
 static void test_drain(void **state) {

@@ -1,7 +1,7 @@
 /* Whose request a proxy hands on, by X-Forwarded-For read from its end. */
 #include "tests/support/cmocka_first.h"
 
-#include "ingest/api/forwarded.c"
+#include "proto/http/forwarded.c"
 
 static struct config config;
 static struct http_request request;

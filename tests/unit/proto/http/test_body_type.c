@@ -1,5 +1,5 @@
 /* What a request says of its body: kinds, character sets, codings. */
-#include "ingest/api/body_type.c"
+#include "proto/http/body_type.c"
 
 #include "tests/support/cmocka_first.h"
 

@@ -4,8 +4,8 @@
  * or is not well-formed is refused by name.
  *
  * Threads: any (pure functions). Owns nothing: values point into the query or into `texts`. */
-#ifndef RINGPOST_INGEST_API_QUERY_H
-#define RINGPOST_INGEST_API_QUERY_H
+#ifndef RINGPOST_PROTO_HTTP_QUERY_H
+#define RINGPOST_PROTO_HTTP_QUERY_H
 
 #include "core/base/builder.h"
 #include "proto/text/complaint.h"

@@ -1,6 +1,6 @@
 #include "tests/support/cmocka_first.h"
 
-#include "ingest/api/routes.c"
+#include "proto/http/routes.c"
 
 static void serve(struct worker *worker, struct http_exchange *exchange,
                   const struct route_request *request) {

@@ -18,13 +18,13 @@
  *
  * Threads: the connection's worker. Owns: exchanges, answers that wait, the part of a chunked body
  * that has come. */
-#ifndef RINGPOST_INGEST_API_HTTP_CONNECTION_H
-#define RINGPOST_INGEST_API_HTTP_CONNECTION_H
+#ifndef RINGPOST_PROTO_HTTP_HTTP_CONNECTION_H
+#define RINGPOST_PROTO_HTTP_HTTP_CONNECTION_H
 
 #include "core/connection.h"
 #include "core/reel.h"
-#include "ingest/gate/gate.h"
 #include "proto/http/http_response.h"
+#include "proto/text/complaint.h"
 
 #define HTTP_HEAD_NS (10 * NS_PER_S) /* from the first byte of a head to its last */
 /* A body may be so far behind a rate of HTTP_BODY_BYTES_PER_S, its pauses counted in. */
@@ -47,9 +47,16 @@ struct http_exchange;
 struct http_service {
     size_t (*body_max)(const struct config *config);
     const char *body_hint; /* said behind that limit: how to move it */
-    /* Does it ask to push messages? Then it is refused with one look while the worker is behind,
-     * and a refusal counts as one message (stats_refuse). NULL: no request does. */
+    size_t state_bytes;    /* what it keeps for each connection, http->state */
+    /* A connection has come: fills in its state, which is not zeroed. NULL: it keeps nothing. */
+    void (*open)(struct worker *worker, struct http_connection *http);
+    /* Does it ask to push messages? Then `admit_push` is asked, and a refusal counts as one message
+     * (stats_refuse). NULL: no request does. */
     bool (*pushes)(const struct http_request *request);
+    /* A request that pushes is about to be carried out. False: the worker is behind, the request is
+     * refused with one look (`overloaded`, behind_text). */
+    bool (*admit_push)(struct worker *worker, struct http_connection *http);
+    const char *behind_text;
     /* Looks at a request whose body is not there yet. False: it would be refused, `error` says
      * why. What it points to stays until the next request. */
     bool (*admit)(struct worker *worker, const struct http_request *request,
@@ -67,7 +74,6 @@ struct http_service {
 struct http_connection {
     struct connection *connection;
     const struct http_service *service;
-    struct gate_source source; /* of the messages that it brings */
     struct http_parser parser;
     struct list owed;    /* exchanges, in the order asked */
     uint32_t owed_count; /* of those */
@@ -95,6 +101,7 @@ struct http_connection {
     bool unread;             /* a long answer is on its way; none is read before it has left */
     bool closed;             /* on_close was called */
     _Atomic bool *gone;      /* of the call that it is held for, to be set when it closes; NULL */
+    _Alignas(max_align_t) unsigned char state[]; /* of the service: state_bytes of it */
 };
 
 /* One request whose answer is owed. */
@@ -147,9 +154,8 @@ struct http_error http_error_of(enum code code, const char *message);
 /* `error` points into the complaint. */
 struct http_error http_error_complaint(const struct complaint *complaint);
 
-/* For the protocols: on_open with the service, and what they have in common. */
-void http_open(struct worker *worker, struct connection *connection,
-               const struct http_service *service, gate_done *done);
+/* For the protocols: each listener serves what http_init was given for its kind. */
+void http_on_open(struct worker *worker, struct connection *connection);
 size_t http_on_bytes(struct worker *worker, struct connection *connection, char *at, size_t len);
 size_t http_input_max(struct worker *worker, struct connection *connection);
 void http_on_flood(struct worker *worker, struct connection *connection);
@@ -161,12 +167,12 @@ void http_on_drain(struct worker *worker, struct connection *connection);
 void http_on_close(struct worker *worker, struct connection *connection);
 void http_on_free(struct worker *worker, struct connection *connection);
 
-#define HTTP_PROTOCOL(word, open)                                                                  \
+#define HTTP_PROTOCOL(word)                                                                        \
     {                                                                                              \
-        .name = (word), .on_open = (open), .on_bytes = http_on_bytes, .input_max = http_input_max, \
-        .on_flood = http_on_flood, .on_no_memory = http_on_no_memory, .on_end = http_on_end,       \
-        .on_deadline = http_on_deadline, .on_sent = http_on_sent, .on_drain = http_on_drain,       \
-        .on_close = http_on_close, .on_free = http_on_free                                         \
+        .name = (word), .on_open = http_on_open, .on_bytes = http_on_bytes,                        \
+        .input_max = http_input_max, .on_flood = http_on_flood, .on_no_memory = http_on_no_memory, \
+        .on_end = http_on_end, .on_deadline = http_on_deadline, .on_sent = http_on_sent,           \
+        .on_drain = http_on_drain, .on_close = http_on_close, .on_free = http_on_free              \
     }
 
 /* Between the two files of this module. */

@@ -1,0 +1,65 @@
+#include "proto/http/http_context.h"
+
+#include "core/server.h"
+#include "proto/http/http_connection.h"
+
+static const struct http_service *services[LISTENER_KINDS];
+static struct http_context *contexts[WORKERS_MAX];
+static struct pool context_pool;
+
+static void pools_init(struct http_context *context) {
+    for (unsigned kind = 0; kind < LISTENER_KINDS; kind++) {
+        size_t state_bytes = services[kind] == NULL ? 0 : services[kind]->state_bytes;
+        pool_init(&context->connections[kind], sizeof(struct http_connection) + state_bytes);
+    }
+    pool_init(&context->exchanges, sizeof(struct http_exchange));
+}
+
+bool http_init(struct server *server, const struct http_service *const list[LISTENER_KINDS]) {
+    memcpy(services, list, sizeof services);
+    pool_init(&context_pool, sizeof(struct http_context));
+    for (unsigned i = 0; i < server->worker_count; i++) {
+        struct http_context *context = pool_get(&context_pool);
+        if (context == NULL) {
+            http_fini(server);
+            return false;
+        }
+        /* The room's pages are touched by the worker that uses them. */
+        memset(context, 0, offsetof(struct http_context, names));
+        pools_init(context);
+        contexts[i] = context;
+    }
+    return true;
+}
+
+void http_fini(struct server *server) {
+    (void)server;
+    for (unsigned i = 0; i < WORKERS_MAX; i++) {
+        if (contexts[i] == NULL)
+            continue;
+        for (unsigned kind = 0; kind < LISTENER_KINDS; kind++)
+            pool_fini(&contexts[i]->connections[kind]);
+        pool_fini(&contexts[i]->exchanges);
+        pool_put(&context_pool, contexts[i]);
+        contexts[i] = NULL;
+    }
+    pool_fini(&context_pool);
+}
+
+struct http_context *http_context(const struct worker *worker) {
+    return contexts[worker->index];
+}
+
+const struct http_service *http_service_of(enum listener_kind kind) {
+    return services[kind];
+}
+
+struct span http_date(const struct worker *worker) {
+    struct http_context *context = http_context(worker);
+    uint64_t now_s = worker->now_wall_ms / 1000;
+    if (context->date_s != now_s) {
+        context->date_s = now_s;
+        http_date_write(now_s, context->date);
+    }
+    return span_of(context->date, HTTP_DATE_BYTES);
+}
