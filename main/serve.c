@@ -8,7 +8,6 @@
 #include "core/server.h"
 #include "core/watch.h"
 #include "ingest/api/api.h"
-#include "ingest/api/web.h"
 #include "ingest/gate/client_send.h"
 #include "ingest/gate/gate.h"
 #include "main/ports_file.h"
@@ -18,6 +17,7 @@
 #include "proto/client/client.h"
 #include "proto/client/tcp.h"
 #include "proto/http/http_context.h"
+#include "proto/web/web.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -5,7 +5,7 @@
 #include "core/server.h"
 #include "ingest/api/auth.h"
 #include "proto/http/body_type.h"
-#include "proto/http/query.h"
+#include "proto/http/http_health.h"
 
 /* The most frequent first. */
 static const struct route routes[] = {
@@ -21,8 +21,8 @@ static const struct route routes[] = {
     {"/v1/groups/{}/clients/{}", HTTP_METHOD_DELETE, false, false, api_delete_member},
     {"/v1/stats", HTTP_METHOD_GET, false, false, api_get_stats},
     {"/metrics", HTTP_METHOD_GET, false, false, api_get_metrics},
-    {"/healthz", HTTP_METHOD_GET, true, false, api_get_healthz},
-    {"/readyz", HTTP_METHOD_GET, true, false, api_get_readyz},
+    {"/healthz", HTTP_METHOD_GET, true, false, http_get_healthz},
+    {"/readyz", HTTP_METHOD_GET, true, false, http_get_readyz},
 };
 
 /* Where the request goes, or what is wrong with it. */
@@ -138,15 +138,6 @@ const struct http_service api_service = {
 const struct protocol api_protocol = HTTP_PROTOCOL("api");
 
 /* --- what the handlers share ------------------------------------------------------------------ */
-
-bool api_query_empty(struct worker *worker, struct http_exchange *exchange,
-                     const struct route_request *request) {
-    struct complaint *complaint = &http_context(worker)->complaint;
-    if (query_read(request->http->query, request->texts, NULL, 0, complaint))
-        return true;
-    exchange_complain(worker, exchange, complaint);
-    return false;
-}
 
 static void refuse_call(struct worker *worker, struct http_exchange *exchange) {
     exchange_fail(worker, exchange, CODE_OVERLOADED,

@@ -54,11 +54,6 @@ void api_get_stats(struct worker *worker, struct http_exchange *exchange,
                    const struct route_request *request);
 void api_get_metrics(struct worker *worker, struct http_exchange *exchange,
                      const struct route_request *request);
-/* health.c; on `web` as well */
-void api_get_healthz(struct worker *worker, struct http_exchange *exchange,
-                     const struct route_request *request);
-void api_get_readyz(struct worker *worker, struct http_exchange *exchange,
-                    const struct route_request *request);
 
 /* --- what they share -------------------------------------------------------------------------- */
 
@@ -73,10 +68,6 @@ void batch_on_result(struct worker *worker, struct http_exchange *exchange, uint
                      const struct gate_result *result);
 /* Hands one message, in the desk's envelope, to the gate. */
 void api_publish(struct worker *worker, struct http_exchange *exchange, uint32_t index);
-
-/* False: the query holds something; it was answered. */
-bool api_query_empty(struct worker *worker, struct http_exchange *exchange,
-                     const struct route_request *request);
 
 /* A call for the exchange; NULL: it was answered (overloaded). `reserve`: as call_get has it. */
 struct call *api_call_get(struct worker *worker, struct http_exchange *exchange, bool reserve);

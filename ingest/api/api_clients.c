@@ -164,7 +164,7 @@ static const char *const field_names[] = {"client id", "group"};
 
 void api_get_client(struct worker *worker, struct http_exchange *exchange,
                     const struct route_request *request) {
-    if (!api_query_empty(worker, exchange, request) ||
+    if (!exchange_query_empty(worker, exchange, request) ||
         !names_check(worker, exchange, request->names, field_names, 1))
         return;
     struct call *call = call_about(worker, exchange, request->names[0], SPAN(""), false);
@@ -204,7 +204,7 @@ static bool close_finish(struct worker *worker, struct call *call) {
 
 void api_delete_client(struct worker *worker, struct http_exchange *exchange,
                        const struct route_request *request) {
-    if (!api_query_empty(worker, exchange, request) ||
+    if (!exchange_query_empty(worker, exchange, request) ||
         !names_check(worker, exchange, request->names, field_names, 1))
         return;
     /* It must be possible also when their sessions hold all the memory. */

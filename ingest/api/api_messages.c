@@ -234,6 +234,6 @@ void api_post_broadcast(struct worker *worker, struct http_exchange *exchange,
 /* Only messages with `ack` have a fate that is kept, and this version has none. */
 void api_get_message(struct worker *worker, struct http_exchange *exchange,
                      const struct route_request *request) {
-    if (api_query_empty(worker, exchange, request))
+    if (exchange_query_empty(worker, exchange, request))
         exchange_fail(worker, exchange, CODE_NOT_FOUND, "no fate is known of a message of this id");
 }

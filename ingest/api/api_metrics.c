@@ -245,7 +245,7 @@ static void process_write(struct reel *reel, const struct worker *worker) {
 
 void api_get_metrics(struct worker *worker, struct http_exchange *exchange,
                      const struct route_request *request) {
-    if (!api_query_empty(worker, exchange, request))
+    if (!exchange_query_empty(worker, exchange, request))
         return;
     struct reel reel = reel_empty(worker, true);
     struct stats *total = &api_desk(worker)->total;

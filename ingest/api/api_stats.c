@@ -263,7 +263,7 @@ static bool stats_finish(struct worker *worker, struct call *call) {
 
 void api_get_stats(struct worker *worker, struct http_exchange *exchange,
                    const struct route_request *request) {
-    if (!api_query_empty(worker, exchange, request))
+    if (!exchange_query_empty(worker, exchange, request))
         return;
     struct call *call = api_call_get(worker, exchange, true);
     if (SHORTAGE(call == NULL))

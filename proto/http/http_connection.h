@@ -24,6 +24,7 @@
 #include "core/connection.h"
 #include "core/reel.h"
 #include "proto/http/http_response.h"
+#include "proto/http/routes.h"
 #include "proto/text/complaint.h"
 
 #define HTTP_HEAD_NS (10 * NS_PER_S) /* from the first byte of a head to its last */
@@ -139,6 +140,9 @@ void exchange_fail(struct worker *worker, struct http_exchange *exchange, enum c
                    const char *message);
 void exchange_complain(struct worker *worker, struct http_exchange *exchange,
                        const struct complaint *complaint);
+/* False: the query holds something; it was answered. For paths without parameters. */
+bool exchange_query_empty(struct worker *worker, struct http_exchange *exchange,
+                          const struct route_request *request);
 /* No further request is read until http_release, and the connection's slot stays as long; for a
  * request that takes several turns. */
 void http_hold(struct worker *worker, struct http_connection *http);

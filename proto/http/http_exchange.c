@@ -6,6 +6,7 @@
 #include "core/server.h"
 #include "proto/http/http_connection.h"
 #include "proto/http/http_context.h"
+#include "proto/http/query.h"
 
 static size_t unsent_bytes(const struct http_connection *http) {
     return http->connection->outbox.bytes + http->held_bytes;
@@ -347,4 +348,15 @@ void exchange_complain(struct worker *worker, struct http_exchange *exchange,
                        const struct complaint *complaint) {
     struct http_error error = http_error_complaint(complaint);
     exchange_refuse(worker, exchange, &error);
+}
+
+bool exchange_query_empty(struct worker *worker, struct http_exchange *exchange,
+                          const struct route_request *request) {
+    struct complaint *complaint = &http_context(worker)->complaint;
+    if (query_read(request->http->query, request->texts, NULL, 0, complaint))
+        return true;
+    struct http_error error = http_error_complaint(complaint);
+    error.extra = request->extra;
+    exchange_refuse(worker, exchange, &error);
+    return false;
 }

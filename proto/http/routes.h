@@ -20,6 +20,7 @@ struct http_exchange;
 struct route_request {
     const struct http_request *http;
     struct span names[ROUTE_NAMES_MAX]; /* what stood where the pattern has {}, decoded */
+    struct span extra; /* header lines that go with whatever is answered; may be empty */
     struct builder
         *texts; /* room in which query parameters may be decoded, as long as the target */
 };

@@ -8,11 +8,11 @@
 
 #include "core/base/hash.h"
 #include "ingest/api/api.h"
-#include "ingest/api/web.h"
 #include "ingest/gate/client_send.h"
 #include "ingest/gate/gate.h"
 #include "proto/client/tcp.h"
 #include "proto/http/http_context.h"
+#include "proto/web/web.h"
 
 static struct gate gate;
 static struct config config;

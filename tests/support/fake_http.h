@@ -9,9 +9,9 @@
 
 #include "core/base/hash.h"
 #include "ingest/api/api.h"
-#include "ingest/api/web.h"
 #include "ingest/gate/client_send.h"
 #include "proto/client/tcp.h"
+#include "proto/web/web.h"
 
 static struct gate fake_gate;
 static struct config fake_config;

@@ -2,11 +2,11 @@
  *
  * This version serves GET /healthz and, with --demo, the page GET /. Every request with an Origin
  * that is neither its own host nor in --cors is refused, and with --web-host one for another host
- * (proto/web/origin.h); an allowed origin is echoed, and every path answers preflight.
+ * (origin.h); an allowed origin is echoed, and every path answers preflight.
  *
  * Threads: the connection's worker. */
-#ifndef RINGPOST_INGEST_API_WEB_H
-#define RINGPOST_INGEST_API_WEB_H
+#ifndef RINGPOST_PROTO_WEB_WEB_H
+#define RINGPOST_PROTO_WEB_WEB_H
 
 #include "core/base/span.h"
 #include "core/protocol.h"

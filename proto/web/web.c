@@ -1,8 +1,10 @@
-#include "ingest/api/web.h"
+#include "proto/web/web.h"
 
 #include "core/base/check.h"
 #include "core/server.h"
-#include "ingest/api/api.h"
+#include "proto/http/http_connection.h"
+#include "proto/http/http_context.h"
+#include "proto/http/http_health.h"
 #include "proto/http/query.h"
 #include "proto/web/origin.h"
 
@@ -16,8 +18,6 @@
 
 static void web_get_page(struct worker *worker, struct http_exchange *exchange,
                          const struct route_request *request);
-static void web_get_healthz(struct worker *worker, struct http_exchange *exchange,
-                            const struct route_request *request);
 
 /* May the page that sent this use the listener? A refused host is told in the log. */
 static enum origin_verdict origin_of(const struct worker *worker, const struct http_request *http) {
@@ -29,7 +29,7 @@ static enum origin_verdict origin_of(const struct worker *worker, const struct h
 }
 
 static const struct route routes[] = {
-    {"/healthz", HTTP_METHOD_GET, true, false, web_get_healthz},
+    {"/healthz", HTTP_METHOD_GET, true, false, http_get_healthz},
     {"/", HTTP_METHOD_GET, true, false, web_get_page},
 };
 
@@ -145,25 +145,20 @@ static void web_serve(struct worker *worker, struct http_exchange *exchange,
     struct http_error error = {0};
     struct route_request request = {.http = http, .texts = &texts};
     if (find(worker, http, &texts, &error)) {
-        request.names[0] = cors; /* no path here has names */
+        request.extra = cors;
         http_context(worker)->match.route->serve(worker, exchange, &request);
     } else if (!options_answer(worker, exchange, http, &error, cors)) {
         refuse(worker, exchange, error, cors);
     }
 }
 
-static void web_get_healthz(struct worker *worker, struct http_exchange *exchange,
-                            const struct route_request *request) {
-    exchange_answer(worker, exchange, 200, NULL, request->names[0], SPAN("{\"status\":\"ok\"}"));
-}
-
 static void web_get_page(struct worker *worker, struct http_exchange *exchange,
                          const struct route_request *request) {
     if (!worker->config->demo) {
-        refuse(worker, exchange, not_found(), request->names[0]);
+        refuse(worker, exchange, not_found(), request->extra);
         return;
     }
-    exchange_answer(worker, exchange, 200, "text/html; charset=utf-8", request->names[0],
+    exchange_answer(worker, exchange, 200, "text/html; charset=utf-8", request->extra,
                     web_demo_page());
 }
 

@@ -1,7 +1,7 @@
 #include "tests/support/fake_http.h"
 
-#include "ingest/api/web.c"
-#include "ingest/api/web_demo.c"
+#include "proto/web/web.c"
+#include "proto/web/web_demo.c"
 
 static struct peer *peer;
 

@@ -3,7 +3,7 @@
  * One page without scripts and without anything from elsewhere. It is the same on every node and
  * names the default ports: whoever can open it may be a stranger, who is not to learn the version,
  * the node's name or where else it listens. */
-#include "ingest/api/web.h"
+#include "proto/web/web.h"
 
 static const char page[] =
     "<!doctype html>\n"
