@@ -7,22 +7,28 @@
 #include "proto/http/body_type.h"
 #include "proto/http/http_health.h"
 
+static size_t body_max(const struct config *config) {
+    return config->max_body_bytes;
+}
+
+static const struct route_body body = {.max = body_max, .hint = " (--max-body)"};
+
 /* The most frequent first. */
 static const struct route routes[] = {
-    {"/v1/messages", HTTP_METHOD_POST, false, true, api_post_messages},
-    {"/v1/clients/{}", HTTP_METHOD_POST, false, true, api_post_client},
-    {"/v1/groups/{}", HTTP_METHOD_POST, false, true, api_post_group},
-    {"/v1/broadcast", HTTP_METHOD_POST, false, true, api_post_broadcast},
-    {"/v1/messages/{}", HTTP_METHOD_GET, false, false, api_get_message},
-    {"/v1/clients/{}", HTTP_METHOD_GET, false, false, api_get_client},
-    {"/v1/clients/{}", HTTP_METHOD_DELETE, false, false, api_delete_client},
-    {"/v1/groups/{}", HTTP_METHOD_GET, false, false, api_get_group},
-    {"/v1/groups/{}/clients/{}", HTTP_METHOD_PUT, false, false, api_put_member},
-    {"/v1/groups/{}/clients/{}", HTTP_METHOD_DELETE, false, false, api_delete_member},
-    {"/v1/stats", HTTP_METHOD_GET, false, false, api_get_stats},
-    {"/metrics", HTTP_METHOD_GET, false, false, api_get_metrics},
-    {"/healthz", HTTP_METHOD_GET, true, false, http_get_healthz},
-    {"/readyz", HTTP_METHOD_GET, true, false, http_get_readyz},
+    {"/v1/messages", HTTP_METHOD_POST, false, true, &body, api_post_messages},
+    {"/v1/clients/{}", HTTP_METHOD_POST, false, true, &body, api_post_client},
+    {"/v1/groups/{}", HTTP_METHOD_POST, false, true, &body, api_post_group},
+    {"/v1/broadcast", HTTP_METHOD_POST, false, true, &body, api_post_broadcast},
+    {"/v1/messages/{}", HTTP_METHOD_GET, false, false, &body, api_get_message},
+    {"/v1/clients/{}", HTTP_METHOD_GET, false, false, &body, api_get_client},
+    {"/v1/clients/{}", HTTP_METHOD_DELETE, false, false, &body, api_delete_client},
+    {"/v1/groups/{}", HTTP_METHOD_GET, false, false, &body, api_get_group},
+    {"/v1/groups/{}/clients/{}", HTTP_METHOD_PUT, false, false, &body, api_put_member},
+    {"/v1/groups/{}/clients/{}", HTTP_METHOD_DELETE, false, false, &body, api_delete_member},
+    {"/v1/stats", HTTP_METHOD_GET, false, false, &body, api_get_stats},
+    {"/metrics", HTTP_METHOD_GET, false, false, &body, api_get_metrics},
+    {"/healthz", HTTP_METHOD_GET, true, false, NULL, http_get_healthz},
+    {"/readyz", HTTP_METHOD_GET, true, false, NULL, http_get_readyz},
 };
 
 /* Where the request goes, or what is wrong with it. */
@@ -42,8 +48,8 @@ static bool find(struct worker *worker, const struct http_request *http, struct 
     struct complaint *complaint = &http_context(worker)->complaint;
     switch (verdict) {
     case ROUTE_FOUND:
-        if (!route_takes(match->route, http)) {
-            *error = http_error_of(CODE_TOO_LARGE, ROUTE_NO_BODY_TEXT);
+        if (!route_takes(match->route, worker->config, http, complaint)) {
+            *error = http_error_complaint(complaint);
             return false;
         }
         if (!body_is_encoded(http))
@@ -65,10 +71,6 @@ static bool find(struct worker *worker, const struct http_request *http, struct 
     complaint_make(complaint, CODE_BAD_MESSAGE, SPAN(""), "a part of the path %s", match->wrong);
     *error = http_error_complaint(complaint);
     return false;
-}
-
-static size_t api_body_max(const struct config *config) {
-    return config->max_body_bytes;
 }
 
 static bool api_admit(struct worker *worker, const struct http_request *http,
@@ -123,8 +125,8 @@ static bool api_admit_push(struct worker *worker, struct http_connection *http) 
 }
 
 const struct http_service api_service = {
-    .body_max = api_body_max,
-    .body_hint = " (--max-body)",
+    .routes = routes,
+    .route_count = sizeof routes / sizeof *routes,
     .state_bytes = sizeof(struct gate_source),
     .open = api_open,
     .pushes = api_pushes,

@@ -469,6 +469,15 @@ static void message_end(struct http_parser *parser, bool keep_alive) {
     parser->state = keep_alive ? IN_HEAD : OVER;
 }
 
+void http_parser_narrow(struct http_parser *parser, size_t body_bytes_max) {
+    if (!parser->chunked)
+        return;
+    CHECK(parser->body_bytes <= body_bytes_max, "a body that is too long already");
+    size_t room = body_bytes_max - parser->body_bytes;
+    if (parser->chunks.room > room)
+        parser->chunks.room = room;
+}
+
 enum http_event http_request_next(struct http_parser *parser, char *at, size_t *len,
                                   struct http_request *request) {
     enum http_event event = head_next(parser, at, *len);
@@ -489,6 +498,7 @@ enum http_event http_request_next(struct http_parser *parser, char *at, size_t *
     }
     request->chunked = parser->chunked;
     request->has_body = parser->chunked || parser->body_bytes != 0;
+    request->body_bytes = parser->body_bytes;
     if (event == HTTP_EVENT_MORE) {
         request->size = parser->chunked ? 0 : size;
         return HTTP_EVENT_HEAD;

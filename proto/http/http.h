@@ -95,8 +95,9 @@ struct http_request {
     bool keep_alive;       /* another request may follow */
     bool expects_continue; /* at HEAD: the peer waits for our 100 or a final status */
     bool chunked;
-    bool has_body;    /* one is announced, of any length but 0 */
-    struct span host; /* of an HTTP/1.0 absolute target without Host: its authority */
+    bool has_body;     /* one is announced, of any length but 0 */
+    size_t body_bytes; /* of it: announced, or put together so far if chunked */
+    struct span host;  /* of an HTTP/1.0 absolute target without Host: its authority */
     struct span origin;
     struct span content_type;
     struct span authorization;
@@ -119,6 +120,10 @@ struct http_reply {
 /* At the start of a connection. A request whose body is larger than that many bytes is refused
  * with 413: announced, before any of it is read; chunked, when the sum passes it. */
 void http_parser_init(struct http_parser *parser, size_t body_bytes_max);
+
+/* After HEAD: the body of this request may have at most so many bytes, if that is less. What is
+ * announced is the caller's to compare; a chunked one that passes it is refused with 413. */
+void http_parser_narrow(struct http_parser *parser, size_t body_bytes_max);
 
 /* Looks at `at[0..*len)`: what the last call left (the same bytes, though perhaps elsewhere) plus
  * what was received since. `*len` may come back smaller (only with a chunked body, not with WHOLE).

@@ -21,6 +21,24 @@ static enum listener_kind kind_of(const struct worker *worker,
     return worker->listeners[connection->listener].kind;
 }
 
+/* The body that is the largest of any route; NULL: none takes one. */
+static const struct route_body *body_largest(const struct http_service *service,
+                                             const struct config *config) {
+    const struct route_body *largest = NULL;
+    for (size_t i = 0; i < service->route_count; i++) {
+        const struct route_body *body = service->routes[i].body;
+        if (body != NULL && (largest == NULL || body->max(config) > largest->max(config)))
+            largest = body;
+    }
+    return largest;
+}
+
+static size_t body_bytes_max(const struct http_service *service, const struct config *config) {
+    const struct route_body *largest = body_largest(service, config);
+    size_t bytes = largest == NULL ? 0 : largest->max(config);
+    return bytes > service->spare_body_bytes ? bytes : service->spare_body_bytes;
+}
+
 void http_on_open(struct worker *worker, struct connection *connection) {
     enum listener_kind kind = kind_of(worker, connection);
     const struct http_service *service = http_service_of(kind);
@@ -36,7 +54,7 @@ void http_on_open(struct worker *worker, struct connection *connection) {
     http->forwards = proxy_forwards(worker->config, &http->hop);
     if (service->open != NULL)
         service->open(worker, http);
-    http_parser_init(&http->parser, service->body_max(worker->config));
+    http_parser_init(&http->parser, body_bytes_max(service, worker->config));
     *(struct http_connection **)connection_state(connection) = http;
     http_watch(worker, http, worker->now_ns + HTTP_IDLE_NS);
 }
@@ -103,7 +121,11 @@ static bool asks_to_push(const struct http_connection *http, const struct http_r
 /* May it be asked, as far as the head tells? False: `error` says why not. */
 static bool head_admit(struct worker *worker, struct http_connection *http,
                        const struct http_request *request, struct http_error *error) {
-    if (http->service->admit(worker, request, error))
+    const struct route **route = &http_context(worker)->match.route;
+    *route = NULL;
+    bool good = http->service->admit(worker, request, error);
+    http->body = *route == NULL ? NULL : (*route)->body;
+    if (good)
         return true;
     if (http->service->refused != NULL)
         http->service->refused(worker, http, request, error);
@@ -117,6 +139,18 @@ static void head_guess(struct http_connection *http, const char *at, size_t len)
     if (!http->in_body)
         http->pushes = http->service->pushes != NULL && len - empty >= sizeof post - 1 &&
                        memcmp(at + empty, post, sizeof post - 1) == 0;
+}
+
+/* Says which limit a body has passed while it came, or before its path was looked at. */
+static void too_long_write(const struct worker *worker, const struct http_connection *http,
+                           struct builder *out) {
+    size_t max = http->parser.body_bytes_max;
+    const struct route_body *body = body_largest(http->service, worker->config);
+    if (http->in_body && http->body != NULL) {
+        body = http->body;
+        max = body->max(worker->config) < max ? body->max(worker->config) : max;
+    }
+    builder_format(out, "the body is longer than %zu bytes%s", max, body == NULL ? "" : body->hint);
 }
 
 static void refuse_broken(struct worker *worker, struct http_connection *http) {
@@ -136,8 +170,7 @@ static void refuse_broken(struct worker *worker, struct http_connection *http) {
         error = unasked; /* who may not ask is not told how much a body may have */
     } else if (refusal->status == 413) {
         struct builder out = builder_over(text, sizeof text);
-        builder_format(&out, "the body is longer than %zu bytes%s", http->parser.body_bytes_max,
-                       http->service->body_hint);
+        too_long_write(worker, http, &out);
         error.message = builder_span(&out);
     }
     http_refuse_last(worker, http, &error);
@@ -238,6 +271,8 @@ static bool head_look(struct worker *worker, struct http_connection *http,
         }
         return false;
     }
+    if (http->body != NULL)
+        http_parser_narrow(&http->parser, http->body->max(worker->config));
     if (SHORTAGE(!memory_has(worker, request->size))) {
         stats_add(&worker->stats.http_requests, 1);
         refuse_memory(worker, http);
@@ -441,8 +476,9 @@ size_t http_on_bytes(struct worker *worker, struct connection *connection, char 
 }
 
 size_t http_input_max(struct worker *worker, struct connection *connection) {
+    (void)worker;
     /* What the parser would refuse by itself: an empty line, a head, a body. */
-    return 2 + HTTP_HEAD_BYTES_MAX + http_of(connection)->service->body_max(worker->config);
+    return 2 + HTTP_HEAD_BYTES_MAX + http_of(connection)->parser.body_bytes_max;
 }
 
 void http_on_flood(struct worker *worker, struct connection *connection) {

@@ -46,9 +46,12 @@ struct http_exchange;
 
 /* What a listener serves over HTTP. */
 struct http_service {
-    size_t (*body_max)(const struct config *config);
-    const char *body_hint; /* said behind that limit: how to move it */
-    size_t state_bytes;    /* what it keeps for each connection, http->state */
+    /* No request may have a longer body than the largest of these routes, whatever its path; or
+     * than `spare_body_bytes`, which are thrown away so that the connection stays. */
+    const struct route *routes;
+    size_t route_count;
+    size_t spare_body_bytes;
+    size_t state_bytes; /* what it keeps for each connection, http->state */
     /* A connection has come: fills in its state, which is not zeroed. NULL: it keeps nothing. */
     void (*open)(struct worker *worker, struct http_connection *http);
     /* Does it ask to push messages? Then `admit_push` is asked, and a refusal counts as one message
@@ -58,8 +61,9 @@ struct http_service {
      * refused with one look (`overloaded`, behind_text). */
     bool (*admit_push)(struct worker *worker, struct http_connection *http);
     const char *behind_text;
-    /* Looks at a request whose body is not there yet. False: it would be refused, `error` says
-     * why. What it points to stays until the next request. */
+    /* Looks at a request whose body is not there yet, and puts its route into the context's `match`
+     * if it has one. False: it would be refused, `error` says why. What it points to stays until
+     * the next request. */
     bool (*admit)(struct worker *worker, const struct http_request *request,
                   struct http_error *error);
     /* It was refused at its head, by `admit`. NULL: nobody wants to know. */
@@ -80,7 +84,8 @@ struct http_connection {
     uint32_t owed_count; /* of those */
     uint32_t exchanges;  /* with those whose connection has closed before they were answered */
     size_t held_bytes;   /* of answers that wait for earlier ones */
-    char *assembly;      /* a chunked request as far as it has come; NULL: none */
+    const struct route_body *body; /* of the request whose head was seen; NULL: it has no route */
+    char *assembly;                /* a chunked request as far as it has come; NULL: none */
     size_t assembly_len, assembly_cap;
     size_t kept_bytes;       /* of the input, left with the engine */
     size_t skip_bytes;       /* of a body, to be thrown away: its request was answered */

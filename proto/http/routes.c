@@ -82,3 +82,19 @@ enum route_verdict route_find(const struct route *routes, size_t count, enum htt
     match->allow[allow.len] = '\0';
     return allow.len == 0 ? ROUTE_NOT_FOUND : ROUTE_NOT_ALLOWED;
 }
+
+bool route_takes(const struct route *route, const struct config *config,
+                 const struct http_request *request, struct complaint *complaint) {
+    if (!request->has_body)
+        return true;
+    if (route->body == NULL) {
+        complaint_make(complaint, CODE_TOO_LARGE, SPAN(""), "this path takes no body");
+        return false;
+    }
+    size_t max = route->body->max(config);
+    if (request->body_bytes <= max)
+        return true;
+    complaint_make(complaint, CODE_TOO_LARGE, SPAN(""), "the body is longer than %zu bytes%s", max,
+                   route->body->hint);
+    return false;
+}

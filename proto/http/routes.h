@@ -9,7 +9,9 @@
 #define RINGPOST_PROTO_HTTP_ROUTES_H
 
 #include "core/base/builder.h"
+#include "core/config.h"
 #include "proto/http/http.h"
+#include "proto/text/complaint.h"
 
 struct worker;
 struct http_exchange;
@@ -25,11 +27,18 @@ struct route_request {
         *texts; /* room in which query parameters may be decoded, as long as the target */
 };
 
+/* How long a body may be. */
+struct route_body {
+    size_t (*max)(const struct config *config);
+    const char *hint; /* said behind that limit: how to move it */
+};
+
 struct route {
     const char *pattern;
-    enum http_method method; /* GET serves HEAD too */
-    bool open;               /* needs no API key, and takes no body to fill the memory with */
-    bool pushes;             /* asks for messages */
+    enum http_method method;       /* GET serves HEAD too */
+    bool open;                     /* needs no API key */
+    bool pushes;                   /* asks for messages */
+    const struct route_body *body; /* NULL: it takes none */
     void (*serve)(struct worker *worker, struct http_exchange *exchange,
                   const struct route_request *request);
 };
@@ -49,11 +58,10 @@ struct route_match {
     struct span names[ROUTE_NAMES_MAX];
 };
 
-/* May the request have the body that it announces? If not, it is 413 with this text. */
-static inline bool route_takes(const struct route *route, const struct http_request *request) {
-    return !route->open || !request->has_body;
-}
-#define ROUTE_NO_BODY_TEXT "this path takes no body"
+/* Does the route take a body as long as the request says, or has? False: `complaint`. */
+bool route_takes(const struct route *route, const struct config *config,
+                 const struct http_request *request, struct complaint *complaint);
+
 /* Looks the path up; names are decoded into `texts` if they have to be. */
 enum route_verdict route_find(const struct route *routes, size_t count, enum http_method method,
                               struct span path, struct builder *texts, struct route_match *match);

@@ -9,7 +9,7 @@
 #include "proto/web/origin.h"
 
 /* Nothing here takes a body; so much is read all the same, to keep the connection. */
-#define WEB_BODY_BYTES_MAX 4096
+#define SPARE_BODY_BYTES 4096
 #define CORS_BYTES_MAX 4096
 /* Of every path that there is. */
 #define ALLOW "GET, HEAD, OPTIONS"
@@ -29,8 +29,8 @@ static enum origin_verdict origin_of(const struct worker *worker, const struct h
 }
 
 static const struct route routes[] = {
-    {"/healthz", HTTP_METHOD_GET, true, false, http_get_healthz},
-    {"/", HTTP_METHOD_GET, true, false, web_get_page},
+    {"/healthz", HTTP_METHOD_GET, true, false, NULL, http_get_healthz},
+    {"/", HTTP_METHOD_GET, true, false, NULL, web_get_page},
 };
 
 /* The header lines for an origin that is allowed; they go with every answer to it. */
@@ -78,17 +78,15 @@ static struct http_error foreign(void) {
 static bool find(struct worker *worker, const struct http_request *http, struct builder *texts,
                  struct http_error *error) {
     struct route_match *match = &http_context(worker)->match;
+    struct complaint *complaint = &http_context(worker)->complaint;
     switch (route_find(routes, sizeof routes / sizeof *routes, http->method, http->path, texts,
                        match)) {
     case ROUTE_FOUND:
-        if (!route_takes(match->route, http)) {
-            *error = http_error_of(CODE_TOO_LARGE, ROUTE_NO_BODY_TEXT);
-            return false;
-        }
         /* No path here has parameters. */
-        if (query_read(http->query, texts, NULL, 0, &http_context(worker)->complaint))
+        if (route_takes(match->route, worker->config, http, complaint) &&
+            query_read(http->query, texts, NULL, 0, complaint))
             return true;
-        *error = http_error_complaint(&http_context(worker)->complaint);
+        *error = http_error_complaint(complaint);
         return false;
     case ROUTE_NOT_ALLOWED:
         *error = http_error_of(CODE_METHOD_NOT_ALLOWED, "this path is not served with this method");
@@ -162,11 +160,6 @@ static void web_get_page(struct worker *worker, struct http_exchange *exchange,
                     web_demo_page());
 }
 
-static size_t web_body_max(const struct config *config) {
-    (void)config;
-    return WEB_BODY_BYTES_MAX;
-}
-
 static bool web_admit(struct worker *worker, const struct http_request *http,
                       struct http_error *error) {
     struct builder texts = builder_over(http_context(worker)->names, HTTP_TARGET_BYTES_MAX);
@@ -181,6 +174,11 @@ static bool web_admit(struct worker *worker, const struct http_request *http,
 }
 
 const struct http_service web_service = {
-    .body_max = web_body_max, .body_hint = "", .admit = web_admit, .serve = web_serve};
+    .routes = routes,
+    .route_count = sizeof routes / sizeof *routes,
+    .spare_body_bytes = SPARE_BODY_BYTES,
+    .admit = web_admit,
+    .serve = web_serve,
+};
 
 const struct protocol web_protocol = HTTP_PROTOCOL("web");

@@ -15,13 +15,14 @@
 
 static struct gate fake_gate;
 static struct config fake_config;
+/* A test may put a service of its own there before it opens the node. */
+static const struct http_service *fake_services[LISTENER_KINDS] = {
+    [LISTENER_WEB] = &web_service,
+    [LISTENER_API] = &api_service,
+};
 
 static void http_before(struct server *server) {
-    static const struct http_service *const services[LISTENER_KINDS] = {
-        [LISTENER_WEB] = &web_service,
-        [LISTENER_API] = &api_service,
-    };
-    CHECK(gate_init(&fake_gate, server) && http_init(server, services) && api_init(server));
+    CHECK(gate_init(&fake_gate, server) && http_init(server, fake_services) && api_init(server));
     client_gate_set(&client_send_gate);
     for (unsigned i = 0; i < server->worker_count; i++)
         server->workers[i].on_nudged = gate_on_nudged;

@@ -7,13 +7,19 @@ static void serve(struct worker *worker, struct http_exchange *exchange,
     (void)worker, (void)exchange, (void)request;
 }
 
+static size_t body_max(const struct config *config) {
+    return config->max_body_bytes;
+}
+
+static const struct route_body body = {.max = body_max, .hint = " (--x)"};
+
 static const struct route routes[] = {
-    {"/", HTTP_METHOD_GET, true, false, serve},
-    {"/v1/messages", HTTP_METHOD_POST, false, false, serve},
-    {"/v1/clients/{}", HTTP_METHOD_GET, false, false, serve},
-    {"/v1/clients/{}", HTTP_METHOD_DELETE, false, false, serve},
-    {"/v1/groups/{}/clients/{}", HTTP_METHOD_PUT, false, false, serve},
-    {"/healthz", HTTP_METHOD_GET, true, false, serve},
+    {"/", HTTP_METHOD_GET, true, false, NULL, serve},
+    {"/v1/messages", HTTP_METHOD_POST, false, false, &body, serve},
+    {"/v1/clients/{}", HTTP_METHOD_GET, false, false, NULL, serve},
+    {"/v1/clients/{}", HTTP_METHOD_DELETE, false, false, NULL, serve},
+    {"/v1/groups/{}/clients/{}", HTTP_METHOD_PUT, false, false, NULL, serve},
+    {"/healthz", HTTP_METHOD_GET, true, false, NULL, serve},
 };
 
 static struct route_match match;
@@ -99,11 +105,29 @@ static void test_bad_path(void **state) {
     assert_int_equal(find(HTTP_METHOD_GET, "/v1/clients/%4"), ROUTE_BAD_PATH);
 }
 
+static void test_bodies(void **state) {
+    (void)state;
+    struct config config = {.max_body_bytes = 100};
+    struct http_request request = {.has_body = false};
+    struct complaint complaint;
+    assert_true(route_takes(&routes[0], &config, &request, &complaint));
+    assert_true(route_takes(&routes[1], &config, &request, &complaint));
+    request = (struct http_request){.has_body = true, .chunked = true};
+    assert_false(route_takes(&routes[0], &config, &request, &complaint));
+    assert_int_equal(complaint.code, CODE_TOO_LARGE);
+    assert_string_equal(complaint.text, "this path takes no body");
+    request.body_bytes = 100;
+    assert_true(route_takes(&routes[1], &config, &request, &complaint));
+    request.body_bytes = 101;
+    assert_false(route_takes(&routes[1], &config, &request, &complaint));
+    assert_string_equal(complaint.text, "the body is longer than 100 bytes (--x)");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_found),     cmocka_unit_test(test_names_are_decoded_once),
         cmocka_unit_test(test_not_found), cmocka_unit_test(test_not_allowed),
-        cmocka_unit_test(test_bad_path),
+        cmocka_unit_test(test_bad_path),  cmocka_unit_test(test_bodies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
