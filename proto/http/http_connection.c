@@ -579,7 +579,7 @@ void http_on_deadline(struct worker *worker, struct connection *connection) {
 void http_on_sent(struct worker *worker, struct connection *connection) {
     struct http_connection *http = http_of(connection);
     http->active_ns = worker->now_ns;
-    http->unread &= http->owed_count != 0;
+    http->unread &= !list_empty(&http->owed);
     http_pace(worker, http);
 }
 

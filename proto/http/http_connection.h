@@ -9,10 +9,11 @@
  * memory; none of it is kept, and unless it is short the connection ends after the answer. So it
  * does after a request that is not HTTP, when the peer asks for it, and while the node drains.
  *
- * Reading pauses while HTTP_PIPELINE_MAX answers are owed or HTTP_UNSENT_BYTES_MAX of them are not
- * sent; behind a long answer (exchange_answer_reel), and while the node is at --memory, already at
- * HTTP_UNSENT_FEW_BYTES, until all of them are. Time is bounded as the constants below say; who is
- * late with a request gets 408, who does not read answers or is idle is closed.
+ * Reading pauses while HTTP_UNSENT_BYTES_MAX of answers are owed: what the peer has not taken, what
+ * waits for an earlier answer, and HTTP_OWED_BYTES for each that is still to be made. Behind a long
+ * answer (exchange_answer_reel), and while the node is at --memory, it pauses already at
+ * HTTP_UNSENT_FEW_BYTES, until all of them have left. Time is bounded as the constants below say;
+ * who is late with a request gets 408, who does not read answers or is idle is closed.
  *
  * Answers that come after the connection has closed are dropped.
  *
@@ -37,6 +38,8 @@
 
 #define HTTP_UNSENT_BYTES_MAX (1024 * 1024)
 #define HTTP_UNSENT_FEW_BYTES (64 * 1024)
+/* What an answer counts for at the least from its request on: so HTTP_PIPELINE_MAX may be owed. */
+#define HTTP_OWED_BYTES (HTTP_UNSENT_BYTES_MAX / HTTP_PIPELINE_MAX)
 /* The body of a refused request is thrown away as it comes; if that is not more, the connection
  * stays. */
 #define HTTP_REFUSED_BODY_BYTES_MAX 65536
@@ -80,10 +83,9 @@ struct http_connection {
     struct connection *connection;
     const struct http_service *service;
     struct http_parser parser;
-    struct list owed;    /* exchanges, in the order asked */
-    uint32_t owed_count; /* of those */
-    uint32_t exchanges;  /* with those whose connection has closed before they were answered */
-    size_t held_bytes;   /* of answers that wait for earlier ones */
+    struct list owed;   /* exchanges, in the order asked */
+    uint32_t exchanges; /* with those whose connection has closed before they were answered */
+    size_t owed_bytes;  /* of answers that are there, and what stands for those that are not */
     const struct route_body *body; /* of the request whose head was seen; NULL: it has no route */
     char *assembly;                /* a chunked request as far as it has come; NULL: none */
     size_t assembly_len, assembly_cap;
@@ -117,6 +119,7 @@ struct http_exchange {
     void *task; /* of whoever serves it */
     char *held; /* the answer, while it waits; its head, if it has a `body` */
     size_t held_bytes;
+    size_t charged;     /* of http->owed_bytes */
     struct chunk *body; /* of a long answer; NULL: none */
     uint32_t body_bytes;
     uint8_t answer_flags; /* enum http_answer_flags */

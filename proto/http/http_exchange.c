@@ -8,8 +8,9 @@
 #include "proto/http/http_context.h"
 #include "proto/http/query.h"
 
-static size_t unsent_bytes(const struct http_connection *http) {
-    return http->connection->outbox.bytes + http->held_bytes;
+/* What waits for the peer, and what is to come for it. */
+static size_t owed_bytes(const struct http_connection *http) {
+    return http->connection->outbox.bytes + http->owed_bytes;
 }
 
 void http_watch(struct worker *worker, struct http_connection *http, uint64_t due_ns) {
@@ -40,7 +41,7 @@ static bool is_reserve(const struct worker *worker, const struct chunk *body) {
 /* Behind a long answer, or one out of the operator's reserve (`reserve`), nothing is read before
  * all of it has left (http_on_sent). */
 static void long_look(struct http_connection *http, bool reserve) {
-    http->unread |= reserve || unsent_bytes(http) > HTTP_UNSENT_FEW_BYTES;
+    http->unread |= reserve || owed_bytes(http) > HTTP_UNSENT_FEW_BYTES;
 }
 
 static void body_write(struct worker *worker, struct http_connection *http, struct chunk *body,
@@ -59,10 +60,9 @@ static void body_write(struct worker *worker, struct http_connection *http, stru
 /* Must what was written leave before more is read? `part`: 1 to stop reading, 2 to go on. */
 static bool must_wait(const struct worker *worker, const struct http_connection *http,
                       size_t part) {
-    size_t unsent = unsent_bytes(http);
-    return http->unread || SHORTAGE(http->owed_count > (HTTP_PIPELINE_MAX - 1) / part) ||
-           SHORTAGE(unsent > HTTP_UNSENT_BYTES_MAX / part) ||
-           SHORTAGE(unsent > replies_unsent_max(worker) / part &&
+    size_t owed = owed_bytes(http);
+    return http->unread || SHORTAGE(owed >= HTTP_UNSENT_BYTES_MAX / part) ||
+           SHORTAGE(owed > replies_unsent_max(worker) / part &&
                     (replies_press(&worker->replies) || budget_is_full(worker->account.budget)));
 }
 
@@ -89,6 +89,13 @@ void http_release(struct worker *worker, struct http_connection *http) {
     connection_publish_ended(worker, http->connection);
 }
 
+/* So many bytes of its answer are there: they count instead of what stands for an answer. */
+static void exchange_charge(struct http_exchange *exchange, size_t bytes) {
+    size_t more = bytes > exchange->charged ? bytes - exchange->charged : 0;
+    exchange->charged += more;
+    exchange->http->owed_bytes += more;
+}
+
 struct http_exchange *exchange_open(struct worker *worker, struct http_connection *http,
                                     uint8_t answer_flags) {
     struct http_exchange *exchange = pool_get(&http_context(worker)->exchanges);
@@ -97,7 +104,7 @@ struct http_exchange *exchange_open(struct worker *worker, struct http_connectio
     *exchange = (struct http_exchange){.http = http, .answer_flags = answer_flags};
     list_init(&exchange->link);
     list_add_tail(&http->owed, &exchange->link);
-    http->owed_count++;
+    exchange_charge(exchange, HTTP_OWED_BYTES);
     http->exchanges++;
     return exchange;
 }
@@ -112,7 +119,7 @@ static void exchange_free(struct worker *worker, struct http_exchange *exchange)
 
 static void exchange_unlink(struct http_exchange *exchange) {
     list_remove(&exchange->link);
-    exchange->http->owed_count--;
+    exchange->http->owed_bytes -= exchange->charged;
 }
 
 void exchanges_drop(struct worker *worker, struct http_connection *http) {
@@ -123,7 +130,6 @@ void exchanges_drop(struct worker *worker, struct http_connection *http) {
         if (exchange->answered)
             exchange_free(worker, exchange);
     }
-    http->held_bytes = 0;
 }
 
 /* The answer to a request that is refused because the worker is behind. */
@@ -173,7 +179,7 @@ void exchange_busy(struct worker *worker, struct http_connection *http, uint8_t 
         last->answered = true;
     }
     last->busy++;
-    http->held_bytes += bytes;
+    exchange_charge(last, bytes * last->busy);
     http_pace(worker, http);
 }
 
@@ -197,12 +203,8 @@ static void answers_flush(struct worker *worker, struct http_connection *http) {
             break;
         exchange_unlink(exchange);
         if (exchange->busy != 0) {
-            size_t bytes =
-                busy_answer(worker, http->service, exchange->answer_flags).len * exchange->busy;
-            http->held_bytes -= http->held_bytes < bytes ? http->held_bytes : bytes;
             busy_write(worker, http, exchange->answer_flags, exchange->busy);
         } else {
-            http->held_bytes -= exchange->held_bytes + exchange->body_bytes;
             held_write(worker, exchange);
             body_write(worker, http, exchange->body, exchange->body_bytes);
             exchange->body = NULL;
@@ -228,7 +230,7 @@ static void exchange_hold(struct worker *worker, struct http_exchange *exchange,
                           struct span body) {
     struct http_connection *http = exchange->http;
     size_t bytes = head.len + body.len;
-    char *held = reply_get(worker, unsent_bytes(http), bytes, &exchange->beyond);
+    char *held = reply_get(worker, owed_bytes(http), bytes, &exchange->beyond);
     if (SHORTAGE(held == NULL)) {
         exchange_abandon(worker, exchange);
         return;
@@ -239,7 +241,7 @@ static void exchange_hold(struct worker *worker, struct http_exchange *exchange,
     exchange->held = held;
     exchange->held_bytes = bytes;
     exchange->answered = true;
-    http->held_bytes += exchange->held_bytes + exchange->body_bytes;
+    exchange_charge(exchange, exchange->held_bytes + exchange->body_bytes);
     if (exchange->body != NULL)
         long_look(http, is_reserve(worker, exchange->body));
     http_pace(worker, http);

@@ -105,9 +105,6 @@ static struct apart exempt[] = {
      "names of one stripe among 1,024 by the thousand; then it stays large, which test_holders "
      "sees",
      false},
-    {"short proto/http/http_exchange.c must_wait: http->owed_count > (HTTP_PIPELINE_MAX - 1) / "
-     "part",
-     "4,096 requests of one connection without an answer; test_http_connection does it", false},
     {"counter unread_closed",
      "a socket that takes nothing for half a second; test_answers_unread does it", false},
     {"short core/reply.c on_look: must_go(worker, connection)", "the same", false},
@@ -177,9 +174,8 @@ static struct apart rare[] = {
     {"short proto/http/http_connection.c request_refuse: exchange == NULL", "", false},
     {"short proto/http/http_connection.c request_serve: why == REFUSE_MEMORY", "", false},
     {"short proto/http/http_exchange.c exchange_busy: last == NULL", "", false},
-    {"short proto/http/http_exchange.c must_wait: unsent > HTTP_UNSENT_BYTES_MAX / part", "",
-     false},
-    {"short proto/http/http_exchange.c must_wait: unsent > replies_unsent_max(worker) / part && "
+    {"short proto/http/http_exchange.c must_wait: owed >= HTTP_UNSENT_BYTES_MAX / part", "", false},
+    {"short proto/http/http_exchange.c must_wait: owed > replies_unsent_max(worker) / part && "
      "(replies_press(&worker->replies) || budget_is_full(worker->account.budget))",
      "", false},
     {"short proto/client/client.c client_ready: client->sends >= CLIENT_SENDS_MAX", "", false},

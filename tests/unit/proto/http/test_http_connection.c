@@ -483,7 +483,8 @@ static void test_gone_before_the_answer(void **state) {
                                                 "[{\"broadcast\":true},{\"broadcast\":true} ]" GET(
                                                     "/v1/clients/x") GET("/healthz"));
     worker_turn(&fake_server.workers[0], 0);
-    assert_int_equal(http_of(connection)->owed_count, 4); /* the call holds what is behind it */
+    assert_int_equal(http_of(connection)->owed_bytes,
+                     4 * HTTP_OWED_BYTES); /* the call holds what is behind it */
     connection_close(&fake_server.workers[0], connection, CLOSE_PEER_ERROR);
     node_settle();
     assert_int_equal(api->out_len, 0);
