@@ -16,11 +16,6 @@ struct http_connection *http_of(struct connection *connection) {
     return *(struct http_connection **)connection_state(connection);
 }
 
-static enum listener_kind kind_of(const struct worker *worker,
-                                  const struct connection *connection) {
-    return worker->listeners[connection->listener].kind;
-}
-
 /* The body that is the largest of any route; NULL: none takes one. */
 static const struct route_body *body_largest(const struct http_service *service,
                                              const struct config *config) {
@@ -40,7 +35,7 @@ static size_t body_bytes_max(const struct http_service *service, const struct co
 }
 
 void http_on_open(struct worker *worker, struct connection *connection) {
-    enum listener_kind kind = kind_of(worker, connection);
+    enum listener_kind kind = worker->listeners[connection->listener].kind;
     const struct http_service *service = http_service_of(kind);
     struct http_connection *http = pool_get(&http_context(worker)->connections[kind]);
     if (SHORTAGE(http == NULL)) {
@@ -59,15 +54,14 @@ void http_on_open(struct worker *worker, struct connection *connection) {
     http_watch(worker, http, worker->now_ns + HTTP_IDLE_NS);
 }
 
-/* No further request is read; the connection ends with the last answer that is owed. */
-static void http_stop(struct http_connection *http, enum close_reason reason) {
+void http_stop(struct http_connection *http, enum close_reason reason) {
     if (http->finish_reason == CLOSE_NONE)
         http->finish_reason = (uint8_t)reason;
     http->input_due_ns = 0;
     http->continue_due = false;
 }
 
-static void assembly_free(struct worker *worker, struct http_connection *http) {
+void http_assembly_free(struct worker *worker, struct http_connection *http) {
     if (http->assembly != NULL)
         memory_put(&worker->account, http->assembly, http->assembly_cap);
     http->assembly = NULL;
@@ -92,9 +86,8 @@ static enum close_reason reason_of(unsigned status) {
     }
 }
 
-/* The last answer of a connection that will not be understood any more, or not be read. */
-static void http_refuse_as(struct worker *worker, struct http_connection *http,
-                           const struct http_error *error, enum close_reason reason) {
+void http_refuse_as(struct worker *worker, struct http_connection *http,
+                    const struct http_error *error, enum close_reason reason) {
     if (http->finish_reason != CLOSE_NONE)
         return; /* the last answer was given, or is owed */
     struct http_exchange *exchange = exchange_open(worker, http, HTTP_ANSWER_CLOSE);
@@ -109,6 +102,7 @@ static void http_refuse_as(struct worker *worker, struct http_connection *http,
     exchange_refuse(worker, exchange, error);
 }
 
+/* The last answer of a connection that will not be understood any more, or not be read. */
 static void http_refuse_last(struct worker *worker, struct http_connection *http,
                              const struct http_error *error) {
     http_refuse_as(worker, http, error, reason_of(error->status));
@@ -173,17 +167,6 @@ static void refuse_broken(struct worker *worker, struct http_connection *http) {
         too_long_write(worker, http, &out);
         error.message = builder_span(&out);
     }
-    http_refuse_last(worker, http, &error);
-}
-
-static void refuse_late(struct worker *worker, struct http_connection *http) {
-    struct http_error error = {.status = 408,
-                               .code = code_word(CODE_TIMEOUT),
-                               .message = http->in_body
-                                              ? SPAN("the body came too slowly: it may be 30 s "
-                                                     "behind a rate of 16384 bytes a second")
-                                              : SPAN("the head of the request was not whole "
-                                                     "within 10 s")};
     http_refuse_last(worker, http, &error);
 }
 
@@ -303,6 +286,7 @@ static void request_serve(struct worker *worker, struct http_connection *http,
         connection_close(worker, http->connection, CLOSE_OVERLOADED);
         return;
     }
+    exchange->chunks = request->version_minor != 0;
     http->serving = true;
     enum refuse_reason why;
     if (forwarded_look(worker, http, request, &why))
@@ -333,7 +317,7 @@ static bool assembly_add(struct worker *worker, struct http_connection *http, co
         size_t kept = http->assembly_len;
         if (kept != 0)
             memcpy(grown, http->assembly, kept);
-        assembly_free(worker, http);
+        http_assembly_free(worker, http);
         http->assembly = grown;
         http->assembly_len = kept;
         http->assembly_cap = cap;
@@ -364,7 +348,7 @@ static size_t assembly_take(struct worker *worker, struct http_connection *http,
                             size_t len, bool *waits) {
     struct http_request *request = &http_context(worker)->request;
     if (SHORTAGE(!assembly_add(worker, http, at, len))) {
-        assembly_free(worker, http);
+        http_assembly_free(worker, http);
         refuse_memory(worker, http);
         return len;
     }
@@ -375,10 +359,10 @@ static size_t assembly_take(struct worker *worker, struct http_connection *http,
         rest = http->assembly_len - request->size;
         CHECK(rest <= len, "bytes of the next request were there before");
         request_serve(worker, http, request);
-        assembly_free(worker, http);
+        http_assembly_free(worker, http);
         return len - rest;
     case HTTP_EVENT_REFUSED:
-        assembly_free(worker, http);
+        http_assembly_free(worker, http);
         refuse_broken(worker, http);
         return len;
     case HTTP_EVENT_MORE:
@@ -492,114 +476,4 @@ void http_on_no_memory(struct worker *worker, struct connection *connection, str
     head_guess(http_of(connection), lost.at, lost.len);
     http_of(connection)->kept_bytes = 0; /* what was kept is thrown away, too */
     http_refuse_last(worker, http_of(connection), &error);
-}
-
-/* --- the end ---------------------------------------------------------------------------------- */
-
-/* No more requests; the answers that are owed still leave. */
-static void http_wind_up(struct worker *worker, struct http_connection *http,
-                         enum close_reason reason) {
-    http_stop(http, reason);
-    if (list_empty(&http->owed))
-        connection_finish(worker, http->connection, (enum close_reason)http->finish_reason);
-}
-
-void http_on_end(struct worker *worker, struct connection *connection) {
-    http_wind_up(worker, http_of(connection), CLOSE_CLIENT);
-}
-
-void http_on_drain(struct worker *worker, struct connection *connection) {
-    struct http_connection *http = http_of(connection);
-    if (list_empty(&http->owed) && http->input_due_ns != 0 && http->skip_bytes == 0) {
-        /* A request is on its way. Its producer learns that it was not taken. */
-        struct http_error error = http_error_of(CODE_DRAINING, "the node is going; nothing was "
-                                                               "taken, send it elsewhere");
-        http_refuse_as(worker, http, &error, CLOSE_HTTP_DONE);
-        return;
-    }
-    if (!list_empty(&http->owed)) {
-        struct http_exchange *last = container_of(http->owed.prev, struct http_exchange, link);
-        if (last->busy > 1) {
-            /* Only the last of them says so. */
-            last->busy--;
-            last = exchange_open(worker, http, last->answer_flags);
-            if (SHORTAGE(last == NULL)) {
-                connection_close(worker, connection, CLOSE_OVERLOADED);
-                return;
-            }
-            last->busy = 1;
-            last->answered = true;
-        }
-        last->answer_flags |= HTTP_ANSWER_CLOSE;
-    }
-    http_wind_up(worker, http, CLOSE_DRAINING);
-}
-
-/* True: the peer takes nothing of what was written. */
-static bool is_stuck(struct worker *worker, struct http_connection *http) {
-    const struct outbox *outbox = &http->connection->outbox;
-    uint64_t taken = http->written - outbox->bytes + outbox->sent_bytes;
-    if (outbox_empty(outbox) || taken != http->taken) {
-        http->taken = taken;
-        http->taken_ns = worker->now_ns;
-        return false;
-    }
-    return worker->now_ns - http->taken_ns >= HTTP_ANSWER_NS;
-}
-
-void http_on_deadline(struct worker *worker, struct connection *connection) {
-    struct http_connection *http = http_of(connection);
-    uint64_t now_ns = worker->now_ns;
-    http->armed_ns = 0;
-    if (http->input_due_ns != 0 && now_ns >= http->input_due_ns) {
-        if (http->skip_bytes != 0)
-            http_wind_up(worker, http, CLOSE_HTTP_TIMEOUT); /* it has its answer */
-        else
-            refuse_late(worker, http);
-        if (http->closed)
-            return;
-    }
-    if (is_stuck(worker, http)) {
-        connection_close(worker, connection, CLOSE_HTTP_TIMEOUT);
-        return;
-    }
-    bool idle = list_empty(&http->owed) && outbox_empty(&connection->outbox);
-    if (idle && http->input_due_ns == 0 && now_ns - http->active_ns >= HTTP_IDLE_NS) {
-        connection_close(worker, connection, CLOSE_HTTP_IDLE);
-        return;
-    }
-    if (http->input_due_ns != 0)
-        http_watch(worker, http, http->input_due_ns);
-    else
-        http_watch(worker, http, idle ? http->active_ns + HTTP_IDLE_NS : now_ns + HTTP_WATCH_NS);
-    if (!idle)
-        http_watch(worker, http, now_ns + HTTP_WATCH_NS);
-}
-
-void http_on_sent(struct worker *worker, struct connection *connection) {
-    struct http_connection *http = http_of(connection);
-    http->active_ns = worker->now_ns;
-    http->unread &= !list_empty(&http->owed);
-    http_pace(worker, http);
-}
-
-void http_on_close(struct worker *worker, struct connection *connection) {
-    struct http_connection *http = http_of(connection);
-    if (http == NULL)
-        return; /* there was no memory for it */
-    http->closed = true;
-    if (http->gone != NULL)
-        atomic_store_explicit(http->gone, true, memory_order_relaxed);
-    exchanges_drop(worker, http);
-    if (!http->serving)
-        assembly_free(worker, http);
-}
-
-void http_on_free(struct worker *worker, struct connection *connection) {
-    struct http_connection *http = http_of(connection);
-    if (http == NULL)
-        return;
-    CHECK(http->exchanges == 0, "%u requests are still being served", http->exchanges);
-    assembly_free(worker, http);
-    pool_put(&http_context(worker)->connections[kind_of(worker, connection)], http);
 }

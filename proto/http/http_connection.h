@@ -46,6 +46,7 @@
 
 struct http_connection;
 struct http_exchange;
+struct http_stream;
 
 /* What a listener serves over HTTP. */
 struct http_service {
@@ -86,6 +87,7 @@ struct http_connection {
     struct list owed;   /* exchanges, in the order asked */
     uint32_t exchanges; /* with those whose connection has closed before they were answered */
     size_t owed_bytes;  /* of answers that are there, and what stands for those that are not */
+    struct http_exchange *stream;  /* the last of `owed`, in pieces (http_stream.h); NULL: none */
     const struct route_body *body; /* of the request whose head was seen; NULL: it has no route */
     char *assembly;                /* a chunked request as far as it has come; NULL: none */
     size_t assembly_len, assembly_cap;
@@ -128,6 +130,13 @@ struct http_exchange {
     uint32_t
         busy;    /* so many requests in a row, with the same flags, were refused for being behind */
     bool pushes; /* it asks for messages of which none was counted: a refusal counts as one */
+    bool chunks; /* its client knows them */
+    /* An answer in pieces (http_stream.h): */
+    bool stream_open;    /* its head was written */
+    bool stream_waits;   /* a piece had no room */
+    bool stream_stopped; /* the writer was told to end it */
+    bool stream_ended;   /* and did, or will when its head was written */
+    const struct http_stream *stream;
 };
 
 /* Answers that are whole in one or two runs; they are copied. Each of the following ends the
@@ -187,7 +196,7 @@ void http_on_free(struct worker *worker, struct connection *connection);
         .on_drain = http_on_drain, .on_close = http_on_close, .on_free = http_on_free              \
     }
 
-/* Between the two files of this module. */
+/* Between the files of this module. */
 /* Refuses a request because the worker is behind: an answer that is made already, in its place. */
 void exchange_busy(struct worker *worker, struct http_connection *http, uint8_t answer_flags);
 struct http_connection *http_of(struct connection *connection);
@@ -198,6 +207,22 @@ void http_write(struct worker *worker, struct http_connection *http, struct span
 void http_watch(struct worker *worker, struct http_connection *http, uint64_t due_ns);
 /* Pauses or resumes reading, by what is owed and unsent. */
 void http_pace(struct worker *worker, struct http_connection *http);
+/* What the peer has not taken, and what is to come for it. */
+size_t http_owed_bytes(const struct http_connection *http);
+/* No further request is read; the connection ends with the last answer that is owed. */
+void http_stop(struct http_connection *http, enum close_reason reason);
+/* The same, after this answer. */
+void http_refuse_as(struct worker *worker, struct http_connection *http,
+                    const struct http_error *error, enum close_reason reason);
+/* Lets go of what has come of a chunked body. */
+void http_assembly_free(struct worker *worker, struct http_connection *http);
+/* The first answers that are there leave; with the last one perhaps the connection ends. */
+void exchanges_flush(struct worker *worker, struct http_connection *http);
+/* Keeps the answer until those before it have come. False: no memory, and the connection closes. */
+bool exchange_hold(struct worker *worker, struct http_exchange *exchange, struct span head,
+                   struct span body);
+void exchange_unlink(struct http_exchange *exchange);
+void exchange_free(struct worker *worker, struct http_exchange *exchange);
 /* Lets go of every exchange at the close. */
 void exchanges_drop(struct worker *worker, struct http_connection *http);
 

@@ -6,10 +6,10 @@
 #include "core/server.h"
 #include "proto/http/http_connection.h"
 #include "proto/http/http_context.h"
+#include "proto/http/http_stream.h"
 #include "proto/http/query.h"
 
-/* What waits for the peer, and what is to come for it. */
-static size_t owed_bytes(const struct http_connection *http) {
+size_t http_owed_bytes(const struct http_connection *http) {
     return http->connection->outbox.bytes + http->owed_bytes;
 }
 
@@ -41,7 +41,7 @@ static bool is_reserve(const struct worker *worker, const struct chunk *body) {
 /* Behind a long answer, or one out of the operator's reserve (`reserve`), nothing is read before
  * all of it has left (http_on_sent). */
 static void long_look(struct http_connection *http, bool reserve) {
-    http->unread |= reserve || owed_bytes(http) > HTTP_UNSENT_FEW_BYTES;
+    http->unread |= reserve || http_owed_bytes(http) > HTTP_UNSENT_FEW_BYTES;
 }
 
 static void body_write(struct worker *worker, struct http_connection *http, struct chunk *body,
@@ -60,7 +60,7 @@ static void body_write(struct worker *worker, struct http_connection *http, stru
 /* Must what was written leave before more is read? `part`: 1 to stop reading, 2 to go on. */
 static bool must_wait(const struct worker *worker, const struct http_connection *http,
                       size_t part) {
-    size_t owed = owed_bytes(http);
+    size_t owed = http_owed_bytes(http);
     return http->unread || SHORTAGE(owed >= HTTP_UNSENT_BYTES_MAX / part) ||
            SHORTAGE(owed > replies_unsent_max(worker) / part &&
                     (replies_press(&worker->replies) || budget_is_full(worker->account.budget)));
@@ -71,7 +71,7 @@ void http_pace(struct worker *worker, struct http_connection *http) {
     if (!connection->paused) {
         if (must_wait(worker, http, 1))
             connection_pause(worker, connection);
-    } else if (!http->held && !must_wait(worker, http, 2)) {
+    } else if (!http->held && http->stream == NULL && !must_wait(worker, http, 2)) {
         connection_resume(worker, connection);
     }
 }
@@ -109,7 +109,7 @@ struct http_exchange *exchange_open(struct worker *worker, struct http_connectio
     return exchange;
 }
 
-static void exchange_free(struct worker *worker, struct http_exchange *exchange) {
+void exchange_free(struct worker *worker, struct http_exchange *exchange) {
     if (exchange->held != NULL)
         reply_put(worker, exchange->held, exchange->held_bytes, exchange->beyond);
     chunks_put(exchange->body);
@@ -117,7 +117,7 @@ static void exchange_free(struct worker *worker, struct http_exchange *exchange)
     pool_put(&http_context(worker)->exchanges, exchange);
 }
 
-static void exchange_unlink(struct http_exchange *exchange) {
+void exchange_unlink(struct http_exchange *exchange) {
     list_remove(&exchange->link);
     exchange->http->owed_bytes -= exchange->charged;
 }
@@ -126,6 +126,8 @@ void exchanges_drop(struct worker *worker, struct http_connection *http) {
     while (!list_empty(&http->owed)) {
         struct http_exchange *exchange = container_of(http->owed.next, struct http_exchange, link);
         exchange_unlink(exchange);
+        if (exchange == http->stream)
+            http_stream_gone(worker, http);
         /* One without an answer is freed when the answer comes. */
         if (exchange->answered)
             exchange_free(worker, exchange);
@@ -196,9 +198,13 @@ static void held_write(struct worker *worker, struct http_exchange *exchange) {
 }
 
 /* The first answers that are there leave; with the last one perhaps the connection ends. */
-static void answers_flush(struct worker *worker, struct http_connection *http) {
+void exchanges_flush(struct worker *worker, struct http_connection *http) {
     while (!http->closed && !list_empty(&http->owed)) {
         struct http_exchange *exchange = container_of(http->owed.next, struct http_exchange, link);
+        if (exchange == http->stream) {
+            http_stream_turn(worker, http); /* and what is behind it waits for its end */
+            return;
+        }
         if (!exchange->answered)
             break;
         exchange_unlink(exchange);
@@ -226,14 +232,14 @@ static void answers_flush(struct worker *worker, struct http_connection *http) {
 }
 
 /* Keeps the answer until those before it have come. */
-static void exchange_hold(struct worker *worker, struct http_exchange *exchange, struct span head,
-                          struct span body) {
+bool exchange_hold(struct worker *worker, struct http_exchange *exchange, struct span head,
+                   struct span body) {
     struct http_connection *http = exchange->http;
     size_t bytes = head.len + body.len;
-    char *held = reply_get(worker, owed_bytes(http), bytes, &exchange->beyond);
+    char *held = reply_get(worker, http_owed_bytes(http), bytes, &exchange->beyond);
     if (SHORTAGE(held == NULL)) {
         exchange_abandon(worker, exchange);
-        return;
+        return false;
     }
     struct builder out = builder_over(held, bytes);
     builder_span_add(&out, head);
@@ -245,6 +251,7 @@ static void exchange_hold(struct worker *worker, struct http_exchange *exchange,
     if (exchange->body != NULL)
         long_look(http, is_reserve(worker, exchange->body));
     http_pace(worker, http);
+    return true;
 }
 
 void exchange_give(struct worker *worker, struct http_exchange *exchange, unsigned status,
@@ -258,7 +265,7 @@ void exchange_give(struct worker *worker, struct http_exchange *exchange, unsign
         return;
     }
     if (http->owed.next != &exchange->link) {
-        exchange_hold(worker, exchange, head, body);
+        (void)exchange_hold(worker, exchange, head, body);
         return;
     }
     struct chunk *blocks = exchange->body;
@@ -270,7 +277,7 @@ void exchange_give(struct worker *worker, struct http_exchange *exchange, unsign
     if (!http->closed && body.len != 0)
         http_write(worker, http, body);
     body_write(worker, http, blocks, blocks_bytes);
-    answers_flush(worker, http);
+    exchanges_flush(worker, http);
 }
 
 void exchange_abandon(struct worker *worker, struct http_exchange *exchange) {

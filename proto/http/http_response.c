@@ -63,6 +63,20 @@ uint8_t http_answer_flags(const struct http_request *request) {
     return (uint8_t)flags;
 }
 
+static void status_write(struct builder *out, unsigned status, const struct status_text *text) {
+    builder_bytes(out, "HTTP/1.1 ", 9);
+    builder_u64(out, status);
+    builder_byte(out, ' ');
+    builder_text(out, text == NULL ? "Unknown" : text->reason);
+    builder_bytes(out, "\r\n", 2);
+}
+
+static void type_write(struct builder *out, const char *type) {
+    builder_span_add(out, SPAN("Content-Type: "));
+    builder_text(out, type == NULL ? HTTP_TYPE_JSON : type);
+    builder_bytes(out, "\r\n", 2);
+}
+
 /* Up to the place where the digits of the length go. */
 static void start_write(struct builder *out, unsigned status, const char *type) {
     const struct status_text *text = status_find(status);
@@ -70,16 +84,11 @@ static void start_write(struct builder *out, unsigned status, const char *type) 
         builder_bytes(out, text->json_start, text->json_start_bytes);
         return;
     }
-    builder_bytes(out, "HTTP/1.1 ", 9);
-    builder_u64(out, status);
-    builder_byte(out, ' ');
-    builder_text(out, text == NULL ? "Unknown" : text->reason);
-    builder_bytes(out, "\r\n", 2);
+    status_write(out, status, text);
     if (status == 204)
         return;
-    builder_span_add(out, SPAN("Content-Type: "));
-    builder_text(out, type == NULL ? HTTP_TYPE_JSON : type);
-    builder_span_add(out, SPAN("\r\n" LENGTH_NAME));
+    type_write(out, type);
+    builder_span_add(out, SPAN(LENGTH_NAME));
 }
 
 static bool ends_in_line_feed(struct span body) {
@@ -120,6 +129,21 @@ void http_response_whole(struct builder *out, uint8_t answer_flags, struct span 
         builder_span_add(out, body);
         builder_span_add(out, line_feed);
     }
+    if (out->full)
+        out->len = start;
+}
+
+void http_response_stream(struct builder *out, uint8_t answer_flags, bool chunks, struct span date,
+                          unsigned status, const char *type, struct span extra) {
+    size_t start = out->len;
+    CHECK(status != 204, "No Content has no end to wait for");
+    status_write(out, status, status_find(status));
+    type_write(out, type);
+    if (chunks)
+        builder_span_add(out, SPAN("Transfer-Encoding: chunked\r\n"));
+    common_write(out, chunks ? answer_flags : HTTP_ANSWER_CLOSE, date);
+    builder_span_add(out, extra);
+    builder_bytes(out, "\r\n", 2);
     if (out->full)
         out->len = start;
 }

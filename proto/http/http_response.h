@@ -2,12 +2,13 @@
  *
  * Pure functions over bytes. An answer is written whole or not at all: if it does not fit, the
  * builder is as long as it was before and its `full` is set, so the caller makes room and writes
- * it again. Every answer carries Content-Length (or has no body by its status), so connections can
- * stay.
+ * it again. An answer carries Content-Length, comes in chunks or has no body by its status, so
+ * connections can stay; only a stream for HTTP/1.0 ends with its connection.
  *
- * Two ways: http_response_whole when the body is at hand, open .. close when it is written straight
- * into the builder. A body that does not end in a line feed gets one, so that answers do not run
- * into the prompt of a shell; Content-Length counts it.
+ * Ways: http_response_whole when the body is at hand, open .. close when it is written straight
+ * into the builder, http_response_stream when it comes in pieces. A body that does not end in a
+ * line feed gets one, so that answers do not run into the prompt of a shell; Content-Length counts
+ * it.
  *
  * Threads: any. Owns nothing. */
 #ifndef RINGPOST_PROTO_HTTP_HTTP_RESPONSE_H
@@ -48,6 +49,11 @@ void http_response_whole(struct builder *out, uint8_t answer_flags, struct span 
  * HEAD). The body ends in a line feed, or is empty. */
 void http_response_head(struct builder *out, uint8_t answer_flags, struct span date,
                         unsigned status, const char *type, struct span extra, uint64_t body_bytes);
+
+/* Only its head, for a body that ends where it ends: with `chunks` it is written as such, otherwise
+ * it ends with the connection, which the head says. Not for status 204. */
+void http_response_stream(struct builder *out, uint8_t answer_flags, bool chunks, struct span date,
+                          unsigned status, const char *type, struct span extra);
 
 /* A place in a builder between open and close; nothing else may be written there meanwhile. */
 struct http_response {

@@ -168,7 +168,7 @@ static struct apart rare[] = {
     {"short proto/http/http_connection.c assembly_take: !assembly_add(worker, http, at, len)", "",
      false},
     {"short proto/http/http_connection.c head_look: !memory_has(worker, request->size)", "", false},
-    {"short proto/http/http_connection.c http_on_drain: last == NULL", "", false},
+    {"short proto/http/http_end.c http_on_drain: last == NULL", "", false},
     {"short proto/http/http_connection.c memory_has: !account_take(&worker->account, bytes)", "",
      false},
     {"short proto/http/http_connection.c request_refuse: exchange == NULL", "", false},

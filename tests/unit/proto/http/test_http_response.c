@@ -170,6 +170,27 @@ static void writes_errors(void **state) {
                          "WWW-Authenticate: Bearer\r\n\r\n");
 }
 
+static void writes_heads_of_streams(void **state) {
+    (void)state;
+    struct builder out = fresh();
+    http_response_stream(&out, 0, true, NO_LINES, 200, HTTP_TYPE_TEXT, SPAN("A: b\r\n"));
+    assert_written(&out, "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n"
+                         "Transfer-Encoding: chunked\r\nA: b\r\n\r\n");
+    out = fresh();
+    http_response_stream(&out, HTTP_ANSWER_CLOSE, true, NO_LINES, 503, NULL, NO_LINES);
+    assert_written(&out, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
+                         "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
+    /* Without chunks it ends with the connection, whatever was asked for. */
+    out = fresh();
+    http_response_stream(&out, HTTP_ANSWER_KEEP_10, false, NO_LINES, 200, NULL, NO_LINES);
+    assert_written(&out, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                         "Connection: close\r\n\r\n");
+    out = builder_over(memory, 40);
+    builder_text(&out, "abc");
+    http_response_stream(&out, 0, true, NO_LINES, 200, NULL, NO_LINES);
+    assert_true(out.full && out.len == 3);
+}
+
 static struct span retry_after(unsigned status, unsigned seconds) {
     static struct http_reply reply;
     struct builder out = fresh();
@@ -260,6 +281,7 @@ int main(void) {
         cmocka_unit_test(writes_all_or_nothing),
         cmocka_unit_test(knows_what_the_request_wants),
         cmocka_unit_test(writes_errors),
+        cmocka_unit_test(writes_heads_of_streams),
         cmocka_unit_test(says_when_to_come_back),
         cmocka_unit_test(says_when),
         cmocka_unit_test(answers_are_read_back),

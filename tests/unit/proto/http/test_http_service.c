@@ -1,8 +1,6 @@
 /* What a service says of itself: routes with bodies of their own limits, a state for each
  * connection. */
-#include "tests/support/fake_http.h"
-
-#include "proto/http/http_connection.h"
+#include "tests/support/toy_service.h"
 
 static struct peer *peer;
 static unsigned opened;
@@ -22,7 +20,7 @@ struct toy_state {
     unsigned served;
 };
 
-static void toy_open(struct worker *worker, struct http_connection *http) {
+static void state_open(struct worker *worker, struct http_connection *http) {
     (void)worker;
     *(struct toy_state *)http->state = (struct toy_state){.served = 0};
     opened++;
@@ -43,45 +41,12 @@ static const struct route routes[] = {
     {"/large", HTTP_METHOD_POST, true, false, &large, serve_length},
 };
 
-static bool toy_find(struct worker *worker, const struct http_request *http,
-                     struct http_error *error) {
-    struct http_context *context = http_context(worker);
-    struct builder texts = builder_over(context->names, HTTP_TARGET_BYTES_MAX);
-    if (route_find(routes, sizeof routes / sizeof *routes, http->method, http->path, &texts,
-                   &context->match) != ROUTE_FOUND) {
-        *error = http_error_of(CODE_NOT_FOUND, "there is no such path");
-        return false;
-    }
-    if (route_takes(context->match.route, worker->config, http, &context->complaint))
-        return true;
-    *error = http_error_complaint(&context->complaint);
-    return false;
-}
-
-static void toy_serve(struct worker *worker, struct http_exchange *exchange,
-                      const struct http_request *http) {
-    struct http_error error = {0};
-    struct route_request request = {.http = http};
-    if (toy_find(worker, http, &error))
-        http_context(worker)->match.route->serve(worker, exchange, &request);
-    else
-        exchange_refuse(worker, exchange, &error);
-}
-
-static const struct http_service toy = {
-    .routes = routes,
-    .route_count = sizeof routes / sizeof *routes,
-    .state_bytes = sizeof(struct toy_state),
-    .open = toy_open,
-    .admit = toy_find,
-    .serve = toy_serve,
-};
-
 static int setup(void **state) {
     (void)state;
-    fake_services[LISTENER_WEB] = &toy;
     opened = 0;
-    http_node_open();
+    toy.state_bytes = sizeof(struct toy_state);
+    toy.open = state_open;
+    toy_open(routes, sizeof routes / sizeof *routes);
     peer = peer_connect(0, LISTENER_WEB);
     return 0;
 }

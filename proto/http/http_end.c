@@ -1,0 +1,135 @@
+/* http_end.c - how an HTTP connection ends: by its peer, by the drain, by time; see
+ * http_connection.h. */
+#include "core/base/check.h"
+#include "core/base/shortage.h"
+#include "core/worker.h"
+#include "proto/http/http_connection.h"
+#include "proto/http/http_context.h"
+#include "proto/http/http_stream.h"
+
+/* No more requests; the answers that are owed still leave. */
+static void http_wind_up(struct worker *worker, struct http_connection *http,
+                         enum close_reason reason) {
+    http_stop(http, reason);
+    if (list_empty(&http->owed))
+        connection_finish(worker, http->connection, (enum close_reason)http->finish_reason);
+}
+
+void http_on_end(struct worker *worker, struct connection *connection) {
+    http_wind_up(worker, http_of(connection), CLOSE_CLIENT);
+}
+
+void http_on_drain(struct worker *worker, struct connection *connection) {
+    struct http_connection *http = http_of(connection);
+    if (list_empty(&http->owed) && http->input_due_ns != 0 && http->skip_bytes == 0) {
+        /* A request is on its way. Its producer learns that it was not taken. */
+        struct http_error error = http_error_of(CODE_DRAINING, "the node is going; nothing was "
+                                                               "taken, send it elsewhere");
+        http_refuse_as(worker, http, &error, CLOSE_HTTP_DONE);
+        return;
+    }
+    if (!list_empty(&http->owed)) {
+        struct http_exchange *last = container_of(http->owed.prev, struct http_exchange, link);
+        if (last->busy > 1) {
+            /* Only the last of them says so. */
+            last->busy--;
+            last = exchange_open(worker, http, last->answer_flags);
+            if (SHORTAGE(last == NULL)) {
+                connection_close(worker, connection, CLOSE_OVERLOADED);
+                return;
+            }
+            last->busy = 1;
+            last->answered = true;
+        }
+        last->answer_flags |= HTTP_ANSWER_CLOSE;
+    }
+    http_wind_up(worker, http, CLOSE_DRAINING);
+    http_stream_stop(worker, http, CLOSE_DRAINING);
+}
+
+/* --- time ------------------------------------------------------------------------------------- */
+
+static void refuse_late(struct worker *worker, struct http_connection *http) {
+    struct http_error error = {.status = 408,
+                               .code = code_word(CODE_TIMEOUT),
+                               .message = http->in_body
+                                              ? SPAN("the body came too slowly: it may be 30 s "
+                                                     "behind a rate of 16384 bytes a second")
+                                              : SPAN("the head of the request was not whole "
+                                                     "within 10 s")};
+    http_refuse_as(worker, http, &error, CLOSE_HTTP_TIMEOUT);
+}
+
+/* True: the peer takes nothing of what was written. */
+static bool is_stuck(struct worker *worker, struct http_connection *http) {
+    const struct outbox *outbox = &http->connection->outbox;
+    uint64_t taken = http->written - outbox->bytes + outbox->sent_bytes;
+    if (outbox_empty(outbox) || taken != http->taken) {
+        http->taken = taken;
+        http->taken_ns = worker->now_ns;
+        return false;
+    }
+    return worker->now_ns - http->taken_ns >= HTTP_ANSWER_NS;
+}
+
+void http_on_deadline(struct worker *worker, struct connection *connection) {
+    struct http_connection *http = http_of(connection);
+    uint64_t now_ns = worker->now_ns;
+    http->armed_ns = 0;
+    if (http->input_due_ns != 0 && now_ns >= http->input_due_ns) {
+        if (http->skip_bytes != 0)
+            http_wind_up(worker, http, CLOSE_HTTP_TIMEOUT); /* it has its answer */
+        else
+            refuse_late(worker, http);
+        if (http->closed)
+            return;
+    }
+    if (is_stuck(worker, http)) {
+        connection_close(worker, connection, CLOSE_HTTP_TIMEOUT);
+        return;
+    }
+    bool idle = list_empty(&http->owed) && outbox_empty(&connection->outbox);
+    if (idle && http->input_due_ns == 0 && now_ns - http->active_ns >= HTTP_IDLE_NS) {
+        connection_close(worker, connection, CLOSE_HTTP_IDLE);
+        return;
+    }
+    if (http->input_due_ns != 0)
+        http_watch(worker, http, http->input_due_ns);
+    else
+        http_watch(worker, http, idle ? http->active_ns + HTTP_IDLE_NS : now_ns + HTTP_WATCH_NS);
+    if (!idle)
+        http_watch(worker, http, now_ns + HTTP_WATCH_NS);
+    if (http->stream != NULL)
+        http_stream_look(worker, http);
+}
+
+void http_on_sent(struct worker *worker, struct connection *connection) {
+    struct http_connection *http = http_of(connection);
+    http->active_ns = worker->now_ns;
+    http->unread &= !list_empty(&http->owed);
+    http_stream_sent(worker, http);
+    if (!http->closed)
+        http_pace(worker, http);
+}
+
+void http_on_close(struct worker *worker, struct connection *connection) {
+    struct http_connection *http = http_of(connection);
+    if (http == NULL)
+        return; /* there was no memory for it */
+    http->closed = true;
+    if (http->gone != NULL)
+        atomic_store_explicit(http->gone, true, memory_order_relaxed);
+    exchanges_drop(worker, http);
+    if (!http->serving)
+        http_assembly_free(worker, http);
+}
+
+void http_on_free(struct worker *worker, struct connection *connection) {
+    struct http_connection *http = http_of(connection);
+    if (http == NULL)
+        return;
+    CHECK(http->exchanges == 0, "%u requests are still being served", http->exchanges);
+    enum listener_kind kind = worker->listeners[connection->listener].kind;
+    http_assembly_free(worker, http);
+    pool_put(&http_context(worker)->connections[kind], http);
+}
