@@ -11,6 +11,7 @@ static size_t body_max(const struct config *config) {
     return config->max_body_bytes;
 }
 
+/* Of every path that needs a key, whether it looks at a body or not. */
 static const struct route_body body = {.max = body_max, .hint = " (--max-body)"};
 
 /* The most frequent first. */

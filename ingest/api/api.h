@@ -17,7 +17,7 @@
 struct call;
 
 extern const struct protocol api_protocol;
-extern const struct http_service api_service; /* for http_init; api_init comes before, too */
+extern const struct http_service api_service; /* for http_init; needs api_init */
 
 /* Where the messages of a connection come from. */
 static inline struct gate_source *api_source(struct http_connection *http) {

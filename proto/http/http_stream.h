@@ -5,8 +5,8 @@
  *          exchange_stream_end, from anywhere but `gone`
  *
  * To HTTP/1.1 each piece is a chunk; to HTTP/1.0 it is its bytes, and the connection ends with the
- * stream. Until the stream ends no request behind it is read, but for what its head may wait for:
- * answers to earlier ones leave first, and till then there is no room.
+ * stream. Until the stream ends no request behind it is read. Answers to those before it leave
+ * first, and till then there is no room.
  *
  * What the peer has not taken counts against HTTP_UNSENT_BYTES_MAX (HTTP_UNSENT_FEW_BYTES while the
  * node is at --memory), as for every answer: a piece that would pass it is not taken. Who takes
