@@ -3,6 +3,7 @@
 #include "core/arrival.h"
 #include "core/base/rand.h"
 #include "core/base/shortage.h"
+#include "core/port_wait.h"
 #include "core/server.h"
 
 #include <stdlib.h>
@@ -82,6 +83,7 @@ bool endpoint_open(struct endpoint *endpoint, struct server *server, unsigned in
     account_init(&endpoint->account, &server->budget);
     endpoint->account.presses = true;
     timer_init(&endpoint->trim, on_trim);
+    port_waits_init(&endpoint->port_waits);
     endpoint_turn_begin(endpoint);
     wheel_init(&endpoint->wheel, endpoint->now_ns);
     uint32_t requests_max = server->post.requests_max;
@@ -114,6 +116,7 @@ void endpoint_collect(struct endpoint *endpoint) {
 
 void endpoint_fini(struct endpoint *endpoint) {
     block_cache_fini(&endpoint->message_blocks);
+    port_waits_fini(&endpoint->port_waits);
     free(endpoint->publishes);
     endpoint->publishes = NULL;
 }

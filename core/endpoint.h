@@ -31,6 +31,15 @@ struct worker;
 /* Messages of an endpoint that sleeps are kept for so long before it is woken to take them home. */
 #define HOMEBOUND_NS (20 * NS_PER_MS)
 
+/* The publishes of an endpoint that wait for ports (port_wait.h). */
+struct port_waits {
+    struct list order; /* of struct port_wait, the oldest first */
+    struct pool pool;
+    struct timer timer; /* armed while there are any */
+    uint32_t count;
+    uint32_t owed[PORTS_MAX]; /* messages that a port has not answered yet, late or not */
+};
+
 struct endpoint {
     _Alignas(64) unsigned index; /* an endpoint shares no cache line with another */
     bool is_worker;
@@ -59,6 +68,7 @@ struct endpoint {
     uint32_t free_publish;     /* index + 1; 0: none */
     uint32_t requests;         /* publishes and calls in flight */
     uint32_t publishing;       /* of those, publishes */
+    struct port_waits port_waits;
 
     uint64_t message_serial; /* random at start; the changing part of the ids that the node makes */
     struct block_cache message_blocks;        /* of messages and their forms */

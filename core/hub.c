@@ -3,6 +3,7 @@
 #include "core/base/check.h"
 #include "core/base/shortage.h"
 #include "core/delivery.h"
+#include "core/port_wait.h"
 #include "core/server.h"
 
 static uint64_t self_bit(const struct endpoint *endpoint) {
@@ -52,7 +53,7 @@ static void publish_finish(struct endpoint *endpoint, struct publish *publish) {
     /* Where some had no memory and others took it, it was taken, and those miss their copies. Where
      * nobody took it, the producer is told that the node was full. A volatile one that was dropped
      * elsewhere is not worth a second try either. */
-    bool full = publish->refused || publish->starved;
+    bool full = publish->refused || publish->starved || publish->unavailable;
     bool again = full && lost && !(is_volatile && publish->found);
     if (publish->refused && !again) {
         stats_add(&endpoint->stats.copies[publish->class], publish->missing);
@@ -78,20 +79,26 @@ static void publish_answered(struct endpoint *endpoint, struct publish *publish,
     publish->refused |= refused;
     publish->found |= (flags & ANSWER_FOUND) != 0;
     publish->starved |= (flags & ANSWER_STARVED) != 0;
+    publish->unavailable |= (flags & ANSWER_UNAVAILABLE) != 0;
     if (publish->answers == publish->answers_due)
         publish_finish(endpoint, publish);
 }
 
 /* --- the way ---------------------------------------------------------------------------------- */
 
-/* The workers that hold any of the addresses, and about how many sessions these have in all. */
+static uint64_t workers_of(const struct endpoint *endpoint) {
+    return (UINT64_C(1) << endpoint->server->worker_count) - 1;
+}
+
+/* The endpoints that hold any of the addresses, and about how many sessions these have in all. */
 static uint64_t holders_of(const struct endpoint *endpoint, const struct message *message,
                            uint32_t *sessions) {
+    const struct server *server = endpoint->server;
     if (message->broadcast)
-        return (UINT64_C(1) << endpoint->server->worker_count) - 1;
+        return atomic_load_explicit(&server->broadcast_set, memory_order_relaxed);
     uint64_t holders = 0;
     for (uint32_t i = 0; i < (uint32_t)message->to_count + message->group_count; i++)
-        holders |= holders_find(endpoint->server->holders, message->names[i].hash, sessions);
+        holders |= holders_find(server->holders, message->names[i].hash, sessions);
     return holders;
 }
 
@@ -173,8 +180,33 @@ static bool reserve_all(struct endpoint *endpoint, const struct cost *cost, uint
     return true;
 }
 
+/* Why the workers cannot take the message: a counter; NULL: they can, and `reserved` is what was
+ * reserved at each of them. */
+static _Atomic uint64_t *workers_reserve(struct endpoint *endpoint, const struct publish *publish,
+                                         const struct message *message, uint64_t workers,
+                                         uint32_t sessions, uint32_t reserved[WORKERS_MAX]) {
+    if (workers == 0)
+        return NULL;
+    struct cost cost = cost_of(message, workers, sessions);
+    if (SHORTAGE(!room_for_all(endpoint, workers)))
+        return &endpoint->stats.mail_refused;
+    if (SHORTAGE(
+            !all_in_time(endpoint, workers, publish, message, cost.broadcast || cost.each != 0)))
+        return &endpoint->stats.late_refused;
+    if (SHORTAGE(!reserve_all(endpoint, &cost, workers, reserved)))
+        return &endpoint->stats.copies_refused;
+    return NULL;
+}
+
+/* It goes nowhere. */
+static void publish_end(struct endpoint *endpoint, struct publish *publish, struct message *message,
+                        unsigned flags) {
+    publish->answers_due = 1; /* this endpoint's own */
+    message_release(endpoint, message);
+    publish_answered(endpoint, publish, 0, flags);
+}
+
 void hub_publish(struct endpoint *endpoint, struct publish *publish, struct message *message) {
-    uint16_t from = (uint16_t)endpoint->index;
     publish->class = message->class;
     publish->only_ids = message->to_count != 0 && message->group_count == 0;
     bool unicast = message_is_unicast(message);
@@ -182,44 +214,38 @@ void hub_publish(struct endpoint *endpoint, struct publish *publish, struct mess
         stats_add(&endpoint->stats.unicasts, 1);
     uint32_t sessions = 0, reserved[WORKERS_MAX];
     uint64_t holders = holders_of(endpoint, message, &sessions);
-    uint32_t due = (uint32_t)__builtin_popcountll(holders);
-    publish->answers_due = 1; /* this worker's own, if the message goes nowhere */
-    if (due == 0) {
-        message_release(endpoint, message);
-        publish_answered(endpoint, publish, 0, 0);
-        return;
-    }
-    struct cost cost = cost_of(message, holders, sessions);
-    _Atomic uint64_t *refused = NULL;
-    if (SHORTAGE(!room_for_all(endpoint, holders)))
-        refused = &endpoint->stats.mail_refused;
-    else if (SHORTAGE(!all_in_time(endpoint, holders, publish, message,
-                                   cost.broadcast || cost.each != 0)))
-        refused = &endpoint->stats.late_refused;
-    else if (SHORTAGE(!reserve_all(endpoint, &cost, holders, reserved)))
-        refused = &endpoint->stats.copies_refused;
+    uint64_t workers = holders & workers_of(endpoint);
+    uint64_t ports = holders & ~workers & ~self_bit(endpoint);
+    _Atomic uint64_t *refused =
+        workers_reserve(endpoint, publish, message, workers, sessions, reserved);
     if (refused != NULL) {
         stats_add(refused, 1);
-        message_release(endpoint, message);
-        publish_answered(endpoint, publish, 0, ANSWER_OVERLOADED);
+        publish_end(endpoint, publish, message, ANSWER_OVERLOADED);
+        return;
+    }
+    if (ports != 0)
+        ports = port_waits_begin(endpoint, publish, ports);
+    uint32_t due = (uint32_t)__builtin_popcountll(workers | ports);
+    if (due == 0) {
+        publish_end(endpoint, publish, message, 0);
         return;
     }
     struct mail mail = {.kind = MAIL_DELIVER,
                         .flag = publish->prompt ? DELIVER_PROMPT : 0,
-                        .from = from,
+                        .from = (uint16_t)endpoint->index,
                         .token = publish_token(publish),
                         .object = message};
     publish->answers_due = due;
     if (due > 1)
         message_hold(message, due - 1);
-    for (uint64_t rest = holders & ~self_bit(endpoint); rest != 0; rest &= rest - 1) {
+    for (uint64_t rest = (workers | ports) & ~self_bit(endpoint); rest != 0; rest &= rest - 1) {
         unsigned to = (unsigned)__builtin_ctzll(rest);
         if (unicast)
             stats_add(&endpoint->stats.unicast_mails, 1);
-        mail.number = reserved[to];
+        mail.number = to < endpoint->server->worker_count ? reserved[to] : 0;
         post_send(endpoint, to, &mail);
     }
-    if (holders & self_bit(endpoint)) {
+    if (workers & self_bit(endpoint)) {
         mail.number = reserved[endpoint->index];
         endpoint->on_deliver(endpoint, &mail);
     }
@@ -251,12 +277,26 @@ void hub_on_deliver(struct endpoint *endpoint, const struct mail *mail) {
     deliver(worker, mail->object, mail);
 }
 
-void hub_on_answer(struct endpoint *endpoint, const struct mail *mail) {
-    uint32_t slot = (uint32_t)mail->token;
+struct publish *publish_of(struct endpoint *endpoint, uint64_t token) {
+    uint32_t slot = (uint32_t)token;
     CHECK(slot >= 1 && slot <= endpoint->server->post.requests_max, "an answer for publish %u",
           slot);
     struct publish *publish = &endpoint->publishes[slot - 1];
-    CHECK(publish->slot == slot && publish->generation == mail->token >> 32,
-          "an answer for a publish that is over");
+    return publish->slot == slot && publish->generation == token >> 32 ? publish : NULL;
+}
+
+void hub_on_answer(struct endpoint *endpoint, const struct mail *mail) {
+    if (mail->from >= endpoint->server->worker_count &&
+        !port_waits_answered(endpoint, mail->from, mail->token))
+        return;
+    struct publish *publish = publish_of(endpoint, mail->token);
+    CHECK(publish != NULL, "an answer for a publish that is over");
     publish_answered(endpoint, publish, mail->number, mail->flag);
+}
+
+void hub_give_up(struct endpoint *endpoint, struct publish *publish, unsigned answers) {
+    publish->unavailable = true;
+    publish->answers += answers;
+    if (publish->answers == publish->answers_due)
+        publish_finish(endpoint, publish);
 }

@@ -1,18 +1,21 @@
 /* hub.h - from a sealed message to the sessions that it addresses, wherever they are.
  *
- * The worker that takes a message in finds the workers that hold any of its addresses (holders.h),
- * and mails it to each of them (DELIVER), which finds its own sessions; so a session that is
- * addressed in several ways is looked at once, in one moment, and gets the message once. Each
- * holder answers (ANSWER), and with the last answer the producer has its own.
+ * The endpoint that takes a message in finds the endpoints that hold any of its addresses
+ * (holders.h), and mails it to each of them (DELIVER). A worker finds its own sessions; so a session
+ * that is addressed in several ways is looked at once, in one moment, and gets the message once. A
+ * port passes it on to whatever it speaks to. Each holder answers (ANSWER), and with the last answer
+ * the producer has its own. No message goes back to the port that brought it.
  *
  * Order. Messages of one producer and one address must arrive in the order accepted: they go from
- * one worker to another through one queue, which keeps it.
+ * one endpoint to another through one queue, which keeps it.
  *
  * Nothing is taken in part: room in every queue concerned is looked for before anything is pushed,
  * copies are reserved where many are to be made (fanout.h), and no holder may be late (LATE_NS):
  * for what takes the prompt lane there (outbox.h), not with that lane, whatever waits beside it.
  *
- * Threads: the producer's worker for publish and answers. Owns: struct publish. Limits:
+ * A port that cannot take the message keeps nobody else from getting it (port_wait.h).
+ *
+ * Threads: the producer's endpoint for publish and answers. Owns: struct publish. Limits:
  * requests_max of mailbox.h for everything in flight. */
 #ifndef RINGPOST_CORE_HUB_H
 #define RINGPOST_CORE_HUB_H
@@ -45,6 +48,8 @@ struct publish {
     bool starved;     /* copies were dropped for want of memory */
     bool modest;      /* its producer asks for little; set before hub_publish, as is: */
     bool prompt;      /* and it is all that the producer asked for, not one of a batch */
+    bool unavailable; /* a port could not take it, or did not answer in time (port_wait.h) */
+    struct port_wait *port_wait; /* NULL: it waits for no port */
     /* The producer's own: */
     void *producer;
     void *request;
@@ -60,6 +65,11 @@ void publish_put(struct endpoint *endpoint, struct publish *publish);
 /* Sends the sealed message on its way; takes over the caller's hold. `done` is called exactly once,
  * now or later. */
 void hub_publish(struct endpoint *endpoint, struct publish *publish, struct message *message);
+
+/* The publish that a mail's token names; NULL: it is over. */
+struct publish *publish_of(struct endpoint *endpoint, uint64_t token);
+/* So many answers of ports will not come. */
+void hub_give_up(struct endpoint *endpoint, struct publish *publish, unsigned answers);
 
 /* Answers a DELIVER that came as a mail, or from this worker itself (`from` is its own index). */
 void hub_answer(struct endpoint *endpoint, const struct mail *request, uint32_t recipients,

@@ -31,7 +31,7 @@ void listener_init(struct worker *worker, uint32_t index, int fd) {
     listener->kind = worker->config->listeners[index].kind;
     listener->fd = fd;
     listener->index = index;
-    listener->protocol = worker->server->protocols[listener->kind];
+    listener->protocol = worker->server->parts.protocols[listener->kind];
     timer_init(&listener->retry, listener_retry);
 }
 

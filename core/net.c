@@ -1,5 +1,6 @@
 #include "core/net.h"
 
+#include "core/base/clock.h"
 #include "core/base/log.h"
 
 #include <arpa/inet.h>
@@ -187,6 +188,20 @@ void net_wake(int fd) {
     uint64_t one = 1;
     ssize_t written = write(fd, &one, sizeof(one));
     (void)written;
+}
+
+void net_wake_clear(int fd) {
+    uint64_t count;
+    ssize_t taken = read(fd, &count, sizeof(count)); /* EAGAIN: nobody has written */
+    (void)taken;
+}
+
+void net_wake_wait(int fd, uint64_t wait_ns) {
+    struct pollfd wake = {.fd = fd, .events = POLLIN};
+    struct timespec wait = {.tv_sec = (time_t)(wait_ns / NS_PER_S),
+                            .tv_nsec = (long)(wait_ns % NS_PER_S)};
+    if (ppoll(&wake, 1, wait_ns == CLOCK_NEVER ? NULL : &wait, NULL) > 0)
+        net_wake_clear(fd);
 }
 
 void net_end(int fd) {

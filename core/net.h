@@ -60,6 +60,10 @@ static inline unsigned steer_worker(const struct peer_address *peer, unsigned wo
 
 /* A descriptor that wakes a ring (ring_wake_watch); -1 with errno. */
 int net_wake_open(void);
+/* For a thread without a ring: waits for net_wake, for at most so long, and clears it. */
+void net_wake_wait(int fd, uint64_t wait_ns);
+/* What net_wake has set is unset. */
+void net_wake_clear(int fd);
 /* Never blocks. */
 void net_wake(int fd);
 /* Sends our end behind what was sent; whatever the peer sends may still be received. Never blocks,

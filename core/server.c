@@ -71,8 +71,7 @@ uint64_t server_fixed_bytes(const struct server *server) {
 }
 
 bool server_init(struct server *server, const struct config *config,
-                 const struct protocol *const protocols[LISTENER_KINDS], char *problem,
-                 size_t problem_cap) {
+                 const struct server_parts *parts, char *problem, size_t problem_cap) {
     memset(server, 0, sizeof(*server));
     for (unsigned i = 0; i < LISTENERS_MAX; i++)
         for (unsigned j = 0; j < WORKERS_MAX; j++)
@@ -81,8 +80,7 @@ bool server_init(struct server *server, const struct config *config,
     snprintf(server->run, sizeof(server->run), "%016llx", (unsigned long long)rand_u64());
     server->started_ns = clock_ns();
     server->started_wall_ms = clock_wall_ms();
-    for (unsigned i = 0; i < LISTENER_KINDS; i++)
-        server->protocols[i] = protocols[i];
+    server->parts = *parts;
     server->worker_count = config->workers;
     budget_init(&server->budget, config->memory_bytes);
     purse_init(&server->answers, &server->budget, config->memory_bytes / ANSWERS_SHARE);
@@ -94,7 +92,7 @@ bool server_init(struct server *server, const struct config *config,
     server->workers = aligned_alloc(64, (config->workers * sizeof(struct worker) + 63) / 64 * 64);
     server->holders = holders_new();
     bool good = server->workers != NULL && server->holders != NULL &&
-                post_init(&server->post, config->workers);
+                post_init(&server->post, config->workers + parts->port_count);
     if (good && config->max_per_address != 0)
         good = (server->addresses = addresses_new(config->max_per_address)) != NULL;
     if (!good) {
@@ -109,6 +107,9 @@ bool server_init(struct server *server, const struct config *config,
     memset(server->workers, 0, config->workers * sizeof(struct worker));
     for (unsigned i = 0; i < config->workers; i++)
         server->endpoints[i] = &server->workers[i].endpoint;
+    for (unsigned i = 0; i < parts->port_count; i++)
+        server->endpoints[config->workers + i] = &parts->ports[i]->endpoint;
+    atomic_init(&server->broadcast_set, (UINT64_C(1) << config->workers) - 1);
     for (uint32_t i = 0; i < config->listener_count; i++)
         if (!listener_open(server, i, problem, problem_cap))
             return false;
@@ -175,28 +176,51 @@ static void *worker_main(void *argument) {
     return NULL;
 }
 
+static void *port_main(void *argument) {
+    struct start *start = argument;
+    struct port *port = start->server->parts.ports[start->index - start->server->worker_count];
+    snprintf(start->name, sizeof(start->name), "port-%s", port->type->name);
+    pthread_setname_np(pthread_self(), start->name);
+    crash_thread_begin(start->name);
+    if (!port_open(port, start->server, start->index)) {
+        char remedy[MEMORY_LIMIT_TEXT_MAX];
+        memory_short(remedy);
+        snprintf(start->problem, sizeof(start->problem), "no memory for %s: %s", start->name,
+                 remedy);
+        start->failed = true;
+        atomic_store_explicit(&port->phase, PHASE_STOPPED, memory_order_release);
+    }
+    sem_post(&start->server->opened);
+    while (!start->failed && port_turn(port, CLOCK_NEVER))
+        ;
+    crash_thread_end();
+    return NULL;
+}
+
 bool server_start(struct server *server, char *problem, size_t problem_cap) {
+    unsigned threads = server->post.endpoints;
     crash_watch(recall_current);
-    server->threads = calloc(server->worker_count, sizeof(pthread_t));
-    server->starts = calloc(server->worker_count, sizeof(struct start));
+    server->threads = calloc(threads, sizeof(pthread_t));
+    server->starts = calloc(threads, sizeof(struct start));
     bool good =
         server->threads != NULL && server->starts != NULL && sem_init(&server->opened, 0, 0) == 0;
     if (!good) {
         char remedy[MEMORY_LIMIT_TEXT_MAX];
         memory_short(remedy);
-        snprintf(problem, problem_cap, "no memory for %u threads: %s", server->worker_count,
-                 remedy);
+        snprintf(problem, problem_cap, "no memory for %u threads: %s", threads, remedy);
     }
-    for (unsigned i = 0; good && i < server->worker_count; i++) {
+    for (unsigned i = 0; good && i < threads; i++) {
         server->starts[i] = (struct start){.server = server, .index = i};
-        int error = thread_start(&server->threads[i], worker_main, &server->starts[i]);
+        int error = thread_start(&server->threads[i],
+                                 i < server->worker_count ? worker_main : port_main,
+                                 &server->starts[i]);
         if (error != 0) {
             char why[160];
             thread_problem(error, why, sizeof(why));
             snprintf(problem, problem_cap,
                      "cannot start thread %u of %u: %s, or start fewer "
                      "--workers",
-                     i + 1, server->worker_count, why);
+                     i + 1, threads, why);
             good = false;
             break;
         }
@@ -326,6 +350,8 @@ void server_fini(struct server *server) {
             endpoint_collect(server->endpoints[i]);
     for (unsigned i = 0; server->workers != NULL && i < server->worker_count; i++)
         worker_fini(&server->workers[i]);
+    for (unsigned i = 0; i < server->parts.port_count; i++)
+        port_fini(server->parts.ports[i]);
     CHECK(purse_used(&server->answers) == 0 && purse_used(&server->reserve) == 0,
           "%llu bytes of answers are left",
           (unsigned long long)(purse_used(&server->answers) + purse_used(&server->reserve)));

@@ -12,6 +12,7 @@
 #define RINGPOST_CORE_SERVER_H
 
 #include "core/holders.h"
+#include "core/port.h"
 #include "core/purse.h"
 #include "core/worker.h"
 
@@ -29,16 +30,24 @@ enum server_phase {
 
 struct start;
 
+/* What the composition root puts into the engine. */
+struct server_parts {
+    const struct protocol *protocols[LISTENER_KINDS];
+    struct port *ports[PORTS_MAX]; /* after port_init; the caller's, until server_fini */
+    unsigned port_count;
+};
+
 struct server {
     _Atomic(const struct config *) config; /* replaced by server_config_set */
     char run[17];                          /* 16 hex digits, new at every start */
     uint64_t started_ns, started_wall_ms;
     _Atomic uint64_t id_offset_ms; /* what is added to the monotonic time in ids that the node
                                       makes; grows with the wall clock, never goes back with it */
-    const struct protocol *protocols[LISTENER_KINDS];
+    struct server_parts parts;
     struct worker *workers;
     unsigned worker_count;
     struct endpoint *endpoints[ENDPOINTS_MAX]; /* the workers, then the ports: post.endpoints */
+    _Atomic uint64_t broadcast_set; /* endpoints that messages for everybody go to (port.h) */
     struct post post;
     struct budget budget;
     struct purse answers, reserve; /* of calls: within --memory, and beyond it (reel.h) */
@@ -65,8 +74,7 @@ uint64_t server_fixed_bytes(const struct server *server);
 /* Lays out what is shared and binds the listeners; nothing runs yet. False: `problem` says what is
  * wrong and how to mend it. */
 bool server_init(struct server *server, const struct config *config,
-                 const struct protocol *const protocols[LISTENER_KINDS], char *problem,
-                 size_t problem_cap);
+                 const struct server_parts *parts, char *problem, size_t problem_cap);
 /* Starts the worker threads and returns when all accept. Not used by the simulation. */
 bool server_start(struct server *server, char *problem, size_t problem_cap);
 /* Begins to drain; harmless when it has begun. */

@@ -287,10 +287,13 @@ static void node_wait(struct node *node, const sigset_t *signals) {
 
 int serve_run(struct settings *settings) {
     static struct node node;
-    static const struct protocol *const protocols[LISTENER_KINDS] = {
-        [LISTENER_TCP] = &tcp_protocol,
-        [LISTENER_WEB] = &web_protocol,
-        [LISTENER_API] = &api_protocol,
+    static const struct server_parts parts = {
+        .protocols =
+            {
+                [LISTENER_TCP] = &tcp_protocol,
+                [LISTENER_WEB] = &web_protocol,
+                [LISTENER_API] = &api_protocol,
+            },
     };
     static const struct http_service *const services[LISTENER_KINDS] = {
         [LISTENER_WEB] = &web_service,
@@ -312,7 +315,7 @@ int serve_run(struct settings *settings) {
         return fail_memory("the configuration");
     kept->config = settings->config;
     node.configs = kept;
-    if (!server_init(&node.server, &kept->config, protocols, problem, sizeof(problem)))
+    if (!server_init(&node.server, &kept->config, &parts, problem, sizeof(problem)))
         return fail(problem);
     if (!gate_init(&node.gate, &node.server) || !http_init(&node.server, services) ||
         !api_init(&node.server))

@@ -95,6 +95,17 @@ void net_wake(int fd) {
         slot->wakes++;
 }
 
+void net_wake_clear(int fd) {
+    struct fake_fd *slot = fd_find(fd);
+    CHECK(slot != NULL && slot->kind == FD_WAKE, "descriptor %d is no wake", fd);
+    slot->wakes = 0;
+}
+
+/* The fake port (sim_port.c) waits for itself. */
+void net_wake_wait(int fd, uint64_t wait_ns) {
+    CHECK(false, "descriptor %d is waited for, %llu ns", fd, (unsigned long long)wait_ns);
+}
+
 void net_end(int fd) {
     struct fake_fd *slot = fd_find(fd);
     if (slot == NULL || (slot->kind != FD_LINK && slot->kind != FD_LENT))

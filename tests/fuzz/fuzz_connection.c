@@ -29,10 +29,13 @@ static void wire(struct server *server) {
 }
 
 static void node_start(void) {
-    static const struct protocol *const protocols[LISTENER_KINDS] = {
-        [LISTENER_TCP] = &tcp_protocol,
-        [LISTENER_WEB] = &web_protocol,
-        [LISTENER_API] = &api_protocol,
+    static const struct server_parts parts = {
+        .protocols =
+            {
+                [LISTENER_TCP] = &tcp_protocol,
+                [LISTENER_WEB] = &web_protocol,
+                [LISTENER_API] = &api_protocol,
+            },
     };
     hash_init();
     log_set(LOG_ERROR, LOG_LOGFMT);
@@ -41,7 +44,7 @@ static void node_start(void) {
     config.max_body_bytes = 20000;
     config.outbox_bytes = 30000;
     config.memory_bytes = 1 << 20;
-    node_open(&config, protocols, wire);
+    node_open(&config, &parts, wire);
 }
 
 static void node_check(void) {

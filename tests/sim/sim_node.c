@@ -82,10 +82,13 @@ static void configs_forget(const struct config *but) {
 }
 
 void node_open(void) {
-    static const struct protocol *const protocols[LISTENER_KINDS] = {
-        [LISTENER_TCP] = &tcp_protocol,
-        [LISTENER_WEB] = &web_protocol,
-        [LISTENER_API] = &api_protocol,
+    static const struct server_parts parts = {
+        .protocols =
+            {
+                [LISTENER_TCP] = &tcp_protocol,
+                [LISTENER_WEB] = &web_protocol,
+                [LISTENER_API] = &api_protocol,
+            },
     };
     static const struct http_service *const services[LISTENER_KINDS] = {
         [LISTENER_WEB] = &web_service,
@@ -97,7 +100,7 @@ void node_open(void) {
     scenario_config(config);
     post_slots_override = sim.scenario.post_slots;
     hash_init();
-    if (!server_init(&node.server, config, protocols, problem, sizeof(problem)))
+    if (!server_init(&node.server, config, &parts, problem, sizeof(problem)))
         sim_fail("the node does not start: %s", problem);
     if (sim.scenario.copies_max != 0)
         node.server.post.copies_max = sim.scenario.copies_max;

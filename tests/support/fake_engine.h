@@ -2,7 +2,7 @@
  * sockets and a clock that the test owns. For tests of protocols from the outside: bytes in, bytes
  * out.
  *
- *   node_open(&config, protocols, before);   before() runs between server_init and the workers
+ *   node_open(&config, &parts, before);   before() runs between server_init and the workers
  *   struct peer *peer = peer_connect(worker, LISTENER_API);
  *   peer_say(peer, "GET /healthz ...");      and turns until nothing moves any more
  *   ... peer->out ...
@@ -119,6 +119,12 @@ int net_wake_open(void) {
 void net_wake(int fd) {
     (void)fd;
     fake_moves++;
+}
+void net_wake_clear(int fd) {
+    (void)fd;
+}
+void net_wake_wait(int fd, uint64_t wait_ns) {
+    (void)fd, (void)wait_ns;
 }
 void net_close(int fd) {
     (void)fd;
@@ -375,8 +381,7 @@ static inline void node_pass(uint64_t ns) {
 }
 
 /* One listener of each kind; what is left 0 in the config gets a value. */
-static inline void node_open(struct config *config,
-                             const struct protocol *const protocols[LISTENER_KINDS],
+static inline void node_open(struct config *config, const struct server_parts *parts,
                              void (*before)(struct server *server)) {
     char problem[256] = "";
     for (unsigned kind = 0; kind < LISTENER_KINDS; kind++)
@@ -404,10 +409,12 @@ static inline void node_open(struct config *config,
         config->memory_bytes = 1 << 28;
     fake_rings_open = 0;
     memset(fake_peers, 0, sizeof fake_peers);
-    CHECK(server_init(&fake_server, config, protocols, problem, sizeof problem), "%s", problem);
+    CHECK(server_init(&fake_server, config, parts, problem, sizeof problem), "%s", problem);
     before(&fake_server);
     for (unsigned i = 0; i < config->workers; i++)
         CHECK(worker_open(&fake_server.workers[i], &fake_server, i, problem, sizeof problem));
+    for (unsigned i = 0; i < parts->port_count; i++)
+        CHECK(port_open(parts->ports[i], &fake_server, config->workers + i));
     atomic_store(&fake_server.phase, PHASE_RUNNING);
     node_settle();
 }

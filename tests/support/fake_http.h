@@ -36,14 +36,17 @@ static void http_after(struct server *server) {
 
 /* Fill in fake_config first; it is cleared at the close. */
 static inline void http_node_open(void) {
-    static const struct protocol *const protocols[LISTENER_KINDS] = {
-        [LISTENER_TCP] = &tcp_protocol,
-        [LISTENER_WEB] = &web_protocol,
-        [LISTENER_API] = &api_protocol,
+    static const struct server_parts parts = {
+        .protocols =
+            {
+                [LISTENER_TCP] = &tcp_protocol,
+                [LISTENER_WEB] = &web_protocol,
+                [LISTENER_API] = &api_protocol,
+            },
     };
     hash_init();
     log_set(LOG_ERROR, LOG_LOGFMT);
-    node_open(&fake_config, protocols, http_before);
+    node_open(&fake_config, &parts, http_before);
 }
 
 static inline void http_node_close(void) {

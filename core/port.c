@@ -1,0 +1,119 @@
+#include "core/port.h"
+
+#include "core/base/shortage.h"
+#include "core/delivery.h"
+#include "core/hub.h"
+#include "core/server.h"
+
+static struct port *port_of(struct endpoint *endpoint) {
+    CHECK(!endpoint->is_worker, "endpoint %u is a worker", endpoint->index);
+    return (struct port *)(void *)endpoint;
+}
+
+void port_init(struct port *port, const struct port_type *type) {
+    memset(port, 0, sizeof(*port));
+    port->type = type;
+}
+
+static void on_deliver(struct endpoint *endpoint, const struct mail *mail) {
+    struct port *port = port_of(endpoint);
+    port->type->deliver(port, mail->object, mail);
+}
+
+bool port_open(struct port *port, struct server *server, unsigned index) {
+    CHECK(index >= server->worker_count && index < server->post.endpoints, "port %u", index);
+    if (SHORTAGE(!endpoint_open(&port->endpoint, server, index)))
+        return false;
+    port->on_deliver = on_deliver;
+    return true;
+}
+
+void port_answer(struct port *port, const struct mail *request, uint32_t recipients,
+                 unsigned flags) {
+    hub_answer(&port->endpoint, request, recipients, flags, false);
+}
+
+void port_hear_broadcasts(struct port *port, bool hear) {
+    uint64_t bit = UINT64_C(1) << port->index;
+    if (hear)
+        atomic_fetch_or_explicit(&port->server->broadcast_set, bit, memory_order_relaxed);
+    else
+        atomic_fetch_and_explicit(&port->server->broadcast_set, ~bit, memory_order_relaxed);
+}
+
+/* --- the turn --------------------------------------------------------------------------------- */
+
+static uint64_t wait_for(const struct port *port, uint64_t wait_ns) {
+    if (port->mail_left)
+        return 0;
+    if (port->homebound_set != 0 && wait_ns > HOMEBOUND_NS)
+        wait_ns = HOMEBOUND_NS;
+    uint64_t next_ns = wheel_next_ns(&port->wheel);
+    if (next_ns != CLOCK_NEVER) {
+        uint64_t now_ns = clock_ns();
+        uint64_t away_ns = next_ns > now_ns ? next_ns - now_ns : 0;
+        if (away_ns < wait_ns)
+            wait_ns = away_ns;
+    }
+    return wait_ns;
+}
+
+static void port_wait(struct port *port, uint64_t wait_ns) {
+    int wake_fd = port->server->post.boxes[port->index].wake_fd;
+    bool sleeps = wait_ns != 0 && post_may_sleep(&port->endpoint);
+    if (!sleeps)
+        wait_ns = 0;
+    if (port->type->wait != NULL)
+        port->type->wait(port, wake_fd, wait_ns);
+    else if (sleeps)
+        net_wake_wait(wake_fd, wait_ns);
+    if (sleeps) {
+        stats_add(&port->stats.sleeps, 1);
+        post_awake(&port->endpoint);
+    }
+}
+
+static bool phase_done(const struct port *port, enum server_phase phase) {
+    if (phase == PHASE_REFUSING)
+        return port->publishing == 0;
+    return phase != PHASE_STOPPED || port->requests == 0;
+}
+
+static void phase_follow(struct port *port) {
+    enum server_phase phase = server_phase(port->server);
+    if (phase == PHASE_STOPPED && !port->stopped) {
+        port->stopped = true;
+        if (port->type->stop != NULL)
+            port->type->stop(port);
+    }
+    if (phase > PHASE_RUNNING &&
+        atomic_load_explicit(&port->phase, memory_order_relaxed) != phase &&
+        phase_done(port, phase)) {
+        atomic_store_explicit(&port->phase, phase, memory_order_release);
+        if (phase == PHASE_STOPPED)
+            server_nudge(port->server);
+    }
+}
+
+bool port_turn(struct port *port, uint64_t wait_ns) {
+    struct endpoint *endpoint = &port->endpoint;
+    port_wait(port, wait_for(port, wait_ns));
+    endpoint_turn_begin(endpoint);
+    endpoint->slice_until_ns = endpoint->now_ns + TURN_SLICES * endpoint->slice_ns;
+    port->mail_left = post_receive(endpoint);
+    endpoint_nudges_take(endpoint);
+    wheel_advance(&endpoint->wheel, endpoint, endpoint->now_ns);
+    phase_follow(port);
+    if (port->type->turn != NULL && !port->stopped)
+        port->type->turn(port);
+    post_wake_all(endpoint);
+    endpoint_messages_return(endpoint);
+    post_wake_all(endpoint);
+    stats_add(&port->stats.turns, 1);
+    stats_set(&port->stats.memory_bytes, port->account.used_bytes);
+    return !server_through(port->server, PHASE_STOPPED);
+}
+
+void port_fini(struct port *port) {
+    endpoint_fini(&port->endpoint);
+}

@@ -1,0 +1,68 @@
+/* port.h - a thread that is not a worker: it brings messages in from something else (a broker,
+ * another node), hands messages out to it, or both.
+ *
+ *   out: a message for a name that the port holds (holders.h) comes by DELIVER; `deliver` passes it
+ *        on, and port_answer tells what became of it
+ *   in:  the port publishes as any producer does (gate.h), by its endpoint
+ *
+ * A port waits for its own descriptors and for mail at once (poll(2)), so that it sleeps only when
+ * both are quiet. What it has for workers, and they for it, goes through the same queues as between
+ * two workers.
+ *
+ * A port may be slow, or silent because what it speaks to is gone. Nobody waits for it longer than
+ * PORT_ANSWER_NS, and it cannot use up what others need to publish: see port_wait.h.
+ *
+ * Threads: its own; port_init before it runs. Owns: its endpoint. The type's own state embeds the
+ * port. Limits: PORTS_MAX of a node. */
+#ifndef RINGPOST_CORE_PORT_H
+#define RINGPOST_CORE_PORT_H
+
+#include "core/endpoint.h"
+#include "core/mailbox.h"
+
+struct message;
+struct port;
+
+/* What a port does. All on its own thread. */
+struct port_type {
+    const char *name; /* at most 11 bytes; of its thread, and in the log */
+    /* A message for it. Takes over a hold (message_release), and calls port_answer exactly once,
+     * now or later, with a copy of `request`. NULL: it only brings messages in. */
+    void (*deliver)(struct port *port, struct message *message, const struct mail *request);
+    /* Once in each turn: reads and writes what its descriptors are ready for, bounded. May be NULL.
+     */
+    void (*turn)(struct port *port);
+    /* Waits until one of its descriptors or `wake_fd` is ready, for at most `wait_ns` (0: only
+     * looks), and clears `wake_fd` with net_wake_clear. NULL: it has no descriptors. */
+    void (*wait)(struct port *port, int wake_fd, uint64_t wait_ns);
+    /* The node stops: lets go of every message that it still holds, answered or not. May be NULL.
+     */
+    void (*stop)(struct port *port);
+};
+
+struct port {
+    union {
+        struct endpoint;
+        struct endpoint endpoint;
+    };
+    const struct port_type *type;
+    bool mail_left; /* the last turn left mail behind */
+    bool stopped;   /* `stop` was called */
+};
+
+void port_init(struct port *port, const struct port_type *type);
+/* Prepares it on its own thread; server_init has set its place. False: no memory. */
+bool port_open(struct port *port, struct server *server, unsigned index);
+/* One turn; waits for at most `wait_ns` when there is nothing to do. False: the node has stopped.
+ */
+bool port_turn(struct port *port, uint64_t wait_ns);
+/* After all threads have ended. */
+void port_fini(struct port *port);
+
+/* Answers a DELIVER: how many took the message, and the flags of an answer (delivery.h). */
+void port_answer(struct port *port, const struct mail *request, uint32_t recipients,
+                 unsigned flags);
+/* Shall messages for everybody come to it? At first they do not. */
+void port_hear_broadcasts(struct port *port, bool hear);
+
+#endif

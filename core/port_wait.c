@@ -1,0 +1,112 @@
+#include "core/port_wait.h"
+
+#include "core/base/shortage.h"
+#include "core/hub.h"
+#include "core/server.h"
+
+/* One publish that was sent to ports, until they have answered or its time is over. */
+struct port_wait {
+    struct list link; /* in waits->order */
+    struct publish *publish;
+    uint64_t due_ns;
+    uint64_t ports; /* whose answers have not come */
+};
+
+static void waits_arm(struct endpoint *endpoint) {
+    struct port_waits *waits = &endpoint->port_waits;
+    if (!list_empty(&waits->order) && !timer_armed(&waits->timer))
+        timer_arm(&endpoint->wheel, &waits->timer,
+                  container_of(waits->order.next, struct port_wait, link)->due_ns);
+}
+
+static void wait_end(struct endpoint *endpoint, struct port_wait *wait) {
+    wait->publish->port_wait = NULL;
+    list_remove(&wait->link);
+    pool_put(&endpoint->port_waits.pool, wait);
+    endpoint->port_waits.count--;
+}
+
+/* Those whose time is over go on; each has the same time, so the first are the oldest. */
+static void on_due(struct endpoint *endpoint, struct timer *timer) {
+    (void)timer;
+    struct port_waits *waits = &endpoint->port_waits;
+    while (!list_empty(&waits->order)) {
+        struct port_wait *wait = container_of(waits->order.next, struct port_wait, link);
+        if (wait->due_ns > endpoint->now_ns)
+            break;
+        struct publish *publish = wait->publish;
+        unsigned answers = (unsigned)__builtin_popcountll(wait->ports);
+        stats_add(&endpoint->stats.ports_late, answers);
+        wait_end(endpoint, wait);
+        hub_give_up(endpoint, publish, answers);
+        if (endpoint_slice_over(endpoint))
+            break;
+    }
+    waits_arm(endpoint);
+}
+
+void port_waits_init(struct port_waits *waits) {
+    *waits = (struct port_waits){.count = 0};
+    list_init(&waits->order);
+    pool_init(&waits->pool, sizeof(struct port_wait));
+    timer_init(&waits->timer, on_due);
+}
+
+void port_waits_fini(struct port_waits *waits) {
+    CHECK(waits->count == 0, "%u publishes still wait for ports", waits->count);
+    pool_fini(&waits->pool);
+}
+
+/* Has the port room for one more, by what it owes? */
+static bool port_has_credit(const struct endpoint *endpoint, unsigned index) {
+    const struct post *post = &endpoint->server->post;
+    uint32_t owed = endpoint->port_waits.owed[index - endpoint->server->worker_count];
+    return owed < post->requests_max / 4 && !SHORTAGE(!post_room(post, endpoint->index, index));
+}
+
+static struct port_wait *wait_get(struct endpoint *endpoint) {
+    if (SHORTAGE(endpoint->port_waits.count >= endpoint->server->post.requests_max / 2))
+        return NULL;
+    return pool_get(&endpoint->port_waits.pool);
+}
+
+uint64_t port_waits_begin(struct endpoint *endpoint, struct publish *publish, uint64_t ports) {
+    struct port_waits *waits = &endpoint->port_waits;
+    uint64_t taken = 0;
+    for (uint64_t rest = ports; rest != 0; rest &= rest - 1)
+        if (!SHORTAGE(!port_has_credit(endpoint, (unsigned)__builtin_ctzll(rest))))
+            taken |= rest & -rest;
+    struct port_wait *wait = taken != 0 ? wait_get(endpoint) : NULL;
+    if (SHORTAGE(wait == NULL))
+        taken = 0;
+    uint64_t passed = ports & ~taken;
+    publish->unavailable = passed != 0;
+    stats_add(&endpoint->stats.ports_refused, (uint64_t)__builtin_popcountll(passed));
+    if (taken == 0)
+        return 0;
+    *wait = (struct port_wait){
+        .publish = publish, .due_ns = endpoint->now_ns + PORT_ANSWER_NS, .ports = taken};
+    list_init(&wait->link);
+    list_add_tail(&waits->order, &wait->link);
+    waits->count++;
+    publish->port_wait = wait;
+    for (uint64_t rest = taken; rest != 0; rest &= rest - 1)
+        waits->owed[(unsigned)__builtin_ctzll(rest) - endpoint->server->worker_count]++;
+    waits_arm(endpoint);
+    return taken;
+}
+
+bool port_waits_answered(struct endpoint *endpoint, unsigned port, uint64_t token) {
+    uint32_t *owed = &endpoint->port_waits.owed[port - endpoint->server->worker_count];
+    CHECK(*owed > 0, "port %u answers what it was not asked", port);
+    (*owed)--;
+    const struct publish *publish = publish_of(endpoint, token);
+    struct port_wait *wait = publish != NULL ? publish->port_wait : NULL;
+    uint64_t bit = UINT64_C(1) << port;
+    if (wait == NULL || (wait->ports & bit) == 0)
+        return false;
+    wait->ports &= ~bit;
+    if (wait->ports == 0)
+        wait_end(endpoint, wait);
+    return true;
+}
