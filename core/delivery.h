@@ -26,7 +26,7 @@ enum {
 enum {
     /* There was no memory, and nobody got it from here: `number` is how many miss it. */
     ANSWER_OVERLOADED = 1,
-    ANSWER_FOUND = 2,  /* at least one session was addressed, whatever became of its copy */
+    ANSWER_FOUND = 2,      /* at least one session was addressed, whatever became of its copy */
     ANSWER_STARVED = 4,    /* a copy was made and dropped, since there was no memory to keep it */
     ANSWER_UNAVAILABLE = 8 /* a port cannot reach what it speaks to: nobody knows who missed it */
 };

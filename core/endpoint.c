@@ -96,21 +96,40 @@ bool endpoint_open(struct endpoint *endpoint, struct server *server, unsigned in
     return true;
 }
 
-void endpoint_collect(struct endpoint *endpoint) {
-    struct server *server = endpoint->server;
-    for (unsigned from = 0; from < server->post.endpoints; from++) {
-        struct mail mail;
+/* Calls were waited for, and so were publishes, but not by those who were sent to a port and whose
+ * time was over: their mail may still be here, or its late answer. */
+static void mail_drop(struct endpoint *endpoint, const struct mail *mail) {
+    if (mail->kind == MAIL_ADOPT)
+        arrival_drop(mail);
+    else if (mail->kind == MAIL_RETURN)
+        message_take_home(endpoint, mail->object);
+    else if (mail->kind == MAIL_DELIVER)
+        message_release(endpoint, mail->object);
+}
+
+static void mailbox_drop(struct endpoint *endpoint) {
+    struct post *post = &endpoint->server->post;
+    struct mail mail;
+    for (unsigned from = 0; from < post->endpoints; from++)
         while (from != endpoint->index &&
-               queue_pop(&server->post.boxes[endpoint->index].from[from], &mail)) {
-            /* Everything else was waited for: publishes and calls before the last turn. */
-            if (mail.kind == MAIL_ADOPT)
-                arrival_drop(&mail);
-            else if (mail.kind == MAIL_RETURN)
-                message_take_home(endpoint, mail.object);
+               queue_pop(&post->boxes[endpoint->index].from[from], &mail))
+            mail_drop(endpoint, &mail);
+}
+
+void endpoints_collect(struct server *server) {
+    unsigned count = server->post.endpoints;
+    for (unsigned i = 0; i < count; i++)
+        if (server->endpoints[i]->server != NULL)
+            mailbox_drop(server->endpoints[i]);
+    /* Only now: what they dropped is among it. */
+    for (unsigned from = 0; from < count; from++) {
+        struct endpoint *endpoint = server->endpoints[from];
+        for (uint64_t rest = endpoint->homebound_set; rest != 0; rest &= rest - 1) {
+            unsigned owner = (unsigned)__builtin_ctzll(rest);
+            message_take_home(server->endpoints[owner], endpoint->homebound[owner]);
+            endpoint->homebound[owner] = NULL;
         }
-        struct endpoint *other = server->endpoints[from];
-        message_take_home(endpoint, other->homebound[endpoint->index]);
-        other->homebound[endpoint->index] = NULL;
+        endpoint->homebound_set = 0;
     }
 }
 

@@ -35,7 +35,7 @@ struct worker;
 struct port_waits {
     struct list order; /* of struct port_wait, the oldest first */
     struct pool pool;
-    struct timer timer; /* armed while there are any */
+    struct timer timer; /* armed while there are any, and perhaps a while longer */
     uint32_t count;
     uint32_t owed[PORTS_MAX]; /* messages that a port has not answered yet, late or not */
 };
@@ -56,7 +56,7 @@ struct endpoint {
     struct wheel wheel;
 
     /* A DELIVER has come: takes over the mail's hold of the message, and answers with hub_answer
-     * exactly once, now or later. Set when the endpoint is opened. */
+     * exactly once (a port at most once), now or later. Set when the endpoint is opened. */
     void (*on_deliver)(struct endpoint *endpoint, const struct mail *mail);
     /* Something outside the engine has an answer for this endpoint: set `nudged`, then net_wake its
      * mailbox. `on_nudged` is called in the next turn; NULL: nobody listens. Set by the composition
@@ -86,9 +86,10 @@ struct endpoint {
 /* Prepares it: the tables, the clocks, the config of now. The caller sets on_deliver. False: no
  * memory; endpoint_fini frees what is there. */
 bool endpoint_open(struct endpoint *endpoint, struct server *server, unsigned index);
-/* After all threads have ended: takes home the messages whose mail came after the last turn. */
-void endpoint_collect(struct endpoint *endpoint);
-/* After every endpoint was collected. */
+/* After all threads have ended: the messages of mail that nobody took any more go home, and those
+ * that were let go in the last turns. */
+void endpoints_collect(struct server *server);
+/* After endpoints_collect. */
 void endpoint_fini(struct endpoint *endpoint);
 
 /* --- parts of a turn -------------------------------------------------------------------------- */

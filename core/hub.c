@@ -223,6 +223,7 @@ void hub_publish(struct endpoint *endpoint, struct publish *publish, struct mess
         publish_end(endpoint, publish, message, ANSWER_OVERLOADED);
         return;
     }
+    /* After the workers have said yes: a port that is told has been told. */
     if (ports != 0)
         ports = port_waits_begin(endpoint, publish, ports);
     uint32_t due = (uint32_t)__builtin_popcountll(workers | ports);
@@ -282,7 +283,8 @@ struct publish *publish_of(struct endpoint *endpoint, uint64_t token) {
     CHECK(slot >= 1 && slot <= endpoint->server->post.requests_max, "an answer for publish %u",
           slot);
     struct publish *publish = &endpoint->publishes[slot - 1];
-    return publish->slot == slot && publish->generation == token >> 32 ? publish : NULL;
+    bool same = publish->generation == token >> 32;
+    return publish->slot == slot && same ? publish : NULL;
 }
 
 void hub_on_answer(struct endpoint *endpoint, const struct mail *mail) {

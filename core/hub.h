@@ -1,10 +1,10 @@
 /* hub.h - from a sealed message to the sessions that it addresses, wherever they are.
  *
  * The endpoint that takes a message in finds the endpoints that hold any of its addresses
- * (holders.h), and mails it to each of them (DELIVER). A worker finds its own sessions; so a session
- * that is addressed in several ways is looked at once, in one moment, and gets the message once. A
- * port passes it on to whatever it speaks to. Each holder answers (ANSWER), and with the last answer
- * the producer has its own. No message goes back to the port that brought it.
+ * (holders.h), and mails it to each of them (DELIVER). A worker finds its own sessions; so a
+ * session that is addressed in several ways is looked at once, in one moment, and gets the message
+ * once. A port passes it on to whatever it speaks to. Each holder answers (ANSWER), and with the
+ * last answer the producer has its own. No message goes back to the port that brought it.
  *
  * Order. Messages of one producer and one address must arrive in the order accepted: they go from
  * one endpoint to another through one queue, which keeps it.

@@ -1,17 +1,20 @@
-/* mailbox.h - what one worker has for another: a queue for each ordered pair, and the wake.
+/* mailbox.h - what one endpoint has for another: a queue for each ordered pair, and the wake.
  *
  * Two sorts of mail share a queue. Requests (DELIVER, CALL, ADOPT) may be refused: they are taken
  * only while more than `reserved` slots are free. Answers (ANSWER, CALL_DONE) always find room, by
- * arithmetic: a worker has at most `requests_max` requests of its own without an answer, and
- * another worker answers each of them at most once, so at most requests_max answers wait in one
- * queue. RETURN is sent only while more than `reserved` slots are free, and kept back otherwise.
+ * arithmetic: an endpoint has at most `requests_max` requests of its own without an answer, and
+ * another endpoint answers each of them at most once, so at most requests_max answers wait in one
+ * queue. (A publish may end without the answers of ports. What a port owes then is no request in
+ * flight any more, but still counts against its credit, which is less: port_wait.h.) RETURN is
+ * sent only while more than `reserved` slots are free, and kept back otherwise.
  * reserved = requests_max.
  *
  * Handling a mail never waits for room: what a request needs to go on is either there or it is
- * answered `overloaded`. So no cycle of full queues can stop the workers.
+ * answered `overloaded`. So no cycle of full queues can stop the workers, nor a port that takes
+ * nothing: what is for it is refused, or kept back.
  *
- * Wake-up: a worker that is about to sleep sets `asleep`, then looks into its queues once more, and
- * sleeps only if they are empty; a worker that has pushed looks at `asleep` afterwards and, if it
+ * Wake-up: an endpoint that is about to sleep sets `asleep`, then looks into its queues once more,
+ * and sleeps only if they are empty; one that has pushed looks at `asleep` afterwards and, if it
  * is set, clears it and writes to the wake descriptor. Between the store and the load on both sides
  * stands a sequentially consistent fence, so at least one of the two sees the other: either the
  * sleeper finds the mail, or the pusher finds it asleep.

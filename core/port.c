@@ -1,6 +1,5 @@
 #include "core/port.h"
 
-#include "core/base/shortage.h"
 #include "core/delivery.h"
 #include "core/hub.h"
 #include "core/server.h"
@@ -17,15 +16,18 @@ void port_init(struct port *port, const struct port_type *type) {
 
 static void on_deliver(struct endpoint *endpoint, const struct mail *mail) {
     struct port *port = port_of(endpoint);
-    port->type->deliver(port, mail->object, mail);
+    if (port->type->deliver != NULL && !port->stopped) {
+        port->type->deliver(port, mail->object, mail);
+        return;
+    }
+    message_release(endpoint, mail->object);
+    port_answer(port, mail, 0, ANSWER_UNAVAILABLE);
 }
 
 bool port_open(struct port *port, struct server *server, unsigned index) {
     CHECK(index >= server->worker_count && index < server->post.endpoints, "port %u", index);
-    if (SHORTAGE(!endpoint_open(&port->endpoint, server, index)))
-        return false;
     port->on_deliver = on_deliver;
-    return true;
+    return endpoint_open(&port->endpoint, server, index);
 }
 
 void port_answer(struct port *port, const struct mail *request, uint32_t recipients,
@@ -73,6 +75,8 @@ static void port_wait(struct port *port, uint64_t wait_ns) {
     }
 }
 
+/* Is what this phase asks of the port done? What it was sent and has not answered is not waited
+ * for here: its publishers go on without it. */
 static bool phase_done(const struct port *port, enum server_phase phase) {
     if (phase == PHASE_REFUSING)
         return port->publishing == 0;
@@ -83,6 +87,7 @@ static void phase_follow(struct port *port) {
     enum server_phase phase = server_phase(port->server);
     if (phase == PHASE_STOPPED && !port->stopped) {
         port->stopped = true;
+        port_hear_broadcasts(port, false);
         if (port->type->stop != NULL)
             port->type->stop(port);
     }
@@ -95,17 +100,30 @@ static void phase_follow(struct port *port) {
     }
 }
 
+static void slices_give(struct port *port, unsigned slices) {
+    port->slice_until_ns = clock_ns() + slices * port->slice_ns;
+}
+
+/* What comes from outside; not before all are there to answer. */
+static void outside_look(struct port *port) {
+    if (port->type->turn == NULL || port->stopped || server_phase(port->server) < PHASE_RUNNING)
+        return;
+    post_wake_all(&port->endpoint); /* before it takes its time */
+    slices_give(port, WORK_SLICES);
+    port->type->turn(port);
+}
+
 bool port_turn(struct port *port, uint64_t wait_ns) {
     struct endpoint *endpoint = &port->endpoint;
     port_wait(port, wait_for(port, wait_ns));
     endpoint_turn_begin(endpoint);
-    endpoint->slice_until_ns = endpoint->now_ns + TURN_SLICES * endpoint->slice_ns;
+    slices_give(port, MAIL_SLICES);
     port->mail_left = post_receive(endpoint);
     endpoint_nudges_take(endpoint);
+    slices_give(port, 1);
     wheel_advance(&endpoint->wheel, endpoint, endpoint->now_ns);
     phase_follow(port);
-    if (port->type->turn != NULL && !port->stopped)
-        port->type->turn(port);
+    outside_look(port);
     post_wake_all(endpoint);
     endpoint_messages_return(endpoint);
     post_wake_all(endpoint);

@@ -10,10 +10,19 @@
  * two workers.
  *
  * A port may be slow, or silent because what it speaks to is gone. Nobody waits for it longer than
- * PORT_ANSWER_NS, and it cannot use up what others need to publish: see port_wait.h.
+ * PORT_ANSWER_NS, and it cannot use up what others need to publish: see port_wait.h. Its own thread
+ * never waits for anything but `wait`: the node's drain waits for its turns.
+ *
+ * Memory: a message that it holds is its publisher's, and counts against --memory until it is let
+ * go, so a port lets go of it when it has passed it on, and of one whose answer would come too late
+ * anyway when it can. What it must keep for longer, it copies into its own account.
+ *
+ * Life: port_init, server_init, port_open on its thread; `turn` from PHASE_RUNNING on, in which it
+ * may publish and hold names (holders_add); `stop` once in PHASE_STOPPED. What still comes behind
+ * that is answered for it.
  *
  * Threads: its own; port_init before it runs. Owns: its endpoint. The type's own state embeds the
- * port. Limits: PORTS_MAX of a node. */
+ * port, which is aligned to 64 bytes. Limits: PORTS_MAX of a node. */
 #ifndef RINGPOST_CORE_PORT_H
 #define RINGPOST_CORE_PORT_H
 
@@ -25,18 +34,19 @@ struct port;
 
 /* What a port does. All on its own thread. */
 struct port_type {
-    const char *name; /* at most 11 bytes; of its thread, and in the log */
-    /* A message for it. Takes over a hold (message_release), and calls port_answer exactly once,
-     * now or later, with a copy of `request`. NULL: it only brings messages in. */
+    const char *name; /* at most 10 bytes; of its thread, and in the log */
+    /* A message for it. Takes over a hold (message_release), and calls port_answer at most once,
+     * now or later, with a copy of `request`: the more it leaves without, the less it is given. A
+     * message may be let go before or after its answer. NULL: it only brings messages in. */
     void (*deliver)(struct port *port, struct message *message, const struct mail *request);
-    /* Once in each turn: reads and writes what its descriptors are ready for, bounded. May be NULL.
-     */
+    /* Once in each turn: reads and writes what its descriptors are ready for, while
+     * endpoint_slice_over says no. May be NULL. */
     void (*turn)(struct port *port);
     /* Waits until one of its descriptors or `wake_fd` is ready, for at most `wait_ns` (0: only
      * looks), and clears `wake_fd` with net_wake_clear. NULL: it has no descriptors. */
     void (*wait)(struct port *port, int wake_fd, uint64_t wait_ns);
-    /* The node stops: lets go of every message that it still holds, answered or not. May be NULL.
-     */
+    /* The node stops: lets go of every message that it still holds, answered or not, and of every
+     * name. May be NULL. */
     void (*stop)(struct port *port);
 };
 

@@ -12,6 +12,7 @@ struct port_wait {
     uint64_t ports; /* whose answers have not come */
 };
 
+/* It stays armed for one that was answered: the time of the next is looked up when it fires. */
 static void waits_arm(struct endpoint *endpoint) {
     struct port_waits *waits = &endpoint->port_waits;
     if (!list_empty(&waits->order) && !timer_armed(&waits->timer))
@@ -57,11 +58,16 @@ void port_waits_fini(struct port_waits *waits) {
     pool_fini(&waits->pool);
 }
 
-/* Has the port room for one more, by what it owes? */
-static bool port_has_credit(const struct endpoint *endpoint, unsigned index) {
+/* What the port has not answered yet of this endpoint's. */
+static uint32_t *owed_by(struct endpoint *endpoint, unsigned port) {
+    return &endpoint->port_waits.owed[port - endpoint->server->worker_count];
+}
+
+/* May the port be sent one more? */
+static bool port_has_room(struct endpoint *endpoint, unsigned port) {
     const struct post *post = &endpoint->server->post;
-    uint32_t owed = endpoint->port_waits.owed[index - endpoint->server->worker_count];
-    return owed < post->requests_max / 4 && !SHORTAGE(!post_room(post, endpoint->index, index));
+    return !SHORTAGE(*owed_by(endpoint, port) >= post->requests_max / 4) &&
+           !SHORTAGE(!post_room(post, endpoint->index, port));
 }
 
 static struct port_wait *wait_get(struct endpoint *endpoint) {
@@ -70,34 +76,38 @@ static struct port_wait *wait_get(struct endpoint *endpoint) {
     return pool_get(&endpoint->port_waits.pool);
 }
 
+/* Waits for the ports. False: no room or memory for that. */
+static bool wait_begin(struct endpoint *endpoint, struct publish *publish, uint64_t ports) {
+    struct port_wait *wait = wait_get(endpoint);
+    if (SHORTAGE(wait == NULL))
+        return false;
+    *wait = (struct port_wait){
+        .publish = publish, .due_ns = endpoint->now_ns + PORT_ANSWER_NS, .ports = ports};
+    list_init(&wait->link);
+    list_add_tail(&endpoint->port_waits.order, &wait->link);
+    endpoint->port_waits.count++;
+    publish->port_wait = wait;
+    for (uint64_t rest = ports; rest != 0; rest &= rest - 1)
+        (*owed_by(endpoint, (unsigned)__builtin_ctzll(rest)))++;
+    waits_arm(endpoint);
+    return true;
+}
+
 uint64_t port_waits_begin(struct endpoint *endpoint, struct publish *publish, uint64_t ports) {
-    struct port_waits *waits = &endpoint->port_waits;
     uint64_t taken = 0;
     for (uint64_t rest = ports; rest != 0; rest &= rest - 1)
-        if (!SHORTAGE(!port_has_credit(endpoint, (unsigned)__builtin_ctzll(rest))))
+        if (port_has_room(endpoint, (unsigned)__builtin_ctzll(rest)))
             taken |= rest & -rest;
-    struct port_wait *wait = taken != 0 ? wait_get(endpoint) : NULL;
-    if (SHORTAGE(wait == NULL))
+    if (taken != 0 && !wait_begin(endpoint, publish, taken))
         taken = 0;
     uint64_t passed = ports & ~taken;
     publish->unavailable = passed != 0;
     stats_add(&endpoint->stats.ports_refused, (uint64_t)__builtin_popcountll(passed));
-    if (taken == 0)
-        return 0;
-    *wait = (struct port_wait){
-        .publish = publish, .due_ns = endpoint->now_ns + PORT_ANSWER_NS, .ports = taken};
-    list_init(&wait->link);
-    list_add_tail(&waits->order, &wait->link);
-    waits->count++;
-    publish->port_wait = wait;
-    for (uint64_t rest = taken; rest != 0; rest &= rest - 1)
-        waits->owed[(unsigned)__builtin_ctzll(rest) - endpoint->server->worker_count]++;
-    waits_arm(endpoint);
     return taken;
 }
 
 bool port_waits_answered(struct endpoint *endpoint, unsigned port, uint64_t token) {
-    uint32_t *owed = &endpoint->port_waits.owed[port - endpoint->server->worker_count];
+    uint32_t *owed = owed_by(endpoint, port);
     CHECK(*owed > 0, "port %u answers what it was not asked", port);
     (*owed)--;
     const struct publish *publish = publish_of(endpoint, token);

@@ -80,6 +80,8 @@ bool server_init(struct server *server, const struct config *config,
     snprintf(server->run, sizeof(server->run), "%016llx", (unsigned long long)rand_u64());
     server->started_ns = clock_ns();
     server->started_wall_ms = clock_wall_ms();
+    CHECK(config->workers <= WORKERS_MAX && parts->port_count <= PORTS_MAX, "%u workers, %u ports",
+          config->workers, parts->port_count);
     server->parts = *parts;
     server->worker_count = config->workers;
     budget_init(&server->budget, config->memory_bytes);
@@ -125,11 +127,11 @@ bool server_init(struct server *server, const struct config *config,
 
 /* --- threads ---------------------------------------------------------------------------------- */
 
-static _Thread_local struct worker *current_worker;
+static _Thread_local struct endpoint *current_endpoint;
 
 static void recall_current(struct builder *out) {
-    if (current_worker != NULL)
-        recorder_tell(&current_worker->recorder, current_worker->now_ns, out);
+    if (current_endpoint != NULL)
+        recorder_tell(&current_endpoint->recorder, current_endpoint->now_ns, out);
 }
 
 struct start {
@@ -156,7 +158,7 @@ static void thread_place(const struct config *config, unsigned index) {
 static void *worker_main(void *argument) {
     struct start *start = argument;
     struct worker *worker = &start->server->workers[start->index];
-    current_worker = worker;
+    current_endpoint = &worker->endpoint;
     snprintf(start->name, sizeof(start->name), "worker-%u", start->index);
     pthread_setname_np(pthread_self(), start->name);
     crash_thread_begin(start->name);
@@ -179,6 +181,7 @@ static void *worker_main(void *argument) {
 static void *port_main(void *argument) {
     struct start *start = argument;
     struct port *port = start->server->parts.ports[start->index - start->server->worker_count];
+    current_endpoint = &port->endpoint;
     snprintf(start->name, sizeof(start->name), "port-%s", port->type->name);
     pthread_setname_np(pthread_self(), start->name);
     crash_thread_begin(start->name);
@@ -211,9 +214,9 @@ bool server_start(struct server *server, char *problem, size_t problem_cap) {
     }
     for (unsigned i = 0; good && i < threads; i++) {
         server->starts[i] = (struct start){.server = server, .index = i};
-        int error = thread_start(&server->threads[i],
-                                 i < server->worker_count ? worker_main : port_main,
-                                 &server->starts[i]);
+        int error =
+            thread_start(&server->threads[i], i < server->worker_count ? worker_main : port_main,
+                         &server->starts[i]);
         if (error != 0) {
             char why[160];
             thread_problem(error, why, sizeof(why));
@@ -344,10 +347,8 @@ void server_join(struct server *server) {
 void server_fini(struct server *server) {
     client_listeners_close(server, false);
     client_listeners_close(server, true);
-    /* Mail that nobody took any more: messages that were on their way home. */
-    for (unsigned i = 0; server->workers != NULL && i < server->post.endpoints; i++)
-        if (server->endpoints[i]->server != NULL)
-            endpoint_collect(server->endpoints[i]);
+    if (server->workers != NULL)
+        endpoints_collect(server);
     for (unsigned i = 0; server->workers != NULL && i < server->worker_count; i++)
         worker_fini(&server->workers[i]);
     for (unsigned i = 0; i < server->parts.port_count; i++)

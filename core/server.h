@@ -5,9 +5,10 @@
  * REFUSING: client listeners stop accepting, publishes are refused (503 draining), what is under
  * way arrives. GOODBYE: nothing can arrive any more; each session gets its goodbye and is closed
  * when its outbox is empty. CLOSING: no session is left or the time is over; producers' last
- * answers leave, then all ends. A phase begins when every worker is through with the one before.
+ * answers leave, then all ends. A phase begins when every worker and port is through with the one
+ * before. Ports are part of the node from RUNNING on, until STOPPED.
  *
- * Threads: the main thread, and each worker for what server_phase says. */
+ * Threads: the main thread, and each worker and port for what server_phase says. */
 #ifndef RINGPOST_CORE_SERVER_H
 #define RINGPOST_CORE_SERVER_H
 
@@ -63,9 +64,9 @@ struct server {
     pthread_t *threads;
     struct start *starts; /* what each thread is given */
     unsigned thread_count;
-    sem_t opened;                /* once by each thread when its worker has opened, or could not */
+    sem_t opened;                /* once by each thread when it has opened, or could not */
     struct addresses *addresses; /* for --max-per-address; NULL: off */
-    struct holders *holders;     /* which workers hold a name */
+    struct holders *holders;     /* which endpoints hold a name */
 };
 
 /* What one worker takes outside --memory before its first connection: its ring and receive buffers,
@@ -75,26 +76,27 @@ uint64_t server_fixed_bytes(const struct server *server);
  * wrong and how to mend it. */
 bool server_init(struct server *server, const struct config *config,
                  const struct server_parts *parts, char *problem, size_t problem_cap);
-/* Starts the worker threads and returns when all accept. Not used by the simulation. */
+/* Starts the threads of workers and ports, and returns when all are there. Not used by the
+ * simulation. */
 bool server_start(struct server *server, char *problem, size_t problem_cap);
 /* Begins to drain; harmless when it has begun. */
 void server_drain(struct server *server);
-/* Moves on to the next phase when the workers are ready for it; true when STOPPED. Called again and
+/* Moves on to the next phase when the threads are ready for it; true when STOPPED. Called again and
  * again by the main thread while draining. */
 bool server_step(struct server *server);
-/* Are all workers through with the phase? Any thread. */
+/* Are all workers and ports through with the phase? Any thread. */
 bool server_through(const struct server *server, enum server_phase phase);
 /* Waits for the threads to end, once STOPPED. */
 void server_join(struct server *server);
 /* Frees what server_init made; no thread runs any more. */
 void server_fini(struct server *server);
-/* Publishes another config, and wakes the workers to take it. The main thread, or the simulation.
+/* Publishes another config, and wakes all threads to take it. The main thread, or the simulation.
  */
 void server_config_set(struct server *server, const struct config *config);
-/* Have all workers taken the config that holds now? Then none looks at an older one any more, and
+/* Have all threads taken the config that holds now? Then none looks at an older one any more, and
  * it may be freed. By whoever calls server_config_set. */
 bool server_config_settled(const struct server *server);
-/* Wakes all workers to look at the phase and the config. Any thread. */
+/* Wakes all threads to look at the phase and the config. Any thread. */
 void server_nudge(struct server *server);
 
 static inline enum server_phase server_phase(const struct server *server) {

@@ -1,8 +1,9 @@
-/* stats.h - what a worker counts, as closed lists: to add a counter, add a line here.
+/* stats.h - what an endpoint counts, as closed lists: to add a counter, add a line here.
  *
- * Each worker writes its own block with relaxed stores (a plain add on x86) and anybody may read
- * it. A reading across workers is not a snapshot; GET /v1/stats and the audit ask each worker for a
- * copy made between two turns, in which the ledger of copies balances exactly.
+ * Each endpoint writes its own block with relaxed stores (a plain add on x86) and anybody may read
+ * it. A reading across them is not a snapshot; GET /v1/stats and the audit ask each worker for a
+ * copy made between two turns, in which the ledger of copies balances exactly. Ports (port.h) are
+ * read as they are: they have no sessions, and make no copies but those that are dropped at once.
  *
  * The ledger of copies: every message that reaches a session makes one copy; a copy is waiting,
  * sent (handed to the socket whole) or dropped for exactly one reason.

@@ -3,7 +3,7 @@
  *   event=refusing cause=memory ...           at the first look after it began
  *   event=refusing_over cause=memory refused=812 seconds=9   when a whole look found none
  *
- * It looks at counters that are there anyway (stats.h), summed over the workers, so that whoever
+ * It looks at counters that are there anyway (stats.h), summed over all threads, so that whoever
  * refuses pays nothing for it, and there is one line for the node, whatever the number of workers.
  *
  * Threads: one, the main thread. Owns: what it saw last. Limits: one line for each cause at each
@@ -50,7 +50,7 @@ struct watch {
     } spells[WATCH_CAUSE_COUNT];
 };
 
-/* `total`: the counters of all workers together. */
+/* `total`: the counters of all threads together. */
 void watch_look(struct watch *watch, const struct stats *total, uint64_t now_ns);
 
 #endif

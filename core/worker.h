@@ -128,7 +128,7 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
 bool worker_turn(struct worker *worker, uint64_t wait_ns);
 /* Closes the ring, on the worker's own thread; every connection must have ended. */
 void worker_close(struct worker *worker);
-/* Frees what is left, after endpoint_collect of all; everything must have come home. */
+/* Frees what is left, after endpoints_collect; everything must have come home. */
 void worker_fini(struct worker *worker);
 /* The time of a kind of work begins (limits.h); is it over? Whoever works through a list of unknown
  * length asks after each item, so that every turn gets on, and leaves the rest to the next turn. */

@@ -210,12 +210,12 @@ static void stop_early_allow(bool allowed) {
     pthread_sigmask(allowed ? SIG_UNBLOCK : SIG_BLOCK, &stops, NULL);
 }
 
-/* All workers' counters, for whoever looks once in a while. */
+/* The counters of all threads, for whoever looks once in a while. */
 static void node_watch(struct node *node) {
     static struct stats total;
     memset(&total, 0, sizeof(total));
-    for (unsigned i = 0; i < node->server.worker_count; i++)
-        stats_sum(&total, &node->server.workers[i].stats);
+    for (unsigned i = 0; i < node->server.post.endpoints; i++)
+        stats_sum(&total, &node->server.endpoints[i]->stats);
     watch_look(&node->watch, &total, clock_ns());
 }
 
@@ -322,7 +322,7 @@ int serve_run(struct settings *settings) {
         return fail_memory("incoming messages");
     api_version_set(RINGPOST_VERSION);
     client_gate_set(&client_send_gate);
-    for (unsigned i = 0; i < node.server.worker_count; i++)
+    for (unsigned i = 0; i < node.server.post.endpoints; i++)
         node.server.endpoints[i]->on_nudged = gate_on_nudged;
     if (!server_start(&node.server, problem, sizeof(problem)))
         return fail(problem);

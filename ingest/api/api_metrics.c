@@ -250,8 +250,8 @@ void api_get_metrics(struct worker *worker, struct http_exchange *exchange,
     struct reel reel = reel_empty(worker, true);
     struct stats *total = &api_desk(worker)->total;
     memset(total, 0, sizeof(*total));
-    for (unsigned i = 0; i < worker->server->worker_count; i++)
-        stats_sum(total, stats_of(worker->server, i));
+    for (unsigned i = 0; i < worker->server->post.endpoints; i++)
+        stats_sum(total, &worker->server->endpoints[i]->stats);
     node_write(&reel, worker);
     process_write(&reel, worker);
     reasons_write(&reel, total);

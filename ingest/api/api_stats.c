@@ -213,6 +213,11 @@ static void object_write(struct worker *worker, const struct call *call, struct 
         slowest_merge(&slowest, &part_of(call, i)->slowest);
         memory_bytes += part_of(call, i)->memory_bytes;
     }
+    for (unsigned i = server->worker_count; i < server->post.endpoints; i++) {
+        const struct stats *port = &server->endpoints[i]->stats;
+        stats_sum(total, port);
+        memory_bytes += stats_get(&port->memory_bytes);
+    }
     builder_byte(out, '{');
     node_write(out, worker);
     json_key(out, "totals");

@@ -155,10 +155,9 @@ static void worker_left_check(const struct worker *worker) {
 void node_close(struct stats *total) {
     struct server *server = &node.server;
     sim.running = false;
-    for (unsigned i = 0; i < server->worker_count; i++) {
+    for (unsigned i = 0; i < server->worker_count; i++)
         stats_sum(total, &server->workers[i].stats);
-        endpoint_collect(&server->workers[i].endpoint);
-    }
+    endpoints_collect(server);
     for (unsigned i = 0; i < server->worker_count; i++)
         worker_left_check(&server->workers[i]);
     if (atomic_load(&server->connections) != 0)

@@ -354,17 +354,22 @@ static void node_turns(void) {
                 peer_deliver(&fake_rings[i], &fake_peers[p]);
         worker_turn(&fake_server.workers[i], 0);
     }
+    for (unsigned i = 0; i < fake_server.parts.port_count; i++)
+        port_turn(fake_server.parts.ports[i], 0);
+}
+
+static inline uint64_t fake_timers_fired(void) {
+    uint64_t fired = 0;
+    for (unsigned i = 0; i < fake_server.post.endpoints; i++)
+        fired += stats_get(&fake_server.endpoints[i]->stats.timers_fired);
+    return fired;
 }
 
 static inline void node_settle(void) {
     for (unsigned quiet = 0; quiet < 4;) {
-        uint64_t before = fake_moves;
-        for (unsigned i = 0; i < fake_server.worker_count; i++)
-            before += stats_get(&fake_server.workers[i].stats.timers_fired);
+        uint64_t before = fake_moves + fake_timers_fired();
         node_turns();
-        uint64_t after = fake_moves;
-        for (unsigned i = 0; i < fake_server.worker_count; i++)
-            after += stats_get(&fake_server.workers[i].stats.timers_fired);
+        uint64_t after = fake_moves + fake_timers_fired();
         quiet = before == after ? quiet + 1 : 0;
     }
 }
@@ -426,11 +431,14 @@ static inline void node_close(void (*after)(struct server *server)) {
         fake_now_ns += 20 * NS_PER_MS;
         node_settle();
     }
+    CHECK(server_phase(&fake_server) == PHASE_STOPPED);
+    endpoints_collect(&fake_server);
+    for (unsigned i = 0; i < fake_server.post.endpoints; i++)
+        CHECK(fake_server.endpoints[i]->account.used_bytes == 0, "%llu bytes of %u are left",
+              (unsigned long long)fake_server.endpoints[i]->account.used_bytes, i);
     for (unsigned i = 0; i < fake_server.worker_count; i++) {
         CHECK(fake_server.workers[i].live == 0, "%u connections are left",
               fake_server.workers[i].live);
-        CHECK(fake_server.workers[i].account.used_bytes == 0, "%llu bytes are left",
-              (unsigned long long)fake_server.workers[i].account.used_bytes);
         worker_close(&fake_server.workers[i]);
     }
     server_fini(&fake_server);
