@@ -24,8 +24,8 @@ static const struct http_service *fake_services[LISTENER_KINDS] = {
 static void http_before(struct server *server) {
     CHECK(gate_init(&fake_gate, server) && http_init(server, fake_services) && api_init(server));
     client_gate_set(&client_send_gate);
-    for (unsigned i = 0; i < server->worker_count; i++)
-        server->workers[i].on_nudged = gate_on_nudged;
+    for (unsigned i = 0; i < server->post.endpoints; i++)
+        server->endpoints[i]->on_nudged = gate_on_nudged;
 }
 
 static void http_after(struct server *server) {
@@ -34,9 +34,12 @@ static void http_after(struct server *server) {
     gate_fini(&fake_gate);
 }
 
-/* Fill in fake_config first; it is cleared at the close. */
+/* Fill in fake_config first, and fake_ports if there shall be any; they are cleared at the close.
+ */
+static struct port *fake_ports[PORTS_MAX];
+
 static inline void http_node_open(void) {
-    static const struct server_parts parts = {
+    struct server_parts parts = {
         .protocols =
             {
                 [LISTENER_TCP] = &tcp_protocol,
@@ -44,6 +47,10 @@ static inline void http_node_open(void) {
                 [LISTENER_API] = &api_protocol,
             },
     };
+    while (parts.port_count < PORTS_MAX && fake_ports[parts.port_count] != NULL) {
+        parts.ports[parts.port_count] = fake_ports[parts.port_count];
+        parts.port_count++;
+    }
     hash_init();
     log_set(LOG_ERROR, LOG_LOGFMT);
     node_open(&fake_config, &parts, http_before);
@@ -52,6 +59,7 @@ static inline void http_node_open(void) {
 static inline void http_node_close(void) {
     node_close(http_after);
     fake_config = (struct config){0};
+    memset(fake_ports, 0, sizeof(fake_ports));
 }
 
 static inline struct peer *api_connect(void) {
