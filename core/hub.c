@@ -1,6 +1,7 @@
 #include "core/hub.h"
 
 #include "core/base/check.h"
+#include "core/base/fault.h"
 #include "core/base/shortage.h"
 #include "core/delivery.h"
 #include "core/port_wait.h"
@@ -283,7 +284,7 @@ struct publish *publish_of(struct endpoint *endpoint, uint64_t token) {
     CHECK(slot >= 1 && slot <= endpoint->server->post.requests_max, "an answer for publish %u",
           slot);
     struct publish *publish = &endpoint->publishes[slot - 1];
-    bool same = publish->generation == token >> 32;
+    bool same = publish->generation == token >> 32 || FAULT(PORT_LATE_TAKEN);
     return publish->slot == slot && same ? publish : NULL;
 }
 

@@ -23,7 +23,9 @@
     X(BROADCAST_REPEATED, "a session that took several broadcasts gets the last one again")        \
     X(SLOT_REUSED_EARLY, "a connection slot is freed while an operation is in flight")             \
     X(DROP_UNCOUNTED, "a drop for slowness is not counted")                                        \
-    X(REARM_FORGOTTEN, "a receive that ended is not armed again")
+    X(REARM_FORGOTTEN, "a receive that ended is not armed again")                                  \
+    X(PORT_CREDIT_KEPT, "a port that has answered is not given its credit back")                   \
+    X(PORT_LATE_TAKEN, "a port's late answer is taken for that of another message")
 
 enum fault {
 #define FAULT_ENUM(name, what) FAULT_##name,

@@ -17,6 +17,8 @@
 #include <stdarg.h>
 
 #define SIM_WORKERS_MAX 16
+#define SIM_PORTS_MAX 3
+#define SIM_ENDPOINTS_MAX (SIM_WORKERS_MAX + SIM_PORTS_MAX)
 
 /* What a seed means; made by scenario_make and never changed afterwards. Chances are per mille. */
 struct scenario {
@@ -62,7 +64,16 @@ struct scenario {
     bool calm;        /* nothing is lost or refused here: the oracle insists on it */
     bool drain_early;
     bool close_first; /* all peers leave before the drain */
+
+    /* The ports. */
+    unsigned ports, port_messages; /* of each */
+    unsigned port_late, port_silent, port_unavailable, port_death;
 };
+
+/* Fibers: the workers, and then the ports. */
+static inline unsigned scenario_endpoints(const struct scenario *scenario) {
+    return scenario->workers + scenario->ports;
+}
 
 struct sim {
     uint64_t seed;

@@ -127,11 +127,11 @@ static bool delivers(const struct sim_attempt *attempt) {
 }
 
 /* Refused, though one worker may have made copies and dropped them all at once: another had no
- * memory for it. */
+ * memory for it, or a port did not take it. */
 static bool perhaps_dropped(const struct stats *total, const struct sim_content *content,
                             const struct sim_attempt *attempt) {
     return attempt->state == ATTEMPT_REFUSED && !content->is_volatile &&
-           stats_get(&total->memory_refused) != 0;
+           (stats_get(&total->memory_refused) != 0 || sim.scenario.ports != 0);
 }
 
 /* One attempt: its answer against who was there. */
@@ -154,6 +154,7 @@ static void attempt_check(const struct stats *total, const struct sim_content *c
     }
     sums->recipients += attempt->recipients;
     const char *wrong = NULL;
+    uint64_t took = attempt->recipients + attempt->port_recipients;
     if (attempt->recipients > there.surely + there.perhaps)
         wrong = "counts more recipients than can have been there";
     else if (all_taken && attempt->recipients < there.surely)
@@ -168,9 +169,9 @@ static void attempt_check(const struct stats *total, const struct sim_content *c
     else if (attempt->state == ATTEMPT_DROPPED && !content->is_volatile &&
              (content->to_count == 0 || there.surely + there.perhaps == 0))
         wrong = "is dropped, and nobody was there to drop it for";
-    else if (attempt->state != ATTEMPT_QUEUED && attempt->recipients != 0)
+    else if (attempt->state != ATTEMPT_QUEUED && took != 0)
         wrong = "was taken by somebody but is not queued";
-    else if (attempt->state == ATTEMPT_QUEUED && attempt->recipients == 0 &&
+    else if (attempt->state == ATTEMPT_QUEUED && took == 0 &&
              (content->is_volatile || (content->group_count == 0 && !content->broadcast)))
         wrong = "is queued, but nobody took it";
     if (wrong != NULL) {

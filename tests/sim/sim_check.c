@@ -2,6 +2,7 @@
 
 #include "core/base/check.h"
 #include "core/base/clock.h"
+#include "tests/sim/sim_port.h"
 #include "tests/sim/sim_world.h"
 
 #include <stdio.h>
@@ -56,6 +57,8 @@ static uint32_t attempt_count;
 static uint32_t stream_count;
 static bool unsure[NAMES_MAX][NAMES_MAX];   /* by id and group */
 static uint64_t close_stamps[NAMES_MAX][2]; /* by id: the last and the one before; 0: never */
+/* What each port has ever held. */
+static struct { bool hears, ids[NAMES_MAX], groups[NAMES_MAX]; } port_names[SIM_PORTS_MAX];
 
 struct span name_of_id(unsigned id) {
     return span_text(id_names[id]);
@@ -76,6 +79,7 @@ void check_open(void) {
     session_count = content_count = attempt_count = stream_count = 0;
     memset(unsure, 0, sizeof(unsure));
     memset(close_stamps, 0, sizeof(close_stamps));
+    memset(port_names, 0, sizeof(port_names));
 }
 
 void check_close(void) {
@@ -258,7 +262,13 @@ void attempt_answered(struct sim_attempt *attempt, enum attempt_state state, boo
     CHECK(attempt->state == ATTEMPT_OPEN && attempt->answer == NEVER);
     attempt->state = state;
     attempt->counted = counted;
-    attempt->recipients = recipients;
+    attempt->recipients = recipients % PORT_TAKES;
+    attempt->port_recipients = recipients / PORT_TAKES;
+    /* By now, and by all its attempts: an answer that comes later is for nobody. */
+    const struct sim_content *content = contents[attempt->content];
+    if (attempt->port_recipients > content->ports_took)
+        sim_fail("message %u counts %llu ports, %u have taken it", attempt->content,
+                 (unsigned long long)attempt->port_recipients, content->ports_took);
     attempt->answer = sim_stamp();
     attempt->answer_ns = sim.now_ns;
 }
@@ -409,4 +419,41 @@ void check_arrival(struct sim_session *session, uint64_t offset, struct span id,
     content->id_hash = id_hash_of(id);
     sim_digest(UINT64_C(0xA000000000000000) | (uint64_t)session->number << 32 | number);
     arrival_count(session, content);
+}
+
+/* --- ports ------------------------------------------------------------------------------------ */
+
+void check_port_holds(unsigned port, enum name_kind kind, unsigned name) {
+    *(kind == NAME_ID ? &port_names[port].ids[name] : &port_names[port].groups[name]) = true;
+}
+
+void check_port_hears(unsigned port) {
+    port_names[port].hears = true;
+}
+
+static bool port_addressed(unsigned port, const struct sim_content *content) {
+    bool addressed = content->broadcast && port_names[port].hears;
+    for (unsigned i = 0; i < content->to_count; i++)
+        addressed |= port_names[port].ids[content->to[i]];
+    for (unsigned i = 0; i < content->group_count; i++)
+        addressed |= port_names[port].groups[content->groups[i]];
+    return addressed;
+}
+
+uint32_t check_port_arrival(unsigned port, uint32_t stream, struct span event,
+                            struct span payload) {
+    uint32_t number = arrival_number(event, false, payload);
+    if (number >= content_count)
+        sim_fail("port %u got a message that nobody sent: event %.*s", port, SPAN_ARG(event));
+    struct sim_content *content = contents[number];
+    if (!port_addressed(port, content))
+        sim_fail("port %u got message %u, which is not for it", port, number);
+    unsigned others = 0;
+    for (uint32_t i = content->first_attempt; i != UINT32_MAX; i = attempts[i]->next)
+        others += attempts[i]->stream != stream;
+    if (++content->port_seen[port] > others)
+        sim_fail("port %u got message %u %u times, others tried it %u times", port, number,
+                 content->port_seen[port], others);
+    sim_digest(UINT64_C(0xB000000000000000) | (uint64_t)port << 32 | number);
+    return number;
 }

@@ -15,6 +15,7 @@
 
 #include "core/message.h"
 #include "core/stats.h"
+#include "tests/sim/sim.h"
 #include "tests/sim/sim_text.h"
 
 #define SESSIONS_MAX 768
@@ -69,9 +70,11 @@ struct sim_content {
     struct text line;    /* as it goes to JSON clients: in one line for every reader */
     double ttl_s;        /* 0: not given */
     uint32_t attempts, first_attempt, last_attempt;
-    uint64_t id_hash;   /* of the id under which it arrived */
-    uint32_t arrived;   /* copies handed to sockets whole */
-    uint64_t handed_ns; /* when the last send that began with or before it was started */
+    uint64_t id_hash;    /* of the id under which it arrived */
+    uint32_t arrived;    /* copies handed to sockets whole */
+    uint64_t handed_ns;  /* when the last send that began with or before it was started */
+    uint32_t ports_took; /* how often ports have said that they take it */
+    uint8_t port_seen[SIM_PORTS_MAX];
     uint8_t seen[SESSIONS_MAX];
 };
 
@@ -93,8 +96,9 @@ struct sim_attempt {
     uint64_t begin, answer;
     uint64_t begin_ns, answer_ns;
     enum attempt_state state;
-    bool counted; /* `recipients` is known */
-    uint64_t recipients;
+    bool counted;              /* `recipients` is known */
+    uint64_t recipients;       /* sessions */
+    uint64_t port_recipients;  /* ports */
     uint64_t first_recipients; /* of a duplicate */
     uint64_t id_hash;          /* of the id that was answered; 0: none was */
 };
@@ -145,6 +149,13 @@ void attempt_answered(struct sim_attempt *attempt, enum attempt_state state, boo
                       uint64_t recipients);
 
 uint64_t id_hash_of(struct span id);
+
+/* A port begins to hold a name, or to hear broadcasts. */
+void check_port_holds(unsigned port, enum name_kind kind, unsigned name);
+void check_port_hears(unsigned port);
+/* A message has come to the port, whose own stream is that one. Returns the number of its content.
+ */
+uint32_t check_port_arrival(unsigned port, uint32_t stream, struct span event, struct span payload);
 
 /* A whole message, which begins at that offset of the stream, was handed to the socket of the
  * session. `payload` is raw JSON for JSON clients. */

@@ -25,7 +25,7 @@ struct fiber {
     unsigned long resumes;
 };
 
-static struct fiber fibers[SIM_WORKERS_MAX];
+static struct fiber fibers[SIM_ENDPOINTS_MAX];
 static ucontext_t outside;
 static void *outside_fake_stack;
 static const void *outside_stack;
@@ -49,7 +49,7 @@ static void fiber_main(void) {
 }
 
 void fibers_open(unsigned count, void (*body)(unsigned index)) {
-    CHECK(count <= SIM_WORKERS_MAX);
+    CHECK(count <= SIM_ENDPOINTS_MAX);
     fiber_body = body;
     for (unsigned i = 0; i < count; i++) {
         struct fiber *fiber = &fibers[i];

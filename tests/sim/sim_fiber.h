@@ -1,4 +1,4 @@
-/* sim_fiber.h - a fiber for each worker, so that one can sleep in the middle of its turn.
+/* sim_fiber.h - a fiber for each worker and port, so that one can sleep in the middle of its turn.
  *
  * A worker that calls ring_submit and would block there must stay there, with its mailbox marked
  * asleep, until something wakes it: only so does a lost wake-up become a hang that can be seen.

@@ -12,6 +12,7 @@
 #include "proto/web/web.h"
 #include "tests/sim/sim_fiber.h"
 #include "tests/sim/sim_kernel.h"
+#include "tests/sim/sim_port.h"
 #include "tests/sim/sim_scenarios.h"
 
 #include <stdlib.h>
@@ -34,7 +35,11 @@ struct server *node_server(void) {
     return &node.server;
 }
 
-static void worker_body(unsigned index) {
+static void fiber_body(unsigned index) {
+    if (index >= node.server.worker_count) {
+        sim_port_body(index);
+        return;
+    }
     struct worker *worker = &node.server.workers[index];
     char problem[256] = "";
     if (!worker_open(worker, &node.server, index, problem, sizeof(problem)))
@@ -81,8 +86,12 @@ static void configs_forget(const struct config *but) {
     }
 }
 
+static bool fiber_opened(unsigned index) {
+    return index < node.server.worker_count ? node.opened[index] : sim_port_opened(index);
+}
+
 void node_open(void) {
-    static const struct server_parts parts = {
+    struct server_parts parts = {
         .protocols =
             {
                 [LISTENER_TCP] = &tcp_protocol,
@@ -100,6 +109,7 @@ void node_open(void) {
     scenario_config(config);
     post_slots_override = sim.scenario.post_slots;
     hash_init();
+    sim_ports_open(&parts);
     if (!server_init(&node.server, config, &parts, problem, sizeof(problem)))
         sim_fail("the node does not start: %s", problem);
     if (sim.scenario.copies_max != 0)
@@ -110,11 +120,11 @@ void node_open(void) {
         !api_init(&node.server))
         sim_fail("the ingest room does not start");
     client_gate_set(&client_send_gate);
-    for (unsigned i = 0; i < node.server.worker_count; i++)
-        node.server.workers[i].on_nudged = gate_on_nudged;
-    fibers_open(config->workers, worker_body);
-    for (unsigned i = 0; i < config->workers; i++)
-        while (!node.opened[i])
+    for (unsigned i = 0; i < node.server.post.endpoints; i++)
+        node.server.endpoints[i]->on_nudged = gate_on_nudged;
+    fibers_open(node.server.post.endpoints, fiber_body);
+    for (unsigned i = 0; i < node.server.post.endpoints; i++)
+        while (!fiber_opened(i))
             fiber_resume(i);
     sim.running = true;
     atomic_store(&node.server.phase, PHASE_RUNNING);
@@ -129,10 +139,19 @@ void node_reload(void) {
     server_config_set(&node.server, next);
 }
 
+static void endpoint_left_check(const struct endpoint *endpoint) {
+    if (endpoint->account.used_bytes != 0)
+        sim_fail("endpoint %u still accounts for %llu bytes", endpoint->index,
+                 (unsigned long long)endpoint->account.used_bytes);
+    unsigned free_publishes = 0;
+    for (uint32_t at = endpoint->free_publish; at != 0; at = endpoint->publishes[at - 1].slot)
+        free_publishes++;
+    if (free_publishes != endpoint->server->post.requests_max)
+        sim_fail("endpoint %u has %u of %u publishes back", endpoint->index, free_publishes,
+                 endpoint->server->post.requests_max);
+}
+
 static void worker_left_check(const struct worker *worker) {
-    if (worker->account.used_bytes != 0)
-        sim_fail("worker %u still accounts for %llu bytes", worker->index,
-                 (unsigned long long)worker->account.used_bytes);
     if (worker->pieces.in_use != 0 || worker->parcels.in_use != 0)
         sim_fail("worker %u still holds %llu pieces and %llu parcels", worker->index,
                  (unsigned long long)worker->pieces.in_use,
@@ -141,12 +160,6 @@ static void worker_left_check(const struct worker *worker) {
         sim_fail("worker %u still knows %u names and %llu memberships", worker->index,
                  worker->directory.names.count,
                  (unsigned long long)worker->directory.memberships.in_use);
-    unsigned free_publishes = 0;
-    for (uint32_t at = worker->free_publish; at != 0; at = worker->publishes[at - 1].slot)
-        free_publishes++;
-    if (free_publishes != worker->server->post.requests_max)
-        sim_fail("worker %u has %u of %u publishes back", worker->index, free_publishes,
-                 worker->server->post.requests_max);
     if (worker->live != 0 || worker->session_count != 0)
         sim_fail("worker %u still has %u connections and %u sessions", worker->index, worker->live,
                  worker->session_count);
@@ -155,9 +168,11 @@ static void worker_left_check(const struct worker *worker) {
 void node_close(struct stats *total) {
     struct server *server = &node.server;
     sim.running = false;
-    for (unsigned i = 0; i < server->worker_count; i++)
-        stats_sum(total, &server->workers[i].stats);
+    for (unsigned i = 0; i < server->post.endpoints; i++)
+        stats_sum(total, &server->endpoints[i]->stats);
     endpoints_collect(server);
+    for (unsigned i = 0; i < server->post.endpoints; i++)
+        endpoint_left_check(server->endpoints[i]);
     for (unsigned i = 0; i < server->worker_count; i++)
         worker_left_check(&server->workers[i]);
     if (atomic_load(&server->connections) != 0)
@@ -329,7 +344,7 @@ static void quiet_link_check(struct worker *worker, const struct link *link) {
 
 bool node_messages_home(void) {
     for (unsigned i = 0; i < node.server.post.endpoints; i++)
-        if (node.server.workers[i].homebound_set != 0)
+        if (node.server.endpoints[i]->homebound_set != 0)
             return false;
     return true;
 }
@@ -343,26 +358,64 @@ static bool something_is_held(void) {
     return false;
 }
 
-void node_quiet_check(void) {
+static bool dead(unsigned index) {
+    return index >= node.server.worker_count && sim_port_dead(index);
+}
+
+static bool idle(unsigned index) {
+    return fiber_state(index) != FIBER_ENDED && !dead(index);
+}
+
+/* Does any publish wait for a port? Then another one may wait for that, under the same id. */
+static bool ports_awaited(void) {
+    for (unsigned i = 0; i < node.server.post.endpoints; i++)
+        if (node.server.endpoints[i]->port_waits.count != 0)
+            return true;
+    return false;
+}
+
+/* What ports have not answered is with them, and there is a time for those who wait for it. */
+static void quiet_ports_check(struct endpoint *endpoint) {
+    const struct port_waits *waits = &endpoint->port_waits;
+    if (waits->count != 0 && !timer_armed(&waits->timer))
+        sim_fail("endpoint %u waits for ports for ever", endpoint->index);
+    for (unsigned i = node.server.worker_count; i < node.server.post.endpoints; i++) {
+        uint32_t owed = waits->owed[i - node.server.worker_count];
+        if (idle(i) && owed != sim_port_owes(i, endpoint->index))
+            sim_fail("endpoint %u has %u messages at port %u by its count, which has %u",
+                     endpoint->index, owed, i, sim_port_owes(i, endpoint->index));
+    }
+}
+
+static void quiet_endpoint_check(struct endpoint *endpoint, uint64_t wake_ns) {
     const struct post *post = &node.server.post;
-    bool held = something_is_held();
-    for (unsigned to = 0; to < post->endpoints; to++) {
-        if (fiber_state(to) == FIBER_ENDED)
+    unsigned to = endpoint->index;
+    for (unsigned from = 0; from < post->endpoints; from++)
+        /* One that died had pushed and not said so. */
+        if (from != to && !dead(from) && queue_count(&post->boxes[to].from[from]) != 0)
+            sim_fail("endpoint %u sleeps, and mail from %u waits: a wake was lost", to, from);
+    if (endpoint->requests != 0 && !ports_awaited() && !something_is_held())
+        sim_fail("endpoint %u has %u requests without an answer, and nothing is on its way", to,
+                 endpoint->requests);
+    if (endpoint->homebound_set != 0 && wake_ns > sim.now_ns + HOMEBOUND_NS)
+        sim_fail("endpoint %u sleeps on messages of others", to);
+    quiet_ports_check(endpoint);
+}
+
+void node_quiet_check(void) {
+    for (unsigned to = 0; to < node.server.post.endpoints; to++) {
+        if (!idle(to))
             continue;
+        if (to >= node.server.worker_count) {
+            quiet_endpoint_check(node.server.endpoints[to], sim_port_wake_ns(to));
+            continue;
+        }
         struct worker *worker = &node.server.workers[to];
-        for (unsigned from = 0; from < post->endpoints; from++)
-            if (from != to && queue_count(&post->boxes[to].from[from]) != 0)
-                sim_fail("worker %u sleeps, and mail from %u waits: a wake was lost", to, from);
-        if (worker->requests != 0 && !held)
-            sim_fail("worker %u has %u requests without an answer, and nothing is on its way", to,
-                     worker->requests);
+        quiet_endpoint_check(&worker->endpoint, kernel_wake_ns(kernel_ring(to)));
         if (outbox_any_dirty(worker) || !list_empty(&worker->resumed) ||
             !list_empty(&worker->starved) || !list_empty(&worker->tasks) ||
             !fanout_idle(&worker->fanout) || !broadcasts_idle(&worker->broadcasts))
             sim_fail("worker %u sleeps on something to do", to);
-        if (worker->homebound_set != 0 &&
-            kernel_wake_ns(kernel_ring(to)) > sim.now_ns + HOMEBOUND_NS)
-            sim_fail("worker %u sleeps on messages of others", to);
         if ((fanout_busy(&worker->fanout) || broadcasts_busy(&worker->broadcasts)) &&
             kernel_wake_ns(kernel_ring(to)) > sim.now_ns + FANOUT_HELD_LOOK_NS)
             sim_fail("worker %u sleeps on what it delivers", to);
@@ -376,7 +429,7 @@ void node_quiet_check(void) {
 
 void node_empty_check(void) {
     for (unsigned i = 0; i < node.server.worker_count; i++) {
-        const struct worker *worker = &node.server.workers[i];
-        worker_left_check(worker);
+        endpoint_left_check(&node.server.workers[i].endpoint);
+        worker_left_check(&node.server.workers[i]);
     }
 }

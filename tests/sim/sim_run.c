@@ -10,6 +10,7 @@
 #include "tests/sim/sim_kernel.h"
 #include "tests/sim/sim_node.h"
 #include "tests/sim/sim_peer.h"
+#include "tests/sim/sim_port.h"
 #include "tests/sim/sim_scenarios.h"
 
 #include <stdio.h>
@@ -27,7 +28,7 @@ enum stage { STAGE_LOAD, STAGE_LEAVING, STAGE_DRAIN, STAGE_OVER };
 static const char *const stage_names[] = {"load", "leaving", "drain", "over"};
 static enum stage stage;
 static uint64_t stage_since_ns;
-static uint64_t frozen_until[SIM_WORKERS_MAX]; /* by step */
+static uint64_t frozen_until[SIM_ENDPOINTS_MAX]; /* by step */
 static uint64_t load_until_ns; /* not shorter than that; with drain_early, the drain */
 
 /* --- failure and trace ----------------------------------------------------------------------- */
@@ -90,7 +91,7 @@ static void check_failed(const char *what) {
     if (sim.trace && current >= 0) {
         char text[8192];
         struct builder recent = builder_over(text, sizeof(text));
-        recorder_tell(&node_server()->workers[current].recorder, sim.now_ns, &recent);
+        recorder_tell(&node_server()->endpoints[current]->recorder, sim.now_ns, &recent);
         fprintf(stderr, "  recent: %.*s\n", (int)recent.len, text);
     }
 }
@@ -102,28 +103,47 @@ void sim_digest(uint64_t value) {
 
 /* --- steps ----------------------------------------------------------------------------------- */
 
-static bool worker_runnable(unsigned index) {
+static bool is_port(unsigned index) {
+    return index >= sim.scenario.workers;
+}
+
+/* Does the fiber, which sleeps, have a reason to go on? */
+static bool fiber_wakes(unsigned index) {
+    return is_port(index) ? sim_port_wakes(index) : kernel_wakes(kernel_ring(index));
+}
+
+static uint64_t fiber_wake_ns(unsigned index) {
+    return is_port(index) ? sim_port_wake_ns(index) : kernel_wake_ns(kernel_ring(index));
+}
+
+static bool fiber_dead(unsigned index) {
+    return is_port(index) && sim_port_dead(index);
+}
+
+static bool fiber_runnable(unsigned index) {
     enum fiber_state state = fiber_state(index);
+    if (fiber_dead(index))
+        return false;
     if (state == FIBER_ASLEEP)
-        return kernel_wakes(kernel_ring(index)) || sim_chance(sim.scenario.signal);
+        return fiber_wakes(index) || sim_chance(sim.scenario.signal);
     return state == FIBER_READY;
 }
 
-/* A worker that the kernel does not run for a while. */
-static void workers_freeze(void) {
+/* A thread that the kernel does not run for a while. */
+static void fibers_freeze(void) {
     if (sim_chance(sim.scenario.freeze))
-        frozen_until[sim_roll(sim.scenario.workers)] = sim.steps + sim_roll(200);
+        frozen_until[sim_roll(scenario_endpoints(&sim.scenario))] = sim.steps + sim_roll(200);
 }
 
-static bool workers_step(void) {
-    unsigned count = sim.scenario.workers;
-    workers_freeze();
+static bool fibers_step(void) {
+    unsigned count = scenario_endpoints(&sim.scenario);
+    fibers_freeze();
     unsigned first = (unsigned)sim_roll(count);
     for (unsigned i = 0; i < count; i++) {
         unsigned index = (first + i) % count;
-        if (frozen_until[index] > sim.steps || !worker_runnable(index))
+        if (frozen_until[index] > sim.steps || !fiber_runnable(index))
             continue;
-        if (fiber_state(index) == FIBER_ASLEEP)
+        if (fiber_state(index) == FIBER_ASLEEP && !is_port(index))
             turn_begun(index);
         fiber_resume(index);
         return true;
@@ -142,11 +162,12 @@ static bool kernels_step(void) {
 }
 
 static bool anything_can_step(void) {
-    for (unsigned i = 0; i < sim.scenario.workers; i++) {
-        const struct ring *ring = kernel_ring(i);
-        if (fiber_state(i) == FIBER_READY ||
-            (ring != NULL &&
-             (kernel_can_step(ring) || (fiber_state(i) == FIBER_ASLEEP && kernel_wakes(ring)))))
+    for (unsigned i = 0; i < scenario_endpoints(&sim.scenario); i++) {
+        if (fiber_dead(i))
+            continue;
+        const struct ring *ring = is_port(i) ? NULL : kernel_ring(i);
+        if (fiber_state(i) == FIBER_READY || (ring != NULL && kernel_can_step(ring)) ||
+            (fiber_state(i) == FIBER_ASLEEP && fiber_wakes(i)))
             return true;
     }
     return world_can_step() || peers_can_step();
@@ -174,9 +195,9 @@ _Noreturn static void standstill(void) {
 static void time_jump(void) {
     node_quiet_check();
     uint64_t next = min_u64(world_next_ns(), peers_next_ns());
-    for (unsigned i = 0; i < sim.scenario.workers; i++)
+    for (unsigned i = 0; i < scenario_endpoints(&sim.scenario); i++)
         if (fiber_state(i) == FIBER_ASLEEP)
-            next = min_u64(next, kernel_wake_ns(kernel_ring(i)));
+            next = min_u64(next, fiber_wake_ns(i));
     if (stage == STAGE_LOAD && load_until_ns > sim.now_ns)
         next = min_u64(next, load_until_ns);
     if (stage == STAGE_DRAIN)
@@ -204,8 +225,8 @@ static bool links_finished(void) {
     return true;
 }
 
-static bool workers_ended(void) {
-    for (unsigned i = 0; i < sim.scenario.workers; i++)
+static bool fibers_ended(void) {
+    for (unsigned i = 0; i < scenario_endpoints(&sim.scenario); i++)
         if (fiber_state(i) != FIBER_ENDED)
             return false;
     return true;
@@ -248,7 +269,7 @@ static void stage_step(bool quiet) {
         return;
     case STAGE_DRAIN:
         sim.late = since >= sim.scenario.drain_timeout_ns;
-        if (sim_chance(300) && server_step(node_server()) && workers_ended())
+        if (sim_chance(300) && server_step(node_server()) && fibers_ended())
             stage_enter(STAGE_OVER);
         else if (since > sim.scenario.drain_timeout_ns + 30 * NS_PER_S)
             sim_fail("the drain does not come to an end: phase %d", server_phase(node_server()));
@@ -269,7 +290,7 @@ static void sim_loop(void) {
         bool moved = world_step();
         moved |= kernels_step();
         moved |= peers_step();
-        moved |= workers_step();
+        moved |= fibers_step();
         bool quiet = !moved && !anything_can_step();
         enum stage before = stage;
         stage_step(quiet);

@@ -360,6 +360,20 @@ static void kind_everything(struct scenario *s) {
     s->workers = PICK(1, 2, 4, 8, 16);
 }
 
+/* On top of any kind, drawn last so that the kind is what it is without. */
+static void with_ports(struct scenario *s) {
+    s->ports = PICK(1, 2, 3, 3);
+    if (sim_chance(400))
+        s->post_slots = 8;
+    s->port_messages = PICK(0, 20, 60);
+    s->port_late = PICK(0, 200, 600, 1000);
+    s->port_silent = PICK(0, 0, 20, 200, 1000);
+    s->port_unavailable = PICK(0, 0, 200, 1000);
+    s->port_death = PICK(0, 0, 50, 300);
+    s->descriptors += s->ports;
+    s->close_first = false; /* a port that is silent keeps what it has */
+}
+
 void scenario_make(struct scenario *scenario, uint64_t seed) {
     /* Twice what has the most to reach. */
     static void (*const kinds[])(struct scenario *) = {
@@ -371,9 +385,12 @@ void scenario_make(struct scenario *scenario, uint64_t seed) {
     scenario->copies_max = PICK(0, 0, 0, 4, 32);
     scenario->reserve_bytes = PICK(0, 1, 2, 20) * KB;
     scenario->slice_ns = PICK(0, 0, 300, 1000, 5000);
-    kinds[seed % (sizeof(kinds) / sizeof(kinds[0]))](scenario);
+    const size_t count = sizeof(kinds) / sizeof(kinds[0]);
+    kinds[seed % count](scenario);
     if (scenario->calm)
         scenario->copies_max = 0;
+    else if (seed / count % 3 == 1)
+        with_ports(scenario);
     if (scenario->payload_max > scenario->max_message_bytes / 2)
         scenario->payload_max = scenario->max_message_bytes / 2;
     CHECK(scenario->workers <= SIM_WORKERS_MAX);
@@ -384,10 +401,10 @@ void scenario_describe(const struct scenario *s, char *text, size_t cap) {
     static const char *const policies[] = {"close", "drop-oldest", "keep-latest"};
     snprintf(text, cap,
              "%s, %u workers, steer %s%s, slow %s, outbox %u, memory %llu, buffers %u of %u, "
-             "slots %u, %u clients, %u producers, %u messages%s%s",
+             "slots %u, %u clients, %u producers, %u ports, %u messages%s%s",
              s->name, s->workers, steers[s->steer], s->kernel_steers ? " by the kernel" : "",
              policies[s->slow], s->outbox_bytes, (unsigned long long)s->memory_bytes, s->buffers,
-             s->buffer_bytes, s->post_slots, s->clients, s->producers, s->messages,
+             s->buffer_bytes, s->post_slots, s->clients, s->producers, s->ports, s->messages,
              s->client_send ? ", clients send" : "", s->soon_behind ? ", soon behind" : "");
 }
 
