@@ -146,6 +146,7 @@ static struct apart rare[] = {
     {"short ingest/api/api_batch.c batch_answer: batch->failed", "", false},
     {"short ingest/api/api_batch.c batch_count: !batch_furnish(worker, batch)", "", false},
     {"short ingest/api/api_batch.c batch_count: !batch_put_off(worker, batch)", "", false},
+    {"short ingest/api/api_batch.c batch_go: !batch_put_off(worker, batch)", "", false},
     {"short ingest/api/api_batch.c batch_furnish: !account_take(&worker->account, text_bytes)", "",
      false},
     {"short ingest/api/api_batch.c batch_on_result: !batch_room(worker, batch)", "", false},
