@@ -43,10 +43,11 @@ struct port_type {
      * endpoint_slice_over says no. May be NULL. */
     void (*turn)(struct port *port);
     /* Waits until one of its descriptors or `wake_fd` is ready, for at most `wait_ns` (0: only
-     * looks), and clears `wake_fd` with net_wake_clear. NULL: it has no descriptors. */
+     * looks), and clears `wake_fd` with net_wake_clear. It may come back at once where the last
+     * turn left something to do. NULL: it has no descriptors. */
     void (*wait)(struct port *port, int wake_fd, uint64_t wait_ns);
     /* The node stops: lets go of every message that it still holds, answered or not, and of every
-     * name. May be NULL. */
+     * name; perhaps no turn came before, since the start failed. May be NULL. */
     void (*stop)(struct port *port);
 };
 
