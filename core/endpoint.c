@@ -45,8 +45,8 @@ void endpoint_turn_begin(struct endpoint *endpoint) {
 void endpoint_nudges_take(struct endpoint *endpoint) {
     if (atomic_load_explicit(&endpoint->nudged, memory_order_relaxed) &&
         atomic_exchange_explicit(&endpoint->nudged, false, memory_order_acq_rel) &&
-        endpoint->on_nudged != NULL)
-        endpoint->on_nudged(endpoint);
+        endpoint->server->parts.on_nudged != NULL)
+        endpoint->server->parts.on_nudged(endpoint);
 }
 
 void endpoint_messages_return(struct endpoint *endpoint) {

@@ -58,10 +58,8 @@ struct endpoint {
     /* A DELIVER has come: takes over the mail's hold of the message, and answers with hub_answer
      * exactly once (a port at most once), now or later. Set when the endpoint is opened. */
     void (*on_deliver)(struct endpoint *endpoint, const struct mail *mail);
-    /* Something outside the engine has an answer for this endpoint: set `nudged`, then net_wake its
-     * mailbox. `on_nudged` is called in the next turn; NULL: nobody listens. Set by the composition
-     * root. */
-    void (*on_nudged)(struct endpoint *endpoint);
+    /* Something outside the engine has an answer for this endpoint: set it, then net_wake its
+     * mailbox. on_nudged of server_parts is called in the next turn. */
     _Atomic bool nudged;
 
     struct publish *publishes; /* post.requests_max of them */
@@ -96,7 +94,7 @@ void endpoint_fini(struct endpoint *endpoint);
 
 /* Reads the clocks, and takes a new config. */
 void endpoint_turn_begin(struct endpoint *endpoint);
-/* Calls on_nudged where there is something for it. */
+/* Calls on_nudged of server_parts where there is something for it. */
 void endpoint_nudges_take(struct endpoint *endpoint);
 /* Sends the messages home that were let go, and gives memory back. */
 void endpoint_messages_return(struct endpoint *endpoint);

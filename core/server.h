@@ -29,11 +29,16 @@ enum server_phase {
     PHASE_STOPPED
 };
 
+struct client_gate;
 struct start;
 
-/* What the composition root puts into the engine. */
+/* What the composition root puts into the engine, which looks at nothing else beyond its room. */
 struct server_parts {
     const struct protocol *protocols[LISTENER_KINDS];
+    const struct client_gate *client_gate; /* proto/client/client.h; NULL: clients may not send */
+    /* Something outside the engine has an answer for this endpoint (endpoint.h); NULL: nobody
+     * listens. */
+    void (*on_nudged)(struct endpoint *endpoint);
     struct port *ports[PORTS_MAX]; /* after port_init; the caller's, until server_fini */
     unsigned port_count;
 };

@@ -294,6 +294,8 @@ int serve_run(struct settings *settings) {
                 [LISTENER_WEB] = &web_protocol,
                 [LISTENER_API] = &api_protocol,
             },
+        .client_gate = &client_send_gate,
+        .on_nudged = gate_on_nudged,
     };
     static const struct http_service *const services[LISTENER_KINDS] = {
         [LISTENER_WEB] = &web_service,
@@ -321,9 +323,6 @@ int serve_run(struct settings *settings) {
         !api_init(&node.server))
         return fail_memory("incoming messages");
     api_version_set(RINGPOST_VERSION);
-    client_gate_set(&client_send_gate);
-    for (unsigned i = 0; i < node.server.post.endpoints; i++)
-        node.server.endpoints[i]->on_nudged = gate_on_nudged;
     if (!server_start(&node.server, problem, sizeof(problem)))
         return fail(problem);
     stop_early_allow(false);

@@ -14,7 +14,7 @@
 
 #include "proto/client/client.h"
 
-/* For client_gate_set. gate_init must have run. */
+/* For server_parts. gate_init must have run. */
 extern const struct client_gate client_send_gate;
 
 /* Size of one record of gate_desk.sends. */

@@ -137,7 +137,7 @@ struct gate {
 };
 
 /* Prepares the gate and makes it server->ingest. After server_init and before the workers run.
- * The caller sets on_nudged = gate_on_nudged for each endpoint. False: no memory. */
+ * gate_on_nudged must be the on_nudged of server_parts. False: no memory. */
 bool gate_init(struct gate *gate, struct server *server);
 /* After all workers have ended and every publish is done. */
 void gate_fini(struct gate *gate);

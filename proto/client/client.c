@@ -16,10 +16,8 @@
 #define RECONNECT_MS_MIN 1000
 #define RECONNECT_MS_MAX 10000
 
-static const struct client_gate *client_gate;
-
-void client_gate_set(const struct client_gate *gate) {
-    client_gate = gate;
+static const struct client_gate *gate_of_clients(const struct worker *worker) {
+    return worker->server->parts.client_gate;
 }
 
 struct connection *client_connection(struct client *client) {
@@ -311,7 +309,7 @@ static void on_leave(struct worker *worker, struct connection *connection,
 static void on_send(struct worker *worker, struct connection *connection,
                     const struct client_line *line, struct span payload) {
     bool counted = is_counted(connection);
-    if (client_gate == NULL || !worker->config->client_send) {
+    if (gate_of_clients(worker) == NULL || !worker->config->client_send) {
         stats_refuse(&worker->stats, code_word(CODE_FORBIDDEN));
         client_refused(worker, connection, CODE_FORBIDDEN,
                        "clients may not send here (--client-send is off)",
@@ -320,7 +318,7 @@ static void on_send(struct worker *worker, struct connection *connection,
     }
     struct client_send send = {
         .fields = line->fields, .payload = payload, .ref = line->ref, .counted = counted};
-    client_gate->send(worker, connection, &send);
+    gate_of_clients(worker)->send(worker, connection, &send);
 }
 
 void client_on_line(struct worker *worker, struct connection *connection,
@@ -514,5 +512,5 @@ void client_on_free(struct worker *worker, struct connection *connection) {
     struct client *client = client_of(connection);
     CHECK(client->sends == 0, "a send is not answered");
     if (client->producer != NULL)
-        client_gate->release(worker, connection);
+        gate_of_clients(worker)->release(worker, connection);
 }

@@ -68,8 +68,9 @@ struct client_send {
     bool counted;
 };
 
-/* How sends leave the client protocol: filled by ingest, so that proto need not know it. Each
- * function runs on the client's worker. */
+/* How sends leave the client protocol: filled by ingest, so that proto need not know it, and put
+ * into server_parts by the composition root. Without it every send is `forbidden`. Each function
+ * runs on the client's worker. */
 struct client_gate {
     /* Takes the message and answers it, now or later, by client_sent or client_refused. While
      * that is under way the connection has a publish outstanding, and client_send_begun was
@@ -79,9 +80,6 @@ struct client_gate {
     /* The slot is about to be freed: lets go of client->producer, which is not NULL. */
     void (*release)(struct worker *worker, struct connection *connection);
 };
-
-/* Once, before the workers run. Without it every send is `forbidden`. */
-void client_gate_set(const struct client_gate *gate);
 
 /* For the client_gate: a send that will be answered later, and its answer. */
 void client_send_begun(struct connection *connection);

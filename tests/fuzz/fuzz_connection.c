@@ -23,9 +23,6 @@ static void wire(struct server *server) {
         [LISTENER_API] = &api_service,
     };
     CHECK(gate_init(&gate, server) && http_init(server, services) && api_init(server));
-    client_gate_set(&client_send_gate);
-    for (unsigned i = 0; i < server->worker_count; i++)
-        server->workers[i].on_nudged = gate_on_nudged;
 }
 
 static void node_start(void) {
@@ -36,6 +33,8 @@ static void node_start(void) {
                 [LISTENER_WEB] = &web_protocol,
                 [LISTENER_API] = &api_protocol,
             },
+        .client_gate = &client_send_gate,
+        .on_nudged = gate_on_nudged,
     };
     hash_init();
     log_set(LOG_ERROR, LOG_LOGFMT);

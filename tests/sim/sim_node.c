@@ -98,6 +98,8 @@ void node_open(void) {
                 [LISTENER_WEB] = &web_protocol,
                 [LISTENER_API] = &api_protocol,
             },
+        .client_gate = &client_send_gate,
+        .on_nudged = gate_on_nudged,
     };
     static const struct http_service *const services[LISTENER_KINDS] = {
         [LISTENER_WEB] = &web_service,
@@ -119,9 +121,6 @@ void node_open(void) {
     if (!gate_init(&node.gate, &node.server) || !http_init(&node.server, services) ||
         !api_init(&node.server))
         sim_fail("the ingest room does not start");
-    client_gate_set(&client_send_gate);
-    for (unsigned i = 0; i < node.server.post.endpoints; i++)
-        node.server.endpoints[i]->on_nudged = gate_on_nudged;
     fibers_open(node.server.post.endpoints, fiber_body);
     for (unsigned i = 0; i < node.server.post.endpoints; i++)
         while (!fiber_opened(i))

@@ -190,7 +190,7 @@ static void begin(void) {
     memset(&seen, 0, sizeof(seen));
     seen.answer_now = true;
     kept_len = 0;
-    client_gate_set(&fake_gate);
+    server.parts.client_gate = &fake_gate;
     tcp_protocol.on_open(&worker, &connection);
 }
 

@@ -23,9 +23,6 @@ static const struct http_service *fake_services[LISTENER_KINDS] = {
 
 static void http_before(struct server *server) {
     CHECK(gate_init(&fake_gate, server) && http_init(server, fake_services) && api_init(server));
-    client_gate_set(&client_send_gate);
-    for (unsigned i = 0; i < server->post.endpoints; i++)
-        server->endpoints[i]->on_nudged = gate_on_nudged;
 }
 
 static void http_after(struct server *server) {
@@ -46,6 +43,8 @@ static inline void http_node_open(void) {
                 [LISTENER_WEB] = &web_protocol,
                 [LISTENER_API] = &api_protocol,
             },
+        .client_gate = &client_send_gate,
+        .on_nudged = gate_on_nudged,
     };
     while (parts.port_count < PORTS_MAX && fake_ports[parts.port_count] != NULL) {
         parts.ports[parts.port_count] = fake_ports[parts.port_count];

@@ -39,7 +39,6 @@ static void ports_open(void) {
         feeds[i] = ends[1];
         server.parts.ports[i] = &toys[i].port;
         server.endpoints[i] = &toys[i].port.endpoint;
-        toys[i].port.on_nudged = gate_on_nudged;
     }
     for (unsigned i = 0; i < PORTS; i++) {
         assert_true(port_open(&toys[i].port, &server, i));
@@ -57,6 +56,7 @@ static int setup(void **state) {
     post_slots_override = 64;
     assert_true(post_init(&server.post, PORTS));
     server.parts.port_count = PORTS;
+    server.parts.on_nudged = gate_on_nudged;
     server.holders = holders_new();
     assert_non_null(server.holders);
     assert_true(gate_init(&gate, &server));
