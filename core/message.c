@@ -228,6 +228,7 @@ const struct form *parcel_form(struct worker *worker, struct parcel *parcel,
     form->total_bytes = (uint32_t)(out.len + (form->around ? message->payload_len : 0));
     form->block_bytes = (uint32_t)bytes;
     parcel->forms[encoding->index] = form;
+    stats_add(&worker->stats.encoded[encoding->index], 1);
     return form;
 }
 

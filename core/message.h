@@ -116,9 +116,12 @@ static inline bool message_is_unicast(const struct message *m) {
 /* The hash of a name, the same on every worker; ids and groups are different spaces. */
 uint64_t name_hash(enum name_kind kind, struct span text);
 
-/* How one protocol writes a message: head, payload, tail. Pure functions; in proto/. */
+/* How one protocol writes a message: head, payload, tail. Pure functions; in proto/. One that
+ * writes it in several ways (compressed, for an older version) has an encoding for each. */
 struct encoding {
-    unsigned index; /* 0..ENCODINGS_MAX-1, one for each encoding that exists */
+    const char *name; /* of its counter: letters and _ */
+    /* Its place in server_parts, given by server_init; of a form in a parcel. */
+    unsigned index;
     /* At most so many bytes are written by head and tail together. */
     size_t (*bound)(const struct message *message);
     /* Writes what precedes the payload; false: the payload is already in it (in another form) and
@@ -127,7 +130,7 @@ struct encoding {
     void (*tail)(const struct message *message, struct builder *out);
 };
 
-#define ENCODINGS_MAX 4
+#define ENCODINGS_MAX 8
 /* From here on the payload is not copied into the form: gathering three runs is cheaper. */
 #define FORM_COPY_BYTES_MAX 4096
 

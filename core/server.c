@@ -83,6 +83,8 @@ bool server_init(struct server *server, const struct config *config,
     CHECK(config->workers <= WORKERS_MAX && parts->port_count <= PORTS_MAX, "%u workers, %u ports",
           config->workers, parts->port_count);
     server->parts = *parts;
+    for (unsigned i = 0; i < ENCODINGS_MAX && parts->encodings[i] != NULL; i++)
+        parts->encodings[i]->index = i;
     server->worker_count = config->workers;
     budget_init(&server->budget, config->memory_bytes);
     purse_init(&server->answers, &server->budget, config->memory_bytes / ANSWERS_SHARE);

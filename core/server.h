@@ -35,6 +35,7 @@ struct start;
 /* What the composition root puts into the engine, which looks at nothing else beyond its room. */
 struct server_parts {
     const struct protocol *protocols[LISTENER_KINDS];
+    struct encoding *encodings[ENCODINGS_MAX]; /* all that sessions may have; then NULL */
     const struct client_gate *client_gate; /* proto/client/client.h; NULL: clients may not send */
     /* Something outside the engine has an answer for this endpoint (endpoint.h); NULL: nobody
      * listens. */

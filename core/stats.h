@@ -219,6 +219,7 @@ struct stats {
     _Atomic uint64_t results[RESULT_CLASSES][RESULT_COUNT]; /* at their producer's worker */
     _Atomic uint64_t auth_failures[LISTENER_KINDS];
     _Atomic uint64_t mails[16];                      /* by kind */
+    _Atomic uint64_t encoded[ENCODINGS_MAX];         /* messages, by the place of the encoding */
     _Atomic uint64_t delays[CLASSES][DELAY_BUCKETS]; /* copies sent, by age; not cumulative */
     _Atomic uint64_t delay_ns[CLASSES];              /* the sum of their ages */
     _Atomic uint64_t copies[CLASSES];                /* made */

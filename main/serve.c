@@ -15,6 +15,7 @@
 #include "main/terminal.h"
 #include "main/version.h"
 #include "proto/client/client.h"
+#include "proto/client/encodings.h"
 #include "proto/client/tcp.h"
 #include "proto/http/http_context.h"
 #include "proto/web/web.h"
@@ -294,6 +295,7 @@ int serve_run(struct settings *settings) {
                 [LISTENER_WEB] = &web_protocol,
                 [LISTENER_API] = &api_protocol,
             },
+        .encodings = {&encoding_line, &encoding_counted},
         .client_gate = &client_send_gate,
         .on_nudged = gate_on_nudged,
     };

@@ -111,6 +111,17 @@ static void workers_write(struct reel *reel, const struct server *server) {
 
 /* --- sums over the workers, by reason --------------------------------------------------------- */
 
+static void encoded_write(struct reel *reel, const struct server *server,
+                          const struct stats *total) {
+    char labels[64];
+    family(reel, "ringpost_encoded_total", "counter",
+           "messages encoded, once for all sessions of a worker that take them so");
+    for (unsigned i = 0; i < ENCODINGS_MAX && server->parts.encodings[i] != NULL; i++) {
+        snprintf(labels, sizeof labels, "{encoding=\"%s\"}", server->parts.encodings[i]->name);
+        sample(reel, "ringpost_encoded_total", labels, stats_get(&total->encoded[i]));
+    }
+}
+
 static void reasons_write(struct reel *reel, const struct stats *total) {
     char labels[96];
     family(reel, "ringpost_closed_total", "counter", "connections that ended, by reason");
@@ -255,6 +266,7 @@ void api_get_metrics(struct worker *worker, struct http_exchange *exchange,
     node_write(&reel, worker);
     process_write(&reel, worker);
     reasons_write(&reel, total);
+    encoded_write(&reel, worker->server, total);
     ledger_write(&reel, total);
     delays_write(&reel, total);
     workers_write(&reel, worker->server);

@@ -44,7 +44,8 @@ static void line_tail(const struct message *message, struct builder *out) {
     builder_byte(out, '\n');
 }
 
-const struct encoding encoding_line = {ENCODING_LINE, line_bound, line_head, line_tail};
+struct encoding encoding_line = {
+    .name = "line", .bound = line_bound, .head = line_head, .tail = line_tail};
 
 static size_t counted_bound(const struct message *message) {
     struct message_label label = label_of(message);
@@ -62,5 +63,5 @@ static void counted_tail(const struct message *message, struct builder *out) {
     counted_message_tail(out);
 }
 
-const struct encoding encoding_counted = {ENCODING_COUNTED, counted_bound, counted_head,
-                                          counted_tail};
+struct encoding encoding_counted = {
+    .name = "counted", .bound = counted_bound, .head = counted_head, .tail = counted_tail};

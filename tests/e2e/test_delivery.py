@@ -65,6 +65,18 @@ class Addressing(unittest.TestCase):
                 self.assertIsNone(tab.hear())
             self.assertEqual(node.push("user", 3)[0], 404)
 
+    def test_a_message_is_encoded_once_for_all_who_take_it_so(self):
+        with Node(workers=1) as node:
+            lines = [JsonClient(node, "till") for _ in range(3)]
+            counted = [CountedClient(node, "till") for _ in range(2)]
+            self.assertEqual(node.push("till", 7)[1]["recipients"], 5)
+            for till in lines:
+                self.assertEqual(till.hear()["data"], 7)
+            for till in counted:
+                self.assertEqual(till.hear_message()[3], b"7")
+            for encoding in ("line", "counted"):
+                self.assertEqual(node.metric("ringpost_encoded_total", encoding=encoding), 1)
+
     def test_absent_and_dropped(self):
         with Node() as node:
             status, result, _ = node.push("nobody", 1)

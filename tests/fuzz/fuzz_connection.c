@@ -10,6 +10,7 @@
 #include "ingest/api/api.h"
 #include "ingest/gate/client_send.h"
 #include "ingest/gate/gate.h"
+#include "proto/client/encodings.h"
 #include "proto/client/tcp.h"
 #include "proto/http/http_context.h"
 #include "proto/web/web.h"
@@ -33,6 +34,7 @@ static void node_start(void) {
                 [LISTENER_WEB] = &web_protocol,
                 [LISTENER_API] = &api_protocol,
             },
+        .encodings = {&encoding_line, &encoding_counted},
         .client_gate = &client_send_gate,
         .on_nudged = gate_on_nudged,
     };

@@ -11,8 +11,8 @@
 
 #include <stdlib.h>
 
-const struct encoding encoding_line = {.index = ENCODING_LINE};
-const struct encoding encoding_counted = {.index = ENCODING_COUNTED};
+struct encoding encoding_line = {.index = 0};
+struct encoding encoding_counted = {.index = 1};
 
 static struct config config;
 static struct server server;

@@ -10,6 +10,7 @@
 #include "core/base/hash.h"
 #include "ingest/api/api.h"
 #include "ingest/gate/client_send.h"
+#include "proto/client/encodings.h"
 #include "proto/client/tcp.h"
 #include "proto/web/web.h"
 
@@ -43,6 +44,7 @@ static inline void http_node_open(void) {
                 [LISTENER_WEB] = &web_protocol,
                 [LISTENER_API] = &api_protocol,
             },
+        .encodings = {&encoding_line, &encoding_counted},
         .client_gate = &client_send_gate,
         .on_nudged = gate_on_nudged,
     };

@@ -53,7 +53,7 @@ static void plain_tail(const struct message *message, struct builder *out) {
     (void)message;
     builder_bytes(out, ">", 1);
 }
-static const struct encoding plain = {0, plain_bound, plain_head, plain_tail};
+static const struct encoding plain = {.bound = plain_bound, .head = plain_head, .tail = plain_tail};
 
 static int open_node(void **state) {
     (void)state;

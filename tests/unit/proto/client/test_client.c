@@ -125,7 +125,7 @@ static void test_no_message_before_the_welcome(void **state) {
     assert_ptr_equal(session->type->connection(session), &connection);
     expect("{\"type\":\"welcome\",\"session\":\"0-a-2\",\"node\":\"n1\",\"heartbeat\":25,"
            "\"max_message\":100,\"recovered\":false}\n{\"type\":\"pong\"}\n");
-    assert_int_equal(session->type->encoding(session)->index, ENCODING_LINE);
+    assert_ptr_equal(session->type->encoding(session), &encoding_line);
     end(CLOSE_CLIENT);
     assert_null(session->type->connection(session));
     finish();

@@ -100,19 +100,11 @@ static void writes_counted_frames(void **state) {
                 "MSG m e b 0\r\n\r\n");
 }
 
-static void have_places_of_their_own(void **state) {
-    (void)state;
-    assert_int_equal(encoding_line.index, ENCODING_LINE);
-    assert_int_equal(encoding_counted.index, ENCODING_COUNTED);
-    assert_int_not_equal(ENCODING_LINE, ENCODING_COUNTED);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_lines),
         cmocka_unit_test(escapes_line_breaks_in_lines_only),
         cmocka_unit_test(writes_counted_frames),
-        cmocka_unit_test(have_places_of_their_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
