@@ -12,7 +12,7 @@
 
 struct entry {
     uint64_t hash;
-    uint64_t workers; /* 0: the entry is free */
+    uint64_t endpoints; /* 0: the entry is free */
     uint32_t sessions;
 };
 
@@ -59,7 +59,7 @@ static void stripe_unlock(struct stripe *stripe) {
 /* The entry of the hash, or the free one where it belongs. */
 static uint32_t entry_at(const struct entry *entries, uint32_t cap, uint64_t hash) {
     uint32_t at = (uint32_t)hash & (cap - 1);
-    while (entries[at].workers != 0 && entries[at].hash != hash)
+    while (entries[at].endpoints != 0 && entries[at].hash != hash)
         at = (at + 1) & (cap - 1);
     return at;
 }
@@ -69,7 +69,7 @@ static bool stripe_resize(struct stripe *stripe, uint32_t cap) {
     if (SHORTAGE(entries == NULL))
         return false;
     for (uint32_t i = 0; i < stripe->cap; i++)
-        if (stripe->entries[i].workers != 0)
+        if (stripe->entries[i].endpoints != 0)
             entries[entry_at(entries, cap, stripe->entries[i].hash)] = stripe->entries[i];
     free(stripe->entries);
     stripe->entries = entries;
@@ -81,7 +81,7 @@ static bool stripe_resize(struct stripe *stripe, uint32_t cap) {
 static struct entry *entry_get(struct stripe *stripe, uint64_t hash) {
     if (stripe->cap != 0) {
         struct entry *entry = &stripe->entries[entry_at(stripe->entries, stripe->cap, hash)];
-        if (entry->workers != 0)
+        if (entry->endpoints != 0)
             return entry;
     }
     if (stripe->used >= stripe->cap / 4 * 3 &&
@@ -94,12 +94,12 @@ static struct entry *entry_get(struct stripe *stripe, uint64_t hash) {
     return entry;
 }
 
-bool holders_add(struct holders *holders, uint64_t hash, unsigned worker) {
+bool holders_add(struct holders *holders, uint64_t hash, unsigned endpoint) {
     struct stripe *stripe = stripe_lock(holders, hash);
     struct entry *entry = entry_get(stripe, hash);
     bool added = !SHORTAGE(entry == NULL);
     if (added)
-        entry->workers |= UINT64_C(1) << worker;
+        entry->endpoints |= UINT64_C(1) << endpoint;
     stripe_unlock(stripe);
     return added;
 }
@@ -107,7 +107,7 @@ bool holders_add(struct holders *holders, uint64_t hash, unsigned worker) {
 /* Frees an entry, and closes the gap that searches would end at. */
 static void entry_free(struct stripe *stripe, uint32_t gap) {
     uint32_t mask = stripe->cap - 1;
-    for (uint32_t at = (gap + 1) & mask; stripe->entries[at].workers != 0; at = (at + 1) & mask) {
+    for (uint32_t at = (gap + 1) & mask; stripe->entries[at].endpoints != 0; at = (at + 1) & mask) {
         uint32_t wanted = (uint32_t)stripe->entries[at].hash & mask;
         /* Whoever would be found from the gap on moves into it. */
         if (((at - wanted) & mask) >= ((at - gap) & mask)) {
@@ -115,21 +115,22 @@ static void entry_free(struct stripe *stripe, uint32_t gap) {
             gap = at;
         }
     }
-    stripe->entries[gap].workers = 0;
+    stripe->entries[gap].endpoints = 0;
     stripe->used--;
     /* Without memory for a smaller one it stays as large as it is. */
     if (stripe->cap > ENTRIES_MIN && stripe->used < stripe->cap / 8)
         (void)SHORTAGE(!stripe_resize(stripe, stripe->cap / 2));
 }
 
-void holders_remove(struct holders *holders, uint64_t hash, unsigned worker) {
+void holders_remove(struct holders *holders, uint64_t hash, unsigned endpoint) {
     struct stripe *stripe = stripe_lock(holders, hash);
     CHECK(stripe->cap != 0, "a name that nobody holds is given up");
     uint32_t at = entry_at(stripe->entries, stripe->cap, hash);
     struct entry *entry = &stripe->entries[at];
-    CHECK(entry->workers >> worker & 1, "worker %u gives up a name that it does not hold", worker);
-    entry->workers &= ~(UINT64_C(1) << worker);
-    if (entry->workers == 0)
+    CHECK(entry->endpoints >> endpoint & 1, "endpoint %u gives up a name that it does not hold",
+          endpoint);
+    entry->endpoints &= ~(UINT64_C(1) << endpoint);
+    if (entry->endpoints == 0)
         entry_free(stripe, at);
     stripe_unlock(stripe);
 }
@@ -143,13 +144,13 @@ void holders_grow(struct holders *holders, uint64_t hash, int32_t sessions) {
 
 uint64_t holders_find(struct holders *holders, uint64_t hash, uint32_t *sessions) {
     struct stripe *stripe = stripe_lock(holders, hash);
-    uint64_t workers = 0;
+    uint64_t endpoints = 0;
     if (stripe->cap != 0) {
         const struct entry *entry = &stripe->entries[entry_at(stripe->entries, stripe->cap, hash)];
-        workers = entry->workers;
-        if (workers != 0)
+        endpoints = entry->endpoints;
+        if (endpoints != 0)
             *sessions += entry->sessions;
     }
     stripe_unlock(stripe);
-    return workers;
+    return endpoints;
 }

@@ -131,6 +131,19 @@ def rule_rooms(path, lines):
             yield number, f"{room} may not include {name}"
 
 
+def rule_twice(path, lines):
+    if not path.endswith((".c", ".h")):
+        return
+    seen = set()
+    for number, line in enumerate(lines, 1):
+        if re.match(r"\s*#\s*(if|el|endif)", line):
+            seen.clear()  # under another condition it may come again
+        for _, _, name in includes([line]):
+            if name in seen:
+                yield number, f"{name} is included twice"
+            seen.add(name)
+
+
 def rule_doors(path, lines):
     if not path.endswith((".c", ".h")) or path.startswith("tests/"):
         return
@@ -215,6 +228,7 @@ RULES = [
     (rule_rooms, "core/x.c", '#include "proto/http/http.h"'),
     (rule_rooms, "proto/x.c", '#include "ingest/gate/gate.h"'),
     (rule_rooms, "proto/text/x.c", '#include "core/worker.h"'),
+    (rule_twice, "core/x.c", "#include <errno.h>\n#include <errno.h>"),
     (rule_doors, "core/x.c", "#include <liburing.h>"),
     (rule_banned, "proto/x.c", "x = malloc(1);"),
     (rule_banned, "core/x.c", "y = time(NULL);"),
