@@ -23,7 +23,7 @@ bool reply_take(struct worker *worker, size_t unsent, size_t bytes, bool *beyond
     if (!*beyond)
         return true;
     bool is_short = unsent + bytes <= REPLY_SHORT_BYTES;
-    uint64_t max = is_short ? REPLIES_BEYOND_BYTES : REPLIES_BEYOND_BYTES / 2;
+    uint64_t max = is_short ? replies->beyond_max : replies->beyond_max / 2;
     if (SHORTAGE(replies->beyond_bytes + bytes > max)) {
         stats_add(&worker->stats.memory_refused, 1);
         return false;
@@ -75,7 +75,8 @@ bool replies_throttle(const struct worker *worker, struct connection *connection
 /* --- who does not read ------------------------------------------------------------------------ */
 
 static bool reserve_presses(const struct worker *worker) {
-    return purse_used(&worker->server->reserve) > ANSWER_RESERVE_BYTES / 2;
+    const struct purse *reserve = &worker->server->reserve;
+    return purse_used(reserve) > reserve->ceiling_bytes / 2;
 }
 
 static bool room_is_short(const struct worker *worker) {
@@ -94,7 +95,8 @@ static bool holds_reserve(const struct worker *worker, const struct connection *
 /* Has the socket taken nothing for UNREAD_NS? While the worker was away, it may have, unseen; but
  * not for ever. */
 static bool is_unread(const struct worker *worker, const struct connection *connection) {
-    uint32_t now_ms = (uint32_t)(worker->now_ns / NS_PER_MS), unread_ms = UNREAD_NS / NS_PER_MS;
+    uint32_t now_ms = (uint32_t)(worker->now_ns / NS_PER_MS);
+    uint32_t unread_ms = worker->replies.unread_ms;
     uint32_t waits_ms = now_ms - connection->sending_ms;
     return (connection->ops & OP_SEND) && connection->state != CONNECTION_JOINING &&
            replies_unsent(connection) != 0 &&
@@ -130,7 +132,8 @@ static void on_look(struct endpoint *endpoint, struct timer *timer) {
 }
 
 void replies_init(struct replies *replies) {
-    *replies = (struct replies){.slot = 0};
+    *replies =
+        (struct replies){.beyond_max = REPLIES_BEYOND_BYTES, .unread_ms = UNREAD_NS / NS_PER_MS};
     timer_init(&replies->timer, on_look);
 }
 

@@ -32,6 +32,8 @@ struct connection;
 /* worker->replies. */
 struct replies {
     uint64_t beyond_bytes; /* of replies, beyond --memory */
+    uint64_t beyond_max;   /* REPLIES_BEYOND_BYTES; tests take others, as: */
+    uint32_t unread_ms;    /* UNREAD_NS */
     uint32_t slot;         /* to be looked at next, for who does not read */
     struct timer timer;
 };
@@ -45,7 +47,7 @@ void reply_give(struct worker *worker, size_t bytes, bool beyond);
 void *reply_get(struct worker *worker, size_t unsent, size_t bytes, bool *beyond);
 void reply_put(struct worker *worker, void *at, size_t bytes, bool beyond);
 static inline bool replies_press(const struct replies *replies) {
-    return replies->beyond_bytes > REPLIES_BEYOND_BYTES / 4;
+    return replies->beyond_bytes > replies->beyond_max / 4;
 }
 /* How many bytes of replies may wait for a peer that is still read. */
 uint32_t replies_unsent_max(const struct worker *worker);

@@ -105,16 +105,10 @@ static struct apart exempt[] = {
      "names of one stripe among 1,024 by the thousand; then it stays large, which test_holders "
      "sees",
      false},
-    {"counter unread_closed",
-     "a socket that takes nothing for half a second; test_answers_unread does it", false},
-    {"short core/reply.c on_look: must_go(worker, connection)", "the same", false},
     {"short core/reply.c room_is_short: reserve_presses(worker)",
-     "half of the operator's reserve unread; test_answers_unread does it", false},
-    {"short core/reply.c replies_unsent_max: replies_press(&worker->replies)",
-     "64 KiB of one worker's answers unread at the ceiling; test_answers_unread does it", false},
-    {"short core/reply.c reply_take: replies->beyond_bytes + bytes > max",
-     "128 KiB of them; test_answers_unread does it", false},
-    {"short core/reply.c reply_get: !reply_take(worker, unsent, bytes, beyond)", "the same", false},
+     "half of the operator's reserve unread while other memory is free again; "
+     "test_answers_unread does it",
+     false},
     {"short core/call.c call_get: worker->calls.own >= CALLS_MAX",
      "a thousand connections with a call each; test_calls does it", false},
 };

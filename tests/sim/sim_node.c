@@ -53,6 +53,10 @@ static void fiber_body(unsigned index) {
         worker->admission.share_percent = 100;
         worker->admission.modest = 0;
     }
+    if (sim.scenario.reserve_bytes != 0) {
+        worker->replies.beyond_max = sim.scenario.reserve_bytes * 2;
+        worker->replies.unread_ms = 20;
+    }
     if (sim.scenario.slice_ns != 0)
         worker->slice_ns = sim.scenario.slice_ns;
     bool more = true;
