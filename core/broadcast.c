@@ -257,3 +257,13 @@ void broadcasts_work(struct worker *worker) {
             return;
     }
 }
+
+void broadcasts_held_tell(struct worker *worker) {
+    const struct broadcasts *broadcasts = &worker->broadcasts;
+    _Atomic bool *told = &worker->server->post.boxes[worker->index].broadcasts_held_late;
+    bool late = broadcasts->held && broadcasts->count != 0 &&
+                worker->now_ns >= broadcasts->rounds[0].broadcast->parcel->message->accepted_ns +
+                                      worker->held_late_ns;
+    if (late != atomic_load_explicit(told, memory_order_relaxed))
+        atomic_store_explicit(told, late, memory_order_relaxed);
+}

@@ -13,7 +13,8 @@
  *
  * Two things hold the walk back, both for moments: copies whose sends are due for longer than
  * FANOUT_LAG_NS (more would only take memory), and a session that is over its limit although it
- * reads (OUTBOX_WAIT): its send goes first.
+ * reads (OUTBOX_WAIT): its send goes first. Where the oldest has waited so for longer than
+ * HELD_LATE_NS, more are refused before they are taken (mailbox.h, broadcasts_held_late).
  *
  * Every broadcast is answered once (hub_answer), with how many sessions took it.
  *
@@ -78,6 +79,9 @@ void broadcasts_work(struct worker *worker);
 /* How long the first message has been waiting although a whole round has passed since it was
  * accepted; 0: none has. That a round takes long is no sign of too much work. */
 uint64_t broadcasts_late_ns(const struct broadcasts *broadcasts, uint64_t now_ns);
+
+/* Tells those who publish whether broadcasts wait for a session for longer than HELD_LATE_NS. */
+void broadcasts_held_tell(struct worker *worker);
 
 /* A session enters the worker's sessions: it gets what joins from now on. */
 static inline void broadcasts_enter(const struct broadcasts *broadcasts, struct session *session) {

@@ -33,15 +33,10 @@ enum outbox_verdict delivery_push(struct worker *worker, struct session *session
 
 /* --- at once ---------------------------------------------------------------------------------- */
 
-static struct session *session_at(const struct name *name, struct list *at) {
-    return name->kind == NAME_ID ? container_of(at, struct session, id_link)
-                                 : container_of(at, struct membership, name_link)->session;
-}
-
 /* Would one of the sessions have to send first? */
 static bool must_wait(struct worker *worker, struct name *name, struct parcel *parcel) {
     for (struct list *at = name->sessions.next; at != &name->sessions; at = at->next) {
-        struct session *session = session_at(name, at);
+        struct session *session = name_session(name, at);
         struct connection *connection = session->type->connection(session);
         if (connection == NULL)
             continue;
@@ -79,7 +74,7 @@ static void deliver_now(struct worker *worker, struct name *name, struct parcel 
         struct list *next;
         for (struct list *at = name->sessions.next; at != &name->sessions; at = next) {
             next = at->next;
-            struct session *session = session_at(name, at);
+            struct session *session = name_session(name, at);
             struct connection *connection = session->type->connection(session);
             if (connection == NULL || (session->id != NULL && session->id->excepted))
                 continue;
@@ -133,7 +128,7 @@ static uint32_t delivery_count(struct worker *worker, const struct message *mess
         if (name == NULL || name->counted)
             continue;
         for (struct list *at = name->sessions.next; at != &name->sessions; at = at->next) {
-            struct session *session = session_at(name, at);
+            struct session *session = name_session(name, at);
             count += would_get(session) && !is_counted(session);
         }
         name->counted = true;

@@ -513,6 +513,8 @@ static bool held_late_find(const struct worker *worker, uint64_t late[HELD_LATE_
 void fanout_held_tell(struct worker *worker) {
     struct mailbox *box = &worker->server->post.boxes[worker->index];
     bool told = atomic_load_explicit(&box->any_held_late, memory_order_relaxed);
+    if (!told && list_empty(&worker->fanout.runs))
+        return;
     uint64_t late[HELD_LATE_WORDS] = {0};
     bool any = held_late_find(worker, late);
     if (!any && !told)

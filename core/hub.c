@@ -111,8 +111,10 @@ static bool room_for_all(const struct endpoint *endpoint, uint64_t workers) {
     return true;
 }
 
-/* Does one of its addresses wait there for a session that takes too little? */
+/* Does one of its addresses, or do broadcasts, wait there for a session that takes too little? */
 static bool is_held(const struct mailbox *box, const struct message *message) {
+    if (message->broadcast)
+        return atomic_load_explicit(&box->broadcasts_held_late, memory_order_relaxed);
     if (!atomic_load_explicit(&box->any_held_late, memory_order_relaxed))
         return false;
     for (uint32_t i = 0; i < (uint32_t)message->to_count + message->group_count; i++) {

@@ -54,7 +54,6 @@ struct publish {
     void *producer;
     void *request;
     uint32_t index;
-    void *claim; /* of the idempotency table; NULL: none */
 };
 
 /* A publish to fill in (done, producer's members); NULL: too many in flight (counted). `modest`: of

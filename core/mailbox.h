@@ -58,7 +58,7 @@ struct mailbox {
      * of the prompt lane alone; with what it fans out; with which addresses. Written by it
      * (worker.c). */
     _Atomic uint64_t late_ns, prompt_late_ns, fanout_late_ns;
-    _Atomic bool any_held_late;
+    _Atomic bool any_held_late, broadcasts_held_late;
     _Atomic uint64_t held_late[HELD_LATE_WORDS]; /* a bit an address, by hash (fanout.h) */
     struct queue from[ENDPOINTS_MAX];            /* written by endpoint i */
 };

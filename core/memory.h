@@ -6,7 +6,7 @@
  * counter is touched once in a while and not per message. What is refused is refused by the caller
  * at the edge (503, `overloaded`).
  *
- * Threads: budget: any; account and pools: their worker's. */
+ * Threads: budget: any; account and pools: their endpoint's. */
 #ifndef RINGPOST_CORE_MEMORY_H
 #define RINGPOST_CORE_MEMORY_H
 
@@ -31,7 +31,7 @@ struct account {
     struct budget *budget;
     uint64_t used_bytes;
     uint64_t granted_bytes;
-    bool presses; /* a worker's, see worker.h */
+    bool presses; /* an endpoint's */
     bool keeps;   /* what is given back is about to be taken again: it stays granted */
 };
 

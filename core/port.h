@@ -10,8 +10,8 @@
  * two workers.
  *
  * A port may be slow, or silent because what it speaks to is gone. Nobody waits for it longer than
- * PORT_ANSWER_NS, and it cannot use up what others need to publish: see port_wait.h. Its own thread
- * never waits for anything but `wait`: the node's drain waits for its turns.
+ * PORT_ANSWER_NS, and it cannot use up the places that others need to publish: see port_wait.h. Its
+ * own thread never waits for anything but `wait`: the node's drain waits for its turns.
  *
  * Memory: a message that it holds is its publisher's, and counts against --memory until it is let
  * go, so a port lets go of it when it has passed it on, and of one whose answer would come too late

@@ -9,8 +9,8 @@
  *           an answer, also where the publish has gone on; half of them may wait for ports in all.
  *           Beyond that the port is passed over at once.
  *
- * So a port that is silent costs each endpoint a quarter of one queue, and PORT_ANSWER_NS for those
- * publishes, and then nothing.
+ * So a port that is silent costs each endpoint a quarter of one queue, PORT_ANSWER_NS for those
+ * publishes, and the memory of their messages until it lets go of them (port.h).
  *
  * Threads: the endpoint's own. Owns: struct port_wait, one for each publish that waits. */
 #ifndef RINGPOST_CORE_PORT_WAIT_H

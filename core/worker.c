@@ -328,6 +328,7 @@ static void late_tell(struct worker *worker) {
     lateness_tell(worker, &box->fanout_late_ns, &worker->fanout_late,
                   fanout_ns > broadcasts_ns ? fanout_ns : broadcasts_ns);
     fanout_held_tell(worker);
+    broadcasts_held_tell(worker);
 }
 
 /* Nothing waits when it goes to sleep: what was late before was a matter of its own. */

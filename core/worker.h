@@ -105,7 +105,6 @@ struct worker {
     struct pool pieces, parcels;
     struct replies replies;
     struct queue_age queue_age;
-    void *protocol_scratch; /* of the protocols on this worker; set by the composition root */
 
     bool crowded;           /* there was more to do than the last turn had time for */
     bool sends_left;        /* the last turn left sends behind */

@@ -110,7 +110,7 @@ struct auth auth_api(const struct config *config, const struct http_request *req
 static bool told_take(struct auth_told *table, const struct peer_address *peer, uint64_t now_ns) {
     uint64_t place = hash64(span_of(peer->bytes, sizeof(peer->bytes))) % AUTH_TOLD_PLACES;
     uint64_t before = atomic_load_explicit(&table->at_ns[place], memory_order_relaxed);
-    if (before != 0 && now_ns - before < AUTH_TOLD_NS)
+    if (before != 0 && now_ns < before + AUTH_TOLD_NS)
         return false;
     return atomic_compare_exchange_strong_explicit(&table->at_ns[place], &before, now_ns,
                                                    memory_order_relaxed, memory_order_relaxed);

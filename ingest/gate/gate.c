@@ -296,7 +296,6 @@ static bool ticket_claim(struct endpoint *endpoint, const struct gate_request *r
     ticket->message = NULL;
     if (verdict == DEDUP_NEW) {
         ticket->claimed = true;
-        ticket->publish->claim = &ticket->claim;
         return true;
     }
     message_release(endpoint, message);
@@ -381,7 +380,6 @@ void gate_on_nudged(struct endpoint *endpoint) {
         ticket->message = NULL;
         if (claim->verdict == DEDUP_PROMOTED) {
             ticket->claimed = true;
-            ticket->publish->claim = claim;
             hub_publish(endpoint, ticket->publish, message);
         } else {
             message_release(endpoint, message);

@@ -11,9 +11,10 @@
  *
  * Reading pauses while HTTP_UNSENT_BYTES_MAX of answers are owed: what the peer has not taken, what
  * waits for an earlier answer, and HTTP_OWED_BYTES for each that is still to be made. Behind a long
- * answer (exchange_answer_reel), and while the node is at --memory, it pauses already at
- * HTTP_UNSENT_FEW_BYTES, until all of them have left. Time is bounded as the constants below say;
- * who is late with a request gets 408, who does not read answers or is idle is closed.
+ * answer (exchange_answer_reel) it pauses already at HTTP_UNSENT_FEW_BYTES, until all of them have
+ * left; while the node is at --memory, at replies_unsent_max (core/reply.h). Time is bounded as the
+ * constants below say; who is late with a request gets 408, who does not read answers or is idle is
+ * closed.
  *
  * Answers that come after the connection has closed are dropped.
  *
@@ -216,6 +217,8 @@ void http_refuse_as(struct worker *worker, struct http_connection *http,
                     const struct http_error *error, enum close_reason reason);
 /* Lets go of what has come of a chunked body. */
 void http_assembly_free(struct worker *worker, struct http_connection *http);
+/* Writes an answer that was kept; it has the room in the outbox that it had before. */
+void held_write(struct worker *worker, struct http_exchange *exchange);
 /* The first answers that are there leave; with the last one perhaps the connection ends. */
 void exchanges_flush(struct worker *worker, struct http_connection *http);
 /* Keeps the answer until those before it have come. False: no memory, and the connection closes. */

@@ -185,8 +185,7 @@ void exchange_busy(struct worker *worker, struct http_connection *http, uint8_t 
     http_pace(worker, http);
 }
 
-/* It has the room in the outbox that it had before. */
-static void held_write(struct worker *worker, struct http_exchange *exchange) {
+void held_write(struct worker *worker, struct http_exchange *exchange) {
     char *held = exchange->held;
     bool kept = worker->account.keeps;
     worker->account.keeps = true;

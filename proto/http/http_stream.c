@@ -2,6 +2,7 @@
 
 #include "core/base/builder.h"
 #include "core/base/check.h"
+#include "core/reply.h"
 #include "core/worker.h"
 #include "proto/http/http_context.h"
 
@@ -55,8 +56,9 @@ bool exchange_stream_begin(struct worker *worker, struct http_exchange *exchange
 
 static bool has_room(const struct worker *worker, const struct http_connection *http,
                      size_t bytes) {
-    size_t max =
-        budget_is_full(worker->account.budget) ? HTTP_UNSENT_FEW_BYTES : HTTP_UNSENT_BYTES_MAX;
+    size_t max = budget_is_full(worker->account.budget) || replies_press(&worker->replies)
+                     ? replies_unsent_max(worker)
+                     : HTTP_UNSENT_BYTES_MAX;
     return outbox_empty(&http->connection->outbox) || http_owed_bytes(http) + bytes <= max;
 }
 
@@ -123,11 +125,9 @@ void http_stream_turn(struct worker *worker, struct http_connection *http) {
     struct http_exchange *exchange = http->stream;
     if (exchange->stream_open)
         return;
-    http_write(worker, http, span_of(exchange->held, exchange->held_bytes));
+    held_write(worker, exchange);
     if (http->closed)
         return;
-    memory_put(&worker->account, exchange->held, exchange->held_bytes);
-    exchange->held = NULL;
     exchange->held_bytes = 0;
     exchange->stream_open = true;
     if (exchange->stream_ended)

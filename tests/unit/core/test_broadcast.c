@@ -364,6 +364,27 @@ static void test_no_sessions(void **state) {
     expect_answer(1, 0, 0);
 }
 
+/* Who publishes is told when they wait too long for a session that reads too little. */
+static void test_who_publishes_is_told(void **state) {
+    (void)state;
+    worker.held_late_ns = HELD_LATE_NS;
+    tills[SESSIONS / 2].verdict = OUTBOX_WAIT;
+    push(0, 1);
+    worker.slice_until_ns = UINT64_MAX;
+    broadcasts_work(&worker);
+    assert_true(broadcasts_idle(&worker.broadcasts) && broadcasts_busy(&worker.broadcasts));
+    worker.now_ns += HELD_LATE_NS - 1;
+    broadcasts_held_tell(&worker);
+    assert_false(atomic_load(&box.broadcasts_held_late));
+    worker.now_ns++;
+    broadcasts_held_tell(&worker);
+    assert_true(atomic_load(&box.broadcasts_held_late));
+    turns_all();
+    broadcasts_held_tell(&worker);
+    assert_false(atomic_load(&box.broadcasts_held_late));
+    expect_got(SESSIONS / 2, "a");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_one_joins_while_another_is_under_way, open_node,
@@ -375,6 +396,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_a_large_one_goes_alone, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_how_many_go_together, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_how_many_bytes_go_together, open_node, close_node),
+        cmocka_unit_test_setup_teardown(test_who_publishes_is_told, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_no_sessions, open_node, close_node),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
