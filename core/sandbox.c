@@ -182,7 +182,22 @@ static int filter_load(scmp_filter_ctx filter) {
     return error != 0 ? error : seccomp_load(filter);
 }
 
+/* libseccomp takes some hundred kilobytes and does not look whether it got them. */
+#define FILTER_ROOM_BYTES (2 * 1024 * 1024)
+
+static bool filter_has_room(void) {
+    void *room =
+        mmap(NULL, FILTER_ROOM_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room != MAP_FAILED)
+        munmap(room, FILTER_ROOM_BYTES);
+    return room != MAP_FAILED;
+}
+
 bool sandbox_enter(char *problem, size_t problem_cap) {
+    if (!filter_has_room()) {
+        snprintf(problem, problem_cap, "no memory for the filter");
+        return false;
+    }
     for (int number = 0; number < NUMBERS; number++)
         names[number] = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, number);
     struct sigaction action = {.sa_sigaction = on_sigsys, .sa_flags = SA_SIGINFO | SA_NODEFER};
