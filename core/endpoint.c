@@ -71,6 +71,19 @@ void endpoint_messages_return(struct endpoint *endpoint) {
     trim_look(endpoint);
 }
 
+uint64_t endpoint_wait_ns(const struct endpoint *endpoint, uint64_t wait_ns) {
+    if (endpoint->homebound_set != 0 && wait_ns > HOMEBOUND_NS)
+        wait_ns = HOMEBOUND_NS;
+    uint64_t next_ns = wheel_next_ns(&endpoint->wheel);
+    if (next_ns != CLOCK_NEVER) {
+        uint64_t now_ns = clock_ns();
+        uint64_t away_ns = next_ns > now_ns ? next_ns - now_ns : 0;
+        if (away_ns < wait_ns)
+            wait_ns = away_ns;
+    }
+    return wait_ns;
+}
+
 /* --- beginning and end ------------------------------------------------------------------------ */
 
 bool endpoint_open(struct endpoint *endpoint, struct server *server, unsigned index) {

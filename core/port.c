@@ -46,18 +46,7 @@ void port_hear_broadcasts(struct port *port, bool hear) {
 /* --- the turn --------------------------------------------------------------------------------- */
 
 static uint64_t wait_for(const struct port *port, uint64_t wait_ns) {
-    if (port->mail_left)
-        return 0;
-    if (port->homebound_set != 0 && wait_ns > HOMEBOUND_NS)
-        wait_ns = HOMEBOUND_NS;
-    uint64_t next_ns = wheel_next_ns(&port->wheel);
-    if (next_ns != CLOCK_NEVER) {
-        uint64_t now_ns = clock_ns();
-        uint64_t away_ns = next_ns > now_ns ? next_ns - now_ns : 0;
-        if (away_ns < wait_ns)
-            wait_ns = away_ns;
-    }
-    return wait_ns;
+    return port->mail_left ? 0 : endpoint_wait_ns(&port->endpoint, wait_ns);
 }
 
 static void port_wait(struct port *port, uint64_t wait_ns) {

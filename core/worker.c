@@ -280,19 +280,10 @@ static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
         calls_busy(&worker->calls) || !list_empty(&worker->tasks) || sweep_busy(&worker->sweep) ||
         server_phase(worker->server) != worker->phase_entered)
         return 0;
-    if (worker->homebound_set != 0 && wait_ns > HOMEBOUND_NS)
-        wait_ns = HOMEBOUND_NS;
     if ((fanout_busy(&worker->fanout) || broadcasts_busy(&worker->broadcasts)) &&
         wait_ns > FANOUT_HELD_LOOK_NS)
         wait_ns = FANOUT_HELD_LOOK_NS;
-    uint64_t next_ns = wheel_next_ns(&worker->wheel);
-    if (next_ns != CLOCK_NEVER) {
-        uint64_t now_ns = clock_ns();
-        uint64_t away_ns = next_ns > now_ns ? next_ns - now_ns : 0;
-        if (away_ns < wait_ns)
-            wait_ns = away_ns;
-    }
-    return wait_ns;
+    return endpoint_wait_ns(&worker->endpoint, wait_ns);
 }
 
 /* What is over soon is not told: a burst, or a CPU that was away. What has been told counts until

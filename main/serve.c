@@ -129,8 +129,11 @@ static void sandbox_begin(const struct config *config) {
     } else if (sandbox_enter(problem, sizeof(problem))) {
         log_event(LOG_INFO, "sandbox_on", LOG_STR("privileges", "no new ones"));
     } else {
-        log_event(LOG_WARN, "sandbox_off", LOG_STR("reason", problem),
-                  LOG_STR("remedy", "allow seccomp(2), or say --sandbox off"));
+        log_event(
+            LOG_WARN, "sandbox_off", LOG_STR("reason", problem),
+            LOG_STR(
+                "remedy",
+                "allow seccomp(2) and some MB of address space (LimitAS), or say --sandbox off"));
     }
 }
 

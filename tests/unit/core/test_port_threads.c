@@ -73,7 +73,7 @@ static void threads_start(void) {
 static void threads_end(void) {
     server_drain(&server);
     while (!server_step(&server))
-        usleep(1000);
+        usleep(1000); /* as the main thread does, which steps the drain again and again */
     for (unsigned i = 0; i < PORTS; i++)
         pthread_join(threads[i], NULL);
 }
@@ -103,7 +103,8 @@ static void results_wait(unsigned i, uint64_t count) {
     for (unsigned looks = 0; looks < 20000; looks++) {
         if (told(i, RESULT_QUEUED) + told(i, RESULT_OVERLOADED) >= count)
             return;
-        usleep(500);
+        usleep(
+            500); /* a port on another thread tells nobody but its counters; ten seconds in all */
     }
     fail_msg("port %u was told %llu results", i, (unsigned long long)told(i, RESULT_QUEUED));
 }
