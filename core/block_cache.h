@@ -1,6 +1,6 @@
 /* block_cache.h - blocks of a few sizes, from memory that can be given back piece by piece.
  *
- * Messages and their forms come and go in the hundreds of thousands a second, of a lifetime that
+ * Messages and their frames come and go in the hundreds of thousands a second, of a lifetime that
  * nobody knows. Blocks are carved from regions of REGION_BYTES that are mapped for this alone, each
  * for one size. A region without a block in use is idle, and is reused for any size;
  * block_cache_trim gives some idle ones back to the system, which takes a few microseconds each.

@@ -59,15 +59,15 @@ uint64_t broadcasts_late_ns(const struct broadcasts *broadcasts, uint64_t now_ns
 /* --- joining, and the end --------------------------------------------------------------------- */
 
 static bool can_share(const struct message *message) {
-    return message->except_count == 0 && message->payload_len <= FORM_COPY_BYTES_MAX;
+    return message->except_count == 0 && message->payload_len <= FRAME_COPY_BYTES_MAX;
 }
 
 /* May the first that waits join those that are under way? */
 static bool may_join(const struct broadcasts *broadcasts, const struct message *message) {
     if (broadcasts->count == 0)
         return true;
-    return !broadcasts->alone && can_share(message) && broadcasts->count < SHEAF_PARTS_MAX &&
-           broadcasts->bytes + message->payload_len <= SHEAF_BYTES_MAX;
+    return !broadcasts->alone && can_share(message) && broadcasts->count < FRAME_BATCH_PARTS_MAX &&
+           broadcasts->bytes + message->payload_len <= FRAME_BATCH_BYTES_MAX;
 }
 
 static void rounds_begin(struct worker *worker) {
@@ -87,10 +87,10 @@ static void rounds_begin(struct worker *worker) {
     }
 }
 
-static void sheaf_drop(struct worker *worker, struct broadcast_sheaf *made) {
-    if (made->sheaf != NULL)
-        sheaf_unref(worker, made->sheaf);
-    *made = (struct broadcast_sheaf){.sheaf = NULL};
+static void batch_drop(struct worker *worker, struct broadcast_batch *made) {
+    if (made->batch != NULL)
+        frame_batch_unref(worker, made->batch);
+    *made = (struct broadcast_batch){.batch = NULL};
 }
 
 /* Ends those that have been round. */
@@ -107,7 +107,7 @@ static void rounds_end(struct worker *worker) {
         pool_put(&broadcasts->pool, over.broadcast);
         if (broadcasts->count == 0)
             for (unsigned i = 0; i < ENCODINGS_MAX; i++)
-                sheaf_drop(worker, &broadcasts->sheaves[i]);
+                batch_drop(worker, &broadcasts->batches[i]);
         fanout_release(&worker->server->post, worker->index, broadcast.request.number);
         parcel_unref(worker, broadcast.parcel);
         /* Last: what the answer sets off may deliver again, or close a session. */
@@ -133,23 +133,23 @@ void broadcasts_leave(struct broadcasts *broadcasts, const struct session *sessi
 
 /* The last `lacks` messages as one piece. Only the second session that asks for the same shows that
  * it is worth the copy. */
-static struct sheaf *sheaf_for(struct worker *worker, const struct encoding *encoding,
+static struct frame_batch *batch_for(struct worker *worker, const struct encoding *encoding,
                                uint32_t lacks) {
     struct broadcasts *broadcasts = &worker->broadcasts;
-    struct broadcast_sheaf *made = &broadcasts->sheaves[encoding->index];
+    struct broadcast_batch *made = &broadcasts->batches[encoding->index];
     if (made->last != broadcasts->newest || made->count != lacks) {
-        sheaf_drop(worker, made);
+        batch_drop(worker, made);
         made->last = broadcasts->newest;
         made->count = lacks;
     } else if (!made->tried) {
-        struct parcel *parcels[SHEAF_PARTS_MAX];
+        struct parcel *parcels[FRAME_BATCH_PARTS_MAX];
         const struct broadcast_round *first = &broadcasts->rounds[broadcasts->count - lacks];
         for (uint32_t i = 0; i < lacks; i++)
             parcels[i] = first[i].broadcast->parcel;
         made->tried = true;
-        made->sheaf = sheaf_open(worker, parcels, lacks, encoding);
+        made->batch = frame_batch_open(worker, parcels, lacks, encoding);
     }
-    return made->sheaf;
+    return made->batch;
 }
 
 /* The session was visited with the next one that it lacked. */
@@ -176,8 +176,8 @@ static bool session_visit(struct worker *worker, struct session *session) {
         return true;
     }
     if (lacks > 1) {
-        struct sheaf *sheaf = sheaf_for(worker, session->type->encoding(session), lacks);
-        if (sheaf != NULL && outbox_push_sheaf(worker, connection, sheaf)) {
+        struct frame_batch *batch = batch_for(worker, session->type->encoding(session), lacks);
+        if (batch != NULL && outbox_push_batch(worker, connection, batch)) {
             for (; round < end; round++)
                 round_visited(session, round, true, ANSWER_FOUND);
             if (FAULT(BROADCAST_REPEATED))

@@ -4,7 +4,7 @@
  *   waiting (first in, first out) -> under way -> outboxes
  *
  * A broadcast joins the walk wherever that is, and is over when it has been round. A session that
- * is visited takes all that have joined since its last visit as one piece (sheaf.h), so what piles
+ * is visited takes all that have joined since its last visit as one piece (frame_batch.h), so what piles
  * up leaves in few sends, and none waits for longer than a round takes.
  *
  * Every broadcast has a serial number, and every session knows the last one that it was visited
@@ -18,8 +18,8 @@
  *
  * Every broadcast is answered once (hub_answer), with how many sessions took it.
  *
- * Threads: its worker. Owns: of each broadcast a parcel. Limits: SHEAF_PARTS_MAX messages and
- * SHEAF_BYTES_MAX bytes are under way together, or one that is larger or excepts somebody alone;
+ * Threads: its worker. Owns: of each broadcast a parcel. Limits: FRAME_BATCH_PARTS_MAX messages and
+ * FRAME_BATCH_BYTES_MAX bytes are under way together, or one that is larger or excepts somebody alone;
  * how many may wait: fanout_reserve, and requests_max of every worker (mailbox.h). */
 #ifndef RINGPOST_CORE_BROADCAST_H
 #define RINGPOST_CORE_BROADCAST_H
@@ -27,7 +27,7 @@
 #include "core/memory.h"
 #include "core/queue.h"
 #include "core/session.h"
-#include "core/sheaf.h"
+#include "core/frame_batch.h"
 
 struct broadcast;
 
@@ -40,8 +40,8 @@ struct broadcast_round {
 };
 
 /* What sessions of one encoding lack at this place of the walk. */
-struct broadcast_sheaf {
-    struct sheaf *sheaf; /* NULL: only one session has asked, or it could not be made */
+struct broadcast_batch {
+    struct frame_batch *batch; /* NULL: only one session has asked, or it could not be made */
     uint32_t last;       /* serial number of its last message */
     uint32_t count;      /* messages; 0: nobody has asked */
     bool tried;
@@ -50,7 +50,7 @@ struct broadcast_sheaf {
 struct broadcasts {
     struct pool pool;
     struct list waiting;
-    struct broadcast_round rounds[SHEAF_PARTS_MAX]; /* under way, the oldest first */
+    struct broadcast_round rounds[FRAME_BATCH_PARTS_MAX]; /* under way, the oldest first */
     uint32_t count;                                 /* of them */
     uint32_t bytes;                                 /* of their payloads */
     bool alone;                                     /* the one under way shares nothing */
@@ -58,7 +58,7 @@ struct broadcasts {
     uint32_t newest;      /* serial number of the one that joined last; wraps */
     uint32_t ahead;       /* sessions [0, ahead) of the worker come before the walk's end */
     uint64_t begun_ns[2]; /* when the walk began at the end, the last time and the one before */
-    struct broadcast_sheaf sheaves[ENCODINGS_MAX];
+    struct broadcast_batch batches[ENCODINGS_MAX];
 };
 
 void broadcasts_init(struct broadcasts *broadcasts);

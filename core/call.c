@@ -45,7 +45,7 @@ static void blocks_put(struct chunk *const *blocks) {
 
 static void call_free(const struct worker *worker, struct call *call) {
     for (unsigned i = 0; i < worker->server->worker_count; i++) {
-        reel_free(&call->parts[i].text);
+        chain_free(&call->parts[i].text);
         blocks_put(call->parts[i].blocks);
     }
     blocks_put(call->blocks);
@@ -110,7 +110,7 @@ bool call_start(struct worker *worker, struct call *call) {
     }
     own_add(worker, 1);
     for (unsigned i = 0; i < worker->server->worker_count; i++)
-        call->parts[i].text = reel_empty(&worker->server->workers[i], call->reserve);
+        call->parts[i].text = chain_empty(&worker->server->workers[i], call->reserve);
     for (unsigned to = 0; to < worker->server->worker_count; to++)
         if (to != worker->index)
             post_send(

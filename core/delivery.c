@@ -17,15 +17,15 @@ void delivery_except(struct worker *worker, const struct message *message, bool 
 enum outbox_verdict delivery_push(struct worker *worker, struct session *session,
                                   struct connection *connection, struct parcel *parcel,
                                   enum send_lane lane) {
-    const struct form *form = parcel_form(worker, parcel, session->type->encoding(session));
-    if (SHORTAGE(form == NULL)) {
+    const struct frame *frame = parcel_frame(worker, parcel, session->type->encoding(session));
+    if (SHORTAGE(frame == NULL)) {
         uint8_t class = parcel->message->class;
         stats_add(&worker->stats.memory_refused, 1);
         stats_add(&worker->stats.copies[class], 1);
         stats_add(&worker->stats.copies_dropped[class][DROP_NO_MEMORY], 1);
         return OUTBOX_STARVED;
     }
-    enum outbox_verdict verdict = outbox_push(worker, connection, parcel, form, lane);
+    enum outbox_verdict verdict = outbox_push(worker, connection, parcel, frame, lane);
     if (verdict == OUTBOX_FULL)
         session->type->close(worker, session, CLOSE_TOO_SLOW);
     return verdict;
@@ -40,9 +40,9 @@ static bool must_wait(struct worker *worker, struct name *name, struct parcel *p
         struct connection *connection = session->type->connection(session);
         if (connection == NULL)
             continue;
-        const struct form *form = parcel_form(worker, parcel, session->type->encoding(session));
-        /* Without memory for the form nobody knows; with the next try there may be some. */
-        if (SHORTAGE(form == NULL) || outbox_must_wait(worker, connection, form->total_bytes))
+        const struct frame *frame = parcel_frame(worker, parcel, session->type->encoding(session));
+        /* Without memory for the frame nobody knows; with the next try there may be some. */
+        if (SHORTAGE(frame == NULL) || outbox_must_wait(worker, connection, frame->total_bytes))
             return true;
     }
     return false;

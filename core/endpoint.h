@@ -69,7 +69,7 @@ struct endpoint {
     struct port_waits port_waits;
 
     uint64_t message_serial; /* random at start; the changing part of the ids that the node makes */
-    struct block_cache message_blocks;        /* of messages and their forms */
+    struct block_cache message_blocks;        /* of messages and their frames */
     struct timer trim;                        /* armed while some of them are kept */
     struct message *homebound[ENDPOINTS_MAX]; /* messages of other endpoints, let go */
     uint64_t homebound_set;

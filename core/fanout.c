@@ -232,7 +232,7 @@ uint64_t fanout_late_ns(const struct fanout *fanout, uint64_t now_ns) {
 /* Can it be one of several in a run? */
 static bool can_join(const struct message *message) {
     return address_count(message) == 1 && message->except_count == 0 &&
-           message->payload_len <= FORM_COPY_BYTES_MAX;
+           message->payload_len <= FRAME_COPY_BYTES_MAX;
 }
 
 static bool same_address(const struct message *a, const struct message *b) {
@@ -254,7 +254,7 @@ static void run_gather(struct fanout_run *run) {
     size_t bytes = message->payload_len;
     const struct list *entries = &run->job[0]->one.queue->entries;
     struct list *at = run->job[0]->one.link.next;
-    for (unsigned i = 0; i < GATHER_LOOK_MAX && at != entries && run->count < SHEAF_PARTS_MAX;
+    for (unsigned i = 0; i < GATHER_LOOK_MAX && at != entries && run->count < FRAME_BATCH_PARTS_MAX;
          i++) {
         struct fanout_job *job = entry_of(at)->job;
         const struct message *other = job->parcel->message;
@@ -263,7 +263,7 @@ static void run_gather(struct fanout_run *run) {
          * all behind it. */
         if (address_count(other) != 1 || !same_address(message, other))
             return;
-        if (!can_join(other) || bytes + other->payload_len > SHEAF_BYTES_MAX)
+        if (!can_join(other) || bytes + other->payload_len > FRAME_BATCH_BYTES_MAX)
             return;
         bytes += other->payload_len;
         job_take(run, job);
@@ -310,11 +310,11 @@ static struct fanout_run *run_begin(struct worker *worker) {
 static void run_end(struct worker *worker, struct fanout_run *done) {
     struct fanout *fanout = &worker->fanout;
     struct fanout_run run = *done;
-    struct parcel *parcels[SHEAF_PARTS_MAX];
-    struct mail requests[SHEAF_PARTS_MAX];
+    struct parcel *parcels[FRAME_BATCH_PARTS_MAX];
+    struct mail requests[FRAME_BATCH_PARTS_MAX];
     for (unsigned i = 0; i < ENCODINGS_MAX; i++)
-        if (run.sheaves[i] != NULL)
-            sheaf_unref(worker, run.sheaves[i]);
+        if (run.batches[i] != NULL)
+            frame_batch_unref(worker, run.batches[i]);
     for (uint32_t i = 0; i < run.count; i++) {
         parcels[i] = run.job[i]->parcel;
         requests[i] = run.job[i]->request;
@@ -339,18 +339,18 @@ static void run_end(struct worker *worker, struct fanout_run *done) {
 
 /* --- a session -------------------------------------------------------------------------------- */
 
-static struct sheaf *run_sheaf(struct worker *worker, struct fanout_run *run,
+static struct frame_batch *run_batch(struct worker *worker, struct fanout_run *run,
                                const struct encoding *encoding) {
     if (run->count == 1)
         return NULL;
     if (!run->tried[encoding->index]) {
-        struct parcel *parcels[SHEAF_PARTS_MAX];
+        struct parcel *parcels[FRAME_BATCH_PARTS_MAX];
         for (uint32_t i = 0; i < run->count; i++)
             parcels[i] = run->job[i]->parcel;
         run->tried[encoding->index] = true;
-        run->sheaves[encoding->index] = sheaf_open(worker, parcels, run->count, encoding);
+        run->batches[encoding->index] = frame_batch_open(worker, parcels, run->count, encoding);
     }
-    return run->sheaves[encoding->index];
+    return run->batches[encoding->index];
 }
 
 /* Has a job with several addresses visited the session before? */
@@ -374,8 +374,8 @@ static bool session_visit(struct worker *worker, struct fanout_run *run, struct 
     }
     run->flags |= ANSWER_FOUND;
     if (run->part == 0) {
-        struct sheaf *sheaf = run_sheaf(worker, run, session->type->encoding(session));
-        if (sheaf != NULL && outbox_push_sheaf(worker, connection, sheaf)) {
+        struct frame_batch *batch = run_batch(worker, run, session->type->encoding(session));
+        if (batch != NULL && outbox_push_batch(worker, connection, batch)) {
             run->took_all++;
             return true;
         }

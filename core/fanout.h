@@ -5,7 +5,7 @@
  * A message that goes to more than a few sessions becomes a job (one for all sessions has a walk of
  * its own: broadcast.h), and so does one for few of which one must wait. The first job that is
  * ready, and others that wait for the same address, make a run: each session takes all messages of
- * a run as one piece (sheaf.h), so that what piles up leaves in few sends. A run is walked as long
+ * a run as one piece (frame_batch.h), so that what piles up leaves in few sends. A run is walked as long
  * as the slice lasts and goes on in the next turn; sessions and names may come and go meanwhile.
  *
  * Two things hold a run back, both for moments: copies whose sends are due for longer than
@@ -37,7 +37,7 @@
 #include "core/memory.h"
 #include "core/queue.h"
 #include "core/session.h"
-#include "core/sheaf.h"
+#include "core/frame_batch.h"
 
 struct fanout_job;
 struct post;
@@ -50,10 +50,10 @@ struct post;
 struct fanout_run {
     struct list link; /* in fanout->runs */
     uint32_t count;   /* of its jobs */
-    struct fanout_job *job[SHEAF_PARTS_MAX];
-    struct sheaf *sheaves[ENCODINGS_MAX]; /* made when the first session needs one */
+    struct fanout_job *job[FRAME_BATCH_PARTS_MAX];
+    struct frame_batch *batches[ENCODINGS_MAX]; /* made when the first session needs one */
     bool tried[ENCODINGS_MAX];
-    uint32_t recipients[SHEAF_PARTS_MAX]; /* beyond those that took all of them */
+    uint32_t recipients[FRAME_BATCH_PARTS_MAX]; /* beyond those that took all of them */
     uint32_t took_all;
     unsigned flags;    /* of the answers */
     uint64_t visit;    /* stamps the sessions that were visited, where it has several addresses */

@@ -45,7 +45,7 @@ bool account_try(struct account *account, size_t bytes);
 void account_force(struct account *account, size_t bytes);
 void account_give(struct account *account, size_t bytes);
 
-/* Takes from the budget itself, for what another thread may give back (purse.h); the account is one
+/* Takes from the budget itself, for what another thread may give back (quota.h); the account is one
  * of the caller's thread, for whom others may give way. False: the ceiling is reached. */
 bool budget_take(struct account *account, uint64_t bytes);
 void budget_give(struct budget *budget, uint64_t bytes);

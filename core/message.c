@@ -12,7 +12,7 @@
 
 #include <stdlib.h>
 
-/* The block of a message or form; accounted, and as large as such blocks are. */
+/* The block of a message or frame; accounted, and as large as such blocks are. */
 static void *block_get(struct endpoint *endpoint, size_t *bytes) {
     *bytes = block_bytes(*bytes);
     if (SHORTAGE(!account_take(&endpoint->account, *bytes)))
@@ -203,33 +203,33 @@ struct parcel *parcel_open(struct worker *worker, struct message *message) {
     return parcel;
 }
 
-const struct form *parcel_form(struct worker *worker, struct parcel *parcel,
+const struct frame *parcel_frame(struct worker *worker, struct parcel *parcel,
                                const struct encoding *encoding) {
-    struct form *form = parcel->forms[encoding->index];
-    if (form != NULL)
-        return form;
+    struct frame *frame = parcel->frames[encoding->index];
+    if (frame != NULL)
+        return frame;
     const struct message *message = parcel->message;
-    bool copied = message->payload_len <= FORM_COPY_BYTES_MAX;
+    bool copied = message->payload_len <= FRAME_COPY_BYTES_MAX;
     size_t room = encoding->bound(message) + (copied ? message->payload_len : 0);
-    size_t bytes = sizeof(struct form) + room;
-    form = block_get(&worker->endpoint, &bytes);
-    if (SHORTAGE(form == NULL))
+    size_t bytes = sizeof(struct frame) + room;
+    frame = block_get(&worker->endpoint, &bytes);
+    if (SHORTAGE(frame == NULL))
         return NULL;
-    struct builder out = builder_over(form->bytes, room);
+    struct builder out = builder_over(frame->bytes, room);
     bool follows = encoding->head(message, &out);
-    form->head_bytes = (uint32_t)out.len;
-    form->around = follows && !copied;
+    frame->head_bytes = (uint32_t)out.len;
+    frame->around = follows && !copied;
     if (follows && copied)
         builder_span_add(&out, message_payload(message));
     size_t before_tail = out.len;
     encoding->tail(message, &out);
     CHECK(!out.full, "an encoding wrote more than its bound");
-    form->tail_bytes = (uint32_t)(out.len - before_tail);
-    form->total_bytes = (uint32_t)(out.len + (form->around ? message->payload_len : 0));
-    form->block_bytes = (uint32_t)bytes;
-    parcel->forms[encoding->index] = form;
+    frame->tail_bytes = (uint32_t)(out.len - before_tail);
+    frame->total_bytes = (uint32_t)(out.len + (frame->around ? message->payload_len : 0));
+    frame->block_bytes = (uint32_t)bytes;
+    parcel->frames[encoding->index] = frame;
     stats_add(&worker->stats.encoded[encoding->index], 1);
-    return form;
+    return frame;
 }
 
 void parcel_unref(struct worker *worker, struct parcel *parcel) {
@@ -237,8 +237,8 @@ void parcel_unref(struct worker *worker, struct parcel *parcel) {
     if (--parcel->refs != 0)
         return;
     for (unsigned i = 0; i < ENCODINGS_MAX; i++)
-        if (parcel->forms[i] != NULL)
-            block_put(&worker->endpoint, parcel->forms[i], parcel->forms[i]->block_bytes);
+        if (parcel->frames[i] != NULL)
+            block_put(&worker->endpoint, parcel->frames[i], parcel->frames[i]->block_bytes);
     message_release(&worker->endpoint, parcel->message);
     pool_put(&worker->parcels, parcel);
     account_give(&worker->account, sizeof(*parcel));

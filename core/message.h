@@ -6,7 +6,7 @@
  * endpoint whose memory it is (message_release).
  *
  * A `struct parcel` is what one worker makes of a message it delivers: a plain count of the outbox
- * pieces and sheaves that refer to it, and each wire form, encoded once for all recipients of that
+ * pieces and batches that refer to it, and each encoded frame, made once for all recipients of that
  * protocol.
  *
  * Threads: message: any after the seal; parcel: its worker. Limits: payload and lists are bounded
@@ -120,7 +120,7 @@ uint64_t name_hash(enum name_kind kind, struct span text);
  * writes it in several ways (compressed, for an older version) has an encoding for each. */
 struct encoding {
     const char *name; /* of its counter: letters and _ */
-    /* Its place in server_parts, given by server_init; of a form in a parcel. */
+    /* Its place in server_parts, given by server_init; of a frame in a parcel. */
     unsigned index;
     /* At most so many bytes are written by head and tail together. */
     size_t (*bound)(const struct message *message);
@@ -131,12 +131,12 @@ struct encoding {
 };
 
 #define ENCODINGS_MAX 8
-/* From here on the payload is not copied into the form: gathering three runs is cheaper. */
-#define FORM_COPY_BYTES_MAX 4096
+/* From here on the payload is not copied into the frame: gathering three runs is cheaper. */
+#define FRAME_COPY_BYTES_MAX 4096
 
 /* The bytes of a message in one encoding: one run, or head and tail around the message's own
  * payload. */
-struct form {
+struct frame {
     uint32_t block_bytes; /* of this block, for the account */
     uint32_t total_bytes; /* on the wire */
     uint32_t head_bytes;
@@ -148,14 +148,14 @@ struct form {
 struct parcel {
     struct message *message; /* one hold */
     uint32_t refs;           /* pieces, plus whoever is delivering right now */
-    struct form *forms[ENCODINGS_MAX];
+    struct frame *frames[ENCODINGS_MAX];
 };
 
 /* A view on a message; takes over one hold of the caller's. One ref: the caller. NULL: no memory,
  * and the hold is still the caller's. */
 struct parcel *parcel_open(struct worker *worker, struct message *message);
-/* The form, made at first use; NULL: no memory. */
-const struct form *parcel_form(struct worker *worker, struct parcel *parcel,
+/* The frame, made at first use; NULL: no memory. */
+const struct frame *parcel_frame(struct worker *worker, struct parcel *parcel,
                                const struct encoding *encoding);
 static inline void parcel_ref(struct parcel *parcel) {
     parcel->refs++;

@@ -4,9 +4,9 @@
 #include "core/base/fault.h"
 #include "core/base/shortage.h"
 #include "core/piece.h"
-#include "core/reel.h"
+#include "core/chain.h"
 #include "core/reply.h"
-#include "core/sheaf.h"
+#include "core/frame_batch.h"
 #include "core/tag.h"
 #include "core/worker.h"
 
@@ -44,7 +44,7 @@ static void piece_drop(struct worker *worker, struct outbox *outbox, struct piec
     piece_free(worker, piece);
 }
 
-static void chain_free(struct worker *worker, struct piece *piece) {
+static void pieces_free(struct worker *worker, struct piece *piece) {
     while (piece != NULL) {
         struct piece *next = piece->next;
         piece_free(worker, piece);
@@ -52,48 +52,48 @@ static void chain_free(struct worker *worker, struct piece *piece) {
     }
 }
 
-/* A piece for each message of a sheaf from number `first` on, in their order; `last` is the last
- * of them. They take no more than was promised when the sheaf was taken, so the memory ceiling does
+/* A piece for each message of a batch from number `first` on, in their order; `last` is the last
+ * of them. They take no more than was promised when the batch was taken, so the memory ceiling does
  * not stop them. NULL: the system has no memory. */
-static struct piece *sheaf_pieces(struct worker *worker, const struct piece *whole, uint32_t first,
+static struct piece *batch_pieces(struct worker *worker, const struct piece *whole, uint32_t first,
                                   struct piece **last) {
     struct piece *chain = NULL, **end = &chain;
     for (uint32_t i = first; i < whole->parts; i++) {
-        const struct sheaf_part *part = &whole->sheaf->parts[i];
+        const struct frame_batch_part *part = &whole->batch->parts[i];
         struct piece *piece = pool_get(&worker->pieces);
         if (SHORTAGE(piece == NULL)) {
-            chain_free(worker, chain);
+            pieces_free(worker, chain);
             return NULL;
         }
         account_force(&worker->account, sizeof(struct piece));
         parcel_ref(part->parcel);
         *piece = (struct piece){.kind = PIECE_PARCEL,
                                 .parcel = part->parcel,
-                                .form = part->form,
-                                .bytes = part->form->total_bytes};
+                                .frame = part->frame,
+                                .bytes = part->frame->total_bytes};
         *last = *end = piece;
         end = &piece->next;
     }
     return chain;
 }
 
-/* Puts a piece for each message in the place of a sheaf that is not in flight and stands behind
+/* Puts a piece for each message in the place of a batch that is not in flight and stands behind
  * `before`. Of a first one, sent_bytes are out: the messages that are out as a whole are settled,
  * and one that is out in part stays the first. False: no memory, and nothing has changed. */
-static bool sheaf_split(struct worker *worker, struct outbox *outbox, struct piece *before,
+static bool batch_split(struct worker *worker, struct outbox *outbox, struct piece *before,
                         struct piece *piece) {
-    struct sheaf *sheaf = piece->sheaf;
+    struct frame_batch *batch = piece->batch;
     uint32_t sent = before == NULL ? outbox->sent_bytes : 0, whole = 0, begin = 0;
-    while (sheaf->parts[whole].end <= sent)
-        begin = sheaf->parts[whole++].end;
-    struct piece *last = NULL, *chain = sheaf_pieces(worker, piece, whole, &last);
+    while (batch->parts[whole].end <= sent)
+        begin = batch->parts[whole++].end;
+    struct piece *last = NULL, *chain = batch_pieces(worker, piece, whole, &last);
     if (SHORTAGE(chain == NULL)) {
         stats_add(&worker->stats.memory_refused, 1);
         return false;
     }
     for (uint32_t i = 0; i < whole; i++)
-        copies_settled(worker, sheaf->parts[i].parcel->message->class, 1,
-                       sheaf->parts[i].parcel->message->accepted_ns, NULL);
+        copies_settled(worker, batch->parts[i].parcel->message->class, 1,
+                       batch->parts[i].parcel->message->accepted_ns, NULL);
     outbox->pieces -= whole;
     outbox->message_bytes -= begin;
     outbox->bytes -= begin;
@@ -112,11 +112,11 @@ static bool sheaf_split(struct worker *worker, struct outbox *outbox, struct pie
     return true;
 }
 
-/* Without memory to take it apart, a first sheaf of which some is out: the message that is out in
+/* Without memory to take it apart, a first batch of which some is out: the message that is out in
  * part is finished, and those behind it are dropped. */
-static void sheaf_cut(struct worker *worker, struct outbox *outbox) {
+static void batch_cut(struct worker *worker, struct outbox *outbox) {
     struct piece *piece = outbox->first;
-    const struct sheaf_part *parts = piece->sheaf->parts;
+    const struct frame_batch_part *parts = piece->batch->parts;
     const enum drop_reason reason = DROP_NO_MEMORY;
     uint32_t kept = 0, end = 0;
     while (end < outbox->sent_bytes)
@@ -158,7 +158,7 @@ static void outbox_make_room(struct worker *worker, struct outbox *outbox, uint3
     uint32_t limit = worker->config->outbox_bytes;
     while (piece != NULL && (all || !outbox_has_room(outbox, wanted, limit, OUTBOX_PIECES_MAX))) {
         bool apart =
-            piece->kind != PIECE_SHEAF || !SHORTAGE(!sheaf_split(worker, outbox, before, piece));
+            piece->kind != PIECE_BATCH || !SHORTAGE(!batch_split(worker, outbox, before, piece));
         piece = before == NULL ? outbox->first : before->next;
         struct piece *next = piece->next;
         if (!apart)
@@ -296,7 +296,7 @@ struct connection *outbox_next_dirty(struct worker *worker, unsigned i) {
 }
 
 enum outbox_verdict outbox_push(struct worker *worker, struct connection *connection,
-                                struct parcel *parcel, const struct form *form,
+                                struct parcel *parcel, const struct frame *frame,
                                 enum send_lane lane) {
     struct outbox *outbox = &connection->outbox;
     uint8_t class = parcel->message->class;
@@ -304,7 +304,7 @@ enum outbox_verdict outbox_push(struct worker *worker, struct connection *connec
     enum outbox_verdict verdict = OUTBOX_DROPPED;
 
     struct piece *piece = NULL;
-    if (outbox_admit(worker, connection, class, form->total_bytes, &reason, &verdict)) {
+    if (outbox_admit(worker, connection, class, frame->total_bytes, &reason, &verdict)) {
         reason = DROP_NO_MEMORY;
         verdict = OUTBOX_STARVED;
         piece = piece_get(worker);
@@ -318,7 +318,7 @@ enum outbox_verdict outbox_push(struct worker *worker, struct connection *connec
     }
     parcel_ref(parcel);
     *piece = (struct piece){
-        .kind = PIECE_PARCEL, .parcel = parcel, .form = form, .bytes = form->total_bytes};
+        .kind = PIECE_PARCEL, .parcel = parcel, .frame = frame, .bytes = frame->total_bytes};
     outbox->pieces++;
     outbox->message_bytes += piece->bytes;
     stats_add(&worker->stats.outbox_bytes, piece->bytes);
@@ -330,27 +330,27 @@ enum outbox_verdict outbox_push(struct worker *worker, struct connection *connec
     return OUTBOX_TAKEN;
 }
 
-bool outbox_push_sheaf(struct worker *worker, struct connection *connection, struct sheaf *sheaf) {
+bool outbox_push_batch(struct worker *worker, struct connection *connection, struct frame_batch *batch) {
     struct outbox *outbox = &connection->outbox;
     /* Half the limit is what volatile ones may use (outbox_admit); below it every class fits. */
     uint32_t limit = worker->config->outbox_bytes / 2;
-    bool room = outbox->message_bytes + sheaf->bytes <= limit &&
-                outbox->pieces + sheaf->count <= OUTBOX_PIECES_MAX;
+    bool room = outbox->message_bytes + batch->bytes <= limit &&
+                outbox->pieces + batch->count <= OUTBOX_PIECES_MAX;
     if (SHORTAGE(!room) || worker->config->slow == SLOW_KEEP_LATEST)
         return false;
     struct piece *piece = piece_get(worker);
     if (SHORTAGE(piece == NULL))
         return false;
-    sheaf_ref(sheaf);
+    frame_batch_ref(batch);
     *piece = (struct piece){
-        .kind = PIECE_SHEAF, .sheaf = sheaf, .parts = sheaf->count, .bytes = sheaf->bytes};
+        .kind = PIECE_BATCH, .batch = batch, .parts = batch->count, .bytes = batch->bytes};
     for (unsigned class = 0; class < CLASSES; class ++) {
-        stats_add(&worker->stats.copies[class], sheaf->of_class[class]);
-        stats_add(&worker->stats.copies_waiting[class], sheaf->of_class[class]);
+        stats_add(&worker->stats.copies[class], batch->of_class[class]);
+        stats_add(&worker->stats.copies_waiting[class], batch->of_class[class]);
     }
-    outbox->pieces += sheaf->count;
-    outbox->message_bytes += sheaf->bytes;
-    stats_add(&worker->stats.outbox_bytes, sheaf->bytes);
+    outbox->pieces += batch->count;
+    outbox->message_bytes += batch->bytes;
+    stats_add(&worker->stats.outbox_bytes, batch->bytes);
     piece_append(outbox, piece);
     outbox_dirty(worker, connection, LANE_BULK);
     return true;
@@ -438,17 +438,17 @@ static unsigned piece_runs(const struct piece *piece, uint32_t skip, struct iove
         all[count++] = (struct iovec){piece->buffer, piece->bytes};
     } else if (piece->kind == PIECE_CHUNK) {
         all[count++] = (struct iovec){piece->chunk->text, piece->bytes};
-    } else if (piece->kind == PIECE_SHEAF) {
-        all[count++] = (struct iovec){sheaf_bytes(piece->sheaf), piece->bytes};
-    } else if (!piece->form->around) {
-        all[count++] = (struct iovec){(void *)(uintptr_t)piece->form->bytes, piece->bytes};
+    } else if (piece->kind == PIECE_BATCH) {
+        all[count++] = (struct iovec){frame_batch_bytes(piece->batch), piece->bytes};
+    } else if (!piece->frame->around) {
+        all[count++] = (struct iovec){(void *)(uintptr_t)piece->frame->bytes, piece->bytes};
     } else {
-        const struct form *form = piece->form;
+        const struct frame *frame = piece->frame;
         struct span payload = message_payload(piece->parcel->message);
-        char *bytes = (char *)(uintptr_t)form->bytes;
-        all[count++] = (struct iovec){bytes, form->head_bytes};
+        char *bytes = (char *)(uintptr_t)frame->bytes;
+        all[count++] = (struct iovec){bytes, frame->head_bytes};
         all[count++] = (struct iovec){(void *)(uintptr_t)payload.at, payload.len};
-        all[count++] = (struct iovec){bytes + form->head_bytes, form->tail_bytes};
+        all[count++] = (struct iovec){bytes + frame->head_bytes, frame->tail_bytes};
     }
     for (unsigned i = 0; i < count; i++) {
         if (skip >= all[i].iov_len) {
@@ -466,10 +466,10 @@ void outbox_flush(struct worker *worker, struct connection *connection) {
     if (outbox->first == NULL || ((connection->ops & OP_SEND) && !FAULT(OUTBOX_DOUBLE_SEND)))
         return;
     struct flight *flight = worker_flight_get(worker);
-    if (outbox->sent_bytes != 0 && outbox->first->kind == PIECE_SHEAF &&
+    if (outbox->sent_bytes != 0 && outbox->first->kind == PIECE_BATCH &&
         piece_expires_ns(outbox->first) <= worker->now_ns &&
-        SHORTAGE(!sheaf_split(worker, outbox, NULL, outbox->first)))
-        sheaf_cut(worker, outbox);
+        SHORTAGE(!batch_split(worker, outbox, NULL, outbox->first)))
+        batch_cut(worker, outbox);
     unsigned runs = 0;
     uint32_t bytes = 0, skip = outbox->sent_bytes;
     struct piece *before = NULL, *piece = outbox->first;
@@ -477,8 +477,8 @@ void outbox_flush(struct worker *worker, struct connection *connection) {
         /* One that the peer has seen a part of must be finished, expired or not. */
         bool expired = skip == 0 && piece_expires_ns(piece) <= worker->now_ns;
         enum drop_reason reason = DROP_EXPIRED;
-        if (expired && piece->kind == PIECE_SHEAF) {
-            if (SHORTAGE(!sheaf_split(worker, outbox, before, piece)))
+        if (expired && piece->kind == PIECE_BATCH) {
+            if (SHORTAGE(!batch_split(worker, outbox, before, piece)))
                 reason = DROP_NO_MEMORY;
             piece = before == NULL ? outbox->first : before->next;
             expired = piece_expires_ns(piece) <= worker->now_ns;
@@ -574,8 +574,8 @@ uint64_t outbox_age_ns(const struct worker *worker, const struct outbox *outbox)
     for (unsigned i = 0; piece != NULL && i < AGE_PIECES; i++, piece = piece->next) {
         if (piece->kind == PIECE_PARCEL)
             return piece_age_ns(worker, piece->parcel->message->accepted_ns);
-        if (piece->kind == PIECE_SHEAF)
-            return piece_age_ns(worker, piece->sheaf->accepted_ns);
+        if (piece->kind == PIECE_BATCH)
+            return piece_age_ns(worker, piece->batch->accepted_ns);
     }
     return 0;
 }

@@ -1,8 +1,8 @@
 /* outbox.h - what a connection still owes its peer.
  *
- * A queue of pieces: references to parcels and to sheaves (sheaf.h), and bytes of its own (answers,
+ * A queue of pieces: references to parcels and to batches (frame_batch.h), and bytes of its own (answers,
  * control lines), which are gathered into buffers so that many small answers leave as one run; long
- * answers come in blocks of their own (reel.h). At most one send is in flight; what comes meanwhile
+ * answers come in blocks of their own (chain.h). At most one send is in flight; what comes meanwhile
  * waits and leaves with the next one. Pieces that the send in flight covers stay at the front until
  * its completion.
  *
@@ -14,7 +14,7 @@
  * Replies always fit; a peer that does not read them is not read any more (connection.h). Every
  * drop is counted by reason.
  *
- * Threads: the connection's worker. Owns: pieces, one ref on each parcel and sheaf, buffers,
+ * Threads: the connection's worker. Owns: pieces, one ref on each parcel and batch, buffers,
  * blocks. */
 #ifndef RINGPOST_CORE_OUTBOX_H
 #define RINGPOST_CORE_OUTBOX_H
@@ -25,8 +25,8 @@
 struct worker;
 struct connection;
 struct parcel;
-struct form;
-struct sheaf;
+struct frame;
+struct frame_batch;
 struct chunk;
 struct piece;
 
@@ -66,14 +66,14 @@ enum outbox_verdict {
 
 /* Appends one message. The connection is marked dirty; the bytes leave at the end of the turn. */
 enum outbox_verdict outbox_push(struct worker *worker, struct connection *connection,
-                                struct parcel *parcel, const struct form *form,
+                                struct parcel *parcel, const struct frame *frame,
                                 enum send_lane lane);
 /* Would outbox_push of so many bytes of the default class answer OUTBOX_WAIT? */
 bool outbox_must_wait(struct worker *worker, struct connection *connection, uint32_t bytes);
-/* Appends all messages of a sheaf as one piece in the bulk lane, if each of them would be taken
+/* Appends all messages of a batch as one piece in the bulk lane, if each of them would be taken
  * without anything being dropped for it. False: nothing has happened; they are to be pushed one by
  * one. */
-bool outbox_push_sheaf(struct worker *worker, struct connection *connection, struct sheaf *sheaf);
+bool outbox_push_batch(struct worker *worker, struct connection *connection, struct frame_batch *batch);
 /* Appends bytes, copied: an answer or a control line, in the lane of such. False: no memory (the
  * connection should be closed). */
 bool outbox_write(struct worker *worker, struct connection *connection, struct span bytes);

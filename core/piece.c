@@ -2,7 +2,7 @@
 
 #include "core/base/fault.h"
 #include "core/base/shortage.h"
-#include "core/reel.h"
+#include "core/chain.h"
 
 void piece_free(struct worker *worker, struct piece *piece) {
     if (piece->kind == PIECE_BYTES) {
@@ -10,8 +10,8 @@ void piece_free(struct worker *worker, struct piece *piece) {
     } else if (piece->kind == PIECE_CHUNK) {
         chunk_put(piece->chunk);
     } else {
-        if (piece->kind == PIECE_SHEAF)
-            sheaf_unref(worker, piece->sheaf);
+        if (piece->kind == PIECE_BATCH)
+            frame_batch_unref(worker, piece->batch);
         else if (!FAULT(PARCEL_LEAK))
             parcel_unref(worker, piece->parcel);
         account_give(&worker->account, sizeof(struct piece));
@@ -36,13 +36,13 @@ void piece_settle(struct worker *worker, struct outbox *outbox, const struct pie
     if (piece->kind == PIECE_PARCEL) {
         const struct message *message = piece->parcel->message;
         copies_settled(worker, message->class, 1, message->accepted_ns, whole ? NULL : &reason);
-    } else if (piece->kind == PIECE_SHEAF && whole && piece->parts == piece->sheaf->count) {
+    } else if (piece->kind == PIECE_BATCH && whole && piece->parts == piece->batch->count) {
         for (unsigned class = 0; class < CLASSES; class ++)
-            copies_settled(worker, class, piece->sheaf->of_class[class], piece->sheaf->accepted_ns,
+            copies_settled(worker, class, piece->batch->of_class[class], piece->batch->accepted_ns,
                            NULL);
-    } else if (piece->kind == PIECE_SHEAF) {
+    } else if (piece->kind == PIECE_BATCH) {
         for (uint32_t i = 0; i < piece->parts; i++) {
-            const struct sheaf_part *part = &piece->sheaf->parts[i];
+            const struct frame_batch_part *part = &piece->batch->parts[i];
             copies_settled(worker, part->parcel->message->class, 1,
                            part->parcel->message->accepted_ns, part->end <= sent ? NULL : &reason);
         }

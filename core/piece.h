@@ -1,18 +1,18 @@
 /* piece.h - what waits in an outbox (outbox.h): bytes of a reply, a block of a long answer, one
- * message, or several as one (sheaf.h).
+ * message, or several as one (frame_batch.h).
  *
  * Threads: the connection's worker. Owns: one ref, or the memory, of what it stands for. */
 #ifndef RINGPOST_CORE_PIECE_H
 #define RINGPOST_CORE_PIECE_H
 
-#include "core/sheaf.h"
+#include "core/frame_batch.h"
 #include "core/worker.h"
 
 enum piece_kind {
     PIECE_BYTES,  /* of its own: `buffer` */
     PIECE_CHUNK,  /* a block of a long answer, with which it is charged */
     PIECE_PARCEL, /* one message */
-    PIECE_SHEAF   /* several */
+    PIECE_BATCH   /* several */
 };
 
 struct piece {
@@ -21,12 +21,12 @@ struct piece {
         char *buffer; /* buffer_cap bytes, charged with the piece by reply_take */
         struct chunk *chunk;
         struct parcel *parcel;
-        struct sheaf *sheaf;
+        struct frame_batch *batch;
     };
-    const struct form *form; /* of the parcel */
+    const struct frame *frame; /* of the parcel */
     union {
         uint32_t buffer_cap;
-        uint32_t parts; /* of the sheaf, from its first: fewer than it has when it was cut */
+        uint32_t parts; /* of the batch, from its first: fewer than it has when it was cut */
     };
     uint32_t bytes; /* to send in all */
     uint8_t kind;   /* enum piece_kind */
@@ -46,7 +46,7 @@ void copies_settled(struct worker *worker, unsigned class, uint32_t count, uint6
                     const enum drop_reason *reason);
 
 static inline uint32_t piece_messages(const struct piece *piece) {
-    return piece->kind == PIECE_SHEAF ? piece->parts : piece->kind == PIECE_PARCEL;
+    return piece->kind == PIECE_BATCH ? piece->parts : piece->kind == PIECE_PARCEL;
 }
 
 static inline bool piece_is_reply(const struct piece *piece) {
@@ -57,7 +57,7 @@ static inline bool piece_is_reply(const struct piece *piece) {
 static inline uint64_t piece_expires_ns(const struct piece *piece) {
     if (piece->kind == PIECE_PARCEL)
         return piece->parcel->message->expires_ns;
-    return piece->kind == PIECE_SHEAF ? piece->sheaf->expires_ns : UINT64_MAX;
+    return piece->kind == PIECE_BATCH ? piece->batch->expires_ns : UINT64_MAX;
 }
 
 /* How long ago that was. */

@@ -3,7 +3,7 @@
 #include "core/base/check.h"
 #include "core/base/shortage.h"
 #include "core/piece.h"
-#include "core/reel.h"
+#include "core/chain.h"
 #include "core/server.h"
 #include "core/slots.h"
 
@@ -75,8 +75,8 @@ bool replies_throttle(const struct worker *worker, struct connection *connection
 /* --- who does not read ------------------------------------------------------------------------ */
 
 static bool reserve_presses(const struct worker *worker) {
-    const struct purse *reserve = &worker->server->reserve;
-    return purse_used(reserve) > reserve->ceiling_bytes / 2;
+    const struct quota *reserve = &worker->server->reserve;
+    return quota_used(reserve) > reserve->ceiling_bytes / 2;
 }
 
 static bool room_is_short(const struct worker *worker) {
@@ -87,7 +87,7 @@ static bool room_is_short(const struct worker *worker) {
 static bool holds_reserve(const struct worker *worker, const struct connection *connection) {
     const struct piece *piece = connection->outbox.first;
     for (unsigned i = 0; piece != NULL && i < LOOK_PIECES; i++, piece = piece->next)
-        if (piece->kind == PIECE_CHUNK && piece->chunk->purse == &worker->server->reserve)
+        if (piece->kind == PIECE_CHUNK && piece->chunk->quota == &worker->server->reserve)
             return true;
     return false;
 }
@@ -144,6 +144,6 @@ void replies_look(struct worker *worker) {
         return;
     if (room_is_short(worker))
         timer_arm(&worker->wheel, &replies->timer, worker->now_ns + LOOK_NS);
-    else if (purse_used(&worker->server->reserve) != 0)
+    else if (quota_used(&worker->server->reserve) != 0)
         timer_arm(&worker->wheel, &replies->timer, worker->now_ns + LOOK_SELDOM_NS);
 }

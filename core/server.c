@@ -87,8 +87,8 @@ bool server_init(struct server *server, const struct config *config,
         parts->encodings[i]->index = i;
     server->worker_count = config->workers;
     budget_init(&server->budget, config->memory_bytes);
-    purse_init(&server->answers, &server->budget, config->memory_bytes / ANSWERS_SHARE);
-    purse_init(&server->reserve, NULL, ANSWER_RESERVE_BYTES);
+    quota_init(&server->answers, &server->budget, config->memory_bytes / ANSWERS_SHARE);
+    quota_init(&server->reserve, NULL, ANSWER_RESERVE_BYTES);
     if (!ring_probe(config->test_kernel_6_1, problem, problem_cap) ||
         !ring_fit(config->workers, config->max_connections, config->test_kernel_6_1,
                   &server->ring_settings, problem, problem_cap))
@@ -355,9 +355,9 @@ void server_fini(struct server *server) {
         worker_fini(&server->workers[i]);
     for (unsigned i = 0; i < server->parts.port_count; i++)
         port_fini(server->parts.ports[i]);
-    CHECK(purse_used(&server->answers) == 0 && purse_used(&server->reserve) == 0,
+    CHECK(quota_used(&server->answers) == 0 && quota_used(&server->reserve) == 0,
           "%llu bytes of answers are left",
-          (unsigned long long)(purse_used(&server->answers) + purse_used(&server->reserve)));
+          (unsigned long long)(quota_used(&server->answers) + quota_used(&server->reserve)));
     post_fini(&server->post);
     if (server->addresses != NULL)
         addresses_free(server->addresses);

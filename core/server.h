@@ -14,7 +14,7 @@
 
 #include "core/holders.h"
 #include "core/port.h"
-#include "core/purse.h"
+#include "core/quota.h"
 #include "core/worker.h"
 
 #include <pthread.h>
@@ -57,7 +57,7 @@ struct server {
     _Atomic uint64_t broadcast_set; /* endpoints that messages for everybody go to (port.h) */
     struct post post;
     struct budget budget;
-    struct purse answers, reserve; /* of calls: within --memory, and beyond it (reel.h) */
+    struct quota answers, reserve; /* of calls: within --memory, and beyond it (chain.h) */
     struct ring_settings ring_settings;
     int listen_fds[LISTENERS_MAX][WORKERS_MAX];
     char listen_text[LISTENERS_MAX][64]; /* the addresses they really have */

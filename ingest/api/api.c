@@ -193,16 +193,16 @@ bool api_call_failed(const struct worker *worker, const struct call *call) {
     return false;
 }
 
-void api_answer_reel(struct worker *worker, struct http_exchange *exchange, const char *type,
-                     struct reel *reel) {
-    struct builder *out = &reel->out;
-    if (reel_room(reel, 1) && (out->len == 0 || out->at[out->len - 1] != '\n'))
+void api_answer_chain(struct worker *worker, struct http_exchange *exchange, const char *type,
+                     struct chain *chain) {
+    struct builder *out = &chain->out;
+    if (chain_room(chain, 1) && (out->len == 0 || out->at[out->len - 1] != '\n'))
         builder_byte(out, '\n');
-    if (!SHORTAGE(reel->failed)) {
-        exchange_answer_reel(worker, exchange, type, reel);
+    if (!SHORTAGE(chain->failed)) {
+        exchange_answer_chain(worker, exchange, type, chain);
         return;
     }
-    reel_free(reel);
+    chain_free(chain);
     stats_add(&worker->stats.answers_refused, 1);
     exchange_fail(worker, exchange, CODE_OVERLOADED,
                   "there is no memory for the answer at the moment; try again");

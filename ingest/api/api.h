@@ -8,7 +8,7 @@
 #define RINGPOST_INGEST_API_API_H
 
 #include "core/protocol.h"
-#include "ingest/api/api_desk.h"
+#include "ingest/api/api_context.h"
 #include "ingest/gate/gate.h"
 #include "proto/http/http_connection.h"
 #include "proto/http/http_context.h"
@@ -66,7 +66,7 @@ void api_post_array(struct worker *worker, struct http_exchange *exchange, struc
 void api_post_lines(struct worker *worker, struct http_exchange *exchange, struct span body);
 void batch_on_result(struct worker *worker, struct http_exchange *exchange, uint32_t index,
                      const struct gate_result *result);
-/* Hands one message, in the desk's envelope, to the gate. */
+/* Hands one message, in the context's envelope, to the gate. */
 void api_publish(struct worker *worker, struct http_exchange *exchange, uint32_t index);
 
 /* A call for the exchange; NULL: it was answered (overloaded). `reserve`: as call_get has it. */
@@ -80,7 +80,7 @@ void api_call_end(struct worker *worker, struct http_connection *http);
 /* Did some worker have no memory for its part? */
 bool api_call_failed(const struct worker *worker, const struct call *call);
 /* Answers with what was written, or says that there was no memory for it; empties it. */
-void api_answer_reel(struct worker *worker, struct http_exchange *exchange, const char *type,
-                     struct reel *reel);
+void api_answer_chain(struct worker *worker, struct http_exchange *exchange, const char *type,
+                     struct chain *chain);
 
 #endif

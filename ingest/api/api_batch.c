@@ -11,7 +11,7 @@
  * them. A batch that takes longer than a turn has time for goes on in later turns and keeps the
  * body; until it is through, the connection is not read, so the order stays. */
 #include "core/base/check.h"
-#include "core/base/scroll.h"
+#include "core/base/strbuf.h"
 #include "core/base/shortage.h"
 #include "core/worker.h"
 #include "ingest/api/api.h"
@@ -50,7 +50,7 @@ struct batch {
     enum code full;   /* why the first that was refused for want of room was; CODE_NONE: none was */
     const char *full_message;
     uint32_t retry_after_s;
-    struct scroll text;          /* the results, in the order in which they came */
+    struct strbuf text;          /* the results, in the order in which they came */
     size_t text_bytes;           /* its room, as accounted */
     struct batch_entry *entries; /* `count` of them, when it is counted */
 };
@@ -58,7 +58,7 @@ struct batch {
 static void batch_free(struct worker *worker, struct batch *batch) {
     if (batch->entries != NULL)
         memory_put(&worker->account, batch->entries, batch->count * sizeof(struct batch_entry));
-    scroll_free(&batch->text);
+    strbuf_free(&batch->text);
     account_give(&worker->account, batch->text_bytes);
     memory_put(&worker->account, batch, sizeof *batch);
 }
@@ -73,13 +73,13 @@ static bool batch_furnish(struct worker *worker, struct batch *batch) {
     if (SHORTAGE(!account_take(&worker->account, text_bytes)))
         return false;
     batch->text_bytes = text_bytes;
-    return !SHORTAGE(!scroll_room(&batch->text, text_bytes - 1));
+    return !SHORTAGE(!strbuf_room(&batch->text, text_bytes - 1));
 }
 
 /* Room for one result. Results of messages that were taken must be told, so this may pass the
  * ceiling; it is bounded by the number of entries. */
 static bool batch_room(struct worker *worker, struct batch *batch) {
-    if (SHORTAGE(!scroll_room(&batch->text, GATE_RESULT_BYTES_MAX)))
+    if (SHORTAGE(!strbuf_room(&batch->text, GATE_RESULT_BYTES_MAX)))
         return false;
     if (batch->text.out.cap > batch->text_bytes) {
         account_force(&worker->account, batch->text.out.cap - batch->text_bytes);
@@ -115,9 +115,9 @@ static void batch_answer(struct worker *worker, struct http_exchange *exchange) 
         exchange_refuse(worker, exchange, &error);
         return;
     }
-    struct scroll answer = scroll_empty();
+    struct strbuf answer = strbuf_empty();
     if (SHORTAGE(batch->failed) ||
-        SHORTAGE(!scroll_room(&answer, 3 + batch->count + batch->text.out.len))) {
+        SHORTAGE(!strbuf_room(&answer, 3 + batch->count + batch->text.out.len))) {
         batch_free(worker, batch);
         exchange_abandon(worker, exchange);
         return;
@@ -129,7 +129,7 @@ static void batch_answer(struct worker *worker, struct http_exchange *exchange) 
     batch_free(worker, batch);
     exchange_answer(worker, exchange, 200, type, SPAN(""), builder_span(&answer.out));
     worker->account.keeps = false;
-    scroll_free(&answer);
+    strbuf_free(&answer);
 }
 
 void batch_on_result(struct worker *worker, struct http_exchange *exchange, uint32_t index,
@@ -162,9 +162,9 @@ void batch_on_result(struct worker *worker, struct http_exchange *exchange, uint
 
 static void entry_publish(struct worker *worker, struct http_exchange *exchange, uint32_t index,
                           struct span text) {
-    struct api_desk *desk = api_desk(worker);
+    struct api_context *context = api_context(worker);
     struct complaint *complaint = &http_context(worker)->complaint;
-    if (envelope_parse(&desk->envelope, &desk->room, ENVELOPE_MESSAGE, text,
+    if (envelope_parse(&context->envelope, &context->room, ENVELOPE_MESSAGE, text,
                        worker->config->max_message_bytes, complaint)) {
         api_publish(worker, exchange, index);
         return;
@@ -343,7 +343,7 @@ static void batch_begin(struct worker *worker, struct http_exchange *exchange, s
         return;
     }
     *batch =
-        (struct batch){.exchange = exchange, .lines = lines, .body = body, .text = scroll_empty()};
+        (struct batch){.exchange = exchange, .lines = lines, .body = body, .text = strbuf_empty()};
     batch_rewind(batch);
     batch_go(worker, batch);
 }

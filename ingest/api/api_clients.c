@@ -4,7 +4,7 @@
  * All are calls (core/call.h): each worker walks through its own sessions of that id, a slice of
  * each turn. */
 #include "core/base/check.h"
-#include "core/base/scroll.h"
+#include "core/base/strbuf.h"
 #include "core/base/shortage.h"
 #include "core/call.h"
 #include "core/server.h"
@@ -80,11 +80,11 @@ static size_t session_bytes(const struct session *session) {
     return bytes;
 }
 
-static void session_write(struct worker *worker, struct reel *reel, const struct session *session,
+static void session_write(struct worker *worker, struct chain *chain, const struct session *session,
                           const struct connection *connection) {
-    if (SHORTAGE(!reel_room(reel, session_bytes(session))))
+    if (SHORTAGE(!chain_room(chain, session_bytes(session))))
         return;
-    struct builder *out = &reel->out;
+    struct builder *out = &chain->out;
     char address[PEER_ADDRESS_TEXT_MAX], since[WALL_TEXT_BYTES];
     net_peer_text(&connection->peer, address);
     wall_text(session->since_ms, since);
@@ -116,7 +116,7 @@ static bool presence_visit(struct worker *worker, struct call_part *part, struct
     const struct connection *connection = session->type->connection(session);
     if (connection == NULL)
         return true;
-    if (reel_bytes(&part->text) >= PRESENCE_BYTES_MAX) {
+    if (chain_bytes(&part->text) >= PRESENCE_BYTES_MAX) {
         part->count |= COUNT_TRUNCATED;
         return false;
     }
@@ -129,32 +129,32 @@ static bool presence_visit(struct worker *worker, struct call_part *part, struct
 static bool presence_finish(struct worker *worker, struct call *call) {
     struct http_exchange *exchange = call->request;
     struct http_connection *http = exchange->http;
-    struct reel reel = reel_empty(worker, false);
+    struct chain chain = chain_empty(worker, false);
     bool truncated = false;
     uint64_t count = 0;
-    if (reel_room(&reel, builder_json_max(NAME_BYTES_MAX) + 64)) {
-        builder_byte(&reel.out, '{');
-        json_key_text(&reel.out, "id", call_name(call, 0));
-        json_key(&reel.out, "sessions");
-        builder_byte(&reel.out, '[');
+    if (chain_room(&chain, builder_json_max(NAME_BYTES_MAX) + 64)) {
+        builder_byte(&chain.out, '{');
+        json_key_text(&chain.out, "id", call_name(call, 0));
+        json_key(&chain.out, "sessions");
+        builder_byte(&chain.out, '[');
     }
     for (unsigned i = 0; i < worker->server->worker_count; i++) {
         struct call_part *part = &call->parts[i];
         truncated |= (part->count & COUNT_TRUNCATED) != 0;
         count += part->count & ~COUNT_TRUNCATED;
-        if (part->text.first == NULL || !reel_room(&reel, 1))
+        if (part->text.first == NULL || !chain_room(&chain, 1))
             continue;
-        json_comma(&reel.out);
-        reel_join(&reel, &part->text);
+        json_comma(&chain.out);
+        chain_join(&chain, &part->text);
     }
-    if (reel_room(&reel, 64))
-        builder_text(&reel.out, truncated ? "],\"truncated\":true}" : "]}");
-    reel.failed |= api_call_failed(worker, call);
-    if (count == 0 && !reel.failed) {
-        reel_free(&reel);
+    if (chain_room(&chain, 64))
+        builder_text(&chain.out, truncated ? "],\"truncated\":true}" : "]}");
+    chain.failed |= api_call_failed(worker, call);
+    if (count == 0 && !chain.failed) {
+        chain_free(&chain);
         exchange_fail(worker, exchange, CODE_NOT_FOUND, "no session has this client id");
     } else {
-        api_answer_reel(worker, exchange, NULL, &reel);
+        api_answer_chain(worker, exchange, NULL, &chain);
     }
     api_call_end(worker, http);
     return true;

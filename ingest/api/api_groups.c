@@ -5,7 +5,7 @@
  * may have sessions on several workers, so the owner counts different hashes, then merges the
  * pages, in slices too: nothing here takes longer in a turn because the group is large. */
 #include "core/base/check.h"
-#include "core/base/scroll.h"
+#include "core/base/strbuf.h"
 #include "core/base/shortage.h"
 #include "core/call.h"
 #include "core/server.h"
@@ -96,7 +96,7 @@ struct merge {
     uint32_t next[WORKERS_MAX]; /* WRITE: the next name of each page */
     uint32_t shown;
     struct span last; /* that was shown; in its page */
-    struct reel reel;
+    struct chain chain;
 };
 
 static struct merge *call_merge(const struct call *call) {
@@ -120,7 +120,7 @@ static bool merge_begin(struct worker *worker, struct call *call) {
         return false;
     struct merge *merge = call_merge(call);
     *merge = (struct merge){
-        .stage = MERGE_WRITE, .count = hashes, .reel = reel_empty(worker, call->reserve)};
+        .stage = MERGE_WRITE, .count = hashes, .chain = chain_empty(worker, call->reserve)};
     if (parts <= 1)
         return true;
     call->blocks[BLOCK_DISTINCT] = chunk_get(worker, distinct_bytes(hashes), call->reserve);
@@ -171,9 +171,9 @@ static void next_pass(const struct worker *worker, const struct call *call, stru
 
 /* Writes one name more, or the end. True: it is written. */
 static bool name_write(const struct worker *worker, const struct call *call, struct merge *merge) {
-    struct builder *out = &merge->reel.out;
+    struct builder *out = &merge->chain.out;
     struct span name = next_find(worker, call, merge);
-    if (SHORTAGE(!reel_room(&merge->reel, 2 * builder_json_max(NAME_BYTES_MAX) + 64)))
+    if (SHORTAGE(!chain_room(&merge->chain, 2 * builder_json_max(NAME_BYTES_MAX) + 64)))
         return true;
     if (merge->shown == 0) {
         builder_byte(out, '{');
@@ -223,14 +223,14 @@ static bool members_finish(struct worker *worker, struct call *call) {
     struct http_connection *http = exchange->http;
     bool begun = call->blocks[BLOCK_MERGE] != NULL;
     if (!begun && (api_call_failed(worker, call) || !merge_begin(worker, call))) {
-        struct reel none = reel_empty(worker, call->reserve);
+        struct chain none = chain_empty(worker, call->reserve);
         none.failed = true;
-        api_answer_reel(worker, exchange, NULL, &none);
+        api_answer_chain(worker, exchange, NULL, &none);
     } else {
         while (!merge_step(worker, call, call_merge(call)))
             if (slice_over(worker))
                 return false;
-        api_answer_reel(worker, exchange, NULL, &call_merge(call)->reel);
+        api_answer_chain(worker, exchange, NULL, &call_merge(call)->chain);
     }
     api_call_end(worker, http);
     return true;

@@ -51,7 +51,7 @@ void api_on_result(struct endpoint *endpoint, struct gate_source *source, void *
 
 void api_publish(struct worker *worker, struct http_exchange *exchange, uint32_t index) {
     struct gate_request request = {.source = api_source(exchange->http),
-                                   .envelope = &api_desk(worker)->envelope,
+                                   .envelope = &api_context(worker)->envelope,
                                    .scope = SPAN(""),
                                    .request = exchange,
                                    .index = index,
@@ -97,7 +97,7 @@ static bool begins_array(struct span body) {
 
 void api_post_messages(struct worker *worker, struct http_exchange *exchange,
                        const struct route_request *request) {
-    struct api_desk *desk = api_desk(worker);
+    struct api_context *context = api_context(worker);
     struct complaint *complaint = &http_context(worker)->complaint;
     struct span body = request->http->body;
     enum body_kind kind = body_kind(request->http->content_type);
@@ -120,7 +120,7 @@ void api_post_messages(struct worker *worker, struct http_exchange *exchange,
         api_post_lines(worker, exchange, body);
     else if (begins_array(body))
         api_post_array(worker, exchange, body);
-    else if (envelope_parse(&desk->envelope, &desk->room, ENVELOPE_MESSAGE, body,
+    else if (envelope_parse(&context->envelope, &context->room, ENVELOPE_MESSAGE, body,
                             worker->config->max_message_bytes, complaint))
         api_publish(worker, exchange, 0);
     else
@@ -191,12 +191,12 @@ static bool body_take(struct envelope *envelope, const struct http_request *http
 /* `field` and `name` are the address of the path; none for a broadcast. */
 static void push(struct worker *worker, struct http_exchange *exchange,
                  const struct route_request *request, struct span field) {
-    struct envelope *envelope = &api_desk(worker)->envelope;
+    struct envelope *envelope = &api_context(worker)->envelope;
     struct complaint *complaint = &http_context(worker)->complaint;
     struct pushed pushed = {{.name = "wait"}, {.name = "timeout"}, {.name = "raw"}};
     bool raw = false;
     enum body_kind said = body_kind(request->http->content_type);
-    envelope_init(envelope, &api_desk(worker)->room);
+    envelope_init(envelope, &api_context(worker)->room);
     if (field.len == 0)
         envelope_set_broadcast(envelope);
     bool good = (field.len == 0 || envelope_set(envelope, field, request->names[0], complaint)) &&

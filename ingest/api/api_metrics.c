@@ -2,7 +2,7 @@
  *
  * Counters are read while the workers count, so metrics of different workers are not of one
  * moment; GET /v1/stats asks each worker for a copy that balances. Names come from the lists of
- * core/stats.h. Both are told also when the memory is full (core/reel.h). */
+ * core/stats.h. Both are told also when the memory is full (core/chain.h). */
 #include "core/base/log.h"
 #include "core/sandbox.h"
 #include "core/server.h"
@@ -20,28 +20,28 @@ static const char *const listener_words[LISTENER_KINDS] = {
     [LISTENER_TCP] = "tcp", [LISTENER_WEB] = "web", [LISTENER_API] = "api"};
 
 /* `# HELP` and `# TYPE`. */
-static void family(struct reel *reel, const char *name, const char *type, const char *help) {
-    if (reel_room(reel, 2 * LINE_BYTES))
-        builder_format(&reel->out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+static void family(struct chain *chain, const char *name, const char *type, const char *help) {
+    if (chain_room(chain, 2 * LINE_BYTES))
+        builder_format(&chain->out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
 /* `labels` is empty or `{…}`. */
-static void sample(struct reel *reel, const char *name, const char *labels, uint64_t value) {
-    if (reel_room(reel, LINE_BYTES))
-        builder_format(&reel->out, "%s%s %llu\n", name, labels, (unsigned long long)value);
+static void sample(struct chain *chain, const char *name, const char *labels, uint64_t value) {
+    if (chain_room(chain, LINE_BYTES))
+        builder_format(&chain->out, "%s%s %llu\n", name, labels, (unsigned long long)value);
 }
 
-static void single(struct reel *reel, const char *name, const char *type, const char *help,
+static void single(struct chain *chain, const char *name, const char *type, const char *help,
                    uint64_t value) {
-    family(reel, name, type, help);
-    sample(reel, name, "", value);
+    family(chain, name, type, help);
+    sample(chain, name, "", value);
 }
 
-static void single_real(struct reel *reel, const char *name, const char *type, const char *help,
+static void single_real(struct chain *chain, const char *name, const char *type, const char *help,
                         double value) {
-    family(reel, name, type, help);
-    if (reel_room(reel, LINE_BYTES))
-        builder_format(&reel->out, "%s %.3f\n", name, value);
+    family(chain, name, type, help);
+    if (chain_room(chain, LINE_BYTES))
+        builder_format(&chain->out, "%s %.3f\n", name, value);
 }
 
 /* --- what each worker counts ------------------------------------------------------------------ */
@@ -72,123 +72,123 @@ static uint64_t member_of(const struct stats *stats, size_t offset) {
 }
 
 /* A number of nanoseconds in struct worker, as seconds. */
-static void times_write(struct reel *reel, const struct server *server, const char *name,
+static void times_write(struct chain *chain, const struct server *server, const char *name,
                         const char *type, const char *help, size_t offset) {
-    family(reel, name, type, help);
+    family(chain, name, type, help);
     for (unsigned w = 0; w < server->worker_count; w++) {
         const char *worker = (const char *)&server->workers[w];
         uint64_t ns = stats_get((const _Atomic uint64_t *)(const void *)(worker + offset));
-        if (reel_room(reel, LINE_BYTES))
-            builder_format(&reel->out, "%s{worker=\"%u\"} %.6f\n", name, w,
+        if (chain_room(chain, LINE_BYTES))
+            builder_format(&chain->out, "%s{worker=\"%u\"} %.6f\n", name, w,
                            (double)ns / (double)NS_PER_S);
     }
 }
 
-static void workers_write(struct reel *reel, const struct server *server) {
+static void workers_write(struct chain *chain, const struct server *server) {
     char labels[32];
     for (size_t i = 0; i < sizeof worker_metrics / sizeof *worker_metrics; i++) {
         const struct worker_metric *metric = &worker_metrics[i];
-        family(reel, metric->name, metric->type, metric->help);
+        family(chain, metric->name, metric->type, metric->help);
         for (unsigned w = 0; w < server->worker_count; w++) {
             snprintf(labels, sizeof labels, "{worker=\"%u\"}", w);
-            sample(reel, metric->name, labels, member_of(stats_of(server, w), metric->offset));
+            sample(chain, metric->name, labels, member_of(stats_of(server, w), metric->offset));
         }
     }
 #define TIMES_WRITE(member, name, type, help)                                                      \
-    times_write(reel, server, "ringpost_" name, type, help,                                        \
+    times_write(chain, server, "ringpost_" name, type, help,                                        \
                 offsetof(struct worker, stats) + offsetof(struct stats, member));
     STATS_SECONDS(TIMES_WRITE)
 #undef TIMES_WRITE
-    times_write(reel, server, "ringpost_worker_cpu_seconds_total", "counter",
+    times_write(chain, server, "ringpost_worker_cpu_seconds_total", "counter",
                 "CPU time of the worker", offsetof(struct worker, cpu_ns));
-    times_write(reel, server, "ringpost_turn_longest_seconds", "gauge",
+    times_write(chain, server, "ringpost_turn_longest_seconds", "gauge",
                 "CPU time of the longest turn since the start",
                 offsetof(struct worker, turn_longest_cpu_ns));
-    times_write(reel, server, "ringpost_turn_longest_wall_seconds", "gauge",
+    times_write(chain, server, "ringpost_turn_longest_wall_seconds", "gauge",
                 "the longest turn by the clock, with the time that others had the CPU",
                 offsetof(struct worker, turn_longest_ns));
 }
 
 /* --- sums over the workers, by reason --------------------------------------------------------- */
 
-static void encoded_write(struct reel *reel, const struct server *server,
+static void encoded_write(struct chain *chain, const struct server *server,
                           const struct stats *total) {
     char labels[64];
-    family(reel, "ringpost_encoded_total", "counter",
+    family(chain, "ringpost_encoded_total", "counter",
            "messages encoded, once for all sessions of a worker that take them so");
     for (unsigned i = 0; i < ENCODINGS_MAX && server->parts.encodings[i] != NULL; i++) {
         snprintf(labels, sizeof labels, "{encoding=\"%s\"}", server->parts.encodings[i]->name);
-        sample(reel, "ringpost_encoded_total", labels, stats_get(&total->encoded[i]));
+        sample(chain, "ringpost_encoded_total", labels, stats_get(&total->encoded[i]));
     }
 }
 
-static void reasons_write(struct reel *reel, const struct stats *total) {
+static void reasons_write(struct chain *chain, const struct stats *total) {
     char labels[96];
-    family(reel, "ringpost_closed_total", "counter", "connections that ended, by reason");
+    family(chain, "ringpost_closed_total", "counter", "connections that ended, by reason");
     for (unsigned i = CLOSE_NONE + 1; i < CLOSE_REASON_COUNT; i++) {
         snprintf(labels, sizeof labels, "{reason=\"%s\"}", close_reason_word((enum close_reason)i));
-        sample(reel, "ringpost_closed_total", labels, stats_get(&total->closed[i]));
+        sample(chain, "ringpost_closed_total", labels, stats_get(&total->closed[i]));
     }
-    family(reel, "ringpost_refused_total", "counter",
+    family(chain, "ringpost_refused_total", "counter",
            "connections refused before they were served, by reason");
     for (unsigned i = 0; i < REFUSE_REASON_COUNT; i++) {
         snprintf(labels, sizeof labels, "{reason=\"%s\"}",
                  refuse_reason_word((enum refuse_reason)i));
-        sample(reel, "ringpost_refused_total", labels, stats_get(&total->refused[i]));
+        sample(chain, "ringpost_refused_total", labels, stats_get(&total->refused[i]));
     }
-    family(reel, "ringpost_auth_failures_total", "counter",
+    family(chain, "ringpost_auth_failures_total", "counter",
            "requests with a wrong key, by listener");
     for (unsigned i = 0; i < LISTENER_KINDS; i++) {
         snprintf(labels, sizeof labels, "{listener=\"%s\"}", listener_words[i]);
-        sample(reel, "ringpost_auth_failures_total", labels, stats_get(&total->auth_failures[i]));
+        sample(chain, "ringpost_auth_failures_total", labels, stats_get(&total->auth_failures[i]));
     }
-    family(reel, "ringpost_mails_total", "counter", "mails between workers, by kind");
+    family(chain, "ringpost_mails_total", "counter", "mails between workers, by kind");
     for (unsigned i = MAIL_INVALID + 1; i < MAIL_KIND_COUNT; i++) {
         snprintf(labels, sizeof labels, "{kind=\"%s\"}", mail_name(i));
-        sample(reel, "ringpost_mails_total", labels, stats_get(&total->mails[i]));
+        sample(chain, "ringpost_mails_total", labels, stats_get(&total->mails[i]));
     }
-    family(reel, "ringpost_messages_total", "counter",
+    family(chain, "ringpost_messages_total", "counter",
            "messages asked for, by class and state or error code; a request that is refused before "
            "its messages are known counts one of class unknown");
     for (unsigned class = 0; class < RESULT_CLASSES; class ++) {
         for (unsigned i = 0; i < RESULT_COUNT; i++) {
             snprintf(labels, sizeof labels, "{class=\"%s\",result=\"%s\"}", class_words[class],
                      result_text((enum result_word)i));
-            sample(reel, "ringpost_messages_total", labels, stats_get(&total->results[class][i]));
+            sample(chain, "ringpost_messages_total", labels, stats_get(&total->results[class][i]));
         }
     }
 }
 
-static void fate_write(struct reel *reel, unsigned class, const char *fate, const char *reason,
+static void fate_write(struct chain *chain, unsigned class, const char *fate, const char *reason,
                        uint64_t value) {
     char labels[128];
     snprintf(labels, sizeof labels, "{class=\"%s\",fate=\"%s\",reason=\"%s\"}", class_words[class],
              fate, reason);
-    sample(reel, "ringpost_ledger", labels, value);
+    sample(chain, "ringpost_ledger", labels, value);
 }
 
 /* Not a counter: copies that wait come and go. */
-static void ledger_write(struct reel *reel, const struct stats *total) {
-    family(reel, "ringpost_ledger", "gauge",
+static void ledger_write(struct chain *chain, const struct stats *total) {
+    family(chain, "ringpost_ledger", "gauge",
            "copies of messages for sessions: made = sent + waiting + dropped");
     for (unsigned class = 0; class < CLASSES; class ++) {
-        fate_write(reel, class, "made", "", stats_get(&total->copies[class]));
-        fate_write(reel, class, "sent", "", stats_get(&total->copies_sent[class]));
-        fate_write(reel, class, "waiting", "", stats_get(&total->copies_waiting[class]));
+        fate_write(chain, class, "made", "", stats_get(&total->copies[class]));
+        fate_write(chain, class, "sent", "", stats_get(&total->copies_sent[class]));
+        fate_write(chain, class, "waiting", "", stats_get(&total->copies_waiting[class]));
         for (unsigned i = 0; i < DROP_REASON_COUNT; i++)
-            fate_write(reel, class, "dropped", drop_reason_word((enum drop_reason)i),
+            fate_write(chain, class, "dropped", drop_reason_word((enum drop_reason)i),
                        stats_get(&total->copies_dropped[class][i]));
     }
 }
 
 /* --- how long messages take ------------------------------------------------------------------- */
 
-static void delays_write(struct reel *reel, const struct stats *total) {
+static void delays_write(struct chain *chain, const struct stats *total) {
 #define DELAY_TEXT(ms, text) text,
     static const char *const bounds[DELAY_BUCKETS] = {DELAY_BOUNDS(DELAY_TEXT) "+Inf"};
 #undef DELAY_TEXT
     char labels[64];
-    family(reel, "ringpost_delivery_seconds", "histogram",
+    family(chain, "ringpost_delivery_seconds", "histogram",
            "copies of messages, by the time from acceptance until the kernel had taken them");
     for (unsigned class = 0; class < CLASSES; class ++) {
         uint64_t count = 0;
@@ -196,61 +196,61 @@ static void delays_write(struct reel *reel, const struct stats *total) {
             count += stats_get(&total->delays[class][i]);
             snprintf(labels, sizeof labels, "{class=\"%s\",le=\"%s\"}", class_words[class],
                      bounds[i]);
-            sample(reel, "ringpost_delivery_seconds_bucket", labels, count);
+            sample(chain, "ringpost_delivery_seconds_bucket", labels, count);
         }
         snprintf(labels, sizeof labels, "{class=\"%s\"}", class_words[class]);
-        if (reel_room(reel, LINE_BYTES))
-            builder_format(&reel->out, "ringpost_delivery_seconds_sum%s %.6f\n", labels,
+        if (chain_room(chain, LINE_BYTES))
+            builder_format(&chain->out, "ringpost_delivery_seconds_sum%s %.6f\n", labels,
                            (double)stats_get(&total->delay_ns[class]) / (double)NS_PER_S);
-        sample(reel, "ringpost_delivery_seconds_count", labels, count);
+        sample(chain, "ringpost_delivery_seconds_count", labels, count);
     }
 }
 
 /* --- the node and its process ----------------------------------------------------------------- */
 
-static void node_write(struct reel *reel, struct worker *worker) {
+static void node_write(struct chain *chain, struct worker *worker) {
     struct server *server = worker->server;
-    family(reel, "ringpost_build_info", "gauge", "the version, as a label");
-    if (reel_room(reel, LINE_BYTES))
-        builder_format(&reel->out, "ringpost_build_info{version=\"%s\",node=\"%s\"} 1\n",
+    family(chain, "ringpost_build_info", "gauge", "the version, as a label");
+    if (chain_room(chain, LINE_BYTES))
+        builder_format(&chain->out, "ringpost_build_info{version=\"%s\",node=\"%s\"} 1\n",
                        api_version(), worker->config->node);
-    single(reel, "ringpost_draining", "gauge", "1 while the node drains",
+    single(chain, "ringpost_draining", "gauge", "1 while the node drains",
            server_phase(server) > PHASE_RUNNING);
-    single(reel, "ringpost_connections_max", "gauge",
+    single(chain, "ringpost_connections_max", "gauge",
            "--max-connections: the node is full when the sum of ringpost_connections is there",
            worker->config->max_connections);
-    single(reel, "ringpost_memory_ceiling_bytes", "gauge", "--memory",
+    single(chain, "ringpost_memory_ceiling_bytes", "gauge", "--memory",
            server->budget.ceiling_bytes);
-    single(reel, "ringpost_memory_granted_bytes", "gauge",
+    single(chain, "ringpost_memory_granted_bytes", "gauge",
            "what the workers have taken of it, with their reserve",
            atomic_load_explicit(&server->budget.granted_bytes, memory_order_relaxed));
-    single(reel, "ringpost_answer_memory_bytes", "gauge",
+    single(chain, "ringpost_answer_memory_bytes", "gauge",
            "memory of calls and their answers, which may take a quarter of --memory",
-           purse_used(&server->answers));
-    single(reel, "ringpost_answer_reserve_bytes", "gauge",
+           quota_used(&server->answers));
+    single(chain, "ringpost_answer_reserve_bytes", "gauge",
            "the same beyond --memory, for statistics and metrics: 1 MiB at the most",
-           purse_used(&server->reserve));
-    single(reel, "ringpost_dedup_ids", "gauge", "message ids that are remembered",
+           quota_used(&server->reserve));
+    single(chain, "ringpost_dedup_ids", "gauge", "message ids that are remembered",
            dedup_count(&gate_of(&worker->endpoint)->dedup));
-    single(reel, "ringpost_log_lines_dropped_total", "counter",
+    single(chain, "ringpost_log_lines_dropped_total", "counter",
            "log lines lost because nobody took them in time", log_dropped());
-    single(reel, "ringpost_sandbox_refused_total", "counter",
+    single(chain, "ringpost_sandbox_refused_total", "counter",
            "system calls that --sandbox refused; each is a bug or an attack", sandbox_refused());
 }
 
-static void process_write(struct reel *reel, const struct worker *worker) {
+static void process_write(struct chain *chain, const struct worker *worker) {
     struct process_sample process;
     process_sample_get(&process, worker->now_ns,
                        atomic_load_explicit(&worker->server->connections, memory_order_relaxed));
-    single_real(reel, "process_cpu_seconds_total", "counter", "CPU time, user and system",
+    single_real(chain, "process_cpu_seconds_total", "counter", "CPU time, user and system",
                 process.cpu_s);
-    single(reel, "process_resident_memory_bytes", "gauge", "resident memory",
+    single(chain, "process_resident_memory_bytes", "gauge", "resident memory",
            process.resident_bytes);
-    single(reel, "process_open_fds", "gauge",
+    single(chain, "process_open_fds", "gauge",
            "open descriptors; reckoned from the connections when there are over a thousand",
            process.open_fds);
-    single(reel, "process_max_fds", "gauge", "how many there may be", process.max_fds);
-    single_real(reel, "process_start_time_seconds", "gauge", "start, in seconds since 1970",
+    single(chain, "process_max_fds", "gauge", "how many there may be", process.max_fds);
+    single_real(chain, "process_start_time_seconds", "gauge", "start, in seconds since 1970",
                 (double)worker->server->started_wall_ms / 1000);
 }
 
@@ -258,17 +258,17 @@ void api_get_metrics(struct worker *worker, struct http_exchange *exchange,
                      const struct route_request *request) {
     if (!exchange_query_empty(worker, exchange, request))
         return;
-    struct reel reel = reel_empty(worker, true);
-    struct stats *total = &api_desk(worker)->total;
+    struct chain chain = chain_empty(worker, true);
+    struct stats *total = &api_context(worker)->total;
     memset(total, 0, sizeof(*total));
     for (unsigned i = 0; i < worker->server->post.endpoints; i++)
         stats_sum(total, &worker->server->endpoints[i]->stats);
-    node_write(&reel, worker);
-    process_write(&reel, worker);
-    reasons_write(&reel, total);
-    encoded_write(&reel, worker->server, total);
-    ledger_write(&reel, total);
-    delays_write(&reel, total);
-    workers_write(&reel, worker->server);
-    api_answer_reel(worker, exchange, HTTP_TYPE_METRICS, &reel);
+    node_write(&chain, worker);
+    process_write(&chain, worker);
+    reasons_write(&chain, total);
+    encoded_write(&chain, worker->server, total);
+    ledger_write(&chain, total);
+    delays_write(&chain, total);
+    workers_write(&chain, worker->server);
+    api_answer_chain(worker, exchange, HTTP_TYPE_METRICS, &chain);
 }

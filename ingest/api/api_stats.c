@@ -2,7 +2,7 @@
  *
  * A call: each worker hands over a copy of its counters made between two of its steps, in which
  * the ledger of copies balances: made = sent + waiting + dropped. */
-#include "core/base/scroll.h"
+#include "core/base/strbuf.h"
 #include "core/base/shortage.h"
 #include "core/call.h"
 #include "core/server.h"
@@ -29,20 +29,20 @@ static const char *const kind_words[LISTENER_KINDS] = {"tcp", "web", "api"};
 
 /* Time in turns since statistics were last asked for, at least a second ago. */
 static double busy_ratio(struct worker *worker) {
-    struct api_desk *desk = api_desk(worker);
+    struct api_context *context = api_context(worker);
     uint64_t now_ns = worker->now_ns;
-    if (desk->busy_since_ns == 0)
-        desk->busy_since_ns = worker->server->started_ns;
-    if (now_ns - desk->busy_since_ns >= BUSY_NS) {
+    if (context->busy_since_ns == 0)
+        context->busy_since_ns = worker->server->started_ns;
+    if (now_ns - context->busy_since_ns >= BUSY_NS) {
         uint64_t busy_ns = stats_get(&worker->stats.busy_ns);
-        desk->busy_ratio =
-            (double)(busy_ns - desk->busy_ns) / (double)(now_ns - desk->busy_since_ns);
-        if (desk->busy_ratio > 1)
-            desk->busy_ratio = 1;
-        desk->busy_ns = busy_ns;
-        desk->busy_since_ns = now_ns;
+        context->busy_ratio =
+            (double)(busy_ns - context->busy_ns) / (double)(now_ns - context->busy_since_ns);
+        if (context->busy_ratio > 1)
+            context->busy_ratio = 1;
+        context->busy_ns = busy_ns;
+        context->busy_since_ns = now_ns;
     }
-    return desk->busy_ratio;
+    return context->busy_ratio;
 }
 
 static bool stats_run(struct worker *worker, struct call *call, struct call_part *part) {
@@ -55,7 +55,7 @@ static bool stats_run(struct worker *worker, struct call *call, struct call_part
     copy->busy_ratio = busy_ratio(worker);
     copy->memory_bytes = worker->account.used_bytes;
     copy->cpu_ns = atomic_load_explicit(&worker->cpu_ns, memory_order_relaxed);
-    slowest_look(worker, &api_desk(worker)->slowest, &copy->slowest);
+    slowest_look(worker, &api_context(worker)->slowest, &copy->slowest);
     return true;
 }
 
@@ -142,11 +142,11 @@ static void closed_write(struct builder *out, const struct stats *stats) {
     builder_byte(out, '}');
 }
 
-static void worker_write(struct reel *reel, const struct config *config, unsigned index,
+static void worker_write(struct chain *chain, const struct config *config, unsigned index,
                          const struct stats_part *part) {
-    if (SHORTAGE(!reel_room(reel, WORKER_BYTES)))
+    if (SHORTAGE(!chain_room(chain, WORKER_BYTES)))
         return;
-    struct builder *out = &reel->out;
+    struct builder *out = &chain->out;
     json_comma(out);
     builder_byte(out, '{');
     json_key_u64(out, "worker", index);
@@ -203,9 +203,9 @@ static const struct stats_part *part_of(const struct call *call, unsigned index)
 }
 
 static void object_write(struct worker *worker, const struct call *call, struct stats *total,
-                         struct reel *reel) {
+                         struct chain *chain) {
     const struct server *server = worker->server;
-    struct builder *out = &reel->out;
+    struct builder *out = &chain->out;
     uint64_t memory_bytes = 0;
     struct slowest slowest = {.count = 0};
     for (unsigned i = 0; i < server->worker_count; i++) {
@@ -233,8 +233,8 @@ static void object_write(struct worker *worker, const struct call *call, struct 
     json_key(out, "workers");
     builder_byte(out, '[');
     for (unsigned i = 0; i < server->worker_count; i++)
-        worker_write(reel, worker->config, i, part_of(call, i));
-    if (SHORTAGE(!reel_room(reel, HEAD_BYTES + SLOWEST_BYTES)))
+        worker_write(chain, worker->config, i, part_of(call, i));
+    if (SHORTAGE(!chain_room(chain, HEAD_BYTES + SLOWEST_BYTES)))
         return;
     builder_byte(out, ']');
     listeners_write(out, server, worker->config, total);
@@ -254,14 +254,14 @@ static void object_write(struct worker *worker, const struct call *call, struct 
 static bool stats_finish(struct worker *worker, struct call *call) {
     struct http_exchange *exchange = call->request;
     struct http_connection *http = exchange->http;
-    struct reel reel = reel_empty(worker, true);
-    struct stats *total = &api_desk(worker)->total;
+    struct chain chain = chain_empty(worker, true);
+    struct stats *total = &api_context(worker)->total;
     memset(total, 0, sizeof(*total));
-    if (api_call_failed(worker, call) || SHORTAGE(!reel_room(&reel, HEAD_BYTES)))
-        reel.failed = true;
+    if (api_call_failed(worker, call) || SHORTAGE(!chain_room(&chain, HEAD_BYTES)))
+        chain.failed = true;
     else
-        object_write(worker, call, total, &reel);
-    api_answer_reel(worker, exchange, NULL, &reel);
+        object_write(worker, call, total, &chain);
+    api_answer_chain(worker, exchange, NULL, &chain);
     api_call_end(worker, http);
     return true;
 }

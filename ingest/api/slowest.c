@@ -1,6 +1,6 @@
 #include "ingest/api/slowest.h"
 
-#include "core/base/scroll.h"
+#include "core/base/strbuf.h"
 #include "core/connection.h"
 #include "core/directory.h"
 #include "core/session.h"

@@ -26,7 +26,7 @@ size_t client_send_bytes(void) {
 }
 
 static struct pool *sends_of(const struct worker *worker) {
-    return &gate_of(&worker->endpoint)->desks[worker->index].sends;
+    return &gate_of(&worker->endpoint)->contexts[worker->index].sends;
 }
 
 static void on_result(struct endpoint *endpoint, struct gate_source *source, void *request,
@@ -84,7 +84,7 @@ static void send_bad(struct worker *worker, struct connection *connection,
 /* Reads the envelope; false: it was answered, or is read once more. */
 static bool envelope_read(struct worker *worker, struct connection *connection,
                           const struct client_send *send, struct envelope *envelope) {
-    struct envelope_room *room = gate_of(&worker->endpoint)->desks[worker->index].room;
+    struct envelope_scratch *room = gate_of(&worker->endpoint)->contexts[worker->index].room;
     size_t max_bytes = worker->config->max_message_bytes;
     struct complaint complaint;
     if (!envelope_parse(envelope, room, send->counted ? ENVELOPE_COUNTED : ENVELOPE_LINE,

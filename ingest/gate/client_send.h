@@ -17,7 +17,7 @@
 /* For server_parts. gate_init must have run. */
 extern const struct client_gate client_send_gate;
 
-/* Size of one record of gate_desk.sends. */
+/* Size of one record of gate_context.sends. */
 size_t client_send_bytes(void);
 
 #endif

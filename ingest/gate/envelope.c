@@ -77,7 +77,7 @@ static bool note_seen(struct envelope *envelope, enum field field, struct compla
     return true;
 }
 
-void envelope_init(struct envelope *envelope, struct envelope_room *room) {
+void envelope_init(struct envelope *envelope, struct envelope_scratch *room) {
     *envelope = (struct envelope){
         .parts = {.event = SPAN("message"), .ttl_ns = TTL_DEFAULT_NS, .payload_max = 4},
         .data = SPAN("null"),
@@ -197,7 +197,7 @@ static __attribute__((cold)) bool refuse_text(struct envelope *envelope, enum en
     return false;
 }
 
-bool envelope_parse(struct envelope *envelope, struct envelope_room *room, enum envelope_form form,
+bool envelope_parse(struct envelope *envelope, struct envelope_scratch *room, enum envelope_form form,
                     struct span text, size_t max_message_bytes, struct complaint *complaint) {
     struct json_cursor cursor;
     struct json_value key, value;

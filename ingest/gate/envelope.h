@@ -34,7 +34,7 @@ struct json_value;
 
 /* Where an envelope keeps its lists; about 1.2 MB, of which only what is used is touched. One for
  * each worker is enough: it serves one envelope at a time. Need not be zeroed. */
-struct envelope_room {
+struct envelope_scratch {
     struct span to[ADDRESSES_PER_MESSAGE_MAX];
     struct span groups[ADDRESSES_PER_MESSAGE_MAX];
     struct span except[ADDRESSES_PER_MESSAGE_MAX];
@@ -56,7 +56,7 @@ struct envelope {
     enum payload_kind kind; /* what `data` is */
     struct span ref;        /* ENVELOPE_LINE: as written, to be echoed; empty: none */
     /* Its own: */
-    struct envelope_room *room;
+    struct envelope_scratch *room;
     struct name_list to, groups, except;
     struct builder texts; /* over room->text */
     struct builder group; /* over room->group */
@@ -72,12 +72,12 @@ enum envelope_form {
 /* Reads one object. False: `complaint`; envelope->ref is there if it could be made out.
  * `max_message_bytes` bounds `data`, its dropped line breaks not counted. With ENVELOPE_COUNTED the
  * caller then gives the payload by envelope_set_data; otherwise the envelope is complete. */
-bool envelope_parse(struct envelope *envelope, struct envelope_room *room, enum envelope_form form,
+bool envelope_parse(struct envelope *envelope, struct envelope_scratch *room, enum envelope_form form,
                     struct span text, size_t max_message_bytes, struct complaint *complaint);
 
 /* By hand, for a message that is written as path, query and body: init, any of the setters in any
  * order, the data, finish. The spans must be decoded; they are kept. False: `complaint`. */
-void envelope_init(struct envelope *envelope, struct envelope_room *room);
+void envelope_init(struct envelope *envelope, struct envelope_scratch *room);
 /* Sets a field by its name: id, to, event, volatile, ack (1 0 true false), ttl (a JSON number),
  * namespace, or adds to group or except, which alone may come again; a `to` of the path counts.
  * Another name is refused. */

@@ -19,7 +19,7 @@
 #define ANSWER_BYTES 512
 
 /* One message between gate_publish and its result. */
-struct gate_ticket {
+struct pending_publish {
     struct dedup_claim claim;
     struct publish *publish;
     struct gate_source *source;
@@ -36,8 +36,8 @@ struct gate *gate_of(const struct endpoint *endpoint) {
     return endpoint->server->ingest;
 }
 
-static struct gate_desk *desk_of(const struct endpoint *endpoint) {
-    return &gate_of(endpoint)->desks[endpoint->index];
+static struct gate_context *context_of(const struct endpoint *endpoint) {
+    return &gate_of(endpoint)->contexts[endpoint->index];
 }
 
 static void ids_forgotten(struct endpoint *endpoint, uint32_t count) {
@@ -147,21 +147,21 @@ static void nudge(void *argument, unsigned index) {
     net_wake(server->post.boxes[index].wake_fd);
 }
 
-/* Tells the result and lets go of the ticket, but not of the publish. */
-static void ticket_finish(struct endpoint *endpoint, struct gate_ticket *ticket,
+/* Tells the result and lets go of the pending publish, but not of the publish. */
+static void pending_finish(struct endpoint *endpoint, struct pending_publish *pending,
                           struct gate_result *result) {
-    struct connection *connection = ticket->source->connection;
-    stats_add(&endpoint->stats.results[ticket->class][result->state], 1);
-    result->id = span_of(ticket->id, ticket->id_len);
+    struct connection *connection = pending->source->connection;
+    stats_add(&endpoint->stats.results[pending->class][result->state], 1);
+    result->id = span_of(pending->id, pending->id_len);
     account_give(&endpoint->account, ANSWER_BYTES);
-    ticket->source->done(endpoint, ticket->source, ticket->request, ticket->index, result);
-    pool_put(&desk_of(endpoint)->tickets, ticket);
+    pending->source->done(endpoint, pending->source, pending->request, pending->index, result);
+    pool_put(&context_of(endpoint)->pendings, pending);
     if (connection != NULL)
         connection_publish_ended(worker_of(endpoint), connection);
 }
 
 static void sweep_arm(struct endpoint *endpoint, uint64_t due_ns) {
-    struct timer *sweep = &desk_of(endpoint)->sweep;
+    struct timer *sweep = &context_of(endpoint)->sweep;
     if (!timer_armed(sweep))
         timer_arm(&endpoint->wheel, sweep, due_ns);
 }
@@ -187,31 +187,31 @@ static void on_sweep(struct endpoint *endpoint, struct timer *timer) {
 
 static void on_published(struct endpoint *endpoint, struct publish *publish, enum result_word state,
                          uint32_t recipients) {
-    struct gate_ticket *ticket = publish->producer;
-    if (ticket->claimed) {
+    struct pending_publish *pending = publish->producer;
+    if (pending->claimed) {
         struct dedup *dedup = &gate_of(endpoint)->dedup;
         bool took = state == RESULT_QUEUED;
         uint32_t forgotten =
-            dedup_settle(dedup, &ticket->claim, took, state, recipients, endpoint->now_ns);
+            dedup_settle(dedup, &pending->claim, took, state, recipients, endpoint->now_ns);
         ids_forgotten(endpoint, forgotten);
         if (took)
             sweep_arm(endpoint, endpoint->now_ns + dedup->window_ns + SWEEP_NS);
     }
     struct gate_result result = result_of(state);
     result.recipients = recipients;
-    ticket_finish(endpoint, ticket, &result);
+    pending_finish(endpoint, pending, &result);
 }
 
 /* Decided without being published itself. */
-static void ticket_settle(struct endpoint *endpoint, struct gate_ticket *ticket) {
-    struct publish *publish = ticket->publish;
-    bool duplicate = ticket->claim.verdict == DEDUP_DUPLICATE;
+static void pending_settle(struct endpoint *endpoint, struct pending_publish *pending) {
+    struct publish *publish = pending->publish;
+    bool duplicate = pending->claim.verdict == DEDUP_DUPLICATE;
     struct gate_result result = result_of(duplicate ? RESULT_DUPLICATE : RESULT_ID_REUSED);
     if (duplicate) {
-        result.first_state = (enum result_word)ticket->claim.first_state;
-        result.first_recipients = ticket->claim.first_recipients;
+        result.first_state = (enum result_word)pending->claim.first_state;
+        result.first_recipients = pending->claim.first_recipients;
     }
-    ticket_finish(endpoint, ticket, &result);
+    pending_finish(endpoint, pending, &result);
     publish_put(endpoint, publish);
 }
 
@@ -229,42 +229,42 @@ static struct message *message_build(struct endpoint *endpoint, const struct env
     return message;
 }
 
-static struct gate_ticket *ticket_get(struct endpoint *endpoint,
+static struct pending_publish *pending_get(struct endpoint *endpoint,
                                       const struct gate_request *request) {
     if (SHORTAGE(!account_take(&endpoint->account, ANSWER_BYTES))) {
         stats_add(&endpoint->stats.memory_refused, 1);
         return NULL;
     }
-    struct gate_ticket *ticket = pool_get(&desk_of(endpoint)->tickets);
-    if (SHORTAGE(ticket == NULL)) {
+    struct pending_publish *pending = pool_get(&context_of(endpoint)->pendings);
+    if (SHORTAGE(pending == NULL)) {
         stats_add(&endpoint->stats.memory_refused, 1);
         account_give(&endpoint->account, ANSWER_BYTES);
         return NULL;
     }
     struct publish *publish = publish_get(endpoint, request->source->modest);
     if (SHORTAGE(publish == NULL)) {
-        pool_put(&desk_of(endpoint)->tickets, ticket);
+        pool_put(&context_of(endpoint)->pendings, pending);
         account_give(&endpoint->account, ANSWER_BYTES);
         return NULL;
     }
     publish->done = on_published;
-    publish->producer = ticket;
+    publish->producer = pending;
     publish->modest = request->source->modest;
     publish->prompt = publish->modest && !request->in_batch;
-    ticket->publish = publish;
-    ticket->source = request->source;
-    ticket->request = request->request;
-    ticket->index = request->index;
-    ticket->message = NULL;
-    ticket->claimed = false;
-    ticket->class =
+    pending->publish = publish;
+    pending->source = request->source;
+    pending->request = request->request;
+    pending->index = request->index;
+    pending->message = NULL;
+    pending->claimed = false;
+    pending->class =
         request->envelope->parts.is_volatile ? (uint8_t)CLASS_VOLATILE : (uint8_t)CLASS_DEFAULT;
-    return ticket;
+    return pending;
 }
 
-static void ticket_put(struct endpoint *endpoint, struct gate_ticket *ticket) {
-    publish_put(endpoint, ticket->publish);
-    pool_put(&desk_of(endpoint)->tickets, ticket);
+static void pending_put(struct endpoint *endpoint, struct pending_publish *pending) {
+    publish_put(endpoint, pending->publish);
+    pool_put(&context_of(endpoint)->pendings, pending);
     account_give(&endpoint->account, ANSWER_BYTES);
 }
 
@@ -276,37 +276,37 @@ static bool ids_relieve(struct endpoint *endpoint, const struct gate_request *re
 }
 
 /* The producer gave an id. True: the message is to be published now. */
-static bool ticket_claim(struct endpoint *endpoint, const struct gate_request *request,
-                         struct gate_ticket *ticket, struct message *message) {
+static bool pending_claim(struct endpoint *endpoint, const struct gate_request *request,
+                         struct pending_publish *pending, struct message *message) {
     struct hash128 content = envelope_digest(request->envelope, message_payload(message));
     /* Before the claim: once it waits it may be told at any time. */
-    ticket->message = message;
+    pending->message = message;
     enum dedup_verdict verdict;
     unsigned tries = 0;
     do {
         verdict =
-            dedup_claim(&gate_of(endpoint)->dedup, endpoint->index, &ticket->claim, request->scope,
+            dedup_claim(&gate_of(endpoint)->dedup, endpoint->index, &pending->claim, request->scope,
                         request->envelope->parts.id, content, endpoint->now_ns);
         if (verdict != DEDUP_WAIT) /* one that waits may be another's by now */
-            ids_forgotten(endpoint, ticket->claim.forgotten);
+            ids_forgotten(endpoint, pending->claim.forgotten);
     } while (verdict == DEDUP_NO_MEMORY && tries++ < RELIEF_TRIES &&
              ids_relieve(endpoint, request));
     if (verdict == DEDUP_WAIT)
         return false;
-    ticket->message = NULL;
+    pending->message = NULL;
     if (verdict == DEDUP_NEW) {
-        ticket->claimed = true;
+        pending->claimed = true;
         return true;
     }
     message_release(endpoint, message);
     if (SHORTAGE(verdict == DEDUP_NO_MEMORY)) {
         struct gate_result result = result_of(RESULT_OVERLOADED);
-        struct publish *publish = ticket->publish;
+        struct publish *publish = pending->publish;
         stats_add(&endpoint->stats.memory_refused, 1);
-        ticket_finish(endpoint, ticket, &result);
+        pending_finish(endpoint, pending, &result);
         publish_put(endpoint, publish);
     } else {
-        ticket_settle(endpoint, ticket);
+        pending_settle(endpoint, pending);
     }
     return false;
 }
@@ -351,39 +351,39 @@ void gate_publish(struct endpoint *endpoint, const struct gate_request *request)
         result_tell(endpoint, request, &result);
         return;
     }
-    struct gate_ticket *ticket = ticket_get(endpoint, request);
-    if (SHORTAGE(ticket == NULL)) {
+    struct pending_publish *pending = pending_get(endpoint, request);
+    if (SHORTAGE(pending == NULL)) {
         refuse(endpoint, request, RESULT_OVERLOADED);
         return;
     }
     struct message *message = message_build(endpoint, request->envelope);
     if (SHORTAGE(message == NULL)) {
         stats_add(&endpoint->stats.memory_refused, 1);
-        ticket_put(endpoint, ticket);
+        pending_put(endpoint, pending);
         refuse(endpoint, request, RESULT_OVERLOADED);
         return;
     }
     struct span id = message_id(message);
-    memcpy(ticket->id, id.at, id.len);
-    ticket->id_len = (uint8_t)id.len;
+    memcpy(pending->id, id.at, id.len);
+    pending->id_len = (uint8_t)id.len;
     if (source->connection != NULL)
         connection_publish_begun(source->connection);
-    if (request->envelope->parts.id.len == 0 || ticket_claim(endpoint, request, ticket, message))
-        hub_publish(endpoint, ticket->publish, message);
+    if (request->envelope->parts.id.len == 0 || pending_claim(endpoint, request, pending, message))
+        hub_publish(endpoint, pending->publish, message);
 }
 
 void gate_on_nudged(struct endpoint *endpoint) {
     struct dedup_claim *claim;
     while ((claim = dedup_told(&gate_of(endpoint)->dedup, endpoint->index)) != NULL) {
-        struct gate_ticket *ticket = container_of(claim, struct gate_ticket, claim);
-        struct message *message = ticket->message;
-        ticket->message = NULL;
+        struct pending_publish *pending = container_of(claim, struct pending_publish, claim);
+        struct message *message = pending->message;
+        pending->message = NULL;
         if (claim->verdict == DEDUP_PROMOTED) {
-            ticket->claimed = true;
-            hub_publish(endpoint, ticket->publish, message);
+            pending->claimed = true;
+            hub_publish(endpoint, pending->publish, message);
         } else {
             message_release(endpoint, message);
-            ticket_settle(endpoint, ticket);
+            pending_settle(endpoint, pending);
         }
     }
 }
@@ -397,15 +397,15 @@ bool gate_init(struct gate *gate, struct server *server) {
     client_rates_init(&gate->client_rates);
     bool good = true;
     for (unsigned i = 0; i < ENDPOINTS_MAX; i++) {
-        struct gate_desk *desk = &gate->desks[i];
-        pool_init(&desk->tickets, sizeof(struct gate_ticket));
-        pool_init(&desk->sends, client_send_bytes());
-        pool_init(&desk->rooms, sizeof(*desk->room));
-        timer_init(&desk->sweep, on_sweep);
-        desk->room = NULL;
+        struct gate_context *context = &gate->contexts[i];
+        pool_init(&context->pendings, sizeof(struct pending_publish));
+        pool_init(&context->sends, client_send_bytes());
+        pool_init(&context->rooms, sizeof(*context->room));
+        timer_init(&context->sweep, on_sweep);
+        context->room = NULL;
         if (i < server->post.endpoints) {
-            desk->room = pool_get(&desk->rooms);
-            good = good && desk->room != NULL;
+            context->room = pool_get(&context->rooms);
+            good = good && context->room != NULL;
         }
     }
     if (!good) {
@@ -420,12 +420,12 @@ bool gate_init(struct gate *gate, struct server *server) {
 
 void gate_fini(struct gate *gate) {
     for (unsigned i = 0; i < ENDPOINTS_MAX; i++) {
-        struct gate_desk *desk = &gate->desks[i];
-        pool_fini(&desk->tickets);
-        pool_fini(&desk->sends);
-        if (desk->room != NULL)
-            pool_put(&desk->rooms, desk->room);
-        pool_fini(&desk->rooms);
+        struct gate_context *context = &gate->contexts[i];
+        pool_fini(&context->pendings);
+        pool_fini(&context->sends);
+        if (context->room != NULL)
+            pool_put(&context->rooms, context->room);
+        pool_fini(&context->rooms);
     }
     client_rates_fini(&gate->client_rates);
     dedup_fini(&gate->dedup);

@@ -14,7 +14,7 @@
  *
  * Threads: gate_publish: the source's endpoint, which also gets the result. gate_init and
  * gate_fini: before the threads run, after they have ended. Owns: the idempotency table,
- * one ticket for each publish in flight (bounded by what mailbox.h allows
+ * one pending publish for each publish in flight (bounded by what mailbox.h allows
  * of requests). Allocates from pools only. Never writes keys or payloads into logs. */
 #ifndef RINGPOST_INGEST_GATE_GATE_H
 #define RINGPOST_INGEST_GATE_GATE_H
@@ -32,7 +32,7 @@ struct config;
 struct connection;
 struct endpoint;
 struct envelope;
-struct envelope_room;
+struct envelope_scratch;
 struct gate_source;
 struct server;
 struct worker;
@@ -121,11 +121,11 @@ void gate_result_bad(struct gate_result *result, const struct complaint *complai
 void gate_result_write(const struct gate_result *result, bool with_status, struct builder *out);
 
 /* What the room keeps for one endpoint. */
-struct gate_desk {
-    _Alignas(64) struct pool tickets;
+struct gate_context {
+    _Alignas(64) struct pool pendings;
     struct pool sends;          /* of client_send.c */
     struct pool rooms;          /* one: */
-    struct envelope_room *room; /* of client_send.c, for the envelope that is being read */
+    struct envelope_scratch *room; /* of client_send.c, for the envelope that is being read */
     struct timer sweep;         /* armed while the table may hold ids whose time will be over */
 };
 
@@ -133,7 +133,7 @@ struct gate_desk {
 struct gate {
     struct dedup dedup;
     struct client_rates client_rates;
-    struct gate_desk desks[ENDPOINTS_MAX];
+    struct gate_context contexts[ENDPOINTS_MAX];
 };
 
 /* Prepares the gate and makes it server->ingest. After server_init and before the workers run.

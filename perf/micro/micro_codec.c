@@ -19,7 +19,7 @@ static char payload[129], big[4097], out[8192];
 static char request[1024], message[512], send_line[512], counted_send[512];
 static size_t payload_len = 128, big_len, request_len, message_len, send_len, counted_send_len;
 static size_t name_len = BENCH_NAME_BYTES, hello_len = sizeof HELLO - 1;
-static struct line_room room;
+static struct line_scratch room;
 
 static struct message_label label = {.id = SPAN_INIT("0123456789abcdefghijklmnop"),
                                      .event = SPAN_INIT("message")};

@@ -178,12 +178,12 @@ static void parcel_life(uint64_t times, size_t bytes, const struct encoding *enc
     for (uint64_t i = 0; i < times; i++) {
         message_hold(message, 1);
         struct parcel *parcel = parcel_open(&workers[0], message);
-        const struct form *form =
-            parcel != NULL ? parcel_form(&workers[0], parcel, encoding) : NULL;
-        if (form == NULL)
+        const struct frame *frame =
+            parcel != NULL ? parcel_frame(&workers[0], parcel, encoding) : NULL;
+        if (frame == NULL)
             micro_fail("no memory for a parcel");
-        micro_touch(form);
-        micro_sink += form->total_bytes;
+        micro_touch(frame);
+        micro_sink += frame->total_bytes;
         parcel_unref(&workers[0], parcel);
     }
     message_release(&workers[0].endpoint, message);
@@ -215,10 +215,10 @@ const struct micro_step micro_engine_steps[] = {
     {"mailbox: there and back, both asleep", mail_there_and_back, NULL},
     {"message: open, seal, release, 128 bytes", message_small, &small_bytes},
     {"message: open, seal, release, 4 KiB", message_large, &large_bytes},
-    {"parcel: open, line form, 128 bytes", parcel_line_small, &small_bytes},
-    {"parcel: open, line form, 4 KiB", parcel_line_large, &large_bytes},
-    {"parcel: open, counted form, 128 bytes", parcel_counted_small, &small_bytes},
-    {"parcel: open, counted form, 4 KiB", parcel_counted_large, &large_bytes},
+    {"parcel: open, line frame, 128 bytes", parcel_line_small, &small_bytes},
+    {"parcel: open, line frame, 4 KiB", parcel_line_large, &large_bytes},
+    {"parcel: open, counted frame, 128 bytes", parcel_counted_small, &small_bytes},
+    {"parcel: open, counted frame, 4 KiB", parcel_counted_large, &large_bytes},
     {NULL, NULL, NULL},
 };
 

@@ -85,7 +85,7 @@ static bool read_ref(struct words *words, struct client_line *line, struct compl
 
 /* All the words that are left are names. */
 static bool read_names(struct words *words, const char *what,
-                       const char *(*check)(struct span text), struct line_room *room,
+                       const char *(*check)(struct span text), struct line_scratch *room,
                        struct client_line *line, struct complaint *complaint) {
     struct builder texts = builder_over(room->text, sizeof room->text);
     if (words->none)
@@ -129,7 +129,7 @@ static bool read_nothing(const struct words *words, struct complaint *complaint)
     return words->none ? true : refuse(complaint, "this word", "must stand alone on its line");
 }
 
-bool counted_parse(struct span text, struct line_room *room, struct client_line *line,
+bool counted_parse(struct span text, struct line_scratch *room, struct client_line *line,
                    struct complaint *complaint) {
     *line = (struct client_line){.names = {room->names, 0, LINE_NAMES_MAX}};
     struct words words = {text, false};

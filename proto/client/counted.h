@@ -31,7 +31,7 @@ enum counted_cut counted_cut(struct span bytes, struct span *line, size_t *used)
 /* Reads one control line into what line.h has too; HELLO's object with it. False: `complaint`; the
  * ref is there if it could be made out. If the complaint is not BAD_FRAME and line->type is SEND,
  * the payload of payload_bytes still follows and has to be skipped. */
-bool counted_parse(struct span text, struct line_room *room, struct client_line *line,
+bool counted_parse(struct span text, struct line_scratch *room, struct client_line *line,
                    struct complaint *complaint);
 
 /* The line end after a payload: its length, 1 or 2; 0: too few bytes to tell; -1: there is none. */

@@ -172,7 +172,7 @@ static bool read_ack(const struct line_fields *fields, struct builder *texts,
     return true;
 }
 
-static bool line_read(struct span text, bool hello_only, struct line_room *room,
+static bool line_read(struct span text, bool hello_only, struct line_scratch *room,
                       struct client_line *line, struct complaint *complaint) {
     struct line_fields fields;
     enum client_line_type type;
@@ -222,12 +222,12 @@ static bool line_read(struct span text, bool hello_only, struct line_room *room,
     }
 }
 
-bool line_parse(struct span text, struct line_room *room, struct client_line *line,
+bool line_parse(struct span text, struct line_scratch *room, struct client_line *line,
                 struct complaint *complaint) {
     return line_read(text, false, room, line, complaint);
 }
 
-bool line_parse_hello(struct span text, struct line_room *room, struct client_line *line,
+bool line_parse_hello(struct span text, struct line_scratch *room, struct client_line *line,
                       struct complaint *complaint) {
     return line_read(text, true, room, line, complaint);
 }

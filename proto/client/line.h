@@ -34,7 +34,7 @@ enum client_line_type {
  * zeroed. */
 #define LINE_NAMES_MAX ADDRESSES_PER_MESSAGE_MAX
 #define LINE_TEXT_BYTES ((LINE_NAMES_MAX + 4) * NAME_BYTES_MAX)
-struct line_room {
+struct line_scratch {
     struct span names[LINE_NAMES_MAX];
     char text[LINE_TEXT_BYTES];
 };
@@ -54,10 +54,10 @@ struct client_line {
  * ref if they could be made out.
  * SEND: the rest of the line was not looked at. `fields` is the whole object; envelope_parse checks
  * it and finds `ref` (ENVELOPE_LINE). */
-bool line_parse(struct span text, struct line_room *room, struct client_line *line,
+bool line_parse(struct span text, struct line_scratch *room, struct client_line *line,
                 struct complaint *complaint);
 /* Reads a hello object in which `type` may be missing. */
-bool line_parse_hello(struct span text, struct line_room *room, struct client_line *line,
+bool line_parse_hello(struct span text, struct line_scratch *room, struct client_line *line,
                       struct complaint *complaint);
 
 /* What a welcome says. */

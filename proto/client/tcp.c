@@ -7,7 +7,7 @@
 #include "proto/text/json.h"
 
 /* The names of the line that is being read: one line at a time on each thread. */
-static _Thread_local struct line_room line_room;
+static _Thread_local struct line_scratch line_scratch;
 
 static bool is_blank(char byte) {
     return byte == ' ' || byte == '\t' || byte == '\r' || byte == '\n';
@@ -81,7 +81,7 @@ static size_t line_take(struct worker *worker, struct connection *connection, st
         return line_bytes + 1;
     struct client_line line;
     struct complaint complaint;
-    if (line_parse(text, &line_room, &line, &complaint))
+    if (line_parse(text, &line_scratch, &line, &complaint))
         client_on_line(worker, connection, &line, SPAN(""));
     else
         client_on_complaint(worker, connection, &complaint, line.ref);
@@ -116,7 +116,7 @@ static size_t counted_take(struct worker *worker, struct connection *connection,
         return used;
     struct client_line line;
     struct complaint complaint;
-    bool good = counted_parse(text, &line_room, &line, &complaint);
+    bool good = counted_parse(text, &line_scratch, &line, &complaint);
     struct span payload = SPAN("");
     bool sends = line.type == CLIENT_LINE_SEND && client->stage != CLIENT_GREETING;
     if (sends && (good || complaint.code != CODE_BAD_FRAME)) {

@@ -11,7 +11,7 @@
  *
  * Reading pauses while HTTP_UNSENT_BYTES_MAX of answers are owed: what the peer has not taken, what
  * waits for an earlier answer, and HTTP_OWED_BYTES for each that is still to be made. Behind a long
- * answer (exchange_answer_reel) it pauses already at HTTP_UNSENT_FEW_BYTES, until all of them have
+ * answer (exchange_answer_chain) it pauses already at HTTP_UNSENT_FEW_BYTES, until all of them have
  * left; while the node is at --memory, at replies_unsent_max (core/reply.h). Time is bounded as the
  * constants below say; who is late with a request gets 408, who does not read answers or is idle is
  * closed.
@@ -24,7 +24,7 @@
 #define RINGPOST_PROTO_HTTP_HTTP_CONNECTION_H
 
 #include "core/connection.h"
-#include "core/reel.h"
+#include "core/chain.h"
 #include "proto/http/http_response.h"
 #include "proto/http/routes.h"
 #include "proto/text/complaint.h"
@@ -148,9 +148,9 @@ void exchange_give(struct worker *worker, struct http_exchange *exchange, unsign
  * HTTP_ANSWER_BYTES_MAX / 2 has to end in a line feed. */
 void exchange_answer(struct worker *worker, struct http_exchange *exchange, unsigned status,
                      const char *type, struct span extra, struct span body);
-/* 200, with a body that is not copied but taken out of the reel. It ends in a line feed. */
-void exchange_answer_reel(struct worker *worker, struct http_exchange *exchange, const char *type,
-                          struct reel *reel);
+/* 200, with a body that is not copied but taken out of the chain. It ends in a line feed. */
+void exchange_answer_chain(struct worker *worker, struct http_exchange *exchange, const char *type,
+                          struct chain *chain);
 void exchange_refuse(struct worker *worker, struct http_exchange *exchange,
                      const struct http_error *error);
 /* The error that a code stands for, in one sentence, and the one that a complaint makes. */

@@ -2,7 +2,7 @@
 #include "core/base/builder.h"
 #include "core/base/check.h"
 #include "core/base/shortage.h"
-#include "core/reel.h"
+#include "core/chain.h"
 #include "core/server.h"
 #include "proto/http/http_connection.h"
 #include "proto/http/http_context.h"
@@ -33,7 +33,7 @@ void http_write(struct worker *worker, struct http_connection *http, struct span
 }
 
 static bool is_reserve(const struct worker *worker, const struct chunk *body) {
-    while (body != NULL && body->purse != &worker->server->reserve)
+    while (body != NULL && body->quota != &worker->server->reserve)
         body = body->next;
     return body != NULL;
 }
@@ -306,16 +306,16 @@ void exchange_answer(struct worker *worker, struct http_exchange *exchange, unsi
     exchange_give(worker, exchange, status, builder_span(&out), body);
 }
 
-void exchange_answer_reel(struct worker *worker, struct http_exchange *exchange, const char *type,
-                          struct reel *reel) {
+void exchange_answer_chain(struct worker *worker, struct http_exchange *exchange, const char *type,
+                          struct chain *chain) {
     struct builder out = builder_over(http_context(worker)->answer, HTTP_ANSWER_BYTES_MAX);
-    uint32_t bytes = (uint32_t)reel_bytes(reel);
+    uint32_t bytes = (uint32_t)chain_bytes(chain);
     http_response_head(&out, exchange->answer_flags, http_date(worker), 200, type, SPAN(""), bytes);
     CHECK(!out.full, "an answer's head is too long");
     if (exchange->answer_flags & HTTP_ANSWER_BODYLESS) {
-        reel_free(reel);
+        chain_free(chain);
     } else {
-        exchange->body = reel_take(reel);
+        exchange->body = chain_take(chain);
         exchange->body_bytes = bytes;
     }
     exchange_give(worker, exchange, 200, builder_span(&out), SPAN(""));

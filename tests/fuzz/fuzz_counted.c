@@ -18,7 +18,7 @@ static void line_again(const struct client_line *line) {
         percent_encode(&out, line->names.at[i]);
     }
     CHECK(!out.full);
-    static struct line_room room;
+    static struct line_scratch room;
     struct client_line again;
     struct complaint complaint;
     CHECK(counted_parse(builder_span(&out), &room, &again, &complaint), "%s", complaint.text);
@@ -50,7 +50,7 @@ static void answer_look(const struct complaint *complaint, struct span ref) {
 
 /* Reads one line, and says how many bytes of payload follow; SIZE_MAX: the stream is lost. */
 static size_t line_look(struct span text, struct transcript *transcript) {
-    static struct line_room room;
+    static struct line_scratch room;
     struct client_line line;
     struct complaint complaint;
     CHECK(text.len == 0 || memchr(text.at, '\n', text.len) == NULL);

@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *at, size_t len);
 
 #define DATA_MAX 256
 
-static struct envelope_room room, other_room;
+static struct envelope_scratch room, other_room;
 static char written[1 << 20], payload_bytes[1 << 16];
 
 static void envelope_look(const struct envelope *envelope) {

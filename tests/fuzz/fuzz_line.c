@@ -44,7 +44,7 @@ static void line_again(const struct client_line *line) {
     builder_byte(&out, '}');
     CHECK(!out.full);
 
-    static struct line_room room;
+    static struct line_scratch room;
     struct client_line again;
     struct complaint complaint;
     CHECK(line_parse(builder_span(&out), &room, &again, &complaint), "%s", complaint.text);
@@ -99,7 +99,7 @@ static void answers_look(struct span text, struct span ref) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *at, size_t len) {
-    static struct line_room room;
+    static struct line_scratch room;
     struct span text = span_of(at, len);
     struct client_line line;
     struct complaint complaint;

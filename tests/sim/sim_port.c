@@ -187,7 +187,7 @@ static void port_publish(struct sim_port *at) {
     struct envelope envelope;
     struct complaint complaint;
     content_write(content, &text, "", false);
-    CHECK(envelope_parse(&envelope, gate_of(endpoint)->desks[endpoint->index].room,
+    CHECK(envelope_parse(&envelope, gate_of(endpoint)->contexts[endpoint->index].room,
                          ENVELOPE_MESSAGE, text_as_span(&text), sim.scenario.max_message_bytes,
                          &complaint),
           "%s", complaint.text);

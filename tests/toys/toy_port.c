@@ -107,7 +107,7 @@ void toy_publish(struct toy_port *toy, const char *json) {
     struct endpoint *endpoint = &toy->port.endpoint;
     struct envelope envelope;
     struct complaint complaint;
-    CHECK(envelope_parse(&envelope, gate_of(endpoint)->desks[endpoint->index].room,
+    CHECK(envelope_parse(&envelope, gate_of(endpoint)->contexts[endpoint->index].room,
                          ENVELOPE_MESSAGE, span_text(json), endpoint->config->max_message_bytes,
                          &complaint));
     gate_publish(endpoint, &(struct gate_request){.source = &toy->source, .envelope = &envelope});

@@ -4,8 +4,8 @@
 
 #include "core/worker.h"
 
-static bool fake_push_sheaf(struct worker *worker, struct connection *connection,
-                            struct sheaf *sheaf);
+static bool fake_push_batch(struct worker *worker, struct connection *connection,
+                            struct frame_batch *batch);
 static enum outbox_verdict fake_push(struct worker *worker, struct session *session,
                                      struct connection *connection, struct parcel *parcel,
                                      enum send_lane lane);
@@ -13,7 +13,7 @@ static void fake_hurry(struct worker *worker, struct connection *connection);
 static void fake_answer(struct endpoint *endpoint, const struct mail *request, uint32_t recipients,
                         unsigned flags, bool unicast);
 
-#define outbox_push_sheaf fake_push_sheaf
+#define outbox_push_batch fake_push_batch
 #define delivery_push fake_push
 #define connection_hurry fake_hurry
 #define hub_answer fake_answer
@@ -83,13 +83,13 @@ static void got(struct till *till, const struct parcel *parcel) {
     till->got[till->count++] = message_payload(parcel->message).at[0];
 }
 
-static bool fake_push_sheaf(struct worker *w, struct connection *connection, struct sheaf *sheaf) {
+static bool fake_push_batch(struct worker *w, struct connection *connection, struct frame_batch *batch) {
     (void)w;
     struct till *till = till_of(connection);
     if (till->verdict != OUTBOX_TAKEN)
         return false;
-    for (uint32_t i = 0; i < sheaf->count; i++)
-        got(till, sheaf->parts[i].parcel);
+    for (uint32_t i = 0; i < batch->count; i++)
+        got(till, batch->parts[i].parcel);
     till->pieces++;
     return true;
 }
@@ -298,11 +298,11 @@ static void test_a_full_outbox(void **state) {
     expect_answer(1, SESSIONS - 3, ANSWER_FOUND | ANSWER_STARVED);
 }
 
-/* A payload that no sheaf takes goes alone; those behind it wait, and keep their order. */
+/* A payload that no batch takes goes alone; those behind it wait, and keep their order. */
 static void test_a_large_one_goes_alone(void **state) {
     (void)state;
     push(0, 1);
-    push(1, FORM_COPY_BYTES_MAX + 1);
+    push(1, FRAME_COPY_BYTES_MAX + 1);
     push(2, 1);
     turns_all();
     for (unsigned i = 0; i < SESSIONS; i++)
@@ -311,30 +311,30 @@ static void test_a_large_one_goes_alone(void **state) {
         assert_int_equal(answered[n].place, n);
 }
 
-/* As many as a sheaf holds; the next one joins when the first is over. */
+/* As many as a batch holds; the next one joins when the first is over. */
 static void test_how_many_go_together(void **state) {
     (void)state;
-    for (unsigned n = 0; n < SHEAF_PARTS_MAX + 2; n++)
+    for (unsigned n = 0; n < FRAME_BATCH_PARTS_MAX + 2; n++)
         push(n, 1);
     turn();
-    assert_int_equal(worker.broadcasts.count, SHEAF_PARTS_MAX);
+    assert_int_equal(worker.broadcasts.count, FRAME_BATCH_PARTS_MAX);
     for (unsigned i = 0; i < 5; i++)
         turn();
-    assert_int_equal(worker.broadcasts.count, SHEAF_PARTS_MAX);
+    assert_int_equal(worker.broadcasts.count, FRAME_BATCH_PARTS_MAX);
     turn(); /* this one is the end of their round */
     turn();
     assert_int_equal(worker.broadcasts.count, 2);
     turns_all();
-    for (unsigned n = 0; n < SHEAF_PARTS_MAX + 2; n++)
+    for (unsigned n = 0; n < FRAME_BATCH_PARTS_MAX + 2; n++)
         expect_answer(n, SESSIONS, ANSWER_FOUND);
 }
 
 /* And as many bytes. What waits although the walk has been round since is late. */
 static void test_how_many_bytes_go_together(void **state) {
     (void)state;
-    unsigned together = SHEAF_BYTES_MAX / FORM_COPY_BYTES_MAX;
+    unsigned together = FRAME_BATCH_BYTES_MAX / FRAME_COPY_BYTES_MAX;
     for (unsigned n = 0; n < 4 * together; n++)
-        push(n, FORM_COPY_BYTES_MAX);
+        push(n, FRAME_COPY_BYTES_MAX);
     turn();
     assert_int_equal(worker.broadcasts.count, together);
     bool late = false;

@@ -4,8 +4,8 @@
 
 #include "core/worker.h"
 
-static bool fake_push_sheaf(struct worker *worker, struct connection *connection,
-                            struct sheaf *sheaf);
+static bool fake_push_batch(struct worker *worker, struct connection *connection,
+                            struct frame_batch *batch);
 static enum outbox_verdict fake_push(struct worker *worker, struct session *session,
                                      struct connection *connection, struct parcel *parcel,
                                      enum send_lane lane);
@@ -13,7 +13,7 @@ static void fake_hurry(struct worker *worker, struct connection *connection);
 static void fake_answer(struct endpoint *endpoint, const struct mail *request, uint32_t recipients,
                         unsigned flags, bool unicast);
 
-#define outbox_push_sheaf fake_push_sheaf
+#define outbox_push_batch fake_push_batch
 #define delivery_push fake_push
 #define connection_hurry fake_hurry
 #define hub_answer fake_answer
@@ -84,11 +84,11 @@ static void got(struct till *till, const struct parcel *parcel) {
     till->got[till->count++] = message_payload(parcel->message).at[0];
 }
 
-static bool fake_push_sheaf(struct worker *w, struct connection *connection, struct sheaf *sheaf) {
+static bool fake_push_batch(struct worker *w, struct connection *connection, struct frame_batch *batch) {
     (void)w;
     struct till *till = till_of(connection);
-    for (uint32_t i = 0; !till->full && i < sheaf->count; i++)
-        got(till, sheaf->parts[i].parcel);
+    for (uint32_t i = 0; !till->full && i < batch->count; i++)
+        got(till, batch->parts[i].parcel);
     return !till->full;
 }
 

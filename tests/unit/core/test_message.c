@@ -1,4 +1,4 @@
-/* Messages: what goes in comes out, forms are made once, the last holder sends the block home; also
+/* Messages: what goes in comes out, frames are made once, the last holder sends the block home; also
  * from another thread (under ThreadSanitizer). */
 #include "tests/support/cmocka_first.h"
 
@@ -158,14 +158,14 @@ static void test_a_form_is_made_once(void **state) {
         heads_written = 0;
         struct message *message = message_with(&workers[0], len);
         struct parcel *parcel = parcel_open(&workers[0], message);
-        const struct form *form = parcel_form(&workers[0], parcel, &encoding);
-        assert_ptr_equal(form, parcel_form(&workers[0], parcel, &encoding));
+        const struct frame *frame = parcel_frame(&workers[0], parcel, &encoding);
+        assert_ptr_equal(frame, parcel_frame(&workers[0], parcel, &encoding));
         assert_int_equal(heads_written, 1);
-        assert_int_equal(form->total_bytes, len + 3);
-        assert_int_equal(form->around, len > FORM_COPY_BYTES_MAX);
-        if (!form->around) {
-            assert_int_equal(form->bytes[0], '<');
-            assert_int_equal(form->bytes[len + 1], '>');
+        assert_int_equal(frame->total_bytes, len + 3);
+        assert_int_equal(frame->around, len > FRAME_COPY_BYTES_MAX);
+        if (!frame->around) {
+            assert_int_equal(frame->bytes[0], '<');
+            assert_int_equal(frame->bytes[len + 1], '>');
         }
         parcel_ref(parcel);
         parcel_unref(&workers[0], parcel);
@@ -194,8 +194,8 @@ static void *hold_and_let_go(void *argument) {
     struct message **messages = argument;
     for (int i = 0; i < 1000; i++) {
         struct parcel *parcel = parcel_open(&workers[1], messages[i]);
-        const struct form *form = parcel_form(&workers[1], parcel, &encoding);
-        assert_int_equal(form->bytes[1], 'p');
+        const struct frame *frame = parcel_frame(&workers[1], parcel, &encoding);
+        assert_int_equal(frame->bytes[1], 'p');
         parcel_unref(&workers[1], parcel);
     }
     return NULL;

@@ -1,4 +1,4 @@
-/* Outboxes with sheaves: several messages in one piece, and still each with a fate of its own. */
+/* Outboxes with batches: several messages in one piece, and still each with a fate of its own. */
 #include "tests/support/cmocka_first.h"
 
 #include "core/base/check.h"
@@ -115,14 +115,14 @@ static struct parcel *parcel_with(const char *payload, uint64_t ttl_ns, bool is_
 }
 
 /* Three messages of 6, 7 and 8 bytes; the middle one expires earlier and is volatile. */
-static struct sheaf *sheaf_of_three(void) {
+static struct frame_batch *batch_of_three(void) {
     struct parcel *parcels[] = {parcel_with("aaaa", 1000, false), parcel_with("bbbbb", 500, true),
                                 parcel_with("cccccc", 1000, false)};
-    struct sheaf *sheaf = sheaf_open(&worker, parcels, 3, &plain);
-    assert_non_null(sheaf);
+    struct frame_batch *batch = frame_batch_open(&worker, parcels, 3, &plain);
+    assert_non_null(batch);
     for (unsigned i = 0; i < 3; i++)
         parcel_unref(&worker, parcels[i]);
-    return sheaf;
+    return batch;
 }
 
 static void flush(void) {
@@ -137,12 +137,12 @@ static void on_sent(uint32_t bytes) {
 }
 
 static void push_three(void) {
-    struct sheaf *sheaf = sheaf_of_three();
-    assert_true(outbox_push_sheaf(&worker, &connection, sheaf));
-    sheaf_unref(&worker, sheaf);
+    struct frame_batch *batch = batch_of_three();
+    assert_true(outbox_push_batch(&worker, &connection, batch));
+    frame_batch_unref(&worker, batch);
 }
 
-static void test_a_sheaf_leaves_as_one_run(void **state) {
+static void test_a_batch_leaves_as_one_run(void **state) {
     (void)state;
     push_three();
     assert_int_equal(connection.outbox.pieces, 3);
@@ -160,7 +160,7 @@ static void test_a_sheaf_leaves_as_one_run(void **state) {
 static void test_short_sends(void **state) {
     (void)state;
     struct parcel *before = parcel_with("first", 1000, false);
-    assert_int_equal(outbox_push(&worker, &connection, before, parcel_form(&worker, before, &plain),
+    assert_int_equal(outbox_push(&worker, &connection, before, parcel_frame(&worker, before, &plain),
                                  LANE_DIRECT),
                      OUTBOX_TAKEN);
     parcel_unref(&worker, before);
@@ -179,7 +179,7 @@ static void test_short_sends(void **state) {
     assert_true(outbox_empty(&connection.outbox));
 }
 
-/* Of a sheaf that was sent in part, the messages that are out as a whole count as sent. */
+/* Of a batch that was sent in part, the messages that are out as a whole count as sent. */
 static void test_the_end_in_the_middle(void **state) {
     (void)state;
     for (uint32_t cut = 0; cut < 21; cut++) {
@@ -199,7 +199,7 @@ static void test_the_end_in_the_middle(void **state) {
 static void test_one_of_them_expires(void **state) {
     (void)state;
     struct parcel *before = parcel_with("x", 1000, false);
-    outbox_push(&worker, &connection, before, parcel_form(&worker, before, &plain), LANE_DIRECT);
+    outbox_push(&worker, &connection, before, parcel_frame(&worker, before, &plain), LANE_DIRECT);
     parcel_unref(&worker, before);
     push_three();
     worker.now_ns += 500;
@@ -222,7 +222,7 @@ static void test_all_of_them_expire(void **state) {
 }
 
 /* The message that the peer has seen a part of is finished, expired or not; those behind it, of the
- * same sheaf, expire. */
+ * same batch, expire. */
 static void test_begun_is_finished(void **state) {
     (void)state;
     for (uint32_t cut = 0; cut < 21; cut++) {
@@ -260,27 +260,27 @@ static void test_full_but_not_slow(void **state) {
     worker.now_ns = NS_PER_S;
     config.outbox_bytes = 30;
     struct parcel *parcel = parcel_with("1234567890", NS_PER_S, false);
-    const struct form *form = parcel_form(&worker, parcel, &plain);
-    assert_int_equal(outbox_push(&worker, &connection, parcel, form, LANE_DIRECT), OUTBOX_TAKEN);
-    assert_int_equal(outbox_push(&worker, &connection, parcel, form, LANE_DIRECT), OUTBOX_TAKEN);
+    const struct frame *frame = parcel_frame(&worker, parcel, &plain);
+    assert_int_equal(outbox_push(&worker, &connection, parcel, frame, LANE_DIRECT), OUTBOX_TAKEN);
+    assert_int_equal(outbox_push(&worker, &connection, parcel, frame, LANE_DIRECT), OUTBOX_TAKEN);
     /* However long it lies here: nothing was given to the socket. */
     worker.now_ns += 10 * NS_PER_S;
-    assert_true(outbox_must_wait(&worker, &connection, form->total_bytes));
-    assert_int_equal(outbox_push(&worker, &connection, parcel, form, LANE_DIRECT), OUTBOX_WAIT);
+    assert_true(outbox_must_wait(&worker, &connection, frame->total_bytes));
+    assert_int_equal(outbox_push(&worker, &connection, parcel, frame, LANE_DIRECT), OUTBOX_WAIT);
     assert_int_equal(stats_get(&worker.stats.copies[CLASS_DEFAULT]), 2);
     worker.now_ns -= 10 * NS_PER_S;
     flush();
-    assert_int_equal(outbox_push(&worker, &connection, parcel, form, LANE_DIRECT), OUTBOX_WAIT);
+    assert_int_equal(outbox_push(&worker, &connection, parcel, frame, LANE_DIRECT), OUTBOX_WAIT);
     worker.now_ns += SLOW_NS - NS_PER_MS;
-    assert_int_equal(outbox_push(&worker, &connection, parcel, form, LANE_DIRECT), OUTBOX_WAIT);
+    assert_int_equal(outbox_push(&worker, &connection, parcel, frame, LANE_DIRECT), OUTBOX_WAIT);
     worker.now_ns += 2 * NS_PER_MS;
-    assert_false(outbox_must_wait(&worker, &connection, form->total_bytes));
-    assert_int_equal(outbox_push(&worker, &connection, parcel, form, LANE_DIRECT), OUTBOX_FULL);
+    assert_false(outbox_must_wait(&worker, &connection, frame->total_bytes));
+    assert_int_equal(outbox_push(&worker, &connection, parcel, frame, LANE_DIRECT), OUTBOX_FULL);
     /* It took what there was, so it begins anew. */
     on_sent(24);
-    assert_int_equal(outbox_push(&worker, &connection, parcel, form, LANE_DIRECT), OUTBOX_TAKEN);
-    assert_int_equal(outbox_push(&worker, &connection, parcel, form, LANE_DIRECT), OUTBOX_TAKEN);
-    assert_int_equal(outbox_push(&worker, &connection, parcel, form, LANE_DIRECT), OUTBOX_WAIT);
+    assert_int_equal(outbox_push(&worker, &connection, parcel, frame, LANE_DIRECT), OUTBOX_TAKEN);
+    assert_int_equal(outbox_push(&worker, &connection, parcel, frame, LANE_DIRECT), OUTBOX_TAKEN);
+    assert_int_equal(outbox_push(&worker, &connection, parcel, frame, LANE_DIRECT), OUTBOX_WAIT);
     parcel_unref(&worker, parcel);
     flush();
     on_sent(24);
@@ -288,7 +288,7 @@ static void test_full_but_not_slow(void **state) {
 
 /* The verdict on one message more, which is not kept. */
 static enum outbox_verdict verdict_on(struct parcel *parcel) {
-    return outbox_push(&worker, &connection, parcel, parcel_form(&worker, parcel, &plain),
+    return outbox_push(&worker, &connection, parcel, parcel_frame(&worker, parcel, &plain),
                        LANE_DIRECT);
 }
 
@@ -375,7 +375,7 @@ static void test_the_oldest_make_room(void **state) {
     make_slow();
     struct parcel *late = parcel_with("late", 1000, false);
     assert_int_equal(
-        outbox_push(&worker, &connection, late, parcel_form(&worker, late, &plain), LANE_DIRECT),
+        outbox_push(&worker, &connection, late, parcel_frame(&worker, late, &plain), LANE_DIRECT),
         OUTBOX_TAKEN);
     parcel_unref(&worker, late);
     on_sent(21);
@@ -388,7 +388,7 @@ static void test_the_oldest_make_room(void **state) {
     push_three();
     config.outbox_bytes = 60;
     make_slow();
-    outbox_push(&worker, &connection, later, parcel_form(&worker, later, &plain), LANE_DIRECT);
+    outbox_push(&worker, &connection, later, parcel_frame(&worker, later, &plain), LANE_DIRECT);
     parcel_unref(&worker, later);
     on_sent(27);
     flush();
@@ -400,13 +400,13 @@ static void test_the_oldest_make_room(void **state) {
 
 static void test_without_room_nothing_happens(void **state) {
     (void)state;
-    config.outbox_bytes = 41; /* half of it is 20, the sheaf has 21 */
-    struct sheaf *sheaf = sheaf_of_three();
-    assert_false(outbox_push_sheaf(&worker, &connection, sheaf));
+    config.outbox_bytes = 41; /* half of it is 20, the batch has 21 */
+    struct frame_batch *batch = batch_of_three();
+    assert_false(outbox_push_batch(&worker, &connection, batch));
     config.outbox_bytes = 200;
     config.slow = SLOW_KEEP_LATEST;
-    assert_false(outbox_push_sheaf(&worker, &connection, sheaf));
-    sheaf_unref(&worker, sheaf);
+    assert_false(outbox_push_batch(&worker, &connection, batch));
+    frame_batch_unref(&worker, batch);
     assert_true(outbox_empty(&connection.outbox));
     assert_true(list_empty(&worker.dirty[LANE_DIRECT]));
     assert_true(list_empty(&worker.dirty[LANE_BULK]));
@@ -421,8 +421,8 @@ static void waits(struct connection *other, enum send_lane lane) {
 
 static void push_copy(const char *payload) {
     struct parcel *parcel = parcel_with(payload, NS_PER_S, false);
-    const struct form *form = parcel_form(&worker, parcel, &plain);
-    assert_int_equal(outbox_push(&worker, &connection, parcel, form, LANE_BULK), OUTBOX_TAKEN);
+    const struct frame *frame = parcel_frame(&worker, parcel, &plain);
+    assert_int_equal(outbox_push(&worker, &connection, parcel, frame, LANE_BULK), OUTBOX_TAKEN);
     parcel_unref(&worker, parcel);
 }
 
@@ -562,7 +562,7 @@ static void test_lanes_take_turns(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_a_sheaf_leaves_as_one_run, open_node, close_node),
+        cmocka_unit_test_setup_teardown(test_a_batch_leaves_as_one_run, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_short_sends, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_the_end_in_the_middle, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_one_of_them_expires, open_node, close_node),

@@ -104,18 +104,18 @@ static void test_the_reserve_is_shared(void **state) {
     for (unsigned i = 0; i < MANY; i++) {
         readers[i] = api_connect();
         peer_stall(readers[i], true);
-        uint64_t before = purse_used(&fake_server.reserve);
+        uint64_t before = quota_used(&fake_server.reserve);
         for (unsigned n = 0; n < 10; n++)
             peer_send(readers[i], GET("/metrics"));
         node_settle();
-        assert_true(purse_used(&fake_server.reserve) - before < ANSWER_RESERVE_BYTES / 10);
+        assert_true(quota_used(&fake_server.reserve) - before < ANSWER_RESERVE_BYTES / 10);
         if (i < 2)
             assert_int_equal(status_of(ask(asker, GET("/metrics"))), 200);
     }
     pass_a_second();
     assert_int_equal(status_of(ask(asker, GET("/metrics"))), 200);
     assert_int_equal(status_of(ask(asker, GET("/v1/stats"))), 200);
-    assert_true(purse_used(&fake_server.reserve) <= ANSWER_RESERVE_BYTES / 2);
+    assert_true(quota_used(&fake_server.reserve) <= ANSWER_RESERVE_BYTES / 2);
     account_give(&worker->account, filled);
     http_node_close();
 }

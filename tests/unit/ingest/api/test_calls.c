@@ -197,7 +197,7 @@ static void test_gone_meanwhile(void **state) {
         assert_int_equal(fake_server.workers[0].calls.own, 0);
         assert_true(peer->closed);
         peer_forget(peer);
-        assert_int_equal(purse_used(&fake_server.answers), 0);
+        assert_int_equal(quota_used(&fake_server.answers), 0);
     }
     /* What changes something is carried out to its end. */
     struct peer *peer = api_connect();
@@ -233,9 +233,9 @@ static void test_the_share_is_used_up(void **state) {
         readers[i] = api_connect();
         peer_stall(readers[i], true);
         peer_say(readers[i], GET("/v1/clients/same") GET("/v1/clients/same"));
-        assert_true(purse_used(&fake_server.answers) <= ceiling / ANSWERS_SHARE);
+        assert_true(quota_used(&fake_server.answers) <= ceiling / ANSWERS_SHARE);
     }
-    assert_true(purse_used(&fake_server.answers) > ceiling / ANSWERS_SHARE / 4);
+    assert_true(quota_used(&fake_server.answers) > ceiling / ANSWERS_SHARE / 4);
     assert_int_equal(status_of(ask(api, JSON_POST("/v1/clients/same", "7"))), 202);
     assert_error(ask(api, GET("/v1/clients/same")), 503, "overloaded");
     assert_int_equal(status_of(ask(api, GET("/healthz"))), 200);
@@ -273,7 +273,7 @@ static void test_the_memory_is_full(void **state) {
         readers[i] = api_connect();
         peer_stall(readers[i], true);
         peer_say(readers[i], GET("/metrics") GET("/metrics") GET("/metrics") GET("/metrics"));
-        assert_true(purse_used(&fake_server.reserve) <= ANSWER_RESERVE_BYTES);
+        assert_true(quota_used(&fake_server.reserve) <= ANSWER_RESERVE_BYTES);
     }
     /* Each has one answer of the reserve, however much it asks for; so many use it up. */
     assert_error(ask(api, GET("/metrics")), 503, "overloaded");
@@ -283,7 +283,7 @@ static void test_the_memory_is_full(void **state) {
         assert_true(times(readers[i]->out, "HTTP/1.1 ") >= 1);
     }
     assert_true(served >= 10 && served < 200);
-    assert_int_equal(purse_used(&fake_server.reserve), 0);
+    assert_int_equal(quota_used(&fake_server.reserve), 0);
     assert_int_equal(status_of(ask(api, GET("/metrics"))), 200);
     account_give(account, 1 << 20);
 }

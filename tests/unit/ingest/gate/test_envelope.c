@@ -7,7 +7,7 @@
 
 #define MAX 100 /* bytes of data */
 
-static struct envelope_room *room;
+static struct envelope_scratch *room;
 
 static int make_room(void **state) {
     (void)state;

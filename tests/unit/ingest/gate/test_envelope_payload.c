@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-static struct envelope_room *room, *other_room;
+static struct envelope_scratch *room, *other_room;
 
 static int make_rooms(void **state) {
     (void)state;
@@ -99,7 +99,7 @@ static void hands_bytes_on(void **state) {
                  "data is longer than 3 bytes as base64");
 }
 
-static struct hash128 digest_of(const char *text, struct envelope_room *in) {
+static struct hash128 digest_of(const char *text, struct envelope_scratch *in) {
     struct envelope envelope;
     struct complaint complaint;
     char bytes[256];

@@ -180,7 +180,7 @@ static void finish(void) {
 static void publish(unsigned worker, const char *json, uint32_t index) {
     struct envelope envelope;
     struct complaint complaint;
-    assert_true(envelope_parse(&envelope, gate.desks[worker].room, ENVELOPE_MESSAGE,
+    assert_true(envelope_parse(&envelope, gate.contexts[worker].room, ENVELOPE_MESSAGE,
                                span_text(json), config.max_message_bytes, &complaint));
     gate_publish(&workers[worker].endpoint,
                  &(struct gate_request){.source = &producers[worker].source,

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-static struct line_room *room;
+static struct line_scratch *room;
 
 static int make_room(void **state) {
     (void)state;

@@ -9,43 +9,43 @@ static void *realloc_or_not(void *at, size_t bytes) {
     return no_memory ? NULL : realloc(at, bytes);
 }
 #define realloc realloc_or_not
-#include "core/base/scroll.c"
+#include "core/base/strbuf.c"
 #undef realloc
 
 static void test_grows(void **state) {
     (void)state;
-    struct scroll scroll = scroll_empty();
+    struct strbuf strbuf = strbuf_empty();
     for (unsigned i = 0; i < 10000; i++) {
-        assert_true(scroll_room(&scroll, 20));
-        builder_format(&scroll.out, "%019u,", i);
+        assert_true(strbuf_room(&strbuf, 20));
+        builder_format(&strbuf.out, "%019u,", i);
     }
-    assert_false(scroll.out.full);
-    assert_int_equal(scroll.out.len, 200000);
-    assert_memory_equal(scroll.out.at + 199980, "0000000000000009999,", 20);
+    assert_false(strbuf.out.full);
+    assert_int_equal(strbuf.out.len, 200000);
+    assert_memory_equal(strbuf.out.at + 199980, "0000000000000009999,", 20);
     size_t len;
-    char *text = scroll_take(&scroll, &len);
+    char *text = strbuf_take(&strbuf, &len);
     assert_int_equal(len, 200000);
-    assert_null(scroll.out.at);
+    assert_null(strbuf.out.at);
     free(text);
-    assert_true(scroll_room(&scroll, 1 << 20));
-    scroll_free(&scroll);
-    assert_null(scroll_take(&scroll, &len));
+    assert_true(strbuf_room(&strbuf, 1 << 20));
+    strbuf_free(&strbuf);
+    assert_null(strbuf_take(&strbuf, &len));
     assert_int_equal(len, 0);
 }
 
 static void test_no_memory(void **state) {
     (void)state;
-    struct scroll scroll = scroll_empty();
-    assert_true(scroll_room(&scroll, 10));
-    builder_text(&scroll.out, "before");
+    struct strbuf strbuf = strbuf_empty();
+    assert_true(strbuf_room(&strbuf, 10));
+    builder_text(&strbuf.out, "before");
     no_memory = true;
-    assert_false(scroll_room(&scroll, 100000));
+    assert_false(strbuf_room(&strbuf, 100000));
     no_memory = false;
-    assert_true(scroll.failed);
-    builder_text(&scroll.out, "x");
-    assert_false(scroll_room(&scroll, 1));
+    assert_true(strbuf.failed);
+    builder_text(&strbuf.out, "x");
+    assert_false(strbuf_room(&strbuf, 1));
     size_t len;
-    assert_null(scroll_take(&scroll, &len));
+    assert_null(strbuf_take(&strbuf, &len));
     assert_int_equal(len, 0);
 }
 

@@ -1,4 +1,4 @@
-#include "core/reel.h"
+#include "core/chain.h"
 
 #include "core/base/shortage.h"
 #include "core/outbox.h"
@@ -19,28 +19,28 @@ static size_t chunk_bytes(size_t cap) {
 
 struct chunk *chunk_get(struct worker *worker, size_t cap, bool reserve) {
     struct server *server = worker->server;
-    struct purse *purse = &server->answers;
+    struct quota *quota = &server->answers;
     size_t bytes = chunk_bytes(cap);
     if (cap > UINT32_MAX / 2)
         return NULL;
-    if (SHORTAGE(!purse_take(purse, &worker->account, bytes))) {
-        purse = &server->reserve;
-        if (!reserve || SHORTAGE(!purse_take(purse, &worker->account, bytes)))
+    if (SHORTAGE(!quota_take(quota, &worker->account, bytes))) {
+        quota = &server->reserve;
+        if (!reserve || SHORTAGE(!quota_take(quota, &worker->account, bytes)))
             return NULL;
     }
     struct chunk *chunk = malloc(sizeof(struct chunk) + cap);
     if (SHORTAGE(chunk == NULL)) {
-        purse_give(purse, bytes);
+        quota_give(quota, bytes);
         return NULL;
     }
-    *chunk = (struct chunk){.purse = purse, .cap = (uint32_t)cap};
+    *chunk = (struct chunk){.quota = quota, .cap = (uint32_t)cap};
     return chunk;
 }
 
 void chunk_put(struct chunk *chunk) {
     if (chunk == NULL)
         return;
-    purse_give(chunk->purse, chunk_bytes(chunk->cap));
+    quota_give(chunk->quota, chunk_bytes(chunk->cap));
     free(chunk);
 }
 
@@ -60,77 +60,77 @@ static struct chunk *chunk_fit(struct chunk *chunk) {
     if (SHORTAGE(fitted == NULL))
         return chunk; /* it is good as it is */
     fitted->cap = cap;
-    purse_give(fitted->purse, spare);
+    quota_give(fitted->quota, spare);
     return fitted;
 }
 
-static void reel_fail(struct reel *reel) {
-    reel->failed = reel->out.full = true;
+static void chain_fail(struct chain *chain) {
+    chain->failed = chain->out.full = true;
 }
 
 /* The text goes on in the next block. Its last byte goes with it, to stay in view. */
-static void out_move(struct reel *reel, struct chunk *chunk) {
+static void out_move(struct chain *chain, struct chunk *chunk) {
     struct builder next = builder_over(chunk->text, chunk->cap);
-    if (reel->last == NULL) {
-        reel->first = chunk;
+    if (chain->last == NULL) {
+        chain->first = chunk;
     } else {
-        if (reel->out.len != 0)
-            builder_byte(&next, reel->out.at[--reel->out.len]);
-        reel->last->len = (uint32_t)reel->out.len;
-        reel->bytes += reel->out.len;
-        reel->last->next = chunk;
+        if (chain->out.len != 0)
+            builder_byte(&next, chain->out.at[--chain->out.len]);
+        chain->last->len = (uint32_t)chain->out.len;
+        chain->bytes += chain->out.len;
+        chain->last->next = chunk;
     }
-    reel->last = chunk;
-    reel->out = next;
+    chain->last = chunk;
+    chain->out = next;
 }
 
-bool reel_room(struct reel *reel, size_t bytes) {
-    if (reel->failed)
+bool chain_room(struct chain *chain, size_t bytes) {
+    if (chain->failed)
         return false;
-    if (reel->out.cap - reel->out.len > bytes)
+    if (chain->out.cap - chain->out.len > bytes)
         return true;
-    size_t cap = reel->last == NULL ? CHUNK_BYTES_MIN : 2 * (size_t)reel->last->cap;
+    size_t cap = chain->last == NULL ? CHUNK_BYTES_MIN : 2 * (size_t)chain->last->cap;
     if (cap > CHUNK_BYTES_MAX)
         cap = CHUNK_BYTES_MAX;
     while (cap <= bytes + 1)
         cap *= 2;
-    struct chunk *chunk = chunk_get(reel->worker, cap, reel->reserve);
+    struct chunk *chunk = chunk_get(chain->worker, cap, chain->reserve);
     if (SHORTAGE(chunk == NULL))
-        reel_fail(reel);
+        chain_fail(chain);
     else
-        out_move(reel, chunk);
+        out_move(chain, chunk);
     return chunk != NULL;
 }
 
-void reel_join(struct reel *reel, struct reel *more) {
-    bool failed = reel->failed || more->failed;
+void chain_join(struct chain *chain, struct chain *more) {
+    bool failed = chain->failed || more->failed;
     if (more->first != NULL) {
-        if (reel->last == NULL) {
-            reel->first = more->first;
+        if (chain->last == NULL) {
+            chain->first = more->first;
         } else {
-            reel->last->len = (uint32_t)reel->out.len;
-            reel->last->next = more->first;
+            chain->last->len = (uint32_t)chain->out.len;
+            chain->last->next = more->first;
         }
-        reel->bytes += reel->out.len + more->bytes;
-        reel->last = more->last;
-        reel->out = more->out;
+        chain->bytes += chain->out.len + more->bytes;
+        chain->last = more->last;
+        chain->out = more->out;
     }
-    *more = reel_empty(more->worker, more->reserve);
+    *more = chain_empty(more->worker, more->reserve);
     if (failed)
-        reel_fail(reel);
+        chain_fail(chain);
 }
 
-struct chunk *reel_take(struct reel *reel) {
-    struct chunk *first = reel->first;
-    if (reel->last != NULL)
-        reel->last->len = (uint32_t)reel->out.len;
+struct chunk *chain_take(struct chain *chain) {
+    struct chunk *first = chain->first;
+    if (chain->last != NULL)
+        chain->last->len = (uint32_t)chain->out.len;
     for (struct chunk **at = &first; *at != NULL; at = &(*at)->next)
         *at = chunk_fit(*at);
-    *reel = reel_empty(reel->worker, reel->reserve);
+    *chain = chain_empty(chain->worker, chain->reserve);
     return first;
 }
 
-void reel_free(struct reel *reel) {
-    chunks_put(reel->first);
-    *reel = reel_empty(reel->worker, reel->reserve);
+void chain_free(struct chain *chain) {
+    chunks_put(chain->first);
+    *chain = chain_empty(chain->worker, chain->reserve);
 }

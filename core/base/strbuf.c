@@ -1,23 +1,23 @@
-#include "core/base/scroll.h"
+#include "core/base/strbuf.h"
 
 #include "core/base/shortage.h"
 
 #include <stdlib.h>
 
-#define SCROLL_BYTES_MIN 1024
+#define STRBUF_BYTES_MIN 1024
 
-bool scroll_room(struct scroll *scroll, size_t bytes) {
-    struct builder *out = &scroll->out;
-    if (scroll->failed)
+bool strbuf_room(struct strbuf *strbuf, size_t bytes) {
+    struct builder *out = &strbuf->out;
+    if (strbuf->failed)
         return false;
     if (out->cap - out->len > bytes)
         return true;
-    size_t cap = out->cap == 0 ? SCROLL_BYTES_MIN : out->cap;
+    size_t cap = out->cap == 0 ? STRBUF_BYTES_MIN : out->cap;
     while (cap - out->len <= bytes)
         cap *= 2;
     char *at = realloc(out->at, cap);
     if (SHORTAGE(at == NULL)) {
-        scroll->failed = out->full = true;
+        strbuf->failed = out->full = true;
         return false;
     }
     out->at = at;
@@ -25,17 +25,17 @@ bool scroll_room(struct scroll *scroll, size_t bytes) {
     return true;
 }
 
-void scroll_free(struct scroll *scroll) {
-    free(scroll->out.at);
-    *scroll = scroll_empty();
+void strbuf_free(struct strbuf *strbuf) {
+    free(strbuf->out.at);
+    *strbuf = strbuf_empty();
 }
 
-char *scroll_take(struct scroll *scroll, size_t *len) {
-    if (scroll->failed)
-        scroll_free(scroll);
-    char *at = scroll->out.at;
-    *len = scroll->out.len;
-    *scroll = scroll_empty();
+char *strbuf_take(struct strbuf *strbuf, size_t *len) {
+    if (strbuf->failed)
+        strbuf_free(strbuf);
+    char *at = strbuf->out.at;
+    *len = strbuf->out.len;
+    *strbuf = strbuf_empty();
     return at;
 }
 

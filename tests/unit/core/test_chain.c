@@ -1,9 +1,9 @@
 /* Text in blocks: what is charged, what is told in which order, and that all of it comes back. */
 #include "tests/support/cmocka_first.h"
 
-#include "core/base/scroll.h"
-#include "core/purse.c"
-#include "core/reel.c"
+#include "core/base/strbuf.h"
+#include "core/quota.c"
+#include "core/chain.c"
 
 static struct server server;
 static struct worker workers[2];
@@ -14,8 +14,8 @@ static int setup(void **state) {
     server.worker_count = 2;
     server.workers = workers;
     budget_init(&server.budget, 1 << 20);
-    purse_init(&server.answers, &server.budget, 256 * 1024);
-    purse_init(&server.reserve, NULL, 4096);
+    quota_init(&server.answers, &server.budget, 256 * 1024);
+    quota_init(&server.reserve, NULL, 4096);
     for (unsigned i = 0; i < 2; i++) {
         memset(&workers[i], 0, sizeof workers[i]);
         workers[i].is_worker = true;
@@ -27,17 +27,17 @@ static int setup(void **state) {
 
 static int teardown(void **state) {
     (void)state;
-    assert_int_equal(purse_used(&server.answers), 0);
-    assert_int_equal(purse_used(&server.reserve), 0);
+    assert_int_equal(quota_used(&server.answers), 0);
+    assert_int_equal(quota_used(&server.reserve), 0);
     assert_int_equal(atomic_load(&server.budget.granted_bytes), 0);
     return 0;
 }
 
 /* All of it in one run; freed by the caller. */
-static char *text_of(struct reel *reel, size_t *len) {
-    uint64_t bytes = reel_bytes(reel);
+static char *text_of(struct chain *chain, size_t *len) {
+    uint64_t bytes = chain_bytes(chain);
     char *text = malloc(bytes + 1);
-    struct chunk *first = reel_take(reel);
+    struct chunk *first = chain_take(chain);
     *len = 0;
     for (const struct chunk *chunk = first; chunk != NULL; chunk = chunk->next) {
         memcpy(text + *len, chunk->text, chunk->len);
@@ -49,31 +49,31 @@ static char *text_of(struct reel *reel, size_t *len) {
     return text;
 }
 
-static void numbers_write(struct reel *reel, unsigned from, unsigned to) {
+static void numbers_write(struct chain *chain, unsigned from, unsigned to) {
     for (unsigned i = from; i < to; i++) {
-        assert_true(reel_room(reel, 24));
-        json_comma(&reel->out);
-        builder_u64(&reel->out, i);
+        assert_true(chain_room(chain, 24));
+        json_comma(&chain->out);
+        builder_u64(&chain->out, i);
     }
 }
 
 /* Over many blocks nothing is lost, and a comma is never forgotten between two of them. */
 static void test_text_goes_on(void **state) {
     (void)state;
-    struct reel reel = reel_empty(&workers[0], false), more = reel_empty(&workers[1], false);
-    assert_true(reel_room(&reel, 1));
-    builder_byte(&reel.out, '[');
-    numbers_write(&reel, 0, 10000);
-    assert_true(reel_room(&more, 24));
+    struct chain chain = chain_empty(&workers[0], false), more = chain_empty(&workers[1], false);
+    assert_true(chain_room(&chain, 1));
+    builder_byte(&chain.out, '[');
+    numbers_write(&chain, 0, 10000);
+    assert_true(chain_room(&more, 24));
     builder_text(&more.out, "10000");
     numbers_write(&more, 10001, 20000);
-    assert_true(reel_room(&reel, 1));
-    json_comma(&reel.out);
-    reel_join(&reel, &more);
-    assert_int_equal(reel_bytes(&more), 0);
-    numbers_write(&reel, 20000, 30000);
+    assert_true(chain_room(&chain, 1));
+    json_comma(&chain.out);
+    chain_join(&chain, &more);
+    assert_int_equal(chain_bytes(&more), 0);
+    numbers_write(&chain, 20000, 30000);
     size_t len;
-    char *text = text_of(&reel, &len), *at = text + 1;
+    char *text = text_of(&chain, &len), *at = text + 1;
     for (unsigned i = 0; i < 30000; i++) {
         assert_int_equal(strtoul(at, &at, 10), i);
         assert_int_equal(*at, i == 29999 ? '\0' : ',');
@@ -84,31 +84,31 @@ static void test_text_goes_on(void **state) {
 
 static void test_empty_ones(void **state) {
     (void)state;
-    struct reel reel = reel_empty(&workers[0], false), none = {.first = NULL};
-    reel_join(&reel, &none);
-    assert_int_equal(reel_bytes(&reel), 0);
-    assert_null(reel_take(&reel));
-    reel_free(&none);
+    struct chain chain = chain_empty(&workers[0], false), none = {.first = NULL};
+    chain_join(&chain, &none);
+    assert_int_equal(chain_bytes(&chain), 0);
+    assert_null(chain_take(&chain));
+    chain_free(&none);
 }
 
 static void test_the_share(void **state) {
     (void)state;
-    struct reel reel = reel_empty(&workers[0], false);
+    struct chain chain = chain_empty(&workers[0], false);
     static char text[1000];
     unsigned count = 0;
-    while (reel_room(&reel, sizeof text)) {
-        builder_bytes(&reel.out, text, sizeof text);
+    while (chain_room(&chain, sizeof text)) {
+        builder_bytes(&chain.out, text, sizeof text);
         count++;
-        assert_int_equal(atomic_load(&server.budget.granted_bytes), purse_used(&server.answers));
+        assert_int_equal(atomic_load(&server.budget.granted_bytes), quota_used(&server.answers));
     }
     assert_in_range(count, 128, 262);
-    assert_true(reel.failed);
-    assert_false(reel_room(&reel, 1));
+    assert_true(chain.failed);
+    assert_false(chain_room(&chain, 1));
     /* Messages have room all the same. */
     assert_true(account_take(&workers[1].account, 700 * 1024));
     account_give(&workers[1].account, 700 * 1024);
     account_trim(&workers[1].account);
-    reel_free(&reel);
+    chain_free(&chain);
 }
 
 /* When the node is full there is a little for what must go on. */
@@ -121,7 +121,7 @@ static void test_the_reserve(void **state) {
     assert_non_null(one);
     assert_non_null(two);
     assert_null(chunk_get(&workers[0], 3000, true));
-    assert_int_equal(purse_used(&server.answers), 0);
+    assert_int_equal(quota_used(&server.answers), 0);
     chunk_put(one);
     chunk_put(two);
     account_give(&workers[1].account, 1 << 20);
@@ -130,12 +130,12 @@ static void test_the_reserve(void **state) {
 
 static void test_a_failure_is_inherited(void **state) {
     (void)state;
-    struct reel reel = reel_empty(&workers[0], false), more = reel_empty(&workers[1], false);
-    assert_true(reel_room(&reel, 10));
-    assert_false(reel_room(&more, 1 << 20));
-    reel_join(&reel, &more);
-    assert_true(reel.failed);
-    reel_free(&reel);
+    struct chain chain = chain_empty(&workers[0], false), more = chain_empty(&workers[1], false);
+    assert_true(chain_room(&chain, 10));
+    assert_false(chain_room(&more, 1 << 20));
+    chain_join(&chain, &more);
+    assert_true(chain.failed);
+    chain_free(&chain);
     assert_null(chunk_get(&workers[0], (size_t)UINT32_MAX, true));
 }
 
