@@ -55,8 +55,8 @@ void admission_turn(struct admission *admission, uint64_t now_ns) {
     admission->time_ns += (int64_t)(passed_ns * admission->share_percent / 100);
     if (admission->time_ns > (int64_t)ADMISSION_SAVED_NS)
         admission->time_ns = (int64_t)ADMISSION_SAVED_NS;
-    if (admission->behind && now_ns - admission->refused_ns >= ADMISSION_OVER_NS)
-        admission->behind = false;
+    if (admission->shedding && now_ns - admission->refused_ns >= ADMISSION_OVER_NS)
+        admission->shedding = false;
 }
 
 bool admission_ask(struct admission *admission, struct intake *intake, uint64_t lag_ns,
@@ -69,7 +69,7 @@ bool admission_ask(struct admission *admission, struct intake *intake, uint64_t 
     bool waited = intake_late_ns(intake, now_ns) > admission->late_ns;
     *modest = intake->taken < admission->modest && !waited;
     bool late = waited || lag_ns > admission->lag_ns;
-    if (late && now_ns - admission->seen_ns > ADMISSION_GAP_NS && !admission->behind)
+    if (late && now_ns - admission->seen_ns > ADMISSION_GAP_NS && !admission->shedding)
         admission->since_ns = now_ns;
     if (late)
         admission->seen_ns = now_ns;
@@ -84,5 +84,5 @@ bool admission_ask(struct admission *admission, struct intake *intake, uint64_t 
 void admission_refused(struct admission *admission, uint64_t cost_ns) {
     admission->time_ns -= (int64_t)cost_ns;
     admission->refused_ns = admission->now_ns;
-    admission->behind = true;
+    admission->shedding = true;
 }

@@ -31,14 +31,14 @@
 
 #define ADMISSION_LATE_NS (20 * NS_PER_MS)
 #define ADMISSION_PATIENCE_NS (100 * NS_PER_MS)
-/* Without a late one for so long it begins anew, unless the worker is behind. */
+/* Without a late one for so long it begins anew, unless the worker sheds load. */
 #define ADMISSION_GAP_NS (20 * NS_PER_MS)
 #define ADMISSION_SHARE_PERCENT 33
 /* Time for refusals that a worker without any may save up. */
 #define ADMISSION_SAVED_NS (4 * NS_PER_MS)
 #define ADMISSION_CYCLE_NS (40 * NS_PER_MS)
 #define ADMISSION_MODEST 2
-/* The worker counts as behind until it has refused nothing for so long. */
+/* The worker sheds load until it has refused nothing for so long. */
 #define ADMISSION_OVER_NS (100 * NS_PER_MS)
 /* A socket is asked at most so often. */
 #define INTAKE_ASK_NS (5 * NS_PER_MS)
@@ -54,7 +54,7 @@ struct admission {
     uint64_t since_ns;   /* since when requests have come late, */
     uint64_t seen_ns;    /* and when the last one did */
     uint64_t refused_ns; /* when something was refused last */
-    bool behind;         /* it refuses a part */
+    bool shedding;       /* it refuses a part */
 };
 
 /* How long input waits in the socket of one connection. Zeroed it is fresh. */

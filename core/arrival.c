@@ -21,7 +21,7 @@ struct adoption {
 
 static void descriptor_refuse(struct worker *worker, int fd, enum refuse_reason reason) {
     stats_add(&worker->stats.refused[reason], 1);
-    worker->refusing++;
+    worker->slots.refusing++;
     ring_close_socket(worker->ring, tag_make(TAG_REFUSE, 0, 0), fd);
     log_event(reason == REFUSE_GONE ? LOG_DEBUG : LOG_WARN, "connection_refused",
               LOG_STR("reason", refuse_reason_word(reason)), LOG_U64("worker", worker->index));
@@ -51,7 +51,7 @@ static bool files_have_room(const struct worker *worker, enum listener_kind kind
     if (places == 0 || kind == LISTENER_API)
         return true;
     uint32_t clients_max = places > FILES_SPARE + 1 ? places - FILES_SPARE : 1;
-    return worker->live < clients_max;
+    return worker->slots.live < clients_max;
 }
 
 static unsigned worker_for(const struct worker *worker, const struct listener *listener,
@@ -84,7 +84,7 @@ void connection_arrive(struct worker *worker, struct listener *listener, int fd)
         descriptor_refuse(worker, fd, REFUSE_MEMORY);
         return;
     }
-    *adoption = (struct adoption){peer, (uint8_t)(listener - worker->listeners)};
+    *adoption = (struct adoption){peer, (uint8_t)(listener - worker->listeners.at)};
     post_send(&worker->endpoint, target,
               &(struct mail){.kind = MAIL_ADOPT, .number = (uint32_t)fd, .object = adoption});
 }
@@ -93,7 +93,7 @@ void worker_on_adopt(struct worker *worker, const struct mail *mail) {
     struct adoption adoption = *(struct adoption *)mail->object;
     free(mail->object);
     stats_add(&worker->stats.adopted, 1);
-    connection_adopt(worker, &worker->listeners[adoption.listener], (int)mail->number,
+    connection_adopt(worker, &worker->listeners.at[adoption.listener], (int)mail->number,
                      &adoption.peer);
 }
 
@@ -112,7 +112,7 @@ static void connection_begin(struct worker *worker, struct connection *connectio
 static bool address_enter(struct worker *worker, struct connection *connection,
                           enum refuse_reason *why) {
     struct addresses *addresses = worker->server->addresses;
-    enum listener_kind kind = worker->listeners[connection->listener].kind;
+    enum listener_kind kind = worker->listeners.at[connection->listener].kind;
     if (addresses == NULL || kind == LISTENER_API)
         return true;
     /* A proxy counts for nobody; the address that it forwards for will. */
@@ -159,7 +159,7 @@ static struct connection *connection_admit(struct worker *worker, struct listene
         return NULL;
     }
     connection->peer = *peer;
-    connection->listener = (uint8_t)(listener - worker->listeners);
+    connection->listener = (uint8_t)(listener - worker->listeners.at);
     connection->protocol = listener->protocol;
     connection->proxy_header = proxy_trusts(worker->config, peer);
     connection->proxied = connection->proxy_header || proxy_forwards(worker->config, peer);
@@ -188,7 +188,7 @@ void connection_adopt(struct worker *worker, struct listener *listener, int fd,
     }
     connection->socket = ring_keep(worker->ring, connection->slot, fd);
     connection->state = CONNECTION_OPEN;
-    worker->live_api += listener->kind == LISTENER_API;
+    worker->slots.live_api += listener->kind == LISTENER_API;
     stats_add(&worker->stats.connections, 1);
     _Atomic uint64_t *accepted[LISTENER_KINDS] = {
         &worker->stats.accepted_tcp, &worker->stats.accepted_web, &worker->stats.accepted_api};
@@ -214,7 +214,7 @@ size_t arrival_proxy_header(struct worker *worker, struct connection *connection
     if (verdict == PROXY_BAD) {
         static const char *const kinds[LISTENER_KINDS] = {"tcp", "web", "api"};
         log_event(LOG_WARN, "bad_proxy_header",
-                  LOG_STR("listener", kinds[worker->listeners[connection->listener].kind]),
+                  LOG_STR("listener", kinds[worker->listeners.at[connection->listener].kind]),
                   LOG_STR("address", address), LOG_STR("why", why),
                   LOG_STR("remedy", "let the balancer send PROXY headers, or take its network out "
                                     "of --proxy-protocol"));

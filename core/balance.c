@@ -8,11 +8,11 @@
 
 /* Those of a balancer are spread by their tuple, so they do not count. */
 static bool is_client(const struct worker *worker, const struct connection *connection) {
-    return !connection->proxied && worker->listeners[connection->listener].kind != LISTENER_API;
+    return !connection->proxied && worker->listeners.at[connection->listener].kind != LISTENER_API;
 }
 
 void balance_enter(struct worker *worker, const struct connection *connection) {
-    struct balance *balance = &worker->balance;
+    struct balance *balance = &worker->listeners.balance;
     if (!is_client(worker, connection))
         return;
     bool same = memcmp(balance->candidate, connection->peer.bytes, sizeof(balance->candidate)) == 0;
@@ -44,7 +44,7 @@ void balance_enter(struct worker *worker, const struct connection *connection) {
 }
 
 void balance_leave(struct worker *worker, const struct connection *connection) {
-    struct balance *balance = &worker->balance;
+    struct balance *balance = &worker->listeners.balance;
     if (is_client(worker, connection) && balance->held > 0 &&
         memcmp(balance->candidate, connection->peer.bytes, sizeof(balance->candidate)) == 0)
         balance->held--;

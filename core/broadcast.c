@@ -81,7 +81,7 @@ static void rounds_begin(struct worker *worker) {
         if (broadcasts->count == 0)
             broadcasts->alone = !can_share(message);
         broadcasts->rounds[broadcasts->count++] =
-            (struct broadcast_round){.broadcast = broadcast, .left = worker->session_count};
+            (struct broadcast_round){.broadcast = broadcast, .left = worker->sessions.count};
         broadcasts->bytes += message->payload_len;
         broadcasts->newest++;
     }
@@ -134,7 +134,7 @@ void broadcasts_leave(struct broadcasts *broadcasts, const struct session *sessi
 /* The last `lacks` messages as one piece. Only the second session that asks for the same shows that
  * it is worth the copy. */
 static struct frame_batch *batch_for(struct worker *worker, const struct encoding *encoding,
-                               uint32_t lacks) {
+                                     uint32_t lacks) {
     struct broadcasts *broadcasts = &worker->broadcasts;
     struct broadcast_batch *made = &broadcasts->batches[encoding->index];
     if (made->last != broadcasts->newest || made->count != lacks) {
@@ -215,10 +215,10 @@ static bool walk(struct worker *worker) {
     struct broadcasts *broadcasts = &worker->broadcasts;
     for (unsigned visits = 1; broadcasts->rounds[0].left != 0; visits++) {
         /* Some may have left. */
-        if (broadcasts->ahead > worker->session_count)
-            broadcasts->ahead = worker->session_count;
+        if (broadcasts->ahead > worker->sessions.count)
+            broadcasts->ahead = worker->sessions.count;
         if (broadcasts->ahead == 0) {
-            broadcasts->ahead = worker->session_count;
+            broadcasts->ahead = worker->sessions.count;
             broadcasts->begun_ns[1] = broadcasts->begun_ns[0];
             broadcasts->begun_ns[0] = worker->now_ns;
         }
@@ -226,10 +226,10 @@ static bool walk(struct worker *worker) {
               broadcasts->rounds[0].left);
         uint32_t i = broadcasts->ahead - 1;
         if (i >= AHEAD_SESSION)
-            __builtin_prefetch(worker->sessions[i - AHEAD_SESSION]);
+            __builtin_prefetch(worker->sessions.at[i - AHEAD_SESSION]);
         if (i >= AHEAD_CONNECTION)
-            connection_prefetch(worker->sessions[i - AHEAD_CONNECTION]);
-        if (!session_visit(worker, worker->sessions[i]))
+            connection_prefetch(worker->sessions.at[i - AHEAD_CONNECTION]);
+        if (!session_visit(worker, worker->sessions.at[i]))
             return false;
         broadcasts->ahead = i;
         if (visits % VISITS_PER_LOOK == 0 && slice_over(worker))
@@ -263,7 +263,7 @@ void broadcasts_held_tell(struct worker *worker) {
     _Atomic bool *told = &worker->server->post.boxes[worker->index].broadcasts_held_late;
     bool late = broadcasts->held && broadcasts->count != 0 &&
                 worker->now_ns >= broadcasts->rounds[0].broadcast->parcel->message->accepted_ns +
-                                      worker->held_late_ns;
+                                      worker->delivery.held_late_ns;
     if (late != atomic_load_explicit(told, memory_order_relaxed))
         atomic_store_explicit(told, late, memory_order_relaxed);
 }

@@ -4,8 +4,8 @@
  *   waiting (first in, first out) -> under way -> outboxes
  *
  * A broadcast joins the walk wherever that is, and is over when it has been round. A session that
- * is visited takes all that have joined since its last visit as one piece (frame_batch.h), so what piles
- * up leaves in few sends, and none waits for longer than a round takes.
+ * is visited takes all that have joined since its last visit as one piece (frame_batch.h), so what
+ * piles up leaves in few sends, and none waits for longer than a round takes.
  *
  * Every broadcast has a serial number, and every session knows the last one that it was visited
  * with (session->heard). So each session gets each broadcast once, in their order, whatever
@@ -19,15 +19,15 @@
  * Every broadcast is answered once (hub_answer), with how many sessions took it.
  *
  * Threads: its worker. Owns: of each broadcast a parcel. Limits: FRAME_BATCH_PARTS_MAX messages and
- * FRAME_BATCH_BYTES_MAX bytes are under way together, or one that is larger or excepts somebody alone;
- * how many may wait: fanout_reserve, and requests_max of every worker (mailbox.h). */
+ * FRAME_BATCH_BYTES_MAX bytes are under way together, or one that is larger or excepts somebody
+ * alone; how many may wait: fanout_reserve, and requests_max of every worker (mailbox.h). */
 #ifndef RINGPOST_CORE_BROADCAST_H
 #define RINGPOST_CORE_BROADCAST_H
 
+#include "core/frame_batch.h"
 #include "core/memory.h"
 #include "core/queue.h"
 #include "core/session.h"
-#include "core/frame_batch.h"
 
 struct broadcast;
 
@@ -42,8 +42,8 @@ struct broadcast_round {
 /* What sessions of one encoding lack at this place of the walk. */
 struct broadcast_batch {
     struct frame_batch *batch; /* NULL: only one session has asked, or it could not be made */
-    uint32_t last;       /* serial number of its last message */
-    uint32_t count;      /* messages; 0: nobody has asked */
+    uint32_t last;             /* serial number of its last message */
+    uint32_t count;            /* messages; 0: nobody has asked */
     bool tried;
 };
 
@@ -51,10 +51,10 @@ struct broadcasts {
     struct pool pool;
     struct list waiting;
     struct broadcast_round rounds[FRAME_BATCH_PARTS_MAX]; /* under way, the oldest first */
-    uint32_t count;                                 /* of them */
-    uint32_t bytes;                                 /* of their payloads */
-    bool alone;                                     /* the one under way shares nothing */
-    bool held;                                      /* by a session that must send first */
+    uint32_t count;                                       /* of them */
+    uint32_t bytes;                                       /* of their payloads */
+    bool alone;                                           /* the one under way shares nothing */
+    bool held;                                            /* by a session that must send first */
     uint32_t newest;      /* serial number of the one that joined last; wraps */
     uint32_t ahead;       /* sessions [0, ahead) of the worker come before the walk's end */
     uint64_t begun_ns[2]; /* when the walk began at the end, the last time and the one before */

@@ -9,8 +9,8 @@
  * one after the other, so a call waits for those before it, and none takes more of a turn than all
  * together may.
  *
- * Whatever is collected is charged before it is made (chain.h): the call itself, the text and blocks
- * of its parts.
+ * Whatever is collected is charged before it is made (chain.h): the call itself, the text and
+ * blocks of its parts.
  *
  * Threads: made and finished on the owner; `run` on each worker. Owns: its parts. Limits: counts as
  * a request (mailbox.h); CALLS_MAX for each worker. */
@@ -28,7 +28,7 @@ struct call;
 struct call_part {
     struct list link; /* in calls->waiting of the worker */
     struct call *call;
-    struct chain text;                  /* what the worker tells */
+    struct chain text;                 /* what the worker tells */
     struct chunk *blocks[CALL_BLOCKS]; /* and what else it has collected; NULL: none */
     uint64_t count;                    /* whatever the call counts */
     bool begun;                        /* its walk has */

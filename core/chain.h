@@ -1,5 +1,6 @@
-/* chain.h - text of any length in blocks that are charged before they are made: what a call (call.h)
- * has to tell, from the worker that writes it to the outbox that sends it, without being copied.
+/* chain.h - text of any length in blocks that are charged before they are made: what a call
+ * (call.h) has to tell, from the worker that writes it to the outbox that sends it, without being
+ * copied.
  *
  *   struct chain chain = chain_empty(worker, false);
  *   if (chain_room(&chain, 64)) { builder_u64(&chain.out, n); ... }

@@ -72,7 +72,7 @@ static void connection_join(struct worker *worker, struct connection *connection
         return;
     if (connection->protocol != NULL && connection->protocol->on_free != NULL)
         connection->protocol->on_free(worker, connection);
-    worker->live_api -= worker->listeners[connection->listener].kind == LISTENER_API;
+    worker->slots.live_api -= worker->listeners.at[connection->listener].kind == LISTENER_API;
     connection_release(worker, connection);
 }
 
@@ -310,9 +310,9 @@ static void input_refuse(struct worker *worker, struct connection *connection, s
 static void flood_look(struct worker *worker, struct connection *connection, bool more) {
     bool much = more || (connection->intake != NULL &&
                          connection->intake->taken >= worker->admission.modest);
-    if (connection->once && !more && !worker->crowded) {
+    if (connection->once && !more && !worker->loop.crowded) {
         connection->once = false;
-    } else if (worker->crowded && !connection->once && much) {
+    } else if (worker->loop.crowded && !connection->once && much) {
         connection->once = true;
         receive_stop(worker, connection);
     }
@@ -390,7 +390,7 @@ void connection_rearm(struct worker *worker, struct connection *connection) {
     if (!connection->once || connection->state != CONNECTION_OPEN)
         connection_receive(worker, connection);
     else if (receive_wanted(connection) && !list_linked(&connection->resume_link))
-        list_add_tail(&worker->floods, &connection->resume_link);
+        list_add_tail(&worker->reading.floods, &connection->resume_link);
 }
 
 /* Keeps track of how long input waits in the socket. */
@@ -454,7 +454,7 @@ void connection_on_receive(struct worker *worker, const struct completion *compl
     if (result == -ENOBUFS) {
         /* Armed again at the end of the turn, when this turn's buffers are back. */
         if (!list_linked(&connection->resume_link))
-            list_add_tail(&worker->starved, &connection->resume_link);
+            list_add_tail(&worker->reading.starved, &connection->resume_link);
     } else if (!completion->more) {
         connection_rearm(worker, connection);
     }
@@ -478,7 +478,7 @@ void connection_on_cancel(struct worker *worker, const struct completion *comple
 static void resume_mark(struct worker *worker, struct connection *connection) {
     list_remove(&connection->resume_link);
     if (connection->state == CONNECTION_OPEN)
-        list_add_tail(&worker->resumed, &connection->resume_link);
+        list_add_tail(&worker->reading.resumed, &connection->resume_link);
 }
 
 void connection_yield(struct worker *worker, struct connection *connection) {
@@ -559,7 +559,7 @@ void connection_hurry(struct worker *worker, struct connection *connection) {
     if (!list_linked(&connection->flush_link))
         return; /* its send is in flight */
     list_remove(&connection->flush_link);
-    list_add_head(&worker->dirty[connection->lane], &connection->flush_link);
+    list_add_head(&worker->sending.dirty[connection->lane], &connection->flush_link);
 }
 
 void connection_flush(struct worker *worker, struct connection *connection) {

@@ -59,7 +59,7 @@ struct connection {
     uint8_t state;         /* enum connection_state */
     uint8_t ops;           /* in flight */
     uint8_t reason;        /* enum close_reason */
-    uint8_t listener;      /* index in worker->listeners */
+    uint8_t listener;      /* index in worker->listeners.at */
     uint8_t lane;          /* enum send_lane: of what waits in its outbox */
     bool throttled : 1;    /* the peer does not read its answers: no input is taken */
     bool paused : 1;       /* no input is wanted */
@@ -79,8 +79,8 @@ struct connection {
         uint32_t next_free; /* slot; while FREE */
     };
     struct timer timer;
-    struct list flush_link;  /* in worker->dirty[lane] while there is something to send */
-    struct list resume_link; /* in worker->resumed, starved or floods */
+    struct list flush_link;  /* in worker->sending.dirty[lane] while there is something to send */
+    struct list resume_link; /* in worker->reading.resumed, starved or floods */
     struct outbox outbox;
     char *input; /* kept input; NULL: none */
     uint32_t input_len, input_cap;
@@ -89,11 +89,19 @@ struct connection {
         uint32_t flight_bytes; /* of the send in flight */
         uint32_t linger_end_s; /* while LINGERING: when it has lasted long enough */
     };
-    uint32_t dirty_us;     /* since when it is in worker->dirty */
+    uint32_t dirty_us;     /* since when it is in worker->sending.dirty */
     uint32_t sending_ms;   /* when the send in flight was started */
     struct intake *intake; /* of a connection that pushes; its protocol's. NULL: nobody asks */
     const struct protocol *protocol;
     _Alignas(16) unsigned char protocol_state[CONNECTION_STATE_BYTES];
+};
+
+/* The connections of a worker whose input waits for something. */
+struct reading {
+    struct list resumed;     /* their kept input is to be looked at */
+    struct list starved;     /* their receive ended for want of a buffer */
+    struct list floods;      /* to be read by one buffer (connection->once) */
+    int64_t flood_credit_ns; /* time that taking in from them may use though deliveries wait */
 };
 
 /* A name for a connection that may be kept and copied by anybody, and resolves to nothing once the
@@ -155,7 +163,7 @@ void connection_on_closed(struct worker *worker, const struct completion *comple
 void connection_flush(struct worker *worker, struct connection *connection);
 void connection_reconsider(struct worker *worker, struct connection *connection);
 void connection_rearm(struct worker *worker, struct connection *connection);
-/* As rearm, also for who floods, whom rearm puts into worker->floods. */
+/* As rearm, also for who floods, whom rearm puts into worker->reading.floods. */
 void connection_receive(struct worker *worker, struct connection *connection);
 /* A publish of this connection has begun, has been answered. */
 static inline void connection_publish_begun(struct connection *connection) {

@@ -121,8 +121,8 @@ static struct name *address_find(struct worker *worker, const struct message *me
 static uint32_t delivery_count(struct worker *worker, const struct message *message) {
     uint32_t count = 0, addresses = (uint32_t)message->to_count + message->group_count;
     delivery_except(worker, message, true);
-    for (uint32_t i = 0; message->broadcast && i < worker->session_count; i++)
-        count += would_get(worker->sessions[i]);
+    for (uint32_t i = 0; message->broadcast && i < worker->sessions.count; i++)
+        count += would_get(worker->sessions.at[i]);
     for (uint32_t i = 0; !message->broadcast && i < addresses; i++) {
         struct name *name = address_find(worker, message, i);
         if (name == NULL || name->counted)

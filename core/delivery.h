@@ -11,11 +11,30 @@
 #ifndef RINGPOST_CORE_DELIVERY_H
 #define RINGPOST_CORE_DELIVERY_H
 
+#include "core/memory.h"
 #include "core/outbox.h"
 #include "core/queue.h"
+#include "core/queue_age.h"
 
 struct message;
 struct session;
+
+/* Whether what a worker delivers is late. */
+struct lateness {
+    uint64_t since_ns; /* 0: it is in time */
+    uint64_t seen_ns;  /* when it was late last */
+    bool lasts;        /* it is no burst */
+};
+
+/* What a worker knows of its deliveries. */
+struct delivery {
+    struct pool parcels;
+    uint64_t late_ns, late_patience_ns; /* LATE_NS, LATE_PATIENCE_NS; tests take others */
+    uint64_t held_late_ns;              /* HELD_LATE_NS; as these */
+    struct lateness late, prompt_late, fanout_late;
+    uint64_t mail_age_ns; /* of the oldest message that came by mail in this turn */
+    struct queue_age queue_age;
+};
 
 /* Flags of a request (mail.flag of DELIVER). */
 enum {

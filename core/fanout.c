@@ -340,7 +340,7 @@ static void run_end(struct worker *worker, struct fanout_run *done) {
 /* --- a session -------------------------------------------------------------------------------- */
 
 static struct frame_batch *run_batch(struct worker *worker, struct fanout_run *run,
-                               const struct encoding *encoding) {
+                                     const struct encoding *encoding) {
     if (run->count == 1)
         return NULL;
     if (!run->tried[encoding->index]) {
@@ -499,7 +499,7 @@ static bool held_late_find(const struct worker *worker, uint64_t late[HELD_LATE_
     for (const struct list *at = fanout->runs.next; at != &fanout->runs; at = at->next) {
         const struct fanout_run *run = container_of(at, struct fanout_run, link);
         const struct message *message = run->job[0]->parcel->message;
-        if (!run->held || worker->now_ns < message->accepted_ns + worker->held_late_ns)
+        if (!run->held || worker->now_ns < message->accepted_ns + worker->delivery.held_late_ns)
             continue;
         any = true;
         for (uint32_t i = 0; i < address_count(message); i++) {

@@ -5,8 +5,9 @@
  * A message that goes to more than a few sessions becomes a job (one for all sessions has a walk of
  * its own: broadcast.h), and so does one for few of which one must wait. The first job that is
  * ready, and others that wait for the same address, make a run: each session takes all messages of
- * a run as one piece (frame_batch.h), so that what piles up leaves in few sends. A run is walked as long
- * as the slice lasts and goes on in the next turn; sessions and names may come and go meanwhile.
+ * a run as one piece (frame_batch.h), so that what piles up leaves in few sends. A run is walked as
+ * long as the slice lasts and goes on in the next turn; sessions and names may come and go
+ * meanwhile.
  *
  * Two things hold a run back, both for moments: copies whose sends are due for longer than
  * FANOUT_LAG_NS (more would only take memory), and a session that is over its limit although it
@@ -34,10 +35,10 @@
 #ifndef RINGPOST_CORE_FANOUT_H
 #define RINGPOST_CORE_FANOUT_H
 
+#include "core/frame_batch.h"
 #include "core/memory.h"
 #include "core/queue.h"
 #include "core/session.h"
-#include "core/frame_batch.h"
 
 struct fanout_job;
 struct post;

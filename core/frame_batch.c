@@ -4,8 +4,8 @@
 #include "core/base/shortage.h"
 #include "core/worker.h"
 
-struct frame_batch *frame_batch_open(struct worker *worker, struct parcel *const *parcels, uint32_t count,
-                         const struct encoding *encoding) {
+struct frame_batch *frame_batch_open(struct worker *worker, struct parcel *const *parcels,
+                                     uint32_t count, const struct encoding *encoding) {
     CHECK(count >= 1 && count <= FRAME_BATCH_PARTS_MAX);
     const struct frame *frames[FRAME_BATCH_PARTS_MAX];
     uint32_t bytes = 0;
@@ -15,16 +15,17 @@ struct frame_batch *frame_batch_open(struct worker *worker, struct parcel *const
             return NULL;
         bytes += frames[i]->total_bytes;
     }
-    size_t block_bytes = sizeof(struct frame_batch) + count * sizeof(struct frame_batch_part) + bytes;
+    size_t block_bytes =
+        sizeof(struct frame_batch) + count * sizeof(struct frame_batch_part) + bytes;
     struct frame_batch *batch = memory_get(&worker->account, block_bytes);
     if (SHORTAGE(batch == NULL))
         return NULL;
     *batch = (struct frame_batch){.refs = 1,
-                            .count = count,
-                            .bytes = bytes,
-                            .block_bytes = (uint32_t)block_bytes,
-                            .expires_ns = UINT64_MAX,
-                            .accepted_ns = UINT64_MAX};
+                                  .count = count,
+                                  .bytes = bytes,
+                                  .block_bytes = (uint32_t)block_bytes,
+                                  .expires_ns = UINT64_MAX,
+                                  .accepted_ns = UINT64_MAX};
     stats_add(&worker->stats.batches, 1);
     uint32_t end = 0;
     for (uint32_t i = 0; i < count; i++) {

@@ -32,8 +32,8 @@ struct frame_batch {
 
 /* Binds the parcels, in their order. One ref: the caller. NULL: no memory, or one of them is too
  * large to be copied (the payload is not in its frame). */
-struct frame_batch *frame_batch_open(struct worker *worker, struct parcel *const *parcels, uint32_t count,
-                         const struct encoding *encoding);
+struct frame_batch *frame_batch_open(struct worker *worker, struct parcel *const *parcels,
+                                     uint32_t count, const struct encoding *encoding);
 static inline void frame_batch_ref(struct frame_batch *batch) {
     batch->refs++;
 }

@@ -276,8 +276,9 @@ void hub_answer(struct endpoint *endpoint, const struct mail *request, uint32_t 
 void hub_on_deliver(struct endpoint *endpoint, const struct mail *mail) {
     struct worker *worker = worker_of(endpoint);
     const struct message *message = mail->object;
-    if (mail->from != worker->index && worker->now_ns > message->accepted_ns + worker->mail_age_ns)
-        worker->mail_age_ns = worker->now_ns - message->accepted_ns;
+    if (mail->from != worker->index &&
+        worker->now_ns > message->accepted_ns + worker->delivery.mail_age_ns)
+        worker->delivery.mail_age_ns = worker->now_ns - message->accepted_ns;
     deliver(worker, mail->object, mail);
 }
 

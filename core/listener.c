@@ -15,7 +15,8 @@ void listener_arm(struct worker *worker, struct listener *listener) {
     if (listener->armed || listener->fd < 0)
         return;
     listener->armed = true;
-    ring_accept(worker->ring, tag_make(TAG_ACCEPT, 0, (uint32_t)(listener - worker->listeners) + 1),
+    ring_accept(worker->ring,
+                tag_make(TAG_ACCEPT, 0, (uint32_t)(listener - worker->listeners.at) + 1),
                 listener->fd);
 }
 
@@ -27,7 +28,7 @@ static void listener_retry(struct endpoint *endpoint, struct timer *timer) {
 }
 
 void listener_init(struct worker *worker, uint32_t index, int fd) {
-    struct listener *listener = &worker->listeners[worker->listener_count++];
+    struct listener *listener = &worker->listeners.at[worker->listeners.count++];
     listener->kind = worker->config->listeners[index].kind;
     listener->fd = fd;
     listener->index = index;
@@ -40,13 +41,13 @@ void listener_stop(struct worker *worker, struct listener *listener) {
     timer_disarm(&worker->wheel, &listener->retry);
     if (listener->armed)
         ring_cancel(worker->ring, tag_make(TAG_CANCEL, 0, 0),
-                    tag_make(TAG_ACCEPT, 0, (uint32_t)(listener - worker->listeners) + 1));
+                    tag_make(TAG_ACCEPT, 0, (uint32_t)(listener - worker->listeners.at) + 1));
 }
 
 void listener_on_accept(struct worker *worker, const struct completion *completion) {
     uint32_t slot = tag_slot(completion->tag);
-    CHECK(slot >= 1 && slot <= worker->listener_count);
-    struct listener *listener = &worker->listeners[slot - 1];
+    CHECK(slot >= 1 && slot <= worker->listeners.count);
+    struct listener *listener = &worker->listeners.at[slot - 1];
     if (!completion->more)
         listener->armed = false;
     if (completion->result >= 0) {
@@ -71,8 +72,8 @@ void listener_on_accept(struct worker *worker, const struct completion *completi
 }
 
 bool listeners_stopped(const struct worker *worker, bool api) {
-    for (unsigned i = 0; i < worker->listener_count; i++)
-        if (worker->listeners[i].armed && (api || worker->listeners[i].kind != LISTENER_API))
+    for (unsigned i = 0; i < worker->listeners.count; i++)
+        if (worker->listeners.at[i].armed && (api || worker->listeners.at[i].kind != LISTENER_API))
             return false;
     return true;
 }

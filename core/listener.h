@@ -7,8 +7,29 @@
 #ifndef RINGPOST_CORE_LISTENER_H
 #define RINGPOST_CORE_LISTENER_H
 
-#include "core/ring.h"
-#include "core/worker.h"
+#include "core/balance.h"
+#include "core/config.h"
+#include "core/timer.h"
+
+struct completion;
+struct worker;
+
+struct listener {
+    enum listener_kind kind;
+    int fd; /* -1: closed */
+    bool armed;
+    bool closing;       /* accepts no more */
+    uint32_t index;     /* in config.listeners */
+    struct timer retry; /* accept failed for want of descriptors */
+    const struct protocol *protocol;
+};
+
+/* The listening sockets of a worker. */
+struct listeners {
+    struct listener at[LISTENERS_MAX];
+    unsigned count;
+    struct balance balance; /* of what they accept */
+};
 
 /* The next one, with its place in config.listeners. */
 void listener_init(struct worker *worker, uint32_t index, int fd);

@@ -195,7 +195,7 @@ struct span message_payload(const struct message *message) {
 }
 
 struct parcel *parcel_open(struct worker *worker, struct message *message) {
-    struct parcel *parcel = pool_get(&worker->parcels);
+    struct parcel *parcel = pool_get(&worker->delivery.parcels);
     if (SHORTAGE(parcel == NULL))
         return NULL;
     account_force(&worker->account, sizeof(*parcel));
@@ -204,7 +204,7 @@ struct parcel *parcel_open(struct worker *worker, struct message *message) {
 }
 
 const struct frame *parcel_frame(struct worker *worker, struct parcel *parcel,
-                               const struct encoding *encoding) {
+                                 const struct encoding *encoding) {
     struct frame *frame = parcel->frames[encoding->index];
     if (frame != NULL)
         return frame;
@@ -240,6 +240,6 @@ void parcel_unref(struct worker *worker, struct parcel *parcel) {
         if (parcel->frames[i] != NULL)
             block_put(&worker->endpoint, parcel->frames[i], parcel->frames[i]->block_bytes);
     message_release(&worker->endpoint, parcel->message);
-    pool_put(&worker->parcels, parcel);
+    pool_put(&worker->delivery.parcels, parcel);
     account_give(&worker->account, sizeof(*parcel));
 }

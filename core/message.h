@@ -156,7 +156,7 @@ struct parcel {
 struct parcel *parcel_open(struct worker *worker, struct message *message);
 /* The frame, made at first use; NULL: no memory. */
 const struct frame *parcel_frame(struct worker *worker, struct parcel *parcel,
-                               const struct encoding *encoding);
+                                 const struct encoding *encoding);
 static inline void parcel_ref(struct parcel *parcel) {
     parcel->refs++;
 }

@@ -3,10 +3,10 @@
 #include "core/base/check.h"
 #include "core/base/fault.h"
 #include "core/base/shortage.h"
-#include "core/piece.h"
 #include "core/chain.h"
-#include "core/reply.h"
 #include "core/frame_batch.h"
+#include "core/piece.h"
+#include "core/reply.h"
 #include "core/tag.h"
 #include "core/worker.h"
 
@@ -60,7 +60,7 @@ static struct piece *batch_pieces(struct worker *worker, const struct piece *who
     struct piece *chain = NULL, **end = &chain;
     for (uint32_t i = first; i < whole->parts; i++) {
         const struct frame_batch_part *part = &whole->batch->parts[i];
-        struct piece *piece = pool_get(&worker->pieces);
+        struct piece *piece = pool_get(&worker->sending.pieces);
         if (SHORTAGE(piece == NULL)) {
             pieces_free(worker, chain);
             return NULL;
@@ -214,7 +214,7 @@ static bool is_slow(const struct worker *worker, struct connection *connection) 
     uint32_t waits_ms = now_ms(worker) - since_ms + 1;
     /* While the worker had no CPU, sends that the peer took were not seen; but not for ever. */
     return waits_ms >= SLOW_AT_LAST * slow_ms ||
-           (waits_ms >= slow_ms && now_ms(worker) - worker->away_ms >= slow_ms);
+           (waits_ms >= slow_ms && now_ms(worker) - worker->sending.away_ms >= slow_ms);
 }
 
 bool outbox_must_wait(struct worker *worker, struct connection *connection, uint32_t bytes) {
@@ -265,33 +265,33 @@ void outbox_dirty(struct worker *worker, struct connection *connection, enum sen
         return;
     list_remove(&connection->flush_link);
     connection->dirty_us = (uint32_t)(worker->now_ns / NS_PER_US);
-    list_add_tail(&worker->dirty[connection->lane], &connection->flush_link);
+    list_add_tail(&worker->sending.dirty[connection->lane], &connection->flush_link);
 }
 
 bool outbox_any_dirty(const struct worker *worker) {
     for (unsigned lane = 0; lane < LANES; lane++)
-        if (!list_empty(&worker->dirty[lane]))
+        if (!list_empty(&worker->sending.dirty[lane]))
             return true;
     return false;
 }
 
 /* The lane that has turn number `i`. */
 static enum send_lane lane_due(const struct worker *worker, unsigned i) {
-    if (!list_empty(&worker->dirty[LANE_PROMPT])) {
+    if (!list_empty(&worker->sending.dirty[LANE_PROMPT])) {
         if (i % 2 == 0)
             return LANE_PROMPT;
         i /= 2;
     }
     enum send_lane lane = i % 2 == 0 ? LANE_DIRECT : LANE_BULK;
-    if (!list_empty(&worker->dirty[lane]))
+    if (!list_empty(&worker->sending.dirty[lane]))
         return lane;
     lane = lane == LANE_BULK ? LANE_DIRECT : LANE_BULK;
-    return list_empty(&worker->dirty[lane]) ? LANE_PROMPT : lane;
+    return list_empty(&worker->sending.dirty[lane]) ? LANE_PROMPT : lane;
 }
 
 struct connection *outbox_next_dirty(struct worker *worker, unsigned i) {
     enum send_lane lane = lane_due(worker, i);
-    struct list *node = list_pop(&worker->dirty[lane]);
+    struct list *node = list_pop(&worker->sending.dirty[lane]);
     return node != NULL ? container_of(node, struct connection, flush_link) : NULL;
 }
 
@@ -330,7 +330,8 @@ enum outbox_verdict outbox_push(struct worker *worker, struct connection *connec
     return OUTBOX_TAKEN;
 }
 
-bool outbox_push_batch(struct worker *worker, struct connection *connection, struct frame_batch *batch) {
+bool outbox_push_batch(struct worker *worker, struct connection *connection,
+                       struct frame_batch *batch) {
     struct outbox *outbox = &connection->outbox;
     /* Half the limit is what volatile ones may use (outbox_admit); below it every class fits. */
     uint32_t limit = worker->config->outbox_bytes / 2;
@@ -359,7 +360,7 @@ bool outbox_push_batch(struct worker *worker, struct connection *connection, str
 /* The lane of answers and control lines. */
 static enum send_lane reply_lane(const struct worker *worker, const struct connection *connection) {
     const struct intake *intake = connection->intake;
-    bool api = worker->listeners[connection->listener].kind == LISTENER_API;
+    bool api = worker->listeners.at[connection->listener].kind == LISTENER_API;
     bool pushes_much = intake != NULL && intake->taken > worker->admission.modest;
     return api || pushes_much ? LANE_DIRECT : LANE_PROMPT;
 }
@@ -367,7 +368,7 @@ static enum send_lane reply_lane(const struct worker *worker, const struct conne
 /* An empty piece of a reply. */
 static struct piece *reply_piece(struct worker *worker, const struct connection *connection,
                                  uint32_t cap) {
-    struct piece *piece = pool_get(&worker->pieces);
+    struct piece *piece = pool_get(&worker->sending.pieces);
     if (SHORTAGE(piece == NULL))
         return NULL;
     /* The block is a piece longer than need be, so that the piece is charged with it. */
@@ -375,7 +376,7 @@ static struct piece *reply_piece(struct worker *worker, const struct connection 
     char *buffer =
         reply_get(worker, replies_unsent(connection), sizeof(struct piece) + cap, &beyond);
     if (SHORTAGE(buffer == NULL)) {
-        pool_put(&worker->pieces, piece);
+        pool_put(&worker->sending.pieces, piece);
         return NULL;
     }
     *piece =
@@ -418,7 +419,7 @@ bool outbox_write_chunks(struct worker *worker, struct connection *connection,
             chunk_put(chunk);
             continue;
         }
-        struct piece *piece = pool_get(&worker->pieces);
+        struct piece *piece = pool_get(&worker->sending.pieces);
         if (SHORTAGE(piece == NULL)) {
             chunks_put(chunk);
             return false;

@@ -1,10 +1,10 @@
 /* outbox.h - what a connection still owes its peer.
  *
- * A queue of pieces: references to parcels and to batches (frame_batch.h), and bytes of its own (answers,
- * control lines), which are gathered into buffers so that many small answers leave as one run; long
- * answers come in blocks of their own (chain.h). At most one send is in flight; what comes meanwhile
- * waits and leaves with the next one. Pieces that the send in flight covers stay at the front until
- * its completion.
+ * A queue of pieces: references to parcels and to batches (frame_batch.h), and bytes of its own
+ * (answers, control lines), which are gathered into buffers so that many small answers leave as one
+ * run; long answers come in blocks of their own (chain.h). At most one send is in flight; what
+ * comes meanwhile waits and leaves with the next one. Pieces that the send in flight covers stay at
+ * the front until its completion.
  *
  * Bounded by bytes (--outbox-bytes for messages) and by entries (OUTBOX_PIECES_MAX); the policy
  * when full is --slow for the default class, dropping for the volatile class at half the limit. A
@@ -19,8 +19,14 @@
 #ifndef RINGPOST_CORE_OUTBOX_H
 #define RINGPOST_CORE_OUTBOX_H
 
+#include "core/base/list.h"
 #include "core/base/span.h"
+#include "core/limits.h"
+#include "core/memory.h"
 #include "core/stats.h"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
 
 struct worker;
 struct connection;
@@ -56,6 +62,21 @@ struct outbox {
  * A connection's output keeps its order: it has the best lane of all that waits in its outbox. */
 enum send_lane { LANE_BULK, LANE_DIRECT, LANE_PROMPT, LANES };
 
+/* What a gathered send points to; must stay until the submit. */
+struct flight {
+    struct msghdr header;
+    struct iovec runs[SEND_RUNS_MAX];
+};
+
+/* What a worker has to send. */
+struct sending {
+    struct list dirty[LANES]; /* connections with something to send */
+    struct flight *flights;   /* SENDS_PER_SUBMIT of them */
+    unsigned flights_used;    /* since the last submit */
+    struct pool pieces;
+    uint32_t away_ms; /* when the worker came back after it had no CPU for AWAY_NS */
+};
+
 enum outbox_verdict {
     OUTBOX_TAKEN,
     OUTBOX_DROPPED, /* by policy; counted */
@@ -73,7 +94,8 @@ bool outbox_must_wait(struct worker *worker, struct connection *connection, uint
 /* Appends all messages of a batch as one piece in the bulk lane, if each of them would be taken
  * without anything being dropped for it. False: nothing has happened; they are to be pushed one by
  * one. */
-bool outbox_push_batch(struct worker *worker, struct connection *connection, struct frame_batch *batch);
+bool outbox_push_batch(struct worker *worker, struct connection *connection,
+                       struct frame_batch *batch);
 /* Appends bytes, copied: an answer or a control line, in the lane of such. False: no memory (the
  * connection should be closed). */
 bool outbox_write(struct worker *worker, struct connection *connection, struct span bytes);
@@ -82,8 +104,8 @@ bool outbox_write(struct worker *worker, struct connection *connection, struct s
 bool outbox_write_chunks(struct worker *worker, struct connection *connection, struct chunk *first);
 /* Starts a send of what waits, unless one is in flight. Expired messages are dropped here. */
 void outbox_flush(struct worker *worker, struct connection *connection);
-/* Something waits to be sent: the connection gets its place in worker->dirty[lane], or keeps a
- * better one. */
+/* Something waits to be sent: the connection gets its place in worker->sending.dirty[lane], or
+ * keeps a better one. */
 void outbox_dirty(struct worker *worker, struct connection *connection, enum send_lane lane);
 bool outbox_any_dirty(const struct worker *worker);
 /* Takes out the connection whose send is to be started next, number `i` of a turn: every other one

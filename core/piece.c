@@ -16,7 +16,7 @@ void piece_free(struct worker *worker, struct piece *piece) {
             parcel_unref(worker, piece->parcel);
         account_give(&worker->account, sizeof(struct piece));
     }
-    pool_put(&worker->pieces, piece);
+    pool_put(&worker->sending.pieces, piece);
 }
 
 void copies_settled(struct worker *worker, unsigned class, uint32_t count, uint64_t accepted_ns,
@@ -60,7 +60,7 @@ struct piece *piece_get(struct worker *worker) {
         stats_add(&worker->stats.memory_refused, 1);
         return NULL;
     }
-    struct piece *piece = pool_get(&worker->pieces);
+    struct piece *piece = pool_get(&worker->sending.pieces);
     if (SHORTAGE(piece == NULL)) {
         stats_add(&worker->stats.memory_refused, 1);
         account_give(&worker->account, sizeof(struct piece));

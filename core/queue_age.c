@@ -8,15 +8,15 @@
 static void on_slice(struct endpoint *endpoint, struct timer *timer) {
     struct worker *worker = worker_of(endpoint);
     (void)timer;
-    struct queue_age *age = &worker->queue_age;
-    for (unsigned i = 0; i < QUEUE_AGE_SESSIONS && age->next < worker->session_count; i++) {
-        struct session *session = worker->sessions[age->next++];
+    struct queue_age *age = &worker->delivery.queue_age;
+    for (unsigned i = 0; i < QUEUE_AGE_SESSIONS && age->next < worker->sessions.count; i++) {
+        struct session *session = worker->sessions.at[age->next++];
         const struct connection *connection = session->type->connection(session);
         uint64_t oldest_ns = connection == NULL ? 0 : outbox_age_ns(worker, &connection->outbox);
         if (oldest_ns > age->oldest_ns)
             age->oldest_ns = oldest_ns;
     }
-    if (age->next < worker->session_count) {
+    if (age->next < worker->sessions.count) {
         timer_arm(&worker->wheel, &age->timer, worker->now_ns + SLICE_NS);
         return;
     }
@@ -33,6 +33,7 @@ void queue_age_init(struct queue_age *age) {
 }
 
 void queue_age_look(struct worker *worker) {
-    if (!timer_armed(&worker->queue_age.timer) && stats_get(&worker->stats.outbox_bytes) != 0)
-        timer_arm(&worker->wheel, &worker->queue_age.timer, worker->now_ns + ROUND_NS);
+    if (!timer_armed(&worker->delivery.queue_age.timer) &&
+        stats_get(&worker->stats.outbox_bytes) != 0)
+        timer_arm(&worker->wheel, &worker->delivery.queue_age.timer, worker->now_ns + ROUND_NS);
 }

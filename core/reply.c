@@ -2,8 +2,8 @@
 
 #include "core/base/check.h"
 #include "core/base/shortage.h"
-#include "core/piece.h"
 #include "core/chain.h"
+#include "core/piece.h"
 #include "core/server.h"
 #include "core/slots.h"
 
@@ -101,7 +101,7 @@ static bool is_unread(const struct worker *worker, const struct connection *conn
     return (connection->ops & OP_SEND) && connection->state != CONNECTION_JOINING &&
            replies_unsent(connection) != 0 &&
            (waits_ms >= SLOW_AT_LAST * unread_ms ||
-            (waits_ms >= unread_ms && now_ms - worker->away_ms >= unread_ms));
+            (waits_ms >= unread_ms && now_ms - worker->sending.away_ms >= unread_ms));
 }
 
 /* Must one that does not read give way for the others' sake? */
@@ -117,7 +117,7 @@ static bool must_go(const struct worker *worker, const struct connection *connec
 static void on_look(struct endpoint *endpoint, struct timer *timer) {
     struct worker *worker = worker_of(endpoint);
     struct replies *replies = &worker->replies;
-    uint32_t slots = worker->block_count * CONNECTION_BLOCK;
+    uint32_t slots = worker->slots.block_count * CONNECTION_BLOCK;
     (void)timer;
     for (uint32_t i = 0; i < LOOK_SLOTS && i < slots; i++) {
         if (!room_is_short(worker))

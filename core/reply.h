@@ -12,8 +12,8 @@
  * connection is ending. What does not fit ends its connection. The answer to a message that was
  * taken always fits: it was charged with the message (gate.c, api_batch.c).
  *
- * The operator's reserve (chain.h) is watched here, too: while more than half of it is in use, peers
- * that have left an answer out of it untouched for UNREAD_NS are closed.
+ * The operator's reserve (chain.h) is watched here, too: while more than half of it is in use,
+ * peers that have left an answer out of it untouched for UNREAD_NS are closed.
  *
  * Threads: the worker's. Limits: REPLIES_BEYOND_BYTES for each worker. */
 #ifndef RINGPOST_CORE_REPLY_H

@@ -7,15 +7,15 @@
 #include <stdlib.h>
 
 bool session_open(struct worker *worker, struct session *session, const struct session_type *type) {
-    if (worker->session_count == worker->session_cap) {
-        uint32_t cap = worker->session_cap == 0 ? 64 : worker->session_cap * 2;
-        struct session **sessions = realloc(worker->sessions, cap * sizeof(*sessions));
+    if (worker->sessions.count == worker->sessions.cap) {
+        uint32_t cap = worker->sessions.cap == 0 ? 64 : worker->sessions.cap * 2;
+        struct session **sessions = realloc(worker->sessions.at, cap * sizeof(*sessions));
         if (SHORTAGE(sessions == NULL)) {
             stats_add(&worker->stats.memory_refused, 1);
             return false;
         }
-        worker->sessions = sessions;
-        worker->session_cap = cap;
+        worker->sessions.at = sessions;
+        worker->sessions.cap = cap;
     }
     session->type = type;
     list_init(&session->id_link);
@@ -25,8 +25,8 @@ bool session_open(struct worker *worker, struct session *session, const struct s
     session->visit = 0;
     broadcasts_enter(&worker->broadcasts, session);
     session->since_ms = worker->now_wall_ms;
-    session->index = worker->session_count;
-    worker->sessions[worker->session_count++] = session;
+    session->index = worker->sessions.count;
+    worker->sessions.at[worker->sessions.count++] = session;
     stats_add(&worker->stats.sessions, 1);
     return true;
 }
@@ -35,10 +35,10 @@ void session_close(struct worker *worker, struct session *session) {
     if (!session_is_open(session))
         return;
     directory_leave_all(worker, session);
-    CHECK(worker->sessions[session->index] == session);
+    CHECK(worker->sessions.at[session->index] == session);
     broadcasts_leave(&worker->broadcasts, session);
-    struct session *last = worker->sessions[--worker->session_count];
-    worker->sessions[session->index] = last;
+    struct session *last = worker->sessions.at[--worker->sessions.count];
+    worker->sessions.at[session->index] = last;
     last->index = session->index;
     session->index = UINT32_MAX;
     stats_sub(&worker->stats.sessions, 1);

@@ -34,8 +34,14 @@ struct session {
     uint64_t since_ms;       /* wall clock */
     uint64_t visit;          /* the last delivery that looked at it: once per message */
     uint32_t heard;          /* the last broadcast that it was visited with (broadcast.h) */
-    uint32_t index;          /* in worker->sessions; UINT32_MAX: not open */
+    uint32_t index;          /* in worker->sessions.at; UINT32_MAX: not open */
     uint16_t membership_count;
+};
+
+/* All open ones of a worker, dense. */
+struct sessions {
+    struct session **at;
+    uint32_t count, cap;
 };
 
 /* "worker-slot-generation" in hex, unique within the run of a node, at most 31 bytes and NUL. */

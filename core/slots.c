@@ -8,17 +8,17 @@
 #include <stdlib.h>
 
 struct connection *slot_at(const struct worker *worker, uint32_t slot) {
-    return &worker->blocks[slot / CONNECTION_BLOCK][slot % CONNECTION_BLOCK];
+    return &worker->slots.blocks[slot / CONNECTION_BLOCK][slot % CONNECTION_BLOCK];
 }
 
 static bool slots_grow(struct worker *worker) {
-    if (SHORTAGE(worker->block_count == CONNECTION_BLOCKS_MAX))
+    if (SHORTAGE(worker->slots.block_count == CONNECTION_BLOCKS_MAX))
         return false;
     struct connection *block = calloc(CONNECTION_BLOCK, sizeof(struct connection));
     if (SHORTAGE(block == NULL))
         return false;
-    uint32_t first = worker->block_count * CONNECTION_BLOCK;
-    worker->blocks[worker->block_count++] = block;
+    uint32_t first = worker->slots.block_count * CONNECTION_BLOCK;
+    worker->slots.blocks[worker->slots.block_count++] = block;
     stats_add(&worker->stats.fixed_bytes, CONNECTION_BLOCK * sizeof(struct connection));
     for (uint32_t i = CONNECTION_BLOCK; i-- > 0;) {
         /* Slot 0 stays unused: a tag without a slot must find nothing. */
@@ -26,18 +26,18 @@ static bool slots_grow(struct worker *worker) {
             continue;
         block[i].slot = first + i;
         block[i].generation = 1;
-        block[i].next_free = worker->free_slot;
-        worker->free_slot = first + i;
+        block[i].next_free = worker->slots.free;
+        worker->slots.free = first + i;
     }
     return true;
 }
 
 struct connection *slot_get(struct worker *worker, timer_fire *deadline) {
-    if (worker->free_slot == 0 && SHORTAGE(!slots_grow(worker)))
+    if (worker->slots.free == 0 && SHORTAGE(!slots_grow(worker)))
         return NULL;
-    struct connection *connection = slot_at(worker, worker->free_slot);
+    struct connection *connection = slot_at(worker, worker->slots.free);
     CHECK(connection->state == CONNECTION_FREE);
-    worker->free_slot = connection->next_free;
+    worker->slots.free = connection->next_free;
     uint32_t slot = connection->slot, generation = connection->generation;
     memset(connection, 0, sizeof(*connection));
     connection->slot = slot;
@@ -46,7 +46,7 @@ struct connection *slot_get(struct worker *worker, timer_fire *deadline) {
     list_init(&connection->flush_link);
     list_init(&connection->resume_link);
     timer_init(&connection->timer, deadline);
-    worker->live++;
+    worker->slots.live++;
     return connection;
 }
 
@@ -60,9 +60,9 @@ void slot_put(struct worker *worker, struct connection *connection) {
     connection->generation = (connection->generation + 1) & TAG_GENERATION_MASK;
     if (connection->generation == 0)
         connection->generation = 1;
-    connection->next_free = worker->free_slot;
-    worker->free_slot = connection->slot;
-    worker->live--;
+    connection->next_free = worker->slots.free;
+    worker->slots.free = connection->slot;
+    worker->slots.live--;
 }
 
 struct connection_handle connection_handle(const struct worker *worker,
@@ -73,7 +73,7 @@ struct connection_handle connection_handle(const struct worker *worker,
 }
 
 struct connection *slot_resolve(struct worker *worker, uint32_t slot, uint32_t generation) {
-    if (slot == 0 || slot >= worker->block_count * CONNECTION_BLOCK)
+    if (slot == 0 || slot >= worker->slots.block_count * CONNECTION_BLOCK)
         return NULL;
     struct connection *connection = slot_at(worker, slot);
     if (connection->state == CONNECTION_FREE || connection->generation != generation)
@@ -88,7 +88,7 @@ struct connection *connection_resolve(struct worker *worker, struct connection_h
 }
 
 static bool is_api(const struct worker *worker, const struct connection *connection) {
-    return worker->listeners[connection->listener].kind == LISTENER_API;
+    return worker->listeners.at[connection->listener].kind == LISTENER_API;
 }
 
 static void connection_drain(struct worker *worker, struct connection *connection) {
@@ -103,7 +103,7 @@ static void connection_drain(struct worker *worker, struct connection *connectio
 
 static void sweep_visit(struct worker *worker, struct connection *connection) {
     bool api = is_api(worker, connection);
-    switch ((enum server_phase)worker->sweep.phase) {
+    switch ((enum server_phase)worker->slots.sweep.phase) {
     case PHASE_GOODBYE:
         if (!api)
             connection_drain(worker, connection);
@@ -125,13 +125,13 @@ static void sweep_visit(struct worker *worker, struct connection *connection) {
 }
 
 void sweep_begin(struct worker *worker, uint32_t phase) {
-    worker->sweep = (struct sweep){.slot = 1, .phase = phase};
+    worker->slots.sweep = (struct sweep){.slot = 1, .phase = phase};
 }
 
 void sweep_work(struct worker *worker) {
-    struct sweep *sweep = &worker->sweep;
+    struct sweep *sweep = &worker->slots.sweep;
     while (sweep_busy(sweep)) {
-        if (sweep->slot >= worker->block_count * CONNECTION_BLOCK) {
+        if (sweep->slot >= worker->slots.block_count * CONNECTION_BLOCK) {
             sweep->slot = 0;
             return;
         }
@@ -145,8 +145,8 @@ void sweep_work(struct worker *worker) {
 }
 
 void connections_fini(struct worker *worker) {
-    CHECK(worker->live == 0, "%u connections are left", worker->live);
-    for (uint32_t i = 0; i < worker->block_count; i++)
-        free(worker->blocks[i]);
-    free(worker->blocks);
+    CHECK(worker->slots.live == 0, "%u connections are left", worker->slots.live);
+    for (uint32_t i = 0; i < worker->slots.block_count; i++)
+        free(worker->slots.blocks[i]);
+    free(worker->slots.blocks);
 }

@@ -9,16 +9,8 @@
 
 #include "core/connection.h"
 
-/* A free slot, zeroed but for its number and generation. It is whole: its lists are unlinked, its
- * timer is not armed and calls `deadline`, so that it can be put back at any moment. NULL: no
- * memory. No slot has a larger number than there ever were slots in use at once. */
-/* One of worker->block_count blocks, in whatever state. */
-struct connection *slot_at(const struct worker *worker, uint32_t slot);
-
-struct connection *slot_get(struct worker *worker, timer_fire *deadline);
-void slot_put(struct worker *worker, struct connection *connection);
-/* NULL when there is no connection of that generation. */
-struct connection *slot_resolve(struct worker *worker, uint32_t slot, uint32_t generation);
+#define CONNECTION_BLOCK 256
+#define CONNECTION_BLOCKS_MAX 8192
 
 /* What a phase of the end asks of each connection, done slot by slot as the slices of the turns
  * allow. A later phase begins anew, and asks more. */
@@ -26,6 +18,27 @@ struct sweep {
     uint32_t slot;  /* to be looked at next; 0: it is through */
     uint32_t phase; /* enum server_phase */
 };
+
+struct slots {
+    struct connection **blocks; /* CONNECTION_BLOCK each */
+    uint32_t block_count;
+    uint32_t free;     /* 0: none; linked through next_free */
+    uint32_t live;     /* in use */
+    uint32_t live_api; /* of them, of the api listeners */
+    uint32_t refusing; /* refused descriptors that are being closed */
+    struct sweep sweep;
+};
+
+/* A free slot, zeroed but for its number and generation. It is whole: its lists are unlinked, its
+ * timer is not armed and calls `deadline`, so that it can be put back at any moment. NULL: no
+ * memory. No slot has a larger number than there ever were slots in use at once. */
+/* One of worker->slots.block_count blocks, in whatever state. */
+struct connection *slot_at(const struct worker *worker, uint32_t slot);
+
+struct connection *slot_get(struct worker *worker, timer_fire *deadline);
+void slot_put(struct worker *worker, struct connection *connection);
+/* NULL when there is no connection of that generation. */
+struct connection *slot_resolve(struct worker *worker, uint32_t slot, uint32_t generation);
 
 /* Begins: GOODBYE lets the client connections say goodbye; CLOSING closes what is left of them and
  * lets those of `api` end after their last answers; STOPPED closes everything. */

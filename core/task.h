@@ -13,7 +13,7 @@
 struct worker;
 
 struct task {
-    struct list link; /* in worker->tasks */
+    struct list link; /* in worker->loop.tasks */
     /* It waits no more, and may be put off again. */
     void (*work)(struct worker *worker, struct task *task);
 };

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* How often it is logged that a worker is behind. */
+/* How often it is logged that a worker sheds load. */
 #define BEHIND_LOG_NS (10 * NS_PER_S)
 /* How often a worker publishes its CPU time. */
 #define CPU_PUBLISH_NS (250 * NS_PER_MS)
@@ -29,7 +29,7 @@ static void on_cancel(struct worker *worker, const struct completion *completion
 
 static void on_refuse(struct worker *worker, const struct completion *completion) {
     (void)completion;
-    worker->refusing--;
+    worker->slots.refusing--;
 }
 
 static void on_wake(struct worker *worker, const struct completion *completion) {
@@ -73,39 +73,41 @@ static void completions_reap(struct worker *worker) {
 static void completions_handle(struct worker *worker) {
     slice_begin(worker);
     completions_reap(worker);
-    worker->crowded = ring_waiting(worker->ring) != 0 || !list_empty(&worker->floods) ||
-                      worker->sends_left || worker->mail_left;
+    worker->loop.crowded = ring_waiting(worker->ring) != 0 ||
+                           !list_empty(&worker->reading.floods) || worker->loop.sends_left ||
+                           worker->loop.mail_left;
 }
 
 /* Who floods is read after everybody else, a few at a time, one buffer each. What was taken in
  * before is delivered first: what more would bring only waits here instead of in the socket, where
  * it is known how long it waits. But a share of the time is for taking in, and refusing. */
 static void floods_handle(struct worker *worker) {
-    if (list_empty(&worker->floods)) {
-        worker->flood_credit_ns = 0;
+    if (list_empty(&worker->reading.floods)) {
+        worker->reading.flood_credit_ns = 0;
         return;
     }
-    if ((worker->sends_left || worker->mail_left) && worker->flood_credit_ns <= 0)
+    if ((worker->loop.sends_left || worker->loop.mail_left) && worker->reading.flood_credit_ns <= 0)
         return;
     slice_begin(worker);
     uint64_t began_ns = worker->looked_ns;
     do {
         struct list *node;
-        for (unsigned i = 0; i < FLOODS_AT_ONCE && (node = list_pop(&worker->floods)) != NULL; i++)
+        for (unsigned i = 0;
+             i < FLOODS_AT_ONCE && (node = list_pop(&worker->reading.floods)) != NULL; i++)
             connection_receive(worker, container_of(node, struct connection, resume_link));
         ring_submit(worker->ring, 0);
-        worker->flights_used = 0;
+        worker->sending.flights_used = 0;
         completions_reap(worker);
-    } while (!list_empty(&worker->floods) && !slice_over(worker));
-    worker->flood_credit_ns -= (int64_t)(worker->looked_ns - began_ns);
-    if (worker->flood_credit_ns < -(int64_t)FLOOD_CREDIT_NS)
-        worker->flood_credit_ns = -(int64_t)FLOOD_CREDIT_NS;
+    } while (!list_empty(&worker->reading.floods) && !slice_over(worker));
+    worker->reading.flood_credit_ns -= (int64_t)(worker->looked_ns - began_ns);
+    if (worker->reading.flood_credit_ns < -(int64_t)FLOOD_CREDIT_NS)
+        worker->reading.flood_credit_ns = -(int64_t)FLOOD_CREDIT_NS;
 }
 
 static void flood_credit_add(struct worker *worker, uint64_t turn_ns) {
-    worker->flood_credit_ns += (int64_t)(turn_ns * FLOOD_SHARE_PERCENT / 100);
-    if (worker->flood_credit_ns > (int64_t)FLOOD_CREDIT_NS)
-        worker->flood_credit_ns = (int64_t)FLOOD_CREDIT_NS;
+    worker->reading.flood_credit_ns += (int64_t)(turn_ns * FLOOD_SHARE_PERCENT / 100);
+    if (worker->reading.flood_credit_ns > (int64_t)FLOOD_CREDIT_NS)
+        worker->reading.flood_credit_ns = (int64_t)FLOOD_CREDIT_NS;
 }
 
 /* --- the lists of a turn ---------------------------------------------------------------------- */
@@ -125,15 +127,15 @@ static void resumed_handle(struct worker *worker) {
     struct list todo, *node;
     list_init(&todo);
     slice_begin(worker);
-    while ((node = list_pop(&worker->resumed)) != NULL)
+    while ((node = list_pop(&worker->reading.resumed)) != NULL)
         list_add_tail(&todo, node);
     while ((node = list_pop(&todo)) != NULL) {
         connection_reconsider(worker, container_of(node, struct connection, resume_link));
         if (slice_over(worker))
             break;
     }
-    put_back(&todo, &worker->resumed);
-    while ((node = list_pop(&worker->starved)) != NULL)
+    put_back(&todo, &worker->reading.resumed);
+    while ((node = list_pop(&worker->reading.starved)) != NULL)
         connection_rearm(worker, container_of(node, struct connection, resume_link));
 }
 
@@ -142,7 +144,7 @@ static void tasks_handle(struct worker *worker) {
     struct list todo, *node;
     list_init(&todo);
     slice_begin(worker);
-    while ((node = list_pop(&worker->tasks)) != NULL)
+    while ((node = list_pop(&worker->loop.tasks)) != NULL)
         list_add_tail(&todo, node);
     while ((node = list_pop(&todo)) != NULL) {
         struct task *task = container_of(node, struct task, link);
@@ -150,7 +152,7 @@ static void tasks_handle(struct worker *worker) {
         if (slice_over(worker))
             break;
     }
-    put_back(&todo, &worker->tasks);
+    put_back(&todo, &worker->loop.tasks);
 }
 
 /* Sends that are started together: how many, and of how many bytes. */
@@ -178,12 +180,12 @@ static void dirty_flush(struct worker *worker) {
         if (started.sends < SENDS_PER_SUBMIT && started.bytes < SENDS_BYTES_PER_SUBMIT)
             continue;
         ring_issue(worker->ring);
-        worker->flights_used = 0;
+        worker->sending.flights_used = 0;
         started = (struct started){0, 0};
         if (slice_over(worker))
             break;
     }
-    worker->sends_left = outbox_any_dirty(worker);
+    worker->loop.sends_left = outbox_any_dirty(worker);
 }
 
 /* --- the phases ------------------------------------------------------------------------------- */
@@ -192,9 +194,9 @@ static void phase_enter(struct worker *worker, enum server_phase phase) {
     switch (phase) {
     case PHASE_REFUSING:
     case PHASE_CLOSING:
-        for (unsigned i = 0; i < worker->listener_count; i++)
-            if (phase == PHASE_CLOSING || worker->listeners[i].kind != LISTENER_API)
-                listener_stop(worker, &worker->listeners[i]);
+        for (unsigned i = 0; i < worker->listeners.count; i++)
+            if (phase == PHASE_CLOSING || worker->listeners.at[i].kind != LISTENER_API)
+                listener_stop(worker, &worker->listeners.at[i]);
         if (phase == PHASE_CLOSING)
             sweep_begin(worker, phase);
         break;
@@ -204,8 +206,8 @@ static void phase_enter(struct worker *worker, enum server_phase phase) {
         break;
     case PHASE_RUNNING:
         /* Only now: every worker is there to answer mail. */
-        for (unsigned i = 0; i < worker->listener_count; i++)
-            listener_arm(worker, &worker->listeners[i]);
+        for (unsigned i = 0; i < worker->listeners.count; i++)
+            listener_arm(worker, &worker->listeners.at[i]);
         break;
     case PHASE_STARTING:
         break;
@@ -221,25 +223,25 @@ static bool phase_done(const struct worker *worker, enum server_phase phase) {
     case PHASE_REFUSING:
         return worker->publishing == 0 && listeners_stopped(worker, false);
     case PHASE_GOODBYE:
-        return !sweep_busy(&worker->sweep) && worker->live == worker->live_api;
+        return !sweep_busy(&worker->slots.sweep) && worker->slots.live == worker->slots.live_api;
     case PHASE_CLOSING:
-        return worker->live == 0 && listeners_stopped(worker, true);
+        return worker->slots.live == 0 && listeners_stopped(worker, true);
     case PHASE_STOPPED:
-        return worker->live == 0 && worker->requests == 0 && listeners_stopped(worker, true);
+        return worker->slots.live == 0 && worker->requests == 0 && listeners_stopped(worker, true);
     }
     return true;
 }
 
 static void phase_follow(struct worker *worker) {
     enum server_phase phase = server_phase(worker->server);
-    if (phase != worker->phase_entered) {
+    if (phase != worker->loop.phase_entered) {
         /* One that was passed over by a timeout is entered all the same: each builds on the one
          * before. */
-        for (uint32_t next = worker->phase_entered + 1; next <= phase; next++)
+        for (uint32_t next = worker->loop.phase_entered + 1; next <= phase; next++)
             phase_enter(worker, (enum server_phase)next);
-        worker->phase_entered = phase;
+        worker->loop.phase_entered = phase;
     }
-    if (sweep_busy(&worker->sweep)) {
+    if (sweep_busy(&worker->slots.sweep)) {
         slice_begin(worker);
         sweep_work(worker);
     }
@@ -258,13 +260,14 @@ static void phase_follow(struct worker *worker) {
 static void admission_look(struct worker *worker) {
     struct admission *admission = &worker->admission;
     admission_turn(admission, worker->now_ns);
-    stats_set(&worker->stats.behind, admission->behind);
-    if (worker->behind == admission->behind)
+    stats_set(&worker->stats.behind, admission->shedding);
+    if (worker->loop.shedding == admission->shedding)
         return;
-    worker->behind = admission->behind;
-    if (worker->behind &&
-        (worker->behind_told_ns == 0 || worker->now_ns - worker->behind_told_ns >= BEHIND_LOG_NS)) {
-        worker->behind_told_ns = worker->now_ns;
+    worker->loop.shedding = admission->shedding;
+    if (worker->loop.shedding &&
+        (worker->loop.shedding_told_ns == 0 ||
+         worker->now_ns - worker->loop.shedding_told_ns >= BEHIND_LOG_NS)) {
+        worker->loop.shedding_told_ns = worker->now_ns;
         log_event(LOG_WARN, "behind", LOG_U64("worker", worker->index),
                   LOG_STR("meaning", "producers push more than it can serve; it answers the "
                                      "excess with 503"),
@@ -274,11 +277,12 @@ static void admission_look(struct worker *worker) {
 
 /* How long the coming submit may wait. */
 static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
-    if (wait_ns == 0 || worker->mail_left || ring_waiting(worker->ring) != 0 ||
-        !list_empty(&worker->resumed) || outbox_any_dirty(worker) || !list_empty(&worker->floods) ||
-        !fanout_idle(&worker->fanout) || !broadcasts_idle(&worker->broadcasts) ||
-        calls_busy(&worker->calls) || !list_empty(&worker->tasks) || sweep_busy(&worker->sweep) ||
-        server_phase(worker->server) != worker->phase_entered)
+    if (wait_ns == 0 || worker->loop.mail_left || ring_waiting(worker->ring) != 0 ||
+        !list_empty(&worker->reading.resumed) || outbox_any_dirty(worker) ||
+        !list_empty(&worker->reading.floods) || !fanout_idle(&worker->fanout) ||
+        !broadcasts_idle(&worker->broadcasts) || calls_busy(&worker->calls) ||
+        !list_empty(&worker->loop.tasks) || sweep_busy(&worker->slots.sweep) ||
+        server_phase(worker->server) != worker->loop.phase_entered)
         return 0;
     if ((fanout_busy(&worker->fanout) || broadcasts_busy(&worker->broadcasts)) &&
         wait_ns > FANOUT_HELD_LOOK_NS)
@@ -291,13 +295,14 @@ static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
 static void lateness_tell(const struct worker *worker, _Atomic uint64_t *told,
                           struct lateness *lateness, uint64_t late_ns) {
     uint64_t now_ns = worker->now_ns;
-    bool late = late_ns > worker->late_ns;
+    bool late = late_ns > worker->delivery.late_ns;
     if (late) {
         if (lateness->since_ns == 0)
             lateness->since_ns = now_ns;
         lateness->seen_ns = now_ns;
-        lateness->lasts |= now_ns - lateness->since_ns >= worker->late_patience_ns;
-    } else if (!lateness->lasts || now_ns - lateness->seen_ns >= worker->late_patience_ns) {
+        lateness->lasts |= now_ns - lateness->since_ns >= worker->delivery.late_patience_ns;
+    } else if (!lateness->lasts ||
+               now_ns - lateness->seen_ns >= worker->delivery.late_patience_ns) {
         *lateness = (struct lateness){.lasts = false};
     }
     atomic_store_explicit(told, late && lateness->lasts ? late_ns : 0, memory_order_relaxed);
@@ -307,16 +312,16 @@ static void lateness_tell(const struct worker *worker, _Atomic uint64_t *told,
 static void late_tell(struct worker *worker) {
     struct mailbox *box = &worker->server->post.boxes[worker->index];
     uint64_t prompt_late_ns = worker_send_lag_ns(worker, LANE_PROMPT);
-    if (worker->mail_age_ns > prompt_late_ns)
-        prompt_late_ns = worker->mail_age_ns;
+    if (worker->delivery.mail_age_ns > prompt_late_ns)
+        prompt_late_ns = worker->delivery.mail_age_ns;
     uint64_t late_ns = worker_send_lag_ns(worker, LANE_DIRECT);
     if (prompt_late_ns > late_ns)
         late_ns = prompt_late_ns;
-    lateness_tell(worker, &box->prompt_late_ns, &worker->prompt_late, prompt_late_ns);
-    lateness_tell(worker, &box->late_ns, &worker->late, late_ns);
+    lateness_tell(worker, &box->prompt_late_ns, &worker->delivery.prompt_late, prompt_late_ns);
+    lateness_tell(worker, &box->late_ns, &worker->delivery.late, late_ns);
     uint64_t fanout_ns = fanout_late_ns(&worker->fanout, worker->now_ns);
     uint64_t broadcasts_ns = broadcasts_late_ns(&worker->broadcasts, worker->now_ns);
-    lateness_tell(worker, &box->fanout_late_ns, &worker->fanout_late,
+    lateness_tell(worker, &box->fanout_late_ns, &worker->delivery.fanout_late,
                   fanout_ns > broadcasts_ns ? fanout_ns : broadcasts_ns);
     fanout_held_tell(worker);
     broadcasts_held_tell(worker);
@@ -325,7 +330,8 @@ static void late_tell(struct worker *worker) {
 /* Nothing waits when it goes to sleep: what was late before was a matter of its own. */
 static void lateness_clear(struct worker *worker) {
     struct mailbox *box = &worker->server->post.boxes[worker->index];
-    worker->late = worker->prompt_late = worker->fanout_late = (struct lateness){.lasts = false};
+    worker->delivery.late = worker->delivery.prompt_late = worker->delivery.fanout_late =
+        (struct lateness){.lasts = false};
     atomic_store_explicit(&box->late_ns, 0, memory_order_relaxed);
     atomic_store_explicit(&box->prompt_late_ns, 0, memory_order_relaxed);
     atomic_store_explicit(&box->fanout_late_ns, 0, memory_order_relaxed);
@@ -339,10 +345,10 @@ static void longest_note(_Atomic uint64_t *longest_ns, uint64_t ns) {
 /* From one turn's end to the next, submitting included: sleeping takes no CPU time. */
 static void turn_measure(struct worker *worker, uint64_t lasted_ns) {
     uint64_t cpu_ns = clock_thread_cpu_ns();
-    if (worker->turn_cpu_ns != 0)
-        longest_note(&worker->turn_longest_cpu_ns, cpu_ns - worker->turn_cpu_ns);
-    worker->turn_cpu_ns = cpu_ns;
-    longest_note(&worker->turn_longest_ns, lasted_ns);
+    if (worker->loop.turn_cpu_ns != 0)
+        longest_note(&worker->loop.turn_longest_cpu_ns, cpu_ns - worker->loop.turn_cpu_ns);
+    worker->loop.turn_cpu_ns = cpu_ns;
+    longest_note(&worker->loop.turn_longest_ns, lasted_ns);
 }
 
 bool worker_turn(struct worker *worker, uint64_t wait_ns) {
@@ -356,18 +362,18 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     } else {
         ring_submit(worker->ring, 0);
     }
-    worker->flights_used = 0;
-    worker->mail_age_ns = 0;
+    worker->sending.flights_used = 0;
+    worker->delivery.mail_age_ns = 0;
     endpoint_turn_begin(&worker->endpoint);
     uint64_t began_ns = worker->now_ns;
-    if (!sleeps && began_ns - worker->turn_ns > AWAY_NS)
-        worker->away_ms = (uint32_t)(began_ns / NS_PER_MS);
-    worker->turn_ns = began_ns;
+    if (!sleeps && began_ns - worker->loop.turn_ns > AWAY_NS)
+        worker->sending.away_ms = (uint32_t)(began_ns / NS_PER_MS);
+    worker->loop.turn_ns = began_ns;
 
     admission_look(worker);
     completions_handle(worker);
     slices_begin(worker, MAIL_SLICES);
-    worker->mail_left = post_receive(&worker->endpoint);
+    worker->loop.mail_left = post_receive(&worker->endpoint);
     floods_handle(worker);
     endpoint_nudges_take(&worker->endpoint);
     slice_begin(worker);
@@ -389,7 +395,7 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
         slice_begin(worker);
         calls_work(worker);
     }
-    if (!list_empty(&worker->tasks))
+    if (!list_empty(&worker->loop.tasks))
         tasks_handle(worker);
     /* The others may begin while the sends are started, which takes most of a turn. */
     post_wake_all(&worker->endpoint);
@@ -406,19 +412,19 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     stats_add(&worker->stats.busy_ns, ended_ns - began_ns);
     turn_measure(worker, ended_ns - began_ns);
     flood_credit_add(worker, ended_ns - began_ns);
-    if (ended_ns - worker->cpu_published_ns >= CPU_PUBLISH_NS) {
-        worker->cpu_published_ns = ended_ns;
-        atomic_store_explicit(&worker->cpu_ns, worker->turn_cpu_ns, memory_order_relaxed);
+    if (ended_ns - worker->loop.cpu_published_ns >= CPU_PUBLISH_NS) {
+        worker->loop.cpu_published_ns = ended_ns;
+        atomic_store_explicit(&worker->loop.cpu_ns, worker->loop.turn_cpu_ns, memory_order_relaxed);
     }
-    return worker->refusing != 0 || !server_through(worker->server, PHASE_STOPPED);
+    return worker->slots.refusing != 0 || !server_through(worker->server, PHASE_STOPPED);
 }
 
 /* --- beginning and end ------------------------------------------------------------------------ */
 
 static bool tables_open(struct worker *worker) {
-    worker->blocks = calloc(CONNECTION_BLOCKS_MAX, sizeof(struct connection *));
-    worker->flights = calloc(SENDS_PER_SUBMIT, sizeof(struct flight));
-    return worker->blocks != NULL && worker->flights != NULL;
+    worker->slots.blocks = calloc(CONNECTION_BLOCKS_MAX, sizeof(struct connection *));
+    worker->sending.flights = calloc(SENDS_PER_SUBMIT, sizeof(struct flight));
+    return worker->slots.blocks != NULL && worker->sending.flights != NULL;
 }
 
 bool worker_open(struct worker *worker, struct server *server, unsigned index, char *problem,
@@ -426,25 +432,25 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     bool good = endpoint_open(&worker->endpoint, server, index);
     worker->on_deliver = hub_on_deliver;
     stats_set(&worker->stats.fixed_bytes, server_fixed_bytes(server));
-    worker->late_ns = LATE_NS;
-    worker->late_patience_ns = LATE_PATIENCE_NS;
-    worker->held_late_ns = HELD_LATE_NS;
+    worker->delivery.late_ns = LATE_NS;
+    worker->delivery.late_patience_ns = LATE_PATIENCE_NS;
+    worker->delivery.held_late_ns = HELD_LATE_NS;
     fanout_init(&worker->fanout);
     broadcasts_init(&worker->broadcasts);
     calls_init(&worker->calls);
     admission_init(&worker->admission);
     for (unsigned lane = 0; lane < LANES; lane++)
-        list_init(&worker->dirty[lane]);
-    list_init(&worker->resumed);
-    list_init(&worker->starved);
-    list_init(&worker->floods);
-    list_init(&worker->tasks);
-    pool_init(&worker->pieces, outbox_piece_bytes());
-    pool_init(&worker->parcels, sizeof(struct parcel));
+        list_init(&worker->sending.dirty[lane]);
+    list_init(&worker->reading.resumed);
+    list_init(&worker->reading.starved);
+    list_init(&worker->reading.floods);
+    list_init(&worker->loop.tasks);
+    pool_init(&worker->sending.pieces, outbox_piece_bytes());
+    pool_init(&worker->delivery.parcels, sizeof(struct parcel));
     directory_init(worker);
-    queue_age_init(&worker->queue_age);
+    queue_age_init(&worker->delivery.queue_age);
     replies_init(&worker->replies);
-    worker->phase_entered = PHASE_STARTING;
+    worker->loop.phase_entered = PHASE_STARTING;
     if (!good || !tables_open(worker)) {
         char remedy[MEMORY_LIMIT_TEXT_MAX];
         memory_short(remedy);
@@ -473,15 +479,15 @@ void worker_close(struct worker *worker) {
 }
 
 void worker_fini(struct worker *worker) {
-    if (worker->blocks != NULL) {
+    if (worker->slots.blocks != NULL) {
         connections_fini(worker);
         fanout_fini(&worker->fanout);
         broadcasts_fini(&worker->broadcasts);
         directory_fini(worker);
-        pool_fini(&worker->pieces);
-        pool_fini(&worker->parcels);
+        pool_fini(&worker->sending.pieces);
+        pool_fini(&worker->delivery.parcels);
     }
     endpoint_fini(&worker->endpoint);
-    free(worker->flights);
-    free(worker->sessions);
+    free(worker->sending.flights);
+    free(worker->sessions.at);
 }

@@ -11,7 +11,6 @@
 #define RINGPOST_CORE_WORKER_H
 
 #include "core/admission.h"
-#include "core/balance.h"
 #include "core/base/check.h"
 #include "core/broadcast.h"
 #include "core/call.h"
@@ -22,8 +21,8 @@
 #include "core/endpoint.h"
 #include "core/fanout.h"
 #include "core/hub.h"
+#include "core/listener.h"
 #include "core/mailbox.h"
-#include "core/queue_age.h"
 #include "core/reply.h"
 #include "core/ring.h"
 #include "core/slots.h"
@@ -32,90 +31,43 @@
 struct builder;
 struct server;
 
-struct listener {
-    enum listener_kind kind;
-    int fd; /* -1: closed */
-    bool armed;
-    bool closing;       /* accepts no more */
-    uint32_t index;     /* in config.listeners */
-    struct timer retry; /* accept failed for want of descriptors */
-    const struct protocol *protocol;
-};
-
-#define CONNECTION_BLOCK 256
-#define CONNECTION_BLOCKS_MAX 8192
-
-/* What a gathered send points to; must stay until the submit. */
-struct flight {
-    struct msghdr header;
-    struct iovec runs[SEND_RUNS_MAX];
-};
-
-/* Whether what a worker delivers is late. */
-struct lateness {
-    uint64_t since_ns; /* 0: it is in time */
-    uint64_t seen_ns;  /* when it was late last */
-    bool lasts;        /* it is no burst */
-};
-
-struct worker {
-    union {
-        struct endpoint;
-        struct endpoint endpoint;
-    };
-    struct ring *ring;
-    uint64_t turn_ns; /* when this turn began */
-    uint32_t away_ms; /* when it came back after it had no CPU for AWAY_NS (outbox.c) */
-    struct directory directory;
-
-    struct listener listeners[LISTENERS_MAX];
-    unsigned listener_count;
-
-    struct admission admission;
-    bool behind;             /* that it refuses a part was seen by the turn */
-    uint64_t behind_told_ns; /* when it was last logged that the worker is behind */
-    struct balance balance;
-
-    struct connection **blocks; /* slots, CONNECTION_BLOCK each */
-    uint32_t block_count;
-    uint32_t free_slot;       /* 0: none; linked through next_free */
-    uint32_t live;            /* slots in use */
-    uint32_t live_api;        /* of them, of the api listeners */
-    uint32_t refusing;        /* refused descriptors that are being closed */
-    struct sweep sweep;       /* through the slots, when a phase asks something of each */
-    struct list dirty[LANES]; /* connections with something to send */
-    struct list resumed;      /* connections whose kept input is to be looked at */
-    struct list starved;      /* connections whose receive ended for want of a buffer */
-    struct list floods;       /* connections that are to be read by one buffer (connection->once) */
-    int64_t flood_credit_ns;  /* time that taking in from them may use though deliveries wait */
-    struct session **sessions; /* all open ones, dense */
-    uint32_t session_count, session_cap;
-    struct fanout fanout;
-    struct broadcasts broadcasts;
-    struct calls calls;
-    struct list tasks;                  /* requests that go on in the next turn (task.h) */
-    uint64_t late_ns, late_patience_ns; /* LATE_NS, LATE_PATIENCE_NS; tests take others */
-    uint64_t held_late_ns;              /* HELD_LATE_NS; as these */
-    struct lateness late, prompt_late, fanout_late;
-    uint64_t mail_age_ns; /* of the oldest message that came by mail in this turn */
-
-    struct flight *flights; /* SENDS_PER_SUBMIT of them */
-    unsigned flights_used;  /* since the last submit */
-
-    struct pool pieces, parcels;
-    struct replies replies;
-    struct queue_age queue_age;
-
-    bool crowded;           /* there was more to do than the last turn had time for */
-    bool sends_left;        /* the last turn left sends behind */
-    bool mail_left;         /* the last turn left mail behind */
-    uint32_t phase_entered; /* enum server_phase */
+/* The turn, and what of it the next one must know. */
+struct loop {
+    uint64_t turn_ns;          /* when this turn began */
+    uint64_t turn_cpu_ns;      /* CPU time of the thread then */
+    struct list tasks;         /* requests that go on in the next turn (task.h) */
+    bool crowded;              /* there was more to do than the last turn had time for */
+    bool sends_left;           /* the last turn left sends over */
+    bool mail_left;            /* the last turn left mail over */
+    bool shedding;             /* that it refuses a part was seen by the turn */
+    uint64_t shedding_told_ns; /* when that was last logged */
+    uint32_t phase_entered;    /* enum server_phase */
     uint64_t cpu_published_ns;
-
     _Atomic uint64_t cpu_ns; /* of its thread, published once in a while */
     /* The longest turn so far, in CPU time of the thread and by the clock. */
     _Atomic uint64_t turn_longest_cpu_ns, turn_longest_ns;
-    uint64_t turn_cpu_ns; /* CPU time of the thread when the turn began */
+};
+
+/* Each part is filled and used by the files that its header names. */
+struct worker {
+    union {
+        struct endpoint; /* publishing, answering, memory, statistics: endpoint.h */
+        struct endpoint endpoint;
+    };
+    struct ring *ring;
+    struct loop loop;             /* worker.c */
+    struct listeners listeners;   /* listener.h */
+    struct slots slots;           /* slots.h */
+    struct reading reading;       /* connection.h */
+    struct sending sending;       /* outbox.h */
+    struct replies replies;       /* reply.h */
+    struct admission admission;   /* admission.h */
+    struct directory directory;   /* directory.h */
+    struct sessions sessions;     /* session.h */
+    struct delivery delivery;     /* delivery.h */
+    struct fanout fanout;         /* fanout.h */
+    struct broadcasts broadcasts; /* broadcast.h */
+    struct calls calls;           /* call.h */
 };
 
 /* Opens the ring, prepares tables, starts accepting. On the worker's own thread. False: `problem`.
@@ -135,8 +87,8 @@ static inline void slices_begin(struct worker *worker, unsigned slices) {
     uint64_t now_ns = clock_ns();
     uint64_t least_ns = now_ns + worker->slice_ns / SLICE_LEAST_PART;
     uint64_t until_ns = now_ns + slices * worker->slice_ns;
-    if (until_ns > worker->turn_ns + WORK_SLICES * worker->slice_ns)
-        until_ns = worker->turn_ns + WORK_SLICES * worker->slice_ns;
+    if (until_ns > worker->loop.turn_ns + WORK_SLICES * worker->slice_ns)
+        until_ns = worker->loop.turn_ns + WORK_SLICES * worker->slice_ns;
     worker->looked_ns = now_ns;
     worker->slice_until_ns = until_ns > least_ns ? until_ns : least_ns;
 }
@@ -146,7 +98,7 @@ static inline void slice_begin(struct worker *worker) {
 static inline void slice_begin_sends(struct worker *worker) {
     uint64_t now_ns = clock_ns();
     uint64_t least_ns = now_ns + worker->slice_ns;
-    uint64_t until_ns = worker->turn_ns + TURN_SLICES * worker->slice_ns;
+    uint64_t until_ns = worker->loop.turn_ns + TURN_SLICES * worker->slice_ns;
     worker->looked_ns = now_ns;
     worker->slice_until_ns = until_ns > least_ns ? until_ns : least_ns;
 }
@@ -155,10 +107,10 @@ static inline bool slice_over(struct worker *worker) {
 }
 /* How long the send of a lane that is due for the longest has been waiting for its start. */
 static inline uint64_t worker_send_lag_ns(const struct worker *worker, enum send_lane lane) {
-    if (list_empty(&worker->dirty[lane]))
+    if (list_empty(&worker->sending.dirty[lane]))
         return 0;
     const struct connection *first =
-        container_of(worker->dirty[lane].next, struct connection, flush_link);
+        container_of(worker->sending.dirty[lane].next, struct connection, flush_link);
     return (uint32_t)((uint32_t)(worker->now_ns / NS_PER_US) - first->dirty_us) * NS_PER_US;
 }
 /* Are copies of fan-outs and broadcasts due for so long that more would only wait behind them? */
@@ -167,15 +119,15 @@ static inline bool worker_copies_lag(const struct worker *worker) {
 }
 /* The task's `work` is called in the next turn. */
 static inline void worker_put_off(struct worker *worker, struct task *task) {
-    list_add_tail(&worker->tasks, &task->link);
+    list_add_tail(&worker->loop.tasks, &task->link);
 }
 /* The next free place for a gathered send, and: it is used. */
 static inline struct flight *worker_flight_get(struct worker *worker) {
-    CHECK(worker->flights_used < SENDS_PER_SUBMIT, "more sends than a submit carries");
-    return &worker->flights[worker->flights_used];
+    CHECK(worker->sending.flights_used < SENDS_PER_SUBMIT, "more sends than a submit carries");
+    return &worker->sending.flights[worker->sending.flights_used];
 }
 static inline void worker_flight_keep(struct worker *worker) {
-    worker->flights_used++;
+    worker->sending.flights_used++;
 }
 /* An accepted connection from another worker (mail ADOPT). */
 void worker_on_adopt(struct worker *worker, const struct mail *mail);

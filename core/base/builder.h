@@ -55,8 +55,8 @@ void builder_format(struct builder *b, const char *format, ...)
  * only some languages know (U+0085, U+2028, U+2029) are escaped, so that it is one line for every
  * reader; the rest is copied as it is (the caller knows that it is UTF-8). */
 void builder_json(struct builder *b, struct span text);
-/* The same, but U+0085, U+2028 and U+2029 are copied too: for a payload, of which frames escape them
- * where they must. */
+/* The same, but U+0085, U+2028 and U+2029 are copied too: for a payload, of which frames escape
+ * them where they must. */
 void builder_json_payload(struct builder *b, struct span text);
 /* Room that either needs at the most for `len` bytes. */
 static inline size_t builder_json_max(size_t len) {

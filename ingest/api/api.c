@@ -194,7 +194,7 @@ bool api_call_failed(const struct worker *worker, const struct call *call) {
 }
 
 void api_answer_chain(struct worker *worker, struct http_exchange *exchange, const char *type,
-                     struct chain *chain) {
+                      struct chain *chain) {
     struct builder *out = &chain->out;
     if (chain_room(chain, 1) && (out->len == 0 || out->at[out->len - 1] != '\n'))
         builder_byte(out, '\n');

@@ -81,6 +81,6 @@ void api_call_end(struct worker *worker, struct http_connection *http);
 bool api_call_failed(const struct worker *worker, const struct call *call);
 /* Answers with what was written, or says that there was no memory for it; empties it. */
 void api_answer_chain(struct worker *worker, struct http_exchange *exchange, const char *type,
-                     struct chain *chain);
+                      struct chain *chain);
 
 #endif

@@ -11,8 +11,8 @@
  * them. A batch that takes longer than a turn has time for goes on in later turns and keeps the
  * body; until it is through, the connection is not read, so the order stays. */
 #include "core/base/check.h"
-#include "core/base/strbuf.h"
 #include "core/base/shortage.h"
+#include "core/base/strbuf.h"
 #include "core/worker.h"
 #include "ingest/api/api.h"
 #include "proto/text/json.h"

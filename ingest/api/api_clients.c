@@ -4,8 +4,8 @@
  * All are calls (core/call.h): each worker walks through its own sessions of that id, a slice of
  * each turn. */
 #include "core/base/check.h"
-#include "core/base/strbuf.h"
 #include "core/base/shortage.h"
+#include "core/base/strbuf.h"
 #include "core/call.h"
 #include "core/server.h"
 #include "ingest/api/api.h"

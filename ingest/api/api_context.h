@@ -27,8 +27,8 @@ struct api_context {
     struct envelope_scratch room;
 };
 
-/* Prepares the contexts of all workers, and the keys. Once, after server_init and before the workers
- * run. False: no memory. */
+/* Prepares the contexts of all workers, and the keys. Once, after server_init and before the
+ * workers run. False: no memory. */
 bool api_init(struct server *server);
 void api_fini(void);
 

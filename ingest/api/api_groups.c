@@ -5,8 +5,8 @@
  * may have sessions on several workers, so the owner counts different hashes, then merges the
  * pages, in slices too: nothing here takes longer in a turn because the group is large. */
 #include "core/base/check.h"
-#include "core/base/strbuf.h"
 #include "core/base/shortage.h"
+#include "core/base/strbuf.h"
 #include "core/call.h"
 #include "core/server.h"
 #include "ingest/api/api.h"

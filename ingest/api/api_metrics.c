@@ -95,18 +95,18 @@ static void workers_write(struct chain *chain, const struct server *server) {
         }
     }
 #define TIMES_WRITE(member, name, type, help)                                                      \
-    times_write(chain, server, "ringpost_" name, type, help,                                        \
+    times_write(chain, server, "ringpost_" name, type, help,                                       \
                 offsetof(struct worker, stats) + offsetof(struct stats, member));
     STATS_SECONDS(TIMES_WRITE)
 #undef TIMES_WRITE
     times_write(chain, server, "ringpost_worker_cpu_seconds_total", "counter",
-                "CPU time of the worker", offsetof(struct worker, cpu_ns));
+                "CPU time of the worker", offsetof(struct worker, loop.cpu_ns));
     times_write(chain, server, "ringpost_turn_longest_seconds", "gauge",
                 "CPU time of the longest turn since the start",
-                offsetof(struct worker, turn_longest_cpu_ns));
+                offsetof(struct worker, loop.turn_longest_cpu_ns));
     times_write(chain, server, "ringpost_turn_longest_wall_seconds", "gauge",
                 "the longest turn by the clock, with the time that others had the CPU",
-                offsetof(struct worker, turn_longest_ns));
+                offsetof(struct worker, loop.turn_longest_ns));
 }
 
 /* --- sums over the workers, by reason --------------------------------------------------------- */

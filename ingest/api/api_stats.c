@@ -2,8 +2,8 @@
  *
  * A call: each worker hands over a copy of its counters made between two of its steps, in which
  * the ledger of copies balances: made = sent + waiting + dropped. */
-#include "core/base/strbuf.h"
 #include "core/base/shortage.h"
+#include "core/base/strbuf.h"
 #include "core/call.h"
 #include "core/server.h"
 #include "ingest/api/api.h"
@@ -54,7 +54,7 @@ static bool stats_run(struct worker *worker, struct call *call, struct call_part
     stats_sum(&copy->stats, &worker->stats);
     copy->busy_ratio = busy_ratio(worker);
     copy->memory_bytes = worker->account.used_bytes;
-    copy->cpu_ns = atomic_load_explicit(&worker->cpu_ns, memory_order_relaxed);
+    copy->cpu_ns = atomic_load_explicit(&worker->loop.cpu_ns, memory_order_relaxed);
     slowest_look(worker, &api_context(worker)->slowest, &copy->slowest);
     return true;
 }

@@ -117,7 +117,7 @@ static bool told_take(struct auth_told *table, const struct peer_address *peer, 
 }
 
 void auth_failed(struct worker *worker, const struct connection *connection, const char *message) {
-    enum listener_kind kind = worker->listeners[connection->listener].kind;
+    enum listener_kind kind = worker->listeners.at[connection->listener].kind;
     stats_add(&worker->stats.auth_failures[kind], 1);
     if (!told_take(&told, &connection->peer, worker->now_ns))
         return;

@@ -30,7 +30,7 @@ static void insert(struct slowest *found, unsigned rank, const struct slow_sessi
 }
 
 static void session_look(struct worker *worker, uint32_t place, struct slowest *found) {
-    struct session *session = worker->sessions[place];
+    struct session *session = worker->sessions.at[place];
     const struct connection *connection = session->type->connection(session);
     if (connection == NULL || connection->outbox.bytes == 0)
         return;
@@ -53,7 +53,7 @@ static void session_look(struct worker *worker, uint32_t place, struct slowest *
 }
 
 void slowest_look(struct worker *worker, struct slowest_places *places, struct slowest *found) {
-    uint32_t sessions = worker->session_count;
+    uint32_t sessions = worker->sessions.count;
     uint32_t walk = sessions < SLOWEST_WALK ? sessions : SLOWEST_WALK;
     found->count = 0;
     /* Whoever sits in a place by now: sessions that end make others move. */

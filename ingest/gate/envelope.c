@@ -197,8 +197,9 @@ static __attribute__((cold)) bool refuse_text(struct envelope *envelope, enum en
     return false;
 }
 
-bool envelope_parse(struct envelope *envelope, struct envelope_scratch *room, enum envelope_form form,
-                    struct span text, size_t max_message_bytes, struct complaint *complaint) {
+bool envelope_parse(struct envelope *envelope, struct envelope_scratch *room,
+                    enum envelope_form form, struct span text, size_t max_message_bytes,
+                    struct complaint *complaint) {
     struct json_cursor cursor;
     struct json_value key, value;
     envelope_init(envelope, room);

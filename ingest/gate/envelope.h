@@ -72,8 +72,9 @@ enum envelope_form {
 /* Reads one object. False: `complaint`; envelope->ref is there if it could be made out.
  * `max_message_bytes` bounds `data`, its dropped line breaks not counted. With ENVELOPE_COUNTED the
  * caller then gives the payload by envelope_set_data; otherwise the envelope is complete. */
-bool envelope_parse(struct envelope *envelope, struct envelope_scratch *room, enum envelope_form form,
-                    struct span text, size_t max_message_bytes, struct complaint *complaint);
+bool envelope_parse(struct envelope *envelope, struct envelope_scratch *room,
+                    enum envelope_form form, struct span text, size_t max_message_bytes,
+                    struct complaint *complaint);
 
 /* By hand, for a message that is written as path, query and body: init, any of the setters in any
  * order, the data, finish. The spans must be decoded; they are kept. False: `complaint`. */

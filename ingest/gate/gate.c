@@ -149,7 +149,7 @@ static void nudge(void *argument, unsigned index) {
 
 /* Tells the result and lets go of the pending publish, but not of the publish. */
 static void pending_finish(struct endpoint *endpoint, struct pending_publish *pending,
-                          struct gate_result *result) {
+                           struct gate_result *result) {
     struct connection *connection = pending->source->connection;
     stats_add(&endpoint->stats.results[pending->class][result->state], 1);
     result->id = span_of(pending->id, pending->id_len);
@@ -230,7 +230,7 @@ static struct message *message_build(struct endpoint *endpoint, const struct env
 }
 
 static struct pending_publish *pending_get(struct endpoint *endpoint,
-                                      const struct gate_request *request) {
+                                           const struct gate_request *request) {
     if (SHORTAGE(!account_take(&endpoint->account, ANSWER_BYTES))) {
         stats_add(&endpoint->stats.memory_refused, 1);
         return NULL;
@@ -277,7 +277,7 @@ static bool ids_relieve(struct endpoint *endpoint, const struct gate_request *re
 
 /* The producer gave an id. True: the message is to be published now. */
 static bool pending_claim(struct endpoint *endpoint, const struct gate_request *request,
-                         struct pending_publish *pending, struct message *message) {
+                          struct pending_publish *pending, struct message *message) {
     struct hash128 content = envelope_digest(request->envelope, message_payload(message));
     /* Before the claim: once it waits it may be told at any time. */
     pending->message = message;

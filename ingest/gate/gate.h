@@ -123,10 +123,10 @@ void gate_result_write(const struct gate_result *result, bool with_status, struc
 /* What the room keeps for one endpoint. */
 struct gate_context {
     _Alignas(64) struct pool pendings;
-    struct pool sends;          /* of client_send.c */
-    struct pool rooms;          /* one: */
+    struct pool sends;             /* of client_send.c */
+    struct pool rooms;             /* one: */
     struct envelope_scratch *room; /* of client_send.c, for the envelope that is being read */
-    struct timer sweep;         /* armed while the table may hold ids whose time will be over */
+    struct timer sweep;            /* armed while the table may hold ids whose time will be over */
 };
 
 /* What the ingest room shares between the workers; server->ingest points to it. */

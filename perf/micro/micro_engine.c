@@ -235,13 +235,13 @@ void micro_engine_init(void) {
         workers[i].server = &server;
         workers[i].config = &config;
         account_init(&workers[i].account, &server.budget);
-        pool_init(&workers[i].parcels, sizeof(struct parcel));
+        pool_init(&workers[i].delivery.parcels, sizeof(struct parcel));
     }
 }
 
 void micro_engine_fini(void) {
     for (unsigned i = 0; i < 2; i++) {
-        pool_fini(&workers[i].parcels);
+        pool_fini(&workers[i].delivery.parcels);
         block_cache_fini(&workers[i].message_blocks);
     }
     post_fini(&server.post);

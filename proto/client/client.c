@@ -89,7 +89,7 @@ static void error_write(struct worker *worker, struct connection *connection, en
 }
 
 static void goodbye_write(struct worker *worker, struct connection *connection) {
-    uint64_t spread_ms = (uint64_t)worker->session_count * worker->server->worker_count;
+    uint64_t spread_ms = (uint64_t)worker->sessions.count * worker->server->worker_count;
     if (spread_ms < RECONNECT_MS_MIN)
         spread_ms = RECONNECT_MS_MIN;
     if (spread_ms > RECONNECT_MS_MAX)

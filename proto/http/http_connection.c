@@ -35,7 +35,7 @@ static size_t body_bytes_max(const struct http_service *service, const struct co
 }
 
 void http_on_open(struct worker *worker, struct connection *connection) {
-    enum listener_kind kind = worker->listeners[connection->listener].kind;
+    enum listener_kind kind = worker->listeners.at[connection->listener].kind;
     const struct http_service *service = http_service_of(kind);
     struct http_connection *http = pool_get(&http_context(worker)->connections[kind]);
     if (SHORTAGE(http == NULL)) {

@@ -23,8 +23,8 @@
 #ifndef RINGPOST_PROTO_HTTP_HTTP_CONNECTION_H
 #define RINGPOST_PROTO_HTTP_HTTP_CONNECTION_H
 
-#include "core/connection.h"
 #include "core/chain.h"
+#include "core/connection.h"
 #include "proto/http/http_response.h"
 #include "proto/http/routes.h"
 #include "proto/text/complaint.h"
@@ -150,7 +150,7 @@ void exchange_answer(struct worker *worker, struct http_exchange *exchange, unsi
                      const char *type, struct span extra, struct span body);
 /* 200, with a body that is not copied but taken out of the chain. It ends in a line feed. */
 void exchange_answer_chain(struct worker *worker, struct http_exchange *exchange, const char *type,
-                          struct chain *chain);
+                           struct chain *chain);
 void exchange_refuse(struct worker *worker, struct http_exchange *exchange,
                      const struct http_error *error);
 /* The error that a code stands for, in one sentence, and the one that a complaint makes. */

@@ -307,7 +307,7 @@ void exchange_answer(struct worker *worker, struct http_exchange *exchange, unsi
 }
 
 void exchange_answer_chain(struct worker *worker, struct http_exchange *exchange, const char *type,
-                          struct chain *chain) {
+                           struct chain *chain) {
     struct builder out = builder_over(http_context(worker)->answer, HTTP_ANSWER_BYTES_MAX);
     uint32_t bytes = (uint32_t)chain_bytes(chain);
     http_response_head(&out, exchange->answer_flags, http_date(worker), 200, type, SPAN(""), bytes);

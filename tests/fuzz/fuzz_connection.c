@@ -51,8 +51,8 @@ static void node_start(void) {
 static void node_check(void) {
     for (unsigned i = 0; i < fake_server.worker_count; i++) {
         const struct worker *worker = &fake_server.workers[i];
-        CHECK(worker->live == 0, "%u connections are left", worker->live);
-        CHECK(worker->session_count == 0 && worker->requests == 0);
+        CHECK(worker->slots.live == 0, "%u connections are left", worker->slots.live);
+        CHECK(worker->sessions.count == 0 && worker->requests == 0);
         CHECK(worker->directory.names.count == 0, "%u names are left",
               worker->directory.names.count);
         CHECK(ring_buffers_lent(worker->ring) == 0);

@@ -48,8 +48,9 @@ static void fiber_body(unsigned index) {
     node.opened[index] = true;
     if (sim.scenario.soon_behind) {
         worker->admission.late_ns = worker->admission.lag_ns = 0;
-        worker->admission.patience_ns = worker->late_patience_ns = worker->late_ns = 0;
-        worker->late_max_ns = worker->held_late_ns = 0;
+        worker->admission.patience_ns = worker->delivery.late_patience_ns =
+            worker->delivery.late_ns = 0;
+        worker->late_max_ns = worker->delivery.held_late_ns = 0;
         worker->admission.share_percent = 100;
         worker->admission.modest = 0;
     }
@@ -157,17 +158,17 @@ static void endpoint_left_check(const struct endpoint *endpoint) {
 }
 
 static void worker_left_check(const struct worker *worker) {
-    if (worker->pieces.in_use != 0 || worker->parcels.in_use != 0)
+    if (worker->sending.pieces.in_use != 0 || worker->delivery.parcels.in_use != 0)
         sim_fail("worker %u still holds %llu pieces and %llu parcels", worker->index,
-                 (unsigned long long)worker->pieces.in_use,
-                 (unsigned long long)worker->parcels.in_use);
+                 (unsigned long long)worker->sending.pieces.in_use,
+                 (unsigned long long)worker->delivery.parcels.in_use);
     if (worker->directory.names.count != 0 || worker->directory.memberships.in_use != 0)
         sim_fail("worker %u still knows %u names and %llu memberships", worker->index,
                  worker->directory.names.count,
                  (unsigned long long)worker->directory.memberships.in_use);
-    if (worker->live != 0 || worker->session_count != 0)
-        sim_fail("worker %u still has %u connections and %u sessions", worker->index, worker->live,
-                 worker->session_count);
+    if (worker->slots.live != 0 || worker->sessions.count != 0)
+        sim_fail("worker %u still has %u connections and %u sessions", worker->index,
+                 worker->slots.live, worker->sessions.count);
 }
 
 void node_close(struct stats *total) {
@@ -228,7 +229,7 @@ static enum close_reason reason_left(const struct worker *worker, const struct l
                                      struct recount *count) {
     uint32_t slot = link->handle.slot;
     const struct connection *left =
-        &worker->blocks[slot / CONNECTION_BLOCK][slot % CONNECTION_BLOCK];
+        &worker->slots.blocks[slot / CONNECTION_BLOCK][slot % CONNECTION_BLOCK];
     if (left->state == CONNECTION_FREE &&
         left->generation == ((link->handle.generation + 1) & TAG_GENERATION_MASK))
         return (enum close_reason)left->reason;
@@ -309,11 +310,11 @@ void turn_check(struct worker *worker) {
         if (link->worker == (int)worker->index && link->handle_known && !link->finished)
             link_look(worker, link, &count);
     }
-    gauge_check(worker, "live", worker->live, count.live);
+    gauge_check(worker, "live", worker->slots.live, count.live);
     gauge_check(worker, "connections", stats_get(&worker->stats.connections), count.open);
-    gauge_check(worker, "sessions", stats_get(&worker->stats.sessions), worker->session_count);
+    gauge_check(worker, "sessions", stats_get(&worker->stats.sessions), worker->sessions.count);
     gauge_check(worker, "requests", stats_get(&worker->stats.requests), worker->requests);
-    gauge_check(worker, "behind", stats_get(&worker->stats.behind), worker->admission.behind);
+    gauge_check(worker, "behind", stats_get(&worker->stats.behind), worker->admission.shedding);
     gauge_check(worker, "outbox_bytes", stats_get(&worker->stats.outbox_bytes), count.bytes);
     uint64_t waiting = 0;
     for (unsigned class = 0; class < CLASSES; class ++)
@@ -417,8 +418,8 @@ void node_quiet_check(void) {
         }
         struct worker *worker = &node.server.workers[to];
         quiet_endpoint_check(&worker->endpoint, kernel_wake_ns(kernel_ring(to)));
-        if (outbox_any_dirty(worker) || !list_empty(&worker->resumed) ||
-            !list_empty(&worker->starved) || !list_empty(&worker->tasks) ||
+        if (outbox_any_dirty(worker) || !list_empty(&worker->reading.resumed) ||
+            !list_empty(&worker->reading.starved) || !list_empty(&worker->loop.tasks) ||
             !fanout_idle(&worker->fanout) || !broadcasts_idle(&worker->broadcasts))
             sim_fail("worker %u sleeps on something to do", to);
         if ((fanout_busy(&worker->fanout) || broadcasts_busy(&worker->broadcasts)) &&

@@ -437,8 +437,8 @@ static inline void node_close(void (*after)(struct server *server)) {
         CHECK(fake_server.endpoints[i]->account.used_bytes == 0, "%llu bytes of %u are left",
               (unsigned long long)fake_server.endpoints[i]->account.used_bytes, i);
     for (unsigned i = 0; i < fake_server.worker_count; i++) {
-        CHECK(fake_server.workers[i].live == 0, "%u connections are left",
-              fake_server.workers[i].live);
+        CHECK(fake_server.workers[i].slots.live == 0, "%u connections are left",
+              fake_server.workers[i].slots.live);
         worker_close(&fake_server.workers[i]);
     }
     server_fini(&fake_server);

@@ -93,7 +93,7 @@ static void test_refusing_has_its_share_of_time(void **state) {
     admission_turn(&admission, NS_PER_S);
     /* There is nothing to spend yet. */
     assert_true(ask(&admission, &late, 0));
-    assert_false(admission.behind);
+    assert_false(admission.shedding);
     uint64_t now_ns = NS_PER_S + NS_PER_MS, spent_ns = 0;
     admission_turn(&admission, now_ns);
     while (!ask(&admission, &late, 0)) {
@@ -101,7 +101,7 @@ static void test_refusing_has_its_share_of_time(void **state) {
         spent_ns += 1000;
     }
     assert_int_equal(spent_ns, NS_PER_MS * ADMISSION_SHARE_PERCENT / 100);
-    assert_true(admission.behind);
+    assert_true(admission.shedding);
     /* One that is not late is taken without a look at that. */
     struct intake fresh = {.taken = ADMISSION_MODEST, .cycle_ns = NS_PER_S};
     admission_turn(&admission, now_ns + NS_PER_MS);
@@ -145,9 +145,9 @@ static void test_it_is_over_after_a_while(void **state) {
     admission_turn(&admission, NS_PER_S);
     admission_refused(&admission, 1000);
     admission_turn(&admission, NS_PER_S + ADMISSION_OVER_NS - 1);
-    assert_true(admission.behind);
+    assert_true(admission.shedding);
     admission_turn(&admission, NS_PER_S + ADMISSION_OVER_NS);
-    assert_false(admission.behind);
+    assert_false(admission.shedding);
 }
 
 /* --- a model ---------------------------------------------------------------------------------- */

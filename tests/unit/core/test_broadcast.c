@@ -83,7 +83,8 @@ static void got(struct till *till, const struct parcel *parcel) {
     till->got[till->count++] = message_payload(parcel->message).at[0];
 }
 
-static bool fake_push_batch(struct worker *w, struct connection *connection, struct frame_batch *batch) {
+static bool fake_push_batch(struct worker *w, struct connection *connection,
+                            struct frame_batch *batch) {
     (void)w;
     struct till *till = till_of(connection);
     if (till->verdict != OUTBOX_TAKEN)
@@ -150,9 +151,9 @@ static int open_node(void **state) {
     worker.config = &config;
     worker.now_ns = NS_PER_S;
     account_init(&worker.account, &server.budget);
-    pool_init(&worker.parcels, sizeof(struct parcel));
+    pool_init(&worker.delivery.parcels, sizeof(struct parcel));
     for (unsigned lane = 0; lane < LANES; lane++)
-        list_init(&worker.dirty[lane]);
+        list_init(&worker.sending.dirty[lane]);
     fanout_init(&worker.fanout);
     directory_init(&worker);
     broadcasts_init(&worker.broadcasts);
@@ -170,9 +171,9 @@ static int close_node(void **state) {
     directory_fini(&worker);
     assert_int_equal(worker.account.used_bytes, 0);
     assert_int_equal(atomic_load(&box.copies), 0);
-    pool_fini(&worker.parcels);
+    pool_fini(&worker.delivery.parcels);
     block_cache_fini(&worker.message_blocks);
-    free(worker.sessions);
+    free(worker.sessions.at);
     return 0;
 }
 
@@ -184,8 +185,8 @@ static void push(unsigned n, size_t bytes) {
     memset(message_payload_room(message), 'a' + (int)n, bytes);
     message_seal(message, bytes);
     struct parcel *parcel = parcel_open(&worker, message);
-    struct mail request = {.kind = MAIL_DELIVER, .token = n, .number = worker.session_count};
-    assert_true(fanout_reserve(&server.post, 0, request.number, worker.session_count));
+    struct mail request = {.kind = MAIL_DELIVER, .token = n, .number = worker.sessions.count};
+    assert_true(fanout_reserve(&server.post, 0, request.number, worker.sessions.count));
     assert_true(broadcast_push(&worker, parcel, &request));
 }
 
@@ -367,7 +368,7 @@ static void test_no_sessions(void **state) {
 /* Who publishes is told when they wait too long for a session that reads too little. */
 static void test_who_publishes_is_told(void **state) {
     (void)state;
-    worker.held_late_ns = HELD_LATE_NS;
+    worker.delivery.held_late_ns = HELD_LATE_NS;
     tills[SESSIONS / 2].verdict = OUTBOX_WAIT;
     push(0, 1);
     worker.slice_until_ns = UINT64_MAX;

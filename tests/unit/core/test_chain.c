@@ -2,8 +2,8 @@
 #include "tests/support/cmocka_first.h"
 
 #include "core/base/strbuf.h"
-#include "core/quota.c"
 #include "core/chain.c"
+#include "core/quota.c"
 
 static struct server server;
 static struct worker workers[2];

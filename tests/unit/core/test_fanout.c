@@ -84,7 +84,8 @@ static void got(struct till *till, const struct parcel *parcel) {
     till->got[till->count++] = message_payload(parcel->message).at[0];
 }
 
-static bool fake_push_batch(struct worker *w, struct connection *connection, struct frame_batch *batch) {
+static bool fake_push_batch(struct worker *w, struct connection *connection,
+                            struct frame_batch *batch) {
     (void)w;
     struct till *till = till_of(connection);
     for (uint32_t i = 0; !till->full && i < batch->count; i++)
@@ -138,11 +139,11 @@ static int open_node(void **state) {
     worker.config = &config;
     worker.now_ns = NS_PER_S;
     worker.slice_until_ns = UINT64_MAX;
-    worker.held_late_ns = HELD_LATE_NS;
+    worker.delivery.held_late_ns = HELD_LATE_NS;
     account_init(&worker.account, &server.budget);
-    pool_init(&worker.parcels, sizeof(struct parcel));
+    pool_init(&worker.delivery.parcels, sizeof(struct parcel));
     for (unsigned lane = 0; lane < LANES; lane++)
-        list_init(&worker.dirty[lane]);
+        list_init(&worker.sending.dirty[lane]);
     fanout_init(&worker.fanout);
     directory_init(&worker);
     broadcasts_init(&worker.broadcasts);
@@ -159,10 +160,10 @@ static int close_node(void **state) {
     broadcasts_fini(&worker.broadcasts);
     directory_fini(&worker);
     assert_int_equal(worker.account.used_bytes, 0);
-    pool_fini(&worker.parcels);
+    pool_fini(&worker.delivery.parcels);
     block_cache_fini(&worker.message_blocks);
     holders_free(server.holders);
-    free(worker.sessions);
+    free(worker.sessions.at);
     return 0;
 }
 

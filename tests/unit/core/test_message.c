@@ -1,5 +1,5 @@
-/* Messages: what goes in comes out, frames are made once, the last holder sends the block home; also
- * from another thread (under ThreadSanitizer). */
+/* Messages: what goes in comes out, frames are made once, the last holder sends the block home;
+ * also from another thread (under ThreadSanitizer). */
 #include "tests/support/cmocka_first.h"
 
 #include "core/message.c"
@@ -27,14 +27,14 @@ static void node_open(uint64_t ceiling_bytes) {
         workers[i].now_ns = 1000;
         workers[i].now_wall_ms = 1700000000000;
         account_init(&workers[i].account, &server.budget);
-        pool_init(&workers[i].parcels, sizeof(struct parcel));
+        pool_init(&workers[i].delivery.parcels, sizeof(struct parcel));
     }
 }
 
 static void node_close(void) {
     for (unsigned i = 0; i < 2; i++) {
         assert_int_equal(workers[i].account.used_bytes, 0);
-        pool_fini(&workers[i].parcels);
+        pool_fini(&workers[i].delivery.parcels);
         block_cache_fini(&workers[i].message_blocks);
     }
 }

@@ -69,12 +69,12 @@ static int open_node(void **state) {
     worker.server = &server;
     worker.config = &config;
     worker.now_ns = 1000;
-    worker.flights = flights;
+    worker.sending.flights = flights;
     account_init(&worker.account, &server.budget);
-    pool_init(&worker.parcels, sizeof(struct parcel));
-    pool_init(&worker.pieces, outbox_piece_bytes());
+    pool_init(&worker.delivery.parcels, sizeof(struct parcel));
+    pool_init(&worker.sending.pieces, outbox_piece_bytes());
     for (unsigned lane = 0; lane < LANES; lane++)
-        list_init(&worker.dirty[lane]);
+        list_init(&worker.sending.dirty[lane]);
     list_init(&connection.flush_link);
     connection.slot = 1;
     worker.admission.modest = ADMISSION_MODEST;
@@ -97,8 +97,8 @@ static int close_node(void **state) {
         assert_int_equal(stats_get(&worker.stats.copies_waiting[class]), 0);
         assert_int_equal(stats_get(&worker.stats.copies[class]), fates);
     }
-    pool_fini(&worker.parcels);
-    pool_fini(&worker.pieces);
+    pool_fini(&worker.delivery.parcels);
+    pool_fini(&worker.sending.pieces);
     block_cache_fini(&worker.message_blocks);
     return 0;
 }
@@ -126,7 +126,7 @@ static struct frame_batch *batch_of_three(void) {
 }
 
 static void flush(void) {
-    worker.flights_used = 0;
+    worker.sending.flights_used = 0;
     outbox_flush(&worker, &connection);
     assert_true(connection.ops & OP_SEND);
 }
@@ -147,7 +147,7 @@ static void test_a_batch_leaves_as_one_run(void **state) {
     push_three();
     assert_int_equal(connection.outbox.pieces, 3);
     flush();
-    assert_int_equal(worker.flights_used, 0); /* nothing was gathered */
+    assert_int_equal(worker.sending.flights_used, 0); /* nothing was gathered */
     assert_int_equal(handed_len, 21);
     assert_memory_equal(handed, "<aaaa><bbbbb><cccccc>", 21);
     on_sent(21);
@@ -160,8 +160,8 @@ static void test_a_batch_leaves_as_one_run(void **state) {
 static void test_short_sends(void **state) {
     (void)state;
     struct parcel *before = parcel_with("first", 1000, false);
-    assert_int_equal(outbox_push(&worker, &connection, before, parcel_frame(&worker, before, &plain),
-                                 LANE_DIRECT),
+    assert_int_equal(outbox_push(&worker, &connection, before,
+                                 parcel_frame(&worker, before, &plain), LANE_DIRECT),
                      OUTBOX_TAKEN);
     parcel_unref(&worker, before);
     push_three();
@@ -251,7 +251,7 @@ static void test_begun_is_finished(void **state) {
 /* What waits has not been taken for long enough, and the worker was there all the time. */
 static void make_slow(void) {
     connection.outbox.watch_ms = (uint32_t)(worker.now_ns / NS_PER_MS - SLOW_NS / NS_PER_MS) | 1;
-    worker.away_ms = connection.outbox.watch_ms - 1;
+    worker.sending.away_ms = connection.outbox.watch_ms - 1;
 }
 
 /* Full is not slow: as long as the peer takes what it is given, whoever delivers waits. */
@@ -355,11 +355,11 @@ static void test_not_slow_while_the_worker_was_away(void **state) {
     flush();
     assert_int_equal(verdict_on(parcel), OUTBOX_WAIT);
     worker.now_ns += 2 * SLOW_NS;
-    worker.away_ms = (uint32_t)(worker.now_ns / NS_PER_MS);
+    worker.sending.away_ms = (uint32_t)(worker.now_ns / NS_PER_MS);
     assert_int_equal(verdict_on(parcel), OUTBOX_WAIT);
     /* Away all the time: not for ever. */
     worker.now_ns += (SLOW_AT_LAST - 2) * SLOW_NS;
-    worker.away_ms = (uint32_t)(worker.now_ns / NS_PER_MS);
+    worker.sending.away_ms = (uint32_t)(worker.now_ns / NS_PER_MS);
     assert_int_equal(verdict_on(parcel), OUTBOX_FULL);
     on_sent(24);
     parcel_unref(&worker, parcel);
@@ -408,8 +408,8 @@ static void test_without_room_nothing_happens(void **state) {
     assert_false(outbox_push_batch(&worker, &connection, batch));
     frame_batch_unref(&worker, batch);
     assert_true(outbox_empty(&connection.outbox));
-    assert_true(list_empty(&worker.dirty[LANE_DIRECT]));
-    assert_true(list_empty(&worker.dirty[LANE_BULK]));
+    assert_true(list_empty(&worker.sending.dirty[LANE_DIRECT]));
+    assert_true(list_empty(&worker.sending.dirty[LANE_BULK]));
 }
 
 /* A connection whose place in a lane is all that matters. */
@@ -435,7 +435,7 @@ static void test_a_pong_takes_the_prompt_lane(void **state) {
         waits(&others[i], LANE_BULK);
     push_copy("one");
     assert_int_equal(connection.lane, LANE_BULK);
-    assert_true(list_empty(&worker.dirty[LANE_PROMPT]));
+    assert_true(list_empty(&worker.sending.dirty[LANE_PROMPT]));
     worker.now_ns += 7 * NS_PER_MS;
     assert_true(outbox_write(&worker, &connection, SPAN("pong")));
     assert_int_equal(worker_send_lag_ns(&worker, LANE_PROMPT), 0);
@@ -493,7 +493,7 @@ static void test_the_lane_of_replies(void **state) {
     intake.taken++;
     assert_int_equal(lane_of_reply(), LANE_DIRECT);
     intake.taken = 0;
-    worker.listeners[0].kind = LISTENER_API;
+    worker.listeners.at[0].kind = LISTENER_API;
     assert_int_equal(lane_of_reply(), LANE_DIRECT);
 }
 
@@ -509,7 +509,7 @@ static void test_a_better_lane_is_taken(void **state) {
     outbox_dirty(&worker, &direct, LANE_BULK);
     assert_int_equal(other.lane, LANE_DIRECT);
     assert_int_equal(direct.lane, LANE_PROMPT);
-    assert_true(list_empty(&worker.dirty[LANE_BULK]));
+    assert_true(list_empty(&worker.sending.dirty[LANE_BULK]));
     worker.now_ns += NS_PER_MS;
     assert_int_equal(worker_send_lag_ns(&worker, LANE_PROMPT), NS_PER_MS);
     assert_true(outbox_any_dirty(&worker));

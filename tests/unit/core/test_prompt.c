@@ -70,7 +70,8 @@ static enum send_lane lane_after(const char *path, const char *body, unsigned st
     cycle();
     assert_int_equal(status_of(ask(api, JSON_POST(path, body))), status);
     struct worker *worker = &fake_server.workers[1];
-    const struct connection *connection = slot_resolve(worker, 1, worker->blocks[0][1].generation);
+    const struct connection *connection =
+        slot_resolve(worker, 1, worker->slots.blocks[0][1].generation);
     assert_non_null(connection);
     enum send_lane lane = (enum send_lane)connection->lane;
     peer_stall(till, false);
@@ -99,8 +100,8 @@ static void tell_late(enum send_lane lane) {
     struct worker *worker = &fake_server.workers[1];
     struct connection connection = {.slot = 2};
     list_init(&connection.flush_link);
-    worker->late_patience_ns = 0;
-    worker->mail_age_ns = 0;
+    worker->delivery.late_patience_ns = 0;
+    worker->delivery.mail_age_ns = 0;
     outbox_dirty(worker, &connection, lane);
     worker->now_ns += 30 * NS_PER_MS;
     late_tell(worker);
@@ -122,11 +123,11 @@ static void test_late_lanes_are_told(void **state) {
     lateness_clear(worker);
     assert_int_equal(atomic_load(&box()->prompt_late_ns), 0);
     /* Mail is for every lane. */
-    worker->mail_age_ns = 40 * NS_PER_MS;
+    worker->delivery.mail_age_ns = 40 * NS_PER_MS;
     late_tell(worker);
     assert_int_equal(atomic_load(&box()->late_ns), 40 * NS_PER_MS);
     assert_int_equal(atomic_load(&box()->prompt_late_ns), 40 * NS_PER_MS);
-    worker->late_patience_ns = LATE_PATIENCE_NS;
+    worker->delivery.late_patience_ns = LATE_PATIENCE_NS;
 }
 
 int main(void) {

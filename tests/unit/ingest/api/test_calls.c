@@ -171,7 +171,7 @@ static void test_one_at_a_time(void **state) {
 }
 
 static struct connection *connection_of(const struct peer *peer) {
-    struct connection *connections = fake_server.workers[peer->worker].blocks[0];
+    struct connection *connections = fake_server.workers[peer->worker].slots.blocks[0];
     for (unsigned i = 1; i < CONNECTION_BLOCK; i++)
         if (connections[i].state != CONNECTION_FREE && connections[i].socket == peer->fd)
             return &connections[i];

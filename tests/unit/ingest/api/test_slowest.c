@@ -30,20 +30,20 @@ static int setup(void **state) {
     (void)state;
     worker = calloc(1, sizeof(*worker));
     fakes = calloc(SESSIONS, sizeof(*fakes));
-    worker->sessions = calloc(SESSIONS, sizeof(struct session *));
-    worker->session_count = SESSIONS;
+    worker->sessions.at = calloc(SESSIONS, sizeof(struct session *));
+    worker->sessions.count = SESSIONS;
     worker->index = 3;
     for (uint32_t i = 0; i < SESSIONS; i++) {
         fakes[i].session.type = &type;
         fakes[i].connection.slot = i; /* that with number 0 has no connection */
-        worker->sessions[i] = &fakes[i].session;
+        worker->sessions.at[i] = &fakes[i].session;
     }
     return 0;
 }
 
 static int teardown(void **state) {
     (void)state;
-    free(worker->sessions);
+    free(worker->sessions.at);
     free(fakes);
     free(worker);
     return 0;
@@ -73,10 +73,10 @@ static void test_a_walk_is_bounded_and_comes_round(void **state) {
     assert_int_equal(found.sessions[1].slot, 5000);
     /* Until they are empty, or have gone. */
     fakes[9999].connection.outbox.bytes = 0;
-    worker->session_count = 5000;
+    worker->sessions.count = 5000;
     slowest_look(worker, &places, &found);
     assert_int_equal(found.count, 0);
-    worker->session_count = 0;
+    worker->sessions.count = 0;
     slowest_look(worker, &places, &found);
     assert_int_equal(found.count, 0);
 }
@@ -85,7 +85,7 @@ static void test_the_longest_are_kept(void **state) {
     (void)state;
     struct slowest_places places = {0};
     struct slowest found, all = {.count = 0};
-    worker->session_count = 1000;
+    worker->sessions.count = 1000;
     for (uint32_t i = 1; i < 1000; i++)
         fakes[i].connection.outbox.bytes = (i * 7919) % 1000;
     for (unsigned look = 0; look < 3; look++) {

@@ -236,7 +236,7 @@ static void test_drain(void **state) {
     begin();
     say("{\"type\":\"hello\"}\n");
     seen.out_len = 0;
-    worker.session_count = 1;
+    worker.sessions.count = 1;
     tcp_protocol.on_sent(&worker, &connection);
     assert_true(connection_is_open(&connection));
     tcp_protocol.on_drain(&worker, &connection);

@@ -476,7 +476,7 @@ static void test_half_close(void **state) {
 /* The peer goes while an answer is under way: it is dropped, and nothing is left behind. */
 static void test_gone_before_the_answer(void **state) {
     (void)state;
-    struct connection *connection = &fake_server.workers[0].blocks[0][1];
+    struct connection *connection = &fake_server.workers[0].slots.blocks[0][1];
     client_connect(1, "{\"type\":\"hello\",\"id\":\"till\"}\n");
     peer_send(api, PUSH("till") GET("/healthz") "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\n"
                                                 "Content-Length: 40\r\n\r\n"
@@ -488,7 +488,7 @@ static void test_gone_before_the_answer(void **state) {
     connection_close(&fake_server.workers[0], connection, CLOSE_PEER_ERROR);
     node_settle();
     assert_int_equal(api->out_len, 0);
-    assert_int_equal(fake_server.workers[0].live, 0);
+    assert_int_equal(fake_server.workers[0].slots.live, 0);
     assert_int_equal(http_context(&fake_server.workers[0])->exchanges.in_use, 0);
 }
 
