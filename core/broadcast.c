@@ -11,7 +11,7 @@
 /* Sessions that are looked at ahead: they are spread over memory, and each visit would wait for
  * two cache lines. */
 #define AHEAD_SESSION 8
-#define AHEAD_CONNECTION 4
+#define AHEAD_OUTBOX 4
 /* The clock is read after so many visits. */
 #define VISITS_PER_LOOK 16
 
@@ -169,15 +169,15 @@ static bool session_visit(struct worker *worker, struct session *session) {
         return true;
     struct broadcast_round *round = &broadcasts->rounds[broadcasts->count - lacks];
     struct broadcast_round *end = broadcasts->rounds + broadcasts->count;
-    struct connection *connection = session->type->connection(session);
-    if (connection == NULL || (session->id != NULL && session->id->excepted)) {
+    struct outbox *outbox = session->type->outbox(session);
+    if (outbox == NULL || (session->id != NULL && session->id->excepted)) {
         for (; round < end; round++)
             round_visited(session, round, false, 0);
         return true;
     }
     if (lacks > 1) {
         struct frame_batch *batch = batch_for(worker, session->type->encoding(session), lacks);
-        if (batch != NULL && outbox_push_batch(worker, connection, batch)) {
+        if (batch != NULL && outbox_push_batch(worker, outbox, session, batch)) {
             for (; round < end; round++)
                 round_visited(session, round, true, ANSWER_FOUND);
             if (FAULT(BROADCAST_REPEATED))
@@ -188,9 +188,9 @@ static bool session_visit(struct worker *worker, struct session *session) {
     /* One by one: each has its own fate. */
     for (; round < end; round++) {
         enum outbox_verdict verdict =
-            delivery_push(worker, session, connection, round->broadcast->parcel, LANE_BULK);
+            delivery_push(worker, session, outbox, round->broadcast->parcel, LANE_BULK);
         if (verdict == OUTBOX_WAIT) {
-            connection_hurry(worker, connection);
+            outbox_hurry(worker, outbox);
             return false;
         }
         if (verdict == OUTBOX_FULL) {
@@ -203,10 +203,10 @@ static bool session_visit(struct worker *worker, struct session *session) {
     return true;
 }
 
-static void connection_prefetch(struct session *session) {
-    const struct connection *connection = session->type->connection(session);
-    if (connection != NULL)
-        __builtin_prefetch(&connection->outbox);
+static void outbox_prefetch(struct session *session) {
+    const struct outbox *outbox = session->type->outbox(session);
+    if (outbox != NULL)
+        __builtin_prefetch(outbox);
 }
 
 /* Goes on until the oldest has been round, or the slice is over. False: a session must send first,
@@ -227,8 +227,8 @@ static bool walk(struct worker *worker) {
         uint32_t i = broadcasts->ahead - 1;
         if (i >= AHEAD_SESSION)
             __builtin_prefetch(worker->sessions.at[i - AHEAD_SESSION]);
-        if (i >= AHEAD_CONNECTION)
-            connection_prefetch(worker->sessions.at[i - AHEAD_CONNECTION]);
+        if (i >= AHEAD_OUTBOX)
+            outbox_prefetch(worker->sessions.at[i - AHEAD_OUTBOX]);
         if (!session_visit(worker, worker->sessions.at[i]))
             return false;
         broadcasts->ahead = i;

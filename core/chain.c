@@ -2,6 +2,7 @@
 
 #include "core/base/shortage.h"
 #include "core/outbox.h"
+#include "core/piece.h"
 #include "core/server.h"
 
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 
 /* With the piece that it will be in an outbox. */
 static size_t chunk_bytes(size_t cap) {
-    return sizeof(struct chunk) + cap + outbox_piece_bytes();
+    return sizeof(struct chunk) + cap + sizeof(struct piece);
 }
 
 struct chunk *chunk_get(struct worker *worker, size_t cap, bool reserve) {

@@ -61,7 +61,7 @@ static void connection_join(struct worker *worker, struct connection *connection
     if ((connection->ops & ~OP_CLOSE) != 0 && !FAULT(SLOT_REUSED_EARLY))
         return;
     if (connection->socket != -1) {
-        outbox_clear(worker, connection, drop_reason_of(connection->reason));
+        outbox_clear(worker, &connection->outbox, drop_reason_of(connection->reason));
         input_free(worker, connection);
         connection->ops |= OP_CLOSE;
         ring_close_socket(worker->ring, tag_of(TAG_CLOSE, connection), connection->socket);
@@ -123,7 +123,7 @@ void connection_close(struct worker *worker, struct connection *connection,
     timer_disarm(&worker->wheel, &connection->timer);
     list_remove(&connection->flush_link);
     list_remove(&connection->resume_link);
-    outbox_clear(worker, connection, drop_reason_of(connection->reason));
+    outbox_clear(worker, &connection->outbox, drop_reason_of(connection->reason));
     /* Closing a socket does not end what is in flight on it. */
     receive_stop(worker, connection);
     send_stop(worker, connection);
@@ -553,13 +553,6 @@ void connection_on_send(struct worker *worker, const struct completion *completi
         connection_emptied(worker, connection);
     else
         outbox_dirty(worker, connection, (enum send_lane)connection->lane);
-}
-
-void connection_hurry(struct worker *worker, struct connection *connection) {
-    if (!list_linked(&connection->flush_link))
-        return; /* its send is in flight */
-    list_remove(&connection->flush_link);
-    list_add_head(&worker->sending.dirty[connection->lane], &connection->flush_link);
 }
 
 void connection_flush(struct worker *worker, struct connection *connection) {

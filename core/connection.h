@@ -21,6 +21,7 @@
 #ifndef RINGPOST_CORE_CONNECTION_H
 #define RINGPOST_CORE_CONNECTION_H
 
+#include "core/base/check.h"
 #include "core/net.h"
 #include "core/outbox.h"
 #include "core/protocol.h"
@@ -49,7 +50,7 @@ enum { /* operations in flight */
 };
 
 /* Room for the protocol's state within the slot. */
-#define CONNECTION_STATE_BYTES 112
+#define CONNECTION_STATE_BYTES 128
 
 /* Members stand so that no room is lost between them: there are very many of these. */
 struct connection {
@@ -112,6 +113,10 @@ struct connection_handle {
     uint32_t generation;
 };
 
+/* NULL: it is a session's own. */
+static inline struct connection *connection_of_outbox(struct outbox *outbox) {
+    return outbox->parked ? NULL : container_of(outbox, struct connection, outbox);
+}
 static inline void *connection_state(struct connection *connection) {
     return connection->protocol_state;
 }
@@ -144,8 +149,6 @@ void connection_resume(struct worker *worker, struct connection *connection);
 /* For on_bytes: the time that a turn has for input is over (slice_over), what is not consumed is
  * handed over again in the next turn. */
 void connection_yield(struct worker *worker, struct connection *connection);
-/* Its send is started before those of other connections. */
-void connection_hurry(struct worker *worker, struct connection *connection);
 /* Arms the deadline (on_deadline), replacing an earlier one. */
 void connection_deadline(struct worker *worker, struct connection *connection, uint64_t due_ns);
 /* The time of a connection that is not open any more is over. */

@@ -15,17 +15,17 @@ void delivery_except(struct worker *worker, const struct message *message, bool 
 }
 
 enum outbox_verdict delivery_push(struct worker *worker, struct session *session,
-                                  struct connection *connection, struct parcel *parcel,
+                                  struct outbox *outbox, struct parcel *parcel,
                                   enum send_lane lane) {
-    const struct frame *frame = parcel_frame(worker, parcel, session->type->encoding(session));
-    if (SHORTAGE(frame == NULL)) {
+    const struct encoding *encoding = session->type->encoding(session);
+    if (SHORTAGE(parcel_frame(worker, parcel, encoding) == NULL)) {
         uint8_t class = parcel->message->class;
         stats_add(&worker->stats.memory_refused, 1);
         stats_add(&worker->stats.copies[class], 1);
         stats_add(&worker->stats.copies_dropped[class][DROP_NO_MEMORY], 1);
         return OUTBOX_STARVED;
     }
-    enum outbox_verdict verdict = outbox_push(worker, connection, parcel, frame, lane);
+    enum outbox_verdict verdict = outbox_push(worker, outbox, session, parcel, encoding, lane);
     if (verdict == OUTBOX_FULL)
         session->type->close(worker, session, CLOSE_TOO_SLOW);
     return verdict;
@@ -37,12 +37,13 @@ enum outbox_verdict delivery_push(struct worker *worker, struct session *session
 static bool must_wait(struct worker *worker, struct name *name, struct parcel *parcel) {
     for (struct list *at = name->sessions.next; at != &name->sessions; at = at->next) {
         struct session *session = name_session(name, at);
-        struct connection *connection = session->type->connection(session);
-        if (connection == NULL)
+        struct outbox *outbox = session->type->outbox(session);
+        if (outbox == NULL)
             continue;
         const struct frame *frame = parcel_frame(worker, parcel, session->type->encoding(session));
         /* Without memory for the frame nobody knows; with the next try there may be some. */
-        if (SHORTAGE(frame == NULL) || outbox_must_wait(worker, connection, frame->total_bytes))
+        if (SHORTAGE(frame == NULL) ||
+            outbox_must_wait(worker, outbox, session, frame->total_bytes))
             return true;
     }
     return false;
@@ -75,10 +76,10 @@ static void deliver_now(struct worker *worker, struct name *name, struct parcel 
         for (struct list *at = name->sessions.next; at != &name->sessions; at = next) {
             next = at->next;
             struct session *session = name_session(name, at);
-            struct connection *connection = session->type->connection(session);
-            if (connection == NULL || (session->id != NULL && session->id->excepted))
+            struct outbox *outbox = session->type->outbox(session);
+            if (outbox == NULL || (session->id != NULL && session->id->excepted))
                 continue;
-            enum outbox_verdict verdict = delivery_push(worker, session, connection, parcel, lane);
+            enum outbox_verdict verdict = delivery_push(worker, session, outbox, parcel, lane);
             CHECK(verdict != OUTBOX_WAIT, "an outbox filled up while it was looked at");
             flags |= verdict == OUTBOX_STARVED ? ANSWER_FOUND | ANSWER_STARVED : ANSWER_FOUND;
             recipients += verdict == OUTBOX_TAKEN;
@@ -106,7 +107,7 @@ static bool is_counted(const struct session *session) {
 }
 
 static bool would_get(struct session *session) {
-    return session->type->connection(session) != NULL &&
+    return session->type->outbox(session) != NULL &&
            !(session->id != NULL && session->id->excepted);
 }
 

@@ -57,7 +57,7 @@ void deliver(struct worker *worker, struct message *message, const struct mail *
 
 /* Puts one copy into the outbox of a session; one that is too slow is closed. */
 enum outbox_verdict delivery_push(struct worker *worker, struct session *session,
-                                  struct connection *connection, struct parcel *parcel,
+                                  struct outbox *outbox, struct parcel *parcel,
                                   enum send_lane lane);
 /* Marks the ids that the message leaves out, for the time of a piece of its delivery, or takes the
  * marks away: one look a session, however many are left out. */

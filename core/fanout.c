@@ -367,15 +367,15 @@ static bool is_repeat(const struct fanout_run *run, struct session *session) {
 static bool session_visit(struct worker *worker, struct fanout_run *run, struct session *session) {
     if (is_repeat(run, session) || (session->id != NULL && session->id->excepted))
         return true;
-    struct connection *connection = session->type->connection(session);
-    if (connection == NULL) {
+    struct outbox *outbox = session->type->outbox(session);
+    if (outbox == NULL) {
         run->part = 0;
         return true;
     }
     run->flags |= ANSWER_FOUND;
     if (run->part == 0) {
         struct frame_batch *batch = run_batch(worker, run, session->type->encoding(session));
-        if (batch != NULL && outbox_push_batch(worker, connection, batch)) {
+        if (batch != NULL && outbox_push_batch(worker, outbox, session, batch)) {
             run->took_all++;
             return true;
         }
@@ -383,7 +383,7 @@ static bool session_visit(struct worker *worker, struct fanout_run *run, struct 
     /* One by one: each has its own fate. */
     while (run->part < run->count) {
         uint32_t i = run->part;
-        switch (delivery_push(worker, session, connection, run->job[i]->parcel, LANE_BULK)) {
+        switch (delivery_push(worker, session, outbox, run->job[i]->parcel, LANE_BULK)) {
         case OUTBOX_TAKEN:
             run->recipients[i]++;
             break;
@@ -395,7 +395,7 @@ static bool session_visit(struct worker *worker, struct fanout_run *run, struct 
         case OUTBOX_WAIT:
             if (run->wide)
                 session->visit = 0;
-            connection_hurry(worker, connection);
+            outbox_hurry(worker, outbox);
             run->held = true;
             return false;
         case OUTBOX_FULL: /* the session has gone */

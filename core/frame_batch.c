@@ -11,7 +11,7 @@ struct frame_batch *frame_batch_open(struct worker *worker, struct parcel *const
     uint32_t bytes = 0;
     for (uint32_t i = 0; i < count; i++) {
         frames[i] = parcel_frame(worker, parcels[i], encoding);
-        if (SHORTAGE(frames[i] == NULL) || frames[i]->around)
+        if (SHORTAGE(frames[i] == NULL) || frames[i]->around || frame_is_marked(frames[i]))
             return NULL;
         bytes += frames[i]->total_bytes;
     }
@@ -23,6 +23,7 @@ struct frame_batch *frame_batch_open(struct worker *worker, struct parcel *const
     *batch = (struct frame_batch){.refs = 1,
                                   .count = count,
                                   .bytes = bytes,
+                                  .encoding = encoding->index,
                                   .block_bytes = (uint32_t)block_bytes,
                                   .expires_ns = UINT64_MAX,
                                   .accepted_ns = UINT64_MAX};

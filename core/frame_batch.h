@@ -26,12 +26,13 @@ struct frame_batch {
     uint32_t block_bytes;
     uint64_t expires_ns;  /* of the part that expires first */
     uint64_t accepted_ns; /* of the part that was accepted first */
+    uint32_t encoding;    /* its index */
     uint32_t of_class[CLASSES];
     struct frame_batch_part parts[]; /* `count`, then the bytes */
 };
 
 /* Binds the parcels, in their order. One ref: the caller. NULL: no memory, or one of them is too
- * large to be copied (the payload is not in its frame). */
+ * large to be copied (the payload is not in its frame), or is not the same for all (a mark). */
 struct frame_batch *frame_batch_open(struct worker *worker, struct parcel *const *parcels,
                                      uint32_t count, const struct encoding *encoding);
 static inline void frame_batch_ref(struct frame_batch *batch) {

@@ -210,19 +210,22 @@ const struct frame *parcel_frame(struct worker *worker, struct parcel *parcel,
         return frame;
     const struct message *message = parcel->message;
     bool copied = message->payload_len <= FRAME_COPY_BYTES_MAX;
-    size_t room = encoding->bound(message) + (copied ? message->payload_len : 0);
+    size_t room = encoding->bound(encoding, message) + (copied ? message->payload_len : 0);
     size_t bytes = sizeof(struct frame) + room;
     frame = block_get(&worker->endpoint, &bytes);
     if (SHORTAGE(frame == NULL))
         return NULL;
     struct builder out = builder_over(frame->bytes, room);
-    bool follows = encoding->head(message, &out);
+    bool follows = encoding->head(encoding, message, &out);
     frame->head_bytes = (uint32_t)out.len;
     frame->around = follows && !copied;
+    frame->mark_at = encoding->mark_at == NULL ? UINT32_MAX : encoding->mark_at(encoding, message);
+    CHECK(!frame_is_marked(frame) || frame->mark_at + MARK_BYTES <= frame->head_bytes,
+          "a mark that is not in the head");
     if (follows && copied)
         builder_span_add(&out, message_payload(message));
     size_t before_tail = out.len;
-    encoding->tail(message, &out);
+    encoding->tail(encoding, message, &out);
     CHECK(!out.full, "an encoding wrote more than its bound");
     frame->tail_bytes = (uint32_t)(out.len - before_tail);
     frame->total_bytes = (uint32_t)(out.len + (frame->around ? message->payload_len : 0));

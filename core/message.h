@@ -116,18 +116,29 @@ static inline bool message_is_unicast(const struct message *m) {
 /* The hash of a name, the same on every worker; ids and groups are different spaces. */
 uint64_t name_hash(enum name_kind kind, struct span text);
 
+/* Bytes within a frame that are of one copy alone, such as an acknowledgement id: so many, whatever
+ * they say, so that a length in front of them is the same for all. */
+#define MARK_BYTES 10
+
 /* How one protocol writes a message: head, payload, tail. Pure functions; in proto/. One that
- * writes it in several ways (compressed, for an older version) has an encoding for each. */
+ * writes it in several ways (compressed, for an older version, as a repeat) has an encoding for
+ * each, which differ in `variant`. */
 struct encoding {
     const char *name; /* of its counter: letters and _ */
+    unsigned variant; /* for its own functions */
     /* Its place in server_parts, given by server_init; of a frame in a parcel. */
     unsigned index;
     /* At most so many bytes are written by head and tail together. */
-    size_t (*bound)(const struct message *message);
+    size_t (*bound)(const struct encoding *encoding, const struct message *message);
     /* Writes what precedes the payload; false: the payload is already in it (in another form) and
      * must not follow as it is. */
-    bool (*head)(const struct message *message, struct builder *out);
-    void (*tail)(const struct message *message, struct builder *out);
+    bool (*head)(const struct encoding *encoding, const struct message *message,
+                 struct builder *out);
+    void (*tail)(const struct encoding *encoding, const struct message *message,
+                 struct builder *out);
+    /* Where in the head stand MARK_BYTES that each copy has of its own (session_type.mark); NULL:
+     * it has none. */
+    uint32_t (*mark_at)(const struct encoding *encoding, const struct message *message);
 };
 
 #define ENCODINGS_MAX 8
@@ -141,7 +152,8 @@ struct frame {
     uint32_t total_bytes; /* on the wire */
     uint32_t head_bytes;
     uint32_t tail_bytes;
-    bool around; /* the payload is not copied: head, message payload, tail */
+    uint32_t mark_at; /* offset in bytes[]; UINT32_MAX: every copy is the same */
+    bool around;      /* the payload is not copied: head, message payload, tail */
     char bytes[];
 };
 
@@ -159,6 +171,9 @@ const struct frame *parcel_frame(struct worker *worker, struct parcel *parcel,
                                  const struct encoding *encoding);
 static inline void parcel_ref(struct parcel *parcel) {
     parcel->refs++;
+}
+static inline bool frame_is_marked(const struct frame *frame) {
+    return frame->mark_at != UINT32_MAX;
 }
 void parcel_unref(struct worker *worker, struct parcel *parcel);
 

@@ -1,21 +1,23 @@
-/* outbox.h - what a connection still owes its peer.
+/* outbox.h - what waits to be sent: over a connection, or for a session that has none.
  *
- * A queue of pieces: references to parcels and to batches (frame_batch.h), and bytes of its own
- * (answers, control lines), which are gathered into buffers so that many small answers leave as one
- * run; long answers come in blocks of their own (chain.h). At most one send is in flight; what
- * comes meanwhile waits and leaves with the next one. Pieces that the send in flight covers stay at
- * the front until its completion.
+ * A queue of pieces (piece.h): references to parcels and to batches (frame_batch.h), each for one
+ * session, and bytes of its own (answers, control lines), which are gathered into buffers so that
+ * many small answers leave as one run; long answers come in blocks of their own (chain.h).
  *
- * Bounded by bytes (--outbox-bytes for messages) and by entries (OUTBOX_PIECES_MAX); the policy
- * when full is --slow for the default class, dropping for the volatile class at half the limit. A
- * peer that takes what it is given is not slow: where more than half the limit waits, or a message
- * does not fit, and a send waits for the socket, the peer has SLOW_NS to take what waits, or half
- * the limit if that is less. Until then whoever delivers must wait (OUTBOX_WAIT).
- * Replies always fit; a peer that does not read them is not read any more (connection.h). Every
- * drop is counted by reason.
+ * Every connection has one. At most one send is in flight; what comes meanwhile waits and leaves
+ * with the next one. Pieces that the send in flight covers stay at the front until its completion.
+ * Several sessions may share a connection: their messages leave in the order in which they came,
+ * and each session has its own limits.
  *
- * Threads: the connection's worker. Owns: pieces, one ref on each parcel and batch, buffers,
- * blocks. */
+ * A session that has no connection at the moment (a poll to come) has an outbox of its own
+ * (outbox_parked). Nothing is sent from there; outbox_move takes its messages to where they are.
+ *
+ * Messages are bounded for each session (backlog.h); the policy when that is full is --slow for the
+ * default class, dropping for the volatile class at half the limit. Until the peer counts as slow
+ * whoever delivers must wait (OUTBOX_WAIT). Replies always fit; a peer that does not read them is
+ * not read any more (connection.h). Every drop is counted by reason.
+ *
+ * Threads: the worker's. Owns: pieces, one ref on each parcel and batch, buffers, blocks. */
 #ifndef RINGPOST_CORE_OUTBOX_H
 #define RINGPOST_CORE_OUTBOX_H
 
@@ -23,6 +25,7 @@
 #include "core/base/span.h"
 #include "core/limits.h"
 #include "core/memory.h"
+#include "core/session.h"
 #include "core/stats.h"
 
 #include <sys/socket.h>
@@ -31,23 +34,19 @@
 struct worker;
 struct connection;
 struct parcel;
-struct frame;
+struct encoding;
 struct frame_batch;
 struct chunk;
 struct piece;
 
-#define OUTBOX_PIECES_MAX 16384
-
 struct outbox {
     struct piece *first, *last;
     struct piece
-        *committed; /* the last one that must stay: in flight, or sent in part; NULL: none */
-    uint32_t bytes; /* waiting and in flight */
-    uint32_t message_bytes; /* of those, of messages */
-    uint32_t pieces;        /* messages only */
-    uint32_t sent_bytes;    /* of the first piece, already with the kernel */
-    uint32_t watch_ms;      /* since when it is looked whether the peer is slow; 0: it is not */
-    uint32_t watch_bytes;   /* that it must take until it is slow */
+        *committed;       /* the last one that must stay: in flight, or sent in part; NULL: none */
+    uint32_t bytes;       /* waiting and in flight */
+    uint32_t reply_bytes; /* of those, of replies */
+    uint32_t sent_bytes;  /* of the first piece, already with the kernel */
+    bool parked;          /* it is no connection's */
 };
 
 /* Why a connection has something to send. A worker starts the sends of the lanes in turns, so none
@@ -73,7 +72,7 @@ struct sending {
     struct list dirty[LANES]; /* connections with something to send */
     struct flight *flights;   /* SENDS_PER_SUBMIT of them */
     unsigned flights_used;    /* since the last submit */
-    struct pool pieces;
+    struct pool pieces, marked_pieces;
     uint32_t away_ms; /* when the worker came back after it had no CPU for AWAY_NS */
 };
 
@@ -85,17 +84,30 @@ enum outbox_verdict {
     OUTBOX_WAIT     /* nothing has happened: it is full, but not slow; come again after its send */
 };
 
-/* Appends one message. The connection is marked dirty; the bytes leave at the end of the turn. */
-enum outbox_verdict outbox_push(struct worker *worker, struct connection *connection,
-                                struct parcel *parcel, const struct frame *frame,
-                                enum send_lane lane);
+/* Appends one message for the session; its frame in that encoding has been made (parcel_frame). The
+ * connection is marked dirty; the bytes leave at the end of the turn. In an outbox of its own it
+ * waits, and session_type.on_parked is called. */
+enum outbox_verdict outbox_push(struct worker *worker, struct outbox *outbox,
+                                struct session *session, struct parcel *parcel,
+                                const struct encoding *encoding, enum send_lane lane);
 /* Would outbox_push of so many bytes of the default class answer OUTBOX_WAIT? */
-bool outbox_must_wait(struct worker *worker, struct connection *connection, uint32_t bytes);
+bool outbox_must_wait(struct worker *worker, struct outbox *outbox, struct session *session,
+                      uint32_t bytes);
 /* Appends all messages of a batch as one piece in the bulk lane, if each of them would be taken
  * without anything being dropped for it. False: nothing has happened; they are to be pushed one by
  * one. */
-bool outbox_push_batch(struct worker *worker, struct connection *connection,
+bool outbox_push_batch(struct worker *worker, struct outbox *outbox, struct session *session,
                        struct frame_batch *batch);
+/* Moves what waits for the session from one outbox to the end of another, in its order, encoded for
+ * the transport that the session has now: whole messages, from the first on, as long as they are no
+ * more than `max_bytes` on the wire together, but at least one. Expired ones are dropped on the
+ * way, and one for whose frame there is no memory; counted. What is in flight stays. Returns the
+ * bytes that were moved; 0: nothing was left. */
+uint32_t outbox_move(struct worker *worker, struct session *session, struct outbox *from,
+                     struct outbox *to, uint32_t max_bytes);
+/* The session ends, or has other memory from now on, while its messages may go on to be sent: they
+ * count for nobody's limits any more. */
+void outbox_disown(struct outbox *outbox, struct session *session);
 /* Appends bytes, copied: an answer or a control line, in the lane of such. False: no memory (the
  * connection should be closed). */
 bool outbox_write(struct worker *worker, struct connection *connection, struct span bytes);
@@ -115,11 +127,26 @@ struct connection *outbox_next_dirty(struct worker *worker, unsigned i);
 /* The send in flight ended with `sent` bytes. */
 void outbox_on_sent(struct worker *worker, struct connection *connection, uint32_t sent);
 /* Drops everything that is not in flight, counted with the reason; everything when nothing is. */
-void outbox_clear(struct worker *worker, struct connection *connection, enum drop_reason reason);
-/* For the pool. */
-size_t outbox_piece_bytes(void);
+void outbox_clear(struct worker *worker, struct outbox *outbox, enum drop_reason reason);
+/* Drops what waits for one session and is not in flight. */
+void outbox_drop(struct worker *worker, struct outbox *outbox, struct session *session,
+                 enum drop_reason reason);
+/* The next send of its connection is started before others; nothing, if it has none. */
+void outbox_hurry(struct worker *worker, struct outbox *outbox);
+void sending_init(struct sending *sending);
+void sending_fini(struct sending *sending);
+/* An outbox of a session's own. */
+static inline struct outbox outbox_parked(void) {
+    return (struct outbox){.parked = true};
+}
 static inline bool outbox_empty(const struct outbox *outbox) {
     return outbox->first == NULL;
+}
+
+/* What waits for the session, with the answers that its connection owes. */
+static inline uint32_t session_queued_bytes(const struct session *session,
+                                            const struct outbox *outbox) {
+    return session->backlog.bytes + outbox->reply_bytes;
 }
 
 /* How old the first message is that waits in it or is in flight; 0: there is none. */

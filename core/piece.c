@@ -4,6 +4,14 @@
 #include "core/base/shortage.h"
 #include "core/chain.h"
 
+static size_t piece_bytes(unsigned kind) {
+    return kind == PIECE_MARKED ? sizeof(struct marked_piece) : sizeof(struct piece);
+}
+
+static struct pool *piece_pool(struct worker *worker, unsigned kind) {
+    return kind == PIECE_MARKED ? &worker->sending.marked_pieces : &worker->sending.pieces;
+}
+
 void piece_free(struct worker *worker, struct piece *piece) {
     if (piece->kind == PIECE_BYTES) {
         reply_put(worker, piece->buffer, sizeof(struct piece) + piece->buffer_cap, piece->beyond);
@@ -14,9 +22,9 @@ void piece_free(struct worker *worker, struct piece *piece) {
             frame_batch_unref(worker, piece->batch);
         else if (!FAULT(PARCEL_LEAK))
             parcel_unref(worker, piece->parcel);
-        account_give(&worker->account, sizeof(struct piece));
+        account_give(&worker->account, piece_bytes(piece->kind));
     }
-    pool_put(&worker->sending.pieces, piece);
+    pool_put(piece_pool(worker, piece->kind), piece);
 }
 
 void copies_settled(struct worker *worker, unsigned class, uint32_t count, uint64_t accepted_ns,
@@ -33,7 +41,7 @@ void copies_settled(struct worker *worker, unsigned class, uint32_t count, uint6
 void piece_settle(struct worker *worker, struct outbox *outbox, const struct piece *piece,
                   uint32_t sent, enum drop_reason reason) {
     bool whole = sent >= piece->bytes;
-    if (piece->kind == PIECE_PARCEL) {
+    if (piece_is_single(piece)) {
         const struct message *message = piece->parcel->message;
         copies_settled(worker, message->class, 1, message->accepted_ns, whole ? NULL : &reason);
     } else if (piece->kind == PIECE_BATCH && whole && piece->parts == piece->batch->count) {
@@ -47,23 +55,39 @@ void piece_settle(struct worker *worker, struct outbox *outbox, const struct pie
                            part->parcel->message->accepted_ns, part->end <= sent ? NULL : &reason);
         }
     }
-    if (!piece_is_reply(piece)) {
-        outbox->pieces -= piece_messages(piece);
-        outbox->message_bytes -= piece->bytes;
-        stats_sub(&worker->stats.outbox_bytes, piece->bytes);
-    }
     outbox->bytes -= piece->bytes;
+    if (piece_is_reply(piece)) {
+        outbox->reply_bytes -= piece->bytes;
+        return;
+    }
+    stats_sub(&worker->stats.outbox_bytes, piece->bytes);
+    backlog_less(piece, piece_messages(piece), piece->bytes);
 }
 
-struct piece *piece_get(struct worker *worker) {
-    if (SHORTAGE(!account_take(&worker->account, sizeof(struct piece)))) {
+struct piece *piece_get(struct worker *worker, enum piece_kind kind) {
+    struct pool *pool = piece_pool(worker, kind);
+    if (SHORTAGE(!account_take(&worker->account, piece_bytes(kind)))) {
         stats_add(&worker->stats.memory_refused, 1);
         return NULL;
     }
-    struct piece *piece = pool_get(&worker->sending.pieces);
+    struct piece *piece = pool_get(pool);
     if (SHORTAGE(piece == NULL)) {
         stats_add(&worker->stats.memory_refused, 1);
-        account_give(&worker->account, sizeof(struct piece));
+        account_give(&worker->account, piece_bytes(kind));
+        return NULL;
     }
+    *piece = (struct piece){.kind = (uint8_t)kind};
     return piece;
+}
+
+void piece_drop(struct worker *worker, struct outbox *outbox, struct piece *before,
+                struct piece *piece, enum drop_reason reason) {
+    if (before != NULL)
+        before->next = piece->next;
+    else
+        outbox->first = piece->next;
+    if (outbox->last == piece)
+        outbox->last = before;
+    piece_settle(worker, outbox, piece, 0, reason);
+    piece_free(worker, piece);
 }

@@ -12,6 +12,7 @@ enum piece_kind {
     PIECE_BYTES,  /* of its own: `buffer` */
     PIECE_CHUNK,  /* a block of a long answer, with which it is charged */
     PIECE_PARCEL, /* one message */
+    PIECE_MARKED, /* one message, with bytes that are of this copy alone */
     PIECE_BATCH   /* several */
 };
 
@@ -23,30 +24,70 @@ struct piece {
         struct parcel *parcel;
         struct frame_batch *batch;
     };
-    const struct frame *frame; /* of the parcel */
+    struct session *session; /* whose backlog it counts in; NULL: nobody's */
     union {
         uint32_t buffer_cap;
         uint32_t parts; /* of the batch, from its first: fewer than it has when it was cut */
     };
-    uint32_t bytes; /* to send in all */
-    uint8_t kind;   /* enum piece_kind */
-    bool beyond;    /* BYTES: as reply_take told */
+    uint32_t bytes;   /* to send in all */
+    uint8_t kind;     /* enum piece_kind */
+    uint8_t encoding; /* index of the frame in the parcel */
+    bool beyond;      /* BYTES: as reply_take told */
 };
 
-/* NULL: no memory; counted. What it stands for is the caller's to fill in. */
-struct piece *piece_get(struct worker *worker);
+struct marked_piece {
+    struct piece piece; /* PIECE_MARKED */
+    char mark[MARK_BYTES];
+};
+
+/* For a message or a batch. NULL: no memory; counted. What it stands for is the caller's to fill
+ * in, but for `kind`. */
+struct piece *piece_get(struct worker *worker, enum piece_kind kind);
 /* Lets go of what it stands for. */
 void piece_free(struct worker *worker, struct piece *piece);
 /* Its messages have their fate: those that end within the first `sent` bytes were sent, the others
- * were dropped. Takes it off the outbox's sums. */
+ * were dropped. Takes it off the sums of the outbox and of its
+ * session. */
 void piece_settle(struct worker *worker, struct outbox *outbox, const struct piece *piece,
                   uint32_t sent, enum drop_reason reason);
 /* So do copies of a class; reason NULL: they were sent. */
 void copies_settled(struct worker *worker, unsigned class, uint32_t count, uint64_t accepted_ns,
                     const enum drop_reason *reason);
+/* Puts a piece for each message in the place of a batch that is not in flight and stands behind
+ * `before`. Of a first one, sent_bytes are out: the messages that are out as a whole are settled,
+ * and one that is out in part stays the first. False: no memory, and nothing has changed. */
+bool batch_split(struct worker *worker, struct outbox *outbox, struct piece *before,
+                 struct piece *piece);
+/* Without memory to take it apart, a first batch of which some is out: the message that is out in
+ * part is finished, and those behind it are dropped. */
+void batch_cut(struct worker *worker, struct outbox *outbox);
+/* Takes one that waits out of the queue; `before` is the piece in front of it. Its messages are
+ * dropped. */
+void piece_drop(struct worker *worker, struct outbox *outbox, struct piece *before,
+                struct piece *piece, enum drop_reason reason);
+
+static inline bool piece_is_single(const struct piece *piece) {
+    return piece->kind == PIECE_PARCEL || piece->kind == PIECE_MARKED;
+}
 
 static inline uint32_t piece_messages(const struct piece *piece) {
-    return piece->kind == PIECE_BATCH ? piece->parts : piece->kind == PIECE_PARCEL;
+    return piece->kind == PIECE_BATCH ? piece->parts : piece_is_single(piece);
+}
+
+static inline const struct frame *piece_frame(const struct piece *piece) {
+    return piece->parcel->frames[piece->encoding];
+}
+
+static inline char *piece_mark(struct piece *piece) {
+    return container_of(piece, struct marked_piece, piece)->mark;
+}
+
+/* So many of its messages and bytes do not count any more. */
+static inline void backlog_less(const struct piece *piece, uint32_t messages, uint32_t bytes) {
+    if (piece->session == NULL)
+        return;
+    piece->session->backlog.messages -= messages;
+    piece->session->backlog.bytes -= bytes;
 }
 
 static inline bool piece_is_reply(const struct piece *piece) {
@@ -55,7 +96,7 @@ static inline bool piece_is_reply(const struct piece *piece) {
 
 /* From then on it must not be sent as it is. */
 static inline uint64_t piece_expires_ns(const struct piece *piece) {
-    if (piece->kind == PIECE_PARCEL)
+    if (piece_is_single(piece))
         return piece->parcel->message->expires_ns;
     return piece->kind == PIECE_BATCH ? piece->batch->expires_ns : UINT64_MAX;
 }

@@ -11,8 +11,8 @@ static void on_slice(struct endpoint *endpoint, struct timer *timer) {
     struct queue_age *age = &worker->delivery.queue_age;
     for (unsigned i = 0; i < QUEUE_AGE_SESSIONS && age->next < worker->sessions.count; i++) {
         struct session *session = worker->sessions.at[age->next++];
-        const struct connection *connection = session->type->connection(session);
-        uint64_t oldest_ns = connection == NULL ? 0 : outbox_age_ns(worker, &connection->outbox);
+        const struct outbox *outbox = session->type->outbox(session);
+        uint64_t oldest_ns = outbox == NULL ? 0 : outbox_age_ns(worker, outbox);
         if (oldest_ns > age->oldest_ns)
             age->oldest_ns = oldest_ns;
     }

@@ -57,7 +57,7 @@ void reply_put(struct worker *worker, void *at, size_t bytes, bool beyond) {
 }
 
 uint32_t replies_unsent(const struct connection *connection) {
-    return connection->outbox.bytes - connection->outbox.message_bytes;
+    return connection->outbox.reply_bytes;
 }
 
 uint32_t replies_unsent_max(const struct worker *worker) {

@@ -23,6 +23,7 @@ bool session_open(struct worker *worker, struct session *session, const struct s
     session->id = NULL;
     session->membership_count = 0;
     session->visit = 0;
+    session->backlog = (struct backlog){.bytes = 0};
     broadcasts_enter(&worker->broadcasts, session);
     session->since_ms = worker->now_wall_ms;
     session->index = worker->sessions.count;
@@ -31,10 +32,11 @@ bool session_open(struct worker *worker, struct session *session, const struct s
     return true;
 }
 
-void session_close(struct worker *worker, struct session *session) {
+void session_close(struct worker *worker, struct session *session, struct outbox *outbox) {
     if (!session_is_open(session))
         return;
     directory_leave_all(worker, session);
+    outbox_disown(outbox, session);
     CHECK(worker->sessions.at[session->index] == session);
     broadcasts_leave(&worker->broadcasts, session);
     struct session *last = worker->sessions.at[--worker->sessions.count];

@@ -1,28 +1,51 @@
 /* session.h - one connected client, on whatever transport: what messages are addressed to.
  *
- * Embedded in the protocol's own thing (today the state area of a TCP connection; a polling session
- * that outlives its connections embeds it in a slot of its own). The directory knows sessions,
- * never connections.
+ * Embedded in the protocol's own thing (the state area of a TCP connection; a polling session that
+ * outlives its connections embeds it in a slot of its own). It may be alone on a connection, share
+ * one with others, have none for a while, and move from one to another: the directory and whoever
+ * delivers know sessions only, and ask each where its messages wait at this moment.
  *
  * Threads: its worker. Owns: its memberships. */
 #ifndef RINGPOST_CORE_SESSION_H
 #define RINGPOST_CORE_SESSION_H
 
+#include "core/backlog.h"
 #include "core/base/list.h"
+#include "core/net.h"
 #include "core/stats.h"
 
 struct worker;
 struct session;
-struct connection;
+struct outbox;
+struct message;
 struct name;
+
+/* "worker-slot-generation" in hex or the like, unique within the run of a node, at most 31 bytes
+ * and NUL. */
+#define SESSION_TEXT_MAX 32
+
+/* What an operator is told of a session. */
+struct session_look {
+    char text[SESSION_TEXT_MAX];
+    struct peer_address peer;
+};
 
 /* What a protocol does for its sessions. */
 struct session_type {
     const char *transport; /* "tcp" */
     const struct encoding *(*encoding)(const struct session *session);
-    /* Where its messages go at this moment; NULL: nowhere. */
-    struct connection *(*connection)(struct session *session);
-    /* The API ends it. */
+    /* Where its messages wait at this moment: in the outbox of a connection, or in one of its own.
+     * NULL: it takes none (it has no welcome yet, or is about to end). */
+    struct outbox *(*outbox)(struct session *session);
+    /* Something waits in an outbox of its own that was empty. NULL: it never has one. */
+    void (*on_parked)(struct worker *worker, struct session *session);
+    /* Writes MARK_BYTES (message.h) for one copy of a message. NULL: its encodings have no marks.
+     */
+    void (*mark)(struct worker *worker, struct session *session, const struct message *message,
+                 char *mark);
+    void (*look)(const struct worker *worker, const struct session *session,
+                 struct session_look *look);
+    /* The API, or a full backlog, ends it. */
     void (*close)(struct worker *worker, struct session *session, enum close_reason reason);
 };
 
@@ -35,6 +58,7 @@ struct session {
     uint64_t visit;          /* the last delivery that looked at it: once per message */
     uint32_t heard;          /* the last broadcast that it was visited with (broadcast.h) */
     uint32_t index;          /* in worker->sessions.at; UINT32_MAX: not open */
+    struct backlog backlog;  /* what waits for it */
     uint16_t membership_count;
 };
 
@@ -44,13 +68,11 @@ struct sessions {
     uint32_t count, cap;
 };
 
-/* "worker-slot-generation" in hex, unique within the run of a node, at most 31 bytes and NUL. */
-#define SESSION_TEXT_MAX 32
-
 /* Enters the worker's set of all sessions: from now on it gets broadcasts. False: no memory. */
 bool session_open(struct worker *worker, struct session *session, const struct session_type *type);
-/* Leaves everything. Harmless when it is not open. */
-void session_close(struct worker *worker, struct session *session);
+/* Leaves everything. What waits for it in that outbox stays there, for its owner to send or to
+ * drop. Harmless when it is not open. */
+void session_close(struct worker *worker, struct session *session, struct outbox *outbox);
 static inline bool session_is_open(const struct session *session) {
     return session->type != NULL && session->index != UINT32_MAX;
 }

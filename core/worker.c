@@ -439,13 +439,11 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     broadcasts_init(&worker->broadcasts);
     calls_init(&worker->calls);
     admission_init(&worker->admission);
-    for (unsigned lane = 0; lane < LANES; lane++)
-        list_init(&worker->sending.dirty[lane]);
+    sending_init(&worker->sending);
     list_init(&worker->reading.resumed);
     list_init(&worker->reading.starved);
     list_init(&worker->reading.floods);
     list_init(&worker->loop.tasks);
-    pool_init(&worker->sending.pieces, outbox_piece_bytes());
     pool_init(&worker->delivery.parcels, sizeof(struct parcel));
     directory_init(worker);
     queue_age_init(&worker->delivery.queue_age);
@@ -484,7 +482,7 @@ void worker_fini(struct worker *worker) {
         fanout_fini(&worker->fanout);
         broadcasts_fini(&worker->broadcasts);
         directory_fini(worker);
-        pool_fini(&worker->sending.pieces);
+        sending_fini(&worker->sending);
         pool_fini(&worker->delivery.parcels);
     }
     endpoint_fini(&worker->endpoint);

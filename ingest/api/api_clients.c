@@ -81,18 +81,19 @@ static size_t session_bytes(const struct session *session) {
 }
 
 static void session_write(struct worker *worker, struct chain *chain, const struct session *session,
-                          const struct connection *connection) {
+                          const struct outbox *outbox) {
     if (SHORTAGE(!chain_room(chain, session_bytes(session))))
         return;
     struct builder *out = &chain->out;
     char address[PEER_ADDRESS_TEXT_MAX], since[WALL_TEXT_BYTES];
-    net_peer_text(&connection->peer, address);
+    struct session_look look;
+    session->type->look(worker, session, &look);
+    net_peer_text(&look.peer, address);
     wall_text(session->since_ms, since);
     if (out->len != 0)
         builder_byte(out, ',');
     /* As the client was told in its welcome. */
-    builder_format(out, "{\"session\":\"%x-%x-%x\"", worker->index, connection->slot,
-                   connection->generation);
+    builder_format(out, "{\"session\":\"%s\"", look.text);
     json_key_text(out, "node", span_text(worker->config->node));
     json_key_text(out, "transport", span_text(session->type->transport));
     json_key_text(out, "namespace", SPAN("/"));
@@ -107,21 +108,21 @@ static void session_write(struct worker *worker, struct chain *chain, const stru
         builder_json(out, span_of(group->text, group->len));
     }
     builder_byte(out, ']');
-    json_key_u64(out, "queued_bytes", connection->outbox.bytes);
+    json_key_u64(out, "queued_bytes", session_queued_bytes(session, outbox));
     builder_byte(out, '}');
 }
 
 static bool presence_visit(struct worker *worker, struct call_part *part, struct session *session) {
     /* One that has no welcome yet is not there yet. */
-    const struct connection *connection = session->type->connection(session);
-    if (connection == NULL)
+    const struct outbox *outbox = session->type->outbox(session);
+    if (outbox == NULL)
         return true;
     if (chain_bytes(&part->text) >= PRESENCE_BYTES_MAX) {
         part->count |= COUNT_TRUNCATED;
         return false;
     }
     part->count++;
-    session_write(worker, &part->text, session, connection);
+    session_write(worker, &part->text, session, outbox);
     part->failed = part->text.failed;
     return !part->failed;
 }

@@ -7,7 +7,7 @@
 #include "core/worker.h"
 
 static bool same_session(const struct slow_session *a, const struct slow_session *b) {
-    return a->worker == b->worker && a->slot == b->slot && a->generation == b->generation;
+    return strcmp(a->look.text, b->look.text) == 0;
 }
 
 /* Where it belongs in the order; SLOWEST_MAX: nowhere, or it is there already. */
@@ -31,17 +31,14 @@ static void insert(struct slowest *found, unsigned rank, const struct slow_sessi
 
 static void session_look(struct worker *worker, uint32_t place, struct slowest *found) {
     struct session *session = worker->sessions.at[place];
-    const struct connection *connection = session->type->connection(session);
-    if (connection == NULL || connection->outbox.bytes == 0)
+    const struct outbox *outbox = session->type->outbox(session);
+    if (outbox == NULL || session_queued_bytes(session, outbox) == 0)
         return;
     struct slow_session one = {
-        .queued_bytes = connection->outbox.bytes,
+        .queued_bytes = session_queued_bytes(session, outbox),
         .place = place,
-        .worker = (uint16_t)worker->index,
-        .slot = connection->slot,
-        .generation = connection->generation,
-        .peer = connection->peer,
     };
+    session->type->look(worker, session, &one.look);
     unsigned rank = rank_of(found, &one);
     if (rank == SLOWEST_MAX)
         return;
@@ -84,9 +81,9 @@ void slowest_write(struct builder *out, const struct slowest *found) {
     for (unsigned n = 0; n < found->count; n++) {
         const struct slow_session *one = &found->sessions[n];
         char address[PEER_ADDRESS_TEXT_MAX];
-        net_peer_text(&one->peer, address);
+        net_peer_text(&one->look.peer, address);
         json_comma(out);
-        builder_format(out, "{\"session\":\"%x-%x-%x\"", one->worker, one->slot, one->generation);
+        builder_format(out, "{\"session\":\"%s\"", one->look.text);
         if (one->id_len != 0)
             json_key_text(out, "id", span_of(one->id, one->id_len));
         json_key_text(out, "address", span_text(address));

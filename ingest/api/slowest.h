@@ -11,7 +11,7 @@
 
 #include "core/base/builder.h"
 #include "core/limits.h"
-#include "core/net.h"
+#include "core/session.h"
 
 struct worker;
 
@@ -29,11 +29,10 @@ struct slowest_places {
 
 struct slow_session {
     uint64_t queued_bytes; /* of its connection, with what is in flight */
-    uint32_t place, slot, generation;
-    uint16_t worker;
+    uint32_t place;
     uint16_t id_len; /* 0: it goes without a client id */
     char id[NAME_BYTES_MAX];
-    struct peer_address peer;
+    struct session_look look;
 };
 
 /* The longest queue first; only such that are not empty. */

@@ -103,12 +103,18 @@ static void goodbye_write(struct worker *worker, struct connection *connection) 
     answer_write(worker, connection, &out);
 }
 
+/* The session as its client knows it from the welcome. */
+static size_t session_text(const struct worker *worker, const struct connection *connection,
+                           char text[SESSION_TEXT_MAX]) {
+    return (size_t)snprintf(text, SESSION_TEXT_MAX, "%x-%x-%x", worker->index, connection->slot,
+                            connection->generation);
+}
+
 static void welcome_write(struct worker *worker, struct connection *connection) {
     char session[SESSION_TEXT_MAX];
-    int len = snprintf(session, sizeof(session), "%x-%x-%x", worker->index, connection->slot,
-                       connection->generation);
+    size_t len = session_text(worker, connection, session);
     struct welcome welcome = {
-        .session = span_of(session, (size_t)len),
+        .session = span_of(session, len),
         .node = span_text(worker->config->node),
         .heartbeat_ns = worker->config->heartbeat_ns,
         .max_message_bytes = worker->config->max_message_bytes,
@@ -196,11 +202,19 @@ static const struct encoding *session_encoding(const struct session *session) {
     return client->framing == CLIENT_FRAMING_COUNTED ? &encoding_counted : &encoding_line;
 }
 
-static struct connection *session_connection(struct session *session) {
+static struct outbox *session_outbox(struct session *session) {
     struct client *client = client_of_session(session);
     struct connection *connection = client_connection(client);
     bool welcomed = client->stage == CLIENT_LIVE || client->stage == CLIENT_LEAVING;
-    return welcomed && connection_is_open(connection) ? connection : NULL;
+    return welcomed && connection_is_open(connection) ? &connection->outbox : NULL;
+}
+
+static void session_look(const struct worker *worker, const struct session *session,
+                         struct session_look *look) {
+    const struct client *client = (const struct client *)(const void *)session;
+    const struct connection *connection = client_connection((struct client *)(uintptr_t)client);
+    session_text(worker, connection, look->text);
+    look->peer = connection->peer;
 }
 
 /* Lets the input go on if nothing holds it back any more. */
@@ -216,9 +230,9 @@ static void input_release(struct worker *worker, struct connection *connection) 
  * last word follows whatever the socket takes of what is with the kernel already. */
 static void close_too_slow(struct worker *worker, struct connection *connection) {
     struct outbox *outbox = &connection->outbox;
-    client_of(connection)->left_bytes = outbox->message_bytes;
+    client_of(connection)->left_bytes = client_of(connection)->session.backlog.bytes;
     bool within_a_message = outbox->sent_bytes != 0 && !(connection->ops & OP_SEND);
-    outbox_clear(worker, connection, DROP_TOO_SLOW);
+    outbox_clear(worker, outbox, DROP_TOO_SLOW);
     if (within_a_message)
         connection_close(worker, connection, CLOSE_TOO_SLOW);
     else
@@ -240,7 +254,8 @@ static void session_on_close(struct worker *worker, struct session *session,
 static const struct session_type session_type = {
     .transport = "tcp",
     .encoding = session_encoding,
-    .connection = session_connection,
+    .outbox = session_outbox,
+    .look = session_look,
     .close = session_on_close,
 };
 
@@ -498,14 +513,14 @@ void client_on_close(struct worker *worker, struct connection *connection) {
     } else if (!is_ordinary(reason)) {
         const struct name *id = session_is_open(&client->session) ? client->session.id : NULL;
         uint32_t left_bytes =
-            client->left_bytes != 0 ? client->left_bytes : connection->outbox.message_bytes;
+            client->left_bytes != 0 ? client->left_bytes : client->session.backlog.bytes;
         char address[PEER_ADDRESS_TEXT_MAX];
         net_peer_text(&connection->peer, address);
         log_event(LOG_INFO, "session_closed", LOG_STR("reason", close_reason_word(reason)),
                   LOG_SPAN("id", id != NULL ? span_of(id->text, id->len) : SPAN("")),
                   LOG_STR("address", address), LOG_U64("outbox_bytes", left_bytes));
     }
-    session_close(worker, &client->session);
+    session_close(worker, &client->session, &connection->outbox);
 }
 
 void client_on_free(struct worker *worker, struct connection *connection) {

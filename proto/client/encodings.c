@@ -23,12 +23,15 @@ static size_t line_payload_bytes(const struct message *message) {
     return message->breaks_grow == 0 ? 0 : (size_t)message->payload_len + message->breaks_grow;
 }
 
-static size_t line_bound(const struct message *message) {
+static size_t line_bound(const struct encoding *encoding, const struct message *message) {
+    (void)encoding;
     struct message_label label = label_of(message);
     return line_message_bound(&label) + line_payload_bytes(message) + 1;
 }
 
-static bool line_head(const struct message *message, struct builder *out) {
+static bool line_head(const struct encoding *encoding, const struct message *message,
+                      struct builder *out) {
+    (void)encoding;
     struct message_label label = label_of(message);
     line_message_head(out, &label);
     if (message->is_bytes)
@@ -38,8 +41,9 @@ static bool line_head(const struct message *message, struct builder *out) {
     return line_payload_bytes(message) == 0;
 }
 
-static void line_tail(const struct message *message, struct builder *out) {
-    (void)message;
+static void line_tail(const struct encoding *encoding, const struct message *message,
+                      struct builder *out) {
+    (void)encoding, (void)message;
     line_message_tail(out);
     builder_byte(out, '\n');
 }
@@ -47,19 +51,23 @@ static void line_tail(const struct message *message, struct builder *out) {
 struct encoding encoding_line = {
     .name = "line", .bound = line_bound, .head = line_head, .tail = line_tail};
 
-static size_t counted_bound(const struct message *message) {
+static size_t counted_bound(const struct encoding *encoding, const struct message *message) {
+    (void)encoding;
     struct message_label label = label_of(message);
     return counted_message_bound(&label);
 }
 
-static bool counted_head(const struct message *message, struct builder *out) {
+static bool counted_head(const struct encoding *encoding, const struct message *message,
+                         struct builder *out) {
+    (void)encoding;
     struct message_label label = label_of(message);
     counted_message_head(out, &label, message->payload_len);
     return true;
 }
 
-static void counted_tail(const struct message *message, struct builder *out) {
-    (void)message;
+static void counted_tail(const struct encoding *encoding, const struct message *message,
+                         struct builder *out) {
+    (void)encoding, (void)message;
     counted_message_tail(out);
 }
 

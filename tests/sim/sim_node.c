@@ -2,6 +2,7 @@
 
 #include "core/base/check.h"
 #include "core/base/hash.h"
+#include "core/piece.h"
 #include "core/tag.h"
 #include "ingest/api/api.h"
 #include "ingest/gate/client_send.h"
@@ -237,6 +238,38 @@ static enum close_reason reason_left(const struct worker *worker, const struct l
     return CLOSE_CLIENT;
 }
 
+/* What the outbox has of a session is what that counts. */
+static void backlog_check(const struct worker *worker, const struct outbox *outbox,
+                          const struct session *session) {
+    uint32_t bytes = 0, messages = 0;
+    for (const struct piece *piece = outbox->first; piece != NULL; piece = piece->next) {
+        bytes += piece->session == session ? piece->bytes : 0;
+        messages += piece->session == session ? piece_messages(piece) : 0;
+    }
+    if (bytes != session->backlog.bytes || messages != session->backlog.messages)
+        sim_fail("worker %u: a session counts %u messages of %u bytes, it has %u of %u",
+                 worker->index, session->backlog.messages, session->backlog.bytes, messages, bytes);
+}
+
+static void outbox_look(const struct worker *worker, const struct outbox *outbox,
+                        struct recount *count) {
+    uint32_t bytes = 0, replies = 0;
+    const struct session *looked = NULL;
+    for (const struct piece *piece = outbox->first; piece != NULL; piece = piece->next) {
+        bytes += piece->bytes;
+        replies += piece_is_reply(piece) ? piece->bytes : 0;
+        count->pieces += piece_messages(piece);
+        count->bytes += piece_is_reply(piece) ? 0 : piece->bytes;
+        if (piece->session == NULL || piece->session == looked)
+            continue;
+        looked = piece->session;
+        backlog_check(worker, outbox, looked);
+    }
+    if (bytes != outbox->bytes || replies != outbox->reply_bytes)
+        sim_fail("worker %u: an outbox counts %u bytes, %u of replies; it has %u and %u",
+                 worker->index, outbox->bytes, outbox->reply_bytes, bytes, replies);
+}
+
 static void link_look(struct worker *worker, struct link *link, struct recount *count) {
     struct connection *connection = connection_resolve(worker, link->handle);
     if (connection == NULL || connection->state != CONNECTION_OPEN) {
@@ -261,8 +294,7 @@ static void link_look(struct worker *worker, struct link *link, struct recount *
     ops_check(worker, connection, link);
     count->live++;
     count->open += connection->state == CONNECTION_OPEN;
-    count->pieces += connection->outbox.pieces;
-    count->bytes += connection->outbox.message_bytes;
+    outbox_look(worker, &connection->outbox, count);
 }
 
 static void gauge_check(const struct worker *worker, const char *name, uint64_t gauge,
@@ -335,9 +367,8 @@ static void quiet_link_check(struct worker *worker, const struct link *link) {
         return;
     bool receives = (connection->ops & OP_RECEIVE) != 0;
     /* One that does not take its answers is not read on. */
-    bool held =
-        connection->paused || (connection->throttled && (connection->ops & OP_SEND) &&
-                               connection->outbox.bytes != connection->outbox.message_bytes);
+    bool held = connection->paused || (connection->throttled && (connection->ops & OP_SEND) &&
+                                       connection->outbox.reply_bytes != 0);
     if (connection->state == CONNECTION_OPEN && !held && !connection->end_seen && !receives)
         sim_fail("worker %u does not receive from link %u any more", worker->index, link->number);
     if ((connection->state == CONNECTION_OPEN || connection->state == CONNECTION_FLUSHING) &&

@@ -98,11 +98,11 @@ void connection_deadline(struct worker *w, struct connection *c, uint64_t due_ns
     seen.deadline_ns = due_ns;
 }
 
-void outbox_clear(struct worker *w, struct connection *c, enum drop_reason reason) {
+void outbox_clear(struct worker *w, struct outbox *outbox, enum drop_reason reason) {
     (void)w;
     assert_int_equal(reason, DROP_TOO_SLOW);
     seen.cleared = true;
-    c->outbox.bytes = c->outbox.message_bytes = 0;
+    outbox->bytes = 0;
 }
 
 bool session_open(struct worker *w, struct session *session, const struct session_type *type) {
@@ -112,8 +112,8 @@ bool session_open(struct worker *w, struct session *session, const struct sessio
     return true;
 }
 
-void session_close(struct worker *w, struct session *session) {
-    (void)w;
+void session_close(struct worker *w, struct session *session, struct outbox *outbox) {
+    (void)w, (void)outbox;
     session->index = UINT32_MAX;
 }
 

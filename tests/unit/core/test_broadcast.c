@@ -4,18 +4,18 @@
 
 #include "core/worker.h"
 
-static bool fake_push_batch(struct worker *worker, struct connection *connection,
+static bool fake_push_batch(struct worker *worker, struct outbox *outbox, struct session *session,
                             struct frame_batch *batch);
 static enum outbox_verdict fake_push(struct worker *worker, struct session *session,
-                                     struct connection *connection, struct parcel *parcel,
+                                     struct outbox *outbox, struct parcel *parcel,
                                      enum send_lane lane);
-static void fake_hurry(struct worker *worker, struct connection *connection);
+static void fake_hurry(struct worker *worker, struct outbox *outbox);
 static void fake_answer(struct endpoint *endpoint, const struct mail *request, uint32_t recipients,
                         unsigned flags, bool unicast);
 
 #define outbox_push_batch fake_push_batch
 #define delivery_push fake_push
-#define connection_hurry fake_hurry
+#define outbox_hurry fake_hurry
 #define hub_answer fake_answer
 #include "core/broadcast.c"
 
@@ -50,17 +50,19 @@ static struct {
 } answered[BROADCASTS];
 static unsigned answers;
 
-static size_t plain_bound(const struct message *message) {
-    (void)message;
+static size_t plain_bound(const struct encoding *encoding, const struct message *message) {
+    (void)encoding, (void)message;
     return 2;
 }
-static bool plain_head(const struct message *message, struct builder *out) {
-    (void)message;
+static bool plain_head(const struct encoding *encoding, const struct message *message,
+                       struct builder *out) {
+    (void)encoding, (void)message;
     builder_bytes(out, "<", 1);
     return true;
 }
-static void plain_tail(const struct message *message, struct builder *out) {
-    (void)message;
+static void plain_tail(const struct encoding *encoding, const struct message *message,
+                       struct builder *out) {
+    (void)encoding, (void)message;
     builder_bytes(out, ">", 1);
 }
 static const struct encoding plain = {.bound = plain_bound, .head = plain_head, .tail = plain_tail};
@@ -69,13 +71,14 @@ static const struct encoding *till_encoding(const struct session *session) {
     (void)session;
     return &plain;
 }
-static struct connection *till_connection(struct session *session) {
-    return &container_of(session, struct till, session)->connection;
+static struct outbox *till_outbox(struct session *session) {
+    return &container_of(session, struct till, session)->connection.outbox;
 }
-static const struct session_type till_type = {"test", till_encoding, till_connection, NULL};
+static const struct session_type till_type = {
+    .transport = "test", .encoding = till_encoding, .outbox = till_outbox};
 
-static struct till *till_of(struct connection *connection) {
-    return container_of(connection, struct till, connection);
+static struct till *till_of(struct outbox *outbox) {
+    return container_of(connection_of_outbox(outbox), struct till, connection);
 }
 
 static void got(struct till *till, const struct parcel *parcel) {
@@ -83,10 +86,10 @@ static void got(struct till *till, const struct parcel *parcel) {
     till->got[till->count++] = message_payload(parcel->message).at[0];
 }
 
-static bool fake_push_batch(struct worker *w, struct connection *connection,
+static bool fake_push_batch(struct worker *w, struct outbox *outbox, struct session *session,
                             struct frame_batch *batch) {
-    (void)w;
-    struct till *till = till_of(connection);
+    (void)w, (void)session;
+    struct till *till = till_of(outbox);
     if (till->verdict != OUTBOX_TAKEN)
         return false;
     for (uint32_t i = 0; i < batch->count; i++)
@@ -96,13 +99,13 @@ static bool fake_push_batch(struct worker *w, struct connection *connection,
 }
 
 static enum outbox_verdict fake_push(struct worker *w, struct session *session,
-                                     struct connection *connection, struct parcel *parcel,
+                                     struct outbox *outbox, struct parcel *parcel,
                                      enum send_lane lane) {
-    struct till *till = till_of(connection);
+    struct till *till = till_of(outbox);
     enum outbox_verdict verdict = till->verdict;
     assert_int_equal(lane, LANE_BULK);
     if (verdict == OUTBOX_FULL)
-        session_close(w, session);
+        session_close(w, session, outbox);
     if (verdict == OUTBOX_TAKEN) {
         got(till, parcel);
         till->pieces++;
@@ -110,9 +113,9 @@ static enum outbox_verdict fake_push(struct worker *w, struct session *session,
     return verdict;
 }
 
-static void fake_hurry(struct worker *w, struct connection *connection) {
+static void fake_hurry(struct worker *w, struct outbox *outbox) {
     (void)w;
-    till_of(connection)->verdict = OUTBOX_TAKEN; /* it will have sent when it is visited again */
+    till_of(outbox)->verdict = OUTBOX_TAKEN; /* it will have sent when it is visited again */
 }
 
 static void fake_answer(struct endpoint *e, const struct mail *request, uint32_t recipients,
@@ -165,7 +168,7 @@ static int open_node(void **state) {
 static int close_node(void **state) {
     (void)state;
     for (unsigned i = 0; i < opened; i++)
-        session_close(&worker, &tills[i].session);
+        session_close(&worker, &tills[i].session, &tills[i].connection.outbox);
     broadcasts_fini(&worker.broadcasts);
     fanout_fini(&worker.fanout);
     directory_fini(&worker);
@@ -260,7 +263,7 @@ static void test_sessions_come_and_go(void **state) {
         unsigned begun = opened;
         for (unsigned i = 0; i < 5; i++) {
             unsigned gone = (first * 13 + i * 29) % SESSIONS;
-            session_close(&worker, &tills[gone].session);
+            session_close(&worker, &tills[gone].session, &tills[gone].connection.outbox);
             tills[gone].count = 0;
             till_open();
             turn();
@@ -354,13 +357,13 @@ static void test_how_many_bytes_go_together(void **state) {
 static void test_no_sessions(void **state) {
     (void)state;
     for (unsigned i = 0; i < SESSIONS; i++)
-        session_close(&worker, &tills[i].session);
+        session_close(&worker, &tills[i].session, &tills[i].connection.outbox);
     push(0, 1);
     turn();
     expect_answer(0, 0, 0);
     till_open();
     push(1, 1);
-    session_close(&worker, &tills[opened - 1].session);
+    session_close(&worker, &tills[opened - 1].session, &tills[opened - 1].connection.outbox);
     turn();
     expect_answer(1, 0, 0);
 }

@@ -4,18 +4,18 @@
 
 #include "core/worker.h"
 
-static bool fake_push_batch(struct worker *worker, struct connection *connection,
+static bool fake_push_batch(struct worker *worker, struct outbox *outbox, struct session *session,
                             struct frame_batch *batch);
 static enum outbox_verdict fake_push(struct worker *worker, struct session *session,
-                                     struct connection *connection, struct parcel *parcel,
+                                     struct outbox *outbox, struct parcel *parcel,
                                      enum send_lane lane);
-static void fake_hurry(struct worker *worker, struct connection *connection);
+static void fake_hurry(struct worker *worker, struct outbox *outbox);
 static void fake_answer(struct endpoint *endpoint, const struct mail *request, uint32_t recipients,
                         unsigned flags, bool unicast);
 
 #define outbox_push_batch fake_push_batch
 #define delivery_push fake_push
-#define connection_hurry fake_hurry
+#define outbox_hurry fake_hurry
 #define hub_answer fake_answer
 #include "core/fanout.c"
 
@@ -51,17 +51,19 @@ static struct {
 } answered[MESSAGES];
 static unsigned answers;
 
-static size_t plain_bound(const struct message *message) {
-    (void)message;
+static size_t plain_bound(const struct encoding *encoding, const struct message *message) {
+    (void)encoding, (void)message;
     return 2;
 }
-static bool plain_head(const struct message *message, struct builder *out) {
-    (void)message;
+static bool plain_head(const struct encoding *encoding, const struct message *message,
+                       struct builder *out) {
+    (void)encoding, (void)message;
     builder_bytes(out, "<", 1);
     return true;
 }
-static void plain_tail(const struct message *message, struct builder *out) {
-    (void)message;
+static void plain_tail(const struct encoding *encoding, const struct message *message,
+                       struct builder *out) {
+    (void)encoding, (void)message;
     builder_bytes(out, ">", 1);
 }
 static const struct encoding plain = {.bound = plain_bound, .head = plain_head, .tail = plain_tail};
@@ -70,13 +72,14 @@ static const struct encoding *till_encoding(const struct session *session) {
     (void)session;
     return &plain;
 }
-static struct connection *till_connection(struct session *session) {
-    return &container_of(session, struct till, session)->connection;
+static struct outbox *till_outbox(struct session *session) {
+    return &container_of(session, struct till, session)->connection.outbox;
 }
-static const struct session_type till_type = {"test", till_encoding, till_connection, NULL};
+static const struct session_type till_type = {
+    .transport = "test", .encoding = till_encoding, .outbox = till_outbox};
 
-static struct till *till_of(struct connection *connection) {
-    return container_of(connection, struct till, connection);
+static struct till *till_of(struct outbox *outbox) {
+    return container_of(connection_of_outbox(outbox), struct till, connection);
 }
 
 static void got(struct till *till, const struct parcel *parcel) {
@@ -84,20 +87,20 @@ static void got(struct till *till, const struct parcel *parcel) {
     till->got[till->count++] = message_payload(parcel->message).at[0];
 }
 
-static bool fake_push_batch(struct worker *w, struct connection *connection,
+static bool fake_push_batch(struct worker *w, struct outbox *outbox, struct session *session,
                             struct frame_batch *batch) {
-    (void)w;
-    struct till *till = till_of(connection);
+    (void)w, (void)session;
+    struct till *till = till_of(outbox);
     for (uint32_t i = 0; !till->full && i < batch->count; i++)
         got(till, batch->parts[i].parcel);
     return !till->full;
 }
 
 static enum outbox_verdict fake_push(struct worker *w, struct session *session,
-                                     struct connection *connection, struct parcel *parcel,
+                                     struct outbox *outbox, struct parcel *parcel,
                                      enum send_lane lane) {
     (void)w, (void)session;
-    struct till *till = till_of(connection);
+    struct till *till = till_of(outbox);
     assert_int_equal(lane, LANE_BULK);
     if (till->full)
         return OUTBOX_WAIT;
@@ -105,9 +108,9 @@ static enum outbox_verdict fake_push(struct worker *w, struct session *session,
     return OUTBOX_TAKEN;
 }
 
-static void fake_hurry(struct worker *w, struct connection *connection) {
+static void fake_hurry(struct worker *w, struct outbox *outbox) {
     (void)w;
-    assert_true(till_of(connection)->full);
+    assert_true(till_of(outbox)->full);
 }
 
 static void fake_answer(struct endpoint *e, const struct mail *request, uint32_t recipients,
@@ -155,7 +158,7 @@ static int open_node(void **state) {
 static int close_node(void **state) {
     (void)state;
     for (unsigned i = 0; i < SESSIONS; i++)
-        session_close(&worker, &tills[i].session);
+        session_close(&worker, &tills[i].session, &tills[i].connection.outbox);
     fanout_fini(&worker.fanout);
     broadcasts_fini(&worker.broadcasts);
     directory_fini(&worker);
@@ -306,7 +309,7 @@ static void test_a_session_leaves_while_one_waits_for_it(void **state) {
     tills[1].full = true;
     push(0, "slow", NULL, NULL);
     fanout_work(&worker);
-    session_close(&worker, &tills[1].session);
+    session_close(&worker, &tills[1].session, &tills[1].connection.outbox);
     fanout_work(&worker);
     expect_got(0, "a");
     expect_got(2, "a");

@@ -135,18 +135,20 @@ static void test_made_ids_are_sorted_when_the_clock_goes_back(void **state) {
 
 static unsigned heads_written;
 
-static size_t bound(const struct message *message) {
-    (void)message;
+static size_t bound(const struct encoding *encoding, const struct message *message) {
+    (void)encoding, (void)message;
     return 16;
 }
-static bool head(const struct message *message, struct builder *out) {
-    (void)message;
+static bool head(const struct encoding *encoding, const struct message *message,
+                 struct builder *out) {
+    (void)encoding, (void)message;
     heads_written++;
     builder_text(out, "<");
     return true;
 }
-static void tail(const struct message *message, struct builder *out) {
-    (void)message;
+static void tail(const struct encoding *encoding, const struct message *message,
+                 struct builder *out) {
+    (void)encoding, (void)message;
     builder_text(out, ">\n");
 }
 static const struct encoding encoding = {.index = 1, .bound = bound, .head = head, .tail = tail};

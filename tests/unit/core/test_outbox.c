@@ -1,118 +1,5 @@
 /* Outboxes with batches: several messages in one piece, and still each with a fate of its own. */
-#include "tests/support/cmocka_first.h"
-
-#include "core/base/check.h"
-#include "core/worker.h"
-
-/* What was handed to the kernel last. */
-static char handed[SEND_BYTES_MAX + 4096];
-static size_t handed_len;
-
-static void fake_send(struct ring *ring, uint64_t tag, int socket, const void *at, size_t len) {
-    (void)ring, (void)tag, (void)socket;
-    memcpy(handed, at, len);
-    handed_len = len;
-}
-
-static void fake_send_gathered(struct ring *ring, uint64_t tag, int socket,
-                               const struct msghdr *header) {
-    (void)ring, (void)tag, (void)socket;
-    handed_len = 0;
-    for (size_t i = 0; i < header->msg_iovlen; i++) {
-        memcpy(handed + handed_len, header->msg_iov[i].iov_base, header->msg_iov[i].iov_len);
-        handed_len += header->msg_iov[i].iov_len;
-    }
-}
-
-#define ring_send fake_send
-#define ring_send_gathered fake_send_gathered
-#include "core/outbox.c"
-#include "core/piece.c"
-
-#include "core/base/builder.h"
-#include "core/base/hash.h"
-#include "core/server.h"
-
-static struct server server;
-static struct config config;
-static struct worker worker;
-static struct connection connection;
-static struct flight flights[SENDS_PER_SUBMIT];
-
-/* An encoding that is easy to read: <payload> */
-static size_t plain_bound(const struct message *message) {
-    (void)message;
-    return 2;
-}
-static bool plain_head(const struct message *message, struct builder *out) {
-    (void)message;
-    builder_bytes(out, "<", 1);
-    return true;
-}
-static void plain_tail(const struct message *message, struct builder *out) {
-    (void)message;
-    builder_bytes(out, ">", 1);
-}
-static const struct encoding plain = {.bound = plain_bound, .head = plain_head, .tail = plain_tail};
-
-static int open_node(void **state) {
-    (void)state;
-    hash_init();
-    memset(&server, 0, sizeof(server));
-    memset(&worker, 0, sizeof(worker));
-    memset(&connection, 0, sizeof(connection));
-    config = (struct config){.outbox_bytes = 200, .slow = SLOW_CLOSE};
-    atomic_init(&server.config, &config);
-    server.worker_count = 1;
-    budget_init(&server.budget, 1 << 20);
-    worker.is_worker = true;
-    worker.server = &server;
-    worker.config = &config;
-    worker.now_ns = 1000;
-    worker.sending.flights = flights;
-    account_init(&worker.account, &server.budget);
-    pool_init(&worker.delivery.parcels, sizeof(struct parcel));
-    pool_init(&worker.sending.pieces, outbox_piece_bytes());
-    for (unsigned lane = 0; lane < LANES; lane++)
-        list_init(&worker.sending.dirty[lane]);
-    list_init(&connection.flush_link);
-    connection.slot = 1;
-    worker.admission.modest = ADMISSION_MODEST;
-    handed_len = 0;
-    return 0;
-}
-
-/* Everything came back, and every copy has exactly one fate. */
-static int close_node(void **state) {
-    (void)state;
-    assert_int_equal(worker.account.used_bytes, 0);
-    assert_int_equal(stats_get(&worker.stats.outbox_bytes), 0);
-    assert_int_equal(connection.outbox.bytes, 0);
-    assert_int_equal(connection.outbox.message_bytes, 0);
-    assert_int_equal(connection.outbox.pieces, 0);
-    for (unsigned class = 0; class < CLASSES; class ++) {
-        uint64_t fates = stats_get(&worker.stats.copies_sent[class]);
-        for (unsigned reason = 0; reason < DROP_REASON_COUNT; reason++)
-            fates += stats_get(&worker.stats.copies_dropped[class][reason]);
-        assert_int_equal(stats_get(&worker.stats.copies_waiting[class]), 0);
-        assert_int_equal(stats_get(&worker.stats.copies[class]), fates);
-    }
-    pool_fini(&worker.delivery.parcels);
-    pool_fini(&worker.sending.pieces);
-    block_cache_fini(&worker.message_blocks);
-    return 0;
-}
-
-static struct parcel *parcel_with(const char *payload, uint64_t ttl_ns, bool is_volatile) {
-    struct message_parts parts = {.broadcast = true,
-                                  .is_volatile = is_volatile,
-                                  .ttl_ns = ttl_ns,
-                                  .payload_max = strlen(payload)};
-    struct message *message = message_open(&worker.endpoint, &parts);
-    memcpy(message_payload_room(message), payload, strlen(payload));
-    message_seal(message, strlen(payload));
-    return parcel_open(&worker, message);
-}
+#include "tests/support/outbox_fixture.h"
 
 /* Three messages of 6, 7 and 8 bytes; the middle one expires earlier and is volatile. */
 static struct frame_batch *batch_of_three(void) {
@@ -125,27 +12,16 @@ static struct frame_batch *batch_of_three(void) {
     return batch;
 }
 
-static void flush(void) {
-    worker.sending.flights_used = 0;
-    outbox_flush(&worker, &connection);
-    assert_true(connection.ops & OP_SEND);
-}
-
-static void on_sent(uint32_t bytes) {
-    connection.ops &= (uint8_t)~OP_SEND;
-    outbox_on_sent(&worker, &connection, bytes);
-}
-
 static void push_three(void) {
     struct frame_batch *batch = batch_of_three();
-    assert_true(outbox_push_batch(&worker, &connection, batch));
+    assert_true(outbox_push_batch(&worker, &connection.outbox, &session, batch));
     frame_batch_unref(&worker, batch);
 }
 
 static void test_a_batch_leaves_as_one_run(void **state) {
     (void)state;
     push_three();
-    assert_int_equal(connection.outbox.pieces, 3);
+    assert_int_equal(session.backlog.messages, 3);
     flush();
     assert_int_equal(worker.sending.flights_used, 0); /* nothing was gathered */
     assert_int_equal(handed_len, 21);
@@ -160,9 +36,9 @@ static void test_a_batch_leaves_as_one_run(void **state) {
 static void test_short_sends(void **state) {
     (void)state;
     struct parcel *before = parcel_with("first", 1000, false);
-    assert_int_equal(outbox_push(&worker, &connection, before,
-                                 parcel_frame(&worker, before, &plain), LANE_DIRECT),
-                     OUTBOX_TAKEN);
+    assert_int_equal(
+        outbox_push(&worker, &connection.outbox, &session, before, framed(before), LANE_DIRECT),
+        OUTBOX_TAKEN);
     parcel_unref(&worker, before);
     push_three();
     push_three();
@@ -188,7 +64,7 @@ static void test_the_end_in_the_middle(void **state) {
         push_three();
         flush();
         on_sent(cut);
-        outbox_clear(&worker, &connection, DROP_GONE);
+        outbox_clear(&worker, &connection.outbox, DROP_GONE);
         uint64_t sent_now = stats_get(&worker.stats.copies_sent[CLASS_DEFAULT]) +
                             stats_get(&worker.stats.copies_sent[CLASS_VOLATILE]) - sent_before;
         assert_int_equal(sent_now, cut < 6 ? 0 : cut < 13 ? 1 : 2);
@@ -199,7 +75,7 @@ static void test_the_end_in_the_middle(void **state) {
 static void test_one_of_them_expires(void **state) {
     (void)state;
     struct parcel *before = parcel_with("x", 1000, false);
-    outbox_push(&worker, &connection, before, parcel_frame(&worker, before, &plain), LANE_DIRECT);
+    outbox_push(&worker, &connection.outbox, &session, before, framed(before), LANE_DIRECT);
     parcel_unref(&worker, before);
     push_three();
     worker.now_ns += 500;
@@ -250,8 +126,8 @@ static void test_begun_is_finished(void **state) {
 
 /* What waits has not been taken for long enough, and the worker was there all the time. */
 static void make_slow(void) {
-    connection.outbox.watch_ms = (uint32_t)(worker.now_ns / NS_PER_MS - SLOW_NS / NS_PER_MS) | 1;
-    worker.sending.away_ms = connection.outbox.watch_ms - 1;
+    session.backlog.watch_ms = (uint32_t)(worker.now_ns / NS_PER_MS - SLOW_NS / NS_PER_MS) | 1;
+    worker.sending.away_ms = session.backlog.watch_ms - 1;
 }
 
 /* Full is not slow: as long as the peer takes what it is given, whoever delivers waits. */
@@ -261,26 +137,44 @@ static void test_full_but_not_slow(void **state) {
     config.outbox_bytes = 30;
     struct parcel *parcel = parcel_with("1234567890", NS_PER_S, false);
     const struct frame *frame = parcel_frame(&worker, parcel, &plain);
-    assert_int_equal(outbox_push(&worker, &connection, parcel, frame, LANE_DIRECT), OUTBOX_TAKEN);
-    assert_int_equal(outbox_push(&worker, &connection, parcel, frame, LANE_DIRECT), OUTBOX_TAKEN);
+    assert_int_equal(
+        outbox_push(&worker, &connection.outbox, &session, parcel, &plain, LANE_DIRECT),
+        OUTBOX_TAKEN);
+    assert_int_equal(
+        outbox_push(&worker, &connection.outbox, &session, parcel, &plain, LANE_DIRECT),
+        OUTBOX_TAKEN);
     /* However long it lies here: nothing was given to the socket. */
     worker.now_ns += 10 * NS_PER_S;
-    assert_true(outbox_must_wait(&worker, &connection, frame->total_bytes));
-    assert_int_equal(outbox_push(&worker, &connection, parcel, frame, LANE_DIRECT), OUTBOX_WAIT);
+    assert_true(outbox_must_wait(&worker, &connection.outbox, &session, frame->total_bytes));
+    assert_int_equal(
+        outbox_push(&worker, &connection.outbox, &session, parcel, &plain, LANE_DIRECT),
+        OUTBOX_WAIT);
     assert_int_equal(stats_get(&worker.stats.copies[CLASS_DEFAULT]), 2);
     worker.now_ns -= 10 * NS_PER_S;
     flush();
-    assert_int_equal(outbox_push(&worker, &connection, parcel, frame, LANE_DIRECT), OUTBOX_WAIT);
+    assert_int_equal(
+        outbox_push(&worker, &connection.outbox, &session, parcel, &plain, LANE_DIRECT),
+        OUTBOX_WAIT);
     worker.now_ns += SLOW_NS - NS_PER_MS;
-    assert_int_equal(outbox_push(&worker, &connection, parcel, frame, LANE_DIRECT), OUTBOX_WAIT);
+    assert_int_equal(
+        outbox_push(&worker, &connection.outbox, &session, parcel, &plain, LANE_DIRECT),
+        OUTBOX_WAIT);
     worker.now_ns += 2 * NS_PER_MS;
-    assert_false(outbox_must_wait(&worker, &connection, frame->total_bytes));
-    assert_int_equal(outbox_push(&worker, &connection, parcel, frame, LANE_DIRECT), OUTBOX_FULL);
+    assert_false(outbox_must_wait(&worker, &connection.outbox, &session, frame->total_bytes));
+    assert_int_equal(
+        outbox_push(&worker, &connection.outbox, &session, parcel, &plain, LANE_DIRECT),
+        OUTBOX_FULL);
     /* It took what there was, so it begins anew. */
     on_sent(24);
-    assert_int_equal(outbox_push(&worker, &connection, parcel, frame, LANE_DIRECT), OUTBOX_TAKEN);
-    assert_int_equal(outbox_push(&worker, &connection, parcel, frame, LANE_DIRECT), OUTBOX_TAKEN);
-    assert_int_equal(outbox_push(&worker, &connection, parcel, frame, LANE_DIRECT), OUTBOX_WAIT);
+    assert_int_equal(
+        outbox_push(&worker, &connection.outbox, &session, parcel, &plain, LANE_DIRECT),
+        OUTBOX_TAKEN);
+    assert_int_equal(
+        outbox_push(&worker, &connection.outbox, &session, parcel, &plain, LANE_DIRECT),
+        OUTBOX_TAKEN);
+    assert_int_equal(
+        outbox_push(&worker, &connection.outbox, &session, parcel, &plain, LANE_DIRECT),
+        OUTBOX_WAIT);
     parcel_unref(&worker, parcel);
     flush();
     on_sent(24);
@@ -288,8 +182,7 @@ static void test_full_but_not_slow(void **state) {
 
 /* The verdict on one message more, which is not kept. */
 static enum outbox_verdict verdict_on(struct parcel *parcel) {
-    return outbox_push(&worker, &connection, parcel, parcel_frame(&worker, parcel, &plain),
-                       LANE_DIRECT);
+    return outbox_push(&worker, &connection.outbox, &session, parcel, framed(parcel), LANE_DIRECT);
 }
 
 /* A message that does not fit beside little: nobody waits for it for ever. */
@@ -375,7 +268,7 @@ static void test_the_oldest_make_room(void **state) {
     make_slow();
     struct parcel *late = parcel_with("late", 1000, false);
     assert_int_equal(
-        outbox_push(&worker, &connection, late, parcel_frame(&worker, late, &plain), LANE_DIRECT),
+        outbox_push(&worker, &connection.outbox, &session, late, framed(late), LANE_DIRECT),
         OUTBOX_TAKEN);
     parcel_unref(&worker, late);
     on_sent(21);
@@ -388,7 +281,7 @@ static void test_the_oldest_make_room(void **state) {
     push_three();
     config.outbox_bytes = 60;
     make_slow();
-    outbox_push(&worker, &connection, later, parcel_frame(&worker, later, &plain), LANE_DIRECT);
+    outbox_push(&worker, &connection.outbox, &session, later, framed(later), LANE_DIRECT);
     parcel_unref(&worker, later);
     on_sent(27);
     flush();
@@ -402,10 +295,10 @@ static void test_without_room_nothing_happens(void **state) {
     (void)state;
     config.outbox_bytes = 41; /* half of it is 20, the batch has 21 */
     struct frame_batch *batch = batch_of_three();
-    assert_false(outbox_push_batch(&worker, &connection, batch));
+    assert_false(outbox_push_batch(&worker, &connection.outbox, &session, batch));
     config.outbox_bytes = 200;
     config.slow = SLOW_KEEP_LATEST;
-    assert_false(outbox_push_batch(&worker, &connection, batch));
+    assert_false(outbox_push_batch(&worker, &connection.outbox, &session, batch));
     frame_batch_unref(&worker, batch);
     assert_true(outbox_empty(&connection.outbox));
     assert_true(list_empty(&worker.sending.dirty[LANE_DIRECT]));
@@ -421,8 +314,9 @@ static void waits(struct connection *other, enum send_lane lane) {
 
 static void push_copy(const char *payload) {
     struct parcel *parcel = parcel_with(payload, NS_PER_S, false);
-    const struct frame *frame = parcel_frame(&worker, parcel, &plain);
-    assert_int_equal(outbox_push(&worker, &connection, parcel, frame, LANE_BULK), OUTBOX_TAKEN);
+    framed(parcel);
+    assert_int_equal(outbox_push(&worker, &connection.outbox, &session, parcel, &plain, LANE_BULK),
+                     OUTBOX_TAKEN);
     parcel_unref(&worker, parcel);
 }
 

@@ -5,6 +5,7 @@
 
 #include "tests/support/cmocka_first.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define SESSIONS 10000
@@ -18,13 +19,19 @@ static struct worker *worker;
 static struct fake *fakes;
 static uint32_t looked_at;
 
-static struct connection *connection_of(struct session *session) {
+static struct outbox *outbox_of(struct session *session) {
     looked_at++;
     struct fake *fake = container_of(session, struct fake, session);
-    return fake->connection.slot == 0 ? NULL : &fake->connection;
+    return fake->connection.slot == 0 ? NULL : &fake->connection.outbox;
 }
 
-static const struct session_type type = {.connection = connection_of};
+static void look_at(const struct worker *w, const struct session *session,
+                    struct session_look *look) {
+    const struct fake *fake = container_of(session, struct fake, session);
+    snprintf(look->text, sizeof(look->text), "%x-%x", w->index, fake->connection.slot);
+}
+
+static const struct session_type type = {.outbox = outbox_of, .look = look_at};
 
 static int setup(void **state) {
     (void)state;
@@ -53,9 +60,9 @@ static void test_a_walk_is_bounded_and_comes_round(void **state) {
     (void)state;
     struct slowest_places places = {0};
     struct slowest found;
-    fakes[0].connection.outbox.bytes = 1 << 30;
-    fakes[9999].connection.outbox.bytes = 500;
-    fakes[5000].connection.outbox.bytes = 700;
+    fakes[0].session.backlog.bytes = 1 << 30;
+    fakes[9999].session.backlog.bytes = 500;
+    fakes[5000].session.backlog.bytes = 700;
     unsigned looks = 0;
     do {
         looked_at = 0;
@@ -64,15 +71,14 @@ static void test_a_walk_is_bounded_and_comes_round(void **state) {
     } while (++looks < 6 && found.count < 2);
     assert_int_equal(looks, 5);
     /* Found once, they are told each time, by their queue of the moment. */
-    fakes[9999].connection.outbox.bytes = 900;
+    fakes[9999].session.backlog.bytes = 900;
     slowest_look(worker, &places, &found);
     assert_int_equal(found.count, 2);
-    assert_int_equal(found.sessions[0].slot, 9999);
+    assert_string_equal(found.sessions[0].look.text, "3-270f");
     assert_int_equal(found.sessions[0].queued_bytes, 900);
-    assert_int_equal(found.sessions[0].worker, 3);
-    assert_int_equal(found.sessions[1].slot, 5000);
+    assert_string_equal(found.sessions[1].look.text, "3-1388");
     /* Until they are empty, or have gone. */
-    fakes[9999].connection.outbox.bytes = 0;
+    fakes[9999].session.backlog.bytes = 0;
     worker->sessions.count = 5000;
     slowest_look(worker, &places, &found);
     assert_int_equal(found.count, 0);
@@ -87,7 +93,7 @@ static void test_the_longest_are_kept(void **state) {
     struct slowest found, all = {.count = 0};
     worker->sessions.count = 1000;
     for (uint32_t i = 1; i < 1000; i++)
-        fakes[i].connection.outbox.bytes = (i * 7919) % 1000;
+        fakes[i].session.backlog.bytes = (i * 7919) % 1000;
     for (unsigned look = 0; look < 3; look++) {
         slowest_look(worker, &places, &found);
         assert_int_equal(found.count, SLOWEST_MAX);

@@ -122,19 +122,19 @@ static void test_no_message_before_the_welcome(void **state) {
     struct session *session = &client_of(&connection)->session;
     say("{\"type\":\"hello\",\"id\":\"a\",\"resume\":\"m1\"}\n{\"type\":\"ping\"}\n");
     assert_string_equal(seen.id, "a");
-    assert_ptr_equal(session->type->connection(session), &connection);
+    assert_ptr_equal(session->type->outbox(session), &connection.outbox);
     expect("{\"type\":\"welcome\",\"session\":\"0-a-2\",\"node\":\"n1\",\"heartbeat\":25,"
            "\"max_message\":100,\"recovered\":false}\n{\"type\":\"pong\"}\n");
     assert_ptr_equal(session->type->encoding(session), &encoding_line);
     end(CLOSE_CLIENT);
-    assert_null(session->type->connection(session));
+    assert_null(session->type->outbox(session));
     finish();
     /* One whose names could not be taken is a session already, and gets nothing. */
     begin();
     seen.verdict = DIRECTORY_NO_MEMORY;
     say("{\"type\":\"hello\",\"id\":\"a\",\"groups\":[\"g\"]}\n");
     assert_null(strstr(seen.out, "welcome"));
-    assert_null(session->type->connection(session));
+    assert_null(session->type->outbox(session));
     finish();
 }
 
@@ -267,7 +267,7 @@ static void test_too_slow(void **state) {
         begin();
         say("HELLO {}\n");
         seen.out_len = 0;
-        connection.outbox.bytes = connection.outbox.message_bytes = 1000;
+        connection.outbox.bytes = client_of(&connection)->session.backlog.bytes = 1000;
         connection.outbox.sent_bytes = within ? 5 : 0;
         struct session *session = &client_of(&connection)->session;
         session->type->close(&worker, session, CLOSE_TOO_SLOW);

@@ -35,20 +35,20 @@ static struct message *with_breaks(struct message *message) {
 
 static void expect_form(const struct encoding *encoding, struct message *message,
                         const char *want) {
-    size_t bound = encoding->bound(message);
+    size_t bound = encoding->bound(encoding, message);
     char *room = malloc(bound + message->payload_len);
     assert_non_null(room);
     /* Head and tail within the bound, the payload beside it. */
     struct builder out = builder_over(room, bound);
-    bool around = encoding->head(message, &out);
+    bool around = encoding->head(encoding, message, &out);
     size_t head_len = out.len;
-    encoding->tail(message, &out);
+    encoding->tail(encoding, message, &out);
     assert_false(out.full);
     if (around) {
         out = builder_over(room, bound + message->payload_len);
         out.len = head_len;
         builder_span_add(&out, message_payload(message));
-        encoding->tail(message, &out);
+        encoding->tail(encoding, message, &out);
     }
     assert_int_equal(out.len, strlen(want));
     assert_memory_equal(room, want, out.len);

@@ -1,0 +1,45 @@
+#include "core/backlog.h"
+
+#include "core/worker.h"
+
+static uint32_t now_ms(const struct worker *worker) {
+    return (uint32_t)(worker->now_ns / NS_PER_MS) | 1; /* 0 is for: not */
+}
+
+bool backlog_has_room(const struct backlog *backlog, uint32_t wanted_bytes, uint32_t limit_bytes) {
+    return backlog->messages == 0 || ((uint64_t)backlog->bytes + wanted_bytes <= limit_bytes &&
+                                      backlog->messages < BACKLOG_MESSAGES_MAX);
+}
+
+bool backlog_half_full(const struct worker *worker, const struct backlog *backlog) {
+    return backlog->bytes > worker->config->outbox_bytes / 2 ||
+           backlog->messages > BACKLOG_MESSAGES_MAX / 2;
+}
+
+void backlog_watch(const struct worker *worker, struct backlog *backlog) {
+    if (backlog->watch_ms != 0)
+        return;
+    uint32_t half = worker->config->outbox_bytes / 2;
+    backlog->watch_ms = now_ms(worker);
+    backlog->watch_bytes = backlog->bytes < half ? backlog->bytes : half;
+}
+
+void backlog_took(const struct worker *worker, struct backlog *backlog, uint32_t bytes) {
+    const struct config *config = worker->config;
+    uint64_t largest = (uint64_t)config->max_message_bytes + LINE_SLACK_BYTES;
+    bool roomy =
+        !backlog_half_full(worker, backlog) && backlog->bytes + largest <= config->outbox_bytes;
+    backlog->watch_bytes -= bytes < backlog->watch_bytes ? bytes : backlog->watch_bytes;
+    if (backlog->watch_bytes == 0 || roomy)
+        backlog->watch_ms = 0;
+}
+
+bool backlog_is_slow(const struct worker *worker, const struct backlog *backlog) {
+    uint32_t since_ms = backlog->watch_ms, slow_ms = SLOW_NS / NS_PER_MS;
+    if (since_ms == 0)
+        return false;
+    uint32_t waits_ms = now_ms(worker) - since_ms + 1;
+    /* While the worker had no CPU, sends that the peer took were not seen; but not for ever. */
+    return waits_ms >= SLOW_AT_LAST * slow_ms ||
+           (waits_ms >= slow_ms && now_ms(worker) - worker->sending.away_ms >= slow_ms);
+}

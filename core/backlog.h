@@ -1,0 +1,41 @@
+/* backlog.h - how much waits for one session, and whether its peer is slow.
+ *
+ * Whatever waits for a session counts here, wherever it stands: in the outbox of its connection,
+ * which other sessions may share, or in one of its own while it has no connection (outbox.h). It is
+ * bounded by bytes (--outbox-bytes) and by messages (BACKLOG_MESSAGES_MAX).
+ *
+ * A peer that takes what it is given is not slow: where more than half the limit waits, or a
+ * message does not fit, and the socket or the session's next request must take some first, the peer
+ * has SLOW_NS to take what waits, or half the limit if that is less.
+ *
+ * Threads: the session's worker. Owns: nothing. */
+#ifndef RINGPOST_CORE_BACKLOG_H
+#define RINGPOST_CORE_BACKLOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct worker;
+
+#define BACKLOG_MESSAGES_MAX 16384
+
+struct backlog {
+    uint32_t bytes;       /* of messages that wait or are in flight */
+    uint32_t messages;    /* so many */
+    uint32_t watch_ms;    /* since when it is looked whether the peer is slow; 0: it is not */
+    uint32_t watch_bytes; /* that it must take until it is slow */
+};
+
+/* Is there room for one more? One that is larger than the limit by itself may still be alone. */
+bool backlog_has_room(const struct backlog *backlog, uint32_t wanted_bytes, uint32_t limit_bytes);
+bool backlog_half_full(const struct worker *worker, const struct backlog *backlog);
+/* Notes what the peer must take from now on, unless that is noted already. To be called only while
+ * the peer must take something first: a send waits for the socket, or there is no connection. */
+void backlog_watch(const struct worker *worker, struct backlog *backlog);
+/* The peer took so many bytes; they are not counted any more. With less than half, and room for any
+ * message, nobody waits for it. */
+void backlog_took(const struct worker *worker, struct backlog *backlog, uint32_t bytes);
+/* Asked when something does not fit. */
+bool backlog_is_slow(const struct worker *worker, const struct backlog *backlog);
+
+#endif

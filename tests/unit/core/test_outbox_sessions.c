@@ -1,0 +1,302 @@
+/* Sessions and outboxes: two on one connection, one without any, one that moves to another, and
+ * copies that differ by a mark. */
+#include "tests/support/outbox_fixture.h"
+
+#include <stdio.h>
+
+/* Another way to write it: [payload] */
+static size_t wide_bound(const struct encoding *encoding, const struct message *message) {
+    (void)encoding, (void)message;
+    return 4;
+}
+static bool wide_head(const struct encoding *encoding, const struct message *message,
+                      struct builder *out) {
+    (void)encoding, (void)message;
+    builder_bytes(out, "[[", 2);
+    return true;
+}
+static void wide_tail(const struct encoding *encoding, const struct message *message,
+                      struct builder *out) {
+    (void)encoding, (void)message;
+    builder_bytes(out, "]]", 2);
+}
+static const struct encoding wide = {
+    .index = 1, .bound = wide_bound, .head = wide_head, .tail = wide_tail};
+
+/* And one with a mark: #0000000007:payload; */
+static size_t marked_bound(const struct encoding *encoding, const struct message *message) {
+    (void)encoding, (void)message;
+    return MARK_BYTES + 3;
+}
+static bool marked_head(const struct encoding *encoding, const struct message *message,
+                        struct builder *out) {
+    (void)encoding, (void)message;
+    builder_text(out, "#----------:");
+    return true;
+}
+static void marked_tail(const struct encoding *encoding, const struct message *message,
+                        struct builder *out) {
+    (void)encoding, (void)message;
+    builder_byte(out, ';');
+}
+static uint32_t mark_at(const struct encoding *encoding, const struct message *message) {
+    (void)encoding, (void)message;
+    return 1;
+}
+static const struct encoding marked = {.index = 2,
+                                       .bound = marked_bound,
+                                       .head = marked_head,
+                                       .tail = marked_tail,
+                                       .mark_at = mark_at};
+
+static struct outbox parked;
+static struct connection second;
+static struct session other;
+static const struct encoding *spoken;
+static unsigned parked_told, marks;
+
+static const struct encoding *type_encoding(const struct session *of) {
+    (void)of;
+    return spoken;
+}
+static void type_parked(struct worker *w, struct session *of) {
+    (void)w, (void)of;
+    parked_told++;
+}
+static void type_mark(struct worker *w, struct session *of, const struct message *message,
+                      char *mark) {
+    (void)w, (void)of, (void)message;
+    char text[MARK_BYTES + 1];
+    snprintf(text, sizeof(text), "%0*u", MARK_BYTES, ++marks);
+    memcpy(mark, text, MARK_BYTES);
+}
+static const struct session_type type = {
+    .encoding = type_encoding, .on_parked = type_parked, .mark = type_mark};
+
+static int open_sessions(void **state) {
+    open_node(state);
+    parked = outbox_parked();
+    memset(&second, 0, sizeof(second));
+    list_init(&second.flush_link);
+    memset(&other, 0, sizeof(other));
+    session.type = other.type = &type;
+    spoken = &plain;
+    parked_told = marks = 0;
+    return 0;
+}
+
+static int close_sessions(void **state) {
+    assert_true(outbox_empty(&parked));
+    assert_true(outbox_empty(&second.outbox));
+    assert_int_equal(parked.bytes + second.outbox.bytes, 0);
+    assert_int_equal(other.backlog.messages + other.backlog.bytes, 0);
+    return close_node(state);
+}
+
+static enum outbox_verdict push(struct outbox *outbox, struct session *to, const char *payload,
+                                uint64_t ttl_ns) {
+    struct parcel *parcel = parcel_with(payload, ttl_ns, false);
+    assert_non_null(parcel_frame(&worker, parcel, spoken));
+    enum outbox_verdict verdict = outbox_push(&worker, outbox, to, parcel, spoken, LANE_DIRECT);
+    parcel_unref(&worker, parcel);
+    return verdict;
+}
+
+static void expect_sent(struct connection *over, const char *wanted) {
+    worker.sending.flights_used = 0;
+    outbox_flush(&worker, over);
+    assert_int_equal(handed_len, strlen(wanted));
+    assert_memory_equal(handed, wanted, handed_len);
+    over->ops &= (uint8_t)~OP_SEND;
+    outbox_on_sent(&worker, over, (uint32_t)handed_len);
+}
+
+/* Each has its own limits, and what they wait for leaves in its order. */
+static void test_two_on_one_connection(void **state) {
+    (void)state;
+    worker.now_ns = NS_PER_S;
+    config.outbox_bytes = 30;
+    struct outbox *outbox = &connection.outbox;
+    assert_int_equal(push(outbox, &session, "1234567890", 1000), OUTBOX_TAKEN);
+    assert_int_equal(push(outbox, &other, "abc", 1000), OUTBOX_TAKEN);
+    assert_int_equal(push(outbox, &session, "1234567890", 1000), OUTBOX_TAKEN);
+    assert_int_equal(push(outbox, &session, "1234567890", 1000), OUTBOX_WAIT);
+    assert_int_equal(push(outbox, &other, "def", 1000), OUTBOX_TAKEN);
+    assert_int_equal(session.backlog.messages, 2);
+    assert_int_equal(other.backlog.bytes, 10);
+    expect_sent(&connection, "<1234567890><abc><1234567890><def>");
+}
+
+/* To make room for one, nothing of the other is dropped. */
+static void test_one_is_dropped_for(void **state) {
+    (void)state;
+    worker.now_ns = NS_PER_S;
+    config.slow = SLOW_KEEP_LATEST;
+    config.outbox_bytes = 30;
+    struct outbox *outbox = &connection.outbox;
+    for (unsigned i = 0; i < 5; i++) {
+        assert_int_equal(push(outbox, &session, "1234567890", NS_PER_S), OUTBOX_TAKEN);
+        assert_int_equal(push(outbox, &other, "x", NS_PER_S), OUTBOX_TAKEN);
+    }
+    expect_sent(&connection, "<x><x><x><x><1234567890><x>");
+}
+
+/* A session that ends leaves its messages, which are sent, and count for nobody. */
+static void test_one_of_two_ends(void **state) {
+    (void)state;
+    struct outbox *outbox = &connection.outbox;
+    push(outbox, &session, "one", 1000);
+    push(outbox, &other, "two", 1000);
+    outbox_disown(outbox, &session);
+    assert_int_equal(session.backlog.messages + session.backlog.bytes, 0);
+    assert_int_equal(other.backlog.messages, 1);
+    expect_sent(&connection, "<one><two>");
+}
+
+/* Or gives them up. */
+static void test_what_waits_for_one_is_dropped(void **state) {
+    (void)state;
+    struct outbox *outbox = &connection.outbox;
+    push(outbox, &session, "flies", 1000);
+    flush();
+    push(outbox, &session, "one", 1000);
+    push(outbox, &other, "two", 1000);
+    push(outbox, &session, "three", 1000);
+    outbox_drop(&worker, outbox, &session, DROP_GONE);
+    assert_int_equal(session.backlog.messages, 1);
+    assert_int_equal(stats_get(&worker.stats.copies_dropped[CLASS_DEFAULT][DROP_GONE]), 2);
+    on_sent(7);
+    expect_sent(&connection, "<two>");
+}
+
+/* Without a connection messages wait, within the same limits, and expire. */
+static void test_none(void **state) {
+    (void)state;
+    worker.now_ns = NS_PER_S;
+    config.outbox_bytes = 30;
+    assert_int_equal(push(&parked, &session, "1234567890", NS_PER_MS), OUTBOX_TAKEN);
+    assert_int_equal(push(&parked, &session, "abcdefghij", NS_PER_S), OUTBOX_TAKEN);
+    assert_int_equal(parked_told, 1);
+    assert_int_equal(push(&parked, &session, "later", NS_PER_S), OUTBOX_WAIT);
+    worker.now_ns += NS_PER_MS;
+    assert_int_equal(push(&parked, &session, "later", 10 * NS_PER_S), OUTBOX_TAKEN);
+    assert_int_equal(stats_get(&worker.stats.copies_dropped[CLASS_DEFAULT][DROP_EXPIRED]), 1);
+    /* Nobody came for it: it is slow, as one that does not read its socket. */
+    assert_int_equal(push(&parked, &session, "1234567890", NS_PER_S), OUTBOX_WAIT);
+    worker.now_ns += SLOW_NS;
+    assert_int_equal(push(&parked, &session, "1234567890", NS_PER_S), OUTBOX_FULL);
+    assert_false(outbox_push_batch(&worker, &parked, &session, NULL));
+    assert_int_equal(outbox_move(&worker, &session, &parked, &connection.outbox, 1000), 19);
+    expect_sent(&connection, "<abcdefghij><later>");
+    assert_int_equal(push(&parked, &session, "next", NS_PER_S), OUTBOX_TAKEN);
+    assert_int_equal(parked_told, 2);
+    outbox_clear(&worker, &parked, DROP_GONE);
+}
+
+/* As much as fits, but at least one, and only its own. */
+static void test_a_part_moves(void **state) {
+    (void)state;
+    push(&connection.outbox, &session, "1", 1000);
+    push(&connection.outbox, &other, "x", 1000);
+    push(&connection.outbox, &session, "22", 1000);
+    push(&connection.outbox, &session, "333", 1000);
+    assert_int_equal(outbox_move(&worker, &session, &connection.outbox, &parked, 2), 3);
+    assert_int_equal(outbox_move(&worker, &session, &connection.outbox, &parked, 8), 4);
+    assert_int_equal(parked.bytes, 7);
+    expect_sent(&connection, "<x><333>");
+    assert_int_equal(outbox_move(&worker, &session, &connection.outbox, &parked, 8), 0);
+    assert_int_equal(outbox_move(&worker, &session, &parked, &second.outbox, 8), 7);
+    assert_true(list_linked(&second.flush_link));
+    expect_sent(&second, "<1><22>");
+}
+
+/* What is in flight stays; the rest is written as the new transport wants it. */
+static void test_it_moves_to_another_connection(void **state) {
+    (void)state;
+    push(&connection.outbox, &session, "flies", 1000);
+    flush();
+    push(&connection.outbox, &session, "gone", 10);
+    push(&connection.outbox, &session, "stays", 1000);
+    worker.now_ns += 10;
+    spoken = &wide;
+    assert_int_equal(outbox_move(&worker, &session, &connection.outbox, &second.outbox, 100), 9);
+    assert_int_equal(session.backlog.bytes, 7 + 9);
+    push(&second.outbox, &session, "new", 1000);
+    expect_sent(&second, "[[stays]][[new]]");
+    on_sent(7);
+    assert_int_equal(stats_get(&worker.stats.copies_dropped[CLASS_DEFAULT][DROP_EXPIRED]), 1);
+}
+
+/* A batch comes apart on the way. */
+static void test_a_batch_moves(void **state) {
+    (void)state;
+    struct parcel *parcels[] = {parcel_with("a", 1000, false), parcel_with("b", 1000, true)};
+    struct frame_batch *batch = frame_batch_open(&worker, parcels, 2, &plain);
+    assert_true(outbox_push_batch(&worker, &connection.outbox, &session, batch));
+    frame_batch_unref(&worker, batch);
+    for (unsigned i = 0; i < 2; i++)
+        parcel_unref(&worker, parcels[i]);
+    spoken = &wide;
+    assert_int_equal(outbox_move(&worker, &session, &connection.outbox, &second.outbox, 100), 10);
+    assert_true(outbox_empty(&connection.outbox));
+    expect_sent(&second, "[[a]][[b]]");
+}
+
+/* One frame for all, and each copy has its mark, whatever part of it a send takes. */
+static void test_marks(void **state) {
+    (void)state;
+    spoken = &marked;
+    static const char wanted[] = "#0000000001:one;#0000000002:one;";
+    for (uint32_t step = 1; step < sizeof(wanted); step++) {
+        struct parcel *parcel = parcel_with("one", 1000, false);
+        assert_non_null(parcel_frame(&worker, parcel, &marked));
+        assert_null(frame_batch_open(&worker, &parcel, 1, &marked));
+        outbox_push(&worker, &connection.outbox, &session, parcel, &marked, LANE_DIRECT);
+        outbox_push(&worker, &parked, &other, parcel, &marked, LANE_DIRECT);
+        assert_int_equal(stats_get(&worker.stats.encoded[marked.index]), step);
+        parcel_unref(&worker, parcel);
+        /* The mark that it got stays its own when it moves. */
+        outbox_move(&worker, &other, &parked, &connection.outbox, 100);
+        for (size_t at = 0; at < sizeof(wanted) - 1; at += step) {
+            flush();
+            assert_int_equal(handed_len, sizeof(wanted) - 1 - at);
+            assert_memory_equal(handed, wanted + at, handed_len);
+            on_sent(handed_len < step ? (uint32_t)handed_len : step);
+        }
+        marks = 0;
+    }
+}
+
+/* With a payload that is not copied, too. */
+static void test_a_mark_before_a_large_payload(void **state) {
+    (void)state;
+    static char payload[FRAME_COPY_BYTES_MAX + 2];
+    memset(payload, 'x', sizeof(payload) - 1);
+    config.outbox_bytes = 3 * FRAME_COPY_BYTES_MAX;
+    spoken = &marked;
+    push(&connection.outbox, &session, payload, 1000);
+    flush();
+    assert_int_equal(handed_len, MARK_BYTES + 3 + sizeof(payload) - 1);
+    assert_memory_equal(handed, "#0000000001:xx", 14);
+    assert_memory_equal(handed + handed_len - 2, "x;", 2);
+    on_sent((uint32_t)handed_len);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_two_on_one_connection, open_sessions, close_sessions),
+        cmocka_unit_test_setup_teardown(test_one_is_dropped_for, open_sessions, close_sessions),
+        cmocka_unit_test_setup_teardown(test_one_of_two_ends, open_sessions, close_sessions),
+        cmocka_unit_test_setup_teardown(test_what_waits_for_one_is_dropped, open_sessions,
+                                        close_sessions),
+        cmocka_unit_test_setup_teardown(test_none, open_sessions, close_sessions),
+        cmocka_unit_test_setup_teardown(test_a_part_moves, open_sessions, close_sessions),
+        cmocka_unit_test_setup_teardown(test_it_moves_to_another_connection, open_sessions,
+                                        close_sessions),
+        cmocka_unit_test_setup_teardown(test_a_batch_moves, open_sessions, close_sessions),
+        cmocka_unit_test_setup_teardown(test_marks, open_sessions, close_sessions),
+        cmocka_unit_test_setup_teardown(test_a_mark_before_a_large_payload, open_sessions,
+                                        close_sessions),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
