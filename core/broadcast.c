@@ -62,11 +62,13 @@ static bool can_share(const struct message *message) {
     return message->except_count == 0 && message->payload_len <= FRAME_COPY_BYTES_MAX;
 }
 
-/* May the first that waits join those that are under way? */
+/* May the first that waits join those that are under way, which are of one namespace? */
 static bool may_join(const struct broadcasts *broadcasts, const struct message *message) {
     if (broadcasts->count == 0)
         return true;
-    return !broadcasts->alone && can_share(message) && broadcasts->count < FRAME_BATCH_PARTS_MAX &&
+    return !broadcasts->alone && can_share(message) &&
+           message->namespace == broadcasts->namespace &&
+           broadcasts->count < FRAME_BATCH_PARTS_MAX &&
            broadcasts->bytes + message->payload_len <= FRAME_BATCH_BYTES_MAX;
 }
 
@@ -78,8 +80,10 @@ static void rounds_begin(struct worker *worker) {
         if (!may_join(broadcasts, message))
             return;
         list_remove(&broadcast->link);
-        if (broadcasts->count == 0)
+        if (broadcasts->count == 0) {
             broadcasts->alone = !can_share(message);
+            broadcasts->namespace = message->namespace;
+        }
         broadcasts->rounds[broadcasts->count++] =
             (struct broadcast_round){.broadcast = broadcast, .left = worker->sessions.count};
         broadcasts->bytes += message->payload_len;
@@ -170,7 +174,8 @@ static bool session_visit(struct worker *worker, struct session *session) {
     struct broadcast_round *round = &broadcasts->rounds[broadcasts->count - lacks];
     struct broadcast_round *end = broadcasts->rounds + broadcasts->count;
     struct outbox *outbox = session->type->outbox(session);
-    if (outbox == NULL || (session->id != NULL && session->id->excepted)) {
+    if (outbox == NULL || session->namespace != broadcasts->namespace ||
+        (session->id != NULL && session->id->excepted)) {
         for (; round < end; round++)
             round_visited(session, round, false, 0);
         return true;

@@ -16,6 +16,8 @@
  * reads (OUTBOX_WAIT): its send goes first. Where the oldest has waited so for longer than
  * HELD_LATE_NS, more are refused before they are taken (mailbox.h, broadcasts_held_late).
  *
+ * A broadcast is for the sessions of its namespace, and those under way are of one.
+ *
  * Every broadcast is answered once (hub_answer), with how many sessions took it.
  *
  * Threads: its worker. Owns: of each broadcast a parcel. Limits: FRAME_BATCH_PARTS_MAX messages and
@@ -54,6 +56,7 @@ struct broadcasts {
     uint32_t count;                                       /* of them */
     uint32_t bytes;                                       /* of their payloads */
     bool alone;                                           /* the one under way shares nothing */
+    uint8_t namespace;                                    /* of those under way */
     bool held;                                            /* by a session that must send first */
     uint32_t newest;      /* serial number of the one that joined last; wraps */
     uint32_t ahead;       /* sessions [0, ahead) of the worker come before the walk's end */

@@ -120,11 +120,11 @@ bool call_start(struct worker *worker, struct call *call) {
     return true;
 }
 
-bool call_walk(struct worker *worker, struct call_part *part, enum name_kind kind, uint64_t hash,
-               struct span text) {
+bool call_walk(struct worker *worker, struct call_part *part, enum name_kind kind,
+               unsigned namespace, uint64_t hash, struct span text) {
     struct walk *walk = &worker->calls.walk;
     struct session *session;
-    if (!part->begun && !walk_begin(worker, walk, kind, hash, text))
+    if (!part->begun && !walk_begin(worker, walk, kind, namespace, hash, text))
         return true;
     part->begun = true;
     while ((session = walk_next(worker, walk)) != NULL) {

@@ -79,8 +79,8 @@ struct call *call_get(struct worker *worker, bool reserve);
 bool call_start(struct worker *worker, struct call *call);
 /* For `run`: shows `visit` every session of a name that is here. True: it has seen them all, or has
  * seen enough, or nobody waits for the call. */
-bool call_walk(struct worker *worker, struct call_part *part, enum name_kind kind, uint64_t hash,
-               struct span text);
+bool call_walk(struct worker *worker, struct call_part *part, enum name_kind kind,
+               unsigned namespace, uint64_t hash, struct span text);
 void call_on_mail(struct worker *worker, const struct mail *mail);
 void call_on_done_mail(struct worker *worker, const struct mail *mail);
 

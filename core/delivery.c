@@ -7,8 +7,8 @@
 void delivery_except(struct worker *worker, const struct message *message, bool excepted) {
     const struct message_name *except = message_except(message);
     for (uint16_t i = 0; i < message->except_count; i++) {
-        struct name *name =
-            directory_find(worker, NAME_ID, except[i].hash, message_name_text(message, &except[i]));
+        struct name *name = directory_find(worker, NAME_ID, message->namespace, except[i].hash,
+                                           message_name_text(message, &except[i]));
         if (name != NULL)
             name->excepted = excepted;
     }
@@ -55,8 +55,8 @@ static bool is_direct(struct worker *worker, struct parcel *parcel, struct name 
     if (message->broadcast || message->to_count + message->group_count != 1)
         return false;
     const struct message_name *address = &message->names[0];
-    *name =
-        directory_find(worker, address->kind, address->hash, message_name_text(message, address));
+    *name = directory_find(worker, address->kind, message->namespace, address->hash,
+                           message_name_text(message, address));
     if (*name == NULL)
         return true;
     return (*name)->session_count <= DIRECT_SESSIONS_MAX &&
@@ -106,14 +106,14 @@ static bool is_counted(const struct session *session) {
     return false;
 }
 
-static bool would_get(struct session *session) {
-    return session->type->outbox(session) != NULL &&
+static bool would_get(const struct message *message, struct session *session) {
+    return session->namespace == message->namespace && session->type->outbox(session) != NULL &&
            !(session->id != NULL && session->id->excepted);
 }
 
 static struct name *address_find(struct worker *worker, const struct message *message, uint32_t i) {
     const struct message_name *address = &message->names[i];
-    return directory_find(worker, address->kind, address->hash,
+    return directory_find(worker, address->kind, message->namespace, address->hash,
                           message_name_text(message, address));
 }
 
@@ -123,14 +123,14 @@ static uint32_t delivery_count(struct worker *worker, const struct message *mess
     uint32_t count = 0, addresses = (uint32_t)message->to_count + message->group_count;
     delivery_except(worker, message, true);
     for (uint32_t i = 0; message->broadcast && i < worker->sessions.count; i++)
-        count += would_get(worker->sessions.at[i]);
+        count += would_get(message, worker->sessions.at[i]);
     for (uint32_t i = 0; !message->broadcast && i < addresses; i++) {
         struct name *name = address_find(worker, message, i);
         if (name == NULL || name->counted)
             continue;
         for (struct list *at = name->sessions.next; at != &name->sessions; at = at->next) {
             struct session *session = name_session(name, at);
-            count += would_get(session) && !is_counted(session);
+            count += would_get(message, session) && !is_counted(session);
         }
         name->counted = true;
     }

@@ -35,12 +35,13 @@ void directory_fini(struct worker *worker) {
 
 /* --- names ------------------------------------------------------------------------------------ */
 
-struct name *directory_find(struct worker *worker, enum name_kind kind, uint64_t hash,
-                            struct span text) {
+struct name *directory_find(struct worker *worker, enum name_kind kind, unsigned namespace,
+                            uint64_t hash, struct span text) {
     struct table_node *node = table_first(&worker->directory.names, hash);
     for (; node != NULL; node = table_next(node)) {
         struct name *name = container_of(node, struct name, node);
-        if (name->kind == kind && span_equal(span_of(name->text, name->len), text))
+        if (name->kind == kind && name->namespace == namespace &&
+            span_equal(span_of(name->text, name->len), text))
             return name;
     }
     return NULL;
@@ -65,16 +66,20 @@ static void charged_put(struct worker *worker, struct pool *pool, void *object, 
     pool_put(pool, object);
 }
 
-static struct name *name_get(struct worker *worker, enum name_kind kind, uint64_t hash,
+static struct name *name_get(struct worker *worker, enum name_kind kind, unsigned namespace,
                              struct span text) {
-    struct name *name = directory_find(worker, kind, hash, text);
+    uint64_t hash = name_hash(kind, namespace, text);
+    struct name *name = directory_find(worker, kind, namespace, hash, text);
     if (name != NULL)
         return name;
     struct pool *pool = &worker->directory.name_pools[name_size(text.len)];
     name = charged_get(worker, pool, NAME_SHARE_BYTES);
     if (SHORTAGE(name == NULL))
         return NULL;
-    *name = (struct name){.node.hash = hash, .kind = (uint8_t)kind, .len = (uint8_t)text.len};
+    *name = (struct name){.node.hash = hash,
+                          .kind = (uint8_t)kind,
+                          .namespace = (uint8_t) namespace,
+                          .len = (uint8_t)text.len};
     memcpy(name->text, text.at, text.len);
     list_init(&name->sessions);
     if (SHORTAGE(!table_add(&worker->directory.names, &name->node))) {
@@ -152,7 +157,7 @@ static bool name_enter(struct worker *worker, struct name *name) {
 enum directory_verdict directory_take_id(struct worker *worker, struct session *session,
                                          struct span id) {
     CHECK(session->id == NULL, "a session takes a second id");
-    struct name *name = name_get(worker, NAME_ID, name_hash(NAME_ID, id), id);
+    struct name *name = name_get(worker, NAME_ID, session->namespace, id);
     if (SHORTAGE(name == NULL) || SHORTAGE(!name_enter(worker, name)))
         return DIRECTORY_NO_MEMORY;
     session->id = name;
@@ -203,23 +208,25 @@ static bool membership_begin(struct worker *worker, struct session *session, str
     return true;
 }
 
-static struct name *group_find(struct worker *worker, struct span group) {
-    return directory_find(worker, NAME_GROUP, name_hash(NAME_GROUP, group), group);
+static struct name *group_find(struct worker *worker, const struct session *session,
+                               struct span group) {
+    unsigned namespace = session->namespace;
+    return directory_find(worker, NAME_GROUP, namespace, name_hash(NAME_GROUP, namespace, group),
+                          group);
 }
 
 enum directory_verdict directory_join(struct worker *worker, struct session *session,
                                       const struct span *groups, size_t count) {
     size_t joined = session->membership_count;
     for (size_t i = 0; i < count; i++) {
-        struct name *name = group_find(worker, groups[i]);
+        struct name *name = group_find(worker, session, groups[i]);
         joined += name == NULL || !directory_is_member(session, name);
         if (joined > GROUPS_PER_SESSION_MAX)
             return DIRECTORY_TOO_MANY_GROUPS;
     }
     uint16_t before = session->membership_count;
     for (size_t i = 0; i < count; i++) {
-        struct name *name =
-            name_get(worker, NAME_GROUP, name_hash(NAME_GROUP, groups[i]), groups[i]);
+        struct name *name = name_get(worker, NAME_GROUP, session->namespace, groups[i]);
         if (name != NULL && directory_is_member(session, name))
             continue;
         if (SHORTAGE(name == NULL) || SHORTAGE(!membership_begin(worker, session, name))) {
@@ -236,7 +243,7 @@ enum directory_verdict directory_join(struct worker *worker, struct session *ses
 void directory_leave(struct worker *worker, struct session *session, const struct span *groups,
                      size_t count) {
     for (size_t i = 0; i < count; i++) {
-        struct name *name = group_find(worker, groups[i]);
+        struct name *name = group_find(worker, session, groups[i]);
         struct membership *membership = name == NULL ? NULL : membership_find(session, name);
         if (membership != NULL)
             membership_end(worker, membership);

@@ -21,6 +21,7 @@ struct name {
     uint32_t told_count;    /* of those, the table of holders knows */
     uint32_t seen;          /* the last look at ids that met it (calls->stamp); 0: none has */
     uint8_t kind;           /* enum name_kind */
+    uint8_t namespace;
     uint8_t len;
     bool excepted; /* left out of the delivery that is under way */
     bool counted;  /* its sessions are, by delivery_count */
@@ -66,8 +67,8 @@ void directory_leave(struct worker *worker, struct session *session, const struc
 /* Leaves all groups and gives up the id. */
 void directory_leave_all(struct worker *worker, struct session *session);
 /* The name, if it has sessions here; NULL otherwise. */
-struct name *directory_find(struct worker *worker, enum name_kind kind, uint64_t hash,
-                            struct span text);
+struct name *directory_find(struct worker *worker, enum name_kind kind, unsigned namespace,
+                            uint64_t hash, struct span text);
 /* Keeps the name from going while its sessions are walked through, one of which may close. */
 void name_pin(struct name *name);
 void name_unpin(struct worker *worker, struct name *name);

@@ -236,7 +236,8 @@ static bool can_join(const struct message *message) {
 }
 
 static bool same_address(const struct message *a, const struct message *b) {
-    return a->names[0].hash == b->names[0].hash && a->names[0].kind == b->names[0].kind &&
+    return a->namespace == b->namespace && a->names[0].hash == b->names[0].hash &&
+           a->names[0].kind == b->names[0].kind &&
            span_equal(message_name_text(a, a->names), message_name_text(b, b->names));
 }
 
@@ -449,7 +450,7 @@ static bool run_walk(struct worker *worker, struct fanout_run *run, const struct
         if (run->address == address_count(message))
             return true;
         const struct message_name *address = &message->names[run->address++];
-        run->name = directory_find(worker, address->kind, address->hash,
+        run->name = directory_find(worker, address->kind, message->namespace, address->hash,
                                    message_name_text(message, address));
         if (run->name != NULL) {
             /* It stays as long as its sessions are walked through. */

@@ -15,6 +15,10 @@
 #define NAME_BYTES_MAX 128
 #define MESSAGE_ID_BYTES_MAX 64
 #define GROUPS_PER_SESSION_MAX 64
+/* Namespaces are separate worlds of names and broadcasts, each known by its number: 0 is `/`, where
+ * every session is that says nothing else. */
+#define NAMESPACES_MAX 16
+#define NAMESPACE_MAIN 0
 #define ADDRESSES_PER_MESSAGE_MAX 1000
 #define BATCH_MESSAGES_MAX 1000
 #define LINE_SLACK_BYTES 4096 /* a line or frame may be this much longer than max_message */

@@ -33,9 +33,10 @@ static char *message_bytes(const struct message *message) {
     return (char *)(uintptr_t)(message->names + names);
 }
 
-uint64_t name_hash(enum name_kind kind, struct span text) {
-    /* Ids and groups are different spaces; one bit of the hash keeps them apart. */
-    uint64_t hash = hash64(text);
+uint64_t name_hash(enum name_kind kind, unsigned namespace, struct span text) {
+    /* Ids and groups are different spaces; one bit of the hash keeps them apart. What namespaces
+     * add spreads over all bits. */
+    uint64_t hash = hash64(text) ^ namespace * UINT64_C(0x9e3779b97f4a7c15);
     return kind == NAME_GROUP ? hash ^ UINT64_C(0x8000000080000000) : hash;
 }
 
@@ -72,9 +73,10 @@ static uint32_t texts_bytes(const struct span *names, uint16_t count) {
 }
 
 static struct message_name *names_write(struct message_name *at, const struct span *names,
-                                        uint16_t count, enum name_kind kind, struct builder *out) {
+                                        uint16_t count, enum name_kind kind, unsigned namespace,
+                                        struct builder *out) {
     for (uint16_t i = 0; i < count; i++, at++) {
-        *at = (struct message_name){.hash = name_hash(kind, names[i]),
+        *at = (struct message_name){.hash = name_hash(kind, namespace, names[i]),
                                     .at = (uint32_t)out->len,
                                     .len = (uint8_t)names[i].len,
                                     .kind = (uint8_t)kind};
@@ -100,7 +102,8 @@ struct message *message_open(struct endpoint *endpoint, const struct message_par
         .owner = (uint16_t)endpoint->index,
         .broadcast = parts->broadcast,
         .is_bytes = parts->is_bytes,
-        .class = parts->is_volatile ? CLASS_VOLATILE : CLASS_DEFAULT,
+        .class = parts->class,
+        .namespace = parts->namespace,
         .id_len = (uint8_t)id_len,
         .to_count = parts->to_count,
         .group_count = parts->group_count,
@@ -113,13 +116,14 @@ struct message *message_open(struct endpoint *endpoint, const struct message_par
         .payload_at = (uint32_t)before_payload,
         .accepted_ns = endpoint->now_ns,
         .expires_ns = endpoint->now_ns + parts->ttl_ns,
+        .expires_wall_ms = endpoint->now_wall_ms + parts->ttl_ns / NS_PER_MS,
     };
     atomic_init(&message->holders, 1);
     struct builder out = builder_over(message_bytes(message), before_payload);
     struct message_name *name = message->names;
-    name = names_write(name, parts->to, parts->to_count, NAME_ID, &out);
-    name = names_write(name, parts->groups, parts->group_count, NAME_GROUP, &out);
-    names_write(name, parts->except, parts->except_count, NAME_ID, &out);
+    name = names_write(name, parts->to, parts->to_count, NAME_ID, parts->namespace, &out);
+    name = names_write(name, parts->groups, parts->group_count, NAME_GROUP, parts->namespace, &out);
+    names_write(name, parts->except, parts->except_count, NAME_ID, parts->namespace, &out);
     if (parts->id.len != 0) {
         builder_span_add(&out, parts->id);
     } else {

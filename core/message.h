@@ -26,11 +26,12 @@ struct worker;
 struct builder;
 
 enum name_kind { NAME_ID, NAME_GROUP };
-enum message_class { CLASS_DEFAULT, CLASS_VOLATILE, CLASSES };
+/* ACK: kept until it is acknowledged. */
+enum message_class { CLASS_DEFAULT, CLASS_VOLATILE, CLASS_ACK, CLASSES };
 
 /* One address, within the message's block. */
 struct message_name {
-    uint64_t hash; /* name_hash(kind, text) */
+    uint64_t hash; /* name_hash(kind, namespace, text) */
     uint32_t at;   /* offset in bytes[] */
     uint8_t len;
     uint8_t kind; /* enum name_kind */
@@ -46,7 +47,8 @@ struct message_parts {
     const struct span *except;
     uint16_t to_count, group_count, except_count;
     bool broadcast;
-    bool is_volatile;
+    uint8_t class;        /* enum message_class */
+    uint8_t namespace;    /* see limits.h */
     bool is_bytes;        /* the payload is bytes, not JSON */
     uint32_t breaks_grow; /* bytes that escaping line breaks adds to it, see proto/text/json.h */
     uint64_t ttl_ns;
@@ -58,7 +60,8 @@ struct message {
     uint16_t owner; /* endpoint whose memory this is */
     bool broadcast;
     bool is_bytes;
-    uint8_t class; /* enum message_class */
+    uint8_t class;     /* enum message_class */
+    uint8_t namespace; /* of all its addresses */
     uint8_t id_len;
     uint16_t to_count, group_count, except_count; /* names[]: to, then groups, then except */
     uint16_t event_len;
@@ -66,12 +69,13 @@ struct message {
     uint32_t payload_len;
     uint32_t
         breaks_grow; /* bytes more where U+0085, U+2028, U+2029 are escaped; 0: none is there */
-    uint32_t block_bytes; /* of the whole block, for the account */
-    uint32_t texts_at;    /* offset in bytes[] of id, event, group_json, in that order */
-    uint32_t payload_at;  /* offset in bytes[] */
-    uint64_t accepted_ns; /* monotonic */
-    uint64_t expires_ns;  /* monotonic; from then on it is not handed to a socket any more */
-    struct message *next; /* on the way home */
+    uint32_t block_bytes;     /* of the whole block, for the account */
+    uint32_t texts_at;        /* offset in bytes[] of id, event, group_json, in that order */
+    uint32_t payload_at;      /* offset in bytes[] */
+    uint64_t accepted_ns;     /* monotonic */
+    uint64_t expires_ns;      /* monotonic; from then on it is not handed to a socket any more */
+    uint64_t expires_wall_ms; /* the same by the wall clock, for who keeps it beyond this process */
+    struct message *next;     /* on the way home */
     struct message_name names[];
     /* then bytes[]: the texts of the names, id, event, group_json, payload */
 };
@@ -113,8 +117,9 @@ static inline bool message_is_unicast(const struct message *m) {
     return m->to_count == 1 && m->group_count == 0;
 }
 
-/* The hash of a name, the same on every worker; ids and groups are different spaces. */
-uint64_t name_hash(enum name_kind kind, struct span text);
+/* The hash of a name, the same on every worker; ids and groups are different spaces, and so is each
+ * namespace. */
+uint64_t name_hash(enum name_kind kind, unsigned namespace, struct span text);
 
 /* Bytes within a frame that are of one copy alone, such as an acknowledgement id: so many, whatever
  * they say, so that a length in front of them is the same for all. */

@@ -60,6 +60,7 @@ struct session {
     uint32_t index;          /* in worker->sessions.at; UINT32_MAX: not open */
     struct backlog backlog;  /* what waits for it */
     uint16_t membership_count;
+    uint8_t namespace; /* of its names; set by its protocol before session_open */
 };
 
 /* All open ones of a worker, dense. */

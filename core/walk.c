@@ -3,10 +3,10 @@
 #include "core/base/check.h"
 #include "core/worker.h"
 
-bool walk_begin(struct worker *worker, struct walk *walk, enum name_kind kind, uint64_t hash,
-                struct span text) {
+bool walk_begin(struct worker *worker, struct walk *walk, enum name_kind kind, unsigned namespace,
+                uint64_t hash, struct span text) {
     CHECK(walk->name == NULL, "a walk begins before the one before is over");
-    struct name *name = directory_find(worker, kind, hash, text);
+    struct name *name = directory_find(worker, kind, namespace, hash, text);
     if (name == NULL || list_empty(&name->sessions))
         return false;
     name_pin(name);

@@ -25,8 +25,8 @@ struct walk {
 };
 
 /* False: the name has no session here, and no walk has begun. `text` need not stay. */
-bool walk_begin(struct worker *worker, struct walk *walk, enum name_kind kind, uint64_t hash,
-                struct span text);
+bool walk_begin(struct worker *worker, struct walk *walk, enum name_kind kind, unsigned namespace,
+                uint64_t hash, struct span text);
 /* The next session, which may be closed by the caller before it asks again; NULL: that was all, and
  * the walk is over. */
 struct session *walk_next(struct worker *worker, struct walk *walk);

@@ -48,7 +48,7 @@ static struct call *call_about(struct worker *worker, struct http_exchange *exch
     struct call *call = api_call_get(worker, exchange, reserve);
     if (SHORTAGE(call == NULL))
         return NULL;
-    call->argument = name_hash(NAME_ID, id);
+    call->argument = name_hash(NAME_ID, NAMESPACE_MAIN, id);
     memcpy(call->text, id.at, id.len);
     if (group.len != 0)
         memcpy(call->text + id.len, group.at, group.len);
@@ -66,7 +66,7 @@ static uint64_t call_count(const struct worker *worker, const struct call *call)
 
 /* Each worker's part: every session of the id is shown to call->visit. */
 static bool sessions_run(struct worker *worker, struct call *call, struct call_part *part) {
-    return call_walk(worker, part, NAME_ID, call->argument, call_name(call, 0));
+    return call_walk(worker, part, NAME_ID, NAMESPACE_MAIN, call->argument, call_name(call, 0));
 }
 
 /* --- GET /v1/clients/{id} --------------------------------------------------------------------- */

@@ -58,7 +58,8 @@ static bool members_visit(struct worker *worker, struct call_part *part, struct 
 
 /* False: there is nobody to look at, or no memory to do so. */
 static bool members_begin(struct worker *worker, struct call *call, struct call_part *part) {
-    const struct name *group = directory_find(worker, NAME_GROUP, call->argument, call_group(call));
+    const struct name *group =
+        directory_find(worker, NAME_GROUP, NAMESPACE_MAIN, call->argument, call_group(call));
     if (group == NULL)
         return false;
     uint32_t max = group->session_count < call->limit + 1 ? group->session_count : call->limit + 1;
@@ -77,7 +78,7 @@ static bool members_begin(struct worker *worker, struct call *call, struct call_
 static bool members_run(struct worker *worker, struct call *call, struct call_part *part) {
     if (!part->begun && !members_begin(worker, call, part))
         return true;
-    if (!call_walk(worker, part, NAME_GROUP, call->argument, call_group(call)))
+    if (!call_walk(worker, part, NAME_GROUP, NAMESPACE_MAIN, call->argument, call_group(call)))
         return false;
     page_sort(part_page(part));
     return true;
@@ -262,7 +263,7 @@ void api_get_group(struct worker *worker, struct http_exchange *exchange,
     if (SHORTAGE(call == NULL))
         return;
     struct span group = request->names[0];
-    call->argument = name_hash(NAME_GROUP, group);
+    call->argument = name_hash(NAME_GROUP, NAMESPACE_MAIN, group);
     call->limit = (uint32_t)limit;
     memcpy(call->text, group.at, group.len);
     if (after.len != 0)

@@ -14,7 +14,7 @@
 
 #define LINE_BYTES 256
 
-static const char *const class_words[RESULT_CLASSES] = {"default", "volatile", "unknown"};
+static const char *const class_words[RESULT_CLASSES] = {"default", "volatile", "ack", "unknown"};
 
 static const char *const listener_words[LISTENER_KINDS] = {
     [LISTENER_TCP] = "tcp", [LISTENER_WEB] = "web", [LISTENER_API] = "api"};

@@ -24,7 +24,7 @@ struct stats_part {
     struct slowest slowest;
 };
 
-static const char *const class_words[CLASSES] = {"default", "volatile"};
+static const char *const class_words[CLASSES] = {"default", "volatile", "ack"};
 static const char *const kind_words[LISTENER_KINDS] = {"tcp", "web", "api"};
 
 /* Time in turns since statistics were last asked for, at least a second ago. */

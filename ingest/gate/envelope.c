@@ -105,6 +105,11 @@ static bool set_namespace(struct span text, struct complaint *complaint) {
            refuse(complaint, FIELD_NAMESPACE, "is unknown; / is the only one");
 }
 
+static bool set_volatile(struct message_parts *parts, bool is_volatile) {
+    parts->class = is_volatile ? CLASS_VOLATILE : CLASS_DEFAULT;
+    return true;
+}
+
 static bool set_ack(bool ack, struct complaint *complaint) {
     return !ack || refuse(complaint, FIELD_ACK, "is not offered by this version");
 }
@@ -139,7 +144,7 @@ static bool field_from_json(struct envelope *envelope, enum envelope_form form, 
     struct message_parts *parts = &envelope->parts;
     struct builder *texts = &envelope->texts;
     struct span text;
-    bool ack = false;
+    bool ack = false, on = false;
     switch (field) {
     case FIELD_ID:
         return name_field_string(&rule_id, value, texts, &parts->id, complaint);
@@ -163,7 +168,7 @@ static bool field_from_json(struct envelope *envelope, enum envelope_form form, 
             return refuse(complaint, field, "belongs behind the line, not into it");
         return envelope_set_json(envelope, value, max_message_bytes, complaint);
     case FIELD_VOLATILE:
-        return bool_from_json(field, value, &parts->is_volatile, complaint);
+        return bool_from_json(field, value, &on, complaint) && set_volatile(parts, on);
     case FIELD_ACK:
         return bool_from_json(field, value, &ack, complaint) && set_ack(ack, complaint);
     case FIELD_TTL:
@@ -263,7 +268,7 @@ bool envelope_set(struct envelope *envelope, struct span name, struct span value
     bool again = field == FIELD_GROUP || field == FIELD_EXCEPT;
     if (field < FIELDS && !again && !note_seen(envelope, field, complaint))
         return false;
-    bool ack = false;
+    bool ack = false, on = false;
     struct json_value number;
     struct json_error error;
     switch (field) {
@@ -278,7 +283,7 @@ bool envelope_set(struct envelope *envelope, struct span name, struct span value
     case FIELD_EVENT:
         return text_from_query(&rule_event, value, &parts->event, complaint);
     case FIELD_VOLATILE:
-        return bool_from_query(field, value, &parts->is_volatile, complaint);
+        return bool_from_query(field, value, &on, complaint) && set_volatile(parts, on);
     case FIELD_ACK:
         return bool_from_query(field, value, &ack, complaint) && set_ack(ack, complaint);
     case FIELD_TTL:

@@ -100,7 +100,7 @@ static void digest_add_names(struct hash128 *digest, char mark, const struct nam
  * together, and lists are sorted already. The namespace is the same for all. */
 struct hash128 envelope_digest(const struct envelope *envelope, struct span payload) {
     const struct message_parts *parts = &envelope->parts;
-    char class[] = {parts->broadcast ? 'b' : '-', parts->is_volatile ? 'v' : '-',
+    char class[] = {parts->broadcast ? 'b' : '-', parts->class == CLASS_VOLATILE ? 'v' : '-',
                     parts->is_bytes ? 'r' : '-'};
     struct hash128 of_payload = hash128(payload);
     struct hash128 digest = {0, 0};

@@ -128,9 +128,7 @@ void gate_result_bad(struct gate_result *result, const struct complaint *complai
 static void result_tell(struct endpoint *endpoint, const struct gate_request *request,
                         struct gate_result *result) {
     const struct message_parts *parts = &request->envelope->parts;
-    stats_add(&endpoint->stats
-                   .results[parts->is_volatile ? CLASS_VOLATILE : CLASS_DEFAULT][result->state],
-              1);
+    stats_add(&endpoint->stats.results[parts->class][result->state], 1);
     result->id = parts->id;
     request->source->done(endpoint, request->source, request->request, request->index, result);
 }
@@ -257,8 +255,7 @@ static struct pending_publish *pending_get(struct endpoint *endpoint,
     pending->index = request->index;
     pending->message = NULL;
     pending->claimed = false;
-    pending->class =
-        request->envelope->parts.is_volatile ? (uint8_t)CLASS_VOLATILE : (uint8_t)CLASS_DEFAULT;
+    pending->class = request->envelope->parts.class;
     return pending;
 }
 

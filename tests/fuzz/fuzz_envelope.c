@@ -81,7 +81,7 @@ static void envelope_again(const struct envelope *envelope, struct span payload)
     list_write(&out, "to", &envelope->to);
     list_write(&out, "group", &envelope->groups);
     list_write(&out, "except", &envelope->except);
-    builder_format(&out, ",\"volatile\":%s}", parts->is_volatile ? "true" : "false");
+    builder_format(&out, ",\"volatile\":%s}", parts->class == CLASS_VOLATILE ? "true" : "false");
     CHECK(!out.full);
 
     struct envelope again;

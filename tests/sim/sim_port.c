@@ -214,7 +214,8 @@ static void on_act(struct endpoint *endpoint, struct timer *timer) {
 static void name_flip(struct sim_port *at, enum name_kind kind, unsigned name) {
     bool *holds = kind == NAME_ID ? &at->ids[name] : &at->groups[name];
     struct holders *holders = at->port.server->holders;
-    uint64_t hash = name_hash(kind, kind == NAME_ID ? name_of_id(name) : name_of_group(name));
+    uint64_t hash =
+        name_hash(kind, NAMESPACE_MAIN, kind == NAME_ID ? name_of_id(name) : name_of_group(name));
     if (*holds) {
         holders_remove(holders, hash, at->port.index);
         *holds = false;

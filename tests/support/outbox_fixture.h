@@ -114,7 +114,7 @@ static int close_node(void **state) {
 
 static struct parcel *parcel_with(const char *payload, uint64_t ttl_ns, bool is_volatile) {
     struct message_parts parts = {.broadcast = true,
-                                  .is_volatile = is_volatile,
+                                  .class = is_volatile ? CLASS_VOLATILE : CLASS_DEFAULT,
                                   .ttl_ns = ttl_ns,
                                   .payload_max = strlen(payload)};
     struct message *message = message_open(&worker.endpoint, &parts);

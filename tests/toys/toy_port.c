@@ -97,7 +97,7 @@ void toy_init(struct toy_port *toy) {
 }
 
 void toy_hold(struct toy_port *toy, enum name_kind kind, const char *name) {
-    uint64_t hash = name_hash(kind, span_text(name));
+    uint64_t hash = name_hash(kind, NAMESPACE_MAIN, span_text(name));
     CHECK(toy->name_count < sizeof(toy->names) / sizeof(toy->names[0]) &&
           holders_add(toy->port.server->holders, hash, toy->port.index));
     toy->names[toy->name_count++] = hash;

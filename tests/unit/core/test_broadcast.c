@@ -181,8 +181,8 @@ static int close_node(void **state) {
 }
 
 /* Broadcast number `n`, which is known by its first byte. */
-static void push(unsigned n, size_t bytes) {
-    struct message_parts parts = {.broadcast = true, .payload_max = bytes};
+static void push_to(uint8_t namespace, unsigned n, size_t bytes) {
+    struct message_parts parts = {.broadcast = true, .namespace = namespace, .payload_max = bytes};
     struct message *message = message_open(&worker.endpoint, &parts);
     assert_non_null(message);
     memset(message_payload_room(message), 'a' + (int)n, bytes);
@@ -191,6 +191,10 @@ static void push(unsigned n, size_t bytes) {
     struct mail request = {.kind = MAIL_DELIVER, .token = n, .number = worker.sessions.count};
     assert_true(fanout_reserve(&server.post, 0, request.number, worker.sessions.count));
     assert_true(broadcast_push(&worker, parcel, &request));
+}
+
+static void push(unsigned n, size_t bytes) {
+    push_to(NAMESPACE_MAIN, n, bytes);
 }
 
 /* As much as is done before the clock is read for the first time. */
@@ -368,6 +372,24 @@ static void test_no_sessions(void **state) {
     expect_answer(1, 0, 0);
 }
 
+/* Each goes to the sessions of its namespace, whichever are under way together. */
+static void test_namespaces(void **state) {
+    (void)state;
+    for (unsigned i = 0; i < SESSIONS; i += 3)
+        tills[i].session.namespace = 1;
+    push(0, 1);
+    push(1, 1);
+    push_to(1, 2, 1);
+    turn();
+    push_to(1, 3, 1);
+    push(4, 1);
+    turns_all();
+    for (unsigned i = 0; i < SESSIONS; i++)
+        expect_got(i, i % 3 == 0 ? "cd" : "abe");
+    expect_answer(0, SESSIONS - SESSIONS / 3 - 1, ANSWER_FOUND);
+    expect_answer(3, SESSIONS / 3 + 1, ANSWER_FOUND);
+}
+
 /* Who publishes is told when they wait too long for a session that reads too little. */
 static void test_who_publishes_is_told(void **state) {
     (void)state;
@@ -401,6 +423,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_how_many_go_together, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_how_many_bytes_go_together, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_who_publishes_is_told, open_node, close_node),
+        cmocka_unit_test_setup_teardown(test_namespaces, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_no_sessions, open_node, close_node),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

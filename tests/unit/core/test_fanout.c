@@ -279,10 +279,11 @@ static void test_addresses_that_share_a_bucket(void **state) {
     (void)state;
     char names[3][8];
     unsigned found = 0;
-    uint64_t wanted = name_hash(NAME_GROUP, SPAN("x0")) % FANOUT_BUCKETS;
+    uint64_t wanted = name_hash(NAME_GROUP, NAMESPACE_MAIN, SPAN("x0")) % FANOUT_BUCKETS;
     for (unsigned i = 0; i < 200000 && found < 2; i++) {
         snprintf(names[found], sizeof(names[found]), "x%u", i);
-        if (name_hash(NAME_GROUP, span_text(names[found])) % FANOUT_BUCKETS == wanted)
+        if (name_hash(NAME_GROUP, NAMESPACE_MAIN, span_text(names[found])) % FANOUT_BUCKETS ==
+            wanted)
             found++;
     }
     assert_int_equal(found, 2);
@@ -291,11 +292,13 @@ static void test_addresses_that_share_a_bucket(void **state) {
     tills[0].full = true;
     push(0, names[0], NULL, NULL);
     push(1, names[1], NULL, NULL);
-    assert_true(fanout_has(&worker.fanout, name_hash(NAME_GROUP, span_text(names[1]))));
+    assert_true(
+        fanout_has(&worker.fanout, name_hash(NAME_GROUP, NAMESPACE_MAIN, span_text(names[1]))));
     fanout_work(&worker);
     expect_got(0, "");
     expect_got(1, "b");
-    assert_false(fanout_has(&worker.fanout, name_hash(NAME_GROUP, span_text(names[1]))));
+    assert_false(
+        fanout_has(&worker.fanout, name_hash(NAME_GROUP, NAMESPACE_MAIN, span_text(names[1]))));
     tills[0].full = false;
     fanout_work(&worker);
     expect_got(0, "a");
@@ -341,7 +344,7 @@ static void test_more_wait_than_runs(void **state) {
 }
 
 static bool told_late(const char *name) {
-    uint64_t place = name_hash(NAME_GROUP, span_text(name)) % HELD_LATE_PLACES;
+    uint64_t place = name_hash(NAME_GROUP, NAMESPACE_MAIN, span_text(name)) % HELD_LATE_PLACES;
     return atomic_load(&box.any_held_late) &&
            (atomic_load(&box.held_late[place / 64]) >> place % 64 & 1) != 0;
 }

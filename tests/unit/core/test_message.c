@@ -74,8 +74,29 @@ static void test_parts_come_out_as_they_went_in(void **state) {
     assert_true(span_equal(message_name_text(message, message_groups(message)), SPAN("shop")));
     assert_true(span_equal(message_name_text(message, message_except(message)), SPAN("till-9")));
     assert_int_equal(message->expires_ns, 1500);
-    assert_int_equal(message_to(message)[0].hash, name_hash(NAME_ID, SPAN("till-7")));
-    assert_true(name_hash(NAME_ID, SPAN("x")) != name_hash(NAME_GROUP, SPAN("x")));
+    assert_int_equal(message->namespace, NAMESPACE_MAIN);
+    assert_int_equal(message_to(message)[0].hash,
+                     name_hash(NAME_ID, NAMESPACE_MAIN, SPAN("till-7")));
+    assert_true(name_hash(NAME_ID, NAMESPACE_MAIN, SPAN("x")) !=
+                name_hash(NAME_GROUP, NAMESPACE_MAIN, SPAN("x")));
+    assert_true(name_hash(NAME_ID, 1, SPAN("x")) != name_hash(NAME_ID, NAMESPACE_MAIN, SPAN("x")));
+    message_release(&workers[0].endpoint, message);
+    node_close();
+}
+
+/* What is said of a message beside its texts. */
+static void test_class_namespace_and_wall_time(void **state) {
+    (void)state;
+    node_open(1 << 20);
+    struct span to[] = {SPAN("till-7")};
+    struct message_parts parts = {
+        .to = to, .to_count = 1, .class = CLASS_ACK, .namespace = 3, .ttl_ns = 5 * NS_PER_S};
+    workers[0].now_wall_ms = UINT64_C(1764400000000);
+    struct message *message = message_open(&workers[0].endpoint, &parts);
+    assert_int_equal(message->class, CLASS_ACK);
+    assert_int_equal(message->namespace, 3);
+    assert_int_equal(message->expires_wall_ms, UINT64_C(1764400005000));
+    assert_int_equal(message_to(message)->hash, name_hash(NAME_ID, 3, SPAN("till-7")));
     message_release(&workers[0].endpoint, message);
     node_close();
 }
@@ -229,6 +250,7 @@ static void test_two_workers_and_the_way_home(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parts_come_out_as_they_went_in),
+        cmocka_unit_test(test_class_namespace_and_wall_time),
         cmocka_unit_test(test_made_ids_are_sorted_and_differ),
         cmocka_unit_test(test_made_ids_are_sorted_when_the_clock_goes_back),
         cmocka_unit_test(test_a_form_is_made_once),

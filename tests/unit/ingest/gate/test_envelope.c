@@ -94,7 +94,7 @@ static void takes_the_least(void **state) {
     assert_int_equal(parts->id.len, 0);
     assert_int_equal(parts->group_json.len, 0);
     assert_true(parts->group_count == 0 && parts->except_count == 0);
-    assert_false(parts->broadcast || parts->is_volatile || parts->is_bytes);
+    assert_false(parts->broadcast || parts->class != CLASS_DEFAULT || parts->is_bytes);
 }
 
 static void takes_every_field(void **state) {
@@ -112,7 +112,7 @@ static void takes_every_field(void **state) {
     assert_span(parts->event, "payment");
     assert_span(envelope.data, "{\"a\" : 12.50}");
     assert_int_equal(parts->payload_max, envelope.data.len);
-    assert_true(parts->is_volatile && !parts->broadcast);
+    assert_true(parts->class == CLASS_VOLATILE && !parts->broadcast);
     assert_int_equal(parts->ttl_ns, 500000000);
 
     envelope = take("{\"broadcast\":true,\"\\u0064ata\":[],\"except\":[\"a\",\"b\"]}");
@@ -174,7 +174,7 @@ static void takes_null_and_false_for_absent(void **state) {
     assert_span(envelope.parts.event, "message");
     assert_int_equal(envelope.parts.ttl_ns, TTL_DEFAULT_NS);
     envelope = take("{\"to\":null,\"broadcast\":true,\"volatile\":false,\"ack\":false}");
-    assert_true(envelope.parts.broadcast && !envelope.parts.is_volatile);
+    assert_true(envelope.parts.broadcast && envelope.parts.class == CLASS_DEFAULT);
     expect_wrong_form(ENVELOPE_COUNTED, "{\"to\":\"a\",\"data\":null}", CODE_BAD_MESSAGE, "data",
                       "data belongs behind the line, not into it");
 }
@@ -482,12 +482,12 @@ static void takes_queries(void **state) {
     assert_span(parts->group_json, "[\"a\\\"\",\"b\"]");
     assert_span(parts->event, "payment");
     assert_span(parts->id, "m1");
-    assert_true(parts->is_volatile);
+    assert_int_equal(parts->class, CLASS_VOLATILE);
     assert_int_equal(parts->ttl_ns, 15000000000);
 
     static const char *const one[][2] = {{"group", "\xC3\xA4\""}, {"volatile", "false"}};
     envelope = from_query(one, 2, &complaint, &right);
-    assert_true(right && !envelope.parts.is_volatile);
+    assert_true(right && envelope.parts.class == CLASS_DEFAULT);
     assert_span(envelope.parts.group_json, "\"\xC3\xA4\\\"\"");
 
     envelope_init(&envelope, room);
