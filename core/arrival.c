@@ -140,7 +140,7 @@ static void deadline_fired(struct endpoint *endpoint, struct timer *timer) {
 static struct connection *connection_admit(struct worker *worker, struct listener *listener,
                                            const struct peer_address *peer,
                                            enum refuse_reason *why) {
-    enum server_phase last = listener->kind == LISTENER_API ? PHASE_GOODBYE : PHASE_RUNNING;
+    enum server_phase last = listener->kind == LISTENER_API ? PHASE_CLOSING : PHASE_RUNNING;
     *why = REFUSE_DRAINING;
     if (server_phase(worker->server) > last)
         return NULL;
@@ -189,6 +189,8 @@ void connection_adopt(struct worker *worker, struct listener *listener, int fd,
     connection->socket = ring_keep(worker->ring, connection->slot, fd);
     connection->state = CONNECTION_OPEN;
     worker->slots.live_api += listener->kind == LISTENER_API;
+    connection->late = server_phase(worker->server) == PHASE_CLOSING;
+    worker->slots.live_late += connection->late;
     stats_add(&worker->stats.connections, 1);
     _Atomic uint64_t *accepted[LISTENER_KINDS] = {
         &worker->stats.accepted_tcp, &worker->stats.accepted_web, &worker->stats.accepted_api};

@@ -73,6 +73,7 @@ static void connection_join(struct worker *worker, struct connection *connection
     if (connection->protocol != NULL && connection->protocol->on_free != NULL)
         connection->protocol->on_free(worker, connection);
     worker->slots.live_api -= worker->listeners.at[connection->listener].kind == LISTENER_API;
+    worker->slots.live_late -= connection->late;
     connection_release(worker, connection);
 }
 

@@ -74,6 +74,7 @@ struct connection {
     bool address_held : 1; /* counted for --max-per-address */
     bool drain_told : 1;   /* on_drain was called */
     bool shut_whole : 1;   /* the shutdown of both directions was started */
+    bool late : 1;         /* it came in PHASE_CLOSING */
     struct peer_address peer;
     union {
         uint32_t publishes; /* outstanding; the slot is not freed before they are answered */

@@ -398,6 +398,7 @@ static bool session_visit(struct worker *worker, struct fanout_run *run, struct 
                 session->visit = 0;
             outbox_hurry(worker, outbox);
             run->held = true;
+            run->held_ns = worker->now_ns;
             return false;
         case OUTBOX_FULL: /* the session has gone */
             run->part = 0;
@@ -481,6 +482,9 @@ void fanout_work(struct worker *worker) {
     for (uint32_t left = fanout->run_count; left != 0 && !worker_copies_lag(worker); left--) {
         struct fanout_run *run = container_of(list_pop(&fanout->runs), struct fanout_run, link);
         list_add_tail(&fanout->runs, &run->link);
+        if (run->held && fanout->run_count > FANOUT_RUNS_FEW &&
+            worker->now_ns < run->held_ns + FANOUT_HELD_AGAIN_NS)
+            continue;
         run_go_on(worker, run);
         if (slice_over(worker))
             return;

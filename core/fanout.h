@@ -44,7 +44,10 @@ struct fanout_job;
 struct post;
 
 /* Runs under way: held ones, and the one that goes on. */
-#define FANOUT_RUNS_MAX 64
+#define FANOUT_RUNS_MAX 512
+/* Where more than a few are, a held one is looked at only after so long again. */
+#define FANOUT_RUNS_FEW 64
+#define FANOUT_HELD_AGAIN_NS (1 * NS_PER_MS)
 /* A worker with held runs looks at them so often; a send that ends wakes it sooner. */
 #define FANOUT_HELD_LOOK_NS (5 * NS_PER_MS)
 
@@ -64,6 +67,7 @@ struct fanout_run {
     uint32_t part;     /* messages of the run that the next session has had already */
     bool wide;         /* it has several addresses */
     bool held;         /* by a session that must send first */
+    uint64_t held_ns;  /* when it was looked at last */
 };
 
 struct fanout {

@@ -5,8 +5,9 @@
  * REFUSING: client listeners stop accepting, publishes are refused (503 draining), what is under
  * way arrives. GOODBYE: nothing can arrive any more; each session gets its goodbye and is closed
  * when its outbox is empty. CLOSING: no session is left or the time is over; producers' last
- * answers leave, then all ends. A phase begins when every worker and port is through with the one
- * before. Ports are part of the node from RUNNING on, until STOPPED.
+ * answers leave, and whoever comes to `api` is answered, but not waited for. Then all ends. A phase
+ * begins when every worker and port is through with the one before. Ports are part of the node from
+ * RUNNING on, until STOPPED.
  *
  * Threads: the main thread, and each worker and port for what server_phase says. */
 #ifndef RINGPOST_CORE_SERVER_H

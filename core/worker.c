@@ -193,15 +193,15 @@ static void dirty_flush(struct worker *worker) {
 static void phase_enter(struct worker *worker, enum server_phase phase) {
     switch (phase) {
     case PHASE_REFUSING:
-    case PHASE_CLOSING:
+    case PHASE_STOPPED:
         for (unsigned i = 0; i < worker->listeners.count; i++)
-            if (phase == PHASE_CLOSING || worker->listeners.at[i].kind != LISTENER_API)
+            if (phase == PHASE_STOPPED || worker->listeners.at[i].kind != LISTENER_API)
                 listener_stop(worker, &worker->listeners.at[i]);
-        if (phase == PHASE_CLOSING)
+        if (phase == PHASE_STOPPED)
             sweep_begin(worker, phase);
         break;
     case PHASE_GOODBYE:
-    case PHASE_STOPPED:
+    case PHASE_CLOSING:
         sweep_begin(worker, phase);
         break;
     case PHASE_RUNNING:
@@ -225,7 +225,8 @@ static bool phase_done(const struct worker *worker, enum server_phase phase) {
     case PHASE_GOODBYE:
         return !sweep_busy(&worker->slots.sweep) && worker->slots.live == worker->slots.live_api;
     case PHASE_CLOSING:
-        return worker->slots.live == 0 && listeners_stopped(worker, true);
+        /* Whoever comes now is still told that the node goes, but not waited for. */
+        return worker->slots.live == worker->slots.live_late;
     case PHASE_STOPPED:
         return worker->slots.live == 0 && worker->requests == 0 && listeners_stopped(worker, true);
     }

@@ -50,7 +50,8 @@ struct client {
     bool held : 1;        /* its input is paused */
     bool ended : 1;       /* the peer's end has come; answers are still owed */
     bool cut : 1;         /* so has ours: a part of its input is lost */
-    bool again : 1; /* held by a line that ends the session: it is read again, see client_bad */
+    bool again : 1;  /* held by a line that ends the session: it is read again, see client_bad */
+    uint16_t line_s; /* the transport's: since when a line is unfinished, in seconds; 0: none is */
 };
 
 _Static_assert(sizeof(struct client) <= CONNECTION_STATE_BYTES, "a client fits its slot");

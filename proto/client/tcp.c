@@ -6,6 +6,10 @@
 #include "proto/client/counted.h"
 #include "proto/text/json.h"
 
+/* A line may take so long, and longer by its size. */
+#define LINE_S 10
+#define LINE_BYTES_PER_S 16384
+
 /* The names of the line that is being read: one line at a time on each thread. */
 static _Thread_local struct line_scratch line_scratch;
 
@@ -148,10 +152,24 @@ static size_t counted_take(struct worker *worker, struct connection *connection,
     return client->again ? 0 : used;
 }
 
+/* A line that was begun must get on, by its size, or whoever drips bytes holds memory for ever.
+ * `bytes`: what has come of it; `anew`: it was begun by what came now. */
+static void unfinished_look(struct worker *worker, struct connection *connection, size_t bytes,
+                            bool anew) {
+    struct client *client = client_of(connection);
+    uint16_t now_s = (uint16_t)(worker->now_ns / NS_PER_S) | 1; /* 0 is for: none */
+    if (client->line_s == 0 || anew)
+        client->line_s = now_s;
+    if ((uint16_t)(now_s - client->line_s) > LINE_S + bytes / LINE_BYTES_PER_S)
+        client_fail(worker, connection, CODE_HEARTBEAT_TIMEOUT,
+                    "a line was begun and not finished in time", SPAN(""));
+}
+
 static size_t tcp_on_bytes(struct worker *worker, struct connection *connection, char *at,
                            size_t len) {
     struct client *client = client_of(connection);
     size_t used = 0;
+    bool unfinished = false;
     client_heard(worker, connection);
     while (used < len && connection_is_open(connection)) {
         struct span rest = span_of(at + used, len - used);
@@ -166,6 +184,7 @@ static size_t tcp_on_bytes(struct worker *worker, struct connection *connection,
         size_t took = client->framing == CLIENT_FRAMING_LINE
                           ? line_take(worker, connection, rest)
                           : counted_take(worker, connection, rest);
+        unfinished = took == 0 && !client->again;
         if (took == 0)
             break;
         client->known_bytes = 0;
@@ -177,6 +196,12 @@ static size_t tcp_on_bytes(struct worker *worker, struct connection *connection,
             break;
         }
     }
+    if (!connection_is_open(connection))
+        return len;
+    if (unfinished)
+        unfinished_look(worker, connection, len - used, used != 0);
+    else
+        client->line_s = 0;
     return connection_is_open(connection) ? used : len;
 }
 

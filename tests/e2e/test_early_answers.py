@@ -98,6 +98,20 @@ class EarlyAnswers(unittest.TestCase):
                 self.assertTrue(answer.startswith(b"HTTP/1.1 503 "), answer[:100])
                 self.assertIn(b'"draining"', answer)
 
+    def test_who_comes_last(self):
+        """While the end of the node waits for one producer's body, others are told at once."""
+        with Node("--drain-timeout", "10") as node:
+            with Socket(node.address("api")) as last:
+                last.send(head(length=50) + b"x")
+                wait_until("it has come", lambda: node.metric("ringpost_received_bytes_total") > 50)
+                node.signal(signal.SIGTERM)
+                self.assertIn(b"503", last.line())
+                for _ in range(TIMES):
+                    self.assertEqual(node.push("a", 1)[0], 503)
+                    self.assertEqual(node.api("GET", "/readyz")[0], 503)
+                last.rest()
+            self.assertEqual(node.wait_exit(), 0)
+
     def test_error_lines_of_tcp(self):
         with Node("--client-send", "on") as node:
             for _ in range(TIMES):

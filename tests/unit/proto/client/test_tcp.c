@@ -154,12 +154,45 @@ static void test_lines_over_their_limit(void **state) {
     }
 }
 
+/* Bytes that drip in are heard, but the line that they belong to must come to its end, and longer
+ * ones may take longer. */
+static void test_a_line_that_is_not_finished(void **state) {
+    (void)state;
+    static const struct {
+        const char *hello, *begin;
+        unsigned seconds;
+    } cases[] = {{"{\"type\":\"hello\"}\n", "{\"type\":\"pong\",\"x\":\"", 10},
+                 {"HELLO {}\r\n", "JOIN 1 ", 10},
+                 {"HELLO {}\r\n", "SEND 1 90 {\"to\":\"b\"}\r\n", 10}};
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        begin();
+        say(cases[i].hello);
+        /* A whole line begins it anew. */
+        for (unsigned s = 0; s < 2 * cases[i].seconds; s++) {
+            worker.now_ns += NS_PER_S;
+            say(i == 0 ? "{\"type\":\"ping\"}\n{" : "PING\r\nP");
+            say(i == 0 ? "\"type\":\"ping\"}\n" : "ING\r\n");
+        }
+        say(cases[i].begin);
+        for (unsigned s = 0; s < cases[i].seconds; s++) {
+            worker.now_ns += NS_PER_S;
+            say("x");
+        }
+        assert_int_equal(seen.reason, CLOSE_NONE);
+        worker.now_ns += 2 * NS_PER_S;
+        say("x");
+        assert_int_equal(seen.reason, CLOSE_HEARTBEAT_TIMEOUT);
+        finish();
+    }
+}
+
 int main(void) {
     log_set(LOG_ERROR, LOG_LOGFMT);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conversations),
         cmocka_unit_test(test_any_bytes),
         cmocka_unit_test(test_lines_over_their_limit),
+        cmocka_unit_test(test_a_line_that_is_not_finished),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
