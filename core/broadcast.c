@@ -234,10 +234,13 @@ static bool walk(struct worker *worker) {
             __builtin_prefetch(worker->sessions.at[i - AHEAD_SESSION]);
         if (i >= AHEAD_OUTBOX)
             outbox_prefetch(worker->sessions.at[i - AHEAD_OUTBOX]);
+        uint32_t sessions = worker->sessions.count;
         if (!session_visit(worker, worker->sessions.at[i]))
             return false;
         broadcasts->ahead = i;
-        if (visits % VISITS_PER_LOOK == 0 && slice_over(worker))
+        /* All that waited for one that was closed by this was dropped, which takes its time. */
+        bool closed = worker->sessions.count != sessions;
+        if ((closed || visits % VISITS_PER_LOOK == 0) && slice_over(worker))
             break;
     }
     return true;

@@ -418,10 +418,12 @@ static bool name_walk(struct worker *worker, struct fanout_run *run) {
         __builtin_prefetch(at->next->next);
         if (!session_visit(worker, run, name_session(name, at)))
             return false;
-        /* One that was closed by this has left, and the walk with it (fanout_pass). */
-        if (run->next == at)
+        /* One that was closed by this has left, and the walk with it (fanout_pass); all that waited
+         * for it was dropped, which takes its time. */
+        bool closed = run->next != at;
+        if (!closed)
             run->next = at->next;
-        if (visits % VISITS_PER_LOOK == 0 && slice_over(worker))
+        if ((closed || visits % VISITS_PER_LOOK == 0) && slice_over(worker))
             break;
     }
     return run->next == &name->sessions;

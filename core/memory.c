@@ -252,14 +252,21 @@ void *pool_get(struct pool *pool) {
 
 static void block_give(struct pool *pool, struct pool_block *block) {
     open_remove(pool, block);
-    if (pool->spares < POOL_SPARE_BLOCKS) {
-        block->next = pool->spare;
-        pool->spare = block;
-        pool->spares++;
-    } else {
-        munmap(block, pool->block_bytes);
-        pool->blocks--;
-    }
+    block->next = pool->spare;
+    pool->spare = block;
+    pool->spares++;
+    if (!pool->lazy)
+        pool_trim(pool);
+}
+
+void pool_trim(struct pool *pool) {
+    if (!pool_wants_trim(pool))
+        return;
+    struct pool_block *block = pool->spare;
+    pool->spare = block->next;
+    pool->spares--;
+    munmap(block, pool->block_bytes);
+    pool->blocks--;
 }
 
 void pool_put(struct pool *pool, void *object) {

@@ -65,8 +65,10 @@ void *memory_get(struct account *account, size_t bytes);
 void memory_put(struct account *account, void *at, size_t bytes);
 
 /* Equal objects, carved from blocks of memory that are the pool's own mappings. A block of which no
- * object is in use goes back to the system at once, but for POOL_SPARE_BLOCKS: so it costs little
- * (some 15 us for 64 KiB of objects), comes in small portions, and what a burst took does not stay.
+ * object is in use goes back to the system, but for POOL_SPARE_BLOCKS: so it comes in small
+ * portions, and what a burst took does not stay. It goes at once, which takes some 15 us for 64 KiB
+ * of objects, and more where mappings are dear; a pool of which very many objects may come back in
+ * one moment is `lazy`, and gives back when pool_trim is called, again and again.
  * Under AddressSanitizer each object is an allocation of its own so that a stale pointer is seen.
  */
 #define POOL_SPARE_BLOCKS 4
@@ -82,12 +84,18 @@ struct pool {
     struct pool_block *spare; /* none in use */
     uint64_t in_use;
     uint64_t blocks;
+    bool lazy;
 };
 
 void pool_init(struct pool *pool, size_t object_bytes);
 /* Not zeroed; NULL when the system has no memory. */
 void *pool_get(struct pool *pool);
 void pool_put(struct pool *pool, void *object);
+/* Gives one block back, of those that are more than should stay. */
+void pool_trim(struct pool *pool);
+static inline bool pool_wants_trim(const struct pool *pool) {
+    return pool->spares > POOL_SPARE_BLOCKS;
+}
 /* Every object must be back. */
 void pool_fini(struct pool *pool);
 

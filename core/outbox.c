@@ -17,6 +17,13 @@ void sending_init(struct sending *sending) {
         list_init(&sending->dirty[lane]);
     pool_init(&sending->pieces, sizeof(struct piece));
     pool_init(&sending->marked_pieces, sizeof(struct marked_piece));
+    sending->pieces.lazy = sending->marked_pieces.lazy = true;
+}
+
+bool sending_trim(struct sending *sending) {
+    pool_trim(&sending->pieces);
+    pool_trim(&sending->marked_pieces);
+    return pool_wants_trim(&sending->pieces) || pool_wants_trim(&sending->marked_pieces);
 }
 
 void sending_fini(struct sending *sending) {

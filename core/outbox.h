@@ -135,6 +135,8 @@ void outbox_drop(struct worker *worker, struct outbox *outbox, struct session *s
 void outbox_hurry(struct worker *worker, struct outbox *outbox);
 void sending_init(struct sending *sending);
 void sending_fini(struct sending *sending);
+/* Gives a little of the memory of pieces back that nobody uses any more. True: there is more. */
+bool sending_trim(struct sending *sending);
 /* An outbox of a session's own. */
 static inline struct outbox outbox_parked(void) {
     return (struct outbox){.parked = true};

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* A worker that sleeps gives memory of pieces back so often. */
+#define PIECES_TRIM_NS (2 * NS_PER_MS)
 /* How often it is logged that a worker sheds load. */
 #define BEHIND_LOG_NS (10 * NS_PER_S)
 /* How often a worker publishes its CPU time. */
@@ -288,6 +290,8 @@ static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
     if ((fanout_busy(&worker->fanout) || broadcasts_busy(&worker->broadcasts)) &&
         wait_ns > FANOUT_HELD_LOOK_NS)
         wait_ns = FANOUT_HELD_LOOK_NS;
+    if (worker->loop.pieces_left && wait_ns > PIECES_TRIM_NS)
+        wait_ns = PIECES_TRIM_NS;
     return endpoint_wait_ns(&worker->endpoint, wait_ns);
 }
 
@@ -405,6 +409,7 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     post_wake_all(&worker->endpoint);
     queue_age_look(worker);
     replies_look(worker);
+    worker->loop.pieces_left = sending_trim(&worker->sending);
 
     late_tell(worker);
     stats_add(&worker->stats.turns, 1);

@@ -38,6 +38,7 @@ struct loop {
     struct list tasks;         /* requests that go on in the next turn (task.h) */
     bool crowded;              /* there was more to do than the last turn had time for */
     bool sends_left;           /* the last turn left sends over */
+    bool pieces_left;          /* memory of pieces is still to be given back */
     bool mail_left;            /* the last turn left mail over */
     bool shedding;             /* that it refuses a part was seen by the turn */
     uint64_t shedding_told_ns; /* when that was last logged */

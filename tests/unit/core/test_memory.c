@@ -82,6 +82,33 @@ static void test_a_pool_gives_back_what_a_burst_took(void **state) {
     pool_fini(&pool);
 }
 
+/* A lazy one gives back when it is asked to, a block at a time, and uses what it has before. */
+static void test_a_lazy_pool_gives_back_by_and_by(void **state) {
+    (void)state;
+    struct pool pool;
+    enum { COUNT = 20000 };
+    static void *objects[COUNT];
+    pool_init(&pool, 100);
+    pool.lazy = true;
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < COUNT; i++)
+            objects[i] = pool_get(&pool);
+        uint64_t blocks = pool.blocks;
+        for (unsigned i = 0; i < COUNT; i++)
+            pool_put(&pool, objects[i]);
+        assert_int_equal(pool.blocks, blocks);
+    }
+    while (pool_wants_trim(&pool)) {
+        uint64_t blocks = pool.blocks;
+        pool_trim(&pool);
+        assert_int_equal(pool.blocks, blocks - 1);
+    }
+    assert_int_equal(pool.blocks, PLAIN_POOLS ? 0 : POOL_SPARE_BLOCKS);
+    pool_trim(&pool);
+    assert_int_equal(pool.blocks, PLAIN_POOLS ? 0 : POOL_SPARE_BLOCKS);
+    pool_fini(&pool);
+}
+
 static void test_an_object_may_be_larger_than_a_block(void **state) {
     (void)state;
     struct pool pool;
@@ -101,6 +128,7 @@ int main(void) {
         cmocka_unit_test(test_a_refusal_takes_nothing),
         cmocka_unit_test(test_pool_objects_are_apart_and_come_again),
         cmocka_unit_test(test_a_pool_gives_back_what_a_burst_took),
+        cmocka_unit_test(test_a_lazy_pool_gives_back_by_and_by),
         cmocka_unit_test(test_an_object_may_be_larger_than_a_block),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
