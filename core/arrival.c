@@ -40,7 +40,9 @@ static bool node_enter(struct worker *worker, enum listener_kind kind) {
     return true;
 }
 
-static void node_leave(struct worker *worker) {
+void arrival_leave(struct worker *worker, const struct peer_address *peer, bool address_held) {
+    if (address_held)
+        addresses_leave(worker->server->addresses, peer);
     atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
 }
 
@@ -102,7 +104,7 @@ void arrival_drop(const struct mail *mail) {
     free(mail->object);
 }
 
-static void connection_begin(struct worker *worker, struct connection *connection) {
+void arrival_begin(struct worker *worker, struct connection *connection) {
     balance_enter(worker, connection);
     connection->protocol->on_open(worker, connection);
 }
@@ -135,6 +137,20 @@ static void deadline_fired(struct endpoint *endpoint, struct timer *timer) {
         connection->protocol->on_deadline(worker, connection);
 }
 
+struct connection *arrival_place(struct worker *worker, struct listener *listener,
+                                 const struct peer_address *peer, enum refuse_reason *why) {
+    *why = REFUSE_DESCRIPTORS;
+    if (SHORTAGE(!files_have_room(worker, listener->kind)))
+        return NULL;
+    *why = REFUSE_MEMORY;
+    struct connection *connection = slot_get(worker, deadline_fired);
+    if (SHORTAGE(connection == NULL))
+        return NULL;
+    connection->peer = *peer;
+    connection->listener = (uint8_t)(listener - worker->listeners.at);
+    return connection;
+}
+
 /* Takes what a connection holds from its beginning to its end: a place in the node, a slot, a place
  * for its address. NULL: something was not to be had, `why` says what, and nothing is held. */
 static struct connection *connection_admit(struct worker *worker, struct listener *listener,
@@ -147,19 +163,11 @@ static struct connection *connection_admit(struct worker *worker, struct listene
     *why = REFUSE_CONNECTIONS;
     if (SHORTAGE(!node_enter(worker, listener->kind)))
         return NULL;
-    *why = REFUSE_DESCRIPTORS;
-    if (SHORTAGE(!files_have_room(worker, listener->kind))) {
-        node_leave(worker);
+    struct connection *connection = arrival_place(worker, listener, peer, why);
+    if (connection == NULL) {
+        arrival_leave(worker, peer, false);
         return NULL;
     }
-    *why = REFUSE_MEMORY;
-    struct connection *connection = slot_get(worker, deadline_fired);
-    if (SHORTAGE(connection == NULL)) {
-        node_leave(worker);
-        return NULL;
-    }
-    connection->peer = *peer;
-    connection->listener = (uint8_t)(listener - worker->listeners.at);
     connection->protocol = listener->protocol;
     connection->proxy_header = proxy_trusts(worker->config, peer);
     connection->proxied = connection->proxy_header || proxy_forwards(worker->config, peer);
@@ -171,11 +179,17 @@ static struct connection *connection_admit(struct worker *worker, struct listene
 }
 
 void connection_release(struct worker *worker, struct connection *connection) {
-    if (connection->address_held)
-        addresses_leave(worker->server->addresses, &connection->peer);
+    arrival_leave(worker, &connection->peer, connection->address_held);
     connection->address_held = false;
     slot_put(worker, connection);
-    node_leave(worker);
+}
+
+void arrival_open(struct worker *worker, struct connection *connection, int fd) {
+    connection->socket = ring_keep(worker->ring, connection->slot, fd);
+    connection->state = CONNECTION_OPEN;
+    worker->slots.live_api += worker->listeners.at[connection->listener].kind == LISTENER_API;
+    worker->slots.live_late += connection->late;
+    stats_add(&worker->stats.connections, 1);
 }
 
 void connection_adopt(struct worker *worker, struct listener *listener, int fd,
@@ -186,12 +200,8 @@ void connection_adopt(struct worker *worker, struct listener *listener, int fd,
         descriptor_refuse(worker, fd, why);
         return;
     }
-    connection->socket = ring_keep(worker->ring, connection->slot, fd);
-    connection->state = CONNECTION_OPEN;
-    worker->slots.live_api += listener->kind == LISTENER_API;
     connection->late = server_phase(worker->server) == PHASE_CLOSING;
-    worker->slots.live_late += connection->late;
-    stats_add(&worker->stats.connections, 1);
+    arrival_open(worker, connection, fd);
     _Atomic uint64_t *accepted[LISTENER_KINDS] = {
         &worker->stats.accepted_tcp, &worker->stats.accepted_web, &worker->stats.accepted_api};
     stats_add(accepted[listener->kind], 1);
@@ -199,7 +209,7 @@ void connection_adopt(struct worker *worker, struct listener *listener, int fd,
     if (connection->proxy_header)
         connection_deadline(worker, connection, worker->now_ns + PROXY_HEADER_NS);
     else
-        connection_begin(worker, connection);
+        arrival_begin(worker, connection);
 }
 
 /* Takes the PROXY header off the front. Returns what was consumed; the connection may be closed. */
@@ -234,7 +244,7 @@ size_t arrival_proxy_header(struct worker *worker, struct connection *connection
         connection_close(worker, connection, CLOSE_OVERLOADED);
         return header_bytes;
     }
-    connection_begin(worker, connection);
+    arrival_begin(worker, connection);
     return header_bytes;
 }
 

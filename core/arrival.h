@@ -21,6 +21,19 @@ void connection_adopt(struct worker *worker, struct listener *listener, int fd,
 /* Gives back all that was taken when the connection was adopted, in the opposite order. The slot is
  * free afterwards. The one place for it: refusals and ends alike. */
 void connection_release(struct worker *worker, struct connection *connection);
+
+/* --- for handover.c --------------------------------------------------------------------------- */
+
+/* A slot on this worker, and a place in the table of files, for a connection that the node counts
+ * already. NULL: there is none, `why` says of what. */
+struct connection *arrival_place(struct worker *worker, struct listener *listener,
+                                 const struct peer_address *peer, enum refuse_reason *why);
+/* It has a socket and is counted; then its protocol hears of it. */
+void arrival_open(struct worker *worker, struct connection *connection, int fd);
+void arrival_begin(struct worker *worker, struct connection *connection);
+/* One connection less from the address, if it was counted, and in the node. */
+void arrival_leave(struct worker *worker, const struct peer_address *peer, bool address_held);
+
 /* Gives up a connection whose mail came after the last turn. */
 struct mail;
 void arrival_drop(const struct mail *mail);

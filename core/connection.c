@@ -5,6 +5,7 @@
 #include "core/base/check.h"
 #include "core/base/fault.h"
 #include "core/base/shortage.h"
+#include "core/handover.h"
 #include "core/kept_input.h"
 #include "core/proxy.h"
 #include "core/reply.h"
@@ -81,6 +82,7 @@ static void connection_join(struct worker *worker, struct connection *connection
 static void connection_end(struct worker *worker, struct connection *connection,
                            enum close_reason reason) {
     connection->reason = (uint8_t)reason;
+    connection->moving = 0;
     stats_add(&worker->stats.closed[reason], 1);
     stats_sub(&worker->stats.connections, 1);
     timer_disarm(&worker->wheel, &connection->timer);
@@ -92,7 +94,7 @@ static void connection_end(struct worker *worker, struct connection *connection,
         connection->protocol->on_close(worker, connection);
 }
 
-static void receive_stop(struct worker *worker, struct connection *connection) {
+void connection_receive_stop(struct worker *worker, struct connection *connection) {
     if (!(connection->ops & OP_RECEIVE) || (connection->ops & OP_CANCEL))
         return;
     connection->ops |= OP_CANCEL;
@@ -126,7 +128,7 @@ void connection_close(struct worker *worker, struct connection *connection,
     list_remove(&connection->resume_link);
     outbox_clear(worker, &connection->outbox, drop_reason_of(connection->reason));
     /* Closing a socket does not end what is in flight on it. */
-    receive_stop(worker, connection);
+    connection_receive_stop(worker, connection);
     send_stop(worker, connection);
     connection_join(worker, connection);
 }
@@ -221,11 +223,15 @@ void connection_on_shutdown(struct worker *worker, const struct completion *comp
 void connection_on_lend(struct worker *worker, const struct completion *completion) {
     struct connection *connection = connection_of(worker, completion);
     connection->ops &= (uint8_t)~OP_SHUTDOWN;
+    if (connection->moving != 0) {
+        handover_on_lent(worker, connection, completion->result);
+        return;
+    }
     if (completion->result >= 0) {
-        if (connection->state != CONNECTION_JOINING)
+        if (connection->state == CONNECTION_LINGERING)
             net_end(completion->result);
         net_close(completion->result);
-    } else if (SHORTAGE(connection->state != CONNECTION_JOINING)) {
+    } else if (SHORTAGE(connection->state == CONNECTION_LINGERING)) {
         /* No descriptor is left. */
         connection_shutdown(worker, connection, SHUT_WR);
     }
@@ -241,27 +247,35 @@ void connection_on_closed(struct worker *worker, const struct completion *comple
 void connection_publish_ended(struct worker *worker, struct connection *connection) {
     CHECK(connection->publishes > 0);
     connection->publishes--;
+    handover_look(worker, connection);
     connection_join(worker, connection);
 }
 
 /* --- input ------------------------------------------------------------------------------------ */
 
-/* Gives bytes to the protocol; returns what it consumed. */
+static bool input_wanted(const struct connection *of) {
+    return !of->paused && !of->throttled && !of->yielded && of->moving == 0;
+}
+
+/* Gives bytes to the protocol; returns what it consumed. What one leaves that becomes another goes
+ * to that at once, unless it took over the block that they are in (input_take). */
 static size_t protocol_feed(struct worker *worker, struct connection *connection, char *at,
                             size_t len) {
     size_t used = 0;
+    const char *block = connection->input;
+    const struct protocol *fed = NULL;
     connection->in_protocol = true;
     if (connection->proxy_header)
         used = arrival_proxy_header(worker, connection, span_of(at, len));
-    if (connection->state == CONNECTION_OPEN && !connection->proxy_header && used < len)
-        used += connection->protocol->on_bytes(worker, connection, at + used, len - used);
+    while (connection->state == CONNECTION_OPEN && !connection->proxy_header && used < len &&
+           connection->protocol != fed && connection->input == block &&
+           (fed == NULL || input_wanted(connection))) {
+        fed = connection->protocol;
+        used += fed->on_bytes(worker, connection, at + used, len - used);
+        CHECK(used <= len, "%s consumed %zu of %zu bytes", fed->name, used, len);
+    }
     connection->in_protocol = false;
-    CHECK(used <= len, "%s consumed %zu of %zu bytes", connection->protocol->name, used, len);
     return used;
-}
-
-static bool input_wanted(const struct connection *connection) {
-    return !connection->paused && !connection->throttled && !connection->yielded;
 }
 
 static void connection_told_end(struct worker *worker, struct connection *connection) {
@@ -297,6 +311,7 @@ static void input_settle(struct worker *worker, struct connection *connection, s
 /* There is no memory for what has come, so it is lost, and the stream with it. */
 static void input_refuse(struct worker *worker, struct connection *connection, struct span came) {
     struct span kept = span_of(connection->input, connection->input_len);
+    connection->moving = 0; /* not with a gap in what it sent */
     if (SHORTAGE(connection->proxy_header) || connection->protocol->on_no_memory == NULL)
         connection_close(worker, connection, CLOSE_OVERLOADED);
     else
@@ -315,7 +330,7 @@ static void flood_look(struct worker *worker, struct connection *connection, boo
         connection->once = false;
     } else if (worker->loop.crowded && !connection->once && much) {
         connection->once = true;
-        receive_stop(worker, connection);
+        connection_receive_stop(worker, connection);
     }
 }
 
@@ -338,7 +353,7 @@ static void connection_take(struct worker *worker, struct connection *connection
     if (input_wanted(connection)) {
         connection_reconsider(worker, connection);
     } else if (SHORTAGE(connection->input_len > PAUSE_SLACK_BYTES)) {
-        receive_stop(worker, connection);
+        connection_receive_stop(worker, connection);
     }
 }
 
@@ -346,6 +361,10 @@ void connection_reconsider(struct worker *worker, struct connection *connection)
     connection->yielded = false;
     if (connection->state != CONNECTION_OPEN)
         return;
+    if (connection->moving != 0) {
+        handover_step(worker, connection);
+        return;
+    }
     if (!input_wanted(connection)) {
         connection_rearm(worker, connection); /* a little more may come (PAUSE_SLACK_BYTES) */
         return;
@@ -372,8 +391,8 @@ static bool receive_wanted(const struct connection *connection) {
         connection->state == CONNECTION_OPEN
             /* What a connection that had to give way has left is read first: more would wait
                unseen. */
-            ? input_wanted(connection) ||
-                  (!connection->yielded && connection->input_len <= PAUSE_SLACK_BYTES)
+            ? input_wanted(connection) || (!connection->yielded && connection->moving == 0 &&
+                                           connection->input_len <= PAUSE_SLACK_BYTES)
             : connection->state == CONNECTION_FLUSHING || connection->state == CONNECTION_LINGERING;
     return wanted && !connection->end_seen && !(connection->ops & OP_RECEIVE);
 }
@@ -411,6 +430,7 @@ static void intake_look(struct worker *worker, struct connection *connection, ui
 void connection_on_queued(struct worker *worker, const struct completion *completion) {
     struct connection *connection = connection_of(worker, completion);
     connection->ops &= (uint8_t)~OP_QUEUED;
+    handover_look(worker, connection);
     if (connection->state == CONNECTION_JOINING)
         connection_join(worker, connection);
     else if (connection->intake != NULL && completion->result >= 0)
@@ -450,7 +470,8 @@ void connection_on_receive(struct worker *worker, const struct completion *compl
         connection_join(worker, connection);
         return;
     }
-    if (FAULT(REARM_FORGOTTEN))
+    handover_look(worker, connection);
+    if (connection->moving != 0 || FAULT(REARM_FORGOTTEN))
         return;
     if (result == -ENOBUFS) {
         /* Armed again at the end of the turn, when this turn's buffers are back. */
@@ -465,6 +486,7 @@ void connection_on_cancel(struct worker *worker, const struct completion *comple
     struct connection *connection = connection_of(worker, completion);
     bool unsend = tag_op(completion->tag) == TAG_UNSEND;
     connection->ops &= (uint8_t) ~(unsend ? OP_UNSEND : OP_CANCEL);
+    handover_look(worker, connection);
     if (connection->state != CONNECTION_JOINING) {
         connection_rearm(worker, connection);
         return;
@@ -475,8 +497,7 @@ void connection_on_cancel(struct worker *worker, const struct completion *comple
     connection_join(worker, connection);
 }
 
-/* Not here and now: the caller may be in the middle of something. */
-static void resume_mark(struct worker *worker, struct connection *connection) {
+void connection_look_again(struct worker *worker, struct connection *connection) {
     list_remove(&connection->resume_link);
     if (connection->state == CONNECTION_OPEN)
         list_add_tail(&worker->reading.resumed, &connection->resume_link);
@@ -484,7 +505,7 @@ static void resume_mark(struct worker *worker, struct connection *connection) {
 
 void connection_yield(struct worker *worker, struct connection *connection) {
     connection->yielded = true;
-    resume_mark(worker, connection);
+    connection_look_again(worker, connection);
 }
 
 void connection_pause(struct worker *worker, struct connection *connection) {
@@ -496,7 +517,7 @@ void connection_resume(struct worker *worker, struct connection *connection) {
     if (!connection->paused)
         return;
     connection->paused = false;
-    resume_mark(worker, connection);
+    connection_look_again(worker, connection);
 }
 
 /* --- output ----------------------------------------------------------------------------------- */
@@ -548,8 +569,9 @@ void connection_on_send(struct worker *worker, const struct completion *completi
     }
     if (connection->throttled && replies_unsent(connection) <= replies_unsent_max(worker) / 2) {
         connection->throttled = false;
-        resume_mark(worker, connection);
+        connection_look_again(worker, connection);
     }
+    handover_look(worker, connection);
     if (outbox_empty(&connection->outbox))
         connection_emptied(worker, connection);
     else
@@ -558,6 +580,7 @@ void connection_on_send(struct worker *worker, const struct completion *completi
 
 void connection_flush(struct worker *worker, struct connection *connection) {
     outbox_flush(worker, connection);
+    handover_look(worker, connection);
     /* Everything that waited may have expired. */
     if (outbox_empty(&connection->outbox))
         connection_emptied(worker, connection);

@@ -1,7 +1,7 @@
 /* connection.h - one accepted socket: its slot, its operations in flight, its end.
  *
  *            accept / adopt
- *                 |
+ *                 |          handed over: FREE here, OPEN on another worker (handover.h)
  *               OPEN ---- connection_close ----+        (reason recorded, the first one wins;
  *                 |                            |         on_close called, timer disarmed)
  *     connection_finish                        |
@@ -42,7 +42,7 @@ enum connection_state {
 enum { /* operations in flight */
        OP_RECEIVE = 1 << 0,
        OP_SEND = 1 << 1,
-       OP_SHUTDOWN = 1 << 2, /* or a descriptor is being lent for it */
+       OP_SHUTDOWN = 1 << 2, /* or a descriptor is being lent, for it or to hand it over */
        OP_CLOSE = 1 << 3,
        OP_CANCEL = 1 << 4, /* of the receive */
        OP_QUEUED = 1 << 5,
@@ -75,6 +75,7 @@ struct connection {
     bool drain_told : 1;   /* on_drain was called */
     bool shut_whole : 1;   /* the shutdown of both directions was started */
     bool late : 1;         /* it came in PHASE_CLOSING */
+    uint8_t moving;        /* index + 1 of the worker it is being handed over to; 0: it stays */
     struct peer_address peer;
     union {
         uint32_t publishes; /* outstanding; the slot is not freed before they are answered */
@@ -97,6 +98,8 @@ struct connection {
     const struct protocol *protocol;
     _Alignas(16) unsigned char protocol_state[CONNECTION_STATE_BYTES];
 };
+
+_Static_assert(sizeof(struct connection) <= 336, "an idle connection has grown");
 
 /* The connections of a worker whose input waits for something. */
 struct reading {
@@ -165,10 +168,16 @@ void connection_on_queued(struct worker *worker, const struct completion *comple
 void connection_on_cancel(struct worker *worker, const struct completion *completion);
 void connection_on_closed(struct worker *worker, const struct completion *completion);
 void connection_flush(struct worker *worker, struct connection *connection);
+/* The slot may be free afterwards: it may have been handed over. */
 void connection_reconsider(struct worker *worker, struct connection *connection);
 void connection_rearm(struct worker *worker, struct connection *connection);
 /* As rearm, also for who floods, whom rearm puts into worker->reading.floods. */
 void connection_receive(struct worker *worker, struct connection *connection);
+/* For handover.c: asks for the end of its receive, unless there is none; lets this turn look at its
+ * input again, or at how far its hand-over is (not here and now: the caller may be in the middle of
+ * something). */
+void connection_receive_stop(struct worker *worker, struct connection *connection);
+void connection_look_again(struct worker *worker, struct connection *connection);
 /* A publish of this connection has begun, has been answered. */
 static inline void connection_publish_begun(struct connection *connection) {
     connection->publishes++;

@@ -3,6 +3,7 @@
 #include "core/arrival.h"
 #include "core/base/rand.h"
 #include "core/base/shortage.h"
+#include "core/handover.h"
 #include "core/port_wait.h"
 #include "core/server.h"
 
@@ -114,6 +115,8 @@ bool endpoint_open(struct endpoint *endpoint, struct server *server, unsigned in
 static void mail_drop(struct endpoint *endpoint, const struct mail *mail) {
     if (mail->kind == MAIL_ADOPT)
         arrival_drop(mail);
+    else if (mail->kind == MAIL_MOVE)
+        handover_drop(worker_of(endpoint), mail);
     else if (mail->kind == MAIL_RETURN)
         message_take_home(endpoint, mail->object);
     else if (mail->kind == MAIL_DELIVER)

@@ -3,6 +3,7 @@
 #include "core/base/check.h"
 #include "core/base/fault.h"
 #include "core/call.h"
+#include "core/handover.h"
 #include "core/server.h"
 
 uint32_t post_slots_override;
@@ -125,10 +126,15 @@ static void mail_on_adopt(struct endpoint *endpoint, const struct mail *mail) {
     worker_on_adopt(worker_of(endpoint), mail);
 }
 
+static void mail_on_move(struct endpoint *endpoint, const struct mail *mail) {
+    handover_on_mail(worker_of(endpoint), mail);
+}
+
 static mail_handler *const handlers[MAIL_KIND_COUNT] = {
     [MAIL_DELIVER] = mail_on_deliver, [MAIL_ANSWER] = hub_on_answer,
     [MAIL_CALL] = mail_on_call,       [MAIL_CALL_DONE] = mail_on_call_done,
     [MAIL_RETURN] = mail_on_return,   [MAIL_ADOPT] = mail_on_adopt,
+    [MAIL_MOVE] = mail_on_move,
 };
 
 static void mail_handle(struct endpoint *endpoint, const struct mail *mail) {

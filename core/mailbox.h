@@ -1,13 +1,13 @@
 /* mailbox.h - what one endpoint has for another: a queue for each ordered pair, and the wake.
  *
- * Two sorts of mail share a queue. Requests (DELIVER, CALL, ADOPT) may be refused: they are taken
- * only while more than `reserved` slots are free. Answers (ANSWER, CALL_DONE) always find room, by
- * arithmetic: an endpoint has at most `requests_max` requests of its own without an answer, and
- * another endpoint answers each of them at most once, so at most requests_max answers wait in one
- * queue. (A publish may end without the answers of ports. What a port owes then is no request in
- * flight any more, but still counts against its credit, which is less: port_wait.h.) RETURN is
- * sent only while more than `reserved` slots are free, and kept back otherwise.
- * reserved = requests_max.
+ * Two sorts of mail share a queue. Requests (DELIVER, CALL, ADOPT, MOVE) may be refused: they are
+ * taken only while more than `reserved` slots are free. Answers (ANSWER, CALL_DONE) always find
+ * room, by arithmetic: an endpoint has at most `requests_max` requests of its own without an
+ * answer, and another endpoint answers each of them at most once, so at most requests_max answers
+ * wait in one queue. (A publish may end without the answers of ports. What a port owes then is no
+ * request in flight any more, but still counts against its credit, which is less: port_wait.h.)
+ * RETURN is sent only while more than `reserved` slots are free, and kept back otherwise. reserved
+ * = requests_max.
  *
  * Handling a mail never waits for room: what a request needs to go on is either there or it is
  * answered `overloaded`. So no cycle of full queues can stop the workers, nor a port that takes
@@ -37,7 +37,8 @@ struct endpoint;
     X(CALL)      /* run a call (call.h) here. object: call */                                      \
     X(CALL_DONE) /* object: call, back at its owner; counts as an answer */                        \
     X(RETURN)    /* messages go home. object: chain of messages */                                 \
-    X(ADOPT)     /* an accepted connection. number: descriptor, object: adoption */
+    X(ADOPT)     /* an accepted connection. number: descriptor, object: adoption */                \
+    X(MOVE)      /* one that lived elsewhere. number: descriptor, object: handover (handover.c) */
 
 enum mail_kind {
     MAIL_INVALID,

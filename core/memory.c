@@ -113,6 +113,17 @@ void account_give(struct account *account, size_t bytes) {
     }
 }
 
+void account_send(struct account *account, size_t bytes) {
+    CHECK(account->used_bytes >= bytes);
+    account->used_bytes -= bytes;
+    account->granted_bytes -= bytes;
+}
+
+void account_receive(struct account *account, size_t bytes) {
+    account->used_bytes += bytes;
+    account->granted_bytes += bytes;
+}
+
 void account_trim(struct account *account) {
     uint64_t grant = account->budget->grant_bytes;
     uint64_t back = (account->granted_bytes - account->used_bytes) / grant * grant;

@@ -45,6 +45,11 @@ bool account_try(struct account *account, size_t bytes);
 void account_force(struct account *account, size_t bytes);
 void account_give(struct account *account, size_t bytes);
 
+/* What one account has taken and another will have: charged to neither on its way, but to the
+ * budget; one that never arrives is given back by budget_give. */
+void account_send(struct account *account, size_t bytes);
+void account_receive(struct account *account, size_t bytes);
+
 /* Takes from the budget itself, for what another thread may give back (quota.h); the account is one
  * of the caller's thread, for whom others may give way. False: the ceiling is reached. */
 bool budget_take(struct account *account, uint64_t bytes);

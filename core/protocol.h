@@ -4,6 +4,13 @@
  * on the connection's worker only, between completions; it may write, close, publish, arm the
  * connection's timer. Pointers to other connections die when it returns.
  *
+ * The area has CONNECTION_STATE_BYTES, which every idle connection pays for. What a parser needs
+ * beyond that, or only at times, stands in memory of its own behind a pointer in the area, charged
+ * to the worker (memory.h); HTTP does so with a request of which a part is missing.
+ *
+ * A connection may change its protocol, or its worker (handover.h). For the protocol that it had
+ * here that is on_leave instead of on_close, for the one that it has then on_open.
+ *
  * Threads: the connection's worker. */
 #ifndef RINGPOST_CORE_PROTOCOL_H
 #define RINGPOST_CORE_PROTOCOL_H
@@ -15,7 +22,8 @@ struct connection;
 
 struct protocol {
     const char *name;
-    /* A new connection; the state area is zeroed. Arms the first deadline. */
+    /* A new connection, or one that comes from another protocol or worker; the state area is
+     * zeroed. Arms the first deadline. */
     void (*on_open)(struct worker *worker, struct connection *connection);
     /* Bytes have come. Returns how many were consumed, from the front; the engine keeps the rest
      * and hands it over again, with what follows, contiguous, once more bytes have come or after
@@ -40,8 +48,15 @@ struct protocol {
     void (*on_sent)(struct worker *worker, struct connection *connection);
     /* The node drains: say goodbye and close when nothing is owed any more. */
     void (*on_drain)(struct worker *worker, struct connection *connection);
+    /* The connection goes on with another protocol or on another worker: leave groups, give back
+     * what the state holds, as on_close and on_free would, neither of which is called. Nothing may
+     * be written, closed or published. NULL: the state holds nothing. */
+    void (*on_leave)(struct worker *worker, struct connection *connection);
+    /* connection_hand_over could not be done: the connection stays here, as it was, and takes input
+     * again, first what was not consumed. NULL: it is closed (`overloaded`). */
+    void (*on_stayed)(struct worker *worker, struct connection *connection);
     /* The connection has begun to close: leave groups, give back what the state holds. Called
-     * exactly once, whatever the reason; nothing may be written any more. */
+     * exactly once, whatever the reason, unless on_leave was; nothing may be written any more. */
     void (*on_close)(struct worker *worker, struct connection *connection);
     /* The slot is about to be freed: no operation, no publish is outstanding. NULL: nothing to do.
      */

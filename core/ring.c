@@ -383,6 +383,14 @@ int ring_keep(struct ring *ring, uint32_t place, int fd) {
     return -2 - (int)place;
 }
 
+void ring_let_go(struct ring *ring, int socket) {
+    int none = -1;
+    if (ring_is_kept(socket))
+        CHECK(io_uring_register_files_update(&ring->uring, (unsigned)kept_place(socket), &none,
+                                             1) == 1,
+              "place %d cannot be emptied", kept_place(socket));
+}
+
 static void socket_set(struct io_uring_sqe *sqe, int socket) {
     if (!ring_is_kept(socket))
         return;

@@ -75,6 +75,10 @@ unsigned ring_places(const struct ring *ring);
  * it; gives the socket's name from then on. Where there is no such place, that is the descriptor
  * itself. */
 int ring_keep(struct ring *ring, uint32_t place, int fd);
+/* The ring is through with the socket, on which nothing may be in flight: its place is empty
+ * afterwards. The connection goes on through a descriptor that was lent for it; a socket that is
+ * none of the table's stays open itself. */
+void ring_let_go(struct ring *ring, int socket);
 /* Receive into provided buffers; result 0 is the peer's end, -ENOBUFS means that all buffers are
  * lent: return some, then start again; no byte is lost. Multishot, or `once`: into one buffer. */
 void ring_receive(struct ring *ring, uint64_t tag, int socket, bool once);

@@ -91,7 +91,7 @@ static bool is_api(const struct worker *worker, const struct connection *connect
     return worker->listeners.at[connection->listener].kind == LISTENER_API;
 }
 
-static void connection_drain(struct worker *worker, struct connection *connection) {
+void connection_drain(struct worker *worker, struct connection *connection) {
     if (connection->state != CONNECTION_OPEN || connection->drain_told)
         return;
     connection->drain_told = true;
@@ -99,6 +99,11 @@ static void connection_drain(struct worker *worker, struct connection *connectio
         connection_close(worker, connection, CLOSE_DRAINING);
     else
         connection->protocol->on_drain(worker, connection);
+}
+
+bool sweep_tells(const struct worker *worker, const struct connection *connection) {
+    return worker->slots.sweep.phase >=
+           (uint32_t)(is_api(worker, connection) ? PHASE_CLOSING : PHASE_GOODBYE);
 }
 
 static void sweep_visit(struct worker *worker, struct connection *connection) {

@@ -41,6 +41,10 @@ void slot_put(struct worker *worker, struct connection *connection);
 /* NULL when there is no connection of that generation. */
 struct connection *slot_resolve(struct worker *worker, uint32_t slot, uint32_t generation);
 
+/* Tells its protocol that the node drains, unless it was told. */
+void connection_drain(struct worker *worker, struct connection *connection);
+/* Has the sweep that would tell it begun? Then whoever comes now is to be told at once. */
+bool sweep_tells(const struct worker *worker, const struct connection *connection);
 /* Begins: GOODBYE lets the client connections say goodbye; CLOSING closes what is left of them and
  * lets those of `api` end after their last answers; STOPPED closes everything. */
 void sweep_begin(struct worker *worker, uint32_t phase);

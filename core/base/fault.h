@@ -25,7 +25,10 @@
     X(DROP_UNCOUNTED, "a drop for slowness is not counted")                                        \
     X(REARM_FORGOTTEN, "a receive that ended is not armed again")                                  \
     X(PORT_CREDIT_KEPT, "a port that has answered is not given its credit back")                   \
-    X(PORT_LATE_TAKEN, "a port's late answer is taken for that of another message")
+    X(PORT_LATE_TAKEN, "a port's late answer is taken for that of another message")                \
+    X(STATE_KEPT, "a connection's new protocol finds the state of the old one")                    \
+    X(MOVED_WITHOUT_INPUT, "a connection is handed over without the input that it kept")           \
+    X(MOVED_TOO_EARLY, "a connection is handed over while its receive is in flight")
 
 enum fault {
 #define FAULT_ENUM(name, what) FAULT_##name,

@@ -7,9 +7,11 @@
  * worker only. */
 #include "core/base/check.h"
 #include "core/base/clock.h"
+#include "core/slots.h"
 #include "tests/sim/sim_coverage.h"
 #include "tests/sim/sim_fiber.h"
 #include "tests/sim/sim_kernel_ring.h"
+#include "tests/sim/sim_node.h"
 #include "tests/sim/sim_scenarios.h"
 
 #include <stdlib.h>
@@ -173,7 +175,18 @@ static int socket_fd(const struct ring *ring, int socket) {
     return ring->places[place];
 }
 
+/* One that lived elsewhere is known from the beginning: its receive may come much later. */
+static void moved_know(const struct ring *ring, uint32_t slot, struct link *link) {
+    const struct worker *worker = &node_server()->workers[ring->worker];
+    link->worker = (int)ring->worker;
+    link->handle = connection_handle(worker, slot_at(worker, slot));
+    link->handle_known = true;
+}
+
 int ring_keep(struct ring *ring, uint32_t place, int fd) {
+    struct link *link = fd_find(fd)->link;
+    if (link->moved)
+        moved_know(ring, place, link);
     if (place >= ring->files) {
         coverage_ring(ring->files == 0 ? RING_NO_TABLE : RING_TABLE_FULL);
         return fd;
@@ -187,6 +200,22 @@ int ring_keep(struct ring *ring, uint32_t place, int fd) {
     ring->places[place] = fd;
     fd_keep(fd);
     return -2 - (int)place;
+}
+
+void ring_let_go(struct ring *ring, int socket) {
+    int fd = socket_fd(ring, socket);
+    struct fake_fd *slot = fd_find(fd);
+    for (unsigned i = 0; i < KERNEL_OPS; i++)
+        if (slot->in_flight[i] != 0)
+            sim_fail("worker %u lets go of descriptor %d with a %s in flight on it", ring->worker,
+                     fd, kernel_op_name(i));
+    SIM_TRACE("w%u link %u moves", ring->worker, slot->link->number);
+    slot->link->moved = true;
+    slot->link->handle_known = false;
+    if (socket < -1) {
+        ring->places[-2 - socket] = 0;
+        fd_free(fd);
+    }
 }
 
 void ring_receive(struct ring *ring, uint64_t tag, int socket, bool once) {

@@ -68,6 +68,8 @@ struct scenario {
     /* The ports. */
     unsigned ports, port_messages; /* of each */
     unsigned port_late, port_silent, port_unavailable, port_death;
+
+    unsigned toys; /* peers of the toy protocols, which `web` speaks then */
 };
 
 /* Fibers: the workers, and then the ports. */

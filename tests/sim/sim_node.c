@@ -16,6 +16,7 @@
 #include "tests/sim/sim_kernel.h"
 #include "tests/sim/sim_port.h"
 #include "tests/sim/sim_scenarios.h"
+#include "tests/toys/toy_protocol.h"
 
 #include <stdlib.h>
 
@@ -109,6 +110,8 @@ void node_open(void) {
         .client_gate = &client_send_gate,
         .on_nudged = gate_on_nudged,
     };
+    if (sim.scenario.toys != 0)
+        parts.protocols[LISTENER_WEB] = &toy_protocol;
     static const struct http_service *const services[LISTENER_KINDS] = {
         [LISTENER_WEB] = &web_service,
         [LISTENER_API] = &api_service,
@@ -172,12 +175,29 @@ static void worker_left_check(const struct worker *worker) {
                  worker->slots.live, worker->sessions.count);
 }
 
+/* Whoever was accepted has been closed, once, wherever that was. */
+static void connections_check(const struct server *server) {
+    uint64_t accepted = 0, closed = 0, open = 0;
+    for (unsigned i = 0; i < server->worker_count; i++) {
+        const struct stats *stats = &server->workers[i].stats;
+        accepted += stats_get(&stats->accepted_tcp) + stats_get(&stats->accepted_web) +
+                    stats_get(&stats->accepted_api);
+        open += stats_get(&stats->connections);
+        for (unsigned reason = 0; reason < CLOSE_REASON_COUNT; reason++)
+            closed += stats_get(&stats->closed[reason]);
+    }
+    if (accepted != closed || (int64_t)open != 0)
+        sim_fail("%llu connections were accepted, %llu were closed, %lld are open",
+                 (unsigned long long)accepted, (unsigned long long)closed, (long long)open);
+}
+
 void node_close(struct stats *total) {
     struct server *server = &node.server;
     sim.running = false;
     for (unsigned i = 0; i < server->post.endpoints; i++)
         stats_sum(total, &server->endpoints[i]->stats);
     endpoints_collect(server);
+    connections_check(server);
     for (unsigned i = 0; i < server->post.endpoints; i++)
         endpoint_left_check(server->endpoints[i]);
     for (unsigned i = 0; i < server->worker_count; i++)
@@ -367,8 +387,9 @@ static void quiet_link_check(struct worker *worker, const struct link *link) {
         return;
     bool receives = (connection->ops & OP_RECEIVE) != 0;
     /* One that does not take its answers is not read on. */
-    bool held = connection->paused || (connection->throttled && (connection->ops & OP_SEND) &&
-                                       connection->outbox.reply_bytes != 0);
+    bool held = connection->paused || (connection->moving != 0 && (connection->ops & OP_SEND)) ||
+                (connection->throttled && (connection->ops & OP_SEND) &&
+                 connection->outbox.reply_bytes != 0);
     if (connection->state == CONNECTION_OPEN && !held && !connection->end_seen && !receives)
         sim_fail("worker %u does not receive from link %u any more", worker->index, link->number);
     if ((connection->state == CONNECTION_OPEN || connection->state == CONNECTION_FLUSHING) &&

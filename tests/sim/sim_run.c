@@ -12,6 +12,7 @@
 #include "tests/sim/sim_peer.h"
 #include "tests/sim/sim_port.h"
 #include "tests/sim/sim_scenarios.h"
+#include "tests/sim/sim_toys.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,7 +171,7 @@ static bool anything_can_step(void) {
             (fiber_state(i) == FIBER_ASLEEP && fiber_wakes(i)))
             return true;
     }
-    return world_can_step() || peers_can_step();
+    return world_can_step() || peers_can_step() || toys_can_step();
 }
 
 static uint64_t min_u64(uint64_t a, uint64_t b) {
@@ -194,7 +195,8 @@ _Noreturn static void standstill(void) {
 /* Nothing goes on at this moment: time moves to what comes next. */
 static void time_jump(void) {
     node_quiet_check();
-    uint64_t next = min_u64(world_next_ns(), peers_next_ns());
+    toys_quiet_check();
+    uint64_t next = min_u64(min_u64(world_next_ns(), peers_next_ns()), toys_next_ns());
     for (unsigned i = 0; i < scenario_endpoints(&sim.scenario); i++)
         if (fiber_state(i) == FIBER_ASLEEP)
             next = min_u64(next, fiber_wake_ns(i));
@@ -252,6 +254,7 @@ static void stage_step(bool quiet) {
             if (sim.scenario.close_first) {
                 stage_enter(STAGE_LEAVING);
                 peers_leave();
+                toys_leave();
             } else {
                 drain_begin();
             }
@@ -290,6 +293,7 @@ static void sim_loop(void) {
         bool moved = world_step();
         moved |= kernels_step();
         moved |= peers_step();
+        moved |= toys_step();
         moved |= fibers_step();
         bool quiet = !moved && !anything_can_step();
         enum stage before = stage;
@@ -326,6 +330,7 @@ void sim_run(uint64_t seed, bool trace) {
     kernel_open();
     check_open();
     peers_open();
+    toys_open();
     node_open();
     sim_loop();
     struct stats total = {0};
@@ -333,6 +338,7 @@ void sim_run(uint64_t seed, bool trace) {
     check_account(&total);
     coverage_stats(&total);
     peers_close();
+    toys_close();
     check_close();
     world_close();
 }

@@ -374,6 +374,16 @@ static void with_ports(struct scenario *s) {
     s->close_first = false; /* a port that is silent keeps what it has */
 }
 
+/* The same. */
+static void with_toys(struct scenario *s) {
+    s->toys = PICK(2, 6, 20);
+    s->abusive_producers = 0; /* they come to the listener that toys have */
+    s->workers = PICK(2, 2, 3, 5);
+    s->no_memory = PICK(0, 0, 20, 100);
+    if (sim_chance(300))
+        s->post_slots = 8;
+}
+
 void scenario_make(struct scenario *scenario, uint64_t seed) {
     /* Twice what has the most to reach. */
     static void (*const kinds[])(struct scenario *) = {
@@ -391,6 +401,8 @@ void scenario_make(struct scenario *scenario, uint64_t seed) {
         scenario->copies_max = 0;
     else if (seed / count % 3 == 1)
         with_ports(scenario);
+    else if (seed / count % 3 == 2)
+        with_toys(scenario);
     if (scenario->payload_max > scenario->max_message_bytes / 2)
         scenario->payload_max = scenario->max_message_bytes / 2;
     CHECK(scenario->workers <= SIM_WORKERS_MAX);
@@ -401,11 +413,12 @@ void scenario_describe(const struct scenario *s, char *text, size_t cap) {
     static const char *const policies[] = {"close", "drop-oldest", "keep-latest"};
     snprintf(text, cap,
              "%s, %u workers, steer %s%s, slow %s, outbox %u, memory %llu, buffers %u of %u, "
-             "slots %u, %u clients, %u producers, %u ports, %u messages%s%s",
+             "slots %u, %u clients, %u producers, %u ports, %u toys, %u messages%s%s",
              s->name, s->workers, steers[s->steer], s->kernel_steers ? " by the kernel" : "",
              policies[s->slow], s->outbox_bytes, (unsigned long long)s->memory_bytes, s->buffers,
-             s->buffer_bytes, s->post_slots, s->clients, s->producers, s->ports, s->messages,
-             s->client_send ? ", clients send" : "", s->soon_behind ? ", soon behind" : "");
+             s->buffer_bytes, s->post_slots, s->clients, s->producers, s->ports, s->toys,
+             s->messages, s->client_send ? ", clients send" : "",
+             s->soon_behind ? ", soon behind" : "");
 }
 
 static void listener_add(struct config *config, enum listener_kind kind, uint16_t port) {
@@ -460,7 +473,8 @@ void scenario_config(struct config *config) {
 }
 
 void check_steering(const struct link *link, unsigned worker) {
-    if (sim.scenario.steer != STEER_IP || link->kind == LISTENER_API || link->proxied)
+    if (sim.scenario.steer != STEER_IP || link->kind == LISTENER_API || link->proxied ||
+        link->moved)
         return;
     unsigned belongs = steer_worker(&link->from, sim.scenario.workers);
     if (belongs != worker)

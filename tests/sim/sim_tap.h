@@ -14,8 +14,9 @@
 struct link;
 struct sim_session;
 struct sim_peer;
+struct sim_toy;
 
-enum tap_kind { TAP_UNKNOWN, TAP_JSON, TAP_COUNTED, TAP_HTTP };
+enum tap_kind { TAP_UNKNOWN, TAP_JSON, TAP_COUNTED, TAP_HTTP, TAP_TOY };
 enum tap_event_kind {
     TAP_WELCOME,
     TAP_OK,
@@ -40,6 +41,7 @@ struct tap {
     enum tap_kind kind;
     struct sim_session *session; /* of a client */
     struct sim_peer *producer;   /* of an HTTP connection */
+    struct sim_toy *toy;         /* of a toy's (sim_toys.h), which looks at the bytes itself */
     char *at;
     size_t len, size;
     size_t looked;   /* bytes in which there is no end of a line */

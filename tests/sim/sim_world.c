@@ -128,10 +128,22 @@ static void link_node_closes(struct link *link) {
     }
 }
 
+/* Does a descriptor that was lent keep it open? From now on that is the link's own. */
+static bool link_lent(struct link *link) {
+    for (int i = 0; i < FDS_MAX; i++) {
+        if (fds[i].kind != FD_LENT || fds[i].link != link)
+            continue;
+        fds[i].kind = FD_LINK;
+        link->fd = FD_FIRST + i;
+        return true;
+    }
+    return false;
+}
+
 void fd_free(int fd) {
     struct fake_fd *slot = fd_find(fd);
     CHECK(slot != NULL);
-    if (slot->kind == FD_LINK)
+    if (slot->kind == FD_LINK && !link_lent(slot->link))
         link_node_closes(slot->link);
     struct link *waiting;
     while (slot->kind == FD_LISTEN && (waiting = listen_pop(slot)) != NULL) {

@@ -65,6 +65,7 @@ struct link {
     bool finished;         /* the slot is free again */
     uint8_t style;         /* enum peer_style */
     bool proxied;          /* the address that counts came in a PROXY header */
+    bool moved;            /* from one worker to another */
 
     struct tap tap;
 };

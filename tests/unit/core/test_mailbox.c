@@ -33,6 +33,10 @@ void worker_on_adopt(struct worker *worker, const struct mail *mail) {
     (void)worker;
     (void)mail;
 }
+void handover_on_mail(struct worker *worker, const struct mail *mail) {
+    (void)worker;
+    (void)mail;
+}
 void message_take_home(struct endpoint *endpoint, struct message *chain) {
     (void)endpoint;
     (void)chain;
