@@ -44,6 +44,7 @@ void admission_init(struct admission *admission) {
                                     .patience_ns = ADMISSION_PATIENCE_NS,
                                     .share_percent = ADMISSION_SHARE_PERCENT,
                                     .modest = ADMISSION_MODEST};
+    shares_init(&admission->shares);
 }
 
 void admission_turn(struct admission *admission, uint64_t now_ns) {
@@ -57,28 +58,49 @@ void admission_turn(struct admission *admission, uint64_t now_ns) {
         admission->time_ns = (int64_t)ADMISSION_SAVED_NS;
     if (admission->shedding && now_ns - admission->refused_ns >= ADMISSION_OVER_NS)
         admission->shedding = false;
+    shares_turn(&admission->shares, now_ns);
 }
 
-bool admission_ask(struct admission *admission, struct intake *intake, uint64_t lag_ns,
-                   bool *modest) {
-    uint64_t now_ns = admission->now_ns;
-    if (now_ns - intake->cycle_ns >= ADMISSION_CYCLE_NS) {
+/* A cycle of the connection that is over begins anew; in each epoch it is counted once. */
+static void intake_turn(struct intake *intake, const struct shares *shares, struct share *share,
+                        uint64_t now_ns) {
+    if (now_ns - intake->cycle_ns >= share->cycle_ns) {
         intake->cycle_ns = now_ns;
         intake->taken = 0;
     }
+    if (intake->epoch != shares->epoch) {
+        intake->epoch = shares->epoch;
+        share->counted++;
+    }
+}
+
+bool admission_ask(struct admission *admission, struct intake *intake, uint64_t producer,
+                   uint64_t lag_ns, enum standing *standing) {
+    uint64_t now_ns = admission->now_ns;
+    struct shares *shares = &admission->shares;
+    struct share *share = shares_find(shares, producer, &intake->place, now_ns);
+    intake_turn(intake, shares, share, now_ns);
+    intake->light = share_is_light(shares, share);
     bool waited = intake_late_ns(intake, now_ns) > admission->late_ns;
-    *modest = intake->taken < admission->modest && !waited;
+    if (intake->light)
+        *standing = ASKS_LITTLE_IN_ALL;
+    else if (intake->taken >= admission->modest || waited)
+        *standing = ASKS_MUCH;
+    else
+        *standing = shares_many(shares) ? ASKS_LITTLE_DIVIDED : ASKS_LITTLE;
     bool late = waited || lag_ns > admission->lag_ns;
     if (late && now_ns - admission->seen_ns > ADMISSION_GAP_NS && !admission->shedding)
         admission->since_ns = now_ns;
     if (late)
         admission->seen_ns = now_ns;
-    if (!late || *modest || admission->time_ns <= 0 ||
-        now_ns - admission->since_ns < admission->patience_ns) {
-        intake->taken++;
-        return true;
-    }
-    return false;
+    share->asked++;
+    if (late && *standing == ASKS_MUCH && admission->time_ns > 0 &&
+        now_ns - admission->since_ns >= admission->patience_ns)
+        return false;
+    intake->taken++;
+    share->taken++;
+    share->units += SHARE_REQUEST_UNITS;
+    return true;
 }
 
 void admission_refused(struct admission *admission, uint64_t cost_ns) {

@@ -13,9 +13,18 @@
  * late is taken all the same. So however dear refusals are, the rest of the time goes into
  * messages.
  *
- * Who asks little is not refused because others ask much: their sockets are empty, so they are not
- * late; and where it is the worker that delivers late, ADMISSION_MODEST requests of each connection
- * in ADMISSION_CYCLE_NS are taken anyway.
+ * Who asks for little is not refused because others ask for much. That has two levels:
+ *
+ * - Producers. Where there are several, each has a share (share.h). What a producer asks for that
+ *   stays below the fair part is taken, by whatever connections it comes, and however late.
+ * - Connections. Of each connection whose socket is read in time, ADMISSION_MODEST requests in a
+ *   cycle are taken, so that a lone connection keeps its place beside a flood with the same key. A
+ *   cycle is ADMISSION_CYCLE_NS; where a producer asks for more than its part and others were
+ *   refused for it, it is longer, so that all its connections together get no more by this than
+ *   the producer's part.
+ *
+ * With one producer there is the second level alone. A port (port.h) takes in on a thread of its
+ * own and is its only producer.
  *
  * What a worker is given to deliver is bounded by others: fanout.h, and LATE_NS in hub.c.
  *
@@ -25,6 +34,7 @@
 
 #include "core/base/clock.h"
 #include "core/limits.h"
+#include "core/share.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -43,6 +53,15 @@
 /* A socket is asked at most so often. */
 #define INTAKE_ASK_NS (5 * NS_PER_MS)
 
+/* How little a request's producer asks for: who comes first where room is short (hub.h). */
+enum standing {
+    ASKS_MUCH,
+    ASKS_LITTLE_DIVIDED, /* the connection asks for little; its producer, one of several, does not
+                          */
+    ASKS_LITTLE,         /* the connection does, and there is no other producer */
+    ASKS_LITTLE_IN_ALL   /* the producer does, beside others */
+};
+
 struct admission {
     /* The numbers above; tests take others. */
     uint64_t late_ns, lag_ns, patience_ns;
@@ -55,6 +74,7 @@ struct admission {
     uint64_t seen_ns;    /* and when the last one did */
     uint64_t refused_ns; /* when something was refused last */
     bool shedding;       /* it refuses a part */
+    struct shares shares;
 };
 
 /* How long input waits in the socket of one connection. Zeroed it is fresh. */
@@ -65,18 +85,27 @@ struct intake {
     uint64_t cycle_ns; /* the beginning of the cycle that `taken` counts */
     uint32_t ahead;    /* bytes that were there and have not been read yet */
     uint32_t taken;    /* requests */
+    uint32_t epoch;    /* of the share's, that the connection was last counted in */
+    uint16_t place;    /* of its producer's share */
+    bool light;        /* its producer asked for little in all */
 };
 
 void admission_init(struct admission *admission);
 /* A turn begins. */
 void admission_turn(struct admission *admission, uint64_t now_ns);
-/* A connection asks to push. `lag_ns`: how late the worker itself is with what it delivers, which
- * may be LATE_NS, as for other workers. False: it is to be refused, and admission_refused is called
- * with the time that took. `*modest`: it asks for little, and is read in time. */
-bool admission_ask(struct admission *admission, struct intake *intake, uint64_t lag_ns,
-                   bool *modest);
+/* A connection asks to push, for the producer with that number (0: none). `lag_ns`: how late the
+ * worker itself is with what it delivers, which may be LATE_NS, as for other workers. False: it is
+ * to be refused, and admission_refused is called with the time that took. */
+bool admission_ask(struct admission *admission, struct intake *intake, uint64_t producer,
+                   uint64_t lag_ns, enum standing *standing);
 void admission_refused(struct admission *admission, uint64_t cost_ns);
 
+/* Has its connection asked for so much that it is read, and answered, behind others? `ahead`:
+ * requests that are about to come. */
+static inline bool intake_asks_much(const struct intake *intake, const struct admission *admission,
+                                    uint32_t ahead) {
+    return !intake->light && intake->taken + ahead > admission->modest;
+}
 /* Bytes of the connection were read; `more`: the kernel says that others are there. */
 void intake_received(struct intake *intake, uint32_t bytes, bool more, uint64_t now_ns);
 /* Should the socket be asked how many? The answer goes to intake_told. */

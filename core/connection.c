@@ -324,8 +324,8 @@ static void input_refuse(struct worker *worker, struct connection *connection, s
  * who has more waiting than a buffer, since a multishot receive takes 32 of them before the next
  * socket has its turn, and who pushes more than a modest number. */
 static void flood_look(struct worker *worker, struct connection *connection, bool more) {
-    bool much = more || (connection->intake != NULL &&
-                         connection->intake->taken >= worker->admission.modest);
+    const struct intake *intake = connection->intake;
+    bool much = more || (intake != NULL && intake_asks_much(intake, &worker->admission, 1));
     if (connection->once && !more && !worker->loop.crowded) {
         connection->once = false;
     } else if (worker->loop.crowded && !connection->once && much) {

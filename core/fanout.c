@@ -57,10 +57,13 @@ void fanout_fini(struct fanout *fanout) {
 
 /* --- what waits ------------------------------------------------------------------------------- */
 
-bool fanout_reserve(struct post *post, unsigned worker, uint32_t copies, uint32_t sessions) {
+bool fanout_reserve(struct post *post, unsigned worker, uint32_t copies, uint32_t sessions,
+                    bool light) {
     uint64_t max = FANOUT_BROADCASTS * (uint64_t)sessions;
     if (max < post->copies_max)
         max = post->copies_max;
+    if (light)
+        max += max / FANOUT_COPIES_LIGHT_PART;
     uint32_t before =
         atomic_fetch_add_explicit(&post->boxes[worker].copies, copies, memory_order_relaxed);
     if (before != 0 && SHORTAGE(before + (uint64_t)copies > max)) {

@@ -110,8 +110,10 @@ void fanout_held_tell(struct worker *worker);
 void fanout_pass(struct worker *worker, const struct list *link);
 /* May `copies` more wait for the worker, which has so many sessions? True: they are reserved, and
  * given back by fanout_release when they were made or will not be. A single message may always
- * wait. */
-bool fanout_reserve(struct post *post, unsigned worker, uint32_t copies, uint32_t sessions);
+ * wait. `light`: of a producer that asks for little beside others, which has
+ * FANOUT_COPIES_LIGHT_PART more. */
+bool fanout_reserve(struct post *post, unsigned worker, uint32_t copies, uint32_t sessions,
+                    bool light);
 void fanout_release(struct post *post, unsigned worker, uint32_t copies);
 
 #endif

@@ -13,10 +13,12 @@ static uint64_t self_bit(const struct endpoint *endpoint) {
 
 /* --- publishes -------------------------------------------------------------------------------- */
 
-struct publish *publish_get(struct endpoint *endpoint, bool modest) {
+struct publish *publish_get(struct endpoint *endpoint, enum standing standing) {
     uint32_t max = endpoint->server->post.requests_max;
-    if (!modest)
+    if (standing == ASKS_MUCH)
         max -= max / REQUESTS_MODEST_PART;
+    else if (standing == ASKS_LITTLE_DIVIDED)
+        max -= max / REQUESTS_MODEST_PART / 2;
     if (SHORTAGE(endpoint->free_publish == 0) || SHORTAGE(endpoint->requests >= max)) {
         stats_add(&endpoint->stats.requests_refused, 1);
         return NULL;
@@ -129,7 +131,8 @@ static bool is_held(const struct mailbox *box, const struct message *message) {
 /* Are all of them in time with what waits there before it? `many`: it will be fanned out. */
 static bool all_in_time(const struct endpoint *endpoint, uint64_t workers,
                         const struct publish *publish, const struct message *message, bool many) {
-    uint64_t max_ns = endpoint->late_max_ns * (publish->modest ? 4 : 1);
+    static const uint8_t times[] = {1, LATE_TIMES_DIVIDED, LATE_TIMES_LITTLE, LATE_TIMES_LIGHT};
+    uint64_t max_ns = endpoint->late_max_ns * times[publish->standing];
     for (uint64_t rest = workers; rest != 0; rest &= rest - 1) {
         struct mailbox *box = &endpoint->server->post.boxes[__builtin_ctzll(rest)];
         _Atomic uint64_t *late_ns = publish->prompt && !many ? &box->prompt_late_ns : &box->late_ns;
@@ -161,18 +164,18 @@ static uint32_t cost_for(const struct endpoint *endpoint, const struct cost *cos
     return (uint32_t)stats_get(&endpoint->server->workers[to].stats.sessions);
 }
 
-static bool room_for_copies(struct endpoint *endpoint, unsigned to, uint32_t copies) {
+static bool room_for_copies(struct endpoint *endpoint, unsigned to, uint32_t copies, bool light) {
     uint64_t sessions = stats_get(&endpoint->server->workers[to].stats.sessions);
-    return fanout_reserve(&endpoint->server->post, to, copies, (uint32_t)sessions);
+    return fanout_reserve(&endpoint->server->post, to, copies, (uint32_t)sessions, light);
 }
 
 /* Reserves the copies at all of `workers` (the amounts go to `reserved`) or at none. */
 static bool reserve_all(struct endpoint *endpoint, const struct cost *cost, uint64_t workers,
-                        uint32_t reserved[WORKERS_MAX]) {
+                        bool light, uint32_t reserved[WORKERS_MAX]) {
     for (uint64_t rest = workers; rest != 0; rest &= rest - 1) {
         unsigned to = (unsigned)__builtin_ctzll(rest);
         reserved[to] = cost_for(endpoint, cost, to);
-        if (reserved[to] != 0 && SHORTAGE(!room_for_copies(endpoint, to, reserved[to]))) {
+        if (reserved[to] != 0 && SHORTAGE(!room_for_copies(endpoint, to, reserved[to], light))) {
             for (uint64_t taken = workers & ~rest; taken != 0; taken &= taken - 1) {
                 unsigned i = (unsigned)__builtin_ctzll(taken);
                 fanout_release(&endpoint->server->post, i, reserved[i]);
@@ -196,7 +199,8 @@ static _Atomic uint64_t *workers_reserve(struct endpoint *endpoint, const struct
     if (SHORTAGE(
             !all_in_time(endpoint, workers, publish, message, cost.broadcast || cost.each != 0)))
         return &endpoint->stats.late_refused;
-    if (SHORTAGE(!reserve_all(endpoint, &cost, workers, reserved)))
+    if (SHORTAGE(!reserve_all(endpoint, &cost, workers, publish->standing == ASKS_LITTLE_IN_ALL,
+                              reserved)))
         return &endpoint->stats.copies_refused;
     return NULL;
 }

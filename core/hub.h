@@ -20,6 +20,7 @@
 #ifndef RINGPOST_CORE_HUB_H
 #define RINGPOST_CORE_HUB_H
 
+#include "core/admission.h"
 #include "core/message.h"
 #include "core/stats.h"
 
@@ -46,8 +47,8 @@ struct publish {
     bool found;       /* an answer knew of a session */
     bool refused;     /* an answer was: overloaded; or it went nowhere for want of room */
     bool starved;     /* copies were dropped for want of memory */
-    bool modest;      /* its producer asks for little; set before hub_publish, as is: */
-    bool prompt;      /* and it is all that the producer asked for, not one of a batch */
+    uint8_t standing; /* enum standing, of its producer; set before hub_publish, as is: */
+    bool prompt;      /* it asks for little, and this is all of it, not one of a batch */
     bool unavailable; /* a port could not take it, or did not answer in time (port_wait.h) */
     struct port_wait *port_wait; /* NULL: it waits for no port */
     /* The producer's own: */
@@ -56,9 +57,9 @@ struct publish {
     uint32_t index;
 };
 
-/* A publish to fill in (done, producer's members); NULL: too many in flight (counted). `modest`: of
- * a producer that asks for little; for those a part of requests_max is kept. */
-struct publish *publish_get(struct endpoint *endpoint, bool modest);
+/* A publish to fill in (done, producer's members); NULL: too many in flight (counted). For
+ * producers that ask for little a part of requests_max is kept. */
+struct publish *publish_get(struct endpoint *endpoint, enum standing standing);
 /* Gives back one that was not published. */
 void publish_put(struct endpoint *endpoint, struct publish *publish);
 /* Sends the sealed message on its way; takes over the caller's hold. `done` is called exactly once,

@@ -90,15 +90,24 @@
 #define HELD_LATE_PLACES 16384
 #define HELD_LATE_WORDS (HELD_LATE_PLACES / 64)
 #define HELD_LATE_NS (100 * 1000 * 1000)
+/* Producers whose requests a worker tells apart (share.h). */
+#define SHARES_MAX 512
 /* Of the messages that an endpoint may have under way, this part is for producers that ask for
- * little (hub.h). */
+ * little (hub.h); half of it for those that do so in all, whatever their connections. */
 #define REQUESTS_MODEST_PART 8
 
 /* A worker that delivers what it gets later than this, and has done so for LATE_PATIENCE_NS, is
- * given no more until it has caught up; producers that ask for little may make it four times as
- * late. */
+ * given no more until it has caught up. So many times as late it may be made by a connection that
+ * asks for little of the only producer, or of one of several that asks for more than its part; and
+ * by producers that ask for little in all beside others, who together are no overload (share.h). */
 #define LATE_PATIENCE_NS (100 * 1000 * 1000)
 #define LATE_NS (25 * 1000 * 1000)
+#define LATE_TIMES_LITTLE 4
+#define LATE_TIMES_DIVIDED 3
+#define LATE_TIMES_LIGHT 8
+/* Copies of producers that ask for little beside others that ask for much have so large a part of
+ * FANOUT_COPIES_MAX beyond it. */
+#define FANOUT_COPIES_LIGHT_PART 8
 
 /* A session whose outbox has no room is slow when within so long it took neither what waited nor
  * half the limit (outbox.h); until then whoever pushes waits. Time in which the worker was away, so

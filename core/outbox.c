@@ -312,7 +312,7 @@ void outbox_drop(struct worker *worker, struct outbox *outbox, struct session *s
 static enum send_lane reply_lane(const struct worker *worker, const struct connection *connection) {
     const struct intake *intake = connection->intake;
     bool api = worker->listeners.at[connection->listener].kind == LISTENER_API;
-    bool pushes_much = intake != NULL && intake->taken > worker->admission.modest;
+    bool pushes_much = intake != NULL && intake_asks_much(intake, &worker->admission, 0);
     return api || pushes_much ? LANE_DIRECT : LANE_PROMPT;
 }
 

@@ -150,6 +150,8 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
     X(late_refused, "late_refused_total", "messages refused: a worker they go to was late")        \
     X(copies_refused, "copies_refused_total", "messages refused: too many copies waited")          \
     X(behind_refused, "behind_refused_total", "requests to push refused: the worker was behind")   \
+    X(shares_merged, "shares_merged_total",                                                        \
+      "requests to push of producers beyond the 512 that a worker tells apart")                    \
     X(batches, "batches_total", "pieces of several messages, which sessions take at once")         \
     X(ports_refused, "ports_refused_total",                                                        \
       "messages that a port had no room for; others may have got them")                            \

@@ -264,6 +264,7 @@ static void admission_look(struct worker *worker) {
     struct admission *admission = &worker->admission;
     admission_turn(admission, worker->now_ns);
     stats_set(&worker->stats.behind, admission->shedding);
+    stats_set(&worker->stats.shares_merged, admission->shares.merged);
     if (worker->loop.shedding == admission->shedding)
         return;
     worker->loop.shedding = admission->shedding;

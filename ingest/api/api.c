@@ -3,7 +3,6 @@
 #include "core/base/shortage.h"
 #include "core/call.h"
 #include "core/server.h"
-#include "ingest/api/auth.h"
 #include "proto/http/body_type.h"
 #include "proto/http/http_health.h"
 
@@ -119,16 +118,21 @@ static void api_serve(struct worker *worker, struct http_exchange *exchange,
 static void api_open(struct worker *worker, struct http_connection *http) {
     (void)worker;
     gate_source_init(api_source(http), http->connection, api_on_result, NULL);
+    api_state(http)->seen = (struct auth_seen){.config = NULL};
 }
 
-static bool api_admit_push(struct worker *worker, struct http_connection *http) {
-    return gate_admit(worker, api_source(http));
+static bool api_admit_push(struct worker *worker, struct http_connection *http,
+                           const struct http_request *request) {
+    struct gate_source *source = api_source(http);
+    source->producer =
+        auth_producer(worker->config, request, &http->connection->peer, &api_state(http)->seen);
+    return gate_admit(worker, source);
 }
 
 const struct http_service api_service = {
     .routes = routes,
     .route_count = sizeof routes / sizeof *routes,
-    .state_bytes = sizeof(struct gate_source),
+    .state_bytes = sizeof(struct api_state),
     .open = api_open,
     .pushes = api_pushes,
     .admit_push = api_admit_push,

@@ -9,6 +9,7 @@
 
 #include "core/protocol.h"
 #include "ingest/api/api_context.h"
+#include "ingest/api/auth.h"
 #include "ingest/gate/gate.h"
 #include "proto/http/http_connection.h"
 #include "proto/http/http_context.h"
@@ -19,9 +20,17 @@ struct call;
 extern const struct protocol api_protocol;
 extern const struct http_service api_service; /* for http_init; needs api_init */
 
-/* Where the messages of a connection come from. */
+/* What the API keeps for a connection. */
+struct api_state {
+    struct gate_source source; /* where its messages come from */
+    struct auth_seen seen;     /* the key that its requests bring */
+};
+
+static inline struct api_state *api_state(struct http_connection *http) {
+    return (struct api_state *)http->state;
+}
 static inline struct gate_source *api_source(struct http_connection *http) {
-    return (struct gate_source *)http->state;
+    return &api_state(http)->source;
 }
 
 /* --- the handlers ----------------------------------------------------------------------------- */

@@ -68,6 +68,24 @@ struct gate_rate *auth_key_rate(unsigned place) {
     return &key_rates[place];
 }
 
+uint64_t auth_producer(const struct config *config, const struct http_request *request,
+                       const struct peer_address *peer, struct auth_seen *seen) {
+    if (config->api_key_count == 1)
+        return producer_of_key(0); /* a request with a wrong one pushes nothing */
+    if (config->api_key_count == 0 || request->authorization.at == NULL)
+        return producer_of_address(peer);
+    uint64_t header = hash64(request->authorization);
+    if (seen->config == config && seen->header == header)
+        return seen->producer;
+    char room[CREDENTIALS_BYTES_MAX];
+    struct builder decoded = builder_over(room, sizeof room);
+    struct span key;
+    int place = key_of(request->authorization, &decoded, &key) ? key_find(config, key) : -1;
+    uint64_t producer = place < 0 ? producer_of_address(peer) : producer_of_key((unsigned)place);
+    *seen = (struct auth_seen){.config = config, .header = header, .producer = producer};
+    return producer;
+}
+
 static struct auth refused(enum code code, const char *message) {
     return (struct auth){.code = code, .message = message};
 }

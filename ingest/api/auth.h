@@ -16,6 +16,7 @@
 
 struct worker;
 struct connection;
+struct peer_address;
 
 struct auth {
     enum code code;      /* CODE_NONE: allowed; UNAUTHORIZED, FORBIDDEN */
@@ -25,6 +26,20 @@ struct auth {
 
 /* May this request be made of `api`? `open`: its path needs no key. */
 struct auth auth_api(const struct config *config, const struct http_request *request, bool open);
+
+/* Which producer a connection's requests were of when that was last determined. Zeroed it is
+ * fresh. */
+struct auth_seen {
+    const struct config *config;
+    uint64_t header; /* hash of Authorization */
+    uint64_t producer;
+};
+
+/* The number of the producer (gate.h) that pushes with this request: its key's; where there is no
+ * key or a wrong one, its address's. It tells whose share the request counts in, and allows
+ * nothing. With several keys it looks at the header once for each value that comes. */
+uint64_t auth_producer(const struct config *config, const struct http_request *request,
+                       const struct peer_address *peer, struct auth_seen *seen);
 
 /* Nobody has used up anything of a rate, no wrong key was told. */
 void auth_init(void);

@@ -114,8 +114,12 @@ static void client_send_take(struct worker *worker, struct connection *connectio
     struct span ref = send->counted ? send->ref : envelope.ref;
     CHECK(ref.len <= REF_JSON_BYTES_MAX);
     struct sender *sender = sender_of(worker, connection);
-    if (sender != NULL) /* a client id counts through all of its sessions */
-        sender->source.rate = client_of(connection)->session.id == NULL ? &sender->rate : NULL;
+    if (sender != NULL) { /* a client id counts through all of its sessions */
+        const struct name *id = client_of(connection)->session.id;
+        sender->source.rate = id == NULL ? &sender->rate : NULL;
+        sender->source.producer =
+            id == NULL ? producer_of_address(&connection->peer) : producer_of_client(id->node.hash);
+    }
     struct send_record *record = sender != NULL ? pool_get(sends_of(worker)) : NULL;
     if (SHORTAGE(record == NULL)) {
         stats_add(&worker->stats.memory_refused, 1);

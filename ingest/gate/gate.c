@@ -26,7 +26,8 @@ struct pending_publish {
     void *request;
     struct message *message; /* while the claim waits */
     uint32_t index;
-    bool claimed; /* it is the first with its id */
+    uint16_t share; /* its place */
+    bool claimed;   /* it is the first with its id */
     uint8_t class;
     uint8_t id_len;
     char id[MESSAGE_ID_BYTES_MAX];
@@ -50,6 +51,25 @@ void gate_source_init(struct gate_source *source, struct connection *connection,
     *source = (struct gate_source){.connection = connection, .done = done, .rate = rate};
     if (connection != NULL)
         connection->intake = &source->intake;
+}
+
+/* --- producers ------------------------------------------------------------------------------- */
+
+uint64_t producer_of_key(unsigned place) {
+    return 1 + (uint64_t)place;
+}
+
+/* Small numbers are keys'. */
+static uint64_t producer_of_hash(uint64_t hash) {
+    return hash > API_KEYS_MAX ? hash : hash + 1 + API_KEYS_MAX;
+}
+
+uint64_t producer_of_client(uint64_t name_hash) {
+    return producer_of_hash(name_hash);
+}
+
+uint64_t producer_of_address(const struct peer_address *peer) {
+    return producer_of_hash(hash64(span_of(peer->bytes, sizeof(peer->bytes))));
 }
 
 /* --- rates ----------------------------------------------------------------------------------- */
@@ -183,6 +203,22 @@ static void on_sweep(struct endpoint *endpoint, struct timer *timer) {
     sweep_arm(endpoint, next_ns > soonest_ns ? next_ns : soonest_ns);
 }
 
+/* A message was refused for want of room or because it would be late. Where even who asks for
+ * little is, the shares of others must get by with their part. */
+static void share_refused(struct endpoint *endpoint, enum standing standing) {
+    if (endpoint->is_worker && standing != ASKS_MUCH)
+        shares_press(&worker_of(endpoint)->admission.shares, endpoint->now_ns);
+}
+
+static void share_count(struct endpoint *endpoint, const struct pending_publish *pending,
+                        enum result_word state, uint32_t recipients) {
+    if (!endpoint->is_worker)
+        return;
+    shares_published(&worker_of(endpoint)->admission.shares, pending->share, recipients);
+    if (state == RESULT_OVERLOADED)
+        share_refused(endpoint, (enum standing)pending->publish->standing);
+}
+
 static void on_published(struct endpoint *endpoint, struct publish *publish, enum result_word state,
                          uint32_t recipients) {
     struct pending_publish *pending = publish->producer;
@@ -195,6 +231,7 @@ static void on_published(struct endpoint *endpoint, struct publish *publish, enu
         if (took)
             sweep_arm(endpoint, endpoint->now_ns + dedup->window_ns + SWEEP_NS);
     }
+    share_count(endpoint, pending, state, recipients);
     struct gate_result result = result_of(state);
     result.recipients = recipients;
     pending_finish(endpoint, pending, &result);
@@ -239,18 +276,21 @@ static struct pending_publish *pending_get(struct endpoint *endpoint,
         account_give(&endpoint->account, ANSWER_BYTES);
         return NULL;
     }
-    struct publish *publish = publish_get(endpoint, request->source->modest);
+    const struct gate_source *source = request->source;
+    struct publish *publish = publish_get(endpoint, source->standing);
     if (SHORTAGE(publish == NULL)) {
+        share_refused(endpoint, source->standing);
         pool_put(&context_of(endpoint)->pendings, pending);
         account_give(&endpoint->account, ANSWER_BYTES);
         return NULL;
     }
     publish->done = on_published;
     publish->producer = pending;
-    publish->modest = request->source->modest;
-    publish->prompt = publish->modest && !request->in_batch;
+    publish->standing = (uint8_t)source->standing;
+    publish->prompt = source->standing != ASKS_MUCH && !request->in_batch;
     pending->publish = publish;
     pending->source = request->source;
+    pending->share = source->intake.place;
     pending->request = request->request;
     pending->index = request->index;
     pending->message = NULL;
@@ -313,7 +353,8 @@ bool gate_admit(struct worker *worker, struct gate_source *source) {
     uint64_t lag_ns = atomic_load_explicit(&box->late_ns, memory_order_relaxed);
     /* A node that is going says so instead. */
     if (server_phase(worker->server) >= PHASE_REFUSING ||
-        admission_ask(&worker->admission, &source->intake, lag_ns, &source->modest))
+        admission_ask(&worker->admission, &source->intake, source->producer, lag_ns,
+                      &source->standing))
         return true;
     uint64_t now_ns = clock_ns();
     admission_refused(&worker->admission, now_ns - worker->looked_ns);

@@ -34,6 +34,7 @@ struct endpoint;
 struct envelope;
 struct envelope_scratch;
 struct gate_source;
+struct peer_address;
 struct server;
 struct worker;
 
@@ -79,19 +80,26 @@ struct gate_source {
     gate_done *done;
     /* NULL: by the scope of the ids (client_rates.h); without a scope: no limit. */
     struct gate_rate *rate;
-    struct intake intake; /* how late what it sends is read */
-    bool modest;          /* it asks for little; of the request that was admitted last */
+    uint64_t producer;      /* whose share what it sends counts in; 0: nobody's own */
+    struct intake intake;   /* how late what it sends is read */
+    enum standing standing; /* of the request that was admitted last */
 };
+
+/* The numbers of producers, for `producer`: of an API key by its place, of a client id by the hash
+ * of its name, of a source address. */
+uint64_t producer_of_key(unsigned place);
+uint64_t producer_of_client(uint64_t name_hash);
+uint64_t producer_of_address(const struct peer_address *peer);
 
 /* `rate`: of the API key for the API, one of its own for a session without a client id, NULL for a
  * client. */
 void gate_source_init(struct gate_source *source, struct connection *connection, gate_done *done,
                       struct gate_rate *rate);
 
-/* To be asked once for each request, however many messages are in it. False: the worker is behind,
- * the request must be refused (`overloaded`, GATE_BEHIND_TEXT) and is counted, as a request: how
- * many messages are in it is not known. The time since slice_over was called last counts as what
- * the refusal costs, so it should come early. */
+/* To be asked once for each request, however many messages are in it, with `producer` set. False:
+ * the worker is behind, the request must be refused (`overloaded`, GATE_BEHIND_TEXT) and is
+ * counted, as a request: how many messages are in it is not known. The time since slice_over was
+ * called last counts as what the refusal costs, so it should come early. */
 bool gate_admit(struct worker *worker, struct gate_source *source);
 #define GATE_BEHIND_TEXT "more is pushed than this node can serve; nothing was taken, try again"
 

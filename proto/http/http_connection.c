@@ -275,7 +275,8 @@ static void request_serve(struct worker *worker, struct http_connection *http,
     http->in_body = http->pushes = http->continue_due = false;
     http->input_due_ns = 0;
     uint8_t flags = request_begin(worker, http, request);
-    if (asks_to_push(http, request) && SHORTAGE(!http->service->admit_push(worker, http))) {
+    if (asks_to_push(http, request) &&
+        SHORTAGE(!http->service->admit_push(worker, http, request))) {
         exchange_busy(worker, http, flags);
         return;
     }

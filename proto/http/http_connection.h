@@ -64,7 +64,8 @@ struct http_service {
     bool (*pushes)(const struct http_request *request);
     /* A request that pushes is about to be carried out. False: the worker is behind, the request is
      * refused with one look (`overloaded`, behind_text). */
-    bool (*admit_push)(struct worker *worker, struct http_connection *http);
+    bool (*admit_push)(struct worker *worker, struct http_connection *http,
+                       const struct http_request *request);
     const char *behind_text;
     /* Looks at a request whose body is not there yet, and puts its route into the context's `match`
      * if it has one. False: it would be refused, `error` says why. What it points to stays until

@@ -55,6 +55,7 @@ static void fiber_body(unsigned index) {
         worker->late_max_ns = worker->delivery.held_late_ns = 0;
         worker->admission.share_percent = 100;
         worker->admission.modest = 0;
+        worker->admission.shares.max = 1;
     }
     if (sim.scenario.reserve_bytes != 0) {
         worker->replies.beyond_max = sim.scenario.reserve_bytes * 2;

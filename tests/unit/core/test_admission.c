@@ -3,6 +3,7 @@
 #include "tests/support/cmocka_first.h"
 
 #include "core/admission.c"
+#include "core/share.c"
 
 #include <stdio.h>
 #include <string.h>
@@ -56,8 +57,8 @@ static void test_nothing_there_after_all(void **state) {
 /* --- who is refused --------------------------------------------------------------------------- */
 
 static bool ask(struct admission *admission, struct intake *intake, uint64_t lag_ns) {
-    bool modest;
-    return admission_ask(admission, intake, lag_ns, &modest);
+    enum standing standing;
+    return admission_ask(admission, intake, 1, lag_ns, &standing);
 }
 
 static void test_the_modest_are_taken(void **state) {
@@ -70,16 +71,16 @@ static void test_the_modest_are_taken(void **state) {
     admission_turn(&admission, 2 * NS_PER_S);
     /* The worker delivers late. */
     const uint64_t lag_ns = LATE_NS + 1;
-    bool modest;
+    enum standing standing;
     for (unsigned i = 0; i < ADMISSION_MODEST; i++) {
-        assert_true(admission_ask(&admission, &in_time, lag_ns, &modest));
-        assert_true(modest);
+        assert_true(admission_ask(&admission, &in_time, 1, lag_ns, &standing));
+        assert_int_equal(standing, ASKS_LITTLE);
     }
-    assert_false(admission_ask(&admission, &in_time, lag_ns, &modest));
-    assert_false(modest);
+    assert_false(admission_ask(&admission, &in_time, 1, lag_ns, &standing));
+    assert_int_equal(standing, ASKS_MUCH);
     /* Who is read late has asked for more than a little. */
-    assert_false(admission_ask(&admission, &late, 0, &modest));
-    assert_false(modest);
+    assert_false(admission_ask(&admission, &late, 1, 0, &standing));
+    assert_int_equal(standing, ASKS_MUCH);
     admission_turn(&admission, 2 * NS_PER_S + ADMISSION_CYCLE_NS);
     assert_true(ask(&admission, &in_time, lag_ns));
 }

@@ -189,7 +189,7 @@ static void push_to(uint8_t namespace, unsigned n, size_t bytes) {
     message_seal(message, bytes);
     struct parcel *parcel = parcel_open(&worker, message);
     struct mail request = {.kind = MAIL_DELIVER, .token = n, .number = worker.sessions.count};
-    assert_true(fanout_reserve(&server.post, 0, request.number, worker.sessions.count));
+    assert_true(fanout_reserve(&server.post, 0, request.number, worker.sessions.count, false));
     assert_true(broadcast_push(&worker, parcel, &request));
 }
 

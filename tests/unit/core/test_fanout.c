@@ -376,6 +376,17 @@ static void test_who_publishes_is_told(void **state) {
     assert_false(told_late("slow"));
 }
 
+/* Who asks for little beside others finds room behind those. */
+static void test_room_for_light_producers(void **state) {
+    (void)state;
+    const uint32_t more = FANOUT_COPIES_MAX / FANOUT_COPIES_LIGHT_PART;
+    assert_true(fanout_reserve(&server.post, 0, FANOUT_COPIES_MAX, 0, false));
+    assert_false(fanout_reserve(&server.post, 0, 1, 0, false));
+    assert_true(fanout_reserve(&server.post, 0, more, 0, true));
+    assert_false(fanout_reserve(&server.post, 0, 1, 0, true));
+    fanout_release(&server.post, 0, FANOUT_COPIES_MAX + more);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_node, close_node)
     const struct CMUnitTest tests[] = {
@@ -386,6 +397,7 @@ int main(void) {
         TEST(test_a_session_leaves_while_one_waits_for_it),
         TEST(test_more_wait_than_runs),
         TEST(test_who_publishes_is_told),
+        TEST(test_room_for_light_producers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,6 +26,16 @@ static int teardown(void **state) {
     return 0;
 }
 
+/* Where the share of the producer at `api` is. */
+static uint16_t api_place(void) {
+    const struct shares *shares = &fake_server.workers[0].admission.shares;
+    for (uint16_t i = 1; i <= shares->used; i++)
+        if (shares->at[i].producer != 0 && shares->at[i].producer != 999)
+            return i;
+    fail_msg("it has no share");
+    return 0;
+}
+
 /* A new cycle of admission begins (ADMISSION_CYCLE_NS). */
 static void cycle(void) {
     node_pass(2 * ADMISSION_CYCLE_NS);
@@ -60,6 +70,42 @@ static void test_late_beside_it(void **state) {
     cycle();
     assert_int_equal(asked(JSON_POST("/v1/messages", "[" ONE "," ONE "]"), LIMIT_MS, 0), 200);
     assert_int_equal(asked(JSON_POST("/v1/broadcast", "1"), LIMIT_MS + 1, 0), 503);
+}
+
+/* Another producer asks for much, so the one at `api` asks for little in all. */
+static void test_light_producers(void **state) {
+    (void)state;
+    struct admission *admission = &fake_server.workers[0].admission;
+    for (unsigned i = 0; i < 20; i++) {
+        uint16_t place = 0;
+        struct share *other = shares_find(&admission->shares, 999, &place, admission->now_ns);
+        other->asked += 100;
+        other->taken += 100;
+        other->units += 100000;
+        assert_int_equal(asked(JSON_POST("/v1/messages", ONE), 0, 0), 202);
+        cycle();
+    }
+    assert_true(shares_many(&admission->shares));
+    for (unsigned i = 0; i < 4 * ADMISSION_MODEST; i++)
+        assert_int_equal(asked(JSON_POST("/v1/messages", ONE), 10 * LIMIT_MS,
+                               LATE_TIMES_LIGHT * LATE_NS / NS_PER_MS),
+                         202);
+    assert_int_equal(asked(JSON_POST("/v1/messages", ONE), 10 * LIMIT_MS,
+                           LATE_TIMES_LIGHT * LATE_NS / NS_PER_MS + 1),
+                     503);
+    /* That presses. */
+    assert_int_not_equal(admission->shares.press_ns, 0);
+    /* A connection that asks for little, of a producer that does not. */
+    uint16_t place = 0;
+    cycle();
+    struct share *own = &admission->shares.at[api_place()];
+    own->light = false;
+    shares_find(&admission->shares, 999, &place, admission->now_ns);
+    assert_int_equal(
+        asked(JSON_POST("/v1/messages", ONE), 0, LATE_TIMES_DIVIDED * LATE_NS / NS_PER_MS), 202);
+    assert_int_equal(
+        asked(JSON_POST("/v1/messages", ONE), 0, LATE_TIMES_DIVIDED * LATE_NS / NS_PER_MS + 1),
+        503);
 }
 
 /* The lane of the client's output behind a send that its socket does not take. */
@@ -134,6 +180,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_late_beside_it),
+        TEST(test_light_producers),
         TEST(test_who_gets_it),
         TEST(test_late_lanes_are_told),
     };

@@ -90,11 +90,44 @@ static void test_places_of_keys(void **state) {
     assert_int_equal(key_find(&keys, SPAN("one")), -1);
 }
 
+static uint64_t producer(const struct config *keys, struct auth_seen *seen, const char *key) {
+    static const struct peer_address peer = {.bytes = {127}};
+    ask("localhost", NULL, key);
+    return auth_producer(keys, &request, &peer, seen);
+}
+
+static void test_producers(void **state) {
+    (void)state;
+    static const struct peer_address peer = {.bytes = {127}}, other = {.bytes = {126}};
+    struct config keys = {.api_key_count = 2, .api_keys = {"one", "two"}};
+    struct auth_seen seen = {.config = NULL};
+    hash_init();
+    assert_int_equal(producer(&keys, &seen, "Bearer one"), producer_of_key(0));
+    assert_int_equal(producer(&keys, &seen, "Bearer one"), producer_of_key(0));
+    assert_int_equal(producer(&keys, &seen, "Bearer two"), producer_of_key(1));
+    assert_int_equal(producer(&keys, &seen, "Basic eDp0d28="), producer_of_key(1)); /* x:two */
+    /* Who has none, or a wrong one, does not push in the name of a key. */
+    assert_int_equal(producer(&keys, &seen, "Bearer three"), producer_of_address(&peer));
+    assert_int_equal(producer(&keys, &seen, NULL), producer_of_address(&peer));
+    /* After a reload the same header may be another key. */
+    struct config later = {.api_key_count = 2, .api_keys = {"two", "one"}};
+    assert_int_equal(producer(&later, &seen, "Bearer two"), producer_of_key(0));
+    /* With one key all are of it; without one it is the address. */
+    keys.api_key_count = 1;
+    assert_int_equal(producer(&keys, &seen, "Bearer x"), producer_of_key(0));
+    keys.api_key_count = 0;
+    assert_int_equal(producer(&keys, &seen, NULL), producer_of_address(&peer));
+    assert_int_not_equal(producer_of_address(&peer), producer_of_address(&other));
+    assert_true(producer_of_client(1) > producer_of_key(API_KEYS_MAX - 1));
+    assert_true(producer_of_address(&peer) != 0 && producer_of_client(0) != 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_without_keys),
         cmocka_unit_test(test_keys),
         cmocka_unit_test(test_places_of_keys),
+        cmocka_unit_test(test_producers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -267,6 +267,25 @@ static void test_places_of_the_modest(void **state) {
         fake_server.workers[i].requests = 0;
 }
 
+/* The last of those places are for producers that ask for little in all. */
+static void test_places_of_light_producers(void **state) {
+    (void)state;
+    struct endpoint *endpoint = &fake_server.workers[0].endpoint;
+    uint32_t max = fake_server.post.requests_max, kept = max / REQUESTS_MODEST_PART;
+    static const enum standing all[] = {ASKS_MUCH, ASKS_LITTLE_DIVIDED, ASKS_LITTLE,
+                                        ASKS_LITTLE_IN_ALL};
+    const uint32_t places[] = {max - kept, max - kept / 2, max, max};
+    for (unsigned i = 0; i < sizeof(all) / sizeof(*all); i++) {
+        endpoint->requests = places[i];
+        assert_null(publish_get(endpoint, all[i]));
+        endpoint->requests = places[i] - 1;
+        struct publish *publish = publish_get(endpoint, all[i]);
+        assert_non_null(publish);
+        publish_put(endpoint, publish);
+    }
+    endpoint->requests = 0;
+}
+
 static void test_clients(void **state) {
     (void)state;
     struct peer *till = client_connect(0, "{\"type\":\"hello\",\"id\":\"till\"}\n");
@@ -306,11 +325,17 @@ static void test_words(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_served_requests), TEST(test_batches),
-        TEST(test_unread_bodies),   TEST(test_unread_heads),
-        TEST(test_no_memory),       TEST(test_keys),
-        TEST(test_wrong_keys),      TEST(test_places_of_the_modest),
-        TEST(test_clients),         cmocka_unit_test(test_words),
+        TEST(test_served_requests),
+        TEST(test_batches),
+        TEST(test_unread_bodies),
+        TEST(test_unread_heads),
+        TEST(test_no_memory),
+        TEST(test_keys),
+        TEST(test_wrong_keys),
+        TEST(test_places_of_the_modest),
+        TEST(test_places_of_light_producers),
+        TEST(test_clients),
+        cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,8 +33,8 @@ size_t client_send_bytes(void) {
     return 64;
 }
 
-struct publish *publish_get(struct endpoint *endpoint, bool modest) {
-    (void)endpoint, (void)modest;
+struct publish *publish_get(struct endpoint *endpoint, enum standing standing) {
+    (void)endpoint, (void)standing;
     for (unsigned i = 0; i < publishes_max; i++)
         if (!publish_used[i]) {
             publish_used[i] = true;
@@ -322,7 +322,7 @@ static void test_behind(void **state) {
     /* It asks for little. */
     source->intake = (struct intake){.taken = ADMISSION_MODEST - 1, .cycle_ns = worker->now_ns};
     assert_true(gate_admit(worker, source));
-    assert_true(source->modest);
+    assert_int_equal(source->standing, ASKS_LITTLE);
     publish(0, "{\"to\":\"x\"}", 0);
     answer(0, RESULT_QUEUED, 1);
     /* What it sends is read late. */
@@ -338,6 +338,55 @@ static void test_behind(void **state) {
     assert_true(gate_admit(worker, source));
     assert_int_equal(stats_get(&worker->stats.behind_refused), 1);
     finish();
+}
+
+/* Two producers at one worker: the one that asks for little in all is taken in where another is
+ * refused, whatever its connection asks for, and what it is refused presses on the other. */
+static void test_two_producers(void **state) {
+    (void)state;
+    begin();
+    struct worker *worker = &workers[0];
+    struct shares *shares = &worker->admission.shares;
+    struct gate_source *light = &producers[0].source, heavy = {.producer = 2};
+    admission_init(&worker->admission);
+    light->producer = 1;
+    worker->admission.patience_ns = 0;
+    for (unsigned i = 1; i <= 50; i++) {
+        admission_turn(&worker->admission, worker->now_ns + i * ADMISSION_CYCLE_NS);
+        for (unsigned j = 0; j < 100; j++)
+            assert_true(gate_admit(worker, &heavy));
+        assert_true(gate_admit(worker, light));
+    }
+    admission_turn(&worker->admission, worker->now_ns + 51 * ADMISSION_CYCLE_NS);
+    atomic_store(&boxes[0].late_ns, LATE_NS + 1);
+    for (unsigned j = 0; j < ADMISSION_MODEST; j++) {
+        assert_true(gate_admit(worker, &heavy));
+        assert_int_equal(heavy.standing, ASKS_LITTLE_DIVIDED);
+    }
+    assert_false(gate_admit(worker, &heavy));
+    light->intake.late_ns = NS_PER_S;
+    for (unsigned j = 0; j < 3 * ADMISSION_MODEST; j++) {
+        assert_true(gate_admit(worker, light));
+        assert_int_equal(light->standing, ASKS_LITTLE_IN_ALL);
+    }
+    /* Copies count, as soon as they are known. */
+    uint32_t units = shares->at[light->intake.place].units;
+    publish(0, "{\"to\":\"x\"}", 0);
+    assert_int_equal(under_way[0]->standing, ASKS_LITTLE_IN_ALL);
+    assert_true(under_way[0]->prompt);
+    answer(0, RESULT_QUEUED, 7);
+    assert_int_equal(shares->at[light->intake.place].units, units + SHARE_MESSAGE_UNITS + 7);
+    assert_int_equal(shares->press_ns, 0);
+    publish(0, "{\"to\":\"x\"}", 1);
+    answer(0, RESULT_OVERLOADED, 0);
+    assert_int_equal(shares->press_ns, worker->now_ns);
+    shares->press_ns = 0;
+    publishes_max = 0;
+    publish(0, "{\"to\":\"x\"}", 2);
+    expect(2, RESULT_OVERLOADED, 503);
+    assert_int_equal(shares->press_ns, worker->now_ns);
+    finish();
+    atomic_store(&boxes[0].late_ns, 0);
 }
 
 static void test_rate_over_time(void **state) {
@@ -500,6 +549,7 @@ int main(void) {
         cmocka_unit_test(test_no_memory_for_the_id),
         cmocka_unit_test(test_rate),
         cmocka_unit_test(test_behind),
+        cmocka_unit_test(test_two_producers),
         cmocka_unit_test(test_rate_over_time),
         cmocka_unit_test(test_duplicate),
         cmocka_unit_test(test_repeat_waits_for_the_first),

@@ -1,0 +1,105 @@
+"""Producers share a node that is asked for more than it can do."""
+
+import os
+import select
+import signal
+import threading
+import unittest
+
+from support import SANITIZED, JsonClient, Node, Socket, wait_until
+
+MEMBERS = 100
+GREEDY_CONNECTIONS = 8
+BATCH = 1000
+PUSHES = 200
+
+
+def push(key, path, body):
+    return (f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}").encode()
+
+
+def answer_of(connection):
+    """The status and the body of the next answer."""
+    while b"\r\n\r\n" not in connection.buffer:
+        assert connection.fill(), "the node closed the connection"
+    head, connection.buffer = connection.buffer.split(b"\r\n\r\n", 1)
+    length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n")
+                  if line.lower().startswith(b"content-length:"))
+    return int(head.split(b" ")[1]), connection.exactly(length)
+
+
+class Readers:
+    """Clients that read whatever comes, in a process of their own."""
+
+    def __init__(self, clients):
+        self.pid = os.fork()
+        if self.pid == 0:
+            sockets = {client.socket.fileno(): client.socket for client in clients}
+            poll = select.epoll()
+            for number in sockets:
+                poll.register(number, select.EPOLLIN)
+            room = bytearray(1 << 18)
+            while all(sockets[number].recv_into(room) for number, _ in poll.poll()):
+                pass
+            os._exit(0)
+
+    def end(self):
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+
+class Greedy(threading.Thread):
+    """A producer that pushes the next batches as soon as it is answered, until it is told to
+    stop."""
+
+    def __init__(self, node):
+        super().__init__()
+        self.taken = self.refused = 0
+        self.stopping = False
+        self.connections = [Socket(node.address("api")) for _ in range(GREEDY_CONNECTIONS)]
+
+    def run(self):
+        batch = "[" + ",".join(['{"group":"many"}'] * BATCH) + "]"
+        request = push("greedy", "/v1/messages", batch)
+        while not self.stopping:
+            for connection in self.connections:
+                connection.send(request)
+            for connection in self.connections:
+                status, body = answer_of(connection)
+                self.taken += body.count(b'"status":202')
+                self.refused += BATCH if status == 503 else body.count(b'"status":503')
+
+
+class Fairness(unittest.TestCase):
+    def test_who_asks_for_little_is_not_refused(self):
+        """One producer keeps a worker's room for copies full. The other has a message for a group
+        now and then."""
+        with Node("--api-key", "greedy", "--api-key", "modest", workers=1) as node:
+            members = [JsonClient(node, groups=[group])
+                       for group in ("many", "few") for _ in range(MEMBERS)]
+            readers = Readers(members)
+            greedy = Greedy(node)
+            greedy.start()
+            try:
+                wait_until("the node is full", lambda: greedy.refused > 5 * BATCH)
+                taken, refused, modest_refused = greedy.taken, greedy.refused, 0
+                with Socket(node.address("api")) as modest:
+                    for _ in range(PUSHES):
+                        modest.send(push("modest", "/v1/groups/few", "1"))
+                        modest_refused += answer_of(modest)[0] == 503
+            finally:
+                greedy.stopping = True
+                greedy.join()
+                readers.end()
+            # Meanwhile it was too much, and the greedy one had its part, too.
+            self.assertGreater(greedy.refused, refused + BATCH)
+            self.assertGreater(greedy.taken, taken)
+            if not SANITIZED:  # a slow node delivers so late that it has to refuse this, too
+                self.assertLess(modest_refused, PUSHES / 10)
+            for connection in greedy.connections + members:
+                connection.close()
+
+
+if __name__ == "__main__":
+    unittest.main()
