@@ -413,10 +413,14 @@ static bool session_visit(struct worker *worker, struct fanout_run *run, struct 
     return true;
 }
 
+static struct list *link_behind(const struct fanout_run *run, const struct list *link) {
+    return link == run->last ? NULL : link->next;
+}
+
 /* The sessions of one name. True: the walk is over. */
 static bool name_walk(struct worker *worker, struct fanout_run *run) {
-    struct name *name = run->name;
-    for (unsigned visits = 1; run->next != &name->sessions; visits++) {
+    const struct name *name = run->name;
+    for (unsigned visits = 1; run->next != NULL; visits++) {
         struct list *at = run->next;
         __builtin_prefetch(at->next->next);
         if (!session_visit(worker, run, name_session(name, at)))
@@ -425,21 +429,25 @@ static bool name_walk(struct worker *worker, struct fanout_run *run) {
          * for it was dropped, which takes its time. */
         bool closed = run->next != at;
         if (!closed)
-            run->next = at->next;
+            run->next = link_behind(run, at);
         if ((closed || visits % VISITS_PER_LOOK == 0) && slice_over(worker))
             break;
     }
-    return run->next == &name->sessions;
+    return run->next == NULL;
 }
 
 void fanout_pass(struct worker *worker, const struct list *link) {
     struct fanout *fanout = &worker->fanout;
     for (struct list *at = fanout->runs.next; at != &fanout->runs; at = at->next) {
         struct fanout_run *run = container_of(at, struct fanout_run, link);
-        if (run->name == NULL || run->next != link)
+        if (run->name == NULL)
             continue;
-        run->next = link->next;
-        run->part = 0;
+        if (run->next == link) {
+            run->next = link_behind(run, link);
+            run->part = 0;
+        } else if (run->last == link && run->next != NULL) {
+            run->last = link->prev;
+        }
     }
 }
 
@@ -461,7 +469,9 @@ static bool run_walk(struct worker *worker, struct fanout_run *run, const struct
         if (run->name != NULL) {
             /* It stays as long as its sessions are walked through. */
             name_pin(run->name);
-            run->next = run->name->sessions.next;
+            bool nobody = list_empty(&run->name->sessions);
+            run->next = nobody ? NULL : run->name->sessions.next;
+            run->last = run->name->sessions.prev;
         }
         if (slice_over(worker))
             return run->name == NULL && run->address == address_count(message);

@@ -63,7 +63,9 @@ struct fanout_run {
     uint64_t visit;    /* stamps the sessions that were visited, where it has several addresses */
     uint32_t address;  /* the address that is walked through, or is next */
     struct name *name; /* of that address, pinned; NULL: none is walked through */
-    struct list *next; /* the session to be visited next, in its list */
+    struct list *next; /* the session to be visited next, in its list; NULL: all were */
+    struct list *last; /* and the last one: who comes behind it came after the walk began, perhaps
+                          again */
     uint32_t part;     /* messages of the run that the next session has had already */
     bool wide;         /* it has several addresses */
     bool held;         /* by a session that must send first */

@@ -320,6 +320,31 @@ static void test_a_session_leaves_while_one_waits_for_it(void **state) {
     assert_int_equal(answered[0].recipients, 2);
 }
 
+/* A session that leaves and comes again while a message is on its way gets it at most once; one
+ * that comes then owes nothing to it. */
+static void test_a_session_comes_again(void **state) {
+    (void)state;
+    struct span group = SPAN("slow");
+    for (unsigned i = 0; i < 4; i++)
+        join(i, "slow");
+    for (unsigned left = 0; left < 4; left++) {
+        unsigned before = tills[left].count;
+        tills[2].full = true;
+        push(left, "slow", NULL, NULL);
+        fanout_work(&worker);
+        directory_leave(&worker, &tills[left].session, &group, 1);
+        join(left, "slow");
+        if (left == 0)
+            join(9, "slow");
+        tills[2].full = false;
+        fanout_work(&worker);
+        assert_int_equal(answered[left].answers, 1);
+        assert_in_range(tills[left].count, before, before + 1);
+    }
+    expect_got(0, "abcd");
+    expect_got(9, "bcd");
+}
+
 /* As many as may be held at a time; the next waits, and nothing is lost. */
 static void test_more_wait_than_runs(void **state) {
     (void)state;
@@ -395,6 +420,7 @@ int main(void) {
         TEST(test_a_session_in_several_gets_it_once),
         TEST(test_addresses_that_share_a_bucket),
         TEST(test_a_session_leaves_while_one_waits_for_it),
+        TEST(test_a_session_comes_again),
         TEST(test_more_wait_than_runs),
         TEST(test_who_publishes_is_told),
         TEST(test_room_for_light_producers),
