@@ -447,8 +447,9 @@ void client_heard(struct worker *worker, struct connection *connection) {
 
 static void heartbeat(struct worker *worker, struct connection *connection) {
     struct client *client = client_of(connection);
-    /* Nothing can be heard while its input is held back; that is not the client's silence. */
-    if (client->held)
+    /* Nothing can be heard while its input is held back, or once its end has come and only answers
+     * are owed; that is not the client's silence. */
+    if (client->held || client->ended)
         client_heard(worker, connection);
     if (client->pinged) {
         client_fail(worker, connection, CODE_HEARTBEAT_TIMEOUT, "nothing was heard for too long",

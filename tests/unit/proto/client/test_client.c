@@ -228,6 +228,24 @@ static void test_held_input_is_not_silence(void **state) {
     finish();
 }
 
+/* Whoever has said that nothing more comes, and waits for answers, is not silent either. */
+static void test_an_end_is_not_silence(void **state) {
+    (void)state;
+    begin();
+    say("{\"type\":\"hello\"}\n");
+    seen.out_len = 0;
+    seen.answer_now = false;
+    say("{\"type\":\"send\",\"to\":\"b\"}\n");
+    tcp_protocol.on_end(&worker, &connection);
+    at_deadline();
+    at_deadline();
+    expect("");
+    assert_true(connection_is_open(&connection));
+    client_send_ended(&worker, &connection);
+    assert_int_equal(seen.reason, CLOSE_CLIENT);
+    finish();
+}
+
 /* --- the end -------------------------------------------------------------------------------------
  */
 
@@ -297,6 +315,7 @@ int main(void) {
         cmocka_unit_test(test_refused_names),
         cmocka_unit_test(test_hello_timeout),
         cmocka_unit_test(test_heartbeat),
+        cmocka_unit_test(test_an_end_is_not_silence),
         cmocka_unit_test(test_held_input_is_not_silence),
         cmocka_unit_test(test_drain),
         cmocka_unit_test(test_too_slow),
