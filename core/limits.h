@@ -133,6 +133,12 @@
 #define ANSWERS_SHARE 4
 #define ANSWER_RESERVE_BYTES (1024 * 1024)
 
+/* Waits of a worker that are no publishes, and connections that such waits concern (wait.h), which
+ * are found by hash. */
+#define WAITS_MAX 16384
+#define WAIT_CONCERNS_MAX 65536
+#define WAIT_BUCKETS 1024
+
 /* Replies that a peer has not taken (reply.h): of a connection that is still read, so many bytes;
  * while the memory is full, so few; what is short; what a worker has for them then, beyond
  * --memory; and how long a peer may take nothing while that is used up. */

@@ -21,7 +21,7 @@ static void waits_arm(struct endpoint *endpoint) {
                   container_of(waits->order.next, struct port_wait, link)->due_ns);
 }
 
-static void wait_end(struct endpoint *endpoint, struct port_wait *wait) {
+static void port_wait_end(struct endpoint *endpoint, struct port_wait *wait) {
     wait->publish->port_wait = NULL;
     list_remove(&wait->link);
     pool_put(&endpoint->port_waits.pool, wait);
@@ -39,7 +39,7 @@ static void on_due(struct endpoint *endpoint, struct timer *timer) {
         struct publish *publish = wait->publish;
         unsigned answers = (unsigned)__builtin_popcountll(wait->ports);
         stats_add(&endpoint->stats.ports_late, answers);
-        wait_end(endpoint, wait);
+        port_wait_end(endpoint, wait);
         hub_give_up(endpoint, publish, answers);
         if (endpoint_slice_over(endpoint))
             break;
@@ -78,7 +78,7 @@ static struct port_wait *wait_get(struct endpoint *endpoint) {
 }
 
 /* Waits for the ports. False: no room or memory for that. */
-static bool wait_begin(struct endpoint *endpoint, struct publish *publish, uint64_t ports) {
+static bool port_wait_begin(struct endpoint *endpoint, struct publish *publish, uint64_t ports) {
     struct port_wait *wait = wait_get(endpoint);
     if (SHORTAGE(wait == NULL))
         return false;
@@ -99,7 +99,7 @@ uint64_t port_waits_begin(struct endpoint *endpoint, struct publish *publish, ui
     for (uint64_t rest = ports; rest != 0; rest &= rest - 1)
         if (port_has_room(endpoint, (unsigned)__builtin_ctzll(rest)))
             taken |= rest & -rest;
-    if (taken != 0 && !wait_begin(endpoint, publish, taken))
+    if (taken != 0 && !port_wait_begin(endpoint, publish, taken))
         taken = 0;
     uint64_t passed = ports & ~taken;
     publish->unavailable = passed != 0;
@@ -119,6 +119,6 @@ bool port_waits_answered(struct endpoint *endpoint, unsigned port, uint64_t toke
         return false;
     wait->ports &= ~bit;
     if (wait->ports == 0)
-        wait_end(endpoint, wait);
+        port_wait_end(endpoint, wait);
     return true;
 }

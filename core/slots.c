@@ -110,7 +110,7 @@ static void sweep_visit(struct worker *worker, struct connection *connection) {
     bool api = is_api(worker, connection);
     switch ((enum server_phase)worker->slots.sweep.phase) {
     case PHASE_GOODBYE:
-        if (!api)
+        if (!api && !wait_concerns(worker, connection))
             connection_drain(worker, connection);
         break;
     case PHASE_CLOSING:

@@ -156,6 +156,7 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
     X(ports_refused, "ports_refused_total",                                                        \
       "messages that a port had no room for; others may have got them")                            \
     X(ports_late, "ports_late_total", "messages that a port did not answer in time")               \
+    X(waits_refused, "waits_refused_total", "waits that did not begin: too many there")            \
     X(memory_refused, "memory_refused_total",                                                      \
       "refusals for want of memory, at the ceiling or not")                                        \
     X(unread_closed, "unread_closed_total",                                                        \
@@ -188,6 +189,7 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
       "of answers that were not taken, beyond --memory: 256 KiB for each worker at the most")      \
     X(fixed_bytes, "fixed_memory_bytes", "rings, queues and slots, which are outside --memory")    \
     X(requests, "requests_in_flight", "messages and calls without an answer yet")                  \
+    X(waits, "waits", "waits for something that is no answer to a message under way")              \
     X(behind, "behind", "1 while the worker refuses a part, since more comes than it can serve")   \
     X(outbox_bytes, "outbox_bytes", "bytes of messages waiting in outboxes")
 

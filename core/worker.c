@@ -223,14 +223,16 @@ static bool phase_done(const struct worker *worker, enum server_phase phase) {
     case PHASE_RUNNING:
         return true;
     case PHASE_REFUSING:
-        return worker->publishing == 0 && listeners_stopped(worker, false);
+        return worker->publishing == 0 && !waits_busy(worker) && listeners_stopped(worker, false);
     case PHASE_GOODBYE:
-        return !sweep_busy(&worker->slots.sweep) && worker->slots.live == worker->slots.live_api;
+        return !sweep_busy(&worker->slots.sweep) && worker->waits.count == 0 &&
+               worker->slots.live == worker->slots.live_api;
     case PHASE_CLOSING:
         /* Whoever comes now is still told that the node goes, but not waited for. */
-        return worker->slots.live == worker->slots.live_late;
+        return worker->slots.live == worker->slots.live_late && worker->waits.count == 0;
     case PHASE_STOPPED:
-        return worker->slots.live == 0 && worker->requests == 0 && listeners_stopped(worker, true);
+        return worker->slots.live == 0 && worker->waits.count == 0 && worker->requests == 0 &&
+               listeners_stopped(worker, true);
     }
     return true;
 }
@@ -243,6 +245,10 @@ static void phase_follow(struct worker *worker) {
         for (uint32_t next = worker->loop.phase_entered + 1; next <= phase; next++)
             phase_enter(worker, (enum server_phase)next);
         worker->loop.phase_entered = phase;
+    }
+    if (waits_busy(worker)) {
+        slice_begin(worker);
+        waits_work(worker);
     }
     if (sweep_busy(&worker->slots.sweep)) {
         slice_begin(worker);
@@ -286,7 +292,7 @@ static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
         !list_empty(&worker->reading.floods) || !fanout_idle(&worker->fanout) ||
         !broadcasts_idle(&worker->broadcasts) || calls_busy(&worker->calls) ||
         !list_empty(&worker->loop.tasks) || sweep_busy(&worker->slots.sweep) ||
-        server_phase(worker->server) != worker->loop.phase_entered)
+        waits_busy(worker) || server_phase(worker->server) != worker->loop.phase_entered)
         return 0;
     if ((fanout_busy(&worker->fanout) || broadcasts_busy(&worker->broadcasts)) &&
         wait_ns > FANOUT_HELD_LOOK_NS)
@@ -445,6 +451,7 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     fanout_init(&worker->fanout);
     broadcasts_init(&worker->broadcasts);
     calls_init(&worker->calls);
+    waits_init(&worker->waits);
     admission_init(&worker->admission);
     sending_init(&worker->sending);
     list_init(&worker->reading.resumed);

@@ -27,6 +27,7 @@
 #include "core/ring.h"
 #include "core/slots.h"
 #include "core/task.h"
+#include "core/wait.h"
 
 struct builder;
 struct server;
@@ -69,6 +70,7 @@ struct worker {
     struct fanout fanout;         /* fanout.h */
     struct broadcasts broadcasts; /* broadcast.h */
     struct calls calls;           /* call.h */
+    struct waits waits;           /* wait.h */
 };
 
 /* Opens the ring, prepares tables, starts accepting. On the worker's own thread. False: `problem`.

@@ -16,6 +16,7 @@
 #include "tests/sim/sim_kernel.h"
 #include "tests/sim/sim_port.h"
 #include "tests/sim/sim_scenarios.h"
+#include "tests/sim/sim_wait.h"
 #include "tests/toys/toy_protocol.h"
 
 #include <stdlib.h>
@@ -67,8 +68,10 @@ static void fiber_body(unsigned index) {
     while (more) {
         fiber_yield(FIBER_READY);
         turn_begun(index);
+        sim_waits_turn(worker);
         more = worker_turn(worker, CLOCK_NEVER);
         turn_check(worker);
+        sim_waits_check(worker);
     }
     worker_close(worker);
 }
@@ -124,6 +127,7 @@ void node_open(void) {
     post_slots_override = sim.scenario.post_slots;
     hash_init();
     sim_ports_open(&parts);
+    sim_waits_open();
     if (!server_init(&node.server, config, &parts, problem, sizeof(problem)))
         sim_fail("the node does not start: %s", problem);
     if (sim.scenario.copies_max != 0)
@@ -203,6 +207,7 @@ void node_close(struct stats *total) {
         endpoint_left_check(server->endpoints[i]);
     for (unsigned i = 0; i < server->worker_count; i++)
         worker_left_check(&server->workers[i]);
+    sim_waits_close(server);
     if (atomic_load(&server->connections) != 0)
         sim_fail("the node still counts %u connections", atomic_load(&server->connections));
     api_fini();

@@ -1,0 +1,107 @@
+#include "tests/sim/sim_wait.h"
+
+#include "core/base/rand.h"
+#include "tests/sim/sim.h"
+#include "tests/sim/sim_node.h"
+#include "tests/toys/toy_wait.h"
+
+#include <string.h>
+
+#define WAITS 6
+/* One run in so many has them. */
+#define RUNS_PART 3
+
+static struct {
+    bool wanted;
+    uint64_t random;
+    struct toy_wait toys[SIM_WORKERS_MAX][WAITS];
+    bool ran[SIM_WORKERS_MAX][WAITS];
+} waits;
+
+static uint32_t below(uint32_t bound) {
+    waits.random = waits.random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (uint32_t)(waits.random >> 33) % bound;
+}
+
+void sim_waits_open(void) {
+    memset(&waits, 0, sizeof(waits));
+    waits.random = sim.seed * UINT64_C(0x9E3779B97F4A7C15);
+    /* Not where it is about peers that read nothing: waits make their turns come earlier. */
+    waits.wanted = sim.seed % RUNS_PART == 1 && sim.scenario.reserve_bytes == 0;
+}
+
+/* Some connection that has not been told goodbye, or none. */
+static const struct connection *somebody(const struct worker *worker) {
+    uint32_t slots = worker->slots.block_count * CONNECTION_BLOCK;
+    for (unsigned i = 0; slots != 0 && i < 64; i++) {
+        const struct connection *connection = slot_at(worker, below(slots));
+        if (connection->state == CONNECTION_OPEN && !connection->drain_told)
+            return connection;
+    }
+    return NULL;
+}
+
+static void begin(struct worker *worker, unsigned i) {
+    struct toy_wait *toy = &waits.toys[worker->index][i];
+    /* Longer than the drain, too. */
+    uint64_t timeout_ns = (1 + below(below(4) == 0 ? 100000 : 1000)) * NS_PER_MS;
+    const struct connection *connection = below(4) != 0 ? somebody(worker) : NULL;
+    waits.ran[worker->index][i] =
+        toy_wait_begin(worker, toy, below(2) != 0, timeout_ns, connection);
+}
+
+void sim_waits_turn(struct worker *worker) {
+    if (!waits.wanted)
+        return;
+    unsigned i = below(WAITS);
+    struct toy_wait *toy = &waits.toys[worker->index][i];
+    worker->waits.max = WAITS - 1;
+    worker->waits.concern_max = WAITS - 2;
+    if (!toy->open && below(4) == 0)
+        begin(worker, i);
+    else if (toy->open && below(16) == 0)
+        toy_wait_acknowledge(worker, toy);
+}
+
+/* What is told to a wait is told once; who is concerned has no goodbye. */
+static void toy_check(const struct worker *worker, const struct toy_wait *toy, bool ran) {
+    uint32_t phase = worker->loop.phase_entered;
+    if (toy->drains > 1 || toy->deadlines > 1 || (toy->open && toy->deadlines != 0))
+        sim_fail("worker %u: a wait was told of %u drains and %u deadlines", worker->index,
+                 toy->drains, toy->deadlines);
+    if (toy->drains != 0 && phase < PHASE_REFUSING)
+        sim_fail("worker %u: a wait was told of a drain that has not begun", worker->index);
+    if (ran && toy->open && !toy->stays && toy->drains != 0)
+        sim_fail("worker %u: a wait that ends with the drain is there", worker->index);
+    if (!toy->concerned || phase != PHASE_GOODBYE)
+        return;
+    const struct connection *connection =
+        slot_resolve((struct worker *)(uintptr_t)worker, toy->concern.connection.slot,
+                     toy->concern.connection.generation);
+    bool api =
+        connection != NULL && worker->listeners.at[connection->listener].kind == LISTENER_API;
+    if (connection != NULL && !api && connection->drain_told)
+        sim_fail("worker %u: a session has its goodbye, and a wait concerns it", worker->index);
+}
+
+void sim_waits_check(const struct worker *worker) {
+    unsigned open = 0;
+    for (unsigned i = 0; waits.wanted && i < WAITS; i++) {
+        const struct toy_wait *toy = &waits.toys[worker->index][i];
+        open += toy->open;
+        toy_check(worker, toy, waits.ran[worker->index][i]);
+    }
+    if (open != worker->waits.count || open != stats_get(&worker->stats.waits))
+        sim_fail("worker %u counts %u waits, there are %u", worker->index, worker->waits.count,
+                 open);
+}
+
+void sim_waits_close(const struct server *server) {
+    for (unsigned i = 0; i < server->worker_count; i++) {
+        const struct worker *worker = &server->workers[i];
+        if (worker->waits.count != 0 || worker->waits.concern_count != 0)
+            sim_fail("worker %u still has %u waits, which concern %u", i, worker->waits.count,
+                     worker->waits.concern_count);
+        sim_waits_check(worker);
+    }
+}
