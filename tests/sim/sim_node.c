@@ -49,6 +49,9 @@ static void fiber_body(unsigned index) {
     if (!worker_open(worker, &node.server, index, problem, sizeof(problem)))
         sim_fail("worker %u does not open: %s", index, problem);
     node.opened[index] = true;
+    /* Every other run tells producers apart, some of them by one place. */
+    if (sim.seed % 2 == 0 || sim.scenario.soon_behind)
+        worker->admission.shares.max = sim.seed % 2;
     if (sim.scenario.soon_behind) {
         worker->admission.late_ns = worker->admission.lag_ns = 0;
         worker->admission.patience_ns = worker->delivery.late_patience_ns =
@@ -56,7 +59,6 @@ static void fiber_body(unsigned index) {
         worker->late_max_ns = worker->delivery.held_late_ns = 0;
         worker->admission.share_percent = 100;
         worker->admission.modest = 0;
-        worker->admission.shares.max = 1;
     }
     if (sim.scenario.reserve_bytes != 0) {
         worker->replies.beyond_max = sim.scenario.reserve_bytes * 2;
