@@ -174,6 +174,7 @@ static struct apart rare[] = {
     {"short proto/http/http_connection.c request_serve: why == REFUSE_MEMORY", "", false},
     {"short proto/http/http_exchange.c exchange_busy: last == NULL", "", false},
     {"short proto/http/http_exchange.c must_wait: owed >= HTTP_UNSENT_BYTES_MAX / part", "", false},
+    {"short core/reply.c replies_unsent_max: replies_press(&worker->replies)", "", false},
     {"short proto/http/http_exchange.c must_wait: owed > replies_unsent_max(worker) / part && "
      "(replies_press(&worker->replies) || budget_is_full(worker->account.budget))",
      "", false},
