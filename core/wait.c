@@ -101,7 +101,8 @@ bool waits_busy(const struct worker *worker) {
 static void drain_tell(struct worker *worker, struct wait *wait) {
     list_remove(&wait->link);
     list_add_tail(&worker->waits.told, &wait->link);
-    wait->type->on_drain(worker, wait);
+    if (!FAULT(WAIT_FORGOTTEN))
+        wait->type->on_drain(worker, wait);
 }
 
 static void drain_over(struct worker *worker, struct wait *wait) {

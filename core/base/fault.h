@@ -29,7 +29,7 @@
     X(STATE_KEPT, "a connection's new protocol finds the state of the old one")                    \
     X(MOVED_WITHOUT_INPUT, "a connection is handed over without the input that it kept")           \
     X(MOVED_TOO_EARLY, "a connection is handed over while its receive is in flight")               \
-    X(WAIT_FORGOTTEN, "a wait is not told that the drain's time is over")
+    X(WAIT_FORGOTTEN, "a wait is not told of the drain, or that its time is over")
 
 enum fault {
 #define FAULT_ENUM(name, what) FAULT_##name,

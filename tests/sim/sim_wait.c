@@ -44,7 +44,7 @@ static const struct connection *somebody(const struct worker *worker) {
 static void begin(struct worker *worker, unsigned i) {
     struct toy_wait *toy = &waits.toys[worker->index][i];
     /* Longer than the drain, too. */
-    uint64_t timeout_ns = (1 + below(below(4) == 0 ? 100000 : 1000)) * NS_PER_MS;
+    uint64_t timeout_ns = (1 + below(below(2) == 0 ? 100000 : 1000)) * NS_PER_MS;
     const struct connection *connection = below(4) != 0 ? somebody(worker) : NULL;
     waits.ran[worker->index][i] =
         toy_wait_begin(worker, toy, below(2) != 0, timeout_ns, connection);
@@ -55,11 +55,12 @@ void sim_waits_turn(struct worker *worker) {
         return;
     unsigned i = below(WAITS);
     struct toy_wait *toy = &waits.toys[worker->index][i];
+    bool draining = worker->loop.phase_entered >= PHASE_REFUSING; /* some last as long as it does */
     worker->waits.max = WAITS - 1;
     worker->waits.concern_max = WAITS - 2;
     if (!toy->open && below(4) == 0)
         begin(worker, i);
-    else if (toy->open && below(16) == 0)
+    else if (toy->open && below(draining ? 128 : 16) == 0)
         toy_wait_acknowledge(worker, toy);
 }
 
@@ -73,6 +74,9 @@ static void toy_check(const struct worker *worker, const struct toy_wait *toy, b
         sim_fail("worker %u: a wait was told of a drain that has not begun", worker->index);
     if (ran && toy->open && !toy->stays && toy->drains != 0)
         sim_fail("worker %u: a wait that ends with the drain is there", worker->index);
+    if (toy->open && toy->drains == 0 && phase >= PHASE_REFUSING &&
+        list_empty(&worker->waits.untold))
+        sim_fail("worker %u: a wait was not told of the drain", worker->index);
     if (!toy->concerned || phase != PHASE_GOODBYE)
         return;
     const struct connection *connection =
