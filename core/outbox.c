@@ -249,10 +249,30 @@ static void piece_reframe(struct worker *worker, struct piece *piece,
     stats_add(&worker->stats.outbox_bytes, piece->bytes);
 }
 
+/* What has left a session's outbox counts for nobody. */
+static void piece_disown(const struct worker *worker, struct piece *piece) {
+    struct session *session = piece->session;
+    backlog_less(piece, piece_messages(piece), piece->bytes);
+    backlog_took(worker, &session->backlog, piece->bytes);
+    piece->session = NULL;
+}
+
+/* The same for what is in flight. */
+static void flight_disown(const struct worker *worker, struct outbox *outbox,
+                          const struct session *session) {
+    struct piece *piece = outbox->committed == NULL ? NULL : outbox->first;
+    for (; piece != NULL; piece = piece == outbox->committed ? NULL : piece->next)
+        if (piece->session == session)
+            piece_disown(worker, piece);
+}
+
 uint32_t outbox_move(struct worker *worker, struct session *session, struct outbox *from,
                      struct outbox *to, uint32_t max_bytes) {
     const struct encoding *encoding = session->type->encoding(session);
+    const struct outbox *its_own = session->type->outbox(session);
     uint32_t moved = 0;
+    if (its_own != from)
+        flight_disown(worker, from, session);
     struct piece *before, *piece = first_waiting(from, &before);
     for (; piece != NULL; piece = before == NULL ? from->first : before->next) {
         if (piece->session != session) {
@@ -278,6 +298,8 @@ uint32_t outbox_move(struct worker *worker, struct session *session, struct outb
         piece_reframe(worker, piece, encoding);
         piece_append(to, piece);
         moved += piece->bytes;
+        if (its_own != to)
+            piece_disown(worker, piece);
     }
     if (moved != 0 && !to->parked)
         outbox_dirty(worker, connection_of_outbox(to), LANE_DIRECT);

@@ -101,8 +101,9 @@ bool outbox_push_batch(struct worker *worker, struct outbox *outbox, struct sess
 /* Moves what waits for the session from one outbox to the end of another, in its order, encoded for
  * the transport that the session has now: whole messages, from the first on, as long as they are no
  * more than `max_bytes` on the wire together, but at least one. Expired ones are dropped on the
- * way, and one for whose frame there is no memory; counted. What is in flight stays. Returns the
- * bytes that were moved; 0: nothing was left. */
+ * way, and one for whose frame there is no memory; counted. What is in flight stays. A message
+ * counts in the backlog only while it is where session_type.outbox says: say that first. Returns
+ * the bytes that were moved; 0: nothing was left. */
 uint32_t outbox_move(struct worker *worker, struct session *session, struct outbox *from,
                      struct outbox *to, uint32_t max_bytes);
 /* The session ends, or has other memory from now on, while its messages may go on to be sent: they

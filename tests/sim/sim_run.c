@@ -13,6 +13,7 @@
 #include "tests/sim/sim_port.h"
 #include "tests/sim/sim_scenarios.h"
 #include "tests/sim/sim_toys.h"
+#include "tests/toys/toy_session.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -263,7 +264,8 @@ static void stage_step(bool quiet) {
         }
         return;
     case STAGE_LEAVING:
-        if (quiet && peers_gone() && links_finished() && node_messages_home()) {
+        if (quiet && peers_gone() && links_finished() && node_messages_home() &&
+            !toy_sessions_any()) {
             node_empty_check();
             drain_begin();
         } else if (since > LEAVE_NS_MAX) {

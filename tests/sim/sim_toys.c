@@ -5,10 +5,12 @@
 #include "tests/sim/sim_peer.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define LIVES_MAX 3
 #define ACTS_MAX 12
+#define TOY_NUMBERS_MAX 20000
 #define ANY_WORKER '\1' /* in what is expected: the number of a worker, and the end of the line */
 
 struct sim_toy {
@@ -20,17 +22,23 @@ struct sim_toy {
     size_t heard;         /* of it */
     unsigned worker;      /* the number that is being read for ANY_WORKER */
     unsigned bye;         /* bytes of the goodbye */
+    char message[64];     /* the one that is being heard */
+    size_t message_len;
     bool pairs, slow, ending;
     uint64_t next_ns, read_ns;
 };
 
 static struct sim_toy *toys;
+/* What each session has heard last. */
+static uint32_t last_mark[TOY_NUMBERS_MAX], last_said[TOY_NUMBERS_MAX][SIM_WORKERS_MAX];
 static bool leaving;
 
 void toys_open(void) {
     toys = calloc(sim.scenario.toys + 1, sizeof(*toys));
     CHECK(toys != NULL);
     leaving = false;
+    memset(last_mark, 0, sizeof(last_mark));
+    memset(last_said, 0, sizeof(last_said));
     for (unsigned i = 0; i < sim.scenario.toys; i++) {
         struct sim_toy *toy = &toys[i];
         toy->number = i;
@@ -87,7 +95,11 @@ static void op_write(struct sim_toy *toy) {
     } else if (roll < 20) {
         words(toy, "become\n", "=become\n");
         toy->pairs = true;
-    } else if (roll < 60) {
+    } else if (roll < 35) {
+        words(toy, "take\n", "=take\n");
+    } else if (roll < 55) {
+        words(toy, "say\n", "=say\n");
+    } else if (roll < 75) {
         unsigned workers = sim.scenario.workers < 10 ? sim.scenario.workers : 10;
         char move[] = {'m', 'o', 'v', 'e', ' ', (char)('0' + sim_roll(workers)), '\n', '\0'};
         words(toy, move, (char[]){'@', ANY_WORKER, '\0'});
@@ -98,6 +110,37 @@ static void op_write(struct sim_toy *toy) {
 
 /* --- what comes back ---------------------------------------------------------------------------
  */
+
+/* The copies of a session come in the order in which they were made, and so do the messages that
+ * one worker said; some may be missing, which the ledger knows. */
+static void message_check(const struct sim_toy *toy) {
+    unsigned number, mark, worker, count;
+    if (sscanf(toy->message + 1, "%5u%5u:%u-%u", &number, &mark, &worker, &count) != 4 ||
+        number >= TOY_NUMBERS_MAX || worker >= SIM_WORKERS_MAX)
+        sim_fail("toy %u hears a broken message: %s", toy->number, toy->message);
+    if (mark <= last_mark[number] || count <= last_said[number][worker])
+        sim_fail("session %u hears %s after mark %u and message %u", number, toy->message,
+                 last_mark[number], last_said[number][worker]);
+    last_mark[number] = mark;
+    last_said[number][worker] = count;
+}
+
+/* A message may stand before any answer. False: the byte is of none. */
+static bool message_byte(struct sim_toy *toy, char byte) {
+    bool between = toy->heard == 0 || toy->expected.at[toy->heard - 1] == '\n' ||
+                   toy->expected.at[toy->heard - 1] == ANY_WORKER;
+    if (toy->message_len == 0 && !((byte == '!' || byte == '?') && between && toy->worker == 0))
+        return false;
+    if (toy->message_len + 1 == sizeof(toy->message))
+        sim_fail("toy %u hears a message without an end", toy->number);
+    toy->message[toy->message_len++] = byte;
+    toy->message[toy->message_len] = '\0';
+    if (byte == '\n') {
+        message_check(toy);
+        toy->message_len = 0;
+    }
+    return true;
+}
 
 static void byte_check(struct sim_toy *toy, const struct link *link, char byte) {
     static const char goodbye[] = "bye\n";
@@ -132,7 +175,8 @@ void toy_on_bytes(struct link *link, const char *at, size_t len) {
     struct sim_toy *toy = link->tap.toy;
     SIM_TRACE("link %u < toy %u: %.*s", link->number, toy->number, (int)len, at);
     for (size_t i = 0; toy->link == link && i < len; i++)
-        byte_check(toy, link, at[i]);
+        if (!message_byte(toy, at[i]))
+            byte_check(toy, link, at[i]);
 }
 
 static bool is_complete(const struct sim_toy *toy) {
@@ -212,6 +256,7 @@ static void life_begin(struct sim_toy *toy) {
     toy->acts = (unsigned)sim_roll(ACTS_MAX);
     toy->out.len = toy->expected.len = toy->heard = 0;
     toy->worker = toy->bye = 0;
+    toy->message_len = 0;
     toy->pairs = toy->ending = false;
     toy->read_ns = 0;
 }

@@ -3,6 +3,7 @@
 #include "core/base/rand.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/sim_node.h"
+#include "tests/toys/toy_session.h"
 #include "tests/toys/toy_wait.h"
 
 #include <string.h>
@@ -94,6 +95,10 @@ void sim_waits_check(const struct worker *worker) {
         const struct toy_wait *toy = &waits.toys[worker->index][i];
         open += toy->open;
         toy_check(worker, toy, waits.ran[worker->index][i]);
+    }
+    for (unsigned i = 0; i < TOY_SESSIONS; i++) {
+        const struct toy_session *toy = toy_session_at(worker->index, i);
+        open += toy != NULL && toy->connection == NULL;
     }
     if (open != worker->waits.count || open != stats_get(&worker->stats.waits))
         sim_fail("worker %u counts %u waits, there are %u", worker->index, worker->waits.count,

@@ -2,6 +2,8 @@
 
 #include "core/handover.h"
 #include "core/server.h"
+#include "tests/toys/toy_form.h"
+#include "tests/toys/toy_session.h"
 
 #include <stdio.h>
 
@@ -24,8 +26,16 @@ static void on_open(struct worker *worker, struct connection *connection) {
 }
 
 static void on_gone(struct worker *worker, struct connection *connection) {
+    toy_sessions_leave(worker, connection);
     if (toy_of(connection)->stayed != NULL)
         memory_put(&worker->account, toy_of(connection)->stayed, sizeof(bool));
+}
+
+static void said(struct worker *worker) {
+    static uint32_t count[WORKERS_MAX];
+    char text[32];
+    snprintf(text, sizeof(text), "%u-%u", worker->index, ++count[worker->index]);
+    toy_say(worker, span_text(text));
 }
 
 /* Each of these takes one unit off the front; 0: it is not whole yet, or not for now. */
@@ -36,6 +46,7 @@ static size_t on_line(struct worker *worker, struct connection *connection, stru
     bool moves = line.len == 7 && memcmp(line.at, "move ", 5) == 0;
     bool *stayed = toy_of(connection)->stayed;
     if (moves && (unsigned)(line.at[5] - '0') != worker->index && !*stayed) {
+        toy_sessions_leave(worker, connection);
         connection_hand_over(worker, connection, (unsigned)(line.at[5] - '0'));
         return 0;
     }
@@ -43,6 +54,10 @@ static size_t on_line(struct worker *worker, struct connection *connection, stru
     snprintf(answer, sizeof(answer), moves ? "@%u\n" : "=", worker->index);
     connection_write(worker, connection, line.len == 0 ? SPAN("") : span_text(answer));
     connection_write(worker, connection, moves ? SPAN("") : line);
+    if (connection_is_open(connection) && span_equal(line, SPAN("take\n")))
+        toy_sessions_take(worker, connection);
+    if (span_equal(line, SPAN("say\n")))
+        said(worker);
     if (connection_is_open(connection) && span_equal(line, SPAN("become\n")))
         connection_become(worker, connection, &toy_pairs_protocol);
     else if (connection_is_open(connection))
