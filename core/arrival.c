@@ -9,6 +9,7 @@
 #include "core/server.h"
 #include "core/slots.h"
 #include "core/tag.h"
+#include "core/worker.h"
 
 #include <stdlib.h>
 

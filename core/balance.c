@@ -1,6 +1,7 @@
 #include "core/balance.h"
 
 #include "core/server.h"
+#include "core/worker.h"
 
 /* Fewer connections than this are no load to speak of. */
 #define CONNECTIONS_MIN 200

@@ -5,6 +5,7 @@
 #include "core/base/shortage.h"
 #include "core/delivery.h"
 #include "core/server.h"
+#include "core/worker.h"
 
 #include <string.h>
 

@@ -3,6 +3,7 @@
 #include "core/base/check.h"
 #include "core/base/shortage.h"
 #include "core/server.h"
+#include "core/worker.h"
 
 void calls_init(struct calls *calls) {
     *calls = (struct calls){.own = 0};

@@ -9,9 +9,9 @@
 #include "core/kept_input.h"
 #include "core/proxy.h"
 #include "core/reply.h"
-#include "core/server.h"
 #include "core/slots.h"
 #include "core/tag.h"
+#include "core/worker.h"
 
 #include <errno.h>
 #include <stdlib.h>

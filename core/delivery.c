@@ -3,6 +3,7 @@
 #include "core/base/check.h"
 #include "core/base/shortage.h"
 #include "core/server.h"
+#include "core/worker.h"
 
 void delivery_except(struct worker *worker, const struct message *message, bool excepted) {
     const struct message_name *except = message_except(message);

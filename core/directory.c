@@ -4,6 +4,7 @@
 #include "core/base/fault.h"
 #include "core/base/shortage.h"
 #include "core/server.h"
+#include "core/worker.h"
 
 /* What a name costs besides itself: its bucket here, its entry in the table of holders. */
 #define NAME_SHARE_BYTES 64

@@ -5,6 +5,7 @@
 #include "core/base/shortage.h"
 #include "core/delivery.h"
 #include "core/server.h"
+#include "core/worker.h"
 
 /* So many jobs of a queue are looked through for others of the same address. */
 #define GATHER_LOOK_MAX 256

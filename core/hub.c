@@ -6,6 +6,7 @@
 #include "core/delivery.h"
 #include "core/port_wait.h"
 #include "core/server.h"
+#include "core/worker.h"
 
 static uint64_t self_bit(const struct endpoint *endpoint) {
     return UINT64_C(1) << endpoint->index;

@@ -4,6 +4,7 @@
 #include "core/base/check.h"
 #include "core/server.h"
 #include "core/tag.h"
+#include "core/worker.h"
 
 #include <errno.h>
 #include <string.h>

@@ -6,6 +6,7 @@
 #include "core/piece.h"
 #include "core/server.h"
 #include "core/slots.h"
+#include "core/worker.h"
 
 #include <stdlib.h>
 

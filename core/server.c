@@ -1,4 +1,5 @@
 #include "core/server.h"
+#include "core/worker.h"
 
 #include "core/addresses.h"
 #include "core/base/crash.h"

@@ -4,6 +4,7 @@
 #include "core/base/shortage.h"
 #include "core/server.h"
 #include "core/tag.h"
+#include "core/worker.h"
 
 #include <stdlib.h>
 

@@ -3,6 +3,7 @@
 #include "core/base/shortage.h"
 #include "core/call.h"
 #include "core/server.h"
+#include "core/worker.h"
 #include "proto/http/body_type.h"
 #include "proto/http/http_health.h"
 

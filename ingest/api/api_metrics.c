@@ -6,6 +6,7 @@
 #include "core/base/log.h"
 #include "core/sandbox.h"
 #include "core/server.h"
+#include "core/worker.h"
 #include "ingest/api/api.h"
 #include "ingest/api/process.h"
 

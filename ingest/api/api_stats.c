@@ -6,6 +6,7 @@
 #include "core/base/strbuf.h"
 #include "core/call.h"
 #include "core/server.h"
+#include "core/worker.h"
 #include "ingest/api/api.h"
 #include "ingest/api/slowest.h"
 

@@ -2,7 +2,7 @@
 
 #include "core/base/check.h"
 #include "core/base/shortage.h"
-#include "core/server.h"
+#include "core/worker.h"
 #include "ingest/gate/envelope.h"
 #include "ingest/gate/gate.h"
 #include "proto/text/ref.h"

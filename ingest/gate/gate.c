@@ -4,6 +4,7 @@
 #include "core/base/hash.h"
 #include "core/base/shortage.h"
 #include "core/server.h"
+#include "core/worker.h"
 #include "ingest/gate/client_send.h"
 #include "ingest/gate/envelope.h"
 

@@ -5,6 +5,7 @@
 #include "core/base/rand.h"
 #include "core/base/shortage.h"
 #include "core/server.h"
+#include "core/worker.h"
 #include "proto/client/counted.h"
 #include "proto/client/encodings.h"
 #include "proto/text/ref.h"

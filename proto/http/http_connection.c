@@ -6,6 +6,7 @@
 #include "core/kept_input.h"
 #include "core/proxy.h"
 #include "core/server.h"
+#include "core/worker.h"
 #include "proto/http/forwarded.h"
 #include "proto/http/http_context.h"
 

@@ -4,6 +4,7 @@
 #include "core/base/shortage.h"
 #include "core/chain.h"
 #include "core/server.h"
+#include "core/worker.h"
 #include "proto/http/http_connection.h"
 #include "proto/http/http_context.h"
 #include "proto/http/http_stream.h"

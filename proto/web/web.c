@@ -1,7 +1,7 @@
 #include "proto/web/web.h"
 
 #include "core/base/check.h"
-#include "core/server.h"
+#include "core/worker.h"
 #include "proto/http/http_connection.h"
 #include "proto/http/http_context.h"
 #include "proto/http/http_health.h"
