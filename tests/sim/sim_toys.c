@@ -10,7 +10,8 @@
 
 #define LIVES_MAX 3
 #define ACTS_MAX 12
-#define TOY_NUMBERS_MAX 20000
+#define TOY_NUMBERS_MAX 8192
+#define TOY_MARKS_MAX 4096
 #define ANY_WORKER '\1' /* in what is expected: the number of a worker, and the end of the line */
 
 struct sim_toy {
@@ -29,16 +30,20 @@ struct sim_toy {
 };
 
 static struct sim_toy *toys;
-/* What each session has heard last. */
-static uint32_t last_mark[TOY_NUMBERS_MAX], last_said[TOY_NUMBERS_MAX][SIM_WORKERS_MAX];
+/* What each session has heard, and what on the connection where it heard last. */
+static struct sim_hearing {
+    const struct link *link;
+    uint32_t mark, said[SIM_WORKERS_MAX];
+    uint64_t marks[TOY_MARKS_MAX / 64];
+} * hearings;
 static bool leaving;
 
 void toys_open(void) {
     toys = calloc(sim.scenario.toys + 1, sizeof(*toys));
     CHECK(toys != NULL);
     leaving = false;
-    memset(last_mark, 0, sizeof(last_mark));
-    memset(last_said, 0, sizeof(last_said));
+    hearings = calloc(TOY_NUMBERS_MAX, sizeof(*hearings));
+    CHECK(hearings != NULL);
     for (unsigned i = 0; i < sim.scenario.toys; i++) {
         struct sim_toy *toy = &toys[i];
         toy->number = i;
@@ -56,6 +61,7 @@ void toys_close(void) {
         text_free(&toys[i].out);
         text_free(&toys[i].expected);
     }
+    free(hearings);
     free(toys);
     toys = NULL;
 }
@@ -111,18 +117,29 @@ static void op_write(struct sim_toy *toy) {
 /* --- what comes back ---------------------------------------------------------------------------
  */
 
-/* The copies of a session come in the order in which they were made, and so do the messages that
- * one worker said; some may be missing, which the ledger knows. */
+/* No copy comes twice. On one connection those of a session come in the order in which they were
+ * made, and so do the messages that one worker said; some may be missing, which the ledger knows.
+ * What was in flight when the session moved to another may come later than what came there. */
 static void message_check(const struct sim_toy *toy) {
     unsigned number, mark, worker, count;
     if (sscanf(toy->message + 1, "%5u%5u:%u-%u", &number, &mark, &worker, &count) != 4 ||
-        number >= TOY_NUMBERS_MAX || worker >= SIM_WORKERS_MAX)
+        number >= TOY_NUMBERS_MAX || mark >= TOY_MARKS_MAX || worker >= SIM_WORKERS_MAX)
         sim_fail("toy %u hears a broken message: %s", toy->number, toy->message);
-    if (mark <= last_mark[number] || count <= last_said[number][worker])
+    struct sim_hearing *heard = &hearings[number];
+    uint64_t bit = UINT64_C(1) << mark % 64;
+    if ((heard->marks[mark / 64] & bit) != 0)
+        sim_fail("session %u hears %s twice", number, toy->message);
+    heard->marks[mark / 64] |= bit;
+    if (heard->link != toy->link) {
+        heard->link = toy->link;
+        heard->mark = 0;
+        memset(heard->said, 0, sizeof(heard->said));
+    }
+    if (mark <= heard->mark || count <= heard->said[worker])
         sim_fail("session %u hears %s after mark %u and message %u", number, toy->message,
-                 last_mark[number], last_said[number][worker]);
-    last_mark[number] = mark;
-    last_said[number][worker] = count;
+                 heard->mark, heard->said[worker]);
+    heard->mark = mark;
+    heard->said[worker] = count;
 }
 
 /* A message may stand before any answer. False: the byte is of none. */

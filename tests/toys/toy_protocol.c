@@ -32,9 +32,8 @@ static void on_gone(struct worker *worker, struct connection *connection) {
 }
 
 static void said(struct worker *worker) {
-    static uint32_t count[WORKERS_MAX];
     char text[32];
-    snprintf(text, sizeof(text), "%u-%u", worker->index, ++count[worker->index]);
+    snprintf(text, sizeof(text), "%u-%u", worker->index, toy_sessions_next(worker->index));
     toy_say(worker, span_text(text));
 }
 

@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 static struct toy_session sessions[WORKERS_MAX][TOY_SESSIONS];
-static uint32_t numbers;
+static uint32_t numbers, said[WORKERS_MAX];
 
 /* --- the session ------------------------------------------------------------------------------ */
 
@@ -119,6 +119,10 @@ void toy_sessions_leave(struct worker *worker, struct connection *connection) {
     }
 }
 
+uint32_t toy_sessions_next(unsigned worker) {
+    return ++said[worker];
+}
+
 const struct toy_session *toy_session_at(unsigned worker, unsigned place) {
     const struct toy_session *toy = &sessions[worker][place];
     return toy->number == 0 ? NULL : toy;
@@ -134,4 +138,5 @@ bool toy_sessions_any(void) {
 void toy_sessions_init(void) {
     CHECK(!toy_sessions_any(), "a session is left");
     numbers = 0;
+    memset(said, 0, sizeof(said));
 }

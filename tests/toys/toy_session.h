@@ -32,6 +32,8 @@ bool toy_sessions_any(void);
 void toy_sessions_take(struct worker *worker, struct connection *connection);
 /* Those that are on it wait for another one, with what was not sent. */
 void toy_sessions_leave(struct worker *worker, struct connection *connection);
+/* The number of the next message that the worker says. */
+uint32_t toy_sessions_next(unsigned worker);
 /* For checks: one place; NULL: it is free. */
 const struct toy_session *toy_session_at(unsigned worker, unsigned place);
 
