@@ -53,7 +53,7 @@ static bool must_wait(struct worker *worker, struct name *name, struct parcel *p
 /* The message may go to its sessions here and now: `*name`, or nobody. */
 static bool is_direct(struct worker *worker, struct parcel *parcel, struct name **name) {
     const struct message *message = parcel->message;
-    if (message->broadcast || message->to_count + message->group_count != 1)
+    if (message->broadcast || message_address_count(message) != 1)
         return false;
     const struct message_name *address = &message->names[0];
     *name = directory_find(worker, address->kind, message->namespace, address->hash,
@@ -121,7 +121,7 @@ static struct name *address_find(struct worker *worker, const struct message *me
 /* How many sessions the message would go to. All of them at once: there is no memory to do it in
  * slices, and it is rare. */
 static uint32_t delivery_count(struct worker *worker, const struct message *message) {
-    uint32_t count = 0, addresses = (uint32_t)message->to_count + message->group_count;
+    uint32_t count = 0, addresses = message_address_count(message);
     delivery_except(worker, message, true);
     for (uint32_t i = 0; message->broadcast && i < worker->sessions.count; i++)
         count += would_get(message, worker->sessions.at[i]);

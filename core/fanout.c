@@ -79,10 +79,6 @@ void fanout_release(struct post *post, unsigned worker, uint32_t copies) {
         atomic_fetch_sub_explicit(&post->boxes[worker].copies, copies, memory_order_relaxed);
 }
 
-static uint32_t address_count(const struct message *message) {
-    return (uint32_t)message->to_count + message->group_count;
-}
-
 static struct fanout_job *job_of(struct list *link) {
     return container_of(link, struct fanout_job, link);
 }
@@ -92,18 +88,18 @@ static struct entry *entry_of(struct list *link) {
 }
 
 static void job_ready(struct fanout *fanout, struct fanout_job *job) {
-    bool wide = address_count(job->parcel->message) > 1;
+    bool wide = message_address_count(job->parcel->message) > 1;
     list_add_tail(wide ? &fanout->ready_wide : &fanout->ready, &job->link);
 }
 
 static size_t entries_bytes(const struct fanout_job *job) {
-    return address_count(job->parcel->message) * sizeof(struct entry);
+    return message_address_count(job->parcel->message) * sizeof(struct entry);
 }
 
 /* Room for the entries of all addresses. False: no memory. */
 static bool entries_get(struct worker *worker, struct fanout_job *job) {
     job->entries = &job->one;
-    if (address_count(job->parcel->message) > 1)
+    if (message_address_count(job->parcel->message) > 1)
         job->entries = memory_get(&worker->account, entries_bytes(job));
     return !SHORTAGE(job->entries == NULL);
 }
@@ -162,7 +158,7 @@ static struct fanout_job *entry_leave(struct worker *worker, struct entry *entry
 static bool job_enter(struct worker *worker, struct fanout_job *job) {
     struct fanout *fanout = &worker->fanout;
     const struct message *message = job->parcel->message;
-    for (uint32_t i = 0; i < address_count(message); i++) {
+    for (uint32_t i = 0; i < message_address_count(message); i++) {
         uint64_t hash = message->names[i].hash;
         struct queue_of_address *queue = queue_find(fanout, hash);
         bool first = queue == NULL;
@@ -235,7 +231,7 @@ uint64_t fanout_late_ns(const struct fanout *fanout, uint64_t now_ns) {
 
 /* Can it be one of several in a run? */
 static bool can_join(const struct message *message) {
-    return address_count(message) == 1 && message->except_count == 0 &&
+    return message_address_count(message) == 1 && message->except_count == 0 &&
            message->payload_len <= FRAME_COPY_BYTES_MAX;
 }
 
@@ -266,7 +262,7 @@ static void run_gather(struct fanout_run *run) {
         at = at->next;
         /* One that has the address among others, or another of that hash, keeps its place before
          * all behind it. */
-        if (address_count(other) != 1 || !same_address(message, other))
+        if (message_address_count(other) != 1 || !same_address(message, other))
             return;
         if (!can_join(other) || bytes + other->payload_len > FRAME_BATCH_BYTES_MAX)
             return;
@@ -462,7 +458,7 @@ static bool run_walk(struct worker *worker, struct fanout_run *run, const struct
             run->name = NULL;
             name_unpin(worker, name);
         }
-        if (run->address == address_count(message))
+        if (run->address == message_address_count(message))
             return true;
         const struct message_name *address = &message->names[run->address++];
         run->name = directory_find(worker, address->kind, message->namespace, address->hash,
@@ -475,7 +471,7 @@ static bool run_walk(struct worker *worker, struct fanout_run *run, const struct
             run->last = run->name->sessions.prev;
         }
         if (slice_over(worker))
-            return run->name == NULL && run->address == address_count(message);
+            return run->name == NULL && run->address == message_address_count(message);
     }
 }
 
@@ -523,7 +519,7 @@ static bool held_late_find(const struct worker *worker, uint64_t late[HELD_LATE_
         if (!run->held || worker->now_ns < message->accepted_ns + worker->delivery.held_late_ns)
             continue;
         any = true;
-        for (uint32_t i = 0; i < address_count(message); i++) {
+        for (uint32_t i = 0; i < message_address_count(message); i++) {
             uint64_t place = message->names[i].hash % HELD_LATE_PLACES;
             late[place / 64] |= UINT64_C(1) << place % 64;
         }

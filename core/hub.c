@@ -101,7 +101,7 @@ static uint64_t holders_of(const struct endpoint *endpoint, const struct message
     if (message->broadcast)
         return atomic_load_explicit(&server->broadcast_set, memory_order_relaxed);
     uint64_t holders = 0;
-    for (uint32_t i = 0; i < (uint32_t)message->to_count + message->group_count; i++)
+    for (uint32_t i = 0; i < message_address_count(message); i++)
         holders |= holders_find(server->holders, message->names[i].hash, sessions);
     return holders;
 }
@@ -120,7 +120,7 @@ static bool is_held(const struct mailbox *box, const struct message *message) {
         return atomic_load_explicit(&box->broadcasts_held_late, memory_order_relaxed);
     if (!atomic_load_explicit(&box->any_held_late, memory_order_relaxed))
         return false;
-    for (uint32_t i = 0; i < (uint32_t)message->to_count + message->group_count; i++) {
+    for (uint32_t i = 0; i < message_address_count(message); i++) {
         uint64_t place = message->names[i].hash % HELD_LATE_PLACES;
         uint64_t word = atomic_load_explicit(&box->held_late[place / 64], memory_order_relaxed);
         if ((word >> place % 64 & 1) != 0)
@@ -152,7 +152,7 @@ struct cost {
 };
 
 static struct cost cost_of(const struct message *message, uint64_t holders, uint32_t sessions) {
-    uint32_t addresses = (uint32_t)message->to_count + message->group_count;
+    uint32_t addresses = message_address_count(message);
     struct cost cost = {.broadcast = message->broadcast};
     if (addresses > 1 || sessions > DIRECT_SESSIONS_MAX)
         cost.each = addresses + sessions / (uint32_t)__builtin_popcountll(holders);

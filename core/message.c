@@ -29,7 +29,7 @@ static void block_put(struct endpoint *endpoint, void *block, size_t bytes) {
 }
 
 static char *message_bytes(const struct message *message) {
-    uint32_t names = (uint32_t)message->to_count + message->group_count + message->except_count;
+    uint32_t names = message_address_count(message) + message->except_count;
     return (char *)(uintptr_t)(message->names + names);
 }
 

@@ -112,6 +112,11 @@ static inline const struct message_name *message_except(const struct message *m)
     return m->names + m->to_count + m->group_count;
 }
 
+/* The first so many of names[]. */
+static inline uint32_t message_address_count(const struct message *m) {
+    return (uint32_t)m->to_count + m->group_count;
+}
+
 /* Is it addressed to one client id and nothing else? */
 static inline bool message_is_unicast(const struct message *m) {
     return m->to_count == 1 && m->group_count == 0;
