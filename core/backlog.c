@@ -34,6 +34,14 @@ void backlog_took(const struct worker *worker, struct backlog *backlog, uint32_t
         backlog->watch_ms = 0;
 }
 
+void backlog_excuse(const struct worker *worker, struct backlog *backlog, uint32_t ms) {
+    if (backlog->watch_ms == 0)
+        return;
+    uint32_t waits_ms = now_ms(worker) - backlog->watch_ms;
+    backlog->watch_ms += ms < waits_ms ? ms : waits_ms;
+    backlog->watch_ms |= 1; /* 0 is for: not */
+}
+
 bool backlog_is_slow(const struct worker *worker, const struct backlog *backlog) {
     uint32_t since_ms = backlog->watch_ms, slow_ms = SLOW_NS / NS_PER_MS;
     if (since_ms == 0)

@@ -6,7 +6,9 @@
  *
  * A peer that takes what it is given is not slow: where more than half the limit waits, or a
  * message does not fit, and the socket or the session's next request must take some first, the peer
- * has SLOW_NS to take what waits, or half the limit if that is less.
+ * has SLOW_NS to take what waits, or half the limit if that is less. The time
+ * in which the worker had no turn for its sends, or has not seen that they had ended, is not the
+ * peer's.
  *
  * Threads: the session's worker. Owns: nothing. */
 #ifndef RINGPOST_CORE_BACKLOG_H
@@ -35,6 +37,8 @@ void backlog_watch(const struct worker *worker, struct backlog *backlog);
 /* The peer took so many bytes; they are not counted any more. With less than half, and room for any
  * message, nobody waits for it. */
 void backlog_took(const struct worker *worker, struct backlog *backlog, uint32_t bytes);
+/* So long it was not for the peer that anything waited. */
+void backlog_excuse(const struct worker *worker, struct backlog *backlog, uint32_t ms);
 /* Asked when something does not fit. */
 bool backlog_is_slow(const struct worker *worker, const struct backlog *backlog);
 

@@ -73,6 +73,7 @@ struct sending {
     struct flight *flights;   /* SENDS_PER_SUBMIT of them */
     unsigned flights_used;    /* since the last submit */
     struct pool pieces, marked_pieces;
+    uint32_t seen_ms; /* when all completions that had come were handled, the last time */
     uint32_t away_ms; /* when the worker came back after it had no CPU for AWAY_NS */
 };
 

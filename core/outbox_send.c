@@ -101,6 +101,18 @@ static unsigned piece_runs(struct piece *piece, uint32_t skip, struct iovec *run
     return out;
 }
 
+/* Those with something in flight are not slow for that time. */
+static void flight_excuse(const struct worker *worker, const struct outbox *outbox, uint32_t ms) {
+    struct session *excused = NULL;
+    struct piece *piece = ms == 0 || outbox->committed == NULL ? NULL : outbox->first;
+    for (; piece != NULL; piece = piece == outbox->committed ? NULL : piece->next) {
+        if (piece->session == NULL || piece->session == excused)
+            continue;
+        excused = piece->session;
+        backlog_excuse(worker, &excused->backlog, ms);
+    }
+}
+
 void outbox_flush(struct worker *worker, struct connection *connection) {
     struct outbox *outbox = &connection->outbox;
     if (outbox->first == NULL || ((connection->ops & OP_SEND) && !FAULT(OUTBOX_DOUBLE_SEND)))
@@ -141,6 +153,8 @@ void outbox_flush(struct worker *worker, struct connection *connection) {
         return;
     connection->ops |= OP_SEND;
     connection->sending_ms = (uint32_t)(worker->now_ns / NS_PER_MS);
+    flight_excuse(worker, outbox,
+                  ((uint32_t)(worker->now_ns / NS_PER_US) - connection->dirty_us) / 1000);
     stats_add(&worker->stats.sends, 1);
     uint64_t tag = tag_make(TAG_SEND, connection->generation, connection->slot);
     if (runs == 1) {
@@ -156,6 +170,10 @@ void outbox_flush(struct worker *worker, struct connection *connection) {
 
 void outbox_on_sent(struct worker *worker, struct connection *connection, uint32_t sent) {
     struct outbox *outbox = &connection->outbox;
+    uint32_t seen_ms = worker->sending.seen_ms, started_ms = connection->sending_ms;
+    if ((int32_t)(seen_ms - started_ms) < 0)
+        seen_ms = started_ms;
+    flight_excuse(worker, outbox, (uint32_t)(worker->now_ns / NS_PER_MS) - seen_ms);
     stats_add(&worker->stats.sent_bytes, sent);
     if (sent < connection->flight_bytes) {
         stats_add(&worker->stats.send_shorts, 1);

@@ -75,6 +75,8 @@ static void completions_reap(struct worker *worker) {
 static void completions_handle(struct worker *worker) {
     slice_begin(worker);
     completions_reap(worker);
+    if (ring_waiting(worker->ring) == 0)
+        worker->sending.seen_ms = (uint32_t)(worker->now_ns / NS_PER_MS);
     worker->loop.crowded = ring_waiting(worker->ring) != 0 ||
                            !list_empty(&worker->reading.floods) || worker->loop.sends_left ||
                            worker->loop.mail_left;

@@ -131,11 +131,14 @@ static const struct encoding *framed(struct parcel *parcel) {
 
 static void flush(void) {
     worker.sending.flights_used = 0;
+    connection.dirty_us = (uint32_t)(worker.now_ns / NS_PER_US); /* it waits for nothing else */
     outbox_flush(&worker, &connection);
     assert_true(connection.ops & OP_SEND);
 }
 
+/* The worker has looked for completions all the time. */
 static void on_sent(uint32_t bytes) {
+    worker.sending.seen_ms = (uint32_t)(worker.now_ns / NS_PER_MS);
     connection.ops &= (uint8_t)~OP_SEND;
     outbox_on_sent(&worker, &connection, bytes);
 }

@@ -237,6 +237,34 @@ static void test_slow_is_who_takes_too_little(void **state) {
     parcel_unref(&worker, parcel);
 }
 
+/* A worker that has much to do comes back to a session seldom: whoever takes at once what he is
+ * given is not slow, however little that is. */
+static void test_not_slow_while_the_worker_is_busy(void **state) {
+    (void)state;
+    worker.now_ns = NS_PER_S;
+    config.outbox_bytes = 300;
+    struct parcel *parcel = parcel_with("1234567890", 100 * NS_PER_S, false); /* 12 bytes */
+    for (unsigned busy = 0; busy < 2; busy++) {
+        enum outbox_verdict verdict = verdict_on(parcel);
+        for (unsigned turns = 0; turns < 40 && verdict != OUTBOX_FULL; turns++) {
+            flush();
+            while ((verdict = verdict_on(parcel)) == OUTBOX_TAKEN)
+                ;
+            worker.sending.seen_ms = (uint32_t)(worker.now_ns / NS_PER_MS);
+            worker.now_ns += 50 * NS_PER_MS;
+            connection.ops &= (uint8_t)~OP_SEND;
+            if (busy) /* it has not looked since */
+                outbox_on_sent(&worker, &connection, 6);
+            else
+                on_sent(6);
+        }
+        assert_int_equal(verdict, busy ? OUTBOX_WAIT : OUTBOX_FULL);
+        outbox_clear(&worker, &connection.outbox, DROP_GONE);
+        session.backlog.watch_ms = 0;
+    }
+    parcel_unref(&worker, parcel);
+}
+
 /* A worker that had no CPU has not seen what was taken meanwhile. */
 static void test_not_slow_while_the_worker_was_away(void **state) {
     (void)state;
@@ -465,6 +493,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_slow_with_less_than_half, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_slow_is_who_takes_too_little, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_not_slow_while_the_worker_was_away, open_node,
+                                        close_node),
+        cmocka_unit_test_setup_teardown(test_not_slow_while_the_worker_is_busy, open_node,
                                         close_node),
         cmocka_unit_test_setup_teardown(test_full_but_not_slow, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_the_oldest_make_room, open_node, close_node),
