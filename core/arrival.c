@@ -179,6 +179,11 @@ static struct connection *connection_admit(struct worker *worker, struct listene
     return connection;
 }
 
+void connection_abandon(struct worker *worker, struct connection *connection) {
+    worker->slots.live_late += !connection->late;
+    connection->late = true;
+}
+
 void connection_release(struct worker *worker, struct connection *connection) {
     arrival_leave(worker, &connection->peer, connection->address_held);
     connection->address_held = false;

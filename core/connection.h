@@ -74,7 +74,7 @@ struct connection {
     bool address_held : 1; /* counted for --max-per-address */
     bool drain_told : 1;   /* on_drain was called */
     bool shut_whole : 1;   /* the shutdown of both directions was started */
-    bool late : 1;         /* it came in PHASE_CLOSING */
+    bool late : 1;         /* the end of the node does not wait for it */
     uint8_t moving;        /* index + 1 of the worker it is being handed over to; 0: it stays */
     struct peer_address peer;
     union {
@@ -150,6 +150,8 @@ void connection_finish(struct worker *worker, struct connection *connection,
 /* Stops and resumes taking input: the peer feels it by TCP's flow control. */
 void connection_pause(struct worker *worker, struct connection *connection);
 void connection_resume(struct worker *worker, struct connection *connection);
+/* The end of the node does not wait for it any more: in PHASE_CLOSING, instead of a goodbye. */
+void connection_abandon(struct worker *worker, struct connection *connection);
 /* For on_bytes: the time that a turn has for input is over (slice_over), what is not consumed is
  * handed over again in the next turn. */
 void connection_yield(struct worker *worker, struct connection *connection);

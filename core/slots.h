@@ -25,7 +25,7 @@ struct slots {
     uint32_t free;      /* 0: none; linked through next_free */
     uint32_t live;      /* in use */
     uint32_t live_api;  /* of them, of the api listeners */
-    uint32_t live_late; /* of them, that came in PHASE_CLOSING */
+    uint32_t live_late; /* of them, that the end of the node does not wait for */
     uint32_t refusing;  /* refused descriptors that are being closed */
     struct sweep sweep;
 };

@@ -418,7 +418,9 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     post_wake_all(&worker->endpoint);
     queue_age_look(worker);
     replies_look(worker);
-    worker->loop.pieces_left = sending_trim(&worker->sending);
+    pool_trim(&worker->delivery.parcels);
+    worker->loop.pieces_left =
+        sending_trim(&worker->sending) || pool_wants_trim(&worker->delivery.parcels);
 
     late_tell(worker);
     stats_add(&worker->stats.turns, 1);
@@ -461,6 +463,7 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     list_init(&worker->reading.floods);
     list_init(&worker->loop.tasks);
     pool_init(&worker->delivery.parcels, sizeof(struct parcel));
+    worker->delivery.parcels.lazy = true;
     directory_init(worker);
     queue_age_init(&worker->delivery.queue_age);
     replies_init(&worker->replies);

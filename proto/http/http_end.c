@@ -2,6 +2,7 @@
  * http_connection.h. */
 #include "core/base/check.h"
 #include "core/base/shortage.h"
+#include "core/server.h"
 #include "core/worker.h"
 #include "proto/http/http_connection.h"
 #include "proto/http/http_context.h"
@@ -26,6 +27,12 @@ void http_on_drain(struct worker *worker, struct connection *connection) {
         struct http_error error = http_error_of(CODE_DRAINING, "the node is going; nothing was "
                                                                "taken, send it elsewhere");
         http_refuse_as(worker, http, &error, CLOSE_HTTP_DONE);
+        return;
+    }
+    if (list_empty(&http->owed) && http->written == 0 &&
+        server_phase(worker->server) == PHASE_CLOSING) {
+        /* It has only just come, and its first request with it, perhaps: that will be told so. */
+        connection_abandon(worker, connection);
         return;
     }
     if (!list_empty(&http->owed)) {
