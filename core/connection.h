@@ -50,7 +50,7 @@ enum { /* operations in flight */
 };
 
 /* Room for the protocol's state within the slot. */
-#define CONNECTION_STATE_BYTES 128
+#define CONNECTION_STATE_BYTES 120
 
 /* Members stand so that no room is lost between them: there are very many of these. */
 struct connection {
@@ -96,10 +96,10 @@ struct connection {
     uint32_t sending_ms;   /* when the send in flight was started */
     struct intake *intake; /* of a connection that pushes; its protocol's. NULL: nobody asks */
     const struct protocol *protocol;
-    _Alignas(16) unsigned char protocol_state[CONNECTION_STATE_BYTES];
+    _Alignas(8) unsigned char protocol_state[CONNECTION_STATE_BYTES];
 };
 
-_Static_assert(sizeof(struct connection) <= 336, "an idle connection has grown");
+_Static_assert(sizeof(struct connection) <= 320, "an idle connection has grown");
 
 /* The connections of a worker whose input waits for something. */
 struct reading {

@@ -433,13 +433,13 @@ void client_sent(struct worker *worker, struct connection *connection, struct sp
 void client_open(struct worker *worker, struct connection *connection) {
     struct client *client = client_of(connection);
     client->session.index = UINT32_MAX;
-    client->heard_ns = worker->now_ns;
+    client->heard_ms = (uint32_t)(worker->now_ns / NS_PER_MS);
     connection_deadline(worker, connection, worker->now_ns + worker->config->hello_timeout_ns);
 }
 
 void client_heard(struct worker *worker, struct connection *connection) {
     struct client *client = client_of(connection);
-    client->heard_ns = worker->now_ns;
+    client->heard_ms = (uint32_t)(worker->now_ns / NS_PER_MS);
     if (client->pinged) {
         client->pinged = false;
         connection_deadline(worker, connection, worker->now_ns + worker->config->heartbeat_ns);
@@ -457,7 +457,8 @@ static void heartbeat(struct worker *worker, struct connection *connection) {
                     SPAN(""));
         return;
     }
-    uint64_t due_ns = client->heard_ns + worker->config->heartbeat_ns;
+    uint32_t silent_ms = (uint32_t)(worker->now_ns / NS_PER_MS) - client->heard_ms;
+    uint64_t due_ns = worker->now_ns + worker->config->heartbeat_ns - silent_ms * NS_PER_MS;
     if (due_ns <= worker->now_ns) {
         client->pinged = true;
         ping_write(worker, connection);

@@ -31,6 +31,8 @@ struct worker;
 /* Sends of one client without an answer; what is behind them waits in the socket. */
 #define CLIENT_SENDS_MAX 256
 
+#define CLIENT_LINE_S_BITS 13
+
 enum client_framing { CLIENT_FRAMING_NONE, CLIENT_FRAMING_LINE, CLIENT_FRAMING_COUNTED };
 
 enum client_stage { CLIENT_GREETING, CLIENT_LIVE, CLIENT_LEAVING };
@@ -38,22 +40,24 @@ enum client_stage { CLIENT_GREETING, CLIENT_LIVE, CLIENT_LEAVING };
 /* The state area of a client's connection. */
 struct client {
     struct session session;
-    uint64_t heard_ns;    /* when something came last */
     void *producer;       /* the client_gate's own; NULL: it never sent */
+    uint32_t heard_ms;    /* when something came last; wraps */
     uint32_t known_bytes; /* the transport's: of the input that is kept, already looked at */
     uint32_t left_bytes;  /* of messages in the outbox, when it was closed as too slow */
-    uint16_t sends;       /* without an answer */
-    uint8_t framing;      /* enum client_framing */
-    uint8_t stage;        /* enum client_stage */
+    uint32_t sends : 9;   /* without an answer */
+    uint32_t framing : 2; /* enum client_framing */
+    uint32_t stage : 2;   /* enum client_stage */
     bool resumes : 1;     /* the hello asked to resume */
     bool pinged : 1;      /* and nothing was heard since */
     bool held : 1;        /* its input is paused */
     bool ended : 1;       /* the peer's end has come; answers are still owed */
     bool cut : 1;         /* so has ours: a part of its input is lost */
-    bool again : 1;  /* held by a line that ends the session: it is read again, see client_bad */
-    uint16_t line_s; /* the transport's: since when a line is unfinished, in seconds; 0: none is */
+    bool again : 1; /* held by a line that ends the session: it is read again, see client_bad */
+    uint32_t line_s : CLIENT_LINE_S_BITS; /* the transport's: since when a line is unfinished, in
+                                             seconds, which wrap; 0: none is */
 };
 
+_Static_assert(CLIENT_SENDS_MAX < 1 << 9, "they can be counted");
 _Static_assert(sizeof(struct client) <= CONNECTION_STATE_BYTES, "a client fits its slot");
 
 static inline struct client *client_of(struct connection *connection) {

@@ -9,6 +9,7 @@
 /* A line may take so long, and longer by its size. */
 #define LINE_S 10
 #define LINE_BYTES_PER_S 16384
+#define LINE_S_MASK ((1u << CLIENT_LINE_S_BITS) - 1)
 
 /* The names of the line that is being read: one line at a time on each thread. */
 static _Thread_local struct line_scratch line_scratch;
@@ -157,10 +158,10 @@ static size_t counted_take(struct worker *worker, struct connection *connection,
 static void unfinished_look(struct worker *worker, struct connection *connection, size_t bytes,
                             bool anew) {
     struct client *client = client_of(connection);
-    uint16_t now_s = (uint16_t)(worker->now_ns / NS_PER_S) | 1; /* 0 is for: none */
+    uint32_t now_s = ((uint32_t)(worker->now_ns / NS_PER_S) | 1) & LINE_S_MASK; /* 0 is for: none */
     if (client->line_s == 0 || anew)
-        client->line_s = now_s;
-    if ((uint16_t)(now_s - client->line_s) > LINE_S + bytes / LINE_BYTES_PER_S)
+        client->line_s = now_s & LINE_S_MASK;
+    if (((now_s - client->line_s) & LINE_S_MASK) > LINE_S + bytes / LINE_BYTES_PER_S)
         client_fail(worker, connection, CODE_HEARTBEAT_TIMEOUT,
                     "a line was begun and not finished in time", SPAN(""));
 }
