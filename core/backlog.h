@@ -6,9 +6,8 @@
  *
  * A peer that takes what it is given is not slow: where more than half the limit waits, or a
  * message does not fit, and the socket or the session's next request must take some first, the peer
- * has SLOW_NS to take what waits, or half the limit if that is less. The time
- * in which the worker had no turn for its sends, or has not seen that they had ended, is not the
- * peer's.
+ * has SLOW_NS to take what waits, or half the limit if that is less. The time in which the worker
+ * had no turn for its sends, or had not seen that they had ended, is not the peer's.
  *
  * Threads: the session's worker. Owns: nothing. */
 #ifndef RINGPOST_CORE_BACKLOG_H

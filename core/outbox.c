@@ -225,16 +225,6 @@ bool outbox_push_batch(struct worker *worker, struct outbox *outbox, struct sess
 
 /* --- what happens to sessions ----------------------------------------------------------------- */
 
-static void piece_unlink(struct outbox *outbox, struct piece *before, const struct piece *piece) {
-    if (before != NULL)
-        before->next = piece->next;
-    else
-        outbox->first = piece->next;
-    if (outbox->last == piece)
-        outbox->last = before;
-    outbox->bytes -= piece->bytes;
-}
-
 /* The message has another frame from now on; its mark stays. */
 static void piece_reframe(struct worker *worker, struct piece *piece,
                           const struct encoding *encoding) {
@@ -295,6 +285,7 @@ uint32_t outbox_move(struct worker *worker, struct session *session, struct outb
         if (moved != 0 && (uint64_t)moved + frame->total_bytes > max_bytes)
             break;
         piece_unlink(from, before, piece);
+        from->bytes -= piece->bytes;
         piece_reframe(worker, piece, encoding);
         piece_append(to, piece);
         moved += piece->bytes;
@@ -313,19 +304,6 @@ void outbox_disown(struct outbox *outbox, struct session *session) {
         if (piece->session == session)
             piece->session = NULL;
     session->backlog = (struct backlog){.bytes = 0};
-}
-
-void outbox_drop(struct worker *worker, struct outbox *outbox, struct session *session,
-                 enum drop_reason reason) {
-    struct piece *before, *piece = first_waiting(outbox, &before);
-    while (piece != NULL) {
-        struct piece *next = piece->next;
-        if (piece->session == session)
-            piece_drop(worker, outbox, before, piece, reason);
-        else
-            before = piece;
-        piece = next;
-    }
 }
 
 /* --- replies ---------------------------------------------------------------------------------- */

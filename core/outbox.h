@@ -81,7 +81,7 @@ enum outbox_verdict {
     OUTBOX_TAKEN,
     OUTBOX_DROPPED, /* by policy; counted */
     OUTBOX_STARVED, /* dropped for want of memory; counted */
-    OUTBOX_FULL,    /* the connection must be closed as too slow; the drop is counted */
+    OUTBOX_FULL,    /* the session must be closed as too slow; the drop is counted */
     OUTBOX_WAIT     /* nothing has happened: it is full, but not slow; come again after its send */
 };
 
@@ -130,9 +130,6 @@ struct connection *outbox_next_dirty(struct worker *worker, unsigned i);
 void outbox_on_sent(struct worker *worker, struct connection *connection, uint32_t sent);
 /* Drops everything that is not in flight, counted with the reason; everything when nothing is. */
 void outbox_clear(struct worker *worker, struct outbox *outbox, enum drop_reason reason);
-/* Drops what waits for one session and is not in flight. */
-void outbox_drop(struct worker *worker, struct outbox *outbox, struct session *session,
-                 enum drop_reason reason);
 /* The next send of its connection is started before others; nothing, if it has none. */
 void outbox_hurry(struct worker *worker, struct outbox *outbox);
 void sending_init(struct sending *sending);

@@ -189,7 +189,6 @@ void outbox_on_sent(struct worker *worker, struct connection *connection, uint32
         if (sent < took) {
             took = sent;
             outbox->sent_bytes += sent;
-            outbox->committed = piece;
         } else {
             outbox->sent_bytes = 0;
             outbox->first = piece->next;

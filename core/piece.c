@@ -80,14 +80,18 @@ struct piece *piece_get(struct worker *worker, enum piece_kind kind) {
     return piece;
 }
 
-void piece_drop(struct worker *worker, struct outbox *outbox, struct piece *before,
-                struct piece *piece, enum drop_reason reason) {
+void piece_unlink(struct outbox *outbox, struct piece *before, const struct piece *piece) {
     if (before != NULL)
         before->next = piece->next;
     else
         outbox->first = piece->next;
     if (outbox->last == piece)
         outbox->last = before;
+}
+
+void piece_drop(struct worker *worker, struct outbox *outbox, struct piece *before,
+                struct piece *piece, enum drop_reason reason) {
+    piece_unlink(outbox, before, piece);
     piece_settle(worker, outbox, piece, 0, reason);
     piece_free(worker, piece);
 }

@@ -61,8 +61,9 @@ bool batch_split(struct worker *worker, struct outbox *outbox, struct piece *bef
 /* Without memory to take it apart, a first batch of which some is out: the message that is out in
  * part is finished, and those behind it are dropped. */
 void batch_cut(struct worker *worker, struct outbox *outbox);
-/* Takes one that waits out of the queue; `before` is the piece in front of it. Its messages are
- * dropped. */
+/* Takes one that waits out of the queue; `before` is the piece in front of it. */
+void piece_unlink(struct outbox *outbox, struct piece *before, const struct piece *piece);
+/* And its messages are dropped. */
 void piece_drop(struct worker *worker, struct outbox *outbox, struct piece *before,
                 struct piece *piece, enum drop_reason reason);
 

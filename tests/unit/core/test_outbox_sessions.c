@@ -158,22 +158,6 @@ static void test_one_of_two_ends(void **state) {
     expect_sent(&connection, "<one><two>");
 }
 
-/* Or gives them up. */
-static void test_what_waits_for_one_is_dropped(void **state) {
-    (void)state;
-    struct outbox *outbox = &connection.outbox;
-    push(outbox, &session, "flies", 1000);
-    flush();
-    push(outbox, &session, "one", 1000);
-    push(outbox, &other, "two", 1000);
-    push(outbox, &session, "three", 1000);
-    outbox_drop(&worker, outbox, &session, DROP_GONE);
-    assert_int_equal(session.backlog.messages, 1);
-    assert_int_equal(stats_get(&worker.stats.copies_dropped[CLASS_DEFAULT][DROP_GONE]), 2);
-    on_sent(7);
-    expect_sent(&connection, "<two>");
-}
-
 /* Without a connection messages wait, within the same limits, and expire. */
 static void test_none(void **state) {
     (void)state;
@@ -301,8 +285,6 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_two_on_one_connection, open_sessions, close_sessions),
         cmocka_unit_test_setup_teardown(test_one_is_dropped_for, open_sessions, close_sessions),
         cmocka_unit_test_setup_teardown(test_one_of_two_ends, open_sessions, close_sessions),
-        cmocka_unit_test_setup_teardown(test_what_waits_for_one_is_dropped, open_sessions,
-                                        close_sessions),
         cmocka_unit_test_setup_teardown(test_none, open_sessions, close_sessions),
         cmocka_unit_test_setup_teardown(test_a_part_moves, open_sessions, close_sessions),
         cmocka_unit_test_setup_teardown(test_it_moves_to_another_connection, open_sessions,
