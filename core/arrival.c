@@ -130,6 +130,11 @@ static bool address_enter(struct worker *worker, struct connection *connection,
 static void deadline_fired(struct endpoint *endpoint, struct timer *timer) {
     struct worker *worker = worker_of(endpoint);
     struct connection *connection = container_of(timer, struct connection, timer);
+    /* The worker was away: what came meanwhile is still in the kernel, and is heard first. */
+    if (worker->now_ns > timer_due_ns(timer) + DEADLINE_LATE_NS) {
+        timer_arm(&worker->wheel, timer, worker->now_ns + DEADLINE_GRACE_NS);
+        return;
+    }
     if (connection->state != CONNECTION_OPEN)
         connection_expire(worker, connection);
     else if (connection->proxy_header)

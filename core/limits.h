@@ -116,6 +116,12 @@
 #define SLOW_AT_LAST 10
 #define AWAY_NS (25 * 1000 * 1000)
 
+/* A connection's deadline that fires so late says more about the worker than about the peer: the
+ * process was stopped (SIGSTOP, a frozen container, a machine that was moved) or had no CPU. It
+ * fires again after the grace. */
+#define DEADLINE_LATE_NS (500 * 1000 * 1000)
+#define DEADLINE_GRACE_NS (1000LL * 1000 * 1000)
+
 /* A send gathers at most so many runs and bytes; the rest follows in the next one. */
 #define SEND_RUNS_MAX 256
 #define SEND_BYTES_MAX (256 * 1024)

@@ -40,6 +40,10 @@ void timer_init(struct timer *timer, timer_fire *fire);
 static inline bool timer_armed(const struct timer *timer) {
     return list_linked(&timer->link);
 }
+/* The time of one that is armed, or fires now. */
+static inline uint64_t timer_due_ns(const struct timer *timer) {
+    return timer->due_tick * TIMER_TICK_NS;
+}
 /* Arms, or moves an armed one. */
 void timer_arm(struct wheel *wheel, struct timer *timer, uint64_t due_ns);
 /* Harmless when not armed. */

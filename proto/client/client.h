@@ -31,7 +31,7 @@ struct worker;
 /* Sends of one client without an answer; what is behind them waits in the socket. */
 #define CLIENT_SENDS_MAX 256
 
-#define CLIENT_LINE_S_BITS 13
+#define CLIENT_LINE_S_BITS 12
 
 enum client_framing { CLIENT_FRAMING_NONE, CLIENT_FRAMING_LINE, CLIENT_FRAMING_COUNTED };
 
@@ -52,7 +52,8 @@ struct client {
     bool held : 1;        /* its input is paused */
     bool ended : 1;       /* the peer's end has come; answers are still owed */
     bool cut : 1;         /* so has ours: a part of its input is lost */
-    bool again : 1; /* held by a line that ends the session: it is read again, see client_bad */
+    bool again : 1;     /* held by a line that ends the session: it is read again, see client_bad */
+    bool line_late : 1; /* the transport's: the unfinished line was late once */
     uint32_t line_s : CLIENT_LINE_S_BITS; /* the transport's: since when a line is unfinished, in
                                              seconds, which wrap; 0: none is */
 };

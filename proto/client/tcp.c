@@ -6,7 +6,8 @@
 #include "proto/client/counted.h"
 #include "proto/text/json.h"
 
-/* A line may take so long, and longer by its size. */
+/* A line may take so long, and longer by its size; and once more, for it may be the node that was
+ * stopped meanwhile. */
 #define LINE_S 10
 #define LINE_BYTES_PER_S 16384
 #define LINE_S_MASK ((1u << CLIENT_LINE_S_BITS) - 1)
@@ -159,11 +160,15 @@ static void unfinished_look(struct worker *worker, struct connection *connection
                             bool anew) {
     struct client *client = client_of(connection);
     uint32_t now_s = ((uint32_t)(worker->now_ns / NS_PER_S) | 1) & LINE_S_MASK; /* 0 is for: none */
-    if (client->line_s == 0 || anew)
+    bool late = client->line_s != 0 && !anew &&
+                ((now_s - client->line_s) & LINE_S_MASK) > LINE_S + bytes / LINE_BYTES_PER_S;
+    if (client->line_s == 0 || anew || (late && !client->line_late)) {
         client->line_s = now_s & LINE_S_MASK;
-    if (((now_s - client->line_s) & LINE_S_MASK) > LINE_S + bytes / LINE_BYTES_PER_S)
+        client->line_late = late;
+    } else if (late) {
         client_fail(worker, connection, CODE_HEARTBEAT_TIMEOUT,
                     "a line was begun and not finished in time", SPAN(""));
+    }
 }
 
 static size_t tcp_on_bytes(struct worker *worker, struct connection *connection, char *at,

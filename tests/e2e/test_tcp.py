@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import signal
 import time
 import unittest
 
@@ -170,6 +171,21 @@ class JsonLines(unittest.TestCase):
                 self.assertGreater(time.monotonic() - began, 0.25)
                 self.assertIsNone(till.line())
             self.assertEqual(node.metric("ringpost_closed_total", reason="heartbeat_timeout"), 1)
+
+    def test_a_stopped_node_closes_nobody_for_its_own_silence(self):
+        with Node("--heartbeat", "1", "--heartbeat-timeout", "1") as node:
+            with contextlib.ExitStack() as stack:
+                tills = [stack.enter_context(JsonClient(node, f"t{n}")) for n in range(20)]
+                for _ in range(2):
+                    for till in tills:
+                        self.assertEqual(till.hear(), {"type": "ping"})
+                    node.signal(signal.SIGSTOP)
+                    for till in tills:
+                        till.say(type="pong")
+                    time.sleep(2)
+                    node.signal(signal.SIGCONT)
+                for till in tills:
+                    self.assertEqual(till.hear(), {"type": "ping"})
 
     def test_client_send(self):
         with Node("--client-send", "on") as node:
