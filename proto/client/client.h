@@ -10,7 +10,7 @@
  * through connection_write in the framing that the transport chose. Too many sends without an
  * answer hold back the lines behind them; messages go on flowing.
  *
- * A session gets messages from its welcome on, not before: until then session_type.connection
+ * A session gets messages from its welcome on, not before: until then session_type.outbox
  * answers NULL. Whoever publishes after a client has seen its welcome reaches it.
  *
  * The one deadline of the connection serves hello, ping and heartbeat: hearing something only notes
