@@ -113,6 +113,13 @@ static void flight_excuse(const struct worker *worker, const struct outbox *outb
     }
 }
 
+/* Its send is about to wait for the peer. Whoever pushes asks at the first session without room
+ * alone, and waits there: the time of the others must run meanwhile. */
+static void flight_watch(const struct worker *worker, const struct piece *piece) {
+    if (piece->session != NULL && backlog_half_full(worker, &piece->session->backlog))
+        backlog_watch(worker, &piece->session->backlog);
+}
+
 void outbox_flush(struct worker *worker, struct connection *connection) {
     struct outbox *outbox = &connection->outbox;
     if (outbox->first == NULL || ((connection->ops & OP_SEND) && !FAULT(OUTBOX_DOUBLE_SEND)))
@@ -139,6 +146,7 @@ void outbox_flush(struct worker *worker, struct connection *connection) {
         if (expired) {
             piece_drop(worker, outbox, before, piece, reason);
         } else {
+            flight_watch(worker, piece);
             runs += piece_runs(piece, skip, flight->runs + runs);
             bytes += piece->bytes - skip;
             skip = 0;

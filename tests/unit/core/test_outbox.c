@@ -286,6 +286,21 @@ static void test_not_slow_while_the_worker_was_away(void **state) {
     parcel_unref(&worker, parcel);
 }
 
+/* Of many that a fan-out goes to it asks one at a time; the time of all begins with their send. */
+static void test_slow_without_being_asked(void **state) {
+    (void)state;
+    worker.now_ns = NS_PER_S;
+    config.outbox_bytes = 30;
+    struct parcel *parcel = parcel_with("1234567890", 10 * NS_PER_S, false);
+    assert_int_equal(verdict_on(parcel), OUTBOX_TAKEN);
+    assert_int_equal(verdict_on(parcel), OUTBOX_TAKEN);
+    flush();
+    worker.now_ns += SLOW_NS;
+    assert_int_equal(verdict_on(parcel), OUTBOX_FULL);
+    on_sent(24);
+    parcel_unref(&worker, parcel);
+}
+
 static void test_the_oldest_make_room(void **state) {
     (void)state;
     config.slow = SLOW_DROP_OLDEST;
@@ -497,6 +512,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_not_slow_while_the_worker_is_busy, open_node,
                                         close_node),
         cmocka_unit_test_setup_teardown(test_full_but_not_slow, open_node, close_node),
+        cmocka_unit_test_setup_teardown(test_slow_without_being_asked, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_the_oldest_make_room, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_without_room_nothing_happens, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_a_pong_takes_the_prompt_lane, open_node, close_node),
