@@ -51,6 +51,8 @@ bool exchange_stream_begin(struct worker *worker, struct http_exchange *exchange
     connection_pause(worker, http->connection);
     if (stream->quiet != NULL)
         http_watch(worker, http, worker->now_ns + stream->quiet_ns);
+    if (http->connection->drain_told)
+        http_watch(worker, http, worker->now_ns); /* on_drain found no stream to stop */
     return true;
 }
 
@@ -165,7 +167,9 @@ static void quiet_look(struct worker *worker, struct http_connection *http) {
 
 void http_stream_look(struct worker *worker, struct http_connection *http) {
     /* Nothing is read, so the engine does not tell the end. */
-    if (http->connection->end_seen)
+    if (http->connection->drain_told)
+        http_stream_stop(worker, http, CLOSE_DRAINING);
+    else if (http->connection->end_seen)
         http_stream_stop(worker, http, CLOSE_CLIENT);
     if (!http->closed && http->stream != NULL)
         quiet_look(worker, http);

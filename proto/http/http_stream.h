@@ -13,6 +13,12 @@
  * nothing for HTTP_ANSWER_NS is closed. A stream that is silent may go on for ever; so that a peer
  * that has gone is found out, and proxies do not give up, it may send heartbeats (`quiet`).
  *
+ * Messages need not be copied into it: while exchange_stream_is_open, a session may have the
+ * connection's outbox for its own (session.h). Its encoding then writes each message as a chunk of
+ * its own, or as it is where the client knows none (exchange->chunks), and what has not left moves
+ * away before exchange_stream_end, and in `gone`. The session's limits hold for these messages;
+ * what waits of them counts against the room for pieces, too.
+ *
  * Threads: the connection's worker. Owns nothing: pieces are copied. */
 #ifndef RINGPOST_PROTO_HTTP_HTTP_STREAM_H
 #define RINGPOST_PROTO_HTTP_HTTP_STREAM_H
@@ -23,7 +29,7 @@
 
 /* What the writer of a stream is told. */
 struct http_stream {
-    /* A piece was FULL, and there is room now. */
+    /* A piece was FULL, or the head had to wait, and there is room now. */
     void (*room)(struct worker *worker, struct http_exchange *exchange);
     /* No more is wanted: the node drains (CLOSE_DRAINING), or the peer has sent its end
      * (CLOSE_CLIENT; found out within HTTP_WATCH_NS). At most once; the stream should end soon, and
@@ -41,6 +47,11 @@ struct http_stream {
  * answered and gone. */
 bool exchange_stream_begin(struct worker *worker, struct http_exchange *exchange, unsigned status,
                            const char *type, struct span extra, const struct http_stream *stream);
+
+/* Has its head been written? If not, `room` tells when it is. */
+static inline bool exchange_stream_is_open(const struct http_exchange *exchange) {
+    return exchange->stream_open;
+}
 
 enum http_stream_verdict {
     HTTP_STREAM_TAKEN,

@@ -21,7 +21,7 @@ static struct worker *worker;
 /* The one stream, and what its writer was told. */
 static struct {
     struct http_exchange *exchange; /* NULL: there is none any more */
-    struct http_exchange *later;    /* of /later, not answered yet */
+    struct http_exchange *later;    /* of /later and /held, not answered yet */
     unsigned begun, rooms, stops, gones, quiets;
     enum close_reason reason;
     bool ends_when_stopped;
@@ -84,11 +84,19 @@ static void serve_later(struct worker *at, struct http_exchange *exchange,
     toy_stream.later = exchange;
 }
 
+static void serve_held(struct worker *at, struct http_exchange *exchange,
+                       const struct route_request *request) {
+    (void)request;
+    http_hold(at, exchange->http);
+    toy_stream.later = exchange;
+}
+
 static const struct route routes[] = {
     {"/stream", HTTP_METHOD_GET, true, false, NULL, serve_stream},
     {"/beating", HTTP_METHOD_GET, true, false, NULL, serve_beating},
     {"/whole", HTTP_METHOD_GET, true, false, NULL, serve_whole},
     {"/later", HTTP_METHOD_GET, true, false, NULL, serve_later},
+    {"/held", HTTP_METHOD_GET, true, false, NULL, serve_held},
 };
 
 static int setup(void **state) {
@@ -335,6 +343,24 @@ static void test_drain(void **state) {
     assert_int_equal(stats_get(&worker->stats.closed[CLOSE_DRAINING]), 1);
 }
 
+/* Its request was being carried out over several turns when the drain came. */
+static void test_begins_in_a_drain(void **state) {
+    (void)state;
+    toy_stream.ends_when_stopped = true;
+    peer_say(peer, GET("/held"));
+    struct http_connection *http = toy_stream.later->http;
+    sweep_begin(worker, PHASE_GOODBYE);
+    node_settle();
+    begin(worker, toy_stream.later, &hooks);
+    http_release(worker, http);
+    assert_int_equal(toy_stream.stops, 0);
+    node_pass(100 * NS_PER_MS);
+    assert_int_equal(toy_stream.stops, 1);
+    assert_int_equal(toy_stream.reason, CLOSE_DRAINING);
+    assert_non_null(strstr(peer->out, "4\r\nbye\n\r\n0\r\n\r\n"));
+    assert_true(peer->ended);
+}
+
 #define OLD(method, path, fields) method " " path " HTTP/1.0\r\n" fields "\r\n"
 
 static void test_http_1_0(void **state) {
@@ -418,6 +444,7 @@ int main(void) {
         TEST(test_no_memory),
         TEST(test_peer_ends),
         TEST(test_drain),
+        TEST(test_begins_in_a_drain),
         TEST(test_http_1_0),
         TEST(test_close_is_asked_for),
         TEST(test_head),
