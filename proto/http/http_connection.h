@@ -99,8 +99,6 @@ struct http_connection {
     uint64_t armed_ns;       /* when the deadline fires; 0: it is not armed */
     uint64_t active_ns;      /* the last request, the last answer */
     uint64_t written;        /* bytes for the peer, since the start */
-    uint64_t taken;          /* of those, taken by the peer when last looked at */
-    uint64_t taken_ns;       /* when that last changed, or the outbox was empty */
     struct peer_address hop; /* the socket's own peer, or what PROXY named */
     bool forwards;           /* it is a proxy of --forwarded */
     uint8_t finish_reason;   /* enum close_reason: no request is read any more, and the connection

@@ -67,16 +67,11 @@ static void refuse_late(struct worker *worker, struct http_connection *http) {
     http_refuse_as(worker, http, &error, CLOSE_HTTP_TIMEOUT);
 }
 
-/* True: the peer takes nothing of what was written. */
-static bool is_stuck(struct worker *worker, struct http_connection *http) {
-    const struct outbox *outbox = &http->connection->outbox;
-    uint64_t taken = http->written - outbox->bytes + outbox->sent_bytes;
-    if (outbox_empty(outbox) || taken != http->taken) {
-        http->taken = taken;
-        http->taken_ns = worker->now_ns;
-        return false;
-    }
-    return worker->now_ns - http->taken_ns >= HTTP_ANSWER_NS;
+/* True: the peer takes nothing of what was written. A send ends as soon as the socket takes some of
+ * it, so this needs no count of bytes, to which the messages of sessions would add. */
+static bool is_stuck(const struct worker *worker, const struct connection *connection) {
+    uint32_t waits_ms = (uint32_t)(worker->now_ns / NS_PER_MS) - connection->sending_ms;
+    return (connection->ops & OP_SEND) && waits_ms >= HTTP_ANSWER_NS / NS_PER_MS;
 }
 
 void http_on_deadline(struct worker *worker, struct connection *connection) {
@@ -91,7 +86,7 @@ void http_on_deadline(struct worker *worker, struct connection *connection) {
         if (http->closed)
             return;
     }
-    if (is_stuck(worker, http)) {
+    if (is_stuck(worker, connection)) {
         connection_close(worker, connection, CLOSE_HTTP_TIMEOUT);
         return;
     }

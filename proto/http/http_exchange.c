@@ -22,10 +22,6 @@ void http_watch(struct worker *worker, struct http_connection *http, uint64_t du
 }
 
 void http_write(struct worker *worker, struct http_connection *http, struct span bytes) {
-    if (outbox_empty(&http->connection->outbox)) {
-        http->taken = http->written;
-        http->taken_ns = worker->now_ns;
-    }
     http->written += bytes.len;
     http->active_ns = worker->now_ns;
     connection_write(worker, http->connection, bytes);

@@ -262,6 +262,23 @@ static void test_slow_reader(void **state) {
     assert_null(toy_stream.exchange);
 }
 
+/* A session's messages go to the same peer; that more and more of them wait is no sign of life. */
+static void test_messages_that_nobody_takes(void **state) {
+    (void)state;
+    peer_say(peer, GET("/stream"));
+    struct connection *connection = toy_stream.exchange->http->connection;
+    assert_true(exchange_stream_is_open(toy_stream.exchange));
+    peer_stall(peer, true);
+    write("x");
+    node_settle();
+    for (unsigned s = 0; s <= (HTTP_ANSWER_NS + HTTP_WATCH_NS) / NS_PER_S && !peer->closed; s++) {
+        connection_write(worker, connection, SPAN("message"));
+        node_pass(NS_PER_S);
+    }
+    assert_true(peer->closed);
+    assert_int_equal(toy_stream.gones, 1);
+}
+
 static void test_close_in_the_middle(void **state) {
     (void)state;
     peer_say(peer, GET("/stream") GET("/whole"));
@@ -440,6 +457,7 @@ int main(void) {
         TEST(test_requests_behind_it_wait),
         TEST(test_waits_for_answers_before_it),
         TEST(test_slow_reader),
+        TEST(test_messages_that_nobody_takes),
         TEST(test_close_in_the_middle),
         TEST(test_no_memory),
         TEST(test_peer_ends),
