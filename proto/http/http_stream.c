@@ -26,6 +26,14 @@ static bool head_give(struct worker *worker, struct http_exchange *exchange, str
     return true;
 }
 
+/* Also where nothing was written yet: the peer's end is to be found out. */
+static void stream_watch(struct worker *worker, struct http_connection *http) {
+    const struct http_stream *stream = http->stream->stream;
+    http_watch(worker, http, worker->now_ns + HTTP_WATCH_NS);
+    if (stream->quiet != NULL)
+        http_watch(worker, http, worker->now_ns + stream->quiet_ns);
+}
+
 bool exchange_stream_begin(struct worker *worker, struct http_exchange *exchange, unsigned status,
                            const char *type, struct span extra, const struct http_stream *stream) {
     struct http_connection *http = exchange->http;
@@ -49,8 +57,7 @@ bool exchange_stream_begin(struct worker *worker, struct http_exchange *exchange
     http->stream = exchange;
     http->input_due_ns = 0;
     connection_pause(worker, http->connection);
-    if (stream->quiet != NULL)
-        http_watch(worker, http, worker->now_ns + stream->quiet_ns);
+    stream_watch(worker, http);
     if (http->connection->drain_told)
         http_watch(worker, http, worker->now_ns); /* on_drain found no stream to stop */
     return true;
@@ -132,10 +139,12 @@ void http_stream_turn(struct worker *worker, struct http_connection *http) {
         return;
     exchange->held_bytes = 0;
     exchange->stream_open = true;
-    if (exchange->stream_ended)
+    if (exchange->stream_ended) {
         exchange_stream_end(worker, exchange);
-    else
-        room_tell(worker, exchange);
+        return;
+    }
+    stream_watch(worker, http);
+    room_tell(worker, exchange);
 }
 
 void http_stream_sent(struct worker *worker, struct http_connection *http) {

@@ -346,6 +346,19 @@ static void test_peer_ends(void **state) {
     assert_int_equal(toy_stream.gones, 0);
 }
 
+/* Nothing at all has been written then. */
+static void test_peer_ends_while_the_head_waits(void **state) {
+    (void)state;
+    peer_say(peer, GET("/later") GET("/stream"));
+    peer_end(peer);
+    node_pass(HTTP_WATCH_NS + NS_PER_S);
+    assert_int_equal(toy_stream.stops, 1);
+    assert_int_equal(toy_stream.reason, CLOSE_CLIENT);
+    end();
+    later_answer();
+    assert_true(peer->closed);
+}
+
 static void test_drain(void **state) {
     (void)state;
     toy_stream.ends_when_stopped = true;
@@ -461,6 +474,7 @@ int main(void) {
         TEST(test_close_in_the_middle),
         TEST(test_no_memory),
         TEST(test_peer_ends),
+        TEST(test_peer_ends_while_the_head_waits),
         TEST(test_drain),
         TEST(test_begins_in_a_drain),
         TEST(test_http_1_0),
