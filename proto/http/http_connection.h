@@ -132,10 +132,10 @@ struct http_exchange {
     bool pushes; /* it asks for messages of which none was counted: a refusal counts as one */
     bool chunks; /* its client knows them */
     /* An answer in pieces (http_stream.h): */
-    bool stream_open;    /* its head was written */
-    bool stream_waits;   /* a piece had no room */
-    bool stream_stopped; /* the writer was told to end it */
-    bool stream_ended;   /* and did, or will when its head was written */
+    bool stream_open;      /* its head was written */
+    bool stream_waits;     /* a piece had no room */
+    bool stream_ended;     /* the writer has, or it ends when its head was written */
+    uint8_t stream_reason; /* enum close_reason: why the writer was told to end it */
     const struct http_stream *stream;
 };
 

@@ -155,9 +155,10 @@ void http_stream_sent(struct worker *worker, struct http_connection *http) {
 void http_stream_stop(struct worker *worker, struct http_connection *http,
                       enum close_reason reason) {
     struct http_exchange *exchange = http->stream;
-    if (exchange == NULL || exchange->stream_stopped || exchange->stream_ended)
+    if (exchange == NULL || exchange->stream_ended || exchange->stream_reason == reason ||
+        exchange->stream_reason == CLOSE_DRAINING)
         return;
-    exchange->stream_stopped = true;
+    exchange->stream_reason = (uint8_t)reason;
     exchange->stream->stop(worker, exchange, reason);
 }
 

@@ -373,6 +373,21 @@ static void test_drain(void **state) {
     assert_int_equal(stats_get(&worker->stats.closed[CLOSE_DRAINING]), 1);
 }
 
+/* A stream that goes on for a peer that has sent its end is told of the drain all the same. */
+static void test_drain_after_the_peers_end(void **state) {
+    (void)state;
+    peer_say(peer, GET("/stream"));
+    peer_end(peer);
+    node_pass(HTTP_WATCH_NS + NS_PER_S);
+    assert_int_equal(toy_stream.stops, 1);
+    toy_stream.ends_when_stopped = true;
+    sweep_begin(worker, PHASE_GOODBYE);
+    node_settle();
+    assert_int_equal(toy_stream.stops, 2);
+    assert_int_equal(toy_stream.reason, CLOSE_DRAINING);
+    assert_true(peer->closed);
+}
+
 /* Its request was being carried out over several turns when the drain came. */
 static void test_begins_in_a_drain(void **state) {
     (void)state;
@@ -476,6 +491,7 @@ int main(void) {
         TEST(test_peer_ends),
         TEST(test_peer_ends_while_the_head_waits),
         TEST(test_drain),
+        TEST(test_drain_after_the_peers_end),
         TEST(test_begins_in_a_drain),
         TEST(test_http_1_0),
         TEST(test_close_is_asked_for),
