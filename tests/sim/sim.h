@@ -69,7 +69,8 @@ struct scenario {
     unsigned ports, port_messages; /* of each */
     unsigned port_late, port_silent, port_unavailable, port_death;
 
-    unsigned toys; /* peers of the toy protocols, which `web` speaks then */
+    unsigned toys;    /* peers of the toy protocols, which `web` speaks then */
+    unsigned streams; /* peers of the toy service whose answers stream; `web` has that then */
 };
 
 /* Fibers: the workers, and then the ports. */

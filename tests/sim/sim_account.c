@@ -420,6 +420,14 @@ static void drop_reasons_check(const struct stats *total,
 
 /* --- the ends of connections ----------------------------------------------------------------- */
 
+/* May a stream last longer than the drain? Its end waits for an earlier answer, or for its peer. */
+static bool outlasts_drain(const struct link *link) {
+    const struct scenario *scenario = &sim.scenario;
+    bool long_enough = scenario->drain_timeout_ns >= 10 * NS_PER_S;
+    return link->tap.kind == TAP_STREAM &&
+           (!long_enough || link->style != STYLE_GOOD || scenario->send_window < 16384);
+}
+
 /* May the node have ended this one for that reason? */
 static bool close_possible(const struct link *link, enum close_reason reason) {
     const struct scenario *scenario = &sim.scenario;
@@ -433,7 +441,7 @@ static bool close_possible(const struct link *link, enum close_reason reason) {
     case CLOSE_DRAINING:
         return true;
     case CLOSE_DRAIN_TIMEOUT:
-        return client && !scenario->calm;
+        return (client && !scenario->calm) || outlasts_drain(link);
     case CLOSE_CLOSED_BY_API:
         return client && scenario->calls != 0;
     case CLOSE_TOO_SLOW:
@@ -445,6 +453,8 @@ static bool close_possible(const struct link *link, enum close_reason reason) {
         return !client;
     case CLOSE_HEARTBEAT_TIMEOUT:
         return client && !good;
+    case CLOSE_HTTP_TIMEOUT:
+        return link->style == STYLE_ABUSIVE || (!client && link->style == STYLE_DEAF);
     default:
         return link->style == STYLE_ABUSIVE;
     }

@@ -5,6 +5,7 @@
 #include "core/mailbox.h"
 #include "core/tag.h"
 #include "tests/sim/sim_kernel.h"
+#include "tests/toys/toy_stream.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -27,7 +28,10 @@ struct coverage {
     _Atomic uint64_t shortages[SHORTAGES_MAX];
     _Atomic uint64_t runs;
 #define COVERAGE_MEMBER(member, name, help) _Atomic uint64_t member;
+#define COVERAGE_STREAM(name, what) _Atomic uint64_t stream_##name;
     STATS_COUNTERS(COVERAGE_MEMBER)
+    TOY_STREAM_POINTS(COVERAGE_STREAM)
+#undef COVERAGE_STREAM
 #undef COVERAGE_MEMBER
 };
 
@@ -83,6 +87,10 @@ void coverage_stats(const struct stats *total) {
 #define COVERAGE_MERGE(member, name, help) merge(&coverage->member, &total->member, 1);
     STATS_COUNTERS(COVERAGE_MERGE)
 #undef COVERAGE_MERGE
+#define STREAM_MERGE(name, what) atomic_fetch_add(&coverage->stream_##name, toy_stream_told.name);
+    TOY_STREAM_POINTS(STREAM_MERGE)
+#undef STREAM_MERGE
+    toy_stream_told = (struct toy_stream_told){0};
 }
 
 /* A point that not every run of all must reach. */
@@ -285,6 +293,9 @@ unsigned coverage_print(void) {
     missing += point_print("counter", #member, &coverage->member);
     STATS_COUNTERS(COUNTER_PRINT)
 #undef COUNTER_PRINT
+#define STREAM_PRINT(name, what) missing += point_print("stream", what, &coverage->stream_##name);
+    TOY_STREAM_POINTS(STREAM_PRINT)
+#undef STREAM_PRINT
     missing += apart_unknown(exempt, COUNT_OF(exempt)) + apart_unknown(rare, COUNT_OF(rare));
     for (size_t i = 0; i < COUNT_OF(exempt); i++)
         printf("  exempt: %-36s %s\n", exempt[i].point, exempt[i].why);

@@ -16,10 +16,12 @@
 #include "tests/sim/sim_kernel.h"
 #include "tests/sim/sim_port.h"
 #include "tests/sim/sim_scenarios.h"
+#include "tests/sim/sim_streams.h"
 #include "tests/sim/sim_wait.h"
 #include "tests/toys/toy_form.h"
 #include "tests/toys/toy_protocol.h"
 #include "tests/toys/toy_session.h"
+#include "tests/toys/toy_web.h"
 
 #include <stdlib.h>
 
@@ -76,6 +78,7 @@ static void fiber_body(unsigned index) {
         more = worker_turn(worker, CLOCK_NEVER);
         turn_check(worker);
         sim_waits_check(worker);
+        streams_turn_check(worker);
     }
     worker_close(worker);
 }
@@ -106,6 +109,10 @@ static bool fiber_opened(unsigned index) {
     return index < node.server.worker_count ? node.opened[index] : sim_port_opened(index);
 }
 
+static bool has_toys(void) {
+    return sim.scenario.toys != 0 || sim.scenario.streams != 0;
+}
+
 void node_open(void) {
     struct server_parts parts = {
         .protocols =
@@ -119,13 +126,12 @@ void node_open(void) {
         .on_nudged = gate_on_nudged,
     };
     toy_sessions_init();
-    if (sim.scenario.toys != 0) {
+    if (sim.scenario.toys != 0)
         parts.protocols[LISTENER_WEB] = &toy_protocol;
-        parts.encodings[2] = &toy_encodings[0];
-        parts.encodings[3] = &toy_encodings[1];
-    }
-    static const struct http_service *const services[LISTENER_KINDS] = {
-        [LISTENER_WEB] = &web_service,
+    for (unsigned i = 0; has_toys() && i < TOY_VARIANTS; i++)
+        parts.encodings[2 + i] = &toy_encodings[i];
+    const struct http_service *const services[LISTENER_KINDS] = {
+        [LISTENER_WEB] = sim.scenario.streams != 0 ? &toy_web_service : &web_service,
         [LISTENER_API] = &api_service,
     };
     char problem[512] = "";
@@ -216,6 +222,7 @@ void node_close(struct stats *total) {
     for (unsigned i = 0; i < server->worker_count; i++)
         worker_left_check(&server->workers[i]);
     sim_waits_close(server);
+    streams_left_check();
     if (atomic_load(&server->connections) != 0)
         sim_fail("the node still counts %u connections", atomic_load(&server->connections));
     api_fini();
@@ -358,8 +365,8 @@ static void turn_drops_check(const struct worker *worker, uint64_t ending) {
         uint64_t now = 0;
         for (unsigned class = 0; class < CLASSES; class ++)
             now += stats_get(&worker->stats.copies_dropped[class][reason]);
-        bool fits = now == before[reason] || sim.scenario.toys != 0 ||
-                    (reason != DROP_TOO_SLOW && reason != DROP_GONE);
+        bool fits =
+            now == before[reason] || has_toys() || (reason != DROP_TOO_SLOW && reason != DROP_GONE);
         fits |= reason == DROP_TOO_SLOW && (ending & slow) != 0;
         fits |= reason == DROP_GONE && (ending & ~(slow | late)) != 0;
         if (!fits)

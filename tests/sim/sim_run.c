@@ -12,6 +12,7 @@
 #include "tests/sim/sim_peer.h"
 #include "tests/sim/sim_port.h"
 #include "tests/sim/sim_scenarios.h"
+#include "tests/sim/sim_streams.h"
 #include "tests/sim/sim_toys.h"
 #include "tests/toys/toy_session.h"
 
@@ -172,7 +173,7 @@ static bool anything_can_step(void) {
             (fiber_state(i) == FIBER_ASLEEP && fiber_wakes(i)))
             return true;
     }
-    return world_can_step() || peers_can_step() || toys_can_step();
+    return world_can_step() || peers_can_step() || toys_can_step() || streams_can_step();
 }
 
 static uint64_t min_u64(uint64_t a, uint64_t b) {
@@ -197,7 +198,9 @@ _Noreturn static void standstill(void) {
 static void time_jump(void) {
     node_quiet_check();
     toys_quiet_check();
-    uint64_t next = min_u64(min_u64(world_next_ns(), peers_next_ns()), toys_next_ns());
+    streams_quiet_check();
+    uint64_t next = min_u64(min_u64(world_next_ns(), peers_next_ns()),
+                            min_u64(toys_next_ns(), streams_next_ns()));
     for (unsigned i = 0; i < scenario_endpoints(&sim.scenario); i++)
         if (fiber_state(i) == FIBER_ASLEEP)
             next = min_u64(next, fiber_wake_ns(i));
@@ -256,6 +259,7 @@ static void stage_step(bool quiet) {
                 stage_enter(STAGE_LEAVING);
                 peers_leave();
                 toys_leave();
+                streams_leave();
             } else {
                 drain_begin();
             }
@@ -296,6 +300,7 @@ static void sim_loop(void) {
         moved |= kernels_step();
         moved |= peers_step();
         moved |= toys_step();
+        moved |= streams_step();
         moved |= fibers_step();
         bool quiet = !moved && !anything_can_step();
         enum stage before = stage;
@@ -333,6 +338,7 @@ void sim_run(uint64_t seed, bool trace) {
     check_open();
     peers_open();
     toys_open();
+    streams_open();
     node_open();
     sim_loop();
     struct stats total = {0};
@@ -341,6 +347,7 @@ void sim_run(uint64_t seed, bool trace) {
     coverage_stats(&total);
     peers_close();
     toys_close();
+    streams_close();
     check_close();
     world_close();
 }

@@ -384,6 +384,11 @@ static void with_toys(struct scenario *s) {
         s->post_slots = 8;
 }
 
+/* The same, also with ports. */
+static void with_streams(struct scenario *s) {
+    s->streams = PICK(2, 5, 12);
+}
+
 void scenario_make(struct scenario *scenario, uint64_t seed) {
     /* Twice what has the most to reach. */
     static void (*const kinds[])(struct scenario *) = {
@@ -403,6 +408,8 @@ void scenario_make(struct scenario *scenario, uint64_t seed) {
         with_ports(scenario);
     else if (seed / count % 3 == 2)
         with_toys(scenario);
+    if (!scenario->calm && scenario->toys == 0 && sim_chance(500))
+        with_streams(scenario);
     if (scenario->payload_max > scenario->max_message_bytes / 2)
         scenario->payload_max = scenario->max_message_bytes / 2;
     CHECK(scenario->workers <= SIM_WORKERS_MAX);
@@ -413,11 +420,11 @@ void scenario_describe(const struct scenario *s, char *text, size_t cap) {
     static const char *const policies[] = {"close", "drop-oldest", "keep-latest"};
     snprintf(text, cap,
              "%s, %u workers, steer %s%s, slow %s, outbox %u, memory %llu, buffers %u of %u, "
-             "slots %u, %u clients, %u producers, %u ports, %u toys, %u messages%s%s",
+             "slots %u, %u clients, %u producers, %u ports, %u toys, %u streams, %u messages%s%s",
              s->name, s->workers, steers[s->steer], s->kernel_steers ? " by the kernel" : "",
              policies[s->slow], s->outbox_bytes, (unsigned long long)s->memory_bytes, s->buffers,
              s->buffer_bytes, s->post_slots, s->clients, s->producers, s->ports, s->toys,
-             s->messages, s->client_send ? ", clients send" : "",
+             s->streams, s->messages, s->client_send ? ", clients send" : "",
              s->soon_behind ? ", soon behind" : "");
 }
 

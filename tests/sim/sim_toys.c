@@ -120,24 +120,24 @@ static void op_write(struct sim_toy *toy) {
 /* No copy comes twice. On one connection those of a session come in the order in which they were
  * made, and so do the messages that one worker said; some may be missing, which the ledger knows.
  * What was in flight when the session moved to another may come later than what came there. */
-static void message_check(const struct sim_toy *toy) {
+void toy_message_check(const struct link *link, const char *text) {
     unsigned number, mark, worker, count;
-    if (sscanf(toy->message + 1, "%5u%5u:%u-%u", &number, &mark, &worker, &count) != 4 ||
+    if (sscanf(text + 1, "%5u%5u:%u-%u", &number, &mark, &worker, &count) != 4 ||
         number >= TOY_NUMBERS_MAX || mark >= TOY_MARKS_MAX || worker >= SIM_WORKERS_MAX)
-        sim_fail("toy %u hears a broken message: %s", toy->number, toy->message);
+        sim_fail("link %u hears a broken message: %s", link->number, text);
     struct sim_hearing *heard = &hearings[number];
     uint64_t bit = UINT64_C(1) << mark % 64;
     if ((heard->marks[mark / 64] & bit) != 0)
-        sim_fail("session %u hears %s twice", number, toy->message);
+        sim_fail("session %u hears %s twice", number, text);
     heard->marks[mark / 64] |= bit;
-    if (heard->link != toy->link) {
-        heard->link = toy->link;
+    if (heard->link != link) {
+        heard->link = link;
         heard->mark = 0;
         memset(heard->said, 0, sizeof(heard->said));
     }
     if (mark <= heard->mark || count <= heard->said[worker])
-        sim_fail("session %u hears %s after mark %u and message %u", number, toy->message,
-                 heard->mark, heard->said[worker]);
+        sim_fail("session %u hears %s after mark %u and message %u", number, text, heard->mark,
+                 heard->said[worker]);
     heard->mark = mark;
     heard->said[worker] = count;
 }
@@ -153,7 +153,7 @@ static bool message_byte(struct sim_toy *toy, char byte) {
     toy->message[toy->message_len++] = byte;
     toy->message[toy->message_len] = '\0';
     if (byte == '\n') {
-        message_check(toy);
+        toy_message_check(toy->link, toy->message);
         toy->message_len = 0;
     }
     return true;

@@ -16,6 +16,9 @@ uint64_t toys_next_ns(void);
 void toys_leave(void);
 /* Nothing can go on without time or a peer: what the node has taken is answered. */
 void toys_quiet_check(void);
+/* Whoever hears a message of the toy sessions (toy_form.h), in one line: is it one that may come on
+ * that link now? */
+void toy_message_check(const struct link *link, const char *text);
 /* From the tap, at the moment when the node writes. */
 void toy_on_bytes(struct link *link, const char *at, size_t len);
 

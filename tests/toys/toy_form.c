@@ -4,28 +4,41 @@
 #include "core/hub.h"
 #include "core/server.h"
 
+#include <stdio.h>
+
+#define CHUNK_HEAD_BYTES_MAX 16
+
+static int chunk_head(const struct encoding *encoding, const struct message *message,
+                      char text[CHUNK_HEAD_BYTES_MAX]) {
+    if (encoding->variant != TOY_CHUNK)
+        return 0;
+    return snprintf(text, CHUNK_HEAD_BYTES_MAX, "%x\r\n",
+                    1 + MARK_BYTES + 1 + message->payload_len + 1);
+}
+
 static size_t form_bound(const struct encoding *encoding, const struct message *message) {
     (void)encoding, (void)message;
-    return 1 + MARK_BYTES + 2;
+    return CHUNK_HEAD_BYTES_MAX + 1 + MARK_BYTES + 4;
 }
 
 static bool form_head(const struct encoding *encoding, const struct message *message,
                       struct builder *out) {
-    (void)message;
-    builder_byte(out, encoding->variant == 0 ? '!' : '?');
+    char text[CHUNK_HEAD_BYTES_MAX];
+    builder_bytes(out, text, (size_t)chunk_head(encoding, message, text));
+    builder_byte(out, encoding->variant == TOY_OTHER ? '?' : '!');
     builder_text(out, "----------:");
     return true;
 }
 
 static void form_tail(const struct encoding *encoding, const struct message *message,
                       struct builder *out) {
-    (void)encoding, (void)message;
-    builder_byte(out, '\n');
+    (void)message;
+    builder_text(out, encoding->variant == TOY_CHUNK ? "\n\r\n" : "\n");
 }
 
 static uint32_t form_mark_at(const struct encoding *encoding, const struct message *message) {
-    (void)encoding, (void)message;
-    return 1;
+    char text[CHUNK_HEAD_BYTES_MAX];
+    return (uint32_t)chunk_head(encoding, message, text) + 1;
 }
 
 #define FORM(its_name, its_variant)                                                                \
@@ -33,7 +46,8 @@ static uint32_t form_mark_at(const struct encoding *encoding, const struct messa
         .name = its_name, .variant = its_variant, .bound = form_bound, .head = form_head,          \
         .tail = form_tail, .mark_at = form_mark_at                                                 \
     }
-struct encoding toy_encodings[2] = {FORM("toy", 0), FORM("toy_other", 1)};
+struct encoding toy_encodings[TOY_VARIANTS] = {FORM("toy", TOY_PLAIN), FORM("toy_other", TOY_OTHER),
+                                               FORM("toy_chunk", TOY_CHUNK)};
 
 static void on_said(struct endpoint *endpoint, struct publish *publish, enum result_word result,
                     uint32_t recipients) {

@@ -31,12 +31,6 @@ static void on_gone(struct worker *worker, struct connection *connection) {
         memory_put(&worker->account, toy_of(connection)->stayed, sizeof(bool));
 }
 
-static void said(struct worker *worker) {
-    char text[32];
-    snprintf(text, sizeof(text), "%u-%u", worker->index, toy_sessions_next(worker->index));
-    toy_say(worker, span_text(text));
-}
-
 /* Each of these takes one unit off the front; 0: it is not whole yet, or not for now. */
 
 static size_t on_line(struct worker *worker, struct connection *connection, struct span bytes) {
@@ -54,9 +48,9 @@ static size_t on_line(struct worker *worker, struct connection *connection, stru
     connection_write(worker, connection, line.len == 0 ? SPAN("") : span_text(answer));
     connection_write(worker, connection, moves ? SPAN("") : line);
     if (connection_is_open(connection) && span_equal(line, SPAN("take\n")))
-        toy_sessions_take(worker, connection);
+        toy_sessions_take(worker, connection, &toy_encodings[connection->slot % 2]);
     if (span_equal(line, SPAN("say\n")))
-        said(worker);
+        toy_sessions_say(worker);
     if (connection_is_open(connection) && span_equal(line, SPAN("become\n")))
         connection_become(worker, connection, &toy_pairs_protocol);
     else if (connection_is_open(connection))

@@ -16,8 +16,7 @@ static struct toy_session *toy_of(const struct session *session) {
 }
 
 static const struct encoding *its_encoding(const struct session *session) {
-    const struct toy_session *toy = toy_of(session);
-    return &toy_encodings[toy->connection == NULL ? 0 : toy->connection->slot % 2];
+    return toy_of(session)->encoding;
 }
 
 static struct outbox *its_outbox(struct session *session) {
@@ -79,7 +78,9 @@ static void on_drain(struct worker *worker, struct wait *wait) {
 static const struct wait_type wait_type = {.on_drain = on_drain, .on_deadline = on_over};
 
 static bool toy_open(struct worker *worker, struct toy_session *toy) {
-    *toy = (struct toy_session){.own = outbox_parked(), .session.namespace = TOY_NAMESPACE};
+    *toy = (struct toy_session){.own = outbox_parked(),
+                                .encoding = &toy_encodings[TOY_PLAIN],
+                                .session.namespace = TOY_NAMESPACE};
     if (SHORTAGE(!session_open(worker, &toy->session, &session_type)))
         return false;
     toy->number = ++numbers;
@@ -91,7 +92,8 @@ static bool toy_open(struct worker *worker, struct toy_session *toy) {
 
 /* --- the door --------------------------------------------------------------------------------- */
 
-void toy_sessions_take(struct worker *worker, struct connection *connection) {
+void toy_sessions_take(struct worker *worker, struct connection *connection,
+                       const struct encoding *encoding) {
     for (unsigned i = 0, taken = 0; i < TOY_SESSIONS && taken < TOY_ON_ONE; i++) {
         struct toy_session *toy = &sessions[worker->index][i];
         bool waits = toy->number != 0 && toy->connection == NULL;
@@ -100,6 +102,7 @@ void toy_sessions_take(struct worker *worker, struct connection *connection) {
         else if (toy->number != 0 || !toy_open(worker, toy))
             continue;
         toy->connection = connection;
+        toy->encoding = encoding;
         outbox_move(worker, &toy->session, &toy->own, &connection->outbox, UINT32_MAX);
         taken++;
     }
@@ -111,6 +114,7 @@ void toy_sessions_leave(struct worker *worker, struct connection *connection) {
         if (toy->number == 0 || toy->connection != connection)
             continue;
         toy->connection = NULL;
+        toy->encoding = &toy_encodings[TOY_PLAIN];
         outbox_move(worker, &toy->session, &connection->outbox, &toy->own, UINT32_MAX);
         if (!wait_begin(worker, &toy->wait, &wait_type, worker->now_ns + TOY_PARKED_NS)) {
             outbox_disown(&connection->outbox, &toy->session);
@@ -119,8 +123,10 @@ void toy_sessions_leave(struct worker *worker, struct connection *connection) {
     }
 }
 
-uint32_t toy_sessions_next(unsigned worker) {
-    return ++said[worker];
+void toy_sessions_say(struct worker *worker) {
+    char text[32];
+    snprintf(text, sizeof(text), "%u-%u", worker->index, ++said[worker->index]);
+    toy_say(worker, span_text(text));
 }
 
 const struct toy_session *toy_session_at(unsigned worker, unsigned place) {

@@ -20,20 +20,22 @@ struct toy_session {
     struct session session;
     struct outbox own;
     struct connection *connection; /* NULL: it waits in `own` */
-    struct wait wait;              /* for a connection */
-    uint32_t number;               /* of all that ever were, from 1; 0: the place is free */
+    const struct encoding *encoding;
+    struct wait wait; /* for a connection */
+    uint32_t number;  /* of all that ever were, from 1; 0: the place is free */
     uint32_t marks;
 };
 
 /* Before the workers run: none is left of an earlier node. */
 void toy_sessions_init(void);
 bool toy_sessions_any(void);
-/* Some come onto the connection: such as wait for one, or new ones. */
-void toy_sessions_take(struct worker *worker, struct connection *connection);
+/* Some come onto the connection: such as wait for one, or new ones. They are written so there. */
+void toy_sessions_take(struct worker *worker, struct connection *connection,
+                       const struct encoding *encoding);
 /* Those that are on it wait for another one, with what was not sent. */
 void toy_sessions_leave(struct worker *worker, struct connection *connection);
-/* The number of the next message that the worker says. */
-uint32_t toy_sessions_next(unsigned worker);
+/* Says the worker's next message, to all sessions of all workers. */
+void toy_sessions_say(struct worker *worker);
 /* For checks: one place; NULL: it is free. */
 const struct toy_session *toy_session_at(unsigned worker, unsigned place);
 
