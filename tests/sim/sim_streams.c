@@ -393,6 +393,7 @@ static void life_end(struct sim_stream *peer) {
 }
 
 static void act(struct sim_stream *peer) {
+    static const int errors[] = {ECONNRESET, ETIMEDOUT, EHOSTUNREACH};
     peer->next_ns = think_ns();
     if (peer->acts != 0) {
         peer->acts--;
@@ -406,7 +407,7 @@ static void act(struct sim_stream *peer) {
     } else if (sim_chance(peer->lives != 0 ? 700 : 300)) {
         peer->ending = true;
         if (sim_chance(sim.scenario.reset))
-            link_reset(peer->link, ECONNRESET);
+            link_reset(peer->link, errors[sim_roll(3)]);
     } else {
         peer->next_ns = sim.now_ns + sim_roll(5 * NS_PER_S);
     }
