@@ -20,6 +20,8 @@
 #define FLUSH_NS (5 * NS_PER_S)
 #define FLUSH_BYTES_PER_S 16384
 #define FLUSH_NS_MAX (60 * NS_PER_S)
+/* One that is closed because it takes nothing has had its time. */
+#define FLUSH_SLOW_NS (1 * NS_PER_S)
 /* After them it is read on, so that a body of --max-body on a line of 1.2 Mbit/s comes to its end:
  * for so long after the last byte, less after a goodbye, which is said between requests, and so
  * long in all. */
@@ -73,6 +75,7 @@ static void connection_join(struct worker *worker, struct connection *connection
         return;
     if (connection->protocol != NULL && connection->protocol->on_free != NULL)
         connection->protocol->on_free(worker, connection);
+    stats_sub(&worker->stats.connections, 1);
     worker->slots.live_api -= worker->listeners.at[connection->listener].kind == LISTENER_API;
     worker->slots.live_late -= connection->late;
     connection_release(worker, connection);
@@ -84,7 +87,6 @@ static void connection_end(struct worker *worker, struct connection *connection,
     connection->reason = (uint8_t)reason;
     connection->moving = 0;
     stats_add(&worker->stats.closed[reason], 1);
-    stats_sub(&worker->stats.connections, 1);
     timer_disarm(&worker->wheel, &connection->timer);
     list_remove(&connection->resume_link);
     balance_leave(worker, connection);
@@ -194,6 +196,8 @@ void connection_finish(struct worker *worker, struct connection *connection,
     if (!connection->in_protocol)
         input_free(worker, connection);
     uint64_t flush_ns = FLUSH_NS + connection->outbox.bytes * NS_PER_S / FLUSH_BYTES_PER_S;
+    if (reason == CLOSE_TOO_SLOW)
+        flush_ns = FLUSH_SLOW_NS;
     timer_arm(&worker->wheel, &connection->timer,
               worker->now_ns + (flush_ns < FLUSH_NS_MAX ? flush_ns : FLUSH_NS_MAX));
     if (outbox_empty(&connection->outbox))

@@ -20,17 +20,12 @@ bool input_keep(struct worker *worker, struct connection *connection, const char
         size_t cap = connection->input_cap != 0 ? connection->input_cap : INPUT_BYTES_MIN;
         while (cap < wanted)
             cap *= 2;
-        char *input = memory_get(&worker->account, cap);
+        char *input = memory_grow(&worker->account, connection->input, connection->input_cap, cap);
         if (SHORTAGE(input == NULL)) {
             stats_add(&worker->stats.memory_refused, 1);
             return false;
         }
-        if (connection->input_len != 0)
-            memcpy(input, connection->input, connection->input_len);
-        uint32_t kept = connection->input_len;
-        input_free(worker, connection);
         connection->input = input;
-        connection->input_len = kept;
         connection->input_cap = (uint32_t)cap;
     }
     memcpy(connection->input + connection->input_len, at, len);

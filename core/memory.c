@@ -3,6 +3,7 @@
 #include "core/base/check.h"
 #include "core/base/shortage.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -138,6 +139,20 @@ void *memory_get(struct account *account, size_t bytes) {
     if (SHORTAGE(at == NULL))
         account_give(account, bytes);
     return at;
+}
+
+void *memory_grow(struct account *account, void *at, size_t bytes, size_t more_bytes) {
+    if (SHORTAGE(!account_take(account, more_bytes - bytes)))
+        return NULL;
+    void *grown = realloc(at, more_bytes);
+    if (SHORTAGE(grown == NULL))
+        account_give(account, more_bytes - bytes);
+    return grown;
+}
+
+void memory_begin(void) {
+    /* Left alone, the library raises this as such blocks are freed, and then copies. */
+    mallopt(M_MMAP_THRESHOLD, MEMORY_MOVES_BYTES);
 }
 
 void memory_put(struct account *account, void *at, size_t bytes) {

@@ -180,7 +180,7 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
 
 /* Values that go up and down. */
 #define STATS_GAUGES(X)                                                                            \
-    X(connections, "connections", "open connections")                                              \
+    X(connections, "connections", "connections, with those that are closing")                      \
     X(sessions, "sessions", "registered sessions")                                                 \
     X(names, "names", "client ids and groups in the directory")                                    \
     X(memberships, "memberships", "sessions in groups")                                            \

@@ -4,6 +4,7 @@
 #include "core/base/hash.h"
 #include "core/base/memory_short.h"
 #include "core/base/thread.h"
+#include "core/memory.h"
 #include "core/sandbox.h"
 #include "core/server.h"
 #include "core/watch.h"
@@ -314,6 +315,7 @@ int serve_run(struct settings *settings) {
     if (refused != NULL)
         return fail_call(refused);
     stop_early_allow(true);
+    memory_begin();
     hash_init();
     if (!log_start())
         return fail_thread(errno);

@@ -70,6 +70,8 @@ void api_get_metrics(struct worker *worker, struct http_exchange *exchange,
 void api_on_result(struct endpoint *endpoint, struct gate_source *source, void *request,
                    uint32_t index, const struct gate_result *result);
 
+/* Is the text of one message short enough to be looked at? False: `complaint`. */
+bool api_text_fits(const struct worker *worker, struct span text, struct complaint *complaint);
 /* A batch (api_batch.c): an array, or lines. */
 void api_post_array(struct worker *worker, struct http_exchange *exchange, struct span body);
 void api_post_lines(struct worker *worker, struct http_exchange *exchange, struct span body);

@@ -21,6 +21,9 @@
 #define ENTRY_BYTES 128
 /* The clock is read after so many that were counted. */
 #define COUNTED_PER_LOOK 16
+/* And after so many bytes of blank lines. */
+#define BLANK_BYTES_PER_LOOK 16384
+#define BLANK_ARRAY_BYTES_PER_LOOK 262144
 #define NO_MEMORY_TEXT "there is no memory for a batch at the moment; nothing was taken, try again"
 
 struct batch_entry {
@@ -164,7 +167,8 @@ static void entry_publish(struct worker *worker, struct http_exchange *exchange,
                           struct span text) {
     struct api_context *context = api_context(worker);
     struct complaint *complaint = &http_context(worker)->complaint;
-    if (envelope_parse(&context->envelope, &context->room, ENVELOPE_MESSAGE, text,
+    if (api_text_fits(worker, text, complaint) &&
+        envelope_parse(&context->envelope, &context->room, ENVELOPE_MESSAGE, text,
                        worker->config->max_message_bytes, complaint)) {
         api_publish(worker, exchange, index);
         return;
@@ -175,17 +179,28 @@ static void entry_publish(struct worker *worker, struct http_exchange *exchange,
     batch_on_result(worker, exchange, index, &result);
 }
 
-/* The next line that is not blank; false: there is none. */
-static bool line_next(struct span *rest, struct span *line) {
-    while (rest->len != 0) {
+/* What a step through a batch has come to. */
+enum batch_step {
+    BATCH_TEXT,  /* the next message */
+    BATCH_LATER, /* only blanks so far */
+    BATCH_END,   /* there is none, or it is no JSON */
+    BATCH_LONG   /* something in an array is longer than a message may be */
+};
+
+/* The next line that is not blank. */
+static enum batch_step line_next(struct span *rest, struct span *line) {
+    size_t len = 0;
+    for (size_t looked = 0; rest->len != 0; looked += len + 1) {
+        if (looked >= BLANK_BYTES_PER_LOOK)
+            return BATCH_LATER;
         const char *end = memchr(rest->at, '\n', rest->len);
-        size_t len = end == NULL ? rest->len : (size_t)(end - rest->at);
+        len = end == NULL ? rest->len : (size_t)(end - rest->at);
         *line = span_of(rest->at, len);
         *rest = span_skip(*rest, end == NULL ? len : len + 1);
         if (!json_line_is_blank(*line))
-            return true;
+            return BATCH_TEXT;
     }
-    return false;
+    return BATCH_END;
 }
 
 static void batch_rewind(struct batch *batch) {
@@ -194,15 +209,20 @@ static void batch_rewind(struct batch *batch) {
         json_open_apart(&batch->cursor, batch->body);
 }
 
-/* The next message's text; false: there is none, or it is no JSON. */
-static bool batch_next(struct batch *batch, struct span *text) {
+/* The next message's text. */
+static enum batch_step batch_next(const struct worker *worker, struct batch *batch,
+                                  struct span *text) {
     if (batch->lines)
         return line_next(&batch->rest, text);
+    size_t max_bytes = envelope_text_bytes_max(worker->config->max_message_bytes);
+    if (json_blanks_pass(&batch->cursor, BLANK_ARRAY_BYTES_PER_LOOK))
+        return BATCH_LATER;
     struct json_value value;
-    if (!json_array_next(&batch->cursor, &value))
-        return false;
+    bool over;
+    if (!json_array_next_within(&batch->cursor, max_bytes, &value, &over))
+        return over ? BATCH_LONG : BATCH_END;
     *text = value.raw;
-    return true;
+    return BATCH_TEXT;
 }
 
 /* --- later turns ------------------------------------------------------------------------------ */
@@ -278,11 +298,22 @@ static void batch_refuse(struct worker *worker, struct batch *batch,
 static bool batch_count(struct worker *worker, struct batch *batch) {
     struct complaint *complaint = &http_context(worker)->complaint;
     struct span text;
-    while (batch_next(batch, &text)) {
-        batch->count++;
-        if (batch->count % COUNTED_PER_LOOK == 0 && slice_over(worker) &&
-            !SHORTAGE(!batch_put_off(worker, batch)))
+    enum batch_step step;
+    while ((step = batch_next(worker, batch, &text)) == BATCH_TEXT || step == BATCH_LATER) {
+        batch->count += step == BATCH_TEXT;
+        bool look = step == BATCH_LATER || batch->count % COUNTED_PER_LOOK == 0 ||
+                    text.len >= BLANK_BYTES_PER_LOOK;
+        if (look && slice_over(worker) && !SHORTAGE(!batch_put_off(worker, batch)))
             return false;
+    }
+    if (step == BATCH_LONG) {
+        complaint_make(complaint, CODE_TOO_LARGE, SPAN(""),
+                       "message %u has over %zu bytes that are no blanks; the array was not looked "
+                       "at further",
+                       batch->count + 1,
+                       envelope_text_bytes_max(worker->config->max_message_bytes));
+        batch_refuse(worker, batch, complaint);
+        return false;
     }
     if (!batch->lines && batch->cursor.error.text != NULL) {
         complaint_json(complaint, &batch->cursor.error);
@@ -310,12 +341,21 @@ static bool batch_count(struct worker *worker, struct batch *batch) {
 static void batch_go(struct worker *worker, struct batch *batch) {
     struct http_exchange *exchange = batch->exchange;
     struct http_connection *http = exchange->http;
-    if (!batch->counted && !batch_count(worker, batch))
-        return;
+    if (!batch->counted) {
+        if (!batch_count(worker, batch))
+            return;
+        if (slice_over(worker) && !SHORTAGE(!batch_put_off(worker, batch)))
+            return;
+    }
     while (batch->next < batch->count) {
         struct span text = SPAN("");
-        bool there = batch_next(batch, &text);
-        CHECK(there, "a batch has fewer messages than were counted");
+        enum batch_step step = batch_next(worker, batch, &text);
+        if (step == BATCH_LATER) {
+            if (slice_over(worker) && !SHORTAGE(!batch_put_off(worker, batch)))
+                return;
+            continue;
+        }
+        CHECK(step == BATCH_TEXT, "a batch has fewer messages than were counted");
         uint32_t index = batch->next++;
         bool last = batch->next == batch->count;
         struct batch_hold hold = batch->hold;

@@ -4,6 +4,7 @@
 #include "proto/http/body_type.h"
 #include "proto/http/query.h"
 #include "proto/text/json.h"
+#include "proto/text/json_blanks.h"
 
 #define WAIT_S_MAX 60
 
@@ -86,13 +87,18 @@ static bool wait_check(const struct query_field *wait, const struct query_field 
 
 /* --- POST /v1/messages ------------------------------------------------------------------------ */
 
-static bool begins_array(struct span body) {
-    for (size_t i = 0; i < body.len; i++) {
-        char byte = body.at[i];
-        if (byte != ' ' && byte != '\t' && byte != '\r' && byte != '\n')
-            return byte == '[';
-    }
+bool api_text_fits(const struct worker *worker, struct span text, struct complaint *complaint) {
+    size_t max = envelope_text_bytes_max(worker->config->max_message_bytes);
+    if (text.len <= max || json_dense_end(text, max + 1) == text.at + text.len)
+        return true;
+    complaint_make(complaint, CODE_TOO_LARGE, SPAN(""),
+                   "the message has over %zu bytes that are no blanks, and was not looked at", max);
     return false;
+}
+
+static bool begins_array(struct span body) {
+    const char *first = json_dense_end(body, 1);
+    return first != body.at + body.len && *first == '[';
 }
 
 void api_post_messages(struct worker *worker, struct http_exchange *exchange,
@@ -120,7 +126,8 @@ void api_post_messages(struct worker *worker, struct http_exchange *exchange,
         api_post_lines(worker, exchange, body);
     else if (begins_array(body))
         api_post_array(worker, exchange, body);
-    else if (envelope_parse(&context->envelope, &context->room, ENVELOPE_MESSAGE, body,
+    else if (api_text_fits(worker, body, complaint) &&
+             envelope_parse(&context->envelope, &context->room, ENVELOPE_MESSAGE, body,
                             worker->config->max_message_bytes, complaint))
         api_publish(worker, exchange, 0);
     else
@@ -178,8 +185,13 @@ static bool body_take(struct envelope *envelope, const struct http_request *http
         break;
     case BODY_PLAIN:
         /* Nobody writes a mark before a text that is to be shown; it is JSON gone wrong. */
-        kind = json_scan(http->body, NULL, &error) || json_has_mark(http->body) ? PAYLOAD_JSON
-                                                                                : PAYLOAD_TEXT;
+        /* Too long in any form? */
+        if (http->body.len > max_bytes &&
+            json_dense_end(http->body, max_bytes + 1) != http->body.at + http->body.len)
+            kind = PAYLOAD_TEXT;
+        else
+            kind = json_scan(http->body, NULL, &error) || json_has_mark(http->body) ? PAYLOAD_JSON
+                                                                                    : PAYLOAD_TEXT;
         break;
     case BODY_LINES:
     case BODY_OTHER:

@@ -26,6 +26,13 @@ struct json_value;
 #define TTL_DEFAULT_NS (60 * NS_PER_S)
 #define TTL_NS_MAX (604800 * NS_PER_S)
 
+/* The text of one message may have so many bytes that are no blanks: its data, and three lists
+ * whose names are full and written as escapes. A longer one is not looked at, so that no message
+ * costs more of a turn. */
+static inline size_t envelope_text_bytes_max(size_t max_message_bytes) {
+    return max_message_bytes + (size_t)3 * ADDRESSES_PER_MESSAGE_MAX * (3 * NAME_BYTES_MAX + 4);
+}
+
 /* Enough for the decoded names of three lists, for id and event, and for what is being looked at.
  * */
 #define ENVELOPE_TEXT_BYTES ((3 * ADDRESSES_PER_MESSAGE_MAX + 8) * NAME_BYTES_MAX)

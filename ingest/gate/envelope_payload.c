@@ -4,7 +4,10 @@
 
 #include "proto/text/base64.h"
 #include "proto/text/json.h"
+#include "proto/text/json_blanks.h"
 #include "proto/text/utf8.h"
+
+#define LONG_TEXT_BYTES (1024 * 1024)
 
 static bool refuse_length(struct complaint *complaint, size_t max_message_bytes, const char *form) {
     complaint_make(complaint, CODE_TOO_LARGE, SPAN("data"), "data is longer than %zu bytes%s",
@@ -23,18 +26,21 @@ static void set_payload(struct envelope *envelope, enum payload_kind kind, struc
 
 bool envelope_set_json(struct envelope *envelope, const struct json_value *json,
                        size_t max_message_bytes, struct complaint *complaint) {
-    size_t grow = json->breaks_grow;
+    size_t grow = json->breaks_grow, len = json->raw.len;
     /* CR and LF are only counted when they may make the difference. */
-    if (json->raw.len + grow > max_message_bytes &&
-        json_compact_len(json->raw) + grow > max_message_bytes)
+    if (len + grow > max_message_bytes)
+        len = json_compact_len(json->raw);
+    if (len + grow > max_message_bytes)
         return refuse_length(complaint, max_message_bytes, "");
-    set_payload(envelope, PAYLOAD_JSON, json->raw, json->raw.len, grow);
+    set_payload(envelope, PAYLOAD_JSON, json->raw, len, grow);
     return true;
 }
 
 static bool set_text(struct envelope *envelope, struct span text, size_t max_message_bytes,
                      struct complaint *complaint) {
     size_t bad;
+    if (text.len > max_message_bytes)
+        return refuse_length(complaint, max_message_bytes, " as a JSON string");
     if (!utf8_valid(text, &bad)) {
         complaint_make(complaint, CODE_BAD_MESSAGE, SPAN("data"), "data is not UTF-8 at byte %zu",
                        bad);
@@ -51,10 +57,20 @@ bool envelope_set_data(struct envelope *envelope, enum payload_kind kind, struct
                        size_t max_message_bytes, struct complaint *complaint) {
     struct json_value value;
     struct json_error error;
+    struct span rest;
+    const char *dense;
     switch (kind) {
     case PAYLOAD_JSON:
-        if (json_scan(data, &value, &error))
+        /* Blanks in front may be many, and are passed once; what is much too long is not read to
+         * find out whether it is right. */
+        dense = json_dense_end(data, 1);
+        rest = span_skip(data, (size_t)(dense - data.at));
+        if (rest.len > LONG_TEXT_BYTES &&
+            json_dense_end(rest, 2 * max_message_bytes) != rest.at + rest.len)
+            return refuse_length(complaint, max_message_bytes, "");
+        if (json_scan(rest, &value, &error))
             return envelope_set_json(envelope, &value, max_message_bytes, complaint);
+        error.offset += (size_t)(dense - data.at);
         complaint_json(complaint, &error);
         return false;
     case PAYLOAD_TEXT:

@@ -9,6 +9,7 @@
 #include "main/cli/stop.h"
 #include "main/terminal.h"
 #include "proto/text/json.h"
+#include "proto/text/json_blanks.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -313,15 +313,10 @@ static bool assembly_add(struct worker *worker, struct http_connection *http, co
         size_t cap = http->assembly_cap == 0 ? ASSEMBLY_BYTES_MIN : http->assembly_cap;
         while (cap < wanted)
             cap *= 2;
-        char *grown = memory_get(&worker->account, cap);
+        char *grown = memory_grow(&worker->account, http->assembly, http->assembly_cap, cap);
         if (SHORTAGE(grown == NULL))
             return false;
-        size_t kept = http->assembly_len;
-        if (kept != 0)
-            memcpy(grown, http->assembly, kept);
-        http_assembly_free(worker, http);
         http->assembly = grown;
-        http->assembly_len = kept;
         http->assembly_cap = cap;
     }
     memcpy(http->assembly + http->assembly_len, at, len);

@@ -6,11 +6,14 @@
 #include "proto/text/json.h"
 
 #include "proto/text/hex.h"
+#include "proto/text/json_blanks.h"
 #include "proto/text/utf8.h"
 
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
+
+#define FEW_BLANKS 16
 
 _Static_assert(JSON_DEPTH_MAX <= 64, "what is open is kept in one word");
 
@@ -26,9 +29,11 @@ static __attribute__((cold)) const char *scan_truncated(struct json_cursor *curs
     return NULL;
 }
 
+/* Between most tokens there are a few. */
 static inline const char *skip_blanks(const char *at, const char *end) {
-    while (at != end && (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t'))
-        at++;
+    for (unsigned i = 0; at != end && json_is_blank(*at); i++, at++)
+        if (i == FEW_BLANKS)
+            return json_blanks_end(at, end);
     return at;
 }
 
@@ -401,6 +406,57 @@ bool json_object_next(struct json_cursor *cursor, struct json_value *key,
 bool json_array_next(struct json_cursor *cursor, struct json_value *value) {
     const char *at = cursor_step(cursor, false);
     return at != NULL && cursor_take(cursor, at, value);
+}
+
+bool json_blanks_pass(struct json_cursor *cursor, size_t max_bytes) {
+    if (cursor->error.text != NULL || cursor->place == JSON_AFTER)
+        return false;
+    /* Before the first element it stands at what precedes it. */
+    const char *at = cursor->at + (cursor->place == JSON_BEFORE);
+    const char *end = (size_t)(cursor->end - at) > max_bytes ? at + max_bytes : cursor->end;
+    const char *after = json_blanks_end(at, end);
+    cursor->at += after - at;
+    return after == end && end != cursor->end;
+}
+
+/* Takes the text for one that ends at `window`; what could go on behind that is over. */
+static bool next_before(struct json_cursor *cursor, const char *window, struct json_value *value,
+                        bool *over) {
+    const char *end = cursor->end;
+    cursor->end = window;
+    bool there = json_array_next(cursor, value);
+    cursor->end = end;
+    if (there)
+        *over = value->raw.at + value->raw.len == window;
+    else if (cursor->error.text != NULL)
+        *over = cursor->error.truncated;
+    else
+        *over = cursor->at == window;
+    return there;
+}
+
+bool json_array_next_within(struct json_cursor *cursor, size_t max_bytes, struct json_value *value,
+                            bool *over) {
+    *over = false;
+    if ((size_t)(cursor->end - cursor->at) <= max_bytes)
+        return json_array_next(cursor, value);
+    struct json_cursor before = *cursor;
+    bool there = next_before(cursor, cursor->at + max_bytes, value, over);
+    if (!*over)
+        return there;
+    /* Are there blanks among it? */
+    *cursor = before;
+    struct span rest = span_of(cursor->at, (size_t)(cursor->end - cursor->at));
+    const char *window = json_dense_end(rest, max_bytes);
+    *over = false;
+    if (window == cursor->end)
+        return json_array_next(cursor, value);
+    there = next_before(cursor, window, value, over);
+    if (!*over)
+        return there;
+    cursor->error.text = NULL;
+    cursor->place = JSON_AFTER;
+    return false;
 }
 
 bool json_find(struct span object, const char *name, struct json_value *value) {

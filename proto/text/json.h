@@ -79,6 +79,14 @@ bool json_has_mark(struct span text);
 bool json_object_next(struct json_cursor *cursor, struct json_value *key, struct json_value *value);
 /* The next element, likewise. */
 bool json_array_next(struct json_cursor *cursor, struct json_value *value);
+/* Passes blanks in front of the next step, at most so many. True: there are more. */
+bool json_blanks_pass(struct json_cursor *cursor, size_t max_bytes);
+/* The next element, in a bounded time: where the next element takes `max_bytes` or more without its
+ * blanks,
+ * `*over` is true, and the walk is over without an error. */
+#define JSON_WINDOW_BYTES_MIN 4 /* of `max_bytes` */
+bool json_array_next_within(struct json_cursor *cursor, size_t max_bytes, struct json_value *value,
+                            bool *over);
 /* Where in the cursor's text the value begins. */
 static inline size_t json_offset(const struct json_cursor *cursor, const struct json_value *value) {
     return (size_t)(value->raw.at - cursor->start);
@@ -109,11 +117,6 @@ bool json_seconds(struct span number, uint64_t *ns);
 /* Is there nothing but blanks in a line of a text that has an object on each? Such are ignored. */
 bool json_line_is_blank(struct span line);
 
-/* Copies a valid text without CR and LF. They can only stand between tokens, and leaving them out
- * joins no two tokens. Spaces and tabs stay. */
-void json_compact(struct span text, struct builder *out);
-/* How long json_compact makes it. */
-size_t json_compact_len(struct span text);
 /* Copies a valid text and writes U+0085, U+2028, U+2029 as escapes, so that no reader takes one for
  * the end of a line. */
 void json_escape_breaks(struct span text, struct builder *out);

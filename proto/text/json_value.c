@@ -1,6 +1,7 @@
 /* json_value.c - what the strings and numbers of a scanned text mean; see json.h. */
 #include "proto/text/hex.h"
 #include "proto/text/json.h"
+#include "proto/text/json_blanks.h"
 #include "proto/text/utf8.h"
 
 static uint32_t four_digits(const char *at) {
@@ -180,31 +181,6 @@ bool json_seconds(struct span number, uint64_t *ns) {
     return true;
 }
 
-void json_compact(struct span text, struct builder *out) {
-    if (text.len == 0)
-        return;
-    const char *at = text.at, *end = text.at + text.len;
-    while (at != end) {
-        const char *lf = memchr(at, '\n', (size_t)(end - at));
-        const char *line_end = lf != NULL ? lf : end;
-        while (at != line_end) {
-            const char *cr = memchr(at, '\r', (size_t)(line_end - at));
-            const char *run_end = cr != NULL ? cr : line_end;
-            builder_bytes(out, at, (size_t)(run_end - at));
-            at = cr != NULL ? cr + 1 : line_end;
-        }
-        if (lf != NULL)
-            at++;
-    }
-}
-
-size_t json_compact_len(struct span text) {
-    size_t len = text.len;
-    for (size_t i = 0; i < text.len; i++)
-        len -= text.at[i] == '\n' || text.at[i] == '\r';
-    return len;
-}
-
 /* The next break at or behind `at`; `end`: there is none. */
 static const char *break_find(const char *at, const char *end) {
     for (; at != end; at++) {
@@ -261,9 +237,5 @@ size_t json_quoted_len(struct span text) {
 }
 
 bool json_line_is_blank(struct span line) {
-    for (size_t i = 0; i < line.len; i++) {
-        if (line.at[i] != ' ' && line.at[i] != '\t' && line.at[i] != '\r')
-            return false;
-    }
-    return true;
+    return json_dense_end(line, 1) == line.at + line.len;
 }

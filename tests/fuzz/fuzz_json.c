@@ -2,6 +2,7 @@
  * what is decoded, compacted or written again stays the same. */
 #include "core/base/check.h"
 #include "proto/text/json.h"
+#include "proto/text/json_blanks.h"
 #include "tests/support/json_reference.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *at, size_t len);

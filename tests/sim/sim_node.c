@@ -261,7 +261,7 @@ static void ops_check(const struct worker *worker, const struct connection *conn
 }
 
 struct recount {
-    uint64_t live, open, pieces, bytes;
+    uint64_t live, pieces, bytes;
     uint64_t ending; /* a bit for each reason for which some connection is ending */
 };
 
@@ -334,7 +334,6 @@ static void link_look(struct worker *worker, struct link *link, struct recount *
     }
     ops_check(worker, connection, link);
     count->live++;
-    count->open += connection->state == CONNECTION_OPEN;
     outbox_look(worker, &connection->outbox, count);
 }
 
@@ -378,7 +377,7 @@ static void turn_drops_check(const struct worker *worker, uint64_t ending) {
 }
 
 void turn_check(struct worker *worker) {
-    struct recount count = {0, 0, 0, 0, 0};
+    struct recount count = {0, 0, 0, 0};
     for (unsigned i = 0; i < world_links(); i++) {
         struct link *link = world_link(i);
         if (link->worker == (int)worker->index && link->handle_known && !link->finished)
@@ -390,7 +389,7 @@ void turn_check(struct worker *worker) {
             outbox_look(worker, &toy->own, &count);
     }
     gauge_check(worker, "live", worker->slots.live, count.live);
-    gauge_check(worker, "connections", stats_get(&worker->stats.connections), count.open);
+    gauge_check(worker, "connections", stats_get(&worker->stats.connections), count.live);
     gauge_check(worker, "sessions", stats_get(&worker->stats.sessions), worker->sessions.count);
     gauge_check(worker, "requests", stats_get(&worker->stats.requests), worker->requests);
     gauge_check(worker, "behind", stats_get(&worker->stats.behind), worker->admission.shedding);

@@ -216,11 +216,14 @@ static void kind_buffers(struct scenario *s) {
     s->send_error = PICK(0, 10);
 }
 
+/* Ring, wake, and three listeners. */
+#define DESCRIPTORS_PER_WORKER 5
+
 static void kind_doors(struct scenario *s) {
     s->name = "doors";
     rough(s);
     s->accept_error = PICK(100, 400);
-    s->descriptors = 5 * s->workers + PICK(4, 12, 30);
+    s->descriptors = DESCRIPTORS_PER_WORKER * s->workers + PICK(4, 12, 30);
     s->max_connections = PICK(3, 8, 1000);
     s->places = PICK(0, 1, 2, 3, FILES_SPARE + 3, SIM_PLACES);
     s->no_memory = PICK(0, 20, 200);
@@ -376,9 +379,14 @@ static void with_ports(struct scenario *s) {
 
 /* The same. */
 static void with_toys(struct scenario *s) {
+    unsigned workers = s->workers;
     s->toys = PICK(2, 6, 20);
     s->abusive_producers = 0; /* they come to the listener that toys have */
     s->workers = PICK(2, 2, 3, 5);
+    /* What is left for connections stays as small as it was; toys hold theirs to the end. */
+    s->descriptors += s->toys;
+    if (s->workers > workers)
+        s->descriptors += DESCRIPTORS_PER_WORKER * (s->workers - workers);
     s->no_memory = PICK(0, 0, 20, 100);
     if (sim_chance(300))
         s->post_slots = 8;
@@ -387,6 +395,7 @@ static void with_toys(struct scenario *s) {
 /* The same, also with ports. */
 static void with_streams(struct scenario *s) {
     s->streams = PICK(2, 5, 12);
+    s->descriptors += s->streams;
 }
 
 void scenario_make(struct scenario *scenario, uint64_t seed) {

@@ -405,8 +405,60 @@ static void finds_a_member(void **state) {
     assert_false(json_find(SPAN("{}"), "a", &value));
 }
 
+/* In windows of every size: what is told is what the whole walk tells, and only what fills the
+ * window is too long. */
+static void a_walk_in_windows(struct span text, size_t max_bytes) {
+    struct json_cursor whole, cut;
+    struct json_value expected, value;
+    bool over = false, more = true;
+    json_open(&whole, text);
+    json_open(&cut, text);
+    while (more && !over) {
+        const char *before = whole.at;
+        more = json_array_next(&whole, &expected);
+        bool there = json_array_next_within(&cut, max_bytes, &value, &over);
+        const char *after = whole.error.text != NULL ? text.at + whole.error.offset : whole.at;
+        if (over) {
+            size_t dense = 0;
+            for (const char *at = before; at != after; at++)
+                dense += !json_is_blank(*at);
+            assert_true(dense + 1 >= max_bytes);
+            assert_null(cut.error.text);
+            assert_false(json_array_next(&cut, &value));
+            return;
+        }
+        assert_int_equal(there, more);
+        assert_string_equal(cut.error.text == NULL ? "" : cut.error.text,
+                            whole.error.text == NULL ? "" : whole.error.text);
+        assert_int_equal(cut.error.offset, whole.error.offset);
+        if (there)
+            assert_true(span_equal(value.raw, expected.raw));
+    }
+}
+
+static void walks_in_windows(void **state) {
+    (void)state;
+    static const char *const texts[] = {
+        "[1, 22 ,[3,\"x\"]  , {\"a\":[]},\n 123456 ]  ",
+        "[]",
+        " [ ]                ",
+        "[1,2",
+        "[1,2]                   x",
+        "[\"abc",
+        "[1,,2]",
+        "[true,nul]",
+        "[\"\xF0\x9F\x98\x80\",-1.5e3]",
+        "[1,                    22,[\"0123456789abcdefghijklmnopqrstuvwxyz\"]        ]      ",
+        "[{\"0123456789abcdefghi\":              \"jklmnopqrst\"},123456789012345678901234]",
+        "[12345678901234567890"};
+    for (unsigned i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        for (size_t max = JSON_WINDOW_BYTES_MIN; max <= strlen(texts[i]) + 1; max++)
+            a_walk_in_windows(span_text(texts[i]), max);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(walks_in_windows),
         cmocka_unit_test(takes_what_is_right),
         cmocka_unit_test(says_what_is_wrong_and_where),
         cmocka_unit_test(knows_an_empty_text),
