@@ -20,8 +20,10 @@ void backlog_watch(const struct worker *worker, struct backlog *backlog) {
     if (backlog->watch_ms != 0)
         return;
     uint32_t half = worker->config->outbox_bytes / 2;
+    uint32_t asked = backlog->bytes < half ? backlog->bytes : half;
     backlog->watch_ms = now_ms(worker);
-    backlog->watch_bytes = backlog->bytes < half ? backlog->bytes : half;
+    /* Of who reads so much in that time, this has been seen by then (backlog.h). */
+    backlog->watch_bytes = (asked + 3) / 4;
 }
 
 void backlog_took(const struct worker *worker, struct backlog *backlog, uint32_t bytes) {

@@ -109,9 +109,9 @@
  * FANOUT_COPIES_MAX beyond it. */
 #define FANOUT_COPIES_LIGHT_PART 8
 
-/* A session whose outbox has no room is slow when within so long it took neither what waited nor
- * half the limit (outbox.h); until then whoever pushes waits. Time in which the worker was away, so
- * that a turn took AWAY_NS, does not count, but in SLOW_AT_LAST times as long it is slow anyway. */
+/* A session whose outbox has no room is slow when within so long it took less than backlog.h asks
+ * for; until then whoever pushes waits. Time in which the worker was away, so that a turn took
+ * AWAY_NS, does not count, but in SLOW_AT_LAST times as long it is slow anyway. */
 #define SLOW_NS (500LL * 1000 * 1000)
 #define SLOW_AT_LAST 10
 #define AWAY_NS (25 * 1000 * 1000)
