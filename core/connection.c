@@ -441,6 +441,15 @@ void connection_on_queued(struct worker *worker, const struct completion *comple
         intake_told(connection->intake, (uint32_t)completion->result, worker->now_ns);
 }
 
+/* The peer's end, behind everything that it sent. What is kept and may be taken again, but was not
+ * yet, comes first. */
+static void end_arrived(struct worker *worker, struct connection *connection) {
+    if (connection->input_len != 0 && list_linked(&connection->resume_link))
+        connection_look_again(worker, connection);
+    else
+        connection_told_end(worker, connection);
+}
+
 void connection_on_receive(struct worker *worker, const struct completion *completion) {
     struct connection *connection = connection_of(worker, completion);
     if (!completion->more)
@@ -462,7 +471,7 @@ void connection_on_receive(struct worker *worker, const struct completion *compl
         if (connection->state == CONNECTION_LINGERING)
             connection_close(worker, connection, connection->reason);
         else if (connection->state == CONNECTION_OPEN && input_wanted(connection))
-            connection_told_end(worker, connection);
+            end_arrived(worker, connection);
     } else if (result == -ENOBUFS) {
         stats_add(&worker->stats.buffers_out, 1);
     } else if (result != -ECANCELED && result != -EAGAIN && result != -EINTR) {

@@ -1,6 +1,8 @@
 """How connections end: what it costs the node, and what it says of it."""
 
 import os
+import socket
+import time
 import unittest
 
 from support import JsonClient, Node, Socket, wait_until
@@ -57,3 +59,17 @@ class Ends(unittest.TestCase):
                 till.reset()
                 node.wait_log("session_closed.*peer_error.*till")
             self.assertEqual(node.log().count("session_closed"), 1)
+
+    def test_pipelined_requests_before_an_end_are_carried_out(self):
+        """The end may come while requests wait for an answer that takes several turns."""
+        push = b"POST /v1/groups/g HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n1"
+        call = b"GET /v1/clients/till HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        with Node("--workers", "1") as node, JsonClient(node, "till"):
+            for number in range(100):
+                with Socket(node.address("api")) as one:
+                    one.send((call + push) * 20)
+                    until = time.perf_counter() + number * 25e-6  # 0 to 2.5 ms
+                    while time.perf_counter() < until:
+                        pass
+                    one.socket.shutdown(socket.SHUT_WR)
+                    self.assertEqual(one.rest().count(b"HTTP/1.1 20"), 40)
