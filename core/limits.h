@@ -125,6 +125,7 @@
 /* A send gathers at most so many runs and bytes; the rest follows in the next one. */
 #define SEND_RUNS_MAX 256
 #define SEND_BYTES_MAX (256 * 1024)
+#define SEND_BYTES_MIN (16 * 1024) /* where that is more than a quarter of a small outbox */
 
 /* Mailboxes: one ring for each ordered pair of endpoints. All of them together use at most this
  * much memory; the slots of one follow from that and the number of workers (mailbox.h). */

@@ -120,6 +120,15 @@ static void flight_watch(const struct worker *worker, const struct piece *piece)
         backlog_watch(worker, &piece->session->backlog);
 }
 
+/* What is in flight cannot be dropped for what comes: where it would be the whole of a small
+ * outbox, a policy that drops the oldest had only the newest to drop. */
+static uint32_t send_bytes_max(const struct config *config) {
+    uint32_t part = config->outbox_bytes / 4;
+    if (config->slow == SLOW_CLOSE || part > SEND_BYTES_MAX)
+        return SEND_BYTES_MAX;
+    return part > SEND_BYTES_MIN ? part : SEND_BYTES_MIN;
+}
+
 void outbox_flush(struct worker *worker, struct connection *connection) {
     struct outbox *outbox = &connection->outbox;
     if (outbox->first == NULL || ((connection->ops & OP_SEND) && !FAULT(OUTBOX_DOUBLE_SEND)))
@@ -130,9 +139,9 @@ void outbox_flush(struct worker *worker, struct connection *connection) {
         SHORTAGE(!batch_split(worker, outbox, NULL, outbox->first)))
         batch_cut(worker, outbox);
     unsigned runs = 0;
-    uint32_t bytes = 0, skip = outbox->sent_bytes;
+    uint32_t bytes = 0, skip = outbox->sent_bytes, bytes_max = send_bytes_max(worker->config);
     struct piece *before = NULL, *piece = outbox->first;
-    while (piece != NULL && runs + PIECE_RUNS_MAX <= SEND_RUNS_MAX && bytes < SEND_BYTES_MAX) {
+    while (piece != NULL && runs + PIECE_RUNS_MAX <= SEND_RUNS_MAX && bytes < bytes_max) {
         /* One that the peer has seen a part of must be finished, expired or not. */
         bool expired = skip == 0 && piece_expires_ns(piece) <= worker->now_ns;
         enum drop_reason reason = DROP_EXPIRED;
