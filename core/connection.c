@@ -20,8 +20,7 @@
 #define FLUSH_NS (5 * NS_PER_S)
 #define FLUSH_BYTES_PER_S 16384
 #define FLUSH_NS_MAX (60 * NS_PER_S)
-/* One that is closed because it takes nothing has had its time. */
-#define FLUSH_SLOW_NS (1 * NS_PER_S)
+#define FLUSH_SLOW_NS (1 * NS_PER_S) /* of one that is closed because it takes nothing */
 /* After them it is read on, so that a body of --max-body on a line of 1.2 Mbit/s comes to its end:
  * for so long after the last byte, less after a goodbye, which is said between requests, and so
  * long in all. */
@@ -195,9 +194,8 @@ void connection_finish(struct worker *worker, struct connection *connection,
     connection_end(worker, connection, reason);
     if (!connection->in_protocol)
         input_free(worker, connection);
-    uint64_t flush_ns = FLUSH_NS + connection->outbox.bytes * NS_PER_S / FLUSH_BYTES_PER_S;
-    if (reason == CLOSE_TOO_SLOW)
-        flush_ns = FLUSH_SLOW_NS;
+    uint64_t bytes_ns = connection->outbox.bytes * NS_PER_S / FLUSH_BYTES_PER_S;
+    uint64_t flush_ns = reason == CLOSE_TOO_SLOW ? FLUSH_SLOW_NS : FLUSH_NS + bytes_ns;
     timer_arm(&worker->wheel, &connection->timer,
               worker->now_ns + (flush_ns < FLUSH_NS_MAX ? flush_ns : FLUSH_NS_MAX));
     if (outbox_empty(&connection->outbox))
@@ -441,13 +439,10 @@ void connection_on_queued(struct worker *worker, const struct completion *comple
         intake_told(connection->intake, (uint32_t)completion->result, worker->now_ns);
 }
 
-/* The peer's end, behind everything that it sent. What is kept and may be taken again, but was not
- * yet, comes first. */
+/* The peer's end. What is kept and may be taken again, but was not yet, comes first. */
 static void end_arrived(struct worker *worker, struct connection *connection) {
-    if (connection->input_len != 0 && list_linked(&connection->resume_link))
-        connection_look_again(worker, connection);
-    else
-        connection_told_end(worker, connection);
+    bool more = connection->input_len != 0 && list_linked(&connection->resume_link);
+    (more ? connection_look_again : connection_told_end)(worker, connection);
 }
 
 void connection_on_receive(struct worker *worker, const struct completion *completion) {
