@@ -31,6 +31,10 @@ void sim_waits_open(void) {
     waits.wanted = sim.seed % RUNS_PART == 2 && sim.scenario.reserve_bytes == 0;
 }
 
+bool sim_waits_are_on(void) {
+    return waits.wanted;
+}
+
 /* Some connection that has not been told goodbye, or none. */
 static const struct connection *somebody(const struct worker *worker) {
     uint32_t slots = worker->slots.block_count * CONNECTION_BLOCK;

@@ -10,6 +10,9 @@
 #include "core/server.h"
 
 void sim_waits_open(void);
+/* Does this run have any? They concern connections, which then may stay until a drain's time is
+ * over. */
+bool sim_waits_are_on(void);
 /* A turn of the worker begins: something may happen to its waits. */
 void sim_waits_turn(struct worker *worker);
 /* What must hold of them after it. */
