@@ -151,8 +151,11 @@ void *memory_grow(struct account *account, void *at, size_t bytes, size_t more_b
 }
 
 void memory_begin(void) {
-    /* Left alone, the library raises this as such blocks are freed, and then copies. */
+    /* Left alone, the library raises the first as such blocks are freed, and then copies. What a
+     * mapping costs in page faults is paid by each body of that size, so it is not lower; and the
+     * heap keeps its top for the next body. */
     mallopt(M_MMAP_THRESHOLD, MEMORY_MOVES_BYTES);
+    mallopt(M_TRIM_THRESHOLD, 2 * MEMORY_MOVES_BYTES);
 }
 
 void memory_put(struct account *account, void *at, size_t bytes) {

@@ -67,12 +67,12 @@ void account_trim(struct account *account);
 /* malloc for bounded, accounted blocks whose size the caller remembers; NULL at the ceiling or when
  * the system has none. */
 void *memory_get(struct account *account, size_t bytes);
-/* A larger block with what was in it; of MEMORY_MOVES_BYTES or more it is moved by the kernel, page
- * by page, and not copied, so that input that grows to megabytes takes no turn's time. NULL: as
- * memory_get, and the old block stays. `at` NULL: memory_get. */
+/* A larger block with what was in it. From MEMORY_MOVES_BYTES on the kernel moves it page by page
+ * instead of copying it. NULL: as memory_get, and the old block stays. `at` NULL: memory_get. */
 void *memory_grow(struct account *account, void *at, size_t bytes, size_t more_bytes);
-#define MEMORY_MOVES_BYTES (128 * 1024)
-/* Once, before any thread: blocks from that size on are mappings of their own, always. */
+#define MEMORY_MOVES_BYTES (4 * 1024 * 1024)
+/* Once, before any thread: blocks from that size on are mappings of their own, always; smaller ones
+ * are taken from memory that stays warm. */
 void memory_begin(void);
 void memory_put(struct account *account, void *at, size_t bytes);
 
