@@ -280,7 +280,12 @@ static size_t protocol_feed(struct worker *worker, struct connection *connection
     return used;
 }
 
+/* What is kept and may be taken again, but was not yet, comes before the peer's end. */
 static void connection_told_end(struct worker *worker, struct connection *connection) {
+    if (connection->input_len != 0 && list_linked(&connection->resume_link)) {
+        connection_look_again(worker, connection);
+        return;
+    }
     connection->end_told = true;
     if (connection->protocol->on_end != NULL && !connection->proxy_header)
         connection->protocol->on_end(worker, connection);
@@ -439,12 +444,6 @@ void connection_on_queued(struct worker *worker, const struct completion *comple
         intake_told(connection->intake, (uint32_t)completion->result, worker->now_ns);
 }
 
-/* The peer's end. What is kept and may be taken again, but was not yet, comes first. */
-static void end_arrived(struct worker *worker, struct connection *connection) {
-    bool more = connection->input_len != 0 && list_linked(&connection->resume_link);
-    (more ? connection_look_again : connection_told_end)(worker, connection);
-}
-
 void connection_on_receive(struct worker *worker, const struct completion *completion) {
     struct connection *connection = connection_of(worker, completion);
     if (!completion->more)
@@ -466,7 +465,7 @@ void connection_on_receive(struct worker *worker, const struct completion *compl
         if (connection->state == CONNECTION_LINGERING)
             connection_close(worker, connection, connection->reason);
         else if (connection->state == CONNECTION_OPEN && input_wanted(connection))
-            end_arrived(worker, connection);
+            connection_told_end(worker, connection);
     } else if (result == -ENOBUFS) {
         stats_add(&worker->stats.buffers_out, 1);
     } else if (result != -ECANCELED && result != -EAGAIN && result != -EINTR) {
