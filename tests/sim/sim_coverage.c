@@ -125,6 +125,8 @@ static struct apart exempt[] = {
 
 /* What takes two things at the same moment, and so some thousand runs. */
 static struct apart rare[] = {
+    {"short core/reply.c on_look: must_go(worker, connection)", "", false},
+    {"counter unread_closed", "", false},
     {"short core/addresses.c address_add: !table_add(&addresses->table, &address->node)", "",
      false},
     {"short core/arrival.c arrival_proxy_header: !address_enter(worker, connection, &refusal)", "",
