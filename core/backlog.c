@@ -22,7 +22,7 @@ void backlog_watch(const struct worker *worker, struct backlog *backlog) {
     uint32_t half = worker->config->outbox_bytes / 2;
     uint32_t asked = backlog->bytes < half ? backlog->bytes : half;
     backlog->watch_ms = now_ms(worker);
-    /* Of who reads so much in that time, this has been seen by then (backlog.h). */
+    /* Of a peer that reads so much in that time, this part has been seen by then (backlog.h). */
     backlog->watch_bytes = (asked + 3) / 4;
 }
 

@@ -6,11 +6,11 @@
  *
  * A peer that takes what it is given is not slow: where more than half the limit waits, or a
  * message does not fit, and the socket or the session's next request must take some first, the peer
- * has SLOW_NS to take a quarter of what waits, or of half the limit if that is less. (What a peer
- * reads is seen in steps: the socket takes nothing until about two thirds of it have gone, which is
- * 330 KB where both ends have a buffer of 500 KB. So who reads half the limit in that time is not
- * slow, as long as its buffer is not larger than the limit.) The time in which the worker
- * had no turn for its sends, or had not seen that they had ended, is not the peer's.
+ * has SLOW_NS to take a quarter of what waits, or of half the limit if that is less. What a peer
+ * reads is seen in steps, since the socket takes more only when much of the peer's receive buffer
+ * is free. So who reads half the limit in that time is not slow, as long as its buffer is not
+ * larger than the limit. The time in which the worker had no turn for its sends, or had not seen
+ * that they had ended, is not the peer's.
  *
  * Threads: the session's worker. Owns: nothing. */
 #ifndef RINGPOST_CORE_BACKLOG_H

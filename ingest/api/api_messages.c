@@ -184,8 +184,8 @@ static bool body_take(struct envelope *envelope, const struct http_request *http
         kind = PAYLOAD_TEXT;
         break;
     case BODY_PLAIN:
-        /* Nobody writes a mark before a text that is to be shown; it is JSON gone wrong. */
-        /* Too long in any form? */
+        /* What is too long in any form is not read. Nobody writes a mark before a text that is to
+         * be shown; it is JSON gone wrong. */
         if (http->body.len > max_bytes &&
             json_dense_end(http->body, max_bytes + 1) != http->body.at + http->body.len)
             kind = PAYLOAD_TEXT;

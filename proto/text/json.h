@@ -81,9 +81,8 @@ bool json_object_next(struct json_cursor *cursor, struct json_value *key, struct
 bool json_array_next(struct json_cursor *cursor, struct json_value *value);
 /* Passes blanks in front of the next step, at most so many. True: there are more. */
 bool json_blanks_pass(struct json_cursor *cursor, size_t max_bytes);
-/* The next element, in a bounded time: where the next element takes `max_bytes` or more without its
- * blanks,
- * `*over` is true, and the walk is over without an error. */
+/* The next element, in a bounded time: if it takes `max_bytes` or more without its blanks, `*over`
+ * is true, and the walk has ended without an error. */
 #define JSON_WINDOW_BYTES_MIN 4 /* of `max_bytes` */
 bool json_array_next_within(struct json_cursor *cursor, size_t max_bytes, struct json_value *value,
                             bool *over);

@@ -182,7 +182,7 @@ class JsonLines(unittest.TestCase):
                     node.signal(signal.SIGSTOP)
                     for till in tills:
                         till.say(type="pong")
-                    time.sleep(2)
+                    time.sleep(2)  # it is stopped for longer than --heartbeat-timeout
                     node.signal(signal.SIGCONT)
                 for till in tills:
                     self.assertEqual(till.hear(), {"type": "ping"})
