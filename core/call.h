@@ -31,6 +31,7 @@ struct call_part {
     struct chain text;                 /* what the worker tells */
     struct chunk *blocks[CALL_BLOCKS]; /* and what else it has collected; NULL: none */
     uint64_t count;                    /* whatever the call counts */
+    uint64_t more[2];                  /* and what else there is to tell */
     bool begun;                        /* its walk has */
     bool failed;                       /* there was no memory */
 };

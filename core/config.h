@@ -79,6 +79,13 @@ struct config {
     uint64_t dedup_window_ns;
     uint32_t dedup_max;
 
+    /* Messages that are to be acknowledged (keeper.h, fates.h). */
+    uint64_t ack_silence_ns; /* without an acknowledgement: handed over again */
+    uint32_t ack_window;     /* handed over and not acknowledged, of one client id */
+    uint32_t ack_backlog;    /* kept for one client id */
+    uint64_t fate_window_ns; /* fates are known for so long after they settled */
+    uint32_t fate_max;
+
     enum log_level log_level; /* reloadable */
     enum log_format log_format;
 

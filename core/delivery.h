@@ -38,7 +38,8 @@ struct delivery {
 
 /* Flags of a request (mail.flag of DELIVER). */
 enum {
-    DELIVER_PROMPT = 1 /* its producer asks for little: what is delivered at once has that lane */
+    DELIVER_PROMPT = 1, /* its producer asks for little: what is delivered at once has that lane */
+    DELIVER_RESERVE = 2 /* to one of several keepers: it only reserves a place (keeper.h) */
 };
 
 /* Answer flags (mail.flag). */

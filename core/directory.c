@@ -117,8 +117,22 @@ void name_pin(struct name *name) {
     name->session_count++;
 }
 
+/* Of client ids, whose sessions are few, the table of holders knows the number: a message to be
+ * acknowledged is answered with it before it has reached them. */
+static void ids_tell(struct worker *worker, struct name *name) {
+    if (name->session_count == name->told_count)
+        return;
+    holders_grow(worker->server->holders, name->node.hash,
+                 (int32_t)(name->session_count - name->told_count));
+    name->told_count = name->session_count;
+}
+
 /* Keeps the table of holders up to date to HOLDERS_STEP sessions. */
 static void count_tell(struct worker *worker, struct name *name) {
+    if (name->kind == NAME_ID) {
+        ids_tell(worker, name);
+        return;
+    }
     uint32_t count = name->session_count / HOLDERS_STEP * HOLDERS_STEP;
     bool more = count > name->told_count;
     /* Two steps down, so that one who comes and goes is not told each time. */

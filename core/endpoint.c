@@ -4,6 +4,7 @@
 #include "core/base/rand.h"
 #include "core/base/shortage.h"
 #include "core/handover.h"
+#include "core/keeper.h"
 #include "core/port_wait.h"
 #include "core/server.h"
 
@@ -98,6 +99,7 @@ bool endpoint_open(struct endpoint *endpoint, struct server *server, unsigned in
     endpoint->account.presses = true;
     timer_init(&endpoint->trim, on_trim);
     port_waits_init(&endpoint->port_waits);
+    list_init(&endpoint->undecided);
     endpoint_turn_begin(endpoint);
     wheel_init(&endpoint->wheel, endpoint->now_ns);
     uint32_t requests_max = server->post.requests_max;
@@ -119,8 +121,10 @@ static void mail_drop(struct endpoint *endpoint, const struct mail *mail) {
         handover_drop(worker_of(endpoint), mail);
     else if (mail->kind == MAIL_RETURN)
         message_take_home(endpoint, mail->object);
-    else if (mail->kind == MAIL_DELIVER)
+    else if (mail->kind == MAIL_DELIVER || mail->kind == MAIL_HAND || mail->kind == MAIL_DECIDE)
         message_release(endpoint, mail->object);
+    else if (mail->kind == MAIL_ACK)
+        keeper_drop_ack(worker_of(endpoint), mail);
 }
 
 static void mailbox_drop(struct endpoint *endpoint) {

@@ -67,6 +67,8 @@ struct endpoint {
     uint32_t requests;         /* publishes and calls in flight */
     uint32_t publishing;       /* of those, publishes */
     struct port_waits port_waits;
+    struct list
+        undecided; /* publishes with several keepers that have not all been told (keeper.h) */
 
     uint64_t message_serial; /* random at start; the changing part of the ids that the node makes */
     struct block_cache message_blocks;        /* of messages and their frames */

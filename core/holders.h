@@ -30,12 +30,13 @@ void holders_free(struct holders *holders);
 bool holders_add(struct holders *holders, uint64_t hash, unsigned endpoint);
 /* The endpoint holds no name with that hash any more. */
 void holders_remove(struct holders *holders, uint64_t hash, unsigned endpoint);
-/* A holder's sessions of the name have become more or fewer by about so many: it says so in steps
- * of HOLDERS_STEP, from the first step on and back to none before it removes. */
+/* A holder's sessions of the name have become more or fewer by so many: of a client id it tells
+ * each, of a group in steps of HOLDERS_STEP, from the first step on; all of them back before it
+ * removes. */
 void holders_grow(struct holders *holders, uint64_t hash, int32_t sessions);
 #define HOLDERS_STEP 8
 /* The set of endpoints, bit by index; 0: nobody. Adds the sessions that are known of to
- * `*sessions`: of each worker up to HOLDERS_STEP - 1 are not. */
+ * `*sessions`: of a group, up to HOLDERS_STEP - 1 of each worker are not. */
 uint64_t holders_find(struct holders *holders, uint64_t hash, uint32_t *sessions);
 
 #endif

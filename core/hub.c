@@ -4,6 +4,7 @@
 #include "core/base/fault.h"
 #include "core/base/shortage.h"
 #include "core/delivery.h"
+#include "core/keeper.h"
 #include "core/port_wait.h"
 #include "core/server.h"
 #include "core/worker.h"
@@ -50,8 +51,24 @@ static uint64_t publish_token(const struct publish *publish) {
     return (uint64_t)publish->generation << 32 | publish->slot;
 }
 
+/* One that is to be acknowledged: its keepers have answered, and know what came of it. */
+void hub_decided(struct endpoint *endpoint, struct publish *publish) {
+    enum result_word result = publish->refused           ? RESULT_OVERLOADED
+                              : publish->recipients == 0 ? RESULT_STORED
+                                                         : RESULT_QUEUED;
+    publish->done(endpoint, publish, result, publish->refused ? 0 : publish->recipients);
+    publish_put(endpoint, publish);
+}
+
 static void publish_finish(struct endpoint *endpoint, struct publish *publish) {
     enum result_word result = RESULT_QUEUED;
+    if (publish->kept) {
+        if (publish->message != NULL)
+            keeper_decide(endpoint, publish);
+        else
+            hub_decided(endpoint, publish);
+        return;
+    }
     bool lost = publish->recipients == 0;
     bool is_volatile = publish->class == CLASS_VOLATILE;
     /* Where some had no memory and others took it, it was taken, and those miss their copies. Where
@@ -75,10 +92,12 @@ static void publish_finish(struct endpoint *endpoint, struct publish *publish) {
 }
 
 /* An answer, or this worker's own part, has come; `recipients` miss it if it was refused. */
-static void publish_answered(struct endpoint *endpoint, struct publish *publish,
+static void publish_answered(struct endpoint *endpoint, struct publish *publish, unsigned from,
                              uint32_t recipients, unsigned flags) {
     bool refused = (flags & ANSWER_OVERLOADED) != 0;
     publish->answers++;
+    if (refused)
+        publish->keepers &= ~(UINT64_C(1) << from); /* it has nothing to undo */
     *(refused ? &publish->missing : &publish->recipients) += recipients;
     publish->refused |= refused;
     publish->found |= (flags & ANSWER_FOUND) != 0;
@@ -211,15 +230,56 @@ static void publish_end(struct endpoint *endpoint, struct publish *publish, stru
                         unsigned flags) {
     publish->answers_due = 1; /* this endpoint's own */
     message_release(endpoint, message);
-    publish_answered(endpoint, publish, 0, flags);
+    publish_answered(endpoint, publish, endpoint->index, 0, flags);
+}
+
+/* To all of `keepers`; where they are several, each reserves, and hears later what was decided. */
+static void keepers_publish(struct endpoint *endpoint, struct publish *publish,
+                            struct message *message) {
+    uint64_t keepers = keepers_of(endpoint->server, message);
+    uint32_t due = (uint32_t)__builtin_popcountll(keepers);
+    _Atomic uint64_t *refused = NULL;
+    if (SHORTAGE(!room_for_all(endpoint, keepers)))
+        refused = &endpoint->stats.mail_refused;
+    else if (SHORTAGE(!all_in_time(endpoint, keepers, publish, message, false)))
+        refused = &endpoint->stats.late_refused;
+    if (refused != NULL) {
+        stats_add(refused, 1);
+        publish_end(endpoint, publish, message, ANSWER_OVERLOADED);
+        return;
+    }
+    struct mail mail = {.kind = MAIL_DELIVER,
+                        .flag = publish->prompt ? DELIVER_PROMPT : 0,
+                        .from = (uint16_t)endpoint->index,
+                        .token = publish_token(publish),
+                        .object = message};
+    publish->answers_due = due;
+    if (due > 1) {
+        mail.flag |= DELIVER_RESERVE;
+        publish->keepers = keepers;
+        publish->message = message;
+        message_hold(message, due);
+    }
+    for (uint64_t rest = keepers & ~self_bit(endpoint); rest != 0; rest &= rest - 1) {
+        if (message_is_unicast(message))
+            stats_add(&endpoint->stats.unicast_mails, 1);
+        post_send(endpoint, (unsigned)__builtin_ctzll(rest), &mail);
+    }
+    if (keepers & self_bit(endpoint))
+        endpoint->on_deliver(endpoint, &mail);
 }
 
 void hub_publish(struct endpoint *endpoint, struct publish *publish, struct message *message) {
     publish->class = message->class;
+    publish->kept = message_is_kept(message);
     publish->only_ids = message->to_count != 0 && message->group_count == 0;
     bool unicast = message_is_unicast(message);
     if (unicast)
         stats_add(&endpoint->stats.unicasts, 1);
+    if (publish->kept) {
+        keepers_publish(endpoint, publish, message);
+        return;
+    }
     uint32_t sessions = 0, reserved[WORKERS_MAX];
     uint64_t holders = holders_of(endpoint, message, &sessions);
     uint64_t workers = holders & workers_of(endpoint);
@@ -284,7 +344,10 @@ void hub_on_deliver(struct endpoint *endpoint, const struct mail *mail) {
     if (mail->from != worker->index &&
         worker->now_ns > message->accepted_ns + worker->delivery.mail_age_ns)
         worker->delivery.mail_age_ns = worker->now_ns - message->accepted_ns;
-    deliver(worker, mail->object, mail);
+    if (message_is_kept(message))
+        keeper_on_deliver(worker, mail);
+    else
+        deliver(worker, mail->object, mail);
 }
 
 struct publish *publish_of(struct endpoint *endpoint, uint64_t token) {
@@ -302,7 +365,7 @@ void hub_on_answer(struct endpoint *endpoint, const struct mail *mail) {
         return;
     struct publish *publish = publish_of(endpoint, mail->token);
     CHECK(publish != NULL, "an answer for a publish that is over");
-    publish_answered(endpoint, publish, mail->number, mail->flag);
+    publish_answered(endpoint, publish, mail->from, mail->number, mail->flag);
 }
 
 void hub_give_up(struct endpoint *endpoint, struct publish *publish, unsigned answers) {

@@ -15,12 +15,16 @@
  *
  * A port that cannot take the message keeps nobody else from getting it (port_wait.h).
  *
+ * A message that is to be acknowledged goes to the keepers of its ids instead (keeper.h), whoever
+ * holds them.
+ *
  * Threads: the producer's endpoint for publish and answers. Owns: struct publish. Limits:
  * requests_max of mailbox.h for everything in flight. */
 #ifndef RINGPOST_CORE_HUB_H
 #define RINGPOST_CORE_HUB_H
 
 #include "core/admission.h"
+#include "core/base/list.h"
 #include "core/message.h"
 #include "core/stats.h"
 
@@ -29,7 +33,7 @@ struct worker;
 struct mail;
 struct publish;
 
-/* The outcome: RESULT_QUEUED, ABSENT, DROPPED, OVERLOADED. */
+/* The outcome: RESULT_QUEUED, STORED, ABSENT, DROPPED, OVERLOADED. */
 typedef void publish_done(struct endpoint *endpoint, struct publish *publish,
                           enum result_word result, uint32_t recipients);
 
@@ -43,6 +47,7 @@ struct publish {
     uint32_t recipients;
     uint32_t missing; /* sessions of workers that had no memory for it */
     uint8_t class;    /* of the message */
+    bool kept;        /* by the keepers of its ids */
     bool only_ids;    /* addressed to client ids alone */
     bool found;       /* an answer knew of a session */
     bool refused;     /* an answer was: overloaded; or it went nowhere for want of room */
@@ -51,6 +56,11 @@ struct publish {
     bool prompt;      /* it asks for little, and this is all of it, not one of a batch */
     bool unavailable; /* a port could not take it, or did not answer in time (port_wait.h) */
     struct port_wait *port_wait; /* NULL: it waits for no port */
+    /* Of one to be acknowledged (keeper.h): a hold, and the keepers, where it has several; which of
+     * them have taken it, or are still to be told what was decided. */
+    struct message *message;
+    uint64_t keepers;
+    struct list undecided; /* in endpoint->undecided */
     /* The producer's own: */
     void *producer;
     void *request;
@@ -68,6 +78,8 @@ void hub_publish(struct endpoint *endpoint, struct publish *publish, struct mess
 
 /* The publish that a mail's token names; NULL: it is over. */
 struct publish *publish_of(struct endpoint *endpoint, uint64_t token);
+/* All keepers of its message know that it was taken, or not (keeper_decide). */
+void hub_decided(struct endpoint *endpoint, struct publish *publish);
 /* So many answers of ports will not come. */
 void hub_give_up(struct endpoint *endpoint, struct publish *publish, unsigned answers);
 

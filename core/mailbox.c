@@ -130,11 +130,33 @@ static void mail_on_move(struct endpoint *endpoint, const struct mail *mail) {
     handover_on_mail(worker_of(endpoint), mail);
 }
 
+static void mail_on_decide(struct endpoint *endpoint, const struct mail *mail) {
+    keeper_on_decide(worker_of(endpoint), mail);
+}
+
+static void mail_on_hand(struct endpoint *endpoint, const struct mail *mail) {
+    attend_on_hand(worker_of(endpoint), mail);
+}
+
+static void mail_on_ack(struct endpoint *endpoint, const struct mail *mail) {
+    keeper_on_ack(worker_of(endpoint), mail);
+}
+
+static void mail_on_attend(struct endpoint *endpoint, const struct mail *mail) {
+    keeper_on_attend(worker_of(endpoint), mail);
+}
+
+static void mail_on_attended(struct endpoint *endpoint, const struct mail *mail) {
+    attend_on_attended(worker_of(endpoint), mail);
+}
+
 static mail_handler *const handlers[MAIL_KIND_COUNT] = {
     [MAIL_DELIVER] = mail_on_deliver, [MAIL_ANSWER] = hub_on_answer,
     [MAIL_CALL] = mail_on_call,       [MAIL_CALL_DONE] = mail_on_call_done,
     [MAIL_RETURN] = mail_on_return,   [MAIL_ADOPT] = mail_on_adopt,
-    [MAIL_MOVE] = mail_on_move,
+    [MAIL_MOVE] = mail_on_move,       [MAIL_DECIDE] = mail_on_decide,
+    [MAIL_HAND] = mail_on_hand,       [MAIL_ACK] = mail_on_ack,
+    [MAIL_ATTEND] = mail_on_attend,   [MAIL_ATTENDED] = mail_on_attended,
 };
 
 static void mail_handle(struct endpoint *endpoint, const struct mail *mail) {

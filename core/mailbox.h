@@ -1,7 +1,8 @@
 /* mailbox.h - what one endpoint has for another: a queue for each ordered pair, and the wake.
  *
- * Two sorts of mail share a queue. Requests (DELIVER, CALL, ADOPT, MOVE) may be refused: they are
- * taken only while more than `reserved` slots are free. Answers (ANSWER, CALL_DONE) always find
+ * Two sorts of mail share a queue. Requests (DELIVER, CALL, ADOPT, MOVE, ATTEND) may be refused:
+ * they are taken only while more than `reserved` slots are free. So are DECIDE, HAND and ACK, which
+ * nobody answers: who has one waits for room. Answers (ANSWER, CALL_DONE, ATTENDED) always find
  * room, by arithmetic: an endpoint has at most `requests_max` requests of its own without an
  * answer, and another endpoint answers each of them at most once, so at most requests_max answers
  * wait in one queue. (A publish may end without the answers of ports. What a port owes then is no
@@ -38,7 +39,16 @@ struct endpoint;
     X(CALL_DONE) /* object: call, back at its owner; counts as an answer */                        \
     X(RETURN)    /* messages go home. object: chain of messages */                                 \
     X(ADOPT)     /* an accepted connection. number: descriptor, object: adoption */                \
-    X(MOVE)      /* one that lived elsewhere. number: descriptor, object: handover (handover.c) */
+    X(MOVE)      /* one that lived elsewhere. number: descriptor, object: handover (handover.c) */ \
+    X(DECIDE)    /* to a keeper (keeper.h): what was reserved there is taken (flag 1) or not.      \
+                    object: message (a hold) */                                                    \
+    X(HAND)      /* from a keeper, for the sessions of an id. object: message (a hold), number:    \
+                    which address, token: its serial, flag: HAND_* (attend.h) */                   \
+    X(ACK)       /* to a keeper. number 1: token: hash of the id, value: of the message's; more:   \
+                    object: ack_list (attend.h) */                                                 \
+    X(ATTEND)    /* to a keeper: a session wants what is pending. token: hash of its id, value:    \
+                    the serial up to which it has all, flag 1: it has come */                      \
+    X(ATTENDED)  /* the same, back: counts as an answer */
 
 enum mail_kind {
     MAIL_INVALID,

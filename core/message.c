@@ -7,6 +7,7 @@
 #include "core/base/hash.h"
 #include "core/base/rand.h"
 #include "core/base/shortage.h"
+#include "core/keeper.h"
 #include "core/server.h"
 #include "core/worker.h"
 
@@ -28,9 +29,22 @@ static void block_put(struct endpoint *endpoint, void *block, size_t bytes) {
     account_give(&endpoint->account, bytes);
 }
 
+static const struct message_name *names_end(const struct message *message) {
+    return message->names + message_address_count(message) + message->except_count;
+}
+
+static uint16_t kept_count(uint8_t class, uint16_t to_count) {
+    return class == CLASS_ACK ? to_count : 0;
+}
+
+struct kept *message_kept(struct message *message, uint16_t address) {
+    CHECK(address < kept_count(message->class, message->to_count));
+    return (struct kept *)(uintptr_t)names_end(message) + address;
+}
+
 static char *message_bytes(const struct message *message) {
-    uint32_t names = message_address_count(message) + message->except_count;
-    return (char *)(uintptr_t)(message->names + names);
+    const struct kept *kept = (const struct kept *)(const void *)names_end(message);
+    return (char *)(uintptr_t)(kept + kept_count(message->class, message->to_count));
 }
 
 uint64_t name_hash(enum name_kind kind, unsigned namespace, struct span text) {
@@ -92,8 +106,9 @@ struct message *message_open(struct endpoint *endpoint, const struct message_par
                    texts_bytes(parts->groups, parts->group_count) +
                    texts_bytes(parts->except, parts->except_count);
     size_t before_payload = texts + id_len + parts->event.len + parts->group_json.len;
-    size_t bytes = sizeof(struct message) + names * sizeof(struct message_name) + before_payload +
-                   parts->payload_max;
+    uint16_t kept = kept_count(parts->class, parts->to_count);
+    size_t bytes = sizeof(struct message) + names * sizeof(struct message_name) +
+                   kept * sizeof(struct kept) + before_payload + parts->payload_max;
     CHECK(bytes <= UINT32_MAX, "a message of %zu bytes", bytes);
     struct message *message = block_get(endpoint, &bytes);
     if (SHORTAGE(message == NULL))
@@ -134,6 +149,8 @@ struct message *message_open(struct endpoint *endpoint, const struct message_par
     builder_span_add(&out, parts->event);
     builder_span_add(&out, parts->group_json);
     CHECK(!out.full && out.len == before_payload);
+    for (uint16_t i = 0; i < kept; i++)
+        message_kept(message, i)->state = KEPT_NONE;
     return message;
 }
 
@@ -249,4 +266,8 @@ void parcel_unref(struct worker *worker, struct parcel *parcel) {
     message_release(&worker->endpoint, parcel->message);
     pool_put(&worker->delivery.parcels, parcel);
     account_give(&worker->account, sizeof(*parcel));
+}
+
+uint64_t message_accepted_ms(const struct message *message) {
+    return message->expires_wall_ms - (message->expires_ns - message->accepted_ns) / NS_PER_MS;
 }

@@ -76,8 +76,10 @@ struct message {
     uint64_t expires_ns;      /* monotonic; from then on it is not handed to a socket any more */
     uint64_t expires_wall_ms; /* the same by the wall clock, for who keeps it beyond this process */
     struct message *next;     /* on the way home */
+    struct fate *fate;        /* of one that is to be acknowledged (fates.h); else NULL */
     struct message_name names[];
-    /* then bytes[]: the texts of the names, id, event, group_json, payload */
+    /* then, of one that is to be acknowledged, a struct kept for each of `to` (message_kept); then
+     * bytes[]: the texts of the names, id, event, group_json, payload */
 };
 
 #define MESSAGE_ID_MADE_BYTES 26
@@ -112,9 +114,23 @@ static inline const struct message_name *message_except(const struct message *m)
     return m->names + m->to_count + m->group_count;
 }
 
+/* What the keeper of an id (keeper.h) has of the message: the one part of the block that changes
+ * after the seal, by that worker alone. Only of CLASS_ACK. */
+struct kept;
+struct kept *message_kept(struct message *message, uint16_t address);
+
+/* When it was accepted, by the wall clock. */
+uint64_t message_accepted_ms(const struct message *message);
+
 /* The first so many of names[]. */
 static inline uint32_t message_address_count(const struct message *m) {
     return (uint32_t)m->to_count + m->group_count;
+}
+
+/* Is it kept by the keepers of its ids? (One that is to be acknowledged and has groups alone, which
+ * no producer can ask for, is delivered as others are.) */
+static inline bool message_is_kept(const struct message *m) {
+    return m->class == CLASS_ACK && m->to_count != 0;
 }
 
 /* Is it addressed to one client id and nothing else? */
@@ -138,6 +154,9 @@ struct encoding {
     unsigned variant; /* for its own functions */
     /* Its place in server_parts, given by server_init; of a frame in a parcel. */
     unsigned index;
+    /* How it writes a message that may have been written before; NULL: in the same way. */
+    const struct encoding *again;
+    bool is_again; /* it is such a one */
     /* At most so many bytes are written by head and tail together. */
     size_t (*bound)(const struct encoding *encoding, const struct message *message);
     /* Writes what precedes the payload; false: the payload is already in it (in another form) and

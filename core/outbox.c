@@ -74,7 +74,9 @@ static void outbox_make_room(struct worker *worker, struct outbox *outbox, struc
     uint32_t limit = worker->config->outbox_bytes;
     struct piece *before, *piece = first_waiting(outbox, &before);
     while (piece != NULL && (all || !backlog_has_room(&session->backlog, wanted, limit))) {
-        if (piece->session != session) {
+        /* What is to be acknowledged stays: those behind it must not overtake it. */
+        bool stays = piece_is_single(piece) && message_is_kept(piece->parcel->message);
+        if (piece->session != session || stays) {
             before = piece;
             piece = piece->next;
             continue;
@@ -108,7 +110,7 @@ bool outbox_must_wait(struct worker *worker, struct outbox *outbox, struct sessi
 
 /* May the message be queued? Otherwise `reason` and `verdict` say what becomes of it. */
 static bool outbox_admit(struct worker *worker, struct outbox *outbox, struct session *session,
-                         uint8_t class, uint32_t bytes, enum drop_reason *reason,
+                         const struct message *message, uint32_t bytes, enum drop_reason *reason,
                          enum outbox_verdict *verdict) {
     struct backlog *backlog = &session->backlog;
     uint32_t limit = worker->config->outbox_bytes;
@@ -116,7 +118,12 @@ static bool outbox_admit(struct worker *worker, struct outbox *outbox, struct se
     *verdict = OUTBOX_DROPPED;
     if (outbox->parked)
         parked_expire(worker, outbox);
-    if (class == CLASS_VOLATILE) {
+    if (message_is_kept(message)) {
+        /* Its keeper has it; it comes again when there is room. */
+        *verdict = OUTBOX_WAIT;
+        return backlog_has_room(backlog, bytes, limit);
+    }
+    if (message->class == CLASS_VOLATILE) {
         /* Half the limit is left to what must not be lost. */
         *reason = DROP_VOLATILE;
         return backlog_has_room(backlog, bytes, limit / 2);
@@ -160,7 +167,8 @@ enum outbox_verdict outbox_push(struct worker *worker, struct outbox *outbox,
     enum outbox_verdict verdict = OUTBOX_DROPPED;
 
     struct piece *piece = NULL;
-    if (outbox_admit(worker, outbox, session, class, frame->total_bytes, &reason, &verdict)) {
+    if (outbox_admit(worker, outbox, session, parcel->message, frame->total_bytes, &reason,
+                     &verdict)) {
         reason = DROP_NO_MEMORY;
         verdict = OUTBOX_STARVED;
         piece = piece_get(worker, frame_is_marked(frame) ? PIECE_MARKED : PIECE_PARCEL);
@@ -178,6 +186,7 @@ enum outbox_verdict outbox_push(struct worker *worker, struct outbox *outbox,
     piece->encoding = (uint8_t)encoding->index;
     piece->session = session;
     piece->bytes = frame->total_bytes;
+    piece->again = encoding->is_again;
     if (piece->kind == PIECE_MARKED)
         session->type->mark(worker, session, parcel->message, piece_mark(piece));
     session->backlog.messages++;
@@ -258,7 +267,7 @@ static void flight_disown(const struct worker *worker, struct outbox *outbox,
 
 uint32_t outbox_move(struct worker *worker, struct session *session, struct outbox *from,
                      struct outbox *to, uint32_t max_bytes) {
-    const struct encoding *encoding = session->type->encoding(session);
+    const struct encoding *base = session->type->encoding(session);
     const struct outbox *its_own = session->type->outbox(session);
     uint32_t moved = 0;
     if (its_own != from)
@@ -275,6 +284,7 @@ uint32_t outbox_move(struct worker *worker, struct session *session, struct outb
             continue;
         }
         const struct frame *frame = NULL;
+        const struct encoding *encoding = piece->again && base->again != NULL ? base->again : base;
         bool expired = piece_expires_ns(piece) <= worker->now_ns;
         if (!expired)
             frame = parcel_frame(worker, piece->parcel, encoding);

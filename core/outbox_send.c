@@ -215,8 +215,10 @@ void outbox_on_sent(struct worker *worker, struct connection *connection, uint32
             piece_free(worker, piece);
         }
         sent -= took;
-        if (session != NULL)
+        if (session != NULL) {
             backlog_took(worker, &session->backlog, took);
+            attend_look(worker, session);
+        }
     }
     if (outbox->sent_bytes != 0)
         outbox->committed = outbox->first;

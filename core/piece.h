@@ -32,7 +32,8 @@ struct piece {
     uint32_t bytes;   /* to send in all */
     uint8_t kind;     /* enum piece_kind */
     uint8_t encoding; /* index of the frame in the parcel */
-    bool beyond;      /* BYTES: as reply_take told */
+    bool beyond : 1;  /* BYTES: as reply_take told */
+    bool again : 1;   /* one message: as encoding.again writes it */
 };
 
 struct marked_piece {

@@ -2,7 +2,11 @@
 
 #include "core/delivery.h"
 #include "core/hub.h"
+#include "core/keeper.h"
 #include "core/server.h"
+
+/* What waits for room in a mailbox is tried again after so long. */
+#define ROOM_LOOK_NS NS_PER_MS
 
 static struct port *port_of(struct endpoint *endpoint) {
     CHECK(!endpoint->is_worker, "endpoint %u is a worker", endpoint->index);
@@ -46,7 +50,11 @@ void port_hear_broadcasts(struct port *port, bool hear) {
 /* --- the turn --------------------------------------------------------------------------------- */
 
 static uint64_t wait_for(const struct port *port, uint64_t wait_ns) {
-    return port->mail_left ? 0 : endpoint_wait_ns(&port->endpoint, wait_ns);
+    if (port->mail_left)
+        return 0;
+    if (keeper_decisions_wait(&port->endpoint) && wait_ns > ROOM_LOOK_NS)
+        wait_ns = ROOM_LOOK_NS;
+    return endpoint_wait_ns(&port->endpoint, wait_ns);
 }
 
 static void port_wait(struct port *port, uint64_t wait_ns) {
@@ -110,6 +118,8 @@ bool port_turn(struct port *port, uint64_t wait_ns) {
     port->mail_left = post_receive(endpoint);
     endpoint_nudges_take(endpoint);
     slices_give(port, 1);
+    if (keeper_decisions_wait(endpoint))
+        keeper_decisions_work(endpoint);
     wheel_advance(&endpoint->wheel, endpoint, endpoint->now_ns);
     phase_follow(port);
     outside_look(port);

@@ -46,6 +46,9 @@ struct protocol {
     void (*on_deadline)(struct worker *worker, struct connection *connection);
     /* Everything that was written has left. NULL: not interested. */
     void (*on_sent)(struct worker *worker, struct connection *connection);
+    /* Does somebody wait for an acknowledgement of its session (fates_waited)? Then on_drain is
+     * called when that has ended. NULL: nobody can. */
+    bool (*is_waited)(const struct worker *worker, const struct connection *connection);
     /* The node drains: say goodbye and close when nothing is owed any more. */
     void (*on_drain)(struct worker *worker, struct connection *connection);
     /* The connection goes on with another protocol or on another worker: leave groups, give back

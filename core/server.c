@@ -90,6 +90,8 @@ bool server_init(struct server *server, const struct config *config,
     budget_init(&server->budget, config->memory_bytes);
     quota_init(&server->answers, &server->budget, config->memory_bytes / ANSWERS_SHARE);
     quota_init(&server->reserve, NULL, ANSWER_RESERVE_BYTES);
+    fates_init(&server->fates, &server->budget, config->fate_max, config->fate_window_ns,
+               server_nudge_endpoint, server);
     if (!ring_probe(config->test_kernel_6_1, problem, problem_cap) ||
         !ring_fit(config->workers, config->max_connections, config->test_kernel_6_1,
                   &server->ring_settings, problem, problem_cap))
@@ -266,6 +268,12 @@ void server_nudge(struct server *server) {
         net_wake(server->post.boxes[i].wake_fd);
 }
 
+void server_nudge_endpoint(void *argument, unsigned index) {
+    struct server *server = argument;
+    atomic_store_explicit(&server->endpoints[index]->nudged, true, memory_order_release);
+    net_wake(server->post.boxes[index].wake_fd);
+}
+
 /* --- the way down ----------------------------------------------------------------------------- */
 
 static void phase_set(struct server *server, enum server_phase phase) {
@@ -359,6 +367,7 @@ void server_fini(struct server *server) {
     CHECK(quota_used(&server->answers) == 0 && quota_used(&server->reserve) == 0,
           "%llu bytes of answers are left",
           (unsigned long long)(quota_used(&server->answers) + quota_used(&server->reserve)));
+    fates_fini(&server->fates);
     post_fini(&server->post);
     if (server->addresses != NULL)
         addresses_free(server->addresses);

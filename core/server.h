@@ -13,6 +13,7 @@
 #ifndef RINGPOST_CORE_SERVER_H
 #define RINGPOST_CORE_SERVER_H
 
+#include "core/fates.h"
 #include "core/holders.h"
 #include "core/port.h"
 #include "core/quota.h"
@@ -74,6 +75,7 @@ struct server {
     sem_t opened;                /* once by each thread when it has opened, or could not */
     struct addresses *addresses; /* for --max-per-address; NULL: off */
     struct holders *holders;     /* which endpoints hold a name */
+    struct fates fates;          /* of messages that are to be acknowledged */
 };
 
 /* What one worker takes outside --memory before its first connection: its ring and receive buffers,
@@ -105,6 +107,8 @@ void server_config_set(struct server *server, const struct config *config);
 bool server_config_settled(const struct server *server);
 /* Wakes all threads to look at the phase and the config. Any thread. */
 void server_nudge(struct server *server);
+/* Makes one endpoint call on_nudged soon; `argument` is the struct server. Any thread. */
+void server_nudge_endpoint(void *argument, unsigned index);
 
 static inline enum server_phase server_phase(const struct server *server) {
     return (enum server_phase)atomic_load_explicit(&server->phase, memory_order_acquire);

@@ -23,9 +23,11 @@ bool session_open(struct worker *worker, struct session *session, const struct s
     session->id = NULL;
     session->membership_count = 0;
     session->visit = 0;
+    session->taken_serial = 0;
+    session->attend = ATTEND_NONE;
     session->backlog = (struct backlog){.bytes = 0};
     broadcasts_enter(&worker->broadcasts, session);
-    session->since_ms = worker->now_wall_ms;
+    session->since_ms = worker->now_wall_ms & ((UINT64_C(1) << 48) - 1);
     session->index = worker->sessions.count;
     worker->sessions.at[worker->sessions.count++] = session;
     stats_add(&worker->stats.sessions, 1);

@@ -49,19 +49,27 @@ struct session_type {
     void (*close)(struct worker *worker, struct session *session, enum close_reason reason);
 };
 
+/* What it does with messages that are to be acknowledged (attend.h). */
+enum attend_state { ATTEND_NONE, ATTEND_ASKED, ATTEND_OPEN, ATTEND_STOPPED, ATTEND_RESUMING };
+
 struct session {
     const struct session_type *type;
     struct name *id;         /* NULL: it goes without one */
     struct list id_link;     /* in id->sessions */
     struct list memberships; /* struct membership */
-    uint64_t since_ms;       /* wall clock */
-    uint64_t visit;          /* the last delivery that looked at it: once per message */
-    uint32_t heard;          /* the last broadcast that it was visited with (broadcast.h) */
-    uint32_t index;          /* in worker->sessions.at; UINT32_MAX: not open */
-    struct backlog backlog;  /* what waits for it */
-    uint16_t membership_count;
-    uint8_t namespace; /* of its names; set by its protocol before session_open */
+    uint64_t since_ms : 48;  /* wall clock */
+    uint64_t membership_count : 7;
+    uint64_t attend : 3;    /* enum attend_state */
+    uint64_t namespace : 4; /* of its names; set by its protocol before session_open */
+    uint64_t visit;         /* the last delivery that looked at it: once per message */
+    uint32_t heard;         /* the last broadcast that it was visited with (broadcast.h) */
+    uint32_t index;         /* in worker->sessions.at; UINT32_MAX: not open */
+    struct backlog backlog; /* what waits for it */
+    uint64_t taken_serial;  /* of messages to be acknowledged, up to which it has all */
 };
+
+_Static_assert(GROUPS_PER_SESSION_MAX < 1 << 7, "its memberships can be counted");
+_Static_assert(NAMESPACES_MAX <= 1 << 4, "its namespace has room");
 
 /* All open ones of a worker, dense. */
 struct sessions {

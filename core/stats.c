@@ -20,6 +20,15 @@ const char *drop_reason_word(enum drop_reason reason) {
     return words[reason];
 }
 
+const char *fate_reason_word(enum fate_reason reason) {
+    static const char *const words[FATE_REASON_COUNT] = {
+#define FATE_WORD(name, word, what) [FATE_REASON_##name] = word,
+        FATE_REASONS(FATE_WORD)
+#undef FATE_WORD
+    };
+    return words[reason];
+}
+
 const char *refuse_reason_word(enum refuse_reason reason) {
     static const char *const words[REFUSE_REASON_COUNT] = {
 #define REFUSE_WORD(name, word, what) [REFUSE_##name] = word,

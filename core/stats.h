@@ -8,6 +8,11 @@
  * The ledger of copies: every message that reaches a session makes one copy; a copy is waiting,
  * sent (handed to the socket whole) or dropped for exactly one reason.
  *
+ * The ledger of acknowledged messages has one entry for each client id of such a message, counted
+ * by the keeper of the id (keeper.h): accepted = acked + expired + dropped for one reason +
+ * pending. Their copies, of which an entry may have none or several, are in the ledger of copies as
+ * well.
+ *
  * Threads: stats_add: the owner; stats_get: any. */
 #ifndef RINGPOST_CORE_STATS_H
 #define RINGPOST_CORE_STATS_H
@@ -70,6 +75,20 @@ enum drop_reason {
 };
 const char *drop_reason_word(enum drop_reason reason);
 
+/* Why a message that was to be acknowledged was dropped: the word on the wire, what it means. */
+#define FATE_REASONS(X)                                                                            \
+    X(NONE, "", "it was not")                                                                      \
+    X(WITHDRAWN, "withdrawn", "DELETE /v1/messages")                                               \
+    X(LOST, "lost", "its store lost it")
+
+enum fate_reason {
+#define FATE_REASON_ENUM(name, word, what) FATE_REASON_##name,
+    FATE_REASONS(FATE_REASON_ENUM)
+#undef FATE_REASON_ENUM
+        FATE_REASON_COUNT
+};
+const char *fate_reason_word(enum fate_reason reason);
+
 /* Why an accepted connection was refused before it got a slot. */
 #define REFUSE_REASONS(X)                                                                          \
     X(CONNECTIONS, "max_connections", "--max-connections is reached")                              \
@@ -96,6 +115,10 @@ const char *refuse_reason_word(enum refuse_reason reason);
     X(ABSENT, "absent")                                                                            \
     X(DROPPED, "dropped")                                                                          \
     X(DUPLICATE, "duplicate")                                                                      \
+    X(STORED, "stored")                                                                            \
+    X(ACKED, "acked")                                                                              \
+    X(PENDING, "pending")                                                                          \
+    X(EXPIRED, "expired")                                                                          \
     X(ID_REUSED, "id_reused")                                                                      \
     X(OVERLOADED, "overloaded")                                                                    \
     X(DRAINING, "draining")                                                                        \
@@ -170,13 +193,21 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
     X(probes, "probes_total", "connections on tcp that ended without a hello")                     \
     X(client_errors, "client_errors_total", "error objects sent to clients")                       \
     X(acks_ignored, "acks_ignored_total", "acknowledgements of unknown ids")                       \
+    X(acks_backlog_refused, "ack_backlog_refused_total",                                           \
+      "messages refused because --ack-backlog was reached for one of their ids")                   \
+    X(acks_stopped, "ack_stopped_total",                                                           \
+      "times that a session had no room for a message to be acknowledged, which stayed kept")      \
+    X(redelivered, "redelivered_total",                                                            \
+      "messages handed to a session again, since they were not acknowledged")                      \
     X(timers_fired, "timers_fired_total", "timers fired")
 
 /* Times, kept in nanoseconds and told in seconds: member, metric name, type, help. */
 #define STATS_SECONDS(X)                                                                           \
     X(busy_ns, "busy_seconds_total", "counter", "time in turns, without sleeping")                 \
     X(queue_age_ns, "queue_age_seconds", "gauge",                                                  \
-      "age of the oldest message that waits in an outbox; looked at ten times a second")
+      "age of the oldest message that waits in an outbox; looked at ten times a second")           \
+    X(acks_oldest_ns, "ack_oldest_seconds", "gauge",                                               \
+      "age of the oldest message that is not acknowledged; looked at ten times a second")
 
 /* Values that go up and down. */
 #define STATS_GAUGES(X)                                                                            \
@@ -191,7 +222,8 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
     X(requests, "requests_in_flight", "messages and calls without an answer yet")                  \
     X(waits, "waits", "waits for something that is no answer to a message under way")              \
     X(behind, "behind", "1 while the worker refuses a part, since more comes than it can serve")   \
-    X(outbox_bytes, "outbox_bytes", "bytes of messages waiting in outboxes")
+    X(outbox_bytes, "outbox_bytes", "bytes of messages waiting in outboxes")                       \
+    X(acks_pending, "ack_pending", "messages not acknowledged yet, one for each client id")
 
 /* How old messages are when the kernel has taken them: upper bounds of the histogram's buckets. */
 #define DELAY_BOUNDS(X)                                                                            \
@@ -232,6 +264,9 @@ struct stats {
     _Atomic uint64_t copies_sent[CLASSES];
     _Atomic uint64_t copies_waiting[CLASSES]; /* gauge */
     _Atomic uint64_t copies_dropped[CLASSES][DROP_REASON_COUNT];
+    /* Entries of the ledger of acknowledged messages, at their keeper; acks_pending is above. */
+    _Atomic uint64_t acks_accepted, acks_acked, acks_expired;
+    _Atomic uint64_t acks_dropped[FATE_REASON_COUNT];
 };
 
 static inline void stats_add(_Atomic uint64_t *counter, uint64_t by) {

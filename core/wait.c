@@ -73,8 +73,13 @@ void wait_concern_end(struct worker *worker, struct wait_concern *concern) {
     waits->goodbye_again |= server_phase(worker->server) >= PHASE_GOODBYE;
 }
 
-bool wait_concerns(const struct worker *worker, const struct connection *connection) {
-    const struct waits *waits = &worker->waits;
+bool wait_concerns(struct worker *worker, const struct connection *connection) {
+    struct waits *waits = &worker->waits;
+    if (connection->state == CONNECTION_OPEN && connection->protocol->is_waited != NULL &&
+        connection->protocol->is_waited(worker, connection)) {
+        waits->passed_over = true;
+        return true;
+    }
     if (waits->concern_count == 0)
         return false;
     const struct list *bucket = &waits->concerned[connection->slot % WAIT_BUCKETS];
@@ -89,13 +94,19 @@ bool wait_concerns(const struct worker *worker, const struct connection *connect
 
 /* --- the drain -------------------------------------------------------------------------------- */
 
+/* Has a wait ended since some were passed over? */
+static bool passed_over_ended(const struct worker *worker) {
+    const struct waits *waits = &worker->waits;
+    return waits->passed_over && waits->ended != fates_waits_ended(&worker->server->fates);
+}
+
 /* By the phase that the worker is in, as the sweep through its connections goes by it. */
 bool waits_busy(const struct worker *worker) {
     const struct waits *waits = &worker->waits;
     uint32_t phase = worker->loop.phase_entered;
     return (phase >= PHASE_REFUSING && !list_empty(&waits->untold)) ||
            (phase >= PHASE_CLOSING && waits->count != 0) ||
-           (phase == PHASE_GOODBYE && waits->goodbye_again);
+           (phase == PHASE_GOODBYE && (waits->goodbye_again || passed_over_ended(worker)));
 }
 
 static void drain_tell(struct worker *worker, struct wait *wait) {
@@ -125,9 +136,14 @@ void waits_work(struct worker *worker) {
             break;
     }
     /* One walk at a time: what it passed over since is looked at by the next. */
+    if (passed_over_ended(worker)) {
+        waits->passed_over = false;
+        waits->goodbye_again = true;
+    }
     if (waits->goodbye_again && worker->loop.phase_entered == PHASE_GOODBYE &&
         !sweep_busy(&worker->slots.sweep)) {
         waits->goodbye_again = false;
+        waits->ended = fates_waits_ended(&worker->server->fates);
         sweep_begin(worker, PHASE_GOODBYE);
     }
 }

@@ -11,7 +11,8 @@
  * by on_deadline, and its answers leave as all last answers do.
  *
  * A wait may concern sessions, which are to be there until it has ended: while a struct
- * wait_concern names their connection, GOODBYE passes it over; it gets its goodbye afterwards. A
+ * wait_concern names their connection, or their client id is waited for (protocol.is_waited),
+ * GOODBYE passes it over; it gets its goodbye afterwards. A
  * connection that ends by itself ends, and one that moves to another worker is not followed; the
  * concern then names nobody.
  *
@@ -52,6 +53,8 @@ struct waits {
     uint32_t max;       /* WAITS_MAX; tests take others */
     uint32_t concern_count, concern_max;
     bool goodbye_again; /* GOODBYE has to look again at those that it passed over */
+    bool passed_over;   /* it passed some over for waits of any worker (protocol.is_waited) */
+    uint32_t ended;     /* fates_waits_ended before that */
     struct list concerned[WAIT_BUCKETS]; /* by slot */
 };
 
@@ -69,7 +72,7 @@ bool wait_concern_begin(struct worker *worker, struct wait_concern *concern,
                         const struct connection *connection);
 /* After the wait has ended; also where the connection has. It must have begun. */
 void wait_concern_end(struct worker *worker, struct wait_concern *concern);
-bool wait_concerns(const struct worker *worker, const struct connection *connection);
+bool wait_concerns(struct worker *worker, const struct connection *connection);
 
 /* For the turn: is there something to do, and: does it, for as long as the slice lasts. */
 bool waits_busy(const struct worker *worker);

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* A worker that waits for room in a mailbox looks so often. */
+#define ROOM_LOOK_NS NS_PER_MS
 /* A worker that sleeps gives memory of pieces back so often. */
 #define PIECES_TRIM_NS (2 * NS_PER_MS)
 /* How often it is logged that a worker sheds load. */
@@ -192,6 +194,18 @@ static void dirty_flush(struct worker *worker) {
     worker->loop.sends_left = outbox_any_dirty(worker);
 }
 
+/* What waits for room in a mailbox. */
+static void kept_go_on(struct worker *worker) {
+    if (keeper_decisions_wait(&worker->endpoint))
+        keeper_decisions_work(&worker->endpoint);
+    if (attends_wait(&worker->attends))
+        attends_work(worker);
+    if (keeper_busy(&worker->keeper)) {
+        slice_begin(worker);
+        keeper_work(worker);
+    }
+}
+
 /* --- the phases ------------------------------------------------------------------------------- */
 
 static void phase_enter(struct worker *worker, enum server_phase phase) {
@@ -206,6 +220,7 @@ static void phase_enter(struct worker *worker, enum server_phase phase) {
         break;
     case PHASE_GOODBYE:
     case PHASE_CLOSING:
+        worker->waits.ended = fates_waits_ended(&worker->server->fates);
         sweep_begin(worker, phase);
         break;
     case PHASE_RUNNING:
@@ -233,8 +248,8 @@ static bool phase_done(const struct worker *worker, enum server_phase phase) {
         /* Whoever comes now is still told that the node goes, but not waited for. */
         return worker->slots.live == worker->slots.live_late && worker->waits.count == 0;
     case PHASE_STOPPED:
-        return worker->slots.live == 0 && worker->waits.count == 0 && worker->requests == 0 &&
-               listeners_stopped(worker, true);
+        return worker->keeper.kept.count == 0 && worker->slots.live == 0 &&
+               worker->waits.count == 0 && worker->requests == 0 && listeners_stopped(worker, true);
     }
     return true;
 }
@@ -255,6 +270,10 @@ static void phase_follow(struct worker *worker) {
     if (sweep_busy(&worker->slots.sweep)) {
         slice_begin(worker);
         sweep_work(worker);
+    }
+    if (worker->loop.phase_entered == PHASE_STOPPED) {
+        slice_begin(worker);
+        (void)keeper_drop(worker);
     }
     if (phase > PHASE_RUNNING &&
         atomic_load_explicit(&worker->phase, memory_order_relaxed) != phase &&
@@ -289,6 +308,9 @@ static void admission_look(struct worker *worker) {
 
 /* How long the coming submit may wait. */
 static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
+    /* It goes on letting go of what is kept. */
+    if (worker->loop.phase_entered == PHASE_STOPPED && worker->keeper.kept.count != 0)
+        return 0;
     if (wait_ns == 0 || worker->loop.mail_left || ring_waiting(worker->ring) != 0 ||
         !list_empty(&worker->reading.resumed) || outbox_any_dirty(worker) ||
         !list_empty(&worker->reading.floods) || !fanout_idle(&worker->fanout) ||
@@ -296,6 +318,10 @@ static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
         !list_empty(&worker->loop.tasks) || sweep_busy(&worker->slots.sweep) ||
         waits_busy(worker) || server_phase(worker->server) != worker->loop.phase_entered)
         return 0;
+    if ((keeper_busy(&worker->keeper) || attends_wait(&worker->attends) ||
+         keeper_decisions_wait(&worker->endpoint)) &&
+        wait_ns > ROOM_LOOK_NS)
+        wait_ns = ROOM_LOOK_NS;
     if ((fanout_busy(&worker->fanout) || broadcasts_busy(&worker->broadcasts)) &&
         wait_ns > FANOUT_HELD_LOOK_NS)
         wait_ns = FANOUT_HELD_LOOK_NS;
@@ -411,6 +437,7 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     }
     if (!list_empty(&worker->loop.tasks))
         tasks_handle(worker);
+    kept_go_on(worker);
     /* The others may begin while the sends are started, which takes most of a turn. */
     post_wake_all(&worker->endpoint);
     dirty_flush(worker);
@@ -456,6 +483,8 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     broadcasts_init(&worker->broadcasts);
     calls_init(&worker->calls);
     waits_init(&worker->waits);
+    keeper_init(&worker->keeper);
+    attends_init(&worker->attends);
     admission_init(&worker->admission);
     sending_init(&worker->sending);
     list_init(&worker->reading.resumed);
@@ -500,6 +529,8 @@ void worker_fini(struct worker *worker) {
         connections_fini(worker);
         fanout_fini(&worker->fanout);
         broadcasts_fini(&worker->broadcasts);
+        attends_fini(worker);
+        keeper_fini(&worker->keeper);
         directory_fini(worker);
         sending_fini(&worker->sending);
         pool_fini(&worker->delivery.parcels);

@@ -11,6 +11,7 @@
 #define RINGPOST_CORE_WORKER_H
 
 #include "core/admission.h"
+#include "core/attend.h"
 #include "core/base/check.h"
 #include "core/broadcast.h"
 #include "core/call.h"
@@ -21,6 +22,7 @@
 #include "core/endpoint.h"
 #include "core/fanout.h"
 #include "core/hub.h"
+#include "core/keeper.h"
 #include "core/listener.h"
 #include "core/mailbox.h"
 #include "core/reply.h"
@@ -71,6 +73,8 @@ struct worker {
     struct broadcasts broadcasts; /* broadcast.h */
     struct calls calls;           /* call.h */
     struct waits waits;           /* wait.h */
+    struct keeper keeper;         /* keeper.h */
+    struct attends attends;       /* attend.h */
 };
 
 /* Opens the ring, prepares tables, starts accepting. On the worker's own thread. False: `problem`.

@@ -110,6 +110,8 @@ static void started_log(const struct server *server, const struct settings *sett
               LOG_U64("workers", server->worker_count),
               LOG_U64("max_connections", config->max_connections),
               LOG_U64("memory_bytes", config->memory_bytes));
+    log_event(LOG_INFO, "store", LOG_STR("kind", "memory"),
+              LOG_STR("meaning", "messages with ack are lost when the node ends"));
     for (unsigned i = 0; i < settings->remark_count; i++)
         log_event(LOG_WARN, "setting_remark", LOG_STR("remark", settings->remarks[i]));
     log_event(LOG_WARN, "clients_not_authenticated",
@@ -290,6 +292,18 @@ static void node_wait(struct node *node, const sigset_t *signals) {
     }
 }
 
+/* Messages that were not acknowledged; after all threads have ended. */
+static void lost_log(const struct server *server) {
+    uint64_t lost = 0;
+    for (unsigned i = 0; i < server->worker_count; i++)
+        lost += server->workers[i].keeper.dropped;
+    if (lost != 0)
+        log_event(LOG_WARN, "messages_lost", LOG_U64("count", lost),
+                  LOG_STR("meaning", "they had not been acknowledged, and were kept in memory"),
+                  LOG_STR("remedy", "let producers send again what has no fate (GET "
+                                    "/v1/messages/ID is 404) after a restart"));
+}
+
 int serve_run(struct settings *settings) {
     static struct node node;
     static const struct server_parts parts = {
@@ -299,7 +313,8 @@ int serve_run(struct settings *settings) {
                 [LISTENER_WEB] = &web_protocol,
                 [LISTENER_API] = &api_protocol,
             },
-        .encodings = {&encoding_line, &encoding_counted},
+        .encodings = {&encoding_line, &encoding_counted, &encoding_line_again,
+                      &encoding_counted_again},
         .client_gate = &client_send_gate,
         .on_nudged = gate_on_nudged,
     };
@@ -343,6 +358,7 @@ int serve_run(struct settings *settings) {
     node_wait(&node, &signals);
     server_join(&node.server);
     ports_file_remove(&ports_file);
+    lost_log(&node.server);
     api_fini();
     http_fini(&node.server);
     gate_fini(&node.gate);

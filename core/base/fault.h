@@ -29,7 +29,12 @@
     X(STATE_KEPT, "a connection's new protocol finds the state of the old one")                    \
     X(MOVED_WITHOUT_INPUT, "a connection is handed over without the input that it kept")           \
     X(MOVED_TOO_EARLY, "a connection is handed over while its receive is in flight")               \
-    X(WAIT_FORGOTTEN, "a wait is not told of the drain, or that its time is over")
+    X(WAIT_FORGOTTEN, "a wait is not told of the drain, or that its time is over")                 \
+    X(KEPT_LOST, "a message that is kept for a client id is forgotten")                            \
+    X(ACK_TWICE, "an acknowledgement settles the message behind it, too")                          \
+    X(WINDOW_IGNORED, "more is handed over to a client id than its window")                        \
+    X(REDELIVERED_UNMARKED, "a message that was handed over before does not say so")               \
+    X(DECISION_LOST, "a keeper is not told whether a message was taken")
 
 enum fault {
 #define FAULT_ENUM(name, what) FAULT_##name,

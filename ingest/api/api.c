@@ -21,8 +21,10 @@ static const struct route routes[] = {
     {"/v1/groups/{}", HTTP_METHOD_POST, false, true, &body, api_post_group},
     {"/v1/broadcast", HTTP_METHOD_POST, false, true, &body, api_post_broadcast},
     {"/v1/messages/{}", HTTP_METHOD_GET, false, false, &body, api_get_message},
+    {"/v1/messages/{}", HTTP_METHOD_DELETE, false, false, &body, api_delete_message},
     {"/v1/clients/{}", HTTP_METHOD_GET, false, false, &body, api_get_client},
     {"/v1/clients/{}", HTTP_METHOD_DELETE, false, false, &body, api_delete_client},
+    {"/v1/clients/{}/pending", HTTP_METHOD_GET, false, false, &body, api_get_pending},
     {"/v1/groups/{}", HTTP_METHOD_GET, false, false, &body, api_get_group},
     {"/v1/groups/{}/clients/{}", HTTP_METHOD_PUT, false, false, &body, api_put_member},
     {"/v1/groups/{}/clients/{}", HTTP_METHOD_DELETE, false, false, &body, api_delete_member},
@@ -120,6 +122,7 @@ static void api_open(struct worker *worker, struct http_connection *http) {
     (void)worker;
     gate_source_init(api_source(http), http->connection, api_on_result, NULL);
     api_state(http)->seen = (struct auth_seen){.config = NULL};
+    list_init(&api_state(http)->waits);
 }
 
 static bool api_admit_push(struct worker *worker, struct http_connection *http,
@@ -135,6 +138,7 @@ const struct http_service api_service = {
     .route_count = sizeof routes / sizeof *routes,
     .state_bytes = sizeof(struct api_state),
     .open = api_open,
+    .ended = api_waits_end,
     .pushes = api_pushes,
     .admit_push = api_admit_push,
     .behind_text = GATE_BEHIND_TEXT,
@@ -175,8 +179,8 @@ static bool start(struct worker *worker, struct call *call) {
     return true;
 }
 
-void api_call_start(struct worker *worker, struct call *call) {
-    (void)start(worker, call);
+bool api_call_start(struct worker *worker, struct call *call) {
+    return start(worker, call);
 }
 
 void api_look_up_start(struct worker *worker, struct call *call) {

@@ -1,5 +1,8 @@
 /* api.h - the `api` listener: producers push here, operators look here.
  *
+ * A message with wait=ack is answered when it is settled (api_wait.c): its exchange stays owed, and
+ * what is pipelined behind it is carried out meanwhile.
+ *
  * api.c finds the route and checks the key; the handlers stand in api_*.c by what they are about.
  * docs/api.md is the reference for users.
  *
@@ -24,6 +27,7 @@ extern const struct http_service api_service; /* for http_init; needs api_init *
 struct api_state {
     struct gate_source source; /* where its messages come from */
     struct auth_seen seen;     /* the key that its requests bring */
+    struct list waits;         /* for acknowledgements, of api_wait.c */
 };
 
 static inline struct api_state *api_state(struct http_connection *http) {
@@ -44,7 +48,12 @@ void api_post_group(struct worker *worker, struct http_exchange *exchange,
                     const struct route_request *request);
 void api_post_broadcast(struct worker *worker, struct http_exchange *exchange,
                         const struct route_request *request);
+/* api_fates.c */
 void api_get_message(struct worker *worker, struct http_exchange *exchange,
+                     const struct route_request *request);
+void api_delete_message(struct worker *worker, struct http_exchange *exchange,
+                        const struct route_request *request);
+void api_get_pending(struct worker *worker, struct http_exchange *exchange,
                      const struct route_request *request);
 /* api_clients.c */
 void api_get_client(struct worker *worker, struct http_exchange *exchange,
@@ -70,6 +79,21 @@ void api_get_metrics(struct worker *worker, struct http_exchange *exchange,
 void api_on_result(struct endpoint *endpoint, struct gate_source *source, void *request,
                    uint32_t index, const struct gate_result *result);
 
+/* Answers with the result of one message. */
+void api_answer_result(struct worker *worker, struct http_exchange *exchange,
+                       const struct gate_result *result);
+
+/* wait=ack (api_wait.c): the message that is published next for this exchange, with the index
+ * API_WAITS, is answered when its fate is settled or that time is over. False: no memory; it was
+ * answered. */
+#define API_WAITS UINT32_MAX
+bool api_wait_prepare(struct worker *worker, struct http_exchange *exchange, uint64_t timeout_ns);
+void api_wait_on_result(struct worker *worker, struct http_exchange *exchange,
+                        const struct gate_result *result);
+/* The producer has ended its connection, and may be gone: its waits end, and are answered at once.
+ */
+void api_waits_end(struct worker *worker, struct http_connection *http);
+
 /* Is the text of one message short enough to be looked at? False: `complaint`. */
 bool api_text_fits(const struct worker *worker, struct span text, struct complaint *complaint);
 /* A batch (api_batch.c): an array, or lines. */
@@ -83,7 +107,8 @@ void api_publish(struct worker *worker, struct http_exchange *exchange, uint32_t
 /* A call for the exchange; NULL: it was answered (overloaded). `reserve`: as call_get has it. */
 struct call *api_call_get(struct worker *worker, struct http_exchange *exchange, bool reserve);
 /* Sends it; `finish` must end with api_call_end. The connection is held until then. */
-void api_call_start(struct worker *worker, struct call *call);
+/* False: it could not be sent, and was answered. */
+bool api_call_start(struct worker *worker, struct call *call);
 /* The same for one that only looks: it is given up where its connection closes. */
 void api_look_up_start(struct worker *worker, struct call *call);
 /* The call is answered: the connection may go. The exchange is gone already. */

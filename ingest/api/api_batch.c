@@ -79,10 +79,11 @@ static bool batch_furnish(struct worker *worker, struct batch *batch) {
     return !SHORTAGE(!strbuf_room(&batch->text, text_bytes - 1));
 }
 
-/* Room for one result. Results of messages that were taken must be told, so this may pass the
- * ceiling; it is bounded by the number of entries. */
-static bool batch_room(struct worker *worker, struct batch *batch) {
-    if (SHORTAGE(!strbuf_room(&batch->text, GATE_RESULT_BYTES_MAX)))
+/* Room for one result of so many bytes. Results of messages that were taken must be told, so this
+ * may pass the ceiling; it is bounded by the number of entries, and of what they are addressed to.
+ */
+static bool batch_room(struct worker *worker, struct batch *batch, size_t bytes) {
+    if (SHORTAGE(!strbuf_room(&batch->text, bytes)))
         return false;
     if (batch->text.out.cap > batch->text_bytes) {
         account_force(&worker->account, batch->text.out.cap - batch->text_bytes);
@@ -146,14 +147,14 @@ void batch_on_result(struct worker *worker, struct http_exchange *exchange, uint
         batch->full_message = result->message; /* a constant of the gate's */
         batch->retry_after_s = result->retry_after_s;
     }
-    if (SHORTAGE(!batch_room(worker, batch))) {
+    if (SHORTAGE(!batch_room(worker, batch, gate_result_bytes(result)))) {
         batch->failed = true;
     } else {
         struct builder *out = &batch->text.out;
         size_t at = out->len;
         struct builder entry = builder_over(out->at + at, out->cap - at);
         gate_result_write(result, true, &entry);
-        CHECK(!entry.full, "a result is longer than GATE_RESULT_BYTES_MAX");
+        CHECK(!entry.full, "a result is longer than gate_result_bytes");
         batch->entries[index] = (struct batch_entry){(uint32_t)at, (uint32_t)entry.len};
         out->len += entry.len;
     }

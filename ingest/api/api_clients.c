@@ -6,10 +6,11 @@
 #include "core/base/check.h"
 #include "core/base/shortage.h"
 #include "core/base/strbuf.h"
+#include "core/base/wall_text.h"
 #include "core/call.h"
+#include "core/keeper.h"
 #include "core/server.h"
 #include "ingest/api/api.h"
-#include "ingest/api/wall_text.h"
 #include "proto/http/query.h"
 #include "proto/text/names.h"
 
@@ -71,6 +72,9 @@ static bool sessions_run(struct worker *worker, struct call *call, struct call_p
 
 /* --- GET /v1/clients/{id} --------------------------------------------------------------------- */
 
+/* Of a part: how many messages wait for the id, and since when the oldest does. */
+enum { MORE_PENDING, MORE_OLDEST_MS };
+
 /* What a session takes at the most. */
 static size_t session_bytes(const struct session *session) {
     size_t bytes = SESSION_BYTES;
@@ -112,6 +116,15 @@ static void session_write(struct worker *worker, struct chain *chain, const stru
     builder_byte(out, '}');
 }
 
+static bool presence_run(struct worker *worker, struct call *call, struct call_part *part) {
+    if (!part->begun) {
+        const struct kept_id *id = keeper_find(worker, call->argument);
+        part->more[MORE_PENDING] = id == NULL ? 0 : id->count;
+        part->more[MORE_OLDEST_MS] = id == NULL ? 0 : kept_id_oldest_ms(id);
+    }
+    return sessions_run(worker, call, part);
+}
+
 static bool presence_visit(struct worker *worker, struct call_part *part, struct session *session) {
     /* One that has no welcome yet is not there yet. */
     const struct outbox *outbox = session->type->outbox(session);
@@ -132,7 +145,7 @@ static bool presence_finish(struct worker *worker, struct call *call) {
     struct http_connection *http = exchange->http;
     struct chain chain = chain_empty(worker, false);
     bool truncated = false;
-    uint64_t count = 0;
+    uint64_t count = 0, pending = 0, oldest_ms = 0;
     if (chain_room(&chain, builder_json_max(NAME_BYTES_MAX) + 64)) {
         builder_byte(&chain.out, '{');
         json_key_text(&chain.out, "id", call_name(call, 0));
@@ -143,15 +156,25 @@ static bool presence_finish(struct worker *worker, struct call *call) {
         struct call_part *part = &call->parts[i];
         truncated |= (part->count & COUNT_TRUNCATED) != 0;
         count += part->count & ~COUNT_TRUNCATED;
+        pending += part->more[MORE_PENDING]; /* of one, which is its keeper */
+        oldest_ms += part->more[MORE_OLDEST_MS];
         if (part->text.first == NULL || !chain_room(&chain, 1))
             continue;
         json_comma(&chain.out);
         chain_join(&chain, &part->text);
     }
-    if (chain_room(&chain, 64))
-        builder_text(&chain.out, truncated ? "],\"truncated\":true}" : "]}");
+    if (chain_room(&chain, 128)) {
+        builder_text(&chain.out, truncated ? "],\"truncated\":true" : "]");
+        if (pending != 0) {
+            char oldest[WALL_TEXT_BYTES];
+            wall_text(oldest_ms, oldest);
+            json_key_u64(&chain.out, "pending", pending);
+            json_key_text(&chain.out, "oldest", span_text(oldest));
+        }
+        builder_byte(&chain.out, '}');
+    }
     chain.failed |= api_call_failed(worker, call);
-    if (count == 0 && !chain.failed) {
+    if (count == 0 && pending == 0 && !chain.failed) {
         chain_free(&chain);
         exchange_fail(worker, exchange, CODE_NOT_FOUND, "no session has this client id");
     } else {
@@ -171,7 +194,7 @@ void api_get_client(struct worker *worker, struct http_exchange *exchange,
     struct call *call = call_about(worker, exchange, request->names[0], SPAN(""), false);
     if (call == NULL)
         return;
-    call->run = sessions_run;
+    call->run = presence_run;
     call->visit = presence_visit;
     call->finish = presence_finish;
     api_look_up_start(worker, call);
@@ -215,7 +238,7 @@ void api_delete_client(struct worker *worker, struct http_exchange *exchange,
     call->run = sessions_run;
     call->visit = close_visit;
     call->finish = close_finish;
-    api_call_start(worker, call);
+    (void)api_call_start(worker, call);
 }
 
 /* --- PUT, DELETE /v1/groups/{group}/clients/{id} ---------------------------------------------- */
@@ -290,7 +313,7 @@ static void member_call(struct worker *worker, struct http_exchange *exchange,
     call->run = sessions_run;
     call->visit = visit;
     call->finish = member_finish;
-    api_call_start(worker, call);
+    (void)api_call_start(worker, call);
 }
 
 void api_put_member(struct worker *worker, struct http_exchange *exchange,

@@ -1,4 +1,6 @@
 /* api_messages.c - one message over HTTP, as an object or as path, query and body; see api.h. */
+#include "core/base/check.h"
+#include "core/base/shortage.h"
 #include "core/worker.h"
 #include "ingest/api/api.h"
 #include "proto/http/body_type.h"
@@ -7,6 +9,7 @@
 #include "proto/text/json_blanks.h"
 
 #define WAIT_S_MAX 60
+#define WAIT_DEFAULT_NS (5 * NS_PER_S)
 
 /* --- what is said of a body ------------------------------------------------------------------- */
 
@@ -28,10 +31,37 @@ void api_on_result(struct endpoint *endpoint, struct gate_source *source, void *
     (void)source;
     struct worker *worker = worker_of(endpoint);
     struct http_exchange *exchange = request;
-    if (exchange->task != NULL) {
+    if (index == API_WAITS)
+        api_wait_on_result(worker, exchange, result);
+    else if (exchange->task != NULL)
         batch_on_result(worker, exchange, index, result);
+    else
+        api_answer_result(worker, exchange, result);
+}
+
+/* One that does not fit the usual room. */
+static void answer_long(struct worker *worker, struct http_exchange *exchange,
+                        const struct gate_result *result) {
+    size_t bytes = gate_result_bytes(result) + 1;
+    char *block = memory_get(&worker->account, bytes);
+    if (SHORTAGE(block == NULL)) {
+        /* It was taken, which must be told; what has become of each address can be asked for. */
+        struct gate_result shorter = *result;
+        shorter.fate = NULL;
+        stats_add(&worker->stats.answers_refused, 1);
+        api_answer_result(worker, exchange, &shorter);
         return;
     }
+    struct builder out = builder_over(block, bytes);
+    gate_result_write(result, false, &out);
+    builder_byte(&out, '\n');
+    CHECK(!out.full, "a result is longer than gate_result_bytes");
+    exchange_answer(worker, exchange, result->status, NULL, SPAN(""), builder_span(&out));
+    memory_put(&worker->account, block, bytes);
+}
+
+void api_answer_result(struct worker *worker, struct http_exchange *exchange,
+                       const struct gate_result *result) {
     if (result->code != CODE_NONE) {
         struct http_error error = http_error_of(result->code, result->message);
         if (result->field != NULL)
@@ -40,6 +70,10 @@ void api_on_result(struct endpoint *endpoint, struct gate_source *source, void *
         error.offset = result->offset;
         error.retry_after_s = result->retry_after_s;
         exchange_refuse(worker, exchange, &error);
+        return;
+    }
+    if (gate_result_bytes(result) > HTTP_ANSWER_BYTES_MAX - HTTP_RESPONSE_HEAD_BYTES_MAX) {
+        answer_long(worker, exchange, result);
         return;
     }
     struct builder out = builder_over(http_context(worker)->answer, HTTP_ANSWER_BYTES_MAX);
@@ -56,7 +90,8 @@ void api_publish(struct worker *worker, struct http_exchange *exchange, uint32_t
                                    .scope = SPAN(""),
                                    .request = exchange,
                                    .index = index,
-                                   .in_batch = exchange->task != NULL};
+                                   .in_batch = exchange->task != NULL && index != API_WAITS,
+                                   .waits = index == API_WAITS};
     exchange->pushes = false; /* the gate counts it */
     gate_publish(&worker->endpoint, &request);
 }
@@ -67,22 +102,41 @@ static void complain(struct worker *worker, struct http_exchange *exchange) {
 
 /* --- waiting for an acknowledgement ----------------------------------------------------------- */
 
-/* `wait` and `timeout` are checked; since no message is acknowledged in this version, a wait is
- * always refused. */
-static bool wait_check(const struct query_field *wait, const struct query_field *timeout,
-                       struct complaint *complaint) {
+/* What the query says of it. */
+struct waiting {
+    bool asked;
     uint64_t timeout_ns;
-    if (timeout->given && !query_seconds(timeout, WAIT_S_MAX, &timeout_ns, complaint))
+};
+
+static bool wait_read(const struct query_field *wait, const struct query_field *timeout,
+                      struct waiting *waiting, struct complaint *complaint) {
+    *waiting = (struct waiting){.asked = wait->given, .timeout_ns = WAIT_DEFAULT_NS};
+    if (timeout->given && !query_seconds(timeout, WAIT_S_MAX, &waiting->timeout_ns, complaint))
         return false;
-    if (!wait->given)
+    if (!wait->given || span_equal(wait->value, SPAN("ack")))
         return true;
-    if (!span_equal(wait->value, SPAN("ack")))
-        complaint_make(complaint, CODE_BAD_MESSAGE, SPAN("wait"),
-                       "parameter \"wait\" can only be ack");
-    else
-        complaint_make(complaint, CODE_BAD_MESSAGE, SPAN("wait"),
-                       "wait=ack needs one message with ack");
+    complaint_make(complaint, CODE_BAD_MESSAGE, SPAN("wait"), "parameter \"wait\" can only be ack");
     return false;
+}
+
+static bool wait_refuse(struct complaint *complaint) {
+    complaint_make(complaint, CODE_BAD_MESSAGE, SPAN("wait"),
+                   "wait=ack needs one message with ack");
+    return false;
+}
+
+static bool wait_fits(const struct waiting *waiting, const struct envelope *envelope,
+                      struct complaint *complaint) {
+    return !waiting->asked || envelope->parts.class == CLASS_ACK || wait_refuse(complaint);
+}
+
+/* Hands the message in the context's envelope to the gate. */
+static void publish_one(struct worker *worker, struct http_exchange *exchange,
+                        const struct waiting *waiting) {
+    if (!waiting->asked)
+        api_publish(worker, exchange, 0);
+    else if (api_wait_prepare(worker, exchange, waiting->timeout_ns))
+        api_publish(worker, exchange, API_WAITS);
 }
 
 /* --- POST /v1/messages ------------------------------------------------------------------------ */
@@ -114,22 +168,25 @@ void api_post_messages(struct worker *worker, struct http_exchange *exchange,
     }
     if (!charset_fits(worker, exchange, request->http))
         return;
-    if (request->http->query.len != 0) {
-        struct query_field fields[] = {{.name = "wait"}, {.name = "timeout"}};
-        if (!query_read(request->http->query, request->texts, fields, 2, complaint) ||
-            !wait_check(&fields[0], &fields[1], complaint)) {
-            exchange_complain(worker, exchange, complaint);
-            return;
-        }
+    struct query_field fields[] = {{.name = "wait"}, {.name = "timeout"}};
+    struct waiting waiting = {.asked = false};
+    bool batch = kind == BODY_LINES || begins_array(body);
+    if (request->http->query.len != 0 &&
+        (!query_read(request->http->query, request->texts, fields, 2, complaint) ||
+         !wait_read(&fields[0], &fields[1], &waiting, complaint) ||
+         (waiting.asked && batch && !wait_refuse(complaint)))) {
+        exchange_complain(worker, exchange, complaint);
+        return;
     }
     if (kind == BODY_LINES)
         api_post_lines(worker, exchange, body);
-    else if (begins_array(body))
+    else if (batch)
         api_post_array(worker, exchange, body);
     else if (api_text_fits(worker, body, complaint) &&
              envelope_parse(&context->envelope, &context->room, ENVELOPE_MESSAGE, body,
-                            worker->config->max_message_bytes, complaint))
-        api_publish(worker, exchange, 0);
+                            worker->config->max_message_bytes, complaint) &&
+             wait_fits(&waiting, &context->envelope, complaint))
+        publish_one(worker, exchange, &waiting);
     else
         complain(worker, exchange);
 }
@@ -206,6 +263,7 @@ static void push(struct worker *worker, struct http_exchange *exchange,
     struct envelope *envelope = &api_context(worker)->envelope;
     struct complaint *complaint = &http_context(worker)->complaint;
     struct pushed pushed = {{.name = "wait"}, {.name = "timeout"}, {.name = "raw"}};
+    struct waiting waiting;
     bool raw = false;
     enum body_kind said = body_kind(request->http->content_type);
     envelope_init(envelope, &api_context(worker)->room);
@@ -213,7 +271,7 @@ static void push(struct worker *worker, struct http_exchange *exchange,
         envelope_set_broadcast(envelope);
     bool good = (field.len == 0 || envelope_set(envelope, field, request->names[0], complaint)) &&
                 query_take(envelope, request, &pushed, complaint) &&
-                wait_check(&pushed.wait, &pushed.timeout, complaint) &&
+                wait_read(&pushed.wait, &pushed.timeout, &waiting, complaint) &&
                 (!pushed.raw.given || query_bool(&pushed.raw, &raw, complaint));
     /* Bytes are handed on as they are, whatever they are called. */
     if (good && !raw && said != BODY_LINES && said != BODY_OTHER &&
@@ -221,9 +279,9 @@ static void push(struct worker *worker, struct http_exchange *exchange,
         return;
     good = good &&
            body_take(envelope, request->http, raw, worker->config->max_message_bytes, complaint) &&
-           envelope_finish(envelope, complaint);
+           envelope_finish(envelope, complaint) && wait_fits(&waiting, envelope, complaint);
     if (good)
-        api_publish(worker, exchange, 0);
+        publish_one(worker, exchange, &waiting);
     else
         complain(worker, exchange);
 }
@@ -241,11 +299,4 @@ void api_post_group(struct worker *worker, struct http_exchange *exchange,
 void api_post_broadcast(struct worker *worker, struct http_exchange *exchange,
                         const struct route_request *request) {
     push(worker, exchange, request, SPAN(""));
-}
-
-/* Only messages with `ack` have a fate that is kept, and this version has none. */
-void api_get_message(struct worker *worker, struct http_exchange *exchange,
-                     const struct route_request *request) {
-    if (exchange_query_empty(worker, exchange, request))
-        exchange_fail(worker, exchange, CODE_NOT_FOUND, "no fate is known of a message of this id");
 }

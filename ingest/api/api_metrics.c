@@ -16,6 +16,8 @@
 #define LINE_BYTES 256
 
 static const char *const class_words[RESULT_CLASSES] = {"default", "volatile", "ack", "unknown"};
+/* Of the ledger of copies; `ack` are messages there, by client id. */
+static const char *const page_words[CLASSES] = {"default", "volatile", "ack_copies"};
 
 static const char *const listener_words[LISTENER_KINDS] = {
     [LISTENER_TCP] = "tcp", [LISTENER_WEB] = "web", [LISTENER_API] = "api"};
@@ -160,26 +162,36 @@ static void reasons_write(struct chain *chain, const struct stats *total) {
     }
 }
 
-static void fate_write(struct chain *chain, unsigned class, const char *fate, const char *reason,
-                       uint64_t value) {
+static void entry_write(struct chain *chain, const char *class, const char *fate,
+                        const char *reason, uint64_t value) {
     char labels[128];
-    snprintf(labels, sizeof labels, "{class=\"%s\",fate=\"%s\",reason=\"%s\"}", class_words[class],
-             fate, reason);
+    snprintf(labels, sizeof labels, "{class=\"%s\",fate=\"%s\",reason=\"%s\"}", class, fate,
+             reason);
     sample(chain, "ringpost_ledger", labels, value);
 }
 
-/* Not a counter: copies that wait come and go. */
+/* Not a counter: what waits comes and goes. */
 static void ledger_write(struct chain *chain, const struct stats *total) {
-    family(chain, "ringpost_ledger", "gauge",
-           "copies of messages for sessions: made = sent + waiting + dropped");
+    family(
+        chain, "ringpost_ledger", "gauge",
+        "copies of messages for sessions: made = sent + waiting + dropped; of class ack messages "
+        "for client ids: accepted = acked + expired + dropped + pending");
     for (unsigned class = 0; class < CLASSES; class ++) {
-        fate_write(chain, class, "made", "", stats_get(&total->copies[class]));
-        fate_write(chain, class, "sent", "", stats_get(&total->copies_sent[class]));
-        fate_write(chain, class, "waiting", "", stats_get(&total->copies_waiting[class]));
+        const char *page = page_words[class];
+        entry_write(chain, page, "made", "", stats_get(&total->copies[class]));
+        entry_write(chain, page, "sent", "", stats_get(&total->copies_sent[class]));
+        entry_write(chain, page, "waiting", "", stats_get(&total->copies_waiting[class]));
         for (unsigned i = 0; i < DROP_REASON_COUNT; i++)
-            fate_write(chain, class, "dropped", drop_reason_word((enum drop_reason)i),
-                       stats_get(&total->copies_dropped[class][i]));
+            entry_write(chain, page, "dropped", drop_reason_word((enum drop_reason)i),
+                        stats_get(&total->copies_dropped[class][i]));
     }
+    entry_write(chain, "ack", "accepted", "", stats_get(&total->acks_accepted));
+    entry_write(chain, "ack", "acked", "", stats_get(&total->acks_acked));
+    entry_write(chain, "ack", "expired", "", stats_get(&total->acks_expired));
+    entry_write(chain, "ack", "pending", "", stats_get(&total->acks_pending));
+    for (unsigned i = FATE_REASON_NONE + 1; i < FATE_REASON_COUNT; i++)
+        entry_write(chain, "ack", "dropped", fate_reason_word((enum fate_reason)i),
+                    stats_get(&total->acks_dropped[i]));
 }
 
 /* --- how long messages take ------------------------------------------------------------------- */
@@ -233,6 +245,11 @@ static void node_write(struct chain *chain, struct worker *worker) {
            quota_used(&server->reserve));
     single(chain, "ringpost_dedup_ids", "gauge", "message ids that are remembered",
            dedup_count(&gate_of(&worker->endpoint)->dedup));
+    single(chain, "ringpost_fates", "gauge",
+           "messages with ack whose fate is known, settled or not", fates_count(&server->fates));
+    single(chain, "ringpost_fates_forgotten_total", "counter",
+           "settled fates forgotten before their window ended",
+           atomic_load_explicit(&server->fates.forgotten, memory_order_relaxed));
     single(chain, "ringpost_log_lines_dropped_total", "counter",
            "log lines lost because nobody took them in time", log_dropped());
     single(chain, "ringpost_sandbox_refused_total", "counter",

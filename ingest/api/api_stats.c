@@ -1,7 +1,8 @@
 /* api_stats.c - GET /v1/stats: what every worker has counted; see api.h.
  *
  * A call: each worker hands over a copy of its counters made between two of its steps, in which
- * the ledger of copies balances: made = sent + waiting + dropped. */
+ * the ledgers balance: of copies made = sent + waiting + dropped; of messages that are to be
+ * acknowledged, by their client ids, accepted = acked + expired + dropped + pending. */
 #include "core/base/shortage.h"
 #include "core/base/strbuf.h"
 #include "core/call.h"
@@ -25,7 +26,8 @@ struct stats_part {
     struct slowest slowest;
 };
 
-static const char *const class_words[CLASSES] = {"default", "volatile", "ack"};
+/* Of the ledger of copies. */
+static const char *const page_words[CLASSES] = {"default", "volatile", "ack_copies"};
 static const char *const kind_words[LISTENER_KINDS] = {"tcp", "web", "api"};
 
 /* Time in turns since statistics were last asked for, at least a second ago. */
@@ -76,6 +78,16 @@ static uint64_t results(const struct stats *stats, enum result_word word) {
     return total;
 }
 
+/* Those that were taken, or would have been if somebody had been there for them. */
+static uint64_t accepted(const struct stats *stats) {
+    static const enum result_word words[] = {RESULT_QUEUED, RESULT_DROPPED, RESULT_STORED,
+                                             RESULT_ACKED,  RESULT_PENDING, RESULT_EXPIRED};
+    uint64_t total = 0;
+    for (unsigned i = 0; i < sizeof words / sizeof *words; i++)
+        total += results(stats, words[i]);
+    return total;
+}
+
 static uint64_t refused(const struct stats *stats) {
     uint64_t total = 0;
     for (unsigned word = RESULT_REFUSALS; word < RESULT_COUNT; word++)
@@ -98,7 +110,7 @@ static void counts_write(struct builder *out, const struct stats *stats) {
     json_key_u64(out, "sessions", stats_get(&stats->sessions));
     json_key_u64(out, "names", stats_get(&stats->names));
     json_key_u64(out, "memberships", stats_get(&stats->memberships));
-    json_key_u64(out, "accepted", results(stats, RESULT_QUEUED) + results(stats, RESULT_DROPPED));
+    json_key_u64(out, "accepted", accepted(stats));
     json_key_u64(out, "absent", results(stats, RESULT_ABSENT));
     json_key_u64(out, "duplicates", results(stats, RESULT_DUPLICATE));
     json_key_u64(out, "refused", refused(stats));
@@ -113,13 +125,31 @@ static void counts_write(struct builder *out, const struct stats *stats) {
     json_key_u64(out, "http_requests", stats_get(&stats->http_requests));
     json_key_u64(out, "http_errors", stats_get(&stats->http_errors));
     json_key_u64(out, "outbox_bytes", stats_get(&stats->outbox_bytes));
+    json_key_u64(out, "ack_pending", stats_get(&stats->acks_pending));
+    json_key_u64(out, "redelivered", stats_get(&stats->redelivered));
+}
+
+static void ack_ledger_write(struct builder *out, const struct stats *stats) {
+    json_key(out, "ack");
+    builder_byte(out, '{');
+    json_key_u64(out, "accepted", stats_get(&stats->acks_accepted));
+    json_key_u64(out, "acked", stats_get(&stats->acks_acked));
+    json_key_u64(out, "expired", stats_get(&stats->acks_expired));
+    json_key_u64(out, "pending", stats_get(&stats->acks_pending));
+    json_key(out, "dropped");
+    builder_byte(out, '{');
+    for (unsigned reason = FATE_REASON_NONE + 1; reason < FATE_REASON_COUNT; reason++)
+        json_key_u64(out, fate_reason_word((enum fate_reason)reason),
+                     stats_get(&stats->acks_dropped[reason]));
+    builder_text(out, "}}");
 }
 
 static void ledger_write(struct builder *out, const struct stats *stats) {
     json_key(out, "ledger");
     builder_byte(out, '{');
+    ack_ledger_write(out, stats);
     for (unsigned class = 0; class < CLASSES; class ++) {
-        json_key(out, class_words[class]);
+        json_key(out, page_words[class]);
         builder_byte(out, '{');
         json_key_u64(out, "made", stats_get(&stats->copies[class]));
         json_key_u64(out, "sent", stats_get(&stats->copies_sent[class]));
@@ -164,6 +194,8 @@ static void worker_write(struct chain *chain, const struct config *config, unsig
     builder_format(out, "%.4f", part->busy_ratio);
     json_key(out, "cpu_s");
     builder_format(out, "%.3f", (double)part->cpu_ns / (double)NS_PER_S);
+    json_key(out, "ack_oldest_s");
+    builder_format(out, "%.1f", (double)stats_get(&part->stats.acks_oldest_ns) / (double)NS_PER_S);
     ledger_write(out, &part->stats);
     builder_byte(out, '}');
 }

@@ -79,7 +79,7 @@ static bool note_seen(struct envelope *envelope, enum field field, struct compla
 
 void envelope_init(struct envelope *envelope, struct envelope_scratch *room) {
     *envelope = (struct envelope){
-        .parts = {.event = SPAN("message"), .ttl_ns = TTL_DEFAULT_NS, .payload_max = 4},
+        .parts = {.event = SPAN("message"), .payload_max = 4},
         .data = SPAN("null"),
         .room = room,
         .to = {room->to, 0, ADDRESSES_PER_MESSAGE_MAX},
@@ -105,13 +105,15 @@ static bool set_namespace(struct span text, struct complaint *complaint) {
            refuse(complaint, FIELD_NAMESPACE, "is unknown; / is the only one");
 }
 
-static bool set_volatile(struct message_parts *parts, bool is_volatile) {
-    parts->class = is_volatile ? CLASS_VOLATILE : CLASS_DEFAULT;
+/* `field` is on: the message is of that class, and of no other. */
+static bool set_class(struct message_parts *parts, enum field field, bool on,
+                      struct complaint *complaint) {
+    if (!on)
+        return true;
+    if (parts->class != CLASS_DEFAULT)
+        return refuse(complaint, FIELD_ACK, "does not go with volatile");
+    parts->class = field == FIELD_ACK ? CLASS_ACK : CLASS_VOLATILE;
     return true;
-}
-
-static bool set_ack(bool ack, struct complaint *complaint) {
-    return !ack || refuse(complaint, FIELD_ACK, "is not offered by this version");
 }
 
 /* Any string; what it may be is looked at afterwards. */
@@ -144,7 +146,7 @@ static bool field_from_json(struct envelope *envelope, enum envelope_form form, 
     struct message_parts *parts = &envelope->parts;
     struct builder *texts = &envelope->texts;
     struct span text;
-    bool ack = false, on = false;
+    bool on = false;
     switch (field) {
     case FIELD_ID:
         return name_field_string(&rule_id, value, texts, &parts->id, complaint);
@@ -168,9 +170,9 @@ static bool field_from_json(struct envelope *envelope, enum envelope_form form, 
             return refuse(complaint, field, "belongs behind the line, not into it");
         return envelope_set_json(envelope, value, max_message_bytes, complaint);
     case FIELD_VOLATILE:
-        return bool_from_json(field, value, &on, complaint) && set_volatile(parts, on);
     case FIELD_ACK:
-        return bool_from_json(field, value, &ack, complaint) && set_ack(ack, complaint);
+        return bool_from_json(field, value, &on, complaint) &&
+               set_class(parts, field, on, complaint);
     case FIELD_TTL:
         if (value->kind != JSON_NUMBER)
             return refuse(complaint, field, "is not a number");
@@ -268,7 +270,7 @@ bool envelope_set(struct envelope *envelope, struct span name, struct span value
     bool again = field == FIELD_GROUP || field == FIELD_EXCEPT;
     if (field < FIELDS && !again && !note_seen(envelope, field, complaint))
         return false;
-    bool ack = false, on = false;
+    bool on = false;
     struct json_value number;
     struct json_error error;
     switch (field) {
@@ -283,9 +285,9 @@ bool envelope_set(struct envelope *envelope, struct span name, struct span value
     case FIELD_EVENT:
         return text_from_query(&rule_event, value, &parts->event, complaint);
     case FIELD_VOLATILE:
-        return bool_from_query(field, value, &on, complaint) && set_volatile(parts, on);
     case FIELD_ACK:
-        return bool_from_query(field, value, &ack, complaint) && set_ack(ack, complaint);
+        return bool_from_query(field, value, &on, complaint) &&
+               set_class(parts, field, on, complaint);
     case FIELD_TTL:
         if (!json_scan(value, &number, &error) || number.kind != JSON_NUMBER ||
             number.raw.len != value.len)
@@ -325,6 +327,11 @@ bool envelope_finish(struct envelope *envelope, struct complaint *complaint) {
         return refuse(complaint, FIELD_BROADCAST, "does not go with to or group");
     if (!parts->broadcast && to + groups == 0)
         return refuse(complaint, FIELD_TO, "or group or broadcast must be there");
+    bool ack = parts->class == CLASS_ACK;
+    if (ack && (parts->broadcast || groups != 0 || envelope->except.count != 0))
+        return refuse(complaint, FIELD_ACK, "needs to, without group, broadcast or except");
+    if (parts->ttl_ns == 0)
+        parts->ttl_ns = ack ? TTL_ACK_DEFAULT_NS : TTL_DEFAULT_NS;
     if (groups != 0 && parts->group_json.len == 0)
         write_group(envelope);
 

@@ -24,6 +24,7 @@
 struct json_value;
 
 #define TTL_DEFAULT_NS (60 * NS_PER_S)
+#define TTL_ACK_DEFAULT_NS (600 * NS_PER_S)
 #define TTL_NS_MAX (604800 * NS_PER_S)
 
 /* The text of one message may have so many bytes that are no blanks: its data, and three lists

@@ -116,8 +116,9 @@ static void digest_add_names(struct hash128 *digest, char mark, const struct nam
  * together, and lists are sorted already. The namespace is the same for all. */
 struct hash128 envelope_digest(const struct envelope *envelope, struct span payload) {
     const struct message_parts *parts = &envelope->parts;
-    char class[] = {parts->broadcast ? 'b' : '-', parts->class == CLASS_VOLATILE ? 'v' : '-',
-                    parts->is_bytes ? 'r' : '-'};
+    static const char marks[CLASSES] = {
+        [CLASS_DEFAULT] = '-', [CLASS_VOLATILE] = 'v', [CLASS_ACK] = 'a'};
+    char class[] = {parts->broadcast ? 'b' : '-', marks[parts->class], parts->is_bytes ? 'r' : '-'};
     struct hash128 of_payload = hash128(payload);
     struct hash128 digest = {0, 0};
     digest_add(&digest, 'c', span_of(class, sizeof class));

@@ -7,12 +7,15 @@
 #include "core/worker.h"
 #include "ingest/gate/client_send.h"
 #include "ingest/gate/envelope.h"
+#include "ingest/gate/fate_text.h"
 
 /* The table is swept of what is past its window in portions, at most so often. */
 #define SWEEP_NS (1 * NS_PER_S)
 #define SWEEP_SOON_NS (10 * NS_PER_MS)
 #define SWEEP_ENTRIES 512
-/* How often memory is made for one id by forgetting others, before its message is refused. */
+#define SWEEP_FATES 64 /* each is given back to the system */
+/* How often memory is made for one id, or fate, by forgetting others, before its message is
+ * refused. */
 #define RELIEF_TRIES 4
 
 /* What the answer to a message may take: it is charged before the message is taken, so that it has
@@ -26,12 +29,17 @@ struct pending_publish {
     struct gate_source *source;
     void *request;
     struct message *message; /* while the claim waits */
+    struct fate *fate;       /* of one to be acknowledged, from hub_publish on; it is held */
+    uint32_t answer_bytes;   /* charged */
     uint32_t index;
     uint16_t share; /* its place */
     bool claimed;   /* it is the first with its id */
+    bool waits;     /* gate_request.waits */
     uint8_t class;
     uint8_t id_len;
+    uint8_t scope_len;
     char id[MESSAGE_ID_BYTES_MAX];
+    char scope[DEDUP_SCOPE_BYTES_MAX]; /* of the id; none if the node made it */
 };
 
 struct gate *gate_of(const struct endpoint *endpoint) {
@@ -40,6 +48,10 @@ struct gate *gate_of(const struct endpoint *endpoint) {
 
 static struct gate_context *context_of(const struct endpoint *endpoint) {
     return &gate_of(endpoint)->contexts[endpoint->index];
+}
+
+static struct fates *fates_of(const struct endpoint *endpoint) {
+    return &endpoint->server->fates;
 }
 
 static void ids_forgotten(struct endpoint *endpoint, uint32_t count) {
@@ -97,55 +109,6 @@ bool gate_rate_take(struct gate_rate *rate, double per_second, uint64_t now_ns,
 
 /* --- the end of a message -------------------------------------------------------------------- */
 
-static struct gate_result result_of(enum result_word state) {
-    struct gate_result result = {.state = state};
-    switch (state) {
-    case RESULT_QUEUED:
-    case RESULT_DROPPED:
-        result.status = 202;
-        break;
-    case RESULT_ABSENT:
-        result.status = 404;
-        break;
-    case RESULT_DUPLICATE:
-        result.status = 200;
-        break;
-    case RESULT_ID_REUSED:
-        result.code = CODE_ID_REUSED;
-        result.message = "this id was used for another message not long ago";
-        result.field = "id";
-        break;
-    case RESULT_OVERLOADED:
-        result.code = CODE_OVERLOADED;
-        result.message = "the node's queues or its memory are full; nothing was taken, try again";
-        result.retry_after_s = 1;
-        break;
-    case RESULT_DRAINING:
-        result.code = CODE_DRAINING;
-        result.message = "the node is going; nothing was taken, try another node";
-        result.retry_after_s = 1;
-        break;
-    case RESULT_RATE_LIMITED:
-        result.code = CODE_RATE_LIMITED;
-        result.message = "over --rate-limit messages a second; nothing was taken";
-        break;
-    default: /* gate_result_bad */
-        break;
-    }
-    if (result.code != CODE_NONE)
-        result.status = (uint16_t)code_status(result.code);
-    return result;
-}
-
-void gate_result_bad(struct gate_result *result, const struct complaint *complaint) {
-    *result = result_of(result_find(code_word(complaint->code)));
-    result->code = complaint->code;
-    result->status = (uint16_t)code_status(complaint->code);
-    result->message = complaint->text;
-    result->field = complaint->field[0] != '\0' ? complaint->field : NULL;
-    result->offset = complaint->offset;
-}
-
 static void result_tell(struct endpoint *endpoint, const struct gate_request *request,
                         struct gate_result *result) {
     const struct message_parts *parts = &request->envelope->parts;
@@ -156,24 +119,22 @@ static void result_tell(struct endpoint *endpoint, const struct gate_request *re
 
 static void refuse(struct endpoint *endpoint, const struct gate_request *request,
                    enum result_word state) {
-    struct gate_result result = result_of(state);
+    struct gate_result result = gate_result_of(state);
     result_tell(endpoint, request, &result);
 }
 
-static void nudge(void *argument, unsigned index) {
-    struct server *server = argument;
-    atomic_store_explicit(&server->endpoints[index]->nudged, true, memory_order_release);
-    net_wake(server->post.boxes[index].wake_fd);
-}
-
-/* Tells the result and lets go of the pending publish, but not of the publish. */
+/* Tells the result and lets go of the pending publish and its fate, but not of the publish. */
 static void pending_finish(struct endpoint *endpoint, struct pending_publish *pending,
                            struct gate_result *result) {
     struct connection *connection = pending->source->connection;
-    stats_add(&endpoint->stats.results[pending->class][result->state], 1);
+    bool waits = pending->waits && result->fate != NULL && result->state != RESULT_DUPLICATE;
+    if (!waits)
+        stats_add(&endpoint->stats.results[pending->class][result->state], 1);
     result->id = span_of(pending->id, pending->id_len);
-    account_give(&endpoint->account, ANSWER_BYTES);
+    account_give(&endpoint->account, pending->answer_bytes);
     pending->source->done(endpoint, pending->source, pending->request, pending->index, result);
+    if (result->fate != NULL)
+        fates_release(fates_of(endpoint), result->fate);
     pool_put(&context_of(endpoint)->pendings, pending);
     if (connection != NULL)
         connection_publish_ended(worker_of(endpoint), connection);
@@ -181,22 +142,37 @@ static void pending_finish(struct endpoint *endpoint, struct pending_publish *pe
 
 static void sweep_arm(struct endpoint *endpoint, uint64_t due_ns) {
     struct timer *sweep = &context_of(endpoint)->sweep;
-    if (!timer_armed(sweep))
+    if (!timer_armed(sweep) || due_ns < timer_due_ns(sweep))
         timer_arm(&endpoint->wheel, sweep, due_ns);
 }
 
-/* At the memory ceiling: ids give way to whatever is wanted. */
+/* At the memory ceiling: ids give way to whatever is wanted, then what is settled. */
 static bool on_memory_short(void *argument, struct account *account) {
     struct gate *gate = argument;
     struct endpoint *endpoint = container_of(account, struct endpoint, account);
     uint32_t forgotten = dedup_relieve(&gate->dedup, false);
     ids_forgotten(endpoint, forgotten);
+    if (forgotten == 0)
+        forgotten = fates_relieve(fates_of(endpoint), endpoint->now_ns);
     return !SHORTAGE(forgotten == 0);
+}
+
+/* When the fates are to be looked at again. One that is not settled now will not be forgotten
+ * within a window from now. */
+static uint64_t fates_look(struct endpoint *endpoint) {
+    struct fates *fates = fates_of(endpoint);
+    uint64_t next_ns = fates_sweep(fates, endpoint->now_ns, SWEEP_FATES);
+    if (next_ns == CLOCK_NEVER && fates_count(fates) != 0)
+        next_ns = endpoint->now_ns + fates->window_ns + SWEEP_NS;
+    return next_ns;
 }
 
 static void on_sweep(struct endpoint *endpoint, struct timer *timer) {
     (void)timer;
     uint64_t next_ns = dedup_sweep(&gate_of(endpoint)->dedup, endpoint->now_ns, SWEEP_ENTRIES);
+    uint64_t fates_ns = fates_look(endpoint);
+    if (fates_ns < next_ns)
+        next_ns = fates_ns;
     if (next_ns == CLOCK_NEVER)
         return;
     bool behind = next_ns <= endpoint->now_ns;
@@ -220,38 +196,95 @@ static void share_count(struct endpoint *endpoint, const struct pending_publish 
         share_refused(endpoint, (enum standing)pending->publish->standing);
 }
 
+/* Its claim, if it has one, is decided. */
+static void claim_settle(struct endpoint *endpoint, struct pending_publish *pending, bool took,
+                         enum result_word state, uint32_t recipients) {
+    if (!pending->claimed)
+        return;
+    struct dedup *dedup = &gate_of(endpoint)->dedup;
+    uint32_t forgotten =
+        dedup_settle(dedup, &pending->claim, took, state, recipients, endpoint->now_ns);
+    pending->claimed = false;
+    ids_forgotten(endpoint, forgotten);
+    if (took)
+        sweep_arm(endpoint, endpoint->now_ns + dedup->window_ns + SWEEP_NS);
+}
+
+static void fate_settle(struct endpoint *endpoint, struct pending_publish *pending, bool took,
+                        enum result_word state, uint32_t recipients) {
+    struct fates *fates = fates_of(endpoint);
+    if (took) {
+        fates_taken(fates, pending->fate, state, recipients, endpoint->now_ns);
+        sweep_arm(endpoint, endpoint->now_ns + fates->window_ns + SWEEP_NS);
+    } else {
+        fates_cancel(fates, pending->fate);
+        pending->fate = NULL;
+    }
+}
+
 static void on_published(struct endpoint *endpoint, struct publish *publish, enum result_word state,
                          uint32_t recipients) {
     struct pending_publish *pending = publish->producer;
-    if (pending->claimed) {
-        struct dedup *dedup = &gate_of(endpoint)->dedup;
-        bool took = state == RESULT_QUEUED;
-        uint32_t forgotten =
-            dedup_settle(dedup, &pending->claim, took, state, recipients, endpoint->now_ns);
-        ids_forgotten(endpoint, forgotten);
-        if (took)
-            sweep_arm(endpoint, endpoint->now_ns + dedup->window_ns + SWEEP_NS);
-    }
+    bool took = state == RESULT_QUEUED || state == RESULT_STORED;
+    /* The fate comes first: whoever gets the id next asks it. */
+    if (pending->fate != NULL)
+        fate_settle(endpoint, pending, took, state, recipients);
+    claim_settle(endpoint, pending, took, state, recipients);
     share_count(endpoint, pending, state, recipients);
-    struct gate_result result = result_of(state);
+    struct gate_result result = gate_result_of(state);
     result.recipients = recipients;
+    result.fate = pending->fate;
     pending_finish(endpoint, pending, &result);
 }
 
 /* Decided without being published itself. */
-static void pending_settle(struct endpoint *endpoint, struct pending_publish *pending) {
+static void pending_settle(struct endpoint *endpoint, struct pending_publish *pending,
+                           struct gate_result *result) {
     struct publish *publish = pending->publish;
-    bool duplicate = pending->claim.verdict == DEDUP_DUPLICATE;
-    struct gate_result result = result_of(duplicate ? RESULT_DUPLICATE : RESULT_ID_REUSED);
-    if (duplicate) {
-        result.first_state = (enum result_word)pending->claim.first_state;
-        result.first_recipients = pending->claim.first_recipients;
-    }
-    pending_finish(endpoint, pending, &result);
+    pending_finish(endpoint, pending, result);
     publish_put(endpoint, publish);
 }
 
+/* There is no memory for it. */
+static void pending_refuse(struct endpoint *endpoint, struct pending_publish *pending) {
+    struct gate_result result = gate_result_of(RESULT_OVERLOADED);
+    stats_add(&endpoint->stats.memory_refused, 1);
+    pending_settle(endpoint, pending, &result);
+}
+
+/* What the fates know of its id. */
+static enum fate_verdict fate_repeat(struct endpoint *endpoint,
+                                     const struct pending_publish *pending,
+                                     struct fate_repeat *repeat) {
+    return fates_repeat(fates_of(endpoint), span_of(pending->scope, pending->scope_len),
+                        span_of(pending->id, pending->id_len), pending->claim.content,
+                        gate_of(endpoint)->dedup.window_ns, endpoint->now_ns, repeat);
+}
+
+/* The table remembers its id. */
+static void pending_repeat(struct endpoint *endpoint, struct pending_publish *pending) {
+    bool duplicate = pending->claim.verdict == DEDUP_DUPLICATE;
+    struct gate_result result = gate_result_of(duplicate ? RESULT_DUPLICATE : RESULT_ID_REUSED);
+    struct fate_repeat repeat = {.fate = NULL};
+    if (duplicate) {
+        result.first_state = (enum result_word)pending->claim.first_state;
+        result.first_recipients = pending->claim.first_recipients;
+        if (pending->class == CLASS_ACK)
+            (void)fate_repeat(endpoint, pending, &repeat);
+        result.fate = repeat.fate;
+    }
+    pending_settle(endpoint, pending, &result);
+}
+
 /* --- the beginning of a message -------------------------------------------------------------- */
+
+/* What the answer to it may take. */
+static uint32_t answer_bytes(const struct message_parts *parts) {
+    size_t bytes = ANSWER_BYTES;
+    if (parts->class == CLASS_ACK && parts->to_count > 1)
+        bytes += fate_to_bytes_of(parts->to, parts->to_count);
+    return (uint32_t)bytes;
+}
 
 static struct message *message_build(struct endpoint *endpoint, const struct envelope *envelope) {
     struct message *message = message_open(endpoint, &envelope->parts);
@@ -267,14 +300,15 @@ static struct message *message_build(struct endpoint *endpoint, const struct env
 
 static struct pending_publish *pending_get(struct endpoint *endpoint,
                                            const struct gate_request *request) {
-    if (SHORTAGE(!account_take(&endpoint->account, ANSWER_BYTES))) {
+    uint32_t bytes = answer_bytes(&request->envelope->parts);
+    if (SHORTAGE(!account_take(&endpoint->account, bytes))) {
         stats_add(&endpoint->stats.memory_refused, 1);
         return NULL;
     }
     struct pending_publish *pending = pool_get(&context_of(endpoint)->pendings);
     if (SHORTAGE(pending == NULL)) {
         stats_add(&endpoint->stats.memory_refused, 1);
-        account_give(&endpoint->account, ANSWER_BYTES);
+        account_give(&endpoint->account, bytes);
         return NULL;
     }
     const struct gate_source *source = request->source;
@@ -282,7 +316,7 @@ static struct pending_publish *pending_get(struct endpoint *endpoint,
     if (SHORTAGE(publish == NULL)) {
         share_refused(endpoint, source->standing);
         pool_put(&context_of(endpoint)->pendings, pending);
-        account_give(&endpoint->account, ANSWER_BYTES);
+        account_give(&endpoint->account, bytes);
         return NULL;
     }
     publish->done = on_published;
@@ -295,22 +329,73 @@ static struct pending_publish *pending_get(struct endpoint *endpoint,
     pending->request = request->request;
     pending->index = request->index;
     pending->message = NULL;
+    pending->fate = NULL;
+    pending->answer_bytes = bytes;
     pending->claimed = false;
+    pending->waits = request->waits;
     pending->class = request->envelope->parts.class;
+    pending->scope_len = 0;
     return pending;
 }
 
 static void pending_put(struct endpoint *endpoint, struct pending_publish *pending) {
     publish_put(endpoint, pending->publish);
+    account_give(&endpoint->account, pending->answer_bytes);
     pool_put(&context_of(endpoint)->pendings, pending);
-    account_give(&endpoint->account, ANSWER_BYTES);
 }
 
 /* Memory is short: ids that are remembered give way. False: there were none. */
-static bool ids_relieve(struct endpoint *endpoint, const struct gate_request *request) {
-    uint32_t forgotten = dedup_relieve(&gate_of(endpoint)->dedup, request->scope.len != 0);
+static bool ids_relieve(struct endpoint *endpoint, bool for_client) {
+    uint32_t forgotten = dedup_relieve(&gate_of(endpoint)->dedup, for_client);
     ids_forgotten(endpoint, forgotten);
     return !SHORTAGE(forgotten == 0);
+}
+
+/* It is the first with its id as far as the table knows. True: also as far as the fates do, so the
+ * message is to be published now. */
+static bool pending_first(struct endpoint *endpoint, struct pending_publish *pending,
+                          struct message *message) {
+    struct fate_repeat repeat;
+    enum fate_verdict verdict = fate_repeat(endpoint, pending, &repeat);
+    pending->claimed = true;
+    if (verdict == FATE_UNKNOWN)
+        return true;
+    bool duplicate = verdict == FATE_DUPLICATE;
+    struct gate_result result = gate_result_of(duplicate ? RESULT_DUPLICATE : RESULT_ID_REUSED);
+    result.first_state = repeat.first;
+    result.first_recipients = repeat.recipients;
+    result.fate = repeat.fate;
+    /* The fate remembers it, and the table need not. */
+    claim_settle(endpoint, pending, false, result.state, 0);
+    message_release(endpoint, message);
+    pending_settle(endpoint, pending, &result);
+    return false;
+}
+
+/* Sends it on its way, with a fate if it is to have one. */
+static void pending_send(struct endpoint *endpoint, struct pending_publish *pending,
+                         struct message *message) {
+    if (message->class == CLASS_ACK) {
+        struct hash128 content = {0, 0};
+        unsigned tries = 0;
+        bool opened;
+        if (pending->claimed)
+            content = pending->claim.content;
+        do {
+            opened =
+                fates_open(fates_of(endpoint), message, span_of(pending->scope, pending->scope_len),
+                           content, endpoint->now_wall_ms);
+        } while (!opened && tries++ < RELIEF_TRIES &&
+                 ids_relieve(endpoint, pending->scope_len != 0));
+        if (SHORTAGE(!opened)) {
+            claim_settle(endpoint, pending, false, RESULT_OVERLOADED, 0);
+            message_release(endpoint, message);
+            pending_refuse(endpoint, pending);
+            return;
+        }
+        pending->fate = message->fate;
+    }
+    hub_publish(endpoint, pending->publish, message);
 }
 
 /* The producer gave an id. True: the message is to be published now. */
@@ -319,6 +404,9 @@ static bool pending_claim(struct endpoint *endpoint, const struct gate_request *
     struct hash128 content = envelope_digest(request->envelope, message_payload(message));
     /* Before the claim: once it waits it may be told at any time. */
     pending->message = message;
+    pending->scope_len = (uint8_t)request->scope.len;
+    if (request->scope.len != 0)
+        memcpy(pending->scope, request->scope.at, request->scope.len);
     enum dedup_verdict verdict;
     unsigned tries = 0;
     do {
@@ -328,24 +416,17 @@ static bool pending_claim(struct endpoint *endpoint, const struct gate_request *
         if (verdict != DEDUP_WAIT) /* one that waits may be another's by now */
             ids_forgotten(endpoint, pending->claim.forgotten);
     } while (verdict == DEDUP_NO_MEMORY && tries++ < RELIEF_TRIES &&
-             ids_relieve(endpoint, request));
+             ids_relieve(endpoint, request->scope.len != 0));
     if (verdict == DEDUP_WAIT)
         return false;
     pending->message = NULL;
-    if (verdict == DEDUP_NEW) {
-        pending->claimed = true;
-        return true;
-    }
+    if (verdict == DEDUP_NEW)
+        return pending_first(endpoint, pending, message);
     message_release(endpoint, message);
-    if (SHORTAGE(verdict == DEDUP_NO_MEMORY)) {
-        struct gate_result result = result_of(RESULT_OVERLOADED);
-        struct publish *publish = pending->publish;
-        stats_add(&endpoint->stats.memory_refused, 1);
-        pending_finish(endpoint, pending, &result);
-        publish_put(endpoint, publish);
-    } else {
-        pending_settle(endpoint, pending);
-    }
+    if (SHORTAGE(verdict == DEDUP_NO_MEMORY))
+        pending_refuse(endpoint, pending);
+    else
+        pending_repeat(endpoint, pending);
     return false;
 }
 
@@ -385,7 +466,7 @@ void gate_publish(struct endpoint *endpoint, const struct gate_request *request)
     }
     uint64_t retry_ns = 0;
     if (SHORTAGE(!rate_take(endpoint, request, &retry_ns))) {
-        struct gate_result result = result_of(RESULT_RATE_LIMITED);
+        struct gate_result result = gate_result_of(RESULT_RATE_LIMITED);
         result.retry_after_s = (uint32_t)((retry_ns + NS_PER_S - 1) / NS_PER_S);
         result_tell(endpoint, request, &result);
         return;
@@ -408,7 +489,7 @@ void gate_publish(struct endpoint *endpoint, const struct gate_request *request)
     if (source->connection != NULL)
         connection_publish_begun(source->connection);
     if (request->envelope->parts.id.len == 0 || pending_claim(endpoint, request, pending, message))
-        hub_publish(endpoint, pending->publish, message);
+        pending_send(endpoint, pending, message);
 }
 
 void gate_on_nudged(struct endpoint *endpoint) {
@@ -418,21 +499,24 @@ void gate_on_nudged(struct endpoint *endpoint) {
         struct message *message = pending->message;
         pending->message = NULL;
         if (claim->verdict == DEDUP_PROMOTED) {
-            pending->claimed = true;
-            hub_publish(endpoint, pending->publish, message);
+            if (pending_first(endpoint, pending, message))
+                pending_send(endpoint, pending, message);
         } else {
             message_release(endpoint, message);
-            pending_settle(endpoint, pending);
+            pending_repeat(endpoint, pending);
         }
     }
+    struct fate_wait *wait;
+    while ((wait = fates_told(fates_of(endpoint), endpoint->index)) != NULL)
+        wait->told(endpoint, wait);
 }
 
 /* --- the room -------------------------------------------------------------------------------- */
 
 bool gate_init(struct gate *gate, struct server *server) {
     const struct config *config = server_config(server);
-    dedup_init(&gate->dedup, &server->budget, config->dedup_max, config->dedup_window_ns, nudge,
-               server);
+    dedup_init(&gate->dedup, &server->budget, config->dedup_max, config->dedup_window_ns,
+               server_nudge_endpoint, server);
     client_rates_init(&gate->client_rates);
     bool good = true;
     for (unsigned i = 0; i < ENDPOINTS_MAX; i++) {

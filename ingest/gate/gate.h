@@ -1,7 +1,8 @@
 /* gate.h - the one way in: every message, whoever brings it, goes through gate_publish.
  *
  *   behind? (gate_admit, before a request's body is read)
- *   draining? -> rate -> room for a publish -> build and seal -> idempotency -> hub -> result
+ *   draining? -> rate -> room for a publish -> build and seal -> idempotency -> fate -> hub ->
+ * result
  *
  * The caller has authorised the producer and filled an envelope (envelope.h), which has checked and
  * bounded the payload. The gate copies everything into a message and tells the result exactly once,
@@ -12,6 +13,12 @@
  * calls. One exception: a message that waited for the fate of another with the same id (dedup.h)
  * and has to take its place counts as accepted at that moment.
  *
+ * An id is remembered by two: by the idempotency table for its window, and where its message is to
+ * be acknowledged by the message's fate (fates.h), until it is settled and for the window after
+ * that. Whoever has claimed an id in the table, for a message of whatever class, asks the fates
+ * then. A fate is there before its message goes to the hub, and is known to all before the claim is
+ * settled.
+ *
  * Threads: gate_publish: the source's endpoint, which also gets the result. gate_init and
  * gate_fini: before the threads run, after they have ended. Owns: the idempotency table,
  * one pending publish for each publish in flight (bounded by what mailbox.h allows
@@ -20,6 +27,7 @@
 #define RINGPOST_INGEST_GATE_GATE_H
 
 #include "core/admission.h"
+#include "core/fates.h"
 #include "core/hub.h"
 #include "core/memory.h"
 #include "core/timer.h"
@@ -58,6 +66,11 @@ struct gate_result {
     /* RESULT_DUPLICATE: the first result; its id is the same. */
     enum result_word first_state;
     uint32_t first_recipients;
+    /* Of a message that is to be acknowledged and was taken, now or by the first of these
+     * duplicates; held until the result was told. NULL: of another, or it is forgotten. */
+    struct fate *fate;
+    /* RESULT_ACKED: from acceptance to the last acknowledgement. */
+    uint64_t latency_ns;
     /* Refused: */
     enum code code;         /* CODE_NONE: it is not an error (ABSENT and DROPPED are none) */
     const char *message;    /* one sentence */
@@ -111,6 +124,9 @@ struct gate_request {
     void *request;                   /* for `done` */
     uint32_t index;                  /* for `done` */
     bool in_batch;                   /* one of many that were admitted together */
+    /* The source waits for the fate, if the result has one: the result `queued` or `stored` is not
+     * the last word then, and the source counts what is (stats.results). */
+    bool waits;
 };
 
 /* Takes the message or refuses it. `source->done` is called exactly once, perhaps before this
@@ -121,11 +137,20 @@ void gate_publish(struct endpoint *endpoint, const struct gate_request *request)
  * must live as long as the result. */
 void gate_result_bad(struct gate_result *result, const struct complaint *complaint);
 
-/* Bytes that gate_result_write needs at the most. */
+/* The result of that state, without more. */
+struct gate_result gate_result_of(enum result_word state);
+/* What a message with that fate has come to so far: ACKED, PENDING, EXPIRED or DROPPED. The fate
+ * must be held as long as the result is used. */
+struct gate_result gate_result_of_fate(struct fate *fate);
+
+/* Bytes that gate_result_write needs at the most, but for the fates of several addresses. */
 #define GATE_RESULT_BYTES_MAX 2048
+/* With them. */
+size_t gate_result_bytes(const struct gate_result *result);
 
 /* The result as a JSON object with id, state and recipients, or with error; with `status` as its
- * first member when asked (for an entry of a batch). */
+ * first member when asked (for an entry of a batch). What its fate is stands in it where that says
+ * more (`now` of duplicates, `to` of several addresses, `reason`), as it is at this moment. */
 void gate_result_write(const struct gate_result *result, bool with_status, struct builder *out);
 
 /* What the room keeps for one endpoint. */
@@ -149,7 +174,8 @@ struct gate {
 bool gate_init(struct gate *gate, struct server *server);
 /* After all workers have ended and every publish is done. */
 void gate_fini(struct gate *gate);
-/* Other endpoints have found results for this one's waiting repeats. */
+/* Other endpoints have found results for this one's waiting repeats, or settled what it waits for.
+ */
 void gate_on_nudged(struct endpoint *endpoint);
 
 struct gate *gate_of(const struct endpoint *endpoint);

@@ -229,6 +229,41 @@ const struct setting settings_table[SETTINGS] = {
         .offset = AT(dedup_max),
         .fallback = "1000000",
         .help = "Ids that the node remembers at most; it forgets the oldest first."},
+    [SET_ACK_SILENCE] = {
+        .name = "ack-silence", .environment = "RINGPOST_ACK_SILENCE", .value = "SECONDS",
+        .kind = SETTING_SECONDS, .topic = TOPIC_WAITING, .min = 0.1, .max = 86400,
+        .offset = AT(ack_silence_ns),
+        .fallback = "10",
+        .help = "A message with `ack` that a client has not acknowledged for so long is handed to "
+                "it again."},
+    [SET_ACK_WINDOW] = {
+        .name = "ack-window", .environment = "RINGPOST_ACK_WINDOW", .value = "N",
+        .kind = SETTING_COUNT, .topic = TOPIC_WAITING, .min = 1, .max = 65536,
+        .offset = AT(ack_window),
+        .fallback = "256",
+        .help = "Messages with `ack` that one client id has been handed and not acknowledged; "
+                "further ones wait."},
+    [SET_ACK_BACKLOG] = {
+        .name = "ack-backlog", .environment = "RINGPOST_ACK_BACKLOG", .value = "N",
+        .kind = SETTING_COUNT, .topic = TOPIC_WAITING, .min = 1, .max = 10000000,
+        .offset = AT(ack_backlog),
+        .fallback = "10000",
+        .help = "Messages with `ack` that the node keeps for one client id; it refuses further "
+                "ones (503)."},
+    [SET_FATE_WINDOW] = {
+        .name = "fate-window", .environment = "RINGPOST_FATE_WINDOW", .value = "SECONDS",
+        .kind = SETTING_SECONDS, .topic = TOPIC_WAITING, .min = 0, .max = 604800,
+        .offset = AT(fate_window_ns),
+        .fallback = "3600",
+        .help = "How long the node tells what became of a message with `ack` after that is "
+                "settled."},
+    [SET_FATE_MAX] = {
+        .name = "fate-max", .environment = "RINGPOST_FATE_MAX", .value = "N",
+        .kind = SETTING_COUNT, .topic = TOPIC_WAITING, .min = 1, .max = 100000000,
+        .offset = AT(fate_max),
+        .fallback = "1000000",
+        .help = "Settled messages with `ack` that the node remembers at most; it forgets the "
+                "oldest first."},
     [SET_LOG_LEVEL] = {
         .name = "log-level", .environment = "RINGPOST_LOG_LEVEL", .value = "LEVEL",
         .kind = SETTING_CHOICE, .choices = level_words, .topic = TOPIC_LOG,
@@ -277,11 +312,6 @@ static const struct setting_later later[] = {
     {"socketio-client", NULL},
     {"conformance", "off"},
     {"max-payload", NULL},
-    {"ack-silence", NULL},
-    {"ack-window", NULL},
-    {"ack-backlog", NULL},
-    {"fate-window", NULL},
-    {"fate-max", NULL},
     {"connect-timeout", NULL},
     {"upgrade-timeout", NULL},
     {"peer", NULL},

@@ -283,6 +283,9 @@ static void on_hello(struct worker *worker, struct connection *connection,
         client->stage = CLIENT_LIVE;
         welcome_write(worker, connection);
         connection_deadline(worker, connection, worker->now_ns + worker->config->heartbeat_ns);
+        if (session->id != NULL && SHORTAGE(!attend_begin(worker, session)))
+            client_fail(worker, connection, CODE_OVERLOADED, "no memory for one more session",
+                        line->ref);
         break;
     case DIRECTORY_TOO_MANY_GROUPS:
         client_fail(worker, connection, CODE_TOO_MANY_GROUPS,
@@ -361,8 +364,11 @@ void client_on_line(struct worker *worker, struct connection *connection,
         pong_write(worker, connection);
         break;
     case CLIENT_LINE_ACK:
-        /* No message asks for an acknowledgement yet. */
-        stats_add(&worker->stats.acks_ignored, line->names.count);
+        if (!attend_acknowledge(worker, &client_of(connection)->session, line->names.at,
+                                line->names.count)) {
+            client_of(connection)->again = true;
+            connection_yield(worker, connection);
+        }
         break;
     case CLIENT_LINE_PONG:
     case CLIENT_LINE_NONE:
@@ -489,6 +495,12 @@ void client_on_sent(struct worker *worker, struct connection *connection) {
     const struct client *client = client_of(connection);
     if (client->stage == CLIENT_LEAVING && connection_is_open(connection))
         connection_finish(worker, connection, CLOSE_DRAINING);
+}
+
+bool client_is_waited(const struct worker *worker, const struct connection *connection) {
+    const struct client *client = (const struct client *)(const void *)connection->protocol_state;
+    return client->stage == CLIENT_LIVE && client->session.id != NULL &&
+           fates_waited(&worker->server->fates, client->session.id->node.hash);
 }
 
 void client_on_drain(struct worker *worker, struct connection *connection) {

@@ -52,8 +52,9 @@ struct client {
     bool held : 1;        /* its input is paused */
     bool ended : 1;       /* the peer's end has come; answers are still owed */
     bool cut : 1;         /* so has ours: a part of its input is lost */
-    bool again : 1;     /* held by a line that ends the session: it is read again, see client_bad */
-    bool line_late : 1; /* the transport's: the unfinished line was late once */
+    bool again : 1;       /* a line is read again: one that ends the session (client_bad), or one
+                             for which there was no room elsewhere */
+    bool line_late : 1;   /* the transport's: the unfinished line was late once */
     uint32_t line_s : CLIENT_LINE_S_BITS; /* the transport's: since when a line is unfinished, in
                                              seconds, which wrap; 0: none is */
 };
@@ -125,6 +126,7 @@ bool client_on_complaint(struct worker *worker, struct connection *connection,
 void client_cut(struct worker *worker, struct connection *connection);
 /* protocol.h: on_end, on_deadline, on_sent, on_drain, on_close, on_free. */
 void client_on_end(struct worker *worker, struct connection *connection);
+bool client_is_waited(const struct worker *worker, const struct connection *connection);
 void client_on_deadline(struct worker *worker, struct connection *connection);
 void client_on_sent(struct worker *worker, struct connection *connection);
 void client_on_drain(struct worker *worker, struct connection *connection);

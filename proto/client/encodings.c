@@ -7,11 +7,17 @@
 #include "proto/text/base64.h"
 #include "proto/text/json.h"
 
-static struct message_label label_of(const struct message *message) {
+/* Variants. */
+enum { FIRST, AGAIN };
+
+static struct message_label label_of(const struct encoding *encoding,
+                                     const struct message *message) {
     return (struct message_label){
         .id = message_id(message),
         .event = message_event(message),
         .group_json = message_group_json(message),
+        .ack = message->class == CLASS_ACK,
+        .redelivered = encoding->variant == AGAIN,
         .bytes = message->is_bytes,
     };
 }
@@ -24,15 +30,13 @@ static size_t line_payload_bytes(const struct message *message) {
 }
 
 static size_t line_bound(const struct encoding *encoding, const struct message *message) {
-    (void)encoding;
-    struct message_label label = label_of(message);
+    struct message_label label = label_of(encoding, message);
     return line_message_bound(&label) + line_payload_bytes(message) + 1;
 }
 
 static bool line_head(const struct encoding *encoding, const struct message *message,
                       struct builder *out) {
-    (void)encoding;
-    struct message_label label = label_of(message);
+    struct message_label label = label_of(encoding, message);
     line_message_head(out, &label);
     if (message->is_bytes)
         line_message_bytes(out, message_payload(message));
@@ -48,19 +52,27 @@ static void line_tail(const struct encoding *encoding, const struct message *mes
     builder_byte(out, '\n');
 }
 
-struct encoding encoding_line = {
-    .name = "line", .bound = line_bound, .head = line_head, .tail = line_tail};
+struct encoding encoding_line_again = {.name = "line_again",
+                                       .variant = AGAIN,
+                                       .is_again = true,
+                                       .bound = line_bound,
+                                       .head = line_head,
+                                       .tail = line_tail};
+struct encoding encoding_line = {.name = "line",
+                                 .variant = FIRST,
+                                 .bound = line_bound,
+                                 .head = line_head,
+                                 .tail = line_tail,
+                                 .again = &encoding_line_again};
 
 static size_t counted_bound(const struct encoding *encoding, const struct message *message) {
-    (void)encoding;
-    struct message_label label = label_of(message);
+    struct message_label label = label_of(encoding, message);
     return counted_message_bound(&label);
 }
 
 static bool counted_head(const struct encoding *encoding, const struct message *message,
                          struct builder *out) {
-    (void)encoding;
-    struct message_label label = label_of(message);
+    struct message_label label = label_of(encoding, message);
     counted_message_head(out, &label, message->payload_len);
     return true;
 }
@@ -71,5 +83,15 @@ static void counted_tail(const struct encoding *encoding, const struct message *
     counted_message_tail(out);
 }
 
-struct encoding encoding_counted = {
-    .name = "counted", .bound = counted_bound, .head = counted_head, .tail = counted_tail};
+struct encoding encoding_counted_again = {.name = "counted_again",
+                                          .variant = AGAIN,
+                                          .is_again = true,
+                                          .bound = counted_bound,
+                                          .head = counted_head,
+                                          .tail = counted_tail};
+struct encoding encoding_counted = {.name = "counted",
+                                    .variant = FIRST,
+                                    .bound = counted_bound,
+                                    .head = counted_head,
+                                    .tail = counted_tail,
+                                    .again = &encoding_counted_again};

@@ -14,5 +14,7 @@
 extern struct encoding encoding_line;
 /* Counted framing. The payload is never touched. */
 extern struct encoding encoding_counted;
+/* The same for a message that may have been written before: they say `redelivered`. */
+extern struct encoding encoding_line_again, encoding_counted_again;
 
 #endif

@@ -176,6 +176,7 @@ static size_t tcp_on_bytes(struct worker *worker, struct connection *connection,
     struct client *client = client_of(connection);
     size_t used = 0;
     bool unfinished = false;
+    client->again = false;
     client_heard(worker, connection);
     while (used < len && connection_is_open(connection)) {
         struct span rest = span_of(at + used, len - used);
@@ -240,6 +241,7 @@ const struct protocol tcp_protocol = {
     .on_no_memory = tcp_on_no_memory,
     .on_end = client_on_end,
     .on_deadline = client_on_deadline,
+    .is_waited = client_is_waited,
     .on_sent = client_on_sent,
     .on_drain = client_on_drain,
     .on_close = client_on_close,

@@ -59,6 +59,11 @@ struct http_service {
     size_t state_bytes; /* what it keeps for each connection, http->state */
     /* A connection has come: fills in its state, which is not zeroed. NULL: it keeps nothing. */
     void (*open)(struct worker *worker, struct http_connection *http);
+    /* The peer has ended, and may be gone; or the connection has closed (http->closed), so that
+     * nobody takes the answers that are still to be made. Who makes one is not disturbed by either,
+     * but who only waits for something to answer with need not go on. NULL: nobody wants to know.
+     */
+    void (*ended)(struct worker *worker, struct http_connection *http);
     /* Does it ask to push messages? Then `admit_push` is asked, and a refusal counts as one message
      * (stats_refuse). NULL: no request does. */
     bool (*pushes)(const struct http_request *request);

@@ -17,7 +17,12 @@ static void http_wind_up(struct worker *worker, struct http_connection *http,
 }
 
 void http_on_end(struct worker *worker, struct connection *connection) {
-    http_wind_up(worker, http_of(connection), CLOSE_CLIENT);
+    struct http_connection *http = http_of(connection);
+    http_stop(http, CLOSE_CLIENT);
+    if (http->service->ended != NULL)
+        http->service->ended(worker, http);
+    if (!http->closed && connection_is_open(connection))
+        http_wind_up(worker, http, CLOSE_CLIENT);
 }
 
 void http_on_drain(struct worker *worker, struct connection *connection) {
@@ -122,6 +127,8 @@ void http_on_close(struct worker *worker, struct connection *connection) {
     if (http->gone != NULL)
         atomic_store_explicit(http->gone, true, memory_order_relaxed);
     exchanges_drop(worker, http);
+    if (http->service->ended != NULL)
+        http->service->ended(worker, http);
     if (!http->serving)
         http_assembly_free(worker, http);
 }

@@ -34,7 +34,8 @@ static void node_start(void) {
                 [LISTENER_WEB] = &web_protocol,
                 [LISTENER_API] = &api_protocol,
             },
-        .encodings = {&encoding_line, &encoding_counted},
+        .encodings = {&encoding_line, &encoding_counted, &encoding_line_again,
+                      &encoding_counted_again},
         .client_gate = &client_send_gate,
         .on_nudged = gate_on_nudged,
     };

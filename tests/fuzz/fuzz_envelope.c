@@ -21,6 +21,8 @@ static void envelope_look(const struct envelope *envelope) {
     CHECK(event_check(parts->event) == NULL);
     CHECK(parts->ttl_ns > 0 && parts->ttl_ns <= TTL_NS_MAX);
     CHECK(parts->broadcast == (parts->to_count + parts->group_count == 0));
+    CHECK(parts->class != CLASS_ACK ||
+          (parts->to_count != 0 && parts->group_count + parts->except_count == 0));
     name_list_look(&envelope->to, 0, name_check);
     name_list_look(&envelope->groups, 0, name_check);
     name_list_look(&envelope->except, 0, name_check);
@@ -81,7 +83,8 @@ static void envelope_again(const struct envelope *envelope, struct span payload)
     list_write(&out, "to", &envelope->to);
     list_write(&out, "group", &envelope->groups);
     list_write(&out, "except", &envelope->except);
-    builder_format(&out, ",\"volatile\":%s}", parts->class == CLASS_VOLATILE ? "true" : "false");
+    builder_format(&out, ",\"volatile\":%s", parts->class == CLASS_VOLATILE ? "true" : "false");
+    builder_format(&out, ",\"ack\":%s}", parts->class == CLASS_ACK ? "true" : "false");
     CHECK(!out.full);
 
     struct envelope again;

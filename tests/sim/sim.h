@@ -71,6 +71,11 @@ struct scenario {
 
     unsigned toys;    /* peers of the toy protocols, which `web` speaks then */
     unsigned streams; /* peers of the toy service whose answers stream; `web` has that then */
+
+    /* Messages that are to be acknowledged; none if `ack` is 0. */
+    unsigned ack;
+    uint32_t ack_window, ack_backlog, fate_max;
+    uint64_t ack_silence_ns;
 };
 
 /* Fibers: the workers, and then the ports. */

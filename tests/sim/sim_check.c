@@ -2,6 +2,7 @@
 
 #include "core/base/check.h"
 #include "core/base/clock.h"
+#include "tests/sim/sim_acks.h"
 #include "tests/sim/sim_port.h"
 #include "tests/sim/sim_world.h"
 
@@ -85,6 +86,7 @@ void check_open(void) {
 void check_close(void) {
     for (unsigned i = 0; i < session_count; i++) {
         free(sessions[i]->log);
+        free(sessions[i]->ack_log);
         free(sessions[i]);
     }
     for (uint32_t i = 0; i < content_count; i++) {
@@ -372,53 +374,73 @@ static void arrival_count(struct sim_session *session, struct sim_content *conte
         content->seen[session->number]++;
 }
 
-void check_arrival(struct sim_session *session, uint64_t offset, struct span id, struct span event,
-                   bool has_group, struct span group_json, bool is_bytes, struct span payload) {
-    uint32_t number = arrival_number(event, is_bytes && !session->counted, payload);
-    if (number >= content_count)
-        sim_fail("session %u got a message that nobody sent: event %.*s, %.*s", session->number,
-                 SPAN_ARG(event), (int)(payload.len < 200 ? payload.len : 200), payload.at);
-    struct sim_content *content = contents[number];
-    if (sim.canary == CANARY_MESSAGE_LOST && number % 16 == 5)
-        return;
-    if (session->must_from == NEVER)
-        sim_fail("session %u got message %u before its welcome", session->number, number);
-    /* One that the send before had begun must be finished, whatever its ttl. */
-    if (offset >= session->link->send_offset && session->link->send_started_ns > content->handed_ns)
-        content->handed_ns = session->link->send_started_ns;
-    struct text numbered = {0};
-    text_format(&numbered, "#%u", number);
-    struct span event_wanted =
-        content->event == UINT8_MAX ? text_as_span(&numbered) : name_of_event(content->event);
-    if (!span_equal(event, event_wanted))
-        sim_fail("session %u got message %u with event %.*s instead of %.*s", session->number,
-                 number, SPAN_ARG(event), SPAN_ARG(event_wanted));
-    text_free(&numbered);
-    struct span wanted = text_as_span(session->counted ? &content->payload : &content->line);
-    bool mangled = sim.canary == CANARY_MESSAGE_MANGLED && number % 16 == 5;
-    bool same = content->is_bytes ? span_equal(payload, wanted) : same_but_breaks(payload, wanted);
-    if (is_bytes != content->is_bytes || !same || mangled)
-        sim_fail("session %u got message %u mangled (%zu bytes for %zu): %.*s", session->number,
-                 number, payload.len, wanted.len, (int)(payload.len < 200 ? payload.len : 200),
-                 payload.at);
-    if (has_group != (content->group_count != 0) ||
-        (has_group && !session->counted && !group_fits(content, group_json)))
-        sim_fail("session %u got message %u with a wrong group: %.*s", session->number, number,
-                 SPAN_ARG(group_json));
+void content_id_known(struct sim_content *content, struct span id) {
+    if (content->id[0] == '\0' && id.len < sizeof(content->id))
+        memcpy(content->id, id.at, id.len);
+}
+
+static void arrival_id_check(const struct sim_session *session, struct sim_content *content,
+                             struct span id) {
     if (content->key >= 0) {
         char key[32];
         snprintf(key, sizeof(key), "key-%d", content->key);
         if (!span_equal(id, span_text(key)))
             sim_fail("session %u got message %u under the id %.*s instead of %s", session->number,
-                     number, SPAN_ARG(id), key);
+                     content->number, SPAN_ARG(id), key);
     } else if (content->id_hash != 0 && content->id_hash != id_hash_of(id)) {
-        sim_fail("message %u arrives under two ids", number);
+        sim_fail("message %u arrives under two ids", content->number);
     } else if (id.len == 0 || id.len > MESSAGE_ID_BYTES_MAX) {
-        sim_fail("session %u got message %u without an id", session->number, number);
+        sim_fail("session %u got message %u without an id", session->number, content->number);
     }
     content->id_hash = id_hash_of(id);
+    content_id_known(content, id);
+}
+
+uint32_t check_arrival(struct sim_session *session, const struct arrival *arrival) {
+    struct span payload = arrival->payload;
+    uint32_t number =
+        arrival_number(arrival->event, arrival->is_bytes && !session->counted, payload);
+    if (number >= content_count)
+        sim_fail("session %u got a message that nobody sent: event %.*s, %.*s", session->number,
+                 SPAN_ARG(arrival->event), (int)(payload.len < 200 ? payload.len : 200),
+                 payload.at);
+    struct sim_content *content = contents[number];
+    if (sim.canary == CANARY_MESSAGE_LOST && number % 16 == 5)
+        return UINT32_MAX;
+    if (session->must_from == NEVER)
+        sim_fail("session %u got message %u before its welcome", session->number, number);
+    /* One that the send before had begun must be finished, whatever its ttl. */
+    if (arrival->offset >= session->link->send_offset &&
+        session->link->send_started_ns > content->handed_ns)
+        content->handed_ns = session->link->send_started_ns;
+    struct text numbered = {0};
+    text_format(&numbered, "#%u", number);
+    struct span event_wanted =
+        content->event == UINT8_MAX ? text_as_span(&numbered) : name_of_event(content->event);
+    if (!span_equal(arrival->event, event_wanted))
+        sim_fail("session %u got message %u with event %.*s instead of %.*s", session->number,
+                 number, SPAN_ARG(arrival->event), SPAN_ARG(event_wanted));
+    text_free(&numbered);
+    struct span wanted = text_as_span(session->counted ? &content->payload : &content->line);
+    bool mangled = sim.canary == CANARY_MESSAGE_MANGLED && number % 16 == 5;
+    bool same = content->is_bytes ? span_equal(payload, wanted) : same_but_breaks(payload, wanted);
+    if (arrival->is_bytes != content->is_bytes || !same || mangled)
+        sim_fail("session %u got message %u mangled (%zu bytes for %zu): %.*s", session->number,
+                 number, payload.len, wanted.len, (int)(payload.len < 200 ? payload.len : 200),
+                 payload.at);
+    if (arrival->has_group != (content->group_count != 0) ||
+        (arrival->has_group && !session->counted && !group_fits(content, arrival->group_json)))
+        sim_fail("session %u got message %u with a wrong group: %.*s", session->number, number,
+                 SPAN_ARG(arrival->group_json));
+    if (arrival->ack != content->ack || (arrival->redelivered && !content->ack))
+        sim_fail("session %u got message %u with wrong marks", session->number, number);
+    arrival_id_check(session, content, arrival->id);
     sim_digest(UINT64_C(0xA000000000000000) | (uint64_t)session->number << 32 | number);
-    arrival_count(session, content);
+    if (content->ack)
+        acks_on_arrival(session, content, arrival->redelivered);
+    else
+        arrival_count(session, content);
+    return number;
 }
 
 /* --- ports ------------------------------------------------------------------------------------ */

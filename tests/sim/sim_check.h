@@ -55,12 +55,26 @@ struct sim_session {
     uint64_t latest_begin; /* stamp; known at the end */
     uint32_t *log;         /* contents, as they arrived */
     unsigned log_count, log_size;
+    uint32_t *ack_log; /* those that are to be acknowledged, each when it arrived first */
+    unsigned ack_log_count, ack_log_size;
+};
+
+/* What is known of one address of a message that is to be acknowledged: stamps; 0: never. */
+struct sim_ack {
+    uint64_t written;    /* the first copy was handed whole to a session of the id */
+    uint64_t acked;      /* one of its sessions that had it acknowledged it first */
+    uint8_t told;        /* enum fate_state: the latest that an operator was told, */
+    uint64_t told_stamp; /* and when he first was */
 };
 
 struct sim_content {
     uint32_t number;
     bool broadcast, is_volatile, is_bytes;
-    bool contested; /* others had the same id; known at the end */
+    bool ack;               /* it is to be acknowledged */
+    char id[66];            /* its id, once it is known; may be another one's too */
+    uint64_t withdrawn;     /* stamp: somebody began to withdraw that id; 0: nobody */
+    struct sim_ack acks[8]; /* of each of `to` */
+    bool contested;         /* others had the same id; known at the end */
     uint8_t to[8], groups[8], except[4];
     uint8_t to_count, group_count, except_count;
     uint8_t event;
@@ -96,8 +110,12 @@ struct sim_attempt {
     uint64_t begin, answer;
     uint64_t begin_ns, answer_ns;
     enum attempt_state state;
-    bool counted;              /* `recipients` is known */
-    uint64_t recipients;       /* sessions */
+    bool stored;         /* QUEUED, and nobody was there */
+    bool stopped;        /* answered when the node had stopped */
+    bool waits;          /* the answer waits for the acknowledgement */
+    uint8_t told;        /* enum fate_state + 1: what the answer said of its fate; 0: nothing */
+    bool counted;        /* `recipients` is known */
+    uint64_t recipients; /* sessions */
     uint64_t port_recipients;  /* ports */
     uint64_t first_recipients; /* of a duplicate */
     uint64_t id_hash;          /* of the id that was answered; 0: none was */
@@ -157,10 +175,16 @@ void check_port_hears(unsigned port);
  */
 uint32_t check_port_arrival(unsigned port, uint32_t stream, struct span event, struct span payload);
 
-/* A whole message, which begins at that offset of the stream, was handed to the socket of the
- * session. `payload` is raw JSON for JSON clients. */
-void check_arrival(struct sim_session *session, uint64_t offset, struct span id, struct span event,
-                   bool has_group, struct span group_json, bool is_bytes, struct span payload);
+struct arrival {
+    uint64_t offset;                            /* of the stream */
+    struct span id, event, group_json, payload; /* `payload` is raw JSON for JSON clients */
+    bool has_group, is_bytes, ack, redelivered;
+};
+
+/* A whole message was handed to the socket of the session. Returns the number of its content. */
+uint32_t check_arrival(struct sim_session *session, const struct arrival *arrival);
+/* The id of a content, as a producer or a client was told. */
+void content_id_known(struct sim_content *content, struct span id);
 
 /* The whole account, when the node has stopped. `total` is the sum of all workers' statistics. */
 void check_account(const struct stats *total);

@@ -1,6 +1,7 @@
 /* Clients on raw TCP that keep to the contract, in both framings. */
 #include "core/base/check.h"
 #include "core/base/clock.h"
+#include "tests/sim/sim_acks.h"
 #include "tests/sim/sim_peer.h"
 
 #include <stdio.h>
@@ -66,6 +67,10 @@ void client_begin(struct sim_peer *peer) {
     }
     /* Those who misbehave later go without a name, so that they take part in broadcasts only. */
     int id = abusive || sim_chance(150) ? -1 : (int)sim_roll(sim.scenario.ids);
+    if (sim.scenario.ack != 0 && !abusive && peer->last_id > 0 && sim_chance(600))
+        id = peer->last_id - 1; /* it comes back */
+    peer->last_id = id + 1;
+    acker_begin(peer);
     peer->session = session_add(peer->link, id, counted);
     peer->session->peer = peer;
     peer->link->tap.kind = counted ? TAP_COUNTED : TAP_JSON;
@@ -162,6 +167,7 @@ void client_act(struct sim_peer *peer) {
     }
     if (!peer->welcome || peer->ending)
         return;
+    acker_act(peer);
     if (peer->acts_left == 0) {
         peer->next_ns = sim.now_ns + 5 * NS_PER_S;
         return;
@@ -201,6 +207,9 @@ void client_on_event(struct sim_peer *peer, const struct tap_event *event) {
     case TAP_PING:
         if (peer->style != STYLE_MUTE)
             peer_say(peer, peer->session->counted ? "PONG\r\n" : "{\"type\":\"pong\"}\n");
+        break;
+    case TAP_MESSAGE:
+        acker_on_message(peer, event->content);
         break;
     case TAP_GOODBYE:
         if (sim_chance(400))
@@ -253,15 +262,20 @@ void client_on_ok(struct sim_session *session, uint32_t ref, struct span id, str
         return;
     }
     enum attempt_state states[] = {ATTEMPT_QUEUED, ATTEMPT_ABSENT, ATTEMPT_DROPPED,
-                                   ATTEMPT_DUPLICATE};
-    static const char *const words[] = {"queued", "absent", "dropped", "duplicate"};
-    for (unsigned i = 0; i < 4; i++) {
+                                   ATTEMPT_DUPLICATE, ATTEMPT_QUEUED};
+    static const char *const words[] = {"queued", "absent", "dropped", "duplicate", "stored"};
+    for (unsigned i = 0; i < 5; i++) {
         if (!span_equal(state, span_text(words[i])))
             continue;
         struct sim_attempt *attempt = attempt_at(wish.attempt);
         attempt_answered(attempt, states[i], false, 0);
         attempt->first_recipients = NEVER;
         attempt->id_hash = id_hash_of(id);
+        attempt->stored = i == 4;
+        content_id_known(content_at(attempt->content), id);
+        if (attempt->stored && !content_at(attempt->content)->ack)
+            sim_fail("session %u is told that message %u is stored", session->number,
+                     attempt->content);
         return;
     }
     sim_fail("session %u is told the state %.*s", session->number, SPAN_ARG(state));

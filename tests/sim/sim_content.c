@@ -107,6 +107,20 @@ static struct sim_content *content_again(void) {
     return NULL;
 }
 
+/* Makes it one that is to be acknowledged: to ids alone. */
+static void make_ack(struct sim_content *content, bool for_path) {
+    const struct scenario *scenario = &sim.scenario;
+    content->ack = true;
+    content->is_volatile = content->broadcast = false;
+    content->group_count = content->except_count = 0;
+    if (content->to_count == 0) {
+        unsigned wanted = for_path || sim_chance(600) ? 1 : (unsigned)sim_between(2, 5);
+        names_draw(content->to, &content->to_count, wanted, scenario->ids);
+    }
+    if (sim_chance(300))
+        content->ttl_s = (double)sim_between(1, sim_chance(500) ? 400 : 30000) / 1000.0;
+}
+
 struct sim_content *content_make(struct sim_peer *peer, bool for_path) {
     const struct scenario *scenario = &sim.scenario;
     bool for_client = peer->kind == PEER_CLIENT;
@@ -148,6 +162,8 @@ struct sim_content *content_make(struct sim_peer *peer, bool for_path) {
             (int)sim_chance(200) ? (int)sim_roll(content->number + 1) : (int)content->number;
     if (sim_chance(scenario->short_ttl))
         content->ttl_s = (double)sim_between(1, 400) / 1000.0;
+    if (scenario->ack != 0 && sim_chance(scenario->ack))
+        make_ack(content, for_path);
     if (for_path && !for_client && sim_chance(scenario->bytes_payload))
         payload_bytes(content);
     else
@@ -196,6 +212,8 @@ void content_write(const struct sim_content *content, struct text *text, const c
         text_format(text, ",\"id\":\"key-%d\"", content->key);
     if (content->is_volatile)
         text_format(text, ",\"volatile\":true");
+    if (content->ack)
+        text_format(text, ",\"ack\":true");
     if (content->ttl_s > 0)
         text_format(text, ",\"ttl\":%.3f", content->ttl_s);
     text_format(text, "}");

@@ -12,6 +12,7 @@
 #include "proto/client/tcp.h"
 #include "proto/http/http_context.h"
 #include "proto/web/web.h"
+#include "tests/sim/sim_acks.h"
 #include "tests/sim/sim_fiber.h"
 #include "tests/sim/sim_kernel.h"
 #include "tests/sim/sim_port.h"
@@ -35,9 +36,14 @@ static struct {
     struct gate gate;
     bool opened[SIM_WORKERS_MAX];
     struct config_kept *configs; /* the newest first */
+    uint64_t forgotten;          /* fates, at the end */
     uint64_t turn_stamp[SIM_WORKERS_MAX];
     uint64_t dropped[SIM_WORKERS_MAX][DROP_REASON_COUNT]; /* by the end of the turn before */
 } node;
+
+uint64_t node_fates_forgotten(void) {
+    return node.forgotten;
+}
 
 struct server *node_server(void) {
     return &node.server;
@@ -78,6 +84,8 @@ static void fiber_body(unsigned index) {
         more = worker_turn(worker, CLOCK_NEVER);
         turn_check(worker);
         sim_waits_check(worker);
+        keeper_turn_check(worker);
+        fate_records_look(&node.server);
         streams_turn_check(worker);
     }
     worker_close(worker);
@@ -109,6 +117,9 @@ static bool fiber_opened(unsigned index) {
     return index < node.server.worker_count ? node.opened[index] : sim_port_opened(index);
 }
 
+/* Those of clients come first. */
+#define CLIENT_ENCODINGS 4
+
 static bool has_toys(void) {
     return sim.scenario.toys != 0 || sim.scenario.streams != 0;
 }
@@ -121,7 +132,8 @@ void node_open(void) {
                 [LISTENER_WEB] = &web_protocol,
                 [LISTENER_API] = &api_protocol,
             },
-        .encodings = {&encoding_line, &encoding_counted},
+        .encodings = {&encoding_line, &encoding_counted, &encoding_line_again,
+                      &encoding_counted_again},
         .client_gate = &client_send_gate,
         .on_nudged = gate_on_nudged,
     };
@@ -129,7 +141,7 @@ void node_open(void) {
     if (sim.scenario.toys != 0)
         parts.protocols[LISTENER_WEB] = &toy_protocol;
     for (unsigned i = 0; has_toys() && i < TOY_VARIANTS; i++)
-        parts.encodings[2 + i] = &toy_encodings[i];
+        parts.encodings[CLIENT_ENCODINGS + i] = &toy_encodings[i];
     const struct http_service *const services[LISTENER_KINDS] = {
         [LISTENER_WEB] = sim.scenario.streams != 0 ? &toy_web_service : &web_service,
         [LISTENER_API] = &api_service,
@@ -169,9 +181,15 @@ void node_reload(void) {
 }
 
 static void endpoint_left_check(const struct endpoint *endpoint) {
-    if (endpoint->account.used_bytes != 0)
+    uint64_t left = endpoint->account.used_bytes;
+    if (endpoint->index < node.server.worker_count) {
+        /* Questions of sessions that have gone; attends_fini drops them. */
+        const struct pool *asks = &node.server.workers[endpoint->index].attends.pool;
+        left -= asks->in_use * asks->object_bytes;
+    }
+    if (left != 0)
         sim_fail("endpoint %u still accounts for %llu bytes", endpoint->index,
-                 (unsigned long long)endpoint->account.used_bytes);
+                 (unsigned long long)left);
     unsigned free_publishes = 0;
     for (uint32_t at = endpoint->free_publish; at != 0; at = endpoint->publishes[at - 1].slot)
         free_publishes++;
@@ -213,6 +231,7 @@ static void connections_check(const struct server *server) {
 void node_close(struct stats *total) {
     struct server *server = &node.server;
     sim.running = false;
+    node.forgotten = atomic_load(&server->fates.forgotten);
     for (unsigned i = 0; i < server->post.endpoints; i++)
         stats_sum(total, &server->endpoints[i]->stats);
     endpoints_collect(server);
@@ -487,6 +506,8 @@ static void quiet_endpoint_check(struct endpoint *endpoint, uint64_t wake_ns) {
 }
 
 void node_quiet_check(void) {
+    keepers_quiet_check(&node.server);
+    fate_records_quiet_check(&node.server);
     for (unsigned to = 0; to < node.server.post.endpoints; to++) {
         if (!idle(to))
             continue;
@@ -509,6 +530,13 @@ void node_quiet_check(void) {
                 quiet_link_check(worker, link);
         }
     }
+}
+
+bool node_keeps(void) {
+    for (unsigned i = 0; i < node.server.worker_count; i++)
+        if (attends_wait(&node.server.workers[i].attends))
+            return true;
+    return !keepers_empty(&node.server);
 }
 
 void node_empty_check(void) {

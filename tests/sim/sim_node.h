@@ -22,6 +22,10 @@ void turn_check(struct worker *worker);
 void node_quiet_check(void);
 /* No worker keeps a message of another: what was let go is on its way home within a moment. */
 bool node_messages_home(void);
+/* Some message is kept for a client id. */
+bool node_keeps(void);
+/* How many fates were forgotten before their time, when the node had ended. */
+uint64_t node_fates_forgotten(void);
 /* No peer is left: nothing may be held for any. */
 void node_empty_check(void);
 

@@ -49,11 +49,30 @@ struct request {
     uint64_t end;      /* offset in the stream to the node, from the first byte behind it */
     uint64_t taken_ns; /* when the node had all of it; 0: not yet */
     uint64_t begin;    /* stamp */
-    enum { CALL_NONE, CALL_ANYTHING, CALL_SESSIONS, CALL_CLOSE, CALL_MOVE, CALL_PAGE } call;
+    enum {
+        CALL_NONE,
+        CALL_ANYTHING,
+        CALL_SESSIONS,
+        CALL_CLOSE,
+        CALL_MOVE,
+        CALL_PAGE,
+        CALL_FATE,
+        CALL_WITHDRAW,
+        CALL_PENDING
+    } call;
+    uint32_t content; /* CALL_FATE, CALL_WITHDRAW */
     int id;
     unsigned group;
-    unsigned limit; /* CALL_PAGE */
+    unsigned limit; /* CALL_PAGE, CALL_PENDING */
     bool leaves;    /* CALL_MOVE: out of the group */
+};
+
+/* What a client does with messages that are to be acknowledged (sim_acker.c). */
+#define ACKER_OWED_MAX 64
+struct acker {
+    enum { ACKER_PROMPT, ACKER_LATER, ACKER_NEVER } style;
+    uint32_t owed[ACKER_OWED_MAX]; /* contents that it has and has not acknowledged */
+    unsigned count;
 };
 
 struct sim_peer {
@@ -73,6 +92,8 @@ struct sim_peer {
     /* Clients. */
     struct sim_session *session;
     bool welcome, hello_sent;
+    struct acker acker;
+    int last_id; /* of its life before, + 1 */
     uint64_t hello_ns;
     unsigned script; /* of an abusive one */
     unsigned script_step;

@@ -4,6 +4,7 @@
 #include "core/port_wait.h"
 #include "ingest/gate/envelope.h"
 #include "ingest/gate/gate.h"
+#include "tests/sim/sim_acks.h"
 #include "tests/sim/sim_fiber.h"
 #include "tests/sim/sim_node.h"
 #include "tests/sim/sim_peer.h"
@@ -161,12 +162,13 @@ static void on_message(struct port *port, struct message *message, const struct 
 
 static void on_result(struct endpoint *endpoint, struct gate_source *source, void *request,
                       uint32_t index, const struct gate_result *result) {
-    (void)endpoint, (void)source, (void)request;
+    (void)source, (void)request;
     static const enum attempt_state states[RESULT_COUNT] = {
         [RESULT_QUEUED] = ATTEMPT_QUEUED,       [RESULT_ABSENT] = ATTEMPT_ABSENT,
         [RESULT_DROPPED] = ATTEMPT_DROPPED,     [RESULT_DUPLICATE] = ATTEMPT_DUPLICATE,
         [RESULT_ID_REUSED] = ATTEMPT_ID_REUSED, [RESULT_OVERLOADED] = ATTEMPT_REFUSED,
         [RESULT_DRAINING] = ATTEMPT_REFUSED,    [RESULT_RATE_LIMITED] = ATTEMPT_REFUSED,
+        [RESULT_STORED] = ATTEMPT_QUEUED,
     };
     struct sim_attempt *attempt = attempt_at(index);
     enum attempt_state state = states[result->state];
@@ -175,6 +177,8 @@ static void on_result(struct endpoint *endpoint, struct gate_source *source, voi
     bool counted = state <= ATTEMPT_DROPPED;
     if (result->id.len != 0 && state <= ATTEMPT_DUPLICATE)
         attempt->id_hash = id_hash_of(result->id);
+    attempt->stored = result->state == RESULT_STORED;
+    attempt->stopped = server_phase(endpoint->server) >= PHASE_STOPPED;
     attempt_answered(attempt, state, counted, counted ? result->recipients : 0);
     if (state == ATTEMPT_DUPLICATE)
         attempt->first_recipients = result->first_recipients % PORT_TAKES;
@@ -320,5 +324,6 @@ void sim_port_body(unsigned index) {
     while (more) {
         fiber_yield(FIBER_READY);
         more = port_turn(&at->port, CLOCK_NEVER);
+        fate_records_look(node_server());
     }
 }

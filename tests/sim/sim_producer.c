@@ -1,6 +1,8 @@
 /* Producers and operators over HTTP, one request after the other or pipelined. */
 #include "core/base/check.h"
 #include "core/base/clock.h"
+#include "core/fates.h"
+#include "tests/sim/sim_acks.h"
 #include "tests/sim/sim_peer.h"
 #include "tests/sim/sim_port.h"
 
@@ -84,12 +86,22 @@ static void request_write(struct sim_peer *peer, struct request *request, const 
     text_free(&text);
 }
 
+/* Some wait until it is acknowledged. */
+static void wait_draw(const struct request *request, const struct sim_content *content,
+                      struct text *target, char sign) {
+    if (!content->ack || !sim_chance(250))
+        return;
+    attempt_at(request->attempts[0])->waits = true;
+    text_format(target, "%cwait=ack&timeout=%.3f", sign, (double)sim_roll(2000) / 1000.0);
+}
+
 static void message_request(struct sim_peer *peer) {
     struct request *request = request_add(peer, REQUEST_MESSAGE);
     struct text target = {0}, body = {0};
     struct sim_content *content = content_make(peer, false);
     request_attempt(peer, request, content);
     text_format(&target, "/v1/messages");
+    wait_draw(request, content, &target, '?');
     content_write(content, &body, "", false);
     request_write(peer, request, "POST", &target,
                   sim_chance(800) ? "application/json" : "application/vnd.x+json", &body);
@@ -143,6 +155,9 @@ static void path_request(struct sim_peer *peer) {
         text_format(&target, "&volatile=%s", sim_chance(500) ? "1" : "true");
     if (content->ttl_s > 0)
         text_format(&target, "&ttl=%.3f", content->ttl_s);
+    if (content->ack)
+        text_format(&target, "&ack=1");
+    wait_draw(request, content, &target, '&');
     if (content->key >= 0)
         text_format(&target, "&id=key-%d", content->key);
     for (unsigned i = 0; i < content->except_count; i++) {
@@ -166,7 +181,9 @@ static void call_request(struct sim_peer *peer) {
     request->group = (unsigned)sim_roll(sim.scenario.groups);
     static const char *const plain[] = {"/v1/stats", "/metrics", "/healthz", "/readyz"};
     uint64_t roll = sim_roll(100);
-    if (roll < 30) {
+    if (sim.scenario.ack != 0 && sim_chance(500) && ack_call_draw(request, &target, &method)) {
+        roll = 100;
+    } else if (roll < 30) {
         text_format(&target, "%s", plain[sim_roll(4)]);
     } else if (roll < 50) {
         request->call = CALL_SESSIONS;
@@ -183,7 +200,7 @@ static void call_request(struct sim_peer *peer) {
         text_format(&target, "/v1/groups/");
         text_percent(&target, name_of_group(request->group));
         text_format(&target, "?limit=%u", request->limit);
-    } else {
+    } else if (roll < 100) {
         request->call = CALL_MOVE;
         request->leaves = sim_chance(500);
         method = request->leaves ? "DELETE" : "PUT";
@@ -259,6 +276,33 @@ static void error_take(struct sim_attempt *attempt, unsigned status, struct span
     attempt_answered(attempt, ATTEMPT_REFUSED, false, 0);
 }
 
+/* It was taken, and what is said of it fits. False: it is a duplicate. */
+static bool ack_result_take(struct sim_attempt *attempt, unsigned status, struct span object,
+                            struct span state) {
+    static const struct {
+        const char *word;
+        unsigned status;
+        bool waits;
+        uint8_t told;
+    } words[] = {{"queued", 202, false, 0},
+                 {"stored", 202, false, 0},
+                 {"acked", 200, true, FATE_ACKED + 1},
+                 {"pending", 202, true, FATE_PENDING + 1},
+                 {"expired", 410, true, FATE_EXPIRED + 1},
+                 {"dropped", 202, true, FATE_DROPPED + 1}};
+    for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (!json_is(state, words[i].word))
+            continue;
+        if (status != words[i].status || attempt->waits != words[i].waits)
+            sim_fail("the state %s comes with %u: %.*s", words[i].word, status, SPAN_ARG(object));
+        attempt->told = words[i].told;
+        attempt->stored = i == 1;
+        attempt_answered(attempt, ATTEMPT_QUEUED, true, number_of(object, "recipients"));
+        return true;
+    }
+    return false;
+}
+
 static void result_take(uint32_t number, unsigned status, struct span object) {
     struct sim_attempt *attempt = attempt_at(number);
     const struct sim_content *content = content_at(attempt->content);
@@ -274,6 +318,9 @@ static void result_take(uint32_t number, unsigned status, struct span object) {
     if (content->key >= 0 && !json_is(id, key))
         sim_fail("the result of %s has another id: %.*s", key, SPAN_ARG(object));
     attempt->id_hash = id_hash_of(span_of(id.at + 1, id.len - 2));
+    content_id_known(content_at(attempt->content), span_of(id.at + 1, id.len - 2));
+    if (content->ack && ack_result_take(attempt, status, object, state))
+        return;
     static const struct {
         const char *word;
         unsigned status;
@@ -393,6 +440,11 @@ static void call_take(const struct request *request, unsigned status, struct spa
     case CALL_MOVE:
         sessions_check(request, number_of(body, "sessions"), !request->leaves);
         break;
+    case CALL_FATE:
+    case CALL_WITHDRAW:
+    case CALL_PENDING:
+        ack_call_take(request, status, body);
+        return;
     case CALL_PAGE:
         if (status == 200)
             page_check(request, body);

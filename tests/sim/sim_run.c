@@ -4,6 +4,7 @@
 #include "core/base/clock.h"
 #include "core/base/fault.h"
 #include "core/base/log.h"
+#include "tests/sim/sim_acks.h"
 #include "tests/sim/sim_check.h"
 #include "tests/sim/sim_coverage.h"
 #include "tests/sim/sim_fiber.h"
@@ -23,7 +24,7 @@
 #define FAULT_CHANCE 30 /* per mille of the steps */
 #define STEPS_MAX 3000000
 #define LOAD_NS_MAX (300 * NS_PER_S)
-#define LEAVE_NS_MAX (400 * NS_PER_S)
+#define LEAVE_NS_MAX (1000 * NS_PER_S) /* longer than any message lasts */
 
 struct sim sim;
 
@@ -268,7 +269,7 @@ static void stage_step(bool quiet) {
         }
         return;
     case STAGE_LEAVING:
-        if (quiet && peers_gone() && links_finished() && node_messages_home() &&
+        if (quiet && peers_gone() && links_finished() && node_messages_home() && !node_keeps() &&
             !toy_sessions_any()) {
             node_empty_check();
             drain_begin();
@@ -336,6 +337,7 @@ void sim_run(uint64_t seed, bool trace) {
     world_open();
     kernel_open();
     check_open();
+    acks_open();
     peers_open();
     toys_open();
     streams_open();
@@ -344,10 +346,12 @@ void sim_run(uint64_t seed, bool trace) {
     struct stats total = {0};
     node_close(&total);
     check_account(&total);
+    acks_account(&total, node_fates_forgotten());
     coverage_stats(&total);
     peers_close();
     toys_close();
     streams_close();
     check_close();
+    acks_close();
     world_close();
 }

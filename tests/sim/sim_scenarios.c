@@ -398,6 +398,25 @@ static void with_streams(struct scenario *s) {
     s->descriptors += s->streams;
 }
 
+/* The same, with any of the others. */
+static void with_acks(struct scenario *s) {
+    s->ack_window = 256;
+    s->ack_backlog = 10000;
+    s->ack_silence_ns = 10 * NS_PER_S;
+    s->fate_max = 1000000;
+    s->ack = PICK(0, 100, 400);
+    if (s->ack == 0 || s->calm)
+        return;
+    s->ack_window = PICK(1, 2, 3, 256);
+    s->ack_backlog = PICK(1, 2, 4, 10000, 10000);
+    s->ack_silence_ns = PICK(20, 200, 2000, 10000) * NS_PER_MS;
+    s->fate_max = PICK(1, 5, 1000000, 1000000);
+    if (sim_chance(200))
+        s->outbox_bytes = PICK(1, 2, 4) * KB;
+    if (sim_chance(200))
+        s->post_slots = 8;
+}
+
 void scenario_make(struct scenario *scenario, uint64_t seed) {
     /* Twice what has the most to reach. */
     static void (*const kinds[])(struct scenario *) = {
@@ -419,6 +438,7 @@ void scenario_make(struct scenario *scenario, uint64_t seed) {
         with_toys(scenario);
     if (!scenario->calm && scenario->toys == 0 && sim_chance(500))
         with_streams(scenario);
+    with_acks(scenario);
     if (scenario->payload_max > scenario->max_message_bytes / 2)
         scenario->payload_max = scenario->max_message_bytes / 2;
     CHECK(scenario->workers <= SIM_WORKERS_MAX);
@@ -429,12 +449,14 @@ void scenario_describe(const struct scenario *s, char *text, size_t cap) {
     static const char *const policies[] = {"close", "drop-oldest", "keep-latest"};
     snprintf(text, cap,
              "%s, %u workers, steer %s%s, slow %s, outbox %u, memory %llu, buffers %u of %u, "
-             "slots %u, %u clients, %u producers, %u ports, %u toys, %u streams, %u messages%s%s",
+             "slots %u, %u clients, %u producers, %u ports, %u toys, %u streams, %u messages, "
+             "ack %u (window %u, backlog %u, silence %llu ms)%s%s",
              s->name, s->workers, steers[s->steer], s->kernel_steers ? " by the kernel" : "",
              policies[s->slow], s->outbox_bytes, (unsigned long long)s->memory_bytes, s->buffers,
              s->buffer_bytes, s->post_slots, s->clients, s->producers, s->ports, s->toys,
-             s->streams, s->messages, s->client_send ? ", clients send" : "",
-             s->soon_behind ? ", soon behind" : "");
+             s->streams, s->messages, s->ack, s->ack_window, s->ack_backlog,
+             (unsigned long long)(s->ack_silence_ns / NS_PER_MS),
+             s->client_send ? ", clients send" : "", s->soon_behind ? ", soon behind" : "");
 }
 
 static void listener_add(struct config *config, enum listener_kind kind, uint16_t port) {
@@ -468,6 +490,11 @@ void scenario_config(struct config *config) {
         .rate_limit = s->rate_limited ? 50 : 0,
         .dedup_window_ns = s->dedup_window_ns,
         .dedup_max = s->dedup_max,
+        .ack_window = s->ack_window,
+        .ack_backlog = s->ack_backlog,
+        .ack_silence_ns = s->ack_silence_ns,
+        .fate_max = s->fate_max,
+        .fate_window_ns = 3600 * NS_PER_S,
     };
     for (unsigned i = 0; i < WORKERS_MAX; i++)
         config->cpus[i] = -1;

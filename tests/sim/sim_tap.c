@@ -63,8 +63,8 @@ static uint32_t ref_number(struct span raw) {
 
 /* --- clients that speak JSON ------------------------------------------------------------------ */
 
-static void json_message(struct tap *tap, struct span line) {
-    struct span id, event, payload, group = {0}, encoding;
+static uint32_t json_message(struct tap *tap, struct span line) {
+    struct span id, event, payload, group = {0}, encoding, mark;
     char event_text[512], id_text[128];
     size_t event_len, id_len;
     if (!json_member(line, "id", &id) || !json_member(line, "event", &event) ||
@@ -77,8 +77,16 @@ static void json_message(struct tap *tap, struct span line) {
     if (is_bytes && !json_is(encoding, "base64"))
         broken(tap, "an unknown encoding", line);
     tap->messages++;
-    check_arrival(tap->session, tap->offset, span_of(id_text, id_len),
-                  span_of(event_text, event_len), has_group, group, is_bytes, payload);
+    struct arrival arrival = {.offset = tap->offset,
+                              .id = span_of(id_text, id_len),
+                              .event = span_of(event_text, event_len),
+                              .group_json = group,
+                              .payload = payload,
+                              .has_group = has_group,
+                              .is_bytes = is_bytes,
+                              .ack = json_member(line, "ack", &mark),
+                              .redelivered = json_member(line, "redelivered", &mark)};
+    return check_arrival(tap->session, &arrival);
 }
 
 static void json_line(struct tap *tap, struct span line, uint64_t end) {
@@ -86,8 +94,8 @@ static void json_line(struct tap *tap, struct span line, uint64_t end) {
     if (!json_value(line, &value, &rest) || rest.len != 0 || !json_member(line, "type", &type))
         broken(tap, "a line that is no object with a type", line);
     if (json_is(type, "message")) {
-        json_message(tap, line);
-        event_add(tap, TAP_MESSAGE, end);
+        uint32_t content = json_message(tap, line);
+        event_add(tap, TAP_MESSAGE, end)->content = content;
     } else if (json_is(type, "welcome")) {
         event_add(tap, TAP_WELCOME, end);
         client_on_welcome(tap->session);
@@ -205,12 +213,17 @@ static void counted_message(struct tap *tap, struct span payload, uint64_t end) 
     if (event_word.len > sizeof(event_room))
         broken(tap, "a long event", event_word);
     struct span event = word_plain(event_word, event_room), flags = word_next(&line);
-    bool has_group = memchr(flags.at, 'g', flags.len) != NULL;
-    bool is_bytes = memchr(flags.at, 'b', flags.len) != NULL;
     tap->messages++;
-    check_arrival(tap->session, tap->head_offset, id, event, has_group, (struct span){0}, is_bytes,
-                  payload);
-    event_add(tap, TAP_MESSAGE, end);
+    struct arrival arrival = {.offset = tap->head_offset,
+                              .id = id,
+                              .event = event,
+                              .payload = payload,
+                              .has_group = memchr(flags.at, 'g', flags.len) != NULL,
+                              .is_bytes = memchr(flags.at, 'b', flags.len) != NULL,
+                              .ack = memchr(flags.at, 'a', flags.len) != NULL,
+                              .redelivered = memchr(flags.at, 'r', flags.len) != NULL};
+    uint32_t content = check_arrival(tap->session, &arrival);
+    event_add(tap, TAP_MESSAGE, end)->content = content;
 }
 
 /* --- HTTP ------------------------------------------------------------------------------------- */

@@ -34,6 +34,7 @@ struct tap_event {
     enum tap_event_kind kind;
     uint32_t ref;
     uint32_t status;
+    uint32_t content; /* of a message; UINT32_MAX: unknown */
     char code[24];
 };
 

@@ -211,7 +211,7 @@ bool json_string(struct span raw, char *out, size_t cap, size_t *len) {
 }
 
 bool json_is(struct span raw, const char *text) {
-    char out[64];
+    char out[256];
     size_t len;
     return json_string(raw, out, sizeof(out), &len) && len == strlen(text) &&
            memcmp(out, text, len) == 0;

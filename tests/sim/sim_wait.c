@@ -1,6 +1,7 @@
 #include "tests/sim/sim_wait.h"
 
 #include "core/base/rand.h"
+#include "ingest/api/api.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/sim_node.h"
 #include "tests/toys/toy_session.h"
@@ -93,8 +94,26 @@ static void toy_check(const struct worker *worker, const struct toy_wait *toy, b
         sim_fail("worker %u: a session has its goodbye, and a wait concerns it", worker->index);
 }
 
+/* Answers of the API that wait for an acknowledgement. */
+static unsigned ack_waits(const struct worker *worker) {
+    unsigned count = 0;
+    uint32_t slots = worker->slots.block_count * CONNECTION_BLOCK;
+    for (uint32_t i = 0; i < slots; i++) {
+        struct connection *connection = slot_at(worker, i);
+        if (connection->state == CONNECTION_FREE || connection->protocol != &api_protocol)
+            continue;
+        struct http_connection *http = http_of(connection);
+        if (http == NULL)
+            continue;
+        const struct list *list = &api_state(http)->waits;
+        for (const struct list *at = list->next; at != list; at = at->next)
+            count++;
+    }
+    return count;
+}
+
 void sim_waits_check(const struct worker *worker) {
-    unsigned open = 0;
+    unsigned open = sim.scenario.ack != 0 ? ack_waits(worker) : 0;
     for (unsigned i = 0; waits.wanted && i < WAITS; i++) {
         const struct toy_wait *toy = &waits.toys[worker->index][i];
         open += toy->open;

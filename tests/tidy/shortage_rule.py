@@ -22,7 +22,7 @@ TAKES = [
     "sender_of", "entry_try", "entry_make", "dedup_claim", "dedup_relieve", "ids_relieve",
     "gate_admit", "rate_take", "batch_new", "batch_room", "batch_suspend", "api_call_get",
     "quota_take", "budget_take", "chunk_get", "chain_room", "outbox_write_chunks", "members_begin",
-    "merge_begin",
+    "merge_begin", "fate_try", "fate_make", "fates_open", "fates_relieve", "wait_begin",
 ]
 # Places that need none, and why.
 START = "a start that fails is a clear error, and the simulation begins behind it"
@@ -57,6 +57,9 @@ EXEMPT = {
     ("core/hub.c", "room_for_copies"): VERDICT,
     ("ingest/gate/dedup.c", "entry_make"): VERDICT,
     ("ingest/gate/gate.c", "pending_claim"): VERDICT,
+    ("ingest/gate/gate.c", "pending_send"): VERDICT,
+    ("ingest/gate/gate.c", "on_memory_short"): VERDICT,
+    ("core/fates.c", "fate_make"): VERDICT,
     ("proto/http/http_connection.c", "forwarded_look"): VERDICT,
     ("ingest/api/api.c", "api_admit_push"): VERDICT,
     ("core/memory.c", "budget_take"): VERDICT,
@@ -66,6 +69,7 @@ EXEMPT = {
     ("ingest/api/api_groups.c", "members_finish"): VERDICT,
     ("ingest/api/api_metrics.c", None): STICKY,
     ("ingest/api/api_clients.c", "presence_finish"): STICKY,
+    ("ingest/api/api_fates.c", "pending_finish"): STICKY,
     ("ingest/api/api_clients.c", "join_visit"): VERDICT,
     ("proto/client/client.c", "on_hello"): VERDICT,
     ("proto/client/client.c", "on_join"): VERDICT,

@@ -37,6 +37,26 @@ void handover_on_mail(struct worker *worker, const struct mail *mail) {
     (void)worker;
     (void)mail;
 }
+void keeper_on_decide(struct worker *worker, const struct mail *mail) {
+    (void)worker;
+    (void)mail;
+}
+void keeper_on_ack(struct worker *worker, const struct mail *mail) {
+    (void)worker;
+    (void)mail;
+}
+void keeper_on_attend(struct worker *worker, const struct mail *mail) {
+    (void)worker;
+    (void)mail;
+}
+void attend_on_attended(struct worker *worker, const struct mail *mail) {
+    (void)worker;
+    (void)mail;
+}
+void attend_on_hand(struct worker *worker, const struct mail *mail) {
+    (void)worker;
+    (void)mail;
+}
 void message_take_home(struct endpoint *endpoint, struct message *chain) {
     (void)endpoint;
     (void)chain;

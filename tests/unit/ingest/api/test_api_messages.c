@@ -60,7 +60,7 @@ static void test_refusals(void **state) {
         {"application/json", "", 400, "\"bad_json\""},
         {"application/json", "7", 400, "\"bad_message\""},
         {"application/json", "{\"too\":\"till\"}", 400, "\"field\":\"too\""},
-        {"application/json", "{\"to\":\"till\",\"ack\":true}", 400, "\"field\":\"ack\""},
+        {"application/json", "{\"group\":\"g\",\"ack\":true}", 400, "\"field\":\"ack\""},
         {"application/json", "{}", 400, "\"field\":\"to\""},
         {"text/plain", "{\"to\":\"till\"}", 415, "\"unsupported_media_type\""},
         {"application/x-www-form-urlencoded", "to=till", 400, "\"bad_json\""},
@@ -359,7 +359,12 @@ static void test_path(void **state) {
 
 static void test_path_refusals(void **state) {
     (void)state;
-    const char *const paths[] = {"/v1/clients/till?ack=1",
+    const char *const paths[] = {"/v1/clients/till?ack=1&volatile=1",
+                                 "/v1/groups/g?ack=1",
+                                 "/v1/broadcast?ack=1",
+                                 "/v1/clients/till?ack=1&except=a",
+                                 "/v1/clients/till?ack=1&wait=no",
+                                 "/v1/clients/till?ack=1&wait=ack&timeout=61",
                                  "/v1/clients/till?ackk=1",
                                  "/v1/clients/till?to=b",
                                  "/v1/clients/till?id=a&id=b",

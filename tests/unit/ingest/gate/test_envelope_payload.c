@@ -146,6 +146,7 @@ static void knows_different_messages(void **state) {
         "{\"broadcast\":true}",
         "{\"broadcast\":true,\"except\":\"a\"}",
         "{\"to\":\"a\",\"volatile\":true}",
+        "{\"to\":\"a\",\"ack\":true}",
         "{\"to\":\"a\",\"event\":\"a\"}",
         "{\"to\":\"a\",\"event\":\"messagea\"}",
         "{\"to\":\"a\",\"data\":0}",

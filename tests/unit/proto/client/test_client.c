@@ -116,6 +116,38 @@ static void test_send_is_off(void **state) {
 /* --- what waits ----------------------------------------------------------------------------------
  */
 
+/* A line that finds no room at the keeper stays in the input, and is read again. */
+static void test_acknowledgements(void **state) {
+    (void)state;
+    static const char *const hellos[] = {"{\"type\":\"hello\",\"id\":\"a\"}\n",
+                                         "HELLO {\"id\":\"a\"}\r\n"};
+    static const char *const acks[] = {
+        "{\"type\":\"ack\",\"id\":\"m1\"}\n{\"type\":\"ack\",\"ids\":[\"m2\",\"m3\"]}\n"
+        "{\"type\":\"ping\"}\n",
+        "ACK m1\r\nACK m2 m3\r\nPING\r\n"};
+    for (unsigned i = 0; i < 2; i++) {
+        begin();
+        say(hellos[i]);
+        seen.out_len = 0;
+        say(acks[i]);
+        assert_string_equal(seen.acks, "m1;m2;m3;");
+        expect(i == 0 ? "{\"type\":\"pong\"}\n" : "PONG\r\n");
+        seen.acks[0] = '\0';
+        seen.no_room = true;
+        say(acks[i]);
+        assert_string_equal(seen.acks, "");
+        assert_int_equal(kept_len, strlen(acks[i]));
+        assert_int_not_equal(seen.yields, 0);
+        expect("");
+        seen.no_room = false;
+        consider();
+        assert_string_equal(seen.acks, "m1;m2;m3;");
+        assert_int_equal(kept_len, 0);
+        expect(i == 0 ? "{\"type\":\"pong\"}\n" : "PONG\r\n");
+        finish();
+    }
+}
+
 static void test_no_message_before_the_welcome(void **state) {
     (void)state;
     begin();
@@ -311,6 +343,7 @@ int main(void) {
         cmocka_unit_test(test_answers_to_the_gone),
         cmocka_unit_test(test_sends_are_answered_before_the_end),
         cmocka_unit_test(test_send_is_off),
+        cmocka_unit_test(test_acknowledgements),
         cmocka_unit_test(test_no_message_before_the_welcome),
         cmocka_unit_test(test_refused_names),
         cmocka_unit_test(test_hello_timeout),

@@ -1,4 +1,4 @@
-#include "ingest/api/wall_text.h"
+#include "core/base/wall_text.h"
 
 #include <stdio.h>
 #include <time.h>

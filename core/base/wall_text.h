@@ -1,8 +1,8 @@
 /* wall_text.h - a moment as people and programs read it: 2026-01-31T09:05:00.123Z.
  *
  * Threads: any (a pure function). */
-#ifndef RINGPOST_INGEST_API_WALL_TEXT_H
-#define RINGPOST_INGEST_API_WALL_TEXT_H
+#ifndef RINGPOST_CORE_BASE_WALL_TEXT_H
+#define RINGPOST_CORE_BASE_WALL_TEXT_H
 
 #include <stdint.h>
 

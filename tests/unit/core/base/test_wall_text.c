@@ -1,6 +1,6 @@
 #include "tests/support/cmocka_first.h"
 
-#include "ingest/api/wall_text.c"
+#include "core/base/wall_text.c"
 
 static void test_text(void **state) {
     (void)state;

@@ -1,0 +1,88 @@
+/* attend.h - the sessions' side of messages that are to be acknowledged (keeper.h): which sessions
+ * take them, and what each has.
+ *
+ *   NONE --hello with an id--> ASKED --ATTENDED--> OPEN --no room--> STOPPED --room--> RESUMING
+ *                                                   ^                                     |
+ *                                                   +------------- ATTENDED --------------+
+ *
+ * A session that has taken its id asks the keeper of that id (ATTEND). The keeper answers ATTENDED
+ * with the serial from which on it hands over, then hands over everything pending from there, the
+ * oldest first, then what is new, all through one queue. So an ASKED session passes over what was
+ * on its way before, and misses nothing.
+ *
+ * An OPEN session has everything up to `taken_serial`. It takes what has a greater serial, and
+ * passes over what it has; but a copy that is handed over for the client's silence it takes again,
+ * if nothing waits in its outbox, where the first copy may still be.
+ *
+ * One that has no room (--outbox-bytes) for a message is STOPPED: it takes none, or later ones
+ * would overtake. When half of its backlog has left it asks the keeper again (RESUMING), from what
+ * it has on. So messages over the limit stay with the keeper, and never close a session.
+ *
+ * Threads: the worker's. Owns: questions that wait for room. Limits: a question under way is a
+ * request (mailbox.h); one that waits takes ASK_BYTES of --memory, a hello without them is refused
+ * (`overloaded`). */
+#ifndef RINGPOST_CORE_ATTEND_H
+#define RINGPOST_CORE_ATTEND_H
+
+#include "core/base/list.h"
+#include "core/memory.h"
+#include "core/session.h"
+
+struct mail;
+struct message;
+
+/* Why a message is handed over (mail.flag of HAND). */
+enum {
+    HAND_PROMPT = 1,      /* its producer asks for little */
+    HAND_REDELIVERED = 2, /* it may have been written before */
+    HAND_SILENCE = 4      /* the client has not acknowledged it in time */
+};
+
+struct attends {
+    struct list waiting; /* questions that found no room, or wait for a moment */
+    struct pool pool;
+};
+
+void attends_init(struct attends *attends);
+/* Drops the questions that wait. */
+void attends_fini(struct worker *worker);
+
+/* A session has its id and its welcome. False: no memory; it must not go on. */
+bool attend_begin(struct worker *worker, struct session *session);
+/* Something of its backlog has left. */
+void attend_resume(struct worker *worker, struct session *session);
+static inline void attend_look(struct worker *worker, struct session *session) {
+    if (session->attend == ATTEND_STOPPED)
+        attend_resume(worker, session);
+}
+/* Asks what waited for room. */
+void attends_work(struct worker *worker);
+static inline bool attends_wait(const struct attends *attends) {
+    return !list_empty(&attends->waiting);
+}
+
+/* Its client acknowledges messages; ids that are none are passed over. False: no room to tell the
+ * keeper; nothing has happened, come again in the next turn. */
+bool attend_acknowledge(struct worker *worker, struct session *session, const struct span *ids,
+                        size_t count);
+
+/* The keeper's answer: it hands over everything that is pending with a greater serial. `fresh`: to
+ * a session that has come. */
+void attend_answered(struct worker *worker, uint64_t hash, uint64_t serial, bool fresh);
+void attend_on_attended(struct worker *worker, const struct mail *mail);
+/* A message for the sessions of one of its ids (`address`); takes over a hold. */
+void attend_hand(struct worker *worker, struct message *message, uint16_t address, uint64_t serial,
+                 unsigned flags);
+void attend_on_hand(struct worker *worker, const struct mail *mail);
+
+/* Several acknowledgements in one mail. */
+struct ack_list {
+    uint64_t id_hash;
+    uint32_t count;
+    uint64_t message_hashes[];
+};
+static inline size_t ack_list_bytes(uint32_t count) {
+    return sizeof(struct ack_list) + count * sizeof(uint64_t);
+}
+
+#endif

@@ -1,0 +1,55 @@
+/* fate.h - what a fate is made of, for the files of fates.h alone.
+ *
+ * One block: the struct, its addresses, then the texts: scope, id, client ids. */
+#ifndef RINGPOST_CORE_FATE_H
+#define RINGPOST_CORE_FATE_H
+
+#include "core/fates.h"
+
+enum fate_phase {
+    FATE_OPEN,     /* its message is not taken yet; nobody finds it */
+    FATE_TAKEN,    /* not all addresses are settled */
+    FATE_SETTLED,  /* in stripe->settled */
+    FATE_FORGOTTEN /* in no table any more; who holds it still has it */
+};
+
+/* Members stand so that no room is lost between them: there may be a million of these. */
+struct fate {
+    struct table_node node; /* hash64 of the id alone */
+    union {
+        struct list waits; /* while an address is not settled: fate_wait */
+        struct list order; /* afterwards: in stripe->settled, if it is SETTLED */
+    };
+    struct hash128 content;
+    uint64_t accepted_ms; /* by the wall clock */
+    uint64_t at_ns;       /* monotonic: accepted; when all is settled: settled */
+    uint32_t took_ms;     /* when all is settled: from the one to the other */
+    uint32_t holds;
+    uint32_t recipients;  /* of its first result */
+    uint16_t count, left; /* addresses; those that are not settled */
+    uint8_t id_len, scope_len;
+    uint8_t phase; /* enum fate_phase */
+    uint8_t first; /* enum result_word */
+    struct fate_address addresses[];
+};
+
+static inline const char *fate_texts(const struct fate *fate) {
+    return (const char *)(fate->addresses + fate->count);
+}
+static inline struct span fate_scope(const struct fate *fate) {
+    return span_of(fate_texts(fate), fate->scope_len);
+}
+
+struct fate_stripe *fate_stripe_of(struct fates *fates, uint64_t hash);
+void fate_lock(struct fate_stripe *stripe);
+void fate_unlock(struct fate_stripe *stripe);
+
+/* Under the lock of its stripe: one hold less; frees it when it is forgotten and that was the last
+ * one. */
+void fate_let_go(struct fate_stripe *stripe, struct fate *fate);
+/* The youngest of that id that is TAKEN or SETTLED: in that scope, or in any, where the empty one
+ * comes first. NULL: none. Under the stripe's lock. */
+struct fate *fate_look(const struct fate_stripe *stripe, uint64_t hash, struct span id,
+                       const struct span *scope);
+
+#endif

@@ -1,0 +1,342 @@
+#include "core/base/check.h"
+#include "core/base/clock.h"
+#include "core/base/shortage.h"
+#include "core/fate.h"
+#include "core/message.h"
+
+/* A bucket of the table, which takes no memory that could be short. */
+#define BUCKET_BYTES sizeof(struct table_node *)
+
+/* --- the table ------------------------------------------------------------------------------- */
+
+struct fate_stripe *fate_stripe_of(struct fates *fates, uint64_t hash) {
+    /* The table of the stripe looks at the low bits. */
+    return &fates->stripes[(hash >> 48) % fates->stripe_count];
+}
+
+void fate_lock(struct fate_stripe *stripe) {
+    CHECK(pthread_mutex_lock(&stripe->lock) == 0);
+}
+
+void fate_unlock(struct fate_stripe *stripe) {
+    CHECK(pthread_mutex_unlock(&stripe->lock) == 0);
+}
+
+void fates_init(struct fates *fates, struct budget *budget, uint32_t settled_max,
+                uint64_t window_ns, void (*nudge)(void *argument, unsigned endpoint),
+                void *argument) {
+    fates->stripe_count = settled_max < FATE_STRIPES_FROM ? 1 : FATE_STRIPES;
+    atomic_init(&fates->relieved, 0);
+    atomic_init(&fates->forgotten, 0);
+    atomic_init(&fates->waits_ended, 0);
+    for (unsigned i = 0; i < FATE_WAITED_PLACES; i++)
+        atomic_init(&fates->waited[i], 0);
+    fates->window_ns = window_ns;
+    fates->nudge = nudge;
+    fates->nudge_argument = argument;
+    for (unsigned i = 0; i < fates->stripe_count; i++) {
+        struct fate_stripe *stripe = &fates->stripes[i];
+        CHECK(pthread_mutex_init(&stripe->lock, NULL) == 0);
+        table_init(&stripe->fates);
+        list_init(&stripe->settled);
+        account_init(&stripe->account, budget);
+        stripe->settled_count = 0;
+        stripe->settled_max = settled_max / fates->stripe_count;
+        atomic_init(&stripe->count, 0);
+    }
+    for (unsigned i = 0; i < ENDPOINTS_MAX; i++) {
+        CHECK(pthread_mutex_init(&fates->told[i].lock, NULL) == 0);
+        list_init(&fates->told[i].waits);
+    }
+}
+
+/* --- one fate -------------------------------------------------------------------------------- */
+
+static size_t size_for(unsigned addresses, size_t texts) {
+    size_t bytes = offsetof(struct fate, addresses) + addresses * sizeof(struct fate_address);
+    bytes += texts;
+    return bytes > sizeof(struct fate) ? bytes : sizeof(struct fate);
+}
+
+static size_t fate_bytes(const struct fate *fate) {
+    const struct fate_address *last = &fate->addresses[fate->count - 1];
+    return size_for(fate->count, (size_t)last->at + last->len);
+}
+
+static void count_set(struct fate_stripe *stripe) {
+    atomic_store_explicit(&stripe->count, stripe->fates.count, memory_order_relaxed);
+}
+
+static void fate_free(struct fate_stripe *stripe, struct fate *fate) {
+    memory_put(&stripe->account, fate, fate_bytes(fate));
+    account_give(&stripe->account, BUCKET_BYTES);
+}
+
+/* Nobody finds it any more; it goes now, or with the last one who holds it. */
+static void fate_forget(struct fate_stripe *stripe, struct fate *fate) {
+    if (fate->phase == FATE_SETTLED) {
+        list_remove(&fate->order);
+        stripe->settled_count--;
+    }
+    fate->phase = FATE_FORGOTTEN;
+    table_remove(&stripe->fates, &fate->node);
+    count_set(stripe);
+    if (fate->holds == 0)
+        fate_free(stripe, fate);
+}
+
+void fate_let_go(struct fate_stripe *stripe, struct fate *fate) {
+    CHECK(fate->holds > 0, "a fate is let go of once too often");
+    if (--fate->holds == 0 && fate->phase == FATE_FORGOTTEN)
+        fate_free(stripe, fate);
+}
+
+static struct fate *settled_oldest(const struct fate_stripe *stripe) {
+    return list_empty(&stripe->settled) ? NULL
+                                        : container_of(stripe->settled.next, struct fate, order);
+}
+
+static bool settled_since(const struct fate *fate, uint64_t window_ns, uint64_t now_ns) {
+    return fate->at_ns + window_ns <= now_ns;
+}
+
+/* The oldest settled one gives way before its time. */
+static void oldest_forget(struct fates *fates, struct fate_stripe *stripe, uint64_t now_ns) {
+    struct fate *oldest = settled_oldest(stripe);
+    if (!settled_since(oldest, fates->window_ns, now_ns))
+        atomic_fetch_add_explicit(&fates->forgotten, 1, memory_order_relaxed);
+    fate_forget(stripe, oldest);
+}
+
+/* All its addresses are settled, and its message was taken. */
+static void fate_queue(struct fates *fates, struct fate_stripe *stripe, struct fate *fate,
+                       uint64_t now_ns) {
+    fate->phase = FATE_SETTLED;
+    list_init(&fate->order);
+    list_add_tail(&stripe->settled, &fate->order);
+    stripe->settled_count++;
+    while (stripe->settled_count > stripe->settled_max)
+        oldest_forget(fates, stripe, now_ns);
+}
+
+/* --- a message ------------------------------------------------------------------------------- */
+
+static struct fate *fate_try(struct fate_stripe *stripe, const struct message *message,
+                             uint64_t hash, size_t texts) {
+    size_t bytes = size_for(message->to_count, texts);
+    struct fate *fate = memory_get(&stripe->account, bytes);
+    if (SHORTAGE(fate == NULL))
+        return NULL;
+    fate->node.hash = hash;
+    if (SHORTAGE(!table_add(&stripe->fates, &fate->node))) {
+        memory_put(&stripe->account, fate, bytes);
+        return NULL;
+    }
+    account_force(&stripe->account, BUCKET_BYTES);
+    count_set(stripe);
+    return fate;
+}
+
+/* The same; while memory is short the oldest settled ones of the stripe give way. */
+static struct fate *fate_make(struct fates *fates, struct fate_stripe *stripe,
+                              const struct message *message, uint64_t hash, size_t texts) {
+    struct fate *fate;
+    while ((fate = fate_try(stripe, message, hash, texts)) == NULL) {
+        if (SHORTAGE(list_empty(&stripe->settled)))
+            return NULL;
+        oldest_forget(fates, stripe, message->accepted_ns);
+    }
+    return fate;
+}
+
+bool fates_open(struct fates *fates, struct message *message, struct span scope,
+                struct hash128 content, uint64_t accepted_ms) {
+    const struct message_name *to = message_to(message);
+    struct span id = message_id(message);
+    uint64_t hash = hash64(id);
+    size_t texts = scope.len + id.len;
+    CHECK(message->to_count != 0 && scope.len <= UINT8_MAX);
+    for (unsigned i = 0; i < message->to_count; i++)
+        texts += to[i].len;
+
+    struct fate_stripe *stripe = fate_stripe_of(fates, hash);
+    fate_lock(stripe);
+    struct fate *fate = fate_make(fates, stripe, message, hash, texts);
+    if (SHORTAGE(fate == NULL)) {
+        fate_unlock(stripe);
+        return false;
+    }
+    struct table_node node = fate->node;
+    *fate = (struct fate){.node = node,
+                          .content = content,
+                          .accepted_ms = accepted_ms,
+                          .at_ns = message->accepted_ns,
+                          .holds = 1,
+                          .count = message->to_count,
+                          .left = message->to_count,
+                          .id_len = (uint8_t)id.len,
+                          .scope_len = (uint8_t)scope.len,
+                          .phase = FATE_OPEN};
+    list_init(&fate->waits);
+    char *text = (char *)(fate->addresses + fate->count);
+    size_t at = 0;
+    if (scope.len != 0)
+        memcpy(text, scope.at, scope.len);
+    at += scope.len;
+    memcpy(text + at, id.at, id.len);
+    at += id.len;
+    for (unsigned i = 0; i < fate->count; i++) {
+        struct fate_address *address = &fate->addresses[i];
+        address->at = (uint32_t)at;
+        address->len = to[i].len;
+        atomic_init(&address->state, FATE_PENDING);
+        atomic_init(&address->reason, FATE_REASON_NONE);
+        memcpy(text + at, message_name_text(message, &to[i]).at, to[i].len);
+        at += to[i].len;
+    }
+    fate_unlock(stripe);
+    message->fate = fate;
+    return true;
+}
+
+void fates_cancel(struct fates *fates, struct fate *fate) {
+    struct fate_stripe *stripe = fate_stripe_of(fates, fate->node.hash);
+    fate_lock(stripe);
+    CHECK(fate->phase == FATE_OPEN && fate->holds == 1, "a fate is cancelled that others know");
+    fate_forget(stripe, fate);
+    fate_let_go(stripe, fate);
+    fate_unlock(stripe);
+}
+
+/* The id was taken again: of two settled ones only the younger can be asked for. */
+static void older_forget(struct fate_stripe *stripe, const struct fate *fate) {
+    struct span id = fate_id(fate), scope = fate_scope(fate);
+    struct fate *older = fate_look(stripe, fate->node.hash, id, &scope);
+    if (older != NULL && older->phase == FATE_SETTLED)
+        fate_forget(stripe, older);
+}
+
+void fates_taken(struct fates *fates, struct fate *fate, enum result_word first,
+                 uint32_t recipients, uint64_t now_ns) {
+    struct fate_stripe *stripe = fate_stripe_of(fates, fate->node.hash);
+    fate_lock(stripe);
+    CHECK(fate->phase == FATE_OPEN, "a message is taken twice");
+    older_forget(stripe, fate);
+    fate->first = (uint8_t)first;
+    fate->recipients = recipients;
+    fate->phase = FATE_TAKEN;
+    if (fate->left == 0)
+        fate_queue(fates, stripe, fate, now_ns);
+    fate_unlock(stripe);
+}
+
+/* Hands those who wait to their endpoints, and returns which. The stripe's lock is held, so none of
+ * them can end meanwhile. */
+static uint64_t waits_tell(struct fates *fates, struct fate *fate) {
+    uint64_t endpoints = 0;
+    struct list *link;
+    while ((link = list_pop(&fate->waits)) != NULL) {
+        unsigned endpoint = container_of(link, struct fate_wait, link)->endpoint;
+        struct fate_told *told = &fates->told[endpoint];
+        CHECK(pthread_mutex_lock(&told->lock) == 0);
+        list_add_tail(&told->waits, link);
+        CHECK(pthread_mutex_unlock(&told->lock) == 0);
+        endpoints |= UINT64_C(1) << endpoint;
+    }
+    return endpoints;
+}
+
+void fates_settle(struct fates *fates, struct fate *fate, uint32_t address, enum fate_state state,
+                  enum fate_reason reason, uint64_t now_ns) {
+    struct fate_stripe *stripe = fate_stripe_of(fates, fate->node.hash);
+    uint64_t endpoints = 0;
+    fate_lock(stripe);
+    struct fate_address *settled = &fate->addresses[address];
+    CHECK(address < fate->count && state != FATE_PENDING &&
+              atomic_load_explicit(&settled->state, memory_order_relaxed) == FATE_PENDING,
+          "an address is settled twice");
+    if (--fate->left == 0) {
+        /* Before the last address is seen to be settled, for who looks without the lock. */
+        uint64_t took_ms = now_ns > fate->at_ns ? (now_ns - fate->at_ns) / NS_PER_MS : 0;
+        fate->took_ms = took_ms < UINT32_MAX ? (uint32_t)took_ms : UINT32_MAX;
+        fate->at_ns = now_ns;
+    }
+    atomic_store_explicit(&settled->reason, reason, memory_order_relaxed);
+    atomic_store_explicit(&settled->state, state, memory_order_release);
+    if (fate->left == 0) {
+        endpoints = waits_tell(fates, fate);
+        if (fate->phase == FATE_TAKEN)
+            fate_queue(fates, stripe, fate, now_ns);
+    }
+    fate_unlock(stripe);
+    for (; endpoints != 0; endpoints &= endpoints - 1)
+        fates->nudge(fates->nudge_argument, (unsigned)__builtin_ctzll(endpoints));
+}
+
+/* --- the end of fates ------------------------------------------------------------------------ */
+
+uint64_t fates_sweep(struct fates *fates, uint64_t now_ns, unsigned count) {
+    uint64_t next_ns = CLOCK_NEVER;
+    for (unsigned i = 0; i < fates->stripe_count; i++) {
+        struct fate_stripe *stripe = &fates->stripes[i];
+        fate_lock(stripe);
+        struct fate *oldest = settled_oldest(stripe);
+        for (unsigned gone = 0;
+             gone < count && oldest != NULL && settled_since(oldest, fates->window_ns, now_ns);
+             gone++) {
+            fate_forget(stripe, oldest);
+            oldest = settled_oldest(stripe);
+        }
+        if (oldest != NULL && oldest->at_ns + fates->window_ns < next_ns)
+            next_ns = oldest->at_ns + fates->window_ns;
+        fate_unlock(stripe);
+    }
+    return next_ns;
+}
+
+uint32_t fates_relieve(struct fates *fates, uint64_t now_ns) {
+    for (unsigned tries = 0; tries < fates->stripe_count; tries++) {
+        uint32_t turn = atomic_fetch_add_explicit(&fates->relieved, 1, memory_order_relaxed);
+        struct fate_stripe *stripe = &fates->stripes[turn % fates->stripe_count];
+        uint32_t forgotten = 0;
+        fate_lock(stripe);
+        /* A whole grant's worth, for less goes to nobody else. */
+        uint64_t wanted = stripe->account.budget->grant_bytes, before = stripe->account.used_bytes;
+        while (!list_empty(&stripe->settled) && before - stripe->account.used_bytes <= wanted) {
+            oldest_forget(fates, stripe, now_ns);
+            forgotten++;
+        }
+        account_trim(&stripe->account);
+        fate_unlock(stripe);
+        if (forgotten != 0)
+            return forgotten;
+    }
+    return 0;
+}
+
+uint64_t fates_count(const struct fates *fates) {
+    uint64_t count = 0;
+    for (unsigned i = 0; i < fates->stripe_count; i++)
+        count += atomic_load_explicit(&fates->stripes[i].count, memory_order_relaxed);
+    return count;
+}
+
+void fates_fini(struct fates *fates) {
+    for (unsigned i = 0; i < fates->stripe_count; i++) {
+        struct fate_stripe *stripe = &fates->stripes[i];
+        struct table_node *node = table_walk(&stripe->fates, NULL);
+        while (node != NULL) {
+            struct fate *fate = container_of(node, struct fate, node);
+            node = table_walk(&stripe->fates, node);
+            CHECK(fate->holds == 0, "a fate is held at the end");
+            fate_forget(stripe, fate);
+        }
+        CHECK(stripe->account.used_bytes == 0, "a forgotten fate is held at the end");
+        table_fini(&stripe->fates);
+        pthread_mutex_destroy(&stripe->lock);
+    }
+    for (unsigned i = 0; i < ENDPOINTS_MAX; i++) {
+        CHECK(list_empty(&fates->told[i].waits), "a wait was told and has not ended");
+        pthread_mutex_destroy(&fates->told[i].lock);
+    }
+}

@@ -1,0 +1,205 @@
+/* fates.h - what became of each message that is to be acknowledged, and who waits to know.
+ *
+ *                fates_open         fates_taken         fates_settle, for each address
+ *   (not there) -----------> OPEN -------------> PENDING -------------------------> SETTLED
+ *                             |                                                        |
+ *                             +--> fates_cancel: it was refused    forgotten: the window is over,
+ *                                                                  there are too many, memory is
+ *                                                                  short, or the id was taken again
+ *
+ * One table for the node, shared by all endpoints, in stripes by the hash of the message id; a
+ * stripe has a mutex, a hash table, and a queue of its settled fates in the order in which they
+ * settled. A fate knows the id and the addresses of its message as texts, so it outlives it. It
+ * stays while anybody holds it, also when it is forgotten: then only who holds it knows it.
+ *
+ * Message ids are the producers' (scope empty: all API keys together, and ids that the node made)
+ * or a client's own (dedup.h); two scopes may use one id. Who asks by the id alone is told of the
+ * producers' message, else of the youngest.
+ *
+ * Who waits (fate_wait) is in the fate until all its addresses are settled; the thread that settles
+ * the last one moves the waits into the list of their endpoint (`told`) and nudges that one, as
+ * dedup.h does; the rules for wakes are the same as there, and stand there.
+ *
+ * Locks: a stripe's, and one for the told list of each endpoint, which is only taken while a
+ * stripe's is held, or alone: so a wait that ends finds itself in one of the two lists or in none,
+ * and never on its way. Nothing outside is called under a lock but the account.
+ *
+ * Times: a fate keeps by the wall clock when its message was accepted, and how long it took from
+ * there by the monotonic one; so it never settles before it was accepted, and what is told of it
+ * does not change when the clock is set.
+ *
+ * Exactness: as in dedup.h, below FATE_STRIPES_FROM there is one stripe.
+ *
+ * Threads: any endpoint, but as each function says. Owns: fates; waits are the callers'. Limits:
+ * --fate-max settled fates, --fate-window; those that are not settled by the messages that are kept
+ * (--ack-backlog, --memory). All are charged to the node's budget: one that is settled takes 150
+ * bytes with an id of 26 bytes and one address of 16, its place in the table included. When memory
+ * is short the oldest settled ones give way. */
+#ifndef RINGPOST_CORE_FATES_H
+#define RINGPOST_CORE_FATES_H
+
+#include "core/base/hash.h"
+#include "core/base/list.h"
+#include "core/base/span.h"
+#include "core/base/table.h"
+#include "core/limits.h"
+#include "core/memory.h"
+#include "core/stats.h"
+
+#include <pthread.h>
+
+struct fate;
+struct fates;
+struct message;
+
+struct endpoint;
+
+#define FATE_WAITED_PLACES 1024
+#define FATE_STRIPES 16
+#define FATE_STRIPES_FROM 65536
+
+/* Of one address, and of a whole message: PENDING while any address is, else the worst, which is
+ * the greatest of these. */
+enum fate_state { FATE_PENDING, FATE_ACKED, FATE_EXPIRED, FATE_DROPPED, FATE_STATES };
+
+const char *fate_state_word(enum fate_state state);
+
+/* What settled an address; `state` and `reason` are read without the lock by who holds the fate. */
+struct fate_address {
+    uint32_t at; /* of the client id, in the fate's texts */
+    uint8_t len;
+    _Atomic uint8_t state;  /* enum fate_state */
+    _Atomic uint8_t reason; /* enum fate_reason; there before the state is */
+};
+
+/* --- a message ------------------------------------------------------------------------------- */
+
+/* A message is about to be published; sets `message->fate`, so it must not be known to others yet.
+ * `scope` as in dedup.h; `content` is what makes a repeat the same (zeros where the node made the
+ * id). It is held until fates_cancel or fates_release. False: no memory (counted by the caller). */
+bool fates_open(struct fates *fates, struct message *message, struct span scope,
+                struct hash128 content, uint64_t accepted_ms);
+/* It was refused: there is no such fate, and no hold of it. */
+void fates_cancel(struct fates *fates, struct fate *fate);
+/* It was taken, and this is what its producer is told; to be called before another may claim its
+ * id. An address may have settled before. */
+void fates_taken(struct fates *fates, struct fate *fate, enum result_word first,
+                 uint32_t recipients, uint64_t now_ns);
+/* An address is settled, once. The fate may be gone when this returns, and with the last address
+ * its message has none that can be looked at. Any thread. */
+void fates_settle(struct fates *fates, struct fate *fate, uint32_t address, enum fate_state state,
+                  enum fate_reason reason, uint64_t now_ns);
+
+/* --- asking ---------------------------------------------------------------------------------- */
+
+/* The one with that id, held until fates_release; NULL: no such fate (or only one that is still
+ * OPEN). */
+struct fate *fates_find(struct fates *fates, struct span id);
+/* One hold more of one that is held, and one less. */
+void fates_hold(struct fates *fates, struct fate *fate);
+void fates_release(struct fates *fates, struct fate *fate);
+
+/* Of one that is held: */
+struct span fate_id(const struct fate *fate);
+uint32_t fate_count(const struct fate *fate); /* of its addresses, in the order of the message's */
+const struct fate_address *fate_address(const struct fate *fate, uint32_t index);
+struct span fate_address_text(const struct fate *fate, uint32_t index);
+uint64_t fate_address_hash(const struct fate *fate, uint32_t index); /* name_hash of it */
+enum fate_state fate_state(const struct fate *fate);                 /* of the whole */
+/* Why the whole is DROPPED: the greatest reason of its addresses. */
+enum fate_reason fate_reason(const struct fate *fate);
+uint64_t fate_accepted_ms(const struct fate *fate); /* by the wall clock */
+uint64_t fate_settled_ms(const struct fate *fate);  /* the same; 0: it is not settled */
+uint64_t fate_settled_ns(const struct fate *fate);  /* monotonic; 0: it is not settled */
+
+/* --- repeats --------------------------------------------------------------------------------- */
+
+enum fate_verdict {
+    FATE_UNKNOWN,   /* no such id in that scope, or it settled longer ago than --dedup-window */
+    FATE_DUPLICATE, /* the same content: `fate` is held, `first` and `recipients` are its result */
+    FATE_REUSED     /* other content */
+};
+
+struct fate_repeat {
+    struct fate *fate; /* DUPLICATE: to be released */
+    enum result_word first;
+    uint32_t recipients;
+};
+
+/* Was a message of that id taken? To be asked by who has claimed the id (dedup.h), so that no other
+ * is about to open the same. `window_ns` is --dedup-window. */
+enum fate_verdict fates_repeat(struct fates *fates, struct span scope, struct span id,
+                               struct hash128 content, uint64_t window_ns, uint64_t now_ns,
+                               struct fate_repeat *repeat);
+
+/* --- waiting --------------------------------------------------------------------------------- */
+
+struct fate_wait {
+    struct list link;  /* in the fate's waits, or in `told` */
+    struct fate *fate; /* held until fates_wait_end */
+    uint16_t endpoint; /* whose it is */
+    /* For who fetches it by fates_told, to be called: it is settled. */
+    void (*told)(struct endpoint *endpoint, struct fate_wait *wait);
+};
+
+/* The wait of this endpoint, `told` of which is set, for all addresses of the fate; takes over the
+ * caller's hold of it. False: it is settled already; the hold is still the caller's. */
+bool fates_wait(struct fates *fates, struct fate_wait *wait, struct fate *fate, unsigned endpoint);
+/* It waits no longer, whether it was told or not; lets go of the fate. By its endpoint. */
+void fates_wait_end(struct fates *fates, struct fate_wait *wait);
+/* Does somebody wait for a message to that name, or (seldom) to another? The sessions of such a one
+ * are to stay until fates_waits_ended, a counter that wraps, has changed. */
+bool fates_waited(const struct fates *fates, uint64_t hash);
+uint32_t fates_waits_ended(const struct fates *fates);
+/* A wait of this endpoint whose fate is settled, taken out of the list; NULL: no more. It still
+ * holds its fate, and is to be ended by fates_wait_end. */
+struct fate_wait *fates_told(struct fates *fates, unsigned endpoint);
+
+/* --- the table ------------------------------------------------------------------------------- */
+
+struct fate_stripe {
+    _Alignas(64) pthread_mutex_t lock;
+    struct table fates;
+    struct list settled; /* the oldest first */
+    struct account account;
+    uint32_t settled_count, settled_max;
+    _Atomic uint32_t count; /* of all in the table, for who asks without the lock */
+};
+
+struct fate_told {
+    _Alignas(64) pthread_mutex_t lock;
+    struct list waits;
+};
+
+struct fates {
+    struct fate_stripe stripes[FATE_STRIPES];
+    struct fate_told told[ENDPOINTS_MAX];
+    unsigned stripe_count;
+    _Atomic uint32_t relieved; /* the stripe whose turn it is to make memory */
+    uint64_t window_ns;
+    _Atomic uint64_t forgotten; /* before their window was over */
+    /* Waits for an address, by its hash, and all that have ended. */
+    _Atomic uint32_t waited[FATE_WAITED_PLACES];
+    _Atomic uint32_t waits_ended;
+    void (*nudge)(void *argument, unsigned endpoint);
+    void *nudge_argument;
+};
+
+/* `settled_max` is --fate-max, `window_ns` --fate-window. `nudge` (any thread) makes that endpoint
+ * call fates_told soon. */
+void fates_init(struct fates *fates, struct budget *budget, uint32_t settled_max,
+                uint64_t window_ns, void (*nudge)(void *argument, unsigned endpoint),
+                void *argument);
+/* All messages have been released or settled, nobody holds a fate or waits. Frees what is left,
+ * settled or not. */
+void fates_fini(struct fates *fates);
+/* Forgets what is past the window, at most `count` in each stripe. Returns when it is to be called
+ * again at the latest; CLOCK_NEVER: nothing is remembered. */
+uint64_t fates_sweep(struct fates *fates, uint64_t now_ns, unsigned count);
+/* Memory is short: forgets the oldest settled fates of one stripe, about a grant's worth, and gives
+ * their memory back to the node. Returns how many; 0: there were none. */
+uint32_t fates_relieve(struct fates *fates, uint64_t now_ns);
+/* Fates that are remembered, settled or not. */
+uint64_t fates_count(const struct fates *fates);
+
+#endif

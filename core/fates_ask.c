@@ -1,0 +1,222 @@
+/* fates_ask.c - looking a fate up, at it, and waiting for it; see fates.h. */
+#include "core/base/check.h"
+#include "core/base/clock.h"
+#include "core/fate.h"
+#include "core/message.h"
+
+const char *fate_state_word(enum fate_state state) {
+    static const char *const words[FATE_STATES] = {
+        [FATE_PENDING] = "pending",
+        [FATE_ACKED] = "acked",
+        [FATE_EXPIRED] = "expired",
+        [FATE_DROPPED] = "dropped",
+    };
+    return words[state];
+}
+
+/* --- one that is held ------------------------------------------------------------------------ */
+
+struct span fate_id(const struct fate *fate) {
+    return span_of(fate_texts(fate) + fate->scope_len, fate->id_len);
+}
+
+uint32_t fate_count(const struct fate *fate) {
+    return fate->count;
+}
+
+const struct fate_address *fate_address(const struct fate *fate, uint32_t index) {
+    CHECK(index < fate->count);
+    return &fate->addresses[index];
+}
+
+struct span fate_address_text(const struct fate *fate, uint32_t index) {
+    const struct fate_address *address = fate_address(fate, index);
+    return span_of(fate_texts(fate) + address->at, address->len);
+}
+
+uint64_t fate_address_hash(const struct fate *fate, uint32_t index) {
+    return name_hash(NAME_ID, NAMESPACE_MAIN, fate_address_text(fate, index));
+}
+
+enum fate_state fate_state(const struct fate *fate) {
+    enum fate_state worst = FATE_ACKED;
+    for (unsigned i = 0; i < fate->count; i++) {
+        uint8_t state = atomic_load_explicit(&fate->addresses[i].state, memory_order_acquire);
+        if (state == FATE_PENDING)
+            return FATE_PENDING;
+        if (state > worst)
+            worst = (enum fate_state)state;
+    }
+    return worst;
+}
+
+enum fate_reason fate_reason(const struct fate *fate) {
+    enum fate_reason greatest = FATE_REASON_NONE;
+    for (unsigned i = 0; i < fate->count; i++) {
+        uint8_t reason = atomic_load_explicit(&fate->addresses[i].reason, memory_order_relaxed);
+        if (reason > greatest)
+            greatest = (enum fate_reason)reason;
+    }
+    return greatest;
+}
+
+uint64_t fate_accepted_ms(const struct fate *fate) {
+    return fate->accepted_ms;
+}
+
+uint64_t fate_settled_ms(const struct fate *fate) {
+    return fate_state(fate) == FATE_PENDING ? 0 : fate->accepted_ms + fate->took_ms;
+}
+
+uint64_t fate_settled_ns(const struct fate *fate) {
+    return fate_state(fate) == FATE_PENDING ? 0 : fate->at_ns;
+}
+
+/* --- looking up ------------------------------------------------------------------------------ */
+
+/* Is `fate` the one to tell of, rather than the other? */
+static bool comes_first(const struct fate *fate, const struct fate *other) {
+    if (other == NULL)
+        return true;
+    if ((fate->scope_len == 0) != (other->scope_len == 0))
+        return fate->scope_len == 0;
+    /* Of one scope there is at most one that is not settled, and it is the younger one. */
+    if (fate->accepted_ms == other->accepted_ms)
+        return fate->phase < other->phase;
+    return fate->accepted_ms > other->accepted_ms;
+}
+
+struct fate *fate_look(const struct fate_stripe *stripe, uint64_t hash, struct span id,
+                       const struct span *scope) {
+    struct fate *found = NULL;
+    for (struct table_node *node = table_first(&stripe->fates, hash); node != NULL;
+         node = table_next(node)) {
+        struct fate *fate = container_of(node, struct fate, node);
+        if (fate->phase != FATE_OPEN && span_equal(fate_id(fate), id) &&
+            (scope == NULL || span_equal(fate_scope(fate), *scope)) && comes_first(fate, found))
+            found = fate;
+    }
+    return found;
+}
+
+/* True: nothing is there. Whoever has claimed an id is behind all that others did with it, so it
+ * misses none. */
+static bool stripe_empty(const struct fate_stripe *stripe) {
+    return atomic_load_explicit(&stripe->count, memory_order_relaxed) == 0;
+}
+
+struct fate *fates_find(struct fates *fates, struct span id) {
+    uint64_t hash = hash64(id);
+    struct fate_stripe *stripe = fate_stripe_of(fates, hash);
+    fate_lock(stripe);
+    struct fate *fate = fate_look(stripe, hash, id, NULL);
+    if (fate != NULL)
+        fate->holds++;
+    fate_unlock(stripe);
+    return fate;
+}
+
+void fates_hold(struct fates *fates, struct fate *fate) {
+    struct fate_stripe *stripe = fate_stripe_of(fates, fate->node.hash);
+    fate_lock(stripe);
+    fate->holds++;
+    fate_unlock(stripe);
+}
+
+void fates_release(struct fates *fates, struct fate *fate) {
+    struct fate_stripe *stripe = fate_stripe_of(fates, fate->node.hash);
+    fate_lock(stripe);
+    fate_let_go(stripe, fate);
+    fate_unlock(stripe);
+}
+
+enum fate_verdict fates_repeat(struct fates *fates, struct span scope, struct span id,
+                               struct hash128 content, uint64_t window_ns, uint64_t now_ns,
+                               struct fate_repeat *repeat) {
+    *repeat = (struct fate_repeat){.fate = NULL};
+    if (fates->stripe_count == 1 && stripe_empty(&fates->stripes[0]))
+        return FATE_UNKNOWN;
+    uint64_t hash = hash64(id);
+    struct fate_stripe *stripe = fate_stripe_of(fates, hash);
+    if (stripe_empty(stripe))
+        return FATE_UNKNOWN;
+    enum fate_verdict verdict = FATE_UNKNOWN;
+    fate_lock(stripe);
+    struct fate *fate = fate_look(stripe, hash, id, &scope);
+    if (fate != NULL && (fate->left != 0 || fate->at_ns + window_ns > now_ns)) {
+        bool same = fate->content.low == content.low && fate->content.high == content.high;
+        verdict = same ? FATE_DUPLICATE : FATE_REUSED;
+        if (same) {
+            fate->holds++;
+            repeat->fate = fate;
+            repeat->first = (enum result_word)fate->first;
+            repeat->recipients = fate->recipients;
+        }
+    }
+    fate_unlock(stripe);
+    return verdict;
+}
+
+/* --- waiting --------------------------------------------------------------------------------- */
+
+/* Its addresses are waited for by one more, or one less. */
+static void waited_count(struct fates *fates, const struct fate *fate, bool more) {
+    for (uint32_t i = 0; i < fate_count(fate); i++) {
+        _Atomic uint32_t *place = &fates->waited[fate_address_hash(fate, i) % FATE_WAITED_PLACES];
+        if (more)
+            atomic_fetch_add_explicit(place, 1, memory_order_relaxed);
+        else
+            atomic_fetch_sub_explicit(place, 1, memory_order_relaxed);
+    }
+}
+
+bool fates_waited(const struct fates *fates, uint64_t hash) {
+    return atomic_load_explicit(&fates->waited[hash % FATE_WAITED_PLACES], memory_order_relaxed) !=
+           0;
+}
+
+uint32_t fates_waits_ended(const struct fates *fates) {
+    return atomic_load_explicit(&fates->waits_ended, memory_order_acquire);
+}
+
+bool fates_wait(struct fates *fates, struct fate_wait *wait, struct fate *fate, unsigned endpoint) {
+    struct fate_stripe *stripe = fate_stripe_of(fates, fate->node.hash);
+    wait->fate = fate;
+    wait->endpoint = (uint16_t)endpoint;
+    list_init(&wait->link);
+    fate_lock(stripe);
+    bool pending = fate->left != 0;
+    if (pending)
+        list_add_tail(&fate->waits, &wait->link);
+    fate_unlock(stripe);
+    if (pending)
+        waited_count(fates, fate, true);
+    return pending;
+}
+
+void fates_wait_end(struct fates *fates, struct fate_wait *wait) {
+    struct fate *fate = wait->fate;
+    struct fate_stripe *stripe = fate_stripe_of(fates, fate->node.hash);
+    waited_count(fates, fate, false);
+    atomic_fetch_add_explicit(&fates->waits_ended, 1, memory_order_release);
+    fate_lock(stripe);
+    if (fate->left != 0) {
+        list_remove(&wait->link);
+    } else { /* it is in `told`, or was fetched */
+        struct fate_told *told = &fates->told[wait->endpoint];
+        CHECK(pthread_mutex_lock(&told->lock) == 0);
+        list_remove(&wait->link);
+        CHECK(pthread_mutex_unlock(&told->lock) == 0);
+    }
+    fate_let_go(stripe, fate);
+    fate_unlock(stripe);
+    wait->fate = NULL;
+}
+
+struct fate_wait *fates_told(struct fates *fates, unsigned endpoint) {
+    struct fate_told *told = &fates->told[endpoint];
+    CHECK(pthread_mutex_lock(&told->lock) == 0);
+    struct list *link = list_pop(&told->waits);
+    CHECK(pthread_mutex_unlock(&told->lock) == 0);
+    return link == NULL ? NULL : container_of(link, struct fate_wait, link);
+}

@@ -1,0 +1,569 @@
+#include "core/keeper.h"
+
+#include "core/attend.h"
+#include "core/base/check.h"
+#include "core/base/fault.h"
+#include "core/base/hash.h"
+#include "core/base/shortage.h"
+#include "core/delivery.h"
+#include "core/server.h"
+#include "core/worker.h"
+
+/* What found no room in a mailbox by a timer of its own is tried again after so long. */
+#define ROOM_AGAIN_NS (5 * NS_PER_MS)
+
+/* An id, and its bucket in the table. */
+#define ID_BYTES (sizeof(struct kept_id) + sizeof(void *))
+
+static void on_due(struct endpoint *endpoint, struct timer *timer);
+
+void keeper_init(struct keeper *keeper) {
+    *keeper = (struct keeper){.serial = 0};
+    table_init(&keeper->ids);
+    table_init(&keeper->kept);
+    pool_init(&keeper->id_pool, sizeof(struct kept_id));
+    list_init(&keeper->blocked);
+    keeper_age_init(&keeper->age);
+}
+
+void keeper_fini(struct keeper *keeper) {
+    CHECK(keeper->ids.count == 0 && keeper->kept.count == 0, "%u messages are still kept",
+          keeper->kept.count);
+    table_fini(&keeper->ids);
+    table_fini(&keeper->kept);
+    pool_fini(&keeper->id_pool);
+}
+
+unsigned keeper_of(const struct server *server, uint64_t hash) {
+    /* The tables look at the low bits, the stripes of others at the highest. */
+    return (unsigned)((hash >> 24) % server->worker_count);
+}
+
+uint64_t keepers_of(const struct server *server, const struct message *message) {
+    uint64_t keepers = 0;
+    for (uint16_t i = 0; i < message->to_count; i++)
+        keepers |= UINT64_C(1) << keeper_of(server, message->names[i].hash);
+    return keepers;
+}
+
+static uint64_t kept_hash(uint64_t id_hash, uint64_t message_hash) {
+    return message_hash ^ (id_hash << 32 | id_hash >> 32);
+}
+
+static struct kept *kept_of(struct list *order) {
+    return container_of(order, struct kept, order);
+}
+
+/* --- ids ------------------------------------------------------------------------------------- */
+
+static struct kept_id *id_find(const struct keeper *keeper, uint64_t hash) {
+    struct table_node *node = table_first(&keeper->ids, hash);
+    return node == NULL ? NULL : container_of(node, struct kept_id, node);
+}
+
+const struct kept_id *keeper_find(const struct worker *worker, uint64_t hash) {
+    return id_find(&worker->keeper, hash);
+}
+
+/* The id, made if need be; NULL: no memory. */
+static struct kept_id *id_get(struct worker *worker, uint64_t hash) {
+    struct keeper *keeper = &worker->keeper;
+    struct kept_id *id = id_find(keeper, hash);
+    if (id != NULL)
+        return id;
+    if (SHORTAGE(!account_take(&worker->account, ID_BYTES)))
+        return NULL;
+    id = pool_get(&keeper->id_pool);
+    if (SHORTAGE(id == NULL)) {
+        account_give(&worker->account, ID_BYTES);
+        return NULL;
+    }
+    *id = (struct kept_id){.node.hash = hash};
+    list_init(&id->all);
+    list_init(&id->blocked);
+    if (SHORTAGE(!table_add(&keeper->ids, &id->node))) {
+        pool_put(&keeper->id_pool, id);
+        account_give(&worker->account, ID_BYTES);
+        return NULL;
+    }
+    return id;
+}
+
+static void id_put_if_empty(struct worker *worker, struct kept_id *id) {
+    if (id->count != 0)
+        return;
+    list_remove(&id->blocked);
+    keeper_age_pass(&worker->keeper, id);
+    table_remove(&worker->keeper.ids, &id->node);
+    pool_put(&worker->keeper.id_pool, id);
+    account_give(&worker->account, ID_BYTES);
+}
+
+static struct kept *next_of(const struct kept_id *id, struct kept *kept) {
+    return kept->order.next == &id->all ? NULL : kept_of(kept->order.next);
+}
+
+/* --- handing over ---------------------------------------------------------------------------- */
+
+static uint64_t hash_of(const struct kept *kept) {
+    return kept->message->names[kept->address].hash;
+}
+
+/* Which workers have sessions of the id. (A port that holds it gets what is not acknowledged.) */
+static uint64_t workers_with(const struct worker *worker, uint64_t hash) {
+    uint32_t sessions = 0;
+    uint64_t workers = (UINT64_C(1) << worker->server->worker_count) - 1;
+    return holders_find(worker->server->holders, hash, &sessions) & workers;
+}
+
+static bool room_for_all(const struct worker *worker, uint64_t workers) {
+    for (uint64_t rest = workers & ~(UINT64_C(1) << worker->index); rest != 0; rest &= rest - 1)
+        if (SHORTAGE(
+                !post_room(&worker->server->post, worker->index, (unsigned)__builtin_ctzll(rest))))
+            return false;
+    return true;
+}
+
+static void hand_to(struct worker *worker, struct kept *kept, uint64_t workers, unsigned flags) {
+    struct message *message = kept->message;
+    struct mail mail = {.kind = MAIL_HAND,
+                        .flag = (uint8_t)flags,
+                        .from = (uint16_t)worker->index,
+                        .number = kept->address,
+                        .token = kept->serial,
+                        .object = message};
+    message_hold(message, (uint32_t)__builtin_popcountll(workers));
+    for (uint64_t rest = workers; rest != 0; rest &= rest - 1) {
+        unsigned to = (unsigned)__builtin_ctzll(rest);
+        if (to != worker->index)
+            post_send(&worker->endpoint, to, &mail);
+    }
+    if (workers >> worker->index & 1)
+        attend_hand(worker, message, kept->address, kept->serial, flags);
+}
+
+/* Both timers of a kept message are one: it fires when the first of the two is over. */
+static void kept_arm(struct worker *worker, struct kept *kept, uint64_t wake_ns) {
+    uint64_t expires_ns = kept->message->expires_ns;
+    timer_arm(&worker->wheel, &kept->timer, wake_ns < expires_ns ? wake_ns : expires_ns);
+}
+
+static unsigned hand_flags(const struct kept *kept) {
+    bool again = kept->written && !FAULT(REDELIVERED_UNMARKED);
+    return (kept->prompt ? HAND_PROMPT : 0) | (again ? HAND_REDELIVERED : 0);
+}
+
+/* Hands over what waits, as far as the window and the mailboxes have room. */
+static void id_go_on(struct worker *worker, struct kept_id *id) {
+    while (id->next != NULL && id->next->state == KEPT_WAITING &&
+           (id->handed < worker->config->ack_window || FAULT(WINDOW_IGNORED))) {
+        struct kept *kept = id->next;
+        uint64_t workers = workers_with(worker, id->node.hash);
+        if (workers == 0)
+            return;
+        if (SHORTAGE(!room_for_all(worker, workers))) {
+            if (!list_linked(&id->blocked))
+                list_add_tail(&worker->keeper.blocked, &id->blocked);
+            return;
+        }
+        unsigned flags = hand_flags(kept);
+        kept->state = KEPT_HANDED;
+        kept->written = true;
+        id->handed++;
+        id->next = next_of(id, kept);
+        kept_arm(worker, kept, worker->now_ns + worker->config->ack_silence_ns);
+        hand_to(worker, kept, workers, flags);
+    }
+}
+
+/* What was handed over behind `serial` waits again. */
+static void id_rewind(struct worker *worker, struct kept_id *id, uint64_t serial) {
+    struct list *at = id->next == NULL ? id->all.prev : id->next->order.prev;
+    for (; at != &id->all && kept_of(at)->serial > serial; at = at->prev) {
+        struct kept *kept = kept_of(at);
+        CHECK(kept->state == KEPT_HANDED, "state %u among those handed over", kept->state);
+        kept->state = KEPT_WAITING;
+        id->handed--;
+        id->next = kept;
+        kept_arm(worker, kept, CLOCK_NEVER);
+    }
+}
+
+void keeper_work(struct worker *worker) {
+    struct list todo, *node;
+    list_init(&todo);
+    while ((node = list_pop(&worker->keeper.blocked)) != NULL)
+        list_add_tail(&todo, node);
+    while ((node = list_pop(&todo)) != NULL) {
+        id_go_on(worker, container_of(node, struct kept_id, blocked));
+        if (slice_over(worker))
+            break;
+    }
+    while ((node = list_pop(&todo)) != NULL)
+        list_add_tail(&worker->keeper.blocked, node);
+}
+
+/* --- keeping --------------------------------------------------------------------------------- */
+
+/* Takes it out of everything, but for the hold of its message. */
+static void kept_remove(struct worker *worker, struct kept *kept) {
+    struct kept_id *id = kept->id;
+    timer_disarm(&worker->wheel, &kept->timer);
+    table_remove(&worker->keeper.kept, &kept->node);
+    if (id->next == kept)
+        id->next = next_of(id, kept);
+    list_remove(&kept->order);
+    id->count--;
+    id->handed -= kept->state == KEPT_HANDED;
+    if (kept->state != KEPT_RESERVED)
+        stats_sub(&worker->stats.acks_pending, 1);
+    kept->state = KEPT_NONE;
+}
+
+/* Its fate is decided. What waited behind it may go on. */
+static void kept_settle(struct worker *worker, struct kept *kept, enum fate_state state,
+                        enum fate_reason reason) {
+    struct kept_id *id = kept->id;
+    struct message *message = kept->message;
+    uint16_t address = kept->address;
+    if (state == FATE_ACKED)
+        stats_add(&worker->stats.acks_acked, 1);
+    else if (state == FATE_EXPIRED)
+        stats_add(&worker->stats.acks_expired, 1);
+    else
+        stats_add(&worker->stats.acks_dropped[reason], 1);
+    kept_remove(worker, kept);
+    fates_settle(&worker->server->fates, message->fate, address, state, reason, worker->now_ns);
+    message_release(&worker->endpoint, message);
+    if (id->count != 0)
+        id_go_on(worker, id);
+    id_put_if_empty(worker, id);
+}
+
+static void on_due(struct endpoint *endpoint, struct timer *timer) {
+    struct worker *worker = worker_of(endpoint);
+    struct kept *kept = container_of(timer, struct kept, timer);
+    if (worker->now_ns >= kept->message->expires_ns) {
+        /* One that is not decided yet is held by its publish, which is soon. */
+        if (kept->state == KEPT_RESERVED)
+            timer_arm(&worker->wheel, timer, worker->now_ns + ROOM_AGAIN_NS);
+        else
+            kept_settle(worker, kept, FATE_EXPIRED, FATE_REASON_NONE);
+        return;
+    }
+    if (kept->state != KEPT_HANDED) {
+        kept_arm(worker, kept, CLOCK_NEVER);
+        return;
+    }
+    uint64_t workers = workers_with(worker, hash_of(kept));
+    if (workers == 0) {
+        /* Nobody is there: all of it is handed over again when somebody comes. */
+        id_rewind(worker, kept->id, 0);
+    } else if (SHORTAGE(!room_for_all(worker, workers))) {
+        kept_arm(worker, kept, worker->now_ns + ROOM_AGAIN_NS);
+    } else {
+        kept_arm(worker, kept, worker->now_ns + worker->config->ack_silence_ns);
+        hand_to(worker, kept, workers, hand_flags(kept) | HAND_SILENCE);
+    }
+}
+
+/* Every id of the message that is kept here, in turn. */
+static uint16_t own_next(const struct worker *worker, const struct message *message, uint16_t i) {
+    while (i < message->to_count &&
+           keeper_of(worker->server, message->names[i].hash) != worker->index)
+        i++;
+    return i;
+}
+
+/* Lets go of the addresses before `end`, as if they had never been kept. */
+static void message_unkeep(struct worker *worker, struct message *message, uint16_t end) {
+    for (uint16_t i = own_next(worker, message, 0); i < end; i = own_next(worker, message, i + 1)) {
+        struct kept *kept = message_kept(message, i);
+        struct kept_id *id = kept->id;
+        if (kept->state == KEPT_NONE)
+            continue;
+        kept_remove(worker, kept);
+        message_release(&worker->endpoint, message);
+        if (id->count != 0)
+            id_go_on(worker, id);
+        id_put_if_empty(worker, id);
+    }
+}
+
+static bool address_keep(struct worker *worker, struct message *message, uint16_t address,
+                         bool prompt) {
+    struct keeper *keeper = &worker->keeper;
+    struct kept_id *id = id_get(worker, message->names[address].hash);
+    if (SHORTAGE(id == NULL)) {
+        stats_add(&worker->stats.memory_refused, 1);
+        return false;
+    }
+    struct kept *kept = message_kept(message, address);
+    bool room = id->count < worker->config->ack_backlog;
+    if (!room)
+        stats_add(&worker->stats.acks_backlog_refused, 1);
+    *kept = (struct kept){
+        .node.hash = kept_hash(id->node.hash, hash64(message_id(message))),
+        .message = message,
+        .id = id,
+        .serial = ++keeper->serial,
+        .address = address,
+        .prompt = prompt,
+    };
+    if (SHORTAGE(!room) || SHORTAGE(!table_add(&keeper->kept, &kept->node))) {
+        id_put_if_empty(worker, id);
+        return false;
+    }
+    message_hold(message, 1);
+    kept->state = KEPT_RESERVED;
+    list_init(&kept->order);
+    timer_init(&kept->timer, on_due);
+    list_add_tail(&id->all, &kept->order);
+    id->count++;
+    if (id->next == NULL)
+        id->next = kept;
+    kept_arm(worker, kept, CLOCK_NEVER);
+    return true;
+}
+
+/* All of its addresses that are kept here, or none. */
+static bool message_keep(struct worker *worker, struct message *message, bool prompt) {
+    for (uint16_t i = own_next(worker, message, 0); i < message->to_count;
+         i = own_next(worker, message, i + 1)) {
+        if (!address_keep(worker, message, i, prompt)) {
+            message_unkeep(worker, message, i);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* They were reserved, and are taken now. */
+static void message_take(struct worker *worker, struct message *message) {
+    for (uint16_t i = own_next(worker, message, 0); i < message->to_count;
+         i = own_next(worker, message, i + 1)) {
+        struct kept *kept = message_kept(message, i);
+        if (kept->state == KEPT_NONE)
+            continue; /* the node has ended */
+        CHECK(kept->state == KEPT_RESERVED, "a message in state %u is taken", kept->state);
+        kept->state = KEPT_WAITING;
+        stats_add(&worker->stats.acks_accepted, 1);
+        stats_add(&worker->stats.acks_pending, 1);
+        if (FAULT(KEPT_LOST)) {
+            kept_remove(worker, kept);
+            message_release(&worker->endpoint, message);
+            id_put_if_empty(worker, kept->id);
+        } else if (kept->withdrawn) {
+            kept_settle(worker, kept, FATE_DROPPED, FATE_REASON_WITHDRAWN);
+        } else {
+            id_go_on(worker, kept->id);
+        }
+    }
+    keeper_age_look(worker);
+}
+
+/* How many sessions its ids that are kept here have. */
+static uint32_t sessions_of(const struct worker *worker, const struct message *message) {
+    uint32_t sessions = 0;
+    for (uint16_t i = own_next(worker, message, 0); i < message->to_count;
+         i = own_next(worker, message, i + 1))
+        holders_find(worker->server->holders, message->names[i].hash, &sessions);
+    return sessions;
+}
+
+void keeper_on_deliver(struct worker *worker, const struct mail *mail) {
+    struct message *message = mail->object;
+    uint32_t sessions = 0;
+    unsigned flags = ANSWER_OVERLOADED;
+    /* What comes so late is not let go any more by keeper_drop. */
+    bool late = server_phase(worker->server) >= PHASE_STOPPED;
+    if (!late && message_keep(worker, message, (mail->flag & DELIVER_PROMPT) != 0)) {
+        sessions = sessions_of(worker, message);
+        flags = ANSWER_FOUND;
+        if ((mail->flag & DELIVER_RESERVE) == 0)
+            message_take(worker, message);
+    }
+    bool unicast = message_is_unicast(message);
+    message_release(&worker->endpoint, message);
+    hub_answer(&worker->endpoint, mail, sessions, flags, unicast);
+}
+
+void keeper_on_decide(struct worker *worker, const struct mail *mail) {
+    struct message *message = mail->object;
+    if (mail->flag != 0)
+        message_take(worker, message);
+    else
+        message_unkeep(worker, message, message->to_count);
+    message_release(&worker->endpoint, message);
+}
+
+/* --- the producer's endpoint ----------------------------------------------------------------- */
+
+/* Tells the keepers that have room. */
+static void decision_tell(struct endpoint *endpoint, struct publish *publish) {
+    struct mail mail = {.kind = MAIL_DECIDE,
+                        .flag = !publish->refused,
+                        .from = (uint16_t)endpoint->index,
+                        .object = publish->message};
+    for (uint64_t rest = publish->keepers; rest != 0; rest &= rest - 1) {
+        unsigned to = (unsigned)__builtin_ctzll(rest);
+        if (to != endpoint->index &&
+            SHORTAGE(!post_room(&endpoint->server->post, endpoint->index, to)))
+            continue;
+        publish->keepers &= ~(UINT64_C(1) << to);
+        if (FAULT(DECISION_LOST))
+            continue;
+        message_hold(publish->message, 1);
+        if (to == endpoint->index)
+            keeper_on_decide(worker_of(endpoint), &mail);
+        else
+            post_send(endpoint, to, &mail);
+    }
+}
+
+void keeper_decide(struct endpoint *endpoint, struct publish *publish) {
+    decision_tell(endpoint, publish);
+    if (publish->keepers != 0) {
+        list_init(&publish->undecided);
+        list_add_tail(&endpoint->undecided, &publish->undecided);
+        return;
+    }
+    struct message *message = publish->message;
+    hub_decided(endpoint, publish);
+    message_release(endpoint, message);
+}
+
+void keeper_decisions_work(struct endpoint *endpoint) {
+    struct list todo, *node;
+    list_init(&todo);
+    while ((node = list_pop(&endpoint->undecided)) != NULL)
+        list_add_tail(&todo, node);
+    while ((node = list_pop(&todo)) != NULL)
+        keeper_decide(endpoint, container_of(node, struct publish, undecided));
+}
+
+/* --- what clients say ------------------------------------------------------------------------ */
+
+void keeper_acknowledge(struct worker *worker, uint64_t id_hash, uint64_t message_hash) {
+    uint64_t hash = kept_hash(id_hash, message_hash);
+    struct table_node *node = table_first(&worker->keeper.kept, hash);
+    for (; node != NULL; node = table_next(node)) {
+        struct kept *kept = container_of(node, struct kept, node);
+        /* One that was never handed over cannot be known to its client. */
+        if (kept->id->node.hash == id_hash && kept->written) {
+            struct kept *behind = FAULT(ACK_TWICE) ? next_of(kept->id, kept) : NULL;
+            kept_settle(worker, kept, FATE_ACKED, FATE_REASON_NONE);
+            if (behind != NULL && behind->state == KEPT_HANDED)
+                kept_settle(worker, behind, FATE_ACKED, FATE_REASON_NONE);
+            return;
+        }
+    }
+    stats_add(&worker->stats.acks_ignored, 1);
+}
+
+static size_t ack_list_take(struct worker *worker, const struct mail *mail) {
+    const struct ack_list *list = mail->object;
+    size_t bytes = ack_list_bytes(list->count);
+    account_receive(&worker->account, bytes);
+    return bytes;
+}
+
+void keeper_on_ack(struct worker *worker, const struct mail *mail) {
+    if (mail->number == 1) {
+        keeper_acknowledge(worker, mail->token, mail_value(mail));
+        return;
+    }
+    struct ack_list *list = mail->object;
+    size_t bytes = ack_list_take(worker, mail);
+    for (uint32_t i = 0; i < list->count; i++)
+        keeper_acknowledge(worker, list->id_hash, list->message_hashes[i]);
+    memory_put(&worker->account, list, bytes);
+}
+
+void keeper_drop_ack(struct worker *worker, const struct mail *mail) {
+    if (mail->number != 1)
+        memory_put(&worker->account, mail->object, ack_list_take(worker, mail));
+}
+
+void keeper_on_attend(struct worker *worker, const struct mail *mail) {
+    bool fresh = mail->flag != 0;
+    struct kept_id *id = id_find(&worker->keeper, mail->token);
+    uint64_t serial = mail_value(mail);
+    if (fresh)
+        serial = id == NULL ? worker->keeper.serial : kept_of(id->all.next)->serial - 1;
+    if (mail->from == worker->index) {
+        attend_answered(worker, mail->token, serial, fresh);
+    } else {
+        struct mail answer = {.kind = MAIL_ATTENDED,
+                              .flag = mail->flag,
+                              .from = (uint16_t)worker->index,
+                              .token = mail->token,
+                              .object = mail_object(serial)};
+        post_send(&worker->endpoint, mail->from, &answer);
+    }
+    if (id == NULL)
+        return;
+    id_rewind(worker, id, serial);
+    id_go_on(worker, id);
+}
+
+/* --- what operators say ---------------------------------------------------------------------- */
+
+uint64_t kept_id_oldest_ms(const struct kept_id *id) {
+    return message_accepted_ms(kept_of(id->all.next)->message);
+}
+
+const struct kept *keeper_find_message(const struct worker *worker, uint64_t hash,
+                                       struct span message_id_text) {
+    uint64_t both = kept_hash(hash, hash64(message_id_text));
+    struct table_node *node = table_first(&worker->keeper.kept, both);
+    for (; node != NULL; node = table_next(node)) {
+        const struct kept *kept = container_of(node, struct kept, node);
+        if (kept->id->node.hash == hash && span_equal(message_id(kept->message), message_id_text))
+            return kept;
+    }
+    return NULL;
+}
+
+void keeper_withdraw(struct worker *worker, struct span message_id, const struct fate *fate) {
+    uint64_t message_hash = hash64(message_id);
+    for (uint32_t i = 0; i < fate_count(fate); i++) {
+        uint64_t id_hash = fate_address_hash(fate, i);
+        struct table_node *node =
+            table_first(&worker->keeper.kept, kept_hash(id_hash, message_hash));
+        for (; node != NULL; node = table_next(node)) {
+            struct kept *kept = container_of(node, struct kept, node);
+            if (kept->message->fate != fate || kept->address != i)
+                continue;
+            /* Its producer's decision is on its way. */
+            if (kept->state == KEPT_RESERVED)
+                kept->withdrawn = true;
+            else
+                kept_settle(worker, kept, FATE_DROPPED, FATE_REASON_WITHDRAWN);
+            break;
+        }
+    }
+}
+
+/* --- the end --------------------------------------------------------------------------------- */
+
+bool keeper_drop(struct worker *worker) {
+    struct keeper *keeper = &worker->keeper;
+    while (keeper->kept.count != 0) {
+        /* On from the last one: a walk from the start would pass all that is empty by now. */
+        struct table_node *node = table_walk(&keeper->kept, &keeper->drop_at);
+        if (node == NULL)
+            node = table_walk(&keeper->kept, NULL);
+        keeper->drop_at.hash = node->hash;
+        struct kept *kept = container_of(node, struct kept, node);
+        struct kept_id *id = kept->id;
+        struct message *message = kept->message;
+        kept_remove(worker, kept);
+        message_release(&worker->endpoint, message);
+        id_put_if_empty(worker, id);
+        keeper->dropped++;
+        if (slice_over(worker))
+            break;
+    }
+    return keeper->kept.count == 0;
+}

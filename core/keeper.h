@@ -1,0 +1,157 @@
+/* keeper.h - messages that are to be acknowledged: one worker keeps what a client id has not
+ * acknowledged yet, and hands it to the sessions of that id wherever they are.
+ *
+ *   producer's endpoint      keeper of the id         workers with sessions of the id (attend.h)
+ *
+ *   hub_publish --DELIVER--> kept, in order --HAND--> outboxes, encoded once for each protocol
+ *               <--ANSWER--                 <--ACK--  the client has it: settled (fates.h)
+ *                                           <-ATTEND- a session has come, or has room again
+ *                                           -ATTENDED->
+ *
+ * The keeper of an id is worker_of_name: the hash of the name, modulo the workers. Every message of
+ * the class to that id passes it, whoever holds the sessions, so there is one order. What it keeps
+ * of a message with several ids is one `struct kept` for each id of its own; these lie within the
+ * message's block (message.h), so that keeping takes no memory that could be short.
+ *
+ * Of each id:  handed, the oldest first ... | waiting ...
+ * At most --ack-window are handed over and not acknowledged. Those that wait follow as room comes;
+ * where no worker holds the id nothing is handed over. A handed one that is not acknowledged within
+ * --ack-silence is handed over again. When a session comes all that is handed counts as waiting
+ * again and goes out from the oldest on; sessions that have it already pass it over (attend.h). A
+ * copy that may have been written before says `redelivered`.
+ *
+ * A kept message is settled once: acknowledged, expired (its ttl), or withdrawn.
+ *
+ * A message whose ids have several keepers is taken by all or by none: DELIVER only reserves
+ * (DELIVER_RESERVE) there; what is reserved holds up what is behind it; when all keepers have
+ * answered, the producer's endpoint sends each of them the decision (DECIDE). It waits for room if
+ * a mailbox is full (keeper_decisions_work); the publish lasts until then.
+ *
+ * Bounds: --ack-backlog for an id, else the message is refused (`overloaded`); --memory. HAND waits
+ * for room in the mailbox with its id in `blocked`. The cost of a turn is what is due in it, in
+ * slices.
+ *
+ * The end of the node: what is kept then is let go with PHASE_STOPPED (keeper_drop), uncounted: its
+ * fate is still open.
+ *
+ * Threads: as each function says; the rest is the worker's own. Owns: a hold of each message for
+ * each of its kept; ids that have any. */
+#ifndef RINGPOST_CORE_KEEPER_H
+#define RINGPOST_CORE_KEEPER_H
+
+#include "core/base/table.h"
+#include "core/endpoint.h"
+#include "core/fates.h"
+#include "core/hub.h"
+#include "core/memory.h"
+#include "core/timer.h"
+
+struct kept_id;
+struct mail;
+struct message;
+struct server;
+struct worker;
+
+enum kept_state {
+    KEPT_NONE,     /* not kept (any more) */
+    KEPT_RESERVED, /* its message is not decided yet */
+    KEPT_WAITING,
+    KEPT_HANDED
+};
+
+/* What the keeper of an address has of the message. */
+struct kept {
+    struct table_node node; /* in keeper->kept: hash of message id and client id */
+    struct list order;      /* in kept_id->all */
+    struct timer timer;     /* its ttl; while it is handed the silence, if that is over sooner */
+    struct message *message;
+    struct kept_id *id;
+    uint64_t serial;  /* its place in the order of all that this worker keeps */
+    uint16_t address; /* of message->names */
+    uint8_t state;    /* enum kept_state */
+    bool prompt;      /* its producer asks for little */
+    bool written;     /* it was handed over before */
+    bool withdrawn;   /* while it was reserved */
+};
+
+/* A client id for which something is kept. */
+struct kept_id {
+    struct table_node node; /* in keeper->ids: hash of the name */
+    struct list all;        /* struct kept, in the order accepted: the handed ones, then others */
+    struct list blocked;    /* in keeper->blocked: some mailbox has no room for a HAND */
+    struct kept *next;      /* the first that is not handed; NULL: all are */
+    uint32_t count, handed;
+};
+
+/* The oldest message of all ids, looked for some ids at a time; see keeper_age.c. */
+struct keeper_age {
+    struct timer timer;
+    const struct kept_id *next; /* to be looked at; NULL: a round is to begin */
+    uint64_t oldest_ns;         /* when the oldest of the round was accepted */
+};
+
+struct keeper {
+    struct keeper_age age;
+    struct table ids, kept;
+    struct pool id_pool;
+    struct list blocked;       /* ids that have something to hand over when there is room */
+    uint64_t serial;           /* of the last that was kept */
+    uint32_t dropped;          /* by keeper_drop */
+    struct table_node drop_at; /* of the last of these, the hash alone */
+};
+
+void keeper_init(struct keeper *keeper);
+void keeper_fini(struct keeper *keeper);
+
+/* Which worker keeps what is for the client id with that name_hash. Any thread. */
+unsigned keeper_of(const struct server *server, uint64_t hash);
+/* All keepers of a message's ids, as a set of endpoints. Any thread. */
+uint64_t keepers_of(const struct server *server, const struct message *message);
+
+/* --- the producer's endpoint ----------------------------------------------------------------- */
+
+/* The publish's answers are there, and it has several keepers: it ends when all of them know
+ * whether its message was taken. Called by the hub, which is called back by hub_decided. */
+void keeper_decide(struct endpoint *endpoint, struct publish *publish);
+/* Goes on with decisions that found no room. */
+void keeper_decisions_work(struct endpoint *endpoint);
+static inline bool keeper_decisions_wait(const struct endpoint *endpoint) {
+    return !list_empty(&endpoint->undecided);
+}
+
+/* --- the keeper ------------------------------------------------------------------------------ */
+
+/* A DELIVER of such a message has come; takes over its hold, and answers. */
+void keeper_on_deliver(struct worker *worker, const struct mail *mail);
+void keeper_on_decide(struct worker *worker, const struct mail *mail);
+/* A client acknowledges: the hash of its id, and hash64 of the message's. Unknown ones are counted
+ * and forgotten. */
+void keeper_acknowledge(struct worker *worker, uint64_t id_hash, uint64_t message_hash);
+void keeper_on_ack(struct worker *worker, const struct mail *mail);
+/* Frees one whose mail came after the last turn. */
+void keeper_drop_ack(struct worker *worker, const struct mail *mail);
+void keeper_on_attend(struct worker *worker, const struct mail *mail);
+/* Hands over what waited for room, for as long as the slice lasts. */
+void keeper_work(struct worker *worker);
+static inline bool keeper_busy(const struct keeper *keeper) {
+    return !list_empty(&keeper->blocked);
+}
+/* Lets go of what is kept, for as long as the slice lasts. True: nothing is. */
+bool keeper_drop(struct worker *worker);
+
+/* What is kept for a client id here, for whoever tells it; NULL: nothing, or this is not its
+ * keeper. */
+const struct kept_id *keeper_find(const struct worker *worker, uint64_t hash);
+/* What is kept here of the message with that id for it, whoever's message it is; NULL: nothing. */
+const struct kept *keeper_find_message(const struct worker *worker, uint64_t hash,
+                                       struct span message_id);
+/* When its oldest was accepted, by the wall clock. */
+uint64_t kept_id_oldest_ms(const struct kept_id *id);
+/* For keeper.c: something is kept now; an id goes. */
+void keeper_age_init(struct keeper_age *age);
+void keeper_age_look(struct worker *worker);
+void keeper_age_pass(struct keeper *keeper, const struct kept_id *id);
+/* Takes back every address of the message that is kept here: settled as withdrawn. */
+void keeper_withdraw(struct worker *worker, struct span message_id, const struct fate *fate);
+
+#endif

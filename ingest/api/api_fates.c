@@ -1,0 +1,228 @@
+/* api_fates.c - what became of a message, taking it back, and what waits for a client id; see
+ * api.h. */
+#include "core/base/check.h"
+#include "core/base/shortage.h"
+#include "core/base/strbuf.h"
+#include "core/base/wall_text.h"
+#include "core/call.h"
+#include "core/keeper.h"
+#include "core/server.h"
+#include "ingest/api/api.h"
+#include "ingest/gate/fate_text.h"
+#include "proto/http/query.h"
+#include "proto/text/names.h"
+
+#define PAGE_DEFAULT 100
+#define PAGE_MAX 1000
+
+/* --- GET /v1/messages/{id} -------------------------------------------------------------------- */
+
+static struct fates *fates_of(struct worker *worker) {
+    return &worker->server->fates;
+}
+
+/* NULL: there is none; it was answered. */
+static struct fate *fate_find(struct worker *worker, struct http_exchange *exchange,
+                              struct span id) {
+    struct fate *fate = message_id_check(id) == NULL ? fates_find(fates_of(worker), id) : NULL;
+    if (fate == NULL)
+        exchange_fail(worker, exchange, CODE_NOT_FOUND, "no fate is known of a message of this id");
+    return fate;
+}
+
+/* Answers, and lets go of it. `reserve` as chunk_get has it. */
+static void fate_answer(struct worker *worker, struct http_exchange *exchange, struct fate *fate,
+                        bool reserve) {
+    struct chain chain = chain_empty(worker, reserve);
+    if (!SHORTAGE(!chain_room(&chain, fate_bytes_max(fate)))) {
+        size_t before = chain.out.len;
+        fate_write(fate, &chain.out);
+        CHECK(chain.out.len - before <= fate_bytes_max(fate), "a fate is longer than it may be");
+    }
+    fates_release(fates_of(worker), fate);
+    api_answer_chain(worker, exchange, NULL, &chain);
+}
+
+void api_get_message(struct worker *worker, struct http_exchange *exchange,
+                     const struct route_request *request) {
+    if (!exchange_query_empty(worker, exchange, request))
+        return;
+    struct fate *fate = fate_find(worker, exchange, request->names[0]);
+    if (fate != NULL)
+        fate_answer(worker, exchange, fate, false);
+}
+
+/* --- DELETE /v1/messages/{id} ----------------------------------------------------------------- */
+
+/* The call holds it, and has its address for an argument. */
+static struct fate *call_fate(const struct call *call) {
+    return (struct fate *)(uintptr_t)call->argument;
+}
+
+static bool withdraw_run(struct worker *worker, struct call *call, struct call_part *part) {
+    (void)part;
+    keeper_withdraw(worker, fate_id(call_fate(call)), call_fate(call));
+    return true;
+}
+
+static bool withdraw_finish(struct worker *worker, struct call *call) {
+    struct http_exchange *exchange = call->request;
+    struct http_connection *http = exchange->http;
+    fate_answer(worker, exchange, call_fate(call), true);
+    api_call_end(worker, http);
+    return true;
+}
+
+void api_delete_message(struct worker *worker, struct http_exchange *exchange,
+                        const struct route_request *request) {
+    if (!exchange_query_empty(worker, exchange, request))
+        return;
+    struct fate *fate = fate_find(worker, exchange, request->names[0]);
+    if (fate == NULL)
+        return;
+    if (fate_state(fate) != FATE_PENDING) { /* it stays as it is */
+        fate_answer(worker, exchange, fate, true);
+        return;
+    }
+    /* It must be possible also when what waits holds all the memory. */
+    struct call *call = api_call_get(worker, exchange, true);
+    if (SHORTAGE(call == NULL)) {
+        fates_release(fates_of(worker), fate);
+        return;
+    }
+    call->argument = (uint64_t)(uintptr_t)fate;
+    call->run = withdraw_run;
+    call->finish = withdraw_finish;
+    if (SHORTAGE(!api_call_start(worker, call)))
+        fates_release(fates_of(worker), fate);
+}
+
+/* --- GET /v1/clients/{id}/pending ------------------------------------------------------------- */
+
+/* One message of a page. */
+#define ENTRY_BYTES (128 + 2 * WALL_TEXT_BYTES + 6 * (MESSAGE_ID_BYTES_MAX + NAME_BYTES_MAX))
+
+static struct span call_after(const struct call *call) {
+    return span_of(call->text, call->text_len[0]);
+}
+
+static void pending_write(struct chain *chain, const struct message *message) {
+    if (SHORTAGE(!chain_room(chain, ENTRY_BYTES)))
+        return;
+    struct builder *out = &chain->out;
+    char accepted[WALL_TEXT_BYTES], expires[WALL_TEXT_BYTES];
+    wall_text(message_accepted_ms(message), accepted);
+    wall_text(message->expires_wall_ms, expires);
+    json_comma(out);
+    builder_byte(out, '{');
+    json_key_text(out, "id", message_id(message));
+    json_key_text(out, "accepted", span_text(accepted));
+    json_key_text(out, "event", message_event(message));
+    json_key_text(out, "expires", span_text(expires));
+    builder_byte(out, '}');
+}
+
+/* Where a page begins: behind `after`, if that is still pending; else what was before it may have
+ * gone as well, and the oldest that is left comes first. */
+static const struct list *page_begin(const struct worker *worker, const struct call *call,
+                                     const struct kept_id *id) {
+    if (call_after(call).len == 0)
+        return id->all.next;
+    const struct kept *after = keeper_find_message(worker, call->argument, call_after(call));
+    return after == NULL ? id->all.next : after->order.next;
+}
+
+/* Only the keeper of the id has any. One page is a small part of a turn. */
+static bool pending_run(struct worker *worker, struct call *call, struct call_part *part) {
+    const struct kept_id *id = keeper_find(worker, call->argument);
+    if (id == NULL)
+        return true;
+    struct chain *chain = &part->text;
+    const struct message *last = NULL;
+    const struct list *at = page_begin(worker, call, id);
+    part->count = id->count;
+    for (uint32_t shown = 0; at != &id->all && shown < call->limit; at = at->next) {
+        const struct kept *kept = container_of(at, struct kept, order);
+        if (kept->state == KEPT_RESERVED)
+            continue;
+        last = kept->message;
+        pending_write(chain, last);
+        shown++;
+    }
+    if (SHORTAGE(!chain_room(chain, ENTRY_BYTES))) {
+        part->failed = true;
+        return true;
+    }
+    builder_text(&chain->out, "],\"next\":");
+    if (last != NULL && at != &id->all)
+        builder_json(&chain->out, message_id(last));
+    else
+        builder_text(&chain->out, "null");
+    builder_byte(&chain->out, '}');
+    return true;
+}
+
+static bool pending_finish(struct worker *worker, struct call *call) {
+    struct http_exchange *exchange = call->request;
+    struct http_connection *http = exchange->http;
+    struct chain chain = chain_empty(worker, false);
+    struct call_part *keeper = NULL;
+    for (unsigned i = 0; i < worker->server->worker_count; i++)
+        if (call->parts[i].text.first != NULL)
+            keeper = &call->parts[i];
+    if (chain_room(&chain, ENTRY_BYTES)) {
+        builder_byte(&chain.out, '{');
+        json_key_u64(&chain.out, "count", keeper == NULL ? 0 : keeper->count);
+        json_key(&chain.out, "messages");
+        builder_byte(&chain.out, '[');
+        if (keeper != NULL)
+            chain_join(&chain, &keeper->text);
+        else
+            builder_text(&chain.out, "],\"next\":null}");
+    }
+    chain.failed |= api_call_failed(worker, call);
+    api_answer_chain(worker, exchange, NULL, &chain);
+    api_call_end(worker, http);
+    return true;
+}
+
+/* False: something is wrong with it; it was answered. */
+static bool page_read(struct worker *worker, struct http_exchange *exchange,
+                      const struct route_request *request, uint64_t *limit, struct span *after) {
+    struct complaint *complaint = &http_context(worker)->complaint;
+    struct query_field fields[] = {{.name = "limit"}, {.name = "after"}};
+    const char *wrong = name_check(request->names[0]);
+    bool good = query_read(request->http->query, request->texts, fields, 2, complaint) &&
+                (!fields[0].given || query_u64(&fields[0], 1, PAGE_MAX, limit, complaint));
+    *after = fields[1].value;
+    if (good && wrong != NULL) {
+        complaint_make(complaint, CODE_BAD_MESSAGE, SPAN("client id"), "the client id %s", wrong);
+        good = false;
+    }
+    if (good && after->len != 0 && (wrong = message_id_check(*after)) != NULL) {
+        complaint_make(complaint, CODE_BAD_MESSAGE, SPAN("after"), "parameter \"after\" %s", wrong);
+        good = false;
+    }
+    if (!good)
+        exchange_complain(worker, exchange, complaint);
+    return good;
+}
+
+void api_get_pending(struct worker *worker, struct http_exchange *exchange,
+                     const struct route_request *request) {
+    uint64_t limit = PAGE_DEFAULT;
+    struct span after;
+    if (!page_read(worker, exchange, request, &limit, &after))
+        return;
+    struct call *call = api_call_get(worker, exchange, false);
+    if (SHORTAGE(call == NULL))
+        return;
+    call->argument = name_hash(NAME_ID, NAMESPACE_MAIN, request->names[0]);
+    call->limit = (uint32_t)limit;
+    if (after.len != 0)
+        memcpy(call->text, after.at, after.len);
+    call->text_len[0] = (uint16_t)after.len;
+    call->run = pending_run;
+    call->finish = pending_finish;
+    api_look_up_start(worker, call);
+}
