@@ -36,6 +36,7 @@ static const char help[] =
     "  check-config  check the settings for serve, and show where each comes from\n"
     "  listen        be a client and print what arrives\n"
     "  push          send a message\n"
+    "  fate          tell what has become of a message that is to be acknowledged\n"
     "  top           watch a node's statistics\n"
     "  audit         check that a node accounts for every message\n"
     "  health        ask whether a node takes messages, for probes\n"
@@ -69,9 +70,9 @@ static const struct command {
 } commands[] = {
     {"serve", run_serve},   {"check-config", cli_check_config},
     {"listen", cli_listen}, {"push", cli_push},
-    {"top", cli_top},       {"audit", cli_audit},
-    {"health", cli_health}, {"bench", bench_main},
-    {"help", run_help},
+    {"fate", cli_fate},     {"top", cli_top},
+    {"audit", cli_audit},   {"health", cli_health},
+    {"bench", bench_main},  {"help", run_help},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -48,6 +48,10 @@ static int flag_unknown(const char *command, const struct cli_flag *flags, struc
 }
 
 static int flag_take(const char *command, const struct cli_flag *flag, struct flags *walk) {
+    if (flag->optional)
+        *flag->on = true;
+    if (flag->optional && walk->inline_value == NULL)
+        return CLI_DONE;
     if (flag->value == NULL) {
         if (walk->inline_value != NULL)
             return cli_usage(command, "--%s takes no value", flag->name);

@@ -19,6 +19,7 @@ int cli_top(int argc, char **argv);
 int cli_check_config(int argc, char **argv);
 int cli_audit(int argc, char **argv);
 int cli_health(int argc, char **argv);
+int cli_fate(int argc, char **argv);
 
 /* Prints "ringpost COMMAND: ..." and where the help is, harmlessly whatever it quotes
  * (terminal_format); returns CLI_USAGE. */
@@ -27,10 +28,11 @@ int cli_usage(const char *command, const char *format, ...) __attribute__((forma
 int cli_failed(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The flags of one command: their names and where their values go. Exactly one of the pointers is
- * set. */
+ * set, unless it is optional. */
 struct cli_flag {
     const char *name;
     const char *value; /* for messages; NULL: a switch */
+    bool optional; /* a switch that may have a number after its `=`: `on` and `number` are set */
     bool *on;
     const char **text;     /* the last one counts */
     struct cli_list *list; /* repeatable */

@@ -1,9 +1,10 @@
 /* cli_audit.c - `ringpost audit`: does a running node's ledger balance?
  *
  * Every message that reaches a session makes one copy, and each copy is sent, waiting, or dropped
- * for one reason. GET /v1/stats tells that for each worker as it was between two of its steps, so
- * it must balance exactly, also under load. Classes and reasons are taken as the node names them:
- * one that is newer than this command is added up like the rest. */
+ * for one reason; every message that is to be acknowledged is, for each client id, acked, pending,
+ * expired, or dropped for one reason. GET /v1/stats tells that for each worker as it was between
+ * two of its steps, so it must balance exactly, also under load. Classes and reasons are taken as
+ * the node names them: one that is newer than this command is added up like the rest. */
 #include "main/cli/answer.h"
 #include "main/cli/cli.h"
 #include "main/cli/http_client.h"
@@ -35,8 +36,10 @@ static const char help[] =
     "  --api-key KEY        its key; better in RINGPOST_API_KEY, where others cannot see it\n"
     "\n"
     "A message makes one copy for each session that it reaches. In every worker and every class\n"
-    "the copies made must equal the copies sent, waiting, and dropped for a reason. The node may\n"
-    "be under load: each worker reads its counts in one moment.\n"
+    "the copies made must equal the copies sent, waiting, and dropped for a reason. Messages that\n"
+    "are to be acknowledged are counted for each client id: those accepted must equal those\n"
+    "acked, pending, expired, and dropped for a reason. The node may be under load: each worker\n"
+    "reads its counts in one moment.\n"
     "Exit status: 0 balanced, 1 not balanced or no answer from the node, 2 bad usage.\n";
 
 /* Words in the order in which they were met. */
@@ -45,7 +48,8 @@ struct words {
     char at[REASONS_MAX][WORD_MAX];
 };
 
-/* The copies of one class. */
+/* The copies of one class; or its messages, where they are accepted (made), acked (sent), pending
+ * (waiting), or ended otherwise (dropped). */
 struct page {
     uint64_t made, sent, waiting, dropped[REASONS_MAX];
 };
@@ -64,9 +68,8 @@ struct audit {
 };
 
 /* The place of a word, added if it is new; -1: it is none, or there are too many. */
-static int word_place(struct words *words, unsigned max, const struct json_value *key) {
+static int word_place(struct words *words, unsigned max, struct span inside) {
     char text[WORD_MAX];
-    struct span inside = json_inside(key);
     if (inside.len == 0 || inside.len >= WORD_MAX)
         return -1;
     for (size_t i = 0; i < inside.len; i++) {
@@ -94,12 +97,19 @@ static bool page_read(struct audit *audit, struct span object, struct page *page
     struct json_cursor cursor;
     struct json_value key, value;
     struct span dropped = answer_at(object, "dropped");
-    if (!number_read(object, "made", &page->made) || !number_read(object, "sent", &page->sent) ||
-        !number_read(object, "waiting", &page->waiting) || dropped.len == 0 ||
-        json_open(&cursor, dropped) != JSON_OBJECT)
+    bool messages = answer_at(object, "accepted").len != 0;
+    if (!number_read(object, messages ? "accepted" : "made", &page->made) ||
+        !number_read(object, messages ? "acked" : "sent", &page->sent) ||
+        !number_read(object, messages ? "pending" : "waiting", &page->waiting) ||
+        dropped.len == 0 || json_open(&cursor, dropped) != JSON_OBJECT)
         return false;
+    if (messages) {
+        int expired = word_place(&audit->reasons, REASONS_MAX, SPAN("expired"));
+        if (expired < 0 || !number_read(object, "expired", &page->dropped[expired]))
+            return false;
+    }
     while (json_object_next(&cursor, &key, &value)) {
-        int reason = word_place(&audit->reasons, REASONS_MAX, &key);
+        int reason = word_place(&audit->reasons, REASONS_MAX, json_inside(&key));
         if (reason < 0 || value.kind != JSON_NUMBER || !json_u64(value.raw, &page->dropped[reason]))
             return false;
     }
@@ -114,7 +124,7 @@ static bool ledger_read(struct audit *audit, struct span object, struct ledger *
         return false;
     unsigned pages = 0;
     for (; json_object_next(&cursor, &key, &value); pages++) {
-        int class = word_place(&audit->classes, CLASSES_MAX, &key);
+        int class = word_place(&audit->classes, CLASSES_MAX, json_inside(&key));
         if (class < 0 || value.kind != JSON_OBJECT ||
             !page_read(audit, value.raw, &ledger->pages[class]))
             return false;

@@ -21,6 +21,7 @@
 
 #define COMMAND "listen"
 #define CONNECT_TIMEOUT_NS (10 * NS_PER_S)
+#define LEAVE_TIMEOUT_NS NS_PER_S
 #define BACKOFF_FIRST_MS 250
 #define BACKOFF_MAX_MS 30000
 #define STEADY_NS (10 * NS_PER_S) /* a connection that held so long was a good one */
@@ -36,6 +37,7 @@ static const char help[] =
     "  ringpost listen --id till-7\n"
     "  ringpost listen --id till-7 --group shop-1 --group all-tills\n"
     "  ringpost listen --id till-7 --count 1 --timeout 10 --json | jq .data\n"
+    "  ringpost listen --id till-7 --ack\n"
     "\n"
     "Options:\n"
     "  --id ID              the client id to register; a client without it gets only group\n"
@@ -44,9 +46,16 @@ static const char help[] =
     "  --tcp ADDR:PORT      the tcp listener; RINGPOST_TCP or " CLI_TCP_DEFAULT " if absent\n"
     "  --api ADDR:PORT      instead: ask the api listener there for the node's tcp listener\n"
     "  --api-key KEY        its key; better in RINGPOST_API_KEY, where others cannot see it\n"
+    "  --ack                acknowledge each message that asks for it, once it is printed\n"
     "  --count N            end after N messages\n"
     "  --timeout SECONDS    end after this time\n"
     "  --json               print each message as it came, one JSON object a line\n"
+    "\n"
+    "A message that was pushed with `ack` is marked so. The node keeps it until a client with its\n"
+    "id acknowledges it, or its ttl is over; without --ack it comes again, marked `redelivered`,\n"
+    "after ten seconds and whenever the client connects. Look at both in two terminals:\n"
+    "  ringpost listen --id till-7 --ack\n"
+    "  ringpost push --to till-7 --ack --wait --event payment '{\"amount\":12}'\n"
     "\n"
     "Notes about the connection go to standard error. After losing the connection it connects\n"
     "again, after a pause that grows from 0.25 to 30 seconds; after a goodbye of the node, when "
@@ -61,12 +70,13 @@ struct listen {
     const char *id, *tcp, *api, *api_key;
     char room[CLI_ADDRESS_MAX], found[CLI_ADDRESS_MAX];
     double count, timeout;
-    bool json;
+    bool json, ack;
 
     struct line_client client;
     uint64_t end_ns; /* of --timeout; CLOCK_NEVER */
     uint64_t began_ns;
-    uint64_t messages, reconnects;
+    uint64_t messages, reconnects, acked;
+    bool ack_told;        /* what a message means that asks for an acknowledgement */
     bool welcomed;        /* at least once */
     uint64_t welcomed_ns; /* on this connection; 0: not yet */
     unsigned backoff_ms;  /* the pause before the next attempt, before jitter */
@@ -108,6 +118,15 @@ static void print_time(void) {
            terminal_paint(stdout, PAINT_NONE));
 }
 
+static bool is_true(struct span object, const char *name) {
+    return span_equal(answer_at(object, name), SPAN("true"));
+}
+
+static void print_mark(struct span line, const char *name) {
+    if (is_true(line, name))
+        printf("%s  ", name);
+}
+
 /* The columns: time, event, id, then marks and data. */
 static void print_message(struct span line) {
     char text[WORD_MAX];
@@ -122,6 +141,8 @@ static void print_message(struct span line) {
     fputs("  ", stdout);
     terminal_print_padded(stdout, span_text(text), 26);
     fputs("  ", stdout);
+    print_mark(line, "ack");
+    print_mark(line, "redelivered");
     struct span group = answer_at(line, "group");
     if (group.at != NULL) {
         fputs("group=", stdout);
@@ -176,6 +197,43 @@ static enum step on_goodbye(struct listen *listen, struct span line) {
     return STEP_ON; /* what it still owes comes before it closes */
 }
 
+static enum step say(struct listen *listen, struct span line) {
+    uint64_t deadline = sooner(clock_ns() + CONNECT_TIMEOUT_NS, listen->end_ns);
+    return line_client_send(&listen->client, line, deadline) == DIAL_READY ? STEP_ON : STEP_AGAIN;
+}
+
+/* A message that asks for it is acknowledged now that it is printed. */
+static enum step acknowledge(struct listen *listen, struct span line) {
+    char text[LINE_CLIENT_ACK_MAX];
+    if (!listen->ack) {
+        if (!listen->ack_told && !listen->json)
+            note("this message is to be acknowledged, so it comes again; --ack does that");
+        listen->ack_told = true;
+        return STEP_ON;
+    }
+    size_t len = line_client_ack(text, answer_at(line, "id"));
+    if (len == 0) {
+        note("a message without a proper id is not acknowledged");
+        return STEP_ON;
+    }
+    listen->acked++;
+    return say(listen, span_of(text, len));
+}
+
+static enum step on_message(struct listen *listen, struct span line) {
+    if (listen->json) {
+        terminal_print_json(stdout, line);
+        fputc('\n', stdout);
+    } else {
+        print_message(line);
+    }
+    listen->messages++;
+    if (fflush(stdout) != 0)
+        return STEP_DONE; /* a full disk; main says so, and fails */
+    enum step step = is_true(line, "ack") ? acknowledge(listen, line) : STEP_ON;
+    return listen->count > 0 && (double)listen->messages >= listen->count ? STEP_DONE : step;
+}
+
 static enum step on_line(struct listen *listen, struct span raw) {
     struct json_value whole;
     struct json_error error;
@@ -191,24 +249,10 @@ static enum step on_line(struct listen *listen, struct span raw) {
     }
     struct span line = whole.raw;
     answer_text(answer_at(line, "type"), type, sizeof(type));
-    if (strcmp(type, "message") == 0) {
-        if (listen->json) {
-            terminal_print_json(stdout, line);
-            fputc('\n', stdout);
-        } else {
-            print_message(line);
-        }
-        listen->messages++;
-        if (fflush(stdout) != 0)
-            return STEP_DONE; /* a full disk; main says so, and fails */
-        return listen->count > 0 && (double)listen->messages >= listen->count ? STEP_DONE : STEP_ON;
-    }
+    if (strcmp(type, "message") == 0)
+        return on_message(listen, line);
     if (strcmp(type, "ping") == 0)
-        return line_client_send(&listen->client, SPAN("{\"type\":\"pong\"}"),
-                                sooner(clock_ns() + CONNECT_TIMEOUT_NS, listen->end_ns)) ==
-                       DIAL_READY
-                   ? STEP_ON
-                   : STEP_AGAIN;
+        return say(listen, SPAN("{\"type\":\"pong\"}"));
     if (strcmp(type, "welcome") == 0)
         return on_welcome(listen, line);
     if (strcmp(type, "error") == 0)
@@ -305,6 +349,8 @@ static int summary(const struct listen *listen, int status) {
 static int listen_on(struct listen *listen) {
     for (;;) {
         enum step step = listen_once(listen);
+        if (listen->acked != 0 && step != STEP_AGAIN)
+            line_client_leave(&listen->client, clock_ns() + LEAVE_TIMEOUT_NS);
         line_client_close(&listen->client);
         if (step == STEP_AGAIN && !listen->welcomed)
             return cli_failed(COMMAND, "%s", listen->client.why);
@@ -342,6 +388,9 @@ static int check(struct listen *listen) {
     if (line_client_hello(hello, sizeof(hello), listen->id, listen->groups.entries,
                           listen->groups.count) == 0)
         return cli_usage(COMMAND, "id and groups together are longer than a hello may be");
+    if (listen->ack && listen->id == NULL)
+        return cli_usage(COMMAND, "--ack needs --id: messages to be acknowledged are for client "
+                                  "ids");
     if (listen->id == NULL && listen->groups.count == 0)
         note("without --id and --group only broadcasts arrive");
     return CLI_DONE;
@@ -406,6 +455,7 @@ int cli_listen(int argc, char **argv) {
         {.name = "count", .value = "N", .number = &listen.count},
         {.name = "timeout", .value = "SECONDS", .number = &listen.timeout},
         {.name = "json", .on = &listen.json},
+        {.name = "ack", .on = &listen.ack},
         {.name = NULL},
     };
     int status = cli_read(COMMAND, argc, argv, flags, NULL);

@@ -4,6 +4,7 @@
 #include "core/base/clock.h"
 #include "main/cli/answer.h"
 #include "main/cli/cli.h"
+#include "main/cli/fate_view.h"
 #include "main/cli/http_client.h"
 #include "main/cli/line_client.h"
 #include "main/cli/stop.h"
@@ -22,6 +23,7 @@
 #define PUSH_DATA_MAX (64 * 1024 * 1024)
 #define PUSH_FIELDS_MAX (256 * 1024) /* the message without its data */
 #define PUSH_TIMEOUT_S 30
+#define WAIT_S 5 /* as the node has it */
 #define TEXT_MAX 512
 
 static const char help[] =
@@ -36,6 +38,7 @@ static const char help[] =
     "  ringpost push --group shop-1 --except till-7 '\"closing soon\"'\n"
     "  ringpost push --broadcast --text 'the network goes down at 9'\n"
     "  jq -c .order order.json | ringpost push --to till-7 --id order-4711 -\n"
+    "  ringpost push --to till-7 --ack --wait --event payment '{\"amount\":12}'\n"
     "\n"
     "To whom (--to and --group may be repeated and mixed):\n"
     "  --to ID              a client id\n"
@@ -47,7 +50,14 @@ static const char help[] =
     "  --event NAME         name of the event; `message` if absent\n"
     "  --id ID              the message's id; the node delivers a repeated push only once\n"
     "  --volatile           the node may drop it if a client is slow or away\n"
-    "  --ttl SECONDS        how long it may wait in a queue; 60 if absent\n"
+    "  --ack                the node keeps it, also while nobody is there, and hands it over "
+    "again\n"
+    "                       until each --to has acknowledged it (ringpost listen --ack does) or\n"
+    "                       its ttl is over; ringpost fate ID tells what has become of it\n"
+    "  --wait, --wait=SECONDS\n"
+    "                       with --ack: answer when it is acknowledged, or after this time; 5 if\n"
+    "                       absent, at most 60\n"
+    "  --ttl SECONDS        how long it may wait in a queue; 60 if absent, 600 with --ack\n"
     "  --text               DATA is text, sent as a JSON string\n"
     "  --raw                DATA is bytes, sent as they are, to one address only\n"
     "\n"
@@ -60,14 +70,19 @@ static const char help[] =
     "\n"
     "Answers: `queued`: so many recipients (sessions) took it; a group or a broadcast is queued\n"
     "even for 0. `absent`: nobody has that id. `dropped`: nobody could take it. `duplicate`:\n"
-    "that --id was pushed before.\n"
-    "Exit status: 0 queued or duplicate, 1 absent, dropped or refused, 2 bad usage.\n";
+    "that --id was pushed before. With --ack, `stored`: nobody has that id now, and the node "
+    "keeps\n"
+    "it. With --wait, `acked`: each --to has acknowledged it; `pending`: not yet, and it is still\n"
+    "being delivered; `expired`: its ttl is over.\n"
+    "Exit status: 0 queued, stored or acked, 1 absent, dropped, pending, expired or refused; a\n"
+    "duplicate is 0, unless --ack finds that the first expired or was dropped, or --wait that it\n"
+    "is still pending; 2 bad usage.\n";
 
 struct push {
     struct cli_list to, groups, except, words;
-    bool broadcast, is_volatile, text, raw, json;
+    bool broadcast, is_volatile, text, raw, json, ack, waits;
     const char *event, *id, *api, *api_key, *tcp;
-    double ttl, timeout;
+    double ttl, timeout, wait_s;
     const char *key;
     char key_room[CLI_KEY_MAX], room[CLI_ADDRESS_MAX];
     int stop_fd;
@@ -115,7 +130,10 @@ static bool read_input(struct push *push) {
 static int check(struct push *push) {
     unsigned addresses = push->to.count + push->groups.count;
     if (push->words.count > 1)
-        return cli_usage(COMMAND, "DATA is one word; put it in single quotes");
+        return cli_usage(COMMAND, push->waits
+                                      ? "DATA is one word; put it in single quotes, and write a "
+                                        "time as in --wait=10"
+                                      : "DATA is one word; put it in single quotes");
     if (addresses == 0 && !push->broadcast)
         return cli_usage(COMMAND, "to whom? Give --to, --group or --broadcast");
     if (addresses != 0 && push->broadcast)
@@ -127,6 +145,14 @@ static int check(struct push *push) {
         return cli_usage(COMMAND, "--raw goes to one --to, one --group or --broadcast, over --api");
     if (push->api != NULL && push->tcp != NULL)
         return cli_usage(COMMAND, "--api and --tcp exclude each other");
+    if (push->ack && (push->groups.count != 0 || push->broadcast || push->is_volatile))
+        return cli_usage(COMMAND, "--ack goes with --to alone, and not with --volatile");
+    if (push->waits && !push->ack)
+        return cli_usage(COMMAND, "--wait goes with --ack");
+    if (push->waits && push->tcp != NULL)
+        return cli_usage(COMMAND, "--wait goes over --api");
+    if (!(push->wait_s <= 60))
+        return cli_usage(COMMAND, "--wait is at most 60 seconds");
     if (push->ttl >= 0 && !(push->ttl > 0 && push->ttl <= 604800))
         return cli_usage(COMMAND, "--ttl is more than 0 and at most 604800 seconds");
     int status = push->tcp != NULL ? cli_tcp(COMMAND, &push->tcp, push->room)
@@ -191,6 +217,8 @@ static bool write_message(struct push *push, struct builder *b, const char *firs
     }
     if (push->is_volatile)
         builder_text(b, ",\"volatile\":true");
+    if (push->ack)
+        builder_text(b, ",\"ack\":true");
     if (push->ttl >= 0)
         builder_format(b, ",\"ttl\":%.9g", push->ttl);
     builder_byte(b, '}');
@@ -208,8 +236,10 @@ static bool write_raw_target(const struct push *push, char *target, size_t cap) 
         fits = http_client_escape(
             target, cap, &len,
             span_text(push->to.count != 0 ? push->to.entries[0] : push->groups.entries[0]));
-    len += (size_t)snprintf(target + len, cap - len, "?raw=1%s",
-                            push->is_volatile ? "&volatile=1" : "");
+    len += (size_t)snprintf(target + len, cap - len, "?raw=1%s%s",
+                            push->is_volatile ? "&volatile=1" : "", push->ack ? "&ack=1" : "");
+    if (push->waits && len < cap)
+        len += (size_t)snprintf(target + len, cap - len, "&wait=ack&timeout=%.9g", push->wait_s);
     if (push->ttl >= 0 && len < cap)
         len += (size_t)snprintf(target + len, cap - len, "&ttl=%.9f", push->ttl);
     const struct {
@@ -245,13 +275,9 @@ static void print_json(struct span answer) {
     fputc('\n', stdout);
 }
 
-/* What an outcome means that is easily misread; NULL: it says all. */
-static const char *meaning(const struct push *push, struct span answer, const char *state) {
+/* What a 0 means, which is easily misread; NULL: it says all. */
+static const char *zero_meaning(const struct push *push, struct span answer) {
     double recipients;
-    if (strcmp(state, "absent") == 0)
-        return "nobody is connected under that id";
-    if (strcmp(state, "duplicate") == 0)
-        return "that id was pushed before; nothing was sent again";
     if (!answer_number(answer_at(answer, "recipients"), &recipients) || recipients != 0)
         return NULL;
     if (push->broadcast)
@@ -262,32 +288,88 @@ static const char *meaning(const struct push *push, struct span answer, const ch
     return NULL;
 }
 
+/* What the outcome means, in brackets; nothing if it says all. */
+static void print_meaning(const struct push *push, struct span answer, const char *state,
+                          const char *now) {
+    char reason[32] = "";
+    double latency_ms;
+    answer_text(answer_at(answer, "reason"), reason, sizeof(reason));
+    const char *means = NULL;
+    if (strcmp(state, "absent") == 0)
+        means = "nobody is connected under that id";
+    else if (strcmp(state, "duplicate") == 0)
+        means = "that id was pushed before; nothing was sent again";
+    else if (strcmp(state, "stored") == 0)
+        means = "nobody is connected under that id now; the node keeps it until somebody is, or "
+                "its ttl is over";
+    else if (strcmp(state, "queued") != 0 && push->ack)
+        means = fate_meaning(state, reason);
+    else if (!push->ack)
+        means = zero_meaning(push, answer);
+    if (means == NULL)
+        return;
+    printf("  (%s", means);
+    if (strcmp(state, "acked") == 0 &&
+        answer_number(answer_at(answer, "latency_ms"), &latency_ms) && latency_ms >= 0)
+        printf(", %.1f ms after the node took it", latency_ms);
+    if (now[0] != '\0') {
+        const char *fate = fate_meaning(now, reason);
+        fputs("; it is ", stdout);
+        terminal_print(stdout, span_text(now), 0);
+        if (fate != NULL)
+            printf(": %s", fate);
+    }
+    fputc(')', stdout);
+}
+
+enum verdict { VERDICT_GOOD, VERDICT_BAD, VERDICT_UNKNOWN };
+
+/* `now` is what has become of the first, if it is a duplicate of one with --ack. */
+static enum verdict judge(const struct push *push, const char *state, const char *now) {
+    if (strcmp(state, "queued") == 0 || strcmp(state, "stored") == 0 || strcmp(state, "acked") == 0)
+        return VERDICT_GOOD;
+    if (strcmp(state, "duplicate") == 0) {
+        bool good = now[0] == '\0' || strcmp(now, "acked") == 0 ||
+                    (strcmp(now, "pending") == 0 && !push->waits);
+        return good ? VERDICT_GOOD : VERDICT_BAD;
+    }
+    bool bad = strcmp(state, "absent") == 0 || strcmp(state, "dropped") == 0 ||
+               strcmp(state, "pending") == 0 || strcmp(state, "expired") == 0;
+    return bad ? VERDICT_BAD : VERDICT_UNKNOWN;
+}
+
+static void print_words(const struct push *push, struct span answer, const char *state,
+                        const char *now, bool good) {
+    fputs(terminal_paint(stdout, good ? PAINT_GOOD : PAINT_BAD), stdout);
+    terminal_print(stdout, span_text(state), 0);
+    fputs(terminal_paint(stdout, PAINT_NONE), stdout);
+    print_member(answer, "id");
+    print_member(answer, "recipients");
+    print_member(answer, "cluster");
+    print_meaning(push, answer, state, now);
+    fputc('\n', stdout);
+    if (push->ack)
+        fate_print_ids(stdout, answer_at(answer, "to"), 2);
+}
+
 /* One line for a result; the exit status. `status` is that of HTTP, 0 without it. */
 static int print_result(const struct push *push, struct span answer, unsigned status) {
-    char state[32];
+    char state[32], now[32] = "";
     if (!answer_text(answer_at(answer, "state"), state, sizeof(state)))
         return cli_failed(COMMAND, "the server's answer is no result");
-    bool taken = strcmp(state, "absent") != 0 && strcmp(state, "dropped") != 0 &&
-                 strcmp(state, "expired") != 0;
-    bool denied = taken && status != 0 && status / 100 != 2;
-    taken &= !denied;
-    if (push->json) {
+    answer_text(answer_at(answer, "now"), now, sizeof(now));
+    enum verdict verdict = judge(push, state, now);
+    bool denied = verdict == VERDICT_GOOD && status != 0 && status / 100 != 2;
+    if (push->json)
         print_json(answer);
-    } else {
-        fputs(terminal_paint(stdout, taken ? PAINT_GOOD : PAINT_BAD), stdout);
-        terminal_print(stdout, span_text(state), 0);
-        fputs(terminal_paint(stdout, PAINT_NONE), stdout);
-        print_member(answer, "id");
-        print_member(answer, "recipients");
-        print_member(answer, "cluster");
-        const char *means = meaning(push, answer, state);
-        if (means != NULL)
-            printf("  (%s)", means);
-        fputc('\n', stdout);
-    }
+    else
+        print_words(push, answer, state, now, verdict == VERDICT_GOOD && !denied);
     if (denied)
         return cli_failed(COMMAND, "the server answered %u, which is no success", status);
-    return taken ? CLI_DONE : CLI_FAILED;
+    if (verdict == VERDICT_UNKNOWN)
+        return cli_failed(COMMAND, "the server's answer is a result that this version does not "
+                                   "know, so it is taken for no success");
+    return verdict == VERDICT_GOOD ? CLI_DONE : CLI_FAILED;
 }
 
 /* What the server said no with: `object` holds code and message. */
@@ -318,7 +400,8 @@ static int print_refusal(const struct push *push, struct span answer, struct spa
 }
 
 static uint64_t timeout_ns(const struct push *push) {
-    double seconds = push->timeout < 0 ? PUSH_TIMEOUT_S : push->timeout;
+    double wait_s = push->waits ? push->wait_s : 0;
+    double seconds = push->timeout < 0 ? PUSH_TIMEOUT_S + wait_s : push->timeout;
     return (uint64_t)((seconds < 86400 ? seconds : 86400) * 1e9);
 }
 
@@ -342,6 +425,10 @@ static int push_over_api(struct push *push) {
         if (!write_message(push, &b, "{"))
             return cli_failed(COMMAND, "the message is too long");
         call.body = builder_span(&b);
+        if (push->waits) {
+            snprintf(target, sizeof(target), "/v1/messages?wait=ack&timeout=%.9g", push->wait_s);
+            call.target = target;
+        }
     }
     struct http_outcome outcome;
     http_client_call(&call, &outcome);
@@ -414,7 +501,7 @@ static int push_over_tcp(struct push *push) {
 
 int cli_push(int argc, char **argv) {
     static struct push push;
-    push = (struct push){.ttl = -1, .timeout = -1};
+    push = (struct push){.ttl = -1, .timeout = -1, .wait_s = WAIT_S};
     const struct cli_flag flags[] = {
         {.name = "to", .value = "ID", .list = &push.to},
         {.name = "group", .value = "GROUP", .list = &push.groups},
@@ -423,6 +510,12 @@ int cli_push(int argc, char **argv) {
         {.name = "event", .value = "NAME", .text = &push.event},
         {.name = "id", .value = "ID", .text = &push.id},
         {.name = "volatile", .on = &push.is_volatile},
+        {.name = "ack", .on = &push.ack},
+        {.name = "wait",
+         .value = "SECONDS",
+         .optional = true,
+         .on = &push.waits,
+         .number = &push.wait_s},
         {.name = "ttl", .value = "SECONDS", .number = &push.ttl},
         {.name = "text", .on = &push.text},
         {.name = "raw", .on = &push.raw},

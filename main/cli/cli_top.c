@@ -32,7 +32,8 @@ static const char help[] =
     "\n"
     "An accepted message makes one copy for each session that it reaches; the node answered a\n"
     "refused one with an error. The slowest sessions have most bytes queued in the node: their\n"
-    "clients read too slowly. A - marks a figure that the node does not have.\n"
+    "clients read too slowly. `pending (ack)` are messages that are kept until they are\n"
+    "acknowledged, counted for each client id. A - marks a figure that the node does not have.\n"
     "q or Ctrl-C ends it. Exit status: 0 ended as asked, 1 no answer from the node, 2 bad\n"
     "usage.\n";
 

@@ -2,9 +2,12 @@
 #include "main/cli/line_client.h"
 
 #include "core/base/builder.h"
+#include "main/cli/answer.h"
+#include "proto/text/names.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define BUFFER_FIRST_BYTES 16384
@@ -85,6 +88,16 @@ enum dial_end line_client_receive(struct line_client *client, struct span *line,
     }
 }
 
+void line_client_leave(struct line_client *client, uint64_t deadline_ns) {
+    char heard[4096], why[DIAL_WHY_MAX];
+    size_t len = 1;
+    if (client->fd < 0 || shutdown(client->fd, SHUT_WR) != 0)
+        return;
+    while (len != 0 &&
+           dial_receive(client->fd, heard, sizeof(heard), &len, deadline_ns, -1, why) == DIAL_READY)
+        continue;
+}
+
 void line_client_close(struct line_client *client) {
     if (client->fd >= 0)
         close(client->fd);
@@ -112,5 +125,16 @@ size_t line_client_hello(char *text, size_t cap, const char *id, const char *con
         builder_json(&b, span_text(groups[n]));
     }
     builder_text(&b, group_count == 0 ? "}" : "]}");
+    return b.full ? 0 : b.len;
+}
+
+size_t line_client_ack(char text[LINE_CLIENT_ACK_MAX], struct span id) {
+    char word[MESSAGE_ID_BYTES_MAX + 2]; /* a longer one is seen to be too long */
+    if (!answer_text(id, word, sizeof(word)) || message_id_check(span_text(word)) != NULL)
+        return 0;
+    struct builder b = builder_over(text, LINE_CLIENT_ACK_MAX);
+    builder_text(&b, "{\"type\":\"ack\",\"id\":");
+    builder_json(&b, span_text(word));
+    builder_byte(&b, '}');
     return b.full ? 0 : b.len;
 }

@@ -32,6 +32,10 @@ enum dial_end line_client_send(struct line_client *client, struct span line, uin
 /* The next line without its end, valid until the next call. DIAL_FAILED: the connection is over. */
 enum dial_end line_client_receive(struct line_client *client, struct span *line,
                                   uint64_t deadline_ns);
+/* Says that nothing more will come, and waits until the server has ended the connection: only then
+ * has it read all that was sent, since closing while something unread is here may undo that. Gives
+ * up at the deadline, whatever the server says meanwhile; a stop signal does not end it. */
+void line_client_leave(struct line_client *client, uint64_t deadline_ns);
 /* Closes the connection; it may be connected again. */
 void line_client_close(struct line_client *client);
 void line_client_fini(struct line_client *client);
@@ -40,5 +44,10 @@ void line_client_fini(struct line_client *client);
  * NULL. */
 size_t line_client_hello(char *text, size_t cap, const char *id, const char *const *groups,
                          unsigned group_count);
+
+/* Writes `{"type":"ack","id":...}` into `text` for the message with that id, a JSON string as it
+ * came; 0 if it is no id that a server may give. */
+#define LINE_CLIENT_ACK_MAX 160
+size_t line_client_ack(char text[LINE_CLIENT_ACK_MAX], struct span id);
 
 #endif

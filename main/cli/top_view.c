@@ -51,6 +51,13 @@ static void put_bytes(char cell[GRID_CELL_MAX], double value) {
     snprintf(cell, GRID_CELL_MAX, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
 }
 
+static void put_seconds(char cell[GRID_CELL_MAX], double seconds) {
+    if (seconds < 0)
+        snprintf(cell, GRID_CELL_MAX, "-");
+    else
+        snprintf(cell, GRID_CELL_MAX, "%.1f s", seconds);
+}
+
 /* A number of the node; below 0: it does not tell. */
 static double told(struct span object, const char *path) {
     double value;
@@ -130,7 +137,19 @@ static void print_messages(const struct top_view *view, const struct top_look *n
     fputs(line_end(view), stdout);
 }
 
-static void print_use(const struct top_view *view, struct span totals) {
+/* How long the oldest message waits for its acknowledgement, of all workers; below 0: not told. */
+static double oldest(struct span stats) {
+    struct json_cursor workers = answer_elements(answer_at(stats, "workers"));
+    struct json_value one;
+    double most = -1;
+    for (unsigned n = 0; n < TOP_WORKERS_MAX && json_array_next(&workers, &one); n++) {
+        double seconds = told(one.raw, "ack_oldest_s");
+        most = seconds > most ? seconds : most;
+    }
+    return most;
+}
+
+static void print_use(const struct top_view *view, struct span stats, struct span totals) {
     static const char *const titles[] = {"IN USE", "NOW", "AT MOST"};
     static struct grid grid;
     grid_init(&grid, 3, titles);
@@ -151,6 +170,12 @@ static void print_use(const struct top_view *view, struct span totals) {
     cells = grid_row(&grid);
     snprintf(cells[0], GRID_CELL_MAX, "queued bytes");
     put_number(cells[1], told(totals, "outbox_bytes"));
+    cells = grid_row(&grid);
+    snprintf(cells[0], GRID_CELL_MAX, "pending (ack)");
+    put_number(cells[1], told(totals, "ack_pending"));
+    cells = grid_row(&grid);
+    snprintf(cells[0], GRID_CELL_MAX, "oldest pending");
+    put_seconds(cells[1], oldest(stats));
     grid_print(&grid, stdout, line_end(view));
     fputs(line_end(view), stdout);
 }
@@ -233,7 +258,7 @@ void top_view_print(struct top_view *view, struct span stats) {
         fputs(view->has_last ? "\x1b[H" : "\x1b[H\x1b[2J", stdout);
     print_head(view, stats, uptime_s);
     print_messages(view, &now, uptime_s);
-    print_use(view, totals);
+    print_use(view, stats, totals);
     print_slowest(view, stats);
     if (view->workers) {
         print_workers(view, &now, stats, uptime_s);

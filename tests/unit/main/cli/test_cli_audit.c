@@ -97,6 +97,22 @@ static void test_total_differs(void **state) {
           1, "default: the node's total is not the sum of its workers\n");
 }
 
+/* Messages that are to be acknowledged are counted by other words. */
+static void test_acknowledged(void **state) {
+    (void)state;
+#define ACKS(accepted, acked, pending, expired, withdrawn)                                         \
+    "{\"accepted\":" #accepted ",\"acked\":" #acked ",\"expired\":" #expired                       \
+    ",\"pending\":" #pending ",\"dropped\":{\"withdrawn\":" #withdrawn ",\"lost\":0}}"
+    check(STATS(LEDGER(NOTHING, ACKS(10, 4, 3, 2, 1)), LEDGER(NOTHING, ACKS(0, 0, 0, 0, 0)),
+                LEDGER(NOTHING, ACKS(10, 4, 3, 2, 1))),
+          0, "");
+    check(STATS(LEDGER(NOTHING, ACKS(10, 4, 3, 1, 1)), LEDGER(NOTHING, ACKS(0, 0, 0, 0, 0)),
+                LEDGER(NOTHING, ACKS(10, 4, 3, 1, 1))),
+          1, "worker 0, volatile: made 10, but sent 4 + waiting 3 + dropped 2 = 9\n");
+    check_unreadable("{\"ledger\":{\"ack\":{\"accepted\":1,\"acked\":1,\"pending\":0,"
+                     "\"dropped\":{}}},\"workers\":[]}");
+}
+
 /* A newer node has more classes and reasons. */
 static void test_unknown_words(void **state) {
     static const char stats[] =
