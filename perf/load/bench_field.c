@@ -88,6 +88,8 @@ static bool share_make(struct bench_field *field, enum bench_kind kind) {
         return complain("no memory for the times of the messages");
     share->groups = o->groups;
     share->join = o->join;
+    share->never = o->never;
+    share->reconnect = o->reconnect;
     share->together = o->together;
     if (o->members != 0 && o->members < o->clients)
         share->members = o->members;

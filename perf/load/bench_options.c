@@ -42,6 +42,8 @@ static int count_flag_read(struct bench_options *o, const char *name, const char
         {"--gather", 0, 100000, &o->gather_us},
         {"--send-buffer", 4096, 1 << 24, &o->send_buffer},
         {"--workers", 1, 1024, &o->workers},
+        {"--never", 0, 100, &o->never},
+        {"--reconnect", 0, 100, &o->reconnect},
     };
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
         double number;
@@ -156,6 +158,8 @@ int bench_options_read(struct bench_options *o, int argc, char **argv) {
                                 .ramp = 5000,
                                 .sources = 200,
                                 .rounds = 3,
+                                .never = 1,
+                                .reconnect = 5,
                                 .gather_us = BENCH_NOT_GIVEN,
                                 .spawn = true};
     for (int i = 1; i < argc; i++) {

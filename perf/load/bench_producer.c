@@ -114,6 +114,12 @@ bool bench_producers_open(struct bench_producers *producers, struct bench_net *n
     return members_count(producers) && producers_connect(producers);
 }
 
+void bench_producers_ask(struct bench_producers *producers) {
+    producers->request = bench_request_make_ack(producers->form, producers->share->payload_size,
+                                                producers->host, producers->options.api_key);
+    producers->request_max = producers->request.len;
+}
+
 void bench_producers_close(struct bench_producers *producers) {
     for (uint32_t i = 0; producers->list != NULL && i < producers->options.connections; i++) {
         struct bench_producer *p = &producers->list[i];

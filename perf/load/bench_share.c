@@ -89,6 +89,7 @@ uint32_t bench_share_run(struct bench_share *share, struct bench_tally *tally, u
     memset(tally->slot_slow, 0, sizeof tally->slot_slow);
     tally->pings = tally->pongs = tally->pings_lost = tally->pongs_unasked = 0;
     tally->forgotten = 0;
+    tally->acks = tally->again = tally->reconnects = 0;
     bench_hist_clear(&tally->latency);
     bench_hist_clear(&tally->lone);
     bench_hist_clear(&tally->unread);
@@ -112,6 +113,9 @@ void bench_share_sum(const struct bench_share *share, struct bench_tally *sum) {
             sum->settled_ns = t->settled_ns;
         sum->received += t->received;
         sum->duplicate += t->duplicate;
+        sum->acks += t->acks;
+        sum->again += t->again;
+        sum->reconnects += t->reconnects;
         sum->disordered += t->disordered;
         sum->misrouted += t->misrouted;
         sum->damaged += t->damaged;

@@ -59,13 +59,16 @@ struct bench_tally {
     uint64_t pongs;                   /* of them, answered */
     uint64_t pings_lost;              /* of them, on connections that ended */
     uint64_t pongs_unasked;           /* answers to nothing */
-    uint64_t forgotten;               /* tickets too old to say when they were written */
-    struct bench_hist latency;        /* from the time of the message to its arrival */
-    struct bench_hist unread;         /* how long what arrived lay in a stamped socket */
-    struct bench_hist lone;           /* the same of the lone producer's, which are not in it */
-    struct bench_hist pong;           /* from the write of a ping to its answer */
-    struct bench_hist greeting;       /* from connecting to the welcome */
-    char sample[BENCH_SAMPLE_BYTES];  /* the first thing that went wrong */
+    uint64_t acks;                    /* acknowledgements written */
+    uint64_t again;                   /* copies of what was there; not in `received` */
+    uint64_t reconnects;
+    uint64_t forgotten;              /* tickets too old to say when they were written */
+    struct bench_hist latency;       /* from the time of the message to its arrival */
+    struct bench_hist unread;        /* how long what arrived lay in a stamped socket */
+    struct bench_hist lone;          /* the same of the lone producer's, which are not in it */
+    struct bench_hist pong;          /* from the write of a ping to its answer */
+    struct bench_hist greeting;      /* from connecting to the welcome */
+    char sample[BENCH_SAMPLE_BYTES]; /* the first thing that went wrong */
 };
 
 enum bench_order { BENCH_ORDER_NONE, BENCH_ORDER_OPEN, BENCH_ORDER_CLOSE, BENCH_ORDER_QUIT };
@@ -83,6 +86,8 @@ struct bench_share {
     bool together;         /* the members come from one address, so they are on one worker */
     uint32_t payload_size;
     bool counted;
+    uint32_t never;     /* percent of the clients acknowledge nothing: the first of each hundred */
+    uint32_t reconnect; /* percent connect anew, when told to: the last of each hundred */
     /* orders */
     _Atomic uint32_t order_number;
     enum bench_order order;
@@ -93,8 +98,9 @@ struct bench_share {
     uint64_t slot_start_ns; /* 0: slots are not counted */
     uint32_t slot_kind;     /* whose messages they count */
     uint64_t slow_ns;
-    _Atomic uint64_t ping_every_ns; /* each client sends a heartbeat so often; 0: none does */
-    _Atomic uint64_t ticket_next;   /* see bench_ticket_take */
+    _Atomic uint64_t ping_every_ns;      /* each client sends a heartbeat so often; 0: none does */
+    _Atomic uint64_t reconnect_every_ns; /* each client that does connects anew; 0: none does */
+    _Atomic uint64_t ticket_next;        /* see bench_ticket_take */
 
     struct bench_tally tallies[BENCH_SWARMS_MAX];
     struct bench_stream *streams; /* clients * streams_each; in the mapping */
@@ -162,6 +168,14 @@ enum bench_ticket { BENCH_TICKET_GOOD, BENCH_TICKET_FORGOTTEN, BENCH_TICKET_FALS
  * yet, the oldest time known if the table has forgotten it. False: no such ticket was given out. */
 enum bench_ticket bench_ticket_read(const struct bench_share *share, uint64_t ticket,
                                     uint64_t now_ns, uint64_t *written_ns);
+
+/* Does a client acknowledge nothing; does it connect anew? */
+static inline bool bench_never(const struct bench_share *share, uint32_t client) {
+    return client % 100 < share->never;
+}
+static inline bool bench_reconnects(const struct bench_share *share, uint32_t client) {
+    return client % 100 >= 100 - share->reconnect;
+}
 
 /* Group number `k` (0..join-1) of a client. */
 static inline uint32_t bench_group_of(const struct bench_share *share, uint32_t client,

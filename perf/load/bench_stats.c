@@ -25,6 +25,20 @@ static bool count_read(const char *text, const char *name, uint64_t *value) {
     return end != at;
 }
 
+static void ack_ledger_add(const char *at, struct bench_stats *stats) {
+    const struct {
+        const char *name;
+        uint64_t *sum;
+    } parts[] = {{"accepted", &stats->ack_accepted}, {"acked", &stats->ack_acked},
+                 {"expired", &stats->ack_expired},   {"pending", &stats->ack_pending},
+                 {"withdrawn", &stats->ack_dropped}, {"lost", &stats->ack_dropped}};
+    uint64_t value;
+    at = strstr(at, "\"ack\":{");
+    for (size_t i = 0; at != NULL && i < sizeof parts / sizeof parts[0]; i++)
+        if (count_read(at, parts[i].name, &value))
+            *parts[i].sum += value;
+}
+
 /* Totals come before the list of workers, and a worker's number first in its object. */
 static bool stats_parse(const char *text, struct bench_stats *stats) {
     static const char worker[] = "{\"worker\":";
@@ -39,6 +53,7 @@ static bool stats_parse(const char *text, struct bench_stats *stats) {
             !count_read(at, "sessions", &stats->sessions[stats->workers]) ||
             !count_read(at, "accepted", &stats->accepted[stats->workers]))
             return false;
+        ack_ledger_add(at, stats);
         stats->workers++;
         at += sizeof worker - 1;
     }

@@ -17,7 +17,9 @@ struct bench_stats {
     uint64_t unicasts[BENCH_WORKERS_MAX]; /* messages to one client id, where they came in */
     uint64_t sessions[BENCH_WORKERS_MAX]; /* there */
     uint64_t accepted[BENCH_WORKERS_MAX]; /* messages, where they came in */
-    uint64_t unicast_mails;               /* between workers for them */
+    /* the ledger of messages that are to be acknowledged, of all workers; 0 of an older node */
+    uint64_t ack_accepted, ack_acked, ack_expired, ack_pending, ack_dropped;
+    uint64_t unicast_mails; /* between workers for them */
     uint64_t connections_refused;
 };
 

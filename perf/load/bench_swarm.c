@@ -152,8 +152,15 @@ static bool message_time(struct bench_swarm *swarm, const struct bench_payload *
     return kind != BENCH_TICKET_FALSE;
 }
 
+/* Is the message there already, as far as is known? */
+static bool stream_has(const struct bench_stream *stream, uint32_t number) {
+    uint32_t age = stream->next - 1 - number;
+    return number < stream->next && (age > 63 || (stream->window >> age & 1) != 0);
+}
+
+/* `again`: the node says that it may be a repeat. */
 static void client_on_message(struct bench_swarm *swarm, uint32_t number, const uint8_t *at,
-                              uint32_t run, uint64_t now_ns) {
+                              bool again, uint32_t run, uint64_t now_ns) {
     struct bench_share *share = swarm->share;
     struct bench_tally *tally = swarm->tally;
     struct bench_payload payload;
@@ -170,14 +177,20 @@ static void client_on_message(struct bench_swarm *swarm, uint32_t number, const 
         tally->stale++;
         return;
     }
+    bool placed = streams_place(share, number, payload.to, &place);
+    struct bench_stream *stream =
+        placed ? &share->streams[(size_t)number * share->streams_each + place] : NULL;
+    if (placed && again && stream_has(stream, payload.number)) {
+        tally->again++;
+        return;
+    }
     tally->received++;
-    if (!streams_place(share, number, payload.to, &place)) {
+    if (!placed) {
         tally->misrouted++;
         sample_keep(tally, "misrouted", at, share->payload_size);
         return;
     }
-    stream_take(&share->streams[(size_t)number * share->streams_each + place], tally,
-                payload.number);
+    stream_take(stream, tally, payload.number);
     uint64_t latency_ns = now_ns - at_ns;
     bool timed = number < share->timed;
     if (payload.to >> BENCH_ADDRESS_BITS == BENCH_LONE) {
@@ -277,6 +290,56 @@ static bool client_on_word(struct bench_swarm *swarm, struct bench_client *clien
     return true;
 }
 
+/* Writes what is gathered. Where the socket has no room it is left out: the messages come again. */
+static void acks_write(struct bench_swarm *swarm, struct bench_client *client) {
+    const char *end = swarm->share->counted ? "\r\n" : "]}\n";
+    if (swarm->acks_count == 0 || client->fd < 0)
+        return;
+    memcpy(swarm->acks + swarm->acks_len, end, strlen(end));
+    ssize_t len = (ssize_t)(swarm->acks_len + strlen(end));
+    ssize_t sent = bench_net_send(client->fd, swarm->acks, (size_t)len);
+    uint32_t count = swarm->acks_count;
+    swarm->acks_count = 0;
+    if (sent == len)
+        swarm->tally->acks += count;
+    else if (sent != 0)
+        client_on_end(swarm, client, "acknowledgements could not be written");
+}
+
+static void ack_gather(struct bench_swarm *swarm, struct bench_client *client,
+                       const struct bench_asks *asks) {
+    bool counted = swarm->share->counted;
+    if (asks->id_len > 64)
+        return;
+    if (swarm->acks_count != 0 && swarm->acks_len + asks->id_len + 16 > BENCH_ACKS_BYTES)
+        acks_write(swarm, client);
+    const char *before = swarm->acks_count != 0 ? (counted ? " " : ",")
+                         : counted              ? "ACK "
+                                                : "{\"type\":\"ack\",\"ids\":[";
+    uint32_t at = swarm->acks_count != 0 ? swarm->acks_len : 0;
+    swarm->acks_len = at + (uint32_t)snprintf(swarm->acks + at, BENCH_ACKS_BYTES - at,
+                                              counted ? "%s%.*s" : "%s\"%.*s\"", before,
+                                              (int)asks->id_len, (const char *)asks->id);
+    swarm->acks_count++;
+}
+
+/* A message of ours, or what says to be one. */
+static void client_on_line(struct bench_swarm *swarm, struct bench_client *client,
+                           const struct bench_line *line, const uint8_t *at, uint32_t run,
+                           uint64_t now_ns) {
+    uint32_t number = swarm->first + (uint32_t)(client - swarm->clients);
+    struct bench_asks asks = {.again = false};
+    if (line->payload == NULL) {
+        swarm->tally->damaged++;
+        sample_keep(swarm->tally, "not ours", at, line->used);
+        return;
+    }
+    bool wanted = bench_line_asks(at, line, swarm->share->counted, &asks);
+    client_on_message(swarm, number, line->payload, wanted && asks.again, run, now_ns);
+    if (wanted && !bench_never(swarm->share, number))
+        ack_gather(swarm, client, &asks);
+}
+
 static void client_receive(struct bench_swarm *swarm, uint32_t place, bool to_the_end) {
     struct bench_client *client = &swarm->clients[place];
     const struct bench_share *share = swarm->share;
@@ -297,17 +360,15 @@ static void client_receive(struct bench_swarm *swarm, uint32_t place, bool to_th
         const uint8_t *at = swarm->net->area;
         size_t left = (size_t)got;
         swarm->tally->receives++;
+        swarm->acks_count = 0;
         while (left > 0) {
             struct bench_line line = bench_line_read(at, left, share->counted, share->payload_size);
             if (line.kind == BENCH_LINE_MORE)
                 break;
             if (line.kind == BENCH_LINE_MESSAGE) {
-                if (line.payload != NULL) {
-                    client_on_message(swarm, swarm->first + place, line.payload, run, now_ns);
-                } else {
-                    swarm->tally->damaged++;
-                    sample_keep(swarm->tally, "not ours", at, line.used);
-                }
+                client_on_line(swarm, client, &line, at, run, now_ns);
+                if (client->fd < 0)
+                    return;
             } else if (!client_on_word(swarm, client, &line, at)) {
                 return;
             }
@@ -318,6 +379,9 @@ static void client_receive(struct bench_swarm *swarm, uint32_t place, bool to_th
             at += line.used;
             left -= line.used;
         }
+        acks_write(swarm, client);
+        if (client->fd < 0)
+            return;
         if ((left != 0 || client->rest.at != NULL) && !bench_rest_keep(&client->rest, at, left)) {
             client_on_end(swarm, client, "out of memory");
             return;
@@ -369,6 +433,37 @@ static void client_open(struct bench_swarm *swarm, uint32_t place, uint64_t now_
         client_on_end(swarm, client, strerror(errno));
 }
 
+#define RECONNECTS_A_TURN 16u
+
+/* Those that connect anew do so, evenly over the clients and the time, whatever is in their
+ * sockets. */
+static void swarm_reconnect(struct bench_swarm *swarm, uint64_t now_ns) {
+    const struct bench_share *share = swarm->share;
+    uint64_t every_ns = atomic_load_explicit(&share->reconnect_every_ns, memory_order_relaxed);
+    uint64_t many = (uint64_t)swarm->count * share->reconnect / 100;
+    if (every_ns == 0 || many == 0) {
+        swarm->again_ns = 0;
+        return;
+    }
+    if (swarm->again_ns == 0)
+        swarm->again_ns = now_ns;
+    for (uint32_t i = 0; i < RECONNECTS_A_TURN && swarm->again_ns <= now_ns; i++) {
+        for (uint32_t n = 0; n < swarm->count; n++) {
+            swarm->again_place = (swarm->again_place + 1) % swarm->count;
+            if (bench_reconnects(share, swarm->first + swarm->again_place))
+                break;
+        }
+        swarm->again_ns += every_ns / many;
+        struct bench_client *client = &swarm->clients[swarm->again_place];
+        if (client->state != READY)
+            continue;
+        client_drop(client, CLOSED);
+        swarm->tally->ready--;
+        swarm->tally->reconnects++;
+        client_open(swarm, swarm->again_place, now_ns);
+    }
+}
+
 static void swarm_obey(struct bench_swarm *swarm, uint32_t order_number, uint64_t now_ns) {
     struct bench_tally *tally = swarm->tally;
     if (swarm->share->order == BENCH_ORDER_OPEN) {
@@ -404,6 +499,7 @@ uint64_t bench_swarm_step(struct bench_swarm *swarm, uint64_t now_ns) {
         swarm_obey(swarm, order, now_ns);
     (void)bench_share_run(swarm->share, swarm->tally, swarm->first, swarm->count);
     swarm_ping(swarm, now_ns);
+    swarm_reconnect(swarm, now_ns);
     if (swarm->opening_ns == 0) /* without clients, an order is all that there is to wait for */
         return swarm->tally->ready == 0 || swarm->ping_ns != 0 ? NS_PER_MS : 10 * NS_PER_MS;
     swarm_expire(swarm, now_ns);

@@ -166,17 +166,28 @@ static void request_headers(char out[448], const char *host, const char *key, co
         key != NULL ? "\r\n" : "", type, body_len);
 }
 
-struct bench_request bench_request_make(uint8_t *out, enum bench_kind kind, uint32_t payload_size,
-                                        const char *host, const char *key) {
+static struct bench_request request_make(uint8_t *out, enum bench_kind kind, uint32_t payload_size,
+                                         const char *query, const char *host, const char *key) {
     struct bench_request r = {.at = out};
     char headers[448];
     request_text(&r, "POST ");
     request_text(&r, kinds[kind].path);
     request_name(&r, kind);
+    request_text(&r, query);
     request_headers(headers, host, key, "application/json", payload_size);
     request_text(&r, headers);
     request_payload(&r, payload_size);
     return r;
+}
+
+struct bench_request bench_request_make(uint8_t *out, enum bench_kind kind, uint32_t payload_size,
+                                        const char *host, const char *key) {
+    return request_make(out, kind, payload_size, "", host, key);
+}
+
+struct bench_request bench_request_make_ack(uint8_t *out, uint32_t payload_size, const char *host,
+                                            const char *key) {
+    return request_make(out, BENCH_UNICAST, payload_size, "?ack=1", host, key);
 }
 
 struct bench_request bench_entry_make(uint8_t *out, enum bench_kind kind, uint32_t payload_size) {
@@ -350,4 +361,33 @@ struct bench_line bench_line_read(const uint8_t *at, size_t len, bool counted,
         line.kind = BENCH_LINE_BAD;
     }
     return line;
+}
+
+static bool holds(const uint8_t *at, size_t len, const char *text) {
+    return memmem(at, len, text, strlen(text)) != NULL;
+}
+
+bool bench_line_asks(const uint8_t *at, const struct bench_line *line, bool counted,
+                     struct bench_asks *asks) {
+    static const char json[] = "{\"type\":\"message\",\"id\":\"", msg[] = "MSG ";
+    size_t head_len = (size_t)(line->payload - at);
+    size_t before = (counted ? sizeof msg : sizeof json) - 1;
+    if (!begins(at, head_len, counted ? msg : json))
+        return false;
+    asks->id = at + before;
+    const uint8_t *end = memchr(asks->id, counted ? ' ' : '"', head_len - before);
+    if (end == NULL)
+        return false;
+    asks->id_len = (size_t)(end - asks->id);
+    size_t rest_len = head_len - before - asks->id_len;
+    if (!counted) {
+        asks->again = holds(end, rest_len, "\"redelivered\":true");
+        return holds(end, rest_len, "\"ack\":true");
+    }
+    const uint8_t *flags = memchr(end + 1, ' ', rest_len - 1);
+    if (flags == NULL)
+        return false;
+    size_t flags_len = strcspn((const char *)flags + 1, " \r\n");
+    asks->again = memchr(flags + 1, 'r', flags_len) != NULL;
+    return memchr(flags + 1, 'a', flags_len) != NULL;
 }

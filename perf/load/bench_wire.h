@@ -70,6 +70,9 @@ size_t bench_request_max(uint32_t payload_size);
 /* One message to its own path. `host` is the Host header, `key` an API key or NULL. */
 struct bench_request bench_request_make(uint8_t *out, enum bench_kind kind, uint32_t payload_size,
                                         const char *host, const char *key);
+/* The same to a single client, to be acknowledged. */
+struct bench_request bench_request_make_ack(uint8_t *out, uint32_t payload_size, const char *host,
+                                            const char *key);
 /* One entry of a batch, without the comma or line end that follows it. */
 struct bench_request bench_entry_make(uint8_t *out, enum bench_kind kind, uint32_t payload_size);
 /* The head of a batch of `body_len` bytes; gives its length. `out` has 512 bytes. */
@@ -115,5 +118,15 @@ struct bench_line {
 /* The next thing in what a client received, JSON lines or counted framing. */
 struct bench_line bench_line_read(const uint8_t *at, size_t len, bool counted,
                                   uint32_t payload_size);
+
+/* What a message says that is to be acknowledged. */
+struct bench_asks {
+    const uint8_t *id; /* as it is to be said back; within the line */
+    size_t id_len;
+    bool again; /* it may have come before */
+};
+/* Of a BENCH_LINE_MESSAGE with a payload of ours. False: it does not ask. */
+bool bench_line_asks(const uint8_t *at, const struct bench_line *line, bool counted,
+                     struct bench_asks *asks);
 
 #endif

@@ -24,6 +24,24 @@ static void totals_and_workers(void **state) {
     assert_int_equal(stats.accepted[1], 9);
 }
 
+static void the_ledger_of_acknowledged_messages(void **state) {
+    (void)state;
+#define WORKER(n, acked)                                                                           \
+    "{\"worker\":" #n ",\"sessions\":5,\"accepted\":8,\"unicasts\":10,\"ledger\":{\"ack\":{"       \
+    "\"accepted\":20,\"acked\":" #acked ",\"expired\":2,\"pending\":3,\"dropped\":{"               \
+    "\"withdrawn\":1,\"lost\":4}},\"default\":{\"made\":9}}}"
+    assert_true(stats_parse("{\"unicast_mails\":1,\"connections_refused\":0,\"workers\":[" WORKER(
+                                0, 10) "," WORKER(1, 11) "],\"ledger\":{\"ack\":{\"accepted\":40,"
+                                                         "\"acked\":21}}}",
+                            &stats));
+#undef WORKER
+    assert_int_equal(stats.ack_accepted, 40);
+    assert_int_equal(stats.ack_acked, 21);
+    assert_int_equal(stats.ack_expired, 4);
+    assert_int_equal(stats.ack_pending, 6);
+    assert_int_equal(stats.ack_dropped, 10);
+}
+
 static void something_else(void **state) {
     (void)state;
     assert_false(stats_parse("", &stats));
@@ -69,6 +87,7 @@ static void the_largest_of_a_metric(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(totals_and_workers),
+        cmocka_unit_test(the_ledger_of_acknowledged_messages),
         cmocka_unit_test(something_else),
         cmocka_unit_test(the_largest_of_a_metric),
         cmocka_unit_test(more_workers_than_there_can_be),

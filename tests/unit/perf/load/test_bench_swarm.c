@@ -61,6 +61,80 @@ static void beyond_what_is_remembered(void **state) {
     assert_int_equal(tally.duplicate, 2);
 }
 
+static void what_the_node_says_may_come_again(void **state) {
+    (void)state;
+    take("0235");
+    for (uint32_t number = 0; number < 8; number++)
+        assert_int_equal(stream_has(&stream, number),
+                         number == 0 || number == 2 || number == 3 || number == 5);
+    stream_take(&stream, &tally, 1000);
+    assert_true(stream_has(&stream, 4)); /* too long ago: it is taken to have been there */
+    assert_false(stream_has(&stream, 999));
+    assert_false(stream_has(&stream, 1001));
+}
+
+static void who_never_acknowledges_and_who_connects_anew(void **state) {
+    (void)state;
+    struct bench_share share = {.never = 10, .reconnect = 5};
+    uint32_t never = 0, anew = 0;
+    for (uint32_t client = 0; client < 1000; client++) {
+        never += bench_never(&share, client);
+        anew += bench_reconnects(&share, client);
+    }
+    assert_int_equal(never, 100);
+    assert_int_equal(anew, 50);
+    share = (struct bench_share){.never = 0};
+    assert_false(bench_never(&share, 0) || bench_reconnects(&share, 99));
+    share = (struct bench_share){.never = 100, .reconnect = 100};
+    assert_true(bench_never(&share, 99) && bench_reconnects(&share, 0));
+}
+
+/* Gathers acknowledgements of `count` ids; gives what its client wrote. */
+static size_t acks_of(bool counted, uint32_t count, char *said, size_t room) {
+    static struct bench_client client;
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    client.fd = pair[0];
+    struct bench_share share = {.counted = counted};
+    static struct bench_swarm swarm;
+    memset(&tally, 0, sizeof tally);
+    swarm = (struct bench_swarm){.tally = &tally, .share = &share, .clients = &client};
+    for (uint32_t i = 0; i < count; i++) {
+        char id[32];
+        size_t len = (size_t)snprintf(id, sizeof id, "id-of-a-message-%010u", i);
+        ack_gather(&swarm, &client, &(struct bench_asks){(const uint8_t *)id, len, false});
+    }
+    acks_write(&swarm, &client);
+    close(pair[0]);
+    size_t len = 0;
+    for (ssize_t got; (got = recv(pair[1], said + len, room - 1 - len, 0)) > 0;)
+        len += (size_t)got;
+    close(pair[1]);
+    said[len] = '\0';
+    assert_int_equal(tally.acks, count);
+    return len;
+}
+
+static void acknowledgements_are_gathered(void **state) {
+    (void)state;
+    static char said[65536];
+    acks_of(false, 2, said, sizeof said);
+    assert_string_equal(said, "{\"type\":\"ack\",\"ids\":[\"id-of-a-message-0000000000\","
+                              "\"id-of-a-message-0000000001\"]}\n");
+    acks_of(true, 2, said, sizeof said);
+    assert_string_equal(said, "ACK id-of-a-message-0000000000 id-of-a-message-0000000001\r\n");
+    assert_int_equal(acks_of(true, 0, said, sizeof said), 0);
+    for (unsigned counted = 0; counted < 2; counted++) {
+        acks_of(counted != 0, 1000, said, sizeof said);
+        uint32_t ids = 0;
+        for (const char *at = said; (at = strstr(at, "id-of")) != NULL; at++)
+            ids++;
+        assert_int_equal(ids, 1000);
+        for (char *at = said, *end; (end = strchr(at, '\n')) != NULL; at = end + 1)
+            assert_true(end - at < 4096);
+    }
+}
+
 static void places(void **state) {
     (void)state;
     struct bench_share share = {
@@ -112,18 +186,18 @@ static void late_messages_do_not_reach_the_next_run(void **state) {
     bench_share_begin(share);
     late.run = bench_share_run(share, swarm.tally, 1, 1);
     bench_payload_write(bytes, sizeof bytes, &late);
-    client_on_message(&swarm, 1, bytes, late.run, 1);
+    client_on_message(&swarm, 1, bytes, false, late.run, 1);
     assert_int_equal(swarm.tally->received, 1);
     share->streams[0].next = 5; /* another swarm's */
     bench_share_begin(share);
-    client_on_message(&swarm, 1, bytes, late.run, 1); /* it does not know yet */
+    client_on_message(&swarm, 1, bytes, false, late.run, 1); /* it does not know yet */
     assert_int_equal(swarm.tally->duplicate, 1);
     assert_false(bench_share_begun(share, 2));
     uint32_t run = bench_share_run(share, swarm.tally, 1, 1);
     assert_false(bench_share_begun(share, 2));
     atomic_store(&share->tallies[0].run, run);
     assert_true(bench_share_begun(share, 2));
-    client_on_message(&swarm, 1, bytes, run, 1);
+    client_on_message(&swarm, 1, bytes, false, run, 1);
     assert_int_equal(swarm.tally->stale, 1);
     assert_int_equal(swarm.tally->received + swarm.tally->duplicate, 0);
     assert_int_equal(share->streams[1].next + share->streams[1].unique, 0);
@@ -199,7 +273,7 @@ static void others_than_the_timed_only_count(void **state) {
     for (uint32_t client = 0; client < 2; client++) {
         struct bench_payload payload = {.run = run, .to = 0x10000000 | client, .at_ns = 1};
         bench_payload_write(bytes, sizeof bytes, &payload);
-        client_on_message(&swarm, client, bytes, run, 5000);
+        client_on_message(&swarm, client, bytes, false, run, 5000);
         clients[client].pinged_ns = clock_ns();
         clients[client].pinged_run = run;
         client_on_pong(&swarm, &clients[client]);
@@ -221,6 +295,9 @@ int main(void) {
         cmocka_unit_test(repeats),
         cmocka_unit_test(latecomers),
         cmocka_unit_test(beyond_what_is_remembered),
+        cmocka_unit_test(what_the_node_says_may_come_again),
+        cmocka_unit_test(who_never_acknowledges_and_who_connects_anew),
+        cmocka_unit_test(acknowledgements_are_gathered),
         cmocka_unit_test(places),
         cmocka_unit_test(a_heartbeat_has_one_answer),
         cmocka_unit_test(a_ping_is_answered_by_a_pong),

@@ -92,6 +92,58 @@ static void request_is_what_a_node_expects(void **state) {
     assert_memory_equal(form, "{\"broadcast\":true,\"data\":{", 26);
 }
 
+static void request_that_asks_for_an_acknowledgement(void **state) {
+    (void)state;
+    uint8_t form[1024], out[1024];
+    struct bench_request request = bench_request_make_ack(form, 128, "127.0.0.1:8081", NULL);
+    assert_true(request.len <= bench_request_max(128));
+    bench_request_stamp(out, &request, 0xabcdef00, &some);
+    static const char head[] = "POST /v1/clients/babcdef00-00000042?ack=1 HTTP/1.1\r\n";
+    assert_memory_equal(out, head, sizeof head - 1);
+}
+
+/* `text` has a payload of 84 bytes put in where its ~ is. */
+static bool asks_of(const char *text, bool counted, struct bench_asks *asks) {
+    static uint8_t line[1024];
+    const char *before = strchr(text, '~');
+    size_t len = (size_t)(before - text);
+    memcpy(line, text, len);
+    bench_payload_write(line + len, 84, &some);
+    len += 84;
+    memcpy(line + len, before + 1, strlen(before + 1));
+    len += strlen(before + 1);
+    struct bench_line read = bench_line_read(line, len, counted, 84);
+    assert_int_equal(read.kind, BENCH_LINE_MESSAGE);
+    assert_int_equal(read.used, len);
+    assert_non_null(read.payload);
+    return bench_line_asks(line, &read, counted, asks);
+}
+
+static void messages_that_ask(void **state) {
+    (void)state;
+    struct bench_asks asks;
+    static const char json[] = "{\"type\":\"message\",\"id\":\"m1\",\"event\":\"e\"";
+    char text[256];
+    snprintf(text, sizeof text, "%s,\"ack\":true,\"data\":~}\n", json);
+    assert_true(asks_of(text, false, &asks));
+    assert_int_equal(asks.id_len, 2);
+    assert_memory_equal(asks.id, "m1", 2);
+    assert_false(asks.again);
+    snprintf(text, sizeof text, "%s,\"ack\":true,\"redelivered\":true,\"data\":~}\n", json);
+    assert_true(asks_of(text, false, &asks));
+    assert_true(asks.again);
+    snprintf(text, sizeof text, "%s,\"data\":~}\n", json);
+    assert_false(asks_of(text, false, &asks));
+    assert_true(asks_of("MSG m-2 e a 84\r\n~\r\n", true, &asks));
+    assert_int_equal(asks.id_len, 3);
+    assert_memory_equal(asks.id, "m-2", 3);
+    assert_false(asks.again);
+    assert_true(asks_of("MSG m-2 e ar 84\r\n~\r\n", true, &asks));
+    assert_true(asks.again);
+    assert_false(asks_of("MSG a-r ar - 84\r\n~\r\n", true, &asks));
+    assert_false(asks_of("MSG a-r ar r 84\r\n~\r\n", true, &asks));
+}
+
 static void answers_whole_and_in_parts(void **state) {
     (void)state;
     static const char text[] =
@@ -198,6 +250,8 @@ int main(void) {
         cmocka_unit_test(payload_round_trip_and_every_damage),
         cmocka_unit_test(whom_it_is_for_is_read_alone),
         cmocka_unit_test(request_is_what_a_node_expects),
+        cmocka_unit_test(request_that_asks_for_an_acknowledgement),
+        cmocka_unit_test(messages_that_ask),
         cmocka_unit_test(answers_whole_and_in_parts),
         cmocka_unit_test(bad_answers),
         cmocka_unit_test(statuses_of_a_batch),

@@ -1,0 +1,139 @@
+/* The scenario of messages that are to be acknowledged: one run without, then the same with. Some
+ * clients never acknowledge, some connect anew all the time. When all is still, the node's ledger
+ * is compared with what the producers were told, message by message:
+ *   accepted by the node = taken, as the producers know = acked + pending, and pending are exactly
+ *   those of the clients that never acknowledge. */
+#include "perf/load/bench_scenario.h"
+#include "perf/load/bench_stats.h"
+
+#include "core/base/clock.h"
+
+#include <stdio.h>
+
+#define RECONNECT_EVERY_NS NS_PER_S
+/* A client's silence is over (--ack-silence) and what was lost with a connection has come again. */
+#define SETTLE_S 25
+
+static struct bench_result plain, asked; /* too large for a stack */
+
+static double ms_of(const struct bench_hist *hist, double quantile) {
+    return (double)bench_hist_quantile(hist, quantile) / 1e6;
+}
+
+static double us_message(const struct bench_result *run) {
+    return run->pushed.accepted > 0 ? run->server_cpu_s * 1e6 / (double)run->pushed.accepted : 0;
+}
+
+static double ratio(double of, double to) {
+    return to > 0 ? of / to : 0;
+}
+
+/* Accepted messages for clients that never acknowledge. */
+static uint64_t never_count(const struct bench_share *share) {
+    const struct bench_aim *aim = &share->aims[BENCH_UNICAST];
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < aim->addresses; i++)
+        count += bench_never(share, i) ? share->accepted[aim->first + i] : 0;
+    return count;
+}
+
+/* Waits until so many are pending; false if it did not come to that. */
+static bool settled_wait(struct bench_field *field, uint64_t pending, struct bench_stats *now) {
+    const struct bench_options *o = field->options;
+    uint64_t end_ns = clock_ns() + SETTLE_S * NS_PER_S;
+    do {
+        bench_field_idle(field, 0.1);
+        if (!bench_stats_read(&field->server.api, o->api_key, now))
+            return false;
+    } while (now->ack_pending != pending && clock_ns() < end_ns && !bench_interrupted);
+    return now->ack_pending == pending;
+}
+
+/* What the node and the producers say of the same messages. */
+static void ledger_check(uint64_t taken, uint64_t never, const struct bench_stats *before,
+                         const struct bench_stats *now, struct bench_report *report) {
+    uint64_t accepted = now->ack_accepted - before->ack_accepted;
+    uint64_t acked = now->ack_acked - before->ack_acked;
+    uint64_t expired = now->ack_expired - before->ack_expired;
+    uint64_t dropped = now->ack_dropped - before->ack_dropped;
+    uint64_t pending = now->ack_pending - before->ack_pending;
+    bench_report_number(report, "ledger_accepted", "ledger: accepted", (double)accepted, 0, "");
+    bench_report_number(report, "ledger_acked", "  acknowledged", (double)acked, 0, "");
+    bench_report_number(report, "ledger_pending", "  pending", (double)pending, 0, "");
+    bench_report_number(report, "ledger_expired", "  expired", (double)expired, 0, "");
+    if (accepted != taken)
+        bench_report_fault(report,
+                           "producers were told of %llu accepted messages, the ledger has "
+                           "%llu",
+                           (unsigned long long)taken, (unsigned long long)accepted);
+    if (accepted != acked + expired + dropped + pending)
+        bench_report_fault(report,
+                           "the ledger does not balance: %llu accepted, %llu acknowledged, "
+                           "%llu expired, %llu dropped, %llu pending",
+                           (unsigned long long)accepted, (unsigned long long)acked,
+                           (unsigned long long)expired, (unsigned long long)dropped,
+                           (unsigned long long)pending);
+    if (pending != never || expired + dropped != 0)
+        bench_report_fault(report,
+                           "%llu messages are for clients that never acknowledge, but %llu "
+                           "are pending, %llu expired and %llu dropped",
+                           (unsigned long long)never, (unsigned long long)pending,
+                           (unsigned long long)expired, (unsigned long long)dropped);
+}
+
+static void ack_report(const struct bench_result *run, const struct bench_tally *seen,
+                       struct bench_report *report) {
+    bench_report_number(report, "plain_us_per_message", "without: node CPU for a message",
+                        us_message(&plain), 2, "us");
+    bench_report_number(report, "plain_p50_us", "  latency p50",
+                        ms_of(&plain.seen.latency, 0.5) * 1e3, 0, "us");
+    bench_report_number(report, "plain_p99_us", "  latency p99",
+                        ms_of(&plain.seen.latency, 0.99) * 1e3, 0, "us");
+    bench_report_number(report, "us_ratio", "with, to without: node CPU for a message",
+                        ratio(us_message(run), us_message(&plain)), 2, "");
+    bench_report_number(report, "p50_ratio", "  latency p50",
+                        ratio(ms_of(&run->seen.latency, 0.5), ms_of(&plain.seen.latency, 0.5)), 2,
+                        "");
+    bench_report_number(report, "acked_per_s", "acknowledged",
+                        run->wall_s > 0 ? (double)seen->acks / run->wall_s : 0, 0, "messages/s");
+    bench_report_number(report, "again", "came again", (double)seen->again, 0, "messages");
+    bench_report_number(report, "reconnects", "clients connected anew", (double)seen->reconnects, 0,
+                        "");
+}
+
+bool bench_ack(struct bench_field *field, struct bench_report *report) {
+    const struct bench_options *o = field->options;
+    static struct bench_stats before, now;
+    static struct bench_tally seen;
+    struct bench_share *share = field->share;
+    if (o->batch != 1) {
+        fputs("ringpost bench: ack goes without --batch\n", stderr);
+        return false;
+    }
+    bench_report_number(report, "never_percent", "clients that never acknowledge", o->never, 0,
+                        "%");
+    bench_report_number(report, "reconnect_percent", "clients that connect anew every second",
+                        o->reconnect, 0, "%");
+    if (!bench_field_connect(field, o->ramp, o->pending))
+        return false;
+    struct bench_push push = bench_push_for(field, o->rate, o->seconds);
+    bench_field_run(field, &push, "without", &plain);
+    bench_result_faults(&plain, report);
+    if (bench_interrupted || !bench_stats_read(&field->server.api, o->api_key, &before))
+        return true;
+    bench_producers_ask(&field->producers);
+    atomic_store_explicit(&share->reconnect_every_ns, o->reconnect != 0 ? RECONNECT_EVERY_NS : 0,
+                          memory_order_relaxed);
+    push = bench_push_for(field, o->rate, o->seconds);
+    bench_field_run(field, &push, "acknowledged", &asked);
+    atomic_store_explicit(&share->reconnect_every_ns, 0, memory_order_relaxed);
+    bench_result_report(field, &asked, report);
+    if (bench_interrupted)
+        return true;
+    uint64_t never = never_count(share);
+    (void)settled_wait(field, before.ack_pending + never, &now);
+    bench_share_sum(share, &seen);
+    ack_report(&asked, &seen, report);
+    ledger_check(asked.pushed.accepted, never, &before, &now, report);
+    return true;
+}
