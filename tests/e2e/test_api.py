@@ -56,7 +56,9 @@ class Messages(unittest.TestCase):
             ({"to": []}, "to"),
             ({"to": ["x" * 129]}, "to"),
             ({"to": 7}, "to"),
-            ({"to": "a", "ack": True}, "ack"),
+            ({"group": "a", "ack": True}, "ack"),
+            ({"to": "a", "ack": True, "volatile": True}, "ack"),
+            ({"to": "a", "ack": 1}, "ack"),
             ({"to": "a", "ttl": 0}, "ttl"),
             ({"to": "a", "ttl": 604801}, "ttl"),
             ({"to": "a", "ttl": "1"}, "ttl"),
@@ -139,7 +141,7 @@ class Messages(unittest.TestCase):
                     "ringpost_ledger", fate="dropped", reason="expired") == 1)
 
     def test_query_parameters(self):
-        bad = ["?ttll=1", "?event=a&event=b", "?id=%zz", "?volatile=yes", "?ttl=abc", "?ack=1",
+        bad = ["?ttll=1", "?event=a&event=b", "?id=%zz", "?volatile=yes", "?ttl=abc", "?ack=2",
                "?wait=ack", "?event=%ff", "?broadcast=1"]
         with Node() as node, JsonClient(node, "a", ["g"]) as till:
             for query in bad:

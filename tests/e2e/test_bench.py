@@ -63,6 +63,18 @@ class Bench(unittest.TestCase):
         self.assertGreater(figures["descriptors_limit"], 0)
         self.assertGreater(figures["descriptors_open"], 3)
 
+    def test_acknowledged(self):
+        for framing in ("json", "counted"):
+            status, figures = bench("ack", "--clients", "200", "--rate", "1000", "--seconds", "1",
+                                    "--never", "10", "--reconnect", "20", "--framing", framing,
+                                    server=("--workers", "2", "--ack-silence", "2"))
+            self.assertEqual((status, figures["faults"]), (0, []))
+            self.assertEqual(figures["ledger_accepted"], 1000)
+            self.assertEqual(figures["ledger_pending"], 100)
+            self.assertEqual(figures["ledger_acked"], 900)
+            self.assertGreater(figures["reconnects"], 10)
+            self.assertGreater(figures["us_ratio"], 0)
+
     def test_a_node_that_takes_fewer(self):
         status, figures = bench("live", "--clients", "300", server=("--max-connections", "200"))
         self.assertEqual(status, 1)

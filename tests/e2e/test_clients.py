@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -126,6 +127,82 @@ class Commands(unittest.TestCase):
                 _, out, _ = run(["push", "--group", "g", *self.flags(node, "api"), "1"])
                 self.assertRegex(out, r"recipients=1\n$")
 
+    def test_acknowledged(self):
+        """listen --ack, push --ack --wait, fate, top."""
+        with Node("--ack-silence", "0.3") as node:
+            api, tcp = self.flags(node, "api"), self.flags(node, "tcp")
+            status, out, _ = run(["push", "--to", "till-7", "--ack", "--id", "m1", *api, "1"])
+            self.assertEqual(status, 0)
+            self.assertRegex(out, r"^stored  id=m1  recipients=0  \(nobody is connected")
+            status, out, _ = run(["push", "--to", "till-7", "--ack", "--id", "m1", *api, "1"])
+            self.assertEqual(status, 0)
+            self.assertRegex(out, r"^duplicate .*; it is pending: the node keeps it")
+            for wait in (["--wait=0.2"], ["--wait=0"]):
+                status, out, _ = run(["push", "--to", "till-7", "--ack", "--id", "m1", *wait, *api,
+                                      "1"])
+                self.assertEqual(status, 1)
+                status, out, _ = run(["push", "--to", "other", "--ack", *wait, "--ttl", "1", *api,
+                                      "1"])
+                self.assertEqual(status, 1)
+                self.assertRegex(out, r"^pending  id=\S+  recipients=0  \(the node keeps it")
+            status, out, _ = run(["fate", "m1", *api])
+            self.assertEqual(status, 1)
+            self.assertRegex(out, r"^pending  id=m1  accepted=\S+Z  \(.*\)\n  till-7 +pending\n$")
+            _, out, _ = run(["top", "--once", *api])
+            self.assertRegex(out, r"\npending \(ack\) +\d")
+            wait_until("it grows old", lambda: re.search(
+                r"\noldest pending +([\d.]+) s", run(["top", "--once", *api])[1])[1] >= "0.2")
+            # Without --ack it comes again and again, and is said to.
+            status, out, error = run(["listen", "--id", "till-7", "--count", "3", *tcp])
+            self.assertEqual(status, 0, error)
+            self.assertRegex(out, r"m1 +ack  1\n.*m1 +ack  redelivered  1\n.*redelivered  1\n$")
+            self.assertEqual(error.count("--ack does that"), 1)
+            status, out, error = run(["listen", "--id", "till-7", "--count", "1", "--ack", "--json",
+                                      *tcp])
+            self.assertEqual(status, 0, error)
+            self.assertEqual(json.loads(out), {
+                "type": "message", "id": "m1", "event": "message", "ack": True,
+                "redelivered": True, "data": 1})
+            wait_until("it is acknowledged", lambda: run(["fate", "m1", *api])[0] == 0)
+            status, out, _ = run(["fate", "m1", "--json", *api])
+            self.assertEqual((status, json.loads(out)["state"]), (0, "acked"))
+            self.assertRegex(run(["fate", "m1", *api])[1], r"^acked  id=m1 .*settled=")
+            status, _, error = run(["fate", "never", *api])
+            self.assertEqual(status, 1)
+            self.assertIn("knows no fate of that id", error)
+            with subprocess.Popen([BINARY, "listen", "--id", "till-7", "--ack", *tcp],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE) as listen:
+                listen.stderr.readline()
+                for more in ([], ["--text"], ["--raw"]):
+                    status, out, error = run(["push", "--to", "till-7", "--ack", "--wait=20", *more,
+                                              *api, "7"])
+                    self.assertEqual(status, 0, out + error)
+                    self.assertRegex(out, r"^acked .*, \d+\.\d ms after the node took it\)\n$")
+                status, out, _ = run(["push", "--to", "till-7", "--to", "away", "--ack", "--ttl",
+                                      "0.3", "--wait", *api, "7"])
+                self.assertEqual(status, 1)
+                self.assertRegex(out, r"^expired (.*)\n  away +expired\n  till-7 +acked\n$")
+                listen.send_signal(signal.SIGINT)
+                listen.communicate(timeout=DEADLINE_S)
+                self.assertEqual(listen.returncode, 0)
+
+    def test_listen_acknowledges_all_that_it_printed(self):
+        """Also when more comes than it was to print, and it ends."""
+        count = 300
+        with Node("--ack-silence", "600") as node:
+            tcp = self.flags(node, "tcp")
+            batch = [{"to": "till-7", "ack": True, "id": f"m{i}", "data": "x" * 1000}
+                     for i in range(count)]
+            node.api("POST", "/v1/messages", batch)
+            printed = []
+            while len(printed) < count:
+                status, out, error = run(["listen", "--id", "till-7", "--ack", "--json", "--count",
+                                          str(min(70, count - len(printed))), *tcp])
+                self.assertEqual(status, 0, error)
+                printed += [json.loads(line)["id"] for line in out.splitlines()]
+            self.assertEqual(printed, [f"m{i}" for i in range(count)])
+            wait_until("all are", lambda: node.metric("ringpost_ack_pending") == 0)
+
     def test_listen_ends_well(self):
         with Node() as node:
             listen = subprocess.Popen([BINARY, "listen", "--id", "x", *self.flags(node, "tcp")],
@@ -204,7 +281,7 @@ class Commands(unittest.TestCase):
 
     def test_help_and_version(self):
         for command in ([], ["serve"], ["listen"], ["push"], ["check-config"], ["top"], ["bench"],
-                        ["audit"], ["health"]):
+                        ["audit"], ["health"], ["fate"]):
             status, out, error = run([*command, "--help"])
             self.assertEqual(status, 0, error)
             self.assertIn("ringpost", out)

@@ -125,9 +125,45 @@ class Printing(unittest.TestCase):
         with Hostile(lines(WELCOME, result.replace("{", '{"type":"ok","ref":1,', 1))) as server:
             self.ends(["push", "--to", "a", "--tcp", server.address, "--json", "1"], 0)
 
+    def test_acknowledging(self):
+        """Ids that are none are not acknowledged; what a fate holds is shown as it may be."""
+        odd = [message(ack=True, **more) for more in (
+            {}, {"id": 1}, {"id": ""}, {"id": HARM}, {"id": "x" * 65}, {"id": "x" * 100000},
+            {"id": "a b"}, {"id": "m\n1"})]
+        good = message(id='m"1', ack=True, redelivered=True)
+        said = []
+
+        def talk(peer, _):
+            for text in [WELCOME, *odd, good]:
+                peer.sendall(text.encode() + b"\n")
+            while more := peer.recv(65536):
+                said.append(more)
+        with Hostile(talk) as server:
+            out, _ = self.ends(["listen", "--id", "a", "--ack", "--tcp", server.address, "--count",
+                                str(len(odd) + 1)], 0)
+            self.assertEqual(out.count("\n"), len(odd) + 1)
+            self.assertRegex(out, r'm"1 +ack  redelivered  null\n$')
+        wait_until("it has acknowledged", lambda: said)
+        self.assertEqual(b"".join(said).lstrip(), b'{"type":"ack","id":"m\\"1"}\n')
+        fate = json.dumps({"id": HARM, "state": "acked", "to": {HARM: HARM, "b": {HARM: 1}},
+                           "accepted": HARM, "settled": HARM, "latency_ms": HARM, "now": HARM},
+                          ensure_ascii=False).replace(": ", ":\r")
+        for form in ([], ["--json"]):
+            with Hostile(answer(200, fate)) as server:
+                out, _ = self.ends(["fate", "m1", "--api", server.address, *form], 0)
+                self.assertIn("\\u202e", out)
+                self.ends(["push", "--to", "a", "--ack", "--wait", "--api", server.address, *form],
+                          0)
+        for status, body in ((200, fate.replace('"acked"', json.dumps(HARM))), (404, fate),
+                             (404, json.dumps({"error": {"code": HARM, "message": HARM}})),
+                             (200, "[]"), (200, "{}"), (200, HARM)):
+            with Hostile(answer(status, body)) as server:
+                self.ends(["fate", "m1", "--api", server.address], 1)
+
     def test_top_and_audit(self):
         stats = {"version": HARM, "node": HARM, "run": HARM, "totals": {HARM: 1},
-                 "workers": [{HARM: HARM}], "listeners": [{"kind": HARM, "address": HARM}],
+                 "workers": [{HARM: HARM, "ack_oldest_s": HARM}],
+                 "listeners": [{"kind": HARM, "address": HARM}],
                  "ledger": {HARM: {"made": 1, "sent": 1, "waiting": 0, "dropped": {HARM: 1}}}}
         with Hostile(answer(200, json.dumps(stats, ensure_ascii=False))) as server:
             self.ends(["top", "--once", "--api", server.address], 0)
@@ -166,7 +202,8 @@ class Printing(unittest.TestCase):
 
     def test_what_the_command_line_and_files_hold(self):
         self.ends(["\x1b[2J" + HARM], 2)
-        for command in ("listen", "push", "top", "audit", "serve"):
+        self.ends(["fate", HARM], 2)
+        for command in ("listen", "push", "fate", "top", "audit", "serve"):
             self.ends([command, "--" + HARM], 2)
             self.ends([command, "--api-key", HARM, "--tcp", "\x1b" + HARM, "--api", HARM], 2)
         with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
@@ -222,6 +259,10 @@ class Ending(unittest.TestCase):
                 done = self.within(0.5, ["push", "--to", "a", "--api", server.address, "--timeout",
                                          "0.5", "1"], 1)
                 self.assertRegex(done[2], "in time|too long|no HTTP")
+            with Hostile(talk) as server:
+                done = self.within(0.5, ["fate", "m1", "--api", server.address, "--timeout", "0.5"],
+                                   1)
+                self.assertRegex(done[2], "in time|too long|no HTTP")
 
     def test_push_over_tcp_against_endless_lines(self):
         for talk in (endless(b"", b"{}\n" * 1000), endless(b"", b"\n" * 1000), drip(b"", b"{}\n"),
@@ -237,6 +278,27 @@ class Ending(unittest.TestCase):
                      drip(welcome, b"{}\n"), drip(b"", b'{"type":"pong"}\n')):
             with Hostile(talk) as server:
                 self.within(0.5, ["listen", "--tcp", server.address, "--timeout", "0.5"], 0)
+
+    def test_listen_leaves_a_server_that_does_not_end(self):
+        """It waits for the end of who may still read what it acknowledged, but not for long."""
+        asks = (message(id="m1", ack=True) + "\n").encode()
+        for talk in (endless(WELCOME.encode() + b"\n", asks * 100), drip(
+                WELCOME.encode() + b"\n" + asks, b"{}\n")):
+            with Hostile(talk) as server:
+                self.within(2, ["listen", "--id", "a", "--ack", "--count", "1", "--tcp",
+                                server.address], 0)
+
+    def test_push_takes_no_unknown_state_for_success(self):
+        for state in ("", "taken", "QUEUED", "queued ", HARM):
+            result = json.dumps({"id": "a", "state": state, "recipients": 1})
+            for form in ([], ["--json"], ["--ack", "--wait=1"]):
+                with Hostile(answer(202, result)) as server:
+                    done = run(["push", "--to", "a", "--api", server.address, *form, "1"])
+                    self.assertEqual(done[0], 1, done)
+                    self.assertIn("taken for no success", done[2])
+            with Hostile(lines(WELCOME, result.replace("{", '{"type":"ok","ref":1,', 1))) as server:
+                done = run(["push", "--to", "a", "--tcp", server.address, "1"])
+                self.assertEqual(done[0], 1, done)
 
     def test_push_takes_no_contradiction_for_success(self):
         queued = json.dumps({"id": "a", "state": "queued", "recipients": 1})
@@ -431,7 +493,20 @@ class Addresses(unittest.TestCase):
                                      (["listen"], {"RINGPOST_TCP": "nonsense"}),
                                      (["listen", "--tcp", "a:1", "--api", "a:1"], {}),
                                      (["push", "--broadcast", "--api", "a:1", "--tcp", "a:1"], {}),
-                                     (["audit"], {"RINGPOST_API": "x" * 300 + ":1"})):
+                                     (["audit"], {"RINGPOST_API": "x" * 300 + ":1"}),
+                                     (["fate"], {}), (["fate", "a", "b"], {}),
+                                     (["fate", "a b"], {}), (["fate", "x" * 65], {}),
+                                     (["fate", "a", "--timeout", "0"], {}),
+                                     (["listen", "--ack"], {}),
+                                     (["push", "--group", "g", "--ack"], {}),
+                                     (["push", "--broadcast", "--ack"], {}),
+                                     (["push", "--to", "a", "--ack", "--volatile"], {}),
+                                     (["push", "--to", "a", "--wait"], {}),
+                                     (["push", "--to", "a", "--ack", "--wait=61"], {}),
+                                     (["push", "--to", "a", "--ack", "--wait=x"], {}),
+                                     (["push", "--to", "a", "--ack", "--wait", "9", "1"], {}),
+                                     (["push", "--to", "a", "--ack", "--wait", "--tcp", "a:1"],
+                                      {})):
             status, _, error = self.run_with(command, **environment)
             self.assertEqual(status, 2, (command, error))
             self.assertIn(f"see ringpost {command[0]} --help", error)

@@ -1,5 +1,5 @@
 -- A back-end as many run it: LuaSocket and cjson. Usage: lua till.lua lines|counted PORT ID COUNT
--- Prints each payload as it came, in hexadecimal, one a line.
+-- Prints each payload as it came, in hexadecimal, one a line; then acknowledges it, if it is to be.
 local socket, cjson = require("socket"), require("cjson")
 local framing, port, id, count = arg[1], tonumber(arg[2]), arg[3], tonumber(arg[4])
 local c = assert(socket.connect("127.0.0.1", port))
@@ -14,6 +14,7 @@ if framing == "lines" then
         local m = cjson.decode(line)
         if m.type == "message" then
             io.write(hex(line), "\n") io.flush()
+            if m.ack then c:send(cjson.encode({type = "ack", id = m.id}) .. "\n") end
             count = count - 1
         elseif m.type == "ping" then
             c:send('{"type":"pong"}\n')
@@ -26,10 +27,12 @@ else
     while count > 0 do
         local word, rest = assert(c:receive("*l")):match("^(%u+) ?(.*)")
         if word == "MSG" then
-            local bytes = tonumber(rest:match("(%d+)$"))
+            local id, flags, bytes = rest:match("^(%S+) %S+ (%S+) (%d+)$")
+            bytes = tonumber(bytes)
             local payload = bytes > 0 and assert(c:receive(bytes)) or ""
             assert(c:receive(2))
             io.write(hex(payload), "\n") io.flush()
+            if flags:find("a", 1, true) then c:send("ACK " .. id .. "\r\n") end
             count = count - 1
         elseif word == "PING" then
             c:send("PONG\r\n")
