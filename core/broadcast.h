@@ -27,7 +27,7 @@
 #define RINGPOST_CORE_BROADCAST_H
 
 #include "core/frame_batch.h"
-#include "core/memory.h"
+#include "core/pool.h"
 #include "core/queue.h"
 #include "core/session.h"
 

@@ -11,8 +11,8 @@
 #ifndef RINGPOST_CORE_DELIVERY_H
 #define RINGPOST_CORE_DELIVERY_H
 
-#include "core/memory.h"
 #include "core/outbox.h"
+#include "core/pool.h"
 #include "core/queue.h"
 #include "core/queue_age.h"
 

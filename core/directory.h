@@ -10,7 +10,7 @@
 
 #include "core/base/check.h"
 #include "core/base/table.h"
-#include "core/memory.h"
+#include "core/pool.h"
 #include "core/session.h"
 
 /* A client id or group that has sessions here. */

@@ -19,6 +19,7 @@
 #include "core/base/check.h"
 #include "core/block_cache.h"
 #include "core/memory.h"
+#include "core/pool.h"
 #include "core/recorder.h"
 #include "core/stats.h"
 #include "core/timer.h"

@@ -36,7 +36,7 @@
 #define RINGPOST_CORE_FANOUT_H
 
 #include "core/frame_batch.h"
-#include "core/memory.h"
+#include "core/pool.h"
 #include "core/queue.h"
 #include "core/session.h"
 

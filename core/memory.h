@@ -1,4 +1,4 @@
-/* memory.h - who holds how much, under one ceiling, and pools of equal objects.
+/* memory.h - who holds how much, under one ceiling.
  *
  * The ceiling (--memory) holds for everything that waits: messages, outboxes, input of which a part
  * is missing, request bodies, answers not yet sent, the idempotency table; and for names and
@@ -6,7 +6,7 @@
  * counter is touched once in a while and not per message. What is refused is refused by the caller
  * at the edge (503, `overloaded`).
  *
- * Threads: budget: any; account and pools: their endpoint's. */
+ * Threads: budget: any; account: its endpoint's. */
 #ifndef RINGPOST_CORE_MEMORY_H
 #define RINGPOST_CORE_MEMORY_H
 
@@ -75,40 +75,5 @@ void *memory_grow(struct account *account, void *at, size_t bytes, size_t more_b
  * are taken from memory that stays warm. */
 void memory_begin(void);
 void memory_put(struct account *account, void *at, size_t bytes);
-
-/* Equal objects, carved from blocks of memory that are the pool's own mappings. A block of which no
- * object is in use goes back to the system, but for POOL_SPARE_BLOCKS: so it comes in small
- * portions, and what a burst took does not stay. It goes at once, which takes some 15 us for 64 KiB
- * of objects, and more where mappings are dear; a pool of which very many objects may come back in
- * one moment is `lazy`, and gives back when pool_trim is called, again and again.
- * Under AddressSanitizer each object is an allocation of its own so that a stale pointer is seen.
- */
-#define POOL_SPARE_BLOCKS 4
-
-struct pool_block;
-
-struct pool {
-    size_t object_bytes;
-    size_t block_bytes;       /* a power of two; blocks are aligned to it */
-    uint32_t block_objects;   /* in one block */
-    uint32_t spares;          /* blocks without an object in use */
-    struct pool_block *open;  /* some objects in use, and some free */
-    struct pool_block *spare; /* none in use */
-    uint64_t in_use;
-    uint64_t blocks;
-    bool lazy;
-};
-
-void pool_init(struct pool *pool, size_t object_bytes);
-/* Not zeroed; NULL when the system has no memory. */
-void *pool_get(struct pool *pool);
-void pool_put(struct pool *pool, void *object);
-/* Gives one block back, of those that are more than should stay. */
-void pool_trim(struct pool *pool);
-static inline bool pool_wants_trim(const struct pool *pool) {
-    return pool->spares > POOL_SPARE_BLOCKS;
-}
-/* Every object must be back. */
-void pool_fini(struct pool *pool);
 
 #endif

@@ -24,7 +24,7 @@
 #include "core/base/list.h"
 #include "core/base/span.h"
 #include "core/limits.h"
-#include "core/memory.h"
+#include "core/pool.h"
 #include "core/session.h"
 #include "core/stats.h"
 

@@ -46,6 +46,7 @@
 #include "core/base/table.h"
 #include "core/limits.h"
 #include "core/memory.h"
+#include "core/pool.h"
 #include "core/stats.h"
 
 #include <pthread.h>

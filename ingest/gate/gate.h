@@ -29,7 +29,7 @@
 #include "core/admission.h"
 #include "core/fates.h"
 #include "core/hub.h"
-#include "core/memory.h"
+#include "core/pool.h"
 #include "core/timer.h"
 #include "ingest/gate/client_rates.h"
 #include "ingest/gate/dedup.h"

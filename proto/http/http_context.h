@@ -11,7 +11,7 @@
 #define RINGPOST_PROTO_HTTP_HTTP_CONTEXT_H
 
 #include "core/config.h"
-#include "core/memory.h"
+#include "core/pool.h"
 #include "proto/http/http.h"
 #include "proto/http/http_date.h"
 #include "proto/http/routes.h"
