@@ -447,7 +447,9 @@ static bool close_possible(const struct link *link, enum close_reason reason) {
     case CLOSE_DRAINING:
         return true;
     case CLOSE_DRAIN_TIMEOUT:
-        return (client && !scenario->calm) || outlasts_drain(link);
+        /* A wait may concern any connection that says goodbye. */
+        return (client && !scenario->calm) || outlasts_drain(link) ||
+               (link->kind == LISTENER_WEB && sim_waits_are_on());
     case CLOSE_CLOSED_BY_API:
         return client && scenario->calls != 0;
     case CLOSE_TOO_SLOW:

@@ -129,6 +129,8 @@ static struct apart exempt[] = {
 static struct apart rare[] = {
     {"short core/reply.c on_look: must_go(worker, connection)", "", false},
     {"counter unread_closed", "", false},
+    {"short tests/toys/toy_session.c toy_open: !session_open(worker, &toy->session, &session_type)",
+     "", false},
     {"short core/addresses.c address_add: !table_add(&addresses->table, &address->node)", "",
      false},
     {"short core/arrival.c arrival_proxy_header: !address_enter(worker, connection, &refusal)", "",
