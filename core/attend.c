@@ -8,6 +8,8 @@
 #include "core/server.h"
 #include "core/worker.h"
 
+#include <stdlib.h>
+
 /* One that was stopped for want of memory asks again after so long. */
 #define ASK_AGAIN_NS (100 * NS_PER_MS)
 
@@ -223,8 +225,12 @@ void attend_on_hand(struct worker *worker, const struct mail *mail) {
 
 static struct ack_list *ack_list_make(struct worker *worker, uint64_t hash, const struct span *ids,
                                       uint32_t count) {
-    struct ack_list *list = memory_get(&worker->account, ack_list_bytes(count));
+    size_t bytes = ack_list_bytes(count);
+    bool taken = account_take(&worker->account, bytes);
+    struct ack_list *list = taken ? malloc(bytes) : NULL; /* another thread frees it */
     if (SHORTAGE(list == NULL)) {
+        if (taken)
+            account_give(&worker->account, bytes);
         stats_add(&worker->stats.memory_refused, 1);
         return NULL;
     }

@@ -26,6 +26,7 @@
 
 #include "core/base/list.h"
 #include "core/memory.h"
+#include "core/pool.h"
 #include "core/session.h"
 
 struct mail;

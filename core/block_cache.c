@@ -2,64 +2,122 @@
 
 #include "core/base/check.h"
 
+#include <malloc.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
-/* At the start of each region, which is aligned to its size: a block finds its region by its
- * address. */
+#define PAGE_BYTES 4096
+#define UNITS_MAX 64
+#define UNITS_MIN 8 /* or 7, behind the head */
+#define REGION_BYTES_MIN (256 * 1024)
+/* Sizes are powers of two up to 8 KiB; then come 12 and 16 KiB, then four in each doubling. */
+#define MIN_BITS 6
+#define POWER_BITS 13
+#define PAGE_SIZES 6 /* of those smaller than a page */
+#define SIZE_12_KIB 8
+#define STEPS_FROM 10
+#define STEPS_BITS 14
+#define STEPS 4
+
+_Static_assert(BLOCK_BYTES_MIN == 1 << MIN_BITS, "the smallest size");
+_Static_assert(PAGE_BYTES / BLOCK_BYTES_MIN <= 64, "the blocks of a page are the bits of a word");
+
+/* At the start of each region, which is aligned to its length: a block finds its region by its
+ * address. The units begin behind the page of the head. */
 struct region {
-    struct region *next, *prev; /* in the list of its size, or of the idle ones (next only) */
-    void *free;                 /* blocks that were put back, linked through their first word */
-    uint32_t used;
-    uint32_t fresh; /* blocks that were never taken begin with this one */
-    uint32_t count;
-    uint32_t size; /* the number of the size */
+    struct region *next, *prev; /* in the list of its size */
+    struct region *warm_next;   /* in the list of those that may have warm units */
+    /* Bits of units: free with memory, free without, some of their blocks free. */
+    uint64_t warm, cold, part;
+    uint64_t units;
+    uint32_t block_bytes, unit_bytes;
+    uint8_t size; /* the number of the size */
+    bool in_warm; /* it is in that list */
+    /* The free blocks of a unit that has several; all of them unless it is in `part` or full. */
+    uint64_t free[UNITS_MAX];
 };
 
-/* The blocks begin behind the header, at a multiple of the smallest size. */
-#define HEADER_BYTES BLOCK_BYTES_MIN
+_Static_assert(sizeof(struct region) <= PAGE_BYTES, "the head is a page");
 
-_Static_assert(sizeof(struct region) <= HEADER_BYTES, "blocks begin behind the header");
-
-/* BLOCK_SIZES: larger than any. */
-static unsigned size_of(size_t bytes) {
-    unsigned size = 0;
-    while (size < BLOCK_SIZES && (size_t)BLOCK_BYTES_MIN << size < bytes)
-        size++;
-    return size;
-}
-
-static bool is_own(unsigned size) {
+static bool is_own(void) {
 #ifdef __SANITIZE_ADDRESS__
-    (void)size;
     return false;
 #else
-    return size < BLOCK_SIZES;
+    return true;
 #endif
 }
 
-size_t block_bytes(size_t bytes) {
-    unsigned size = size_of(bytes);
-    return size < BLOCK_SIZES ? (size_t)BLOCK_BYTES_MIN << size : bytes;
+/* --- sizes ------------------------------------------------------------------------------------ */
+
+static unsigned bits_of(size_t number) {
+    return 64 - (unsigned)__builtin_clzl(number);
+}
+
+static unsigned size_of(size_t bytes) {
+    if (bytes <= BLOCK_BYTES_MIN)
+        return 0;
+    unsigned bits = bits_of(bytes - 1);
+    if (bits <= POWER_BITS)
+        return bits - MIN_BITS;
+    if (bits <= STEPS_BITS)
+        return SIZE_12_KIB + (bytes > 3 * PAGE_BYTES);
+    size_t base = (size_t)1 << (bits - 1), step = base / STEPS;
+    return STEPS_FROM + (bits - STEPS_BITS - 1) * STEPS + (unsigned)((bytes - base - 1) / step);
+}
+
+static size_t size_bytes(unsigned size) {
+    if (size < SIZE_12_KIB)
+        return (size_t)BLOCK_BYTES_MIN << size;
+    if (size < STEPS_FROM)
+        return (size_t)(3 + size - SIZE_12_KIB) * PAGE_BYTES;
+    unsigned beyond = size - STEPS_FROM;
+    size_t base = (size_t)1 << (STEPS_BITS + beyond / STEPS);
+    return base + base / STEPS * (beyond % STEPS + 1);
+}
+
+static size_t unit_bytes_of(unsigned size) {
+    return size_bytes(size) < PAGE_BYTES ? PAGE_BYTES : size_bytes(size);
+}
+
+static size_t region_bytes(unsigned size) {
+    size_t bytes = UNITS_MIN * unit_bytes_of(size);
+    return bytes <= REGION_BYTES_MIN ? REGION_BYTES_MIN : (size_t)1 << bits_of(bytes - 1);
+}
+
+/* Larger ones are mappings of whole pages. */
+static size_t mapping_bytes(size_t bytes) {
+    return (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
 }
 
 /* --- regions ---------------------------------------------------------------------------------- */
 
+static char *block_map(size_t bytes) {
+    char *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return at == MAP_FAILED ? NULL : at;
+}
+
 /* Mapped twice as large, then what is around the aligned part is given back. */
-static struct region *region_map(void) {
-    char *at =
-        mmap(NULL, 2 * REGION_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (at == MAP_FAILED)
+static struct region *region_map(size_t bytes) {
+    char *at = block_map(2 * bytes);
+    if (at == NULL)
         return NULL;
-    size_t before = (REGION_BYTES - (uintptr_t)at % REGION_BYTES) % REGION_BYTES;
+    size_t before = (bytes - ((uintptr_t)at & (bytes - 1))) & (bytes - 1);
     if (before != 0)
         munmap(at, before);
-    munmap(at + before + REGION_BYTES, REGION_BYTES - before);
+    munmap(at + before + bytes, bytes - before);
+    /* A huge page would take memory of units that are not in use. Kernels without them refuse. */
+    (void)madvise(at + before, bytes, MADV_NOHUGEPAGE);
     return (struct region *)(void *)(at + before);
 }
 
-static struct region *region_of(void *block) {
-    return (struct region *)(void *)((char *)block - (uintptr_t)block % REGION_BYTES);
+static struct region *region_of(void *block, unsigned size) {
+    return (struct region *)(void *)((char *)block - ((uintptr_t)block & (region_bytes(size) - 1)));
+}
+
+static char *unit_at(struct region *region, unsigned unit) {
+    return (char *)region + PAGE_BYTES + (size_t)unit * region->unit_bytes;
 }
 
 static void open_add(struct block_cache *cache, struct region *region) {
@@ -80,92 +138,295 @@ static void open_remove(struct block_cache *cache, struct region *region) {
         region->next->prev = region->prev;
 }
 
-static void idle_add(struct block_cache *cache, struct region *region) {
-    region->next = cache->idle;
-    cache->idle = region;
-    cache->idle_count++;
+static bool is_full(const struct region *region) {
+    return (region->warm | region->cold | region->part) == 0;
 }
 
-static struct region *idle_take(struct block_cache *cache) {
-    struct region *region = cache->idle;
-    cache->idle = region->next;
-    cache->idle_count--;
-    return region;
+static bool is_empty(const struct region *region) {
+    return (region->warm | region->cold) == region->units;
+}
+
+static uint64_t low_bits(unsigned count) {
+    return count == 64 ? UINT64_MAX : (UINT64_C(1) << count) - 1;
+}
+
+static uint64_t warm_bytes_of(const struct region *region) {
+    return (uint64_t)__builtin_popcountll(region->warm) * region->unit_bytes;
+}
+
+/* All blocks of a unit. */
+static uint64_t unit_blocks(const struct region *region) {
+    return low_bits(region->unit_bytes / region->block_bytes);
 }
 
 /* One more region for blocks of that size. NULL: the system has no memory. */
 static struct region *region_open(struct block_cache *cache, unsigned size) {
-    struct region *region;
-    if (cache->idle != NULL) {
-        region = idle_take(cache);
-    } else {
-        region = region_map();
-        if (region == NULL)
-            return NULL;
-        cache->regions++;
-    }
-    size_t block = (size_t)BLOCK_BYTES_MIN << size;
-    *region =
-        (struct region){.size = size, .count = (uint32_t)((REGION_BYTES - HEADER_BYTES) / block)};
+    size_t bytes = region_bytes(size), unit = unit_bytes_of(size);
+    struct region *region = region_map(bytes);
+    if (region == NULL)
+        return NULL;
+    size_t count = (bytes - PAGE_BYTES) / unit;
+    uint64_t units = low_bits(count < UNITS_MAX ? (unsigned)count : UNITS_MAX);
+    *region = (struct region){.units = units,
+                              .cold = units,
+                              .block_bytes = (uint32_t)size_bytes(size),
+                              .unit_bytes = (uint32_t)unit,
+                              .size = (uint8_t)size};
+    for (unsigned i = 0; i < UNITS_MAX; i++)
+        region->free[i] = unit_blocks(region);
     open_add(cache, region);
+    cache->regions++;
+    cache->resident_bytes += PAGE_BYTES;
     return region;
 }
 
-static bool is_full(const struct region *region) {
-    return region->used == region->count;
+static void region_close(struct block_cache *cache, struct region *region) {
+    uint64_t warm = warm_bytes_of(region);
+    size_t bytes = region_bytes(region->size);
+    cache->warm_bytes -= warm;
+    cache->resident_bytes -= PAGE_BYTES + warm;
+    cache->regions--;
+    open_remove(cache, region);
+    /* A process may have so many mappings, and this may take one out of the middle of another. */
+    if (munmap(region, bytes) != 0)
+        (void)madvise(region, bytes, MADV_DONTNEED);
+}
+
+/* --- warm memory ------------------------------------------------------------------------------ */
+
+static void warm_add(struct block_cache *cache, struct region *region, unsigned unit) {
+    region->warm |= UINT64_C(1) << unit;
+    cache->warm_bytes += region->unit_bytes;
+    if (region->in_warm)
+        return;
+    region->in_warm = true;
+    region->warm_next = NULL;
+    if (cache->warm_first == NULL)
+        cache->warm_first = region;
+    else
+        cache->warm_last->warm_next = region;
+    cache->warm_last = region;
+}
+
+static void warm_take(struct block_cache *cache, struct region *region, unsigned unit) {
+    region->warm &= ~(UINT64_C(1) << unit);
+    cache->warm_bytes -= region->unit_bytes;
+    if (cache->warm_bytes < cache->warm_least)
+        cache->warm_least = cache->warm_bytes;
+}
+
+static struct region *warm_pop(struct block_cache *cache) {
+    struct region *region = cache->warm_first;
+    cache->warm_first = region->warm_next;
+    region->in_warm = false;
+    return region;
+}
+
+/* Units that stand side by side lose their memory, up to so many bytes, or one of them. */
+static void units_cool(struct block_cache *cache, struct region *region, uint64_t bytes) {
+    unsigned first = (unsigned)__builtin_ctzll(region->warm), count = 0;
+    uint64_t wanted = (bytes + region->unit_bytes - 1) / region->unit_bytes;
+    while (count < wanted && first + count < UNITS_MAX && (region->warm >> (first + count) & 1)) {
+        warm_take(cache, region, first + count);
+        region->cold |= UINT64_C(1) << (first + count++);
+    }
+    size_t cooled = (size_t)count * region->unit_bytes;
+    (void)madvise(unit_at(region, first), cooled, MADV_DONTNEED);
+    cache->resident_bytes -= cooled;
+}
+
+static uint64_t beyond(uint64_t bytes, uint64_t max) {
+    return bytes > max ? bytes - max : 0;
+}
+
+uint64_t block_cache_release(struct block_cache *cache, uint64_t bytes) {
+    uint64_t before = cache->warm_bytes;
+    uint64_t until = cache->warm_bytes > bytes ? cache->warm_bytes - bytes : 0;
+    if (until < cache->warm_max)
+        until = cache->warm_max;
+    while (cache->warm_bytes > until) {
+        struct region *region = cache->warm_first;
+        bool all = is_empty(region) && warm_bytes_of(region) <= cache->warm_bytes - until;
+        if (region->warm != 0 && !all)
+            units_cool(cache, region, cache->warm_bytes - until);
+        if (region->warm != 0 && !all)
+            continue;
+        warm_pop(cache);
+        if (is_empty(region))
+            region_close(cache, region);
+    }
+    if (cache->warm_bytes < cache->warm_least)
+        cache->warm_least = cache->warm_bytes;
+    uint64_t released = before - cache->warm_bytes;
+    cache->unused_bytes = beyond(cache->unused_bytes, released);
+    return released;
+}
+
+uint64_t block_cache_due(struct block_cache *cache, bool urgent) {
+    uint64_t bytes = beyond(cache->warm_bytes, cache->warm_max);
+    if (++cache->looks >= LOOKS_UNUSED) {
+        cache->unused_bytes = beyond(cache->warm_least, cache->warm_max);
+        cache->warm_least = cache->warm_bytes;
+        cache->looks = 0;
+    }
+    if (!urgent && bytes > cache->unused_bytes)
+        bytes = cache->unused_bytes;
+    return bytes < TRIM_BYTES ? bytes : TRIM_BYTES;
 }
 
 /* --- blocks ----------------------------------------------------------------------------------- */
 
-void *block_cache_get(struct block_cache *cache, size_t bytes) {
-    unsigned size = size_of(bytes);
-    if (!is_own(size))
-        return malloc(bytes);
-    struct region *region = cache->open[size];
-    if (region == NULL)
-        region = region_open(cache, size);
-    if (region == NULL)
-        return NULL;
-    void *block = region->free;
-    if (block != NULL)
-        region->free = *(void **)block;
+/* A unit without a block in use, one that is warm before others. */
+static unsigned unit_take(struct block_cache *cache, struct region *region, bool *fresh) {
+    *fresh = region->warm == 0;
+    unsigned unit = (unsigned)__builtin_ctzll(*fresh ? region->cold : region->warm);
+    if (*fresh) {
+        region->cold &= ~(UINT64_C(1) << unit);
+        cache->resident_bytes += region->unit_bytes;
+    } else {
+        warm_take(cache, region, unit);
+    }
+    return unit;
+}
+
+static char *region_get(struct block_cache *cache, struct region *region, bool *fresh) {
+    *fresh = false;
+    unsigned unit = region->part != 0 ? (unsigned)__builtin_ctzll(region->part)
+                                      : unit_take(cache, region, fresh);
+    unsigned block = (unsigned)__builtin_ctzll(region->free[unit]);
+    region->free[unit] &= region->free[unit] - 1;
+    if (region->free[unit] != 0)
+        region->part |= UINT64_C(1) << unit;
     else
-        block = (char *)region + HEADER_BYTES + ((size_t)BLOCK_BYTES_MIN << size) * region->fresh++;
-    region->used++;
+        region->part &= ~(UINT64_C(1) << unit);
     if (is_full(region))
         open_remove(cache, region);
-    return block;
+    return unit_at(region, unit) + (size_t)block * region->block_bytes;
+}
+
+static void *mapping_get(struct block_cache *cache, size_t bytes) {
+    char *at = block_map(mapping_bytes(bytes));
+    if (at != NULL)
+        cache->resident_bytes += mapping_bytes(bytes);
+    return at;
+}
+
+void *block_cache_get(struct block_cache *cache, size_t bytes, bool *fresh) {
+    *fresh = true;
+    if (!is_own())
+        return malloc(bytes);
+    char *at;
+    if (bytes > BLOCK_BYTES_MAX) {
+        at = mapping_get(cache, bytes);
+    } else {
+        unsigned size = size_of(bytes);
+        struct region *region = cache->open[size];
+        if (region == NULL)
+            region = region_open(cache, size);
+        at = region == NULL ? NULL : region_get(cache, region, fresh);
+    }
+    if (at != NULL)
+        cache->used_bytes += bytes;
+    return at;
+}
+
+/* Where a block is in its region. */
+struct place {
+    struct region *region;
+    unsigned unit, block;
+};
+
+static struct place place_of(void *at, size_t bytes) {
+    unsigned size = size_of(bytes);
+    struct region *region = region_of(at, size);
+    CHECK(region->size == size, "a block of another size is put back");
+    uint32_t offset = (uint32_t)((char *)at - (char *)region) - PAGE_BYTES;
+    if (size >= PAGE_SIZES)
+        return (struct place){region, offset / region->unit_bytes, 0};
+    return (struct place){region, offset / PAGE_BYTES, (offset % PAGE_BYTES) >> (MIN_BITS + size)};
+}
+
+static void region_put(struct block_cache *cache, const struct place *place) {
+    struct region *region = place->region;
+    uint64_t unit = UINT64_C(1) << place->unit, block = UINT64_C(1) << place->block;
+    CHECK((region->free[place->unit] & block) == 0, "a block is put back twice");
+    bool was_full = is_full(region);
+    region->free[place->unit] |= block;
+    if (region->free[place->unit] != unit_blocks(region)) {
+        region->part |= unit;
+        if (was_full)
+            open_add(cache, region);
+        return;
+    }
+    region->part &= ~unit;
+    warm_add(cache, region, place->unit);
+    /* What was used last is used next. */
+    if (cache->open[region->size] == region)
+        return;
+    if (!was_full)
+        open_remove(cache, region);
+    open_add(cache, region);
 }
 
 void block_cache_put(struct block_cache *cache, void *block, size_t bytes) {
-    unsigned size = size_of(bytes);
-    if (!is_own(size)) {
+    if (!is_own()) {
+        CHECK(malloc_usable_size(block) == bytes, "a block of another size is put back");
         free(block);
         return;
     }
-    struct region *region = region_of(block);
-    CHECK(region->size == size && region->used > 0, "a block of another size is put back");
-    if (is_full(region))
-        open_add(cache, region);
-    *(void **)block = region->free;
-    region->free = block;
-    if (--region->used == 0) {
-        open_remove(cache, region);
-        idle_add(cache, region);
+    cache->used_bytes -= bytes;
+    if (bytes > BLOCK_BYTES_MAX) {
+        munmap(block, mapping_bytes(bytes));
+        cache->resident_bytes -= mapping_bytes(bytes);
+        return;
     }
+    struct place place = place_of(block, bytes);
+    region_put(cache, &place);
 }
 
-void block_cache_trim(struct block_cache *cache) {
-    for (unsigned i = 0; i < REGIONS_PER_TRIM && block_cache_wants_trim(cache); i++) {
-        munmap(idle_take(cache), REGION_BYTES);
-        cache->regions--;
+void block_cache_unget(struct block_cache *cache, void *block, size_t bytes, bool fresh) {
+    block_cache_put(cache, block, bytes);
+    if (!is_own() || !fresh || bytes > BLOCK_BYTES_MAX)
+        return;
+    struct place place = place_of(block, bytes);
+    warm_take(cache, place.region, place.unit);
+    place.region->cold |= UINT64_C(1) << place.unit;
+    cache->resident_bytes -= place.region->unit_bytes;
+}
+
+static void *mapping_grow(struct block_cache *cache, void *block, size_t bytes, size_t more_bytes) {
+    size_t old = mapping_bytes(bytes), larger = mapping_bytes(more_bytes);
+    void *at = old == larger ? block : mremap(block, old, larger, MREMAP_MAYMOVE);
+    if (at == MAP_FAILED)
+        return NULL;
+    cache->resident_bytes += larger - old;
+    cache->used_bytes += more_bytes - bytes;
+    return at;
+}
+
+void *block_cache_grow(struct block_cache *cache, void *block, size_t bytes, size_t more_bytes) {
+    if (!is_own())
+        return realloc(block, more_bytes);
+    if (bytes > BLOCK_BYTES_MAX)
+        return mapping_grow(cache, block, bytes, more_bytes);
+    if (more_bytes <= BLOCK_BYTES_MAX && size_of(bytes) == size_of(more_bytes)) {
+        cache->used_bytes += more_bytes - bytes;
+        return block;
     }
+    bool fresh;
+    void *at = block_cache_get(cache, more_bytes, &fresh);
+    if (at == NULL)
+        return NULL;
+    memcpy(at, block, bytes);
+    block_cache_put(cache, block, bytes);
+    return at;
 }
 
 void block_cache_fini(struct block_cache *cache) {
-    CHECK(cache->regions == cache->idle_count, "blocks of %u regions are still in use",
-          cache->regions - cache->idle_count);
-    while (cache->idle != NULL)
-        munmap(idle_take(cache), REGION_BYTES);
-    cache->regions = 0;
+    CHECK(cache->used_bytes == 0, "%llu bytes of blocks are still in use",
+          (unsigned long long)cache->used_bytes);
+    for (unsigned i = 0; i < BLOCK_SIZES; i++)
+        while (cache->open[i] != NULL)
+            region_close(cache, cache->open[i]);
+    cache->warm_first = cache->warm_last = NULL;
 }

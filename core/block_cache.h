@@ -1,16 +1,23 @@
-/* block_cache.h - blocks of a few sizes, from memory that can be given back piece by piece.
+/* block_cache.h - blocks of any size, from memory that goes back to the system piece by piece.
  *
- * Messages and their frames come and go in the hundreds of thousands a second, of a lifetime that
- * nobody knows. Blocks are carved from regions of REGION_BYTES that are mapped for this alone, each
- * for one size. A region without a block in use is idle, and is reused for any size;
- * block_cache_trim gives some idle ones back to the system, which takes a few microseconds each.
- * (The C library would have to walk through its whole heap to give back as much: 8.8 ms in a turn
- * were measured, 290 ms on a fragmented heap of 800 MB.)
+ * Messages, kept input, bodies: blocks come and go in the hundreds of thousands a second, of a
+ * lifetime that nobody knows, and a hostile peer chooses both. They are carved from regions, each a
+ * mapping for blocks of one size. A region has up to 64 units, each of one block, or a page of
+ * smaller ones; what is free is known by bits in the region's head, so a unit without a block in
+ * use can be given back to the system whatever its neighbours do: a few blocks that stay keep their
+ * own pages and no more. (The C library would have to walk through its whole heap to give back as
+ * much, and one block at its end keeps all of it: 8.8 ms in a turn were measured, 290 ms on a
+ * fragmented heap of 800 MB.)
  *
- * Sizes are powers of two from BLOCK_BYTES_MIN on; larger blocks come from the system each time.
- * Under AddressSanitizer every block does, so that a stale pointer is seen.
+ * A unit is warm when it is free but still has its memory. Page faults are dear, so `warm_max`
+ * bytes stay; of the rest, what was not used for a while is given back, in steps. A region goes
+ * when nothing of it is in use or warm.
  *
- * Threads: its worker. Owns: the regions. Zeroed it is empty. */
+ * There are BLOCK_SIZES sizes: powers of two from BLOCK_BYTES_MIN to 8 KiB, 12 and 16 KiB, then
+ * four in each doubling, to BLOCK_BYTES_MAX. Larger blocks are mappings of their own. Under
+ * AddressSanitizer every block is an allocation of its own, so that a stale pointer is seen.
+ *
+ * Threads: its owner's. Owns: the regions. Zeroed it is empty, and keeps nothing warm. */
 #ifndef RINGPOST_CORE_BLOCK_CACHE_H
 #define RINGPOST_CORE_BLOCK_CACHE_H
 
@@ -20,34 +27,62 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BLOCK_BYTES_MIN 256
-#define BLOCK_SIZES 8
-#define REGION_BYTES (256 * 1024)
-/* Idle regions that stay, and how many more are given back by one trim. */
-#define REGIONS_IDLE 1
-#define REGIONS_PER_TRIM 8
-#define BLOCK_CACHE_TRIM_NS (20 * NS_PER_MS)
+#define BLOCK_BYTES_MIN 64
+#define BLOCK_BYTES_MAX (7 * 512 * 1024)
+#define BLOCK_SIZES 41
+/* What is free and has its memory stays up to this, in each cache. */
+#define WARM_BYTES_MAX (8 * 1024 * 1024)
+/* So much of the rest is given back at a time, in steps between which the clock is read; the next
+ * is due after this time, or sooner if that was not all for want of time, or if others wait for
+ * memory at the ceiling. A step is more than the 33 pages whose translations Linux takes out one by
+ * one, which took a virtual machine 1 ms for 32 pages, and 0.2 ms for a region of 112. */
+#define TRIM_BYTES (2 * 1024 * 1024)
+#define TRIM_STEP_BYTES (512 * 1024)
+#define TRIM_NS (10 * NS_PER_MS)
+#define TRIM_SOON_NS (2 * NS_PER_MS)
+/* What was not used for so many looks is not needed. */
+#define LOOKS_UNUSED 16
 
 struct region;
 
 struct block_cache {
-    struct region *open[BLOCK_SIZES]; /* with a free block; the first is taken from */
-    struct region *idle;              /* without a block in use */
-    uint32_t idle_count;
-    uint32_t regions; /* in all */
+    struct region *open[BLOCK_SIZES];      /* with a free block; the first is taken from */
+    struct region *warm_first, *warm_last; /* those that may have warm units */
+    uint64_t resident_bytes;               /* memory of the system's that it may have in use */
+    uint64_t used_bytes;                   /* of blocks that are out, as they were asked for */
+    uint64_t warm_bytes;                   /* in warm units */
+    uint64_t warm_max;                     /* as many of them stay */
+    uint64_t warm_least;                   /* fewest since looks were counted from 0 */
+    uint64_t unused_bytes;                 /* to be given back: nobody needed them */
+    uint32_t looks;
+    uint32_t regions;
 };
 
-/* What a block for so many bytes really takes. */
-size_t block_bytes(size_t bytes);
-/* `bytes` as block_bytes gave it. NULL: the system has no memory. */
-void *block_cache_get(struct block_cache *cache, size_t bytes);
-void block_cache_put(struct block_cache *cache, void *block, size_t bytes);
-/* Are there more idle regions than should stay? Then block_cache_trim gives some back, and is to be
- * called again after BLOCK_CACHE_TRIM_NS. */
-static inline bool block_cache_wants_trim(const struct block_cache *cache) {
-    return cache->idle_count > REGIONS_IDLE;
+/* How much memory of the system's there is beyond the blocks that are out, and beyond what may stay
+ * warm: for all of it the owner has to answer. */
+static inline uint64_t block_cache_kept(const struct block_cache *cache) {
+    uint64_t stays = cache->warm_bytes < cache->warm_max ? cache->warm_bytes : cache->warm_max;
+    return cache->resident_bytes - cache->used_bytes - stays;
 }
-void block_cache_trim(struct block_cache *cache);
+/* NULL: the system has no memory. With `*fresh` it was not warm (see block_cache_unget). */
+void *block_cache_get(struct block_cache *cache, size_t bytes, bool *fresh);
+/* `bytes` as they were asked for. */
+void block_cache_put(struct block_cache *cache, void *block, size_t bytes);
+/* Puts back what was got just now, and was not written to. */
+void block_cache_unget(struct block_cache *cache, void *block, size_t bytes, bool fresh);
+/* A larger block with what was in the old one, which is gone; beyond BLOCK_BYTES_MAX the kernel
+ * moves it page by page instead of copying it. NULL: the system has no memory; the old one stays.
+ */
+void *block_cache_grow(struct block_cache *cache, void *block, size_t bytes, size_t more_bytes);
+/* Gives back at least so much of what is warm, whole units, as far as there is more than may stay.
+ * Returns how much. */
+uint64_t block_cache_release(struct block_cache *cache, uint64_t bytes);
+static inline bool block_cache_wants_trim(const struct block_cache *cache) {
+    return cache->warm_bytes > cache->warm_max;
+}
+/* How much of it is to be given back now: asked every TRIM_NS while block_cache_wants_trim says so.
+ * `urgent`: whether it is needed or not. */
+uint64_t block_cache_due(struct block_cache *cache, bool urgent);
 /* Gives everything back; every block must have been put back. */
 void block_cache_fini(struct block_cache *cache);
 

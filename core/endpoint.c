@@ -12,15 +12,24 @@
 
 /* --- memory that is not needed any more ------------------------------------------------------- */
 
-static void trim_look(struct endpoint *endpoint) {
-    if (block_cache_wants_trim(&endpoint->message_blocks) && !timer_armed(&endpoint->trim))
-        timer_arm(&endpoint->wheel, &endpoint->trim, endpoint->now_ns + BLOCK_CACHE_TRIM_NS);
+static void on_trim(struct endpoint *endpoint, struct timer *timer) {
+    struct account *account = &endpoint->account;
+    bool urgent = budget_is_full(account->budget);
+    uint64_t due = block_cache_due(&account->blocks, urgent);
+    uint64_t given = 0;
+    while (given < due) {
+        given += account_release(account, TRIM_STEP_BYTES);
+        if (endpoint_slice_over(endpoint))
+            break;
+    }
+    bool soon = urgent || given < due;
+    if (account_wants_release(account))
+        timer_arm(&endpoint->wheel, timer, endpoint->now_ns + (soon ? TRIM_SOON_NS : TRIM_NS));
 }
 
-static void on_trim(struct endpoint *endpoint, struct timer *timer) {
-    (void)timer;
-    block_cache_trim(&endpoint->message_blocks);
-    trim_look(endpoint);
+static void trim_look(struct endpoint *endpoint) {
+    if (account_wants_release(&endpoint->account) && !timer_armed(&endpoint->trim))
+        timer_arm(&endpoint->wheel, &endpoint->trim, endpoint->now_ns + TRIM_NS);
 }
 
 /* --- parts of a turn -------------------------------------------------------------------------- */
@@ -154,7 +163,7 @@ void endpoints_collect(struct server *server) {
 }
 
 void endpoint_fini(struct endpoint *endpoint) {
-    block_cache_fini(&endpoint->message_blocks);
+    account_fini(&endpoint->account);
     port_waits_fini(&endpoint->port_waits);
     free(endpoint->publishes);
     endpoint->publishes = NULL;

@@ -17,7 +17,6 @@
 #define RINGPOST_CORE_ENDPOINT_H
 
 #include "core/base/check.h"
-#include "core/block_cache.h"
 #include "core/memory.h"
 #include "core/pool.h"
 #include "core/recorder.h"
@@ -72,8 +71,7 @@ struct endpoint {
         undecided; /* publishes with several keepers that have not all been told (keeper.h) */
 
     uint64_t message_serial; /* random at start; the changing part of the ids that the node makes */
-    struct block_cache message_blocks;        /* of messages and their frames */
-    struct timer trim;                        /* armed while some of them are kept */
+    struct timer trim;       /* armed while blocks of the account have memory to give back */
     struct message *homebound[ENDPOINTS_MAX]; /* messages of other endpoints, let go */
     uint64_t homebound_set;
     uint64_t homebound_ns; /* when the first of them was let go */

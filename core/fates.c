@@ -40,6 +40,7 @@ void fates_init(struct fates *fates, struct budget *budget, uint32_t settled_max
         table_init(&stripe->fates);
         list_init(&stripe->settled);
         account_init(&stripe->account, budget);
+        stripe->account.blocks.warm_max = account_warm_max(budget) / fates->stripe_count;
         stripe->settled_count = 0;
         stripe->settled_max = settled_max / fates->stripe_count;
         atomic_init(&stripe->count, 0);
@@ -275,8 +276,16 @@ void fates_settle(struct fates *fates, struct fate *fate, uint32_t address, enum
 
 /* --- the end of fates ------------------------------------------------------------------------ */
 
+/* Gives a piece of what a burst of fates took back to the system. False: nothing. */
+static bool memory_sweep(struct account *account) {
+    return account_wants_release(account) &&
+           block_cache_due(&account->blocks, budget_is_full(account->budget)) != 0 &&
+           account_release(account, TRIM_STEP_BYTES) != 0;
+}
+
 uint64_t fates_sweep(struct fates *fates, uint64_t now_ns, unsigned count) {
     uint64_t next_ns = CLOCK_NEVER;
+    bool swept = false;
     for (unsigned i = 0; i < fates->stripe_count; i++) {
         struct fate_stripe *stripe = &fates->stripes[i];
         fate_lock(stripe);
@@ -289,6 +298,9 @@ uint64_t fates_sweep(struct fates *fates, uint64_t now_ns, unsigned count) {
         }
         if (oldest != NULL && oldest->at_ns + fates->window_ns < next_ns)
             next_ns = oldest->at_ns + fates->window_ns;
+        swept = swept || memory_sweep(&stripe->account); /* of one stripe at a time */
+        if (account_wants_release(&stripe->account))
+            next_ns = now_ns;
         fate_unlock(stripe);
     }
     return next_ns;
@@ -332,6 +344,7 @@ void fates_fini(struct fates *fates) {
             fate_forget(stripe, fate);
         }
         CHECK(stripe->account.used_bytes == 0, "a forgotten fate is held at the end");
+        account_fini(&stripe->account);
         table_fini(&stripe->fates);
         pthread_mutex_destroy(&stripe->lock);
     }

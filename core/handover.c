@@ -18,8 +18,8 @@ struct handover {
     uint8_t listener;
     bool proxied, address_held, late;
     const struct protocol *protocol;
-    char *input; /* NULL: none */
-    uint32_t input_len, input_cap;
+    uint32_t input_len;
+    char input[]; /* blocks of an account are for its own thread, so this is a copy */
 };
 
 /* The protocol lets go of it. */
@@ -77,22 +77,22 @@ static void stay(struct worker *worker, struct connection *connection) {
 static struct handover *handover_make(struct worker *worker, struct connection *connection) {
     if (SHORTAGE(!post_room(&worker->server->post, worker->index, connection->moving - 1u)))
         return NULL;
-    struct handover *handover = malloc(sizeof(*handover));
+    uint32_t len = FAULT(MOVED_WITHOUT_INPUT) ? 0 : connection->input_len;
+    struct handover *handover = malloc(sizeof(*handover) + len);
     if (SHORTAGE(handover == NULL))
         return NULL;
-    *handover =
-        (struct handover){.peer = connection->peer,
-                          .listener = connection->listener,
-                          .proxied = connection->proxied,
-                          .address_held = connection->address_held,
-                          .late = connection->late,
-                          .protocol = connection->protocol,
-                          .input = connection->input,
-                          .input_len = FAULT(MOVED_WITHOUT_INPUT) ? 0 : connection->input_len,
-                          .input_cap = connection->input_cap};
-    account_send(&worker->account, connection->input_cap);
-    connection->input = NULL;
-    connection->input_len = connection->input_cap = 0;
+    *handover = (struct handover){.peer = connection->peer,
+                                  .listener = connection->listener,
+                                  .proxied = connection->proxied,
+                                  .address_held = connection->address_held,
+                                  .late = connection->late,
+                                  .protocol = connection->protocol,
+                                  .input_len = len};
+    if (len != 0)
+        memcpy(handover->input, connection->input, len);
+    input_free(worker, connection);
+    account_force(&worker->account, len);
+    account_send(&worker->account, len);
     return handover;
 }
 
@@ -158,8 +158,7 @@ static void handover_lose(struct worker *worker, struct handover *handover,
     stats_add(&worker->stats.closed[reason], 1);
     log_event(LOG_WARN, "move_failed", LOG_STR("reason", close_reason_word(reason)),
               LOG_U64("worker", worker->index));
-    budget_give(&worker->server->budget, handover->input_cap);
-    free(handover->input);
+    budget_give(&worker->server->budget, handover->input_len);
     arrival_leave(worker, &handover->peer, handover->address_held);
 }
 
@@ -175,28 +174,39 @@ static struct connection *connection_place(struct worker *worker, const struct h
     return arrival_place(worker, listener, &handover->peer, &why);
 }
 
+/* The input that came with it is kept here. False: no memory. */
+static bool input_arrive(struct worker *worker, struct connection *connection,
+                         const struct handover *handover) {
+    account_receive(&worker->account, handover->input_len);
+    account_give(&worker->account, handover->input_len);
+    return handover->input_len == 0 ||
+           input_keep(worker, connection, handover->input, handover->input_len);
+}
+
 void handover_on_mail(struct worker *worker, const struct mail *mail) {
-    struct handover handover = *(struct handover *)mail->object;
+    struct handover *handover = mail->object;
     enum close_reason reason;
-    free(mail->object);
-    struct connection *connection = connection_place(worker, &handover, &reason);
+    struct connection *connection = connection_place(worker, handover, &reason);
     if (SHORTAGE(connection == NULL)) {
-        handover_lose(worker, &handover, reason);
+        handover_lose(worker, handover, reason);
+        free(handover);
         worker->slots.refusing++;
         ring_close_socket(worker->ring, tag_make(TAG_REFUSE, 0, 0), (int)mail->number);
         return;
     }
     stats_add(&worker->stats.moved, 1);
-    connection->protocol = handover.protocol;
-    connection->proxied = handover.proxied;
-    connection->address_held = handover.address_held;
-    connection->late = handover.late;
-    connection->input = handover.input;
-    connection->input_len = handover.input_len;
-    connection->input_cap = handover.input_cap;
-    account_receive(&worker->account, handover.input_cap);
+    connection->protocol = handover->protocol;
+    connection->proxied = handover->proxied;
+    connection->address_held = handover->address_held;
+    connection->late = handover->late;
+    bool kept = input_arrive(worker, connection, handover);
+    free(handover);
     arrival_open(worker, connection, (int)mail->number);
     arrival_begin(worker, connection);
+    if (SHORTAGE(!kept)) {
+        connection_close(worker, connection, CLOSE_OVERLOADED);
+        return;
+    }
     if (sweep_tells(worker, connection))
         connection_drain(worker, connection);
     connection_look_again(worker, connection);

@@ -9,6 +9,8 @@
 #include "core/server.h"
 #include "core/worker.h"
 
+#include <stdlib.h>
+
 /* What found no room in a mailbox by a timer of its own is tried again after so long. */
 #define ROOM_AGAIN_NS (5 * NS_PER_MS)
 
@@ -477,12 +479,15 @@ void keeper_on_ack(struct worker *worker, const struct mail *mail) {
     size_t bytes = ack_list_take(worker, mail);
     for (uint32_t i = 0; i < list->count; i++)
         keeper_acknowledge(worker, list->id_hash, list->message_hashes[i]);
-    memory_put(&worker->account, list, bytes);
+    free(list);
+    account_give(&worker->account, bytes);
 }
 
 void keeper_drop_ack(struct worker *worker, const struct mail *mail) {
-    if (mail->number != 1)
-        memory_put(&worker->account, mail->object, ack_list_take(worker, mail));
+    if (mail->number != 1) {
+        account_give(&worker->account, ack_list_take(worker, mail));
+        free(mail->object);
+    }
 }
 
 void keeper_on_attend(struct worker *worker, const struct mail *mail) {

@@ -44,6 +44,7 @@
 #include "core/fates.h"
 #include "core/hub.h"
 #include "core/memory.h"
+#include "core/pool.h"
 #include "core/timer.h"
 
 struct kept_id;

@@ -8,6 +8,11 @@
 
 #define GRANT_BYTES_MAX (256 * 1024)
 #define RELIEF_TIMES_MIN 4
+/* Of a small ceiling, so much may stay warm. */
+#define WARM_PART 64
+/* Texts of up to this are taken from memory of the C library that stays: each that was a mapping
+ * would pay for its page faults. */
+#define LIBRARY_WARM_BYTES (4 * 1024 * 1024)
 
 void budget_init(struct budget *budget, uint64_t ceiling_bytes) {
     budget->ceiling_bytes = ceiling_bytes;
@@ -22,14 +27,27 @@ void budget_init(struct budget *budget, uint64_t ceiling_bytes) {
     budget->relieve_argument = NULL;
 }
 
-void account_init(struct account *account, struct budget *budget) {
-    *account = (struct account){.budget = budget};
+uint64_t account_warm_max(const struct budget *budget) {
+    uint64_t part = budget->ceiling_bytes / WARM_PART;
+    return part < WARM_BYTES_MAX ? part : WARM_BYTES_MAX;
 }
 
+void account_init(struct account *account, struct budget *budget) {
+    *account = (struct account){.budget = budget};
+    account->blocks.warm_max = account_warm_max(budget);
+}
+
+/* What must be granted. */
+static uint64_t account_needs(const struct account *account) {
+    return account->used_bytes + block_cache_kept(&account->blocks);
+}
+
+/* How much more must be granted for so many bytes, in grants. */
 static uint64_t grant_for(const struct account *account, size_t bytes) {
-    uint64_t missing = account->used_bytes + bytes - account->granted_bytes;
-    uint64_t grant = account->budget->grant_bytes;
-    return (missing + grant - 1) / grant * grant;
+    uint64_t needs = account_needs(account) + bytes, grant = account->budget->grant_bytes;
+    if (needs <= account->granted_bytes)
+        return 0;
+    return (needs - account->granted_bytes + grant - 1) / grant * grant;
 }
 
 static bool grant_take(struct budget *budget, uint64_t more) {
@@ -61,8 +79,23 @@ void budget_give(struct budget *budget, uint64_t bytes) {
     atomic_fetch_sub_explicit(&budget->granted_bytes, bytes, memory_order_relaxed);
 }
 
+/* More is granted, or what is warm makes room. False: neither; nobody has been pressed. */
+static bool account_have(struct account *account, size_t bytes) {
+    uint64_t more = grant_for(account, bytes);
+    if (more == 0)
+        return true;
+    if (grant_take(account->budget, more)) {
+        account->granted_bytes += more;
+        return true;
+    }
+    if (!account_wants_release(account))
+        return false;
+    block_cache_release(&account->blocks, more);
+    return grant_for(account, bytes) == 0;
+}
+
 bool account_take(struct account *account, size_t bytes) {
-    if (account->used_bytes + bytes > account->granted_bytes) {
+    if (!account_have(account, bytes)) {
         uint64_t more = grant_for(account, bytes);
         if (SHORTAGE(!budget_take(account, more)))
             return false;
@@ -73,37 +106,43 @@ bool account_take(struct account *account, size_t bytes) {
 }
 
 bool account_try(struct account *account, size_t bytes) {
-    if (account->used_bytes + bytes > account->granted_bytes) {
-        uint64_t more = grant_for(account, bytes);
-        if (!grant_take(account->budget, more))
-            return false;
-        account->granted_bytes += more;
-    }
+    if (!account_have(account, bytes))
+        return false;
     account->used_bytes += bytes;
     return true;
 }
 
 void account_force(struct account *account, size_t bytes) {
-    if (account->used_bytes + bytes > account->granted_bytes) {
-        uint64_t more = grant_for(account, bytes);
+    uint64_t more = grant_for(account, bytes);
+    if (more != 0)
         atomic_fetch_add_explicit(&account->budget->granted_bytes, more, memory_order_relaxed);
-        account->granted_bytes += more;
-    }
+    account->granted_bytes += more;
     account->used_bytes += bytes;
+}
+
+/* Gives back what is granted beyond a number of grants. */
+static void grants_return(struct account *account, uint64_t grants) {
+    uint64_t grant = account->budget->grant_bytes;
+    uint64_t needs = account_needs(account) + grants * grant;
+    if (needs >= account->granted_bytes)
+        return;
+    uint64_t back = (account->granted_bytes - needs) / grant * grant;
+    account->granted_bytes -= back;
+    atomic_fetch_sub_explicit(&account->budget->granted_bytes, back, memory_order_relaxed);
+}
+
+/* Two grants in hand are kept, against going back and forth at the edge of one. */
+static void grants_look(struct account *account) {
+    uint64_t grant = account->budget->grant_bytes;
+    if (account->granted_bytes > account_needs(account) + 3 * grant && !account->keeps)
+        grants_return(account, 2);
 }
 
 void account_give(struct account *account, size_t bytes) {
     CHECK(account->used_bytes >= bytes, "%zu bytes given back, %llu taken", bytes,
           (unsigned long long)account->used_bytes);
     account->used_bytes -= bytes;
-    /* Two grants in hand are kept, against going back and forth at the edge of one. */
-    uint64_t grant = account->budget->grant_bytes;
-    uint64_t spare = account->granted_bytes - account->used_bytes;
-    if (spare > 3 * grant && !account->keeps) {
-        uint64_t back = (spare - 2 * grant) / grant * grant;
-        account->granted_bytes -= back;
-        atomic_fetch_sub_explicit(&account->budget->granted_bytes, back, memory_order_relaxed);
-    }
+    grants_look(account);
 }
 
 void account_send(struct account *account, size_t bytes) {
@@ -118,39 +157,55 @@ void account_receive(struct account *account, size_t bytes) {
 }
 
 void account_trim(struct account *account) {
-    uint64_t grant = account->budget->grant_bytes;
-    uint64_t back = (account->granted_bytes - account->used_bytes) / grant * grant;
-    account->granted_bytes -= back;
-    atomic_fetch_sub_explicit(&account->budget->granted_bytes, back, memory_order_relaxed);
+    grants_return(account, 0);
 }
 
 void *memory_get(struct account *account, size_t bytes) {
-    if (SHORTAGE(!account_take(account, bytes)))
-        return NULL;
-    void *at = malloc(bytes);
+    bool fresh;
+    void *at = block_cache_get(&account->blocks, bytes, &fresh);
     if (SHORTAGE(at == NULL))
-        account_give(account, bytes);
+        return NULL;
+    /* Only now is it known how much of it was there before. */
+    if (SHORTAGE(!account_take(account, bytes))) {
+        block_cache_unget(&account->blocks, at, bytes, fresh);
+        return NULL;
+    }
     return at;
 }
 
 void *memory_grow(struct account *account, void *at, size_t bytes, size_t more_bytes) {
+    if (at == NULL)
+        return memory_get(account, more_bytes);
     if (SHORTAGE(!account_take(account, more_bytes - bytes)))
         return NULL;
-    void *grown = realloc(at, more_bytes);
-    if (SHORTAGE(grown == NULL))
+    void *grown = block_cache_grow(&account->blocks, at, bytes, more_bytes);
+    if (SHORTAGE(grown == NULL)) {
         account_give(account, more_bytes - bytes);
+        return NULL;
+    }
+    /* The old block's memory is beyond what was granted. */
+    uint64_t needs = account_needs(account);
+    if (needs > account->granted_bytes)
+        block_cache_release(&account->blocks, needs - account->granted_bytes);
     return grown;
 }
 
-void memory_begin(void) {
-    /* Left alone, the library raises the first as such blocks are freed, and then copies. What a
-     * mapping costs in page faults is paid by each body of that size, so it is not lower; and the
-     * heap keeps its top for the next body. */
-    mallopt(M_MMAP_THRESHOLD, MEMORY_MOVES_BYTES);
-    mallopt(M_TRIM_THRESHOLD, 2 * MEMORY_MOVES_BYTES);
+void memory_put(struct account *account, void *at, size_t bytes) {
+    block_cache_put(&account->blocks, at, bytes);
+    account_give(account, bytes);
 }
 
-void memory_put(struct account *account, void *at, size_t bytes) {
-    free(at);
-    account_give(account, bytes);
+uint64_t account_release(struct account *account, uint64_t bytes) {
+    uint64_t released = block_cache_release(&account->blocks, bytes);
+    grants_look(account);
+    return released;
+}
+
+void account_fini(struct account *account) {
+    block_cache_fini(&account->blocks);
+}
+
+void memory_begin(void) {
+    mallopt(M_MMAP_THRESHOLD, LIBRARY_WARM_BYTES);
+    mallopt(M_TRIM_THRESHOLD, 2 * LIBRARY_WARM_BYTES);
 }

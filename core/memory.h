@@ -6,9 +6,16 @@
  * counter is touched once in a while and not per message. What is refused is refused by the caller
  * at the edge (503, `overloaded`).
  *
+ * So that the process has no more memory than the ceiling says, an account also answers for what
+ * blocks leave behind until it is back with the system: pages of which a part is free, and what is
+ * warm beyond WARM_BYTES_MAX (block_cache.h) or, of a small ceiling, a 64th. It is not in
+ * `used_bytes`.
+ *
  * Threads: budget: any; account: its endpoint's. */
 #ifndef RINGPOST_CORE_MEMORY_H
 #define RINGPOST_CORE_MEMORY_H
+
+#include "core/block_cache.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -30,13 +37,16 @@ struct budget {
 struct account {
     struct budget *budget;
     uint64_t used_bytes;
-    uint64_t granted_bytes;
+    uint64_t granted_bytes; /* `used_bytes`, block_cache_kept(`blocks`), and a little in hand */
+    struct block_cache blocks;
     bool presses; /* an endpoint's */
     bool keeps;   /* what is given back is about to be taken again: it stays granted */
 };
 
 void budget_init(struct budget *budget, uint64_t ceiling_bytes);
 void account_init(struct account *account, struct budget *budget);
+/* What the blocks of one account may leave warm, beyond the ceiling. */
+uint64_t account_warm_max(const struct budget *budget);
 /* False: the ceiling is reached, nothing was taken. */
 bool account_take(struct account *account, size_t bytes);
 /* The same, but nothing gives way for it. */
@@ -64,16 +74,26 @@ static inline bool budget_is_full(const struct budget *budget) {
 /* Gives every grant back that is not used, so that other accounts can have it now. */
 void account_trim(struct account *account);
 
-/* malloc for bounded, accounted blocks whose size the caller remembers; NULL at the ceiling or when
- * the system has none. */
+/* Blocks whose size the caller remembers, at the account's expense; NULL at the ceiling or when the
+ * system has none. An account's blocks are for its own thread: one that goes to another thread's is
+ * copied. */
 void *memory_get(struct account *account, size_t bytes);
-/* A larger block with what was in it. From MEMORY_MOVES_BYTES on the kernel moves it page by page
+/* A larger block with what was in it. Beyond BLOCK_BYTES_MAX the kernel moves it page by page
  * instead of copying it. NULL: as memory_get, and the old block stays. `at` NULL: memory_get. */
 void *memory_grow(struct account *account, void *at, size_t bytes, size_t more_bytes);
-#define MEMORY_MOVES_BYTES (4 * 1024 * 1024)
-/* Once, before any thread: blocks from that size on are mappings of their own, always; smaller ones
- * are taken from memory that stays warm. */
-void memory_begin(void);
 void memory_put(struct account *account, void *at, size_t bytes);
+
+/* Gives so much of what blocks took, and nobody needs any more, back to the system and the budget
+ * (block_cache_due). Returns how much it was. */
+uint64_t account_release(struct account *account, uint64_t bytes);
+static inline bool account_wants_release(const struct account *account) {
+    return block_cache_wants_trim(&account->blocks);
+}
+/* Every block must be back. */
+void account_fini(struct account *account);
+
+/* Once, before any thread: the C library's own memory, of texts that are being written, stays warm
+ * up to some MiB. */
+void memory_begin(void);
 
 #endif

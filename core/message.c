@@ -13,22 +13,6 @@
 
 #include <stdlib.h>
 
-/* The block of a message or frame; accounted, and as large as such blocks are. */
-static void *block_get(struct endpoint *endpoint, size_t *bytes) {
-    *bytes = block_bytes(*bytes);
-    if (SHORTAGE(!account_take(&endpoint->account, *bytes)))
-        return NULL;
-    void *block = block_cache_get(&endpoint->message_blocks, *bytes);
-    if (SHORTAGE(block == NULL))
-        account_give(&endpoint->account, *bytes);
-    return block;
-}
-
-static void block_put(struct endpoint *endpoint, void *block, size_t bytes) {
-    block_cache_put(&endpoint->message_blocks, block, bytes);
-    account_give(&endpoint->account, bytes);
-}
-
 static const struct message_name *names_end(const struct message *message) {
     return message->names + message_address_count(message) + message->except_count;
 }
@@ -110,7 +94,7 @@ struct message *message_open(struct endpoint *endpoint, const struct message_par
     size_t bytes = sizeof(struct message) + names * sizeof(struct message_name) +
                    kept * sizeof(struct kept) + before_payload + parts->payload_max;
     CHECK(bytes <= UINT32_MAX, "a message of %zu bytes", bytes);
-    struct message *message = block_get(endpoint, &bytes);
+    struct message *message = memory_get(&endpoint->account, bytes);
     if (SHORTAGE(message == NULL))
         return NULL;
     *message = (struct message){
@@ -172,7 +156,7 @@ void message_release(struct endpoint *endpoint, struct message *message) {
         atomic_fetch_sub_explicit(&message->holders, 1, memory_order_acq_rel) != 1)
         return;
     if (message->owner == endpoint->index) {
-        block_put(endpoint, message, message->block_bytes);
+        memory_put(&endpoint->account, message, message->block_bytes);
         return;
     }
     if (endpoint->homebound_set == 0)
@@ -187,7 +171,7 @@ void message_take_home(struct endpoint *endpoint, struct message *chain) {
         struct message *next = chain->next;
         CHECK(chain->owner == endpoint->index, "a message of endpoint %u came to %u", chain->owner,
               endpoint->index);
-        block_put(endpoint, chain, chain->block_bytes);
+        memory_put(&endpoint->account, chain, chain->block_bytes);
         chain = next;
     }
 }
@@ -233,7 +217,7 @@ const struct frame *parcel_frame(struct worker *worker, struct parcel *parcel,
     bool copied = message->payload_len <= FRAME_COPY_BYTES_MAX;
     size_t room = encoding->bound(encoding, message) + (copied ? message->payload_len : 0);
     size_t bytes = sizeof(struct frame) + room;
-    frame = block_get(&worker->endpoint, &bytes);
+    frame = memory_get(&worker->account, bytes);
     if (SHORTAGE(frame == NULL))
         return NULL;
     struct builder out = builder_over(frame->bytes, room);
@@ -262,7 +246,7 @@ void parcel_unref(struct worker *worker, struct parcel *parcel) {
         return;
     for (unsigned i = 0; i < ENCODINGS_MAX; i++)
         if (parcel->frames[i] != NULL)
-            block_put(&worker->endpoint, parcel->frames[i], parcel->frames[i]->block_bytes);
+            memory_put(&worker->account, parcel->frames[i], parcel->frames[i]->block_bytes);
     message_release(&worker->endpoint, parcel->message);
     pool_put(&worker->delivery.parcels, parcel);
     account_give(&worker->account, sizeof(*parcel));

@@ -8,8 +8,6 @@
 #include "core/slots.h"
 #include "core/worker.h"
 
-#include <stdlib.h>
-
 /* Who does not read is looked for so often, among so many connections at a time; while only the
  * reserve is in use, and not pressed, more seldom. */
 #define LOOK_NS (5 * NS_PER_MS)
@@ -46,14 +44,15 @@ void reply_give(struct worker *worker, size_t bytes, bool beyond) {
 void *reply_get(struct worker *worker, size_t unsent, size_t bytes, bool *beyond) {
     if (SHORTAGE(!reply_take(worker, unsent, bytes, beyond)))
         return NULL;
-    void *at = malloc(bytes);
+    bool fresh;
+    void *at = block_cache_get(&worker->account.blocks, bytes, &fresh);
     if (SHORTAGE(at == NULL))
         reply_give(worker, bytes, *beyond);
     return at;
 }
 
 void reply_put(struct worker *worker, void *at, size_t bytes, bool beyond) {
-    free(at);
+    block_cache_put(&worker->account.blocks, at, bytes);
     reply_give(worker, bytes, beyond);
 }
 

@@ -66,6 +66,7 @@ uint64_t server_fixed_bytes(const struct server *server) {
                      (uint64_t)ring->buffers * (ring->buffer_bytes + BUFFER_ENTRY_BYTES) +
                      (uint64_t)ring->files * PLACE_BYTES;
     bytes += (uint64_t)(server->post.endpoints - 1) * server->post.slots * sizeof(struct mail);
+    bytes += account_warm_max(&server->budget);
     return bytes + sizeof(struct worker) + CONNECTION_BLOCKS_MAX * sizeof(struct connection *) +
            server->post.requests_max * sizeof(struct publish) +
            SENDS_PER_SUBMIT * sizeof(struct flight);

@@ -242,7 +242,7 @@ void micro_engine_init(void) {
 void micro_engine_fini(void) {
     for (unsigned i = 0; i < 2; i++) {
         pool_fini(&workers[i].delivery.parcels);
-        block_cache_fini(&workers[i].message_blocks);
+        account_fini(&workers[i].account);
     }
     post_fini(&server.post);
     queue_fini(&queue);

@@ -184,12 +184,13 @@ void exchange_busy(struct worker *worker, struct http_connection *http, uint8_t 
 
 void held_write(struct worker *worker, struct http_exchange *exchange) {
     char *held = exchange->held;
+    size_t bytes = exchange->held_bytes;
     bool kept = worker->account.keeps;
     worker->account.keeps = true;
-    reply_give(worker, exchange->held_bytes, exchange->beyond);
+    reply_give(worker, bytes, exchange->beyond); /* what is written has its room */
     exchange->held = NULL;
-    http_write(worker, exchange->http, span_of(held, exchange->held_bytes));
-    reply_put(worker, held, 0, false);
+    http_write(worker, exchange->http, span_of(held, bytes));
+    block_cache_put(&worker->account.blocks, held, bytes);
     worker->account.keeps = kept;
 }
 

@@ -127,6 +127,8 @@ static struct apart exempt[] = {
 
 /* What takes two things at the same moment, and so some thousand runs. */
 static struct apart rare[] = {
+    {"short ingest/api/api_fates.c pending_write: !chain_room(chain, ENTRY_BYTES)", "", false},
+    {"short core/attend.c ask_later: !account_take(&worker->account, sizeof(*ask))", "", false},
     {"short core/reply.c on_look: must_go(worker, connection)", "", false},
     {"counter unread_closed", "", false},
     {"short tests/toys/toy_session.c toy_open: !session_open(worker, &toy->session, &session_type)",

@@ -183,7 +183,7 @@ static void finish(void) {
     for (unsigned i = 0; i < WORKERS; i++) {
         assert_int_equal(producers[i].connection.publishes, 0);
         assert_int_equal(workers[i].account.used_bytes, 0);
-        block_cache_fini(&workers[i].message_blocks);
+        account_fini(&workers[i].account);
     }
     gate_fini(&gate);
     fates_fini(&server.fates);

@@ -108,7 +108,7 @@ static int close_node(void **state) {
     }
     pool_fini(&worker.delivery.parcels);
     sending_fini(&worker.sending);
-    block_cache_fini(&worker.message_blocks);
+    account_fini(&worker.account);
     return 0;
 }
 

@@ -3,125 +3,207 @@
 
 #include "core/block_cache.c"
 
-#include <string.h>
-
 #ifdef __SANITIZE_ADDRESS__
 #define KEEPS 0
 #else
 #define KEEPS 1
 #endif
 
-enum { MANY = 10000 };
+enum { MANY = 20000 };
 static void *blocks[MANY];
+static struct block_cache cache;
 
-static void take_many(struct block_cache *cache, unsigned count, size_t bytes) {
-    for (unsigned i = 0; i < count; i++) {
-        blocks[i] = block_cache_get(cache, bytes);
-        assert_non_null(blocks[i]);
-        memset(blocks[i], 'x', bytes);
-    }
+static void *get(size_t bytes) {
+    bool fresh;
+    void *at = block_cache_get(&cache, bytes, &fresh);
+    assert_non_null(at);
+    return at;
 }
 
-static void put_many(struct block_cache *cache, unsigned count, size_t bytes) {
+static void take_many(unsigned count, size_t bytes) {
     for (unsigned i = 0; i < count; i++)
-        block_cache_put(cache, blocks[i], bytes);
+        memset(blocks[i] = get(bytes), 'x', bytes);
 }
 
-static void test_sizes_are_powers_of_two_up_to_a_bound(void **state) {
+static void put_many(unsigned from, unsigned count, unsigned step, size_t bytes) {
+    for (unsigned i = from; i < count; i += step)
+        block_cache_put(&cache, blocks[i], bytes);
+}
+
+static void test_sizes_cover_all_lengths(void **state) {
     (void)state;
-    assert_int_equal(block_bytes(1), 256);
-    assert_int_equal(block_bytes(256), 256);
-    assert_int_equal(block_bytes(257), 512);
-    assert_int_equal(block_bytes(32768), 32768);
-    assert_int_equal(block_bytes(32769), 32769);
+    for (unsigned size = 0; size < BLOCK_SIZES; size++) {
+        assert_int_equal(size_of(size_bytes(size)), size);
+        if (size + 1 < BLOCK_SIZES)
+            assert_int_equal(size_of(size_bytes(size) + 1), size + 1);
+        assert_true(size_bytes(size) < PAGE_BYTES || size_bytes(size) % PAGE_BYTES == 0);
+    }
+    assert_int_equal(size_bytes(0), BLOCK_BYTES_MIN);
+    assert_int_equal(size_bytes(SIZE_12_KIB), 12288);
+    assert_int_equal(size_bytes(STEPS_FROM), 20480);
+    assert_int_equal(size_bytes(BLOCK_SIZES - 1), BLOCK_BYTES_MAX);
+    assert_int_equal(size_of(1), 0);
 }
 
 static void test_what_is_put_back_comes_again(void **state) {
     (void)state;
-    struct block_cache cache = {0};
-    take_many(&cache, 2, 512);
+    cache = (struct block_cache){.warm_max = WARM_BYTES_MAX};
+    take_many(2, 5000);
     void *last = blocks[1];
-    put_many(&cache, 2, 512);
-    assert_int_equal(cache.idle_count, KEEPS);
-    take_many(&cache, 2, 512);
-    block_cache_put(&cache, blocks[1], 512);
-    void *block = block_cache_get(&cache, 512);
-    if (KEEPS)
-        assert_ptr_equal(block, last);
-    block_cache_put(&cache, block, 512);
-    block_cache_put(&cache, blocks[0], 512);
-    /* An idle region serves another size; a large block is a matter of its own. */
-    take_many(&cache, 7, 32768);
-    assert_int_equal(cache.regions, KEEPS);
-    put_many(&cache, 7, 32768);
-    block = block_cache_get(&cache, 40000);
-    assert_non_null(block);
-    block_cache_put(&cache, block, 40000);
-    assert_int_equal(cache.regions, KEEPS);
+    put_many(0, 2, 1, 5000);
+    assert_int_equal(cache.warm_bytes, KEEPS * 2 * 8192);
+    take_many(2, 8192);
+    assert_ptr_equal(KEEPS ? blocks[1] : last, last);
+    assert_int_equal(cache.warm_bytes, 0);
+    put_many(0, 2, 1, 8192);
+    assert_int_equal(block_cache_kept(&cache), KEEPS * PAGE_BYTES); /* the head */
+    /* What was not written to does not count. */
+    bool fresh;
+    void *block = block_cache_get(&cache, 100000, &fresh);
+    assert_true(fresh);
+    block_cache_unget(&cache, block, 100000, fresh);
+    assert_int_equal(cache.warm_bytes, KEEPS * 2 * 8192);
     block_cache_fini(&cache);
+    assert_int_equal(cache.resident_bytes, 0);
     assert_int_equal(cache.regions, 0);
 }
 
-/* Blocks of all sizes, in any order: none overlaps another, and all regions are idle at the end. */
+/* Blocks of all sizes, in any order: none overlaps another, and the sums are right at the end. */
 static void test_blocks_do_not_overlap(void **state) {
     (void)state;
-    struct block_cache cache = {0};
+    cache = (struct block_cache){.warm_max = WARM_BYTES_MAX};
     static struct {
         unsigned char *at;
         size_t bytes;
         unsigned char mark;
-    } held[2000];
-    uint64_t random = 88172645463325252u;
-    for (unsigned step = 0; step < 200000; step++) {
+    } held[1000];
+    uint64_t random = 88172645463325252u, used = 0;
+    for (unsigned step = 0; step < (KEEPS ? 200000 : 2000); step++) {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        unsigned i = (unsigned)(random % 2000);
+        unsigned i = (unsigned)(random % 1000);
+        if (step % 50 == 0)
+            block_cache_release(&cache, block_cache_due(&cache, step % 100 == 0));
         if (held[i].at != NULL) {
             assert_int_equal(held[i].at[0], held[i].mark);
             assert_int_equal(held[i].at[held[i].bytes - 1], held[i].mark);
             block_cache_put(&cache, held[i].at, held[i].bytes);
+            used -= held[i].bytes;
             held[i].at = NULL;
             continue;
         }
-        held[i].bytes = (size_t)BLOCK_BYTES_MIN << (random >> 32) % BLOCK_SIZES;
-        held[i].at = block_cache_get(&cache, held[i].bytes);
-        assert_non_null(held[i].at);
+        held[i].bytes = 1 + (random >> 40) % ((size_t)32 << (random >> 32) % 18);
+        held[i].at = get(held[i].bytes);
+        used += held[i].bytes;
         held[i].mark = (unsigned char)(random >> 48);
         held[i].at[0] = held[i].at[held[i].bytes - 1] = held[i].mark;
+        assert_int_equal(cache.used_bytes, KEEPS * used);
+        assert_true(cache.resident_bytes >= cache.used_bytes + cache.warm_bytes);
     }
-    for (unsigned i = 0; i < 2000; i++)
+    for (unsigned i = 0; i < 1000; i++)
         if (held[i].at != NULL)
             block_cache_put(&cache, held[i].at, held[i].bytes);
-    assert_int_equal(cache.regions, cache.idle_count);
+    assert_int_equal(cache.resident_bytes, cache.warm_bytes + (uint64_t)cache.regions * PAGE_BYTES);
+    block_cache_fini(&cache);
+    assert_int_equal(cache.resident_bytes, 0);
+}
+
+static void test_a_block_grows_with_what_is_in_it(void **state) {
+    (void)state;
+    cache = (struct block_cache){.warm_max = WARM_BYTES_MAX};
+    size_t bytes = 256;
+    unsigned char *at = get(bytes);
+    memset(at, 7, bytes);
+    for (; bytes < 32 * 1024 * 1024; bytes *= 2) {
+        at = block_cache_grow(&cache, at, bytes, 2 * bytes);
+        assert_non_null(at);
+        assert_int_equal(at[0] + at[bytes / 2] + at[bytes - 1], 21);
+        memset(at + bytes, 7, bytes);
+        assert_int_equal(cache.used_bytes, KEEPS * 2 * bytes);
+    }
+    block_cache_put(&cache, at, bytes);
+    at = get(40000);
+    void *same = block_cache_grow(&cache, at, 40000, 40500);
+    assert_ptr_equal(KEEPS ? same : at, at);
+    block_cache_put(&cache, same, 40500);
     block_cache_fini(&cache);
 }
 
-/* A burst is given back bit by bit, all but a few regions. */
+/* Trims until nothing more is to go; returns how many there were. */
+static unsigned trim_all(void) {
+    unsigned trims = 0;
+    for (; block_cache_wants_trim(&cache); trims++) {
+        assert_true(trims < 10000);
+        uint64_t before = cache.resident_bytes;
+        block_cache_release(&cache, block_cache_due(&cache, false));
+        assert_true(before - cache.resident_bytes <= TRIM_BYTES + BLOCK_BYTES_MAX + PAGE_BYTES);
+    }
+    return trims;
+}
+
+/* A burst is given back bit by bit, all but what stays warm, whatever its size. */
 static void test_a_burst_is_given_back(void **state) {
     (void)state;
-    struct block_cache cache = {0};
-    take_many(&cache, MANY, 1024);
-    uint32_t regions = cache.regions;
-    assert_false(block_cache_wants_trim(&cache));
-    put_many(&cache, MANY, 1024);
-    assert_int_equal(cache.idle_count, regions);
-    for (unsigned trims = 0; block_cache_wants_trim(&cache); trims++) {
-        assert_true(trims < MANY);
-        uint32_t before = cache.regions;
-        block_cache_trim(&cache);
-        assert_true(before - cache.regions <= REGIONS_PER_TRIM && cache.regions < before);
+    static const size_t sizes[] = {64, 256, 2048, 8192, 65536, 300000, 3000000};
+    cache = (struct block_cache){.warm_max = WARM_BYTES_MAX};
+    for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        unsigned count = sizes[i] < 8192 ? MANY : (unsigned)(64000000 / sizes[i]);
+        take_many(count, sizes[i]);
+        put_many(0, count, 1, sizes[i]);
+        trim_all();
+        assert_true(cache.warm_bytes <= WARM_BYTES_MAX);
+        assert_true(block_cache_kept(&cache) <= 64 * PAGE_BYTES);
     }
-    assert_int_equal(cache.regions, KEEPS * REGIONS_IDLE);
+    block_cache_fini(&cache);
+    assert_int_equal(cache.regions, 0);
+}
+
+/* A few blocks that stay keep their own pages. */
+static void test_survivors_keep_little(void **state) {
+    (void)state;
+    cache = (struct block_cache){.warm_max = 0};
+    take_many(4000, 8000);
+    put_many(0, 4000, 16, 8000); /* those are taken again, and stay */
+    for (unsigned i = 0; i < 4000; i += 16)
+        blocks[i] = get(8000);
+    for (unsigned i = 0; i < 4000; i++)
+        if (i % 16 != 0)
+            block_cache_put(&cache, blocks[i], 8000);
+    trim_all();
+    assert_int_equal(cache.used_bytes, KEEPS * 250 * 8000);
+    assert_true(cache.resident_bytes <= 250 * (8192 + PAGE_BYTES));
+    put_many(0, 4000, 16, 8000);
+    block_cache_fini(&cache);
+}
+
+/* What is used again and again is not given back, however much it is. */
+static void test_what_is_needed_stays(void **state) {
+    (void)state;
+    cache = (struct block_cache){.warm_max = 100000};
+    take_many(100, 65536);
+    put_many(0, 100, 1, 65536);
+    for (unsigned round = 0; round < 10 * LOOKS_UNUSED; round++) {
+        take_many(60, 65536);
+        put_many(0, 60, 1, 65536);
+        block_cache_release(&cache, block_cache_due(&cache, false));
+    }
+    assert_true(!KEEPS || cache.warm_bytes >= 60 * 65536);
+    assert_true(cache.warm_bytes <= 64 * 65536);
+    block_cache_release(&cache, block_cache_due(&cache, true)); /* but others wait for it */
+    assert_true(!KEEPS || cache.warm_bytes < 40 * 65536);
     block_cache_fini(&cache);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes_are_powers_of_two_up_to_a_bound),
+        cmocka_unit_test(test_sizes_cover_all_lengths),
         cmocka_unit_test(test_what_is_put_back_comes_again),
         cmocka_unit_test(test_blocks_do_not_overlap),
+        cmocka_unit_test(test_a_block_grows_with_what_is_in_it),
         cmocka_unit_test(test_a_burst_is_given_back),
+        cmocka_unit_test(test_survivors_keep_little),
+        cmocka_unit_test(test_what_is_needed_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

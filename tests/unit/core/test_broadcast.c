@@ -175,7 +175,7 @@ static int close_node(void **state) {
     assert_int_equal(worker.account.used_bytes, 0);
     assert_int_equal(atomic_load(&box.copies), 0);
     pool_fini(&worker.delivery.parcels);
-    block_cache_fini(&worker.message_blocks);
+    account_fini(&worker.account);
     free(worker.sessions.at);
     return 0;
 }

@@ -164,7 +164,7 @@ static int close_node(void **state) {
     directory_fini(&worker);
     assert_int_equal(worker.account.used_bytes, 0);
     pool_fini(&worker.delivery.parcels);
-    block_cache_fini(&worker.message_blocks);
+    account_fini(&worker.account);
     holders_free(server.holders);
     free(worker.sessions.at);
     return 0;

@@ -48,7 +48,7 @@ static void begin(uint32_t settled_max) {
 
 static void end(void) {
     fates_fini(&fates);
-    block_cache_fini(&endpoint.message_blocks);
+    account_fini(&endpoint.account);
     assert_int_equal(endpoint.account.used_bytes, 0);
 }
 

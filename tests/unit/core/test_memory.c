@@ -39,10 +39,67 @@ static void test_a_refusal_takes_nothing(void **state) {
     account_give(&account, 5900);
 }
 
+/* What blocks leave behind is answered for until it is back with the system. */
+static void test_the_ceiling_holds_for_what_bursts_leave(void **state) {
+    (void)state;
+    enum { BYTES = 60000, CEILING = 64000000 };
+    static void *blocks[CEILING / BYTES + 1];
+    struct budget budget;
+    struct account a, b;
+    budget_init(&budget, CEILING);
+    account_init(&a, &budget);
+    account_init(&b, &budget);
+    unsigned count = 0;
+    while ((blocks[count] = memory_get(&a, BYTES)) != NULL)
+        count++;
+    assert_true((uint64_t)count * BYTES > CEILING * UINT64_C(9) / 10);
+    for (unsigned i = 0; i < count; i++)
+        memory_put(&a, blocks[i], BYTES);
+    assert_int_equal(a.used_bytes, 0);
+    uint64_t warm = a.blocks.warm_bytes;
+    assert_true(atomic_load(&budget.granted_bytes) + a.blocks.warm_max >= warm);
+    /* Its own account turns what is left into blocks of other sizes. */
+    void *large = memory_get(&a, CEILING / 2);
+    assert_non_null(large);
+    assert_true(a.blocks.resident_bytes <= CEILING + a.blocks.warm_max);
+    memory_put(&a, large, CEILING / 2);
+    /* Another has to wait until it was given back. */
+    while (account_wants_release(&a))
+        account_release(&a, TRIM_STEP_BYTES);
+    assert_true(a.blocks.warm_bytes <= a.blocks.warm_max);
+    large = memory_get(&b, CEILING * UINT64_C(9) / 10);
+    assert_non_null(large);
+    memory_put(&b, large, CEILING * UINT64_C(9) / 10);
+    account_fini(&a);
+    account_fini(&b);
+}
+
+static void test_a_block_grows_at_the_expense_of_the_difference(void **state) {
+    (void)state;
+    struct budget budget;
+    struct account account;
+    budget_init(&budget, 100000000);
+    account_init(&account, &budget);
+    size_t bytes = 1000;
+    char *at = memory_grow(&account, NULL, 0, bytes);
+    for (; bytes < 30000000; bytes *= 3) {
+        at = memory_grow(&account, at, bytes, 3 * bytes);
+        assert_non_null(at);
+        assert_int_equal(account.used_bytes, 3 * bytes);
+    }
+    assert_null(memory_grow(&account, at, bytes, 200000000));
+    assert_int_equal(account.used_bytes, bytes);
+    memory_put(&account, at, bytes);
+    assert_int_equal(account.used_bytes, 0);
+    account_fini(&account);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_ceiling_holds),
         cmocka_unit_test(test_a_refusal_takes_nothing),
+        cmocka_unit_test(test_the_ceiling_holds_for_what_bursts_leave),
+        cmocka_unit_test(test_a_block_grows_at_the_expense_of_the_difference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

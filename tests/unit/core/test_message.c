@@ -35,7 +35,7 @@ static void node_close(void) {
     for (unsigned i = 0; i < 2; i++) {
         assert_int_equal(workers[i].account.used_bytes, 0);
         pool_fini(&workers[i].delivery.parcels);
-        block_cache_fini(&workers[i].message_blocks);
+        account_fini(&workers[i].account);
     }
 }
 
