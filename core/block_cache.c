@@ -314,7 +314,7 @@ static void *mapping_get(struct block_cache *cache, size_t bytes) {
 void *block_cache_get(struct block_cache *cache, size_t bytes, bool *fresh) {
     *fresh = true;
     if (!is_own())
-        return malloc(bytes);
+        return malloc(bytes + (bytes == 0));
     char *at;
     if (bytes > BLOCK_BYTES_MAX) {
         at = mapping_get(cache, bytes);
@@ -370,7 +370,8 @@ static void region_put(struct block_cache *cache, const struct place *place) {
 
 void block_cache_put(struct block_cache *cache, void *block, size_t bytes) {
     if (!is_own()) {
-        CHECK(malloc_usable_size(block) == bytes, "a block of another size is put back");
+        CHECK(malloc_usable_size(block) == bytes + (bytes == 0),
+              "a block of another size is put back");
         free(block);
         return;
     }
