@@ -115,16 +115,17 @@ static bool hash_shared(const struct worker *worker, const struct name *name) {
 
 void name_pin(struct name *name) {
     name->session_count++;
+    name->pins++;
 }
 
 /* Of client ids, whose sessions are few, the table of holders knows the number: a message to be
  * acknowledged is answered with it before it has reached them. */
 static void ids_tell(struct worker *worker, struct name *name) {
-    if (name->session_count == name->told_count)
+    uint32_t count = name->session_count - name->pins;
+    if (count == name->told_count)
         return;
-    holders_grow(worker->server->holders, name->node.hash,
-                 (int32_t)(name->session_count - name->told_count));
-    name->told_count = name->session_count;
+    holders_grow(worker->server->holders, name->node.hash, (int32_t)(count - name->told_count));
+    name->told_count = count;
 }
 
 /* Keeps the table of holders up to date to HOLDERS_STEP sessions. */
@@ -144,7 +145,8 @@ static void count_tell(struct worker *worker, struct name *name) {
     name->told_count = count;
 }
 
-void name_unpin(struct worker *worker, struct name *name) {
+/* A session, or a pin, less. */
+static void name_leave(struct worker *worker, struct name *name) {
     name->session_count--;
     count_tell(worker, name);
     if (name->session_count != 0)
@@ -152,6 +154,11 @@ void name_unpin(struct worker *worker, struct name *name) {
     if (!hash_shared(worker, name) && !FAULT(DIRECTORY_STALE))
         holders_remove(worker->server->holders, name->node.hash, worker->index);
     name_put(worker, name);
+}
+
+void name_unpin(struct worker *worker, struct name *name) {
+    name->pins--;
+    name_leave(worker, name);
 }
 
 /* One session more. False: no memory to tell the others; the name may have gone. */
@@ -202,7 +209,7 @@ static void membership_end(struct worker *worker, struct membership *membership)
     membership->session->membership_count--;
     charged_put(worker, &worker->directory.memberships, membership, 0);
     stats_sub(&worker->stats.memberships, 1);
-    name_unpin(worker, name);
+    name_leave(worker, name);
 }
 
 /* False: no memory; the name may have gone. */
@@ -211,7 +218,7 @@ static bool membership_begin(struct worker *worker, struct session *session, str
         return false;
     struct membership *membership = charged_get(worker, &worker->directory.memberships, 0);
     if (SHORTAGE(membership == NULL)) {
-        name_unpin(worker, name);
+        name_leave(worker, name);
         return false;
     }
     membership->name = name;
@@ -275,6 +282,6 @@ void directory_leave_all(struct worker *worker, struct session *session) {
         fanout_pass(worker, &session->id_link);
         walk_pass(&worker->calls.walk, &session->id_link);
         list_remove(&session->id_link);
-        name_unpin(worker, name);
+        name_leave(worker, name);
     }
 }

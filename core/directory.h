@@ -17,9 +17,10 @@
 struct name {
     struct table_node node;
     struct list sessions;   /* NAME_ID: session.id_link; NAME_GROUP: membership.name_link */
-    uint32_t session_count; /* here */
+    uint32_t session_count; /* here, and pins */
     uint32_t told_count;    /* of those, the table of holders knows */
     uint32_t seen;          /* the last look at ids that met it (calls->stamp); 0: none has */
+    uint16_t pins;          /* of walks that stand at it */
     uint8_t kind;           /* enum name_kind */
     uint8_t namespace;
     uint8_t len;
