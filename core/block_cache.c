@@ -1,6 +1,7 @@
 #include "core/block_cache.h"
 
 #include "core/base/check.h"
+#include "core/base/map.h"
 
 #include <malloc.h>
 #include <stdlib.h>
@@ -11,16 +12,17 @@
 #define UNITS_MAX 64
 #define UNITS_MIN 8 /* or 7, behind the head */
 #define REGION_BYTES_MIN (256 * 1024)
-/* Sizes are powers of two up to 8 KiB; then come 12 and 16 KiB, then four in each doubling. */
-#define MIN_BITS 6
-#define POWER_BITS 13
-#define PAGE_SIZES 6 /* of those smaller than a page */
-#define SIZE_12_KIB 8
-#define STEPS_FROM 10
-#define STEPS_BITS 14
+/* Four sizes in each doubling, but for those of one to four pages. */
 #define STEPS 4
+#define MIN_BITS 6
+#define PARTS_BYTES_MAX (PAGE_BYTES / 2)
+#define PAGE_SIZES 21 /* of those smaller than a page */
+#define LARGE_FROM (PAGE_SIZES + 4)
+#define LARGE_BITS 14
 
 _Static_assert(BLOCK_BYTES_MIN == 1 << MIN_BITS, "the smallest size");
+_Static_assert(LARGE_BITS == 14 && PAGE_BYTES == 1 << 12, "four pages");
+_Static_assert(BLOCK_BYTES_MIN / STEPS % _Alignof(max_align_t) == 0, "every block is aligned");
 _Static_assert(PAGE_BYTES / BLOCK_BYTES_MIN <= 64, "the blocks of a page are the bits of a word");
 
 /* At the start of each region, which is aligned to its length: a block finds its region by its
@@ -54,26 +56,37 @@ static unsigned bits_of(size_t number) {
     return 64 - (unsigned)__builtin_clzl(number);
 }
 
+/* Which of the steps behind a power of two; `bytes` is more than that, and at most twice as much.
+ */
+static unsigned step_of(size_t bytes, unsigned bits) {
+    size_t base = (size_t)1 << bits;
+    return bits * STEPS + (unsigned)((bytes - base - 1) / (base / STEPS));
+}
+
+static size_t step_bytes(unsigned step) {
+    size_t base = (size_t)1 << step / STEPS;
+    return base + base / STEPS * (step % STEPS + 1);
+}
+
 static unsigned size_of(size_t bytes) {
     if (bytes <= BLOCK_BYTES_MIN)
         return 0;
-    unsigned bits = bits_of(bytes - 1);
-    if (bits <= POWER_BITS)
-        return bits - MIN_BITS;
-    if (bits <= STEPS_BITS)
-        return SIZE_12_KIB + (bytes > 3 * PAGE_BYTES);
-    size_t base = (size_t)1 << (bits - 1), step = base / STEPS;
-    return STEPS_FROM + (bits - STEPS_BITS - 1) * STEPS + (unsigned)((bytes - base - 1) / step);
+    unsigned bits = bits_of(bytes - 1) - 1;
+    if (bytes <= PARTS_BYTES_MAX)
+        return 1 + step_of(bytes, bits) - MIN_BITS * STEPS;
+    if (bits < LARGE_BITS)
+        return PAGE_SIZES - 1 + (unsigned)((bytes + PAGE_BYTES - 1) / PAGE_BYTES);
+    return LARGE_FROM + step_of(bytes, bits) - LARGE_BITS * STEPS;
 }
 
 static size_t size_bytes(unsigned size) {
-    if (size < SIZE_12_KIB)
-        return (size_t)BLOCK_BYTES_MIN << size;
-    if (size < STEPS_FROM)
-        return (size_t)(3 + size - SIZE_12_KIB) * PAGE_BYTES;
-    unsigned beyond = size - STEPS_FROM;
-    size_t base = (size_t)1 << (STEPS_BITS + beyond / STEPS);
-    return base + base / STEPS * (beyond % STEPS + 1);
+    if (size == 0)
+        return BLOCK_BYTES_MIN;
+    if (size < PAGE_SIZES)
+        return step_bytes(MIN_BITS * STEPS + size - 1);
+    if (size < LARGE_FROM)
+        return (size_t)(size - PAGE_SIZES + 1) * PAGE_BYTES;
+    return step_bytes(LARGE_BITS * STEPS + size - LARGE_FROM);
 }
 
 static size_t unit_bytes_of(unsigned size) {
@@ -92,24 +105,12 @@ static size_t mapping_bytes(size_t bytes) {
 
 /* --- regions ---------------------------------------------------------------------------------- */
 
-static char *block_map(size_t bytes) {
-    char *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return at == MAP_FAILED ? NULL : at;
-}
-
-/* Mapped twice as large, then what is around the aligned part is given back. */
 static struct region *region_map(size_t bytes) {
-    char *at = block_map(2 * bytes);
-    if (at == NULL)
-        return NULL;
-    size_t before = (bytes - ((uintptr_t)at & (bytes - 1))) & (bytes - 1);
-    if (before != 0)
-        munmap(at, before);
-    munmap(at + before + bytes, bytes - before);
+    void *at = map_aligned(bytes);
     /* A huge page would take memory of units that are not in use. Kernels without them refuse. */
-    (void)madvise(at + before, bytes, MADV_NOHUGEPAGE);
-    return (struct region *)(void *)(at + before);
+    if (at != NULL)
+        (void)madvise(at, bytes, MADV_NOHUGEPAGE);
+    return at;
 }
 
 static struct region *region_of(void *block, unsigned size) {
@@ -305,7 +306,7 @@ static char *region_get(struct block_cache *cache, struct region *region, bool *
 }
 
 static void *mapping_get(struct block_cache *cache, size_t bytes) {
-    char *at = block_map(mapping_bytes(bytes));
+    void *at = map_pages(mapping_bytes(bytes));
     if (at != NULL)
         cache->resident_bytes += mapping_bytes(bytes);
     return at;
@@ -343,7 +344,7 @@ static struct place place_of(void *at, size_t bytes) {
     uint32_t offset = (uint32_t)((char *)at - (char *)region) - PAGE_BYTES;
     if (size >= PAGE_SIZES)
         return (struct place){region, offset / region->unit_bytes, 0};
-    return (struct place){region, offset / PAGE_BYTES, (offset % PAGE_BYTES) >> (MIN_BITS + size)};
+    return (struct place){region, offset / PAGE_BYTES, offset % PAGE_BYTES / region->block_bytes};
 }
 
 static void region_put(struct block_cache *cache, const struct place *place) {

@@ -40,7 +40,7 @@ void fates_init(struct fates *fates, struct budget *budget, uint32_t settled_max
         table_init(&stripe->fates);
         list_init(&stripe->settled);
         account_init(&stripe->account, budget);
-        stripe->account.blocks.warm_max = account_warm_max(budget) / fates->stripe_count;
+        stripe->account.blocks.warm_max = 0; /* all is charged that is not back with the system */
         stripe->settled_count = 0;
         stripe->settled_max = settled_max / fates->stripe_count;
         atomic_init(&stripe->count, 0);

@@ -1,6 +1,7 @@
 #include "core/pool.h"
 
 #include "core/base/check.h"
+#include "core/base/map.h"
 #include "core/base/shortage.h"
 
 #include <stdlib.h>
@@ -48,27 +49,6 @@ static struct pool_block *block_of(const struct pool *pool, void *object) {
     return (struct pool_block *)((char *)object - ((uintptr_t)object & (pool->block_bytes - 1)));
 }
 
-static char *block_map(size_t bytes) {
-    char *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
-    return at == MAP_FAILED ? NULL : at;
-}
-
-/* A mapping that begins at a multiple of its size. */
-static char *block_map_aligned(size_t bytes) {
-    char *at = block_map(bytes); /* it stands at the last one more often than not */
-    if (at == NULL || ((uintptr_t)at & (bytes - 1)) == 0)
-        return at;
-    munmap(at, bytes);
-    at = block_map(2 * bytes);
-    if (at == NULL)
-        return NULL;
-    size_t before = (bytes - ((uintptr_t)at & (bytes - 1))) & (bytes - 1);
-    if (before != 0)
-        munmap(at, before);
-    munmap(at + before + bytes, bytes - before);
-    return at + before;
-}
-
 static void open_add(struct pool *pool, struct pool_block *block) {
     block->before = NULL;
     block->next = pool->open;
@@ -92,7 +72,7 @@ static bool pool_grow(struct pool *pool) {
         pool->spare = block->next;
         pool->spares--;
     } else {
-        block = (struct pool_block *)(void *)block_map_aligned(pool->block_bytes);
+        block = (struct pool_block *)(void *)map_aligned(pool->block_bytes);
         if (block == NULL)
             return false;
         pool->blocks++;

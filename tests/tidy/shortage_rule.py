@@ -6,7 +6,8 @@ import re
 # What gives, or says whether there is, something limited. A function that hands the shortage on to
 # its caller stands here, too.
 TAKES = [
-    "malloc", "calloc", "realloc", "aligned_alloc", "mmap", "block_map", "region_map",
+    "malloc", "calloc", "realloc", "aligned_alloc", "mmap", "map_pages",
+    "map_aligned", "region_map",
     "account_take", "grant_press", "memory_get", "reply_take", "reply_get", "reply_piece",
     "memory_has",
     "pool_get", "block_cache_get", "block_get", "charged_get", "table_add", "segment_have",
@@ -43,8 +44,7 @@ EXEMPT = {
     ("ingest/api/api_context.c", None): START,
     ("core/sandbox.c", None): START,
     ("core/ring.c", None): RING,
-    ("core/pool.c", "block_map_aligned"): OWN,
-    ("core/pool.c", "block_map"): OWN,
+    ("core/base/map.c", None): OWN,
     ("core/pool.c", "pool_grow"): OWN,
     ("core/block_cache.c", None): OWN,
     ("core/base/table.c", "segment_have"): VERDICT,

@@ -39,8 +39,11 @@ static void test_sizes_cover_all_lengths(void **state) {
         assert_true(size_bytes(size) < PAGE_BYTES || size_bytes(size) % PAGE_BYTES == 0);
     }
     assert_int_equal(size_bytes(0), BLOCK_BYTES_MIN);
-    assert_int_equal(size_bytes(SIZE_12_KIB), 12288);
-    assert_int_equal(size_bytes(STEPS_FROM), 20480);
+    assert_int_equal(size_bytes(size_of(150)), 160);
+    assert_int_equal(size_bytes(size_of(PARTS_BYTES_MAX)), PARTS_BYTES_MAX);
+    assert_int_equal(size_bytes(PAGE_SIZES), PAGE_BYTES);
+    assert_int_equal(size_bytes(LARGE_FROM - 1), 16384);
+    assert_int_equal(size_bytes(LARGE_FROM), 20480);
     assert_int_equal(size_bytes(BLOCK_SIZES - 1), BLOCK_BYTES_MAX);
     assert_int_equal(size_of(1), 0);
 }

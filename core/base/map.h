@@ -1,0 +1,14 @@
+/* map.h - memory from the system, for who carves it up (pool.h, block_cache.h).
+ *
+ * Threads: any. Owns: nothing; munmap gives it back. */
+#ifndef RINGPOST_CORE_BASE_MAP_H
+#define RINGPOST_CORE_BASE_MAP_H
+
+#include <stddef.h>
+
+/* Zeros; `bytes` are whole pages. NULL: the system has none. */
+void *map_pages(size_t bytes);
+/* The same, from a multiple of `bytes` on, which is a power of two. */
+void *map_aligned(size_t bytes);
+
+#endif
