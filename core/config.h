@@ -19,6 +19,8 @@
 
 enum listener_kind { LISTENER_TCP, LISTENER_WEB, LISTENER_API, LISTENER_KINDS };
 enum steer { STEER_IP, STEER_TUPLE, STEER_NONE };
+enum store_kind { STORE_MEMORY, STORE_DISK, STORE_REDIS };
+enum store_sync { STORE_SYNC_ALWAYS, STORE_SYNC_INTERVAL, STORE_SYNC_NEVER };
 enum slow_policy { SLOW_CLOSE, SLOW_DROP_OLDEST, SLOW_KEEP_LATEST };
 
 /* One address to listen on; `text` is what the user wrote. */
@@ -85,6 +87,9 @@ struct config {
     uint32_t ack_backlog;    /* kept for one client id */
     uint64_t fate_window_ns; /* fates are known for so long after they settled */
     uint32_t fate_max;
+    enum store_kind store;
+    const char *data; /* the directory of STORE_DISK; NULL: none */
+    enum store_sync store_sync;
 
     enum log_level log_level; /* reloadable */
     enum log_format log_format;

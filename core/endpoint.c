@@ -108,6 +108,7 @@ bool endpoint_open(struct endpoint *endpoint, struct server *server, unsigned in
     endpoint->account.presses = true;
     timer_init(&endpoint->trim, on_trim);
     port_waits_init(&endpoint->port_waits);
+    storing_init(&endpoint->storing);
     list_init(&endpoint->undecided);
     endpoint_turn_begin(endpoint);
     wheel_init(&endpoint->wheel, endpoint->now_ns);

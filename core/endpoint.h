@@ -40,6 +40,13 @@ struct port_waits {
     uint32_t owed[PORTS_MAX]; /* messages that a port has not answered yet, late or not */
 };
 
+/* The publishes of an endpoint whose messages are at the store (store.h). */
+struct storing {
+    struct list order;  /* the oldest first */
+    struct timer timer; /* armed while there are any, and perhaps a while longer */
+    uint32_t owed;      /* messages without an answer, given up or not */
+};
+
 struct endpoint {
     _Alignas(64) unsigned index; /* an endpoint shares no cache line with another */
     bool is_worker;
@@ -67,8 +74,8 @@ struct endpoint {
     uint32_t requests;         /* publishes and calls in flight */
     uint32_t publishing;       /* of those, publishes */
     struct port_waits port_waits;
-    struct list
-        undecided; /* publishes with several keepers that have not all been told (keeper.h) */
+    struct storing storing;
+    struct list undecided; /* publishes whose keepers have not all been told (keeper.h) */
 
     uint64_t message_serial; /* random at start; the changing part of the ids that the node makes */
     struct timer trim;       /* armed while blocks of the account have memory to give back */

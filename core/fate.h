@@ -21,17 +21,23 @@ struct fate {
         struct list order; /* afterwards: in stripe->settled, if it is SETTLED */
     };
     struct hash128 content;
-    uint64_t accepted_ms; /* by the wall clock */
+    uint64_t accepted_ms : 48; /* by the wall clock */
+    uint64_t id_len : 8, scope_len : 8;
     uint64_t at_ns;       /* monotonic: accepted; when all is settled: settled */
+    uint64_t serial : 56; /* of its message, in the store (store.h) */
+    uint64_t phase : 2;   /* enum fate_phase */
+    uint64_t stored : 2;  /* enum fate_stored */
+    uint64_t first : 4;   /* enum result_word: QUEUED or STORED */
+    uint64_t record;      /* in the store: sequence of its record, or of what that is a copy of */
     uint32_t took_ms;     /* when all is settled: from the one to the other */
     uint32_t holds;
-    uint32_t recipients;  /* of its first result */
-    uint16_t count, left; /* addresses; those that are not settled */
-    uint8_t id_len, scope_len;
-    uint8_t phase; /* enum fate_phase */
-    uint8_t first; /* enum result_word */
+    uint32_t recipients;   /* of its first result */
+    uint32_t record_bytes; /* in the store; 0: it has no record */
+    uint16_t count, left;  /* addresses; those that are not settled */
     struct fate_address addresses[];
 };
+
+_Static_assert(RESULT_QUEUED < 16 && RESULT_STORED < 16, "the first result has four bits");
 
 static inline const char *fate_texts(const struct fate *fate) {
     return (const char *)(fate->addresses + fate->count);
@@ -39,6 +45,9 @@ static inline const char *fate_texts(const struct fate *fate) {
 static inline struct span fate_scope(const struct fate *fate) {
     return span_of(fate_texts(fate), fate->scope_len);
 }
+
+/* Between a producer that waits, and the store. */
+enum fate_stored { FATE_UNSTORED, FATE_STORED, FATE_GIVEN_UP };
 
 struct fate_stripe *fate_stripe_of(struct fates *fates, uint64_t hash);
 void fate_lock(struct fate_stripe *stripe);

@@ -4,6 +4,8 @@
 #include "core/fate.h"
 #include "core/message.h"
 
+/* The year 10889 is the last. */
+#define ACCEPTED_MS_MASK ((UINT64_C(1) << 48) - 1)
 /* A bucket of the table, which takes no memory that could be short. */
 #define BUCKET_BYTES sizeof(struct table_node *)
 
@@ -31,6 +33,7 @@ void fates_init(struct fates *fates, struct budget *budget, uint32_t settled_max
     atomic_init(&fates->waits_ended, 0);
     for (unsigned i = 0; i < FATE_WAITED_PLACES; i++)
         atomic_init(&fates->waited[i], 0);
+    atomic_init(&fates->record_bytes, 0);
     fates->window_ns = window_ns;
     fates->nudge = nudge;
     fates->nudge_argument = argument;
@@ -74,7 +77,9 @@ static void fate_free(struct fate_stripe *stripe, struct fate *fate) {
 }
 
 /* Nobody finds it any more; it goes now, or with the last one who holds it. */
-static void fate_forget(struct fate_stripe *stripe, struct fate *fate) {
+static void fate_forget(struct fates *fates, struct fate_stripe *stripe, struct fate *fate) {
+    atomic_fetch_sub_explicit(&fates->record_bytes, fate->record_bytes, memory_order_relaxed);
+    fate->record_bytes = 0;
     if (fate->phase == FATE_SETTLED) {
         list_remove(&fate->order);
         stripe->settled_count--;
@@ -106,7 +111,7 @@ static void oldest_forget(struct fates *fates, struct fate_stripe *stripe, uint6
     struct fate *oldest = settled_oldest(stripe);
     if (!settled_since(oldest, fates->window_ns, now_ns))
         atomic_fetch_add_explicit(&fates->forgotten, 1, memory_order_relaxed);
-    fate_forget(stripe, oldest);
+    fate_forget(fates, stripe, oldest);
 }
 
 /* All its addresses are settled, and its message was taken. */
@@ -170,7 +175,7 @@ bool fates_open(struct fates *fates, struct message *message, struct span scope,
     struct table_node node = fate->node;
     *fate = (struct fate){.node = node,
                           .content = content,
-                          .accepted_ms = accepted_ms,
+                          .accepted_ms = accepted_ms & ACCEPTED_MS_MASK,
                           .at_ns = message->accepted_ns,
                           .holds = 1,
                           .count = message->to_count,
@@ -190,6 +195,7 @@ bool fates_open(struct fates *fates, struct message *message, struct span scope,
         struct fate_address *address = &fate->addresses[i];
         address->at = (uint32_t)at;
         address->len = to[i].len;
+        address->noted = 0;
         atomic_init(&address->state, FATE_PENDING);
         atomic_init(&address->reason, FATE_REASON_NONE);
         memcpy(text + at, message_name_text(message, &to[i]).at, to[i].len);
@@ -203,18 +209,18 @@ bool fates_open(struct fates *fates, struct message *message, struct span scope,
 void fates_cancel(struct fates *fates, struct fate *fate) {
     struct fate_stripe *stripe = fate_stripe_of(fates, fate->node.hash);
     fate_lock(stripe);
-    CHECK(fate->phase == FATE_OPEN && fate->holds == 1, "a fate is cancelled that others know");
-    fate_forget(stripe, fate);
+    CHECK(fate->phase == FATE_OPEN, "a fate is cancelled that others know");
+    fate_forget(fates, stripe, fate);
     fate_let_go(stripe, fate);
     fate_unlock(stripe);
 }
 
 /* The id was taken again: of two settled ones only the younger can be asked for. */
-static void older_forget(struct fate_stripe *stripe, const struct fate *fate) {
+static void older_forget(struct fates *fates, struct fate_stripe *stripe, const struct fate *fate) {
     struct span id = fate_id(fate), scope = fate_scope(fate);
     struct fate *older = fate_look(stripe, fate->node.hash, id, &scope);
     if (older != NULL && older->phase == FATE_SETTLED)
-        fate_forget(stripe, older);
+        fate_forget(fates, stripe, older);
 }
 
 void fates_taken(struct fates *fates, struct fate *fate, enum result_word first,
@@ -222,8 +228,8 @@ void fates_taken(struct fates *fates, struct fate *fate, enum result_word first,
     struct fate_stripe *stripe = fate_stripe_of(fates, fate->node.hash);
     fate_lock(stripe);
     CHECK(fate->phase == FATE_OPEN, "a message is taken twice");
-    older_forget(stripe, fate);
-    fate->first = (uint8_t)first;
+    older_forget(fates, stripe, fate);
+    fate->first = first & 15u;
     fate->recipients = recipients;
     fate->phase = FATE_TAKEN;
     if (fate->left == 0)
@@ -258,8 +264,7 @@ void fates_settle(struct fates *fates, struct fate *fate, uint32_t address, enum
           "an address is settled twice");
     if (--fate->left == 0) {
         /* Before the last address is seen to be settled, for who looks without the lock. */
-        uint64_t took_ms = now_ns > fate->at_ns ? (now_ns - fate->at_ns) / NS_PER_MS : 0;
-        fate->took_ms = took_ms < UINT32_MAX ? (uint32_t)took_ms : UINT32_MAX;
+        fate->took_ms = fate_took_ms(fate, now_ns);
         fate->at_ns = now_ns;
     }
     atomic_store_explicit(&settled->reason, reason, memory_order_relaxed);
@@ -293,7 +298,7 @@ uint64_t fates_sweep(struct fates *fates, uint64_t now_ns, unsigned count) {
         for (unsigned gone = 0;
              gone < count && oldest != NULL && settled_since(oldest, fates->window_ns, now_ns);
              gone++) {
-            fate_forget(stripe, oldest);
+            fate_forget(fates, stripe, oldest);
             oldest = settled_oldest(stripe);
         }
         if (oldest != NULL && oldest->at_ns + fates->window_ns < next_ns)
@@ -341,7 +346,7 @@ void fates_fini(struct fates *fates) {
             struct fate *fate = container_of(node, struct fate, node);
             node = table_walk(&stripe->fates, node);
             CHECK(fate->holds == 0, "a fate is held at the end");
-            fate_forget(stripe, fate);
+            fate_forget(fates, stripe, fate);
         }
         CHECK(stripe->account.used_bytes == 0, "a forgotten fate is held at the end");
         account_fini(&stripe->account);

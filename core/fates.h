@@ -32,7 +32,7 @@
  *
  * Threads: any endpoint, but as each function says. Owns: fates; waits are the callers'. Limits:
  * --fate-max settled fates, --fate-window; those that are not settled by the messages that are kept
- * (--ack-backlog, --memory). All are charged to the node's budget: one that is settled takes 150
+ * (--ack-backlog, --memory). All are charged to the node's budget: one that is settled takes 160
  * bytes with an id of 26 bytes and one address of 16, its place in the table included. When memory
  * is short the oldest settled ones give way. */
 #ifndef RINGPOST_CORE_FATES_H
@@ -70,7 +70,19 @@ struct fate_address {
     uint8_t len;
     _Atomic uint8_t state;  /* enum fate_state */
     _Atomic uint8_t reason; /* enum fate_reason; there before the state is */
+    uint8_t noted; /* what the store has noted of it: a word, see fate_word_of; 0: nothing */
 };
+
+/* State and reason of an address in one byte. */
+static inline unsigned fate_word_of(enum fate_state state, enum fate_reason reason) {
+    return (unsigned)state | (unsigned)reason << 4;
+}
+static inline enum fate_state fate_word_state(unsigned word) {
+    return (enum fate_state)(word & 15);
+}
+static inline enum fate_reason fate_word_reason(unsigned word) {
+    return (enum fate_reason)(word >> 4 & 15);
+}
 
 /* --- a message ------------------------------------------------------------------------------- */
 
@@ -79,7 +91,7 @@ struct fate_address {
  * id). It is held until fates_cancel or fates_release. False: no memory (counted by the caller). */
 bool fates_open(struct fates *fates, struct message *message, struct span scope,
                 struct hash128 content, uint64_t accepted_ms);
-/* It was refused: there is no such fate, and no hold of it. */
+/* It was refused: there is no such fate, and no hold of the caller's. */
 void fates_cancel(struct fates *fates, struct fate *fate);
 /* It was taken, and this is what its producer is told; to be called before another may claim its
  * id. An address may have settled before. */
@@ -89,6 +101,36 @@ void fates_taken(struct fates *fates, struct fate *fate, enum result_word first,
  * its message has none that can be looked at. Any thread. */
 void fates_settle(struct fates *fates, struct fate *fate, uint32_t address, enum fate_state state,
                   enum fate_reason reason, uint64_t now_ns);
+
+/* --- a store (store.h) ----------------------------------------------------------------------- */
+
+/* What its record says, of one that is held or not settled. */
+struct span fate_scope_of(const struct fate *fate);
+struct hash128 fate_content(const struct fate *fate);
+uint32_t fate_recipients(const struct fate *fate); /* of its first result */
+uint64_t fate_serial(const struct fate *fate);
+uint32_t fate_took_ms(const struct fate *fate, uint64_t settled_ns);
+
+/* By the producer's endpoint, whose message is at the store: it waits no longer. False: the message
+ * is stored, and the answer is on its way. */
+bool fates_give_up(struct fates *fates, struct fate *fate);
+/* By the store, which holds it: its message is safe, and its producer will be told so. False: it
+ * was given up, and the store is to take it back. */
+bool fates_stored(struct fates *fates, struct fate *fate);
+/* By the store: its record, of the message or of the fate, is that one now. */
+void fates_record(struct fates *fates, struct fate *fate, uint64_t serial, uint32_t recipients,
+                  uint64_t record, uint32_t record_bytes);
+/* By the store: it has a record that the address is settled, which is not safe yet. True: all
+ * addresses are, so the record to be written is of the whole. */
+bool fates_note(struct fates *fates, struct fate *fate, uint32_t address, enum fate_state state,
+                enum fate_reason reason);
+enum fate_record { FATE_RECORD_MESSAGE, FATE_RECORD_ADDRESS, FATE_RECORD_WHOLE };
+/* Is a record of that sort still needed, with that serial and sequence? Of several copies only the
+ * last is. */
+bool fates_need(struct fates *fates, struct span scope, struct span id, uint64_t serial,
+                enum fate_record sort, uint64_t record);
+/* Bytes of all records that are needed. Any thread. */
+uint64_t fates_record_bytes(const struct fates *fates);
 
 /* --- asking ---------------------------------------------------------------------------------- */
 
@@ -177,7 +219,8 @@ struct fates {
     unsigned stripe_count;
     _Atomic uint32_t relieved; /* the stripe whose turn it is to make memory */
     uint64_t window_ns;
-    _Atomic uint64_t forgotten; /* before their window was over */
+    _Atomic uint64_t forgotten;    /* before their window was over */
+    _Atomic uint64_t record_bytes; /* of all their records in the store */
     /* Waits for an address, by its hash, and all that have ended. */
     _Atomic uint32_t waited[FATE_WAITED_PLACES];
     _Atomic uint32_t waits_ended;

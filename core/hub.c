@@ -7,6 +7,7 @@
 #include "core/keeper.h"
 #include "core/port_wait.h"
 #include "core/server.h"
+#include "core/store.h"
 #include "core/worker.h"
 
 static uint64_t self_bit(const struct endpoint *endpoint) {
@@ -47,26 +48,25 @@ void publish_put(struct endpoint *endpoint, struct publish *publish) {
     stats_set(&endpoint->stats.requests, endpoint->requests);
 }
 
-static uint64_t publish_token(const struct publish *publish) {
-    return (uint64_t)publish->generation << 32 | publish->slot;
-}
-
 /* One that is to be acknowledged: its keepers have answered, and know what came of it. */
 void hub_decided(struct endpoint *endpoint, struct publish *publish) {
     enum result_word result = publish->refused           ? RESULT_OVERLOADED
+                              : publish->unstored        ? RESULT_STORAGE_UNAVAILABLE
                               : publish->recipients == 0 ? RESULT_STORED
                                                          : RESULT_QUEUED;
-    publish->done(endpoint, publish, result, publish->refused ? 0 : publish->recipients);
+    publish->done(endpoint, publish, result, result < RESULT_REFUSALS ? publish->recipients : 0);
     publish_put(endpoint, publish);
 }
 
 static void publish_finish(struct endpoint *endpoint, struct publish *publish) {
     enum result_word result = RESULT_QUEUED;
     if (publish->kept) {
-        if (publish->message != NULL)
-            keeper_decide(endpoint, publish);
-        else
+        if (publish->message == NULL)
             hub_decided(endpoint, publish);
+        else if (endpoint->server->parts.store != NULL && !publish->refused)
+            store_put(endpoint, publish);
+        else
+            keeper_decide(endpoint, publish);
         return;
     }
     bool lost = publish->recipients == 0;
@@ -233,7 +233,8 @@ static void publish_end(struct endpoint *endpoint, struct publish *publish, stru
     publish_answered(endpoint, publish, endpoint->index, 0, flags);
 }
 
-/* To all of `keepers`; where they are several, each reserves, and hears later what was decided. */
+/* To all of `keepers`; where they are several, or the store must have it first, each reserves, and
+ * hears later what was decided. */
 static void keepers_publish(struct endpoint *endpoint, struct publish *publish,
                             struct message *message) {
     uint64_t keepers = keepers_of(endpoint->server, message);
@@ -254,7 +255,11 @@ static void keepers_publish(struct endpoint *endpoint, struct publish *publish,
                         .token = publish_token(publish),
                         .object = message};
     publish->answers_due = due;
-    if (due > 1) {
+    bool stored = endpoint->server->parts.store != NULL;
+    if (stored)
+        message->serial =
+            atomic_fetch_add_explicit(&endpoint->server->serial, 1, memory_order_relaxed);
+    if (due > 1 || stored) {
         mail.flag |= DELIVER_RESERVE;
         publish->keepers = keepers;
         publish->message = message;

@@ -16,7 +16,7 @@
  * A port that cannot take the message keeps nobody else from getting it (port_wait.h).
  *
  * A message that is to be acknowledged goes to the keepers of its ids instead (keeper.h), whoever
- * holds them.
+ * holds them, and where the node has a store (store.h), then to that.
  *
  * Threads: the producer's endpoint for publish and answers. Owns: struct publish. Limits:
  * requests_max of mailbox.h for everything in flight. */
@@ -33,7 +33,7 @@ struct worker;
 struct mail;
 struct publish;
 
-/* The outcome: RESULT_QUEUED, STORED, ABSENT, DROPPED, OVERLOADED. */
+/* The outcome: RESULT_QUEUED, STORED, ABSENT, DROPPED, OVERLOADED, STORAGE_UNAVAILABLE. */
 typedef void publish_done(struct endpoint *endpoint, struct publish *publish,
                           enum result_word result, uint32_t recipients);
 
@@ -60,7 +60,10 @@ struct publish {
      * them have taken it, or are still to be told what was decided. */
     struct message *message;
     uint64_t keepers;
-    struct list undecided; /* in endpoint->undecided */
+    struct list link;          /* in endpoint->storing.order, or endpoint->undecided */
+    bool storing;              /* its message is at the store (store.h) */
+    bool unstored;             /* which could not take it */
+    uint64_t storing_until_ns; /* then it is given up */
     /* The producer's own: */
     void *producer;
     void *request;
@@ -76,7 +79,10 @@ void publish_put(struct endpoint *endpoint, struct publish *publish);
  * now or later. */
 void hub_publish(struct endpoint *endpoint, struct publish *publish, struct message *message);
 
-/* The publish that a mail's token names; NULL: it is over. */
+/* What names the publish in a mail, and the publish that it names; NULL: it is over. */
+static inline uint64_t publish_token(const struct publish *publish) {
+    return (uint64_t)publish->generation << 32 | publish->slot;
+}
 struct publish *publish_of(struct endpoint *endpoint, uint64_t token);
 /* All keepers of its message know that it was taken, or not (keeper_decide). */
 void hub_decided(struct endpoint *endpoint, struct publish *publish);

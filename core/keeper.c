@@ -2,11 +2,13 @@
 
 #include "core/attend.h"
 #include "core/base/check.h"
+#include "core/base/fatal.h"
 #include "core/base/fault.h"
 #include "core/base/hash.h"
 #include "core/base/shortage.h"
 #include "core/delivery.h"
 #include "core/server.h"
+#include "core/store.h"
 #include "core/worker.h"
 
 #include <stdlib.h>
@@ -25,6 +27,7 @@ void keeper_init(struct keeper *keeper) {
     table_init(&keeper->kept);
     pool_init(&keeper->id_pool, sizeof(struct kept_id));
     list_init(&keeper->blocked);
+    list_init(&keeper->settling);
     keeper_age_init(&keeper->age);
 }
 
@@ -191,8 +194,24 @@ static void id_rewind(struct worker *worker, struct kept_id *id, uint64_t serial
     }
 }
 
+/* Tells the store of what was settled while it had no room. False: it has none still. */
+static bool settling_work(struct worker *worker) {
+    struct list *node;
+    while ((node = list_pop(&worker->keeper.settling)) != NULL) {
+        struct kept *kept = kept_of(node);
+        /* The message, and what is kept of it within, is the store's when this says yes. */
+        if (!store_settle(&worker->endpoint, kept->message, kept->address,
+                          fate_word_state(kept->outcome), fate_word_reason(kept->outcome))) {
+            list_add_head(&worker->keeper.settling, node);
+            return false;
+        }
+    }
+    return true;
+}
+
 void keeper_work(struct worker *worker) {
     struct list todo, *node;
+    (void)settling_work(worker);
     list_init(&todo);
     while ((node = list_pop(&worker->keeper.blocked)) != NULL)
         list_add_tail(&todo, node);
@@ -235,8 +254,16 @@ static void kept_settle(struct worker *worker, struct kept *kept, enum fate_stat
     else
         stats_add(&worker->stats.acks_dropped[reason], 1);
     kept_remove(worker, kept);
-    fates_settle(&worker->server->fates, message->fate, address, state, reason, worker->now_ns);
-    message_release(&worker->endpoint, message);
+    if (worker->server->parts.store != NULL) {
+        kept->state = KEPT_SETTLING;
+        kept->outcome = (uint8_t)fate_word_of(state, reason);
+        list_init(&kept->order);
+        list_add_tail(&worker->keeper.settling, &kept->order);
+        (void)settling_work(worker);
+    } else {
+        fates_settle(&worker->server->fates, message->fate, address, state, reason, worker->now_ns);
+        message_release(&worker->endpoint, message);
+    }
     if (id->count != 0)
         id_go_on(worker, id);
     id_put_if_empty(worker, id);
@@ -292,8 +319,9 @@ static void message_unkeep(struct worker *worker, struct message *message, uint1
     }
 }
 
+/* `restored`: however many there are. */
 static bool address_keep(struct worker *worker, struct message *message, uint16_t address,
-                         bool prompt) {
+                         bool prompt, bool restored) {
     struct keeper *keeper = &worker->keeper;
     struct kept_id *id = id_get(worker, message->names[address].hash);
     if (SHORTAGE(id == NULL)) {
@@ -301,7 +329,7 @@ static bool address_keep(struct worker *worker, struct message *message, uint16_
         return false;
     }
     struct kept *kept = message_kept(message, address);
-    bool room = id->count < worker->config->ack_backlog;
+    bool room = restored || id->count < worker->config->ack_backlog;
     if (!room)
         stats_add(&worker->stats.acks_backlog_refused, 1);
     *kept = (struct kept){
@@ -332,7 +360,7 @@ static bool address_keep(struct worker *worker, struct message *message, uint16_
 static bool message_keep(struct worker *worker, struct message *message, bool prompt) {
     for (uint16_t i = own_next(worker, message, 0); i < message->to_count;
          i = own_next(worker, message, i + 1)) {
-        if (!address_keep(worker, message, i, prompt)) {
+        if (!address_keep(worker, message, i, prompt, false)) {
             message_unkeep(worker, message, i);
             return false;
         }
@@ -399,49 +427,26 @@ void keeper_on_decide(struct worker *worker, const struct mail *mail) {
     message_release(&worker->endpoint, message);
 }
 
-/* --- the producer's endpoint ----------------------------------------------------------------- */
-
-/* Tells the keepers that have room. */
-static void decision_tell(struct endpoint *endpoint, struct publish *publish) {
-    struct mail mail = {.kind = MAIL_DECIDE,
-                        .flag = !publish->refused,
-                        .from = (uint16_t)endpoint->index,
-                        .object = publish->message};
-    for (uint64_t rest = publish->keepers; rest != 0; rest &= rest - 1) {
-        unsigned to = (unsigned)__builtin_ctzll(rest);
-        if (to != endpoint->index &&
-            SHORTAGE(!post_room(&endpoint->server->post, endpoint->index, to)))
+/* Before the node runs, so nobody else takes memory: what there is not is a start that fails. */
+void keeper_on_restore(struct worker *worker, const struct mail *mail) {
+    struct message *message = mail->object;
+    for (uint16_t i = own_next(worker, message, 0); i < message->to_count;
+         i = own_next(worker, message, i + 1)) {
+        if (fate_address(message->fate, i)->noted != 0)
             continue;
-        publish->keepers &= ~(UINT64_C(1) << to);
-        if (FAULT(DECISION_LOST))
-            continue;
-        message_hold(publish->message, 1);
-        if (to == endpoint->index)
-            keeper_on_decide(worker_of(endpoint), &mail);
-        else
-            post_send(endpoint, to, &mail);
+        if (!address_keep(worker, message, i, false, true))
+            fatal_event("store_not_restored",
+                        LOG_STR("reason", "no memory for a message that is pending"),
+                        LOG_STR("remedy", "raise --memory, or the limit of the process, and start "
+                                          "the node again"));
+        struct kept *kept = message_kept(message, i);
+        kept->state = KEPT_WAITING;
+        kept->written = true; /* it may have been */
+        stats_add(&worker->stats.acks_accepted, 1);
+        stats_add(&worker->stats.acks_pending, 1);
     }
-}
-
-void keeper_decide(struct endpoint *endpoint, struct publish *publish) {
-    decision_tell(endpoint, publish);
-    if (publish->keepers != 0) {
-        list_init(&publish->undecided);
-        list_add_tail(&endpoint->undecided, &publish->undecided);
-        return;
-    }
-    struct message *message = publish->message;
-    hub_decided(endpoint, publish);
-    message_release(endpoint, message);
-}
-
-void keeper_decisions_work(struct endpoint *endpoint) {
-    struct list todo, *node;
-    list_init(&todo);
-    while ((node = list_pop(&endpoint->undecided)) != NULL)
-        list_add_tail(&todo, node);
-    while ((node = list_pop(&todo)) != NULL)
-        keeper_decide(endpoint, container_of(node, struct publish, undecided));
+    keeper_age_look(worker);
+    message_release(&worker->endpoint, message);
 }
 
 /* --- what clients say ------------------------------------------------------------------------ */
@@ -554,6 +559,9 @@ void keeper_withdraw(struct worker *worker, struct span message_id, const struct
 
 bool keeper_drop(struct worker *worker) {
     struct keeper *keeper = &worker->keeper;
+    /* The store will not know: these are pending again when the node starts. */
+    for (struct list *node; (node = list_pop(&keeper->settling)) != NULL;)
+        message_release(&worker->endpoint, kept_of(node)->message);
     while (keeper->kept.count != 0) {
         /* On from the last one: a walk from the start would pass all that is empty by now. */
         struct table_node *node = table_walk(&keeper->kept, &keeper->drop_at);

@@ -22,10 +22,14 @@
  *
  * A kept message is settled once: acknowledged, expired (its ttl), or withdrawn.
  *
- * A message whose ids have several keepers is taken by all or by none: DELIVER only reserves
- * (DELIVER_RESERVE) there; what is reserved holds up what is behind it; when all keepers have
- * answered, the producer's endpoint sends each of them the decision (DECIDE). It waits for room if
- * a mailbox is full (keeper_decisions_work); the publish lasts until then.
+ * Where the node has a store (store.h), what is settled here is told to that, and the fate is
+ * settled when it is safe there.
+ *
+ * A message whose ids have several keepers is taken by all or by none, and where there is a store,
+ * when that has it: DELIVER only reserves (DELIVER_RESERVE) there; what is reserved holds up what
+ * is behind it; when all keepers have answered, and the store, the producer's endpoint sends each
+ * of them the decision (DECIDE). It waits for room if a mailbox is full (keeper_decisions_work);
+ * the publish lasts until then.
  *
  * Bounds: --ack-backlog for an id, else the message is refused (`overloaded`); --memory. HAND waits
  * for room in the mailbox with its id in `blocked`. The cost of a turn is what is due in it, in
@@ -57,13 +61,14 @@ enum kept_state {
     KEPT_NONE,     /* not kept (any more) */
     KEPT_RESERVED, /* its message is not decided yet */
     KEPT_WAITING,
-    KEPT_HANDED
+    KEPT_HANDED,
+    KEPT_SETTLING /* not kept any more; the store does not know yet (store.h) */
 };
 
 /* What the keeper of an address has of the message. */
 struct kept {
     struct table_node node; /* in keeper->kept: hash of message id and client id */
-    struct list order;      /* in kept_id->all */
+    struct list order;      /* in kept_id->all; SETTLING: in keeper->settling */
     struct timer timer;     /* its ttl; while it is handed the silence, if that is over sooner */
     struct message *message;
     struct kept_id *id;
@@ -73,6 +78,7 @@ struct kept {
     bool prompt;      /* its producer asks for little */
     bool written;     /* it was handed over before */
     bool withdrawn;   /* while it was reserved */
+    uint8_t outcome;  /* SETTLING: fate_word_of */
 };
 
 /* A client id for which something is kept. */
@@ -96,6 +102,7 @@ struct keeper {
     struct table ids, kept;
     struct pool id_pool;
     struct list blocked;       /* ids that have something to hand over when there is room */
+    struct list settling;      /* what the store is to be told of when there is room */
     uint64_t serial;           /* of the last that was kept */
     uint32_t dropped;          /* by keeper_drop */
     struct table_node drop_at; /* of the last of these, the hash alone */
@@ -125,6 +132,9 @@ static inline bool keeper_decisions_wait(const struct endpoint *endpoint) {
 /* A DELIVER of such a message has come; takes over its hold, and answers. */
 void keeper_on_deliver(struct worker *worker, const struct mail *mail);
 void keeper_on_decide(struct worker *worker, const struct mail *mail);
+/* The store has had it since before the start: it is kept, whatever the backlog. What is settled is
+ * passed over. */
+void keeper_on_restore(struct worker *worker, const struct mail *mail);
 /* A client acknowledges: the hash of its id, and hash64 of the message's. Unknown ones are counted
  * and forgotten. */
 void keeper_acknowledge(struct worker *worker, uint64_t id_hash, uint64_t message_hash);
@@ -135,7 +145,7 @@ void keeper_on_attend(struct worker *worker, const struct mail *mail);
 /* Hands over what waited for room, for as long as the slice lasts. */
 void keeper_work(struct worker *worker);
 static inline bool keeper_busy(const struct keeper *keeper) {
-    return !list_empty(&keeper->blocked);
+    return !list_empty(&keeper->blocked) || !list_empty(&keeper->settling);
 }
 /* Lets go of what is kept, for as long as the slice lasts. True: nothing is. */
 bool keeper_drop(struct worker *worker);

@@ -140,6 +140,9 @@
 #define ANSWERS_SHARE 4
 #define ANSWER_RESERVE_BYTES (1024 * 1024)
 
+/* A message to be acknowledged waits so long for the store at most. */
+#define STORE_ANSWER_NS (10LL * 1000 * 1000 * 1000)
+
 /* Waits of a worker that are no publishes, and connections that such waits concern (wait.h), which
  * are found by hash. */
 #define WAITS_MAX 16384

@@ -5,6 +5,7 @@
 #include "core/call.h"
 #include "core/handover.h"
 #include "core/server.h"
+#include "core/store.h"
 
 uint32_t post_slots_override;
 
@@ -150,6 +151,10 @@ static void mail_on_attended(struct endpoint *endpoint, const struct mail *mail)
     attend_on_attended(worker_of(endpoint), mail);
 }
 
+static void mail_on_restore(struct endpoint *endpoint, const struct mail *mail) {
+    keeper_on_restore(worker_of(endpoint), mail);
+}
+
 static mail_handler *const handlers[MAIL_KIND_COUNT] = {
     [MAIL_DELIVER] = mail_on_deliver, [MAIL_ANSWER] = hub_on_answer,
     [MAIL_CALL] = mail_on_call,       [MAIL_CALL_DONE] = mail_on_call_done,
@@ -157,6 +162,8 @@ static mail_handler *const handlers[MAIL_KIND_COUNT] = {
     [MAIL_MOVE] = mail_on_move,       [MAIL_DECIDE] = mail_on_decide,
     [MAIL_HAND] = mail_on_hand,       [MAIL_ACK] = mail_on_ack,
     [MAIL_ATTEND] = mail_on_attend,   [MAIL_ATTENDED] = mail_on_attended,
+    [MAIL_PUT] = store_on_put,        [MAIL_PUT_DONE] = store_on_put_done,
+    [MAIL_SETTLE] = store_on_settle,  [MAIL_RESTORE] = mail_on_restore,
 };
 
 static void mail_handle(struct endpoint *endpoint, const struct mail *mail) {

@@ -75,8 +75,11 @@ struct message {
     uint64_t accepted_ns;     /* monotonic */
     uint64_t expires_ns;      /* monotonic; from then on it is not handed to a socket any more */
     uint64_t expires_wall_ms; /* the same by the wall clock, for who keeps it beyond this process */
-    struct message *next;     /* on the way home */
-    struct fate *fate;        /* of one that is to be acknowledged (fates.h); else NULL */
+    union {
+        struct message *next; /* on the way home */
+        uint64_t serial;      /* in the store (store.h), in the order accepted */
+    };
+    struct fate *fate; /* of one that is to be acknowledged (fates.h); else NULL */
     struct message_name names[];
     /* then, of one that is to be acknowledged, a struct kept for each of `to` (message_kept); then
      * bytes[]: the texts of the names, id, event, group_json, payload */

@@ -77,12 +77,13 @@ static void port_wait(struct port *port, uint64_t wait_ns) {
 static bool phase_done(const struct port *port, enum server_phase phase) {
     if (phase == PHASE_REFUSING)
         return port->publishing == 0;
-    return phase != PHASE_STOPPED || port->requests == 0;
+    return phase != PHASE_STOPPED || (port->stopped && port->requests == 0);
 }
 
 static void phase_follow(struct port *port) {
     enum server_phase phase = server_phase(port->server);
-    if (phase == PHASE_STOPPED && !port->stopped) {
+    /* What was sent to it before is taken first. */
+    if (phase == PHASE_STOPPED && !port->stopped && !port->mail_left) {
         port->stopped = true;
         port_hear_broadcasts(port, false);
         if (port->type->stop != NULL)

@@ -35,6 +35,9 @@ struct port;
 /* What a port does. All on its own thread. */
 struct port_type {
     const char *name; /* at most 10 bytes; of its thread, and in the log */
+    /* Once, after port_open: what must be there before the node runs. It may take long; workers
+     * take mail meanwhile. False: `problem` says what is wrong. May be NULL. */
+    bool (*open)(struct port *port, char *problem, size_t problem_cap);
     /* A message for it. Takes over a hold (message_release), and calls port_answer at most once,
      * now or later, with a copy of `request`: the more it leaves without, the less it is given. A
      * message may be let go before or after its answer. NULL: it only brings messages in. */

@@ -1,9 +1,10 @@
 /* sandbox.h - which system calls the process may still make once it runs.
  *
  * After the start a node reads files on SIGHUP, moves bytes through the rings and sockets that it
- * has, and ends: it needs no new process, no new program, no new socket, and writes no file. A
- * seccomp filter holds it to that, so that a hole in a parser is not a shell on the machine. What
- * is allowed is one table in sandbox.c; a part of the program that needs another call adds a line.
+ * has, and ends: it needs no new process, no new program, no new socket, and writes no file but
+ * those of a store on disk. A seccomp filter holds it to that, so that a hole in a parser is not a
+ * shell on the machine. What is allowed is one table in sandbox.c; a part of the program that needs
+ * another call adds a line.
  *
  * Whatever else is called fails with EPERM, is counted, and is said once for each call:
  *
@@ -24,9 +25,10 @@
  * make calls of their own, start processes among them. */
 const char *sandbox_unfit(void);
 
-/* From now on: no new privileges, and only the calls of the table. Takes over SIGSYS, which no
- * thread may block. False, with the reason in `problem`: nothing was changed. */
-bool sandbox_enter(char *problem, size_t problem_cap);
+/* From now on: no new privileges, and only the calls of the table; those that write files only if
+ * `writes`. Takes over SIGSYS, which no thread may block. False, with the reason in `problem`:
+ * nothing was changed. */
+bool sandbox_enter(bool writes, char *problem, size_t problem_cap);
 
 /* Calls that were refused since. */
 uint64_t sandbox_refused(void);

@@ -117,6 +117,7 @@ bool server_init(struct server *server, const struct config *config,
         server->endpoints[i] = &server->workers[i].endpoint;
     for (unsigned i = 0; i < parts->port_count; i++)
         server->endpoints[config->workers + i] = &parts->ports[i]->endpoint;
+    atomic_init(&server->serial, 1);
     atomic_init(&server->broadcast_set, (UINT64_C(1) << config->workers) - 1);
     for (uint32_t i = 0; i < config->listener_count; i++)
         if (!listener_open(server, i, problem, problem_cap))
@@ -144,7 +145,7 @@ struct start {
     struct server *server;
     unsigned index;
     char name[16];
-    char problem[256];
+    char problem[512];
     bool failed;
 };
 
@@ -197,8 +198,12 @@ static void *port_main(void *argument) {
         snprintf(start->problem, sizeof(start->problem), "no memory for %s: %s", start->name,
                  remedy);
         start->failed = true;
-        atomic_store_explicit(&port->phase, PHASE_STOPPED, memory_order_release);
+    } else if (port->type->open != NULL &&
+               !port->type->open(port, start->problem, sizeof(start->problem))) {
+        start->failed = true;
     }
+    if (start->failed)
+        atomic_store_explicit(&port->phase, PHASE_STOPPED, memory_order_release);
     sem_post(&start->server->opened);
     while (!start->failed && port_turn(port, CLOCK_NEVER))
         ;

@@ -17,6 +17,7 @@
 #include "core/holders.h"
 #include "core/port.h"
 #include "core/quota.h"
+#include "core/store.h"
 #include "core/worker.h"
 
 #include <pthread.h>
@@ -44,6 +45,7 @@ struct server_parts {
     void (*on_nudged)(struct endpoint *endpoint);
     struct port *ports[PORTS_MAX]; /* after port_init; the caller's, until server_fini */
     unsigned port_count;
+    struct store *store; /* one of the ports (store.h); NULL: what is kept ends with the process */
 };
 
 struct server {
@@ -76,6 +78,7 @@ struct server {
     struct addresses *addresses; /* for --max-per-address; NULL: off */
     struct holders *holders;     /* which endpoints hold a name */
     struct fates fates;          /* of messages that are to be acknowledged */
+    _Atomic uint64_t serial;     /* of the next message for the store */
 };
 
 /* What one worker takes outside --memory before its first connection: its ring and receive buffers,

@@ -130,6 +130,7 @@ const char *refuse_reason_word(enum refuse_reason reason);
     X(UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")                                            \
     X(UNAUTHORIZED, "unauthorized")                                                                \
     X(FORBIDDEN, "forbidden")                                                                      \
+    X(STORAGE_UNAVAILABLE, "storage_unavailable")                                                  \
     X(TIMEOUT, "timeout")
 
 enum result_word {
@@ -179,6 +180,9 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
     X(ports_refused, "ports_refused_total",                                                        \
       "messages that a port had no room for; others may have got them")                            \
     X(ports_late, "ports_late_total", "messages that a port did not answer in time")               \
+    X(store_refused, "store_full_total",                                                           \
+      "messages refused because too many waited for the store already")                            \
+    X(store_late, "store_late_total", "messages that the store did not answer in time")            \
     X(waits_refused, "waits_refused_total", "waits that did not begin: too many there")            \
     X(memory_refused, "memory_refused_total",                                                      \
       "refusals for want of memory, at the ceiling or not")                                        \

@@ -246,7 +246,8 @@ static bool phase_done(const struct worker *worker, enum server_phase phase) {
                worker->slots.live == worker->slots.live_api;
     case PHASE_CLOSING:
         /* Whoever comes now is still told that the node goes, but not waited for. */
-        return worker->slots.live == worker->slots.live_late && worker->waits.count == 0;
+        return worker->slots.live == worker->slots.live_late && worker->waits.count == 0 &&
+               list_empty(&worker->keeper.settling);
     case PHASE_STOPPED:
         return worker->keeper.kept.count == 0 && worker->slots.live == 0 &&
                worker->waits.count == 0 && worker->requests == 0 && listeners_stopped(worker, true);

@@ -129,7 +129,7 @@ static void sandbox_begin(const struct config *config) {
     } else if (sandbox_unfit() != NULL) {
         log_event(LOG_WARN, "sandbox_off", LOG_STR("reason", sandbox_unfit()),
                   LOG_STR("remedy", "none needed for tests; use the release build otherwise"));
-    } else if (sandbox_enter(problem, sizeof(problem))) {
+    } else if (sandbox_enter(false, problem, sizeof(problem))) {
         log_event(LOG_INFO, "sandbox_on", LOG_STR("privileges", "no new ones"));
     } else {
         log_event(
@@ -331,7 +331,7 @@ int serve_run(struct settings *settings) {
         return fail_call(refused);
     stop_early_allow(true);
     memory_begin();
-    hash_init();
+    hash_init(NULL);
     if (!log_start())
         return fail_thread(errno);
     struct config_kept *kept = calloc(1, sizeof(*kept));

@@ -11,8 +11,7 @@ static uint64_t read_ns(clockid_t clock) {
 }
 
 uint64_t clock_ns(void) {
-    uint64_t now = read_ns(CLOCK_MONOTONIC);
-    return now != 0 ? now : 1;
+    return CLOCK_BASE_NS + read_ns(CLOCK_MONOTONIC);
 }
 
 uint64_t clock_wall_ms(void) {

@@ -12,7 +12,11 @@
 #define NS_PER_S UINT64_C(1000000000)
 #define CLOCK_NEVER UINT64_MAX
 
-/* Monotonic; never 0. */
+/* The monotonic clock begins so long before the machine did (36 years): what was accepted before
+ * that, and survived, has a time as well. */
+#define CLOCK_BASE_NS (UINT64_C(1) << 60)
+
+/* Monotonic. */
 uint64_t clock_ns(void);
 /* Since 1970, UTC; may jump. */
 uint64_t clock_wall_ms(void);

@@ -4,17 +4,23 @@
 #include "core/base/rand.h"
 
 #include <sodium.h>
+#include <string.h>
 
 _Static_assert(crypto_shorthash_siphash24_BYTES == sizeof(uint64_t), "64 bits");
 _Static_assert(crypto_shorthash_siphashx24_BYTES == sizeof(struct hash128), "128 bits");
 _Static_assert(crypto_shorthash_siphash24_KEYBYTES == crypto_shorthash_siphashx24_KEYBYTES,
                "one key serves both");
 
+_Static_assert(HASH_KEY_BYTES == crypto_shorthash_siphash24_KEYBYTES, "the length of the key");
+
 static unsigned char key[crypto_shorthash_siphash24_KEYBYTES];
 static bool key_drawn;
 
-void hash_init(void) {
-    rand_fill(key, sizeof(key));
+void hash_init(const uint8_t kept[HASH_KEY_BYTES]) {
+    if (kept != NULL)
+        memcpy(key, kept, sizeof(key));
+    else
+        rand_fill(key, sizeof(key));
     key_drawn = true;
 }
 

@@ -144,8 +144,10 @@ static void lines_wait(void) {
             pthread_cond_wait(&filled, &mutex);
             continue;
         }
-        const struct timespec due = {.tv_sec = (time_t)(report_due_ns / NS_PER_S),
-                                     .tv_nsec = (long)(report_due_ns % NS_PER_S)};
+        /* The system's clock begins later. A time before the machine did is over at once. */
+        uint64_t due_ns = report_due_ns > CLOCK_BASE_NS ? report_due_ns - CLOCK_BASE_NS : 0;
+        const struct timespec due = {.tv_sec = (time_t)(due_ns / NS_PER_S),
+                                     .tv_nsec = (long)(due_ns % NS_PER_S)};
         if (pthread_cond_clockwait(&filled, &mutex, CLOCK_MONOTONIC, &due) == ETIMEDOUT)
             suppressed_report();
     }

@@ -90,6 +90,12 @@ void api_answer_result(struct worker *worker, struct http_exchange *exchange,
 bool api_wait_prepare(struct worker *worker, struct http_exchange *exchange, uint64_t timeout_ns);
 void api_wait_on_result(struct worker *worker, struct http_exchange *exchange,
                         const struct gate_result *result);
+/* Answers with that fate when it is settled, or after so long as it is then; lets go of it. */
+void api_wait_fate(struct worker *worker, struct http_exchange *exchange, struct fate *fate,
+                   uint64_t timeout_ns);
+/* Answers with the fate as it is, and lets go of it. `reserve` as chunk_get has it. */
+void api_answer_fate(struct worker *worker, struct http_exchange *exchange, struct fate *fate,
+                     bool reserve);
 /* The producer has ended its connection, and may be gone: its waits end, and are answered at once.
  */
 void api_waits_end(struct worker *worker, struct http_connection *http);

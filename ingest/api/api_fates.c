@@ -12,6 +12,7 @@
 #include "proto/http/query.h"
 #include "proto/text/names.h"
 
+#define WITHDRAW_WAIT_NS (5 * NS_PER_S)
 #define PAGE_DEFAULT 100
 #define PAGE_MAX 1000
 
@@ -30,9 +31,8 @@ static struct fate *fate_find(struct worker *worker, struct http_exchange *excha
     return fate;
 }
 
-/* Answers, and lets go of it. `reserve` as chunk_get has it. */
-static void fate_answer(struct worker *worker, struct http_exchange *exchange, struct fate *fate,
-                        bool reserve) {
+void api_answer_fate(struct worker *worker, struct http_exchange *exchange, struct fate *fate,
+                     bool reserve) {
     struct chain chain = chain_empty(worker, reserve);
     if (!SHORTAGE(!chain_room(&chain, fate_bytes_max(fate)))) {
         size_t before = chain.out.len;
@@ -49,7 +49,7 @@ void api_get_message(struct worker *worker, struct http_exchange *exchange,
         return;
     struct fate *fate = fate_find(worker, exchange, request->names[0]);
     if (fate != NULL)
-        fate_answer(worker, exchange, fate, false);
+        api_answer_fate(worker, exchange, fate, false);
 }
 
 /* --- DELETE /v1/messages/{id} ----------------------------------------------------------------- */
@@ -68,7 +68,8 @@ static bool withdraw_run(struct worker *worker, struct call *call, struct call_p
 static bool withdraw_finish(struct worker *worker, struct call *call) {
     struct http_exchange *exchange = call->request;
     struct http_connection *http = exchange->http;
-    fate_answer(worker, exchange, call_fate(call), true);
+    /* Where there is a store it is settled when it is safe there. */
+    api_wait_fate(worker, exchange, call_fate(call), WITHDRAW_WAIT_NS);
     api_call_end(worker, http);
     return true;
 }
@@ -81,7 +82,7 @@ void api_delete_message(struct worker *worker, struct http_exchange *exchange,
     if (fate == NULL)
         return;
     if (fate_state(fate) != FATE_PENDING) { /* it stays as it is */
-        fate_answer(worker, exchange, fate, true);
+        api_answer_fate(worker, exchange, fate, true);
         return;
     }
     /* It must be possible also when what waits holds all the memory. */

@@ -256,6 +256,27 @@ static void node_write(struct chain *chain, struct worker *worker) {
            "system calls that --sandbox refused; each is a bug or an attack", sandbox_refused());
 }
 
+static void store_write(struct chain *chain, const struct store *store) {
+    if (store == NULL)
+        return;
+    const struct store_figures *figures = &store->figures;
+    single(chain, "ringpost_store_unavailable", "gauge",
+           "1 while the store takes no message with ack", atomic_load(&store->unavailable));
+#define COUNTER_WRITE(member, name, help)                                                          \
+    single(chain, "ringpost_store_" name, "counter", help, figure_get(&figures->member));
+#define GAUGE_WRITE(member, name, help)                                                            \
+    single(chain, "ringpost_store_" name, "gauge", help, figure_get(&figures->member));
+    STORE_COUNTERS(COUNTER_WRITE)
+    STORE_GAUGES(GAUGE_WRITE)
+#undef COUNTER_WRITE
+#undef GAUGE_WRITE
+    single_real(chain, "ringpost_store_sync_seconds_total", "counter",
+                "time that the disk took for all syncs",
+                (double)figure_get(&figures->sync_ns) / (double)NS_PER_S);
+    single_real(chain, "ringpost_store_sync_longest_seconds", "gauge", "the longest sync so far",
+                (double)figure_get(&figures->sync_longest_ns) / (double)NS_PER_S);
+}
+
 static void process_write(struct chain *chain, const struct worker *worker) {
     struct process_sample process;
     process_sample_get(&process, worker->now_ns,
@@ -282,6 +303,7 @@ void api_get_metrics(struct worker *worker, struct http_exchange *exchange,
     for (unsigned i = 0; i < worker->server->post.endpoints; i++)
         stats_sum(total, &worker->server->endpoints[i]->stats);
     node_write(&chain, worker);
+    store_write(&chain, worker->server->parts.store);
     process_write(&chain, worker);
     reasons_write(&chain, total);
     encoded_write(&chain, worker->server, total);

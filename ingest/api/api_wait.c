@@ -1,4 +1,4 @@
-/* api_wait.c - wait=ack: the answer comes when the message is settled; see api.h.
+/* api_wait.c - wait=ack, and what else is answered when a message is settled; see api.h.
  *
  *   prepare --> the gate's result --> waits --> told: it is settled
  *                  |                     |----> its time, or the drain's, is over: `pending`
@@ -23,7 +23,8 @@ struct ack_wait {
     uint64_t accepted_ns, timeout_ns;
     uint32_t recipients;
     bool duplicate;
-    bool waits; /* in the fate; else it holds that itself */
+    bool tells_fate; /* the answer is the fate itself, not a result */
+    bool waits;      /* in the fate; else it holds that itself */
     struct {
         enum result_word state;
         uint32_t recipients;
@@ -88,6 +89,14 @@ static void ack_free(struct worker *worker, struct ack_wait *ack) {
 
 /* It waits for nothing any more. */
 static void ack_answer(struct worker *worker, struct ack_wait *ack) {
+    if (ack->tells_fate) {
+        struct http_exchange *exchange = ack->exchange;
+        struct fate *fate = ack->fate;
+        fates_hold(&worker->server->fates, fate);
+        ack_free(worker, ack);
+        api_answer_fate(worker, exchange, fate, true);
+        return;
+    }
     struct gate_result result = result_now(ack);
     result_count(worker, &result);
     api_answer_result(worker, ack->exchange, &result);
@@ -144,6 +153,22 @@ void api_wait_on_result(struct worker *worker, struct http_exchange *exchange,
     ack->first.state = result->first_state;
     ack->first.recipients = result->first_recipients;
     fates_hold(&worker->server->fates, ack->fate);
+    if (!ack_begin(worker, ack))
+        ack_answer(worker, ack);
+}
+
+void api_wait_fate(struct worker *worker, struct http_exchange *exchange, struct fate *fate,
+                   uint64_t timeout_ns) {
+    struct ack_wait *ack = NULL;
+    if (fate_state(fate) == FATE_PENDING)
+        ack = memory_get(&worker->account, sizeof *ack);
+    if (SHORTAGE(ack == NULL)) { /* settled, or there is no memory to wait with */
+        api_answer_fate(worker, exchange, fate, true);
+        return;
+    }
+    *ack = (struct ack_wait){
+        .exchange = exchange, .fate = fate, .timeout_ns = timeout_ns, .tells_fate = true};
+    list_init(&ack->link);
     if (!ack_begin(worker, ack))
         ack_answer(worker, ack);
 }

@@ -35,6 +35,12 @@ struct gate_result gate_result_of(enum result_word state) {
         result.message = "the node's queues or its memory are full; nothing was taken, try again";
         result.retry_after_s = 1;
         break;
+    case RESULT_STORAGE_UNAVAILABLE:
+        result.code = CODE_STORAGE_UNAVAILABLE;
+        result.message = "the store cannot keep the message at the moment; it was not delivered, "
+                         "try again";
+        result.retry_after_s = 1;
+        break;
     case RESULT_DRAINING:
         result.code = CODE_DRAINING;
         result.message = "the node is going; nothing was taken, try another node";

@@ -72,7 +72,7 @@ int main(int argc, char **argv) {
     const char *only = argc == 2 && !list ? argv[1] : "";
     const struct micro_step *const lists[] = {micro_codec_steps, micro_engine_steps};
     unsigned found = 0;
-    hash_init();
+    hash_init(NULL);
     micro_codec_init();
     micro_engine_init();
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)

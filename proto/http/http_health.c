@@ -26,7 +26,11 @@ void http_get_readyz(struct worker *worker, struct http_exchange *exchange,
     if (!exchange_query_empty(worker, exchange, request))
         return;
     enum server_phase phase = server_phase(worker->server);
-    if (phase == PHASE_RUNNING)
+    const struct store *store = worker->server->parts.store;
+    if (phase == PHASE_RUNNING && store != NULL && atomic_load(&store->unavailable))
+        ok_answer(worker, exchange, request,
+                  SPAN("{\"status\":\"ready\",\"degraded\":[\"store\"]}"));
+    else if (phase == PHASE_RUNNING)
         ok_answer(worker, exchange, request, SPAN("{\"status\":\"ready\"}"));
     else if (phase == PHASE_STARTING)
         refuse(worker, exchange, request, CODE_UNAVAILABLE, "the node is starting");

@@ -39,7 +39,7 @@ static void node_start(void) {
         .client_gate = &client_send_gate,
         .on_nudged = gate_on_nudged,
     };
-    hash_init();
+    hash_init(NULL);
     log_set(LOG_ERROR, LOG_LOGFMT);
     config.client_send = true;
     config.max_message_bytes = 2000;

@@ -165,7 +165,7 @@ static void query_look(struct span query) {
 int LLVMFuzzerTestOneInput(const uint8_t *at, size_t len) {
     static bool ready;
     if (!ready)
-        hash_init();
+        hash_init(NULL);
     ready = true;
     struct span input = span_of(at, len);
     object_look(input, ENVELOPE_MESSAGE);

@@ -151,7 +151,7 @@ void node_open(void) {
     struct config *config = config_keep();
     scenario_config(config);
     post_slots_override = sim.scenario.post_slots;
-    hash_init();
+    hash_init(NULL);
     sim_ports_open(&parts);
     sim_waits_open();
     if (!server_init(&node.server, config, &parts, problem, sizeof(problem)))

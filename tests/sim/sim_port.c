@@ -294,7 +294,8 @@ static void on_stop(struct port *port) {
 }
 
 void sim_ports_open(struct server_parts *parts) {
-    static const struct port_type type = {"sim", on_message, on_turn, on_wait, on_stop};
+    static const struct port_type type = {
+        .name = "sim", .deliver = on_message, .turn = on_turn, .wait = on_wait, .stop = on_stop};
     parts->port_count = sim.scenario.ports;
     for (unsigned i = 0; i < sim.scenario.ports; i++) {
         struct sim_port *at = &ports[i];

@@ -53,7 +53,7 @@ static inline void http_node_open(void) {
         parts.ports[parts.port_count] = fake_ports[parts.port_count];
         parts.port_count++;
     }
-    hash_init();
+    hash_init(NULL);
     log_set(LOG_ERROR, LOG_LOGFMT);
     node_open(&fake_config, &parts, http_before);
 }

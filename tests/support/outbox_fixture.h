@@ -67,7 +67,7 @@ static const struct encoding plain = {.bound = plain_bound, .head = plain_head, 
 
 static int open_node(void **state) {
     (void)state;
-    hash_init();
+    hash_init(NULL);
     memset(&server, 0, sizeof(server));
     memset(&worker, 0, sizeof(worker));
     memset(&connection, 0, sizeof(connection));

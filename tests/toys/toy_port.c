@@ -87,7 +87,11 @@ static void on_result(struct endpoint *endpoint, struct gate_source *source, voi
 }
 
 void toy_init(struct toy_port *toy) {
-    static const struct port_type type = {"toy", toy_deliver, toy_turn, toy_wait, toy_stop};
+    static const struct port_type type = {.name = "toy",
+                                          .deliver = toy_deliver,
+                                          .turn = toy_turn,
+                                          .wait = toy_wait,
+                                          .stop = toy_stop};
     memset(toy, 0, sizeof(*toy));
     port_init(&toy->port, &type);
     toy->fd = -1;

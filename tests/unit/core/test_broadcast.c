@@ -137,7 +137,7 @@ static void till_open(void) {
 
 static int open_node(void **state) {
     (void)state;
-    hash_init();
+    hash_init(NULL);
     memset(&server, 0, sizeof(server));
     memset(&worker, 0, sizeof(worker));
     memset(&box, 0, sizeof(box));

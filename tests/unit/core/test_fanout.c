@@ -124,7 +124,7 @@ static void fake_answer(struct endpoint *e, const struct mail *request, uint32_t
 
 static int open_node(void **state) {
     (void)state;
-    hash_init();
+    hash_init(NULL);
     memset(&server, 0, sizeof(server));
     memset(&worker, 0, sizeof(worker));
     memset(&box, 0, sizeof(box));

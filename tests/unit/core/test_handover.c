@@ -128,7 +128,7 @@ static int setup(void **state) {
     static const struct server_parts parts = {.protocols = {[LISTENER_TCP] = &first,
                                                             [LISTENER_WEB] = &toy_protocol,
                                                             [LISTENER_API] = &toy_protocol}};
-    hash_init();
+    hash_init(NULL);
     log_set(LOG_ERROR, LOG_LOGFMT);
     heard[0] = '\0';
     taken_by = &second;

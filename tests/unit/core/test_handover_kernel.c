@@ -26,7 +26,7 @@ static void server_begin(bool kernel_6_1) {
     static const struct server_parts parts = {.protocols = {[LISTENER_WEB] = &toy_protocol}};
     struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     char problem[512] = "";
-    hash_init();
+    hash_init(NULL);
     log_set(LOG_ERROR, LOG_LOGFMT);
     config = (struct config){.node = "n1",
                              .workers = WORKERS,

@@ -49,6 +49,22 @@ void keeper_on_attend(struct worker *worker, const struct mail *mail) {
     (void)worker;
     (void)mail;
 }
+void keeper_on_restore(struct worker *worker, const struct mail *mail) {
+    (void)worker;
+    (void)mail;
+}
+void store_on_put(struct endpoint *endpoint, const struct mail *mail) {
+    (void)endpoint;
+    (void)mail;
+}
+void store_on_put_done(struct endpoint *endpoint, const struct mail *mail) {
+    (void)endpoint;
+    (void)mail;
+}
+void store_on_settle(struct endpoint *endpoint, const struct mail *mail) {
+    (void)endpoint;
+    (void)mail;
+}
 void attend_on_attended(struct worker *worker, const struct mail *mail) {
     (void)worker;
     (void)mail;

@@ -13,7 +13,7 @@ static struct config config;
 static struct worker workers[2];
 
 static void node_open(uint64_t ceiling_bytes) {
-    hash_init();
+    hash_init(NULL);
     memset(&server, 0, sizeof(server));
     memset(workers, 0, sizeof(workers));
     atomic_init(&server.config, &config);

@@ -48,7 +48,7 @@ static void ports_open(void) {
 
 static int setup(void **state) {
     (void)state;
-    hash_init();
+    hash_init(NULL);
     config = (struct config){.max_message_bytes = 1000, .drain_timeout_ns = 10 * NS_PER_S};
     memset(&server, 0, sizeof(server));
     atomic_store(&server.config, &config);

@@ -22,7 +22,7 @@ static int open_both(void **state) {
         .protocols = {&toy_protocol, &toy_protocol, &toy_protocol},
         .encodings = {&toy_encodings[0], &toy_encodings[1]},
     };
-    hash_init();
+    hash_init(NULL);
     toy_sessions_init();
     config = (struct config){.workers = 2};
     node_open(&config, &parts, nothing);

@@ -27,6 +27,8 @@ static void test_stack_and_signals(void **state) {
     struct look look = {0};
     pthread_t thread;
     sigset_t before, after;
+    memset(&before, 0, sizeof(before)); /* the kernel fills in a part */
+    memset(&after, 0, sizeof(after));
     pthread_sigmask(SIG_BLOCK, NULL, &before);
     assert_int_equal(thread_start(&thread, look_around, &look), 0);
     pthread_sigmask(SIG_BLOCK, NULL, &after);

@@ -39,7 +39,7 @@ static void test_without_keys(void **state) {
 
 static void test_keys(void **state) {
     (void)state;
-    hash_init();
+    hash_init(NULL);
     config = (struct config){.api_keys = {"first key", "b:c"}, .api_key_count = 2};
     ask("evil.example", "http://evil.example", NULL);
     assert_int_equal(api(true), CODE_NONE);
@@ -79,7 +79,7 @@ static void test_keys(void **state) {
 
 static void test_places_of_keys(void **state) {
     (void)state;
-    hash_init();
+    hash_init(NULL);
     struct config keys = {.api_key_count = 3, .api_keys = {"one", "two", "one"}};
     assert_int_equal(key_find(&keys, SPAN("one")), 0);
     assert_int_equal(key_find(&keys, SPAN("two")), 1);
@@ -101,7 +101,7 @@ static void test_producers(void **state) {
     static const struct peer_address peer = {.bytes = {127}}, other = {.bytes = {126}};
     struct config keys = {.api_key_count = 2, .api_keys = {"one", "two"}};
     struct auth_seen seen = {.config = NULL};
-    hash_init();
+    hash_init(NULL);
     assert_int_equal(producer(&keys, &seen, "Bearer one"), producer_of_key(0));
     assert_int_equal(producer(&keys, &seen, "Bearer one"), producer_of_key(0));
     assert_int_equal(producer(&keys, &seen, "Bearer two"), producer_of_key(1));

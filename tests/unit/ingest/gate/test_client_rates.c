@@ -49,7 +49,7 @@ static void test_a_full_table(void **state) {
 }
 
 int main(void) {
-    hash_init();
+    hash_init(NULL);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_rate_for_an_id),
         cmocka_unit_test(test_a_full_table),

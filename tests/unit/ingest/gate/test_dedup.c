@@ -473,7 +473,7 @@ static void test_threads(void **state) {
 }
 
 int main(void) {
-    hash_init();
+    hash_init(NULL);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_repeat),
         cmocka_unit_test(test_scopes),

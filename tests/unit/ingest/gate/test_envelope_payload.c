@@ -9,7 +9,7 @@ static struct envelope_scratch *room, *other_room;
 
 static int make_rooms(void **state) {
     (void)state;
-    hash_init();
+    hash_init(NULL);
     room = malloc(sizeof *room);
     other_room = malloc(sizeof *other_room);
     return room == NULL || other_room == NULL;

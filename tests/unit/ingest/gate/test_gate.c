@@ -352,7 +352,7 @@ static void test_bad(void **state) {
 }
 
 int main(void) {
-    hash_init();
+    hash_init(NULL);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_results),
         cmocka_unit_test(test_refusals_leave_no_trace),

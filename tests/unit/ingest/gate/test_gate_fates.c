@@ -360,7 +360,7 @@ static void test_memory_of_fates(void **state) {
 }
 
 int main(void) {
-    hash_init();
+    hash_init(NULL);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_taken),
         cmocka_unit_test(test_refused_leaves_no_trace),

@@ -29,7 +29,7 @@ static int open_both(void **state) {
         .protocols = {&web_protocol, &web_protocol, &web_protocol},
         .encodings = {&toy_encodings[0], &toy_encodings[1], &toy_encodings[2]},
     };
-    hash_init();
+    hash_init(NULL);
     toy_sessions_init();
     config = (struct config){.workers = 2};
     node_open(&config, &parts, before);
