@@ -59,6 +59,7 @@ DOORS = [
     (r"seccomp\.h", "core/sandbox.c"),
     (r"wolfssl/", "core/tls.c"),
     (r"hiredis/", "ha/redis/"),
+    (r"isa-l", "ha/store/checksum.c"),
 ]
 
 # Calls, why not, and the files that may. Paths that end in / are folders.

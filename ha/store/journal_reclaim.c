@@ -1,0 +1,208 @@
+/* The oldest segment is read, what survives of it added again, and its file used again. */
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "ha/store/disk.h"
+#include "ha/store/journal_parts.h"
+#include "ha/store/scan.h"
+#include "ha/store/trouble.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#define RECLAIM_RETRY_NS NS_PER_S
+
+/* The oldest that can be read, and is not written; `segment_count`: none. */
+static unsigned oldest_find(const struct journal *journal) {
+    unsigned ended = journal->segment_count - (journal->current.fd >= 0 ? 1 : 0);
+    for (unsigned i = 0; i < ended; i++)
+        if (!journal->segments[i].kept)
+            return i;
+    return journal->segment_count;
+}
+
+static unsigned active_find(const struct journal *journal) {
+    unsigned i = 0;
+    while (journal->segments[i].number != journal->reclaim.number)
+        i++;
+    return i;
+}
+
+/* What may be in use before something is reclaimed. */
+static uint64_t bytes_allowed(const struct journal *journal, uint64_t live_bytes) {
+    uint64_t allowed = 2 * live_bytes + journal->options.slack_bytes;
+    uint64_t least = (JOURNAL_SPARES + 2) * journal->segment_bytes;
+    return allowed > least ? allowed : least;
+}
+
+static bool reclaim_wanted(const struct journal *journal, uint64_t live_bytes) {
+    if (journal->disk_bytes > bytes_allowed(journal, live_bytes))
+        return true;
+    /* Worth it as long as segments are not nearly full of what is alive. */
+    return journal->full && journal->disk_bytes / 8 * 7 > live_bytes + journal->segment_bytes;
+}
+
+void reclaim_stop(struct journal *journal) {
+    if (journal->reclaim.fd >= 0)
+        disk_close(journal->reclaim.fd);
+    journal->reclaim.fd = -1;
+    journal->reclaim.active = false;
+    /* The memory goes back to the system, the addresses stay. */
+    (void)madvise(journal->room.at, journal->room.cap, MADV_DONTNEED);
+}
+
+/* It stays as it is, for a repair. */
+static void segment_keep(struct journal *journal, unsigned at, const char *why) {
+    char name[STORE_NAME_BYTES];
+    store_name_write(name, FILE_SEGMENT, journal->segments[at].number);
+    journal->segments[at].kept = true;
+    STAT_ADD(journal, unreadable, 1);
+    log_event(LOG_ERROR, "store_segment_unreadable", LOG_STR("store", journal->options.directory),
+              LOG_STR("segment", name), LOG_U64("offset", journal->reclaim.at),
+              LOG_U64("record", journal->reclaim.sequence), LOG_STR("error", why),
+              LOG_STR("remedy", "stop the node and run `ringpost store repair` on the directory; "
+                                "until then the segment is kept as it is"));
+    reclaim_stop(journal);
+}
+
+static void reclaim_begin(struct journal *journal, unsigned at) {
+    char name[STORE_NAME_BYTES];
+    const struct journal_segment *segment = &journal->segments[at];
+    store_name_write(name, FILE_SEGMENT, segment->number);
+    journal->reclaim.active = true;
+    journal->reclaim.number = segment->number;
+    journal->reclaim.loaded = 0;
+    journal->reclaim.at = SEGMENT_HEADER_BYTES;
+    journal->reclaim.sequence = segment->first;
+    journal->reclaim.rests_on = journal->reclaim.retry_ns = 0;
+    journal->reclaim.fd = disk_open(journal->folder, name, DISK_READ);
+    if (journal->reclaim.fd < 0)
+        segment_keep(journal, at, trouble_reason(errno));
+}
+
+/* Reads on. False: it cannot be read, or there is no more. */
+static bool reclaim_load(struct journal *journal, unsigned at) {
+    uint64_t left = journal->segments[at].bytes - journal->reclaim.loaded;
+    size_t got, step = left < JOURNAL_STEP_BYTES ? (size_t)left : JOURNAL_STEP_BYTES;
+    if (!disk_read(journal->reclaim.fd, journal->room.at + journal->reclaim.loaded, step,
+                   journal->reclaim.loaded, &got)) {
+        segment_keep(journal, at, trouble_reason(errno));
+        return false;
+    }
+    journal->reclaim.loaded += got;
+    if (got == 0)
+        segment_keep(journal, at, "a record in it is damaged");
+    return got != 0;
+}
+
+/* Looks at what was read; the owner is asked for so many bytes at most. False: it wants to be
+ * called again after a commit. */
+static bool reclaim_records(struct journal *journal, unsigned at, uint64_t limit,
+                            journal_survives *survives, void *argument) {
+    struct scan scan = {.bytes = span_of(journal->room.at, journal->reclaim.loaded),
+                        .seed = journal->segments[at].seed,
+                        .at = journal->reclaim.at,
+                        .sequence = journal->reclaim.sequence};
+    struct record_head head;
+    struct span body;
+    uint64_t most = scan.at + JOURNAL_STEP_BYTES;
+    while (scan.sequence < limit && scan.at < most &&
+           journal->pending.len < JOURNAL_UNSYNCED_MAX / 2 && scan_next(&scan, &head, &body)) {
+        const struct journal_record record = {
+            .kind = head.kind, .again = head.again, .sequence = head.sequence, .body = body};
+        if (survives(argument, &record)) {
+            head.sequence = journal->added + 1;
+            head.again = true;
+            if (!pending_add(journal, &head, &body, 1))
+                return false;
+            STAT_ADD(journal, copied_bytes, record_bytes(head.body_bytes));
+        }
+        /* Not only the copy: also what the owner's answer rests on, such as an acknowledgement. */
+        journal->reclaim.rests_on = journal->added;
+        journal->reclaim.at = scan.at;
+        journal->reclaim.sequence = scan.sequence;
+    }
+    return scan.at < most && journal->pending.len < JOURNAL_UNSYNCED_MAX / 2;
+}
+
+/* Nothing in the segment is needed any more: it becomes a spare, or goes. */
+static bool reclaim_finish(struct journal *journal, unsigned at, uint64_t live_bytes) {
+    const struct journal_segment segment = journal->segments[at];
+    char name[STORE_NAME_BYTES], spare[STORE_NAME_BYTES];
+    if (at == 0) {
+        /* The log ends with a segment, at all times. */
+        if (!space_meta(journal, journal->segments[1].number, journal->synced))
+            return false;
+    }
+    store_name_write(name, FILE_SEGMENT, segment.number);
+    store_name_write(spare, FILE_SPARE, segment.number);
+    STAT_ADD(journal, reclaimed_bytes, segment.bytes);
+    bool fits = !segment.worn && segment.bytes == journal->segment_bytes &&
+                journal->spare_count < JOURNAL_SPARES_MAX;
+    bool needed = journal->spare_count < JOURNAL_SPARES ||
+                  journal->disk_bytes <= bytes_allowed(journal, live_bytes);
+    reclaim_stop(journal);
+    space_remove(journal, at);
+    /* The old name must not come back after the file has become another segment. */
+    if (!fits || !needed || !disk_rename(journal->folder, name, spare)) {
+        space_drop(journal, FILE_SEGMENT, segment.number);
+    } else if (!disk_folder_sync(journal->folder)) {
+        space_drop(journal, FILE_SPARE, segment.number);
+    } else {
+        journal->spares[journal->spare_count++] = segment.number;
+        if (journal->spare_count >= JOURNAL_SPARES && journal->full) {
+            journal->full = false;
+            STAT_SET(journal, full, 0);
+            log_event(LOG_INFO, "store_has_room_again",
+                      LOG_STR("store", journal->options.directory));
+        }
+    }
+    space_count(journal);
+    return true;
+}
+
+/* Spares beyond those that are needed go first. */
+static bool surplus_drop(struct journal *journal, uint64_t live_bytes) {
+    if (journal->spare_count <= JOURNAL_SPARES ||
+        journal->disk_bytes <= bytes_allowed(journal, live_bytes))
+        return false;
+    space_drop(journal, FILE_SPARE, journal->spares[--journal->spare_count]);
+    space_count(journal);
+    return true;
+}
+
+bool reclaim_step(struct journal *journal, uint64_t live_bytes, uint64_t now_ns,
+                  journal_survives *survives, void *argument) {
+    if (surplus_drop(journal, live_bytes))
+        return true;
+    if (!journal->reclaim.active) {
+        unsigned oldest = oldest_find(journal);
+        /* The last one stays, also while none is written. */
+        if (oldest + 1 >= journal->segment_count || !reclaim_wanted(journal, live_bytes))
+            return false;
+        reclaim_begin(journal, oldest);
+        return true;
+    }
+    unsigned at = active_find(journal);
+    uint64_t limit = journal->segments[at + 1].first;
+    if (journal->reclaim.sequence < limit) {
+        if (reclaim_records(journal, at, limit, survives, argument) &&
+            journal->reclaim.sequence < limit)
+            (void)reclaim_load(journal, at);
+        return true;
+    }
+    if (journal->synced < journal->reclaim.rests_on) {
+        journal->pending.wanted = true;
+        return true;
+    }
+    if (now_ns < journal->reclaim.retry_ns)
+        return false;
+    if (!reclaim_finish(journal, at, live_bytes)) {
+        log_event(LOG_WARN, "store_not_reclaimed", LOG_STR("store", journal->options.directory),
+                  LOG_STR("doing", journal->doing), LOG_STR("error", trouble_reason(errno)),
+                  LOG_STR("remedy", trouble_remedy(errno)));
+        STAT_ADD(journal, failures, 1);
+        journal->reclaim.retry_ns = now_ns + RECLAIM_RETRY_NS;
+        return false;
+    }
+    return true;
+}
