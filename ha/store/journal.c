@@ -53,23 +53,25 @@ bool journal_add(struct journal *journal, uint8_t kind, const struct span *parts
     return pending_add(journal, &head, parts, count);
 }
 
-/* What is left of the segment that is written, for what is not written yet and more. */
-static uint64_t current_left(const struct journal *journal) {
-    if (journal->current.fd < 0)
+/* What is left for new records where no spare can be made. Spares are for what ends others and for
+ * copies: a segment of which everything is alive needs one, and what comes meanwhile another. */
+static uint64_t space_left(const struct journal *journal) {
+    uint64_t unwritten = journal->pending.len - journal->pending.written, left = 0;
+    if (journal->spare_count < JOURNAL_SPARES)
         return 0;
-    uint64_t left = journal->segments[journal->segment_count - 1].bytes - journal->current.end;
-    uint64_t unwritten = journal->pending.len - journal->pending.written;
+    if (journal->current.fd >= 0)
+        left = journal->segments[journal->segment_count - 1].bytes - journal->current.end;
+    /* At the end of each segment a record may not have fitted. */
+    left += (journal->spare_count - JOURNAL_SPARES) *
+            (journal->segment_bytes / RECORDS_MIN * (RECORDS_MIN - 1) - SEGMENT_HEADER_BYTES);
     return left > unwritten ? left - unwritten : 0;
 }
 
 bool journal_room(const struct journal *journal, uint64_t bytes, uint64_t live_bytes) {
     if (journal->failing || journal->pending.len + bytes > JOURNAL_UNSYNCED_MAX)
         return false;
-    if (!journal->full)
-        return true;
-    /* The last spare is for what ends other records, and for copies. */
-    return journal->spare_count != 0 && current_left(journal) >= bytes &&
-           journal->disk_bytes / 4 * 3 >= live_bytes + bytes;
+    return !journal->full ||
+           (space_left(journal) >= bytes && journal->disk_bytes / 4 * 3 >= live_bytes + bytes);
 }
 
 /* --- writing and syncing --------------------------------------------------------------------- */
@@ -206,6 +208,7 @@ static bool sync_due(const struct journal *journal, uint64_t now_ns) {
 }
 
 bool journal_commit(struct journal *journal, uint64_t now_ns) {
+    journal->now_ns = now_ns;
     if (journal->failing && now_ns < journal->retry_ns)
         return false;
     if (journal->pending.len == 0)
@@ -241,12 +244,16 @@ uint64_t journal_next_ns(const struct journal *journal) {
 
 bool journal_tend(struct journal *journal, uint64_t live_bytes, uint64_t now_ns,
                   journal_survives *survives, void *argument) {
+    journal->now_ns = now_ns;
     if (journal->failing)
         return false;
-    bool wants = journal->spare_count < JOURNAL_SPARES;
+    /* While the disk is full one more is tried from time to time: else nobody would see that it no
+     * longer is. */
+    bool wants = journal->spare_count < JOURNAL_SPARES ||
+                 (journal->full && journal->spare_count < JOURNAL_SPARES_MAX);
     if (journal->making.fd >= 0 || (wants && now_ns >= journal->space_retry_ns)) {
-        if (space_make(journal, now_ns))
+        if (space_make(journal))
             return true;
     }
-    return reclaim_step(journal, live_bytes, now_ns, survives, argument);
+    return reclaim_step(journal, live_bytes, survives, argument);
 }

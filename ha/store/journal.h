@@ -157,6 +157,7 @@ struct journal {
         size_t cap;
     } room; /* for a segment's bytes */
     bool failing, full;
+    uint64_t now_ns; /* of the call */
     uint64_t retry_ns, backoff_ns;
     uint64_t space_retry_ns;
     const char *doing; /* for the log: what failed */

@@ -12,7 +12,6 @@
 #include <inttypes.h>
 
 #define SEGMENTS_BYTES (JOURNAL_SEGMENTS_MAX * sizeof(struct journal_segment))
-#define RECORDS_MIN 8 /* of the largest size, in a segment */
 
 static uint64_t segment_bytes_for(uint64_t wanted, uint64_t record_max) {
     uint64_t bytes = SEGMENT_HEADER_BYTES + RECORDS_MIN * record_bytes(record_max);
@@ -78,7 +77,7 @@ static bool segments_replay(struct journal *journal, struct opening *opening, jo
                             void *argument, struct journal_problem *problem) {
     struct survey *survey = opening->survey;
     struct replay *replay = &opening->replay;
-    replay->next = 1;
+    replay->next = journal->meta.synced + 1;
     replay->synced = journal->meta.synced;
     for (unsigned at = survey_next(survey, 0), next; at < survey->count; at = next) {
         const struct segment_header *header = &survey->segments[at].header;
@@ -169,7 +168,7 @@ static bool files_sort(struct journal *journal, const struct survey *survey,
         return false;
     }
     while (journal->spare_count == 0)
-        if (!space_make(journal, clock_ns())) {
+        if (!space_make(journal)) {
             /* What is there may make room. */
             if (journal->segment_count != 0)
                 break;
@@ -240,6 +239,7 @@ void journal_free(struct journal *journal) {
 bool journal_open(struct journal *journal, const struct journal_options *options,
                   journal_visit *visit, void *argument, struct journal_problem *problem) {
     *journal = (struct journal){.options = *options,
+                                .now_ns = clock_ns(),
                                 .folder = -1,
                                 .lock = -1,
                                 .meta_file = -1,

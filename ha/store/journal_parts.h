@@ -8,6 +8,8 @@
 
 #include "ha/store/journal.h"
 
+#define RECORDS_MIN 8 /* of the largest size, in a segment */
+
 #define STAT_ADD(journal, name, count)                                                             \
     atomic_fetch_add_explicit(&(journal)->stats.name, (count), memory_order_relaxed)
 #define STAT_SET(journal, name, value)                                                             \
@@ -50,7 +52,7 @@ bool space_begin(struct journal *journal);
 /* The segment that is written is full, or has failed. */
 void space_end(struct journal *journal, bool worn);
 /* Makes a spare segment, or goes on to. False: there is no room; it is tried again later. */
-bool space_make(struct journal *journal, uint64_t now_ns);
+bool space_make(struct journal *journal);
 /* The file of a spare or a segment is not needed, or not to be used. */
 void space_drop(struct journal *journal, enum store_file file, uint64_t number);
 void space_remove(struct journal *journal, unsigned at); /* from the list of segments */
@@ -59,8 +61,8 @@ void space_count(struct journal *journal);               /* after any change of 
 /* --- journal_reclaim.c ----------------------------------------------------------------------- */
 
 /* A step. False: nothing is to be reclaimed. */
-bool reclaim_step(struct journal *journal, uint64_t live_bytes, uint64_t now_ns,
-                  journal_survives *survives, void *argument);
+bool reclaim_step(struct journal *journal, uint64_t live_bytes, journal_survives *survives,
+                  void *argument);
 void reclaim_stop(struct journal *journal);
 
 #endif

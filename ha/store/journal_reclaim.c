@@ -38,7 +38,8 @@ static bool reclaim_wanted(const struct journal *journal, uint64_t live_bytes) {
     if (journal->disk_bytes > bytes_allowed(journal, live_bytes))
         return true;
     /* Worth it as long as segments are not nearly full of what is alive. */
-    return journal->full && journal->disk_bytes / 8 * 7 > live_bytes + journal->segment_bytes;
+    uint64_t used = journal->disk_bytes - journal->spare_count * journal->segment_bytes;
+    return journal->full && used / 8 * 7 > live_bytes + journal->segment_bytes;
 }
 
 void reclaim_stop(struct journal *journal) {
@@ -149,12 +150,6 @@ static bool reclaim_finish(struct journal *journal, unsigned at, uint64_t live_b
         space_drop(journal, FILE_SPARE, segment.number);
     } else {
         journal->spares[journal->spare_count++] = segment.number;
-        if (journal->spare_count >= JOURNAL_SPARES && journal->full) {
-            journal->full = false;
-            STAT_SET(journal, full, 0);
-            log_event(LOG_INFO, "store_has_room_again",
-                      LOG_STR("store", journal->options.directory));
-        }
     }
     space_count(journal);
     return true;
@@ -170,8 +165,8 @@ static bool surplus_drop(struct journal *journal, uint64_t live_bytes) {
     return true;
 }
 
-bool reclaim_step(struct journal *journal, uint64_t live_bytes, uint64_t now_ns,
-                  journal_survives *survives, void *argument) {
+bool reclaim_step(struct journal *journal, uint64_t live_bytes, journal_survives *survives,
+                  void *argument) {
     if (surplus_drop(journal, live_bytes))
         return true;
     if (!journal->reclaim.active) {
@@ -194,14 +189,14 @@ bool reclaim_step(struct journal *journal, uint64_t live_bytes, uint64_t now_ns,
         journal->pending.wanted = true;
         return true;
     }
-    if (now_ns < journal->reclaim.retry_ns)
+    if (journal->now_ns < journal->reclaim.retry_ns)
         return false;
     if (!reclaim_finish(journal, at, live_bytes)) {
         log_event(LOG_WARN, "store_not_reclaimed", LOG_STR("store", journal->options.directory),
                   LOG_STR("doing", journal->doing), LOG_STR("error", trouble_reason(errno)),
                   LOG_STR("remedy", trouble_remedy(errno)));
         STAT_ADD(journal, failures, 1);
-        journal->reclaim.retry_ns = now_ns + RECLAIM_RETRY_NS;
+        journal->reclaim.retry_ns = journal->now_ns + RECLAIM_RETRY_NS;
         return false;
     }
     return true;

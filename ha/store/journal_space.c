@@ -85,6 +85,7 @@ static bool make_step(struct journal *journal) {
     journal->making.done += step;
     if (journal->making.done < journal->segment_bytes)
         return true;
+    CHECK(journal->spare_count < JOURNAL_SPARES_MAX);
     store_name_write(name, FILE_NEW, journal->making.number);
     store_name_write(ready, FILE_SPARE, journal->making.number);
     if (!disk_rename(journal->folder, name, ready))
@@ -100,8 +101,7 @@ static bool make_step(struct journal *journal) {
     return true;
 }
 
-bool space_make(struct journal *journal, uint64_t now_ns) {
-    CHECK(journal->spare_count < JOURNAL_SPARES_MAX);
+bool space_make(struct journal *journal) {
     if ((journal->making.fd >= 0 || make_begin(journal)) && make_step(journal))
         return true;
     int error = errno;
@@ -118,7 +118,7 @@ bool space_make(struct journal *journal, uint64_t now_ns) {
     }
     journal->full = true;
     STAT_SET(journal, full, 1);
-    journal->space_retry_ns = now_ns + SPACE_RETRY_NS;
+    journal->space_retry_ns = journal->now_ns + SPACE_RETRY_NS;
     errno = error;
     return false;
 }
@@ -128,7 +128,7 @@ bool space_make(struct journal *journal, uint64_t now_ns) {
 /* A spare for now, all of it at once if none is ready. */
 static bool spare_get(struct journal *journal) {
     while (journal->spare_count == 0)
-        if (!space_make(journal, clock_ns()))
+        if (!space_make(journal))
             return false;
     return true;
 }

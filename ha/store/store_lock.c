@@ -27,12 +27,12 @@ static void held_problem(const char *directory, int fd, struct journal_problem *
                 TROUBLE_PATH_MAX, directory, who);
 }
 
-bool store_lock(const char *directory, int folder, bool make, int *fd,
+bool store_lock(const char *directory, int folder, bool writes, int *fd,
                 struct journal_problem *problem) {
     char text[PID_TEXT_BYTES];
-    *fd = disk_open(folder, STORE_LOCK, DISK_WRITE);
+    *fd = disk_open(folder, STORE_LOCK, writes ? DISK_WRITE : DISK_READ);
     if (*fd < 0 && errno == ENOENT) {
-        if (!make)
+        if (!writes)
             return true;
         *fd = disk_open(folder, STORE_LOCK, DISK_MAKE);
     }
@@ -49,6 +49,8 @@ bool store_lock(const char *directory, int folder, bool make, int *fd,
         *fd = -1;
         return false;
     }
+    if (!writes)
+        return true;
     /* Only for the sentence above. */
     int len = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
     (void)(disk_truncate(*fd, 0) && disk_write(*fd, text, (size_t)len, 0));

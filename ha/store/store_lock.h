@@ -8,9 +8,10 @@
 
 #include "ha/store/journal.h"
 
-/* Locks the store; `*fd` holds it while it is open. Without `make` a store without that file is
- * not locked, and `*fd` is -1. False: why is in `problem`. */
-bool store_lock(const char *directory, int folder, bool make, int *fd,
+/* Locks the store; `*fd` holds it while it is open. Who only wants to look (not `writes`) changes
+ * nothing: a store without that file is not locked then, and `*fd` is -1. False: why is in
+ * `problem`. */
+bool store_lock(const char *directory, int folder, bool writes, int *fd,
                 struct journal_problem *problem);
 
 #endif

@@ -108,7 +108,7 @@ static enum survey_state segment_look(const struct survey *survey, struct survey
 
 bool survey_open(struct survey *survey, const char *directory, int folder,
                  struct journal_problem *problem) {
-    *survey = (struct survey){.directory = directory, .folder = folder};
+    *survey = (struct survey){.directory = directory, .folder = folder, .meta_form = FORM_NONE};
     survey->segments = mmap(NULL, SEGMENTS_BYTES, PROT_READ | PROT_WRITE,
                             MAP_ANONYMOUS | MAP_PRIVATE | MAP_NORESERVE, -1, 0);
     if (survey->segments == MAP_FAILED) {
@@ -166,23 +166,27 @@ static void version_problem(const struct survey *survey, const char *name, uint3
 
 bool survey_meta_sound(const struct survey *survey, struct journal_problem *problem) {
     unsigned first = survey_next(survey, 0);
-    if (!survey->meta_there && survey->count != 0) {
+    if (!survey->meta_there && survey->count == 0)
+        return true;
+    if (!survey->meta_there) {
         trouble_set(problem, "%.*s holds segments, but no " STORE_META "; " ADVICE,
                     TROUBLE_PATH_MAX, survey->directory, ADVICE_ARGS(survey));
-    } else if (!survey->meta_there) {
-        return true;
-    } else if (survey->meta_form == FORM_VERSION) {
+        return false;
+    }
+    if (survey->meta_form == FORM_VERSION) {
         version_problem(survey, STORE_META, survey->meta_version, problem);
-    } else if (survey->meta_form != FORM_GOOD) {
+        return false;
+    }
+    if (survey->meta_form != FORM_GOOD) {
         trouble_set(problem, "%.*s/" STORE_META " is damaged; " ADVICE, TROUBLE_PATH_MAX,
                     survey->directory, ADVICE_ARGS(survey));
-    } else if (survey->meta.oldest != 0 &&
-               (first == survey->count || survey->segments[first].number != survey->meta.oldest)) {
-        trouble_set(problem, "%.*s/%016" PRIx64 ".segment is missing: records are lost; " ADVICE,
-                    TROUBLE_PATH_MAX, survey->directory, survey->meta.oldest, ADVICE_ARGS(survey));
-    } else {
-        return true;
+        return false;
     }
+    if (survey->meta.oldest == 0 ||
+        (first < survey->count && survey->segments[first].number == survey->meta.oldest))
+        return true;
+    trouble_set(problem, "%.*s/%016" PRIx64 ".segment is missing: records are lost; " ADVICE,
+                TROUBLE_PATH_MAX, survey->directory, survey->meta.oldest, ADVICE_ARGS(survey));
     return false;
 }
 

@@ -43,7 +43,7 @@ static struct {
     struct fake_change changes[CHANGES_MAX];
     unsigned change_count;
     int open[OPEN_MAX]; /* file, -1: free */
-    int locked;         /* file, -1: none */
+    int locked;         /* the place in `open` of who has the lock, -1: nobody */
     bool gone, failed, dead;
     unsigned dies_in;
     enum fake_call fail_call;
@@ -134,14 +134,20 @@ static void file_room(struct fake_file *file, size_t size) {
     file->cap = cap;
 }
 
-static void file_release(struct fake_file *file) {
-    bool durable = false;
-    for (unsigned i = 0; i < FILES_MAX; i++)
-        durable |= disk.durable[i].file == (int)(file - disk.files);
+/* Files that have no name, also none on the disk, and that nobody has open, are gone. */
+static void files_release(void) {
+    bool held[FILES_MAX] = {false};
+    for (unsigned i = 0; i < FILES_MAX; i++) {
+        if (disk.durable[i].file >= 0)
+            held[disk.durable[i].file] = true;
+        if (disk.names[i].file >= 0)
+            held[disk.names[i].file] = true;
+    }
     for (unsigned i = 0; i < disk.change_count; i++)
-        durable |= disk.changes[i].file == (int)(file - disk.files);
-    if (file->names == 0 && file->opens == 0 && !durable)
-        file->used = false;
+        if (disk.changes[i].file >= 0)
+            held[disk.changes[i].file] = true;
+    for (unsigned i = 0; i < FILES_MAX; i++)
+        disk.files[i].used &= held[i] || disk.files[i].opens != 0;
 }
 
 static int file_new(void) {
@@ -219,8 +225,7 @@ static void names_count(void) {
     for (unsigned i = 0; i < FILES_MAX; i++)
         if (disk.names[i].file >= 0)
             disk.files[disk.names[i].file].names++;
-    for (unsigned i = 0; i < FILES_MAX; i++)
-        file_release(&disk.files[i]);
+    files_release();
 }
 
 static void change_make(const char *from, const char *to, int file) {
@@ -300,6 +305,13 @@ static void file_settle(struct fake_file *file) {
     memcpy(file->durable, file->now, file->cap);
     memset(file->dirty, 0, file->cap / SECTOR);
     file->durable_size = file->size;
+}
+
+void fake_disk_settle(void) {
+    changes_save(disk.change_count);
+    for (unsigned i = 0; i < FILES_MAX; i++)
+        if (disk.files[i].used && disk.files[i].cap != 0)
+            file_settle(&disk.files[i]);
 }
 
 uint8_t *fake_disk_bytes(const char *name, size_t *len) {
@@ -392,11 +404,11 @@ void disk_close(int fd) {
     if (fd == FOLDER_FD)
         return;
     struct fake_file *file = file_of(fd);
-    if (disk.locked == disk.open[fd - FD_BASE])
+    if (disk.locked == fd - FD_BASE)
         disk.locked = -1;
     disk.open[fd - FD_BASE] = -1;
-    file->opens--;
-    file_release(file);
+    if (--file->opens == 0)
+        files_release();
 }
 
 bool disk_rename(int folder, const char *from, const char *to) {
@@ -500,11 +512,10 @@ bool disk_sync(int fd) {
 }
 
 bool disk_lock(int fd) {
-    int file = disk.open[fd - FD_BASE];
     if (disk.locked >= 0) {
         errno = EWOULDBLOCK;
         return false;
     }
-    disk.locked = file;
+    disk.locked = fd - FD_BASE;
     return true;
 }

@@ -44,7 +44,10 @@ bool fake_disk_dead(void);
 void fake_disk_gone(bool gone);
 /* The names, until one is NULL; any order. */
 const char *fake_disk_name(unsigned index);
-/* What stands in a file, on the disk as for readers; to be damaged. NULL: no such file. */
+/* Everything is on the disk as it is. */
+void fake_disk_settle(void);
+/* What stands in a file; to be damaged (and settled, if the power is cut later). NULL: no such
+ * file. */
 uint8_t *fake_disk_bytes(const char *name, size_t *len);
 /* Makes such a file, or replaces it. */
 void fake_disk_put(const char *name, const void *at, size_t len);

@@ -77,7 +77,7 @@ static inline bool owner_on_record(void *argument, const struct journal_record *
 static inline void owner_init(struct owner *owner, const struct journal_options *options) {
     memset(owner, 0, sizeof(*owner));
     owner->options = *options;
-    owner->now_ns = NS_PER_S;
+    owner->now_ns = clock_ns();
     log_set((enum log_level)(LOG_ERROR + 1), LOG_LOGFMT); /* tests make many failures */
 }
 
