@@ -8,6 +8,7 @@
 #include "core/sandbox.h"
 #include "core/server.h"
 #include "core/watch.h"
+#include "ha/store/disk_store.h"
 #include "ingest/api/api.h"
 #include "ingest/gate/client_send.h"
 #include "ingest/gate/gate.h"
@@ -44,6 +45,7 @@ struct node {
     struct config_kept *configs;
     struct watch watch;
     struct server server;
+    struct disk_store disk; /* with --store disk */
 };
 
 static void configs_free(struct config_kept *kept) {
@@ -110,8 +112,13 @@ static void started_log(const struct server *server, const struct settings *sett
               LOG_U64("workers", server->worker_count),
               LOG_U64("max_connections", config->max_connections),
               LOG_U64("memory_bytes", config->memory_bytes));
-    log_event(LOG_INFO, "store", LOG_STR("kind", "memory"),
-              LOG_STR("meaning", "messages with ack are lost when the node ends"));
+    if (config->store == STORE_MEMORY)
+        log_event(LOG_INFO, "store", LOG_STR("kind", "memory"),
+                  LOG_STR("meaning", "messages with ack are lost when the node ends"));
+    else
+        log_event(LOG_INFO, "store", LOG_STR("kind", "disk"), LOG_STR("data", config->data),
+                  LOG_U64("pending", figure_get(&server->parts.store->figures.restored)),
+                  LOG_U64("fates", fates_count(&server->fates)));
     for (unsigned i = 0; i < settings->remark_count; i++)
         log_event(LOG_WARN, "setting_remark", LOG_STR("remark", settings->remarks[i]));
     log_event(LOG_WARN, "clients_not_authenticated",
@@ -129,7 +136,7 @@ static void sandbox_begin(const struct config *config) {
     } else if (sandbox_unfit() != NULL) {
         log_event(LOG_WARN, "sandbox_off", LOG_STR("reason", sandbox_unfit()),
                   LOG_STR("remedy", "none needed for tests; use the release build otherwise"));
-    } else if (sandbox_enter(false, problem, sizeof(problem))) {
+    } else if (sandbox_enter(config->store == STORE_DISK, problem, sizeof(problem))) {
         log_event(LOG_INFO, "sandbox_on", LOG_STR("privileges", "no new ones"));
     } else {
         log_event(
@@ -295,6 +302,8 @@ static void node_wait(struct node *node, const sigset_t *signals) {
 /* Messages that were not acknowledged; after all threads have ended. */
 static void lost_log(const struct server *server) {
     uint64_t lost = 0;
+    if (server->parts.store != NULL) /* they are pending again at the next start */
+        return;
     for (unsigned i = 0; i < server->worker_count; i++)
         lost += server->workers[i].keeper.dropped;
     if (lost != 0)
@@ -304,9 +313,22 @@ static void lost_log(const struct server *server) {
                                     "/v1/messages/ID is 404) after a restart"));
 }
 
+/* Before what is hashed is kept: the key of what was hashed before. */
+static bool hash_begin(const struct config *config, char *problem, size_t problem_cap) {
+    uint8_t key[HASH_KEY_BYTES];
+    if (config->store != STORE_DISK) {
+        hash_init(NULL);
+        return true;
+    }
+    if (!disk_store_key(config->data, key, problem, problem_cap))
+        return false;
+    hash_init(key);
+    return true;
+}
+
 int serve_run(struct settings *settings) {
     static struct node node;
-    static const struct server_parts parts = {
+    static struct server_parts parts = {
         .protocols =
             {
                 [LISTENER_TCP] = &tcp_protocol,
@@ -331,7 +353,8 @@ int serve_run(struct settings *settings) {
         return fail_call(refused);
     stop_early_allow(true);
     memory_begin();
-    hash_init(NULL);
+    if (!hash_begin(&settings->config, problem, sizeof(problem)))
+        return fail(problem);
     if (!log_start())
         return fail_thread(errno);
     struct config_kept *kept = calloc(1, sizeof(*kept));
@@ -339,6 +362,11 @@ int serve_run(struct settings *settings) {
         return fail_memory("the configuration");
     kept->config = settings->config;
     node.configs = kept;
+    if (kept->config.store == STORE_DISK) {
+        disk_store_init(&node.disk, &kept->config);
+        parts.store = &node.disk.store;
+        parts.ports[parts.port_count++] = &node.disk.store.port;
+    }
     if (!server_init(&node.server, &kept->config, &parts, problem, sizeof(problem)))
         return fail(problem);
     if (!gate_init(&node.gate, &node.server) || !http_init(&node.server, services) ||
@@ -363,6 +391,8 @@ int serve_run(struct settings *settings) {
     http_fini(&node.server);
     gate_fini(&node.gate);
     server_fini(&node.server);
+    if (parts.store != NULL)
+        disk_store_fini(&node.disk);
     configs_free(node.configs);
     log_event(LOG_INFO, "stopped", LOG_STR("reason", "drained"));
     log_stop();

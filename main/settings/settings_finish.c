@@ -1,6 +1,7 @@
 /* settings_finish.c - what depends on several settings, or on the machine. */
 #include "main/address.h"
 #include "main/settings/settings_build.h"
+#include "main/version.h"
 
 #include <inttypes.h>
 
@@ -208,6 +209,37 @@ static void check_sizes(struct settings_build *build) {
                      config->memory_bytes, memory);
 }
 
+static void place_problem(struct settings_build *build, enum setting_id id, const char *problem) {
+    char place[SETTINGS_TEXT_MAX];
+    setting_place(build, id, build->origins[id], place, sizeof(place));
+    build_problem(build, PROBLEM_START, "%s: %s", place, problem);
+}
+
+static void place_store(struct settings_build *build) {
+    struct config *config = &build->config;
+    bool data = config->data != NULL && config->data[0] != '\0';
+    if (config->data != NULL && !data)
+        place_problem(build, SET_DATA, "the directory has no name");
+    if (!given(build, SET_STORE))
+        config->store = data ? STORE_DISK : STORE_MEMORY;
+    if (config->store == STORE_REDIS)
+        place_problem(build, SET_STORE,
+                      "ringpost " RINGPOST_VERSION " does not have this yet; leave it out");
+    if (config->store == STORE_DISK && config->data == NULL)
+        place_problem(build, SET_STORE, "disk needs a directory; name it by --data DIR");
+    if (config->store == STORE_MEMORY && data)
+        place_problem(build, SET_DATA,
+                      "with --store memory nothing is written; leave one of the two out");
+    if (config->store == STORE_MEMORY && given(build, SET_FSYNC) &&
+        config->store_sync != STORE_SYNC_ALWAYS)
+        build_remark(build, "fsync says nothing without --data");
+    if (config->store == STORE_DISK && config->store_sync != STORE_SYNC_ALWAYS)
+        build_remark(build,
+                     "--fsync %s: where the machine loses its power, so are messages that were "
+                     "answered 202",
+                     config->store_sync == STORE_SYNC_INTERVAL ? "interval" : "never");
+}
+
 void build_finish(struct settings_build *build) {
     if (!given(build, SET_NODE))
         memcpy(build->config.node, build->settings->random_node,
@@ -218,4 +250,5 @@ void build_finish(struct settings_build *build) {
     place_connections(build);
     place_sizes(build);
     check_sizes(build);
+    place_store(build);
 }

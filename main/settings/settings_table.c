@@ -8,6 +8,8 @@
 
 static const char *const steer_words[] = {"ip", "tuple", "none", NULL};
 static const char *const slow_words[] = {"close", "drop-oldest", "keep-latest", NULL};
+static const char *const store_words[] = {"memory", "disk", "redis", NULL};
+static const char *const fsync_words[] = {"always", "interval", "never", NULL};
 static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_words[] = {"logfmt", "json", NULL};
 
@@ -264,6 +266,29 @@ const struct setting settings_table[SETTINGS] = {
         .fallback = "1000000",
         .help = "Settled messages with `ack` that the node remembers at most; it forgets the "
                 "oldest first."},
+    [SET_STORE] = {
+        .name = "store", .environment = "RINGPOST_STORE", .value = "memory|disk",
+        .kind = SETTING_CHOICE, .choices = store_words, .topic = TOPIC_WAITING,
+        .offset = AT(store),
+        .fallback = "memory",
+        .fallback_words = "disk with --data, else memory",
+        .help = "Where a message with `ack` is until it is acknowledged: in memory, which ends "
+                "with the process, or on disk as well, where it is before its producer is "
+                "answered."},
+    [SET_DATA] = {
+        .name = "data", .environment = "RINGPOST_DATA", .value = "DIR",
+        .kind = SETTING_TEXT, .topic = TOPIC_WAITING, .offset = AT(data),
+        .fallback_words = "none",
+        .help = "The directory of the store on disk; only one process uses it at a time. It is "
+                "made if its parent is there."},
+    [SET_FSYNC] = {
+        .name = "fsync", .environment = "RINGPOST_FSYNC", .value = "always|interval|never",
+        .kind = SETTING_CHOICE, .choices = fsync_words, .topic = TOPIC_WAITING,
+        .offset = AT(store_sync),
+        .fallback = "always",
+        .help = "When the store on disk makes sure of what it wrote: before it answers, once a "
+                "second, or when the system does. Without `always` a cut of the power loses what "
+                "was answered."},
     [SET_LOG_LEVEL] = {
         .name = "log-level", .environment = "RINGPOST_LOG_LEVEL", .value = "LEVEL",
         .kind = SETTING_CHOICE, .choices = level_words, .topic = TOPIC_LOG,
@@ -296,9 +321,6 @@ static const struct setting_later later[] = {
     {"redis-file", NULL},
     {"redis-prefix", NULL},
     {"socketio-redis-key", NULL},
-    {"store", "memory"},
-    {"data", NULL},
-    {"fsync", NULL},
     {"supervise", "off"},
     {"alert-url", NULL},
     {"alert-mail", NULL},

@@ -43,6 +43,7 @@ EXEMPT = {
     ("proto/http/http_context.c", None): START,
     ("ingest/api/api_context.c", None): START,
     ("core/sandbox.c", None): START,
+    ("ha/store/restore.c", None): START,
     ("ha/store/journal.c", "journal_map"): START,
     ("ha/store/survey.c", "survey_open"): START,
     ("core/ring.c", None): RING,

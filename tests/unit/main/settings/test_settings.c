@@ -58,6 +58,9 @@ static void test_defaults(void **state) {
         {SET_ACK_BACKLOG, "10000"},
         {SET_FATE_WINDOW, "3600"},
         {SET_FATE_MAX, "1000000"},
+        {SET_STORE, "memory"},
+        {SET_DATA, "-"},
+        {SET_FSYNC, "always"},
         {SET_LOG_LEVEL, "info"},
         {SET_LOG_FORMAT, "logfmt"},
         {SET_TEST_KERNEL_6_1, "off"},
@@ -589,9 +592,8 @@ int main(void) {
         cmocka_unit_test(test_help_flag),
     };
     int fd = mkstemp(file_path);
-    if (fd < 0)
+    if (fd < 0 || close(fd) != 0)
         return 1;
-    close(fd);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     unlink(file_path);
     return failed;

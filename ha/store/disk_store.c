@@ -1,0 +1,332 @@
+#include "ha/store/disk_store.h"
+
+#include "core/base/check.h"
+#include "core/base/log.h"
+#include "core/base/shortage.h"
+#include "core/net.h"
+#include "core/server.h"
+
+#include <stdio.h>
+
+#define SYNC_INTERVAL_NS (1 * NS_PER_S)
+
+/* What waits for the journal. */
+enum waiter_kind { WAITS_PUT, WAITS_SETTLE, WAITS_VOID };
+
+struct waiter {
+    struct list link;
+    uint64_t sequence;   /* of its entry */
+    struct fate *fate;   /* PUT: held; SETTLE: not settled, so it stays */
+    uint64_t serial;     /* VOID */
+    uint64_t at_ns;      /* SETTLE: when it was */
+    struct mail request; /* PUT */
+    uint32_t address;    /* SETTLE */
+    uint8_t kind;        /* enum waiter_kind */
+    uint8_t word;        /* SETTLE: fate_word_of */
+    bool whole;          /* SETTLE: it was the last address */
+};
+
+static struct disk_store *disk_of(struct port *port) {
+    return container_of(port, struct disk_store, store.port);
+}
+
+static struct fates *fates_of(struct disk_store *disk) {
+    return &disk->store.port.server->fates;
+}
+
+static struct waiter *waiter_get(struct disk_store *disk, enum waiter_kind kind) {
+    struct waiter *waiter = pool_get(&disk->waiter_pool);
+    if (SHORTAGE(waiter == NULL))
+        return NULL;
+    account_force(&disk->store.port.account, sizeof(*waiter));
+    *waiter = (struct waiter){.kind = (uint8_t)kind};
+    list_init(&waiter->link);
+    disk->waiter_count++;
+    return waiter;
+}
+
+static void waiter_put(struct disk_store *disk, struct waiter *waiter) {
+    pool_put(&disk->waiter_pool, waiter);
+    account_give(&disk->store.port.account, sizeof(*waiter));
+    disk->waiter_count--;
+}
+
+static struct waiter *waiter_first(const struct list *waiters) {
+    return list_empty(waiters) ? NULL : container_of(waiters->next, struct waiter, link);
+}
+
+static bool entry_add(struct disk_store *disk, enum entry_kind kind, const struct entry_out *out) {
+    return journal_add(&disk->journal, (uint8_t)kind, out->parts, out->count);
+}
+
+/* --- messages -------------------------------------------------------------------------------- */
+
+static void put_refuse(struct disk_store *disk, const struct mail *request, struct fate *fate) {
+    figure_add(&disk->store.figures.refused, 1);
+    fates_release(fates_of(disk), fate);
+    store_answer(&disk->store, request, false);
+}
+
+static void disk_put(struct store *store, const struct mail *mail) {
+    struct disk_store *disk = container_of(store, struct disk_store, store);
+    struct fates *fates = fates_of(disk);
+    struct message *message = mail->object;
+    struct fate *fate = message->fate;
+    struct entry_out out;
+    entry_message_write(message, mail->number, &out);
+    uint64_t bytes = journal_bytes(out.bytes), serial = message->serial;
+    struct waiter *waiter = NULL;
+    bool room = journal_room(&disk->journal, bytes, fates_record_bytes(fates)) &&
+                list_empty(&disk->unwritten);
+    if (room)
+        waiter = waiter_get(disk, WAITS_PUT);
+    bool added = waiter != NULL && entry_add(disk, ENTRY_MESSAGE, &out);
+    message_release(&store->port.endpoint, message);
+    if (SHORTAGE(!added)) {
+        if (waiter != NULL)
+            waiter_put(disk, waiter);
+        put_refuse(disk, mail, fate);
+        return;
+    }
+    waiter->sequence = journal_added(&disk->journal);
+    waiter->fate = fate;
+    waiter->serial = serial;
+    waiter->request = *mail;
+    fates_record(fates, fate, serial, mail->number, waiter->sequence, (uint32_t)bytes);
+    list_add_tail(&disk->waiting, &waiter->link);
+}
+
+/* The entry of a message is in the journal, and its producer is told that it was not taken. */
+static void put_void(struct disk_store *disk, struct waiter *waiter) {
+    waiter->kind = WAITS_VOID;
+    put_refuse(disk, &waiter->request, waiter->fate);
+    list_add_tail(&disk->unwritten, &waiter->link);
+}
+
+/* --- what is settled ------------------------------------------------------------------------- */
+
+/* Adds the waiter's entry. False: the journal has no room, not even for that. */
+static bool waiter_write(struct disk_store *disk, struct waiter *waiter) {
+    struct fates *fates = fates_of(disk);
+    struct entry_out out;
+    enum entry_kind kind = ENTRY_VOID;
+    if (waiter->kind == WAITS_VOID) {
+        entry_void_write(waiter->serial, &out);
+    } else if (waiter->whole) {
+        kind = ENTRY_FATE;
+        entry_fate_write(waiter->fate, fate_took_ms(waiter->fate, waiter->at_ns), &out);
+    } else {
+        kind = ENTRY_ADDRESS;
+        entry_address_write(waiter->fate, waiter->address, waiter->word, &out);
+    }
+    if (SHORTAGE(!entry_add(disk, kind, &out)))
+        return false;
+    waiter->sequence = journal_added(&disk->journal);
+    if (kind == ENTRY_FATE)
+        fates_record(fates, waiter->fate, fate_serial(waiter->fate), fate_recipients(waiter->fate),
+                     waiter->sequence, (uint32_t)journal_bytes(out.bytes));
+    list_add_tail(&disk->waiting, &waiter->link);
+    return true;
+}
+
+static void unwritten_work(struct disk_store *disk) {
+    struct waiter *waiter;
+    while ((waiter = waiter_first(&disk->unwritten)) != NULL) {
+        list_remove(&waiter->link);
+        if (!waiter_write(disk, waiter)) {
+            list_add_head(&disk->unwritten, &waiter->link);
+            return;
+        }
+    }
+}
+
+static void waiter_settle(struct disk_store *disk, const struct waiter *waiter) {
+    fates_settle(fates_of(disk), waiter->fate, waiter->address, fate_word_state(waiter->word),
+                 fate_word_reason(waiter->word), waiter->at_ns);
+}
+
+static void disk_settle(struct store *store, struct message *message, uint32_t address,
+                        enum fate_state state, enum fate_reason reason) {
+    struct disk_store *disk = container_of(store, struct disk_store, store);
+    struct waiter *waiter = waiter_get(disk, WAITS_SETTLE), spare = {.kind = WAITS_SETTLE};
+    /* Without memory to wait with, it is written all the same, and only told too early. */
+    bool waits = !SHORTAGE(waiter == NULL);
+    if (!waits) {
+        waiter = &spare;
+        list_init(&spare.link);
+    }
+    waiter->fate = message->fate;
+    waiter->address = address;
+    waiter->word = (uint8_t)fate_word_of(state, reason);
+    waiter->at_ns = store->port.now_ns;
+    waiter->whole = fates_note(fates_of(disk), message->fate, address, state, reason);
+    message_release(&store->port.endpoint, message);
+    if (!list_empty(&disk->unwritten) || !waiter_write(disk, waiter))
+        list_add_tail(&disk->unwritten, &waiter->link);
+    if (!waits) {
+        list_remove(&spare.link);
+        waiter_settle(disk, &spare);
+    }
+}
+
+/* --- the turn -------------------------------------------------------------------------------- */
+
+/* What is safe now is told. */
+static void waiting_tell(struct disk_store *disk) {
+    struct fates *fates = fates_of(disk);
+    uint64_t safe = journal_safe(&disk->journal);
+    struct waiter *waiter;
+    while ((waiter = waiter_first(&disk->waiting)) != NULL && waiter->sequence <= safe) {
+        list_remove(&waiter->link);
+        if (waiter->kind == WAITS_PUT && !fates_stored(fates, waiter->fate)) {
+            put_void(disk, waiter); /* too late */
+            continue;
+        }
+        if (waiter->kind == WAITS_PUT) {
+            fates_release(fates, waiter->fate);
+            store_answer(&disk->store, &waiter->request, true);
+        } else if (waiter->kind == WAITS_SETTLE) {
+            waiter_settle(disk, waiter);
+        }
+        waiter_put(disk, waiter);
+    }
+}
+
+/* The disk has failed: producers do not wait until it works again. */
+static void puts_void(struct disk_store *disk) {
+    for (struct list *node = disk->waiting.next, *next; node != &disk->waiting; node = next) {
+        struct waiter *waiter = container_of(node, struct waiter, link);
+        next = node->next;
+        if (waiter->kind == WAITS_PUT) {
+            list_remove(&waiter->link);
+            put_void(disk, waiter);
+        }
+    }
+}
+
+static bool survives(void *argument, const struct journal_record *record) {
+    struct disk_store *disk = argument;
+    static const enum fate_record sorts[ENTRY_KINDS] = {[ENTRY_MESSAGE] = FATE_RECORD_MESSAGE,
+                                                        [ENTRY_ADDRESS] = FATE_RECORD_ADDRESS,
+                                                        [ENTRY_FATE] = FATE_RECORD_WHOLE};
+    if (record->kind == ENTRY_VOID)
+        return false;
+    struct entry_in *in = &disk->entry;
+    /* What this version does not understand is no reason to lose it. */
+    if (entry_read(record->kind, record->body, in) != NULL)
+        return true;
+    return fates_need(fates_of(disk), in->scope, in->id, in->serial, sorts[record->kind],
+                      record->sequence);
+}
+
+static void figures_take(struct disk_store *disk) {
+    struct store_figures *to = &disk->store.figures;
+    const struct journal_stats *from = &disk->journal.stats;
+    figure_set(&to->records, figure_get(&from->records));
+    figure_set(&to->written_bytes, figure_get(&from->record_bytes));
+    figure_set(&to->commits, figure_get(&from->commits));
+    figure_set(&to->syncs, figure_get(&from->syncs));
+    figure_set(&to->sync_ns, figure_get(&from->sync_ns));
+    figure_set(&to->sync_longest_ns, figure_get(&from->sync_ns_max));
+    figure_set(&to->failures, figure_get(&from->failures));
+    figure_set(&to->reclaimed_bytes, figure_get(&from->reclaimed_bytes));
+    figure_set(&to->copied_bytes, figure_get(&from->copied_bytes));
+    figure_set(&to->disk_bytes, figure_get(&from->disk_bytes));
+    figure_set(&to->segments, figure_get(&from->segments));
+    figure_set(&to->spares, figure_get(&from->spares));
+    figure_set(&to->unreadable, figure_get(&from->unreadable));
+    uint64_t live_bytes = fates_record_bytes(fates_of(disk));
+    figure_set(&to->live_bytes, live_bytes);
+    figure_set(&to->waiting, disk->waiter_count);
+    atomic_store_explicit(&disk->store.unavailable,
+                          !journal_room(&disk->journal, disk->options.record_max, live_bytes),
+                          memory_order_relaxed);
+}
+
+static void disk_turn(struct port *port) {
+    struct disk_store *disk = disk_of(port);
+    struct journal *journal = &disk->journal;
+    unwritten_work(disk);
+    bool good = journal_commit(journal, clock_ns());
+    waiting_tell(disk);
+    if (!good)
+        puts_void(disk);
+    post_wake_all(&port->endpoint);
+    disk->more =
+        journal_tend(journal, fates_record_bytes(fates_of(disk)), clock_ns(), survives, disk) ||
+        (good && !list_empty(&disk->unwritten));
+    figures_take(disk);
+}
+
+static void disk_wait(struct port *port, int wake_fd, uint64_t wait_ns) {
+    const struct disk_store *disk = disk_of(port);
+    if (disk->open && wait_ns != 0) {
+        uint64_t next_ns = journal_next_ns(&disk->journal), now_ns = clock_ns();
+        if (disk->more || next_ns <= now_ns)
+            wait_ns = 0;
+        else if (next_ns - now_ns < wait_ns)
+            wait_ns = next_ns - now_ns;
+    }
+    if (wait_ns != 0)
+        net_wake_wait(wake_fd, wait_ns);
+    else
+        net_wake_clear(wake_fd);
+}
+
+static void disk_stop(struct port *port) {
+    struct disk_store *disk = disk_of(port);
+    if (!disk->open)
+        return;
+    /* Twice: what is given up in the first takes its message back in the second. */
+    for (unsigned i = 0; i < 2; i++) {
+        unwritten_work(disk);
+        (void)journal_commit(&disk->journal, clock_ns());
+        waiting_tell(disk);
+        puts_void(disk);
+    }
+    journal_close(&disk->journal);
+    figures_take(disk);
+    disk->open = false;
+    for (struct waiter *waiter; (waiter = waiter_first(&disk->waiting)) != NULL ||
+                                (waiter = waiter_first(&disk->unwritten)) != NULL;) {
+        list_remove(&waiter->link);
+        waiter_put(disk, waiter);
+    }
+}
+
+static bool disk_open(struct port *port, char *problem, size_t problem_cap) {
+    return disk_store_restore(disk_of(port), problem, problem_cap);
+}
+
+/* --- the store ------------------------------------------------------------------------------- */
+
+void disk_store_init(struct disk_store *disk, const struct config *config) {
+    static const struct store_type type = {.put = disk_put, .settle = disk_settle};
+    static const struct port_type port_type = {.name = "store",
+                                               .open = disk_open,
+                                               .turn = disk_turn,
+                                               .wait = disk_wait,
+                                               .stop = disk_stop};
+    static const enum journal_sync syncs[] = {
+        [STORE_SYNC_ALWAYS] = JOURNAL_SYNC_ALWAYS,
+        [STORE_SYNC_INTERVAL] = JOURNAL_SYNC_INTERVAL,
+        [STORE_SYNC_NEVER] = JOURNAL_SYNC_NEVER,
+    };
+    *disk = (struct disk_store){.open = false};
+    store_init(&disk->store, &type, &port_type, "disk");
+    snprintf(disk->directory, sizeof(disk->directory), "%s", config->data);
+    disk->options = (struct journal_options){
+        .directory = disk->directory,
+        .sync = syncs[config->store_sync],
+        .interval_ns = SYNC_INTERVAL_NS,
+        .record_max = entry_bytes_max(config->max_message_bytes),
+        .slack_bytes = JOURNAL_SLACK_BYTES,
+    };
+    pool_init(&disk->waiter_pool, sizeof(struct waiter));
+    list_init(&disk->waiting);
+    list_init(&disk->unwritten);
+}
+
+void disk_store_fini(struct disk_store *disk) {
+    pool_fini(&disk->waiter_pool);
+}
