@@ -8,6 +8,8 @@
 
 #include <stdio.h>
 
+/* What found no room in the journal is tried again after so long. */
+#define UNWRITTEN_LOOK_NS (5 * NS_PER_MS)
 #define SYNC_INTERVAL_NS (1 * NS_PER_S)
 
 /* What waits for the journal. */
@@ -253,8 +255,7 @@ static void disk_turn(struct port *port) {
         puts_void(disk);
     post_wake_all(&port->endpoint);
     disk->more =
-        journal_tend(journal, fates_record_bytes(fates_of(disk)), clock_ns(), survives, disk) ||
-        (good && !list_empty(&disk->unwritten));
+        journal_tend(journal, fates_record_bytes(fates_of(disk)), clock_ns(), survives, disk);
     figures_take(disk);
 }
 
@@ -262,6 +263,8 @@ static void disk_wait(struct port *port, int wake_fd, uint64_t wait_ns) {
     const struct disk_store *disk = disk_of(port);
     if (disk->open && wait_ns != 0) {
         uint64_t next_ns = journal_next_ns(&disk->journal), now_ns = clock_ns();
+        if (!list_empty(&disk->unwritten) && next_ns > now_ns + UNWRITTEN_LOOK_NS)
+            next_ns = now_ns + UNWRITTEN_LOOK_NS;
         if (disk->more || next_ns <= now_ns)
             wait_ns = 0;
         else if (next_ns - now_ns < wait_ns)

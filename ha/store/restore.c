@@ -147,9 +147,9 @@ static struct message *message_make(struct restore *restore, const struct entry_
                                   .to = in->to,
                                   .to_count = in->count,
                                   .class = CLASS_ACK,
-                                  .namespace = in->namespace,
-                                  .is_bytes = in->is_bytes,
-                                  .breaks_grow = in->breaks_grow,
+                                  .namespace = whole ? in->namespace : NAMESPACE_MAIN,
+                                  .is_bytes = whole && in->is_bytes,
+                                  .breaks_grow = whole ? in->breaks_grow : 0,
                                   .payload_max = whole ? in->payload.len : 0};
     struct message *message = message_open(restore->endpoint, &parts);
     if (message == NULL)
@@ -449,6 +449,8 @@ bool disk_store_restore(struct disk_store *disk, char *problem, size_t problem_c
     atomic_store_explicit(&port->server->serial, restore.serial_max + 1, memory_order_relaxed);
     figure_set(&disk->store.figures.restored, restore.pending);
     restored_log(&restore);
+    if (fates_count(restore.fates) != 0)
+        server_nudge_endpoint(port->server, 0); /* which looks after them */
     restored_free(&restore);
     return true;
 }

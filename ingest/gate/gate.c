@@ -509,6 +509,9 @@ void gate_on_nudged(struct endpoint *endpoint) {
     struct fate_wait *wait;
     while ((wait = fates_told(fates_of(endpoint), endpoint->index)) != NULL)
         wait->told(endpoint, wait);
+    /* Fates that a store has brought are forgotten in time also where nothing is pushed. */
+    if (!timer_armed(&context_of(endpoint)->sweep) && fates_count(fates_of(endpoint)) != 0)
+        sweep_arm(endpoint, endpoint->now_ns + SWEEP_NS);
 }
 
 /* --- the room -------------------------------------------------------------------------------- */
