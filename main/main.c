@@ -39,6 +39,7 @@ static const char help[] =
     "  fate          tell what has become of a message that is to be acknowledged\n"
     "  top           watch a node's statistics\n"
     "  audit         check that a node accounts for every message\n"
+    "  store         look at a node's store on disk, and repair it\n"
     "  health        ask whether a node takes messages, for probes\n"
     "  bench         measure a node under load\n"
     "  help          print this page; help COMMAND prints the page of a command\n"
@@ -71,8 +72,9 @@ static const struct command {
     {"serve", run_serve},   {"check-config", cli_check_config},
     {"listen", cli_listen}, {"push", cli_push},
     {"fate", cli_fate},     {"top", cli_top},
-    {"audit", cli_audit},   {"health", cli_health},
-    {"bench", bench_main},  {"help", run_help},
+    {"audit", cli_audit},   {"store", cli_store},
+    {"health", cli_health}, {"bench", bench_main},
+    {"help", run_help},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -29,7 +29,10 @@ bool check_open(struct check *check, const char *directory, bool writes,
     check->lock = -1;
     check->folder = disk_folder(directory, false);
     if (check->folder < 0) {
-        trouble_errno(problem, directory, "open the directory", errno);
+        if (errno == ENOENT)
+            trouble_set(problem, "there is no directory %.*s", TROUBLE_PATH_MAX, directory);
+        else
+            trouble_errno(problem, directory, "open the directory", errno);
         return false;
     }
     if (!store_lock(directory, check->folder, writes, &check->lock, problem)) {
@@ -42,7 +45,7 @@ bool check_open(struct check *check, const char *directory, bool writes,
     }
     bool good = check->survey.meta_there || check->survey.count != 0;
     if (!good)
-        trouble_set(problem, "%.*s holds no store; give the directory that --store-dir names",
+        trouble_set(problem, "%.*s holds no store; give the directory of a node's store",
                     TROUBLE_PATH_MAX, directory);
     for (unsigned i = 0; good && i < check->survey.count; i++)
         if (check->survey.segments[i].state == SURVEY_VERSION)

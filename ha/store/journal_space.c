@@ -11,7 +11,7 @@
 
 #define SPACE_RETRY_NS NS_PER_S
 
-static const char zeros[JOURNAL_STEP_BYTES];
+static char zeros[JOURNAL_STEP_BYTES]; /* not const, so that it takes no room in the program */
 
 void space_count(struct journal *journal) {
     journal->disk_bytes = journal->spare_count * journal->segment_bytes;
@@ -208,7 +208,8 @@ bool space_begin(struct journal *journal) {
     journal->current.end = SEGMENT_HEADER_BYTES;
     space_count(journal);
     if (!disk_folder_sync(journal->folder) ||
-        (journal->meta.oldest == 0 && !space_meta(journal, header.number, journal->synced)))
+        (journal->meta.oldest == 0 &&
+         !space_meta(journal, journal->segments[0].number, journal->synced)))
         return false;
     pending_wrote(journal, bytes, count);
     pending_synced(journal, clock_ns() - began_ns);
