@@ -42,7 +42,7 @@ ROOMS = {
     "ha": [*CORE, "proto/text", "ingest/gate"],
     "main": ["*"],
     "perf/load": BASE,
-    "perf/limit": [*BASE, "perf/load"],
+    "perf/limit": [*BASE, "perf/load", "ha"],
     "perf/micro": [*CORE, "proto/text", "proto/http", "proto/client", "perf/load"],
 }
 # A file that may enter one room more.
