@@ -68,7 +68,9 @@ static uint64_t space_left(const struct journal *journal) {
 }
 
 bool journal_room(const struct journal *journal, uint64_t bytes, uint64_t live_bytes) {
-    if (journal->failing || journal->pending.len + bytes > JOURNAL_UNSYNCED_MAX)
+    /* One that is larger than all of it may come alone. */
+    if (journal->failing ||
+        (journal->pending.len != 0 && journal->pending.len + bytes > JOURNAL_UNSYNCED_MAX))
         return false;
     return !journal->full ||
            (space_left(journal) >= bytes && journal->disk_bytes / 4 * 3 >= live_bytes + bytes);
@@ -211,7 +213,7 @@ bool journal_commit(struct journal *journal, uint64_t now_ns) {
     journal->now_ns = now_ns;
     if (journal->failing && now_ns < journal->retry_ns)
         return false;
-    if (journal->pending.len == 0)
+    if (journal->pending.len == 0 && !journal->failing)
         return true;
     bool more = journal->pending.written < journal->pending.len;
     if (!pending_write(journal) || (sync_due(journal, now_ns) && !pending_sync(journal))) {

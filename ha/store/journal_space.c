@@ -148,8 +148,9 @@ static bool spare_use(struct journal *journal, uint64_t spare, const struct segm
            disk_sync(journal->current.fd) && disk_rename(journal->folder, name, segment);
 }
 
-/* A segment before the new one that begins with the same sequence: nothing in it counts. */
-static bool empty_remove(struct journal *journal) {
+/* A segment before the new one that begins with the same sequence: nothing in it counts. One that
+ * stays is reclaimed like any other. */
+static void empty_remove(struct journal *journal) {
     while (journal->segment_count > 1) {
         unsigned at = journal->segment_count - 2;
         const struct journal_segment empty = journal->segments[at];
@@ -157,13 +158,12 @@ static bool empty_remove(struct journal *journal) {
             break;
         if (journal->meta.oldest == empty.number &&
             !space_meta(journal, journal->segments[at + 1].number, journal->synced))
-            return false;
+            break;
         if (journal->reclaim.active && journal->reclaim.number == empty.number)
             reclaim_stop(journal);
         space_remove(journal, at);
         space_drop(journal, FILE_SEGMENT, empty.number);
     }
-    return true;
 }
 
 bool space_begin(struct journal *journal) {
@@ -213,7 +213,8 @@ bool space_begin(struct journal *journal) {
         return false;
     pending_wrote(journal, bytes, count);
     pending_synced(journal, clock_ns() - began_ns);
-    return empty_remove(journal);
+    empty_remove(journal);
+    return true;
 }
 
 void space_end(struct journal *journal, bool worn) {
