@@ -1,5 +1,6 @@
 /* main.c - the one binary: which command was meant. */
 #include "main/cli/cli.h"
+#include "main/cli/stop.h"
 #include "main/serve.h"
 #include "main/settings/settings.h"
 #include "main/suggest.h"
@@ -173,5 +174,6 @@ int main(int argc, char **argv) {
         fputs("ringpost: cannot write to standard output\n", stderr);
         status = CLI_FAILED;
     }
+    stop_done();
     return status;
 }

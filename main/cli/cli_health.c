@@ -48,8 +48,13 @@ static int ask(const struct http_call *call, struct http_outcome *outcome) {
     if (!json_scan(outcome->body, &whole, &error) || whole.kind != JSON_OBJECT)
         return cli_failed(COMMAND, "%s answered %u, but no JSON; is it the api listener?",
                           call->server, outcome->status);
-    if (outcome->status == 200)
-        return print_ready(whole.raw);
+    if (outcome->status == 200) {
+        char word[WORD_MAX] = "";
+        answer_text(answer_at(whole.raw, "status"), word, sizeof(word));
+        if (strcmp(word, "ready") == 0)
+            return print_ready(whole.raw);
+        return cli_failed(COMMAND, "%s answered something else than a node does", call->server);
+    }
     answer_text(answer_at(whole.raw, "error.message"), message, sizeof(message));
     return cli_failed(COMMAND, "not ready (%u)%s%s", outcome->status,
                       message[0] != '\0' ? ": " : "", message);

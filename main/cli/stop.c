@@ -41,6 +41,11 @@ static void on_signal(int number) {
     errno = error;
 }
 
+void stop_done(void) {
+    if (stop_fd >= 0)
+        alarm(0);
+}
+
 int stop_open(void) {
     static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGALRM};
     /* SA_RESTART: what is being printed is not torn. poll ends all the same. */

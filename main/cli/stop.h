@@ -19,6 +19,9 @@ int stop_open(void);
 /* The key q on that terminal ends the command like the first signal; keys are not shown. False: it
  * is no terminal, or not in the foreground, or there is no thread. */
 bool stop_keys_on(int fd);
+/* All is printed: what is left of the process's end may take its time. Harmless
+ * without stop_open. */
+void stop_done(void);
 /* Puts the terminal back; harmless without stop_keys_on. */
 void stop_keys_off(void);
 

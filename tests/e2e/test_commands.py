@@ -1,5 +1,6 @@
 """The binary's commands before servers that mean harm: what they print, and that they end."""
 
+import http.server
 import json
 import os
 import signal
@@ -440,6 +441,24 @@ class Addresses(unittest.TestCase):
                 self.assertEqual((status, out), (0, "ready\n"), error)
         status, _, error = self.run_with(["health", "--api", f"127.0.0.1:{port}"])
         self.assertEqual(status, 1, error)
+
+    def test_health_of_what_is_no_node(self):
+        class Other(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(b'{"status":"up"}')
+
+            def log_message(self, *_):
+                pass
+
+        with http.server.HTTPServer(("127.0.0.1", 0), Other) as other:
+            threading.Thread(target=other.serve_forever, daemon=True).start()
+            address = "127.0.0.1:%d" % other.server_address[1]
+            status, out, error = self.run_with(["health", "--api", address])
+            other.shutdown()
+        self.assertEqual((status, out), (1, ""))
+        self.assertIn("something else than a node", error)
 
     def test_a_misspelt_flag_is_named_without_its_value(self):
         status, _, error = self.run_with(["top", "--apikey=secret"])
