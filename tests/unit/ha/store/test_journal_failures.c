@@ -182,6 +182,34 @@ static void test_what_failed_is_refused_until_it_works(void **state) {
     owner_close(&owner);
 }
 
+/* After a sync that failed the kernel shows what is on no disk, also to the next process. */
+static void test_what_a_failed_sync_left_is_written_anew(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed < 100; seed++) {
+        fake_disk_reset(seed, CAPACITY);
+        owner_init(&owner, &plain);
+        again();
+        for (unsigned i = 0; i < 5; i++) {
+            assert_true(owner_message(&owner, 1500));
+            assert_true(owner_commit(&owner));
+        }
+        for (unsigned i = 0; i < 5; i++)
+            assert_true(owner_message(&owner, 1500));
+        fake_disk_fail(FAKE_SYNC, 1, 1, EIO);
+        assert_false(owner_commit(&owner));
+        journal_free(&owner.journal);
+        fake_disk_kill();
+        again();
+        assert_int_equal(owner.live_count, 10);
+        owner_note_safe(&owner);
+        assert_int_equal(owner.safe, 10);
+        journal_free(&owner.journal);
+        fake_disk_cut();
+        again();
+        owner_close(&owner);
+    }
+}
+
 static void test_memory_has_an_end(void **state) {
     (void)state;
     struct journal_options options = plain;
@@ -319,6 +347,7 @@ int main(void) {
         cmocka_unit_test(test_each_rename_fails),
         cmocka_unit_test(test_each_unlink_fails),
         cmocka_unit_test(test_what_failed_is_refused_until_it_works),
+        cmocka_unit_test(test_what_a_failed_sync_left_is_written_anew),
         cmocka_unit_test(test_memory_has_an_end),
         cmocka_unit_test(test_a_full_disk),
         cmocka_unit_test(test_a_start_on_a_full_disk),
