@@ -29,6 +29,13 @@ static struct pool *sends_of(const struct worker *worker) {
     return &gate_of(&worker->endpoint)->contexts[worker->index].sends;
 }
 
+/* A client has one word for all that cannot be done at the moment; that the node drains it hears in
+ * a goodbye, too. */
+static enum code code_for_client(enum code code) {
+    bool later = code == CODE_DRAINING || code == CODE_STORAGE_UNAVAILABLE;
+    return later ? CODE_UNAVAILABLE : code;
+}
+
 static void on_result(struct endpoint *endpoint, struct gate_source *source, void *request,
                       uint32_t index, const struct gate_result *result) {
     (void)index;
@@ -39,9 +46,7 @@ static void on_result(struct endpoint *endpoint, struct gate_source *source, voi
     if (result->code == CODE_NONE) {
         client_sent(worker, connection, ref, result->id, result_text(result->state));
     } else {
-        /* The words of a client have no `draining`: it will hear that in a goodbye. */
-        enum code code = result->code == CODE_DRAINING ? CODE_UNAVAILABLE : result->code;
-        client_refused(worker, connection, code, result->message, ref);
+        client_refused(worker, connection, code_for_client(result->code), result->message, ref);
     }
     pool_put(sends_of(worker), record);
     client_send_ended(worker, connection);
