@@ -19,7 +19,7 @@
 #define PROGRESS_NS (2 * NS_PER_S)
 #define PAGE_BYTES 4096
 
-enum phase { PENDING, ENDED, VOIDED, UNKNOWN };
+enum phase { UNKNOWN, PENDING, ENDED, VOIDED };
 
 /* Addresses that settled before their message came again. */
 struct early {
@@ -28,23 +28,35 @@ struct early {
     uint8_t word;
 };
 
+/* What is known of one serial. */
 struct restored {
-    struct table_node node; /* by the serial */
-    uint64_t serial;
-    struct message *message; /* PENDING: a hold */
-    struct fate *fate;       /* PENDING, ENDED: open and held; NULL: not wanted any more */
-    struct early *early;
-    uint64_t at_ns; /* ENDED: when it was settled */
+    union {
+        struct early *early;     /* UNKNOWN */
+        struct message *message; /* PENDING: a hold */
+        uint64_t at_ns;          /* ENDED: when it was settled */
+    };
+    struct fate *fate; /* PENDING, ENDED: open and held */
     uint32_t recipients;
     uint8_t phase;
+};
+
+/* Serials come nearly in order, so those that follow each other stand together. */
+#define SHEET_BITS 4
+#define SHEET_SERIALS (1 << SHEET_BITS)
+
+struct sheet {
+    struct table_node node;
+    uint64_t number; /* of its first serial, in sheets */
+    struct restored restored[SHEET_SERIALS];
 };
 
 struct restore {
     struct disk_store *disk;
     struct endpoint *endpoint;
     struct fates *fates;
-    struct table table;
-    struct pool pool, early_pool;
+    struct table sheets;
+    struct sheet *sheet; /* the one that was looked at last */
+    struct pool sheet_pool, early_pool;
     uint64_t now_ns, now_wall_ms;
     uint64_t began_ns, progress_ns;
     uint64_t serial_max;
@@ -81,41 +93,53 @@ static bool fail_entry(struct restore *restore, const struct journal_record *rec
 
 /* --- by serial ------------------------------------------------------------------------------- */
 
-static uint64_t serial_hash(uint64_t serial) {
-    return serial * UINT64_C(0x9e3779b97f4a7c15);
+static uint64_t sheet_hash(uint64_t number) {
+    return number * UINT64_C(0x9e3779b97f4a7c15);
 }
 
-static struct restored *restored_find(struct restore *restore, uint64_t serial) {
-    struct table_node *node = table_first(&restore->table, serial_hash(serial));
+static struct sheet *sheet_find(struct restore *restore, uint64_t number) {
+    struct table_node *node = table_first(&restore->sheets, sheet_hash(number));
     for (; node != NULL; node = table_next(node)) {
-        struct restored *found = container_of(node, struct restored, node);
-        if (found->serial == serial)
-            return found;
+        struct sheet *sheet = container_of(node, struct sheet, node);
+        if (sheet->number == number)
+            return sheet;
     }
     return NULL;
 }
 
-/* The one of that serial, UNKNOWN if it was not there; NULL: no memory. */
+/* NULL: no memory. */
+static struct sheet *sheet_get(struct restore *restore, uint64_t number) {
+    struct sheet *sheet = sheet_find(restore, number);
+    if (sheet != NULL)
+        return sheet;
+    sheet = pool_get(&restore->sheet_pool);
+    if (sheet == NULL)
+        return NULL;
+    *sheet = (struct sheet){.node.hash = sheet_hash(number), .number = number};
+    if (!table_add(&restore->sheets, &sheet->node)) {
+        pool_put(&restore->sheet_pool, sheet);
+        return NULL;
+    }
+    return sheet;
+}
+
+/* What is known of that serial; NULL: no memory. */
 static struct restored *restored_get(struct restore *restore, uint64_t serial) {
-    struct restored *found = restored_find(restore, serial);
-    if (found != NULL)
-        return found;
-    found = pool_get(&restore->pool);
-    if (found == NULL)
-        return NULL;
-    *found =
-        (struct restored){.node.hash = serial_hash(serial), .serial = serial, .phase = UNKNOWN};
-    if (!table_add(&restore->table, &found->node)) {
-        pool_put(&restore->pool, found);
-        return NULL;
+    uint64_t number = serial >> SHEET_BITS;
+    if (restore->sheet == NULL || restore->sheet->number != number) {
+        struct sheet *sheet = sheet_get(restore, number);
+        if (sheet == NULL)
+            return NULL;
+        restore->sheet = sheet;
     }
     if (serial > restore->serial_max)
         restore->serial_max = serial;
-    return found;
+    return &restore->sheet->restored[serial % SHEET_SERIALS];
 }
 
-static void early_free(struct restore *restore, struct restored *restored) {
-    while (restored->early != NULL) {
+/* It will have no message. */
+static void early_drop(struct restore *restore, struct restored *restored) {
+    while (restored->phase == UNKNOWN && restored->early != NULL) {
         struct early *next = restored->early->next;
         pool_put(&restore->early_pool, restored->early);
         restored->early = next;
@@ -123,10 +147,9 @@ static void early_free(struct restore *restore, struct restored *restored) {
 }
 
 static void message_drop(struct restore *restore, struct restored *restored) {
-    if (restored->message == NULL)
+    if (restored->phase != PENDING)
         return;
     message_release(restore->endpoint, restored->message);
-    restored->message = NULL;
     restore->pending--;
 }
 
@@ -205,6 +228,7 @@ static bool message_read(struct restore *restore, const struct journal_record *r
     struct message *message = message_make(restore, in, true);
     if (message == NULL)
         return fail_memory(restore);
+    struct early *early = restored->early;
     restored->message = message;
     restored->fate = message->fate;
     restored->recipients = in->recipients;
@@ -213,9 +237,12 @@ static bool message_read(struct restore *restore, const struct journal_record *r
     (void)fates_stored(restore->fates, restored->fate);
     fates_record(restore->fates, restored->fate, in->serial, in->recipients, record->sequence,
                  bytes);
-    for (const struct early *early = restored->early; early != NULL; early = early->next)
+    while (early != NULL) {
+        struct early *next = early->next;
         note(restore, restored->fate, early->address, early->word);
-    early_free(restore, restored);
+        pool_put(&restore->early_pool, early);
+        early = next;
+    }
     ended_look(restore, restored);
     return true;
 }
@@ -241,6 +268,7 @@ static bool fate_read(struct restore *restore, const struct journal_record *reco
     uint64_t settled_ms = in->accepted_ms + in->took_ms;
     uint64_t window_ms = restore->fates->window_ns / NS_PER_MS;
     if (restored->phase == UNKNOWN) {
+        early_drop(restore, restored);
         if (settled_ms + window_ms <= restore->now_wall_ms) {
             restored->phase = VOIDED; /* nobody is told of it any more */
             return true;
@@ -267,10 +295,10 @@ static bool fate_read(struct restore *restore, const struct journal_record *reco
 }
 
 static void void_read(struct restore *restore, struct restored *restored) {
-    if (restored->phase == PENDING) {
+    early_drop(restore, restored);
+    if (restored->phase == PENDING)
         fates_cancel(restore->fates, restored->fate);
-        message_drop(restore, restored);
-    }
+    message_drop(restore, restored);
     if (restored->phase != ENDED)
         restored->phase = VOIDED;
 }
@@ -317,31 +345,26 @@ static int by_time(const void *a, const void *b) {
     return (first->at_ns > second->at_ns) - (first->at_ns < second->at_ns);
 }
 
-static int by_serial(const void *a, const void *b) {
-    const struct restored *first = *(struct restored *const *)a;
-    const struct restored *second = *(struct restored *const *)b;
-    return (first->serial > second->serial) - (first->serial < second->serial);
+static int by_number(const void *a, const void *b) {
+    const struct sheet *first = *(struct sheet *const *)a;
+    const struct sheet *second = *(struct sheet *const *)b;
+    return (first->number > second->number) - (first->number < second->number);
 }
 
-static size_t sorted_bytes(size_t count) {
-    return (count * sizeof(struct restored *) + PAGE_BYTES) / PAGE_BYTES * PAGE_BYTES;
+static size_t list_bytes(size_t count) {
+    return (count * sizeof(void *) + PAGE_BYTES) / PAGE_BYTES * PAGE_BYTES;
 }
 
-/* All of that phase, in order; NULL: no memory. */
-static struct restored **restored_sort(struct restore *restore, enum phase phase, size_t count,
-                                       int (*compare)(const void *, const void *)) {
-    struct restored **sorted = map_pages(sorted_bytes(count));
+/* All sheets, by their serials; NULL: no memory. */
+static struct sheet **sheets_sort(struct restore *restore) {
+    struct sheet **sorted = map_pages(list_bytes(restore->sheets.count));
     if (sorted == NULL)
         return NULL;
-    size_t at = 0;
-    struct table_node *node = table_walk(&restore->table, NULL);
-    for (; node != NULL; node = table_walk(&restore->table, node)) {
-        struct restored *restored = container_of(node, struct restored, node);
-        if (restored->phase == phase)
-            sorted[at++] = restored;
-    }
-    CHECK(at == count, "%zu of %zu are there", at, count);
-    qsort(sorted, count, sizeof(struct restored *), compare);
+    size_t count = 0;
+    struct table_node *node = table_walk(&restore->sheets, NULL);
+    for (; node != NULL; node = table_walk(&restore->sheets, node))
+        sorted[count++] = container_of(node, struct sheet, node);
+    qsort(sorted, count, sizeof(struct sheet *), by_number);
     return sorted;
 }
 
@@ -358,53 +381,72 @@ static void address_settle(struct restore *restore, const struct restored *resto
                      restored->phase == ENDED ? restored->at_ns : restore->now_ns);
 }
 
-static bool fates_bring(struct restore *restore) {
-    struct restored **sorted = restored_sort(restore, ENDED, restore->ended, by_time);
+static bool fates_bring(struct restore *restore, struct sheet **sheets) {
+    size_t bytes = list_bytes(restore->ended), count = 0;
+    struct restored **sorted = map_pages(bytes);
     if (sorted == NULL)
         return fail_memory(restore);
-    for (size_t n = 0; n < restore->ended; n++) {
+    for (uint32_t n = 0; n < restore->sheets.count; n++)
+        for (unsigned i = 0; i < SHEET_SERIALS; i++)
+            if (sheets[n]->restored[i].phase == ENDED)
+                sorted[count++] = &sheets[n]->restored[i];
+    CHECK(count == restore->ended, "%zu fates of %llu are there", count,
+          (unsigned long long)restore->ended);
+    qsort(sorted, count, sizeof(struct restored *), by_time);
+    for (size_t n = 0; n < count; n++) {
         struct fate *fate = sorted[n]->fate;
         fate_taken(restore, sorted[n]);
-        for (uint32_t i = 0, count = fate_count(fate); i < count; i++)
+        for (uint32_t i = 0, addresses = fate_count(fate); i < addresses; i++)
             address_settle(restore, sorted[n], i);
         fates_release(restore->fates, fate);
     }
-    munmap(sorted, sorted_bytes(restore->ended));
+    munmap(sorted, bytes);
     return true;
 }
 
-static bool messages_bring(struct restore *restore) {
-    struct store *store = &restore->disk->store;
-    struct restored **sorted = restored_sort(restore, PENDING, restore->pending, by_serial);
-    bool good = sorted != NULL;
-    if (!good)
-        return fail_memory(restore);
-    size_t count = restore->pending;
-    for (size_t n = 0; n < count && good; n++) {
-        fate_taken(restore, sorted[n]);
-        for (uint32_t i = 0; i < fate_count(sorted[n]->fate); i++)
-            address_settle(restore, sorted[n], i);
-        fates_release(restore->fates, sorted[n]->fate);
-        good = store_restore(store, sorted[n]->message);
-        progress_look(restore);
-    }
-    munmap(sorted, sorted_bytes(count));
-    if (!good || !store_restored(store))
+static bool message_bring(struct restore *restore, const struct restored *restored) {
+    struct fate *fate = restored->fate;
+    fate_taken(restore, restored);
+    for (uint32_t i = 0; i < fate_count(fate); i++)
+        address_settle(restore, restored, i);
+    fates_release(restore->fates, fate);
+    progress_look(restore);
+    return store_restore(&restore->disk->store, restored->message);
+}
+
+static bool messages_bring(struct restore *restore, struct sheet **sheets) {
+    bool good = true;
+    for (uint32_t n = 0; n < restore->sheets.count && good; n++)
+        for (unsigned i = 0; i < SHEET_SERIALS && good; i++)
+            if (sheets[n]->restored[i].phase == PENDING)
+                good = message_bring(restore, &sheets[n]->restored[i]);
+    if (!good || !store_restored(&restore->disk->store))
         return fail(restore, "the workers do not take what is in the store: start the node again");
     return true;
 }
 
-static void restored_free(struct restore *restore) {
-    struct table_node *node = table_walk(&restore->table, NULL);
+static bool bring(struct restore *restore) {
+    size_t bytes = list_bytes(restore->sheets.count);
+    struct sheet **sheets = sheets_sort(restore);
+    if (sheets == NULL)
+        return fail_memory(restore);
+    bool good = fates_bring(restore, sheets) && messages_bring(restore, sheets);
+    munmap(sheets, bytes);
+    return good;
+}
+
+static void sheets_free(struct restore *restore) {
+    struct table_node *node = table_walk(&restore->sheets, NULL);
     while (node != NULL) {
-        struct restored *restored = container_of(node, struct restored, node);
-        node = table_walk(&restore->table, node);
-        early_free(restore, restored);
-        table_remove(&restore->table, &restored->node);
-        pool_put(&restore->pool, restored);
+        struct sheet *sheet = container_of(node, struct sheet, node);
+        node = table_walk(&restore->sheets, node);
+        for (unsigned i = 0; i < SHEET_SERIALS; i++)
+            early_drop(restore, &sheet->restored[i]);
+        table_remove(&restore->sheets, &sheet->node);
+        pool_put(&restore->sheet_pool, sheet);
     }
-    table_fini(&restore->table);
-    pool_fini(&restore->pool);
+    table_fini(&restore->sheets);
+    pool_fini(&restore->sheet_pool);
     pool_fini(&restore->early_pool);
 }
 
@@ -435,8 +477,8 @@ bool disk_store_restore(struct disk_store *disk, char *problem, size_t problem_c
     struct journal_problem trouble;
     problem[0] = '\0';
     restore.began_ns = restore.progress_ns = restore.now_ns;
-    table_init(&restore.table);
-    pool_init(&restore.pool, sizeof(struct restored));
+    table_init(&restore.sheets);
+    pool_init(&restore.sheet_pool, sizeof(struct sheet));
     pool_init(&restore.early_pool, sizeof(struct early));
     if (!journal_open(&disk->journal, &disk->options, on_record, &restore, &trouble)) {
         if (problem[0] == '\0')
@@ -444,13 +486,13 @@ bool disk_store_restore(struct disk_store *disk, char *problem, size_t problem_c
         return false;
     }
     disk->open = true;
-    if (!fates_bring(&restore) || !messages_bring(&restore))
+    if (!bring(&restore))
         return false;
     atomic_store_explicit(&port->server->serial, restore.serial_max + 1, memory_order_relaxed);
     figure_set(&disk->store.figures.restored, restore.pending);
     restored_log(&restore);
     if (fates_count(restore.fates) != 0)
         server_nudge_endpoint(port->server, 0); /* which looks after them */
-    restored_free(&restore);
+    sheets_free(&restore);
     return true;
 }
