@@ -8,6 +8,9 @@
  * retries but after EINTR, and none is told twice of an error that the kernel tells only once: who
  * gets false from a sync does not know what is on the disk, also after a later sync that succeeds.
  *
+ * What an open journal calls, for core/sandbox.c: openat (also to write and create), close,
+ * newfstatat, fstat, pread64, pwrite64, fallocate, fdatasync, fsync, renameat, unlinkat.
+ *
  * Threads: any; one at a time for a descriptor. Owns nothing. */
 #ifndef RINGPOST_HA_STORE_DISK_H
 #define RINGPOST_HA_STORE_DISK_H

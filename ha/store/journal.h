@@ -86,7 +86,8 @@ struct journal_problem {
 
 /* A record at the start. False: stop; the owner says why. */
 typedef bool journal_visit(void *argument, const struct journal_record *record);
-/* Is that record still needed? */
+/* Is that record still needed? The segment is used again only when everything that was added before
+ * this answer is synced, so the answer may rest on it. */
 typedef bool journal_survives(void *argument, const struct journal_record *record);
 
 /* Since the start; the last five as it is now. */
