@@ -107,7 +107,7 @@ static bool segment_check(struct check *check, unsigned at, struct replay *repla
     struct survey_segment *segment = &check->survey.segments[at];
     unsigned next = survey_next(survey, at + 1);
     bool last = next == survey->count;
-    struct span bytes;
+    struct span bytes = SPAN("");
     struct kinds kinds = {.count = {0}};
     struct journal_problem problem;
     int error = segment->state == SURVEY_GOOD ? survey_read(survey, at, check->room, &bytes) : 0;
