@@ -99,7 +99,7 @@ static void each_call_fails(enum fake_call call, int error) {
         unsigned nth = 1, step = 1;
         /* All of the first, then ever fewer of the many that are like those before. */
         while (fail_once(call, nth, counts[i], error)) {
-            step += nth % 8 == 0;
+            step += nth % 4 == 0;
             nth += step;
         }
         assert_true(nth > 1);

@@ -11,7 +11,7 @@
 
 #define CAPACITY (UINT64_C(64) << 20)
 #define SEGMENT (UINT64_C(64) << 10)
-#define RUNS 60
+#define RUNS 40
 
 static struct owner owner;
 static uint64_t seed;
