@@ -32,9 +32,12 @@ RUN apt-get update -qq \
     && apt-get install -y -qq --no-install-recommends liburing2 libsodium23 libseccomp2 libisal2 \
         $llhttp >/dev/null \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --no-log-init --uid 700 --no-create-home --shell /usr/sbin/nologin ringpost
+    && useradd --system --no-log-init --uid 700 --no-create-home --shell /usr/sbin/nologin ringpost \
+    && install -d -o ringpost -g ringpost -m 700 /var/lib/ringpost
 COPY --from=build /ringpost /usr/bin/ringpost
 USER ringpost
+# A store on disk goes to a volume: -v ringpost:/var/lib/ringpost -e RINGPOST_DATA=/var/lib/ringpost
+#
 # A container's own loopback is reached by nobody. Flags win over these.
 ENV RINGPOST_TCP=0.0.0.0:7000 RINGPOST_WEB=0.0.0.0:8080 RINGPOST_API=0.0.0.0:8081
 EXPOSE 7000 8080 8081
