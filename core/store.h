@@ -46,7 +46,7 @@ struct store;
     X(reclaimed_bytes, "reclaimed_bytes_total", "bytes of segments that were used again")          \
     X(copied_bytes, "copied_bytes_total", "bytes of records copied out of such segments")
 #define STORE_GAUGES(X)                                                                            \
-    X(disk_bytes, "disk_bytes", "bytes of all segments")                                           \
+    X(disk_bytes, "bytes", "bytes of all segments")                                                \
     X(live_bytes, "live_bytes", "bytes of records that a start needs")                             \
     X(segments, "segments", "segments in use")                                                     \
     X(spares, "spare_segments", "segments allocated ahead")                                        \
@@ -54,11 +54,34 @@ struct store;
     X(restored, "restored", "messages that were pending at the start")                             \
     X(waiting, "waiting", "messages and acknowledgements that are not safe yet")
 
+/* Syncs by the time that they took: upper bounds of the histogram's buckets, in microseconds and as
+ * the metrics have them. */
+#define SYNC_BOUNDS(X)                                                                             \
+    X(200, "0.0002")                                                                               \
+    X(500, "0.0005")                                                                               \
+    X(1000, "0.001")                                                                               \
+    X(2000, "0.002")                                                                               \
+    X(5000, "0.005")                                                                               \
+    X(10000, "0.01")                                                                               \
+    X(20000, "0.02")                                                                               \
+    X(50000, "0.05")                                                                               \
+    X(100000, "0.1")                                                                               \
+    X(200000, "0.2")                                                                               \
+    X(500000, "0.5")                                                                               \
+    X(1000000, "1")                                                                                \
+    X(2000000, "2")                                                                                \
+    X(5000000, "5")                                                                                \
+    X(10000000, "10")
+#define SYNC_COUNT(us, text) +1
+enum { SYNC_BUCKETS = 0 SYNC_BOUNDS(SYNC_COUNT) + 1 }; /* the last one has no bound */
+#undef SYNC_COUNT
+
 struct store_figures {
 #define STORE_FIGURE(member, name, help) _Atomic uint64_t member;
     STORE_COUNTERS(STORE_FIGURE)
     STORE_GAUGES(STORE_FIGURE)
 #undef STORE_FIGURE
+    _Atomic uint64_t sync_buckets[SYNC_BUCKETS];
     _Atomic uint64_t sync_ns;         /* all syncs together */
     _Atomic uint64_t sync_longest_ns; /* since the start */
 };

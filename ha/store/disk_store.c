@@ -221,12 +221,26 @@ static bool survives(void *argument, const struct journal_record *record) {
                       record->sequence);
 }
 
+/* Several of one turn count with their mean. */
+static void syncs_count(struct store_figures *to, uint64_t count, uint64_t took_ns) {
+#define SYNC_NS(us, text) (us) * NS_PER_US,
+    static const uint64_t bounds_ns[SYNC_BUCKETS] = {SYNC_BOUNDS(SYNC_NS) UINT64_MAX};
+#undef SYNC_NS
+    unsigned at = 0;
+    while (took_ns / count > bounds_ns[at])
+        at++;
+    figure_add(&to->sync_buckets[at], count);
+}
+
 static void figures_take(struct disk_store *disk) {
     struct store_figures *to = &disk->store.figures;
     const struct journal_stats *from = &disk->journal.stats;
     figure_set(&to->records, figure_get(&from->records));
     figure_set(&to->written_bytes, figure_get(&from->record_bytes));
     figure_set(&to->commits, figure_get(&from->commits));
+    uint64_t syncs = figure_get(&from->syncs) - figure_get(&to->syncs);
+    if (syncs != 0)
+        syncs_count(to, syncs, figure_get(&from->sync_ns) - figure_get(&to->sync_ns));
     figure_set(&to->syncs, figure_get(&from->syncs));
     figure_set(&to->sync_ns, figure_get(&from->sync_ns));
     figure_set(&to->sync_longest_ns, figure_get(&from->sync_ns_max));

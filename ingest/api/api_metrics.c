@@ -256,6 +256,25 @@ static void node_write(struct chain *chain, struct worker *worker) {
            "system calls that --sandbox refused; each is a bug or an attack", sandbox_refused());
 }
 
+static void syncs_write(struct chain *chain, const struct store_figures *figures) {
+#define SYNC_TEXT(us, text) text,
+    static const char *const bounds[SYNC_BUCKETS] = {SYNC_BOUNDS(SYNC_TEXT) "+Inf"};
+#undef SYNC_TEXT
+    char labels[64];
+    uint64_t count = 0;
+    family(chain, "ringpost_store_sync_seconds", "histogram",
+           "syncs of the store, by the time that the disk took");
+    for (unsigned i = 0; i < SYNC_BUCKETS; i++) {
+        count += figure_get(&figures->sync_buckets[i]);
+        snprintf(labels, sizeof labels, "{le=\"%s\"}", bounds[i]);
+        sample(chain, "ringpost_store_sync_seconds_bucket", labels, count);
+    }
+    if (chain_room(chain, LINE_BYTES))
+        builder_format(&chain->out, "ringpost_store_sync_seconds_sum %.6f\n",
+                       (double)figure_get(&figures->sync_ns) / (double)NS_PER_S);
+    sample(chain, "ringpost_store_sync_seconds_count", "", count);
+}
+
 static void store_write(struct chain *chain, const struct store *store) {
     if (store == NULL)
         return;
@@ -270,9 +289,7 @@ static void store_write(struct chain *chain, const struct store *store) {
     STORE_GAUGES(GAUGE_WRITE)
 #undef COUNTER_WRITE
 #undef GAUGE_WRITE
-    single_real(chain, "ringpost_store_sync_seconds_total", "counter",
-                "time that the disk took for all syncs",
-                (double)figure_get(&figures->sync_ns) / (double)NS_PER_S);
+    syncs_write(chain, figures);
     single_real(chain, "ringpost_store_sync_longest_seconds", "gauge", "the longest sync so far",
                 (double)figure_get(&figures->sync_longest_ns) / (double)NS_PER_S);
 }

@@ -8,7 +8,9 @@ import subprocess
 import time
 import unittest
 
-from support import CountedClient, JsonClient, Node, Socket
+from stored import Data
+from support import CountedClient, JsonClient, Node, Socket, wait_until
+from test_ack import push
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NAME = re.compile(r"\b(?:ringpost|process)_[a-z0-9_]+")
@@ -68,7 +70,8 @@ def refused(node):
 
 class Metrics(unittest.TestCase):
     def test_the_form(self):
-        with Node() as node:
+        with Data() as data, data.node() as node:
+            push(node, "till-7")
             raw = node.api("GET", "/metrics", raw=True)[1]
             lint(families(raw.decode()))
             promtool = shutil.which("promtool")
@@ -78,7 +81,7 @@ class Metrics(unittest.TestCase):
                 self.assertEqual((done.returncode, done.stderr + done.stdout), (0, b""))
 
     def test_a_dashboard_asks_for_what_is_there(self):
-        with Node() as node:
+        with Data() as data, data.node() as node:
             found = families(node.api("GET", "/metrics", raw=True)[1].decode())
             there = set(found)
             for _, samples in found.values():
@@ -134,6 +137,20 @@ class Metrics(unittest.TestCase):
             self.assertEqual(buckets, sorted(buckets))
             self.assertEqual(buckets[-1], 20)
             self.assertGreater(node.metric(f"{name}_sum", **{"class": "default"}), 0)
+
+    def test_how_long_syncs_take(self):
+        with Data() as data, data.node() as node:
+            for _ in range(10):
+                push(node, "away")
+            name = "ringpost_store_sync_seconds"
+            wait_until("each is counted", lambda: node.metric(f"{name}_count") == 10)
+            buckets = [node.metric(f"{name}_bucket", le=bound)
+                       for bound in ("0.0002", "0.01", "1", "10", "+Inf")]
+            self.assertEqual(buckets, sorted(buckets))
+            self.assertEqual(buckets[-1], 10)
+            self.assertGreater(node.metric(f"{name}_sum"), 0)
+            self.assertEqual(node.metric("ringpost_store_syncs_total"), 10)
+            self.assertGreater(node.metric("ringpost_store_bytes"), 0)
 
     def test_a_session_that_does_not_read_is_seen(self):
         with Node(workers=1) as node, JsonClient(node, "till", groups=["g"]):
