@@ -23,10 +23,15 @@ class Data:
     def __init__(self, *flags, under=None):
         self.folder = tempfile.TemporaryDirectory(prefix="ringpost-store-", dir=under)
         self.path = pathlib.Path(self.folder.name) / "data"
-        self.flags = flags
+        self.flags, self.nodes = flags, []
 
     def node(self, *flags, **more):
-        return Node(*NO_SILENCE, "--data", str(self.path), *self.flags, *flags, **more)
+        node = Node(*NO_SILENCE, "--data", str(self.path), *self.flags, *flags,
+                    **{**more, "wait": False})
+        self.nodes.append(node)
+        if more.get("wait", True):
+            node.wait_started()
+        return node
 
     def segments(self):
         return sorted(self.path.glob("*.segment"))
@@ -50,8 +55,16 @@ class Data:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def close(self):
+        """Whatever a test has left."""
+        for node in self.nodes:
+            node.kill()
         self.folder.cleanup()
+
+    def __exit__(self, kind, value, trace):
+        if kind is not None:
+            print(self.nodes[-1].log()[-3000:] if self.nodes else "no node was started")
+        self.close()
 
 
 class Stored(Acks):

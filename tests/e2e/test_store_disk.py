@@ -316,7 +316,7 @@ class Damage(Stored):
 
     @classmethod
     def tearDownClass(cls):
-        cls.whole.folder.cleanup()
+        cls.whole.close()
 
     @contextlib.contextmanager
     def copy(self):
