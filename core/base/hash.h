@@ -15,7 +15,7 @@ struct hash128 {
 #define HASH_KEY_BYTES 16
 /* Draws the key, or takes one that is kept with what was hashed before (NULL: draws); once, before
  * any thread starts. */
-void hash_init(const uint8_t key[HASH_KEY_BYTES]);
+void hash_init(const uint8_t kept[HASH_KEY_BYTES]);
 uint64_t hash64(struct span bytes);
 struct hash128 hash128(struct span bytes);
 
