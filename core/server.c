@@ -252,6 +252,9 @@ bool server_start(struct server *server, char *problem, size_t problem_cap) {
     atomic_store_explicit(&server->phase, good ? PHASE_RUNNING : PHASE_STOPPED,
                           memory_order_release);
     server_nudge(server);
+    /* Where all have begun, all end. */
+    if (!good && server->thread_count == threads && threads != 0)
+        server_join(server);
     return good;
 }
 
