@@ -56,14 +56,14 @@ class Data:
         return self
 
     def close(self):
-        """Whatever a test has left."""
+        """Ends whatever a test has left."""
         for node in self.nodes:
-            node.kill()
+            if node.process.poll() is None:
+                print(node.log()[-3000:])
+                node.kill()
         self.folder.cleanup()
 
-    def __exit__(self, kind, value, trace):
-        if kind is not None:
-            print(self.nodes[-1].log()[-3000:] if self.nodes else "no node was started")
+    def __exit__(self, *_):
         self.close()
 
 

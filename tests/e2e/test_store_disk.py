@@ -464,6 +464,12 @@ class Damage(Stored):
             (data.path / "store.key").unlink()
             with data.node() as node:
                 self.assertEqual(fate(node, "message-001")["state"], "pending")
+                status, answer, _ = node.message(to="till-1", ack=True, data="x" * BIG,
+                                                 id="message-001")
+                self.assertEqual((status, answer["error"]["code"]), (409, "id_reused"))
+                self.assertEqual(push(node, "a", 1, id="new")["state"], "stored")
+                self.assertEqual(node.message(to="a", ack=True, data=1, id="new")[1]["state"],
+                                 "duplicate")
 
 
 if __name__ == "__main__":

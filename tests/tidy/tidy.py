@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 
+from proofs_rule import proofs_missing
 from remember import ROOT, check_all, compile_only
 from shortage_rule import shortages_missing
 
@@ -224,6 +225,10 @@ def rule_shortages(path, lines):
     yield from shortages_missing(path, bare(lines))
 
 
+def rule_proofs(path, lines):
+    yield from proofs_missing(path, lines)
+
+
 # Each rule with a path and a text that breaks it.
 RULES = [
     (rule_rooms, "core/x.c", '#include "proto/http/http.h"'),
@@ -240,6 +245,9 @@ RULES = [
     (rule_length, "core/x.c", "\n" * FILE_LINES_MAX),
     (rule_blanks, "core/x.c", "\tx"),
     (rule_shortages, "core/x.c", "bool x(void) {\n    y = pool_get(z);\n}"),
+    (rule_proofs, "docs/x.md", "| what | test |\n| --- | --- |\n| a cut | |"),
+    (rule_proofs, "docs/x.md", "| what | test |\n| a | `test_store.Restart.test_none_such` |"),
+    (rule_proofs, "docs/x.md", "| what | test |\n| a | `test_journal.test_none_such` |"),
     (rule_leftovers, "core/x.c", "/* TO" + "DO */"),
     (rule_leftovers, "docs/x.md", "see /" + "work/x"),
 ]
