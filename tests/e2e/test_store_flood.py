@@ -149,10 +149,12 @@ class Killed(Stored):
             one.start()
         wait_until("the flood is there", lambda: asker.told or asker.broken)
         began = time.monotonic()
+        before = sum(len(one.took) for one in producers)
         time.sleep(random.uniform(0.1, 0.8))
         took = sum(len(one.took) for one in producers)
+        rate = (took - before) / (time.monotonic() - began)
         node.kill()
-        print(f"{took} messages, in {time.monotonic() - began:.2f} s and before")
+        print(f"{took} messages, {rate:.0f} a second")
         for one in [*tills, *producers, asker]:
             one.join(DEADLINE_S)
             self.assertFalse(one.is_alive())
