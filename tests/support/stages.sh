@@ -83,6 +83,20 @@ unit_tsan() {
     compile tsan "${names[@]}" && run_ctest build/tsan -R "^($(IFS='|'; echo "${names[*]}"))\$"
 }
 
+# power RUNS: the power is cut so often under the store, at each of its policies.
+power() {
+    local name names=() log=build/log/power-cuts
+    for name in $(find tests/unit/ha/store -name 'test_*power.c'); do
+        names+=("$(basename "$name" .c)")
+    done
+    compile dev "${names[@]}" || return 1
+    for name in "${names[@]}"; do
+        RINGPOST_RUNS=$1 still "build/dev/tests/$name" 2>&1 || say "again: RINGPOST_RUNS=$1" \
+            "build/dev/tests/$name"
+    done | tee "$log"
+    say "$(grep -c '^\[       OK' "$log") passed, $(grep -c '^\[  FAILED  \] test' "$log") failed"
+}
+
 # Only what changed since it passed. Nothing is linked: the presets tsan and fuzz do that with
 # clang.
 compiles() {
@@ -169,6 +183,7 @@ run_stage() {
     tidy) stage "$1" "rules of the house" rules ;;
     perf) stage "$1" "measuring scripts" perf_scripts ;;
     unit) stage "$1" "unit tests, ASan+UBSan" unit ;;
+    power) stage "$1" "power cuts, $power_runs runs" power "$power_runs" ;;
     clang) stage "$1" "compiles without a warning (clang)" compiles ;;
     sim) stage "$1" "simulation, $seeds seeds" simulate "$seeds" ;;
     faults) stage "$1" "simulation, planted bugs" planted ;;
@@ -181,7 +196,7 @@ run_stage() {
     fuzz) stage "$1" "fuzz, $fuzz_s s a target" fuzz "$fuzz_s" ;;
     clang-tidy) stage "$1" "clang-tidy" clang_tidy ;;
     docker) stage "$1" "container" container ;;
-    *) say "stages: ${stage_names[*]}; docker" ;;
+    *) say "stages: ${stage_names[*]}; power docker" ;;
     esac
 }
 
@@ -208,24 +223,24 @@ run_stages() {
 stages_named() {
     local name
     for name; do
-        case " ${stage_names[*]} docker " in
+        case " ${stage_names[*]} power docker " in
         *" $name "*) ;;
-        *) say "stages: ${stage_names[*]}; docker"; [ "$name" = help ]; exit ;;
+        *) say "stages: ${stage_names[*]}; power docker"; [ "$name" = help ]; exit ;;
         esac
     done
 }
 
 stages_test() {
-    how=test seeds=200 fuzz_s=4 full=()
+    how=test seeds=200 fuzz_s=4 power_runs=50 full=()
     stages_named "$@"
     if [ $# -eq 0 ]; then set -- "${stage_names[@]}"; fi
     run_stages "$@"
 }
 
 stages_soak() {
-    how=soak seeds=10000 fuzz_s=60 full=(--full)
+    how=soak seeds=10000 fuzz_s=60 power_runs=2000 full=(--full)
     stages_named "$@"
-    if [ $# -eq 0 ]; then set -- unit tsan sim faults fuzz e2e e2e-6.1 e2e-asan e2e-tsan; fi
+    if [ $# -eq 0 ]; then set -- unit power tsan sim faults fuzz e2e e2e-6.1 e2e-asan e2e-tsan; fi
     say "ringpost $(sed -n 's/.*RINGPOST_VERSION "\(.*\)"/\1/p' main/version.h), $(date -u +%F)," \
         "Linux $(uname -r), $cpus CPUs ($(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1))"
     run_stages "$@"
