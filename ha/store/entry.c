@@ -9,7 +9,6 @@
 
 /* One letter for the sort, then a name (dedup.h). */
 #define SCOPE_BYTES_MAX (1 + NAME_BYTES_MAX)
-#define SERIAL_MAX ((UINT64_C(1) << 48) - 1)
 #define EVENT_BYTES_MAX UINT16_MAX
 #define TTL_MS_MAX (604800 * UINT64_C(1000))
 #define WALL_MS_MAX (UINT64_C(1) << 48) /* the year 10889 */
@@ -290,7 +289,7 @@ const char *entry_read(unsigned kind, struct span body, struct entry_in *in) {
     struct eye eye = {body.at, body.len, true};
     in->serial = get_number(&eye, 8);
     in->count = 0;
-    if (!eye.good || in->serial == 0 || in->serial > SERIAL_MAX)
+    if (!eye.good || in->serial == 0 || in->serial > ENTRY_SERIAL_MAX)
         return "no serial";
     switch (kind) {
     case ENTRY_MESSAGE:

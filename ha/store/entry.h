@@ -31,6 +31,7 @@ struct message;
 enum entry_kind { ENTRY_MESSAGE = 1, ENTRY_ADDRESS, ENTRY_FATE, ENTRY_VOID, ENTRY_KINDS };
 
 #define ENTRY_PARTS_MAX 8
+#define ENTRY_SERIAL_MAX ((UINT64_C(1) << 48) - 1)
 /* Of what precedes the texts. */
 #define ENTRY_FIXED_MAX (64 + 2 * ADDRESSES_PER_MESSAGE_MAX)
 

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+/* A start that would use the last serials is refused: what is left lasts for years. */
+#define SERIALS_LEFT_MIN (UINT64_C(1) << 40)
 /* One that takes longer says so now and then. */
 #define PROGRESS_NS (2 * NS_PER_S)
 #define PAGE_BYTES 4096
@@ -486,6 +488,13 @@ bool disk_store_restore(struct disk_store *disk, char *problem, size_t problem_c
         return false;
     }
     disk->open = true;
+    if (restore.serial_max > ENTRY_SERIAL_MAX - SERIALS_LEFT_MIN) {
+        snprintf(problem, problem_cap,
+                 "--data %s: a message in it has the serial %llu, which ringpost does not come to: "
+                 "start with another directory",
+                 disk->directory, (unsigned long long)restore.serial_max);
+        return false;
+    }
     if (!bring(&restore))
         return false;
     atomic_store_explicit(&port->server->serial, restore.serial_max + 1, memory_order_relaxed);
