@@ -453,14 +453,6 @@ static void sheets_free(struct restore *restore) {
 }
 
 static void restored_log(const struct restore *restore) {
-    const struct journal_stats *stats = &restore->disk->journal.stats;
-    if (figure_get(&stats->cut_bytes) != 0)
-        log_event(LOG_WARN, "store_cut", LOG_STR("data", restore->disk->options.directory),
-                  LOG_U64("bytes", figure_get(&stats->cut_bytes)),
-                  LOG_U64("records", figure_get(&stats->cut_records)),
-                  LOG_STR("meaning", "the end of the last segment was torn; what was not safe yet "
-                                     "is gone, and nobody was told that it was taken"),
-                  LOG_STR("remedy", "none needed"));
     log_event(LOG_INFO, "restored", LOG_STR("data", restore->disk->options.directory),
               LOG_U64("pending", restore->pending), LOG_U64("fates", restore->ended),
               LOG_U64("records", restore->entries),

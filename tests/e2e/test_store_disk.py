@@ -3,6 +3,7 @@ what was answered before is not lost by it."""
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -433,7 +434,7 @@ class Damage(Stored):
             self.assertEqual(status, 0, said)
             self.assertRegex(said, "torn at byte [0-9]+, [0-9]+ bytes with 1 records or more")
             node = data.node()
-            node.wait_log("event=store_cut .*records=1 ")
+            self.assertEqual(len(re.findall("event=store_cut .*records=1 ", node.log())), 1)
             known = fates(node, ["message-288", "message-289"])
             self.assertEqual([one and one["state"] for one in known.values()], ["pending", None])
             node.stop()
