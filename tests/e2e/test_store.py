@@ -78,14 +78,14 @@ class Restart(Stored):
     def test_the_ttl_ends_while_the_node_is_down(self):
         with Data() as data:
             node = data.node()
-            push(node, "a", id="short", ttl=0.3)
-            push(node, ["a", "b"], id="shared", ttl=0.3)
+            push(node, "a", id="short", ttl=1)
+            push(node, ["a", "b"], id="shared", ttl=1)
             push(node, "a", id="long")
             with JsonClient(node, "b") as b:
                 b.say(type="ack", id=b.hear_message()["id"])
                 wait_until("it is told", lambda: fate(node, "shared")["to"]["b"] == "acked")
             node.kill()
-            over = time.time() + 0.4
+            over = time.time() + 1.1
             wait_until("its ttl is over", lambda: time.time() > over)
             node = data.node()
             with JsonClient(node, "a") as a:
