@@ -406,13 +406,14 @@ static bool fates_bring(struct restore *restore, struct sheet **sheets) {
     return true;
 }
 
-static bool message_bring(struct restore *restore, const struct restored *restored) {
+static bool message_bring(struct restore *restore, struct restored *restored) {
     struct fate *fate = restored->fate;
     fate_taken(restore, restored);
     for (uint32_t i = 0; i < fate_count(fate); i++)
         address_settle(restore, restored, i);
     fates_release(restore->fates, fate);
     progress_look(restore);
+    restored->phase = VOIDED; /* what there is of it is its keepers' */
     return store_restore(&restore->disk->store, restored->message);
 }
 
@@ -442,8 +443,10 @@ static void sheets_free(struct restore *restore) {
     while (node != NULL) {
         struct sheet *sheet = container_of(node, struct sheet, node);
         node = table_walk(&restore->sheets, node);
-        for (unsigned i = 0; i < SHEET_SERIALS; i++)
+        for (unsigned i = 0; i < SHEET_SERIALS; i++) {
             early_drop(restore, &sheet->restored[i]);
+            message_drop(restore, &sheet->restored[i]); /* of a start that failed */
+        }
         table_remove(&restore->sheets, &sheet->node);
         pool_put(&restore->sheet_pool, sheet);
     }
@@ -459,6 +462,33 @@ static void restored_log(const struct restore *restore) {
               LOG_U64("ms", (clock_ns() - restore->began_ns) / NS_PER_MS));
 }
 
+static bool restore_all(struct restore *restore) {
+    struct disk_store *disk = restore->disk;
+    struct server *server = disk->store.port.server;
+    struct journal_problem trouble;
+    if (!journal_open(&disk->journal, &disk->options, on_record, restore, &trouble)) {
+        if (restore->problem[0] == '\0')
+            fail(restore, trouble.text);
+        return false;
+    }
+    disk->open = true;
+    if (restore->serial_max > ENTRY_SERIAL_MAX - SERIALS_LEFT_MIN) {
+        snprintf(restore->problem, restore->problem_cap,
+                 "--data %s: a message in it has the serial %llu, which ringpost does not come to: "
+                 "start with another directory",
+                 disk->directory, (unsigned long long)restore->serial_max);
+        return false;
+    }
+    if (!bring(restore))
+        return false;
+    atomic_store_explicit(&server->serial, restore->serial_max + 1, memory_order_relaxed);
+    figure_set(&disk->store.figures.restored, restore->pending);
+    restored_log(restore);
+    if (fates_count(restore->fates) != 0)
+        server_nudge_endpoint(server, 0); /* which looks after them */
+    return true;
+}
+
 bool disk_store_restore(struct disk_store *disk, char *problem, size_t problem_cap) {
     struct port *port = &disk->store.port;
     struct restore restore = {.disk = disk,
@@ -468,32 +498,12 @@ bool disk_store_restore(struct disk_store *disk, char *problem, size_t problem_c
                               .now_wall_ms = clock_wall_ms(),
                               .problem = problem,
                               .problem_cap = problem_cap};
-    struct journal_problem trouble;
     problem[0] = '\0';
     restore.began_ns = restore.progress_ns = restore.now_ns;
     table_init(&restore.sheets);
     pool_init(&restore.sheet_pool, sizeof(struct sheet));
     pool_init(&restore.early_pool, sizeof(struct early));
-    if (!journal_open(&disk->journal, &disk->options, on_record, &restore, &trouble)) {
-        if (problem[0] == '\0')
-            snprintf(problem, problem_cap, "%s", trouble.text);
-        return false;
-    }
-    disk->open = true;
-    if (restore.serial_max > ENTRY_SERIAL_MAX - SERIALS_LEFT_MIN) {
-        snprintf(problem, problem_cap,
-                 "--data %s: a message in it has the serial %llu, which ringpost does not come to: "
-                 "start with another directory",
-                 disk->directory, (unsigned long long)restore.serial_max);
-        return false;
-    }
-    if (!bring(&restore))
-        return false;
-    atomic_store_explicit(&port->server->serial, restore.serial_max + 1, memory_order_relaxed);
-    figure_set(&disk->store.figures.restored, restore.pending);
-    restored_log(&restore);
-    if (fates_count(restore.fates) != 0)
-        server_nudge_endpoint(port->server, 0); /* which looks after them */
+    bool good = restore_all(&restore);
     sheets_free(&restore);
-    return true;
+    return good;
 }
