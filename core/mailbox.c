@@ -12,6 +12,7 @@ uint32_t post_slots_override;
 _Static_assert(MAILBOX_SLOTS_MIN * sizeof(struct mail) * ENDPOINTS_MAX * ENDPOINTS_MAX <=
                    MAILBOX_BYTES_ALL,
                "the queues of the most endpoints fit their bound");
+_Static_assert((int)MAIL_KIND_COUNT <= STATS_MAILS, "each kind of mail has its counter");
 
 const char *mail_name(unsigned kind) {
     static const char *const names[MAIL_KIND_COUNT] = {[MAIL_INVALID] = "INVALID",

@@ -248,6 +248,8 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
 enum { DELAY_BUCKETS = 0 DELAY_BOUNDS(DELAY_COUNT) + 1 }; /* the last one has no bound */
 #undef DELAY_COUNT
 
+#define STATS_MAILS 24 /* kinds of mails, at most (mailbox.h) */
+
 struct stats {
 #define STATS_MEMBER(member, name, help) _Atomic uint64_t member;
     STATS_COUNTERS(STATS_MEMBER)
@@ -260,7 +262,7 @@ struct stats {
     _Atomic uint64_t refused[REFUSE_REASON_COUNT];
     _Atomic uint64_t results[RESULT_CLASSES][RESULT_COUNT]; /* at their producer's worker */
     _Atomic uint64_t auth_failures[LISTENER_KINDS];
-    _Atomic uint64_t mails[16];                      /* by kind */
+    _Atomic uint64_t mails[STATS_MAILS];             /* by kind */
     _Atomic uint64_t encoded[ENCODINGS_MAX];         /* messages, by the place of the encoding */
     _Atomic uint64_t delays[CLASSES][DELAY_BUCKETS]; /* copies sent, by age; not cumulative */
     _Atomic uint64_t delay_ns[CLASSES];              /* the sum of their ages */
