@@ -74,6 +74,11 @@ class Stored(Acks):
             return {known and known["state"] for known in fates(node, names).values()} == {state}
         wait_until(f"all are told as {state}", all_are)
 
+    def spares(self, node):
+        """The disk is not asked for more than what is to be tested."""
+        wait_until("spare segments are ready",
+                   lambda: node.metric("ringpost_store_spare_segments") == 2)
+
     def refused_by_store(self, answer):
         status, body, headers = answer
         self.assertEqual((status, body["error"]["code"]), (503, "storage_unavailable"), body)

@@ -43,11 +43,6 @@ def mounted(data, *options):
 @unittest.skipIf(STRACE is None, "apt-get install strace")
 @unittest.skipIf(ONCE, ONCE_WHY)
 class Failing(Stored):
-    def spares(self, node):
-        """The disk is not asked for more than what is to be tested."""
-        wait_until("spare segments are ready",
-                   lambda: node.metric("ringpost_store_spare_segments") == 2)
-
     def failing(self, call):
         # strace injects an error by making a call of no number, which the sandbox would refuse.
         with Data("--sandbox", "off") as data:
@@ -289,6 +284,7 @@ class Directory(Stored):
             with JsonClient(node, "till-7") as till:
                 push(node, "till-7", id="m1")
                 till.hear_message()
+                self.spares(node)
                 shutil.rmtree(data.path)
                 self.refused_by_store(node.message(to="till-7", ack=True, id="m2"))
                 till.say(type="ack", id="m1")
