@@ -206,9 +206,9 @@ static bool replay_all(struct journal *journal, struct survey *survey, journal_v
         log_event(LOG_WARN, "store_cut", LOG_STR("store", survey->directory),
                   LOG_U64("bytes", opening.cut_bytes), LOG_U64("records", opening.cut_records),
                   LOG_U64("last_record", journal->added),
-                  LOG_STR("remedy", "none is needed: the power was cut, or the node killed, while "
-                                    "these were written, and nobody had been told that they are "
-                                    "safe"));
+                  LOG_STR("remedy", "none where the power was cut, or the node killed, while these "
+                                    "were written: nobody had been told that they are safe; "
+                                    "else look at the disk (dmesg, smartctl)"));
     }
     return files_sort(journal, survey, problem);
 }

@@ -106,7 +106,7 @@ bool space_make(struct journal *journal) {
         return true;
     int error = errno;
     if (!journal->full)
-        log_event(LOG_WARN, "store_full", LOG_STR("store", journal->options.directory),
+        log_event(LOG_WARN, "store_no_spare", LOG_STR("store", journal->options.directory),
                   LOG_STR("doing", "make a spare segment"),
                   LOG_U64("bytes", journal->segment_bytes), LOG_U64("spares", journal->spare_count),
                   LOG_STR("error", trouble_reason(error)),

@@ -165,7 +165,7 @@ class Full(Stored):
                 node = data.node()
                 took = self.fill(node)
                 self.assertGreater(len(took), 200)
-                node.wait_log("event=store_full .*No space left on device.*remedy=")
+                node.wait_log("event=store_no_spare .*No space left on device.*remedy=")
                 self.acknowledge(node, took[:100])
                 node.kill()
                 node = data.node()
