@@ -120,6 +120,9 @@ bool fates_stored(struct fates *fates, struct fate *fate);
 /* By the store: its record, of the message or of the fate, is that one now. */
 void fates_record(struct fates *fates, struct fate *fate, uint64_t serial, uint32_t recipients,
                   uint64_t record, uint32_t record_bytes);
+/* By the store: so many bytes more belong to that record. */
+void fates_record_grow(struct fates *fates, struct fate *fate, uint32_t bytes);
+uint32_t fate_record_bytes(const struct fate *fate); /* by the store alone */
 /* By the store: it has a record that the address is settled, which is not safe yet. True: all
  * addresses are, so the record to be written is of the whole. */
 bool fates_note(struct fates *fates, struct fate *fate, uint32_t address, enum fate_state state,

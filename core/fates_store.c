@@ -62,6 +62,20 @@ void fates_record(struct fates *fates, struct fate *fate, uint64_t serial, uint3
     fate_unlock(stripe);
 }
 
+void fates_record_grow(struct fates *fates, struct fate *fate, uint32_t bytes) {
+    struct fate_stripe *stripe = fate_stripe_of(fates, fate->node.hash);
+    fate_lock(stripe);
+    if (fate->phase != FATE_FORGOTTEN) {
+        fate->record_bytes += bytes;
+        atomic_fetch_add_explicit(&fates->record_bytes, bytes, memory_order_relaxed);
+    }
+    fate_unlock(stripe);
+}
+
+uint32_t fate_record_bytes(const struct fate *fate) {
+    return fate->record_bytes;
+}
+
 /* Most have one address. */
 static bool noted_all(const struct fate *fate) {
     for (unsigned i = 0; i < fate->count; i++)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define FOLDER_MODE 0700
@@ -32,6 +33,14 @@ bool disk_folder_same(int folder, const char *path) {
     struct stat open_one, there;
     return fstat(folder, &open_one) == 0 && open_one.st_nlink != 0 && stat(path, &there) == 0 &&
            open_one.st_dev == there.st_dev && open_one.st_ino == there.st_ino;
+}
+
+uint64_t disk_free_bytes(int folder) {
+    struct statvfs about;
+    if (fstatvfs(folder, &about) != 0 || about.f_frsize == 0 ||
+        about.f_bavail > UINT64_MAX / about.f_frsize)
+        return UINT64_MAX;
+    return (uint64_t)about.f_bavail * about.f_frsize;
 }
 
 bool disk_list(int folder, bool (*visit)(void *argument, const char *name), void *argument) {

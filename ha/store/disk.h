@@ -30,6 +30,8 @@ enum disk_mode {
 int disk_folder(const char *path, bool make);
 /* Is that path still the directory that is open? False also if it cannot be told. */
 bool disk_folder_same(int folder, const char *path);
+/* Bytes that may still be written to its file system; UINT64_MAX: it cannot be told. */
+uint64_t disk_free_bytes(int folder);
 /* Tells the names in it, in no order, until `visit` says false. */
 bool disk_list(int folder, bool (*visit)(void *argument, const char *name), void *argument);
 /* Syncs the directory: its names are what they are now after a cut of the power. */

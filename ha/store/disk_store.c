@@ -5,11 +5,13 @@
 #include "core/base/shortage.h"
 #include "core/net.h"
 #include "core/server.h"
+#include "ha/store/disk.h"
 
 #include <stdio.h>
 
 /* What found no room in the journal is tried again after so long. */
 #define UNWRITTEN_LOOK_NS (5 * NS_PER_MS)
+#define LOOK_NS (1 * NS_PER_S)
 #define SYNC_INTERVAL_NS (1 * NS_PER_S)
 
 /* What waits for the journal. */
@@ -17,15 +19,16 @@ enum waiter_kind { WAITS_PUT, WAITS_SETTLE, WAITS_VOID };
 
 struct waiter {
     struct list link;
-    uint64_t sequence;   /* of its entry */
-    struct fate *fate;   /* PUT: held; SETTLE: not settled, so it stays */
-    uint64_t serial;     /* VOID */
-    uint64_t at_ns;      /* SETTLE: when it was */
-    struct mail request; /* PUT */
-    uint32_t address;    /* SETTLE */
-    uint8_t kind;        /* enum waiter_kind */
-    uint8_t word;        /* SETTLE: fate_word_of */
-    bool whole;          /* SETTLE: it was the last address */
+    uint64_t sequence;            /* of its entry */
+    struct fate *fate;            /* PUT: held; SETTLE: not settled, so it stays */
+    uint64_t serial;              /* VOID */
+    uint64_t bytes, ending_bytes; /* PUT: of its entry, of what would end it */
+    uint64_t at_ns;               /* SETTLE: when it was */
+    struct mail request;          /* PUT */
+    uint32_t address;             /* SETTLE */
+    uint8_t kind;                 /* enum waiter_kind */
+    uint8_t word;                 /* SETTLE: fate_word_of */
+    bool whole;                   /* SETTLE: it was the last address */
 };
 
 static struct disk_store *disk_of(struct port *port) {
@@ -61,6 +64,56 @@ static bool entry_add(struct disk_store *disk, enum entry_kind kind, const struc
     return journal_add(&disk->journal, (uint8_t)kind, out->parts, out->count);
 }
 
+/* --- room ------------------------------------------------------------------------------------ */
+
+uint64_t disk_store_ending_bytes(const struct fate *fate) {
+    return (fate_count(fate) - 1) * journal_bytes(entry_address_bytes(fate)) +
+           journal_bytes(entry_fate_bytes(fate));
+}
+
+/* Of the journal, with what will end the messages that are pending. */
+static uint64_t live_bytes(struct disk_store *disk) {
+    return fates_record_bytes(fates_of(disk)) + disk->ending_bytes;
+}
+
+static uint64_t space_bytes(const struct disk_store *disk) {
+    uint64_t has = figure_get(&disk->journal.stats.disk_bytes);
+    return disk->free_bytes > UINT64_MAX - has ? UINT64_MAX : has + disk->free_bytes;
+}
+
+/* Is there room for something new that takes so much until it has ended? */
+static bool has_room(struct disk_store *disk, uint64_t bytes) {
+    uint64_t live = live_bytes(disk);
+    return !disk->astray && live + bytes <= space_bytes(disk) / 4 * 3 &&
+           journal_room(&disk->journal, bytes, live);
+}
+
+/* Once a second: what others do to the file system. */
+static void surroundings_look(struct disk_store *disk, uint64_t now_ns) {
+    if (disk->looked_ns != 0 && now_ns - disk->looked_ns < LOOK_NS)
+        return;
+    disk->looked_ns = now_ns;
+    disk->free_bytes = disk_free_bytes(disk->journal.folder);
+    bool astray = !disk_folder_same(disk->journal.folder, disk->directory);
+    if (astray && !disk->astray)
+        log_event(LOG_ERROR, "store_astray", LOG_STR("data", disk->directory),
+                  LOG_STR("meaning", "the directory that the node writes to is not there any more, "
+                                     "or another one is; messages with ack are refused"),
+                  LOG_STR("remedy", "put it back, or drain the node and start it again"));
+    else if (!astray && disk->astray)
+        log_event(LOG_INFO, "store_found_again", LOG_STR("data", disk->directory));
+    disk->astray = astray;
+}
+
+/* Fates take much of a small disk, on which no message finds room: the oldest give way. */
+static void fates_make_room(struct disk_store *disk, uint64_t now_ns) {
+    uint64_t all = fates_record_bytes(fates_of(disk));
+    uint64_t of_fates = all > disk->pending_bytes ? all - disk->pending_bytes : 0;
+    if (live_bytes(disk) + disk->options.record_max > space_bytes(disk) / 4 * 3 &&
+        of_fates > space_bytes(disk) / 4)
+        (void)fates_relieve(fates_of(disk), now_ns);
+}
+
 /* --- messages -------------------------------------------------------------------------------- */
 
 static void put_refuse(struct disk_store *disk, const struct mail *request, struct fate *fate) {
@@ -69,7 +122,7 @@ static void put_refuse(struct disk_store *disk, const struct mail *request, stru
     store_answer(&disk->store, request, false);
 }
 
-static void disk_put(struct store *store, const struct mail *mail) {
+static void on_put(struct store *store, const struct mail *mail) {
     struct disk_store *disk = container_of(store, struct disk_store, store);
     struct fates *fates = fates_of(disk);
     struct message *message = mail->object;
@@ -78,9 +131,8 @@ static void disk_put(struct store *store, const struct mail *mail) {
     entry_message_write(message, mail->number, &out);
     uint64_t bytes = journal_bytes(out.bytes), serial = message->serial;
     struct waiter *waiter = NULL;
-    bool room = journal_room(&disk->journal, bytes, fates_record_bytes(fates)) &&
-                list_empty(&disk->unwritten);
-    if (room)
+    uint64_t ending_bytes = disk_store_ending_bytes(fate);
+    if (list_empty(&disk->unwritten) && has_room(disk, bytes + ending_bytes))
         waiter = waiter_get(disk, WAITS_PUT);
     bool added = waiter != NULL && entry_add(disk, ENTRY_MESSAGE, &out);
     message_release(&store->port.endpoint, message);
@@ -93,7 +145,11 @@ static void disk_put(struct store *store, const struct mail *mail) {
     waiter->sequence = journal_added(&disk->journal);
     waiter->fate = fate;
     waiter->serial = serial;
+    waiter->bytes = bytes;
+    waiter->ending_bytes = ending_bytes;
     waiter->request = *mail;
+    disk->pending_bytes += bytes;
+    disk->ending_bytes += ending_bytes;
     fates_record(fates, fate, serial, mail->number, waiter->sequence, (uint32_t)bytes);
     list_add_tail(&disk->waiting, &waiter->link);
 }
@@ -101,6 +157,8 @@ static void disk_put(struct store *store, const struct mail *mail) {
 /* The entry of a message is in the journal, and its producer is told that it was not taken. */
 static void put_void(struct disk_store *disk, struct waiter *waiter) {
     waiter->kind = WAITS_VOID;
+    disk->pending_bytes -= waiter->bytes;
+    disk->ending_bytes -= waiter->ending_bytes;
     put_refuse(disk, &waiter->request, waiter->fate);
     list_add_tail(&disk->unwritten, &waiter->link);
 }
@@ -124,9 +182,16 @@ static bool waiter_write(struct disk_store *disk, struct waiter *waiter) {
     if (SHORTAGE(!entry_add(disk, kind, &out)))
         return false;
     waiter->sequence = journal_added(&disk->journal);
-    if (kind == ENTRY_FATE)
+    uint32_t bytes = (uint32_t)journal_bytes(out.bytes);
+    if (kind == ENTRY_ADDRESS) {
+        disk->pending_bytes += bytes;
+        fates_record_grow(fates, waiter->fate, bytes);
+    } else if (kind == ENTRY_FATE) {
+        disk->pending_bytes -= fate_record_bytes(waiter->fate);
+        disk->ending_bytes -= disk_store_ending_bytes(waiter->fate);
         fates_record(fates, waiter->fate, fate_serial(waiter->fate), fate_recipients(waiter->fate),
-                     waiter->sequence, (uint32_t)journal_bytes(out.bytes));
+                     waiter->sequence, bytes);
+    }
     list_add_tail(&disk->waiting, &waiter->link);
     return true;
 }
@@ -147,8 +212,8 @@ static void waiter_settle(struct disk_store *disk, const struct waiter *waiter) 
                  fate_word_reason(waiter->word), waiter->at_ns);
 }
 
-static void disk_settle(struct store *store, struct message *message, uint32_t address,
-                        enum fate_state state, enum fate_reason reason) {
+static void on_settle(struct store *store, struct message *message, uint32_t address,
+                      enum fate_state state, enum fate_reason reason) {
     struct disk_store *disk = container_of(store, struct disk_store, store);
     struct waiter *waiter = waiter_get(disk, WAITS_SETTLE), spare = {.kind = WAITS_SETTLE};
     /* Without memory to wait with, it is written all the same, and only told too early. */
@@ -251,17 +316,16 @@ static void figures_take(struct disk_store *disk) {
     figure_set(&to->segments, figure_get(&from->segments));
     figure_set(&to->spares, figure_get(&from->spares));
     figure_set(&to->unreadable, figure_get(&from->unreadable));
-    uint64_t live_bytes = fates_record_bytes(fates_of(disk));
-    figure_set(&to->live_bytes, live_bytes);
+    figure_set(&to->live_bytes, fates_record_bytes(fates_of(disk)));
     figure_set(&to->waiting, disk->waiter_count);
-    atomic_store_explicit(&disk->store.unavailable,
-                          !journal_room(&disk->journal, disk->options.record_max, live_bytes),
+    atomic_store_explicit(&disk->store.unavailable, !has_room(disk, disk->options.record_max),
                           memory_order_relaxed);
 }
 
-static void disk_turn(struct port *port) {
+static void on_turn(struct port *port) {
     struct disk_store *disk = disk_of(port);
     struct journal *journal = &disk->journal;
+    surroundings_look(disk, port->now_ns);
     unwritten_work(disk);
     bool good = journal_commit(journal, clock_ns());
     waiting_tell(disk);
@@ -270,10 +334,11 @@ static void disk_turn(struct port *port) {
     post_wake_all(&port->endpoint);
     disk->more =
         journal_tend(journal, fates_record_bytes(fates_of(disk)), clock_ns(), survives, disk);
+    fates_make_room(disk, port->now_ns);
     figures_take(disk);
 }
 
-static void disk_wait(struct port *port, int wake_fd, uint64_t wait_ns) {
+static void on_wait(struct port *port, int wake_fd, uint64_t wait_ns) {
     const struct disk_store *disk = disk_of(port);
     if (disk->open && wait_ns != 0) {
         uint64_t next_ns = journal_next_ns(&disk->journal), now_ns = clock_ns();
@@ -290,7 +355,7 @@ static void disk_wait(struct port *port, int wake_fd, uint64_t wait_ns) {
         net_wake_clear(wake_fd);
 }
 
-static void disk_stop(struct port *port) {
+static void on_stop(struct port *port) {
     struct disk_store *disk = disk_of(port);
     if (!disk->open)
         return;
@@ -311,19 +376,16 @@ static void disk_stop(struct port *port) {
     }
 }
 
-static bool disk_open(struct port *port, char *problem, size_t problem_cap) {
+static bool on_open(struct port *port, char *problem, size_t problem_cap) {
     return disk_store_restore(disk_of(port), problem, problem_cap);
 }
 
 /* --- the store ------------------------------------------------------------------------------- */
 
 void disk_store_init(struct disk_store *disk, const struct config *config) {
-    static const struct store_type type = {.put = disk_put, .settle = disk_settle};
-    static const struct port_type port_type = {.name = "store",
-                                               .open = disk_open,
-                                               .turn = disk_turn,
-                                               .wait = disk_wait,
-                                               .stop = disk_stop};
+    static const struct store_type type = {.put = on_put, .settle = on_settle};
+    static const struct port_type port_type = {
+        .name = "store", .open = on_open, .turn = on_turn, .wait = on_wait, .stop = on_stop};
     static const enum journal_sync syncs[] = {
         [STORE_SYNC_ALWAYS] = JOURNAL_SYNC_ALWAYS,
         [STORE_SYNC_INTERVAL] = JOURNAL_SYNC_INTERVAL,

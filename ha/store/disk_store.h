@@ -14,6 +14,11 @@
  * node that is killed may have it after the next start. An acknowledgement waits until it is safe,
  * however long that takes; who waits for it waits, too.
  *
+ * Room. A message is taken only if the file system also has the room for what will end it, with a
+ * quarter of all to spare; so a disk that this node alone fills never keeps it from recording
+ * acknowledgements. Where fates take more than a quarter of what there is, and no message finds
+ * room, the oldest give way.
+ *
  * A start (restore.c): all that is in the journal is read on the store's thread while the workers
  * take what comes of it, before the node accepts connections.
  *
@@ -42,6 +47,11 @@ struct disk_store {
     struct list waiting;   /* struct waiter: added to the journal, not safe yet; in its order */
     struct list unwritten; /* not even added, since the journal had no room; in order */
     uint64_t waiter_count;
+    /* Bytes that the records of what is pending take, and those that will end it. */
+    uint64_t pending_bytes, ending_bytes;
+    uint64_t free_bytes; /* of the file system, looked at once a second */
+    uint64_t looked_ns;
+    bool astray; /* the directory is not where it was */
     struct entry_in entry; /* the one that is being read */
 };
 
@@ -53,6 +63,9 @@ void disk_store_fini(struct disk_store *disk);
  * what is wrong. */
 bool disk_store_key(const char *directory, uint8_t key[HASH_KEY_BYTES], char *problem,
                     size_t problem_cap);
+
+/* What a pending message's end will take in the journal. */
+uint64_t disk_store_ending_bytes(const struct fate *fate);
 
 /* restore.c: opens the journal and restores what is in it. On the store's thread. */
 bool disk_store_restore(struct disk_store *disk, char *problem, size_t problem_cap);

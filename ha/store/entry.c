@@ -9,6 +9,8 @@
 
 /* One letter for the sort, then a name (dedup.h). */
 #define SCOPE_BYTES_MAX (1 + NAME_BYTES_MAX)
+#define ADDRESS_FIXED_BYTES 13
+#define FATE_FIXED_BYTES 44
 #define EVENT_BYTES_MAX UINT16_MAX
 #define TTL_MS_MAX (604800 * UINT64_C(1000))
 #define WALL_MS_MAX (UINT64_C(1) << 48) /* the year 10889 */
@@ -115,6 +117,7 @@ void entry_address_write(const struct fate *fate, uint32_t address, unsigned wor
     out_text(out, scope);
     out_text(out, id);
     out_end(out, &pen);
+    CHECK(out->bytes == entry_address_bytes(fate));
 }
 
 void entry_fate_write(const struct fate *fate, uint32_t took_ms, struct entry_out *out) {
@@ -140,6 +143,16 @@ void entry_fate_write(const struct fate *fate, uint32_t took_ms, struct entry_ou
     out_text(out, id);
     out_text(out, fate_names(fate));
     out_end(out, &pen);
+    CHECK(out->bytes == entry_fate_bytes(fate));
+}
+
+size_t entry_address_bytes(const struct fate *fate) {
+    return ADDRESS_FIXED_BYTES + fate_scope_of(fate).len + fate_id(fate).len;
+}
+
+size_t entry_fate_bytes(const struct fate *fate) {
+    return FATE_FIXED_BYTES + 2 * (size_t)fate_count(fate) + fate_scope_of(fate).len +
+           fate_id(fate).len + fate_names(fate).len;
 }
 
 void entry_void_write(uint64_t serial, struct entry_out *out) {

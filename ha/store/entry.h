@@ -54,6 +54,10 @@ void entry_address_write(const struct fate *fate, uint32_t address, unsigned wor
 void entry_fate_write(const struct fate *fate, uint32_t took_ms, struct entry_out *out);
 void entry_void_write(uint64_t serial, struct entry_out *out);
 
+/* Bytes of the bodies that end a message with that fate: of one address, of the whole. */
+size_t entry_address_bytes(const struct fate *fate);
+size_t entry_fate_bytes(const struct fate *fate);
+
 /* What a body says; spans are within it. */
 struct entry_in {
     uint64_t serial;

@@ -63,6 +63,10 @@ struct restore {
     uint64_t began_ns, progress_ns;
     uint64_t serial_max;
     uint64_t entries, pending, ended;
+    /* The ENDED: a heap, the one that was settled first on top. There are --fate-max at the most.
+     */
+    struct restored **heap;
+    size_t heap_bytes, ended_max;
     char *problem;
     size_t problem_cap;
 };
@@ -193,17 +197,67 @@ static struct message *message_make(struct restore *restore, const struct entry_
     return NULL;
 }
 
+static bool ended_forget(struct restore *restore);
+
+/* The same; fates give way to it, as in a node that runs. */
+static struct message *message_have(struct restore *restore, const struct entry_in *in,
+                                    bool whole) {
+    struct message *message;
+    do {
+        message = message_make(restore, in, whole);
+    } while (message == NULL && ended_forget(restore));
+    return message;
+}
+
 static void note(struct restore *restore, struct fate *fate, uint32_t address, unsigned word) {
     if (address < fate_count(fate) && fate_address(fate, address)->noted == 0)
         (void)fates_note(restore->fates, fate, address, fate_word_state(word),
                          fate_word_reason(word));
 }
 
+static void heap_sink(struct restore *restore, size_t at) {
+    struct restored **heap = restore->heap, *moved = heap[at];
+    for (;;) {
+        size_t child = 2 * at + 1;
+        if (child + 1 < restore->ended && heap[child + 1]->at_ns < heap[child]->at_ns)
+            child++;
+        if (child >= restore->ended || heap[child]->at_ns >= moved->at_ns)
+            break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = moved;
+}
+
+static void heap_push(struct restore *restore, struct restored *restored) {
+    struct restored **heap = restore->heap;
+    size_t at = restore->ended++;
+    for (; at != 0 && heap[(at - 1) / 2]->at_ns > restored->at_ns; at = (at - 1) / 2)
+        heap[at] = heap[(at - 1) / 2];
+    heap[at] = restored;
+}
+
+/* The fate that was settled first is forgotten: there are too many, or memory is short. False:
+ * there is none. */
+static bool ended_forget(struct restore *restore) {
+    if (restore->ended == 0)
+        return false;
+    struct restored *oldest = restore->heap[0];
+    restore->heap[0] = restore->heap[--restore->ended];
+    if (restore->ended != 0)
+        heap_sink(restore, 0);
+    fates_cancel(restore->fates, oldest->fate);
+    oldest->phase = VOIDED;
+    return true;
+}
+
 static void ended_set(struct restore *restore, struct restored *restored, uint64_t at_ns) {
     message_drop(restore, restored);
     restored->phase = ENDED;
     restored->at_ns = at_ns;
-    restore->ended++;
+    while (restore->ended >= restore->ended_max)
+        (void)ended_forget(restore);
+    heap_push(restore, restored);
 }
 
 /* Its addresses are all noted, though nothing says when the last one was. */
@@ -227,7 +281,7 @@ static bool message_read(struct restore *restore, const struct journal_record *r
     const char *wrong = entry_payload_read(in);
     if (wrong != NULL)
         return fail_entry(restore, record, wrong);
-    struct message *message = message_make(restore, in, true);
+    struct message *message = message_have(restore, in, true);
     if (message == NULL)
         return fail_memory(restore);
     struct early *early = restored->early;
@@ -253,6 +307,8 @@ static bool address_read(struct restore *restore, const struct entry_in *in,
                          struct restored *restored) {
     if (restored->phase == PENDING) {
         note(restore, restored->fate, in->address, in->word);
+        fates_record_grow(restore->fates, restored->fate,
+                          (uint32_t)journal_bytes(entry_address_bytes(restored->fate)));
         ended_look(restore, restored);
     }
     if (restored->phase != UNKNOWN)
@@ -275,7 +331,7 @@ static bool fate_read(struct restore *restore, const struct journal_record *reco
             restored->phase = VOIDED; /* nobody is told of it any more */
             return true;
         }
-        struct message *message = message_make(restore, in, false);
+        struct message *message = message_have(restore, in, false);
         if (message == NULL)
             return fail_memory(restore);
         restored->fate = message->fate;
@@ -383,27 +439,16 @@ static void address_settle(struct restore *restore, const struct restored *resto
                      restored->phase == ENDED ? restored->at_ns : restore->now_ns);
 }
 
-static bool fates_bring(struct restore *restore, struct sheet **sheets) {
-    size_t bytes = list_bytes(restore->ended), count = 0;
-    struct restored **sorted = map_pages(bytes);
-    if (sorted == NULL)
-        return fail_memory(restore);
-    for (uint32_t n = 0; n < restore->sheets.count; n++)
-        for (unsigned i = 0; i < SHEET_SERIALS; i++)
-            if (sheets[n]->restored[i].phase == ENDED)
-                sorted[count++] = &sheets[n]->restored[i];
-    CHECK(count == restore->ended, "%zu fates of %llu are there", count,
-          (unsigned long long)restore->ended);
-    qsort(sorted, count, sizeof(struct restored *), by_time);
-    for (size_t n = 0; n < count; n++) {
-        struct fate *fate = sorted[n]->fate;
-        fate_taken(restore, sorted[n]);
+static void fates_bring(struct restore *restore) {
+    qsort(restore->heap, restore->ended, sizeof(struct restored *), by_time);
+    for (size_t n = 0; n < restore->ended; n++) {
+        const struct restored *restored = restore->heap[n];
+        struct fate *fate = restored->fate;
+        fate_taken(restore, restored);
         for (uint32_t i = 0, addresses = fate_count(fate); i < addresses; i++)
-            address_settle(restore, sorted[n], i);
+            address_settle(restore, restored, i);
         fates_release(restore->fates, fate);
     }
-    munmap(sorted, bytes);
-    return true;
 }
 
 static bool message_bring(struct restore *restore, struct restored *restored) {
@@ -411,6 +456,8 @@ static bool message_bring(struct restore *restore, struct restored *restored) {
     fate_taken(restore, restored);
     for (uint32_t i = 0; i < fate_count(fate); i++)
         address_settle(restore, restored, i);
+    restore->disk->pending_bytes += fate_record_bytes(fate);
+    restore->disk->ending_bytes += disk_store_ending_bytes(fate);
     fates_release(restore->fates, fate);
     progress_look(restore);
     restored->phase = VOIDED; /* what there is of it is its keepers' */
@@ -433,7 +480,8 @@ static bool bring(struct restore *restore) {
     struct sheet **sheets = sheets_sort(restore);
     if (sheets == NULL)
         return fail_memory(restore);
-    bool good = fates_bring(restore, sheets) && messages_bring(restore, sheets);
+    fates_bring(restore);
+    bool good = messages_bring(restore, sheets);
     munmap(sheets, bytes);
     return good;
 }
@@ -503,7 +551,12 @@ bool disk_store_restore(struct disk_store *disk, char *problem, size_t problem_c
     table_init(&restore.sheets);
     pool_init(&restore.sheet_pool, sizeof(struct sheet));
     pool_init(&restore.early_pool, sizeof(struct early));
-    bool good = restore_all(&restore);
+    restore.ended_max = server_config(port->server)->fate_max;
+    restore.heap_bytes = list_bytes(restore.ended_max);
+    restore.heap = map_pages(restore.heap_bytes);
+    bool good = restore.heap != NULL ? restore_all(&restore) : fail_memory(&restore);
     sheets_free(&restore);
+    if (restore.heap != NULL)
+        munmap(restore.heap, restore.heap_bytes);
     return good;
 }
