@@ -142,6 +142,8 @@
 
 /* A message to be acknowledged waits so long for the store at most. */
 #define STORE_ANSWER_NS (10LL * 1000 * 1000 * 1000)
+/* The end of the process waits so long for the store. */
+#define STORE_STOP_NS (5LL * 1000 * 1000 * 1000)
 
 /* Waits of a worker that are no publishes, and connections that such waits concern (wait.h), which
  * are found by hash. */

@@ -82,6 +82,8 @@ static bool phase_done(const struct port *port, enum server_phase phase) {
 
 static void phase_follow(struct port *port) {
     enum server_phase phase = server_phase(port->server);
+    if (phase >= PHASE_CLOSING)
+        store_give_up(&port->endpoint);
     /* What was sent to it before is taken first. */
     if (phase == PHASE_STOPPED && !port->stopped && !port->mail_left) {
         port->stopped = true;

@@ -3,6 +3,7 @@
 
 #include "core/addresses.h"
 #include "core/base/crash.h"
+#include "core/base/fatal.h"
 #include "core/base/memory_short.h"
 #include "core/base/rand.h"
 #include "core/base/thread.h"
@@ -320,6 +321,21 @@ static void client_listeners_close(struct server *server, bool api) {
     }
 }
 
+/* Everybody but the store is through: it is in a call that does not come back. */
+static void store_silent(const struct server *server) {
+    for (unsigned i = 0; i < server->post.endpoints; i++)
+        if (server->endpoints[i] != &server->parts.store->port.endpoint &&
+            atomic_load_explicit(&server->endpoints[i]->phase, memory_order_acquire) <
+                PHASE_STOPPED)
+            return;
+    fatal_event("store_silent", LOG_STR("store", server->parts.store->kind),
+                LOG_STR("meaning",
+                        "the disk does not answer, so the node ends without it; what was "
+                        "answered is safe as --fsync says, what was refused just now "
+                        "may be there after the next start"),
+                LOG_STR("remedy", "look at the disk (dmesg) before the node is started again"));
+}
+
 bool server_step(struct server *server) {
     enum server_phase phase = server_phase(server);
     uint64_t now_ns = clock_ns();
@@ -351,6 +367,9 @@ bool server_step(struct server *server) {
             phase_set(server, PHASE_STOPPED);
         return false;
     case PHASE_STOPPED:
+        if (!through && server->parts.store != NULL &&
+            now_ns - atomic_load(&server->phase_since_ns) >= STORE_STOP_NS)
+            store_silent(server);
         return through;
     }
     return false;

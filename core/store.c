@@ -73,6 +73,19 @@ static void on_due(struct endpoint *endpoint, struct timer *timer) {
     }
 }
 
+void store_give_up(struct endpoint *endpoint) {
+    struct list todo, *node;
+    list_init(&todo);
+    while ((node = list_pop(&endpoint->storing.order)) != NULL)
+        list_add_tail(&todo, node);
+    while ((node = list_pop(&todo)) != NULL) {
+        struct publish *publish = container_of(node, struct publish, link);
+        list_add_tail(&endpoint->storing.order, node);
+        if (fates_give_up(&endpoint->server->fates, publish->message->fate))
+            put_end(endpoint, publish, false);
+    }
+}
+
 void storing_init(struct storing *storing) {
     *storing = (struct storing){.owed = 0};
     list_init(&storing->order);

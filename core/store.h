@@ -21,6 +21,10 @@
  * Credit: an endpoint has at most half of requests_max messages at the store, with what was given
  * up and not answered yet; beyond that it refuses at once.
  *
+ * The end: with PHASE_CLOSING what is at the store is given up, so that its producers are told. A
+ * store that is not through with PHASE_STOPPED STORE_STOP_NS later is silent, and the process ends
+ * without it.
+ *
  * A start: before PHASE_RUNNING the store opens each message that it has, with its fate, and gives
  * it to its keepers by store_restore, by the order of their serials.
  *
@@ -125,6 +129,8 @@ void storing_init(struct storing *storing);
 /* All keepers have reserved a place for the publish's message: it goes to the store, and then on by
  * keeper_decide. */
 void store_put(struct endpoint *endpoint, struct publish *publish);
+/* The node ends: what is at the store, and not known to be safe, is given up. */
+void store_give_up(struct endpoint *endpoint);
 void store_on_put_done(struct endpoint *endpoint, const struct mail *mail);
 
 /* --- a keeper -------------------------------------------------------------------------------- */

@@ -220,6 +220,8 @@ static void phase_enter(struct worker *worker, enum server_phase phase) {
         break;
     case PHASE_GOODBYE:
     case PHASE_CLOSING:
+        if (phase == PHASE_CLOSING)
+            store_give_up(&worker->endpoint);
         worker->waits.ended = fates_waits_ended(&worker->server->fates);
         sweep_begin(worker, phase);
         break;
