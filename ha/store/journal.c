@@ -230,6 +230,10 @@ bool journal_commit(struct journal *journal, uint64_t now_ns) {
     return true;
 }
 
+void journal_retry(struct journal *journal) {
+    journal->retry_ns = 0;
+}
+
 uint64_t journal_next_ns(const struct journal *journal) {
     uint64_t next_ns = CLOCK_NEVER;
     if (journal->failing)

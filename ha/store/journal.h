@@ -171,8 +171,8 @@ struct journal {
  * in `problem`, whose text is empty if `visit` has stopped it; nothing is open. */
 bool journal_open(struct journal *journal, const struct journal_options *options,
                   journal_visit *visit, void *argument, struct journal_problem *problem);
-/* Writes and syncs what was added, as far as that works, and closes the files. Everything that is
- * not safe may be lost. */
+/* Writes and syncs what was added, as far as that works, and closes the files; while a commit has
+ * failed and none was good since, it does not try. Everything that is not safe may be lost. */
 void journal_close(struct journal *journal);
 
 /* What a record with such a body takes. */
@@ -198,6 +198,9 @@ static inline uint64_t journal_safe(const struct journal *journal) {
 /* Writes what was added, and syncs it as the policy wants. False: that failed, just now or before,
  * and is tried again from journal_next_ns on; the log knows why, nothing is lost. */
 bool journal_commit(struct journal *journal, uint64_t now_ns);
+/* The next commit does not wait for journal_next_ns: for the end of the process, where what could
+ * not be written is tried once more, or is lost. Without a failure it changes nothing. */
+void journal_retry(struct journal *journal);
 /* One step of what has to be done besides: making a spare segment, reclaiming the oldest. It
  * writes or reads some JOURNAL_STEP_BYTES. `live_bytes`: sum of journal_bytes of the records that
  * the owner would let survive. True: there is more to do, after the next commit. */

@@ -182,6 +182,35 @@ static void test_what_failed_is_refused_until_it_works(void **state) {
     owner_close(&owner);
 }
 
+/* At the end nobody waits for the next try: what was added meanwhile is written, if it can be. */
+static void test_a_try_at_the_end(void **state) {
+    (void)state;
+    begin(CAPACITY);
+    assert_true(owner_message(&owner, 100));
+    assert_true(owner_commit(&owner));
+    fake_disk_fail(FAKE_SYNC, 1, 2, EIO);
+    assert_true(owner_message(&owner, 100));
+    assert_false(owner_commit(&owner));
+    assert_true(owner_ack(&owner, 0));
+    /* It fails once more, and waits again. */
+    journal_retry(&owner.journal);
+    assert_false(owner_commit(&owner));
+    assert_int_equal(owner.journal.stats.failures, 2);
+    assert_true(journal_next_ns(&owner.journal) > owner.now_ns);
+    assert_false(owner_commit(&owner));
+    assert_int_equal(owner.journal.stats.failures, 2);
+    journal_retry(&owner.journal);
+    assert_true(owner_commit(&owner));
+    assert_int_equal(journal_safe(&owner.journal), 3);
+    journal_retry(&owner.journal);
+    assert_true(owner_commit(&owner));
+    owner_close(&owner);
+    fake_disk_cut();
+    again();
+    assert_int_equal(owner.live_count, 1);
+    owner_close(&owner);
+}
+
 /* After a sync that failed the kernel shows what is on no disk, also to the next process. */
 static void test_what_a_failed_sync_left_is_written_anew(void **state) {
     (void)state;
@@ -347,6 +376,7 @@ int main(void) {
         cmocka_unit_test(test_each_rename_fails),
         cmocka_unit_test(test_each_unlink_fails),
         cmocka_unit_test(test_what_failed_is_refused_until_it_works),
+        cmocka_unit_test(test_a_try_at_the_end),
         cmocka_unit_test(test_what_a_failed_sync_left_is_written_anew),
         cmocka_unit_test(test_memory_has_an_end),
         cmocka_unit_test(test_a_full_disk),
