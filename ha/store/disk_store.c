@@ -105,12 +105,13 @@ static void surroundings_look(struct disk_store *disk, uint64_t now_ns) {
     disk->astray = astray;
 }
 
-/* Fates take much of a small disk, on which no message finds room: the oldest give way. */
+/* Where no message finds room on a full disk, and fates take more than an eighth of what there is,
+ * the oldest give way. */
 static void fates_make_room(struct disk_store *disk, uint64_t now_ns) {
     uint64_t all = fates_record_bytes(fates_of(disk));
     uint64_t of_fates = all > disk->pending_bytes ? all - disk->pending_bytes : 0;
-    if (live_bytes(disk) + disk->options.record_max > space_bytes(disk) / 4 * 3 &&
-        of_fates > space_bytes(disk) / 4)
+    if (figure_get(&disk->journal.stats.full) != 0 && of_fates > space_bytes(disk) / 8 &&
+        !has_room(disk, disk->options.record_max))
         (void)fates_relieve(fates_of(disk), now_ns);
 }
 
@@ -361,6 +362,7 @@ static void on_stop(struct port *port) {
         return;
     /* Twice: what is given up in the first takes its message back in the second. */
     for (unsigned i = 0; i < 2; i++) {
+        journal_retry(&disk->journal);
         unwritten_work(disk);
         (void)journal_commit(&disk->journal, clock_ns());
         waiting_tell(disk);

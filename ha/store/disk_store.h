@@ -16,8 +16,8 @@
  *
  * Room. A message is taken only if the file system also has the room for what will end it, with a
  * quarter of all to spare; so a disk that this node alone fills never keeps it from recording
- * acknowledgements. Where fates take more than a quarter of what there is, and no message finds
- * room, the oldest give way.
+ * acknowledgements. Where fates take more than an eighth of a full disk, and no message finds room,
+ * the oldest give way.
  *
  * A start (restore.c): all that is in the journal is read on the store's thread while the workers
  * take what comes of it, before the node accepts connections.
