@@ -27,9 +27,11 @@
  * header and store.meta say up to where that was), or a segment, or one is another's. Then the
  * start is refused with a sentence, and `ringpost store repair` saves what is whole.
  *
- * What `survives` refuses is gone. A segment with a record that cannot be read is kept as it is;
- * then the next start finds damage, and a repair may bring back records that were older than it and
- * ended behind it.
+ * What `survives` refuses is gone. A segment that cannot be opened or read when it is to be
+ * reclaimed is tried again after a second, then ever later, each minute at last; meanwhile nothing
+ * newer is reclaimed, so that there is never a hole in the log, and the directory grows. If it is
+ * damaged, the next start is refused, and a repair loses only the records that are damaged, but may
+ * bring back what these had ended.
  *
  * Threads: its owner's, but the numbers in journal_stats, which any may read. Every call but the
  * small questions may block for as long as the disk does. Owns: the files, and at most
@@ -54,6 +56,9 @@
 #define JOURNAL_STEP_BYTES ((size_t)1 << 20) /* of a step of journal_tend */
 #define JOURNAL_RETRY_NS_MIN (100 * UINT64_C(1000000))
 #define JOURNAL_RETRY_NS_MAX (5 * UINT64_C(1000000000))
+/* Between two tries to read a segment that is to be reclaimed. */
+#define JOURNAL_REREAD_NS_MIN UINT64_C(1000000000)
+#define JOURNAL_REREAD_NS_MAX (60 * UINT64_C(1000000000))
 
 enum journal_sync {
     JOURNAL_SYNC_ALWAYS,   /* a record is safe when it is synced: with each commit */
@@ -90,7 +95,7 @@ typedef bool journal_visit(void *argument, const struct journal_record *record);
  * this answer is synced, so the answer may rest on it. */
 typedef bool journal_survives(void *argument, const struct journal_record *record);
 
-/* Since the start; the last five as it is now. */
+/* Since the start; the last six as it is now. */
 struct journal_stats {
     _Atomic uint64_t records, record_bytes; /* written, those that were reclaimed included */
     _Atomic uint64_t commits, syncs;
@@ -99,7 +104,7 @@ struct journal_stats {
     _Atomic uint64_t reclaimed_bytes;        /* segments that are free again */
     _Atomic uint64_t copied_bytes;           /* records in them that survived */
     _Atomic uint64_t cut_bytes, cut_records; /* torn at the start, at least so much */
-    _Atomic uint64_t unreadable;             /* segments that could not be reclaimed */
+    _Atomic uint64_t unreadable; /* 1: the oldest segment cannot be read, and so not reclaimed */
     _Atomic uint64_t segments, spares;
     _Atomic uint64_t disk_bytes; /* of both */
     _Atomic uint64_t failing;    /* 1: a commit has failed, and none was good since */
@@ -109,7 +114,6 @@ struct journal_stats {
 struct journal_segment {
     uint64_t number, first, bytes;
     uint32_t seed;
-    bool kept; /* cannot be read */
     bool worn; /* a write to it has failed: never to be used again */
 };
 
@@ -143,15 +147,17 @@ struct journal {
         int fd; /* -1: none */
         uint64_t number, done;
     } making;
-    /* The segment that is being reclaimed. */
+    /* The segment that is being reclaimed: the oldest. */
     struct {
-        int fd; /* -1: none, or all of it was read */
+        int fd; /* -1: none, or it is not open yet */
         bool active;
+        bool kept; /* it could not be read */
         uint64_t number;
-        uint64_t loaded; /* bytes of it in `room` */
+        uint64_t loaded; /* so far it is in `room`, from `at` on */
         uint64_t at, sequence;
         uint64_t rests_on; /* to be synced before the file is used again */
-        uint64_t retry_ns; /* to finish it is tried again then */
+        /* To read or finish it is tried again then; 0: it is not waiting. */
+        uint64_t retry_ns, backoff_ns;
     } reclaim;
     struct {
         char *at;

@@ -7,25 +7,11 @@
 #include "ha/store/trouble.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/mman.h>
 
 #define RECLAIM_RETRY_NS NS_PER_S
-
-/* The oldest that can be read, and is not written; `segment_count`: none. */
-static unsigned oldest_find(const struct journal *journal) {
-    unsigned ended = journal->segment_count - (journal->current.fd >= 0 ? 1 : 0);
-    for (unsigned i = 0; i < ended; i++)
-        if (!journal->segments[i].kept)
-            return i;
-    return journal->segment_count;
-}
-
-static unsigned active_find(const struct journal *journal) {
-    unsigned i = 0;
-    while (journal->segments[i].number != journal->reclaim.number)
-        i++;
-    return i;
-}
+#define REMEDY_BYTES 384
 
 /* What may be in use before something is reclaimed. */
 static uint64_t bytes_allowed(const struct journal *journal, uint64_t live_bytes) {
@@ -42,65 +28,103 @@ static bool reclaim_wanted(const struct journal *journal, uint64_t live_bytes) {
     return journal->full && used / 8 * 7 > live_bytes + journal->segment_bytes;
 }
 
-void reclaim_stop(struct journal *journal) {
+static void room_return(struct journal *journal) {
     if (journal->reclaim.fd >= 0)
         disk_close(journal->reclaim.fd);
     journal->reclaim.fd = -1;
-    journal->reclaim.active = false;
     /* The memory goes back to the system, the addresses stay. */
     (void)madvise(journal->room.at, journal->room.cap, MADV_DONTNEED);
 }
 
-/* It stays as it is, for a repair. */
-static void segment_keep(struct journal *journal, unsigned at, const char *why) {
-    char name[STORE_NAME_BYTES];
-    store_name_write(name, FILE_SEGMENT, journal->segments[at].number);
-    journal->segments[at].kept = true;
-    STAT_ADD(journal, unreadable, 1);
+static void kept_set(struct journal *journal, bool kept) {
+    journal->reclaim.kept = kept;
+    STAT_SET(journal, unreadable, kept);
+}
+
+void reclaim_stop(struct journal *journal) {
+    room_return(journal);
+    kept_set(journal, false);
+    journal->reclaim.active = false;
+}
+
+static void kept_log(const struct journal *journal, const char *why, const char *remedy) {
+    char name[STORE_NAME_BYTES], text[REMEDY_BYTES];
+    store_name_write(name, FILE_SEGMENT, journal->reclaim.number);
+    (void)snprintf(text, sizeof(text),
+                   "%s; it is tried again, and until then neither this segment nor a newer one is "
+                   "used again, so the directory grows: see that its file system has room",
+                   remedy);
     log_event(LOG_ERROR, "store_segment_unreadable", LOG_STR("store", journal->options.directory),
               LOG_STR("segment", name), LOG_U64("offset", journal->reclaim.at),
               LOG_U64("record", journal->reclaim.sequence), LOG_STR("error", why),
-              LOG_STR("remedy", "stop the node and run `ringpost store repair` on the directory; "
-                                "until then the segment is kept as it is"));
-    reclaim_stop(journal);
+              LOG_STR("remedy", text));
 }
 
-static void reclaim_begin(struct journal *journal, unsigned at) {
+/* It stays as it is for a while, and with it all that are newer: without what is in between nobody
+ * could tell at the next start whether they are whole. */
+static void segment_keep(struct journal *journal, const char *why, const char *remedy) {
+    uint64_t backoff_ns =
+        journal->reclaim.kept ? journal->reclaim.backoff_ns * 2 : JOURNAL_REREAD_NS_MIN;
+    if (!journal->reclaim.kept)
+        kept_log(journal, why, remedy);
+    room_return(journal);
+    kept_set(journal, true);
+    journal->reclaim.backoff_ns =
+        backoff_ns < JOURNAL_REREAD_NS_MAX ? backoff_ns : JOURNAL_REREAD_NS_MAX;
+    journal->reclaim.retry_ns = journal->now_ns + journal->reclaim.backoff_ns;
+}
+
+/* A record was read where that had failed. */
+static void segment_recover(struct journal *journal) {
     char name[STORE_NAME_BYTES];
-    const struct journal_segment *segment = &journal->segments[at];
-    store_name_write(name, FILE_SEGMENT, segment->number);
-    journal->reclaim.active = true;
-    journal->reclaim.number = segment->number;
-    journal->reclaim.loaded = 0;
-    journal->reclaim.at = SEGMENT_HEADER_BYTES;
-    journal->reclaim.sequence = segment->first;
-    journal->reclaim.rests_on = journal->reclaim.retry_ns = 0;
-    journal->reclaim.fd = disk_open(journal->folder, name, DISK_READ);
-    if (journal->reclaim.fd < 0)
-        segment_keep(journal, at, trouble_reason(errno));
+    store_name_write(name, FILE_SEGMENT, journal->reclaim.number);
+    kept_set(journal, false);
+    log_event(LOG_INFO, "store_segment_readable", LOG_STR("store", journal->options.directory),
+              LOG_STR("segment", name), LOG_U64("record", journal->reclaim.sequence));
 }
 
-/* Reads on. False: it cannot be read, or there is no more. */
-static bool reclaim_load(struct journal *journal, unsigned at) {
-    uint64_t left = journal->segments[at].bytes - journal->reclaim.loaded;
-    size_t got, step = left < JOURNAL_STEP_BYTES ? (size_t)left : JOURNAL_STEP_BYTES;
-    if (!disk_read(journal->reclaim.fd, journal->room.at + journal->reclaim.loaded, step,
-                   journal->reclaim.loaded, &got)) {
-        segment_keep(journal, at, trouble_reason(errno));
-        return false;
+static void reclaim_begin(struct journal *journal) {
+    const struct journal_segment *oldest = &journal->segments[0];
+    journal->reclaim.active = true;
+    journal->reclaim.number = oldest->number;
+    journal->reclaim.at = SEGMENT_HEADER_BYTES;
+    journal->reclaim.sequence = oldest->first;
+    journal->reclaim.loaded = journal->reclaim.rests_on = journal->reclaim.retry_ns = 0;
+}
+
+/* Begins to read, or again where it was: what survived before that was added already. */
+static bool reclaim_open(struct journal *journal) {
+    char name[STORE_NAME_BYTES];
+    store_name_write(name, FILE_SEGMENT, journal->reclaim.number);
+    journal->reclaim.fd = disk_open(journal->folder, name, DISK_READ);
+    journal->reclaim.loaded = journal->reclaim.at;
+    return journal->reclaim.fd >= 0;
+}
+
+/* Reads on. If it cannot be read, or there is no more, it is kept. */
+static void reclaim_load(struct journal *journal) {
+    size_t got = 0;
+    bool good = journal->reclaim.fd >= 0 || reclaim_open(journal);
+    if (good) {
+        uint64_t left = journal->segments[0].bytes - journal->reclaim.loaded;
+        size_t step = left < JOURNAL_STEP_BYTES ? (size_t)left : JOURNAL_STEP_BYTES;
+        good = disk_read(journal->reclaim.fd, journal->room.at + journal->reclaim.loaded, step,
+                         journal->reclaim.loaded, &got);
     }
     journal->reclaim.loaded += got;
-    if (got == 0)
-        segment_keep(journal, at, "a record in it is damaged");
-    return got != 0;
+    if (!good)
+        segment_keep(journal, trouble_reason(errno), trouble_remedy(errno));
+    else if (got == 0)
+        segment_keep(journal, "a record in it is damaged",
+                     "stop the node and run `ringpost store repair` on the directory");
 }
 
 /* Looks at what was read; the owner is asked for so many bytes at most. False: it wants to be
  * called again after a commit. */
-static bool reclaim_records(struct journal *journal, unsigned at, uint64_t limit,
-                            journal_survives *survives, void *argument) {
+static bool reclaim_records(struct journal *journal, uint64_t limit, journal_survives *survives,
+                            void *argument) {
     struct scan scan = {.bytes = span_of(journal->room.at, journal->reclaim.loaded),
-                        .seed = journal->segments[at].seed,
+                        .seed = journal->segments[0].seed,
                         .at = journal->reclaim.at,
                         .sequence = journal->reclaim.sequence};
     struct record_head head;
@@ -121,19 +145,19 @@ static bool reclaim_records(struct journal *journal, unsigned at, uint64_t limit
         journal->reclaim.rests_on = journal->added;
         journal->reclaim.at = scan.at;
         journal->reclaim.sequence = scan.sequence;
+        if (journal->reclaim.kept)
+            segment_recover(journal);
     }
     return scan.at < most && journal->pending.len < JOURNAL_UNSYNCED_MAX / 2;
 }
 
 /* Nothing in the segment is needed any more: it becomes a spare, or goes. */
-static bool reclaim_finish(struct journal *journal, unsigned at, uint64_t live_bytes) {
-    const struct journal_segment segment = journal->segments[at];
+static bool reclaim_finish(struct journal *journal, uint64_t live_bytes) {
+    const struct journal_segment segment = journal->segments[0];
     char name[STORE_NAME_BYTES], spare[STORE_NAME_BYTES];
-    if (at == 0) {
-        /* The log ends with a segment, at all times. */
-        if (!space_meta(journal, journal->segments[1].number, journal->synced))
-            return false;
-    }
+    /* The log ends with a segment, at all times. */
+    if (!space_meta(journal, journal->segments[1].number, journal->synced))
+        return false;
     store_name_write(name, FILE_SEGMENT, segment.number);
     store_name_write(spare, FILE_SPARE, segment.number);
     STAT_ADD(journal, reclaimed_bytes, segment.bytes);
@@ -142,7 +166,7 @@ static bool reclaim_finish(struct journal *journal, unsigned at, uint64_t live_b
     bool needed = journal->spare_count < JOURNAL_SPARES ||
                   journal->disk_bytes <= bytes_allowed(journal, live_bytes);
     reclaim_stop(journal);
-    space_remove(journal, at);
+    space_remove(journal, 0);
     /* The old name must not come back after the file has become another segment. */
     if (!fits || !needed || !disk_rename(journal->folder, name, spare)) {
         space_drop(journal, FILE_SEGMENT, segment.number);
@@ -170,28 +194,27 @@ bool reclaim_step(struct journal *journal, uint64_t live_bytes, journal_survives
     if (surplus_drop(journal, live_bytes))
         return true;
     if (!journal->reclaim.active) {
-        unsigned oldest = oldest_find(journal);
         /* The last one stays, also while none is written. */
-        if (oldest + 1 >= journal->segment_count || !reclaim_wanted(journal, live_bytes))
+        if (journal->segment_count < 2 || !reclaim_wanted(journal, live_bytes))
             return false;
-        reclaim_begin(journal, oldest);
+        reclaim_begin(journal);
         return true;
     }
-    unsigned at = active_find(journal);
-    uint64_t limit = journal->segments[at + 1].first;
+    if (journal->now_ns < journal->reclaim.retry_ns)
+        return false;
+    journal->reclaim.retry_ns = 0;
+    uint64_t limit = journal->segments[1].first;
     if (journal->reclaim.sequence < limit) {
-        if (reclaim_records(journal, at, limit, survives, argument) &&
+        if (reclaim_records(journal, limit, survives, argument) &&
             journal->reclaim.sequence < limit)
-            (void)reclaim_load(journal, at);
-        return true;
+            reclaim_load(journal);
+        return journal->reclaim.retry_ns == 0;
     }
     if (journal->synced < journal->reclaim.rests_on) {
         journal->pending.wanted = true;
         return true;
     }
-    if (journal->now_ns < journal->reclaim.retry_ns)
-        return false;
-    if (!reclaim_finish(journal, at, live_bytes)) {
+    if (!reclaim_finish(journal, live_bytes)) {
         log_event(LOG_WARN, "store_not_reclaimed", LOG_STR("store", journal->options.directory),
                   LOG_STR("doing", journal->doing), LOG_STR("error", trouble_reason(errno)),
                   LOG_STR("remedy", trouble_remedy(errno)));

@@ -154,7 +154,7 @@ static void empty_remove(struct journal *journal) {
     while (journal->segment_count > 1) {
         unsigned at = journal->segment_count - 2;
         const struct journal_segment empty = journal->segments[at];
-        if (empty.first != journal->segments[at + 1].first || empty.kept)
+        if (empty.first != journal->segments[at + 1].first)
             break;
         if (journal->meta.oldest == empty.number &&
             !space_meta(journal, journal->segments[at + 1].number, journal->synced))
