@@ -54,7 +54,8 @@ bool disk_reserve(int fd, uint64_t bytes);
 bool disk_truncate(int fd, uint64_t bytes);
 /* fdatasync: the bytes, and the length where that has changed. */
 bool disk_sync(int fd);
-/* Locks the file for this process, as long as it is open. False with EWOULDBLOCK: another has. */
+/* Locks the file or directory for who has it open, until it is closed. False with EWOULDBLOCK:
+ * somebody else has locked it. */
 bool disk_lock(int fd);
 
 #endif

@@ -11,11 +11,14 @@
 
 #define PID_TEXT_BYTES 24
 
-static void held_problem(const char *directory, int fd, struct journal_problem *problem) {
+static void held_problem(const char *directory, int folder, struct journal_problem *problem) {
     char text[PID_TEXT_BYTES] = "";
     size_t got = 0;
-    if (!disk_read(fd, text, sizeof(text) - 1, 0, &got))
+    int fd = disk_open(folder, STORE_LOCK, DISK_READ);
+    if (fd >= 0 && !disk_read(fd, text, sizeof(text) - 1, 0, &got))
         got = 0;
+    if (fd >= 0)
+        disk_close(fd);
     text[got] = '\0';
     unsigned long pid = strtoul(text, NULL, 10);
     char who[PID_TEXT_BYTES + 16] = "another process";
@@ -30,6 +33,12 @@ static void held_problem(const char *directory, int fd, struct journal_problem *
 bool store_lock(const char *directory, int folder, bool writes, int *fd,
                 struct journal_problem *problem) {
     char text[PID_TEXT_BYTES];
+    *fd = -1;
+    /* Not every file system can lock a directory (NFS cannot); there the file has to do. */
+    if (!disk_lock(folder) && errno == EWOULDBLOCK) {
+        held_problem(directory, folder, problem);
+        return false;
+    }
     *fd = disk_open(folder, STORE_LOCK, writes ? DISK_WRITE : DISK_READ);
     if (*fd < 0 && errno == ENOENT) {
         if (!writes)
@@ -42,7 +51,7 @@ bool store_lock(const char *directory, int folder, bool writes, int *fd,
     }
     if (!disk_lock(*fd)) {
         if (errno == EWOULDBLOCK)
-            held_problem(directory, *fd, problem);
+            held_problem(directory, folder, problem);
         else
             trouble_errno(problem, directory, "lock " STORE_LOCK, errno);
         disk_close(*fd);

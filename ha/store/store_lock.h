@@ -1,6 +1,8 @@
 /* store_lock.h - a store's directory is one process's at a time.
  *
- * The lock is on a file in it (flock), so it ends with the process; the file stays.
+ * Locked (flock) are the directory itself, so that it does not matter if somebody removes files in
+ * it, and a file in it, which says whose it is, and does where a directory cannot be locked. Both
+ * locks end with the process; the file stays.
  *
  * Threads: any. */
 #ifndef RINGPOST_HA_STORE_STORE_LOCK_H
@@ -8,9 +10,10 @@
 
 #include "ha/store/journal.h"
 
-/* Locks the store; `*fd` holds it while it is open. Who only wants to look (not `writes`) changes
- * nothing: a store without that file is not locked then, and `*fd` is -1. False: why is in
- * `problem`. */
+/* Locks the store; `folder`, its open directory, and `*fd` hold it while they are open. Who only
+ * wants to look (not `writes`) changes nothing: in a store without that file only the directory is
+ * locked then, and `*fd` is -1. False: why is in `problem`; nothing but `folder` is open, which may
+ * hold the directory until it is closed. */
 bool store_lock(const char *directory, int folder, bool writes, int *fd,
                 struct journal_problem *problem);
 

@@ -517,6 +517,10 @@ bool disk_sync(int fd) {
 }
 
 bool disk_lock(int fd) {
+    if (fd == FOLDER_FD) {
+        errno = EBADF; /* as on file systems that cannot */
+        return false;
+    }
     if (disk.locked >= 0) {
         errno = EWOULDBLOCK;
         return false;

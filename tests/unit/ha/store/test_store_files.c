@@ -112,26 +112,73 @@ static void test_links(void **state) {
     refused("must not be a symbolic link");
 }
 
-static void test_another_process_has_it(void **state) {
-    (void)state;
+/* Another process that has the store. */
+static struct {
+    pid_t pid;
+    int end;
+} other;
+
+static void other_begin(void) {
     int ready[2], end[2];
     char byte;
     assert_int_equal(pipe(ready), 0);
     assert_int_equal(pipe(end), 0);
-    pid_t pid = fork();
-    if (pid == 0) {
+    other.pid = fork();
+    if (other.pid == 0) {
         close(end[1]);
         bool opened = owner_open(&owner);
         _exit(!opened || write(ready[1], "x", 1) != 1 || read(end[0], &byte, 1) != 0);
     }
+    other.end = end[1];
+    close(end[0]);
+    close(ready[1]);
     assert_int_equal(read(ready[0], &byte, 1), 1);
-    char words[64];
-    snprintf(words, sizeof words, "is in use by process %d;", (int)pid);
-    refused(words);
-    close(end[1]);
+    close(ready[0]);
+}
+
+static void other_end(void) {
     int status;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
+    close(other.end);
+    assert_int_equal(waitpid(other.pid, &status, 0), other.pid);
     assert_int_equal(status, 0);
+}
+
+static void say(void *argument, const char *line) {
+    char *report = argument;
+    size_t len = strlen(report);
+    snprintf(report + len, REPORT_BYTES - len, "%s\n", line);
+}
+
+static void test_another_process_has_it(void **state) {
+    (void)state;
+    char words[64];
+    other_begin();
+    snprintf(words, sizeof words, "is in use by process %d;", (int)other.pid);
+    refused(words);
+    other_end();
+    opens();
+    owner_close(&owner);
+}
+
+/* Who removes the file that is locked does not open the store to a second process. */
+static void test_its_lock_is_removed(void **state) {
+    (void)state;
+    char file[256], report[REPORT_BYTES] = "";
+    struct journal_problem problem;
+    other_begin();
+    snprintf(file, sizeof file, "%s/" STORE_LOCK, path);
+    assert_int_equal(unlink(file), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        refused("is in use by another process; stop that one first");
+        assert_int_not_equal(access(file, F_OK), 0);
+        assert_int_equal(journal_check(path, say, report, &problem), JOURNAL_UNKNOWN);
+        assert_non_null(strstr(problem.text, "is in use by another process;"));
+        assert_int_equal(journal_repair(path, say, report, &problem), JOURNAL_UNKNOWN);
+    }
+    other_end();
+    opens();
+    assert_int_equal(access(file, F_OK), 0);
+    owner_close(&owner);
     opens();
     owner_close(&owner);
 }
@@ -168,12 +215,6 @@ static void test_it_is_removed(void **state) {
     owner_close(&owner);
 }
 
-static void say(void *argument, const char *line) {
-    char *report = argument;
-    size_t len = strlen(report);
-    snprintf(report + len, REPORT_BYTES - len, "%s\n", line);
-}
-
 static void test_check_and_repair(void **state) {
     (void)state;
     char file[256], report[REPORT_BYTES] = "";
@@ -208,6 +249,7 @@ int main(void) {
         ON_FILES(test_a_file_is_no_directory),
         ON_FILES(test_links),
         ON_FILES(test_another_process_has_it),
+        ON_FILES(test_its_lock_is_removed),
         ON_FILES(test_it_is_removed),
         ON_FILES(test_check_and_repair),
     };
