@@ -449,7 +449,7 @@ static bool close_possible(const struct link *link, enum close_reason reason) {
     case CLOSE_DRAIN_TIMEOUT:
         /* A wait may concern any connection that says goodbye. */
         return (client && !scenario->calm) || outlasts_drain(link) ||
-               (link->kind == LISTENER_WEB && sim_waits_are_on());
+               (link->kind != LISTENER_API && sim_waits_are_on());
     case CLOSE_CLOSED_BY_API:
         return client && scenario->calls != 0;
     case CLOSE_TOO_SLOW:

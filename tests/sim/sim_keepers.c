@@ -112,7 +112,9 @@ static void id_quiet_check(const struct server *server, const struct worker *wor
 static void session_quiet_check(const struct worker *worker, const struct session *session) {
     if (session->id == NULL || attends_wait(&worker->attends))
         return;
-    if (session->attend == ATTEND_ASKED || session->attend == ATTEND_RESUMING)
+    /* One that could not even ask goes, as soon as its peer lets it. */
+    bool asked = session->attend == ATTEND_ASKED && stats_get(&worker->stats.memory_refused) == 0;
+    if (asked || session->attend == ATTEND_RESUMING)
         sim_fail("worker %u waits for a keeper, and nothing is on its way", worker->index);
     if (session->attend == ATTEND_STOPPED && session->backlog.messages == 0 &&
         stats_get(&worker->stats.memory_refused) == 0)
