@@ -1,6 +1,7 @@
 /* fates_store.c - what a fate has to do with the store; see fates.h and store.h. */
 #include "core/base/check.h"
 #include "core/base/clock.h"
+#include "core/base/fault.h"
 #include "core/fate.h"
 
 #define SERIAL_MASK ((UINT64_C(1) << 56) - 1)
@@ -39,7 +40,7 @@ bool fates_give_up(struct fates *fates, struct fate *fate) {
 bool fates_stored(struct fates *fates, struct fate *fate) {
     struct fate_stripe *stripe = fate_stripe_of(fates, fate->node.hash);
     fate_lock(stripe);
-    bool wanted = fate->stored == FATE_UNSTORED;
+    bool wanted = fate->stored == FATE_UNSTORED || FAULT(VOID_LOST);
     if (wanted)
         fate->stored = FATE_STORED;
     fate_unlock(stripe);

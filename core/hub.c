@@ -63,7 +63,8 @@ static void publish_finish(struct endpoint *endpoint, struct publish *publish) {
     if (publish->kept) {
         if (publish->message == NULL)
             hub_decided(endpoint, publish);
-        else if (endpoint->server->parts.store != NULL && !publish->refused)
+        else if (endpoint->server->parts.store != NULL && !publish->refused &&
+                 !FAULT(STORE_SKIPPED))
             store_put(endpoint, publish);
         else
             keeper_decide(endpoint, publish);

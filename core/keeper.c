@@ -254,7 +254,7 @@ static void kept_settle(struct worker *worker, struct kept *kept, enum fate_stat
     else
         stats_add(&worker->stats.acks_dropped[reason], 1);
     kept_remove(worker, kept);
-    if (worker->server->parts.store != NULL) {
+    if (worker->server->parts.store != NULL && !FAULT(SETTLED_EARLY)) {
         kept->state = KEPT_SETTLING;
         kept->outcome = (uint8_t)fate_word_of(state, reason);
         list_init(&kept->order);

@@ -9,7 +9,7 @@
 /* Tells the keepers that have room. */
 static void decision_tell(struct endpoint *endpoint, struct publish *publish) {
     struct mail mail = {.kind = MAIL_DECIDE,
-                        .flag = !publish->refused && !publish->unstored,
+                        .flag = !publish->refused && (!publish->unstored || FAULT(UNSTORED_TAKEN)),
                         .from = (uint16_t)endpoint->index,
                         .object = publish->message};
     for (uint64_t rest = publish->keepers; rest != 0; rest &= rest - 1) {

@@ -142,7 +142,10 @@ bool store_settle(struct endpoint *endpoint, struct message *message, uint16_t a
                         .from = (uint16_t)endpoint->index,
                         .number = address,
                         .object = message};
-    post_send(endpoint, store_index(server), &mail);
+    if (FAULT(SETTLE_LOST))
+        message_release(endpoint, message);
+    else
+        post_send(endpoint, store_index(server), &mail);
     return true;
 }
 

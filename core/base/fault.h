@@ -34,7 +34,12 @@
     X(ACK_TWICE, "an acknowledgement settles the message behind it, too")                          \
     X(WINDOW_IGNORED, "more is handed over to a client id than its window")                        \
     X(REDELIVERED_UNMARKED, "a message that was handed over before does not say so")               \
-    X(DECISION_LOST, "a keeper is not told whether a message was taken")
+    X(DECISION_LOST, "a keeper is not told whether a message was taken")                           \
+    X(STORE_SKIPPED, "a message is taken without the store")                                       \
+    X(SETTLED_EARLY, "a fate is settled before the store knows")                                   \
+    X(UNSTORED_TAKEN, "a message that the store did not take is delivered all the same")           \
+    X(VOID_LOST, "the store is not told that nobody waits for a message any more")                 \
+    X(SETTLE_LOST, "the store is never told that an address is settled")
 
 enum fault {
 #define FAULT_ENUM(name, what) FAULT_##name,

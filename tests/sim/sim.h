@@ -18,7 +18,7 @@
 
 #define SIM_WORKERS_MAX 16
 #define SIM_PORTS_MAX 3
-#define SIM_ENDPOINTS_MAX (SIM_WORKERS_MAX + SIM_PORTS_MAX)
+#define SIM_ENDPOINTS_MAX (SIM_WORKERS_MAX + SIM_PORTS_MAX + 1) /* and the store */
 
 /* What a seed means; made by scenario_make and never changed afterwards. Chances are per mille. */
 struct scenario {
@@ -76,11 +76,15 @@ struct scenario {
     unsigned ack;
     uint32_t ack_window, ack_backlog, fate_max;
     uint64_t ack_silence_ns;
+
+    /* The store that such messages survive in. */
+    bool store;
+    unsigned store_late, store_hang, store_fail, store_full, store_death;
 };
 
-/* Fibers: the workers, and then the ports. */
+/* Fibers: the workers, then the ports, then the store. */
 static inline unsigned scenario_endpoints(const struct scenario *scenario) {
-    return scenario->workers + scenario->ports;
+    return scenario->workers + scenario->ports + scenario->store;
 }
 
 struct sim {

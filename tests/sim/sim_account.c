@@ -427,9 +427,9 @@ static void drop_reasons_check(const struct stats *total,
 /* May a stream last longer than the drain? Its end waits for an earlier answer, or for its peer. */
 static bool outlasts_drain(const struct link *link) {
     const struct scenario *scenario = &sim.scenario;
-    /* A wait that concerns it, or a silent port, may use up the drain's time. */
-    bool long_enough =
-        scenario->drain_timeout_ns >= 10 * NS_PER_S && scenario->ports == 0 && !sim_waits_are_on();
+    /* A wait that concerns it, a silent port or a store may use up the drain's time. */
+    bool long_enough = scenario->drain_timeout_ns >= 10 * NS_PER_S && scenario->ports == 0 &&
+                       !scenario->store && !sim_waits_are_on();
     return link->tap.kind == TAP_STREAM &&
            (!long_enough || link->style != STYLE_GOOD || scenario->send_window < 16384);
 }

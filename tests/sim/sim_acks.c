@@ -43,6 +43,9 @@ void acks_on_arrival(struct sim_session *session, struct sim_content *content, b
     if (session->id < 0 || place < 0)
         sim_fail("session %u of id %d got message %u, which is not for it", session->number,
                  session->id, content->number);
+    if (sim.scenario.store && content->stored == 0)
+        sim_fail("session %u got message %u before the store had it", session->number,
+                 content->number);
     struct sim_ack *ack = &content->acks[place];
     bool before = content->seen[session->number] != 0 ||
                   (ack->written != 0 && ack->written < session->may_from);
@@ -120,6 +123,7 @@ static void recipients_check(const struct sim_content *content, const struct sim
 static uint64_t content_account(const struct sim_content *content, uint64_t *accepted_min,
                                 uint64_t *accepted_max) {
     bool possible = false;
+    uint32_t most = 0;
     for (uint32_t i = content->first_attempt; i != UINT32_MAX; i = attempt_at(i)->next) {
         const struct sim_attempt *attempt = attempt_at(i);
         bool taken = attempt->state == ATTEMPT_QUEUED;
@@ -129,11 +133,15 @@ static uint64_t content_account(const struct sim_content *content, uint64_t *acc
         *accepted_min += taken && !attempt->stopped ? content->to_count : 0;
         *accepted_max += taken || attempt->state == ATTEMPT_OPEN ? content->to_count : 0;
         possible |= taken || attempt->state == ATTEMPT_OPEN;
+        most += taken || attempt->state == ATTEMPT_OPEN;
         if (taken && attempt->counted)
             recipients_check(content, attempt);
     }
     if (content->arrived != 0 && !possible)
         sim_fail("message %u was refused, and arrived %u times", content->number, content->arrived);
+    if (sim.scenario.store && content->stored > most)
+        sim_fail("the store has message %u %u times, it was taken %u times at the most",
+                 content->number, content->stored, most);
     return content->arrived;
 }
 

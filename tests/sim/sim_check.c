@@ -267,7 +267,10 @@ void attempt_answered(struct sim_attempt *attempt, enum attempt_state state, boo
     attempt->recipients = recipients % PORT_TAKES;
     attempt->port_recipients = recipients / PORT_TAKES;
     /* By now, and by all its attempts: an answer that comes later is for nobody. */
-    const struct sim_content *content = contents[attempt->content];
+    struct sim_content *content = contents[attempt->content];
+    content->taken += state == ATTEMPT_QUEUED;
+    if (sim.scenario.store && content->ack && content->taken > content->stored)
+        sim_fail("message %u is said to be taken, and the store does not have it", content->number);
     if (attempt->port_recipients > content->ports_took)
         sim_fail("message %u counts %llu ports, %u have taken it", attempt->content,
                  (unsigned long long)attempt->port_recipients, content->ports_took);
@@ -477,5 +480,16 @@ uint32_t check_port_arrival(unsigned port, uint32_t stream, struct span event,
         sim_fail("port %u got message %u %u times, others tried it %u times", port, number,
                  content->port_seen[port], others);
     sim_digest(UINT64_C(0xB000000000000000) | (uint64_t)port << 32 | number);
+    return number;
+}
+
+/* --- the store -------------------------------------------------------------------------------- */
+
+uint32_t check_store_arrival(struct span event, struct span payload) {
+    uint32_t number = arrival_number(event, false, payload);
+    if (number >= content_count || !contents[number]->ack)
+        sim_fail("the store got a message that is not to be acknowledged: event %.*s",
+                 SPAN_ARG(event));
+    sim_digest(UINT64_C(0xD000000000000000) | number);
     return number;
 }

@@ -88,6 +88,8 @@ struct sim_content {
     uint32_t arrived;    /* copies handed to sockets whole */
     uint64_t handed_ns;  /* when the last send that began with or before it was started */
     uint32_t ports_took; /* how often ports have said that they take it */
+    uint32_t stored;     /* how often the store has it, for good */
+    uint32_t taken;      /* how often a producer was told that it was taken */
     uint8_t port_seen[SIM_PORTS_MAX];
     uint8_t seen[SESSIONS_MAX];
 };
@@ -112,6 +114,7 @@ struct sim_attempt {
     enum attempt_state state;
     bool stored;         /* QUEUED, and nobody was there */
     bool stopped;        /* answered when the node had stopped */
+    bool in_batch;       /* others may be answered with it, by one code */
     bool waits;          /* the answer waits for the acknowledgement */
     uint8_t told;        /* enum fate_state + 1: what the answer said of its fate; 0: nothing */
     bool counted;        /* `recipients` is known */
@@ -174,6 +177,9 @@ void check_port_hears(unsigned port);
 /* A message has come to the port, whose own stream is that one. Returns the number of its content.
  */
 uint32_t check_port_arrival(unsigned port, uint32_t stream, struct span event, struct span payload);
+
+/* A message has come to the store. Returns the number of its content. */
+uint32_t check_store_arrival(struct span event, struct span payload);
 
 struct arrival {
     uint64_t offset;                            /* of the stream */

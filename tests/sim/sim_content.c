@@ -1,6 +1,7 @@
 /* The messages that peers send: addresses, payloads, ids, and how they are written. */
 #include "core/base/check.h"
 #include "tests/sim/sim_peer.h"
+#include "tests/sim/sim_store.h"
 
 #include <stdio.h>
 
@@ -162,7 +163,8 @@ struct sim_content *content_make(struct sim_peer *peer, bool for_path) {
             (int)sim_chance(200) ? (int)sim_roll(content->number + 1) : (int)content->number;
     if (sim_chance(scenario->short_ttl))
         content->ttl_s = (double)sim_between(1, 400) / 1000.0;
-    if (scenario->ack != 0 && sim_chance(scenario->ack))
+    /* Where all of these are answered late, most producers turn to other classes. */
+    if (scenario->ack != 0 && sim_chance(scenario->ack) && (!sim_store_hangs() || sim_chance(100)))
         make_ack(content, for_path);
     if (for_path && !for_client && sim_chance(scenario->bytes_payload))
         payload_bytes(content);

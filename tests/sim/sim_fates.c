@@ -7,6 +7,8 @@
 #include "core/worker.h"
 #include "tests/sim/sim_acks.h"
 #include "tests/sim/sim_node.h"
+#include "tests/sim/sim_port.h"
+#include "tests/sim/sim_store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +29,7 @@ struct record {
     const struct fate *fate;
     uint64_t looked, accepted_ms;
     uint64_t kept; /* a bit for each address, for a moment */
+    uint64_t serial;
     struct text id, scope;
     uint32_t count;
     uint8_t phase;
@@ -96,6 +99,10 @@ static void record_look(struct record *record, const struct fate *fate) {
     unsigned left = 0;
     record->looked = looks;
     record->phase = fate->phase;
+    record->serial = fate->serial;
+    if (sim.scenario.store && fate->phase != FATE_OPEN && !sim_store_has(fate->serial))
+        sim_fail("%.*s is taken, and the store does not have it",
+                 SPAN_ARG(text_as_span(&record->id)));
     for (uint32_t i = 0; i < record->count; i++) {
         struct record_address *address = &record->addresses[i];
         uint8_t state = atomic_load(&fate->addresses[i].state);
@@ -109,6 +116,11 @@ static void record_look(struct record *record, const struct fate *fate) {
                      fate_state_word((enum fate_state)state));
         address->state = state;
         address->reason = atomic_load(&fate->addresses[i].reason);
+        if (sim.scenario.store && !sim_store_has_settled(fate->serial, i, (enum fate_state)state,
+                                                         (enum fate_reason)address->reason))
+            sim_fail("the fate of %.*s for id %d becomes %s, and the store does not know",
+                     SPAN_ARG(text_as_span(&record->id)), address->id,
+                     fate_state_word((enum fate_state)state));
         address->stamp = sim_stamp();
         address->now_ns = sim.now_ns;
         sim_digest(UINT64_C(0xC000000000000000) | (uint64_t)address->id << 8 | state);
@@ -133,6 +145,7 @@ void fate_records_look(struct server *server) {
     if (sim.scenario.ack == 0)
         return;
     looks++;
+    uint64_t record_bytes = 0;
     for (unsigned i = 0; i < server->fates.stripe_count; i++) {
         const struct fate_stripe *stripe = &server->fates.stripes[i];
         uint32_t settled = 0;
@@ -141,11 +154,16 @@ void fate_records_look(struct server *server) {
             const struct fate *fate = container_of(node, struct fate, node);
             record_look(record_of(fate), fate);
             settled += fate->phase == FATE_SETTLED;
+            record_bytes += fate->record_bytes;
         }
         if (settled != stripe->settled_count || settled > stripe->settled_max)
             sim_fail("%u fates are settled, %u are counted, %u are allowed", settled,
                      stripe->settled_count, stripe->settled_max);
     }
+    if (record_bytes != fates_record_bytes(&server->fates))
+        sim_fail("the records of all fates have %llu bytes, %llu are counted",
+                 (unsigned long long)record_bytes,
+                 (unsigned long long)fates_record_bytes(&server->fates));
     records_gone();
 }
 
@@ -163,6 +181,14 @@ static struct sim_content *content_of(const struct record *record) {
     return NULL;
 }
 
+/* What is settled leaves the window at once, and its fate is settled when the store has that. */
+static bool perhaps_settling(const struct sim_content *content, int place) {
+    const struct sim_attempt *attempt = attempt_at(content->first_attempt);
+    double ttl_s = content->ttl_s > 0 ? content->ttl_s : 600;
+    return sim.scenario.store && (content->acks[place].acked != 0 || content->withdrawn != 0 ||
+                                  sim.now_ns >= attempt->begin_ns + (uint64_t)(ttl_s * 1e9));
+}
+
 unsigned fate_records_in_flight(int id) {
     unsigned count = 0;
     fate_records_look(node_server()); /* a turn that was interrupted may have settled some */
@@ -173,7 +199,8 @@ unsigned fate_records_in_flight(int id) {
                     continue;
                 const struct sim_content *content = content_of(record);
                 int place = content == NULL ? -1 : ack_place(content, id);
-                count += place >= 0 && content->acks[place].written != 0;
+                count += place >= 0 && content->acks[place].written != 0 &&
+                         !perhaps_settling(content, place);
             }
         }
     }
@@ -197,6 +224,23 @@ static void kept_mark(const struct worker *worker, bool undecided) {
                      SPAN_ARG(text_as_span(&record->id)), record->addresses[kept->address].id);
         record->kept |= UINT64_C(1) << kept->address;
     }
+    for (const struct list *at = worker->keeper.settling.next; at != &worker->keeper.settling;
+         at = at->next) {
+        const struct kept *kept = container_of(at, struct kept, order);
+        record_of(kept->message->fate)->kept |= UINT64_C(1) << kept->address;
+    }
+}
+
+/* The store has stopped in the middle of something: what is settled may be in its mailbox. */
+static bool store_stands_still(const struct server *server) {
+    return server->parts.store != NULL && sim_port_dead(server->parts.store->port.index);
+}
+
+/* Is that address neither kept, nor on its way into the store? */
+static bool is_lost(const struct server *server, const struct record *record, uint32_t address) {
+    return record->addresses[address].state == FATE_PENDING && (record->kept >> address & 1) == 0 &&
+           !store_stands_still(server) &&
+           !(sim.scenario.store && sim_store_is_settling(record->serial, address));
 }
 
 void fate_records_quiet_check(struct server *server) {
@@ -208,9 +252,11 @@ void fate_records_quiet_check(struct server *server) {
     for (unsigned i = 0; i < BUCKETS; i++) {
         for (struct record *record = there[i]; record != NULL; record = record->next) {
             for (uint32_t j = 0; record->phase == FATE_TAKEN && j < record->count; j++)
-                if (record->addresses[j].state == FATE_PENDING && (record->kept >> j & 1) == 0)
+                if (is_lost(server, record, j))
                     sim_fail("%.*s is pending for id %d, and nobody keeps it",
                              SPAN_ARG(text_as_span(&record->id)), record->addresses[j].id);
+            if (sim.scenario.store && record->phase != FATE_OPEN)
+                sim_store_need_check(record->fate);
             record->kept = 0;
         }
     }
@@ -292,6 +338,8 @@ void fate_records_account(const struct stats *total, bool forgotten) {
     }
     for (unsigned i = 0; i < FATE_REASON_COUNT; i++)
         dropped += stats_get(&total->acks_dropped[i]);
+    /* What a store does not have when the node stops is pending again after the next start. */
+    forgotten |= sim.scenario.store;
     uint64_t acked = stats_get(&total->acks_acked), expired = stats_get(&total->acks_expired);
     bool more = settled[FATE_ACKED] > acked || settled[FATE_EXPIRED] > expired ||
                 settled[FATE_DROPPED] > dropped;

@@ -8,6 +8,7 @@
 #include "core/worker.h"
 #include "tests/sim/sim_acks.h"
 #include "tests/sim/sim_port.h"
+#include "tests/sim/sim_store.h"
 #include "tests/sim/sim_world.h"
 
 static void id_check(const struct worker *worker, const struct kept_id *id) {
@@ -55,6 +56,9 @@ void keeper_turn_check(const struct worker *worker) {
         const struct kept *kept = container_of(node, struct kept, node);
         count++;
         pending += kept->state != KEPT_RESERVED;
+        if (sim.scenario.store && kept->state != KEPT_RESERVED &&
+            !sim_store_has(kept->message->serial))
+            sim_fail("worker %u keeps a message that the store does not have", worker->index);
         if (atomic_load(&kept->message->holders) == 0)
             sim_fail("worker %u keeps a message that nobody holds", worker->index);
     }
@@ -86,7 +90,8 @@ bool keepers_empty(const struct server *server) {
 bool keepers_undecided(const struct server *server) {
     for (unsigned i = 0; i < server->post.endpoints; i++)
         if (keeper_decisions_wait(server->endpoints[i]) ||
-            (i >= server->worker_count && sim_port_dead(i)))
+            !list_empty(&server->endpoints[i]->storing.order) ||
+            (i >= server->worker_count && !sim_store_at(i) && sim_port_dead(i)))
             return true;
     return false;
 }

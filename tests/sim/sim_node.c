@@ -17,6 +17,7 @@
 #include "tests/sim/sim_kernel.h"
 #include "tests/sim/sim_port.h"
 #include "tests/sim/sim_scenarios.h"
+#include "tests/sim/sim_store.h"
 #include "tests/sim/sim_streams.h"
 #include "tests/sim/sim_wait.h"
 #include "tests/toys/toy_form.h"
@@ -51,7 +52,10 @@ struct server *node_server(void) {
 
 static void fiber_body(unsigned index) {
     if (index >= node.server.worker_count) {
-        sim_port_body(index);
+        if (sim_store_at(index))
+            sim_store_body(index);
+        else
+            sim_port_body(index);
         return;
     }
     struct worker *worker = &node.server.workers[index];
@@ -155,6 +159,7 @@ void node_open(void) {
     post_slots_override = sim.scenario.post_slots;
     hash_init(NULL);
     sim_ports_open(&parts);
+    sim_store_open(&parts);
     sim_waits_open();
     if (!server_init(&node.server, config, &parts, problem, sizeof(problem)))
         sim_fail("the node does not start: %s", problem);
@@ -479,6 +484,26 @@ static bool ports_awaited(void) {
     return false;
 }
 
+/* The same, for the store. */
+static bool store_awaited(void) {
+    for (unsigned i = 0; i < node.server.post.endpoints; i++)
+        if (!list_empty(&node.server.endpoints[i]->storing.order))
+            return true;
+    return false;
+}
+
+/* What the store has not answered is with it, and there is a time for those who wait for it. */
+static void quiet_store_check(struct endpoint *endpoint) {
+    const struct storing *storing = &endpoint->storing;
+    if (!list_empty(&storing->order) && !timer_armed(&storing->timer))
+        sim_fail("endpoint %u waits for the store for ever", endpoint->index);
+    if (node.server.parts.store == NULL || !idle(node.server.parts.store->port.index))
+        return;
+    if (storing->owed != sim_store_owes(endpoint->index))
+        sim_fail("endpoint %u has %u messages at the store by its count, which has %u",
+                 endpoint->index, storing->owed, sim_store_owes(endpoint->index));
+}
+
 /* What ports have not answered is with them, and there is a time for those who wait for it. */
 static void quiet_ports_check(struct endpoint *endpoint) {
     const struct port_waits *waits = &endpoint->port_waits;
@@ -486,7 +511,7 @@ static void quiet_ports_check(struct endpoint *endpoint) {
         sim_fail("endpoint %u waits for ports for ever", endpoint->index);
     for (unsigned i = node.server.worker_count; i < node.server.post.endpoints; i++) {
         uint32_t owed = waits->owed[i - node.server.worker_count];
-        if (idle(i) && owed != sim_port_owes(i, endpoint->index))
+        if (!sim_store_at(i) && idle(i) && owed != sim_port_owes(i, endpoint->index))
             sim_fail("endpoint %u has %u messages at port %u by its count, which has %u",
                      endpoint->index, owed, i, sim_port_owes(i, endpoint->index));
     }
@@ -501,12 +526,14 @@ static void quiet_endpoint_check(struct endpoint *endpoint, uint64_t wake_ns) {
             sim_fail("endpoint %u sleeps, and mail from %u waits: a wake was lost", to, from);
     /* Some may wait for room, which there is by now. */
     bool looks = keeper_decisions_wait(endpoint) && wake_ns <= sim.now_ns + ROOM_LOOK_NS;
-    if (endpoint->requests != 0 && !looks && !ports_awaited() && !something_is_held())
+    if (endpoint->requests != 0 && !looks && !ports_awaited() && !store_awaited() &&
+        !something_is_held())
         sim_fail("endpoint %u has %u requests without an answer, and nothing is on its way", to,
                  endpoint->requests);
     if (endpoint->homebound_set != 0 && wake_ns > sim.now_ns + HOMEBOUND_NS)
         sim_fail("endpoint %u sleeps on messages of others", to);
     quiet_ports_check(endpoint);
+    quiet_store_check(endpoint);
 }
 
 void node_quiet_check(void) {

@@ -8,6 +8,7 @@
 #include "tests/sim/sim_fiber.h"
 #include "tests/sim/sim_node.h"
 #include "tests/sim/sim_peer.h"
+#include "tests/sim/sim_store.h"
 
 #include <stdlib.h>
 
@@ -27,8 +28,7 @@ struct held {
 struct sim_port {
     struct port port;
     unsigned number;
-    bool opened, begun, dead;
-    uint64_t wake_ns;
+    bool begun;
     struct list held;
     uint32_t owes[ENDPOINTS_MAX];
     bool ids[NAMES_MAX], groups[NAMES_MAX]; /* that it holds now */
@@ -43,6 +43,12 @@ struct sim_port {
 
 static struct sim_port ports[SIM_PORTS_MAX];
 
+/* What there is to know of the fiber of a port, whatever it does. */
+static struct life {
+    bool opened, dead;
+    uint64_t wake_ns;
+} lives[SIM_ENDPOINTS_MAX];
+
 static struct sim_port *port_at(unsigned index) {
     return &ports[index - sim.scenario.workers];
 }
@@ -51,31 +57,60 @@ static struct sim_port *sim_port_of(struct port *port) {
     return container_of(port, struct sim_port, port);
 }
 
-/* Others may run here, and here it may die. */
-static void port_pause(struct sim_port *at) {
-    if (!at->dead && !at->port.stopped && sim_chance(sim.scenario.port_death) && sim_chance(30)) {
-        SIM_TRACE("port %u dies", at->number);
-        at->dead = true;
+/* --- its fiber -------------------------------------------------------------------------------- */
+
+void sim_port_pause(struct port *port, unsigned death) {
+    struct life *life = &lives[port->index];
+    if (!life->dead && !port->stopped && sim_chance(death) && sim_chance(30)) {
+        SIM_TRACE("port %u dies", port->index - sim.scenario.workers);
+        life->dead = true;
     }
-    if (at->dead || sim_chance(sim.scenario.preempt))
+    if (life->dead || sim_chance(sim.scenario.preempt))
         fiber_yield(FIBER_READY);
 }
 
+void sim_port_wait(struct port *port, int wake_fd, uint64_t wait_ns) {
+    if (wait_ns != 0) {
+        lives[port->index].wake_ns = wait_ns == CLOCK_NEVER ? CLOCK_NEVER : sim.now_ns + wait_ns;
+        fiber_yield(FIBER_ASLEEP);
+    }
+    net_wake_clear(wake_fd);
+}
+
+void sim_port_run(struct port *port, unsigned index) {
+    lives[index] = (struct life){.wake_ns = CLOCK_NEVER};
+    if (!port_open(port, node_server(), index))
+        sim_fail("port %u does not open", index - sim.scenario.workers);
+    lives[index].opened = true;
+    if (sim.scenario.slice_ns != 0)
+        port->slice_ns = sim.scenario.slice_ns;
+    bool more = true;
+    while (more) {
+        fiber_yield(FIBER_READY);
+        more = port_turn(port, CLOCK_NEVER);
+        fate_records_look(node_server());
+    }
+}
+
 bool sim_port_dead(unsigned index) {
-    return port_at(index)->dead && server_phase(node_server()) < PHASE_STOPPED;
+    return lives[index].dead && server_phase(node_server()) < PHASE_STOPPED;
 }
 
 bool sim_port_opened(unsigned index) {
-    return port_at(index)->opened;
+    return lives[index].opened;
 }
 
 bool sim_port_wakes(unsigned index) {
     struct fake_fd *wake = fd_find(node_server()->post.boxes[index].wake_fd);
-    return wake->wakes != 0 || sim.now_ns >= port_at(index)->wake_ns;
+    return wake->wakes != 0 || sim.now_ns >= lives[index].wake_ns;
 }
 
 uint64_t sim_port_wake_ns(unsigned index) {
-    return sim_port_dead(index) ? CLOCK_NEVER : port_at(index)->wake_ns;
+    return sim_port_dead(index) ? CLOCK_NEVER : lives[index].wake_ns;
+}
+
+static void port_pause(struct sim_port *at) {
+    sim_port_pause(&at->port, sim.scenario.port_death);
 }
 
 uint32_t sim_port_owes(unsigned index, unsigned endpoint) {
@@ -170,8 +205,9 @@ static void on_result(struct endpoint *endpoint, struct gate_source *source, voi
         [RESULT_DRAINING] = ATTEMPT_REFUSED,    [RESULT_RATE_LIMITED] = ATTEMPT_REFUSED,
         [RESULT_STORED] = ATTEMPT_QUEUED,
     };
+    bool unstored = result->state == RESULT_STORAGE_UNAVAILABLE && sim_store_may_refuse();
     struct sim_attempt *attempt = attempt_at(index);
-    enum attempt_state state = states[result->state];
+    enum attempt_state state = unstored ? ATTEMPT_REFUSED : states[result->state];
     if (state == ATTEMPT_OPEN)
         sim_fail("message %u of a port is answered %u", attempt->content, result->status);
     bool counted = state <= ATTEMPT_DROPPED;
@@ -268,13 +304,8 @@ static void on_turn(struct port *port) {
 }
 
 static void on_wait(struct port *port, int wake_fd, uint64_t wait_ns) {
-    struct sim_port *at = sim_port_of(port);
-    port_pause(at);
-    if (wait_ns != 0) {
-        at->wake_ns = wait_ns == CLOCK_NEVER ? CLOCK_NEVER : sim.now_ns + wait_ns;
-        fiber_yield(FIBER_ASLEEP);
-    }
-    net_wake_clear(wake_fd);
+    port_pause(sim_port_of(port));
+    sim_port_wait(port, wake_fd, wait_ns);
 }
 
 static void on_stop(struct port *port) {
@@ -296,13 +327,13 @@ static void on_stop(struct port *port) {
 void sim_ports_open(struct server_parts *parts) {
     static const struct port_type type = {
         .name = "sim", .deliver = on_message, .turn = on_turn, .wait = on_wait, .stop = on_stop};
+    memset(lives, 0, sizeof(lives));
     parts->port_count = sim.scenario.ports;
     for (unsigned i = 0; i < sim.scenario.ports; i++) {
         struct sim_port *at = &ports[i];
         memset(at, 0, sizeof(*at));
         port_init(&at->port, &type);
         at->number = i;
-        at->wake_ns = CLOCK_NEVER;
         at->messages_left = sim.scenario.port_messages;
         at->maker.kind = PEER_PRODUCER;
         at->stream = stream_add();
@@ -315,16 +346,5 @@ void sim_ports_open(struct server_parts *parts) {
 }
 
 void sim_port_body(unsigned index) {
-    struct sim_port *at = port_at(index);
-    if (!port_open(&at->port, node_server(), index))
-        sim_fail("port %u does not open", at->number);
-    at->opened = true;
-    if (sim.scenario.slice_ns != 0)
-        at->port.slice_ns = sim.scenario.slice_ns;
-    bool more = true;
-    while (more) {
-        fiber_yield(FIBER_READY);
-        more = port_turn(&at->port, CLOCK_NEVER);
-        fate_records_look(node_server());
-    }
+    sim_port_run(&port_at(index)->port, index);
 }

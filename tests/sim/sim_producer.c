@@ -5,6 +5,7 @@
 #include "tests/sim/sim_acks.h"
 #include "tests/sim/sim_peer.h"
 #include "tests/sim/sim_port.h"
+#include "tests/sim/sim_store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,8 +43,9 @@ static void request_attempt(struct sim_peer *peer, struct request *request,
     request->attempts =
         realloc(request->attempts, (request->attempt_count + 1) * sizeof(*request->attempts));
     CHECK(request->attempts != NULL);
-    request->attempts[request->attempt_count++] =
-        attempt_number(attempt_add(content, peer->stream, 0));
+    struct sim_attempt *attempt = attempt_add(content, peer->stream, 0);
+    attempt->in_batch = request->kind != REQUEST_MESSAGE;
+    request->attempts[request->attempt_count++] = attempt_number(attempt);
 }
 
 /* --- writing requests ---------------------------------------------------------------------------
@@ -267,8 +269,11 @@ static void error_take(struct sim_attempt *attempt, unsigned status, struct span
         attempt_answered(attempt, ATTEMPT_ID_REUSED, false, 0);
         return;
     }
-    bool refused = (status == 503 && (json_is(code, "overloaded") || json_is(code, "draining"))) ||
-                   (status == 429 && json_is(code, "rate_limited"));
+    bool refused =
+        (status == 503 && (json_is(code, "overloaded") || json_is(code, "draining"))) ||
+        (status == 429 && json_is(code, "rate_limited")) ||
+        (status == 503 && json_is(code, "storage_unavailable") && sim_store_may_refuse() &&
+         (attempt->in_batch || content_at(attempt->content)->ack));
     if (!refused)
         sim_fail("message %u is answered %u: %.*s", attempt->content, status, SPAN_ARG(whole));
     if (sim.scenario.calm && !json_is(code, "draining"))

@@ -333,12 +333,42 @@ static void kind_calls(struct scenario *s) {
     s->memory_bytes = PICK(24, 64, 100000) * KB;
     s->no_memory = PICK(0, 20, 100);
     s->calls = 800;
+    s->ack = PICK(0, 400);
     s->clients = 16;
     s->ids = 3;
     s->groups = 2;
     s->producers = 5;
     s->messages = 60;
     s->payload_max = 300;
+}
+
+#define ACKS_MANY 500
+
+static void kind_acks(struct scenario *s) {
+    /* Little else than messages to be acknowledged, for few ids, of clients that come again. */
+    s->name = "acks";
+    rough(s);
+    s->workers = PICK(1, 2, 3, 4);
+    s->post_slots = PICK(0, 8, 8, 16);
+    s->freeze = PICK(30, 100, 200);
+    s->ack = PICK(ACKS_MANY, 900);
+    s->clients = 14;
+    s->lives = 5;
+    s->reset = 200;
+    s->ids = 4;
+    s->groups = 2;
+    s->client_send = true;
+    s->producers = 3 + (unsigned)sim_roll(6);
+    s->messages = 150;
+    s->wide = PICK(100, 500);
+    s->keyed = 300;
+    s->repeated = 300;
+    s->short_ttl = PICK(0, 200);
+    s->broadcast = 20;
+    s->calls = PICK(20, 200);
+    s->payload_max = 400;
+    s->no_memory = PICK(0, 0, 20, 100);
+    s->think_max_ns = PICK(1, 5) * NS_PER_MS;
 }
 
 static void kind_everything(struct scenario *s) {
@@ -368,8 +398,10 @@ static void with_ports(struct scenario *s) {
     s->ports = PICK(1, 2, 3, 3);
     if (sim_chance(400))
         s->post_slots = 8;
+    if (sim_chance(300))
+        s->freeze = 200;
     s->port_messages = PICK(0, 20, 60);
-    s->port_late = PICK(0, 200, 600, 1000);
+    s->port_late = PICK(0, 300, 1000, 1000);
     s->port_silent = PICK(0, 0, 20, 200, 1000);
     s->port_unavailable = PICK(0, 0, 200, 1000);
     s->port_death = PICK(0, 0, 50, 300);
@@ -398,17 +430,36 @@ static void with_streams(struct scenario *s) {
     s->descriptors += s->streams;
 }
 
+/* The same, most often with the acks that it is for; drawn behind all the others. */
+static void with_store(struct scenario *s) {
+    s->store = sim_chance(s->ack == 0 ? 50 : s->ack < ACKS_MANY ? 500 : 900);
+    if (!s->store)
+        return;
+    s->descriptors++;
+    if (s->calm)
+        return;
+    s->store_late = s->ack < ACKS_MANY ? PICK(0, 200, 600, 1000) : PICK(50, 200, 500);
+    s->store_hang = PICK(0, 0, 0, 2, 20);
+    s->store_fail = PICK(0, 0, 20, 200);
+    s->store_full = PICK(0, 0, 20, 200);
+    s->store_death = PICK(0, 0, 0, 50, 300);
+    s->close_first = false; /* one that stands still keeps what it has */
+}
+
 /* The same, with any of the others. */
 static void with_acks(struct scenario *s) {
     s->ack_window = 256;
     s->ack_backlog = 10000;
     s->ack_silence_ns = 10 * NS_PER_S;
     s->fate_max = 1000000;
-    s->ack = PICK(0, 100, 400);
+    if (s->ack == 0)
+        s->ack = PICK(0, 100, 400);
     if (s->ack == 0 || s->calm)
         return;
     s->ack_window = PICK(1, 2, 3, 256);
     s->ack_backlog = PICK(1, 2, 4, 10000, 10000);
+    if (s->ack >= ACKS_MANY && sim_chance(700))
+        s->ack_window = s->ack_backlog = 256;
     s->ack_silence_ns = PICK(20, 200, 2000, 10000) * NS_PER_MS;
     s->fate_max = PICK(1, 5, 1000000, 1000000);
     if (sim_chance(200))
@@ -420,10 +471,10 @@ static void with_acks(struct scenario *s) {
 void scenario_make(struct scenario *scenario, uint64_t seed) {
     /* Twice what has the most to reach. */
     static void (*const kinds[])(struct scenario *) = {
-        kind_calm,   kind_rough, kind_churn,     kind_slow,    kind_memory, kind_mail,
-        kind_drain,  kind_abuse, kind_mail,      kind_abuse,   kind_calls,  kind_buffers,
-        kind_doors,  kind_crowd, kind_calls,     kind_proxies, kind_rates,  kind_repeats,
-        kind_orders, kind_piles, kind_everything};
+        kind_calm,   kind_rough, kind_churn, kind_slow,      kind_memory, kind_mail,
+        kind_drain,  kind_abuse, kind_mail,  kind_abuse,     kind_calls,  kind_buffers,
+        kind_doors,  kind_crowd, kind_calls, kind_proxies,   kind_rates,  kind_repeats,
+        kind_orders, kind_piles, kind_acks,  kind_everything};
     ordinary(scenario);
     scenario->copies_max = PICK(0, 0, 0, 4, 32);
     scenario->reserve_bytes = PICK(0, 1, 2, 20) * KB;
@@ -439,6 +490,7 @@ void scenario_make(struct scenario *scenario, uint64_t seed) {
     if (!scenario->calm && scenario->toys == 0 && sim_chance(500))
         with_streams(scenario);
     with_acks(scenario);
+    with_store(scenario);
     if (scenario->payload_max > scenario->max_message_bytes / 2)
         scenario->payload_max = scenario->max_message_bytes / 2;
     CHECK(scenario->workers <= SIM_WORKERS_MAX);
@@ -450,12 +502,12 @@ void scenario_describe(const struct scenario *s, char *text, size_t cap) {
     snprintf(text, cap,
              "%s, %u workers, steer %s%s, slow %s, outbox %u, memory %llu, buffers %u of %u, "
              "slots %u, %u clients, %u producers, %u ports, %u toys, %u streams, %u messages, "
-             "ack %u (window %u, backlog %u, silence %llu ms)%s%s",
+             "ack %u (window %u, backlog %u, silence %llu ms)%s%s%s",
              s->name, s->workers, steers[s->steer], s->kernel_steers ? " by the kernel" : "",
              policies[s->slow], s->outbox_bytes, (unsigned long long)s->memory_bytes, s->buffers,
              s->buffer_bytes, s->post_slots, s->clients, s->producers, s->ports, s->toys,
              s->streams, s->messages, s->ack, s->ack_window, s->ack_backlog,
-             (unsigned long long)(s->ack_silence_ns / NS_PER_MS),
+             (unsigned long long)(s->ack_silence_ns / NS_PER_MS), s->store ? ", a store" : "",
              s->client_send ? ", clients send" : "", s->soon_behind ? ", soon behind" : "");
 }
 
