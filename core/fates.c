@@ -323,6 +323,8 @@ uint32_t fates_relieve(struct fates *fates, uint64_t now_ns) {
             oldest_forget(fates, stripe, now_ns);
             forgotten++;
         }
+        /* What they leave goes to others only when it is back with the system. */
+        (void)account_release(&stripe->account, 2 * wanted);
         account_trim(&stripe->account);
         fate_unlock(stripe);
         if (forgotten != 0)

@@ -54,7 +54,7 @@ struct store;
     X(live_bytes, "live_bytes", "bytes of records that a start needs")                             \
     X(segments, "segments", "segments in use")                                                     \
     X(spares, "spare_segments", "segments allocated ahead")                                        \
-    X(unreadable, "unreadable_segments", "segments kept because a record could not be read")       \
+    X(unreadable, "unreadable_segments", "1 while the oldest segment cannot be read")              \
     X(restored, "restored", "messages that were pending at the start")                             \
     X(waiting, "waiting", "messages and acknowledgements that are not safe yet")
 

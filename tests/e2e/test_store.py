@@ -205,6 +205,23 @@ class Settings(Stored):
                     till.say(type="ack", id=message["id"])
                 self.settled(node)
 
+    def test_fates_give_way(self):
+        """More of them than the memory holds: a start forgets the oldest."""
+        count = 20000
+        with Data() as data:
+            node = data.node()
+            for begin in range(0, count, 500):
+                push_many(node, [{"to": "away", "id": f"m{i}", "ttl": 0.05}
+                                 for i in range(begin, begin + 500)])
+                wait_until("all have expired", lambda: pending(node) == 0)
+            last = f"m{count - 1}"
+            wait_until("the last is told", lambda: fate(node, last).get("state") == "expired")
+            node.kill()
+            with data.node("--memory", "2M") as node:
+                self.assertEqual(fate(node, last)["state"], "expired")
+                self.assertNotIn("state", fate(node, "m0"))
+                wait_until("there is room", lambda: node.message(to="away", ack=True)[0] == 202)
+
     def test_smaller_limits(self):
         """What was taken within other limits is kept."""
         with Data() as data:

@@ -12,7 +12,7 @@ import unittest
 from stored import (HEADER_BYTES, ONCE, ONCE_WHY, STRACE, Data, Stored, degraded, disk_that, fates,
                     store_command)
 from support import JsonClient, wait_until
-from test_ack import fate, push
+from test_ack import fate, pending, push
 
 BIG = 60000
 MESSAGES = 290  # of BIG: a little more than one segment
@@ -180,6 +180,27 @@ class Full(Stored):
                     self.assertEqual({one["state"] for one in fates(node, took).values()},
                                      {"acked"})
                     self.assertEqual(fate(node, "late")["state"], "pending")
+
+    def test_the_end_of_several_addresses_has_room(self):
+        """A message with several takes more than its own record until it has ended."""
+        with Data() as data:
+            data.path.mkdir()
+            with mounted(data, "-t", "tmpfs", "-o", "size=60m", "tmpfs"):
+                node = data.node("--fsync", "never")
+                refused, number = 0, 0
+                while refused == 0:
+                    status, results, _ = node.api("POST", "/v1/messages", [
+                        {"to": ["a", "b", "c"], "ack": True, "ttl": 3, "id": f"m{number + i}"}
+                        for i in range(1000)])
+                    if status == 200:  # else too much came at once
+                        refused = sum(result["status"] == 503 for result in results)
+                        number += 1000
+                wait_until("all have expired", lambda: pending(node) == 0)
+                wait_until("all is written", lambda: node.metric("ringpost_store_waiting") == 0)
+                wait_until("there is room", lambda: node.message(to="a", ack=True)[0] == 202)
+                node.stop()
+                with data.node() as node:
+                    self.assertEqual(pending(node), 1)
 
     def test_room_comes(self):
         with Data() as data:
