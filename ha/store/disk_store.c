@@ -393,7 +393,7 @@ void disk_store_init(struct disk_store *disk, const struct config *config) {
         [STORE_SYNC_INTERVAL] = JOURNAL_SYNC_INTERVAL,
         [STORE_SYNC_NEVER] = JOURNAL_SYNC_NEVER,
     };
-    *disk = (struct disk_store){.open = false};
+    *disk = (struct disk_store){.free_bytes = UINT64_MAX};
     store_init(&disk->store, &type, &port_type, "disk");
     snprintf(disk->directory, sizeof(disk->directory), "%s", config->data);
     disk->options = (struct journal_options){

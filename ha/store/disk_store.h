@@ -49,7 +49,7 @@ struct disk_store {
     uint64_t waiter_count;
     /* Bytes that the records of what is pending take, and those that will end it. */
     uint64_t pending_bytes, ending_bytes;
-    uint64_t free_bytes; /* of the file system, looked at once a second */
+    uint64_t free_bytes; /* of the file system, looked at once a second; at first: enough */
     uint64_t looked_ns;
     bool astray;           /* the directory is not where it was */
     struct entry_in entry; /* the one that is being read */

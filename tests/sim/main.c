@@ -12,6 +12,7 @@
 #include "tests/sim/sim_coverage.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -151,18 +152,33 @@ static void seeds_run(const struct options *options) {
         printf("\n");
 }
 
-/* Runs until the first seed that fails; true: there was one. */
-static bool must_fail(uint64_t from, uint64_t seeds, uint64_t *found) {
-    int status;
-    pid_t child = job_start(0, from, from + seeds, 1, true);
-    CHECK(waitpid(child, &status, 0) == child);
-    *found = atomic_load(&jobs[0].seed);
-    return !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+/* Runs until a seed fails; true: there was one, `found`. */
+static bool must_fail(const struct options *options, uint64_t seeds, uint64_t *found) {
+    uint64_t end = options->from + seeds;
+    pid_t children[JOBS_MAX];
+    bool failing = false;
+    for (unsigned i = 0; i < options->jobs; i++)
+        children[i] = job_start(i, options->from + i, end, options->jobs, true);
+    for (unsigned running = options->jobs; running > 0; running--) {
+        int status;
+        pid_t child = waitpid(-1, &status, 0);
+        bool ended_well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+        for (unsigned i = 0; i < options->jobs; i++) {
+            if (children[i] == child && !ended_well && !failing)
+                *found = atomic_load(&jobs[i].seed);
+            if (children[i] == child)
+                children[i] = 0;
+            else if (children[i] != 0 && !ended_well && !failing)
+                kill(children[i], SIGKILL); /* it is found */
+        }
+        failing |= !ended_well;
+    }
+    return failing;
 }
 
 static void expect_found(const char *name, const char *what, const struct options *options) {
-    uint64_t seed;
-    bool found = must_fail(options->from, FAULT_SEEDS, &seed);
+    uint64_t seed = 0;
+    bool found = must_fail(options, FAULT_SEEDS, &seed);
     if (found)
         printf("  %-20s found at seed %llu: %s\n", name, (unsigned long long)seed, what);
     else

@@ -128,7 +128,7 @@ simulate() {
 
 # Every planted bug must be found, and every canary must sing.
 planted() {
-    compile sim ringpost_sim && still build/sim/ringpost_sim --faults
+    compile sim ringpost_sim && still build/sim/ringpost_sim --faults --jobs "$cpus"
 }
 
 # fuzz_one NAME SECONDS: one target, starting from its corpus, which is not changed.
