@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define SECTOR 512
-#define FILES_MAX 256
+#define FAKE_FILES_MAX 256
 #define OPEN_MAX 32
 #define CHANGES_MAX 4096
 #define NAME_MAX_BYTES 64
@@ -38,8 +38,8 @@ struct fake_change {
 
 static struct {
     uint64_t random, capacity;
-    struct fake_file files[FILES_MAX];
-    struct fake_name names[FILES_MAX], durable[FILES_MAX];
+    struct fake_file files[FAKE_FILES_MAX];
+    struct fake_name names[FAKE_FILES_MAX], durable[FAKE_FILES_MAX];
     struct fake_change changes[CHANGES_MAX];
     unsigned change_count;
     int open[OPEN_MAX]; /* file, -1: free */
@@ -136,8 +136,8 @@ static void file_room(struct fake_file *file, size_t size) {
 
 /* Files that have no name, also none on the disk, and that nobody has open, are gone. */
 static void files_release(void) {
-    bool held[FILES_MAX] = {false};
-    for (unsigned i = 0; i < FILES_MAX; i++) {
+    bool held[FAKE_FILES_MAX] = {false};
+    for (unsigned i = 0; i < FAKE_FILES_MAX; i++) {
         if (disk.durable[i].file >= 0)
             held[disk.durable[i].file] = true;
         if (disk.names[i].file >= 0)
@@ -146,15 +146,15 @@ static void files_release(void) {
     for (unsigned i = 0; i < disk.change_count; i++)
         if (disk.changes[i].file >= 0)
             held[disk.changes[i].file] = true;
-    for (unsigned i = 0; i < FILES_MAX; i++)
+    for (unsigned i = 0; i < FAKE_FILES_MAX; i++)
         disk.files[i].used &= held[i] || disk.files[i].opens != 0;
 }
 
 static int file_new(void) {
     int at = 0;
-    while (at < FILES_MAX && disk.files[at].used)
+    while (at < FAKE_FILES_MAX && disk.files[at].used)
         at++;
-    CHECK(at < FILES_MAX, "the fake disk has too few files");
+    CHECK(at < FAKE_FILES_MAX, "the fake disk has too few files");
     struct fake_file *file = &disk.files[at];
     if (file->cap != 0) {
         memset(file->now, 0, file->cap);
@@ -169,7 +169,7 @@ static int file_new(void) {
 
 static uint64_t bytes_used(void) {
     uint64_t bytes = 0;
-    for (unsigned i = 0; i < FILES_MAX; i++)
+    for (unsigned i = 0; i < FAKE_FILES_MAX; i++)
         if (disk.files[i].used && (disk.files[i].names != 0 || disk.files[i].opens != 0))
             bytes += disk.files[i].size;
     return bytes;
@@ -195,7 +195,7 @@ static void sector_save(struct fake_file *file, size_t sector) {
 /* --- names ----------------------------------------------------------------------------------- */
 
 static struct fake_name *name_find(struct fake_name *names, const char *text) {
-    for (unsigned i = 0; i < FILES_MAX; i++)
+    for (unsigned i = 0; i < FAKE_FILES_MAX; i++)
         if (names[i].file >= 0 && strcmp(names[i].text, text) == 0)
             return &names[i];
     return NULL;
@@ -203,7 +203,7 @@ static struct fake_name *name_find(struct fake_name *names, const char *text) {
 
 static void name_set(struct fake_name *names, const char *text, int file) {
     struct fake_name *name = name_find(names, text);
-    for (unsigned i = 0; name == NULL && i < FILES_MAX; i++)
+    for (unsigned i = 0; name == NULL && i < FAKE_FILES_MAX; i++)
         if (names[i].file < 0)
             name = &names[i];
     CHECK(name != NULL);
@@ -220,9 +220,9 @@ static void change_apply(struct fake_name *names, const struct fake_change *chan
 }
 
 static void names_count(void) {
-    for (unsigned i = 0; i < FILES_MAX; i++)
+    for (unsigned i = 0; i < FAKE_FILES_MAX; i++)
         disk.files[i].names = 0;
-    for (unsigned i = 0; i < FILES_MAX; i++)
+    for (unsigned i = 0; i < FAKE_FILES_MAX; i++)
         if (disk.names[i].file >= 0)
             disk.files[disk.names[i].file].names++;
     files_release();
@@ -254,7 +254,7 @@ void fake_disk_reset(uint64_t seed, uint64_t capacity) {
     disk.dies_in = 0;
     disk.locked = -1;
     fake_disk_fail(FAKE_OPEN, 0, 0, 0);
-    for (unsigned i = 0; i < FILES_MAX; i++) {
+    for (unsigned i = 0; i < FAKE_FILES_MAX; i++) {
         disk.names[i].file = disk.durable[i].file = -1;
         disk.files[i].used = false;
     }
@@ -277,7 +277,7 @@ void fake_disk_cut(void) {
     memcpy(disk.names, disk.durable, sizeof disk.names);
     names_count();
     unsigned odds = (unsigned)fake_disk_draw(5); /* of 4: none, some or all sectors survive */
-    for (unsigned i = 0; i < FILES_MAX; i++) {
+    for (unsigned i = 0; i < FAKE_FILES_MAX; i++) {
         struct fake_file *file = &disk.files[i];
         if (!file->used)
             continue;
@@ -294,7 +294,7 @@ void fake_disk_cut(void) {
 }
 
 const char *fake_disk_name(unsigned index) {
-    for (unsigned i = 0; i < FILES_MAX; i++)
+    for (unsigned i = 0; i < FAKE_FILES_MAX; i++)
         if (disk.names[i].file >= 0 && index-- == 0)
             return disk.names[i].text;
     return NULL;
@@ -309,7 +309,7 @@ static void file_settle(struct fake_file *file) {
 
 void fake_disk_settle(void) {
     changes_save(disk.change_count);
-    for (unsigned i = 0; i < FILES_MAX; i++)
+    for (unsigned i = 0; i < FAKE_FILES_MAX; i++)
         if (disk.files[i].used && disk.files[i].cap != 0)
             file_settle(&disk.files[i]);
 }
@@ -354,10 +354,10 @@ uint64_t disk_free_bytes(int folder) {
 }
 
 bool disk_list(int folder, bool (*visit)(void *argument, const char *name), void *argument) {
-    static struct fake_name listed[FILES_MAX];
+    static struct fake_name listed[FAKE_FILES_MAX];
     CHECK(folder == FOLDER_FD);
     memcpy(listed, disk.names, sizeof listed);
-    for (unsigned i = 0; i < FILES_MAX; i++)
+    for (unsigned i = 0; i < FAKE_FILES_MAX; i++)
         if (listed[i].file >= 0 && !visit(argument, listed[i].text))
             break;
     return true;

@@ -101,8 +101,7 @@ struct apart {
 
 /* What cannot be reached here, and why. */
 static struct apart exempt[] = {
-    {"mail RESTORE", "a start with what an earlier one kept; tests/e2e/test_store.py does it",
-     false},
+    {"mail RESTORE", "a start with what an earlier one kept; test_store_power does it", false},
     {"short core/store.c store_restore: !post_room(&server->post, store->port.index, to)",
      "the same, with more of it than a mailbox holds", false},
     {"close none", "no reason at all; it must never be counted", false},

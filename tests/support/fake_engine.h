@@ -61,6 +61,7 @@ struct ring {
 };
 
 static struct server fake_server;
+static char fake_problem[1024]; /* why the last start has failed; "": it has not */
 static struct peer fake_peers[PEERS_MAX];
 static struct ring fake_rings[WORKERS_MAX];
 static unsigned fake_rings_open;
@@ -391,7 +392,8 @@ static inline void node_pass(uint64_t ns) {
     node_settle();
 }
 
-/* One listener of each kind; what is left 0 in the config gets a value. */
+/* One listener of each kind; what is left 0 in the config gets a value. Where a port does not open,
+ * fake_problem says why, and the node is to be closed. */
 static inline void node_open(struct config *config, const struct server_parts *parts,
                              void (*before)(struct server *server)) {
     char problem[256] = "";
@@ -430,9 +432,15 @@ static inline void node_open(struct config *config, const struct server_parts *p
     before(&fake_server);
     for (unsigned i = 0; i < config->workers; i++)
         CHECK(worker_open(&fake_server.workers[i], &fake_server, i, problem, sizeof problem));
-    for (unsigned i = 0; i < parts->port_count; i++)
-        CHECK(port_open(parts->ports[i], &fake_server, config->workers + i));
-    atomic_store(&fake_server.phase, PHASE_RUNNING);
+    bool good = true;
+    fake_problem[0] = '\0';
+    for (unsigned i = 0; i < parts->port_count; i++) {
+        struct port *port = parts->ports[i];
+        CHECK(port_open(port, &fake_server, config->workers + i));
+        if (port->type->open != NULL)
+            good &= port->type->open(port, fake_problem, sizeof fake_problem);
+    }
+    atomic_store(&fake_server.phase, good ? PHASE_RUNNING : PHASE_STOPPED);
     node_settle();
 }
 

@@ -35,6 +35,9 @@ static void http_after(struct server *server) {
 /* Fill in fake_config first, and fake_ports if there shall be any; they are cleared at the close.
  */
 static struct port *fake_ports[PORTS_MAX];
+static struct store *fake_store; /* one of them; NULL: there is none */
+static enum log_level fake_log_level = LOG_ERROR;
+static const uint8_t *fake_hash_key; /* NULL: any */
 
 static inline void http_node_open(void) {
     struct server_parts parts = {
@@ -53,8 +56,9 @@ static inline void http_node_open(void) {
         parts.ports[parts.port_count] = fake_ports[parts.port_count];
         parts.port_count++;
     }
-    hash_init(NULL);
-    log_set(LOG_ERROR, LOG_LOGFMT);
+    parts.store = fake_store;
+    hash_init(fake_hash_key);
+    log_set(fake_log_level, LOG_LOGFMT);
     node_open(&fake_config, &parts, http_before);
 }
 
@@ -62,6 +66,7 @@ static inline void http_node_close(void) {
     node_close(http_after);
     fake_config = (struct config){0};
     memset(fake_ports, 0, sizeof(fake_ports));
+    fake_store = NULL;
 }
 
 static inline struct peer *api_connect(void) {
