@@ -73,7 +73,7 @@ unit() {
 # The programs that threads share memory in.
 unit_tsan() {
     local name names=()
-    for name in queue mailbox message holders port_threads log; do
+    for name in queue mailbox message holders store port_threads log; do
         if [ -z "$(find tests/unit -name "test_$name.c")" ]; then
             say "there is no test_$name.c"
             return 1
