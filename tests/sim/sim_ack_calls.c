@@ -4,7 +4,6 @@
 #include "tests/sim/sim_acks.h"
 #include "tests/sim/sim_node.h"
 #include "tests/sim/sim_peer.h"
-#include "tests/sim/sim_store.h"
 
 #define PAGE_MAX 20
 
@@ -82,7 +81,7 @@ static void fate_take(const struct request *request, struct sim_content *content
         whole = FATE_PENDING;
     if (state_number(state) != whole || (settled.at[0] == '"') == pending)
         sim_fail("a fate does not fit its parts: %.*s", SPAN_ARG(body));
-    if (pending && request->call == CALL_WITHDRAW && !sim_store_may_be_late())
+    if (pending && request->call == CALL_WITHDRAW && !sim.scenario.store)
         sim_fail("message %u was withdrawn, and is pending: %.*s", content->number, SPAN_ARG(body));
 }
 

@@ -107,7 +107,13 @@ static void id_quiet_check(const struct server *server, const struct worker *wor
             sim_fail("worker %u keeps a message that is never decided", worker->index);
         return;
     }
-    uint64_t workers = (UINT64_C(1) << server->worker_count) - 1;
+    /* A session that has not asked yet, for want of room, asks soon; for want of memory it goes. */
+    uint64_t workers = 0;
+    for (unsigned i = 0; i < server->worker_count; i++) {
+        const struct worker *other = &server->workers[i];
+        bool asks = !attends_wait(&other->attends) && stats_get(&other->stats.memory_refused) == 0;
+        workers |= (uint64_t)asks << i;
+    }
     if ((holders_find(server->holders, id->node.hash, &sessions) & workers) != 0)
         sim_fail("worker %u has a message to hand over, room for it, and somebody there",
                  worker->index);

@@ -234,7 +234,9 @@ static void port_publish(struct sim_port *at) {
     /* Where one can die with an id in its hands, it is no other's. */
     bool apart = sim.scenario.port_death != 0;
     uint64_t scope = apart ? SCOPES + at->number : 0;
-    uint32_t number = attempt_number(attempt_add(content, at->stream, scope));
+    struct sim_attempt *attempt = attempt_add(content, at->stream, scope);
+    attempt->begin_ns = at->port.now_ns; /* it is accepted at the time of the turn */
+    uint32_t number = attempt_number(attempt);
     gate_publish(endpoint,
                  &(struct gate_request){.source = &at->source,
                                         .envelope = &envelope,

@@ -6,8 +6,8 @@
 #include "core/hub.h"
 #include "core/keeper.h"
 
-static struct publish *fake_publish_of(struct endpoint *endpoint, uint64_t token);
-static void fake_decide(struct endpoint *endpoint, struct publish *publish);
+static struct publish *fake_publish_of(struct endpoint *at, uint64_t token);
+static void fake_decide(struct endpoint *at, struct publish *publish);
 
 #define publish_of fake_publish_of
 #define keeper_decide fake_decide
