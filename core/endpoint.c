@@ -7,6 +7,7 @@
 #include "core/keeper.h"
 #include "core/port_wait.h"
 #include "core/server.h"
+#include "core/store.h"
 
 #include <stdlib.h>
 
@@ -122,8 +123,8 @@ bool endpoint_open(struct endpoint *endpoint, struct server *server, unsigned in
     return true;
 }
 
-/* Calls were waited for, and so were publishes, but not by those who were sent to a port and whose
- * time was over: their mail may still be here, or its late answer. */
+/* Calls were waited for, and so were publishes, but not those that were sent to a port or the store
+ * and whose time was over: their mail may still be here, or its late answer. */
 static void mail_drop(struct endpoint *endpoint, const struct mail *mail) {
     if (mail->kind == MAIL_ADOPT)
         arrival_drop(mail);
@@ -131,7 +132,10 @@ static void mail_drop(struct endpoint *endpoint, const struct mail *mail) {
         handover_drop(worker_of(endpoint), mail);
     else if (mail->kind == MAIL_RETURN)
         message_take_home(endpoint, mail->object);
-    else if (mail->kind == MAIL_DELIVER || mail->kind == MAIL_HAND || mail->kind == MAIL_DECIDE)
+    else if (mail->kind == MAIL_PUT)
+        store_drop_put(endpoint, mail);
+    else if (mail->kind == MAIL_DELIVER || mail->kind == MAIL_HAND || mail->kind == MAIL_DECIDE ||
+             mail->kind == MAIL_SETTLE || mail->kind == MAIL_RESTORE)
         message_release(endpoint, mail->object);
     else if (mail->kind == MAIL_ACK)
         keeper_drop_ack(worker_of(endpoint), mail);

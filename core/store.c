@@ -153,14 +153,18 @@ bool store_settle(struct endpoint *endpoint, struct message *message, uint16_t a
 
 void store_on_put(struct endpoint *endpoint, const struct mail *mail) {
     struct store *store = store_of(endpoint);
-    struct message *message = mail->object;
     if (!store->port.stopped) {
         store->type->put(store, mail);
         return;
     }
+    store_drop_put(endpoint, mail);
+    store_answer(store, mail, false);
+}
+
+void store_drop_put(struct endpoint *endpoint, const struct mail *mail) {
+    struct message *message = mail->object;
     fates_release(&endpoint->server->fates, message->fate);
     message_release(endpoint, message);
-    store_answer(store, mail, false);
 }
 
 void store_on_settle(struct endpoint *endpoint, const struct mail *mail) {

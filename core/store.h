@@ -143,6 +143,8 @@ bool store_settle(struct endpoint *endpoint, struct message *message, uint16_t a
 
 void store_on_put(struct endpoint *endpoint, const struct mail *mail);
 void store_on_settle(struct endpoint *endpoint, const struct mail *mail);
+/* One that came after the last turn. */
+void store_drop_put(struct endpoint *endpoint, const struct mail *mail);
 /* `stored`: it is safe, and fates_stored said yes. */
 void store_answer(struct store *store, const struct mail *request, bool stored);
 /* Before PHASE_RUNNING: gives the message, which has a fate, to its keepers; takes over a hold.

@@ -366,6 +366,22 @@ static void test_the_store_has_stopped(void **state) {
     message_release(endpoint, message);
 }
 
+/* What came behind its last turn. */
+static void test_nobody_takes_it_any_more(void **state) {
+    (void)state;
+    struct message *message = message_make(100);
+    message_hold(message, 1);
+    assert_true(store_settle(endpoint, message, 0, FATE_ACKED, FATE_REASON_NONE));
+    put(0);
+    store_give_up(endpoint);
+    assert_int_equal(unstored, 1);
+    endpoint->storing.owed = 0; /* no answer comes */
+    fates_cancel(&server.fates, message->fate);
+    message_release(endpoint, message);
+    assert_true(endpoint->account.used_bytes != 0);
+    /* The teardown looks that all of it is home. */
+}
+
 /* --- two threads ----------------------------------------------------------------------------- */
 
 #define RACES 2000
@@ -462,6 +478,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_no_room_in_the_mailbox, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_node_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_store_has_stopped, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nobody_takes_it_any_more, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_of_the_two_comes_first, setup, teardown),
         cmocka_unit_test_setup_teardown(test_needs, setup, teardown),
     };
