@@ -153,7 +153,10 @@ void outbox_flush(struct worker *worker, struct connection *connection) {
         }
         struct piece *next = piece->next;
         if (expired) {
+            struct session *session = piece->session;
             piece_drop(worker, outbox, before, piece, reason);
+            if (session != NULL) /* perhaps nothing is left that could be sent */
+                attend_look(worker, session);
         } else {
             flight_watch(worker, piece);
             runs += piece_runs(piece, skip, flight->runs + runs);

@@ -13,6 +13,11 @@ static int setup(void **state) {
     return 0;
 }
 
+static int setup_with_little_room(void **state) {
+    fake_config.outbox_bytes = 2048;
+    return setup(state);
+}
+
 static int teardown(void **state) {
     (void)state;
     http_node_close();
@@ -390,6 +395,27 @@ static void test_statistics(void **state) {
             fail_msg("no line %s", lines[i]);
 }
 
+/* --- room ------------------------------------------------------------------------------------- */
+
+/* What filled the session's room has expired there: it takes what the keeper has, at once. */
+static void test_room_after_what_has_expired(void **state) {
+    (void)state;
+    static char body[4096];
+    snprintf(body, sizeof body, "{\"to\":\"till\",\"ttl\":0.2,\"data\":\"%01500d\"}", 1);
+    peer_stall(till, true);
+    ask(api, JSON_POST("/v1/messages", "{\"to\":\"till\",\"data\":\"sent\"}"));
+    ask(api, JSON_POST("/v1/messages", body));
+    snprintf(body, sizeof body, "{\"to\":\"till\",\"ack\":true,\"id\":\"m1\",\"data\":\"%0700d\"}",
+             2);
+    assert_int_equal(status_of(ask(api, JSON_POST("/v1/messages", body))), 202);
+    assert_int_equal(TOTAL(acks_stopped), 1);
+    node_pass(300 * NS_PER_MS);
+    peer_stall(till, false);
+    assert_non_null(strstr(till->out, "\"sent\""));
+    assert_null(strstr(till->out, "0001\""));
+    assert_non_null(strstr(till->out, "\"id\":\"m1\""));
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -408,6 +434,8 @@ int main(void) {
         TEST(test_withdraw),
         TEST(test_pending),
         TEST(test_statistics),
+        cmocka_unit_test_setup_teardown(test_room_after_what_has_expired, setup_with_little_room,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
