@@ -329,6 +329,7 @@ static void on_turn(struct port *port) {
     surroundings_look(disk, port->now_ns);
     unwritten_work(disk);
     bool good = journal_commit(journal, clock_ns());
+    figures_take(disk); /* whoever is told finds what it took in the metrics */
     waiting_tell(disk);
     if (!good)
         puts_void(disk);

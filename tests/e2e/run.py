@@ -9,6 +9,7 @@ Every test starts its own node on free ports and ends it. The last line is `N pa
 
 import argparse
 import contextlib
+import gc
 import importlib
 import io
 import multiprocessing
@@ -96,6 +97,7 @@ def run_all(words, verbose, jobs):
     """Gives how many passed and the names of what failed."""
     passed, broken = 0, []
     groups = [(names, verbose) for names in groups_of(words)]
+    gc.freeze()  # or each process that is forked copies what its collector looks through
     # Each group in a process of its own, so that nothing one leaves behind meets the next.
     with multiprocessing.Pool(jobs, maxtasksperchild=1) as pool:
         for good, bad, said, output in pool.imap_unordered(run_group, groups):

@@ -47,6 +47,7 @@ struct peer {
     bool in_end;
     char *out; /* everything the node has sent, ends in NUL */
     size_t out_len;
+    size_t out_room;
 };
 
 struct ring {
@@ -228,7 +229,11 @@ void ring_receive(struct ring *ring, uint64_t tag, int fd, bool once) {
 static void peer_take(struct ring *ring, struct peer *peer) {
     if (peer->send_tag == 0 || peer->stalled)
         return;
-    peer->out = realloc(peer->out, peer->out_len + peer->pending_len + 1);
+    size_t wanted = peer->out_len + peer->pending_len + 1;
+    if (wanted > peer->out_room) {
+        peer->out_room = 2 * wanted;
+        peer->out = realloc(peer->out, peer->out_room);
+    }
     memcpy(peer->out + peer->out_len, peer->pending, peer->pending_len);
     peer->out_len += peer->pending_len;
     peer->out[peer->out_len] = '\0';
@@ -530,6 +535,7 @@ static inline char *peer_heard(struct peer *peer) {
     char *heard = peer->out;
     peer->out = calloc(1, 1);
     peer->out_len = 0;
+    peer->out_room = 0;
     return heard;
 }
 

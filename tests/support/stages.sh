@@ -117,8 +117,9 @@ perf_scripts() {
     python3 tests/perf/run.py
 }
 
+# clang_tidy [clang-tidy-deep]
 clang_tidy() {
-    cmake --preset clang && python3 tests/tidy/compile_check.py clang-tidy
+    cmake --preset clang && python3 tests/tidy/compile_check.py "${1-clang-tidy}"
 }
 
 simulate() {
@@ -173,9 +174,10 @@ container() {
     tests/docker.sh
 }
 
-# What tells soonest and costs least comes first.
-stage_names=(tools tidy perf unit clang sim faults e2e e2e-6.1 tsan e2e-tsan e2e-asan fuzz
-    clang-tidy)
+# What tells soonest and costs least comes first. Each test meets both ways of the ring and both
+# sanitizers, but not each with each: a soak has the other two pairs.
+stage_names=(tools tidy perf unit clang sim faults e2e tsan e2e-tsan e2e-6.1-asan fuzz clang-tidy)
+more_stage_names=(e2e-6.1 e2e-asan clang-tidy-deep power docker)
 
 run_stage() {
     case $1 in
@@ -190,13 +192,16 @@ run_stage() {
     e2e) stage "$1" "end to end, release" e2e release "${full[@]}" ;;
     e2e-6.1) stage "$1" "end to end, Linux 6.1's features" e2e release \
         --extra "--test-kernel-6.1 on" ;;
+    e2e-6.1-asan) stage "$1" "end to end, ASan+UBSan, Linux 6.1" e2e dev --sanitized \
+        --extra "--test-kernel-6.1 on" ;;
     tsan) stage "$1" "unit tests, TSan" unit_tsan ;;
     e2e-tsan) stage "$1" "end to end, TSan" e2e tsan --sanitized ;;
     e2e-asan) stage "$1" "end to end, ASan+UBSan" e2e dev --sanitized ;;
     fuzz) stage "$1" "fuzz, $fuzz_s s a target" fuzz "$fuzz_s" ;;
     clang-tidy) stage "$1" "clang-tidy" clang_tidy ;;
+    clang-tidy-deep) stage "$1" "clang-tidy, more paths" clang_tidy "$1" ;;
     docker) stage "$1" "container" container ;;
-    *) say "stages: ${stage_names[*]}; power docker" ;;
+    *) say "stages: ${stage_names[*]}; ${more_stage_names[*]}" ;;
     esac
 }
 
@@ -223,9 +228,9 @@ run_stages() {
 stages_named() {
     local name
     for name; do
-        case " ${stage_names[*]} power docker " in
+        case " ${stage_names[*]} ${more_stage_names[*]} " in
         *" $name "*) ;;
-        *) say "stages: ${stage_names[*]}; power docker"; [ "$name" = help ]; exit ;;
+        *) say "stages: ${stage_names[*]}; ${more_stage_names[*]}"; [ "$name" = help ]; exit ;;
         esac
     done
 }
@@ -240,7 +245,8 @@ stages_test() {
 stages_soak() {
     how=soak seeds=10000 fuzz_s=60 power_runs=2000 full=(--full)
     stages_named "$@"
-    if [ $# -eq 0 ]; then set -- unit power tsan sim faults fuzz e2e e2e-6.1 e2e-asan e2e-tsan; fi
+    if [ $# -eq 0 ]; then set -- unit power tsan sim faults fuzz e2e e2e-6.1 e2e-asan e2e-tsan \
+        clang-tidy-deep; fi
     say "ringpost $(sed -n 's/.*RINGPOST_VERSION "\(.*\)"/\1/p' main/version.h), $(date -u +%F)," \
         "Linux $(uname -r), $cpus CPUs ($(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1))"
     run_stages "$@"

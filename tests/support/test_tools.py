@@ -70,6 +70,24 @@ class Remembering(unittest.TestCase):
         self.meanwhile = lambda: None
         self.assertEqual(self.check()[1], True)
 
+    def test_several_together_and_those_that_fail_alone(self):
+        jobs = [(f"{n}.c", "cc") for n in range(5)]
+        ran, alone = [], []
+
+        def together(items):
+            ran.append(items)
+            return {} if "1.c" in items else {item: [self.header] for item in items}
+
+        def look(item):
+            alone.append(item)
+            return ["wrong"] if item == "1.c" else [], [self.header]
+        findings, known = remember.check_all("test", jobs, look, together, 2)
+        self.assertEqual((findings["0.c"], findings["1.c"], known), ([], ["wrong"], 0))
+        self.assertEqual(sorted(ran), [["0.c", "1.c"], ["2.c", "3.c"], ["4.c"]])
+        self.assertEqual(alone, ["0.c", "1.c"])
+        findings, known = remember.check_all("test", jobs, look, together, 2)
+        self.assertEqual((findings["1.c"], known, alone[2:]), (["wrong"], 4, ["1.c"]))
+
     def test_the_files_that_a_compiler_read(self):
         done, files = remember.compile_only(["gcc", "-I.", "-x", "c", "-"],
                                             '#include "core/base/span.h"\n')
