@@ -1,8 +1,9 @@
 /* The scenario of messages that are to be acknowledged: one run without, then the same with. Some
- * clients never acknowledge, some connect anew all the time. When all is still, the node's ledger
- * is compared with what the producers were told, message by message:
+ * clients never acknowledge, some connect anew all the time; the others may hold some messages and
+ * acknowledge them in random order. When all is still, the node's ledger is compared with what the
+ * producers were told, message by message:
  *   accepted by the node = taken, as the producers know = acked + pending, and pending are exactly
- *   those of the clients that never acknowledge. */
+ *   those of the clients that never acknowledge, and what is held. */
 #include "perf/load/bench_scenario.h"
 #include "perf/load/bench_stats.h"
 
@@ -15,6 +16,11 @@
 #define SETTLE_S 25
 
 static struct bench_result plain, asked; /* too large for a stack */
+
+/* What the node's store did; a node without one has no such metrics. */
+struct store_seen {
+    double records, bytes, syncs, sync_s;
+};
 
 static double ms_of(const struct bench_hist *hist, double quantile) {
     return (double)bench_hist_quantile(hist, quantile) / 1e6;
@@ -50,8 +56,9 @@ static bool settled_wait(struct bench_field *field, uint64_t pending, struct ben
 }
 
 /* What the node and the producers say of the same messages. */
-static void ledger_check(uint64_t taken, uint64_t never, const struct bench_stats *before,
-                         const struct bench_stats *now, struct bench_report *report) {
+static void ledger_check(uint64_t taken, uint64_t never, uint64_t held,
+                         const struct bench_stats *before, const struct bench_stats *now,
+                         struct bench_report *report) {
     uint64_t accepted = now->ack_accepted - before->ack_accepted;
     uint64_t acked = now->ack_acked - before->ack_acked;
     uint64_t expired = now->ack_expired - before->ack_expired;
@@ -73,12 +80,38 @@ static void ledger_check(uint64_t taken, uint64_t never, const struct bench_stat
                            (unsigned long long)accepted, (unsigned long long)acked,
                            (unsigned long long)expired, (unsigned long long)dropped,
                            (unsigned long long)pending);
-    if (pending != never || expired + dropped != 0)
+    if (pending != never + held || expired + dropped != 0)
         bench_report_fault(report,
-                           "%llu messages are for clients that never acknowledge, but %llu "
-                           "are pending, %llu expired and %llu dropped",
-                           (unsigned long long)never, (unsigned long long)pending,
-                           (unsigned long long)expired, (unsigned long long)dropped);
+                           "%llu messages are for clients that never acknowledge, %llu are "
+                           "held, but %llu are pending, %llu expired and %llu dropped",
+                           (unsigned long long)never, (unsigned long long)held,
+                           (unsigned long long)pending, (unsigned long long)expired,
+                           (unsigned long long)dropped);
+}
+
+static struct store_seen store_read(struct bench_field *field) {
+    const struct sockaddr_in *api = &field->server.api;
+    const char *key = field->options->api_key;
+    return (struct store_seen){
+        .records = bench_metric_read(api, key, "ringpost_store_records_total"),
+        .bytes = bench_metric_read(api, key, "ringpost_store_written_bytes_total"),
+        .syncs = bench_metric_read(api, key, "ringpost_store_sync_seconds_count"),
+        .sync_s = bench_metric_read(api, key, "ringpost_store_sync_seconds_sum")};
+}
+
+static void store_report(const struct store_seen *before, const struct store_seen *now,
+                         const struct bench_result *run, struct bench_report *report) {
+    double syncs = now->syncs - before->syncs, records = now->records - before->records;
+    if (before->syncs < 0 || run->wall_s <= 0)
+        return;
+    bench_report_number(report, "store_records_per_s", "store: records", records / run->wall_s, 0,
+                        "a second");
+    bench_report_number(report, "store_record_bytes", "  bytes of each",
+                        ratio(now->bytes - before->bytes, records), 0, "");
+    bench_report_number(report, "store_syncs_per_s", "  fdatasync", syncs / run->wall_s, 0,
+                        "a second");
+    bench_report_number(report, "store_sync_us", "  fdatasync, mean",
+                        ratio(now->sync_s - before->sync_s, syncs) * 1e6, 0, "us");
 }
 
 static void ack_report(const struct bench_result *run, const struct bench_tally *seen,
@@ -96,6 +129,7 @@ static void ack_report(const struct bench_result *run, const struct bench_tally 
                         "");
     bench_report_number(report, "acked_per_s", "acknowledged",
                         run->wall_s > 0 ? (double)seen->acks / run->wall_s : 0, 0, "messages/s");
+    bench_report_number(report, "held", "held at the end", (double)seen->held, 0, "messages");
     bench_report_number(report, "again", "came again", (double)seen->again, 0, "messages");
     bench_report_number(report, "reconnects", "clients connected anew", (double)seen->reconnects, 0,
                         "");
@@ -106,8 +140,10 @@ bool bench_ack(struct bench_field *field, struct bench_report *report) {
     static struct bench_stats before, now;
     static struct bench_tally seen;
     struct bench_share *share = field->share;
-    if (o->batch != 1) {
-        fputs("ringpost bench: ack goes without --batch\n", stderr);
+    if (o->batch != 1 || (o->hold != 0 && o->reconnect != 0)) {
+        fputs(o->batch != 1 ? "ringpost bench: ack goes without --batch\n"
+                            : "ringpost bench: --hold needs --reconnect 0\n",
+              stderr);
         return false;
     }
     bench_report_number(report, "never_percent", "clients that never acknowledge", o->never, 0,
@@ -125,15 +161,19 @@ bool bench_ack(struct bench_field *field, struct bench_report *report) {
     atomic_store_explicit(&share->reconnect_every_ns, o->reconnect != 0 ? RECONNECT_EVERY_NS : 0,
                           memory_order_relaxed);
     push = bench_push_for(field, o->rate, o->seconds);
+    struct store_seen store_before = store_read(field);
     bench_field_run(field, &push, "acknowledged", &asked);
+    struct store_seen store_now = store_read(field);
     atomic_store_explicit(&share->reconnect_every_ns, 0, memory_order_relaxed);
     bench_result_report(field, &asked, report);
     if (bench_interrupted)
         return true;
     uint64_t never = never_count(share);
-    (void)settled_wait(field, before.ack_pending + never, &now);
+    bench_share_sum(share, &seen);
+    (void)settled_wait(field, before.ack_pending + never + seen.held, &now);
     bench_share_sum(share, &seen);
     ack_report(&asked, &seen, report);
-    ledger_check(asked.pushed.accepted, never, &before, &now, report);
+    store_report(&store_before, &store_now, &asked, report);
+    ledger_check(asked.pushed.accepted, never, seen.held, &before, &now, report);
     return true;
 }

@@ -89,6 +89,7 @@ static bool share_make(struct bench_field *field, enum bench_kind kind) {
     share->groups = o->groups;
     share->join = o->join;
     share->never = o->never;
+    share->hold = o->hold;
     share->reconnect = o->reconnect;
     share->together = o->together;
     if (o->members != 0 && o->members < o->clients)

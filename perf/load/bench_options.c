@@ -1,5 +1,6 @@
 #include "perf/load/bench_options.h"
 
+#include "perf/load/bench_held.h"
 #include "perf/load/bench_help.h"
 #include "perf/load/bench_proc.h"
 #include "perf/load/bench_text.h"
@@ -43,6 +44,7 @@ static int count_flag_read(struct bench_options *o, const char *name, const char
         {"--send-buffer", 4096, 1 << 24, &o->send_buffer},
         {"--workers", 1, 1024, &o->workers},
         {"--never", 0, 100, &o->never},
+        {"--hold", 0, BENCH_HELD_MAX, &o->hold},
         {"--reconnect", 0, 100, &o->reconnect},
     };
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {

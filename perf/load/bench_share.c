@@ -89,7 +89,7 @@ uint32_t bench_share_run(struct bench_share *share, struct bench_tally *tally, u
     memset(tally->slot_slow, 0, sizeof tally->slot_slow);
     tally->pings = tally->pongs = tally->pings_lost = tally->pongs_unasked = 0;
     tally->forgotten = 0;
-    tally->acks = tally->again = tally->reconnects = 0;
+    tally->acks = tally->held = tally->again = tally->reconnects = 0;
     bench_hist_clear(&tally->latency);
     bench_hist_clear(&tally->lone);
     bench_hist_clear(&tally->unread);
@@ -114,6 +114,7 @@ void bench_share_sum(const struct bench_share *share, struct bench_tally *sum) {
         sum->received += t->received;
         sum->duplicate += t->duplicate;
         sum->acks += t->acks;
+        sum->held += t->held;
         sum->again += t->again;
         sum->reconnects += t->reconnects;
         sum->disordered += t->disordered;

@@ -60,6 +60,7 @@ struct bench_tally {
     uint64_t pings_lost;              /* of them, on connections that ended */
     uint64_t pongs_unasked;           /* answers to nothing */
     uint64_t acks;                    /* acknowledgements written */
+    uint64_t held;                    /* received, to be acknowledged later */
     uint64_t again;                   /* copies of what was there; not in `received` */
     uint64_t reconnects;
     uint64_t forgotten;              /* tickets too old to say when they were written */
@@ -87,6 +88,7 @@ struct bench_share {
     uint32_t payload_size;
     bool counted;
     uint32_t never;     /* percent of the clients acknowledge nothing: the first of each hundred */
+    uint32_t hold;      /* messages that each other client has before it acknowledges one of them */
     uint32_t reconnect; /* percent connect anew, when told to: the last of each hundred */
     /* orders */
     _Atomic uint32_t order_number;

@@ -29,7 +29,8 @@ bool bench_swarm_open(struct bench_swarm *swarm, struct bench_net *net, struct b
     return true;
 }
 
-static void client_drop(struct bench_client *client, uint8_t state) {
+static void client_drop(struct bench_swarm *swarm, struct bench_client *client, uint8_t state) {
+    swarm->tally->held -= bench_held_drop(&client->held); /* they come again */
     if (client->fd >= 0)
         close(client->fd);
     client->fd = -1;
@@ -40,7 +41,7 @@ static void client_drop(struct bench_client *client, uint8_t state) {
 
 void bench_swarm_close(struct bench_swarm *swarm) {
     for (uint32_t i = 0; i < swarm->count; i++)
-        client_drop(&swarm->clients[i], CLOSED);
+        client_drop(swarm, &swarm->clients[i], CLOSED);
     free(swarm->clients);
     swarm->clients = NULL;
     swarm->count = 0;
@@ -72,7 +73,7 @@ static void client_on_end(struct bench_swarm *swarm, struct bench_client *client
     } else if (client->state == CONNECTING || client->state == GREETING) {
         client_settle(swarm, false);
     }
-    client_drop(client, LOST);
+    client_drop(swarm, client, LOST);
 }
 
 /* False if the connection is not there yet. */
@@ -323,6 +324,15 @@ static void ack_gather(struct bench_swarm *swarm, struct bench_client *client,
     swarm->acks_count++;
 }
 
+/* It keeps that one. True: and `asks` is now another, which it acknowledges. */
+static bool client_hold(struct bench_swarm *swarm, struct bench_client *client,
+                        struct bench_asks *asks) {
+    uint32_t before = bench_held_count(client->held);
+    bool full = bench_held_swap(&client->held, swarm->share->hold, asks, asks);
+    swarm->tally->held += bench_held_count(client->held) - before;
+    return full;
+}
+
 /* A message of ours, or what says to be one. */
 static void client_on_line(struct bench_swarm *swarm, struct bench_client *client,
                            const struct bench_line *line, const uint8_t *at, uint32_t run,
@@ -336,7 +346,8 @@ static void client_on_line(struct bench_swarm *swarm, struct bench_client *clien
     }
     bool wanted = bench_line_asks(at, line, swarm->share->counted, &asks);
     client_on_message(swarm, number, line->payload, wanted && asks.again, run, now_ns);
-    if (wanted && !bench_never(swarm->share, number))
+    if (wanted && !bench_never(swarm->share, number) &&
+        (swarm->share->hold == 0 || client_hold(swarm, client, &asks)))
         ack_gather(swarm, client, &asks);
 }
 
@@ -457,7 +468,7 @@ static void swarm_reconnect(struct bench_swarm *swarm, uint64_t now_ns) {
         struct bench_client *client = &swarm->clients[swarm->again_place];
         if (client->state != READY)
             continue;
-        client_drop(client, CLOSED);
+        client_drop(swarm, client, CLOSED);
         swarm->tally->ready--;
         swarm->tally->reconnects++;
         client_open(swarm, swarm->again_place, now_ns);
@@ -473,7 +484,7 @@ static void swarm_obey(struct bench_swarm *swarm, uint32_t order_number, uint64_
         swarm->opening_ns = now_ns;
     } else if (swarm->share->order == BENCH_ORDER_CLOSE) {
         for (uint32_t i = 0; i < swarm->count; i++)
-            client_drop(&swarm->clients[i], CLOSED);
+            client_drop(swarm, &swarm->clients[i], CLOSED);
         tally->ready = 0;
         swarm->opening_ns = 0;
         swarm->pending = 0;

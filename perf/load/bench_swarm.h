@@ -16,6 +16,7 @@
 #ifndef RINGPOST_PERF_LOAD_BENCH_SWARM_H
 #define RINGPOST_PERF_LOAD_BENCH_SWARM_H
 
+#include "perf/load/bench_held.h"
 #include "perf/load/bench_net.h"
 #include "perf/load/bench_share.h"
 
@@ -26,6 +27,7 @@ struct bench_client {
     int fd;
     uint8_t state;
     struct bench_rest rest;
+    struct bench_held *held; /* what it has not acknowledged yet, if it is to hold something */
     uint64_t begun_ns;
     uint64_t pinged_ns;  /* when its heartbeat was written; 0: none is on its way */
     uint32_t pinged_run; /* in which run that was */

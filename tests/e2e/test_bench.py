@@ -10,6 +10,7 @@ import time
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
+from stored import Data
 from support import BINARY, DEADLINE_S, EXTRA_FLAGS
 
 
@@ -75,6 +76,18 @@ class Bench(unittest.TestCase):
             self.assertEqual(figures["ledger_acked"], accepted - figures["ledger_pending"])
             self.assertGreater(figures["reconnects"], 10)
             self.assertGreater(figures["us_ratio"], 0)
+
+    def test_acknowledged_in_random_order(self):
+        with Data() as data:
+            data.path.mkdir()
+            status, figures = bench("ack", "--clients", "50", "--rate", "1000", "--seconds", "1",
+                                    "--never", "0", "--reconnect", "0", "--hold", "4",
+                                    server=("--data", str(data.path), "--ack-silence", "60"))
+        self.assertEqual((status, figures["faults"]), (0, []))
+        self.assertEqual((figures["held"], figures["ledger_pending"]), (200, 200))
+        self.assertEqual(figures["ledger_acked"], figures["ledger_accepted"] - 200)
+        self.assertGreater(figures["store_records_per_s"], 500)
+        self.assertGreater(figures["store_sync_us"], 0)
 
     def test_a_node_that_takes_fewer(self):
         status, figures = bench("live", "--clients", "300", server=("--max-connections", "200"))
