@@ -32,6 +32,7 @@ static const struct scenario scenarios[] = {
     {"live", bench_live, BENCH_UNICAST, 30000, 20000, 1, 8, 256, 0},
     {"overload", bench_overload, BENCH_UNICAST, 0, 0, 60, 0, 256, 1},
     {"ack", bench_ack, BENCH_UNICAST, 10000, 10000, 5, 8, 256, 0},
+    {"ack-max", bench_ack_max, BENCH_UNICAST, 10000, 0, 4, 8, 256, 0},
     {"cross", bench_cross, BENCH_UNICAST, 400, 20000, 3, 16, 256, 0},
     {"receive", bench_receive, BENCH_BROADCAST, 10000, 0, 5, 1, 256, 0},
 };

@@ -127,6 +127,9 @@ static void ack_report(const struct bench_result *run, const struct bench_tally 
     bench_report_number(report, "p50_ratio", "  latency p50",
                         ratio(ms_of(&run->seen.latency, 0.5), ms_of(&plain.seen.latency, 0.5)), 2,
                         "");
+    bench_report_number(report, "answer_ratio", "  POST to answer p50, to latency p50 without",
+                        ratio(ms_of(&run->pushed.answer, 0.5), ms_of(&plain.seen.latency, 0.5)), 2,
+                        "");
     bench_report_number(report, "acked_per_s", "acknowledged",
                         run->wall_s > 0 ? (double)seen->acks / run->wall_s : 0, 0, "messages/s");
     bench_report_number(report, "held", "held at the end", (double)seen->held, 0, "messages");
@@ -153,14 +156,16 @@ bool bench_ack(struct bench_field *field, struct bench_report *report) {
     if (!bench_field_connect(field, o->ramp, o->pending))
         return false;
     struct bench_push push = bench_push_for(field, o->rate, o->seconds);
+    push.at_write = o->wait;
     bench_field_run(field, &push, "without", &plain);
     bench_result_faults(&plain, report);
     if (bench_interrupted || !bench_stats_read(&field->server.api, o->api_key, &before))
         return true;
-    bench_producers_ask(&field->producers);
+    bench_producers_ask(&field->producers, o->wait);
     atomic_store_explicit(&share->reconnect_every_ns, o->reconnect != 0 ? RECONNECT_EVERY_NS : 0,
                           memory_order_relaxed);
     push = bench_push_for(field, o->rate, o->seconds);
+    push.at_write = o->wait;
     struct store_seen store_before = store_read(field);
     bench_field_run(field, &push, "acknowledged", &asked);
     struct store_seen store_now = store_read(field);
@@ -175,5 +180,26 @@ bool bench_ack(struct bench_field *field, struct bench_report *report) {
     ack_report(&asked, &seen, report);
     store_report(&store_before, &store_now, &asked, report);
     ledger_check(asked.pushed.accepted, never, seen.held, &before, &now, report);
+    return true;
+}
+
+bool bench_ack_max(struct bench_field *field, struct bench_report *report) {
+    const struct bench_options *o = field->options;
+    if (!bench_field_connect(field, o->ramp, o->pending))
+        return false;
+    bench_search(field, o->seconds, &plain, report);
+    double highest = bench_rate_held(&plain);
+    bench_report_number(report, "plain_highest_rate", "without: highest rate that holds", highest,
+                        0, "messages/s");
+    bench_producers_ask(&field->producers, o->wait);
+    bench_search(field, o->seconds, &asked, report);
+    bench_report_number(report, "highest_rate", "highest rate that holds", bench_rate_held(&asked),
+                        0, "messages/s");
+    bench_report_number(report, "rate_ratio", "with, to without: highest rate",
+                        ratio(bench_rate_held(&asked), highest), 2, "");
+    if (asked.rate > 0)
+        bench_result_report(field, &asked, report);
+    else
+        bench_report_fault(report, "no rate held");
     return true;
 }

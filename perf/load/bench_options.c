@@ -137,6 +137,8 @@ static int text_flag_read(struct bench_options *o, const char *name, const char 
 static bool switch_read(struct bench_options *o, const char *name) {
     if (strcmp(name, "--ndjson") == 0)
         o->ndjson = true;
+    else if (strcmp(name, "--wait") == 0)
+        o->wait = true;
     else if (strcmp(name, "--json") == 0)
         o->json = true;
     else if (strcmp(name, "--spawn") == 0)

@@ -40,6 +40,7 @@ struct bench_options {
     double search_s;      /* seconds of each try in the search for it */
     double lone;          /* messages a second of a producer beside the others; 0: there is none */
     uint32_t never;       /* percent of the clients that acknowledge nothing */
+    bool wait;            /* producers wait until their message is acknowledged */
     uint32_t hold;        /* messages that the others have and acknowledge in random order */
     uint32_t reconnect;   /* percent of them that connect anew every second */
     double heartbeat_s;   /* each client sends a ping so often; 0: none does */

@@ -114,9 +114,9 @@ bool bench_producers_open(struct bench_producers *producers, struct bench_net *n
     return members_count(producers) && producers_connect(producers);
 }
 
-void bench_producers_ask(struct bench_producers *producers) {
+void bench_producers_ask(struct bench_producers *producers, bool wait) {
     producers->request = bench_request_make_ack(producers->form, producers->share->payload_size,
-                                                producers->host, producers->options.api_key);
+                                                wait, producers->host, producers->options.api_key);
     producers->request_max = producers->request.len;
 }
 

@@ -19,6 +19,8 @@ bool bench_live(struct bench_field *field, struct bench_report *report);
 bool bench_overload(struct bench_field *field, struct bench_report *report);
 /* Messages to be acknowledged, beside the same that are not. */
 bool bench_ack(struct bench_field *field, struct bench_report *report);
+/* The highest rate of each. */
+bool bench_ack_max(struct bench_field *field, struct bench_report *report);
 /* Messages that stay on one worker against messages that go from one to another. */
 bool bench_cross(struct bench_field *field, struct bench_report *report);
 /* Only receives: for a node that pushes by itself (perf/limit). */

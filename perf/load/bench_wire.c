@@ -185,9 +185,10 @@ struct bench_request bench_request_make(uint8_t *out, enum bench_kind kind, uint
     return request_make(out, kind, payload_size, "", host, key);
 }
 
-struct bench_request bench_request_make_ack(uint8_t *out, uint32_t payload_size, const char *host,
-                                            const char *key) {
-    return request_make(out, BENCH_UNICAST, payload_size, "?ack=1", host, key);
+struct bench_request bench_request_make_ack(uint8_t *out, uint32_t payload_size, bool wait,
+                                            const char *host, const char *key) {
+    return request_make(out, BENCH_UNICAST, payload_size,
+                        wait ? "?ack=1&wait=ack&timeout=10" : "?ack=1", host, key);
 }
 
 struct bench_request bench_entry_make(uint8_t *out, enum bench_kind kind, uint32_t payload_size) {

@@ -70,9 +70,9 @@ size_t bench_request_max(uint32_t payload_size);
 /* One message to its own path. `host` is the Host header, `key` an API key or NULL. */
 struct bench_request bench_request_make(uint8_t *out, enum bench_kind kind, uint32_t payload_size,
                                         const char *host, const char *key);
-/* The same to a single client, to be acknowledged. */
-struct bench_request bench_request_make_ack(uint8_t *out, uint32_t payload_size, const char *host,
-                                            const char *key);
+/* The same to a single client, to be acknowledged; `wait`: and answered when it is. */
+struct bench_request bench_request_make_ack(uint8_t *out, uint32_t payload_size, bool wait,
+                                            const char *host, const char *key);
 /* One entry of a batch, without the comma or line end that follows it. */
 struct bench_request bench_entry_make(uint8_t *out, enum bench_kind kind, uint32_t payload_size);
 /* The head of a batch of `body_len` bytes; gives its length. `out` has 512 bytes. */

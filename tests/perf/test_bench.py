@@ -194,8 +194,8 @@ class Plan(unittest.TestCase):
                                      **switches})
         return bench.plan_of(bench.SET, args)
 
-    def test_the_whole_set_stays_under_twelve_minutes_and_quick_under_five(self):
-        self.assertLess(sum(run[4] for run in self.plan()), 720)
+    def test_the_whole_set_stays_under_thirteen_minutes_and_quick_under_five(self):
+        self.assertLess(sum(run[4] for run in self.plan()), 780)
         self.assertLess(sum(run[4] for run in self.plan(quick=True)), 300)
 
     def test_long_is_a_minute_of_overload(self):

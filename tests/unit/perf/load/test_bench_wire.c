@@ -95,11 +95,17 @@ static void request_is_what_a_node_expects(void **state) {
 static void request_that_asks_for_an_acknowledgement(void **state) {
     (void)state;
     uint8_t form[1024], out[1024];
-    struct bench_request request = bench_request_make_ack(form, 128, "127.0.0.1:8081", NULL);
+    struct bench_request request = bench_request_make_ack(form, 128, false, "127.0.0.1:8081", NULL);
     assert_true(request.len <= bench_request_max(128));
     bench_request_stamp(out, &request, 0xabcdef00, &some);
     static const char head[] = "POST /v1/clients/babcdef00-00000042?ack=1 HTTP/1.1\r\n";
     assert_memory_equal(out, head, sizeof head - 1);
+    request = bench_request_make_ack(form, 128, true, "127.0.0.1:8081", NULL);
+    assert_true(request.len <= bench_request_max(128));
+    bench_request_stamp(out, &request, 0xabcdef00, &some);
+    static const char waits[] =
+        "POST /v1/clients/babcdef00-00000042?ack=1&wait=ack&timeout=10 HTTP/1.1\r\n";
+    assert_memory_equal(out, waits, sizeof waits - 1);
 }
 
 /* `text` has a payload of 84 bytes put in where its ~ is. */
