@@ -194,9 +194,9 @@ class Plan(unittest.TestCase):
                                      **switches})
         return bench.plan_of(bench.SET, args)
 
-    def test_the_whole_set_stays_under_thirteen_minutes_and_quick_under_five(self):
+    def test_the_whole_set_stays_under_thirteen_minutes_and_quick_near_five(self):
         self.assertLess(sum(run[4] for run in self.plan()), 780)
-        self.assertLess(sum(run[4] for run in self.plan(quick=True)), 300)
+        self.assertLess(sum(run[4] for run in self.plan(quick=True)), 330)
 
     def test_long_is_a_minute_of_overload(self):
         commands = [run[3] for run in self.plan(long=True)]
