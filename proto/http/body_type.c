@@ -102,9 +102,11 @@ bool body_charset_fits(struct span content_type, struct span body) {
     while (rest.len != 0) {
         if (!charset_read(parameter_take(&rest), &charset))
             continue;
-        return span_equal_nocase(charset, SPAN("utf-8")) ||
-               span_equal_nocase(charset, SPAN("utf8")) ||
-               (agrees_in_ascii(charset) && is_ascii(body));
+        /* Of several each must: nobody knows which one is meant. */
+        if (!span_equal_nocase(charset, SPAN("utf-8")) &&
+            !span_equal_nocase(charset, SPAN("utf8")) &&
+            !(agrees_in_ascii(charset) && is_ascii(body)))
+            return false;
     }
     return true;
 }

@@ -18,6 +18,12 @@ static void http_wind_up(struct worker *worker, struct http_connection *http,
 
 void http_on_end(struct worker *worker, struct connection *connection) {
     struct http_connection *http = http_of(connection);
+    if (http->input_due_ns != 0 && http->skip_bytes == 0) {
+        /* It may still read, and a producer is to learn that its request was cut off. */
+        struct http_error error = http_error_of(
+            CODE_BAD_MESSAGE, "the connection ended within the request; nothing of it was taken");
+        http_refuse_as(worker, http, &error, CLOSE_CLIENT);
+    }
     http_stop(http, CLOSE_CLIENT);
     if (http->service->ended != NULL)
         http->service->ended(worker, http);

@@ -55,7 +55,7 @@ static void tells_character_sets(void **state) {
         {"; charset=iso-8859-", false, false},
         {"; charset=utf-8x", false, false},
         {"; charset=\"utf\\-8\"", false, false},
-        /* Others, and what is malformed, is skipped; the first that is one counts. */
+        /* Others, and what is malformed, is skipped; of several each counts. */
         {"; a=b;charset=utf-16", false, false},
         {"; a=\"x;charset=utf-16\"; b", true, true},
         {"; a=\"\\\";charset=utf-16\"", true, true},
@@ -66,7 +66,9 @@ static void tells_character_sets(void **state) {
         {"; charset=utf 16", true, true},
         {"; charset=\"utf-16", true, true},
         {"; charset=;charset=utf-16", false, false},
-        {"; charset=utf-8; charset=utf-16", true, true},
+        {"; charset=utf-8; charset=utf-16", false, false},
+        {"; charset=utf-8; charset=gbk", true, false},
+        {"; charset=utf-8; charset=UTF8", true, true},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char type[96];

@@ -466,11 +466,35 @@ static void test_not_http(void **state) {
 
 static void test_half_close(void **state) {
     (void)state;
-    peer_send(api, GET("/v1/clients/x") "GET /hea");
+    peer_send(api, GET("/v1/clients/x"));
     peer_end(api);
     assert_int_equal(times(api->out, "HTTP/1.1 404"), 1);
+    assert_int_equal(times(api->out, "HTTP/1.1 400"), 0);
     assert_true(api->closed);
     assert_int_equal(closed(CLOSE_CLIENT), 1);
+}
+
+/* A request that the end cuts off, within its head or its body, is answered behind the others. */
+static void test_half_close_within_a_request(void **state) {
+    (void)state;
+    static const char *const starts[] = {
+        "GET /hea", "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40\r\n\r\n{",
+        "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n1\r\n{"};
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
+        struct peer *peer = api_connect();
+        peer_send(peer, GET("/v1/clients/x"));
+        peer_send(peer, starts[i]);
+        peer_end(peer);
+        assert_int_equal(times(peer->out, "HTTP/1.1 404"), 1);
+        const char *last = strstr(peer->out, "HTTP/1.1 400");
+        assert_non_null(last);
+        assert_non_null(strstr(last, "\"bad_message\""));
+        assert_non_null(strstr(last, "the connection ended within the request"));
+        assert_true(peer->closed);
+        assert_int_equal(closed(CLOSE_CLIENT), i + 1);
+        assert_int_equal(stats_get(&fake_server.workers[0].stats.http_errors), 2 * (i + 1));
+    }
 }
 
 /* The peer goes while an answer is under way: it is dropped, and nothing is left behind. */
@@ -541,6 +565,7 @@ int main(void) {
         TEST(test_expect),
         TEST(test_not_http),
         TEST(test_half_close),
+        TEST(test_half_close_within_a_request),
         TEST(test_gone_before_the_answer),
         TEST(test_drain),
     };
