@@ -54,6 +54,11 @@ void fates_init(struct fates *fates, struct budget *budget, uint32_t settled_max
     }
 }
 
+void fates_reserve(struct fates *fates, uint64_t count) {
+    for (unsigned i = 0; i < fates->stripe_count; i++)
+        table_reserve(&fates->stripes[i].fates, count / fates->stripe_count);
+}
+
 /* --- one fate -------------------------------------------------------------------------------- */
 
 static size_t size_for(unsigned addresses, size_t texts) {

@@ -236,6 +236,8 @@ struct fates {
 void fates_init(struct fates *fates, struct budget *budget, uint32_t settled_max,
                 uint64_t window_ns, void (*nudge)(void *argument, unsigned endpoint),
                 void *argument);
+/* So many are about to be opened, at a start. */
+void fates_reserve(struct fates *fates, uint64_t count);
 /* All messages have been released or settled, nobody holds a fate or waits. Frees what is left,
  * settled or not. */
 void fates_fini(struct fates *fates);

@@ -430,6 +430,7 @@ void keeper_on_decide(struct worker *worker, const struct mail *mail) {
 /* Before the node runs, so nobody else takes memory: what there is not is a start that fails. */
 void keeper_on_restore(struct worker *worker, const struct mail *mail) {
     struct message *message = mail->object;
+    table_reserve(&worker->keeper.kept, mail->number);
     for (uint16_t i = own_next(worker, message, 0); i < message->to_count;
          i = own_next(worker, message, i + 1)) {
         if (fate_address(message->fate, i)->noted != 0)

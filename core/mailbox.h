@@ -54,7 +54,8 @@ struct endpoint;
     X(PUT_DONE)  /* the same, back: counts as an answer. token: publish, flag 1: it is safe */     \
     X(SETTLE)    /* to the store, from a keeper. object: message (a hold), number: which address,  \
                     flag: fate_word_of */                                                          \
-    X(RESTORE)   /* from the store, to a keeper. object: message (a hold) */
+    X(RESTORE)   /* from the store, to a keeper. object: message (a hold), number: so many will    \
+                    come, about */
 
 enum mail_kind {
     MAIL_INVALID,

@@ -198,11 +198,18 @@ static bool restore_wait(struct store *store, uint64_t since_ns) {
     return clock_ns() - since_ns < RESTORE_WAIT_NS;
 }
 
+void store_restoring(struct store *store, uint64_t count) {
+    uint64_t each = count / store->port.server->worker_count;
+    store->restoring = each < UINT32_MAX ? (uint32_t)each : UINT32_MAX;
+}
+
 bool store_restore(struct store *store, struct message *message) {
     struct server *server = store->port.server;
     uint64_t keepers = keepers_of(server, message), since_ns = clock_ns();
-    struct mail mail = {
-        .kind = MAIL_RESTORE, .from = (uint16_t)store->port.index, .object = message};
+    struct mail mail = {.kind = MAIL_RESTORE,
+                        .from = (uint16_t)store->port.index,
+                        .object = message,
+                        .number = store->restoring};
     for (; keepers != 0; keepers &= keepers - 1) {
         unsigned to = (unsigned)__builtin_ctzll(keepers);
         while (SHORTAGE(!post_room(&server->post, store->port.index, to))) {

@@ -117,6 +117,7 @@ struct store {
     const struct store_type *type;
     const char *kind;        /* for the log and /v1/stats: "disk" */
     atomic_bool unavailable; /* it cannot keep anything at the moment; any thread */
+    uint32_t restoring;      /* messages for each keeper, at a start */
     struct store_figures figures;
 };
 
@@ -147,6 +148,8 @@ void store_on_settle(struct endpoint *endpoint, const struct mail *mail);
 void store_drop_put(struct endpoint *endpoint, const struct mail *mail);
 /* `stored`: it is safe, and fates_stored said yes. */
 void store_answer(struct store *store, const struct mail *request, bool stored);
+/* Before PHASE_RUNNING: so many messages are about to be given to their keepers. */
+void store_restoring(struct store *store, uint64_t count);
 /* Before PHASE_RUNNING: gives the message, which has a fate, to its keepers; takes over a hold.
  * Waits for room, for the workers run. False: they do not. */
 bool store_restore(struct store *store, struct message *message);

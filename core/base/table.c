@@ -95,12 +95,27 @@ static void shrink(struct table *table) {
     }
 }
 
-bool table_add(struct table *table, struct table_node *node) {
-    if (table->buckets == 0) {
-        if (SHORTAGE(!segment_have(table, 0)))
-            return false;
+/* False: no memory. */
+static bool begin(struct table *table) {
+    if (table->buckets == 0 && SHORTAGE(!segment_have(table, 0)))
+        return false;
+    if (table->buckets == 0)
         table->buckets = 1;
+    return true;
+}
+
+void table_reserve(struct table *table, uint64_t count) {
+    if (table->count != 0 || count == 0 || !begin(table))
+        return;
+    for (uint32_t before = 0; table->buckets < count && table->buckets != before;) {
+        before = table->buckets;
+        grow(table);
     }
+}
+
+bool table_add(struct table *table, struct table_node *node) {
+    if (!begin(table))
+        return false;
     CHECK(table->count != UINT32_MAX);
     if (table->count >= table->buckets)
         grow(table);

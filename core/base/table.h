@@ -41,6 +41,9 @@ void table_fini(struct table *table);
 /* Adds a node whose `hash` is set. The caller has looked that the key is not there. False: no
  * memory, nothing changed. */
 bool table_add(struct table *table, struct table_node *node);
+/* So many nodes are about to come to a table that is empty: the buckets for them are made at once,
+ * which makes adding cheaper. As many as there is memory for. */
+void table_reserve(struct table *table, uint64_t count);
 /* The node must be in the table. */
 void table_remove(struct table *table, struct table_node *node);
 /* The first node with that hash, and the next one with the same hash after `node`; NULL: no more.

@@ -123,6 +123,7 @@ struct journal {
     int folder, lock, meta_file;
     struct store_meta meta; /* as it is on the disk */
     uint64_t number_next;
+    uint64_t coming;                 /* records, at least, that a start is about to show */
     uint64_t added, written, synced; /* the last sequence each */
     uint64_t safe;                   /* never goes back */
     /* What is not synced, from the sequence synced + 1 on, as it is written. */

@@ -73,10 +73,24 @@ static void end_note(struct opening *opening, struct span bytes,
     opening->cut_records = replay->later_records;
 }
 
+/* The records of all segments but the last, as the headers say, which may be wrong. */
+static uint64_t records_coming(const struct survey *survey) {
+    uint64_t most = 0, first = 0, last = 0;
+    for (unsigned at = survey_next(survey, 0); at < survey->count;
+         at = survey_next(survey, at + 1)) {
+        last = survey->segments[at].header.first;
+        if (most == 0)
+            first = last;
+        most += survey->segments[at].header.bytes / RECORD_HEAD_BYTES;
+    }
+    return last > first && last - first < most ? last - first : 0;
+}
+
 static bool segments_replay(struct journal *journal, struct opening *opening, journal_visit *visit,
                             void *argument, struct journal_problem *problem) {
     struct survey *survey = opening->survey;
     struct replay *replay = &opening->replay;
+    journal->coming = records_coming(survey);
     replay->next = journal->meta.synced + 1;
     replay->synced = journal->meta.synced;
     for (unsigned at = survey_next(survey, 0), next; at < survey->count; at = next) {

@@ -377,6 +377,8 @@ static bool on_record(void *argument, const struct journal_record *record) {
     const char *wrong = entry_read(record->kind, record->body, in);
     if (wrong != NULL)
         return fail_entry(restore, record, wrong);
+    if (restore->entries == 0)
+        fates_reserve(restore->fates, restore->disk->journal.coming);
     if (++restore->entries % 4096 == 0)
         progress_look(restore);
     struct restored *restored = restored_get(restore, in->serial);
@@ -466,6 +468,7 @@ static bool message_bring(struct restore *restore, struct restored *restored) {
 
 static bool messages_bring(struct restore *restore, struct sheet **sheets) {
     bool good = true;
+    store_restoring(&restore->disk->store, restore->pending);
     for (uint32_t n = 0; n < restore->sheets.count && good; n++)
         for (unsigned i = 0; i < SHEET_SERIALS && good; i++)
             if (sheets[n]->restored[i].phase == PENDING)

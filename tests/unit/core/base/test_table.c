@@ -209,6 +209,36 @@ static void test_walk_while_removing(void **state) {
     }
 }
 
+static void test_reserved(void **state) {
+    (void)state;
+    struct table table;
+    items_reset();
+    table_init(&table);
+    table_reserve(&table, 0);
+    assert_int_equal(table.buckets, 0);
+    table_reserve(&table, NODES);
+    assert_int_equal(table.buckets, NODES);
+    long before = out;
+    for (size_t i = 0; i < NODES; i++)
+        assert_true(table_add(&table, &items[i].node));
+    assert_int_equal(out, before);
+    table_reserve(&table, 2 * NODES); /* it is not empty */
+    assert_int_equal(table.buckets, NODES);
+    for (size_t i = 0; i < NODES; i++)
+        assert_ptr_equal(table_first(&table, items[i].node.hash), &items[i].node);
+    for (size_t i = 0; i < NODES; i++)
+        table_remove(&table, &items[i].node);
+    assert_int_equal(table.buckets, 1);
+    /* As many as there is memory for. */
+    refuse_after = 2;
+    table_reserve(&table, UINT64_MAX);
+    refuse_after = ~0u;
+    assert_in_range(table.buckets, 1, 3 * SEGMENT_BUCKETS);
+    assert_true(table_add(&table, &items[0].node));
+    table_fini(&table);
+    assert_int_equal(out, 0);
+}
+
 static void test_without_memory(void **state) {
     (void)state;
     struct table table;
@@ -231,9 +261,13 @@ static void test_without_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_against_a_model),     cmocka_unit_test(test_grows_and_gives_back),
-        cmocka_unit_test(test_equal_hashes),        cmocka_unit_test(test_walk_meets_each_once),
-        cmocka_unit_test(test_walk_while_removing), cmocka_unit_test(test_without_memory),
+        cmocka_unit_test(test_against_a_model),
+        cmocka_unit_test(test_grows_and_gives_back),
+        cmocka_unit_test(test_equal_hashes),
+        cmocka_unit_test(test_walk_meets_each_once),
+        cmocka_unit_test(test_walk_while_removing),
+        cmocka_unit_test(test_without_memory),
+        cmocka_unit_test(test_reserved),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
