@@ -142,7 +142,9 @@ void attend_on_attended(struct worker *worker, const struct mail *mail) {
 
 /* --- taking ---------------------------------------------------------------------------------- */
 
-/* Does the session take this copy? */
+/* Does the session take this copy? One for the client's silence only if the first has left: that
+ * was handed over a whole silence ago, so it has if nothing waited at some time since. (Half of a
+ * silence: the first may have been on its way here for a while.) */
 static bool is_wanted(struct worker *worker, struct session *session, uint64_t serial,
                       unsigned flags) {
     bool silent = (flags & HAND_SILENCE) != 0;
@@ -150,7 +152,9 @@ static bool is_wanted(struct worker *worker, struct session *session, uint64_t s
         attend_resume(worker, session);
     if (session->attend != ATTEND_OPEN)
         return false;
-    return serial > session->taken_serial || (silent && session->backlog.messages == 0);
+    return serial > session->taken_serial ||
+           (silent &&
+            backlog_was_empty(worker, &session->backlog, worker->config->ack_silence_ns / 2));
 }
 
 static void session_stop(struct worker *worker, struct session *session, bool starved) {

@@ -12,7 +12,7 @@
  *
  * An OPEN session has everything up to `taken_serial`. It takes what has a greater serial, and
  * passes over what it has; but a copy that is handed over for the client's silence it takes again,
- * if nothing waits in its outbox, where the first copy may still be.
+ * unless something has been waiting in its outbox all the time, where the first copy may still be.
  *
  * One that has no room (--outbox-bytes) for a message is STOPPED: it takes none, or later ones
  * would overtake. When half of its backlog has left it asks the keeper again (RESUMING), from what

@@ -6,6 +6,35 @@ static uint32_t now_ms(const struct worker *worker) {
     return (uint32_t)(worker->now_ns / NS_PER_MS) | 1; /* 0 is for: not */
 }
 
+/* What the bit fields hold. */
+#define MESSAGES_MASK ((UINT32_C(1) << 15) - 1)
+#define SINCE_MASK ((UINT32_C(1) << 17) - 1)
+
+_Static_assert(BACKLOG_MESSAGES_MAX <= MESSAGES_MASK, "they can be counted");
+
+static uint32_t tick(const struct worker *worker) {
+    return (uint32_t)(worker->now_ns / NS_PER_MS / BACKLOG_TICK_MS);
+}
+
+void backlog_add(const struct worker *worker, struct backlog *backlog, uint32_t messages,
+                 uint32_t bytes) {
+    if (backlog->messages == 0)
+        backlog->since = tick(worker) & SINCE_MASK;
+    backlog->messages = (backlog->messages + messages) & MESSAGES_MASK;
+    backlog->bytes += bytes;
+}
+
+void backlog_take(struct backlog *backlog, uint32_t messages, uint32_t bytes) {
+    backlog->messages = (backlog->messages - messages) & MESSAGES_MASK;
+    backlog->bytes -= bytes;
+}
+
+bool backlog_was_empty(const struct worker *worker, const struct backlog *backlog,
+                       uint64_t within_ns) {
+    uint32_t ticks = (tick(worker) - backlog->since) & SINCE_MASK;
+    return backlog->messages == 0 || ticks <= within_ns / NS_PER_MS / BACKLOG_TICK_MS;
+}
+
 bool backlog_has_room(const struct backlog *backlog, uint32_t wanted_bytes, uint32_t limit_bytes) {
     return backlog->messages == 0 || ((uint64_t)backlog->bytes + wanted_bytes <= limit_bytes &&
                                       backlog->messages < BACKLOG_MESSAGES_MAX);

@@ -22,13 +22,24 @@
 struct worker;
 
 #define BACKLOG_MESSAGES_MAX 16384
+#define BACKLOG_TICK_MS 64
 
 struct backlog {
-    uint32_t bytes;       /* of messages that wait or are in flight */
-    uint32_t messages;    /* so many */
+    uint32_t bytes; /* of messages that wait or are in flight */
+    uint32_t messages : 15;
+    uint32_t since : 17;  /* since when something waits all the time: BACKLOG_TICK_MS, wraps */
     uint32_t watch_ms;    /* since when it is looked whether the peer is slow; 0: it is not */
     uint32_t watch_bytes; /* that it must take until it is slow */
 };
+
+/* So much more waits for it, or so much less. */
+void backlog_add(const struct worker *worker, struct backlog *backlog, uint32_t messages,
+                 uint32_t bytes);
+void backlog_take(struct backlog *backlog, uint32_t messages, uint32_t bytes);
+/* Was there a moment within that time when nothing waited, give or take a tick? After 2.3 hours
+ * without one this says yes again for a while. */
+bool backlog_was_empty(const struct worker *worker, const struct backlog *backlog,
+                       uint64_t within_ns);
 
 /* Is there room for one more? One that is larger than the limit by itself may still be alone. */
 bool backlog_has_room(const struct backlog *backlog, uint32_t wanted_bytes, uint32_t limit_bytes);

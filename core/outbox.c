@@ -189,8 +189,7 @@ enum outbox_verdict outbox_push(struct worker *worker, struct outbox *outbox,
     piece->again = encoding->is_again;
     if (piece->kind == PIECE_MARKED)
         session->type->mark(worker, session, parcel->message, piece_mark(piece));
-    session->backlog.messages++;
-    session->backlog.bytes += piece->bytes;
+    backlog_add(worker, &session->backlog, 1, piece->bytes);
     stats_add(&worker->stats.outbox_bytes, piece->bytes);
     stats_add(&worker->stats.copies_waiting[class], 1);
     piece_append(outbox, piece);
@@ -224,8 +223,7 @@ bool outbox_push_batch(struct worker *worker, struct outbox *outbox, struct sess
         stats_add(&worker->stats.copies[class], batch->of_class[class]);
         stats_add(&worker->stats.copies_waiting[class], batch->of_class[class]);
     }
-    backlog->messages += batch->count;
-    backlog->bytes += batch->bytes;
+    backlog_add(worker, backlog, batch->count, batch->bytes);
     stats_add(&worker->stats.outbox_bytes, batch->bytes);
     piece_append(outbox, piece);
     outbox_tell(worker, outbox, session, false, LANE_BULK);

@@ -86,10 +86,8 @@ static inline char *piece_mark(struct piece *piece) {
 
 /* So many of its messages and bytes do not count any more. */
 static inline void backlog_less(const struct piece *piece, uint32_t messages, uint32_t bytes) {
-    if (piece->session == NULL)
-        return;
-    piece->session->backlog.messages -= messages;
-    piece->session->backlog.bytes -= bytes;
+    if (piece->session != NULL)
+        backlog_take(&piece->session->backlog, messages, bytes);
 }
 
 static inline bool piece_is_reply(const struct piece *piece) {

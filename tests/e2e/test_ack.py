@@ -82,6 +82,18 @@ class Again(Acks):
             self.settled(node)
             self.assertGreaterEqual(node.metric("ringpost_redelivered_total"), 6)
 
+    def test_each_of_a_batch_comes_again(self):
+        with Node("--ack-silence", "0.5") as node, JsonClient(node, "till-7") as till:
+            ids = [f"m{number}" for number in range(60)]
+            node.api("POST", "/v1/messages", [{"to": "till-7", "ack": True, "id": id}
+                                              for id in ids])
+            for again in (False, True, True):
+                heard = [till.hear_message() for _ in ids]
+                self.assertEqual(sorted(message["id"] for message in heard), sorted(ids))
+                self.assertEqual({message.get("redelivered", False) for message in heard}, {again})
+            till.say(type="ack", ids=ids)
+            self.settled(node)
+
     def test_nothing_again_that_was_acknowledged_in_time(self):
         with Node("--ack-silence", "0.3") as node, JsonClient(node, "till-7") as till:
             for _ in range(10):

@@ -416,7 +416,8 @@ static inline void node_open(struct config *config, const struct server_parts *p
     config->drain_timeout_ns = 10 * NS_PER_S;
     config->dedup_window_ns = 120 * NS_PER_S;
     config->dedup_max = 1000;
-    config->ack_silence_ns = 10 * NS_PER_S;
+    if (config->ack_silence_ns == 0)
+        config->ack_silence_ns = 10 * NS_PER_S;
     config->ack_window = 256;
     if (config->ack_backlog == 0)
         config->ack_backlog = 10000;
