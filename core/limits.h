@@ -142,6 +142,9 @@
 
 /* A message to be acknowledged waits so long for the store at most. */
 #define STORE_ANSWER_NS (10LL * 1000 * 1000 * 1000)
+/* A store whose turn lasts so long is taken for one that hangs: what comes next is refused at once.
+ */
+#define STORE_SILENT_NS (3LL * 1000 * 1000 * 1000)
 /* The end of the process waits so long for the store. */
 #define STORE_STOP_NS (5LL * 1000 * 1000 * 1000)
 

@@ -117,6 +117,7 @@ bool port_turn(struct port *port, uint64_t wait_ns) {
     struct endpoint *endpoint = &port->endpoint;
     port_wait(port, wait_for(port, wait_ns));
     endpoint_turn_begin(endpoint);
+    atomic_store_explicit(&port->turn_ns, endpoint->now_ns, memory_order_relaxed);
     slices_give(port, MAIL_SLICES);
     port->mail_left = post_receive(endpoint);
     endpoint_nudges_take(endpoint);
@@ -131,6 +132,7 @@ bool port_turn(struct port *port, uint64_t wait_ns) {
     post_wake_all(endpoint);
     stats_add(&port->stats.turns, 1);
     stats_set(&port->stats.memory_bytes, port->account.used_bytes);
+    atomic_store_explicit(&port->turn_ns, 0, memory_order_relaxed);
     return !server_through(port->server, PHASE_STOPPED);
 }
 

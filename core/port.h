@@ -62,6 +62,8 @@ struct port {
     const struct port_type *type;
     bool mail_left; /* the last turn left mail behind */
     bool stopped;   /* `stop` was called */
+    /* When the turn began that is under way; 0: it waits. Any thread. */
+    _Atomic uint64_t turn_ns;
 };
 
 void port_init(struct port *port, const struct port_type *type);

@@ -23,6 +23,16 @@ void store_init(struct store *store, const struct store_type *type,
     store->figures = (struct store_figures){0};
 }
 
+static bool store_hangs(const struct store *store, uint64_t now_ns) {
+    uint64_t turn_ns = atomic_load_explicit(&store->port.turn_ns, memory_order_relaxed);
+    return turn_ns != 0 && now_ns > turn_ns + STORE_SILENT_NS;
+}
+
+bool store_is_available(const struct store *store, uint64_t now_ns) {
+    return !store_hangs(store, now_ns) &&
+           !atomic_load_explicit(&store->unavailable, memory_order_relaxed);
+}
+
 static unsigned store_index(const struct server *server) {
     return server->parts.store->port.index;
 }
@@ -94,7 +104,8 @@ void storing_init(struct storing *storing) {
 
 static bool store_has_room(const struct endpoint *endpoint) {
     const struct post *post = &endpoint->server->post;
-    return !SHORTAGE(endpoint->storing.owed >= post->requests_max / 2) &&
+    return !store_hangs(endpoint->server->parts.store, endpoint->now_ns) &&
+           !SHORTAGE(endpoint->storing.owed >= post->requests_max / 2) &&
            !SHORTAGE(!post_room(post, endpoint->index, store_index(endpoint->server)));
 }
 

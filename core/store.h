@@ -18,6 +18,7 @@
  * Time: a publish waits STORE_ANSWER_NS at most; then its producer is told that the storage is
  * unavailable. Which of the two comes first, that or the store, is decided under the lock of the
  * message's fate: fates_stored and fates_give_up. What was given up the store takes back.
+ * A store whose thread hangs in the disk (STORE_SILENT_NS) is asked nothing more until it is back.
  * Credit: an endpoint has at most half of requests_max messages at the store, with what was given
  * up and not answered yet; beyond that it refuses at once.
  *
@@ -116,13 +117,16 @@ struct store {
     struct port port; /* aligned, so it comes first */
     const struct store_type *type;
     const char *kind;        /* for the log and /v1/stats: "disk" */
-    atomic_bool unavailable; /* it cannot keep anything at the moment; any thread */
+    atomic_bool unavailable; /* it cannot keep anything at the moment, as it has found */
     uint32_t restoring;      /* messages for each keeper, at a start */
     struct store_figures figures;
 };
 
 void store_init(struct store *store, const struct store_type *type,
                 const struct port_type *port_type, const char *kind);
+
+/* May it keep something, as far as is known at this moment? Any thread. */
+bool store_is_available(const struct store *store, uint64_t now_ns);
 
 /* --- the producer's endpoint ----------------------------------------------------------------- */
 

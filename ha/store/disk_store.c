@@ -133,6 +133,7 @@ static void on_put(struct store *store, const struct mail *mail) {
     uint64_t bytes = journal_bytes(out.bytes), serial = message->serial;
     struct waiter *waiter = NULL;
     uint64_t ending_bytes = disk_store_ending_bytes(fate);
+    surroundings_look(disk, store->port.now_ns);
     if (list_empty(&disk->unwritten) && has_room(disk, bytes + ending_bytes))
         waiter = waiter_get(disk, WAITS_PUT);
     bool added = waiter != NULL && entry_add(disk, ENTRY_MESSAGE, &out);

@@ -275,12 +275,14 @@ static void syncs_write(struct chain *chain, const struct store_figures *figures
     sample(chain, "ringpost_store_sync_seconds_count", "", count);
 }
 
-static void store_write(struct chain *chain, const struct store *store) {
+static void store_write(struct chain *chain, const struct worker *worker) {
+    const struct store *store = worker->server->parts.store;
     if (store == NULL)
         return;
     const struct store_figures *figures = &store->figures;
     single(chain, "ringpost_store_unavailable", "gauge",
-           "1 while the store takes no message with ack", atomic_load(&store->unavailable));
+           "1 while the store takes no message with ack",
+           !store_is_available(store, worker->now_ns));
 #define COUNTER_WRITE(member, name, help)                                                          \
     single(chain, "ringpost_store_" name, "counter", help, figure_get(&figures->member));
 #define GAUGE_WRITE(member, name, help)                                                            \
@@ -320,7 +322,7 @@ void api_get_metrics(struct worker *worker, struct http_exchange *exchange,
     for (unsigned i = 0; i < worker->server->post.endpoints; i++)
         stats_sum(total, &worker->server->endpoints[i]->stats);
     node_write(&chain, worker);
-    store_write(&chain, worker->server->parts.store);
+    store_write(&chain, worker);
     process_write(&chain, worker);
     reasons_write(&chain, total);
     encoded_write(&chain, worker->server, total);

@@ -27,7 +27,7 @@ void http_get_readyz(struct worker *worker, struct http_exchange *exchange,
         return;
     enum server_phase phase = server_phase(worker->server);
     const struct store *store = worker->server->parts.store;
-    if (phase == PHASE_RUNNING && store != NULL && atomic_load(&store->unavailable))
+    if (phase == PHASE_RUNNING && store != NULL && !store_is_available(store, worker->now_ns))
         ok_answer(worker, exchange, request,
                   SPAN("{\"status\":\"ready\",\"degraded\":[\"store\"]}"));
     else if (phase == PHASE_RUNNING)

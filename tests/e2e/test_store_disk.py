@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 
 from stored import (HEADER_BYTES, ONCE, ONCE_WHY, STRACE, Data, Stored, degraded, disk_that, fates,
                     store_command)
@@ -113,13 +114,20 @@ class Failing(Stored):
                                  ["pending", "acked", "pending"])
 
     def test_a_disk_that_does_not_answer(self):
-        """Within 10 s the producer knows, and what comes too late is taken back."""
-        with Data("--sandbox", "off") as data:
+        """Within 10 s the producer knows, and what comes too late is taken back. Others know at
+        once."""
+        with Data("--sandbox", "off") as data, ThreadPoolExecutor() as others:
             node = data.node()
             with JsonClient(node, "till-7") as till:
                 with disk_that(node, "delay_exit=12000000:when=1"):
                     began = time.monotonic()
-                    self.refused_by_store(node.message(to="till-7", ack=True, id="m1"))
+                    first = others.submit(node.message, to="till-7", ack=True, id="m1")
+                    wait_until("it is told", lambda: degraded(node) == ["store"])
+                    self.assertGreater(time.monotonic() - began, 2)
+                    self.assertEqual(node.metric("ringpost_store_unavailable"), 1)
+                    self.refused_by_store(node.message(to="till-7", ack=True, id="m0"))
+                    self.assertLess(time.monotonic() - began, 8)
+                    self.refused_by_store(first.result())
                     self.assertLess(abs(time.monotonic() - began - 10), 1.5)
                     wait_until("it is back", lambda: node.message(to="away", ack=True,
                                                                   id="m2")[0] == 202)
