@@ -94,10 +94,22 @@ void attends_work(struct worker *worker) {
 }
 
 bool attend_begin(struct worker *worker, struct session *session) {
-    CHECK(session->id != NULL && session->attend == ATTEND_NONE);
-    uint64_t hash = session->id->node.hash;
+    struct name *name = session->id;
+    CHECK(name != NULL && session->attend == ATTEND_NONE);
+    uint64_t hash = name->node.hash;
     session->attend = ATTEND_ASKED;
-    return ask_send(worker, hash, 0, true) || ask_later(worker, hash, 0, true, worker->now_ns);
+    if (name->asking)
+        return true;
+    /* This worker itself is asked later in the turn, for all that come in it. */
+    bool own = keeper_of(worker->server, hash) == worker->index;
+    name->asking = true;
+    if (!own && ask_send(worker, hash, 0, true))
+        return true;
+    if (ask_later(worker, hash, 0, true, worker->now_ns) ||
+        (own && ask_send(worker, hash, 0, true)))
+        return true;
+    name->asking = false;
+    return false;
 }
 
 /* Asks for what it has not, later in this turn or after a while. If there is not even memory for
@@ -113,6 +125,7 @@ void attend_resume(struct worker *worker, struct session *session) {
 }
 
 static void name_answered(struct name *name, uint64_t serial, bool fresh) {
+    name->asking &= !fresh;
     for (struct list *at = name->sessions.next; at != &name->sessions; at = at->next) {
         struct session *session = name_session(name, at);
         if (session->attend == ATTEND_ASKED && fresh) {

@@ -8,7 +8,9 @@
  * A session that has taken its id asks the keeper of that id (ATTEND). The keeper answers ATTENDED
  * with the serial from which on it hands over, then hands over everything pending from there, the
  * oldest first, then what is new, all through one queue. So an ASKED session passes over what was
- * on its way before, and misses nothing.
+ * on its way before, and misses nothing. Nor does one that comes while another's question is under
+ * way, so there is one for all of them: an answer costs what is pending times the sessions that are
+ * there.
  *
  * An OPEN session has everything up to `taken_serial`. It takes what has a greater serial, and
  * passes over what it has; but a copy that is handed over for the client's silence it takes again,

@@ -26,6 +26,7 @@ struct name {
     uint8_t len;
     bool excepted; /* left out of the delivery that is under way */
     bool counted;  /* its sessions are, by delivery_count */
+    bool asking;   /* its keeper was asked for those that have come (attend.h) */
     char text[];
 };
 

@@ -16,6 +16,9 @@
 /* What found no room in a mailbox by a timer of its own is tried again after so long. */
 #define ROOM_AGAIN_NS (5 * NS_PER_MS)
 
+/* For so many sessions one message is handed over without a look at the clock. */
+#define SESSIONS_FEW 16
+
 /* An id, and its bucket in the table. */
 #define ID_BYTES (sizeof(struct kept_id) + sizeof(void *))
 
@@ -115,10 +118,9 @@ static uint64_t hash_of(const struct kept *kept) {
 }
 
 /* Which workers have sessions of the id. (A port that holds it gets what is not acknowledged.) */
-static uint64_t workers_with(const struct worker *worker, uint64_t hash) {
-    uint32_t sessions = 0;
+static uint64_t workers_with(const struct worker *worker, uint64_t hash, uint32_t *sessions) {
     uint64_t workers = (UINT64_C(1) << worker->server->worker_count) - 1;
-    return holders_find(worker->server->holders, hash, &sessions) & workers;
+    return holders_find(worker->server->holders, hash, sessions) & workers;
 }
 
 static bool room_for_all(const struct worker *worker, uint64_t workers) {
@@ -158,17 +160,29 @@ static unsigned hand_flags(const struct kept *kept) {
     return (kept->prompt ? HAND_PROMPT : 0) | (again ? HAND_REDELIVERED : 0);
 }
 
-/* Hands over what waits, as far as the window and the mailboxes have room. */
+static void id_block(struct worker *worker, struct kept_id *id) {
+    if (!list_linked(&id->blocked))
+        list_add_tail(&worker->keeper.blocked, &id->blocked);
+}
+
+/* Hands over what waits, as far as the window and the mailboxes have room, and the slice lasts:
+ * each is a copy for every session of the id. */
 static void id_go_on(struct worker *worker, struct kept_id *id) {
+    unsigned handed = 0;
     while (id->next != NULL && id->next->state == KEPT_WAITING &&
            (id->handed < worker->config->ack_window || FAULT(WINDOW_IGNORED))) {
         struct kept *kept = id->next;
-        uint64_t workers = workers_with(worker, id->node.hash);
+        uint32_t sessions = 0;
+        uint64_t workers = workers_with(worker, id->node.hash, &sessions);
         if (workers == 0)
             return;
+        if ((handed != 0 || sessions > SESSIONS_FEW) && slice_over(worker)) {
+            worker->keeper.cut = true;
+            id_block(worker, id);
+            return;
+        }
         if (SHORTAGE(!room_for_all(worker, workers))) {
-            if (!list_linked(&id->blocked))
-                list_add_tail(&worker->keeper.blocked, &id->blocked);
+            id_block(worker, id);
             return;
         }
         unsigned flags = hand_flags(kept);
@@ -178,6 +192,7 @@ static void id_go_on(struct worker *worker, struct kept_id *id) {
         id->next = next_of(id, kept);
         kept_arm(worker, kept, worker->now_ns + worker->config->ack_silence_ns);
         hand_to(worker, kept, workers, flags);
+        handed++;
     }
 }
 
@@ -212,6 +227,7 @@ static bool settling_work(struct worker *worker) {
 void keeper_work(struct worker *worker) {
     struct list todo, *node;
     (void)settling_work(worker);
+    worker->keeper.cut = false;
     list_init(&todo);
     while ((node = list_pop(&worker->keeper.blocked)) != NULL)
         list_add_tail(&todo, node);
@@ -220,6 +236,7 @@ void keeper_work(struct worker *worker) {
         if (slice_over(worker))
             break;
     }
+    worker->keeper.cut |= !list_empty(&todo);
     while ((node = list_pop(&todo)) != NULL)
         list_add_tail(&worker->keeper.blocked, node);
 }
@@ -284,7 +301,8 @@ static void on_due(struct endpoint *endpoint, struct timer *timer) {
         kept_arm(worker, kept, CLOCK_NEVER);
         return;
     }
-    uint64_t workers = workers_with(worker, hash_of(kept));
+    uint32_t sessions = 0;
+    uint64_t workers = workers_with(worker, hash_of(kept), &sessions);
     if (workers == 0) {
         /* Nobody is there: all of it is handed over again when somebody comes. */
         id_rewind(worker, kept->id, 0);

@@ -32,8 +32,8 @@
  * the publish lasts until then.
  *
  * Bounds: --ack-backlog for an id, else the message is refused (`overloaded`); --memory. HAND waits
- * for room in the mailbox with its id in `blocked`. The cost of a turn is what is due in it, in
- * slices.
+ * for room in the mailbox, or for time, with its id in `blocked`. The cost of a turn is what is due
+ * in it, in slices.
  *
  * The end of the node: what is kept then is let go with PHASE_STOPPED (keeper_drop), uncounted: its
  * fate is still open.
@@ -101,10 +101,11 @@ struct keeper {
     struct keeper_age age;
     struct table ids, kept;
     struct pool id_pool;
-    struct list blocked;       /* ids that have something to hand over when there is room */
-    struct list settling;      /* what the store is to be told of when there is room */
-    uint64_t serial;           /* of the last that was kept */
-    uint32_t dropped;          /* by keeper_drop */
+    struct list blocked;  /* ids that have something to hand over when there is room, or time */
+    struct list settling; /* what the store is to be told of when there is room */
+    bool cut;             /* `blocked` has some for which there was no time */
+    uint64_t serial;      /* of the last that was kept */
+    uint32_t dropped;     /* by keeper_drop */
     struct table_node drop_at; /* of the last of these, the hash alone */
 };
 
@@ -144,6 +145,9 @@ void keeper_drop_ack(struct worker *worker, const struct mail *mail);
 void keeper_on_attend(struct worker *worker, const struct mail *mail);
 /* Hands over what waited for room, for as long as the slice lasts. */
 void keeper_work(struct worker *worker);
+static inline bool keeper_is_cut(const struct keeper *keeper) {
+    return keeper->cut;
+}
 static inline bool keeper_busy(const struct keeper *keeper) {
     return !list_empty(&keeper->blocked) || !list_empty(&keeper->settling);
 }

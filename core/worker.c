@@ -319,7 +319,8 @@ static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
         !list_empty(&worker->reading.floods) || !fanout_idle(&worker->fanout) ||
         !broadcasts_idle(&worker->broadcasts) || calls_busy(&worker->calls) ||
         !list_empty(&worker->loop.tasks) || sweep_busy(&worker->slots.sweep) ||
-        waits_busy(worker) || server_phase(worker->server) != worker->loop.phase_entered)
+        waits_busy(worker) || keeper_is_cut(&worker->keeper) ||
+        server_phase(worker->server) != worker->loop.phase_entered)
         return 0;
     if ((keeper_busy(&worker->keeper) || attends_wait(&worker->attends) ||
          keeper_decisions_wait(&worker->endpoint)) &&

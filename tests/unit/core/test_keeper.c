@@ -2,6 +2,7 @@
 #include "tests/support/fake_http.h"
 
 #define MANY 40
+#define TOGETHER 24
 #define SILENCE_NS (1 * NS_PER_S)
 
 static struct peer *api, *till;
@@ -137,6 +138,34 @@ static void test_without_room_for_all(void **state) {
     free(text);
 }
 
+/* Those that come at the same time have one question for all, and each gets everything. */
+static void test_many_sessions_come_at_once(void **state) {
+    (void)state;
+    struct peer *peers[TOGETHER];
+    push(MANY);
+    ack(0);
+    free(peer_heard(till));
+    for (unsigned i = 0; i < TOGETHER; i++) {
+        peers[i] = peer_connect(i % 2, LISTENER_TCP);
+        peer_send(peers[i], "{\"type\":\"hello\",\"id\":\"till\"}\n");
+    }
+    uint64_t asked = stats_get(&fake_server.workers[0].stats.mails[MAIL_ATTEND]) +
+                     stats_get(&fake_server.workers[1].stats.mails[MAIL_ATTEND]);
+    node_settle();
+    asked = stats_get(&fake_server.workers[0].stats.mails[MAIL_ATTEND]) +
+            stats_get(&fake_server.workers[1].stats.mails[MAIL_ATTEND]) - asked;
+    assert_in_range(asked, 1, 2);
+    for (unsigned i = 0; i < TOGETHER; i++) {
+        char *text = peer_heard(peers[i]), name[32];
+        for (unsigned n = 0; n < MANY; n++) {
+            snprintf(name, sizeof name, "\"id\":\"m%u\"", n);
+            assert_int_equal(times(text, name), n != 0);
+        }
+        free(text);
+    }
+    assert_int_equal(till->out_len, 0);
+}
+
 #define TEST(name, setup) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
@@ -144,6 +173,7 @@ int main(void) {
         TEST(test_all_of_a_turn_come_again, setup),
         TEST(test_beside_other_messages, setup),
         TEST(test_not_behind_the_first_copy, setup),
+        TEST(test_many_sessions_come_at_once, setup),
         TEST(test_without_room_for_all, setup_with_little_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
