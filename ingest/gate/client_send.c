@@ -2,6 +2,7 @@
 
 #include "core/base/check.h"
 #include "core/base/shortage.h"
+#include "core/server.h"
 #include "core/worker.h"
 #include "ingest/gate/envelope.h"
 #include "ingest/gate/gate.h"
@@ -65,7 +66,8 @@ static struct sender *sender_of(struct worker *worker, struct connection *connec
     return sender;
 }
 
-/* Whose ids these are: the client id's, or only this session's. */
+/* Whose ids these are: the client id's, or only this session's. A store keeps that over restarts, so
+ * no session of a later run may have the same. */
 static struct span scope_of(const struct worker *worker, struct connection *connection,
                             char text[DEDUP_SCOPE_BYTES_MAX + 1]) {
     const struct name *id = client_of(connection)->session.id;
@@ -74,8 +76,8 @@ static struct span scope_of(const struct worker *worker, struct connection *conn
         memcpy(text + 1, id->text, id->len);
         return span_of(text, 1 + (size_t)id->len);
     }
-    int len = snprintf(text, DEDUP_SCOPE_BYTES_MAX + 1, "s%x-%x-%x", worker->index,
-                       connection->slot, connection->generation);
+    int len = snprintf(text, DEDUP_SCOPE_BYTES_MAX + 1, "s%s-%x-%x-%x", worker->server->run,
+                       worker->index, connection->slot, connection->generation);
     return span_of(text, (size_t)len);
 }
 

@@ -55,7 +55,7 @@
 #define DEDUP_STRIPES_FROM 65536
 
 /* Scopes: all API keys together (empty); a client id ("c" and the id); one session without an id
- * ("s" and the session's text). */
+ * ("s", the node's run and the session's text). */
 #define DEDUP_SCOPE_BYTES_MAX (1 + NAME_BYTES_MAX)
 
 /* Ids of API keys and ids of clients: what clients send pushes out only what clients sent. */

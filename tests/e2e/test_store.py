@@ -240,6 +240,19 @@ class Settings(Stored):
                     till.say(type="ack", id=till.hear_message()["id"])
                 self.settled(node)
 
+    def test_a_session_without_an_id_is_another_after_a_start(self):
+        """It stands in the same place, and its ids are its own."""
+        with Data("--client-send", "on") as data:
+            for data_of_run in (1, 1, 2):
+                node = data.node(workers=1)
+                with JsonClient(node) as till:
+                    for state in ("stored", "duplicate"):
+                        self.assertEqual(till.asks(type="send", to="away", id="x1", ack=True,
+                                                   data=data_of_run, ref=1)["state"], state)
+                node.kill()
+            with data.node() as node:
+                self.assertEqual(pending(node), 3)
+
     def test_fewer_fates(self):
         with Data() as data:
             node = data.node()
