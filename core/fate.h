@@ -46,6 +46,11 @@ static inline struct span fate_scope(const struct fate *fate) {
     return span_of(fate_texts(fate), fate->scope_len);
 }
 
+/* The node made its id: whoever pushes a message under it pushes another one. */
+static inline bool fate_id_is_made(const struct fate *fate) {
+    return fate->content.low == 0 && fate->content.high == 0;
+}
+
 /* Between a producer that waits, and the store. */
 enum fate_stored { FATE_UNSTORED, FATE_STORED, FATE_GIVEN_UP };
 

@@ -220,8 +220,11 @@ void fates_cancel(struct fates *fates, struct fate *fate) {
     fate_unlock(stripe);
 }
 
-/* The id was taken again: of two settled ones only the younger can be asked for. */
+/* The id was taken again: of two settled ones only the younger can be asked for. An id that the
+ * node makes was never taken before. */
 static void older_forget(struct fates *fates, struct fate_stripe *stripe, const struct fate *fate) {
+    if (fate_id_is_made(fate))
+        return;
     struct span id = fate_id(fate), scope = fate_scope(fate);
     struct fate *older = fate_look(stripe, fate->node.hash, id, &scope);
     if (older != NULL && older->phase == FATE_SETTLED)

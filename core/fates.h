@@ -13,8 +13,9 @@
  * stays while anybody holds it, also when it is forgotten: then only who holds it knows it.
  *
  * Message ids are the producers' (scope empty: all API keys together, and ids that the node made)
- * or a client's own (dedup.h); two scopes may use one id. Who asks by the id alone is told of the
- * producers' message, else of the youngest.
+ * or a client's own (dedup.h); two scopes may use one id. An id that the node made is not
+ * remembered for repeats: whoever gives it pushes another message. Who asks by the id alone is told
+ * of the producers' message, else of the youngest.
  *
  * Who waits (fate_wait) is in the fate until all its addresses are settled; the thread that settles
  * the last one moves the waits into the list of their endpoint (`told`) and nudges that one, as
@@ -160,7 +161,9 @@ uint64_t fate_settled_ns(const struct fate *fate);  /* monotonic; 0: it is not s
 /* --- repeats --------------------------------------------------------------------------------- */
 
 enum fate_verdict {
-    FATE_UNKNOWN,   /* no such id in that scope, or it settled longer ago than --dedup-window */
+    /* No such id in that scope, or the node made it, or it settled longer ago than
+     * --dedup-window. */
+    FATE_UNKNOWN,
     FATE_DUPLICATE, /* the same content: `fate` is held, `first` and `recipients` are its result */
     FATE_REUSED     /* other content */
 };

@@ -80,7 +80,10 @@ static bool comes_first(const struct fate *fate, const struct fate *other) {
         return true;
     if ((fate->scope_len == 0) != (other->scope_len == 0))
         return fate->scope_len == 0;
-    /* Of one scope there is at most one that is not settled, and it is the younger one. */
+    /* Who gives an id that the node made knows it from there. */
+    if (fate_id_is_made(fate) != fate_id_is_made(other))
+        return !fate_id_is_made(fate);
+    /* Of the others of one scope at most one is not settled, and it is the younger one. */
     if (fate->accepted_ms == other->accepted_ms)
         return fate->phase < other->phase;
     return fate->accepted_ms > other->accepted_ms;
@@ -143,7 +146,8 @@ enum fate_verdict fates_repeat(struct fates *fates, struct span scope, struct sp
     enum fate_verdict verdict = FATE_UNKNOWN;
     fate_lock(stripe);
     struct fate *fate = fate_look(stripe, hash, id, &scope);
-    if (fate != NULL && (fate->left != 0 || fate->at_ns + window_ns > now_ns)) {
+    if (fate != NULL && !fate_id_is_made(fate) &&
+        (fate->left != 0 || fate->at_ns + window_ns > now_ns)) {
         bool same = fate->content.low == content.low && fate->content.high == content.high;
         verdict = same ? FATE_DUPLICATE : FATE_REUSED;
         if (same) {

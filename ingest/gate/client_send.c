@@ -66,8 +66,8 @@ static struct sender *sender_of(struct worker *worker, struct connection *connec
     return sender;
 }
 
-/* Whose ids these are: the client id's, or only this session's. A store keeps that over restarts, so
- * no session of a later run may have the same. */
+/* Whose ids these are: the client id's, or only this session's. A store keeps that over restarts,
+ * so no session of a later run may have the same. */
 static struct span scope_of(const struct worker *worker, struct connection *connection,
                             char text[DEDUP_SCOPE_BYTES_MAX + 1]) {
     const struct name *id = client_of(connection)->session.id;

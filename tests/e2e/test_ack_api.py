@@ -100,6 +100,17 @@ class Fates(unittest.TestCase):
             self.assertEqual((status, answer["state"]), (410, "expired"))
             self.assertEqual(answer["to"], {"away": "expired", "b": "expired"})
 
+    def test_an_id_that_the_node_made(self):
+        """It is not remembered: a message that is pushed with it is another one."""
+        with Node() as node:
+            made = post(node, "", to="away", ack=True, data=1)[1]["id"]
+            for data, status in ((2, 202), (2, 200), (1, 409)):
+                self.assertEqual(post(node, "", to="away", ack=True, id=made, data=data)[0], status)
+            self.assertEqual(node.api("GET", "/v1/clients/away/pending")[1]["count"], 2)
+            with JsonClient(node, "away") as till:
+                self.assertEqual([till.hear_message()["data"] for _ in range(2)], [1, 2])
+            self.assertEqual(node.api("GET", f"/v1/messages/{made}")[1]["state"], "pending")
+
     def test_taking_back(self):
         with Node() as node:
             post(node, "", to=[f"till-{i}" for i in range(50)], ack=True, id="m1")

@@ -290,6 +290,47 @@ static void test_repeats(void **state) {
     end();
 }
 
+/* An id that the node made is not remembered: whoever gives it pushes another message, and is told
+ * of that one, whichever settles first. */
+static void test_ids_that_the_node_made(void **state) {
+    (void)state;
+    struct fate_repeat repeat;
+    for (unsigned made_is_settled = 0; made_is_settled < 2; made_is_settled++) {
+        begin(10);
+        struct message *message = message_of("m", tills, 1);
+        assert_true(fates_open(&fates, message, SPAN(""), (struct hash128){0, 0}, WALL_MS));
+        struct fate *made = message->fate;
+        message_release(&endpoint, message);
+        fates_taken(&fates, made, RESULT_QUEUED, 1, T0);
+        fates_release(&fates, made);
+        assert_int_equal(repeat_of("", "m", 1, &repeat), FATE_UNKNOWN);
+        assert_int_equal(repeat_of("", "m", 0, &repeat), FATE_UNKNOWN);
+        if (made_is_settled)
+            settle(made, 0, FATE_ACKED);
+        assert_int_equal(repeat_of("", "m", 1, &repeat), FATE_UNKNOWN);
+        struct fate *given = take("", "m", 1, 1);
+        assert_int_equal(fates_count(&fates), made_is_settled ? 1 : 2);
+        for (unsigned given_is_settled = 0; given_is_settled < 2; given_is_settled++) {
+            struct fate *found = fates_find(&fates, SPAN("m"));
+            assert_ptr_equal(found, given);
+            fates_release(&fates, found);
+            assert_int_equal(repeat_of("", "m", 1, &repeat), FATE_DUPLICATE);
+            assert_int_equal(repeat_of("", "m", 2, &repeat), FATE_REUSED);
+            if (!given_is_settled)
+                settle(given, 0, FATE_ACKED);
+        }
+        /* A store brings back first what is settled. */
+        endpoint.now_ns += NS_PER_S;
+        message = message_of("m", tills, 1);
+        assert_true(fates_open(&fates, message, SPAN(""), (struct hash128){0, 0}, WALL_MS));
+        fates_taken(&fates, message->fate, RESULT_QUEUED, 1, T0);
+        fates_release(&fates, message->fate);
+        message_release(&endpoint, message);
+        assert_int_equal(repeat_of("", "m", 1, &repeat), FATE_DUPLICATE);
+        end();
+    }
+}
+
 /* --- waits ----------------------------------------------------------------------------------- */
 
 static void wait_for(struct fate_wait *wait, const char *id, unsigned index) {
@@ -574,6 +615,7 @@ int main(void) {
         cmocka_unit_test(test_the_producers_come_first),
         cmocka_unit_test(test_a_held_one_stays),
         cmocka_unit_test(test_repeats),
+        cmocka_unit_test(test_ids_that_the_node_made),
         cmocka_unit_test(test_waits_are_told),
         cmocka_unit_test(test_no_wait_for_what_is_settled),
         cmocka_unit_test(test_a_wait_holds_its_fate),

@@ -57,6 +57,33 @@ static void test_taken(void **state) {
     finish();
 }
 
+/* It is not remembered: whoever gives it pushes another message. */
+static void test_an_id_that_the_node_made(void **state) {
+    (void)state;
+    char json[2][200];
+    begin();
+    publish(0, "{\"to\":\"till\",\"ack\":true,\"data\":1}", 0);
+    answer(0, RESULT_STORED, 0);
+    for (unsigned i = 0; i < 2; i++)
+        snprintf(json[i], sizeof json[i], "{\"to\":\"till\",\"id\":\"%s\",%s\"data\":1}",
+                 told[0].id, i == 0 ? "" : "\"ack\":true,");
+    struct fate *made = fate_of(told[0].id);
+    publish(0, json[0], 1); /* of another class */
+    answer(0, RESULT_ABSENT, 0);
+    expect(1, RESULT_ABSENT, 404);
+    publish(0, json[1], 2);
+    answer(0, RESULT_QUEUED, 1);
+    expect(2, RESULT_QUEUED, 202);
+    assert_ptr_not_equal(fate_of(told[0].id), made);
+    /* From now on it is one that a producer gave. */
+    publish(0, json[1], 3);
+    expect(3, RESULT_DUPLICATE, 200);
+    publish(0, json[0], 4);
+    expect(4, RESULT_ID_REUSED, 409);
+    assert_int_equal(fates_count(fates), 2);
+    finish();
+}
+
 static void test_refused_leaves_no_trace(void **state) {
     (void)state;
     begin();
@@ -363,6 +390,7 @@ int main(void) {
     hash_init(NULL);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_taken),
+        cmocka_unit_test(test_an_id_that_the_node_made),
         cmocka_unit_test(test_refused_leaves_no_trace),
         cmocka_unit_test(test_no_memory_for_the_fate),
         cmocka_unit_test(test_duplicates_tell_the_fate),
