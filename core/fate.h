@@ -9,7 +9,7 @@
 enum fate_phase {
     FATE_OPEN,     /* its message is not taken yet; nobody finds it */
     FATE_TAKEN,    /* not all addresses are settled */
-    FATE_SETTLED,  /* in stripe->settled */
+    FATE_SETTLED,  /* in one of stripe->settled */
     FATE_FORGOTTEN /* in no table any more; who holds it still has it */
 };
 

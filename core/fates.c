@@ -41,10 +41,12 @@ void fates_init(struct fates *fates, struct budget *budget, uint32_t settled_max
         struct fate_stripe *stripe = &fates->stripes[i];
         CHECK(pthread_mutex_init(&stripe->lock, NULL) == 0);
         table_init(&stripe->fates);
-        list_init(&stripe->settled);
+        for (unsigned share = 0; share < FATE_SHARES; share++) {
+            list_init(&stripe->settled[share].fates);
+            stripe->settled[share].count = 0;
+        }
         account_init(&stripe->account, budget);
         stripe->account.blocks.warm_max = 0; /* all is charged that is not back with the system */
-        stripe->settled_count = 0;
         stripe->settled_max = settled_max / fates->stripe_count;
         atomic_init(&stripe->count, 0);
     }
@@ -76,6 +78,10 @@ static void count_set(struct fate_stripe *stripe) {
     atomic_store_explicit(&stripe->count, stripe->fates.count, memory_order_relaxed);
 }
 
+static struct fate_queue *queue_of(struct fate_stripe *stripe, const struct fate *fate) {
+    return &stripe->settled[fate_share_of(fate_scope(fate))];
+}
+
 static void fate_free(struct fate_stripe *stripe, struct fate *fate) {
     memory_put(&stripe->account, fate, fate_bytes(fate));
     account_give(&stripe->account, BUCKET_BYTES);
@@ -87,7 +93,7 @@ static void fate_forget(struct fates *fates, struct fate_stripe *stripe, struct 
     fate->record_bytes = 0;
     if (fate->phase == FATE_SETTLED) {
         list_remove(&fate->order);
-        stripe->settled_count--;
+        queue_of(stripe, fate)->count--;
     }
     fate->phase = FATE_FORGOTTEN;
     table_remove(&stripe->fates, &fate->node);
@@ -102,32 +108,53 @@ void fate_let_go(struct fate_stripe *stripe, struct fate *fate) {
         fate_free(stripe, fate);
 }
 
-static struct fate *settled_oldest(const struct fate_stripe *stripe) {
-    return list_empty(&stripe->settled) ? NULL
-                                        : container_of(stripe->settled.next, struct fate, order);
+static struct fate *queue_oldest(const struct fate_queue *queue) {
+    return list_empty(&queue->fates) ? NULL : container_of(queue->fates.next, struct fate, order);
+}
+
+/* The settled one that gives way first to one of that share: the oldest of all, or of those that
+ * clients sent. NULL: there is none. */
+static struct fate *settled_oldest(const struct fate_stripe *stripe, enum fate_share share) {
+    struct fate *clients = queue_oldest(&stripe->settled[FATE_CLIENTS]);
+    struct fate *producers = queue_oldest(&stripe->settled[FATE_PRODUCERS]);
+    if (share == FATE_CLIENTS || producers == NULL)
+        return clients;
+    return clients != NULL && clients->at_ns < producers->at_ns ? clients : producers;
 }
 
 static bool settled_since(const struct fate *fate, uint64_t window_ns, uint64_t now_ns) {
     return fate->at_ns + window_ns <= now_ns;
 }
 
-/* The oldest settled one gives way before its time. */
-static void oldest_forget(struct fates *fates, struct fate_stripe *stripe, uint64_t now_ns) {
-    struct fate *oldest = settled_oldest(stripe);
+/* The oldest settled one gives way to one of that share, before its time. False: there is none. */
+static bool oldest_forget(struct fates *fates, struct fate_stripe *stripe, enum fate_share share,
+                          uint64_t now_ns) {
+    struct fate *oldest = settled_oldest(stripe, share);
+    if (oldest == NULL)
+        return false;
     if (!settled_since(oldest, fates->window_ns, now_ns))
         atomic_fetch_add_explicit(&fates->forgotten, 1, memory_order_relaxed);
     fate_forget(fates, stripe, oldest);
+    return true;
+}
+
+/* Are there too many, now that one of that share has come? */
+static bool settled_over(const struct fate_stripe *stripe, enum fate_share share) {
+    uint32_t clients = stripe->settled[FATE_CLIENTS].count;
+    return stripe->settled[FATE_PRODUCERS].count + clients > stripe->settled_max ||
+           (share == FATE_CLIENTS && clients > stripe->settled_max / 4);
 }
 
 /* All its addresses are settled, and its message was taken. */
 static void fate_queue(struct fates *fates, struct fate_stripe *stripe, struct fate *fate,
                        uint64_t now_ns) {
+    enum fate_share share = fate_share_of(fate_scope(fate));
     fate->phase = FATE_SETTLED;
     list_init(&fate->order);
-    list_add_tail(&stripe->settled, &fate->order);
-    stripe->settled_count++;
-    while (stripe->settled_count > stripe->settled_max)
-        oldest_forget(fates, stripe, now_ns);
+    list_add_tail(&stripe->settled[share].fates, &fate->order);
+    stripe->settled[share].count++;
+    while (settled_over(stripe, share))
+        (void)oldest_forget(fates, stripe, share, now_ns);
 }
 
 /* --- a message ------------------------------------------------------------------------------- */
@@ -150,13 +177,12 @@ static struct fate *fate_try(struct fate_stripe *stripe, const struct message *m
 
 /* The same; while memory is short the oldest settled ones of the stripe give way. */
 static struct fate *fate_make(struct fates *fates, struct fate_stripe *stripe,
-                              const struct message *message, uint64_t hash, size_t texts) {
+                              enum fate_share share, const struct message *message, uint64_t hash,
+                              size_t texts) {
     struct fate *fate;
-    while ((fate = fate_try(stripe, message, hash, texts)) == NULL) {
-        if (SHORTAGE(list_empty(&stripe->settled)))
+    while ((fate = fate_try(stripe, message, hash, texts)) == NULL)
+        if (SHORTAGE(!oldest_forget(fates, stripe, share, message->accepted_ns)))
             return NULL;
-        oldest_forget(fates, stripe, message->accepted_ns);
-    }
     return fate;
 }
 
@@ -172,7 +198,7 @@ bool fates_open(struct fates *fates, struct message *message, struct span scope,
 
     struct fate_stripe *stripe = fate_stripe_of(fates, hash);
     fate_lock(stripe);
-    struct fate *fate = fate_make(fates, stripe, message, hash, texts);
+    struct fate *fate = fate_make(fates, stripe, fate_share_of(scope), message, hash, texts);
     if (SHORTAGE(fate == NULL)) {
         fate_unlock(stripe);
         return false;
@@ -302,12 +328,12 @@ uint64_t fates_sweep(struct fates *fates, uint64_t now_ns, unsigned count) {
     for (unsigned i = 0; i < fates->stripe_count; i++) {
         struct fate_stripe *stripe = &fates->stripes[i];
         fate_lock(stripe);
-        struct fate *oldest = settled_oldest(stripe);
+        struct fate *oldest = settled_oldest(stripe, FATE_PRODUCERS);
         for (unsigned gone = 0;
              gone < count && oldest != NULL && settled_since(oldest, fates->window_ns, now_ns);
              gone++) {
             fate_forget(fates, stripe, oldest);
-            oldest = settled_oldest(stripe);
+            oldest = settled_oldest(stripe, FATE_PRODUCERS);
         }
         if (oldest != NULL && oldest->at_ns + fates->window_ns < next_ns)
             next_ns = oldest->at_ns + fates->window_ns;
@@ -327,10 +353,9 @@ uint32_t fates_relieve(struct fates *fates, uint64_t now_ns) {
         fate_lock(stripe);
         /* A whole grant's worth, for less goes to nobody else. */
         uint64_t wanted = stripe->account.budget->grant_bytes, before = stripe->account.used_bytes;
-        while (!list_empty(&stripe->settled) && before - stripe->account.used_bytes <= wanted) {
-            oldest_forget(fates, stripe, now_ns);
+        while (before - stripe->account.used_bytes <= wanted &&
+               oldest_forget(fates, stripe, FATE_PRODUCERS, now_ns))
             forgotten++;
-        }
         /* What they leave goes to others only when it is back with the system. */
         (void)account_release(&stripe->account, 2 * wanted);
         account_trim(&stripe->account);

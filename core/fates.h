@@ -8,12 +8,13 @@
  *                                                                  short, or the id was taken again
  *
  * One table for the node, shared by all endpoints, in stripes by the hash of the message id; a
- * stripe has a mutex, a hash table, and a queue of its settled fates in the order in which they
- * settled. A fate knows the id and the addresses of its message as texts, so it outlives it. It
- * stays while anybody holds it, also when it is forgotten: then only who holds it knows it.
+ * stripe has a mutex, a hash table, and queues of its settled fates in the order in which they
+ * settled: one for messages of producers, one for those that clients sent. A fate knows the id and
+ * the addresses of its message as texts, so it outlives it. It stays while anybody holds it, also
+ * when it is forgotten: then only who holds it knows it.
  *
- * Message ids are the producers' (scope empty: all API keys together, and ids that the node made)
- * or a client's own (dedup.h); two scopes may use one id. An id that the node made is not
+ * Message ids are the producers' (scope empty: all API keys together) or a client's own (dedup.h);
+ * two scopes may use one id. An id that the node made is not
  * remembered for repeats: whoever gives it pushes another message. Who asks by the id alone is told
  * of the producers' message, else of the youngest.
  *
@@ -32,8 +33,9 @@
  * Exactness: as in dedup.h, below FATE_STRIPES_FROM there is one stripe.
  *
  * Threads: any endpoint, but as each function says. Owns: fates; waits are the callers'. Limits:
- * --fate-max settled fates, --fate-window; those that are not settled by the messages that are kept
- * (--ack-backlog, --memory). All are charged to the node's budget: one that is settled takes 160
+ * --fate-max settled fates, --fate-window; of what clients sent at most a quarter, which push out
+ * only each other; those that are not settled by the messages that are kept (--ack-backlog,
+ * --memory). All are charged to the node's budget: one that is settled takes 160
  * bytes with an id of 26 bytes and one address of 16, its place in the table included. When memory
  * is short the oldest settled ones give way. */
 #ifndef RINGPOST_CORE_FATES_H
@@ -205,12 +207,24 @@ struct fate_wait *fates_told(struct fates *fates, unsigned endpoint);
 
 /* --- the table ------------------------------------------------------------------------------- */
 
+/* Whose messages they are: what clients sent pushes out only what clients sent. */
+enum fate_share { FATE_PRODUCERS, FATE_CLIENTS, FATE_SHARES };
+
+static inline enum fate_share fate_share_of(struct span scope) {
+    return scope.len == 0 ? FATE_PRODUCERS : FATE_CLIENTS;
+}
+
+struct fate_queue {
+    struct list fates; /* the oldest first */
+    uint32_t count;
+};
+
 struct fate_stripe {
     _Alignas(64) pthread_mutex_t lock;
     struct table fates;
-    struct list settled; /* the oldest first */
+    struct fate_queue settled[FATE_SHARES];
+    uint32_t settled_max; /* of both together; of clients' at most a quarter of it */
     struct account account;
-    uint32_t settled_count, settled_max;
     _Atomic uint32_t count; /* of all in the table, for who asks without the lock */
 };
 

@@ -10,6 +10,7 @@
 #include "core/base/memory_short.h"
 #include "core/server.h"
 #include "ha/store/disk_store.h"
+#include "ha/store/ended.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,11 +63,8 @@ struct restore {
     uint64_t now_ns, now_wall_ms;
     uint64_t began_ns, progress_ns;
     uint64_t serial_max;
-    uint64_t entries, pending, ended;
-    /* The ENDED: a heap, the one that was settled first on top. There are --fate-max at the most.
-     */
-    struct restored **heap;
-    size_t heap_bytes, ended_max;
+    uint64_t entries, pending;
+    struct ended ended[FATE_SHARES]; /* as many as the node will remember */
     char *problem;
     size_t problem_cap;
 };
@@ -76,6 +74,10 @@ static bool fail(struct restore *restore, const char *text) {
     return false;
 }
 
+static uint64_t ended_count(const struct restore *restore) {
+    return restore->ended[FATE_PRODUCERS].count + restore->ended[FATE_CLIENTS].count;
+}
+
 static bool fail_memory(struct restore *restore) {
     char remedy[MEMORY_LIMIT_TEXT_MAX];
     memory_short(remedy);
@@ -83,7 +85,7 @@ static bool fail_memory(struct restore *restore) {
              "--data %s: there is not the memory for what is in it (%llu messages that are pending "
              "and %llu fates came so far): raise --memory, or %s",
              restore->disk->options.directory, (unsigned long long)restore->pending,
-             (unsigned long long)restore->ended, remedy);
+             (unsigned long long)ended_count(restore), remedy);
     return false;
 }
 
@@ -197,7 +199,7 @@ static struct message *message_make(struct restore *restore, const struct entry_
     return NULL;
 }
 
-static bool ended_forget(struct restore *restore);
+static bool ended_forget(struct restore *restore, enum fate_share share);
 
 /* The same; fates give way to it, as in a node that runs. */
 static struct message *message_have(struct restore *restore, const struct entry_in *in,
@@ -205,7 +207,8 @@ static struct message *message_have(struct restore *restore, const struct entry_
     struct message *message;
     do {
         message = message_make(restore, in, whole);
-    } while (message == NULL && ended_forget(restore));
+    } while (message == NULL &&
+             (ended_forget(restore, FATE_CLIENTS) || ended_forget(restore, FATE_PRODUCERS)));
     return message;
 }
 
@@ -215,49 +218,24 @@ static void note(struct restore *restore, struct fate *fate, uint32_t address, u
                          fate_word_reason(word));
 }
 
-static void heap_sink(struct restore *restore, size_t at) {
-    struct restored **heap = restore->heap, *moved = heap[at];
-    for (;;) {
-        size_t child = 2 * at + 1;
-        if (child + 1 < restore->ended && heap[child + 1]->at_ns < heap[child]->at_ns)
-            child++;
-        if (child >= restore->ended || heap[child]->at_ns >= moved->at_ns)
-            break;
-        heap[at] = heap[child];
-        at = child;
-    }
-    heap[at] = moved;
-}
-
-static void heap_push(struct restore *restore, struct restored *restored) {
-    struct restored **heap = restore->heap;
-    size_t at = restore->ended++;
-    for (; at != 0 && heap[(at - 1) / 2]->at_ns > restored->at_ns; at = (at - 1) / 2)
-        heap[at] = heap[(at - 1) / 2];
-    heap[at] = restored;
-}
-
-/* The fate that was settled first is forgotten: there are too many, or memory is short. False:
- * there is none. */
-static bool ended_forget(struct restore *restore) {
-    if (restore->ended == 0)
+/* The fate of that share that was settled first is forgotten: there are too many, or memory is
+ * short. False: there is none. */
+static bool ended_forget(struct restore *restore, enum fate_share share) {
+    struct restored *oldest = ended_pop(&restore->ended[share]);
+    if (oldest == NULL)
         return false;
-    struct restored *oldest = restore->heap[0];
-    restore->heap[0] = restore->heap[--restore->ended];
-    if (restore->ended != 0)
-        heap_sink(restore, 0);
     fates_cancel(restore->fates, oldest->fate);
     oldest->phase = VOIDED;
     return true;
 }
 
 static void ended_set(struct restore *restore, struct restored *restored, uint64_t at_ns) {
+    enum fate_share share = fate_share_of(fate_scope_of(restored->fate));
     message_drop(restore, restored);
     restored->phase = ENDED;
     restored->at_ns = at_ns;
-    while (restore->ended >= restore->ended_max)
-        (void)ended_forget(restore);
-    heap_push(restore, restored);
+    if (ended_push(&restore->ended[share], (struct ended_entry){at_ns, restored}))
+        (void)ended_forget(restore, share);
 }
 
 /* Its addresses are all noted, though nothing says when the last one was. */
@@ -368,7 +346,7 @@ static void progress_look(struct restore *restore) {
     restore->progress_ns = now_ns;
     log_event(LOG_INFO, "restoring", LOG_STR("data", restore->disk->options.directory),
               LOG_U64("records", restore->entries), LOG_U64("pending", restore->pending),
-              LOG_U64("fates", restore->ended));
+              LOG_U64("fates", ended_count(restore)));
 }
 
 static bool on_record(void *argument, const struct journal_record *record) {
@@ -398,12 +376,6 @@ static bool on_record(void *argument, const struct journal_record *record) {
 }
 
 /* --- when all is read ------------------------------------------------------------------------ */
-
-static int by_time(const void *a, const void *b) {
-    const struct restored *first = *(struct restored *const *)a;
-    const struct restored *second = *(struct restored *const *)b;
-    return (first->at_ns > second->at_ns) - (first->at_ns < second->at_ns);
-}
 
 static int by_number(const void *a, const void *b) {
     const struct sheet *first = *(struct sheet *const *)a;
@@ -441,15 +413,24 @@ static void address_settle(struct restore *restore, const struct restored *resto
                      restored->phase == ENDED ? restored->at_ns : restore->now_ns);
 }
 
+static void fate_bring(struct restore *restore, const struct restored *restored) {
+    struct fate *fate = restored->fate;
+    fate_taken(restore, restored);
+    for (uint32_t i = 0, addresses = fate_count(fate); i < addresses; i++)
+        address_settle(restore, restored, i);
+    fates_release(restore->fates, fate);
+}
+
+/* In the order in which they settled. */
 static void fates_bring(struct restore *restore) {
-    qsort(restore->heap, restore->ended, sizeof(struct restored *), by_time);
-    for (size_t n = 0; n < restore->ended; n++) {
-        const struct restored *restored = restore->heap[n];
-        struct fate *fate = restored->fate;
-        fate_taken(restore, restored);
-        for (uint32_t i = 0, addresses = fate_count(fate); i < addresses; i++)
-            address_settle(restore, restored, i);
-        fates_release(restore->fates, fate);
+    struct ended *producers = &restore->ended[FATE_PRODUCERS];
+    struct ended *clients = &restore->ended[FATE_CLIENTS];
+    ended_sort(producers);
+    ended_sort(clients);
+    for (size_t n = 0, m = 0; n < producers->count || m < clients->count;) {
+        bool client = m < clients->count &&
+                      (n == producers->count || clients->heap[m].at_ns < producers->heap[n].at_ns);
+        fate_bring(restore, client ? clients->heap[m++].restored : producers->heap[n++].restored);
     }
 }
 
@@ -508,7 +489,7 @@ static void sheets_free(struct restore *restore) {
 
 static void restored_log(const struct restore *restore) {
     log_event(LOG_INFO, "restored", LOG_STR("data", restore->disk->options.directory),
-              LOG_U64("pending", restore->pending), LOG_U64("fates", restore->ended),
+              LOG_U64("pending", restore->pending), LOG_U64("fates", ended_count(restore)),
               LOG_U64("records", restore->entries),
               LOG_U64("ms", (clock_ns() - restore->began_ns) / NS_PER_MS));
 }
@@ -554,12 +535,13 @@ bool disk_store_restore(struct disk_store *disk, char *problem, size_t problem_c
     table_init(&restore.sheets);
     pool_init(&restore.sheet_pool, sizeof(struct sheet));
     pool_init(&restore.early_pool, sizeof(struct early));
-    restore.ended_max = server_config(port->server)->fate_max;
-    restore.heap_bytes = list_bytes(restore.ended_max);
-    restore.heap = map_pages(restore.heap_bytes);
-    bool good = restore.heap != NULL ? restore_all(&restore) : fail_memory(&restore);
+    size_t ended_max = server_config(port->server)->fate_max;
+    bool good = ended_init(&restore.ended[FATE_PRODUCERS], ended_max) &&
+                        ended_init(&restore.ended[FATE_CLIENTS], ended_max / 4)
+                    ? restore_all(&restore)
+                    : fail_memory(&restore);
     sheets_free(&restore);
-    if (restore.heap != NULL)
-        munmap(restore.heap, restore.heap_bytes);
+    ended_fini(&restore.ended[FATE_PRODUCERS]);
+    ended_fini(&restore.ended[FATE_CLIENTS]);
     return good;
 }

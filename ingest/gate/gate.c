@@ -39,7 +39,7 @@ struct pending_publish {
     uint8_t id_len;
     uint8_t scope_len;
     char id[MESSAGE_ID_BYTES_MAX];
-    char scope[DEDUP_SCOPE_BYTES_MAX]; /* of the id; none if the node made it */
+    char scope[DEDUP_SCOPE_BYTES_MAX]; /* of whoever pushed it */
 };
 
 struct gate *gate_of(const struct endpoint *endpoint) {
@@ -334,7 +334,9 @@ static struct pending_publish *pending_get(struct endpoint *endpoint,
     pending->claimed = false;
     pending->waits = request->waits;
     pending->class = request->envelope->parts.class;
-    pending->scope_len = 0;
+    pending->scope_len = (uint8_t)request->scope.len;
+    if (request->scope.len != 0)
+        memcpy(pending->scope, request->scope.at, request->scope.len);
     return pending;
 }
 
@@ -404,9 +406,6 @@ static bool pending_claim(struct endpoint *endpoint, const struct gate_request *
     struct hash128 content = envelope_digest(request->envelope, message_payload(message));
     /* Before the claim: once it waits it may be told at any time. */
     pending->message = message;
-    pending->scope_len = (uint8_t)request->scope.len;
-    if (request->scope.len != 0)
-        memcpy(pending->scope, request->scope.at, request->scope.len);
     enum dedup_verdict verdict;
     unsigned tries = 0;
     do {

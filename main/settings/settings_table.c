@@ -265,7 +265,7 @@ const struct setting settings_table[SETTINGS] = {
         .offset = AT(fate_max),
         .fallback = "1000000",
         .help = "Settled messages with `ack` that the node remembers at most; it forgets the "
-                "oldest first."},
+                "oldest first. Those that clients sent take at most a quarter of it."},
     [SET_STORE] = {
         .name = "store", .environment = "RINGPOST_STORE", .value = "memory|disk",
         .kind = SETTING_CHOICE, .choices = store_words, .topic = TOPIC_WAITING,

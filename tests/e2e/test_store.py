@@ -283,6 +283,32 @@ class Settings(Stored):
                 self.settled(node)
 
 
+    def test_fates_of_clients_push_out_only_each_other(self):
+        """Neither while the node runs, nor at a start with a smaller --fate-max."""
+        flags = ("--client-send", "on", "--dedup-window", "0")
+        with Data(*flags) as data:
+            for of_run, of_start in ((40, 40), (200, 40)):
+                node = data.node("--fate-max", str(of_run))
+                with JsonClient(node, "till-7") as till, JsonClient(node, "safe") as safe:
+                    push(node, "till-7", id="p")
+                    till.say(type="ack", id=till.hear_message()["id"])
+                    self.told(node, ["p"])
+                    names = [f"m{i}" for i in range(60)]
+                    for name in names:
+                        safe.say(type="send", to="till-7", id=name, ack=True)
+                        till.say(type="ack", id=till.hear_message()["id"])
+                    self.told(node, names[-1:])
+                    known = fates(node, names)
+                    self.assertEqual([name for name in names if known[name]],
+                                     names[-min(60, of_run // 4):])
+                node.kill()
+                with data.node("--fate-max", str(of_start)) as node:
+                    self.told(node, ["p"])
+                    known = fates(node, names)
+                    self.assertEqual([name for name in names if known[name]],
+                                     names[-of_start // 4:])
+
+
 class Drain(Stored):
     def test_with_pending(self):
         with Data() as data:

@@ -141,6 +141,17 @@ static void records_gone(void) {
     }
 }
 
+static void queues_check(const struct fate_stripe *stripe, const uint32_t settled[FATE_SHARES]) {
+    for (unsigned share = 0; share < FATE_SHARES; share++)
+        if (settled[share] != stripe->settled[share].count)
+            sim_fail("%u fates of share %u are settled, %u are counted", settled[share], share,
+                     stripe->settled[share].count);
+    if (settled[FATE_PRODUCERS] + settled[FATE_CLIENTS] > stripe->settled_max ||
+        settled[FATE_CLIENTS] > stripe->settled_max / 4)
+        sim_fail("%u fates of producers are settled, and %u of clients, %u are allowed",
+                 settled[FATE_PRODUCERS], settled[FATE_CLIENTS], stripe->settled_max);
+}
+
 void fate_records_look(struct server *server) {
     if (sim.scenario.ack == 0)
         return;
@@ -148,17 +159,15 @@ void fate_records_look(struct server *server) {
     uint64_t record_bytes = 0;
     for (unsigned i = 0; i < server->fates.stripe_count; i++) {
         const struct fate_stripe *stripe = &server->fates.stripes[i];
-        uint32_t settled = 0;
+        uint32_t settled[FATE_SHARES] = {0};
         struct table_node *node = NULL;
         while (stripe->fates.count != 0 && (node = table_walk(&stripe->fates, node)) != NULL) {
             const struct fate *fate = container_of(node, struct fate, node);
             record_look(record_of(fate), fate);
-            settled += fate->phase == FATE_SETTLED;
+            settled[fate_share_of(fate_scope(fate))] += fate->phase == FATE_SETTLED;
             record_bytes += fate->record_bytes;
         }
-        if (settled != stripe->settled_count || settled > stripe->settled_max)
-            sim_fail("%u fates are settled, %u are counted, %u are allowed", settled,
-                     stripe->settled_count, stripe->settled_max);
+        queues_check(stripe, settled);
     }
     if (record_bytes != fates_record_bytes(&server->fates))
         sim_fail("the records of all fates have %llu bytes, %llu are counted",

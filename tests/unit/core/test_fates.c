@@ -1,115 +1,8 @@
-/* What became of messages: settling, asking, repeats, waits, what is forgotten; and several threads
- * that settle and wait for the same. */
-#include "tests/support/cmocka_first.h"
-
-#include "core/fates.c"
+/* What became of messages: settling, asking, repeats, waits; and several threads that settle and
+ * wait for the same. */
+#include "tests/support/fates_fixture.h"
 
 #include "core/base/rand.h"
-#include "core/server.h"
-
-#include <stdio.h>
-
-#define WINDOW_NS (100 * NS_PER_S)
-#define DEDUP_NS (10 * NS_PER_S)
-#define T0 (1000 * NS_PER_S)
-#define WALL_MS UINT64_C(1700000000000)
-
-static struct budget budget;
-static struct fates fates;
-static struct endpoint endpoint; /* whose the messages are */
-static struct config config;
-static struct server server;
-static uint64_t nudged; /* endpoints */
-
-static void note_nudge(void *argument, unsigned index) {
-    assert_ptr_equal(argument, &nudged);
-    nudged |= UINT64_C(1) << index;
-}
-
-static void begin_with(uint64_t ceiling_bytes, uint32_t settled_max) {
-    hash_init(NULL);
-    memset(&server, 0, sizeof server);
-    memset(&endpoint, 0, sizeof endpoint);
-    atomic_init(&server.config, &config);
-    budget_init(&server.budget, UINT64_C(1) << 30);
-    endpoint.server = &server;
-    endpoint.config = &config;
-    endpoint.now_ns = T0;
-    endpoint.now_wall_ms = WALL_MS;
-    account_init(&endpoint.account, &server.budget);
-    budget_init(&budget, ceiling_bytes);
-    nudged = 0;
-    fates_init(&fates, &budget, settled_max, WINDOW_NS, note_nudge, &nudged);
-}
-
-static void begin(uint32_t settled_max) {
-    begin_with(UINT64_C(1) << 30, settled_max);
-}
-
-static void end(void) {
-    fates_fini(&fates);
-    account_fini(&endpoint.account);
-    assert_int_equal(endpoint.account.used_bytes, 0);
-}
-
-static struct message *message_of(const char *id, const struct span *to, uint16_t count) {
-    struct message_parts parts = {.id = span_text(id),
-                                  .event = SPAN("payment"),
-                                  .to = to,
-                                  .to_count = count,
-                                  .class = CLASS_ACK,
-                                  .ttl_ns = 600 * NS_PER_S,
-                                  .payload_max = 4};
-    struct message *message = message_open(&endpoint, &parts);
-    assert_non_null(message);
-    message_seal(message, 0);
-    return message;
-}
-
-static const struct span tills[] = {SPAN_INIT("till-1"), SPAN_INIT("till-2"), SPAN_INIT("till-3")};
-
-/* Opens a fate; the message has gone. NULL: no memory. */
-static struct fate *open_of(const char *scope, const char *id, uint16_t count, uint64_t content) {
-    struct message *message = message_of(id, tills, count);
-    bool good = fates_open(&fates, message, span_text(scope), (struct hash128){content, ~content},
-                           WALL_MS + (endpoint.now_ns - T0) / NS_PER_MS);
-    struct fate *fate = message->fate;
-    assert_int_equal(good, fate != NULL);
-    message_release(&endpoint, message);
-    return fate;
-}
-
-/* The same, taken, and let go of. */
-static struct fate *take(const char *scope, const char *id, uint16_t count, uint64_t content) {
-    struct fate *fate = open_of(scope, id, count, content);
-    assert_non_null(fate);
-    fates_taken(&fates, fate, RESULT_QUEUED, 7, endpoint.now_ns);
-    fates_release(&fates, fate);
-    return fate;
-}
-
-static void settle(struct fate *fate, uint32_t address, enum fate_state state) {
-    fates_settle(&fates, fate, address, state,
-                 state == FATE_DROPPED ? FATE_REASON_WITHDRAWN : FATE_REASON_NONE, endpoint.now_ns);
-}
-
-static bool known(const char *id) {
-    struct fate *fate = fates_find(&fates, span_text(id));
-    if (fate != NULL)
-        fates_release(&fates, fate);
-    return fate != NULL;
-}
-
-static enum fate_verdict repeat_of(const char *scope, const char *id, uint64_t content,
-                                   struct fate_repeat *repeat) {
-    enum fate_verdict verdict =
-        fates_repeat(&fates, span_text(scope), span_text(id), (struct hash128){content, ~content},
-                     DEDUP_NS, endpoint.now_ns, repeat);
-    assert_int_equal(verdict == FATE_DUPLICATE, repeat->fate != NULL);
-    if (repeat->fate != NULL)
-        fates_release(&fates, repeat->fate);
-    return verdict;
-}
 
 /* --- a message ------------------------------------------------------------------------------- */
 
@@ -172,7 +65,7 @@ static void test_settled_before_taken(void **state) {
     assert_false(fates_wait(&fates, &wait, fate, 0));
     fates_release(&fates, fate);
     assert_true(known("m1"));
-    assert_int_equal(fates.stripes[0].settled_count, 1);
+    assert_int_equal(fates.stripes[0].settled[FATE_PRODUCERS].count, 1);
     end();
 }
 
@@ -390,115 +283,6 @@ static void test_a_wait_holds_its_fate(void **state) {
     end();
 }
 
-/* --- what is forgotten ----------------------------------------------------------------------- */
-
-static void test_the_oldest_settled_goes_first(void **state) {
-    (void)state;
-    begin(2);
-    assert_int_equal(fates.stripe_count, 1);
-    struct fate *pending = take("", "a", 1, 1);
-    struct fate *b = take("", "b", 1, 1), *c = take("", "c", 1, 1), *d = take("", "d", 1, 1);
-    settle(c, 0, FATE_ACKED);
-    settle(b, 0, FATE_ACKED);
-    assert_int_equal(atomic_load(&fates.forgotten), 0);
-    settle(d, 0, FATE_ACKED);
-    assert_int_equal(atomic_load(&fates.forgotten), 1);
-    assert_true(known("a"));
-    assert_false(known("c"));
-    assert_true(known("b"));
-    assert_true(known("d"));
-    assert_int_equal(fates_count(&fates), 3);
-    /* One that is past its window is not forgotten before its time. */
-    endpoint.now_ns += WINDOW_NS;
-    settle(pending, 0, FATE_ACKED);
-    assert_int_equal(atomic_load(&fates.forgotten), 1);
-    assert_false(known("b"));
-    end();
-}
-
-static void test_window(void **state) {
-    (void)state;
-    begin(10);
-    assert_int_equal(fates_sweep(&fates, T0, 10), CLOCK_NEVER);
-    struct fate *a = take("", "a", 1, 1), *b = take("", "b", 1, 1);
-    take("", "c", 1, 1);
-    assert_int_equal(fates_sweep(&fates, T0 + 10 * WINDOW_NS, 10), CLOCK_NEVER);
-    settle(a, 0, FATE_ACKED);
-    endpoint.now_ns += 5;
-    settle(b, 0, FATE_ACKED);
-    assert_int_equal(fates_sweep(&fates, T0 + WINDOW_NS - 1, 10), T0 + WINDOW_NS);
-    assert_true(known("a"));
-    assert_int_equal(fates_sweep(&fates, T0 + WINDOW_NS + 5, 1), T0 + WINDOW_NS + 5);
-    assert_false(known("a"));
-    assert_int_equal(fates_sweep(&fates, T0 + WINDOW_NS + 5, 1), CLOCK_NEVER);
-    assert_false(known("b"));
-    assert_true(known("c"));
-    assert_int_equal(atomic_load(&fates.forgotten), 0);
-    end();
-}
-
-/* Fates that are not settled cannot be forgotten: only those make it fail. */
-static void test_memory_ceiling(void **state) {
-    (void)state;
-    begin_with(64 * 1024, 1000);
-    static struct fate *all[1000];
-    char id[16];
-    unsigned count = 0;
-    for (;; count++) {
-        assert_true(count < 1000);
-        snprintf(id, sizeof id, "m%u", count);
-        all[count] = open_of("", id, 1, 1);
-        if (all[count] == NULL)
-            break;
-        fates_taken(&fates, all[count], RESULT_STORED, 0, T0);
-        fates_release(&fates, all[count]);
-    }
-    assert_true(count >= 200);
-    assert_int_equal(fates_relieve(&fates, T0), 0);
-    assert_int_equal(fates_count(&fates), count);
-    /* A settled one gives way to the next. */
-    settle(all[3], 0, FATE_ACKED);
-    take("", "next", 1, 1);
-    assert_false(known("m3"));
-    assert_int_equal(atomic_load(&fates.forgotten), 1);
-    for (unsigned i = 4; i < 104; i++)
-        settle(all[i], 0, FATE_ACKED);
-    uint32_t forgotten = fates_relieve(&fates, T0);
-    assert_in_range(forgotten, 1, 99);
-    for (unsigned i = 4; i < 104; i++) {
-        snprintf(id, sizeof id, "m%u", i);
-        assert_int_equal(known(id), i >= 4 + forgotten);
-    }
-    end();
-    assert_true(atomic_load(&budget.granted_bytes) <= budget.ceiling_bytes);
-}
-
-static void test_stripes(void **state) {
-    (void)state;
-    begin(FATE_STRIPES_FROM);
-    assert_int_equal(fates.stripe_count, FATE_STRIPES);
-    char id[16];
-    for (unsigned i = 0; i < 4000; i++) {
-        snprintf(id, sizeof id, "m%u", i);
-        struct fate *fate = take("", id, 1, i);
-        if (i % 2 == 0)
-            settle(fate, 0, FATE_ACKED);
-    }
-    assert_int_equal(fates_count(&fates), 4000);
-    for (unsigned i = 0; i < FATE_STRIPES; i++)
-        assert_in_range(fates.stripes[i].fates.count, 150, 350);
-    for (unsigned i = 0; i < 4000; i++) {
-        snprintf(id, sizeof id, "m%u", i);
-        struct fate_repeat repeat;
-        assert_int_equal(repeat_of("", id, i, &repeat), FATE_DUPLICATE);
-    }
-    /* What they leave is given back stripe by stripe. */
-    for (unsigned i = 0; fates_sweep(&fates, T0 + WINDOW_NS, 4000) != CLOCK_NEVER; i++)
-        assert_true(i < FATE_STRIPES * 2);
-    assert_int_equal(fates_count(&fates), 2000);
-    end();
-}
-
 /* --- many threads ---------------------------------------------------------------------------- */
 
 #define WAITERS 3
@@ -619,10 +403,6 @@ int main(void) {
         cmocka_unit_test(test_waits_are_told),
         cmocka_unit_test(test_no_wait_for_what_is_settled),
         cmocka_unit_test(test_a_wait_holds_its_fate),
-        cmocka_unit_test(test_the_oldest_settled_goes_first),
-        cmocka_unit_test(test_window),
-        cmocka_unit_test(test_memory_ceiling),
-        cmocka_unit_test(test_stripes),
         cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
