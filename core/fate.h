@@ -10,6 +10,7 @@ enum fate_phase {
     FATE_OPEN,     /* its message is not taken yet; nobody finds it */
     FATE_TAKEN,    /* not all addresses are settled */
     FATE_SETTLED,  /* in one of stripe->settled */
+    FATE_RECALLED, /* in one of stripe->recalled: nobody is told of it, its id is known */
     FATE_FORGOTTEN /* in no table any more; who holds it still has it */
 };
 
@@ -25,9 +26,9 @@ struct fate {
     uint64_t id_len : 8, scope_len : 8;
     uint64_t at_ns;       /* monotonic: accepted; when all is settled: settled */
     uint64_t serial : 56; /* of its message, in the store (store.h) */
-    uint64_t phase : 2;   /* enum fate_phase */
+    uint64_t phase : 3;   /* enum fate_phase */
     uint64_t stored : 2;  /* enum fate_stored */
-    uint64_t first : 4;   /* enum result_word: QUEUED or STORED */
+    uint64_t first : 3;   /* enum result_word: QUEUED or STORED */
     uint64_t record;      /* in the store: sequence of its record, or of what that is a copy of */
     uint32_t took_ms;     /* when all is settled: from the one to the other */
     uint32_t holds;
@@ -37,7 +38,7 @@ struct fate {
     struct fate_address addresses[];
 };
 
-_Static_assert(RESULT_QUEUED < 16 && RESULT_STORED < 16, "the first result has four bits");
+_Static_assert(RESULT_QUEUED < 8 && RESULT_STORED < 8, "the first result has three bits");
 
 static inline const char *fate_texts(const struct fate *fate) {
     return (const char *)(fate->addresses + fate->count);
@@ -61,8 +62,8 @@ void fate_unlock(struct fate_stripe *stripe);
 /* Under the lock of its stripe: one hold less; frees it when it is forgotten and that was the last
  * one. */
 void fate_let_go(struct fate_stripe *stripe, struct fate *fate);
-/* The youngest of that id that is TAKEN or SETTLED: in that scope, or in any, where the empty one
- * comes first. NULL: none. Under the stripe's lock. */
+/* The youngest of that id: in that scope, as long as it is known; or in any, as long as it is to be
+ * told of, where the empty one comes first. NULL: none. Under the stripe's lock. */
 struct fate *fate_look(const struct fate_stripe *stripe, uint64_t hash, struct span id,
                        const struct span *scope);
 

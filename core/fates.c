@@ -1,6 +1,7 @@
 #include "core/base/check.h"
 #include "core/base/clock.h"
 #include "core/base/shortage.h"
+#include "core/config.h"
 #include "core/fate.h"
 #include "core/message.h"
 
@@ -24,30 +25,40 @@ void fate_unlock(struct fate_stripe *stripe) {
     CHECK(pthread_mutex_unlock(&stripe->lock) == 0);
 }
 
-void fates_init(struct fates *fates, struct budget *budget, uint32_t settled_max,
-                uint64_t window_ns, void (*nudge)(void *argument, unsigned endpoint),
-                void *argument) {
-    fates->stripe_count = settled_max < FATE_STRIPES_FROM ? 1 : FATE_STRIPES;
+static void queues_init(struct fate_queue queues[FATE_SHARES]) {
+    for (unsigned share = 0; share < FATE_SHARES; share++) {
+        list_init(&queues[share].fates);
+        queues[share].count = 0;
+    }
+}
+
+void fates_init(struct fates *fates, struct budget *budget, const struct config *config,
+                void (*nudge)(void *argument, unsigned endpoint), void *argument) {
+    fates->stripe_count = config->fate_max < FATE_STRIPES_FROM ? 1 : FATE_STRIPES;
     atomic_init(&fates->relieved, 0);
     atomic_init(&fates->forgotten, 0);
+    atomic_init(&fates->ids_forgotten, 0);
     atomic_init(&fates->waits_ended, 0);
     for (unsigned i = 0; i < FATE_WAITED_PLACES; i++)
         atomic_init(&fates->waited[i], 0);
     atomic_init(&fates->record_bytes, 0);
-    fates->window_ns = window_ns;
+    fates->window_ns = config->fate_window_ns;
+    fates->dedup_window_ns = config->dedup_window_ns;
+    fates->kept_ns =
+        fates->window_ns > fates->dedup_window_ns ? fates->window_ns : fates->dedup_window_ns;
+    fates->kept_max = config->fate_max > config->dedup_max ? config->fate_max : config->dedup_max;
     fates->nudge = nudge;
     fates->nudge_argument = argument;
     for (unsigned i = 0; i < fates->stripe_count; i++) {
         struct fate_stripe *stripe = &fates->stripes[i];
         CHECK(pthread_mutex_init(&stripe->lock, NULL) == 0);
         table_init(&stripe->fates);
-        for (unsigned share = 0; share < FATE_SHARES; share++) {
-            list_init(&stripe->settled[share].fates);
-            stripe->settled[share].count = 0;
-        }
+        queues_init(stripe->settled);
+        queues_init(stripe->recalled);
         account_init(&stripe->account, budget);
         stripe->account.blocks.warm_max = 0; /* all is charged that is not back with the system */
-        stripe->settled_max = settled_max / fates->stripe_count;
+        stripe->settled_max = config->fate_max / fates->stripe_count;
+        stripe->kept_max = fates->kept_max / fates->stripe_count;
         atomic_init(&stripe->count, 0);
     }
     for (unsigned i = 0; i < ENDPOINTS_MAX; i++) {
@@ -78,8 +89,28 @@ static void count_set(struct fate_stripe *stripe) {
     atomic_store_explicit(&stripe->count, stripe->fates.count, memory_order_relaxed);
 }
 
+/* Where it is; NULL: in none. */
 static struct fate_queue *queue_of(struct fate_stripe *stripe, const struct fate *fate) {
-    return &stripe->settled[fate_share_of(fate_scope(fate))];
+    enum fate_share share = fate_share_of(fate_scope(fate));
+    if (fate->phase == FATE_RECALLED)
+        return &stripe->recalled[share];
+    return fate->phase == FATE_SETTLED ? &stripe->settled[share] : NULL;
+}
+
+static void queue_leave(struct fate_stripe *stripe, struct fate *fate) {
+    struct fate_queue *queue = queue_of(stripe, fate);
+    if (queue == NULL)
+        return;
+    list_remove(&fate->order);
+    queue->count--;
+}
+
+static void queue_enter(struct fate_stripe *stripe, struct fate *fate, enum fate_phase phase) {
+    fate->phase = phase & 7u;
+    struct fate_queue *queue = queue_of(stripe, fate);
+    list_init(&fate->order);
+    list_add_tail(&queue->fates, &fate->order);
+    queue->count++;
 }
 
 static void fate_free(struct fate_stripe *stripe, struct fate *fate) {
@@ -91,10 +122,7 @@ static void fate_free(struct fate_stripe *stripe, struct fate *fate) {
 static void fate_forget(struct fates *fates, struct fate_stripe *stripe, struct fate *fate) {
     atomic_fetch_sub_explicit(&fates->record_bytes, fate->record_bytes, memory_order_relaxed);
     fate->record_bytes = 0;
-    if (fate->phase == FATE_SETTLED) {
-        list_remove(&fate->order);
-        queue_of(stripe, fate)->count--;
-    }
+    queue_leave(stripe, fate);
     fate->phase = FATE_FORGOTTEN;
     table_remove(&stripe->fates, &fate->node);
     count_set(stripe);
@@ -112,11 +140,11 @@ static struct fate *queue_oldest(const struct fate_queue *queue) {
     return list_empty(&queue->fates) ? NULL : container_of(queue->fates.next, struct fate, order);
 }
 
-/* The settled one that gives way first to one of that share: the oldest of all, or of those that
- * clients sent. NULL: there is none. */
-static struct fate *settled_oldest(const struct fate_stripe *stripe, enum fate_share share) {
-    struct fate *clients = queue_oldest(&stripe->settled[FATE_CLIENTS]);
-    struct fate *producers = queue_oldest(&stripe->settled[FATE_PRODUCERS]);
+/* Which of these gives way first to one of that share: the oldest of all, or of those that clients
+ * sent. NULL: there is none. */
+static struct fate *oldest_of(const struct fate_queue queues[FATE_SHARES], enum fate_share share) {
+    struct fate *clients = queue_oldest(&queues[FATE_CLIENTS]);
+    struct fate *producers = queue_oldest(&queues[FATE_PRODUCERS]);
     if (share == FATE_CLIENTS || producers == NULL)
         return clients;
     return clients != NULL && clients->at_ns < producers->at_ns ? clients : producers;
@@ -126,34 +154,61 @@ static bool settled_since(const struct fate *fate, uint64_t window_ns, uint64_t 
     return fate->at_ns + window_ns <= now_ns;
 }
 
-/* The oldest settled one gives way to one of that share, before its time. False: there is none. */
+/* Is its id to be known? */
+static bool id_wanted(const struct fates *fates, const struct fate *fate, uint64_t now_ns) {
+    return !fate_id_is_made(fate) && !settled_since(fate, fates->dedup_window_ns, now_ns);
+}
+
+/* Nobody will be told of it any more: it is too old, or has to give way. */
+static void untold_count(struct fates *fates, const struct fate *fate, uint64_t now_ns) {
+    if (fate->phase == FATE_SETTLED && !settled_since(fate, fates->window_ns, now_ns))
+        atomic_fetch_add_explicit(&fates->forgotten, 1, memory_order_relaxed);
+}
+
+/* The same; its id stays as long as it is wanted. */
+static void fate_recall(struct fates *fates, struct fate_stripe *stripe, struct fate *fate,
+                        uint64_t now_ns) {
+    untold_count(fates, fate, now_ns);
+    if (id_wanted(fates, fate, now_ns)) {
+        queue_leave(stripe, fate);
+        queue_enter(stripe, fate, FATE_RECALLED);
+    } else {
+        fate_forget(fates, stripe, fate);
+    }
+}
+
+/* The oldest one gives way to one of that share, before its time. False: there is none. */
 static bool oldest_forget(struct fates *fates, struct fate_stripe *stripe, enum fate_share share,
                           uint64_t now_ns) {
-    struct fate *oldest = settled_oldest(stripe, share);
+    struct fate *oldest = oldest_of(stripe->recalled, share);
+    if (oldest == NULL)
+        oldest = oldest_of(stripe->settled, share);
     if (oldest == NULL)
         return false;
-    if (!settled_since(oldest, fates->window_ns, now_ns))
-        atomic_fetch_add_explicit(&fates->forgotten, 1, memory_order_relaxed);
+    untold_count(fates, oldest, now_ns);
+    if (id_wanted(fates, oldest, now_ns))
+        atomic_fetch_add_explicit(&fates->ids_forgotten, 1, memory_order_relaxed);
     fate_forget(fates, stripe, oldest);
     return true;
 }
 
 /* Are there too many, now that one of that share has come? */
-static bool settled_over(const struct fate_stripe *stripe, enum fate_share share) {
-    uint32_t clients = stripe->settled[FATE_CLIENTS].count;
-    return stripe->settled[FATE_PRODUCERS].count + clients > stripe->settled_max ||
-           (share == FATE_CLIENTS && clients > stripe->settled_max / 4);
+static bool is_over(uint32_t producers, uint32_t clients, enum fate_share share, uint32_t max) {
+    return producers + clients > max || (share == FATE_CLIENTS && clients > max / 4);
 }
 
 /* All its addresses are settled, and its message was taken. */
 static void fate_queue(struct fates *fates, struct fate_stripe *stripe, struct fate *fate,
                        uint64_t now_ns) {
+    const struct fate_queue *settled = stripe->settled, *recalled = stripe->recalled;
     enum fate_share share = fate_share_of(fate_scope(fate));
-    fate->phase = FATE_SETTLED;
-    list_init(&fate->order);
-    list_add_tail(&stripe->settled[share].fates, &fate->order);
-    stripe->settled[share].count++;
-    while (settled_over(stripe, share))
+    queue_enter(stripe, fate, FATE_SETTLED);
+    while (is_over(settled[FATE_PRODUCERS].count, settled[FATE_CLIENTS].count, share,
+                   stripe->settled_max))
+        fate_recall(fates, stripe, oldest_of(settled, share), now_ns);
+    while (is_over(settled[FATE_PRODUCERS].count + recalled[FATE_PRODUCERS].count,
+                   settled[FATE_CLIENTS].count + recalled[FATE_CLIENTS].count, share,
+                   stripe->kept_max))
         (void)oldest_forget(fates, stripe, share, now_ns);
 }
 
@@ -253,7 +308,7 @@ static void older_forget(struct fates *fates, struct fate_stripe *stripe, const 
         return;
     struct span id = fate_id(fate), scope = fate_scope(fate);
     struct fate *older = fate_look(stripe, fate->node.hash, id, &scope);
-    if (older != NULL && older->phase == FATE_SETTLED)
+    if (older != NULL && older->phase != FATE_TAKEN)
         fate_forget(fates, stripe, older);
 }
 
@@ -263,7 +318,7 @@ void fates_taken(struct fates *fates, struct fate *fate, enum result_word first,
     fate_lock(stripe);
     CHECK(fate->phase == FATE_OPEN, "a message is taken twice");
     older_forget(fates, stripe, fate);
-    fate->first = first & 15u;
+    fate->first = first & 7u;
     fate->recipients = recipients;
     fate->phase = FATE_TAKEN;
     if (fate->left == 0)
@@ -322,21 +377,38 @@ static bool memory_sweep(struct account *account) {
            account_release(account, TRIM_STEP_BYTES) != 0;
 }
 
+/* Forgets what is past its window, at most `count`; when the next one will be. */
+static uint64_t stripe_sweep(struct fates *fates, struct fate_stripe *stripe, uint64_t now_ns,
+                             unsigned count) {
+    struct fate *settled, *recalled;
+    unsigned gone = 0;
+    while ((settled = oldest_of(stripe->settled, FATE_PRODUCERS)) != NULL && gone < count &&
+           settled_since(settled, fates->window_ns, now_ns)) {
+        fate_recall(fates, stripe, settled, now_ns);
+        gone++;
+    }
+    while ((recalled = oldest_of(stripe->recalled, FATE_PRODUCERS)) != NULL && gone < count &&
+           settled_since(recalled, fates->dedup_window_ns, now_ns)) {
+        fate_forget(fates, stripe, recalled);
+        gone++;
+    }
+    uint64_t next_ns = CLOCK_NEVER;
+    if (settled != NULL)
+        next_ns = settled->at_ns + fates->window_ns;
+    if (recalled != NULL && recalled->at_ns + fates->dedup_window_ns < next_ns)
+        next_ns = recalled->at_ns + fates->dedup_window_ns;
+    return next_ns;
+}
+
 uint64_t fates_sweep(struct fates *fates, uint64_t now_ns, unsigned count) {
     uint64_t next_ns = CLOCK_NEVER;
     bool swept = false;
     for (unsigned i = 0; i < fates->stripe_count; i++) {
         struct fate_stripe *stripe = &fates->stripes[i];
         fate_lock(stripe);
-        struct fate *oldest = settled_oldest(stripe, FATE_PRODUCERS);
-        for (unsigned gone = 0;
-             gone < count && oldest != NULL && settled_since(oldest, fates->window_ns, now_ns);
-             gone++) {
-            fate_forget(fates, stripe, oldest);
-            oldest = settled_oldest(stripe, FATE_PRODUCERS);
-        }
-        if (oldest != NULL && oldest->at_ns + fates->window_ns < next_ns)
-            next_ns = oldest->at_ns + fates->window_ns;
+        uint64_t stripe_ns = stripe_sweep(fates, stripe, now_ns, count);
+        if (stripe_ns < next_ns)
+            next_ns = stripe_ns;
         swept = swept || memory_sweep(&stripe->account); /* of one stripe at a time */
         if (account_wants_release(&stripe->account))
             next_ns = now_ns;

@@ -3,15 +3,21 @@
  *                fates_open         fates_taken         fates_settle, for each address
  *   (not there) -----------> OPEN -------------> PENDING -------------------------> SETTLED
  *                             |                                                        |
- *                             +--> fates_cancel: it was refused    forgotten: the window is over,
- *                                                                  there are too many, memory is
- *                                                                  short, or the id was taken again
+ *                             +--> fates_cancel: it was refused    --fate-window is over, or there
+ *                                                                  are more than --fate-max
+ *                                                                                      v
+ *                    forgotten <--------------------------------------------------- RECALLED
+ *                      --dedup-window is over, --dedup-max is reached, memory is short, the id
+ *                      was taken again, or the node had made it
+ *
+ * One that is RECALLED is known by its id, so that a repeat of its message is not taken; nobody is
+ * told of it.
  *
  * One table for the node, shared by all endpoints, in stripes by the hash of the message id; a
- * stripe has a mutex, a hash table, and queues of its settled fates in the order in which they
- * settled: one for messages of producers, one for those that clients sent. A fate knows the id and
- * the addresses of its message as texts, so it outlives it. It stays while anybody holds it, also
- * when it is forgotten: then only who holds it knows it.
+ * stripe has a mutex, a hash table, and queues of its settled fates, and of those that are
+ * RECALLED, in the order in which they settled: for messages of producers, and for those that
+ * clients sent. A fate knows the id and the addresses of its message as texts, so it outlives it.
+ * It stays while anybody holds it, also when it is forgotten: then only who holds it knows it.
  *
  * Message ids are the producers' (scope empty: all API keys together) or a client's own (dedup.h);
  * two scopes may use one id. An id that the node made is not
@@ -33,11 +39,12 @@
  * Exactness: as in dedup.h, below FATE_STRIPES_FROM there is one stripe.
  *
  * Threads: any endpoint, but as each function says. Owns: fates; waits are the callers'. Limits:
- * --fate-max settled fates, --fate-window; of what clients sent at most a quarter, which push out
+ * --fate-max settled fates, for --fate-window; with those that are RECALLED, for --dedup-window,
+ * the greater of --fate-max and --dedup-max; of what clients sent at most a quarter, which push out
  * only each other; those that are not settled by the messages that are kept (--ack-backlog,
- * --memory). All are charged to the node's budget: one that is settled takes 160
- * bytes with an id of 26 bytes and one address of 16, its place in the table included. When memory
- * is short the oldest settled ones give way. */
+ * --memory). All are charged to the node's budget: one that is settled takes 160 bytes with an id
+ * of 26 bytes and one address of 16, its place in the table included. When memory is short the
+ * oldest settled ones give way, first those that are RECALLED. */
 #ifndef RINGPOST_CORE_FATES_H
 #define RINGPOST_CORE_FATES_H
 
@@ -51,11 +58,11 @@
 
 #include <pthread.h>
 
+struct config;
+struct endpoint;
 struct fate;
 struct fates;
 struct message;
-
-struct endpoint;
 
 #define FATE_WAITED_PLACES 1024
 #define FATE_STRIPES 16
@@ -177,10 +184,9 @@ struct fate_repeat {
 };
 
 /* Was a message of that id taken? To be asked by who has claimed the id (dedup.h), so that no other
- * is about to open the same. `window_ns` is --dedup-window. */
+ * is about to open the same. */
 enum fate_verdict fates_repeat(struct fates *fates, struct span scope, struct span id,
-                               struct hash128 content, uint64_t window_ns, uint64_t now_ns,
-                               struct fate_repeat *repeat);
+                               struct hash128 content, uint64_t now_ns, struct fate_repeat *repeat);
 
 /* --- waiting --------------------------------------------------------------------------------- */
 
@@ -222,8 +228,9 @@ struct fate_queue {
 struct fate_stripe {
     _Alignas(64) pthread_mutex_t lock;
     struct table fates;
-    struct fate_queue settled[FATE_SHARES];
-    uint32_t settled_max; /* of both together; of clients' at most a quarter of it */
+    struct fate_queue settled[FATE_SHARES], recalled[FATE_SHARES];
+    /* Of both shares together, and with the recalled ones; of clients' at most a quarter of it. */
+    uint32_t settled_max, kept_max;
     struct account account;
     _Atomic uint32_t count; /* of all in the table, for who asks without the lock */
 };
@@ -238,9 +245,12 @@ struct fates {
     struct fate_told told[ENDPOINTS_MAX];
     unsigned stripe_count;
     _Atomic uint32_t relieved; /* the stripe whose turn it is to make memory */
-    uint64_t window_ns;
-    _Atomic uint64_t forgotten;    /* before their window was over */
-    _Atomic uint64_t record_bytes; /* of all their records in the store */
+    uint64_t window_ns, dedup_window_ns;
+    uint64_t kept_ns;               /* the longer one */
+    uint32_t kept_max;              /* that are settled, RECALLED or not */
+    _Atomic uint64_t forgotten;     /* that nobody is told of, before their window was over */
+    _Atomic uint64_t ids_forgotten; /* the same of their ids */
+    _Atomic uint64_t record_bytes;  /* of all their records in the store */
     /* Waits for an address, by its hash, and all that have ended. */
     _Atomic uint32_t waited[FATE_WAITED_PLACES];
     _Atomic uint32_t waits_ended;
@@ -248,17 +258,15 @@ struct fates {
     void *nudge_argument;
 };
 
-/* `settled_max` is --fate-max, `window_ns` --fate-window. `nudge` (any thread) makes that endpoint
- * call fates_told soon. */
-void fates_init(struct fates *fates, struct budget *budget, uint32_t settled_max,
-                uint64_t window_ns, void (*nudge)(void *argument, unsigned endpoint),
-                void *argument);
+/* The limits are the settings'. `nudge` (any thread) makes that endpoint call fates_told soon. */
+void fates_init(struct fates *fates, struct budget *budget, const struct config *config,
+                void (*nudge)(void *argument, unsigned endpoint), void *argument);
 /* So many are about to be opened, at a start. */
 void fates_reserve(struct fates *fates, uint64_t count);
 /* All messages have been released or settled, nobody holds a fate or waits. Frees what is left,
  * settled or not. */
 void fates_fini(struct fates *fates);
-/* Forgets what is past the window, at most `count` in each stripe. Returns when it is to be called
+/* Forgets what is past its window, at most `count` in each stripe. Returns when it is to be called
  * again at the latest; CLOCK_NEVER: nothing is remembered. */
 uint64_t fates_sweep(struct fates *fates, uint64_t now_ns, unsigned count);
 /* Memory is short: forgets the oldest settled fates of one stripe, about a grant's worth, and gives

@@ -95,8 +95,11 @@ struct fate *fate_look(const struct fate_stripe *stripe, uint64_t hash, struct s
     for (struct table_node *node = table_first(&stripe->fates, hash); node != NULL;
          node = table_next(node)) {
         struct fate *fate = container_of(node, struct fate, node);
-        if (fate->phase != FATE_OPEN && span_equal(fate_id(fate), id) &&
-            (scope == NULL || span_equal(fate_scope(fate), *scope)) && comes_first(fate, found))
+        if (fate->phase == FATE_OPEN || !span_equal(fate_id(fate), id))
+            continue;
+        bool wanted =
+            scope == NULL ? fate->phase != FATE_RECALLED : span_equal(fate_scope(fate), *scope);
+        if (wanted && comes_first(fate, found))
             found = fate;
     }
     return found;
@@ -134,7 +137,7 @@ void fates_release(struct fates *fates, struct fate *fate) {
 }
 
 enum fate_verdict fates_repeat(struct fates *fates, struct span scope, struct span id,
-                               struct hash128 content, uint64_t window_ns, uint64_t now_ns,
+                               struct hash128 content, uint64_t now_ns,
                                struct fate_repeat *repeat) {
     *repeat = (struct fate_repeat){.fate = NULL};
     if (fates->stripe_count == 1 && stripe_empty(&fates->stripes[0]))
@@ -147,7 +150,7 @@ enum fate_verdict fates_repeat(struct fates *fates, struct span scope, struct sp
     fate_lock(stripe);
     struct fate *fate = fate_look(stripe, hash, id, &scope);
     if (fate != NULL && !fate_id_is_made(fate) &&
-        (fate->left != 0 || fate->at_ns + window_ns > now_ns)) {
+        (fate->left != 0 || fate->at_ns + fates->dedup_window_ns > now_ns)) {
         bool same = fate->content.low == content.low && fate->content.high == content.high;
         verdict = same ? FATE_DUPLICATE : FATE_REUSED;
         if (same) {

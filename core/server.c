@@ -92,8 +92,7 @@ bool server_init(struct server *server, const struct config *config,
     budget_init(&server->budget, config->memory_bytes);
     quota_init(&server->answers, &server->budget, config->memory_bytes / ANSWERS_SHARE);
     quota_init(&server->reserve, NULL, ANSWER_RESERVE_BYTES);
-    fates_init(&server->fates, &server->budget, config->fate_max, config->fate_window_ns,
-               server_nudge_endpoint, server);
+    fates_init(&server->fates, &server->budget, config, server_nudge_endpoint, server);
     if (!ring_probe(config->test_kernel_6_1, problem, problem_cap) ||
         !ring_fit(config->workers, config->max_connections, config->test_kernel_6_1,
                   &server->ring_settings, problem, problem_cap))

@@ -12,6 +12,7 @@
 #include "ha/store/disk_store.h"
 #include "ha/store/ended.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -302,11 +303,11 @@ static bool address_read(struct restore *restore, const struct entry_in *in,
 static bool fate_read(struct restore *restore, const struct journal_record *record,
                       const struct entry_in *in, struct restored *restored) {
     uint64_t settled_ms = in->accepted_ms + in->took_ms;
-    uint64_t window_ms = restore->fates->window_ns / NS_PER_MS;
+    uint64_t kept_ms = restore->fates->kept_ns / NS_PER_MS;
     if (restored->phase == UNKNOWN) {
         early_drop(restore, restored);
-        if (settled_ms + window_ms <= restore->now_wall_ms) {
-            restored->phase = VOIDED; /* nobody is told of it any more */
+        if (settled_ms + kept_ms <= restore->now_wall_ms) {
+            restored->phase = VOIDED; /* it would be forgotten */
             return true;
         }
         struct message *message = message_have(restore, in, false);
@@ -465,6 +466,7 @@ static bool bring(struct restore *restore) {
     if (sheets == NULL)
         return fail_memory(restore);
     fates_bring(restore);
+    (void)fates_sweep(restore->fates, restore->now_ns, UINT_MAX);
     bool good = messages_bring(restore, sheets);
     munmap(sheets, bytes);
     return good;
@@ -535,7 +537,7 @@ bool disk_store_restore(struct disk_store *disk, char *problem, size_t problem_c
     table_init(&restore.sheets);
     pool_init(&restore.sheet_pool, sizeof(struct sheet));
     pool_init(&restore.early_pool, sizeof(struct early));
-    size_t ended_max = server_config(port->server)->fate_max;
+    size_t ended_max = restore.fates->kept_max;
     bool good = ended_init(&restore.ended[FATE_PRODUCERS], ended_max) &&
                         ended_init(&restore.ended[FATE_CLIENTS], ended_max / 4)
                     ? restore_all(&restore)

@@ -246,10 +246,13 @@ static void node_write(struct chain *chain, struct worker *worker) {
     single(chain, "ringpost_dedup_ids", "gauge", "message ids that are remembered",
            dedup_count(&gate_of(&worker->endpoint)->dedup));
     single(chain, "ringpost_fates", "gauge",
-           "messages with ack whose fate is known, settled or not", fates_count(&server->fates));
+           "messages with ack that are not settled, or remembered", fates_count(&server->fates));
     single(chain, "ringpost_fates_forgotten_total", "counter",
            "settled fates forgotten before their window ended",
            atomic_load_explicit(&server->fates.forgotten, memory_order_relaxed));
+    single(chain, "ringpost_fates_ids_forgotten_total", "counter",
+           "ids of settled messages with ack forgotten before their window ended",
+           atomic_load_explicit(&server->fates.ids_forgotten, memory_order_relaxed));
     single(chain, "ringpost_log_lines_dropped_total", "counter",
            "log lines lost because nobody took them in time", log_dropped());
     single(chain, "ringpost_sandbox_refused_total", "counter",

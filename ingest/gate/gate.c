@@ -258,7 +258,7 @@ static enum fate_verdict fate_repeat(struct endpoint *endpoint,
                                      struct fate_repeat *repeat) {
     return fates_repeat(fates_of(endpoint), span_of(pending->scope, pending->scope_len),
                         span_of(pending->id, pending->id_len), pending->claim.content,
-                        gate_of(endpoint)->dedup.window_ns, endpoint->now_ns, repeat);
+                        endpoint->now_ns, repeat);
 }
 
 /* The table remembers its id. */

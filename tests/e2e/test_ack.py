@@ -244,6 +244,22 @@ class Window(Acks):
 
 
 class Settling(Acks):
+    def test_a_repeat_is_one_for_longer_than_its_fate_is_told(self):
+        with Node(*NO_SILENCE, "--fate-max", "1", "--dedup-window", "2") as node, \
+                JsonClient(node, "till-7") as till:
+            push(node, "till-7", id="m1")
+            push(node, "till-7", id="m2")
+            time.sleep(2.1)  # what counts is when they are settled
+            till.say(type="ack", ids=ids(hear(till, 2)))
+            wait_until("nobody is told", lambda: "error" in fate(node, "m1"))
+            again = push(node, "till-7", id="m1")
+            self.assertEqual((again["state"], again.get("now")), ("duplicate", "acked"))
+            self.assertEqual(node.message(to="away", ack=True, id="m1")[0], 409)
+            wait_until("the window is over",
+                       lambda: push(node, "till-7", id="m1")["state"] == "queued")
+            till.say(type="ack", id=till.hear_message()["id"])
+            self.settled(node)
+
     def test_two_sessions_of_an_id(self):
         silence_s = 6 if SANITIZED else 1.5  # all 20 are there before it is over
         for workers in (1, 2, 3):

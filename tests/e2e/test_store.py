@@ -271,17 +271,23 @@ class Settings(Stored):
             for name in names[-10:]:
                 self.assertEqual(known[name], told[name])
             self.assertEqual(fate(node, "still")["state"], "pending")
-            # One that is forgotten may be used again.
-            self.assertEqual(push(node, "away", id="m0")["state"], "stored")
             node.kill()
-            with data.node("--fate-window", "0") as node:
-                wait_until("they are forgotten",
-                           lambda: not any(fates(node, names[1:]).values()))
+            node = data.node("--fate-window", "0")
+            self.assertFalse(any(fates(node, names).values()))
+            self.assertEqual(fate(node, "still")["state"], "pending")
+            # A repeat is one as long as --dedup-window wants.
+            for name in (names[0], names[-1]):
+                status, again, _ = node.message(to="till-7", ack=True, id=name, data=None)
+                self.assertEqual((status, again["state"], again["now"]),
+                                 (200, "duplicate", "acked"))
+                self.assertEqual(node.message(to="away", ack=True, id=name)[0], 409)
+            node.kill()
+            with data.node("--fate-window", "0", "--dedup-window", "0") as node:
+                self.assertEqual(push(node, "away", id="m0")["state"], "stored")
                 self.assertEqual(pending(node), 2)
                 for name in ("still", "m0"):
                     node.api("DELETE", f"/v1/messages/{name}")
                 self.settled(node)
-
 
     def test_fates_of_clients_push_out_only_each_other(self):
         """Neither while the node runs, nor at a start with a smaller --fate-max."""

@@ -125,7 +125,7 @@ static void record_look(struct record *record, const struct fate *fate) {
         address->now_ns = sim.now_ns;
         sim_digest(UINT64_C(0xC000000000000000) | (uint64_t)address->id << 8 | state);
     }
-    if (left != fate->left || (left == 0) != (fate->phase == FATE_SETTLED || fate->left == 0))
+    if (left != fate->left || (left == 0) != (fate->phase >= FATE_SETTLED || fate->left == 0))
         sim_fail("a fate says that %u addresses are pending, there are %u", fate->left, left);
 }
 
@@ -141,15 +141,27 @@ static void records_gone(void) {
     }
 }
 
-static void queues_check(const struct fate_stripe *stripe, const uint32_t settled[FATE_SHARES]) {
-    for (unsigned share = 0; share < FATE_SHARES; share++)
-        if (settled[share] != stripe->settled[share].count)
-            sim_fail("%u fates of share %u are settled, %u are counted", settled[share], share,
-                     stripe->settled[share].count);
-    if (settled[FATE_PRODUCERS] + settled[FATE_CLIENTS] > stripe->settled_max ||
-        settled[FATE_CLIENTS] > stripe->settled_max / 4)
-        sim_fail("%u fates of producers are settled, and %u of clients, %u are allowed",
-                 settled[FATE_PRODUCERS], settled[FATE_CLIENTS], stripe->settled_max);
+/* How many there are of each share, that are told, and in all. */
+struct queued {
+    uint32_t settled[FATE_SHARES], kept[FATE_SHARES];
+};
+
+static void limit_check(const uint32_t counts[FATE_SHARES], uint32_t max, const char *what) {
+    if (counts[FATE_PRODUCERS] + counts[FATE_CLIENTS] > max || counts[FATE_CLIENTS] > max / 4)
+        sim_fail("%u fates of producers are %s, and %u of clients, %u are allowed",
+                 counts[FATE_PRODUCERS], what, counts[FATE_CLIENTS], max);
+}
+
+static void queues_check(const struct fate_stripe *stripe, const struct queued *queued) {
+    for (unsigned share = 0; share < FATE_SHARES; share++) {
+        uint32_t settled = stripe->settled[share].count, recalled = stripe->recalled[share].count;
+        if (queued->settled[share] != settled || queued->kept[share] != settled + recalled)
+            sim_fail("%u fates of share %u are settled, %u with the recalled ones; %u and %u are "
+                     "counted",
+                     queued->settled[share], share, queued->kept[share], settled, recalled);
+    }
+    limit_check(queued->settled, stripe->settled_max, "settled");
+    limit_check(queued->kept, stripe->kept_max, "kept");
 }
 
 void fate_records_look(struct server *server) {
@@ -159,15 +171,17 @@ void fate_records_look(struct server *server) {
     uint64_t record_bytes = 0;
     for (unsigned i = 0; i < server->fates.stripe_count; i++) {
         const struct fate_stripe *stripe = &server->fates.stripes[i];
-        uint32_t settled[FATE_SHARES] = {0};
+        struct queued queued = {.settled = {0}};
         struct table_node *node = NULL;
         while (stripe->fates.count != 0 && (node = table_walk(&stripe->fates, node)) != NULL) {
             const struct fate *fate = container_of(node, struct fate, node);
             record_look(record_of(fate), fate);
-            settled[fate_share_of(fate_scope(fate))] += fate->phase == FATE_SETTLED;
+            enum fate_share share = fate_share_of(fate_scope(fate));
+            queued.settled[share] += fate->phase == FATE_SETTLED;
+            queued.kept[share] += fate->phase >= FATE_SETTLED;
             record_bytes += fate->record_bytes;
         }
-        queues_check(stripe, settled);
+        queues_check(stripe, &queued);
     }
     if (record_bytes != fates_record_bytes(&server->fates))
         sim_fail("the records of all fates have %llu bytes, %llu are counted",

@@ -144,8 +144,7 @@ static void begin_with(uint64_t memory_bytes, double rate_limit) {
     atomic_store(&server.config, &config);
     atomic_store(&server.phase, PHASE_RUNNING);
     budget_init(&server.budget, memory_bytes);
-    fates_init(&server.fates, &server.budget, config.fate_max, config.fate_window_ns,
-               server_nudge_endpoint, &server);
+    fates_init(&server.fates, &server.budget, &config, server_nudge_endpoint, &server);
     server.worker_count = WORKERS;
     server.workers = workers;
     server.post.boxes = boxes;

@@ -28,7 +28,11 @@ static void note_nudge(void *argument, unsigned index) {
     nudged |= UINT64_C(1) << index;
 }
 
-static void begin_with(uint64_t ceiling_bytes, uint32_t settled_max) {
+static void begin_with(uint64_t ceiling_bytes, uint32_t fate_max, uint32_t dedup_max) {
+    config = (struct config){.fate_max = fate_max,
+                             .dedup_max = dedup_max,
+                             .fate_window_ns = WINDOW_NS,
+                             .dedup_window_ns = DEDUP_NS};
     hash_init(NULL);
     memset(&server, 0, sizeof server);
     memset(&endpoint, 0, sizeof endpoint);
@@ -41,11 +45,11 @@ static void begin_with(uint64_t ceiling_bytes, uint32_t settled_max) {
     account_init(&endpoint.account, &server.budget);
     budget_init(&budget, ceiling_bytes);
     nudged = 0;
-    fates_init(&fates, &budget, settled_max, WINDOW_NS, note_nudge, &nudged);
+    fates_init(&fates, &budget, &config, note_nudge, &nudged);
 }
 
-static void begin(uint32_t settled_max) {
-    begin_with(UINT64_C(1) << 30, settled_max);
+static void begin(uint32_t fate_max) {
+    begin_with(UINT64_C(1) << 30, fate_max, 0);
 }
 
 static void end(void) {
@@ -106,7 +110,7 @@ static enum fate_verdict repeat_of(const char *scope, const char *id, uint64_t c
                                    struct fate_repeat *repeat) {
     enum fate_verdict verdict =
         fates_repeat(&fates, span_text(scope), span_text(id), (struct hash128){content, ~content},
-                     DEDUP_NS, endpoint.now_ns, repeat);
+                     endpoint.now_ns, repeat);
     assert_int_equal(verdict == FATE_DUPLICATE, repeat->fate != NULL);
     if (repeat->fate != NULL)
         fates_release(&fates, repeat->fate);

@@ -71,7 +71,7 @@ static void test_clients_push_out_only_each_other(void **state) {
 
 static void test_memory_of_clients(void **state) {
     (void)state;
-    begin_with(64 * 1024, 1000);
+    begin_with(64 * 1024, 1000, 0);
     take_settled("", "p%u", 0, 1);
     take_settled("ctill", "t%u", 0, 1);
     char id[16];
@@ -113,10 +113,109 @@ static void test_window(void **state) {
     end();
 }
 
+/* --- ids that are known for longer ------------------------------------------------------------ */
+
+static bool repeats(const char *scope, const char *id, uint64_t content) {
+    struct fate_repeat repeat;
+    enum fate_verdict verdict = repeat_of(scope, id, content, &repeat);
+    assert_int_equal(repeat_of(scope, id, content + 1, &repeat),
+                     verdict == FATE_DUPLICATE ? FATE_REUSED : FATE_UNKNOWN);
+    return verdict == FATE_DUPLICATE;
+}
+
+/* --fate-window is the shorter one: nobody is told of it, and a repeat is one. */
+static void test_a_longer_window_of_ids(void **state) {
+    (void)state;
+    begin(10);
+    fates.window_ns = DEDUP_NS / 10;
+    struct message *message = message_of("made", tills, 1);
+    assert_true(fates_open(&fates, message, SPAN(""), (struct hash128){0, 0}, WALL_MS));
+    fates_taken(&fates, message->fate, RESULT_QUEUED, 1, T0);
+    settle(message->fate, 0, FATE_ACKED);
+    fates_release(&fates, message->fate);
+    message_release(&endpoint, message);
+    take_settled("", "p%u", 0, 3);
+    take_settled("ctill", "t%u", 0, 1);
+    uint64_t settled_ns = endpoint.now_ns;
+    endpoint.now_ns += DEDUP_NS / 10 - 1;
+    assert_int_equal(fates_sweep(&fates, endpoint.now_ns, 10), settled_ns + DEDUP_NS / 10);
+    assert_false(known("made"));
+    assert_false(known("p2"));
+    assert_true(known("t0"));
+    endpoint.now_ns += 1;
+    assert_int_equal(fates_sweep(&fates, endpoint.now_ns, 10), T0 + 1 + DEDUP_NS);
+    assert_false(known("t0"));
+    assert_int_equal(fates_count(&fates), 4); /* whose ids a producer or a client gave */
+    endpoint.now_ns = T0 + DEDUP_NS;
+    for (unsigned i = 0; i < 3; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "p%u", i);
+        assert_true(repeats("", id, i));
+    }
+    assert_true(repeats("ctill", "t0", 0));
+    assert_false(repeats("", "t0", 0));
+    endpoint.now_ns += 2;
+    assert_false(repeats("", "p1", 1)); /* also before it is forgotten */
+    assert_true(repeats("", "p2", 2));
+    assert_int_equal(fates_sweep(&fates, endpoint.now_ns, 10), T0 + 3 + DEDUP_NS);
+    assert_int_equal(fates_count(&fates), 2);
+    /* Taken again: the old one cannot be known any more. */
+    take("", "p2", 1, 7);
+    assert_int_equal(fates_count(&fates), 2);
+    assert_true(known("p2"));
+    assert_int_equal(atomic_load(&fates.forgotten), 0);
+    assert_int_equal(atomic_load(&fates.ids_forgotten), 0);
+    end();
+}
+
+/* What --fate-max has pushed out is known by its id, as far as --dedup-max goes. */
+static void test_more_ids(void **state) {
+    (void)state;
+    begin_with(UINT64_C(1) << 30, 4, 40);
+    take_settled("", "p%u", 0, 60);
+    assert_int_equal(known_of("p%u", 60), 4);
+    assert_int_equal(fates_count(&fates), 40);
+    assert_true(repeats("", "p20", 20));
+    assert_false(repeats("", "p19", 19));
+    assert_int_equal(atomic_load(&fates.forgotten), 56);
+    assert_int_equal(atomic_load(&fates.ids_forgotten), 20);
+    end();
+    /* Of clients a quarter. */
+    begin_with(UINT64_C(1) << 30, 4, 40);
+    take_settled("", "p%u", 0, 2);
+    take_settled("ctill", "t%u", 0, 30);
+    assert_int_equal(known_of("t%u", 30), 1);
+    assert_true(repeats("ctill", "t20", 20));
+    assert_false(repeats("ctill", "t19", 19));
+    assert_int_equal(known_of("p%u", 2), 2);
+    take_settled("", "p%u", 2, 60);
+    assert_int_equal(fates_count(&fates), 40);
+    /* There is no room for them, and they make none. */
+    take_settled("ctill", "t%u", 30, 60);
+    assert_int_equal(known_of("t%u", 60), 0);
+    assert_true(repeats("", "p20", 20));
+    assert_int_equal(fates_count(&fates), 40);
+    end();
+}
+
+static void test_recalled_ones_give_way_first(void **state) {
+    (void)state;
+    begin_with(64 * 1024, 2, 1000);
+    take_settled("", "p%u", 0, 100);
+    assert_int_equal(fates_count(&fates), 100);
+    uint32_t forgotten = fates_relieve(&fates, endpoint.now_ns);
+    assert_in_range(forgotten, 1, 98);
+    assert_int_equal(atomic_load(&fates.ids_forgotten), forgotten);
+    assert_true(known("p98") && known("p99"));
+    assert_false(repeats("", "p0", 0));
+    assert_true(repeats("", "p97", 97));
+    end();
+}
+
 /* Fates that are not settled cannot be forgotten: only those make it fail. */
 static void test_memory_ceiling(void **state) {
     (void)state;
-    begin_with(64 * 1024, 1000);
+    begin_with(64 * 1024, 1000, 0);
     static struct fate *all[1000];
     char id[16];
     unsigned count = 0;
@@ -181,6 +280,9 @@ int main(void) {
         cmocka_unit_test(test_clients_push_out_only_each_other),
         cmocka_unit_test(test_memory_of_clients),
         cmocka_unit_test(test_window),
+        cmocka_unit_test(test_a_longer_window_of_ids),
+        cmocka_unit_test(test_more_ids),
+        cmocka_unit_test(test_recalled_ones_give_way_first),
         cmocka_unit_test(test_memory_ceiling),
         cmocka_unit_test(test_stripes),
     };

@@ -110,7 +110,9 @@ static int setup(void **state) {
     server.worker_count = 1;
     atomic_init(&server.config, &config);
     budget_init(&server.budget, UINT64_C(1) << 30);
-    fates_init(&server.fates, &server.budget, 1000, 1000 * NS_PER_S, nudge, NULL);
+    config.fate_max = 1000;
+    config.fate_window_ns = 1000 * NS_PER_S;
+    fates_init(&server.fates, &server.budget, &config, nudge, NULL);
     assert_true(post_init(&server.post, 2));
     store_init(&store, &type, &port_type, "test");
     endpoint_make(endpoint, WORKER);

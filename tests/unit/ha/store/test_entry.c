@@ -29,7 +29,8 @@ static int setup(void **state) {
     endpoint.server = &server;
     endpoint.now_ns = NS_PER_S;
     account_init(&endpoint.account, &server.budget);
-    fates_init(&fates, &budget, 100, NS_PER_S, nudge, NULL);
+    fates_init(&fates, &budget, &(struct config){.fate_max = 100, .fate_window_ns = NS_PER_S},
+               nudge, NULL);
     return 0;
 }
 

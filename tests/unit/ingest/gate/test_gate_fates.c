@@ -369,6 +369,36 @@ static void test_sweep(void **state) {
     finish();
 }
 
+/* Nobody is told of it any more, and a repeat is one until it has been settled for the window of
+ * the table. */
+static void test_repeats_after_the_fate(void **state) {
+    (void)state;
+    begin();
+    fates->window_ns = 10 * NS_PER_S;
+    publish(0, PAY, 0);
+    answer(0, RESULT_STORED, 0);
+    pass(0, 90 * NS_PER_S);
+    settle(fate_of("m"), 0, FATE_ACKED);
+    for (unsigned i = 0; i < 9; i++)
+        pass(0, 10 * NS_PER_S);
+    assert_int_equal(dedup_count(&gate.dedup), 0);
+    assert_null(fate_of("m"));
+    publish(0, PAY, 1);
+    expect(1, RESULT_DUPLICATE, 200);
+    assert_non_null(strstr(told[1].json, "\"now\":\"acked\""));
+    publish(0, OTHER, 2);
+    expect(2, RESULT_ID_REUSED, 409);
+    later(10 * NS_PER_S);
+    publish(0, PAY, 3);
+    answer(0, RESULT_QUEUED, 1);
+    expect(3, RESULT_QUEUED, 202);
+    settle(fate_of("m"), 0, FATE_ACKED);
+    for (unsigned i = 0; i < 12; i++)
+        pass(0, 10 * NS_PER_S);
+    assert_int_equal(fates_count(fates), 0);
+    finish();
+}
+
 /* A message that wants memory gets that of what is settled, after that of ids. */
 static void test_memory_of_fates(void **state) {
     (void)state;
@@ -402,6 +432,7 @@ int main(void) {
         cmocka_unit_test(test_who_waits_is_told),
         cmocka_unit_test(test_results_of_fates),
         cmocka_unit_test(test_sweep),
+        cmocka_unit_test(test_repeats_after_the_fate),
         cmocka_unit_test(test_memory_of_fates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
