@@ -7,6 +7,7 @@
 #include "core/base/hash.h"
 #include "core/base/shortage.h"
 #include "core/delivery.h"
+#include "core/keeper_parts.h"
 #include "core/server.h"
 #include "core/store.h"
 #include "core/worker.h"
@@ -54,14 +55,6 @@ uint64_t keepers_of(const struct server *server, const struct message *message) 
     return keepers;
 }
 
-static uint64_t kept_hash(uint64_t id_hash, uint64_t message_hash) {
-    return message_hash ^ (id_hash << 32 | id_hash >> 32);
-}
-
-static struct kept *kept_of(struct list *order) {
-    return container_of(order, struct kept, order);
-}
-
 /* --- ids ------------------------------------------------------------------------------------- */
 
 static struct kept_id *id_find(const struct keeper *keeper, uint64_t hash) {
@@ -105,10 +98,6 @@ static void id_put_if_empty(struct worker *worker, struct kept_id *id) {
     table_remove(&worker->keeper.ids, &id->node);
     pool_put(&worker->keeper.id_pool, id);
     account_give(&worker->account, ID_BYTES);
-}
-
-static struct kept *next_of(const struct kept_id *id, struct kept *kept) {
-    return kept->order.next == &id->all ? NULL : kept_of(kept->order.next);
 }
 
 /* --- handing over ---------------------------------------------------------------------------- */
@@ -189,7 +178,7 @@ static void id_go_on(struct worker *worker, struct kept_id *id) {
         kept->state = KEPT_HANDED;
         kept->written = true;
         id->handed++;
-        id->next = next_of(id, kept);
+        id->next = kept_next(id, kept);
         kept_arm(worker, kept, worker->now_ns + worker->config->ack_silence_ns);
         hand_to(worker, kept, workers, flags);
         handed++;
@@ -249,7 +238,7 @@ static void kept_remove(struct worker *worker, struct kept *kept) {
     timer_disarm(&worker->wheel, &kept->timer);
     table_remove(&worker->keeper.kept, &kept->node);
     if (id->next == kept)
-        id->next = next_of(id, kept);
+        id->next = kept_next(id, kept);
     list_remove(&kept->order);
     id->count--;
     id->handed -= kept->state == KEPT_HANDED;
@@ -259,8 +248,8 @@ static void kept_remove(struct worker *worker, struct kept *kept) {
 }
 
 /* Its fate is decided. What waited behind it may go on. */
-static void kept_settle(struct worker *worker, struct kept *kept, enum fate_state state,
-                        enum fate_reason reason) {
+void kept_settle(struct worker *worker, struct kept *kept, enum fate_state state,
+                 enum fate_reason reason) {
     struct kept_id *id = kept->id;
     struct message *message = kept->message;
     uint16_t address = kept->address;
@@ -468,51 +457,8 @@ void keeper_on_restore(struct worker *worker, const struct mail *mail) {
     message_release(&worker->endpoint, message);
 }
 
-/* --- what clients say ------------------------------------------------------------------------ */
-
-void keeper_acknowledge(struct worker *worker, uint64_t id_hash, uint64_t message_hash) {
-    uint64_t hash = kept_hash(id_hash, message_hash);
-    struct table_node *node = table_first(&worker->keeper.kept, hash);
-    for (; node != NULL; node = table_next(node)) {
-        struct kept *kept = container_of(node, struct kept, node);
-        /* One that was never handed over cannot be known to its client. */
-        if (kept->id->node.hash == id_hash && kept->written) {
-            struct kept *behind = FAULT(ACK_TWICE) ? next_of(kept->id, kept) : NULL;
-            kept_settle(worker, kept, FATE_ACKED, FATE_REASON_NONE);
-            if (behind != NULL && behind->state == KEPT_HANDED)
-                kept_settle(worker, behind, FATE_ACKED, FATE_REASON_NONE);
-            return;
-        }
-    }
-    stats_add(&worker->stats.acks_ignored, 1);
-}
-
-static size_t ack_list_take(struct worker *worker, const struct mail *mail) {
-    const struct ack_list *list = mail->object;
-    size_t bytes = ack_list_bytes(list->count);
-    account_receive(&worker->account, bytes);
-    return bytes;
-}
-
-void keeper_on_ack(struct worker *worker, const struct mail *mail) {
-    if (mail->number == 1) {
-        keeper_acknowledge(worker, mail->token, mail_value(mail));
-        return;
-    }
-    struct ack_list *list = mail->object;
-    size_t bytes = ack_list_take(worker, mail);
-    for (uint32_t i = 0; i < list->count; i++)
-        keeper_acknowledge(worker, list->id_hash, list->message_hashes[i]);
-    free(list);
-    account_give(&worker->account, bytes);
-}
-
-void keeper_drop_ack(struct worker *worker, const struct mail *mail) {
-    if (mail->number != 1) {
-        account_give(&worker->account, ack_list_take(worker, mail));
-        free(mail->object);
-    }
-}
+/* --- sessions that come --------------------------------------------------------------------------
+ */
 
 void keeper_on_attend(struct worker *worker, const struct mail *mail) {
     bool fresh = mail->flag != 0;
@@ -534,44 +480,6 @@ void keeper_on_attend(struct worker *worker, const struct mail *mail) {
         return;
     id_rewind(worker, id, serial);
     id_go_on(worker, id);
-}
-
-/* --- what operators say ---------------------------------------------------------------------- */
-
-uint64_t kept_id_oldest_ms(const struct kept_id *id) {
-    return message_accepted_ms(kept_of(id->all.next)->message);
-}
-
-const struct kept *keeper_find_message(const struct worker *worker, uint64_t hash,
-                                       struct span message_id_text) {
-    uint64_t both = kept_hash(hash, hash64(message_id_text));
-    struct table_node *node = table_first(&worker->keeper.kept, both);
-    for (; node != NULL; node = table_next(node)) {
-        const struct kept *kept = container_of(node, struct kept, node);
-        if (kept->id->node.hash == hash && span_equal(message_id(kept->message), message_id_text))
-            return kept;
-    }
-    return NULL;
-}
-
-void keeper_withdraw(struct worker *worker, struct span message_id, const struct fate *fate) {
-    uint64_t message_hash = hash64(message_id);
-    for (uint32_t i = 0; i < fate_count(fate); i++) {
-        uint64_t id_hash = fate_address_hash(fate, i);
-        struct table_node *node =
-            table_first(&worker->keeper.kept, kept_hash(id_hash, message_hash));
-        for (; node != NULL; node = table_next(node)) {
-            struct kept *kept = container_of(node, struct kept, node);
-            if (kept->message->fate != fate || kept->address != i)
-                continue;
-            /* Its producer's decision is on its way. */
-            if (kept->state == KEPT_RESERVED)
-                kept->withdrawn = true;
-            else
-                kept_settle(worker, kept, FATE_DROPPED, FATE_REASON_WITHDRAWN);
-            break;
-        }
-    }
 }
 
 /* --- the end --------------------------------------------------------------------------------- */

@@ -1,0 +1,95 @@
+/* What is said of messages that are kept: clients acknowledge them, operators ask for them and take
+ * them back; see keeper.h. */
+#include "core/attend.h"
+#include "core/base/fault.h"
+#include "core/base/hash.h"
+#include "core/keeper_parts.h"
+#include "core/mailbox.h"
+#include "core/message.h"
+#include "core/worker.h"
+
+#include <stdlib.h>
+
+/* --- what clients say ------------------------------------------------------------------------ */
+
+void keeper_acknowledge(struct worker *worker, uint64_t id_hash, uint64_t message_hash) {
+    uint64_t hash = kept_hash(id_hash, message_hash);
+    struct table_node *node = table_first(&worker->keeper.kept, hash);
+    for (; node != NULL; node = table_next(node)) {
+        struct kept *kept = container_of(node, struct kept, node);
+        /* One that was never handed over cannot be known to its client. */
+        if (kept->id->node.hash == id_hash && kept->written) {
+            struct kept *behind = FAULT(ACK_TWICE) ? kept_next(kept->id, kept) : NULL;
+            kept_settle(worker, kept, FATE_ACKED, FATE_REASON_NONE);
+            if (behind != NULL && behind->state == KEPT_HANDED)
+                kept_settle(worker, behind, FATE_ACKED, FATE_REASON_NONE);
+            return;
+        }
+    }
+    stats_add(&worker->stats.acks_ignored, 1);
+}
+
+static size_t ack_list_take(struct worker *worker, const struct mail *mail) {
+    const struct ack_list *list = mail->object;
+    size_t bytes = ack_list_bytes(list->count);
+    account_receive(&worker->account, bytes);
+    return bytes;
+}
+
+void keeper_on_ack(struct worker *worker, const struct mail *mail) {
+    if (mail->number == 1) {
+        keeper_acknowledge(worker, mail->token, mail_value(mail));
+        return;
+    }
+    struct ack_list *list = mail->object;
+    size_t bytes = ack_list_take(worker, mail);
+    for (uint32_t i = 0; i < list->count; i++)
+        keeper_acknowledge(worker, list->id_hash, list->message_hashes[i]);
+    free(list);
+    account_give(&worker->account, bytes);
+}
+
+void keeper_drop_ack(struct worker *worker, const struct mail *mail) {
+    if (mail->number != 1) {
+        account_give(&worker->account, ack_list_take(worker, mail));
+        free(mail->object);
+    }
+}
+
+/* --- what operators say ---------------------------------------------------------------------- */
+
+uint64_t kept_id_oldest_ms(const struct kept_id *id) {
+    return message_accepted_ms(kept_of(id->all.next)->message);
+}
+
+const struct kept *keeper_find_message(const struct worker *worker, uint64_t hash,
+                                       struct span message_id_text) {
+    uint64_t both = kept_hash(hash, hash64(message_id_text));
+    struct table_node *node = table_first(&worker->keeper.kept, both);
+    for (; node != NULL; node = table_next(node)) {
+        const struct kept *kept = container_of(node, struct kept, node);
+        if (kept->id->node.hash == hash && span_equal(message_id(kept->message), message_id_text))
+            return kept;
+    }
+    return NULL;
+}
+
+void keeper_withdraw(struct worker *worker, struct span message_id, const struct fate *fate) {
+    uint64_t message_hash = hash64(message_id);
+    for (uint32_t i = 0; i < fate_count(fate); i++) {
+        uint64_t id_hash = fate_address_hash(fate, i);
+        struct table_node *node =
+            table_first(&worker->keeper.kept, kept_hash(id_hash, message_hash));
+        for (; node != NULL; node = table_next(node)) {
+            struct kept *kept = container_of(node, struct kept, node);
+            if (kept->message->fate != fate || kept->address != i)
+                continue;
+            /* Its producer's decision is on its way. */
+            if (kept->state == KEPT_RESERVED)
+                kept->withdrawn = true;
+            else
+                kept_settle(worker, kept, FATE_DROPPED, FATE_REASON_WITHDRAWN);
+            break;
+        }
+    }
+}
