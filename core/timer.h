@@ -1,8 +1,15 @@
 /* timer.h - a hierarchical wheel of intrusive timers, one per endpoint.
  *
  * A tick is TIMER_TICK_NS; a timer fires in the first turn at or after its time, never before it,
- * at most one tick late plus the length of a turn. Arming, moving and disarming cost O(1). Timers
- * farther away than the wheel reaches are parked in its last slot and sorted in again.
+ * at most one tick late plus the length of a turn, as far as there is time for all that is due.
+ * What is due first fires first. Arming, moving and disarming cost O(1). Timers farther away than
+ * the wheel reaches are parked in its last slot and sorted in again.
+ *
+ * Level 0 holds what is due within TIMER_SLOTS ticks, slot by tick; the slots of each higher level
+ * are wider by a factor of TIMER_FAN. As TIMER_SLOTS is twice TIMER_FAN, a slot's timers all find
+ * room on the level below as soon as the slot before it begins. So they are sorted in there while
+ * that one lasts, a few in each turn, and a slot of millions makes neither a long turn nor late
+ * timers.
  *
  * Threads: the owner's. Owns: nothing, the timer is embedded in its thing; a thing that is freed
  * must disarm first. */
@@ -14,8 +21,9 @@
 
 #define TIMER_TICK_NS (UINT64_C(4) * NS_PER_MS)
 #define TIMER_LEVELS 5
-#define TIMER_LEVEL_BITS 6
-#define TIMER_SLOTS (1 << TIMER_LEVEL_BITS)
+#define TIMER_FAN_BITS 5
+#define TIMER_FAN (1 << TIMER_FAN_BITS)
+#define TIMER_SLOTS (2 * TIMER_FAN) /* as many as a word has bits */
 
 struct endpoint;
 struct timer;
@@ -29,9 +37,11 @@ struct timer {
 };
 
 struct wheel {
-    uint64_t tick; /* all timers due before this one have fired */
+    uint64_t tick; /* all timers due before this one have come up */
     uint32_t armed;
-    uint64_t occupied[TIMER_LEVELS]; /* one bit a slot that may hold timers */
+    uint64_t occupied[TIMER_LEVELS];   /* one bit a slot that may hold timers */
+    struct list due;                   /* have come up, and fire next */
+    struct list sorting[TIMER_LEVELS]; /* have come up on a higher level: sorted in below next */
     struct list slots[TIMER_LEVELS][TIMER_SLOTS];
 };
 
@@ -48,10 +58,12 @@ static inline uint64_t timer_due_ns(const struct timer *timer) {
 void timer_arm(struct wheel *wheel, struct timer *timer, uint64_t due_ns);
 /* Harmless when not armed. */
 void timer_disarm(struct wheel *wheel, struct timer *timer);
-/* Fires what is due, for as long as the worker's slice of time lasts; the rest stays due. A handler
- * may arm and disarm any timer. */
+/* Fires what is due, and sorts a part of what comes up next, for as long as the worker's slice of
+ * time lasts; the rest stays due, or to be sorted. However short the slice, it gets on with both. A
+ * handler may arm and disarm any timer. */
 void wheel_advance(struct wheel *wheel, struct endpoint *endpoint, uint64_t now_ns);
-/* When wheel_advance must be called next at the latest; CLOCK_NEVER when nothing is armed. */
+/* When wheel_advance must be called next at the latest: 0, which is at once, when it has left
+ * something; CLOCK_NEVER when nothing is armed. */
 uint64_t wheel_next_ns(const struct wheel *wheel);
 
 #endif

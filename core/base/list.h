@@ -51,4 +51,15 @@ static inline struct list *list_pop(struct list *head) {
     return node;
 }
 
+/* All nodes of `from`, in their order, to the end of `to`, which is another list. */
+static inline void list_append(struct list *to, struct list *from) {
+    if (list_empty(from))
+        return;
+    from->next->prev = to->prev;
+    to->prev->next = from->next;
+    from->prev->next = to;
+    to->prev = from->prev;
+    list_init(from);
+}
+
 #endif
