@@ -95,6 +95,7 @@ static void id_put_if_empty(struct worker *worker, struct kept_id *id) {
         return;
     list_remove(&id->blocked);
     keeper_age_pass(&worker->keeper, id);
+    tally_pass_id(worker, id);
     table_remove(&worker->keeper.ids, &id->node);
     pool_put(&worker->keeper.id_pool, id);
     account_give(&worker->account, ID_BYTES);
@@ -232,6 +233,19 @@ void keeper_work(struct worker *worker) {
 
 /* --- keeping --------------------------------------------------------------------------------- */
 
+/* It is to be acknowledged from now on, and is not any more. */
+static void pending_add(struct worker *worker, struct kept *kept) {
+    kept->state = KEPT_WAITING;
+    kept->side = worker->tally.side;
+    stats_add(&worker->stats.acks_accepted, 1);
+    stats_add(&worker->stats.acks_pending, 1);
+}
+
+static void pending_less(struct worker *worker, const struct kept *kept) {
+    stats_sub(&worker->stats.acks_pending, 1);
+    worker->tally.acks_unseen -= kept->side != worker->tally.side;
+}
+
 /* Takes it out of everything, but for the hold of its message. */
 static void kept_remove(struct worker *worker, struct kept *kept) {
     struct kept_id *id = kept->id;
@@ -239,11 +253,12 @@ static void kept_remove(struct worker *worker, struct kept *kept) {
     table_remove(&worker->keeper.kept, &kept->node);
     if (id->next == kept)
         id->next = kept_next(id, kept);
+    tally_pass(&worker->tally, &kept->order);
     list_remove(&kept->order);
     id->count--;
     id->handed -= kept->state == KEPT_HANDED;
     if (kept->state != KEPT_RESERVED)
-        stats_sub(&worker->stats.acks_pending, 1);
+        pending_less(worker, kept);
     kept->state = KEPT_NONE;
 }
 
@@ -383,9 +398,7 @@ static void message_take(struct worker *worker, struct message *message) {
         if (kept->state == KEPT_NONE)
             continue; /* the node has ended */
         CHECK(kept->state == KEPT_RESERVED, "a message in state %u is taken", kept->state);
-        kept->state = KEPT_WAITING;
-        stats_add(&worker->stats.acks_accepted, 1);
-        stats_add(&worker->stats.acks_pending, 1);
+        pending_add(worker, kept);
         if (FAULT(KEPT_LOST)) {
             kept_remove(worker, kept);
             message_release(&worker->endpoint, message);
@@ -448,10 +461,8 @@ void keeper_on_restore(struct worker *worker, const struct mail *mail) {
                         LOG_STR("remedy", "raise --memory, or the limit of the process, and start "
                                           "the node again"));
         struct kept *kept = message_kept(message, i);
-        kept->state = KEPT_WAITING;
         kept->written = true; /* it may have been */
-        stats_add(&worker->stats.acks_accepted, 1);
-        stats_add(&worker->stats.acks_pending, 1);
+        pending_add(worker, kept);
     }
     keeper_age_look(worker);
     message_release(&worker->endpoint, message);

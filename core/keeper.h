@@ -78,6 +78,7 @@ struct kept {
     bool prompt;      /* its producer asks for little */
     bool written;     /* it was handed over before */
     bool withdrawn;   /* while it was reserved */
+    bool side;        /* tally.h; while it is WAITING or HANDED */
     uint8_t outcome;  /* SETTLING: fate_word_of */
 };
 

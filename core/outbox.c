@@ -294,6 +294,7 @@ uint32_t outbox_move(struct worker *worker, struct session *session, struct outb
             break;
         piece_unlink(from, before, piece);
         from->bytes -= piece->bytes;
+        tally_see(worker, piece);
         piece_reframe(worker, piece, encoding);
         piece_append(to, piece);
         moved += piece->bytes;

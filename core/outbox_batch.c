@@ -29,6 +29,7 @@ static struct piece *batch_pieces(struct worker *worker, const struct piece *who
                                 .parcel = part->parcel,
                                 .encoding = (uint8_t)whole->batch->encoding,
                                 .session = whole->session,
+                                .side = whole->side,
                                 .bytes = part->frame->total_bytes};
         *last = *end = piece;
         end = &piece->next;
@@ -48,7 +49,7 @@ bool batch_split(struct worker *worker, struct outbox *outbox, struct piece *bef
         return false;
     }
     for (uint32_t i = 0; i < whole; i++)
-        copies_settled(worker, batch->parts[i].parcel->message->class, 1,
+        copies_settled(worker, piece, batch->parts[i].parcel->message->class, 1,
                        batch->parts[i].parcel->message->accepted_ns, NULL);
     backlog_less(piece, whole, begin);
     outbox->bytes -= begin;
@@ -76,7 +77,7 @@ void batch_cut(struct worker *worker, struct outbox *outbox) {
         end = parts[kept++].end;
     for (uint32_t i = kept; i < piece->parts; i++) {
         const struct message *message = parts[i].parcel->message;
-        copies_settled(worker, message->class, 1, message->accepted_ns, &reason);
+        copies_settled(worker, piece, message->class, 1, message->accepted_ns, &reason);
     }
     uint32_t bytes = piece->bytes - end;
     backlog_less(piece, piece->parts - kept, bytes);

@@ -27,8 +27,10 @@ void piece_free(struct worker *worker, struct piece *piece) {
     pool_put(piece_pool(worker, piece->kind), piece);
 }
 
-void copies_settled(struct worker *worker, unsigned class, uint32_t count, uint64_t accepted_ns,
-                    const enum drop_reason *reason) {
+void copies_settled(struct worker *worker, const struct piece *piece, unsigned class,
+                    uint32_t count, uint64_t accepted_ns, const enum drop_reason *reason) {
+    if (piece->side != worker->tally.side)
+        worker->tally.unseen[class] -= count;
     stats_sub(&worker->stats.copies_waiting[class], count);
     if (reason == NULL && count != 0)
         stats_delay(&worker->stats, class, count, piece_age_ns(worker, accepted_ns));
@@ -43,15 +45,16 @@ void piece_settle(struct worker *worker, struct outbox *outbox, const struct pie
     bool whole = sent >= piece->bytes;
     if (piece_is_single(piece)) {
         const struct message *message = piece->parcel->message;
-        copies_settled(worker, message->class, 1, message->accepted_ns, whole ? NULL : &reason);
+        copies_settled(worker, piece, message->class, 1, message->accepted_ns,
+                       whole ? NULL : &reason);
     } else if (piece->kind == PIECE_BATCH && whole && piece->parts == piece->batch->count) {
         for (unsigned class = 0; class < CLASSES; class ++)
-            copies_settled(worker, class, piece->batch->of_class[class], piece->batch->accepted_ns,
-                           NULL);
+            copies_settled(worker, piece, class, piece->batch->of_class[class],
+                           piece->batch->accepted_ns, NULL);
     } else if (piece->kind == PIECE_BATCH) {
         for (uint32_t i = 0; i < piece->parts; i++) {
             const struct frame_batch_part *part = &piece->batch->parts[i];
-            copies_settled(worker, part->parcel->message->class, 1,
+            copies_settled(worker, piece, part->parcel->message->class, 1,
                            part->parcel->message->accepted_ns, part->end <= sent ? NULL : &reason);
         }
     }
@@ -76,7 +79,7 @@ struct piece *piece_get(struct worker *worker, enum piece_kind kind) {
         account_give(&worker->account, piece_bytes(kind));
         return NULL;
     }
-    *piece = (struct piece){.kind = (uint8_t)kind};
+    *piece = (struct piece){.kind = (uint8_t)kind, .side = worker->tally.side};
     return piece;
 }
 

@@ -34,6 +34,7 @@ struct piece {
     uint8_t encoding; /* index of the frame in the parcel */
     bool beyond : 1;  /* BYTES: as reply_take told */
     bool again : 1;   /* one message: as encoding.again writes it */
+    bool side : 1;    /* of messages: tally.h */
 };
 
 struct marked_piece {
@@ -51,9 +52,9 @@ void piece_free(struct worker *worker, struct piece *piece);
  * session. */
 void piece_settle(struct worker *worker, struct outbox *outbox, const struct piece *piece,
                   uint32_t sent, enum drop_reason reason);
-/* So do copies of a class; reason NULL: they were sent. */
-void copies_settled(struct worker *worker, unsigned class, uint32_t count, uint64_t accepted_ns,
-                    const enum drop_reason *reason);
+/* So do copies of a class in it; reason NULL: they were sent. */
+void copies_settled(struct worker *worker, const struct piece *piece, unsigned class,
+                    uint32_t count, uint64_t accepted_ns, const enum drop_reason *reason);
 /* Puts a piece for each message in the place of a batch that is not in flight and stands behind
  * `before`. Of a first one, sent_bytes are out: the messages that are out as a whole are settled,
  * and one that is out in part stays the first. False: no memory, and nothing has changed. */

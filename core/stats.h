@@ -13,6 +13,9 @@
  * pending. Their copies, of which an entry may have none or several, are in the ledger of copies as
  * well.
  *
+ * What waits and what is pending is counted as it comes and goes, and found in its queues again
+ * whenever GET /v1/stats is answered (tally.h).
+ *
  * Threads: stats_add: the owner; stats_get: any. */
 #ifndef RINGPOST_CORE_STATS_H
 #define RINGPOST_CORE_STATS_H

@@ -28,6 +28,7 @@
 #include "core/reply.h"
 #include "core/ring.h"
 #include "core/slots.h"
+#include "core/tally.h"
 #include "core/task.h"
 #include "core/wait.h"
 
@@ -75,6 +76,7 @@ struct worker {
     struct waits waits;           /* wait.h */
     struct keeper keeper;         /* keeper.h */
     struct attends attends;       /* attend.h */
+    struct tally tally;           /* tally.h */
 };
 
 /* Opens the ring, prepares tables, starts accepting. On the worker's own thread. False: `problem`.

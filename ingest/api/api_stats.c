@@ -2,7 +2,8 @@
  *
  * A call: each worker hands over a copy of its counters made between two of its steps, in which
  * the ledgers balance: of copies made = sent + waiting + dropped; of messages that are to be
- * acknowledged, by their client ids, accepted = acked + expired + dropped + pending. */
+ * acknowledged, by their client ids, accepted = acked + expired + dropped + pending. What waits and
+ * what is pending has been counted anew by then (tally.h). */
 #include "core/base/shortage.h"
 #include "core/base/strbuf.h"
 #include "core/call.h"
@@ -49,6 +50,8 @@ static double busy_ratio(struct worker *worker) {
 }
 
 static bool stats_run(struct worker *worker, struct call *call, struct call_part *part) {
+    if (!tally_work(worker))
+        return false;
     part->blocks[0] = chunk_get(worker, sizeof(struct stats_part), call->reserve);
     part->failed = part->blocks[0] == NULL;
     if (SHORTAGE(part->failed))

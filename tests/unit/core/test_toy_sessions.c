@@ -46,6 +46,14 @@ static const struct toy_session *at(unsigned place) {
     return toy_session_at(0, place);
 }
 
+/* Walking through them finds so many copies. */
+static void assert_tally(uint64_t copies) {
+    struct worker *worker = &fake_server.workers[0];
+    while (!tally_work(worker)) {
+    }
+    assert_int_equal(stats_get(&worker->stats.copies_waiting[CLASS_ACK]), copies);
+}
+
 static void test_two_on_one_then_none_then_another(void **state) {
     (void)state;
     struct peer *first = peer_connect(0, LISTENER_WEB), *other = peer_connect(1, LISTENER_WEB);
@@ -62,6 +70,10 @@ static void test_two_on_one_then_none_then_another(void **state) {
     assert_int_equal(at(0)->session.backlog.messages, 2);
     assert_int_equal(stats_get(&fake_server.workers[0].stats.waits), TOY_ON_ONE);
     assert_int_equal(stats_get(&fake_server.workers[0].stats.copies_waiting[CLASS_ACK]), 4);
+    /* That they are moved while they are counted is no loss. */
+    assert_tally(4);
+    fake_server.workers[0].slice_until_ns = 0;
+    assert_false(tally_work(&fake_server.workers[0]));
     struct peer *second = peer_connect(0, LISTENER_WEB);
     peer_say(second, "take\n");
     char *all = peer_heard(second);
@@ -69,6 +81,7 @@ static void test_two_on_one_then_none_then_another(void **state) {
     assert_string_equal(all + 7, &"?0000100002:1-2\n?0000100003:1-3\n?0000200002:1-2\n"
                                   "?0000200003:1-3\n"[1]);
     free(all);
+    assert_tally(0);
 }
 
 /* What their connection cannot take goes with them, and what is in flight is lost with it. */
@@ -84,6 +97,7 @@ static void test_what_was_not_sent_moves(void **state) {
     peer_say(first, "become\n");
     assert_null(at(0)->connection);
     assert_int_equal(at(0)->session.backlog.messages, 1);
+    assert_tally(stats_get(&fake_server.workers[0].stats.copies_waiting[CLASS_ACK]));
     struct peer *second = peer_connect(0, LISTENER_WEB);
     peer_say(second, "take\n");
     assert_int_equal(at(0)->session.backlog.messages, 0);
