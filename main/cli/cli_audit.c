@@ -48,10 +48,10 @@ struct words {
     char at[REASONS_MAX][WORD_MAX];
 };
 
-/* The copies of one class; or its messages, where they are accepted (made), acked (sent), pending
- * (waiting), or ended otherwise (dropped). */
+/* The copies of one class; or messages that are to be acknowledged, by their client ids: accepted
+ * (made), acked (sent), pending (waiting), expired, dropped. */
 struct page {
-    uint64_t made, sent, waiting, dropped[REASONS_MAX];
+    uint64_t made, sent, waiting, expired, dropped[REASONS_MAX];
 };
 
 struct ledger {
@@ -60,6 +60,7 @@ struct ledger {
 
 struct audit {
     struct words classes, reasons;
+    bool messages[CLASSES_MAX];  /* the pages of that class are no copies */
     struct ledger node;          /* as the node says */
     struct ledger sum;           /* of the workers */
     bool uncounted[CLASSES_MAX]; /* a sum that is more than can be counted */
@@ -93,21 +94,21 @@ static bool number_read(struct span object, const char *name, uint64_t *value) {
     return number.len != 0 && isdigit((unsigned char)number.at[0]) && json_u64(number, value);
 }
 
-static bool page_read(struct audit *audit, struct span object, struct page *page) {
+/* `met`: the class was met before, so it is known which of the two its pages are. */
+static bool page_read(struct audit *audit, struct span object, unsigned class, bool met,
+                      struct page *page) {
     struct json_cursor cursor;
     struct json_value key, value;
     struct span dropped = answer_at(object, "dropped");
     bool messages = answer_at(object, "accepted").len != 0;
-    if (!number_read(object, messages ? "accepted" : "made", &page->made) ||
+    if ((met && messages != audit->messages[class]) ||
+        !number_read(object, messages ? "accepted" : "made", &page->made) ||
         !number_read(object, messages ? "acked" : "sent", &page->sent) ||
         !number_read(object, messages ? "pending" : "waiting", &page->waiting) ||
-        dropped.len == 0 || json_open(&cursor, dropped) != JSON_OBJECT)
+        (messages && !number_read(object, "expired", &page->expired)) || dropped.len == 0 ||
+        json_open(&cursor, dropped) != JSON_OBJECT)
         return false;
-    if (messages) {
-        int expired = word_place(&audit->reasons, REASONS_MAX, SPAN("expired"));
-        if (expired < 0 || !number_read(object, "expired", &page->dropped[expired]))
-            return false;
-    }
+    audit->messages[class] = messages;
     while (json_object_next(&cursor, &key, &value)) {
         int reason = word_place(&audit->reasons, REASONS_MAX, json_inside(&key));
         if (reason < 0 || value.kind != JSON_NUMBER || !json_u64(value.raw, &page->dropped[reason]))
@@ -124,9 +125,11 @@ static bool ledger_read(struct audit *audit, struct span object, struct ledger *
         return false;
     unsigned pages = 0;
     for (; json_object_next(&cursor, &key, &value); pages++) {
+        unsigned known = audit->classes.count;
         int class = word_place(&audit->classes, CLASSES_MAX, json_inside(&key));
         if (class < 0 || value.kind != JSON_OBJECT ||
-            !page_read(audit, value.raw, &ledger->pages[class]))
+            !page_read(audit, value.raw, (unsigned)class, (unsigned)class < known,
+                       &ledger->pages[class]))
             return false;
     }
     return pages != 0;
@@ -150,24 +153,36 @@ static void worker_check(struct audit *audit, unsigned worker, const struct ledg
                          FILE *out) {
     for (unsigned class = 0; class < audit->classes.count; class ++) {
         const struct page *page = &ledger->pages[class];
+        bool messages = audit->messages[class];
         uint64_t dropped, found = page->sent;
         bool fits = page_dropped(page, &dropped);
         fits &= count_add(&found, page->waiting);
+        fits &= count_add(&found, page->expired);
         fits &= count_add(&found, dropped);
         if (fits && found == page->made)
             continue;
         audit->wrong++;
-        if (!fits)
+        fprintf(out, "worker %u, %s: ", worker, audit->classes.at[class]);
+        if (!fits && messages)
             fprintf(out,
-                    "worker %u, %s: made %" PRIu64 ", but the copies sent, waiting and dropped are "
-                    "more than can be counted\n",
-                    worker, audit->classes.at[class], page->made);
+                    "accepted %" PRIu64 ", but the messages acked, pending, expired and dropped "
+                    "are more than can be counted\n",
+                    page->made);
+        else if (!fits)
+            fprintf(out,
+                    "made %" PRIu64 ", but the copies sent, waiting and dropped are more than can "
+                    "be counted\n",
+                    page->made);
+        else if (messages)
+            fprintf(out,
+                    "accepted %" PRIu64 ", but acked %" PRIu64 " + pending %" PRIu64
+                    " + expired %" PRIu64 " + dropped %" PRIu64 " = %" PRIu64 "\n",
+                    page->made, page->sent, page->waiting, page->expired, dropped, found);
         else
             fprintf(out,
-                    "worker %u, %s: made %" PRIu64 ", but sent %" PRIu64 " + waiting %" PRIu64
+                    "made %" PRIu64 ", but sent %" PRIu64 " + waiting %" PRIu64
                     " + dropped %" PRIu64 " = %" PRIu64 "\n",
-                    worker, audit->classes.at[class], page->made, page->sent, page->waiting,
-                    dropped, found);
+                    page->made, page->sent, page->waiting, dropped, found);
     }
 }
 
@@ -175,6 +190,7 @@ static bool page_add(struct page *sum, const struct page *page) {
     bool fits = count_add(&sum->made, page->made);
     fits &= count_add(&sum->sent, page->sent);
     fits &= count_add(&sum->waiting, page->waiting);
+    fits &= count_add(&sum->expired, page->expired);
     for (unsigned n = 0; n < REASONS_MAX; n++)
         fits &= count_add(&sum->dropped[n], page->dropped[n]);
     return fits;
@@ -220,48 +236,76 @@ static const char *audit_read(struct audit *audit, struct span stats, FILE *out)
     return NULL;
 }
 
-/* --- the table -------------------------------------------------------------------------------- */
+/* --- the tables ------------------------------------------------------------------------------- */
 
-static void row_put(struct grid *grid, const struct audit *audit, const char *indent,
+static void row_put(struct grid *grid, const struct audit *audit, bool messages, const char *indent,
                     const char *title, const uint64_t values[CLASSES_MAX]) {
     char(*cells)[GRID_CELL_MAX] = grid_row(grid);
+    unsigned column = 0;
     if (cells == NULL)
         return;
-    snprintf(cells[0], GRID_CELL_MAX, "%s%s", indent, title);
+    snprintf(cells[column++], GRID_CELL_MAX, "%s%s", indent, title);
     for (unsigned class = 0; class < audit->classes.count; class ++)
-        snprintf(cells[1 + class], GRID_CELL_MAX, "%" PRIu64, values[class]);
+        if (audit->messages[class] == messages)
+            snprintf(cells[column++], GRID_CELL_MAX, "%" PRIu64, values[class]);
 }
 
-static void audit_print(const struct audit *audit, FILE *out) {
+/* The classes of copies, or those of messages. */
+static void table_print(const struct audit *audit, bool messages, FILE *out) {
     static struct grid grid;
     char upper[CLASSES_MAX][WORD_MAX];
-    const char *titles[GRID_COLUMNS_MAX] = {"COPIES"};
-    uint64_t made[CLASSES_MAX], sent[CLASSES_MAX], waiting[CLASSES_MAX], dropped[CLASSES_MAX];
+    const char *titles[GRID_COLUMNS_MAX] = {messages ? "MESSAGES" : "COPIES"};
+    unsigned columns = 1;
+    uint64_t made[CLASSES_MAX], sent[CLASSES_MAX], waiting[CLASSES_MAX], expired[CLASSES_MAX],
+        dropped[CLASSES_MAX];
     for (unsigned class = 0; class < audit->classes.count; class ++) {
         const struct page *page = &audit->sum.pages[class];
         for (unsigned n = 0; n < WORD_MAX; n++)
             upper[class][n] = (char)toupper((unsigned char)audit->classes.at[class][n]);
-        titles[1 + class] = upper[class];
+        if (audit->messages[class] == messages)
+            titles[columns++] = upper[class];
         made[class] = page->made;
         sent[class] = page->sent;
         waiting[class] = page->waiting;
+        expired[class] = page->expired;
         page_dropped(page, &dropped[class]);
     }
-    grid_init(&grid, 1 + audit->classes.count, titles);
-    row_put(&grid, audit, "", "made", made);
-    row_put(&grid, audit, "", "sent", sent);
-    row_put(&grid, audit, "", "waiting", waiting);
-    row_put(&grid, audit, "", "dropped", dropped);
+    grid_init(&grid, columns, titles);
+    row_put(&grid, audit, messages, "", messages ? "accepted" : "made", made);
+    row_put(&grid, audit, messages, "", messages ? "acked" : "sent", sent);
+    row_put(&grid, audit, messages, "", messages ? "pending" : "waiting", waiting);
+    if (messages)
+        row_put(&grid, audit, messages, "", "expired", expired);
+    row_put(&grid, audit, messages, "", "dropped", dropped);
     for (unsigned n = 0; n < audit->reasons.count; n++) {
         bool any = false;
         for (unsigned class = 0; class < audit->classes.count; class ++) {
             dropped[class] = audit->sum.pages[class].dropped[n];
-            any |= dropped[class] != 0;
+            any |= audit->messages[class] == messages && dropped[class] != 0;
         }
         if (any)
-            row_put(&grid, audit, "  ", audit->reasons.at[n], dropped);
+            row_put(&grid, audit, messages, "  ", audit->reasons.at[n], dropped);
     }
     grid_print(&grid, out, "\n");
+}
+
+static void audit_print(const struct audit *audit, FILE *out) {
+    bool any[2] = {false, false};
+    for (unsigned class = 0; class < audit->classes.count; class ++)
+        any[audit->messages[class]] = true;
+    if (any[false])
+        table_print(audit, false, out);
+    if (any[false] && any[true])
+        fputc('\n', out);
+    if (any[true])
+        table_print(audit, true, out);
+    if (audit->wrong == 0)
+        fprintf(out, "\nbalanced: %s%s%s in each of %u workers\n",
+                any[false] ? "made = sent + waiting + dropped" : "",
+                any[false] && any[true] ? ", accepted = "
+                : any[true]             ? "accepted = "
+                                        : "",
+                any[true] ? "acked + pending + expired + dropped" : "", audit->workers);
 }
 
 /* --- the command ------------------------------------------------------------------------------ */
@@ -283,10 +327,7 @@ static int run(const char *api, const char *key) {
             status = cli_failed(COMMAND, "%s: %s", api, problem);
         } else {
             audit_print(&audit, stdout);
-            if (audit.wrong == 0)
-                printf("balanced: made = sent + waiting + dropped in each of %u workers\n",
-                       audit.workers);
-            else
+            if (audit.wrong != 0)
                 status = cli_failed(COMMAND, "the ledger does not balance");
         }
     }

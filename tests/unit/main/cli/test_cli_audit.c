@@ -10,6 +10,9 @@
 #define PAGE(made, sent, waiting, expired, too_slow)                                               \
     "{\"made\":" #made ",\"sent\":" #sent ",\"waiting\":" #waiting                                 \
     ",\"dropped\":{\"expired\":" #expired ",\"too_slow\":" #too_slow "}}"
+#define ACKS(accepted, acked, pending, expired, withdrawn)                                         \
+    "{\"accepted\":" #accepted ",\"acked\":" #acked ",\"expired\":" #expired                       \
+    ",\"pending\":" #pending ",\"dropped\":{\"withdrawn\":" #withdrawn ",\"lost\":0}}"
 #define LEDGER(normal, flighty) "\"ledger\":{\"default\":" normal ",\"volatile\":" flighty "}"
 #define STATS(worker_0, worker_1, node)                                                            \
     "{\"node\":\"n\",\"workers\":[{\"worker\":0," worker_0 "},{\"worker\":1," worker_1 "}]," node  \
@@ -100,39 +103,89 @@ static void test_total_differs(void **state) {
 /* Messages that are to be acknowledged are counted by other words. */
 static void test_acknowledged(void **state) {
     (void)state;
-#define ACKS(accepted, acked, pending, expired, withdrawn)                                         \
-    "{\"accepted\":" #accepted ",\"acked\":" #acked ",\"expired\":" #expired                       \
-    ",\"pending\":" #pending ",\"dropped\":{\"withdrawn\":" #withdrawn ",\"lost\":0}}"
     check(STATS(LEDGER(NOTHING, ACKS(10, 4, 3, 2, 1)), LEDGER(NOTHING, ACKS(0, 0, 0, 0, 0)),
                 LEDGER(NOTHING, ACKS(10, 4, 3, 2, 1))),
           0, "");
     check(STATS(LEDGER(NOTHING, ACKS(10, 4, 3, 1, 1)), LEDGER(NOTHING, ACKS(0, 0, 0, 0, 0)),
                 LEDGER(NOTHING, ACKS(10, 4, 3, 1, 1))),
-          1, "worker 0, volatile: made 10, but sent 4 + waiting 3 + dropped 2 = 9\n");
+          1,
+          "worker 0, volatile: accepted 10, but acked 4 + pending 3 + expired 1 + dropped 1 = 9\n");
+    check(STATS(LEDGER(NOTHING, ACKS(10, 18446744073709551615, 1, 0, 0)),
+                LEDGER(NOTHING, ACKS(0, 0, 0, 0, 0)),
+                LEDGER(NOTHING, ACKS(10, 18446744073709551615, 1, 0, 0))),
+          1,
+          "worker 0, volatile: accepted 10, but the messages acked, pending, expired and dropped "
+          "are more than can be counted\n");
+    /* Of one class there are either messages or copies. */
+    check_unreadable(STATS(LEDGER(NOTHING, ACKS(0, 0, 0, 0, 0)), LEDGER(NOTHING, NOTHING),
+                           LEDGER(NOTHING, NOTHING)));
     check_unreadable("{\"ledger\":{\"ack\":{\"accepted\":1,\"acked\":1,\"pending\":0,"
                      "\"dropped\":{}}},\"workers\":[]}");
+}
+
+static void check_printed(const char *wanted) {
+    char *printed = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&printed, &len);
+    audit_print(&audit, out);
+    fclose(out);
+    assert_string_equal(printed, wanted);
+    free(printed);
 }
 
 /* A newer node has more classes and reasons. */
 static void test_unknown_words(void **state) {
     static const char stats[] =
-        "{\"ledger\":{\"default\":" NOTHING ",\"ack\":{\"made\":2,\"sent\":1,\"waiting\":0,"
-        "\"dropped\":{\"lost_by_store\":1}}},\"workers\":[{\"ledger\":{\"ack\":{\"made\":2,"
+        "{\"ledger\":{\"default\":" NOTHING ",\"other\":{\"made\":2,\"sent\":1,\"waiting\":0,"
+        "\"dropped\":{\"lost_by_store\":1}}},\"workers\":[{\"ledger\":{\"other\":{\"made\":2,"
         "\"sent\":1,\"waiting\":0,\"dropped\":{\"lost_by_store\":1}},\"default\":" NOTHING "}}]}";
-    char *printed = NULL;
-    size_t len = 0;
     (void)state;
     check(stats, 0, "");
-    FILE *out = open_memstream(&printed, &len);
-    audit_print(&audit, out);
-    fclose(out);
-    assert_string_equal(printed, "COPIES           DEFAULT  ACK\n"
-                                 "made                   0    2\n"
-                                 "sent                   0    1\n"
-                                 "waiting                0    0\n"
-                                 "dropped                0    1\n"
-                                 "  lost_by_store        0    1\n");
-    free(printed);
+    check_printed("COPIES           DEFAULT  OTHER\n"
+                  "made                   0      2\n"
+                  "sent                   0      1\n"
+                  "waiting                0      0\n"
+                  "dropped                0      1\n"
+                  "  lost_by_store        0      1\n"
+                  "\n"
+                  "balanced: made = sent + waiting + dropped in each of 1 workers\n");
+}
+
+/* Copies and messages have tables and words of their own. */
+static void test_tables(void **state) {
+#define BOTH "\"ledger\":{\"ack\":" ACKS(9, 4, 3, 1, 1) ",\"default\":" PAGE(4, 1, 1, 2, 0) "}"
+    (void)state;
+    check("{" BOTH ",\"workers\":[{" BOTH "}]}", 0, "");
+    check_printed("COPIES     DEFAULT\n"
+                  "made             4\n"
+                  "sent             1\n"
+                  "waiting          1\n"
+                  "dropped          2\n"
+                  "  expired        2\n"
+                  "\n"
+                  "MESSAGES     ACK\n"
+                  "accepted       9\n"
+                  "acked          4\n"
+                  "pending        3\n"
+                  "expired        1\n"
+                  "dropped        1\n"
+                  "  withdrawn    1\n"
+                  "\n"
+                  "balanced: made = sent + waiting + dropped, accepted = acked + pending + expired "
+                  "+ dropped in each of 1 workers\n");
+    /* Nothing is said of what is not there, nor of what is not so. */
+    static const char other[] = "\"ledger\":{\"ack\":" ACKS(1, 0, 0, 0, 0) "}";
+    char stats[512];
+    snprintf(stats, sizeof(stats), "{%s,\"workers\":[{%s}]}", other, other);
+    check(stats, 1,
+          "worker 0, ack: accepted 1, but acked 0 + pending 0 + expired 0 + dropped 0 = "
+          "0\n");
+    check_printed("MESSAGES  ACK\n"
+                  "accepted    1\n"
+                  "acked       0\n"
+                  "pending     0\n"
+                  "expired     0\n"
+                  "dropped     0\n");
 }
 
 static void test_unreadable(void **state) {
@@ -200,6 +253,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_balanced),         cmocka_unit_test(test_off_by_one),
         cmocka_unit_test(test_sums_do_not_wrap), cmocka_unit_test(test_total_differs),
+        cmocka_unit_test(test_acknowledged),     cmocka_unit_test(test_tables),
         cmocka_unit_test(test_unknown_words),    cmocka_unit_test(test_unreadable),
         cmocka_unit_test(test_too_many_words),
     };
