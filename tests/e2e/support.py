@@ -51,8 +51,38 @@ def free_port():
             return port
 
 
+def page_problems(where, page):
+    """What is wrong with one page of a ledger: the formulas of `ringpost audit`."""
+    dropped = sum(page["dropped"].values())
+    if "accepted" in page:
+        counted, all_of = page["accepted"], (page["acked"] + page["pending"] + page["expired"]
+                                             + dropped)
+    else:
+        counted, all_of = page["made"], page["sent"] + page["waiting"] + dropped
+    return [] if counted == all_of else [f"{where}: {counted} is not {all_of}: {page}"]
+
+
+def page_sum(pages):
+    """Numbers are added up, objects by their members."""
+    return {key: page_sum([page[key] for page in pages]) if isinstance(value, dict)
+            else sum(page[key] for page in pages) for key, value in pages[0].items()}
+
+
+def ledger_problems(stats):
+    """What does not balance in an answer of GET /v1/stats: each worker, and their sum."""
+    ledgers = [worker["ledger"] for worker in stats["workers"]]
+    problems = []
+    for number, ledger in enumerate(ledgers):
+        for name, page in ledger.items():
+            problems += page_problems(f"worker {number}, {name}", page)
+    if page_sum(ledgers) != stats["ledger"]:
+        problems.append(f"the total {stats['ledger']} is not the sum of {ledgers}")
+    return problems
+
+
 class Node:
-    """A running `ringpost serve`."""
+    """A running `ringpost serve`. Unless the test sets `audited` to False, every message must be
+    accounted for when it is stopped."""
 
     def __init__(self, *flags, env=None, workers=2, wait=True, defaults=True, limits=None,
                  closed=False, through=()):
@@ -83,8 +113,17 @@ class Node:
                                             stderr=log, env=environment)
         self.pid = self.process.pid
         self.ports = {}
+        self.audited = True
+        self.key = self.key_of(command, environment)
         if wait:
             self.wait_started()
+
+    @staticmethod
+    def key_of(command, environment):
+        """A key that it was given in the open; None: it was not."""
+        if "--api-key" in command:
+            return command[command.index("--api-key") + 1]
+        return environment.get("RINGPOST_API_KEY", "").split(",")[0] or None
 
     def wait_started(self):
         def started():
@@ -108,6 +147,8 @@ class Node:
         return wait_until(f"log line {pattern!r}", lambda: re.search(pattern, self.log()))
 
     def signal(self, number):
+        if number in (signal.SIGTERM, signal.SIGINT):
+            self.audited = False  # who drains counts what it cannot wait for
         os.kill(self.pid, number)
 
     def wait_exit(self, deadline_s=None):
@@ -117,16 +158,29 @@ class Node:
             raise AssertionError(f"the node does not end:\n{self.log()[-4000:]}") from None
         return status
 
+    def audit(self):
+        """What its ledger does not account for, as one text; "" where it cannot be asked."""
+        if not self.audited or not self.ports.get("api") or self.process.poll() is not None:
+            return ""
+        headers = {"Authorization": f"Bearer {self.key}"} if self.key else None
+        status, stats, _ = self.api("GET", "/v1/stats", headers=headers)
+        if status != 200:
+            return f"GET /v1/stats is answered {status}: {stats}"
+        return "\n".join(ledger_problems(stats))
+
     def stop(self):
-        """Drains the node and checks that it ended well."""
+        """Checks that it accounts for every message, drains it and checks that it ended well."""
+        problem = self.audit()
         if self.process.poll() is None:
             self.signal(signal.SIGTERM)
         status = self.wait_exit()
         log = self.log()
         self.folder.cleanup()
-        for alarm in ("Sanitizer", "runtime error:", "check failed", "event=sandbox_refused"):
+        for alarm in ("Sanitizer", "runtime error:", "check failed", "event=sandbox_refused",
+                      "event=ledger_unbalanced"):
             assert alarm not in log, f"the node reported:\n{log[-6000:]}"
         assert status == 0, f"the node ended with {status}:\n{log[-4000:]}"
+        assert not problem, problem
 
     def kill(self):
         if self.process.poll() is None:

@@ -465,7 +465,8 @@ class StartAndReload(unittest.TestCase):
                     file.write("nonsense = 1\n")
                 node.signal(signal.SIGHUP)
                 node.wait_log("reload_refused")
-                key = {"Authorization": "Bearer two"}
+                node.key = "two"
+                key = {"Authorization": f"Bearer {node.key}"}
                 self.assertEqual(node.api("GET", "/v1/stats", headers=key)[0], 200)
                 self.assertNotIn("api-key=two", node.log())
 
@@ -489,7 +490,8 @@ class StartAndReload(unittest.TestCase):
                     file.writelines(f"api-key = {number}-{n:0200d}\n" for n in range(20))
 
             def taken(number):
-                key = {"Authorization": f"Bearer {number}-{19:0200d}"}
+                node.key = f"{number}-{19:0200d}"
+                key = {"Authorization": f"Bearer {node.key}"}
                 return node.api("GET", "/v1/stats", headers=key)[0] == 200
 
             def anonymous_bytes():
