@@ -233,19 +233,6 @@ void keeper_work(struct worker *worker) {
 
 /* --- keeping --------------------------------------------------------------------------------- */
 
-/* It is to be acknowledged from now on, and is not any more. */
-static void pending_add(struct worker *worker, struct kept *kept) {
-    kept->state = KEPT_WAITING;
-    kept->side = worker->tally.side;
-    stats_add(&worker->stats.acks_accepted, 1);
-    stats_add(&worker->stats.acks_pending, 1);
-}
-
-static void pending_less(struct worker *worker, const struct kept *kept) {
-    stats_sub(&worker->stats.acks_pending, 1);
-    worker->tally.acks_unseen -= kept->side != worker->tally.side;
-}
-
 /* Takes it out of everything, but for the hold of its message. */
 static void kept_remove(struct worker *worker, struct kept *kept) {
     struct kept_id *id = kept->id;
@@ -258,7 +245,7 @@ static void kept_remove(struct worker *worker, struct kept *kept) {
     id->count--;
     id->handed -= kept->state == KEPT_HANDED;
     if (kept->state != KEPT_RESERVED)
-        pending_less(worker, kept);
+        keeper_unpend(worker, kept);
     kept->state = KEPT_NONE;
 }
 
@@ -268,20 +255,16 @@ void kept_settle(struct worker *worker, struct kept *kept, enum fate_state state
     struct kept_id *id = kept->id;
     struct message *message = kept->message;
     uint16_t address = kept->address;
-    if (state == FATE_ACKED)
-        stats_add(&worker->stats.acks_acked, 1);
-    else if (state == FATE_EXPIRED)
-        stats_add(&worker->stats.acks_expired, 1);
-    else
-        stats_add(&worker->stats.acks_dropped[reason], 1);
     kept_remove(worker, kept);
     if (worker->server->parts.store != NULL && !FAULT(SETTLED_EARLY)) {
         kept->state = KEPT_SETTLING;
         kept->outcome = (uint8_t)fate_word_of(state, reason);
         list_init(&kept->order);
         list_add_tail(&worker->keeper.settling, &kept->order);
+        keeper_unsafe(worker);
         (void)settling_work(worker);
     } else {
+        keeper_settled(worker, state, reason);
         fates_settle(&worker->server->fates, message->fate, address, state, reason, worker->now_ns);
         message_release(&worker->endpoint, message);
     }
@@ -398,7 +381,7 @@ static void message_take(struct worker *worker, struct message *message) {
         if (kept->state == KEPT_NONE)
             continue; /* the node has ended */
         CHECK(kept->state == KEPT_RESERVED, "a message in state %u is taken", kept->state);
-        pending_add(worker, kept);
+        keeper_pend(worker, kept);
         if (FAULT(KEPT_LOST)) {
             kept_remove(worker, kept);
             message_release(&worker->endpoint, message);
@@ -462,7 +445,7 @@ void keeper_on_restore(struct worker *worker, const struct mail *mail) {
                                           "the node again"));
         struct kept *kept = message_kept(message, i);
         kept->written = true; /* it may have been */
-        pending_add(worker, kept);
+        keeper_pend(worker, kept);
     }
     keeper_age_look(worker);
     message_release(&worker->endpoint, message);

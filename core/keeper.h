@@ -23,7 +23,7 @@
  * A kept message is settled once: acknowledged, expired (its ttl), or withdrawn.
  *
  * Where the node has a store (store.h), what is settled here is told to that, and the fate is
- * settled when it is safe there.
+ * settled when it is safe there. Until the keeper knows so, it counts as pending (keeper_safe.c).
  *
  * A message whose ids have several keepers is taken by all or by none, and where there is a store,
  * when that has it: DELIVER only reserves (DELIVER_RESERVE) there; what is reserved holds up what
@@ -98,7 +98,16 @@ struct keeper_age {
     uint64_t oldest_ns;         /* when the oldest of the round was accepted */
 };
 
+/* What is settled and not known to be safe yet. Words are those of fate_word_of. */
+#define KEEPER_WORDS 64
+struct keeper_safe {
+    _Alignas(64) _Atomic uint64_t safe[KEEPER_WORDS]; /* written by the store's thread alone */
+    uint64_t counted[KEEPER_WORDS];                   /* of those, in the worker's stats */
+    uint64_t unsafe;                                  /* in acks_pending, and not kept any more */
+};
+
 struct keeper {
+    struct keeper_safe safe;
     struct keeper_age age;
     struct table ids, kept;
     struct pool id_pool;
@@ -167,6 +176,17 @@ uint64_t kept_id_oldest_ms(const struct kept_id *id);
 void keeper_age_init(struct keeper_age *age);
 void keeper_age_look(struct worker *worker);
 void keeper_age_pass(struct keeper *keeper, const struct kept_id *id);
+/* For keeper.c: one is WAITING from now on, and so is to be acknowledged; it is not any more. */
+void keeper_pend(struct worker *worker, struct kept *kept);
+void keeper_unpend(struct worker *worker, const struct kept *kept);
+/* One more is settled: known to be safe, or to be made so by the store. */
+void keeper_settled(struct worker *worker, enum fate_state state, enum fate_reason reason);
+void keeper_unsafe(struct worker *worker);
+/* The store's thread: it is safe; to be called before others can see so. */
+void keeper_tell_safe(struct server *server, const struct fate *fate, uint32_t address,
+                      enum fate_state state, enum fate_reason reason);
+/* Counts what is safe by now as settled. */
+void keeper_safe_take(struct worker *worker);
 /* Takes back every address of the message that is kept here: settled as withdrawn. */
 void keeper_withdraw(struct worker *worker, struct span message_id, const struct fate *fate);
 

@@ -18,6 +18,7 @@ static void on_look(struct endpoint *endpoint, struct timer *timer) {
     struct worker *worker = worker_of(endpoint);
     struct keeper *keeper = &worker->keeper;
     struct keeper_age *age = &keeper->age;
+    keeper_safe_take(worker);
     if (age->next == NULL) {
         age->next = id_behind(keeper, NULL);
         age->oldest_ns = UINT64_MAX;
@@ -32,7 +33,7 @@ static void on_look(struct endpoint *endpoint, struct timer *timer) {
     if (nothing || age->next == NULL)
         stats_set(&worker->stats.acks_oldest_ns,
                   nothing || age->oldest_ns > worker->now_ns ? 0 : worker->now_ns - age->oldest_ns);
-    if (!nothing)
+    if (!nothing || keeper->safe.unsafe != 0)
         timer_arm(&worker->wheel, &age->timer, worker->now_ns + LOOK_NS);
 }
 

@@ -10,8 +10,8 @@
  *
  * The ledger of acknowledged messages has one entry for each client id of such a message, counted
  * by the keeper of the id (keeper.h): accepted = acked + expired + dropped for one reason +
- * pending. Their copies, of which an entry may have none or several, are in the ledger of copies as
- * well.
+ * pending. What a store does not have yet is pending (keeper_safe.c). Their copies, of which an
+ * entry may have none or several, are in the ledger of copies as well.
  *
  * What waits and what is pending is counted as it comes and goes, and found in its queues again
  * whenever GET /v1/stats is answered (tally.h).

@@ -196,6 +196,13 @@ void store_answer(struct store *store, const struct mail *request, bool stored) 
     post_send(&store->port.endpoint, request->from, &answer);
 }
 
+void store_settled(struct store *store, struct fate *fate, uint32_t address, enum fate_state state,
+                   enum fate_reason reason, uint64_t settled_ns) {
+    struct server *server = store->port.server;
+    keeper_tell_safe(server, fate, address, state, reason);
+    fates_settle(&server->fates, fate, address, state, reason, settled_ns);
+}
+
 /* --- a start --------------------------------------------------------------------------------- */
 
 /* Wakes the workers, and gives them time. False: it has lasted too long, or one has ended. */

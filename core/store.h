@@ -9,7 +9,7 @@
  *   store_put ---------------- PUT -------------------------> it is safe now
  *               <------------- PUT_DONE -------------------
  *   answered 202 --DECIDE--->  kept, handed over
- *                              acknowledged -- SETTLE ------> the same; then fates_settle
+ *                              acknowledged -- SETTLE ------> the same; then store_settled
  *
  * Nothing is stored that is refused for want of room, no client sees a message that may not
  * survive, and nobody is told of an acknowledgement that may be forgotten. Without a store (`store`
@@ -107,8 +107,8 @@ struct store_type {
      * its fate (fates_release). Answers by store_answer once, now or later, perhaps when nobody
      * waits any more. `number` of the mail: how many recipients its producer is told. */
     void (*put)(struct store *store, const struct mail *mail);
-    /* An address is settled: to survive, then to be settled by fates_settle. Takes over the hold of
-     * the message; its fate stays, since it is not settled. */
+    /* An address is settled: to survive, then to be settled by store_settled. Takes over the hold
+     * of the message; its fate stays, since it is not settled. */
     void (*settle)(struct store *store, struct message *message, uint32_t address,
                    enum fate_state state, enum fate_reason reason);
 };
@@ -152,6 +152,9 @@ void store_on_settle(struct endpoint *endpoint, const struct mail *mail);
 void store_drop_put(struct endpoint *endpoint, const struct mail *mail);
 /* `stored`: it is safe, and fates_stored said yes. */
 void store_answer(struct store *store, const struct mail *request, bool stored);
+/* An address that a keeper settled is safe: its fate is told. */
+void store_settled(struct store *store, struct fate *fate, uint32_t address, enum fate_state state,
+                   enum fate_reason reason, uint64_t settled_ns);
 /* Before PHASE_RUNNING: so many messages are about to be given to their keepers. */
 void store_restoring(struct store *store, uint64_t count);
 /* Before PHASE_RUNNING: gives the message, which has a fate, to its keepers; takes over a hold.

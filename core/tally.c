@@ -92,7 +92,8 @@ static void tally_begin(struct worker *worker) {
     tally->side = !tally->side;
     for (unsigned class = 0; class < CLASSES; class ++)
         tally->unseen[class] = stats_get(&worker->stats.copies_waiting[class]);
-    tally->acks_unseen = stats_get(&worker->stats.acks_pending);
+    /* What is at the store is in no list here. */
+    tally->acks_unseen = stats_get(&worker->stats.acks_pending) - worker->keeper.safe.unsafe;
     tally->stage = TALLY_CONNECTIONS;
     tally->at = 0;
 }

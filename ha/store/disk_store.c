@@ -210,8 +210,8 @@ static void unwritten_work(struct disk_store *disk) {
 }
 
 static void waiter_settle(struct disk_store *disk, const struct waiter *waiter) {
-    fates_settle(fates_of(disk), waiter->fate, waiter->address, fate_word_state(waiter->word),
-                 fate_word_reason(waiter->word), waiter->at_ns);
+    store_settled(&disk->store, waiter->fate, waiter->address, fate_word_state(waiter->word),
+                  fate_word_reason(waiter->word), waiter->at_ns);
 }
 
 static void on_settle(struct store *store, struct message *message, uint32_t address,

@@ -52,6 +52,7 @@ static double busy_ratio(struct worker *worker) {
 static bool stats_run(struct worker *worker, struct call *call, struct call_part *part) {
     if (!tally_work(worker))
         return false;
+    keeper_safe_take(worker);
     part->blocks[0] = chunk_get(worker, sizeof(struct stats_part), call->reserve);
     part->failed = part->blocks[0] == NULL;
     if (SHORTAGE(part->failed))

@@ -70,6 +70,7 @@ void keeper_turn_check(const struct worker *worker) {
     }
     if (count != 0)
         sim_fail("worker %u keeps messages of ids that it does not know", worker->index);
+    pending += keeper->safe.unsafe;
     if (pending != stats_get(&worker->stats.acks_pending))
         sim_fail("worker %u counts %llu pending, there are %llu", worker->index,
                  (unsigned long long)stats_get(&worker->stats.acks_pending),

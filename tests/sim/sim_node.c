@@ -239,6 +239,8 @@ void node_close(struct stats *total) {
     struct server *server = &node.server;
     sim.running = false;
     node.forgotten = atomic_load(&server->fates.forgotten);
+    for (unsigned i = 0; i < server->worker_count; i++)
+        keeper_safe_take(&server->workers[i]);
     for (unsigned i = 0; i < server->post.endpoints; i++)
         stats_sum(total, &server->endpoints[i]->stats);
     endpoints_collect(server);

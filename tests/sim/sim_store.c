@@ -178,8 +178,8 @@ static void put_tell(struct waiter *waiter) {
 
 static void settle_tell(const struct waiter *waiter) {
     record_at(waiter->serial)->safe[waiter->address] = waiter->word;
-    fates_settle(fates_of(), waiter->fate, waiter->address, fate_word_state(waiter->word),
-                 fate_word_reason(waiter->word), waiter->at_ns);
+    store_settled(&toy.store, waiter->fate, waiter->address, fate_word_state(waiter->word),
+                  fate_word_reason(waiter->word), waiter->at_ns);
 }
 
 /* What is due is safe. */
