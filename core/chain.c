@@ -18,6 +18,17 @@ static size_t chunk_bytes(size_t cap) {
     return sizeof(struct chunk) + cap + sizeof(struct piece);
 }
 
+/* It was charged. */
+static struct chunk *chunk_make(struct quota *quota, size_t cap) {
+    struct chunk *chunk = malloc(sizeof(struct chunk) + cap);
+    if (SHORTAGE(chunk == NULL)) {
+        quota_give(quota, chunk_bytes(cap));
+        return NULL;
+    }
+    *chunk = (struct chunk){.quota = quota, .cap = (uint32_t)cap};
+    return chunk;
+}
+
 struct chunk *chunk_get(struct worker *worker, size_t cap, bool reserve) {
     struct server *server = worker->server;
     struct quota *quota = &server->answers;
@@ -29,13 +40,13 @@ struct chunk *chunk_get(struct worker *worker, size_t cap, bool reserve) {
         if (!reserve || SHORTAGE(!quota_take(quota, &worker->account, bytes)))
             return NULL;
     }
-    struct chunk *chunk = malloc(sizeof(struct chunk) + cap);
-    if (SHORTAGE(chunk == NULL)) {
-        quota_give(quota, bytes);
-        return NULL;
-    }
-    *chunk = (struct chunk){.quota = quota, .cap = (uint32_t)cap};
-    return chunk;
+    return chunk_make(quota, cap);
+}
+
+struct chunk *chunk_force(struct worker *worker, size_t cap) {
+    struct quota *quota = &worker->server->answers;
+    quota_force(quota, chunk_bytes(cap));
+    return chunk_make(quota, cap);
 }
 
 void chunk_put(struct chunk *chunk) {
@@ -52,8 +63,8 @@ void chunks_put(struct chunk *first) {
     }
 }
 
-/* Gives back what the text does not need: it may wait for its peer for long. */
-static struct chunk *chunk_fit(struct chunk *chunk) {
+/* The text may wait for its peer for long. */
+struct chunk *chunk_fit(struct chunk *chunk) {
     uint32_t cap = chunk->len, spare = chunk->cap - cap;
     if (spare < CHUNK_SPARE_BYTES)
         return chunk;
@@ -119,6 +130,14 @@ void chain_join(struct chain *chain, struct chain *more) {
     *more = chain_empty(more->worker, more->reserve);
     if (failed)
         chain_fail(chain);
+}
+
+void chain_add(struct chain *chain, struct chunk *chunk) {
+    struct chain more = chain_empty(chain->worker, chain->reserve);
+    more.first = more.last = chunk;
+    more.out = builder_over(chunk->text, chunk->cap);
+    more.out.len = chunk->len;
+    chain_join(chain, &more);
 }
 
 struct chunk *chain_take(struct chain *chain) {

@@ -33,6 +33,11 @@ struct chunk {
 
 /* NULL: no memory. `reserve`: where there is none within --memory, from beyond it. */
 struct chunk *chunk_get(struct worker *worker, size_t cap, bool reserve);
+/* The same even past the share and the ceiling: for what must be told and is bounded by what was
+ * charged before it. NULL: the system has none. */
+struct chunk *chunk_force(struct worker *worker, size_t cap);
+/* It will have no more text than it has: gives back the rest. It may be elsewhere now. */
+struct chunk *chunk_fit(struct chunk *chunk);
 /* Gives it back; NULL is none. Any thread. */
 void chunk_put(struct chunk *chunk);
 /* The same for it and all that follow it. */
@@ -59,6 +64,8 @@ static inline uint64_t chain_bytes(const struct chain *chain) {
 bool chain_room(struct chain *chain, size_t bytes);
 /* Puts all of `more` behind it, which is empty then. It has failed if one of them had. */
 void chain_join(struct chain *chain, struct chain *more);
+/* Puts a block with its text behind it; the chain owns it. */
+void chain_add(struct chain *chain, struct chunk *chunk);
 /* Hands the blocks over, with their lengths, to the caller; NULL: there are none. */
 struct chunk *chain_take(struct chain *chain);
 void chain_free(struct chain *chain);

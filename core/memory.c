@@ -75,6 +75,10 @@ bool budget_take(struct account *account, uint64_t bytes) {
     return grant_take(budget, bytes) || (presses && grant_press(account, bytes));
 }
 
+void budget_force(struct budget *budget, uint64_t bytes) {
+    atomic_fetch_add_explicit(&budget->granted_bytes, bytes, memory_order_relaxed);
+}
+
 void budget_give(struct budget *budget, uint64_t bytes) {
     atomic_fetch_sub_explicit(&budget->granted_bytes, bytes, memory_order_relaxed);
 }

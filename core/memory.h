@@ -63,6 +63,8 @@ void account_receive(struct account *account, size_t bytes);
 /* Takes from the budget itself, for what another thread may give back (quota.h); the account is one
  * of the caller's thread, for whom others may give way. False: the ceiling is reached. */
 bool budget_take(struct account *account, uint64_t bytes);
+/* Takes even past the ceiling, as account_force. */
+void budget_force(struct budget *budget, uint64_t bytes);
 void budget_give(struct budget *budget, uint64_t bytes);
 /* Is the ceiling reached? Any thread. */
 static inline bool budget_is_full(const struct budget *budget) {

@@ -17,6 +17,12 @@ bool quota_take(struct quota *quota, struct account *account, uint64_t bytes) {
     return false;
 }
 
+void quota_force(struct quota *quota, uint64_t bytes) {
+    atomic_fetch_add_explicit(&quota->used_bytes, bytes, memory_order_relaxed);
+    if (quota->budget != NULL)
+        budget_force(quota->budget, bytes);
+}
+
 void quota_give(struct quota *quota, uint64_t bytes) {
     uint64_t before = atomic_fetch_sub_explicit(&quota->used_bytes, bytes, memory_order_relaxed);
     CHECK(before >= bytes, "%llu bytes given back, %llu taken", (unsigned long long)bytes,

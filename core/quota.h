@@ -22,6 +22,8 @@ void quota_init(struct quota *quota, struct budget *budget, uint64_t ceiling_byt
 /* False: the share is used up, or the node is at its ceiling; nothing was taken. `account` is one
  * of the calling thread: if it presses, what can be missed gives way. */
 bool quota_take(struct quota *quota, struct account *account, uint64_t bytes);
+/* Takes even past both: for what must be told and is bounded by what was charged before it. */
+void quota_force(struct quota *quota, uint64_t bytes);
 void quota_give(struct quota *quota, uint64_t bytes);
 static inline uint64_t quota_used(const struct quota *quota) {
     return atomic_load_explicit(&quota->used_bytes, memory_order_relaxed);

@@ -1,7 +1,9 @@
 /* api_batch.c - many messages in one request: an array, or one a line; see api.h.
  *
  * Each stands alone: it is published and has a result as if it had come by itself. Results come in
- * any order and are written into `text` as they come; the answer puts them into the order asked.
+ * any order and are written as they come: usual ones into `text`, one that names many addresses
+ * into a block of its own (chain.h). The answer puts them into the order asked; it copies no block,
+ * so the end of a batch takes no longer than its usual results do.
  *
  *   {"status":202,"id":"...","state":"queued","recipients":1}
  *
@@ -19,6 +21,10 @@
 
 /* What a usual result needs. */
 #define ENTRY_BYTES 128
+/* What one may need at the most that has no block of its own: it names some dozens of addresses. */
+#define USUAL_BYTES_MAX (GATE_RESULT_BYTES_MAX + 1024)
+/* With what stands around it, and one byte for builder_format. */
+#define ENTRY_BYTES_MAX (USUAL_BYTES_MAX + AROUND_BYTES + 1)
 /* The clock is read after so many that were counted. */
 #define COUNTED_PER_LOOK 16
 /* And after so many bytes of blank lines. */
@@ -26,9 +32,12 @@
 #define BLANK_ARRAY_BYTES_PER_LOOK 262144
 #define NO_MEMORY_TEXT "there is no memory for a batch at the moment; nothing was taken, try again"
 
+/* A result with what stands around it in the answer: `[` or a comma before it, or a line feed. */
 struct batch_entry {
-    uint32_t at, len; /* in text */
+    struct chunk *chunk; /* NULL: it is in `text` */
+    uint32_t at, len;
 };
+#define AROUND_BYTES 1
 
 /* What a batch keeps while it goes on in later turns. */
 struct batch_hold {
@@ -49,16 +58,19 @@ struct batch {
     struct span rest;          /* lines: from the next message on */
     struct batch_hold hold;
     struct task task; /* of one that was put off */
+    bool chunked;     /* some results have blocks of their own */
     bool failed;      /* there was no memory for a result */
     enum code full;   /* why the first that was refused for want of room was; CODE_NONE: none was */
     const char *full_message;
     uint32_t retry_after_s;
-    struct strbuf text;          /* the results, in the order in which they came */
+    struct strbuf text;          /* usual results, in the order in which they came */
     size_t text_bytes;           /* its room, as accounted */
     struct batch_entry *entries; /* `count` of them, when it is counted */
 };
 
 static void batch_free(struct worker *worker, struct batch *batch) {
+    for (uint32_t i = 0; batch->chunked && i < batch->count; i++)
+        chunk_put(batch->entries[i].chunk);
     if (batch->entries != NULL)
         memory_put(&worker->account, batch->entries, batch->count * sizeof(struct batch_entry));
     strbuf_free(&batch->text);
@@ -72,18 +84,18 @@ static bool batch_furnish(struct worker *worker, struct batch *batch) {
     batch->entries = memory_get(&worker->account, entries_bytes);
     if (SHORTAGE(batch->entries == NULL))
         return false;
-    size_t text_bytes = (size_t)batch->count * ENTRY_BYTES + GATE_RESULT_BYTES_MAX;
+    memset(batch->entries, 0, entries_bytes);
+    size_t text_bytes = (size_t)batch->count * ENTRY_BYTES + ENTRY_BYTES_MAX;
     if (SHORTAGE(!account_take(&worker->account, text_bytes)))
         return false;
     batch->text_bytes = text_bytes;
     return !SHORTAGE(!strbuf_room(&batch->text, text_bytes - 1));
 }
 
-/* Room for one result of so many bytes. Results of messages that were taken must be told, so this
- * may pass the ceiling; it is bounded by the number of entries, and of what they are addressed to.
- */
-static bool batch_room(struct worker *worker, struct batch *batch, size_t bytes) {
-    if (SHORTAGE(!strbuf_room(&batch->text, bytes)))
+/* Room for one more usual result. Results of messages that were taken must be told, so this may
+ * pass the ceiling; it is bounded by the number of entries. */
+static bool batch_room(struct worker *worker, struct batch *batch) {
+    if (SHORTAGE(!strbuf_room(&batch->text, ENTRY_BYTES_MAX)))
         return false;
     if (batch->text.out.cap > batch->text_bytes) {
         account_force(&worker->account, batch->text.out.cap - batch->text_bytes);
@@ -94,23 +106,60 @@ static bool batch_room(struct worker *worker, struct batch *batch, size_t bytes)
 
 /* --- the answer ------------------------------------------------------------------------------- */
 
-static void batch_write(const struct batch *batch, struct builder *out) {
-    if (!batch->lines)
-        builder_byte(out, '[');
-    for (uint32_t i = 0; i < batch->count; i++) {
-        if (!batch->lines && i != 0)
-            builder_byte(out, ',');
+/* Usual results, up to the next one that is none. */
+static size_t run_bytes(const struct batch *batch, uint32_t from, uint32_t *end) {
+    size_t bytes = 0;
+    for (*end = from; *end < batch->count && batch->entries[*end].chunk == NULL; ++*end)
+        bytes += batch->entries[*end].len;
+    if (*end == batch->count && !batch->lines)
+        bytes += batch->count == 0 ? 3 : 2;
+    return bytes;
+}
+
+static void run_write(const struct batch *batch, uint32_t from, uint32_t end, struct builder *out) {
+    for (uint32_t i = from; i < end; i++)
         builder_bytes(out, batch->text.out.at + batch->entries[i].at, batch->entries[i].len);
-        if (batch->lines)
-            builder_byte(out, '\n');
-    }
-    if (!batch->lines)
-        builder_bytes(out, "]\n", 2);
+    if (end == batch->count && !batch->lines)
+        builder_text(out, batch->count == 0 ? "[]\n" : "]\n");
     CHECK(!out->full, "the entries of a batch do not add up");
+}
+
+/* Fills `chain`, which is empty, with the whole answer. False: no memory. */
+static bool batch_chain(struct worker *worker, struct batch *batch, struct chain *chain) {
+    for (uint32_t next = 0, end;; next = end + 1) {
+        size_t bytes = run_bytes(batch, next, &end);
+        if (bytes != 0) {
+            struct chunk *run = chunk_force(worker, bytes);
+            if (SHORTAGE(run == NULL))
+                return false;
+            struct builder out = builder_over(run->text, bytes);
+            run_write(batch, next, end, &out);
+            run->len = (uint32_t)out.len;
+            chain_add(chain, run);
+        }
+        if (end == batch->count)
+            return true;
+        chain_add(chain, batch->entries[end].chunk);
+        batch->entries[end].chunk = NULL;
+    }
+}
+
+static void batch_answer_chunked(struct worker *worker, struct http_exchange *exchange,
+                                 struct batch *batch, const char *type) {
+    struct chain chain = chain_empty(worker, false);
+    if (SHORTAGE(batch->failed) || SHORTAGE(!batch_chain(worker, batch, &chain))) {
+        chain_free(&chain);
+        batch_free(worker, batch);
+        exchange_abandon(worker, exchange);
+        return;
+    }
+    batch_free(worker, batch);
+    exchange_answer_chain(worker, exchange, type, &chain);
 }
 
 static void batch_answer(struct worker *worker, struct http_exchange *exchange) {
     struct batch *batch = exchange->task;
+    const char *type = batch->lines ? HTTP_TYPE_NDJSON : NULL;
     exchange->task = NULL;
     if (batch->decided == 0 && batch->full != CODE_NONE) {
         struct http_error error = http_error_of(batch->full, batch->full_message);
@@ -119,21 +168,78 @@ static void batch_answer(struct worker *worker, struct http_exchange *exchange) 
         exchange_refuse(worker, exchange, &error);
         return;
     }
+    if (batch->chunked) {
+        batch_answer_chunked(worker, exchange, batch, type);
+        return;
+    }
     struct strbuf answer = strbuf_empty();
-    if (SHORTAGE(batch->failed) ||
-        SHORTAGE(!strbuf_room(&answer, 3 + batch->count + batch->text.out.len))) {
+    uint32_t end;
+    size_t bytes = run_bytes(batch, 0, &end);
+    if (SHORTAGE(batch->failed) || SHORTAGE(!strbuf_room(&answer, bytes))) {
         batch_free(worker, batch);
         exchange_abandon(worker, exchange);
         return;
     }
-    batch_write(batch, &answer.out);
-    const char *type = batch->lines ? HTTP_TYPE_NDJSON : NULL;
+    run_write(batch, 0, end, &answer.out);
     /* The answer has the room that the results had. */
     worker->account.keeps = true;
     batch_free(worker, batch);
     exchange_answer(worker, exchange, 200, type, SPAN(""), builder_span(&answer.out));
     worker->account.keeps = false;
     strbuf_free(&answer);
+}
+
+/* --- results ---------------------------------------------------------------------------------- */
+
+static void entry_write(const struct batch *batch, uint32_t index, const struct gate_result *result,
+                        struct builder *out) {
+    if (!batch->lines)
+        builder_byte(out, index == 0 ? '[' : ',');
+    gate_result_write(result, true, out);
+    if (batch->lines)
+        builder_byte(out, '\n');
+    CHECK(!out->full, "a result is longer than gate_result_bytes");
+}
+
+/* False: there is no room for a block now. */
+static bool entry_chunk(struct worker *worker, struct batch *batch, uint32_t index,
+                        const struct gate_result *result) {
+    struct chunk *chunk = chunk_get(worker, gate_result_bytes(result) + AROUND_BYTES + 1, false);
+    if (SHORTAGE(chunk == NULL))
+        return false;
+    struct builder out = builder_over(chunk->text, chunk->cap);
+    entry_write(batch, index, result, &out);
+    chunk->len = (uint32_t)out.len;
+    batch->entries[index].chunk = chunk_fit(chunk);
+    batch->chunked = true;
+    return true;
+}
+
+static void entry_text(struct worker *worker, struct batch *batch, uint32_t index,
+                       const struct gate_result *result) {
+    if (SHORTAGE(!batch_room(worker, batch))) {
+        batch->failed = true;
+        return;
+    }
+    struct builder *out = &batch->text.out;
+    struct builder entry = builder_over(out->at + out->len, out->cap - out->len);
+    entry_write(batch, index, result, &entry);
+    batch->entries[index] =
+        (struct batch_entry){.at = (uint32_t)out->len, .len = (uint32_t)entry.len};
+    out->len += entry.len;
+}
+
+static void entry_tell(struct worker *worker, struct batch *batch, uint32_t index,
+                       const struct gate_result *result) {
+    if (gate_result_bytes(result) <= USUAL_BYTES_MAX) {
+        entry_text(worker, batch, index, result);
+    } else if (SHORTAGE(!entry_chunk(worker, batch, index, result))) {
+        /* As api_messages.c has it for one message. */
+        struct gate_result shorter = *result;
+        shorter.fate = NULL;
+        stats_add(&worker->stats.answers_refused, 1);
+        entry_text(worker, batch, index, &shorter);
+    }
 }
 
 void batch_on_result(struct worker *worker, struct http_exchange *exchange, uint32_t index,
@@ -147,17 +253,7 @@ void batch_on_result(struct worker *worker, struct http_exchange *exchange, uint
         batch->full_message = result->message; /* a constant of the gate's */
         batch->retry_after_s = result->retry_after_s;
     }
-    if (SHORTAGE(!batch_room(worker, batch, gate_result_bytes(result)))) {
-        batch->failed = true;
-    } else {
-        struct builder *out = &batch->text.out;
-        size_t at = out->len;
-        struct builder entry = builder_over(out->at + at, out->cap - at);
-        gate_result_write(result, true, &entry);
-        CHECK(!entry.full, "a result is longer than gate_result_bytes");
-        batch->entries[index] = (struct batch_entry){(uint32_t)at, (uint32_t)entry.len};
-        out->len += entry.len;
-    }
+    entry_tell(worker, batch, index, result);
     if (--batch->left == 0)
         batch_answer(worker, exchange);
 }

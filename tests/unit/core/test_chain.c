@@ -128,6 +128,33 @@ static void test_the_reserve(void **state) {
     account_trim(&workers[1].account);
 }
 
+/* A block goes behind what is there, and the text goes on behind it; one that must be had is had,
+ * whatever was taken before. */
+static void test_blocks_are_added(void **state) {
+    (void)state;
+    struct chain chain = chain_empty(&workers[0], false);
+    account_force(&workers[1].account, 1 << 20);
+    assert_null(chunk_get(&workers[0], 8, false));
+    uint64_t granted = atomic_load(&server.budget.granted_bytes);
+    struct chunk *one = chunk_force(&workers[0], 8), *two = chunk_force(&workers[0], 8);
+    assert_int_equal(atomic_load(&server.budget.granted_bytes) - granted,
+                     quota_used(&server.answers));
+    memcpy(one->text, "[1", one->len = 2);
+    memcpy(two->text, ",3", two->len = 2);
+    chain_add(&chain, one);
+    account_give(&workers[1].account, 1 << 20);
+    account_trim(&workers[1].account);
+    builder_text(&chain.out, ",2");
+    chain_add(&chain, two);
+    assert_int_equal(chain_bytes(&chain), 6);
+    assert_true(chain_room(&chain, 100));
+    builder_text(&chain.out, ",4]");
+    size_t len;
+    char *text = text_of(&chain, &len);
+    assert_string_equal(text, "[1,2,3,4]");
+    free(text);
+}
+
 static void test_a_failure_is_inherited(void **state) {
     (void)state;
     struct chain chain = chain_empty(&workers[0], false), more = chain_empty(&workers[1], false);
@@ -142,11 +169,8 @@ static void test_a_failure_is_inherited(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_text_goes_on),
-        TEST(test_empty_ones),
-        TEST(test_the_share),
-        TEST(test_the_reserve),
-        TEST(test_a_failure_is_inherited),
+        TEST(test_text_goes_on), TEST(test_empty_ones),       TEST(test_the_share),
+        TEST(test_the_reserve),  TEST(test_blocks_are_added), TEST(test_a_failure_is_inherited),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -144,6 +144,100 @@ static void test_many_ids(void **state) {
     assert_int_equal(times(answer, "\":\"pending\""), 2000 + 2);
 }
 
+static char many[3][1 << 15]; /* messages to many */
+static char results[1 << 18]; /* what a batch is to be answered */
+
+static void many_write(void) {
+    for (unsigned n = 0; n < 3; n++) {
+        struct builder out = builder_over(many[n], sizeof many[n] - 1);
+        builder_format(&out, "{\"id\":\"m%u\",\"ack\":true,\"to\":[", n);
+        for (unsigned i = 0; i < ADDRESSES_PER_MESSAGE_MAX; i++)
+            builder_format(&out, "%s\"till-%04u\"", i == 0 ? "" : ",", i);
+        builder_text(&out, "]}");
+        assert_false(out.full);
+        many[n][out.len] = '\0';
+    }
+}
+
+/* The message as part of a batch: its text goes to `batch`, and what it is answered to `results`,
+ * as if it had come by itself. It has come before. */
+static void part_write(struct builder *batch, struct builder *wanted, bool lines, bool first,
+                       const char *text) {
+    const char *answer = ask(api, JSON_POST("/v1/messages", text));
+    const char *around = lines ? "" : first ? "[" : ",";
+    builder_format(batch, "%s%s%s", around, text, lines ? "\n" : "");
+    builder_format(wanted, "%s{\"status\":%u,", around, status_of(answer));
+    builder_bytes(wanted, body_of(answer) + 1, strlen(body_of(answer)) - 2);
+    builder_text(wanted, lines ? "\n" : "");
+}
+
+/* Long results lie in blocks of the answer from the moment they come, and usual ones between them;
+ * nobody sees that in the answer. */
+static void test_long_results_of_a_batch(void **state) {
+    (void)state;
+    static char body[1 << 18];
+    const struct quota *answers = &fake_server.answers;
+    const char *const usual = "{\"to\":\"away\",\"ack\":true,\"id\":\"u\"}";
+    const char *const orders[] = {"abc", "uaub", "auuc", "uuau"};
+    struct worker *worker = &fake_server.workers[0];
+    uint64_t slice_ns = worker->slice_ns;
+    many_write();
+    for (unsigned n = 0; n < 3; n++)
+        ask(api, JSON_POST("/v1/messages", many[n]));
+    ask(api, JSON_POST("/v1/messages", usual));
+    for (unsigned i = 0; i < 8; i++) {
+        bool lines = i % 2 == 1;
+        struct builder out = builder_over(body, sizeof body - 1);
+        struct builder wanted = builder_over(results, sizeof results - 1);
+        for (const char *of = orders[i / 2]; *of != '\0'; of++)
+            part_write(&out, &wanted, lines, of == orders[i / 2],
+                       *of == 'u' ? usual : many[*of - 'a']);
+        builder_text(&out, lines ? "" : "]");
+        builder_text(&wanted, lines ? "" : "]\n");
+        assert_false(out.full || wanted.full);
+        body[out.len] = results[wanted.len] = '\0';
+        const char *type = lines ? "application/x-ndjson" : "application/json";
+        worker->slice_ns = 0;
+        size_t before = api->out_len;
+        uint64_t most = 0;
+        peer_send(api, post("/v1/messages", type, body));
+        for (unsigned turn = 0; turn < 100; turn++) {
+            if (api->out_len == before && quota_used(answers) > most)
+                most = quota_used(answers);
+            node_turns();
+        }
+        worker->slice_ns = slice_ns;
+        assert_true(most > 1 << 14);
+        assert_int_equal(quota_used(answers), 0);
+        assert_string_equal(body_of(api->out + before), results);
+    }
+}
+
+/* Where blocks are short, what was taken is told all the same, without the addresses. */
+static void test_long_results_without_memory(void **state) {
+    (void)state;
+    static char batch[1 << 17];
+    many_write();
+    struct builder out = builder_over(batch, sizeof batch - 1);
+    builder_format(&out, "[%s,%s,%s]", many[0], many[1], many[2]);
+    assert_false(out.full);
+    batch[out.len] = '\0';
+    uint64_t ceiling = fake_server.answers.ceiling_bytes;
+    fake_server.answers.ceiling_bytes = 75000; /* of one, and a part of another */
+    const char *answer = ask(api, JSON_POST("/v1/messages", batch));
+    fake_server.answers.ceiling_bytes = ceiling;
+    assert_int_equal(status_of(answer), 200);
+    assert_int_equal(times(answer, "\":\"pending\""), 1000);
+    assert_int_equal(times(answer, "\"recipients\":0,\"to\":{"), 1);
+    assert_int_equal(times(answer, "\"recipients\":0}"), 2);
+    const char *second = strstr(answer, "{\"status\":202,\"id\":\"m1\",\"state\":\"stored\"");
+    assert_non_null(second);
+    assert_non_null(strstr(second, ",{\"status\":202,\"id\":\"m2\",\"state\":\"stored\""));
+    assert_null(strstr(second, "\"id\":\"m0\""));
+    assert_int_equal(TOTAL(answers_refused), 2);
+    assert_int_equal(quota_used(&fake_server.answers), 0);
+}
+
 static void test_what_does_not_go_together(void **state) {
     (void)state;
     assert_error(ask(api, JSON_POST(WAIT, "{\"to\":\"till\"}")), 400, "bad_message");
@@ -424,6 +518,8 @@ int main(void) {
         TEST(test_expired_and_withdrawn),
         TEST(test_several_ids),
         TEST(test_many_ids),
+        TEST(test_long_results_of_a_batch),
+        TEST(test_long_results_without_memory),
         TEST(test_what_does_not_go_together),
         TEST(test_pipelined),
         TEST(test_a_producer_that_ends),
