@@ -107,7 +107,8 @@ static const struct allowed table[] = {
 
 #define NUMBERS 1024 /* of calls; the highest now is some 460 */
 static char *names[NUMBERS];
-static atomic_bool was_said[NUMBERS];
+static atomic_bool was_said[NUMBERS + 1]; /* the last one is of all that have no name */
+static _Thread_local bool in_handler;
 static _Atomic uint64_t refused;
 
 const char *sandbox_unfit(void) {
@@ -147,8 +148,10 @@ static void on_sigsys(int number, siginfo_t *info, void *where) {
     atomic_fetch_add_explicit(&refused, 1, memory_order_relaxed);
     unsigned call = (unsigned)info->si_syscall;
     bool known = call < NUMBERS && names[call] != NULL;
-    if (known && atomic_exchange_explicit(&was_said[call], true, memory_order_relaxed))
+    if (in_handler || /* one that saying it makes */
+        atomic_exchange_explicit(&was_said[known ? call : NUMBERS], true, memory_order_relaxed))
         return;
+    in_handler = true;
     char thread[16] = "";
     prctl(PR_GET_NAME, thread);
     const struct log_field fields[] = {
@@ -158,6 +161,7 @@ static void on_sigsys(int number, siginfo_t *info, void *where) {
         LOG_STR("remedy", "report it as a bug; until it is fixed, --sandbox off"),
     };
     log_from_signal(LOG_ERROR, "sandbox_refused", fields, sizeof(fields) / sizeof(fields[0]));
+    in_handler = false;
 }
 
 static int rule_add(scmp_filter_ctx filter, const struct allowed *allowed) {

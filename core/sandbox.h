@@ -6,7 +6,8 @@
  * shell on the machine. What is allowed is one table in sandbox.c; a part of the program that needs
  * another call adds a line.
  *
- * Whatever else is called fails with EPERM, is counted, and is said once for each call:
+ * Whatever else is called fails with EPERM, is counted, and is said once for each call (once for
+ * all numbers that are no call's):
  *
  *   level=error event=sandbox_refused call=execve thread=worker-0 remedy=...
  *

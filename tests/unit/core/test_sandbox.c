@@ -83,6 +83,50 @@ static void test_what_is_refused_fails_and_is_said_once_by_its_name(void **state
     assert_int_equal(lines_with("\n"), 5);
 }
 
+/* Numbers that no call has, those of other ABIs among them. */
+static void calls_that_are_none(void) {
+    enter();
+    for (long n = 0; n < 100; n++) {
+        EXPECT(error_of(syscall(900 + n)) == EPERM);
+        EXPECT(error_of(syscall(5000 + n)) == EPERM);
+        EXPECT(error_of(syscall(-1)) == EPERM);
+    }
+    EXPECT(sandbox_refused() == 300);
+}
+
+static void test_numbers_that_are_no_call_are_said_once(void **state) {
+    (void)state;
+    in_a_process(calls_that_are_none);
+    assert_int_equal(lines_with("event=sandbox_refused call=unknown number="), 1);
+    assert_int_equal(lines_with("\n"), 1);
+}
+
+/* What the line itself needs is refused. */
+static void calls_without_poll(void) {
+    static const int polls[] = {SCMP_SYS(poll), SCMP_SYS(ppoll)};
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    for (size_t i = 0; i < sizeof(polls) / sizeof(polls[0]); i++) {
+        int error = seccomp_rule_add(filter, SCMP_ACT_TRAP, polls[i], 0);
+        EXPECT(error == 0 || error == -EDOM);
+    }
+    EXPECT(seccomp_load(filter) == 0);
+    seccomp_release(filter);
+    enter();
+    for (int i = 0; i < 3; i++)
+        EXPECT(error_of(syscall(SYS_socket, AF_INET, SOCK_STREAM, 0)) == EPERM);
+    EXPECT(sandbox_refused() == 4);
+    EXPECT(error_of(syscall(SYS_ppoll, NULL, 0, NULL, NULL, 0)) == EPERM);
+    EXPECT(sandbox_refused() == 6);
+}
+
+static void test_a_line_that_needs_what_is_refused_comes_all_the_same(void **state) {
+    (void)state;
+    in_a_process(calls_without_poll);
+    assert_int_equal(lines_with("call=socket number="), 1);
+    assert_int_equal(lines_with("call=ppoll number="), 1);
+    assert_int_equal(lines_with("\n"), 2);
+}
+
 static void files_and_memory(void) {
     enter();
     const size_t page = 4096;
@@ -163,6 +207,8 @@ static void test_a_log_that_nobody_reads_makes_nobody_wait(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_refused_fails_and_is_said_once_by_its_name),
+        cmocka_unit_test(test_numbers_that_are_no_call_are_said_once),
+        cmocka_unit_test(test_a_line_that_needs_what_is_refused_comes_all_the_same),
         cmocka_unit_test(test_files_are_read_only_and_memory_is_no_code),
         cmocka_unit_test(test_threads_that_were_there_before_are_in_it_too),
         cmocka_unit_test(test_a_log_that_nobody_reads_makes_nobody_wait),
