@@ -46,6 +46,16 @@ bool ring_refused(char *problem, size_t cap, const char *call, int error) {
                  "this kernel lacks io_uring features that ringpost needs (SINGLE_ISSUER, "
                  "DEFER_TASKRUN): use Linux 6.1 or newer");
         break;
+    case EMFILE:
+        snprintf(problem, cap,
+                 "cannot set up io_uring: %s: %s: raise LimitNOFILE (ulimit -n), or start fewer "
+                 "--workers",
+                 call, strerror(error));
+        break;
+    case ENFILE:
+        snprintf(problem, cap, "cannot set up io_uring: %s: %s: raise sysctl fs.file-max", call,
+                 strerror(error));
+        break;
     case ENOMEM: /* of locked memory, or where the library maps the ring */
         if (ring_space_short() || !ring_lock_limited(&lockable))
             return ring_no_memory(problem, cap);
