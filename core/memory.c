@@ -5,6 +5,7 @@
 
 #include <malloc.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #define GRANT_BYTES_MAX (256 * 1024)
 #define RELIEF_TIMES_MIN 4
@@ -13,6 +14,9 @@
 /* Texts of up to this are taken from memory of the C library that stays: each that was a mapping
  * would pay for its page faults. */
 #define LIBRARY_WARM_BYTES (4 * 1024 * 1024)
+/* The library reserves 64 MiB of address space for each thread. Within a limit of less than that of
+ * some dozens of threads they share one arena. */
+#define LIBRARY_SPACE_BYTES (UINT64_C(4) << 30)
 
 void budget_init(struct budget *budget, uint64_t ceiling_bytes) {
     budget->ceiling_bytes = ceiling_bytes;
@@ -212,4 +216,7 @@ void account_fini(struct account *account) {
 void memory_begin(void) {
     mallopt(M_MMAP_THRESHOLD, LIBRARY_WARM_BYTES);
     mallopt(M_TRIM_THRESHOLD, 2 * LIBRARY_WARM_BYTES);
+    struct rlimit space;
+    if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur < LIBRARY_SPACE_BYTES)
+        mallopt(M_ARENA_MAX, 1);
 }

@@ -95,7 +95,7 @@ static inline bool account_wants_release(const struct account *account) {
 void account_fini(struct account *account);
 
 /* Once, before any thread: the C library's own memory, of texts that are being written, stays warm
- * up to some MiB. */
+ * up to some MiB; and it reserves no address space for each thread where a limit leaves little. */
 void memory_begin(void);
 
 #endif

@@ -211,6 +211,9 @@ static void *port_main(void *argument) {
     return NULL;
 }
 
+/* What the first connections need, and the sandbox. With less the node would run and close them. */
+#define SERVING_BYTES (2 * 1024 * 1024)
+
 bool server_start(struct server *server, char *problem, size_t problem_cap) {
     unsigned threads = server->post.endpoints;
     crash_watch(recall_current);
@@ -218,8 +221,8 @@ bool server_start(struct server *server, char *problem, size_t problem_cap) {
     server->starts = calloc(threads, sizeof(struct start));
     bool good =
         server->threads != NULL && server->starts != NULL && sem_init(&server->opened, 0, 0) == 0;
+    char remedy[MEMORY_LIMIT_TEXT_MAX];
     if (!good) {
-        char remedy[MEMORY_LIMIT_TEXT_MAX];
         memory_short(remedy);
         snprintf(problem, problem_cap, "no memory for %u threads: %s", threads, remedy);
     }
@@ -248,6 +251,10 @@ bool server_start(struct server *server, char *problem, size_t problem_cap) {
             snprintf(problem, problem_cap, "%s", server->starts[i].problem);
             good = false;
         }
+    }
+    if (good && memory_limit_hit(SERVING_BYTES, remedy)) {
+        snprintf(problem, problem_cap, "no memory is left to serve anybody: %s", remedy);
+        good = false;
     }
     atomic_store_explicit(&server->phase, good ? PHASE_RUNNING : PHASE_STOPPED,
                           memory_order_release);

@@ -2,6 +2,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "core/base/memory_short.h"
 
 static const struct {
     const char *word, *meaning, *remedy;
@@ -34,15 +35,25 @@ static uint64_t count_of(const struct stats *total, enum watch_cause cause) {
     return 0;
 }
 
+static void spell_say(enum watch_cause cause) {
+    const char *meaning = causes[cause].meaning, *remedy = causes[cause].remedy;
+    char limit[MEMORY_LIMIT_TEXT_MAX];
+    if (cause == WATCH_MEMORY && memory_limit_hit(0, limit)) {
+        meaning = "the process gets no more memory, though --memory is not reached; producers get "
+                  "503";
+        remedy = limit;
+    }
+    log_event(LOG_WARN, "refusing", LOG_STR("cause", causes[cause].word),
+              LOG_STR("meaning", meaning), LOG_STR("remedy", remedy));
+}
+
 static void spell_look(struct watch_spell *spell, enum watch_cause cause, uint64_t count,
                        uint64_t now_ns) {
     bool grew = count != spell->seen;
     if (grew && spell->began_ns == 0) {
         spell->began_ns = now_ns;
         spell->before = spell->seen;
-        log_event(LOG_WARN, "refusing", LOG_STR("cause", causes[cause].word),
-                  LOG_STR("meaning", causes[cause].meaning),
-                  LOG_STR("remedy", causes[cause].remedy));
+        spell_say(cause);
     } else if (!grew && spell->began_ns != 0) {
         log_event(LOG_INFO, "refusing_over", LOG_STR("cause", causes[cause].word),
                   LOG_U64("refused", count - spell->before),

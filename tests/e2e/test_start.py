@@ -202,6 +202,21 @@ class LowLimits(unittest.TestCase):
         for line in failed:
             self.assertRegex(line, "RLIMIT_AS of [0-9]+ bytes .*LimitAS")
 
+    def test_address_space_that_threads_would_use_up(self):
+        """Whatever starts serves: no arena of one thread takes what the others need."""
+        for megabytes in (162, 165, 167):
+            self.serves({"as": megabytes * 1000000})
+
+    def test_hardly_enough_address_space(self):
+        said = [self.outcome({"as": megabytes * 1000000}) for megabytes in range(34, 44)]
+        self.assertIn("started", said)
+        for megabytes in range(34 + said.index("started"), 44):
+            self.serves({"as": megabytes * 1000000})
+
+    def serves(self, limits):
+        with self.subTest(limits=limits), Node(limits=limits) as node:
+            self.assertEqual([node.push("nobody", 1)[0] for _ in range(20)], [404] * 20)
+
     def test_data(self):
         self.assertRegex(self.outcome({"data": 10000000}), "RLIMIT_DATA of .*LimitDATA")
 

@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static struct stats total;
@@ -56,6 +57,24 @@ static void test_both_ends(void **state) {
     assert_non_null(strstr(look(8), "refused=1 seconds=1\n"));
 }
 
+/* Where a limit of the process is in the way, that is what is said. */
+static void test_a_limit_of_the_process(void **state) {
+    (void)state;
+    struct rlimit before, little;
+    assert_int_equal(getrlimit(RLIMIT_DATA, &before), 0);
+    little = before;
+    little.rlim_cur = 1 << 20;
+    stats_add(&total.memory_refused, 1);
+    assert_int_equal(setrlimit(RLIMIT_DATA, &little), 0);
+    const char *heard = look(1);
+    assert_int_equal(setrlimit(RLIMIT_DATA, &before), 0);
+    assert_non_null(
+        strstr(heard, "event=refusing cause=memory meaning=\"the process gets no more"));
+    assert_non_null(strstr(heard, "remedy=\"RLIMIT_DATA of 1048576 bytes has no room for it: raise "
+                                  "LimitDATA (ulimit -d)\""));
+    assert_null(strstr(heard, "has reached --memory"));
+}
+
 static void test_every_cause(void **state) {
     (void)state;
     const struct {
@@ -86,6 +105,7 @@ static void test_every_cause(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_both_ends, capture, release),
+        cmocka_unit_test_setup_teardown(test_a_limit_of_the_process, capture, release),
         cmocka_unit_test_setup_teardown(test_every_cause, capture, release),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
