@@ -189,9 +189,19 @@ static void place_sizes(struct settings_build *build) {
         build->config.send_buffer_bytes = SEND_BUFFER_KEEP_LATEST;
 }
 
+/* A worker reads a message in one turn. */
+#define MESSAGE_SHORT_TURN_BYTES 1048576
+
 static void check_sizes(struct settings_build *build) {
     const struct config *config = &build->config;
     uint64_t memory = build->settings->machine.memory_bytes;
+    if (config->max_message_bytes > MESSAGE_SHORT_TURN_BYTES)
+        build_remark(build,
+                     "max-message (%" PRIu32 ") makes turns long: one push of 16M of JSON takes "
+                     "100 to 230 ms of a worker, 1M takes 16 ms, and its other clients wait; "
+                     "measured with curl --json @FILE NODE/v1/clients/x as "
+                     "ringpost_turn_longest_seconds",
+                     config->max_message_bytes);
     if (config->outbox_bytes < config->max_message_bytes)
         build_remark(build,
                      "outbox-bytes (%" PRIu32 ") is below max-message (%" PRIu32

@@ -166,7 +166,10 @@ const struct setting settings_table[SETTINGS] = {
         .kind = SETTING_BYTES, .topic = TOPIC_WAITING, .min = 1, .max = 16777216,
         .offset = AT(max_message_bytes),
         .fallback = "65536",
-        .help = "The largest `data` of one message."},
+        .help = "The largest `data` of one message. A worker reads one in one turn, and its other "
+                "clients wait: 16M of JSON took 100 to 230 ms, 1M took 16 ms "
+                "(`curl --json @FILE NODE/v1/clients/x` with a FILE of `[1,1,1...]`, then "
+                "`ringpost_turn_longest_seconds` in /metrics)."},
     [SET_MAX_BODY] = {
         .name = "max-body", .environment = "RINGPOST_MAX_BODY", .value = "BYTES",
         .kind = SETTING_BYTES, .topic = TOPIC_WAITING, .min = 1, .max = 1073741824,

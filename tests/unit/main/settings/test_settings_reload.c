@@ -221,6 +221,26 @@ static void test_pages(void **state) {
     free(page);
 }
 
+/* Large messages make long turns, which whoever allows them should know, with figures. */
+static void test_large_messages(void **state) {
+    static const struct {
+        const char *flag;
+        bool remarked;
+    } rows[] = {{"--max-message=1M", false}, {"--max-message=1048577", true}};
+    (void)state;
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct load load = {.flags = {rows[i].flag, "--outbox-bytes=2M"}};
+        assert_true(load_it(&load));
+        assert_int_equal(settings.remark_count, rows[i].remarked);
+        if (rows[i].remarked) {
+            assert_non_null(strstr(settings.remarks[0], "max-message (1048577) makes turns long"));
+            assert_non_null(strstr(settings.remarks[0], "ringpost_turn_longest_seconds"));
+            assert_true(strlen(settings.remarks[0]) < 256); /* a line of the log cuts it */
+        }
+        settings_fini(&settings);
+    }
+}
+
 /* The names of flag, variable and row belong together. */
 static void test_table(void **state) {
     (void)state;
@@ -272,6 +292,7 @@ int main(void) {
         cmocka_unit_test(test_old_strings_are_forgotten),
         cmocka_unit_test(test_reload_of_a_key_file),
         cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_large_messages),
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_mangled_file),
     };
