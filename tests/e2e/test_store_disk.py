@@ -462,6 +462,8 @@ class Damage(Stored):
             self.assertEqual(len(re.findall("event=store_cut .*records=1 ", node.log())), 1)
             known = fates(node, ["message-288", "message-289"])
             self.assertEqual([one and one["state"] for one in known.values()], ["pending", None])
+            self.assertEqual(node.metric("ringpost_store_cut_records"), 1)
+            self.assertGreater(node.metric("ringpost_store_cut_bytes"), 0)
             node.stop()
             # After a drain it is known what stood there.
             second = data.segments()[-1]
