@@ -58,6 +58,11 @@ static void fates_bring(struct restore *restore) {
     for (size_t n = 0; n < restore->ended; n++) {
         const struct restored *restored = restore->heap[n];
         struct fate *fate = restored->fate;
+        /* The wall clock may have been set back in between, serials only grow. */
+        if (fates_displaced(restore->fates, fate)) {
+            fates_cancel(restore->fates, fate);
+            continue;
+        }
         fate_taken(restore, restored);
         for (uint32_t i = 0, addresses = fate_count(fate); i < addresses; i++)
             address_settle(restore, restored, i);
