@@ -153,6 +153,9 @@ bool check_all(struct check *check) {
     }
     struct replay replay = {.next = survey->meta.synced + 1, .synced = survey->meta.synced};
     check->records = 0;
+    if (survey->strange[0] != '\0')
+        check_say(check, "%s: left alone, ringpost makes no file of such a number; remove it",
+                  survey->strange);
     for (unsigned at = 0; at < survey->count; at++)
         if (survey->segments[at].state == SURVEY_VOID)
             check_say(check, "%016" PRIx64 ".segment: void, the next start removes it",

@@ -470,6 +470,22 @@ class Damage(Stored):
             data.flip(second, self.at(second, b"message-288"))
             self.assertRegex(data.refused(), "record 289 is missing there, although all up to 289")
 
+    def test_a_number_that_is_never_reached(self):
+        for name in ("ffffffffffffffff.new", "ffffffffffffffff.spare", "ffffffffffffffff.segment",
+                     "8000000000000000.segment", "7fffffffffffffff.new", "7fffffffffffffff.spare"):
+            with self.subTest(name=name), self.copy() as (data, *_):
+                (data.path / name).touch()
+                status, said = store_command("check", data.path)
+                self.assertEqual(status, 0, said)
+                self.assertIn(f"{name}: left alone", said)
+                for number in range(2):
+                    with data.node() as node:
+                        self.assertEqual(node.log().count("event=store_file_strange"), 1)
+                        self.assertEqual(fate(node, "message-289")["state"], "pending")
+                        push(node, "a", 1, id=f"new-{number}")
+                        self.assertTrue(number == 0 or fate(node, "new-0"))
+                self.assertNotIn("0000000000000000.segment", [x.name for x in data.segments()])
+
     def test_another_version(self):
         for name in ("segment", "store.meta"):
             with self.subTest(name=name), self.copy() as (data, first, _):
