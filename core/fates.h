@@ -142,6 +142,8 @@ enum fate_record { FATE_RECORD_MESSAGE, FATE_RECORD_ADDRESS, FATE_RECORD_WHOLE }
  * last is. */
 bool fates_need(struct fates *fates, struct span scope, struct span id, uint64_t serial,
                 enum fate_record sort, uint64_t record);
+/* Of a start: the fate's message id was taken again, for another whose serial is higher. */
+bool fates_displaced(struct fates *fates, const struct fate *fate);
 /* Bytes of all records that are needed. Any thread. */
 uint64_t fates_record_bytes(const struct fates *fates);
 

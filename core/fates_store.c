@@ -123,6 +123,20 @@ bool fates_need(struct fates *fates, struct span scope, struct span id, uint64_t
     return needed;
 }
 
+bool fates_displaced(struct fates *fates, const struct fate *fate) {
+    struct fate_stripe *stripe = fate_stripe_of(fates, fate->node.hash);
+    bool displaced = false;
+    fate_lock(stripe);
+    struct table_node *node = table_first(&stripe->fates, fate->node.hash);
+    for (; node != NULL && !displaced; node = table_next(node)) {
+        const struct fate *other = container_of(node, struct fate, node);
+        displaced = other->serial > fate->serial && span_equal(fate_id(other), fate_id(fate)) &&
+                    span_equal(fate_scope(other), fate_scope(fate));
+    }
+    fate_unlock(stripe);
+    return displaced;
+}
+
 uint64_t fates_record_bytes(const struct fates *fates) {
     return atomic_load_explicit(&fates->record_bytes, memory_order_relaxed);
 }

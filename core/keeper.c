@@ -66,13 +66,16 @@ const struct kept_id *keeper_find(const struct worker *worker, uint64_t hash) {
     return id_find(&worker->keeper, hash);
 }
 
-/* The id, made if need be; NULL: no memory. */
-static struct kept_id *id_get(struct worker *worker, uint64_t hash) {
+/* The id, made if need be; NULL: no memory. `restored`: within the ceiling or not, the store looks
+ * at that when it is through. */
+static struct kept_id *id_get(struct worker *worker, uint64_t hash, bool restored) {
     struct keeper *keeper = &worker->keeper;
     struct kept_id *id = id_find(keeper, hash);
     if (id != NULL)
         return id;
-    if (SHORTAGE(!account_take(&worker->account, ID_BYTES)))
+    if (restored)
+        account_force(&worker->account, ID_BYTES);
+    else if (SHORTAGE(!account_take(&worker->account, ID_BYTES)))
         return NULL;
     id = pool_get(&keeper->id_pool);
     if (SHORTAGE(id == NULL)) {
@@ -328,7 +331,7 @@ static void message_unkeep(struct worker *worker, struct message *message, uint1
 static bool address_keep(struct worker *worker, struct message *message, uint16_t address,
                          bool prompt, bool restored) {
     struct keeper *keeper = &worker->keeper;
-    struct kept_id *id = id_get(worker, message->names[address].hash);
+    struct kept_id *id = id_get(worker, message->names[address].hash, restored);
     if (SHORTAGE(id == NULL)) {
         stats_add(&worker->stats.memory_refused, 1);
         return false;
@@ -430,7 +433,7 @@ void keeper_on_decide(struct worker *worker, const struct mail *mail) {
     message_release(&worker->endpoint, message);
 }
 
-/* Before the node runs, so nobody else takes memory: what there is not is a start that fails. */
+/* Before the node runs. What memory the system has not is a start that fails. */
 void keeper_on_restore(struct worker *worker, const struct mail *mail) {
     struct message *message = mail->object;
     table_reserve(&worker->keeper.kept, mail->number);
@@ -441,8 +444,8 @@ void keeper_on_restore(struct worker *worker, const struct mail *mail) {
         if (!address_keep(worker, message, i, false, true))
             fatal_event("store_not_restored",
                         LOG_STR("reason", "no memory for a message that is pending"),
-                        LOG_STR("remedy", "raise --memory, or the limit of the process, and start "
-                                          "the node again"));
+                        LOG_STR("remedy", "give the machine (or container) more of it, or raise "
+                                          "the limit of the process, and start the node again"));
         struct kept *kept = message_kept(message, i);
         kept->written = true; /* it may have been */
         keeper_pend(worker, kept);

@@ -27,6 +27,8 @@ void budget_init(struct budget *budget, uint64_t ceiling_bytes) {
     if (budget->grant_bytes == 0)
         budget->grant_bytes = 1;
     atomic_init(&budget->granted_bytes, 0);
+    atomic_init(&budget->beyond_bytes, 0);
+    atomic_init(&budget->over, false);
     budget->relieve = NULL;
     budget->relieve_argument = NULL;
 }
@@ -54,9 +56,9 @@ static uint64_t grant_for(const struct account *account, size_t bytes) {
     return (needs - account->granted_bytes + grant - 1) / grant * grant;
 }
 
-static bool grant_take(struct budget *budget, uint64_t more) {
+static bool grant_take(struct budget *budget, uint64_t more, uint64_t beyond) {
     uint64_t before = atomic_fetch_add_explicit(&budget->granted_bytes, more, memory_order_relaxed);
-    if (before + more <= budget->ceiling_bytes)
+    if (before + more <= budget->ceiling_bytes + beyond)
         return true;
     atomic_fetch_sub_explicit(&budget->granted_bytes, more, memory_order_relaxed);
     return false;
@@ -68,15 +70,28 @@ static bool grant_press(struct account *account, uint64_t more) {
     struct budget *budget = account->budget;
     uint64_t times = 2 * (more / budget->grant_bytes) + RELIEF_TIMES_MIN;
     while (times-- > 0 && budget->relieve(budget->relieve_argument, account))
-        if (grant_take(budget, more))
+        if (grant_take(budget, more, 0))
             return true;
     return false;
+}
+
+static void grant_back(struct budget *budget, uint64_t bytes) {
+    uint64_t before =
+        atomic_fetch_sub_explicit(&budget->granted_bytes, bytes, memory_order_relaxed);
+    if (!atomic_load_explicit(&budget->over, memory_order_relaxed) ||
+        before - bytes > budget->ceiling_bytes)
+        return;
+    atomic_store_explicit(&budget->beyond_bytes, 0, memory_order_relaxed);
+    atomic_store_explicit(&budget->over, false, memory_order_relaxed);
 }
 
 bool budget_take(struct account *account, uint64_t bytes) {
     struct budget *budget = account->budget;
     bool presses = account->presses && budget->relieve != NULL && bytes <= budget->ceiling_bytes;
-    return grant_take(budget, bytes) || (presses && grant_press(account, bytes));
+    if (grant_take(budget, bytes, 0) || (presses && grant_press(account, bytes)))
+        return true;
+    uint64_t beyond = atomic_load_explicit(&budget->beyond_bytes, memory_order_relaxed);
+    return beyond != 0 && grant_take(budget, bytes, beyond);
 }
 
 void budget_force(struct budget *budget, uint64_t bytes) {
@@ -84,7 +99,31 @@ void budget_force(struct budget *budget, uint64_t bytes) {
 }
 
 void budget_give(struct budget *budget, uint64_t bytes) {
-    atomic_fetch_sub_explicit(&budget->granted_bytes, bytes, memory_order_relaxed);
+    grant_back(budget, bytes);
+}
+
+void budget_restore(struct budget *budget) {
+    atomic_store_explicit(&budget->beyond_bytes, budget->ceiling_bytes / BUDGET_BEYOND_PART,
+                          memory_order_relaxed);
+}
+
+uint64_t budget_restored(struct budget *budget) {
+    uint64_t granted = atomic_load_explicit(&budget->granted_bytes, memory_order_relaxed);
+    uint64_t over = granted > budget->ceiling_bytes ? granted - budget->ceiling_bytes : 0;
+    atomic_store_explicit(&budget->beyond_bytes,
+                          over == 0 ? 0 : over + budget->ceiling_bytes / BUDGET_BEYOND_PART,
+                          memory_order_relaxed);
+    atomic_store_explicit(&budget->over, over != 0, memory_order_relaxed);
+    return over;
+}
+
+bool account_admits(struct account *account) {
+    struct budget *budget = account->budget;
+    if (!atomic_load_explicit(&budget->over, memory_order_relaxed))
+        return true;
+    if (account->presses && budget->relieve != NULL)
+        (void)budget->relieve(budget->relieve_argument, account);
+    return !atomic_load_explicit(&budget->over, memory_order_relaxed);
 }
 
 /* More is granted, or what is warm makes room. False: neither; nobody has been pressed. */
@@ -92,7 +131,7 @@ static bool account_have(struct account *account, size_t bytes) {
     uint64_t more = grant_for(account, bytes);
     if (more == 0)
         return true;
-    if (grant_take(account->budget, more)) {
+    if (grant_take(account->budget, more, 0)) {
         account->granted_bytes += more;
         return true;
     }
@@ -136,7 +175,7 @@ static void grants_return(struct account *account, uint64_t grants) {
         return;
     uint64_t back = (account->granted_bytes - needs) / grant * grant;
     account->granted_bytes -= back;
-    atomic_fetch_sub_explicit(&account->budget->granted_bytes, back, memory_order_relaxed);
+    grant_back(account->budget, back);
 }
 
 /* Two grants in hand are kept, against going back and forth at the edge of one. */

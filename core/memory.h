@@ -11,6 +11,11 @@
  * warm beyond WARM_BYTES_MAX (block_cache.h) or, of a small ceiling, a 64th. It is not in
  * `used_bytes`.
  *
+ * A start that restores what was taken under the same ceiling may need more than before, since
+ * other accounts have it: it goes up to a quarter beyond (budget_restore). Then, until what is
+ * granted is below the ceiling again, no message is taken, and whatever else there is has a quarter
+ * more, so that clients can come and acknowledge (budget_restored).
+ *
  * Threads: budget: any; account: its endpoint's. */
 #ifndef RINGPOST_CORE_MEMORY_H
 #define RINGPOST_CORE_MEMORY_H
@@ -24,10 +29,16 @@
 
 struct account;
 
+/* What a start, and a node that has more than its ceiling from one, may have beyond it. */
+#define BUDGET_BEYOND_PART 4
+
 struct budget {
     uint64_t ceiling_bytes;
     uint64_t grant_bytes; /* what one account takes or returns at a time */
     _Atomic uint64_t granted_bytes;
+    _Atomic uint64_t
+        beyond_bytes; /* so far beyond the ceiling grants may go, if nothing gives way */
+    atomic_bool over; /* what was restored is beyond it: no message is taken */
     /* Asked at the ceiling by an account that presses, on its thread: somebody gives up about a
      * grant of what can be missed best. False: nobody has anything. NULL: nobody does. */
     bool (*relieve)(void *argument, struct account *account);
@@ -72,6 +83,14 @@ static inline bool budget_is_full(const struct budget *budget) {
                budget->grant_bytes >
            budget->ceiling_bytes;
 }
+
+/* A start restores: it may go a quarter beyond the ceiling. */
+void budget_restore(struct budget *budget);
+/* All is restored; returns how much is granted beyond the ceiling. */
+uint64_t budget_restored(struct budget *budget);
+/* May a message be taken? Not while what was restored is beyond the ceiling; then what can be
+ * missed best gives way. */
+bool account_admits(struct account *account);
 
 /* Gives every grant back that is not used, so that other accounts can have it now. */
 void account_trim(struct account *account);

@@ -94,6 +94,8 @@ struct message *message_open(struct endpoint *endpoint, const struct message_par
     size_t bytes = sizeof(struct message) + names * sizeof(struct message_name) +
                    kept * sizeof(struct kept) + before_payload + parts->payload_max;
     CHECK(bytes <= UINT32_MAX, "a message of %zu bytes", bytes);
+    if (SHORTAGE(!account_admits(&endpoint->account)))
+        return NULL;
     struct message *message = memory_get(&endpoint->account, bytes);
     if (SHORTAGE(message == NULL))
         return NULL;

@@ -56,6 +56,8 @@ struct store;
     X(segments, "segments", "segments in use")                                                     \
     X(spares, "spare_segments", "segments allocated ahead")                                        \
     X(unreadable, "unreadable_segments", "1 while the oldest segment cannot be read")              \
+    X(cut_bytes, "cut_bytes", "bytes of a torn end that the start cut off")                        \
+    X(cut_records, "cut_records", "records that can be read in what the start cut off")            \
     X(restored, "restored", "messages that were pending at the start")                             \
     X(waiting, "waiting", "messages and acknowledgements that are not safe yet")
 

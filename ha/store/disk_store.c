@@ -318,6 +318,8 @@ static void figures_take(struct disk_store *disk) {
     figure_set(&to->segments, figure_get(&from->segments));
     figure_set(&to->spares, figure_get(&from->spares));
     figure_set(&to->unreadable, figure_get(&from->unreadable));
+    figure_set(&to->cut_bytes, figure_get(&from->cut_bytes));
+    figure_set(&to->cut_records, figure_get(&from->cut_records));
     figure_set(&to->live_bytes, fates_record_bytes(fates_of(disk)));
     figure_set(&to->waiting, disk->waiter_count);
     atomic_store_explicit(&disk->store.unavailable, !has_room(disk, disk->options.record_max),

@@ -67,7 +67,8 @@ bool disk_store_key(const char *directory, uint8_t key[HASH_KEY_BYTES], char *pr
 /* What a pending message's end will take in the journal. */
 uint64_t disk_store_ending_bytes(const struct fate *fate);
 
-/* restore.c: opens the journal and restores what is in it. On the store's thread. */
+/* restore.c, restore_bring.c: opens the journal and restores what is in it. On the store's thread.
+ */
 bool disk_store_restore(struct disk_store *disk, char *problem, size_t problem_cap);
 
 #endif

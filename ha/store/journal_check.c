@@ -5,6 +5,7 @@
 #include "ha/store/disk.h"
 #include "ha/store/journal_check_parts.h"
 #include "ha/store/journal_parts.h"
+#include "ha/store/store_key.h"
 #include "ha/store/trouble.h"
 
 #include <errno.h>
@@ -153,6 +154,9 @@ bool check_all(struct check *check) {
     }
     struct replay replay = {.next = survey->meta.synced + 1, .synced = survey->meta.synced};
     check->records = 0;
+    if (survey->strange[0] != '\0')
+        check_say(check, "%s: left alone, ringpost makes no file of such a number; remove it",
+                  survey->strange);
     for (unsigned at = 0; at < survey->count; at++)
         if (survey->segments[at].state == SURVEY_VOID)
             check_say(check, "%016" PRIx64 ".segment: void, the next start removes it",
@@ -162,12 +166,28 @@ bool check_all(struct check *check) {
     return sound;
 }
 
+/* False: a start would refuse it. */
+static bool key_check(const struct check *check) {
+    uint8_t key[HASH_KEY_BYTES];
+    int found = store_key_read(check->folder, key);
+    if (found < 0)
+        check_say(check,
+                  "DAMAGED: " STORE_KEY " (%s): put it back from a copy; or remove it, then the "
+                  "node starts, but " STORE_KEY_LOST,
+                  errno == EBADMSG ? "not the bytes of a key" : trouble_reason(errno));
+    else if (found == 0 && check->records != 0)
+        check_say(check, STORE_KEY " is missing: put it back from a copy; else the next start "
+                                   "makes another, and " STORE_KEY_LOST);
+    return found >= 0;
+}
+
 enum journal_verdict journal_check(const char *directory, journal_say *say, void *argument,
                                    struct journal_problem *problem) {
     struct check check = {.say = say, .argument = argument};
     if (!check_open(&check, directory, false, problem))
         return JOURNAL_UNKNOWN;
     bool sound = check_all(&check);
+    sound = key_check(&check) && sound;
     check_say(&check, "%s: %" PRIu64 " records can be read", sound ? "sound" : "damaged",
               check.records);
     check_close(&check);

@@ -232,6 +232,11 @@ static bool directory_open(struct journal *journal, journal_visit *visit, void *
     struct survey survey;
     if (!survey_open(&survey, journal->options.directory, journal->folder, problem))
         return false;
+    if (survey.strange[0] != '\0')
+        log_event(LOG_WARN, "store_file_strange", LOG_STR("store", survey.directory),
+                  LOG_STR("file", survey.strange),
+                  LOG_STR("meaning", "ringpost makes no file of such a number; it is left alone"),
+                  LOG_STR("remedy", "remove it"));
     bool good = meta_open(journal, &survey, problem) &&
                 replay_all(journal, &survey, visit, argument, problem);
     survey_free(&survey);

@@ -3,16 +3,16 @@
  * All entries are read in order, and what they say of one serial is gathered in a struct restored.
  * A message gets its block, with its fate, as soon as its MESSAGE is there, and loses it when the
  * FATE or VOID comes. When all is read, fates are settled in the order of their times, and what is
- * pending goes to its keepers in the order of the serials. */
+ * pending goes to its keepers in the order of the serials.
+ *
+ * Memory: at the ceiling fates give way; then what is pending goes beyond it (memory.h). What even
+ * that is too little for is only counted, so that the sentence says how much there must be. */
 #include "core/base/check.h"
 #include "core/base/log.h"
 #include "core/base/map.h"
 #include "core/base/memory_short.h"
-#include "core/server.h"
-#include "ha/store/disk_store.h"
-#include "ha/store/ended.h"
+#include "ha/store/restore_parts.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -21,9 +21,9 @@
 #define SERIALS_LEFT_MIN (UINT64_C(1) << 40)
 /* One that takes longer says so now and then. */
 #define PROGRESS_NS (2 * NS_PER_S)
-#define PAGE_BYTES 4096
-
-enum phase { UNKNOWN, PENDING, ENDED, VOIDED };
+/* What a message takes at the most, beside its record: itself, and each of its addresses. */
+#define MESSAGE_BYTES_MAX 1024
+#define ADDRESS_BYTES_MAX 512
 
 /* Addresses that settled before their message came again. */
 struct early {
@@ -32,61 +32,32 @@ struct early {
     uint8_t word;
 };
 
-/* What is known of one serial. */
-struct restored {
-    union {
-        struct early *early;     /* UNKNOWN */
-        struct message *message; /* PENDING: a hold */
-        uint64_t at_ns;          /* ENDED: when it was settled */
-    };
-    struct fate *fate; /* PENDING, ENDED: open and held */
-    uint32_t recipients;
-    uint8_t phase;
-};
-
-/* Serials come nearly in order, so those that follow each other stand together. */
-#define SHEET_BITS 4
-#define SHEET_SERIALS (1 << SHEET_BITS)
-
-struct sheet {
-    struct table_node node;
-    uint64_t number; /* of its first serial, in sheets */
-    struct restored restored[SHEET_SERIALS];
-};
-
-struct restore {
-    struct disk_store *disk;
-    struct endpoint *endpoint;
-    struct fates *fates;
-    struct table sheets;
-    struct sheet *sheet; /* the one that was looked at last */
-    struct pool sheet_pool, early_pool;
-    uint64_t now_ns, now_wall_ms;
-    uint64_t began_ns, progress_ns;
-    uint64_t serial_max;
-    uint64_t entries, pending;
-    struct ended ended[FATE_SHARES]; /* as many as the node will remember */
-    char *problem;
-    size_t problem_cap;
-};
-
-static bool fail(struct restore *restore, const char *text) {
-    snprintf(restore->problem, restore->problem_cap, "%s", text);
-    return false;
-}
-
 static uint64_t ended_count(const struct restore *restore) {
     return restore->ended[FATE_PRODUCERS].count + restore->ended[FATE_CLIENTS].count;
 }
 
-static bool fail_memory(struct restore *restore) {
+bool restore_fail_memory(struct restore *restore) {
     char remedy[MEMORY_LIMIT_TEXT_MAX];
     memory_short(remedy);
     snprintf(restore->problem, restore->problem_cap,
              "--data %s: there is not the memory for what is in it (%llu messages that are pending "
-             "and %llu fates came so far): raise --memory, or %s",
+             "and %llu fates came so far): %s",
              restore->disk->options.directory, (unsigned long long)restore->pending,
              (unsigned long long)ended_count(restore), remedy);
+    return false;
+}
+
+bool restore_fail_ceiling(struct restore *restore) {
+    char remedy[MEMORY_LIMIT_TEXT_MAX];
+    if (memory_limit_hit(0, remedy))
+        return restore_fail_memory(restore);
+    uint64_t bytes = budget_of(restore)->ceiling_bytes + over_bytes(restore) + restore->short_bytes;
+    snprintf(restore->problem, restore->problem_cap,
+             "--data %s: --memory %llu is not the memory for what is in it (%llu messages that are "
+             "pending): raise --memory to %lluM",
+             restore->disk->options.directory,
+             (unsigned long long)budget_of(restore)->ceiling_bytes,
+             (unsigned long long)restore->pending, (unsigned long long)(bytes / (1 << 20) + 1));
     return false;
 }
 
@@ -202,15 +173,27 @@ static struct message *message_make(struct restore *restore, const struct entry_
 
 static bool ended_forget(struct restore *restore, enum fate_share share);
 
-/* The same; fates give way to it, as in a node that runs. */
+/* One of a client if there is any. False: there is none. */
+static bool ended_give_way(struct restore *restore) {
+    return ended_forget(restore, FATE_CLIENTS) || ended_forget(restore, FATE_PRODUCERS);
+}
+
+/* The same; fates give way to it, as in a node that runs, before it goes beyond the ceiling. */
 static struct message *message_have(struct restore *restore, const struct entry_in *in,
                                     bool whole) {
-    struct message *message;
-    do {
-        message = message_make(restore, in, whole);
-    } while (message == NULL &&
-             (ended_forget(restore, FATE_CLIENTS) || ended_forget(restore, FATE_PRODUCERS)));
-    return message;
+    while (over_bytes(restore) != 0 && ended_give_way(restore)) {
+    }
+    for (;;) {
+        struct message *message = message_make(restore, in, whole);
+        if (message != NULL)
+            return message;
+        if (ended_give_way(restore))
+            continue;
+        if (restore->beyond)
+            return NULL;
+        restore->beyond = true;
+        budget_restore(budget_of(restore));
+    }
 }
 
 static void note(struct restore *restore, struct fate *fate, uint32_t address, unsigned word) {
@@ -247,6 +230,11 @@ static void ended_look(struct restore *restore, struct restored *restored) {
     ended_set(restore, restored, restore->now_ns);
 }
 
+static void short_count(struct restore *restore, const struct journal_record *record,
+                        const struct entry_in *in) {
+    restore->short_bytes += record->body.len + MESSAGE_BYTES_MAX + in->count * ADDRESS_BYTES_MAX;
+}
+
 static bool message_read(struct restore *restore, const struct journal_record *record,
                          struct entry_in *in, struct restored *restored) {
     uint32_t bytes = (uint32_t)journal_bytes(record->body.len);
@@ -261,8 +249,10 @@ static bool message_read(struct restore *restore, const struct journal_record *r
     if (wrong != NULL)
         return fail_entry(restore, record, wrong);
     struct message *message = message_have(restore, in, true);
-    if (message == NULL)
-        return fail_memory(restore);
+    if (message == NULL) {
+        short_count(restore, record, in);
+        return true;
+    }
     struct early *early = restored->early;
     restored->message = message;
     restored->fate = message->fate;
@@ -294,7 +284,7 @@ static bool address_read(struct restore *restore, const struct entry_in *in,
         return true;
     struct early *early = pool_get(&restore->early_pool);
     if (early == NULL)
-        return fail_memory(restore);
+        return restore_fail_memory(restore);
     *early = (struct early){restored->early, in->address, in->word};
     restored->early = early;
     return true;
@@ -311,8 +301,10 @@ static bool fate_read(struct restore *restore, const struct journal_record *reco
             return true;
         }
         struct message *message = message_have(restore, in, false);
-        if (message == NULL)
-            return fail_memory(restore);
+        if (message == NULL) { /* it gives way itself */
+            restored->phase = VOIDED;
+            return true;
+        }
         restored->fate = message->fate;
         restored->recipients = in->recipients;
         message_release(restore->endpoint, message);
@@ -340,7 +332,7 @@ static void void_read(struct restore *restore, struct restored *restored) {
         restored->phase = VOIDED;
 }
 
-static void progress_look(struct restore *restore) {
+void restore_progress(struct restore *restore) {
     uint64_t now_ns = clock_ns();
     if (now_ns - restore->progress_ns < PROGRESS_NS)
         return;
@@ -359,10 +351,15 @@ static bool on_record(void *argument, const struct journal_record *record) {
     if (restore->entries == 0)
         fates_reserve(restore->fates, restore->disk->journal.coming);
     if (++restore->entries % 4096 == 0)
-        progress_look(restore);
+        restore_progress(restore);
+    if (restore->short_bytes != 0) {
+        if (record->kind == ENTRY_MESSAGE)
+            short_count(restore, record, in);
+        return true;
+    }
     struct restored *restored = restored_get(restore, in->serial);
     if (restored == NULL)
-        return fail_memory(restore);
+        return restore_fail_memory(restore);
     switch (record->kind) {
     case ENTRY_MESSAGE:
         return message_read(restore, record, in, restored);
@@ -374,102 +371,6 @@ static bool on_record(void *argument, const struct journal_record *record) {
         void_read(restore, restored);
         return true;
     }
-}
-
-/* --- when all is read ------------------------------------------------------------------------ */
-
-static int by_number(const void *a, const void *b) {
-    const struct sheet *first = *(struct sheet *const *)a;
-    const struct sheet *second = *(struct sheet *const *)b;
-    return (first->number > second->number) - (first->number < second->number);
-}
-
-static size_t list_bytes(size_t count) {
-    return (count * sizeof(void *) + PAGE_BYTES) / PAGE_BYTES * PAGE_BYTES;
-}
-
-/* All sheets, by their serials; NULL: no memory. */
-static struct sheet **sheets_sort(struct restore *restore) {
-    struct sheet **sorted = map_pages(list_bytes(restore->sheets.count));
-    if (sorted == NULL)
-        return NULL;
-    size_t count = 0;
-    struct table_node *node = table_walk(&restore->sheets, NULL);
-    for (; node != NULL; node = table_walk(&restore->sheets, node))
-        sorted[count++] = container_of(node, struct sheet, node);
-    qsort(sorted, count, sizeof(struct sheet *), by_number);
-    return sorted;
-}
-
-static void fate_taken(struct restore *restore, const struct restored *restored) {
-    enum result_word first = restored->recipients == 0 ? RESULT_STORED : RESULT_QUEUED;
-    fates_taken(restore->fates, restored->fate, first, restored->recipients, restore->now_ns);
-}
-
-static void address_settle(struct restore *restore, const struct restored *restored, uint32_t i) {
-    unsigned word = fate_address(restored->fate, i)->noted;
-    if (word != 0)
-        fates_settle(restore->fates, restored->fate, i, fate_word_state(word),
-                     fate_word_reason(word),
-                     restored->phase == ENDED ? restored->at_ns : restore->now_ns);
-}
-
-static void fate_bring(struct restore *restore, const struct restored *restored) {
-    struct fate *fate = restored->fate;
-    fate_taken(restore, restored);
-    for (uint32_t i = 0, addresses = fate_count(fate); i < addresses; i++)
-        address_settle(restore, restored, i);
-    fates_release(restore->fates, fate);
-}
-
-/* In the order in which they settled. */
-static void fates_bring(struct restore *restore) {
-    struct ended *producers = &restore->ended[FATE_PRODUCERS];
-    struct ended *clients = &restore->ended[FATE_CLIENTS];
-    ended_sort(producers);
-    ended_sort(clients);
-    for (size_t n = 0, m = 0; n < producers->count || m < clients->count;) {
-        bool client = m < clients->count &&
-                      (n == producers->count || clients->heap[m].at_ns < producers->heap[n].at_ns);
-        fate_bring(restore, client ? clients->heap[m++].restored : producers->heap[n++].restored);
-    }
-}
-
-static bool message_bring(struct restore *restore, struct restored *restored) {
-    struct fate *fate = restored->fate;
-    fate_taken(restore, restored);
-    for (uint32_t i = 0; i < fate_count(fate); i++)
-        address_settle(restore, restored, i);
-    restore->disk->pending_bytes += fate_record_bytes(fate);
-    restore->disk->ending_bytes += disk_store_ending_bytes(fate);
-    fates_release(restore->fates, fate);
-    progress_look(restore);
-    restored->phase = VOIDED; /* what there is of it is its keepers' */
-    return store_restore(&restore->disk->store, restored->message);
-}
-
-static bool messages_bring(struct restore *restore, struct sheet **sheets) {
-    bool good = true;
-    store_restoring(&restore->disk->store, restore->pending);
-    for (uint32_t n = 0; n < restore->sheets.count && good; n++)
-        for (unsigned i = 0; i < SHEET_SERIALS && good; i++)
-            if (sheets[n]->restored[i].phase == PENDING)
-                good = message_bring(restore, &sheets[n]->restored[i]);
-    if (!good || !store_restored(&restore->disk->store))
-        return fail(restore, "the workers do not take what is in the store: start the node again");
-    return true;
-}
-
-static bool bring(struct restore *restore) {
-    size_t bytes = list_bytes(restore->sheets.count);
-    struct sheet **sheets = sheets_sort(restore);
-    if (sheets == NULL)
-        return fail_memory(restore);
-    fates_bring(restore);
-    (void)fates_sweep(restore->fates, restore->now_ns, UINT_MAX);
-    bool good = messages_bring(restore, sheets);
-    munmap(sheets, bytes);
-    return good;
 }
 
 static void sheets_free(struct restore *restore) {
@@ -502,7 +403,7 @@ static bool restore_all(struct restore *restore) {
     struct journal_problem trouble;
     if (!journal_open(&disk->journal, &disk->options, on_record, restore, &trouble)) {
         if (restore->problem[0] == '\0')
-            fail(restore, trouble.text);
+            snprintf(restore->problem, restore->problem_cap, "%s", trouble.text);
         return false;
     }
     disk->open = true;
@@ -513,7 +414,9 @@ static bool restore_all(struct restore *restore) {
                  disk->directory, (unsigned long long)restore->serial_max);
         return false;
     }
-    if (!bring(restore))
+    if (restore->short_bytes != 0)
+        return restore_fail_ceiling(restore);
+    if (!restore_bring(restore))
         return false;
     atomic_store_explicit(&server->serial, restore->serial_max + 1, memory_order_relaxed);
     figure_set(&disk->store.figures.restored, restore->pending);
@@ -541,7 +444,7 @@ bool disk_store_restore(struct disk_store *disk, char *problem, size_t problem_c
     bool good = ended_init(&restore.ended[FATE_PRODUCERS], ended_max) &&
                         ended_init(&restore.ended[FATE_CLIENTS], ended_max / 4)
                     ? restore_all(&restore)
-                    : fail_memory(&restore);
+                    : restore_fail_memory(&restore);
     sheets_free(&restore);
     ended_fini(&restore.ended[FATE_PRODUCERS]);
     ended_fini(&restore.ended[FATE_CLIENTS]);

@@ -182,6 +182,10 @@ enum store_form meta_read(struct span slot, struct store_meta *meta, uint32_t *v
 static const char *const endings[] = {
     [FILE_SEGMENT] = ".segment", [FILE_SPARE] = ".spare", [FILE_NEW] = ".new"};
 
+/* Numbers count from 1. What others may have put there leaves room for those that follow. */
+static const uint64_t number_max[] = {
+    [FILE_SEGMENT] = INT64_MAX, [FILE_SPARE] = INT64_MAX / 2, [FILE_NEW] = INT64_MAX / 2};
+
 enum store_file store_name_read(const char *name, uint64_t *number) {
     *number = 0;
     for (int i = 0; i < 16; i++) {
@@ -193,7 +197,7 @@ enum store_file store_name_read(const char *name, uint64_t *number) {
     }
     for (int file = 0; file < FILE_OTHER; file++)
         if (strcmp(name + 16, endings[file]) == 0)
-            return (enum store_file)file;
+            return *number > number_max[file] ? FILE_STRANGE : (enum store_file)file;
     return FILE_OTHER;
 }
 

@@ -100,7 +100,8 @@ enum store_file {
     FILE_SEGMENT, /* records */
     FILE_SPARE,   /* ready to be a segment */
     FILE_NEW,     /* becomes a spare when it is written */
-    FILE_OTHER
+    FILE_OTHER,
+    FILE_STRANGE /* named like one of these, with a number that ringpost does not come to */
 };
 enum store_file store_name_read(const char *name, uint64_t *number);
 void store_name_write(char name[STORE_NAME_BYTES], enum store_file file, uint64_t number);

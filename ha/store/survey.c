@@ -21,7 +21,9 @@ static bool on_name(void *argument, const char *name) {
     struct survey *survey = argument;
     uint64_t number;
     enum store_file file = store_name_read(name, &number);
-    if (file == FILE_OTHER)
+    if (file == FILE_STRANGE)
+        snprintf(survey->strange, sizeof(survey->strange), "%s", name);
+    if (file == FILE_OTHER || file == FILE_STRANGE)
         return true;
     if (number > survey->number_highest)
         survey->number_highest = number;

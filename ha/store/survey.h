@@ -37,8 +37,9 @@ struct survey {
     struct store_meta meta; /* if it is FORM_GOOD */
     struct survey_segment *segments;
     unsigned count;
-    uint64_t number_highest; /* of all files */
-    uint64_t bytes_highest;  /* of a segment's file */
+    uint64_t number_highest;        /* of all files */
+    char strange[STORE_NAME_BYTES]; /* the name of one that is FILE_STRANGE, which is left alone */
+    uint64_t bytes_highest;         /* of a segment's file */
 };
 
 /* Reads store.meta and all headers of segments, and says of each what it is; what is wrong with

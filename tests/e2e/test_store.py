@@ -2,6 +2,7 @@
 comes again and what does not, and that other settings lose nothing."""
 
 import base64
+import re
 import signal
 import threading
 import time
@@ -197,8 +198,9 @@ class Settings(Stored):
                              for i in range(count)])
             node.kill()
             said = data.refused("--memory", "4M")
-            self.assertRegex(said, "not the memory for what is in it .* raise --memory")
-            with data.node("--memory", "64M") as node, JsonClient(node, "till-7") as till:
+            value = re.search("not the memory for what is in it .* raise --memory to ([0-9]+M)",
+                              said).group(1)
+            with data.node("--memory", value) as node, JsonClient(node, "till-7") as till:
                 for i in range(count):
                     message = till.hear_message()
                     self.assertEqual((message["id"], len(message["data"])), (f"m{i}", 60000))
@@ -313,6 +315,71 @@ class Settings(Stored):
                     known = fates(node, names)
                     self.assertEqual([name for name in names if known[name]],
                                      names[-of_start // 4:])
+
+
+class Memory(Stored):
+    def fill(self, node, addresses):
+        """Until memory refuses; gives how many were taken."""
+        taken = full = number = 0
+        while full < 4:
+            status, answer, _ = node.api("POST", "/v1/messages", [
+                {"to": [f"c{number}-{i}-{j}" for j in range(addresses)], "ack": True, "data": 1}
+                for i in range(100)])
+            number += 1
+            got = 0 if status == 503 else sum(one["status"] == 202 for one in answer)
+            taken += got
+            full += got < 100
+        return taken
+
+    def test_full_and_started_again(self):
+        for how, addresses in (("drained", 5), ("killed", 1)):
+            with self.subTest(how=how), Data("--memory", "16M", "--fsync", "never") as data:
+                node = data.node(workers=2)
+                self.fill(node, addresses)
+                waiting = pending(node)
+                for workers in (2, 8, 1):
+                    end(node, how)
+                    node = data.node(workers=workers)
+                    self.assertEqual(pending(node), waiting)
+                with JsonClient(node, "c0-0-0") as till:
+                    till.say(type="ack", ids=ids(hear(till, 1)))
+                    wait_until("it is acknowledged", lambda: pending(node) == waiting - 1)
+                node.kill()
+
+    def test_beyond_the_ceiling(self):
+        """All of it is there, nothing is added, and it ends when enough is settled."""
+        with Data("--fsync", "never") as data:
+            node = data.node("--memory", "18M", workers=2)
+            for begin in range(0, 200, 50):
+                push_many(node, [{"to": "till-7", "id": f"m{i}", "data": "x" * 40000}
+                                 for i in range(begin, begin + 50)])
+            self.fill(node, 1)
+            waiting = pending(node)
+            node.kill()
+            with data.node("--memory", "16M", workers=3) as node:
+                self.assertEqual(pending(node), waiting)
+                self.assertIn("event=restored_beyond_memory", node.log())
+                granted = "ringpost_memory_granted_bytes"
+                ceiling = node.metric("ringpost_memory_ceiling_bytes")
+                self.assertTrue(ceiling < node.metric(granted) < ceiling * 1.25)
+                status, answer, _ = node.message(to="till-7", ack=True, data=1)
+                self.assertEqual((status, answer["error"]["code"]), (503, "overloaded"))
+                self.assertEqual(node.message(to="till-7", data=1)[0], 503)
+                self.assertGreater(node.metric("ringpost_memory_refused_total"), 0)
+                self.assertEqual(node.api("GET", "/healthz")[0], 200)
+                self.assertEqual(node.api("DELETE", "/v1/messages/m199")[1]["state"], "dropped")
+                with JsonClient(node, "till-7") as till:
+                    for i in range(199):
+                        message = till.hear_message()
+                        self.assertEqual((message["id"], len(message["data"])), (f"m{i}", 40000))
+                        till.say(type="ack", id=f"m{i}")
+                    wait_until("there is room",
+                               lambda: node.message(to="till-7", ack=True, id="new")[0] == 202)
+                    self.assertEqual(till.hear_message()["id"], "new")
+                    till.say(type="ack", id="new")
+                    self.told(node, ["new"])
+                self.assertLess(node.metric(granted), ceiling)
+                self.assertEqual(pending(node), waiting - 200)
 
 
 class Drain(Stored):

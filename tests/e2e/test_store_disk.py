@@ -244,8 +244,8 @@ class Full(Stored):
                 status, said = store_command("check", data.path)
                 self.assertEqual(status, 0, said)
             with mounted(data, "-t", "tmpfs", "-o", "ro", "tmpfs"):
-                self.assertRegex(data.refused(), "cannot be written .Read-only file system.: "
-                                 "mount that file system for writing")
+                self.assertRegex(data.refused(), "cannot open store.lock: Read-only file system; "
+                                 ".*mount it so that it can be written")
             with data.node() as node:
                 self.assertEqual(fate(node, "m1")["state"], "pending")
 
@@ -282,6 +282,22 @@ class Directory(Stored):
                 self.assertEqual(status, 2)
                 self.assertIn(f"is in use by process {node.pid}", said)
             self.assertEqual(push(node, "till-7", id="m2")["state"], "stored")
+
+    def test_first_starts_at_once(self):
+        """One of them has it, and its key is the one that stays."""
+        for _ in range(5):
+            with Data() as data:
+                def one_is_left():
+                    return sum(node.process.poll() is None for node in nodes) == 1
+                nodes = [data.node(wait=False) for _ in range(3)]
+                wait_until("the others are refused", one_is_left)
+                node = next(node for node in nodes if node.process.poll() is None)
+                node.wait_started()
+                push(node, "away", 1, id="m1")
+                node.kill()
+                with data.node() as node:
+                    self.assertEqual(node.message(to="away", ack=True, data=1, id="m1")[1]["state"],
+                                     "duplicate")
 
     def test_it_is_put_elsewhere_and_back(self):
         """What has the directory open goes on in it, but begins no file there."""
@@ -462,11 +478,29 @@ class Damage(Stored):
             self.assertEqual(len(re.findall("event=store_cut .*records=1 ", node.log())), 1)
             known = fates(node, ["message-288", "message-289"])
             self.assertEqual([one and one["state"] for one in known.values()], ["pending", None])
+            self.assertEqual(node.metric("ringpost_store_cut_records"), 1)
+            self.assertGreater(node.metric("ringpost_store_cut_bytes"), 0)
             node.stop()
             # After a drain it is known what stood there.
             second = data.segments()[-1]
             data.flip(second, self.at(second, b"message-288"))
             self.assertRegex(data.refused(), "record 289 is missing there, although all up to 289")
+
+    def test_a_number_that_is_never_reached(self):
+        for name in ("ffffffffffffffff.new", "ffffffffffffffff.spare", "ffffffffffffffff.segment",
+                     "8000000000000000.segment", "7fffffffffffffff.new", "7fffffffffffffff.spare"):
+            with self.subTest(name=name), self.copy() as (data, *_):
+                (data.path / name).touch()
+                status, said = store_command("check", data.path)
+                self.assertEqual(status, 0, said)
+                self.assertIn(f"{name}: left alone", said)
+                for number in range(2):
+                    with data.node() as node:
+                        self.assertEqual(node.log().count("event=store_file_strange"), 1)
+                        self.assertEqual(fate(node, "message-289")["state"], "pending")
+                        push(node, "a", 1, id=f"new-{number}")
+                        self.assertTrue(number == 0 or fate(node, "new-0"))
+                self.assertNotIn("0000000000000000.segment", [x.name for x in data.segments()])
 
     def test_another_version(self):
         for name in ("segment", "store.meta"):
@@ -487,8 +521,30 @@ class Damage(Stored):
         with self.copy() as (data, *_):
             (data.path / "store.key").write_bytes(b"short")
             self.assertIn("store.key is damaged: remove it", data.refused())
-            (data.path / "store.key").unlink()
+            key, names = data.path / "store.key", ("directory", "fifo", "link", "empty", "none")
+            for name in names:
+                key.unlink()
+                if name == "directory":
+                    key.mkdir()
+                elif name == "fifo":
+                    os.mkfifo(key)
+                elif name == "link":
+                    key.symlink_to(data.path / "store.meta")
+                elif name == "empty":
+                    key.touch()
+                status, said = store_command("check", data.path)
+                if name == "none":
+                    self.assertEqual(status, 0, said)
+                    self.assertIn("store.key is missing", said)
+                    break
+                self.assertEqual(status, 1, said)
+                self.assertIn("DAMAGED: store.key", said)
+                self.assertIn("key", data.refused())
+                if name == "directory":
+                    key.rmdir()
+                    key.touch()
             with data.node() as node:
+                self.assertEqual(node.log().count("event=store_key_lost"), 1)
                 self.assertEqual(fate(node, "message-001")["state"], "pending")
                 status, answer, _ = node.message(to="till-1", ack=True, data="x" * BIG,
                                                  id="message-001")

@@ -54,6 +54,18 @@ static void test_cancel(void **state) {
     end();
 }
 
+/* By the serial, whatever the clock was. */
+static void test_displaced(void **state) {
+    (void)state;
+    begin(10);
+    struct fate *older = take("", "m1", 1, 1), *younger = take("", "m1", 2, 1);
+    fates_record(&fates, older, 7, 0, 1, 100);
+    fates_record(&fates, younger, 8, 0, 2, 100);
+    assert_true(fates_displaced(&fates, older));
+    assert_false(fates_displaced(&fates, younger));
+    end();
+}
+
 static void test_settled_before_taken(void **state) {
     (void)state;
     begin(10);
@@ -393,6 +405,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_open_taken_settled),
         cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_displaced),
         cmocka_unit_test(test_settled_before_taken),
         cmocka_unit_test(test_the_whole_is_the_worst),
         cmocka_unit_test(test_bytes_of_one),

@@ -94,11 +94,74 @@ static void test_a_block_grows_at_the_expense_of_the_difference(void **state) {
     account_fini(&account);
 }
 
+/* What a start restores may go beyond, and what it leaves ends when enough is given back. */
+static void test_a_start_may_go_beyond(void **state) {
+    (void)state;
+    struct budget budget;
+    struct account port, worker;
+    budget_init(&budget, 100000);
+    account_init(&port, &budget);
+    account_init(&worker, &budget);
+    assert_true(account_take(&port, 99000));
+    assert_false(account_take(&port, 10000));
+    budget_restore(&budget);
+    assert_true(account_take(&port, 10000));
+    assert_true(account_admits(&port));
+    assert_false(account_take(&port, 20000));
+    uint64_t over = budget_restored(&budget);
+    assert_true(over >= 9000 && over <= 25000);
+    /* No message is taken, and all else goes on. */
+    assert_false(account_admits(&worker));
+    assert_true(account_take(&worker, 20000));
+    assert_false(account_take(&worker, 10000));
+    account_give(&worker, 20000);
+    account_trim(&worker);
+    assert_false(account_admits(&worker));
+    account_give(&port, 20000);
+    assert_true(account_admits(&worker));
+    assert_false(account_take(&worker, 20000));
+    account_give(&port, 89000);
+    account_trim(&port);
+    assert_int_equal(atomic_load(&budget.granted_bytes), 0);
+    /* A start that stays below leaves nothing. */
+    budget_restore(&budget);
+    assert_int_equal(budget_restored(&budget), 0);
+    assert_false(account_take(&worker, 110000));
+}
+
+static bool relieve_none(void *argument, struct account *account) {
+    ++*(unsigned *)argument;
+    account_give(account, 5000);
+    return true;
+}
+
+/* While nothing is taken, what can be missed gives way. */
+static void test_what_is_missed_gives_way_to_a_message(void **state) {
+    (void)state;
+    struct budget budget;
+    struct account account;
+    unsigned asked = 0;
+    budget_init(&budget, 100000);
+    account_init(&account, &budget);
+    budget_restore(&budget);
+    assert_true(account_take(&account, 110000));
+    assert_true(budget_restored(&budget) != 0);
+    budget.relieve = relieve_none;
+    budget.relieve_argument = &asked;
+    account.presses = true;
+    while (!account_admits(&account))
+        continue;
+    assert_in_range(asked, 2, 4);
+    account_give(&account, account.used_bytes);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_ceiling_holds),
         cmocka_unit_test(test_a_refusal_takes_nothing),
         cmocka_unit_test(test_the_ceiling_holds_for_what_bursts_leave),
+        cmocka_unit_test(test_a_start_may_go_beyond),
+        cmocka_unit_test(test_what_is_missed_gives_way_to_a_message),
         cmocka_unit_test(test_a_block_grows_at_the_expense_of_the_difference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
