@@ -22,7 +22,7 @@
 /* What a usual result needs. */
 #define ENTRY_BYTES 128
 /* What one may need at the most that has no block of its own: it names some dozens of addresses. */
-#define USUAL_BYTES_MAX (GATE_RESULT_BYTES_MAX + 1024)
+#define USUAL_BYTES_MAX (GATE_RESULT_BYTES_MAX + 512)
 /* With what stands around it, and one byte for builder_format. */
 #define ENTRY_BYTES_MAX (USUAL_BYTES_MAX + AROUND_BYTES + 1)
 /* The clock is read after so many that were counted. */
@@ -38,6 +38,10 @@ struct batch_entry {
     uint32_t at, len;
 };
 #define AROUND_BYTES 1
+
+/* The room of `text` is a power of two, and what is beyond what was asked for is forced. */
+_Static_assert(BATCH_MESSAGES_MAX *ENTRY_BYTES + ENTRY_BYTES_MAX <= 128 * 1024,
+               "the results of a full batch take 128 KiB");
 
 /* What a batch keeps while it goes on in later turns. */
 struct batch_hold {
