@@ -478,9 +478,12 @@ static void test_half_close(void **state) {
 static void test_half_close_within_a_request(void **state) {
     (void)state;
     static const char *const starts[] = {
-        "GET /hea", "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40\r\n\r\n{",
-        "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: "
-        "chunked\r\n\r\n1\r\n{"};
+        "GET /hea",
+        ("POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40\r\n\r\n"
+         "{"),
+        ("POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "1\r\n{"),
+    };
     for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
         struct peer *peer = api_connect();
         peer_send(peer, GET("/v1/clients/x"));
