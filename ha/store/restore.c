@@ -52,12 +52,13 @@ bool restore_fail_ceiling(struct restore *restore) {
     if (memory_limit_hit(0, remedy))
         return restore_fail_memory(restore);
     uint64_t bytes = budget_of(restore)->ceiling_bytes + over_bytes(restore) + restore->short_bytes;
+    unsigned long long enough_mib = bytes / (1 << 20) + 1;
     snprintf(restore->problem, restore->problem_cap,
              "--data %s: --memory %llu is not the memory for what is in it (%llu messages that are "
              "pending): raise --memory to %lluM",
              restore->disk->options.directory,
              (unsigned long long)budget_of(restore)->ceiling_bytes,
-             (unsigned long long)restore->pending, (unsigned long long)(bytes / (1 << 20) + 1));
+             (unsigned long long)restore->pending, enough_mib);
     return false;
 }
 
