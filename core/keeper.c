@@ -12,8 +12,6 @@
 #include "core/store.h"
 #include "core/worker.h"
 
-#include <stdlib.h>
-
 /* What found no room in a mailbox by a timer of its own is tried again after so long. */
 #define ROOM_AGAIN_NS (5 * NS_PER_MS)
 
@@ -454,8 +452,7 @@ void keeper_on_restore(struct worker *worker, const struct mail *mail) {
     message_release(&worker->endpoint, message);
 }
 
-/* --- sessions that come --------------------------------------------------------------------------
- */
+/* --- sessions that come ----------------------------------------------------------------------- */
 
 void keeper_on_attend(struct worker *worker, const struct mail *mail) {
     bool fresh = mail->flag != 0;

@@ -184,7 +184,7 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
       "messages that a port had no room for; others may have got them")                            \
     X(ports_late, "ports_late_total", "messages that a port did not answer in time")               \
     X(store_refused, "store_full_total",                                                           \
-      "messages refused because too many waited for the store already")                            \
+      "messages refused because too many waited for the store already, or it hangs")               \
     X(store_late, "store_late_total", "messages that the store did not answer in time")            \
     X(waits_refused, "waits_refused_total", "waits that did not begin: too many there")            \
     X(memory_refused, "memory_refused_total",                                                      \

@@ -6,6 +6,12 @@
 
 #include <stddef.h>
 
+#define MAP_PAGE_BYTES 4096
+
+/* As many whole pages as hold so much. */
+static inline size_t map_round(size_t bytes) {
+    return (bytes + MAP_PAGE_BYTES - 1) / MAP_PAGE_BYTES * MAP_PAGE_BYTES;
+}
 /* Zeros; `bytes` are whole pages. NULL: the system has none. */
 void *map_pages(size_t bytes);
 /* The same, from a multiple of `bytes` on, which is a power of two. */

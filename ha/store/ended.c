@@ -5,12 +5,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define PAGE_BYTES 4096
-
 bool ended_init(struct ended *ended, size_t max) {
-    size_t bytes = (max + 1) * sizeof(struct ended_entry);
-    *ended =
-        (struct ended){.bytes = (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES, .max = max};
+    *ended = (struct ended){.bytes = map_round((max + 1) * sizeof(struct ended_entry)), .max = max};
     ended->heap = map_pages(ended->bytes);
     return ended->heap != NULL;
 }

@@ -22,9 +22,14 @@ static int by_number(const void *a, const void *b) {
     return (first->number > second->number) - (first->number < second->number);
 }
 
+/* Of a list of all sheets, of which there may be none. */
+static size_t sheets_bytes(const struct restore *restore) {
+    return map_round((restore->sheets.count + (size_t)1) * sizeof(struct sheet *));
+}
+
 /* All sheets, by their serials; NULL: no memory. */
 static struct sheet **sheets_sort(struct restore *restore) {
-    struct sheet **sorted = map_pages(list_bytes(restore->sheets.count));
+    struct sheet **sorted = map_pages(sheets_bytes(restore));
     if (sorted == NULL)
         return NULL;
     size_t count = 0;
@@ -119,7 +124,7 @@ static bool messages_bring(struct restore *restore, struct sheet **sheets) {
 }
 
 bool restore_bring(struct restore *restore) {
-    size_t bytes = list_bytes(restore->sheets.count);
+    size_t bytes = sheets_bytes(restore);
     struct sheet **sheets = sheets_sort(restore);
     if (sheets == NULL)
         return restore_fail_memory(restore);

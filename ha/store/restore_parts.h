@@ -9,8 +9,6 @@
 #include "ha/store/disk_store.h"
 #include "ha/store/ended.h"
 
-#define PAGE_BYTES 4096
-
 struct early;
 
 enum phase { UNKNOWN, PENDING, ENDED, VOIDED };
@@ -54,10 +52,6 @@ struct restore {
     char *problem;
     size_t problem_cap;
 };
-
-static inline size_t list_bytes(size_t count) {
-    return (count * sizeof(void *) + PAGE_BYTES) / PAGE_BYTES * PAGE_BYTES;
-}
 
 static inline struct budget *budget_of(const struct restore *restore) {
     return restore->endpoint->account.budget;

@@ -1,7 +1,7 @@
 /* The scenario of messages that are to be acknowledged: one run without, then the same with. Some
  * clients never acknowledge, some connect anew all the time; the others may hold some messages and
- * acknowledge them in random order. When all is still, the node's ledger is compared with what the
- * producers were told, message by message:
+ * acknowledge them in random order. When all is still, the totals of the node's ledger are compared
+ * with what the producers were told:
  *   accepted by the node = taken, as the producers know = acked + pending, and pending are exactly
  *   those of the clients that never acknowledge, and what is held. */
 #include "perf/load/bench_scenario.h"

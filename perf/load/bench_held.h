@@ -12,8 +12,8 @@
 struct bench_held;
 
 /* The client keeps that one; *held is NULL at first. Gives in *out one that it held and is to
- * acknowledge, to be used before the next call. False: it holds no more than `most` (1 ..
- * BENCH_HELD_MAX), has that one already, or there is no memory. */
+ * acknowledge, to be used before the next call; `out` may be `asks`. False: it holds no more than
+ * `most` (1 .. BENCH_HELD_MAX), has that one already, or there is no memory. */
 bool bench_held_swap(struct bench_held **held, uint32_t most, const struct bench_asks *asks,
                      struct bench_asks *out);
 uint32_t bench_held_count(const struct bench_held *held);

@@ -111,7 +111,7 @@ void bench_producers_close(struct bench_producers *producers);
 void bench_producers_assign(struct bench_producers *producers, uint32_t number,
                             const uint32_t *list, uint32_t count);
 /* From now on its messages, which go to single clients each by its own path, are to be
- * acknowledged. Only between runs. */
+ * acknowledged; `wait`: and each is answered when it is. Only between runs. */
 void bench_producers_ask(struct bench_producers *producers, bool wait);
 /* Starts a run, after bench_field_begin. What the last one left in flight keeps its place on its
  * connection; answers to it are only counted as such. */
