@@ -2,20 +2,15 @@
 
 #include "core/base/check.h"
 #include "core/base/log.h"
-#include "core/base/rand.h"
 #include "core/base/shortage.h"
 #include "core/server.h"
 #include "core/worker.h"
 #include "proto/client/counted.h"
 #include "proto/client/encodings.h"
+#include "proto/client/registration.h"
 #include "proto/text/ref.h"
 
 #include <stdio.h>
-
-/* After a goodbye clients come back within so much, spread by chance: one millisecond for each
- * session of the node, in these bounds. */
-#define RECONNECT_MS_MIN 1000
-#define RECONNECT_MS_MAX 10000
 
 static const struct client_gate *gate_of_clients(const struct worker *worker) {
     return worker->server->parts.client_gate;
@@ -90,17 +85,12 @@ static void error_write(struct worker *worker, struct connection *connection, en
 }
 
 static void goodbye_write(struct worker *worker, struct connection *connection) {
-    uint64_t spread_ms = (uint64_t)worker->sessions.count * worker->server->worker_count;
-    if (spread_ms < RECONNECT_MS_MIN)
-        spread_ms = RECONNECT_MS_MIN;
-    if (spread_ms > RECONNECT_MS_MAX)
-        spread_ms = RECONNECT_MS_MAX;
     ANSWER_BUILDER(out);
     const char *reason = close_reason_word(CLOSE_DRAINING);
     if (is_counted(connection))
-        counted_goodbye(&out, reason, rand_below(spread_ms + 1));
+        counted_goodbye(&out, reason, registration_reconnect_ms(worker));
     else
-        line_goodbye(&out, reason, rand_below(spread_ms + 1));
+        line_goodbye(&out, reason, registration_reconnect_ms(worker));
     answer_write(worker, connection, &out);
 }
 
@@ -114,14 +104,8 @@ static size_t session_text(const struct worker *worker, const struct connection 
 static void welcome_write(struct worker *worker, struct connection *connection) {
     char session[SESSION_TEXT_MAX];
     size_t len = session_text(worker, connection, session);
-    struct welcome welcome = {
-        .session = span_of(session, len),
-        .node = span_text(worker->config->node),
-        .heartbeat_ns = worker->config->heartbeat_ns,
-        .max_message_bytes = worker->config->max_message_bytes,
-        .resumed = client_of(connection)->resumes,
-        .recovered = false,
-    };
+    struct welcome welcome = registration_welcome(worker, span_of(session, len));
+    welcome.resumed = client_of(connection)->resumes;
     ANSWER_BUILDER(out);
     if (is_counted(connection))
         counted_welcome(&out, &welcome);
@@ -271,51 +255,29 @@ static void on_hello(struct worker *worker, struct connection *connection,
         return;
     }
     client->resumes = line->resumes;
-    enum directory_verdict verdict = DIRECTORY_DONE;
-    if (SHORTAGE(!session_open(worker, session, &session_type)))
-        verdict = DIRECTORY_NO_MEMORY;
-    else if (line->id.len != 0)
-        verdict = directory_take_id(worker, session, line->id);
-    if (verdict == DIRECTORY_DONE && line->names.count != 0)
-        verdict = directory_join(worker, session, line->names.at, line->names.count);
-    switch (verdict) {
-    case DIRECTORY_DONE:
-        client->stage = CLIENT_LIVE;
-        welcome_write(worker, connection);
-        connection_deadline(worker, connection, worker->now_ns + worker->config->heartbeat_ns);
-        if (session->id != NULL && SHORTAGE(!attend_begin(worker, session)))
-            client_fail(worker, connection, CODE_OVERLOADED, "no memory for one more session",
-                        line->ref);
-        break;
-    case DIRECTORY_TOO_MANY_GROUPS:
-        client_fail(worker, connection, CODE_TOO_MANY_GROUPS,
-                    "a session is in 64 groups at the most", line->ref);
-        break;
-    case DIRECTORY_NO_MEMORY:
-        SHORTAGE_MET();
-        client_fail(worker, connection, CODE_OVERLOADED, "no memory for one more session",
-                    line->ref);
-        break;
+    const char *why;
+    enum code code =
+        registration_enter(worker, session, &session_type, line->id, &line->names, &why);
+    if (code != CODE_NONE) {
+        client_fail(worker, connection, code, why, line->ref);
+        return;
     }
+    client->stage = CLIENT_LIVE;
+    welcome_write(worker, connection);
+    connection_deadline(worker, connection, worker->now_ns + worker->config->heartbeat_ns);
+    code = registration_attend(worker, session, &why);
+    if (code != CODE_NONE && connection_is_open(connection))
+        error_write(worker, connection, code, why, line->ref, close_reason_of(code));
 }
 
 static void on_join(struct worker *worker, struct connection *connection,
                     const struct client_line *line) {
-    struct session *session = &client_of(connection)->session;
-    switch (directory_join(worker, session, line->names.at, line->names.count)) {
-    case DIRECTORY_DONE:
+    const char *why;
+    enum code code = registration_join(worker, &client_of(connection)->session, &line->names, &why);
+    if (code == CODE_NONE)
         ok_write(worker, connection, line->ref);
-        break;
-    case DIRECTORY_TOO_MANY_GROUPS:
-        client_fail(worker, connection, CODE_TOO_MANY_GROUPS,
-                    "a session is in 64 groups at the most", line->ref);
-        break;
-    case DIRECTORY_NO_MEMORY:
-        SHORTAGE_MET();
-        client_refused(worker, connection, CODE_OVERLOADED, "no memory for one more group",
-                       line->ref);
-        break;
-    }
+    else
+        client_fail(worker, connection, code, why, line->ref);
 }
 
 static void on_leave(struct worker *worker, struct connection *connection,

@@ -1,0 +1,76 @@
+#include "proto/client/registration.h"
+
+#include "core/base/rand.h"
+#include "core/base/shortage.h"
+#include "core/server.h"
+#include "core/worker.h"
+
+/* After a goodbye clients come back within so much, spread by chance: one millisecond for each
+ * session of the node, in these bounds. */
+#define RECONNECT_MS_MIN 1000
+#define RECONNECT_MS_MAX 10000
+
+static enum code no_memory(const char **text, const char *what) {
+    SHORTAGE_MET();
+    *text = what;
+    return CODE_OVERLOADED;
+}
+
+static enum code code_of(enum directory_verdict verdict, const char *without_memory,
+                         const char **text) {
+    switch (verdict) {
+    case DIRECTORY_DONE:
+        break;
+    case DIRECTORY_TOO_MANY_GROUPS:
+        *text = "a session is in 64 groups at the most";
+        return CODE_TOO_MANY_GROUPS;
+    case DIRECTORY_NO_MEMORY:
+        return no_memory(text, without_memory);
+    }
+    return CODE_NONE;
+}
+
+#define NO_SESSION "no memory for one more session"
+
+enum code registration_enter(struct worker *worker, struct session *session,
+                             const struct session_type *type, struct span id,
+                             const struct name_list *groups, const char **text) {
+    enum directory_verdict verdict = DIRECTORY_DONE;
+    if (SHORTAGE(!session_open(worker, session, type)))
+        verdict = DIRECTORY_NO_MEMORY;
+    else if (id.len != 0)
+        verdict = directory_take_id(worker, session, id);
+    if (verdict == DIRECTORY_DONE && groups->count != 0)
+        verdict = directory_join(worker, session, groups->at, groups->count);
+    return code_of(verdict, NO_SESSION, text);
+}
+
+enum code registration_join(struct worker *worker, struct session *session,
+                            const struct name_list *groups, const char **text) {
+    return code_of(directory_join(worker, session, groups->at, groups->count),
+                   "no memory for one more group", text);
+}
+
+enum code registration_attend(struct worker *worker, struct session *session, const char **text) {
+    if (session->id != NULL && SHORTAGE(!attend_begin(worker, session)))
+        return no_memory(text, NO_SESSION);
+    return CODE_NONE;
+}
+
+struct welcome registration_welcome(const struct worker *worker, struct span session_text) {
+    return (struct welcome){
+        .session = session_text,
+        .node = span_text(worker->config->node),
+        .heartbeat_ns = worker->config->heartbeat_ns,
+        .max_message_bytes = worker->config->max_message_bytes,
+    };
+}
+
+uint64_t registration_reconnect_ms(const struct worker *worker) {
+    uint64_t spread_ms = (uint64_t)worker->sessions.count * worker->server->worker_count;
+    if (spread_ms < RECONNECT_MS_MIN)
+        spread_ms = RECONNECT_MS_MIN;
+    if (spread_ms > RECONNECT_MS_MAX)
+        spread_ms = RECONNECT_MS_MAX;
+    return rand_below(spread_ms + 1);
+}
