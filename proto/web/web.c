@@ -6,6 +6,7 @@
 #include "proto/http/http_context.h"
 #include "proto/http/http_health.h"
 #include "proto/web/origin.h"
+#include "proto/web/ws_route.h"
 
 /* Nothing here takes a body; so much is read all the same, to keep the connection. */
 #define SPARE_BODY_BYTES 4096
@@ -30,6 +31,7 @@ static enum origin_verdict origin_of(const struct worker *worker, const struct h
 static const struct route routes[] = {
     {"/healthz", HTTP_METHOD_GET, true, false, NULL, http_get_healthz},
     {"/", HTTP_METHOD_GET, true, false, NULL, web_get_page},
+    {"/ws", HTTP_METHOD_GET, true, false, NULL, web_get_ws},
 };
 
 /* The header lines for an origin that is allowed; they go with every answer to it. */
