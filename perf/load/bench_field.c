@@ -3,6 +3,7 @@
 #include "core/base/clock.h"
 #include "perf/load/bench_proc.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -96,7 +97,12 @@ static bool share_make(struct bench_field *field, enum bench_kind kind) {
         share->members = o->members;
     share->timed = timed_count(o);
     share->payload_size = o->size;
-    share->counted = o->counted;
+    share->form = o->form;
+    share->by_hello = o->by_hello;
+    const struct sockaddr_in *to = &field->server.clients;
+    char address[INET_ADDRSTRLEN];
+    snprintf(share->host, sizeof share->host, "%s:%u",
+             inet_ntop(AF_INET, &to->sin_addr, address, sizeof address), ntohs(to->sin_port));
     share->run_base = o->run;
     if (share->run_base == 0)
         share->run_base =
@@ -114,7 +120,7 @@ static bool swarm_make(struct bench_field *field, struct bench_net *net, struct 
     net->gather_ns = o->gather_us * 1000;
     net->stamped = o->tickets && first < field->share->timed;
     return bench_net_open(net) && bench_swarm_open(swarm, net, field->share, number, first, count,
-                                                   &field->server.tcp, o->sources);
+                                                   &field->server.clients, o->sources);
 }
 
 static bool helpers_fork(struct bench_field *field) {

@@ -90,10 +90,13 @@ static int real_flag_read(struct bench_options *o, const char *name, const char 
 }
 
 static int address_flag_read(struct bench_options *o, const char *name, const char *value) {
-    bool tcp = strcmp(name, "--tcp") == 0;
-    if (!tcp && strcmp(name, "--api") != 0)
+    struct sockaddr_in *at = strcmp(name, "--tcp") == 0   ? &o->tcp
+                             : strcmp(name, "--web") == 0 ? &o->web
+                             : strcmp(name, "--api") == 0 ? &o->api
+                                                          : NULL;
+    if (at == NULL)
         return 0;
-    if (value == NULL || !bench_loopback_read(value, tcp ? &o->tcp : &o->api)) {
+    if (value == NULL || !bench_loopback_read(value, at)) {
         fprintf(stderr,
                 "ringpost bench: %s needs 127.x.y.z:PORT or localhost:PORT; "
                 "load goes to this machine only\n",
@@ -104,8 +107,15 @@ static int address_flag_read(struct bench_options *o, const char *name, const ch
     return 1;
 }
 
+/* One of two words. */
+static bool choice_read(const char *value, const char *no, const char *yes, bool *is_yes) {
+    *is_yes = value != NULL && strcmp(value, yes) == 0;
+    return *is_yes || (value != NULL && strcmp(value, no) == 0);
+}
+
 static int text_flag_read(struct bench_options *o, const char *name, const char *value) {
     double number;
+    bool yes;
     if (strcmp(name, "--server") == 0)
         o->server = value;
     else if (strcmp(name, "--server-cpus") == 0)
@@ -118,9 +128,12 @@ static int text_flag_read(struct bench_options *o, const char *name, const char 
         o->shape = value;
     else if (strcmp(name, "--server-arg") == 0 && o->server_arg_count < BENCH_SERVER_ARGS_MAX)
         o->server_args[o->server_arg_count++] = value;
-    else if (strcmp(name, "--framing") == 0 && value != NULL &&
-             (strcmp(value, "json") == 0 || strcmp(value, "counted") == 0))
-        o->counted = strcmp(value, "counted") == 0;
+    else if (strcmp(name, "--framing") == 0 && choice_read(value, "json", "counted", &yes))
+        o->form = yes ? BENCH_FORM_COUNTED : BENCH_FORM_LINES;
+    else if (strcmp(name, "--transport") == 0 && choice_read(value, "tcp", "ws", &yes))
+        o->ws = yes;
+    else if (strcmp(name, "--register") == 0 && choice_read(value, "query", "hello", &yes))
+        o->by_hello = yes;
     else if (strcmp(name, "--pid") == 0 && value != NULL && number_read(value, 1, 1 << 30, &number))
         o->pid = (pid_t)number;
     else if (strcmp(name, "--run") == 0 && value != NULL && number_read(value, 1, 1 << 23, &number))
@@ -196,8 +209,14 @@ int bench_options_read(struct bench_options *o, int argc, char **argv) {
         bench_help_print(stderr);
         return 2;
     }
-    if (!o->spawn && (o->tcp.sin_port == 0 || o->api.sin_port == 0)) {
-        fputs("ringpost bench: --tcp and --api go together\n", stderr);
+    if (o->ws && o->form == BENCH_FORM_COUNTED) {
+        fputs("ringpost bench: --framing counted is of --transport tcp\n", stderr);
+        return 2;
+    }
+    if (o->ws)
+        o->form = BENCH_FORM_WS;
+    if (!o->spawn && ((o->ws ? o->web : o->tcp).sin_port == 0 || o->api.sin_port == 0)) {
+        fprintf(stderr, "ringpost bench: %s and --api go together\n", o->ws ? "--web" : "--tcp");
         return 2;
     }
     if (o->join > o->groups) {

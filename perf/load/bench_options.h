@@ -4,6 +4,8 @@
 #ifndef RINGPOST_PERF_LOAD_BENCH_OPTIONS_H
 #define RINGPOST_PERF_LOAD_BENCH_OPTIONS_H
 
+#include "perf/load/bench_wire.h"
+
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,7 +25,9 @@ struct bench_options {
     uint32_t inflight; /* 0: no limit */
     uint32_t batch;
     bool ndjson;
-    bool counted;
+    enum bench_form form;
+    bool ws;       /* --transport ws; `form` says so as well when all is read */
+    bool by_hello; /* over WebSocket: clients register by a hello, not by the query */
     bool json;
     uint32_t groups;
     uint32_t join;
@@ -58,7 +62,7 @@ struct bench_options {
     uint32_t workers;
     const char *server_cpus;
     const char *cpus; /* where the load tool itself runs */
-    struct sockaddr_in tcp, api;
+    struct sockaddr_in tcp, web, api;
     pid_t pid; /* of the node; 0: whoever listens */
     const char *api_key;
     uint32_t run; /* base of the run numbers; 0: random */

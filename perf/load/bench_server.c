@@ -65,11 +65,11 @@ static _Noreturn void child_run(const struct bench_server *server,
     args[n++] = binary;
     args[n++] = "serve";
     args[n++] = "--tcp";
-    args[n++] = "127.0.0.1:0";
+    args[n++] = options->ws ? "off" : "127.0.0.1:0";
+    args[n++] = "--web";
+    args[n++] = options->ws ? "127.0.0.1:0" : "off";
     args[n++] = "--api";
     args[n++] = "127.0.0.1:0";
-    args[n++] = "--web";
-    args[n++] = "off";
     args[n++] = "--ports-file";
     args[n++] = ports;
     if (options->workers != 0) {
@@ -124,7 +124,7 @@ static bool port_read(const char *text, const char *name, struct sockaddr_in *ad
     return bench_loopback_read(loopback, address);
 }
 
-static bool ports_read(struct bench_server *server) {
+static bool ports_read(struct bench_server *server, bool ws) {
     char path[PATH_BYTES], text[4096];
     server_path(server, "ports", path);
     FILE *file = fopen(path, "re");
@@ -133,7 +133,8 @@ static bool ports_read(struct bench_server *server) {
     size_t len = fread(text, 1, sizeof text - 1, file);
     fclose(file);
     text[len] = '\0';
-    return port_read(text, "tcp", &server->tcp) && port_read(text, "api", &server->api);
+    return port_read(text, ws ? "web" : "tcp", &server->clients) &&
+           port_read(text, "api", &server->api);
 }
 
 static void log_show(const struct bench_server *server) {
@@ -179,7 +180,7 @@ static bool server_spawn(struct bench_server *server, const struct bench_options
         return false;
     }
     for (uint64_t start_ns = clock_ns(); clock_ns() - start_ns < START_WAIT_NS; pause_ms(5)) {
-        if (ports_read(server))
+        if (ports_read(server, options->ws))
             return true;
         if (!bench_server_alive(server))
             break;
@@ -191,7 +192,9 @@ static bool server_spawn(struct bench_server *server, const struct bench_options
 }
 
 bool bench_server_open(struct bench_server *server, const struct bench_options *options) {
-    *server = (struct bench_server){.pid = options->pid, .tcp = options->tcp, .api = options->api};
+    *server = (struct bench_server){.pid = options->pid,
+                                    .clients = options->ws ? options->web : options->tcp,
+                                    .api = options->api};
     if (options->spawn)
         return server_spawn(server, options);
     if (server->pid == 0)

@@ -17,7 +17,7 @@ struct bench_server {
     bool failed;     /* keep the log */
     char ending[96]; /* how it ended, if that was not as asked; otherwise empty */
     char dir[BENCH_DIR_BYTES];
-    struct sockaddr_in tcp, api;
+    struct sockaddr_in clients, api; /* where clients connect, and producers */
 };
 
 /* Starts or finds the node. False after a line on standard error. */

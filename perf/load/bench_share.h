@@ -86,7 +86,9 @@ struct bench_share {
     uint32_t addresses;    /* of all kinds */
     bool together;         /* the members come from one address, so they are on one worker */
     uint32_t payload_size;
-    bool counted;
+    enum bench_form form;
+    bool by_hello;      /* a WebSocket's path has no registration, and a hello follows */
+    char host[32];      /* of the Host header of a handshake */
     uint32_t never;     /* percent of the clients acknowledge nothing: the first of each hundred */
     uint32_t hold;      /* messages that each other client has before it acknowledges one of them */
     uint32_t reconnect; /* percent connect anew, when told to: the last of each hundred */

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CLOSED, CONNECTING, GREETING, READY, LOST };
+enum { CLOSED, CONNECTING, SHAKING, GREETING, READY, LOST };
 
 #define SOURCE_FIRST UINT32_C(0x7f000101)
 #define WELCOME_WAIT_NS (UINT64_C(15) * NS_PER_S)
@@ -27,6 +27,10 @@ bool bench_swarm_open(struct bench_swarm *swarm, struct bench_net *net, struct b
     for (uint32_t i = 0; i < count; i++)
         swarm->clients[i].fd = -1;
     return true;
+}
+
+static bool is_coming(const struct bench_client *client) {
+    return client->state >= CONNECTING && client->state <= GREETING;
 }
 
 static void client_drop(struct bench_swarm *swarm, struct bench_client *client, uint8_t state) {
@@ -70,34 +74,31 @@ static void client_on_end(struct bench_swarm *swarm, struct bench_client *client
     if (client->state == READY) {
         swarm->tally->ready--;
         swarm->tally->lost++;
-    } else if (client->state == CONNECTING || client->state == GREETING) {
+    } else if (is_coming(client)) {
         client_settle(swarm, false);
     }
     client_drop(swarm, client, LOST);
 }
 
+/* Writes it. A socket is full where much waits in it, and there nothing of it is written. Gives
+ * whether it was; the client is gone if only a part could be. */
+static bool client_say(struct bench_swarm *swarm, struct bench_client *client,
+                       struct bench_said said, const char *failure) {
+    ssize_t sent = bench_net_send(client->fd, said.at, said.len);
+    if (sent == (ssize_t)said.len)
+        return true;
+    if (sent != 0)
+        client_on_end(swarm, client, sent < 0 ? strerror(errno) : failure);
+    return false;
+}
+
 /* False if the connection is not there yet. */
 static bool client_greet(struct bench_swarm *swarm, struct bench_client *client, uint32_t number) {
     const struct bench_share *share = swarm->share;
-    char hello[2048], name[BENCH_NAME_BYTES + 1];
-    bench_name_write(name, 'b', share->run_base, number);
-    int len = snprintf(
-        hello, sizeof hello,
-        share->counted ? "HELLO {\"id\":\"%s\"" : "{\"type\":\"hello\",\"id\":\"%s\"", name);
-    uint32_t groups = number < share->members ? share->aims[BENCH_GROUP].streams : 0;
-    for (uint32_t k = 0; k < groups; k++) {
-        bench_name_write(name, 'g', share->run_base, bench_group_of(share, number, k));
-        len += snprintf(hello + len, sizeof hello - (size_t)len, "%s\"%s\"",
-                        k == 0 ? ",\"groups\":[" : ",", name);
-    }
-    len += snprintf(hello + len, sizeof hello - (size_t)len, "%s}%s", groups != 0 ? "]" : "",
-                    share->counted ? "\r\n" : "\n");
-    ssize_t sent = bench_net_send(client->fd, hello, (size_t)len);
-    if (sent == 0)
-        return false;
-    client->state = GREETING;
-    if (sent != len)
-        client_on_end(swarm, client, sent < 0 ? strerror(errno) : "the hello could not be sent");
+    struct bench_said said = bench_talk_first(&swarm->talk, share, number, client->begun_ns);
+    if (!client_say(swarm, client, said, "the hello could not be sent"))
+        return client->fd < 0;
+    client->state = share->form == BENCH_FORM_WS ? SHAKING : GREETING;
     return true;
 }
 
@@ -231,16 +232,11 @@ static void client_on_pong(struct bench_swarm *swarm, struct bench_client *clien
 
 /* One heartbeat. One that is still unanswered is not sent again: its time goes on. */
 static void client_ping(struct bench_swarm *swarm, struct bench_client *client) {
-    const char *ping = swarm->share->counted ? "PING\r\n" : "{\"type\":\"ping\"}\n";
     if (client->state != READY || client->pinged_ns != 0)
         return;
-    ssize_t sent = bench_net_send(client->fd, ping, strlen(ping));
-    if (sent == 0)
-        return; /* its socket is full: the next turn will do */
-    if (sent != (ssize_t)strlen(ping)) {
-        client_on_end(swarm, client, "a heartbeat could not be sent");
-        return;
-    }
+    if (!client_say(swarm, client, bench_talk_ping(&swarm->talk, swarm->share->form),
+                    "a heartbeat could not be sent"))
+        return; /* where its socket is full, the next turn will do */
     client->pinged_ns = clock_ns();
     client->pinged_run = tally_run(swarm->tally);
     swarm->tally->pings++;
@@ -267,8 +263,8 @@ static void swarm_ping(struct bench_swarm *swarm, uint64_t now_ns) {
         swarm->ping_ns = now_ns;
 }
 
-/* Everything but a message. False if the client is gone. */
-static bool client_on_word(struct bench_swarm *swarm, struct bench_client *client,
+/* Everything but a message. */
+static void client_on_word(struct bench_swarm *swarm, struct bench_client *client,
                            const struct bench_line *line, const uint8_t *at) {
     if (line->kind == BENCH_LINE_WELCOME && client->state == GREETING) {
         client->state = READY;
@@ -276,52 +272,34 @@ static bool client_on_word(struct bench_swarm *swarm, struct bench_client *clien
         bench_hist_add(&swarm->tally->greeting, clock_ns() - client->begun_ns);
         client_settle(swarm, true);
     } else if (line->kind == BENCH_LINE_PING) {
-        const char *answer = swarm->share->counted ? "PONG\r\n" : "{\"type\":\"pong\"}\n";
-        if (bench_net_send(client->fd, answer, strlen(answer)) < 0) {
-            client_on_end(swarm, client, "a heartbeat could not be answered");
-            return false;
-        }
+        (void)client_say(swarm, client, bench_talk_pong(&swarm->talk, swarm->share->form, line, at),
+                         "a heartbeat could not be answered");
     } else if (line->kind == BENCH_LINE_PONG) {
         client_on_pong(swarm, client);
     } else {
-        sample_keep(swarm->tally, "the node said", at, line->used);
+        sample_keep(swarm->tally, "the node said", at + line->head, line->used - line->head);
         if (line->kind == BENCH_LINE_BAD)
             swarm->tally->damaged++;
     }
-    return true;
 }
 
 /* Writes what is gathered. Where the socket has no room it is left out: the messages come again. */
 static void acks_write(struct bench_swarm *swarm, struct bench_client *client) {
-    const char *end = swarm->share->counted ? "\r\n" : "]}\n";
-    if (swarm->acks_count == 0 || client->fd < 0)
+    uint32_t count = swarm->acks.count;
+    if (count == 0 || client->fd < 0)
         return;
-    memcpy(swarm->acks + swarm->acks_len, end, strlen(end));
-    ssize_t len = (ssize_t)(swarm->acks_len + strlen(end));
-    ssize_t sent = bench_net_send(client->fd, swarm->acks, (size_t)len);
-    uint32_t count = swarm->acks_count;
-    swarm->acks_count = 0;
-    if (sent == len)
+    if (client_say(swarm, client, bench_talk_acks(&swarm->acks, swarm->share->form),
+                   "acknowledgements could not be written"))
         swarm->tally->acks += count;
-    else if (sent != 0)
-        client_on_end(swarm, client, "acknowledgements could not be written");
 }
 
 static void ack_gather(struct bench_swarm *swarm, struct bench_client *client,
                        const struct bench_asks *asks) {
-    bool counted = swarm->share->counted;
-    if (asks->id_len > 64)
+    enum bench_form form = swarm->share->form;
+    if (asks->id_len > 64 || bench_talk_ack(&swarm->acks, form, asks))
         return;
-    if (swarm->acks_count != 0 && swarm->acks_len + asks->id_len + 16 > BENCH_ACKS_BYTES)
-        acks_write(swarm, client);
-    const char *before = swarm->acks_count != 0 ? (counted ? " " : ",")
-                         : counted              ? "ACK "
-                                                : "{\"type\":\"ack\",\"ids\":[";
-    uint32_t at = swarm->acks_count != 0 ? swarm->acks_len : 0;
-    swarm->acks_len = at + (uint32_t)snprintf(swarm->acks + at, BENCH_ACKS_BYTES - at,
-                                              counted ? "%s%.*s" : "%s\"%.*s\"", before,
-                                              (int)asks->id_len, (const char *)asks->id);
-    swarm->acks_count++;
+    acks_write(swarm, client);
+    (void)bench_talk_ack(&swarm->acks, form, asks);
 }
 
 /* It keeps that one. True: and `asks` is now another, which it acknowledges. */
@@ -341,19 +319,67 @@ static void client_on_line(struct bench_swarm *swarm, struct bench_client *clien
     struct bench_asks asks = {.again = false};
     if (line->payload == NULL) {
         swarm->tally->damaged++;
-        sample_keep(swarm->tally, "not ours", at, line->used);
+        sample_keep(swarm->tally, "not ours", at + line->head, line->used - line->head);
         return;
     }
-    bool wanted = bench_line_asks(at, line, swarm->share->counted, &asks);
+    bool wanted = bench_line_asks(at, line, swarm->share->form, &asks);
     client_on_message(swarm, number, line->payload, wanted && asks.again, run, now_ns);
     if (wanted && !bench_never(swarm->share, number) &&
         (swarm->share->hold == 0 || client_hold(swarm, client, &asks)))
         ack_gather(swarm, client, &asks);
 }
 
+/* What it does not go on after: it cannot be read, or the node says that it ends. */
+static void client_on_last(struct bench_swarm *swarm, struct bench_client *client,
+                           const struct bench_line *line, const uint8_t *at, size_t left) {
+    char why[BENCH_SAMPLE_BYTES] = "what the node wrote cannot be read";
+    if (line->kind == BENCH_LINE_CLOSE && line->used >= line->head + 2u) {
+        at += line->head;
+        snprintf(why, sizeof why, "by the node, with close %u %.*s", (unsigned)at[0] << 8 | at[1],
+                 (int)(line->used - line->head - 2), (const char *)at + 2);
+    } else if (line->kind == BENCH_LINE_CLOSE) {
+        snprintf(why, sizeof why, "by the node, with a close that gives no code");
+    } else {
+        swarm->tally->damaged++;
+        sample_keep(swarm->tally, line->why != NULL ? line->why : "the node said", at, left);
+    }
+    client_on_end(swarm, client, why);
+}
+
+/* The answer to its handshake. */
+static void client_on_answer(struct bench_swarm *swarm, struct bench_client *client,
+                             const struct bench_line *line, const uint8_t *at, size_t left) {
+    uint32_t number = swarm->first + (uint32_t)(client - swarm->clients);
+    if (line->kind == BENCH_LINE_BAD) {
+        const uint8_t *first = memchr(at, '\r', left), *blank = memmem(at, left, "\r\n\r\n", 4);
+        size_t first_len = first != NULL ? (size_t)(first - at) : left;
+        size_t body_at = blank != NULL ? (size_t)(blank - at) + 4 : left;
+        char why[2 * BENCH_SAMPLE_BYTES];
+        snprintf(why, sizeof why, "%s: %.*s %.*s", line->why, (int)first_len, (const char *)at,
+                 (int)(left - body_at), (const char *)at + body_at);
+        client_on_end(swarm, client, why);
+        return;
+    }
+    client->state = GREETING;
+    if (swarm->share->by_hello)
+        (void)client_say(swarm, client, bench_talk_hello(&swarm->talk, swarm->share, number),
+                         "the hello could not be sent");
+}
+
+/* The next thing in what it has received. */
+static struct bench_line client_read(struct bench_swarm *swarm, const struct bench_client *client,
+                                     const uint8_t *at, size_t len) {
+    const struct bench_share *share = swarm->share;
+    if (client->state != SHAKING)
+        return bench_line_read(at, len, share->form, share->payload_size);
+    char key[BENCH_WS_KEY_BYTES + 1];
+    uint32_t number = swarm->first + (uint32_t)(client - swarm->clients);
+    bench_talk_key(key, share, number, client->begun_ns);
+    return bench_ws_answer(at, len, key);
+}
+
 static void client_receive(struct bench_swarm *swarm, uint32_t place, bool to_the_end) {
     struct bench_client *client = &swarm->clients[place];
-    const struct bench_share *share = swarm->share;
     for (;;) {
         bool drained;
         ssize_t got = bench_net_receive(swarm->net, client->fd, &client->rest, &drained);
@@ -371,22 +397,21 @@ static void client_receive(struct bench_swarm *swarm, uint32_t place, bool to_th
         const uint8_t *at = swarm->net->area;
         size_t left = (size_t)got;
         swarm->tally->receives++;
-        swarm->acks_count = 0;
+        swarm->acks.count = 0;
         while (left > 0) {
-            struct bench_line line = bench_line_read(at, left, share->counted, share->payload_size);
+            struct bench_line line = client_read(swarm, client, at, left);
             if (line.kind == BENCH_LINE_MORE)
                 break;
-            if (line.kind == BENCH_LINE_MESSAGE) {
+            if (line.kind == BENCH_LINE_MESSAGE)
                 client_on_line(swarm, client, &line, at, run, now_ns);
-                if (client->fd < 0)
-                    return;
-            } else if (!client_on_word(swarm, client, &line, at)) {
+            else if (client->state == SHAKING)
+                client_on_answer(swarm, client, &line, at, left);
+            else if (line.used == 0 || line.kind == BENCH_LINE_CLOSE)
+                client_on_last(swarm, client, &line, at, left);
+            else
+                client_on_word(swarm, client, &line, at);
+            if (client->fd < 0)
                 return;
-            }
-            if (line.used == 0) {
-                client_on_end(swarm, client, "what the node wrote cannot be read");
-                return;
-            }
             at += line.used;
             left -= line.used;
         }
@@ -497,8 +522,7 @@ static void swarm_expire(struct bench_swarm *swarm, uint64_t now_ns) {
     for (uint32_t i = 0; i < 64 && swarm->pending > 0 && swarm->count > 0; i++) {
         struct bench_client *client = &swarm->clients[swarm->scan];
         swarm->scan = (swarm->scan + 1) % swarm->count;
-        if ((client->state == CONNECTING || client->state == GREETING) &&
-            now_ns - client->begun_ns > WELCOME_WAIT_NS)
+        if (is_coming(client) && now_ns - client->begun_ns > WELCOME_WAIT_NS)
             client_on_end(swarm, client, "no welcome within 15 s");
     }
 }

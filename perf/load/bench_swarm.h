@@ -1,7 +1,8 @@
 /* bench_swarm.h - a range of clients in one process: they connect, say hello, and check what
  * arrives.
  *
- * A client: closed -> connecting -> greeting (hello sent) -> ready -> lost.
+ * A client: closed -> connecting -> (over WebSocket: shaking, its handshake is under way) ->
+ * greeting (hello sent, or registered by the handshake) -> ready -> lost.
  * Every message is checked for being ours, undamaged, in the right place, once and in order; its
  * latency is its arrival less the time in it. One that asks for it is acknowledged, but by clients
  * that never do; such a message may come again, and is checked for having been there.
@@ -19,9 +20,7 @@
 #include "perf/load/bench_held.h"
 #include "perf/load/bench_net.h"
 #include "perf/load/bench_share.h"
-
-/* Below the limit of a control line. */
-#define BENCH_ACKS_BYTES 4000
+#include "perf/load/bench_talk.h"
 
 struct bench_client {
     int fd;
@@ -41,15 +40,15 @@ struct bench_swarm {
     uint32_t first, count; /* its clients: first .. first + count - 1 */
     uint32_t sources;      /* source addresses 127.0.1.1 and up */
     struct bench_client *clients;
-    uint32_t pending;            /* connecting or greeting */
-    uint64_t opening_ns;         /* when the order to open came; 0: not opening */
-    uint32_t scan;               /* where the search for clients that wait too long stands */
-    uint32_t ping_place;         /* whose heartbeat is next */
-    uint64_t ping_ns;            /* when it is due; 0: they have not begun */
-    uint32_t again_place;        /* who connects anew next, */
-    uint64_t again_ns;           /* and when; 0: nobody does */
-    char acks[BENCH_ACKS_BYTES]; /* of one client, to be written when what it received is read */
-    uint32_t acks_len, acks_count;
+    uint32_t pending;       /* connecting, shaking or greeting */
+    uint64_t opening_ns;    /* when the order to open came; 0: not opening */
+    uint32_t scan;          /* where the search for clients that wait too long stands */
+    uint32_t ping_place;    /* whose heartbeat is next */
+    uint64_t ping_ns;       /* when it is due; 0: they have not begun */
+    uint32_t again_place;   /* who connects anew next, */
+    uint64_t again_ns;      /* and when; 0: nobody does */
+    struct bench_talk talk; /* what is being said */
+    struct bench_talk acks; /* of one client, to be written when what it received is read */
 };
 
 /* False with errno without memory. */

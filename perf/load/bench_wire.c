@@ -1,5 +1,7 @@
 #include "perf/load/bench_wire.h"
 
+#include "perf/load/bench_ws.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -314,16 +316,16 @@ static bool begins(const uint8_t *at, size_t len, const char *text) {
 
 static struct bench_line counted_read(const uint8_t *at, size_t len, size_t line_len,
                                       uint32_t payload_size) {
-    struct bench_line line = {BENCH_LINE_OTHER, line_len + 1, NULL};
+    struct bench_line line = {.kind = BENCH_LINE_OTHER, .used = line_len + 1};
     if (begins(at, line_len, "MSG ")) {
         const uint8_t *word = memrchr(at, ' ', line_len);
         const uint8_t *end = at + line_len;
         uint32_t bytes;
         word++;
         if (!decimal_read(&word, end, &bytes))
-            return (struct bench_line){BENCH_LINE_BAD, 0, NULL};
+            return (struct bench_line){.kind = BENCH_LINE_BAD};
         if (len - line.used < (size_t)bytes + 2)
-            return (struct bench_line){BENCH_LINE_MORE, 0, NULL};
+            return (struct bench_line){.kind = BENCH_LINE_MORE};
         line.kind = BENCH_LINE_MESSAGE;
         if (bytes == payload_size)
             line.payload = at + line.used;
@@ -338,17 +340,8 @@ static struct bench_line counted_read(const uint8_t *at, size_t len, size_t line
     return line;
 }
 
-struct bench_line bench_line_read(const uint8_t *at, size_t len, bool counted,
-                                  uint32_t payload_size) {
-    const uint8_t *end = memchr(at, '\n', len);
-    if (end == NULL)
-        return (struct bench_line){BENCH_LINE_MORE, 0, NULL};
-    size_t line_len = (size_t)(end - at);
-    struct bench_line line = {BENCH_LINE_OTHER, line_len + 1, NULL};
-    if (line_len > 0 && at[line_len - 1] == '\r')
-        line_len--;
-    if (counted)
-        return counted_read(at, len, line.used - 1, payload_size);
+struct bench_line bench_line_text(const uint8_t *at, size_t line_len, uint32_t payload_size) {
+    struct bench_line line = {.kind = BENCH_LINE_OTHER, .used = line_len};
     if (begins(at, line_len, "{\"type\":\"message\"")) {
         line.kind = BENCH_LINE_MESSAGE;
         line.payload = bench_payload_find(at, line_len, payload_size);
@@ -358,9 +351,27 @@ struct bench_line bench_line_read(const uint8_t *at, size_t len, bool counted,
         line.kind = BENCH_LINE_PING;
     } else if (memmem(at, line_len, "\"type\":\"pong\"", 13) != NULL) {
         line.kind = BENCH_LINE_PONG;
-    } else if (at[0] != '{') {
+    } else if (line_len == 0 || at[0] != '{') {
         line.kind = BENCH_LINE_BAD;
     }
+    return line;
+}
+
+struct bench_line bench_line_read(const uint8_t *at, size_t len, enum bench_form form,
+                                  uint32_t payload_size) {
+    if (form == BENCH_FORM_WS)
+        return bench_ws_read(at, len, payload_size);
+    const uint8_t *end = memchr(at, '\n', len);
+    if (end == NULL)
+        return (struct bench_line){.kind = BENCH_LINE_MORE};
+    size_t line_len = (size_t)(end - at);
+    if (form == BENCH_FORM_COUNTED)
+        return counted_read(at, len, line_len, payload_size);
+    size_t used = line_len + 1;
+    if (line_len > 0 && at[line_len - 1] == '\r')
+        line_len--;
+    struct bench_line line = bench_line_text(at, line_len, payload_size);
+    line.used = used;
     return line;
 }
 
@@ -368,9 +379,11 @@ static bool holds(const uint8_t *at, size_t len, const char *text) {
     return memmem(at, len, text, strlen(text)) != NULL;
 }
 
-bool bench_line_asks(const uint8_t *at, const struct bench_line *line, bool counted,
+bool bench_line_asks(const uint8_t *at, const struct bench_line *line, enum bench_form form,
                      struct bench_asks *asks) {
     static const char json[] = "{\"type\":\"message\",\"id\":\"", msg[] = "MSG ";
+    bool counted = form == BENCH_FORM_COUNTED;
+    at += line->head;
     size_t head_len = (size_t)(line->payload - at);
     size_t before = (counted ? sizeof msg : sizeof json) - 1;
     if (!begins(at, head_len, counted ? msg : json))

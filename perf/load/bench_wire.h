@@ -1,5 +1,5 @@
 /* bench_wire.h - the bytes that the load tool writes and reads: its payload, its HTTP requests, the
- * answers, and the messages as raw TCP clients get them.
+ * answers, and the messages as clients get them. Frames of WebSocket are in bench_ws.h.
  *
  * The payload is a JSON object whose members stand at fixed offsets, so that reading it back is
  * four loads and not a parser:
@@ -101,6 +101,13 @@ long bench_answer_read(const uint8_t *at, size_t len, struct bench_answer_memory
 /* The next `"status":NNN` at or after *offset of a batch's answer; 0 if there is none. */
 uint32_t bench_status_next(const uint8_t *body, size_t len, size_t *offset);
 
+/* How clients and node write to each other. */
+enum bench_form {
+    BENCH_FORM_LINES,   /* raw TCP, JSON lines */
+    BENCH_FORM_COUNTED, /* raw TCP, counted framing */
+    BENCH_FORM_WS       /* WebSocket, the same objects as lines */
+};
+
 enum bench_line_kind {
     BENCH_LINE_MORE,    /* not whole yet */
     BENCH_LINE_BAD,     /* not the protocol */
@@ -108,16 +115,21 @@ enum bench_line_kind {
     BENCH_LINE_WELCOME,
     BENCH_LINE_PING,
     BENCH_LINE_PONG,
+    BENCH_LINE_CLOSE, /* the node ends the connection, and may say why */
     BENCH_LINE_OTHER, /* error, goodbye ... */
 };
 struct bench_line {
     enum bench_line_kind kind;
-    size_t used;            /* bytes of the input that it takes */
+    uint32_t head;          /* bytes of a frame in front of its text */
+    size_t used;            /* bytes of the input that it takes; 0: nothing behind it can be read */
     const uint8_t *payload; /* of a message */
+    const char *why;        /* of BENCH_LINE_BAD: what it is, if that can be said */
 };
-/* The next thing in what a client received, JSON lines or counted framing. */
-struct bench_line bench_line_read(const uint8_t *at, size_t len, bool counted,
+/* The next thing in what a client received. */
+struct bench_line bench_line_read(const uint8_t *at, size_t len, enum bench_form form,
                                   uint32_t payload_size);
+/* What a text of the JSON client protocol is; `used` is its length. */
+struct bench_line bench_line_text(const uint8_t *at, size_t len, uint32_t payload_size);
 
 /* What a message says that is to be acknowledged. */
 struct bench_asks {
@@ -126,7 +138,7 @@ struct bench_asks {
     bool again; /* it may have come before */
 };
 /* Of a BENCH_LINE_MESSAGE with a payload of ours. False: it does not ask. */
-bool bench_line_asks(const uint8_t *at, const struct bench_line *line, bool counted,
+bool bench_line_asks(const uint8_t *at, const struct bench_line *line, enum bench_form form,
                      struct bench_asks *asks);
 
 #endif

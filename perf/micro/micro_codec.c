@@ -161,7 +161,8 @@ static void counted_message(uint64_t times) {
 static void bench_receive_line(uint64_t times) {
     for (uint64_t i = 0; i < times; i++) {
         struct bench_payload read;
-        struct bench_line got = bench_line_read((const uint8_t *)message, message_len, false, 128);
+        struct bench_line got =
+            bench_line_read((const uint8_t *)message, message_len, BENCH_FORM_LINES, 128);
         if (!bench_payload_read(got.payload, 128, &read))
             micro_fail("the load tool does not know its own payload");
     }

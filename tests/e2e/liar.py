@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A node that lies: just enough of the HTTP API and of raw TCP for `ringpost bench`, which takes it
-for a node (`--server tests/e2e/liar.py --server-arg --lie --server-arg drop`).
+"""A node that lies: just enough of the HTTP API, of raw TCP and of WebSocket for `ringpost bench`,
+which takes it for a node (`--server tests/e2e/liar.py --server-arg --lie --server-arg drop`).
 
 Each --lie KIND[@RUN] is told once, in that run of traffic (the first one if it is not said), about
 the second message that comes for any one client in it:
@@ -21,6 +21,21 @@ And about heartbeats and the lone producer of an overload, whenever they come fi
     echo     one client's heartbeat is answered two times
     snub     whatever the lone producer sends is answered 503
 
+Over WebSocket, about such a message, of which then nothing is delivered, nor to its client later:
+
+    mask      its frame is masked
+    binary    its frame says that it is no text
+    fragment  it is the first piece of two
+    reserved  its frame has a reserved bit
+    opcode    its frame has an opcode that there is not
+    length    its frame's length is in more bytes than it needs
+    bye       a close frame with 1013 and a reason comes instead, and it counts as absent
+
+And about the first handshake:
+
+    accept    its Sec-WebSocket-Accept is another one
+    refuse    it is answered 403
+
 Without --lie it is honest. Requests are handled one by one in the order in which they come, so what
 a lie leads to is the same each time. With --pause it looks at what came on a producer's connection
 only so many seconds later.
@@ -28,18 +43,27 @@ only so many seconds later.
 
 import argparse
 import asyncio
+import base64
+import hashlib
 import json
 import os
 import signal
+import struct
+import urllib.parse
 
 QUEUED = (202, b'{"id":"m","state":"queued","recipients":1}')
 ABSENT = (404, b'{"id":"m","state":"absent","recipients":0}')
 OVERLOADED = (503, b'{"error":{"code":"overloaded","message":"so it says"}}')
+WELCOME = b'{"type":"welcome","session":"0-1-1","node":"liar","heartbeat":25}'
 REASONS = {202: "Accepted", 404: "Not Found", 503: "Service Unavailable"}
 # In the load tool's payload: a run's last two digits; what it is for, 4 where it is of the lone
 # producer; behind its time.
 RUN_AT, KIND_AT, TIME_END = 14, 39, 71
 OF_HEARTBEATS = ("deaf", "echo")
+OF_HANDSHAKES = ("accept", "refuse")
+OTHER_TIMES = (*OF_HEARTBEATS, *OF_HANDSHAKES, "snub")
+OF_FRAMES = ("mask", "binary", "fragment", "reserved", "opcode", "length", "bye")
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class Liar:
@@ -57,14 +81,15 @@ class Liar:
         if self.seen[client_id, run] != 2:
             return None
         for lie in self.lies:
-            if lie[1] == run and lie[0] not in (*OF_HEARTBEATS, "snub"):
+            if lie[1] == run and lie[0] not in OTHER_TIMES:
                 self.lies.remove(lie)
                 return lie[0]
         return None
 
-    def lie_about_heartbeat(self):
+    def lie_of(self, kinds):
+        """About a heartbeat or a handshake."""
         for lie in self.lies:
-            if lie[0] in OF_HEARTBEATS:
+            if lie[0] in kinds:
                 self.lies.remove(lie)
                 return lie[0]
         return None
@@ -83,6 +108,10 @@ class Liar:
             return None
         if till is None:
             return ABSENT
+        if lie in OF_FRAMES:
+            till.deliver_frame(lie, payload)
+            del self.tills[client_id]
+            return ABSENT if lie == "bye" else QUEUED
         if lie in ("swap", "late"):
             self.kept.append((lie, client_id, run, payload))
         elif lie == "stray":
@@ -128,22 +157,112 @@ class Till(asyncio.Protocol):
             if self.counted is None:
                 self.hello(line)
             else:
-                lie = self.liar.lie_about_heartbeat()
-                pong = b"PONG\r\n" if self.counted else b'{"type":"pong"}\n'
-                self.transport.write(pong * {"deaf": 0, "echo": 2}.get(lie, 1))
+                self.heartbeat(b"PONG\r\n" if self.counted else b'{"type":"pong"}\n')
+
+    def heartbeat(self, pong):
+        lie = self.liar.lie_of(OF_HEARTBEATS)
+        self.transport.write(pong * {"deaf": 0, "echo": 2}.get(lie, 1))
 
     def hello(self, hello):
         self.counted = hello.startswith(b"HELLO ")
         self.liar.tills[json.loads(hello.removeprefix(b"HELLO "))["id"]] = self
-        welcome = b'{"type":"welcome","session":"0-1-1","node":"liar","heartbeat":25}'
-        self.transport.write(b"WELCOME " + welcome + b"\r\n" if self.counted else welcome + b"\n")
+        self.transport.write(b"WELCOME " + WELCOME + b"\r\n" if self.counted else WELCOME + b"\n")
 
     def deliver(self, payload):
         if self.counted:
             self.transport.write(b"MSG m message - %d\r\n%s\r\n" % (len(payload), payload))
         else:
-            self.transport.write(b'{"type":"message","id":"m","event":"message","data":' + payload
-                                 + b"}\n")
+            self.transport.write(message_of(payload) + b"\n")
+
+
+def message_of(payload):
+    return b'{"type":"message","id":"m","event":"message","data":' + payload + b"}"
+
+
+def frame_of(first, text):
+    short = len(text) < 126
+    head = bytes([first, len(text)]) if short else struct.pack("!BBH", first, 126, len(text))
+    return head + text
+
+
+class WsTill(asyncio.Protocol):
+    """A client's connection over WebSocket. It is asked whether it is there before its welcome."""
+
+    def __init__(self, liar):
+        self.liar = liar
+        self.transport = None
+        self.open = self.named = False
+        self.buffer = b""
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.buffer += data
+        if not self.open and b"\r\n\r\n" in self.buffer:
+            head, self.buffer = self.buffer.split(b"\r\n\r\n", 1)
+            self.shake(head.decode())
+        while self.open and len(self.buffer) >= 2:
+            first, length, at = self.buffer[0], self.buffer[1] & 127, 2
+            if length == 126:
+                length, at = int.from_bytes(self.buffer[2:4], "big"), 4
+            whole = at + 4 + length
+            if len(self.buffer) < whole:
+                return
+            mask, text = self.buffer[at:at + 4], self.buffer[at + 4:whole]
+            if not self.buffer[1] & 128:
+                raise ValueError("a client's frame without a mask")
+            self.buffer = self.buffer[whole:]
+            self.frame(first, bytes(byte ^ mask[i % 4] for i, byte in enumerate(text)))
+
+    def shake(self, head):
+        words = dict(line.split(": ", 1) for line in head.split("\r\n")[1:])
+        lie = self.liar.lie_of(OF_HANDSHAKES)
+        if lie == "refuse":
+            self.transport.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 10\r\n\r\n"
+                                 b"so it says")
+            self.transport.close()
+            return
+        key = words["Sec-WebSocket-Key"].encode()
+        accept = base64.b64encode(hashlib.sha1(key + GUID).digest())
+        self.open = True
+        self.transport.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                             b"Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n" %
+                             (accept.swapcase() if lie == "accept" else accept))
+        query = urllib.parse.parse_qs(head.split(" ")[1].partition("?")[2])
+        if "id" in query:
+            self.register(query["id"][0])
+
+    def register(self, client_id):
+        self.liar.tills[client_id] = self
+        self.transport.write(frame_of(0x89, b"are you there?"))
+
+    def frame(self, first, text):
+        if first == 0x8a:
+            if text != b"are you there?" or self.named:
+                raise ValueError("a pong with something else in it, or a second one")
+            self.named = True
+            self.transport.write(frame_of(0x81, WELCOME))
+        elif first == 0x81 and not self.named:
+            self.register(json.loads(text)["id"])
+        elif first == 0x81:
+            Till.heartbeat(self, frame_of(0x81, b'{"type":"pong"}'))
+
+    def deliver(self, payload):
+        self.transport.write(frame_of(0x81, message_of(payload)))
+
+    def deliver_frame(self, lie, payload):
+        frame = bytearray(frame_of(0x81, message_of(payload)))
+        if lie == "mask":
+            frame[1] |= 0x80
+            frame[4:4] = bytes(4)
+        elif lie == "length":
+            frame[1:4] = struct.pack("!BQ", 127, len(frame) - 4)
+        elif lie == "bye":
+            frame = frame_of(0x88, struct.pack("!H", 1013) + b"no time")
+        else:
+            frame[0] = {"binary": 0x82, "fragment": 0x01, "reserved": 0xc1, "opcode": 0x83}[lie]
+        self.transport.write(bytes(frame))
 
 
 class Api(asyncio.Protocol):
@@ -200,7 +319,7 @@ async def serve(given):
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     liar = Liar(given.lie, given.pause)
     ports = {}
-    for kind, protocol in (("tcp", Till), ("api", Api)):
+    for kind, protocol in (("tcp", Till), ("web", WsTill), ("api", Api)):
         server = await loop.create_server(lambda protocol=protocol: protocol(liar), "127.0.0.1", 0)
         ports[kind] = [f"127.0.0.1:{server.sockets[0].getsockname()[1]}"]
     with open(given.ports_file + "~", "w", encoding="utf-8") as file:

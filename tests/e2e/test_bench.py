@@ -37,6 +37,9 @@ def bench(scenario, *options, server=(), meanwhile=None):
         raise AssertionError(f"status {process.returncode}, no figures:\n{said}") from None
 
 
+WS = ("--transport", "ws")
+
+
 def end_child(what):
     """For `meanwhile`: kills the node, or a process of clients, when there is traffic."""
     def end(process):
@@ -65,9 +68,9 @@ class Bench(unittest.TestCase):
         self.assertGreater(figures["descriptors_open"], 3)
 
     def test_acknowledged(self):
-        for framing in ("json", "counted"):
+        for form in (("--framing", "json"), ("--framing", "counted"), WS):
             status, figures = bench("ack", "--clients", "200", "--rate", "1000", "--seconds", "1",
-                                    "--never", "10", "--reconnect", "20", "--framing", framing,
+                                    "--never", "10", "--reconnect", "20", *form,
                                     server=("--workers", "2", "--ack-silence", "2"))
             self.assertEqual((status, figures["faults"]), (0, []))
             accepted = figures["ledger_accepted"]
@@ -121,6 +124,35 @@ class Bench(unittest.TestCase):
                 self.assertGreater(figures["pss_max_kb"], 0)
                 if shape == "group":
                     self.assertNotEqual(figures["members_worker"], figures["producer_worker"])
+
+    def test_each_scenario_over_websocket(self):
+        few = ("--clients", "60", "--workers", "2", *WS)
+        runs = {"unicast": ("--rate", "500", "--seconds", "0.5"),
+                "broadcast": ("--rate", "10", "--seconds", "0.5"),
+                "groups": ("--rate", "50", "--seconds", "0.5", "--groups", "6", "--join", "5"),
+                "ping": ("--rate", "50", "--seconds", "0.5"),
+                "cross": ("--rate", "500", "--seconds", "0.4", "--rounds", "1"),
+                "storm": ("--rounds", "1", "--procs", "2"), "live": ("--rate", "500"),
+                "overload": ("--rate", "200", "--seconds", "0.5", "--heartbeat", "0.25",
+                             "--shape", "mixed", "--register", "hello")}
+        with ThreadPoolExecutor(3) as pool:
+            runs = {name: pool.submit(bench, name, *few, *options)
+                    for name, options in runs.items()}
+        for name, run in runs.items():
+            with self.subTest(name):
+                status, figures = run.result()
+                self.assertEqual((status, figures["faults"]), (0, []))
+        self.assertEqual(runs["groups"].result()[1]["delivered"], 25 * 50)
+        self.assertGreater(runs["overload"].result()[1]["heartbeats"], 0)
+
+    def test_memory_over_websocket(self):
+        status, figures = bench("idle", "--clients", "300", *WS)
+        self.assertEqual((status, figures["faults"]), (0, []))
+        self.assertGreater(figures["before_kb_each"], 0)
+
+    def test_counted_framing_is_of_raw_tcp(self):
+        with self.assertRaisesRegex(AssertionError, "(?s)status 2.*counted is of --transport tcp"):
+            bench("unicast", "--framing", "counted", *WS)
 
     def test_a_shape_that_there_is_not(self):
         with self.assertRaisesRegex(AssertionError, "(?s)status 2.*no shape `round`"):

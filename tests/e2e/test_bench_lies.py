@@ -1,7 +1,7 @@
 """The load tool against a node that lies: each lie is counted as what it is, and as nothing else.
 
-Each is told twice: to clients of JSON lines, with the figures as JSON, and to clients of counted
-framing, with the figures as text."""
+Each is told three times: to clients of JSON lines and of WebSocket, with the figures as JSON, and
+to clients of counted framing, with the figures as text."""
 
 import json
 import os
@@ -39,6 +39,19 @@ LIES = {
     "mute": ({}, [f"{CLIENTS // 2 * (EACH - 1)} messages got no answer"]),
     "unasked": ({"refused": 1}, ["1 messages arrived that were not accepted"]),
 }
+
+# What only a frame can be, and what the tool says of it: it takes nothing more from that client.
+FRAMES = {
+    "mask": "a masked frame, which no server may write: ",
+    "binary": "a binary message: ",
+    "fragment": "a message in fragments: ",
+    "reserved": "a frame with reserved bits: ",
+    "opcode": "a frame with an unknown opcode: ",
+    "length": "a length that is written in more bytes than it needs: ",
+}
+FRAME_COUNTS = {"missing": 1, "damaged": 1, "closed": 1}
+FRAME_FAULTS = ["1 clients were closed by the node", "1 accepted messages did not arrive",
+                "1 messages arrived damaged", f"{EACH - 2} messages were answered `absent`"]
 
 # Three times a rate that is given, and how the counts of what was sent change: no lie shall make
 # them look better.
@@ -80,6 +93,7 @@ class Lies(unittest.TestCase):
         cls.pool = ThreadPoolExecutor(4)
         cls.as_json = {}
         cls.as_text = {}
+        cls.over_ws = {}
         search = ("unicast-max", "--clients", str(CLIENTS), "--producers", "2", "--inflight", "32",
                   "--seconds", "0.8", "--json", "--server-arg", "--pause", "--server-arg", "0.05")
         cls.late = cls.pool.submit(bench, *search, lies=("late",))
@@ -87,7 +101,14 @@ class Lies(unittest.TestCase):
         for lie in ("honest", *LIES):
             lies = () if lie == "honest" else (lie,)
             cls.as_json[lie] = cls.pool.submit(bench, *STEADY, "--json", lies=lies)
+            cls.over_ws[lie] = cls.pool.submit(bench, *STEADY, "--json", "--transport", "ws",
+                                               lies=lies)
             cls.as_text[lie] = cls.pool.submit(bench, *STEADY, "--framing", "counted", lies=lies)
+        for lie in (*FRAMES, "bye", "accept", "refuse"):
+            cls.over_ws[lie] = cls.pool.submit(bench, *STEADY, "--json", "--transport", "ws",
+                                               "--register", "hello", lies=(lie,))
+        cls.overload_over_ws = cls.pool.submit(bench, *OVERLOAD, "--json", "--transport", "ws",
+                                               lies=("deaf",))
         cls.overloads = {lie: cls.pool.submit(bench, *OVERLOAD, "--json",
                                               lies=() if lie == "honest" else (lie,))
                          for lie in OVERLOAD_LIES}
@@ -96,14 +117,20 @@ class Lies(unittest.TestCase):
     def tearDownClass(cls):
         cls.pool.shutdown()
 
-    def check(self, lie, counts, faults):
-        expected = {key: counts.get(key, 0) for key in COUNTS}
-        status, out = self.as_json[lie].result()
+    def check_json(self, run, counts, faults):
+        status, out = run.result()
         figures = json.loads(out)
-        self.assertEqual({key: figures[key] for key in COUNTS}, expected)
-        self.assertEqual(figures["faults"], faults)
+        self.assertEqual({key: figures[key] for key in COUNTS},
+                         {key: counts.get(key, 0) for key in COUNTS})
+        self.assertEqual(sorted(figures["faults"]), sorted(faults))
         self.assertEqual((status, figures["ok"]), (1, 0) if faults else (0, 1))
         self.assertEqual(figures["sent"], CLIENTS * EACH)
+        return figures
+
+    def check(self, lie, counts, faults):
+        expected = {key: counts.get(key, 0) for key in COUNTS}
+        self.check_json(self.as_json[lie], counts, faults)
+        self.check_json(self.over_ws[lie], counts, faults)
         status, out = self.as_text[lie].result()
         for key, label in COUNTS.items():
             self.assertRegex(out, rf"(?m)^{re.escape(label)} +{expected[key]} *$")
@@ -117,6 +144,32 @@ class Lies(unittest.TestCase):
         for lie, (counts, faults) in LIES.items():
             with self.subTest(lie):
                 self.check(lie, counts, faults)
+
+    def test_a_bad_frame_is_said_to_be_what_it_is(self):
+        for lie, said in FRAMES.items():
+            with self.subTest(lie):
+                figures = self.check_json(self.over_ws[lie], FRAME_COUNTS, FRAME_FAULTS)
+                self.assertIn("first oddity at a client: " + said, "\n".join(figures["notes"]))
+
+    def test_a_close_is_told_with_its_code(self):
+        absent = f"{EACH - 1} messages were answered `absent`"
+        figures = self.check_json(self.over_ws["bye"], {"closed": 1},
+                                  ["1 clients were closed by the node", absent])
+        self.assertIn("closed: by the node, with close 1013 no time", "\n".join(figures["notes"]))
+
+    def test_a_handshake_that_is_none(self):
+        told = f"{CLIENTS - 1} of {CLIENTS} clients were welcomed; closed: the handshake "
+        with self.assertRaisesRegex(AssertionError, f"(?s)status 1.*{told}has a wrong Sec-WebSocket"
+                                                    "-Accept: HTTP/1.1 101 Switching Protocols"):
+            self.over_ws["accept"].result()
+        with self.assertRaisesRegex(AssertionError, f"(?s)status 1.*{told}was refused: HTTP/1.1 403"
+                                                    " Forbidden so it says"):
+            self.over_ws["refuse"].result()
+
+    def test_heartbeats_over_websocket(self):
+        figures = json.loads(self.overload_over_ws.result()[1])
+        self.assertEqual(figures["faults"], ["1 heartbeats got no answer"])
+        self.assertEqual(figures["flood_delivered"], figures["flood_sent"])
 
     def test_what_comes_late_is_no_fault_of_the_next_run(self):
         status, out = self.late.result()

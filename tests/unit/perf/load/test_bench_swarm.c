@@ -90,12 +90,12 @@ static void who_never_acknowledges_and_who_connects_anew(void **state) {
 }
 
 /* Gathers acknowledgements of `count` ids; gives what its client wrote. */
-static size_t acks_of(bool counted, uint32_t count, char *said, size_t room) {
+static size_t acks_of(enum bench_form form, uint32_t count, uint8_t *said, size_t room) {
     static struct bench_client client;
     int pair[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
     client.fd = pair[0];
-    struct bench_share share = {.counted = counted};
+    struct bench_share share = {.form = form};
     static struct bench_swarm swarm;
     memset(&tally, 0, sizeof tally);
     swarm = (struct bench_swarm){.tally = &tally, .share = &share, .clients = &client};
@@ -115,24 +115,65 @@ static size_t acks_of(bool counted, uint32_t count, char *said, size_t room) {
     return len;
 }
 
+static uint32_t ids_in(const char *text) {
+    uint32_t ids = 0;
+    for (const char *at = text; (at = strstr(at, "id-of")) != NULL; at++)
+        ids++;
+    return ids;
+}
+
 static void acknowledgements_are_gathered(void **state) {
     (void)state;
     static char said[65536];
-    acks_of(false, 2, said, sizeof said);
+    uint8_t *room = (uint8_t *)said;
+    acks_of(BENCH_FORM_LINES, 2, room, sizeof said);
     assert_string_equal(said, "{\"type\":\"ack\",\"ids\":[\"id-of-a-message-0000000000\","
                               "\"id-of-a-message-0000000001\"]}\n");
-    acks_of(true, 2, said, sizeof said);
+    acks_of(BENCH_FORM_COUNTED, 2, room, sizeof said);
     assert_string_equal(said, "ACK id-of-a-message-0000000000 id-of-a-message-0000000001\r\n");
-    assert_int_equal(acks_of(true, 0, said, sizeof said), 0);
+    assert_int_equal(acks_of(BENCH_FORM_COUNTED, 0, room, sizeof said), 0);
     for (unsigned counted = 0; counted < 2; counted++) {
-        acks_of(counted != 0, 1000, said, sizeof said);
-        uint32_t ids = 0;
-        for (const char *at = said; (at = strstr(at, "id-of")) != NULL; at++)
-            ids++;
-        assert_int_equal(ids, 1000);
+        acks_of(counted != 0 ? BENCH_FORM_COUNTED : BENCH_FORM_LINES, 1000, room, sizeof said);
+        assert_int_equal(ids_in(said), 1000);
         for (char *at = said, *end; (end = strchr(at, '\n')) != NULL; at = end + 1)
             assert_true(end - at < 4096);
     }
+}
+
+/* Takes the mask off a client's frame, which is a whole text. Gives what is in it. */
+static char *unmasked(uint8_t *at, size_t *used) {
+    size_t head = at[1] == (0x80 | 126) ? 4 : 2;
+    size_t len = head == 4 ? (size_t)at[2] << 8 | at[3] : at[1] & 0x7fu;
+    assert_int_equal(at[0], 0x81);
+    assert_true((at[1] & 0x80) != 0);
+    for (size_t i = 0; i < len; i++)
+        at[head + 4 + i] ^= at[head + i % 4];
+    *used = head + 4 + len;
+    return (char *)at + head + 4;
+}
+
+static void acknowledgements_are_frames_of_their_own(void **state) {
+    (void)state;
+    static uint8_t said[65536];
+    size_t used;
+    size_t len = acks_of(BENCH_FORM_WS, 2, said, sizeof said);
+    const char *text = unmasked(said, &used);
+    assert_int_equal(used, len);
+    assert_string_equal(text, "{\"type\":\"ack\",\"ids\":[\"id-of-a-message-0000000000\","
+                              "\"id-of-a-message-0000000001\"]}");
+    len = acks_of(BENCH_FORM_WS, 1000, said, sizeof said);
+    uint32_t ids = 0;
+    for (size_t at = 0; at < len; at += used) {
+        char copy[4096];
+        text = unmasked(said + at, &used);
+        size_t text_len = (size_t)(said + at + used - (const uint8_t *)text);
+        assert_true(text_len < sizeof copy);
+        memcpy(copy, text, text_len);
+        copy[text_len] = '\0';
+        assert_memory_equal(copy + text_len - 3, "\"]}", 3);
+        ids += ids_in(copy);
+    }
+    assert_int_equal(ids, 1000);
 }
 
 static void places(void **state) {
@@ -237,12 +278,13 @@ static void a_ping_is_answered_by_a_pong(void **state) {
         int ends[2];
         char answer[64];
         static struct bench_tally counts;
-        struct bench_share share = {.counted = counted};
+        struct bench_share share = {.form = counted ? BENCH_FORM_COUNTED : BENCH_FORM_LINES};
         struct bench_swarm swarm = {.tally = &counts, .share = &share};
         const struct bench_line ping = {.kind = BENCH_LINE_PING};
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
         struct bench_client client = {.fd = ends[0], .state = READY};
-        assert_true(client_on_word(&swarm, &client, &ping, NULL));
+        client_on_word(&swarm, &client, &ping, NULL);
+        assert_int_equal(client.fd, ends[0]);
         ssize_t len = read(ends[1], answer, sizeof answer);
         assert_int_equal(len, strlen(pongs[counted]));
         assert_memory_equal(answer, pongs[counted], (size_t)len);
@@ -298,6 +340,7 @@ int main(void) {
         cmocka_unit_test(what_the_node_says_may_come_again),
         cmocka_unit_test(who_never_acknowledges_and_who_connects_anew),
         cmocka_unit_test(acknowledgements_are_gathered),
+        cmocka_unit_test(acknowledgements_are_frames_of_their_own),
         cmocka_unit_test(places),
         cmocka_unit_test(a_heartbeat_has_one_answer),
         cmocka_unit_test(a_ping_is_answered_by_a_pong),

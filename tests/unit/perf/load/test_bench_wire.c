@@ -109,8 +109,9 @@ static void request_that_asks_for_an_acknowledgement(void **state) {
 }
 
 /* `text` has a payload of 84 bytes put in where its ~ is. */
-static bool asks_of(const char *text, bool counted, struct bench_asks *asks) {
+static bool asks_of(const char *text, bool is_counted, struct bench_asks *asks) {
     static uint8_t line[1024];
+    enum bench_form form = is_counted ? BENCH_FORM_COUNTED : BENCH_FORM_LINES;
     const char *before = strchr(text, '~');
     size_t len = (size_t)(before - text);
     memcpy(line, text, len);
@@ -118,11 +119,11 @@ static bool asks_of(const char *text, bool counted, struct bench_asks *asks) {
     len += 84;
     memcpy(line + len, before + 1, strlen(before + 1));
     len += strlen(before + 1);
-    struct bench_line read = bench_line_read(line, len, counted, 84);
+    struct bench_line read = bench_line_read(line, len, form, 84);
     assert_int_equal(read.kind, BENCH_LINE_MESSAGE);
     assert_int_equal(read.used, len);
     assert_non_null(read.payload);
-    return bench_line_asks(line, &read, counted, asks);
+    return bench_line_asks(line, &read, form, asks);
 }
 
 static void messages_that_ask(void **state) {
@@ -204,12 +205,13 @@ static void statuses_of_a_batch(void **state) {
 }
 
 /* Reads `text` as one line, whole and at every shorter length. */
-static void line_is(const char *text, size_t len, bool counted, enum bench_line_kind kind,
+static void line_is(const char *text, size_t len, bool is_counted, enum bench_line_kind kind,
                     bool ours) {
+    enum bench_form form = is_counted ? BENCH_FORM_COUNTED : BENCH_FORM_LINES;
     for (size_t cut = 0; cut <= len; cut++) {
         uint8_t *exact = malloc(cut == 0 ? 1 : cut); /* so that a sanitizer sees the end */
         memcpy(exact, text, cut);
-        struct bench_line line = bench_line_read(exact, cut, counted, 128);
+        struct bench_line line = bench_line_read(exact, cut, form, 128);
         if (cut < len) {
             assert_int_equal(line.kind, BENCH_LINE_MORE);
         } else {
@@ -246,7 +248,8 @@ static void lines_of_both_framings(void **state) {
     line_is("{\"type\":\"welcome\",\"session\":\"s\"}\n", 33, false, BENCH_LINE_WELCOME, false);
     line_is("{\"type\":\"error\"}\n", 17, false, BENCH_LINE_OTHER, false);
     line_is("rubbish\n", 8, false, BENCH_LINE_BAD, false);
-    struct bench_line line = bench_line_read((const uint8_t *)"MSG m1 x\r\n", 10, true, 128);
+    struct bench_line line =
+        bench_line_read((const uint8_t *)"MSG m1 x\r\n", 10, BENCH_FORM_COUNTED, 128);
     assert_int_equal(line.kind, BENCH_LINE_BAD);
 }
 

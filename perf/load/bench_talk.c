@@ -1,0 +1,128 @@
+#include "perf/load/bench_talk.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static char *text_of(struct bench_talk *talk) {
+    return (char *)talk->room + BENCH_WS_HEAD_MAX;
+}
+
+/* Adds to the text as far as there is room. */
+__attribute__((format(printf, 2, 3))) static void add(struct bench_talk *talk, const char *format,
+                                                      ...) {
+    size_t left = BENCH_TALK_BYTES + 8 - talk->len;
+    va_list list;
+    va_start(list, format);
+    int len = vsnprintf(text_of(talk) + talk->len, left, format, list);
+    va_end(list);
+    if (len > 0)
+        talk->len += (uint32_t)((size_t)len < left ? (size_t)len : left - 1);
+}
+
+/* What was made is said: as a frame, or with the end of a line. */
+static struct bench_said end(struct bench_talk *talk, enum bench_form form,
+                             enum bench_ws_opcode opcode) {
+    struct bench_said said;
+    if (form == BENCH_FORM_WS) {
+        /* No mask has to be unforeseeable here, where no browser's script has written the text. */
+        talk->masks = talk->masks * UINT64_C(6364136223846793005) + 1442695040888963407u;
+        said.at = bench_ws_wrap((uint8_t *)text_of(talk), talk->len, opcode,
+                                (uint32_t)(talk->masks >> 32));
+        said.len = (size_t)((uint8_t *)text_of(talk) - said.at) + talk->len;
+    } else {
+        add(talk, form == BENCH_FORM_COUNTED ? "\r\n" : "\n");
+        said = (struct bench_said){(uint8_t *)text_of(talk), talk->len};
+    }
+    talk->len = talk->count = 0;
+    return said;
+}
+
+static uint32_t groups_of(const struct bench_share *share, uint32_t number) {
+    return number < share->members ? share->aims[BENCH_GROUP].streams : 0;
+}
+
+struct bench_said bench_talk_hello(struct bench_talk *talk, const struct bench_share *share,
+                                   uint32_t number) {
+    char name[BENCH_NAME_BYTES + 1];
+    uint32_t groups = groups_of(share, number);
+    talk->len = 0;
+    bench_name_write(name, 'b', share->run_base, number);
+    add(talk,
+        share->form == BENCH_FORM_COUNTED ? "HELLO {\"id\":\"%s\""
+                                          : "{\"type\":\"hello\",\"id\":\"%s\"",
+        name);
+    for (uint32_t k = 0; k < groups; k++) {
+        bench_name_write(name, 'g', share->run_base, bench_group_of(share, number, k));
+        add(talk, "%s\"%s\"", k == 0 ? ",\"groups\":[" : ",", name);
+    }
+    add(talk, "%s}", groups != 0 ? "]" : "");
+    return end(talk, share->form, BENCH_WS_TEXT);
+}
+
+void bench_talk_key(char out[BENCH_WS_KEY_BYTES + 1], const struct bench_share *share,
+                    uint32_t number, uint64_t nonce) {
+    bench_ws_key(out, (uint64_t)share->run_base << 32 | number, nonce);
+}
+
+static struct bench_said request_make(struct bench_talk *talk, const struct bench_share *share,
+                                      uint32_t number, uint64_t nonce) {
+    char name[BENCH_NAME_BYTES + 1], key[BENCH_WS_KEY_BYTES + 1];
+    char target[64 * (BENCH_NAME_BYTES + 8) + 64];
+    int len = snprintf(target, sizeof target, "/ws");
+    bench_name_write(name, 'b', share->run_base, number);
+    if (!share->by_hello)
+        len += snprintf(target + len, sizeof target - (size_t)len, "?id=%s", name);
+    for (uint32_t k = 0; !share->by_hello && k < groups_of(share, number); k++) {
+        bench_name_write(name, 'g', share->run_base, bench_group_of(share, number, k));
+        len += snprintf(target + len, sizeof target - (size_t)len, "&group=%s", name);
+    }
+    bench_talk_key(key, share, number, nonce);
+    return (struct bench_said){
+        (uint8_t *)text_of(talk),
+        bench_ws_request(text_of(talk), BENCH_TALK_BYTES, target, share->host, key)};
+}
+
+struct bench_said bench_talk_first(struct bench_talk *talk, const struct bench_share *share,
+                                   uint32_t number, uint64_t nonce) {
+    return share->form == BENCH_FORM_WS ? request_make(talk, share, number, nonce)
+                                        : bench_talk_hello(talk, share, number);
+}
+
+struct bench_said bench_talk_ping(struct bench_talk *talk, enum bench_form form) {
+    talk->len = 0;
+    add(talk, form == BENCH_FORM_COUNTED ? "PING" : "{\"type\":\"ping\"}");
+    return end(talk, form, BENCH_WS_TEXT);
+}
+
+struct bench_said bench_talk_pong(struct bench_talk *talk, enum bench_form form,
+                                  const struct bench_line *line, const uint8_t *at) {
+    talk->len = 0;
+    if (form == BENCH_FORM_WS) { /* with what the ping had in it, at most 125 bytes */
+        talk->len = (uint32_t)(line->used - line->head);
+        memcpy(text_of(talk), at + line->head, talk->len);
+        return end(talk, form, BENCH_WS_PONG);
+    }
+    add(talk, form == BENCH_FORM_COUNTED ? "PONG" : "{\"type\":\"pong\"}");
+    return end(talk, form, BENCH_WS_TEXT);
+}
+
+bool bench_talk_ack(struct bench_talk *talk, enum bench_form form, const struct bench_asks *asks) {
+    bool counted = form == BENCH_FORM_COUNTED;
+    if (talk->count == 0)
+        talk->len = 0;
+    else if (talk->len + asks->id_len + 16 > BENCH_TALK_BYTES)
+        return false;
+    const char *before = talk->count != 0 ? (counted ? " " : ",")
+                         : counted        ? "ACK "
+                                          : "{\"type\":\"ack\",\"ids\":[";
+    add(talk, counted ? "%s%.*s" : "%s\"%.*s\"", before, (int)asks->id_len, (const char *)asks->id);
+    talk->count++;
+    return true;
+}
+
+struct bench_said bench_talk_acks(struct bench_talk *talk, enum bench_form form) {
+    if (form != BENCH_FORM_COUNTED)
+        add(talk, "]}");
+    return end(talk, form, BENCH_WS_TEXT);
+}
