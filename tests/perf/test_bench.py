@@ -126,6 +126,21 @@ class Command(unittest.TestCase):
         with open(self.path("node.log"), encoding="utf-8") as file:
             self.assertIn("bench ping --seconds 3 --json", file.read())
 
+    def test_websocket_takes_turns_with_both(self):
+        status, out, progress = self.measured(self.tool("node", 30), self.tool("limit", 20), "--ws",
+                                              "--json", self.path("a.json"))
+        self.assertEqual(status, 0, out)
+        self.assertRegex(out, r"spread +node/limit +ws +spread +ws/node")
+        self.assertRegex(out, r"arrival p50, µs +30 +0 % +20 +0 % +1\.50 +30 +0 % +1\.00")
+        self.assertEqual([line.split()[-1] for line in progress.splitlines()],
+                         ["node", "ws", "limit"] * 3)
+        with open(self.path("node.log"), encoding="utf-8") as file:
+            self.assertIn("bench ping --seconds 3 --transport ws --json", file.read())
+        _, kept, _ = self.run_bench("--read", self.path("a.json"), "--markdown")
+        self.assertIn("| 20 (0 %) | 1.50 | 30 (0 %) | 1.00 | `ringpost bench ping", kept)
+        same = ("--compare", self.path("a.json"), self.path("a.json"))
+        self.assertEqual(self.run_bench(*same)[0], 0)
+
     def test_quick_is_one_run_and_says_so(self):
         status, out, progress = self.measured(self.tool("node", 30), self.tool("limit", 20),
                                               "--quick")
@@ -190,8 +205,8 @@ class Command(unittest.TestCase):
 
 class Plan(unittest.TestCase):
     def plan(self, **switches):
-        args = argparse.Namespace(**{"quick": False, "long": False, "node": "n", "limit": "l",
-                                     **switches})
+        args = argparse.Namespace(**{"quick": False, "long": False, "ws": False, "node": "n",
+                                     "limit": "l", **switches})
         return bench.plan_of(bench.SET, args)
 
     def test_the_whole_set_stays_under_thirteen_minutes_and_quick_near_five(self):
