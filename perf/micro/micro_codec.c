@@ -16,8 +16,9 @@
     "\"token\":\"0123456789abcdef\"}"
 
 static char payload[129], big[4097], out[8192];
-static char request[1024], message[512], send_line[512], counted_send[512];
-static size_t payload_len = 128, big_len, request_len, message_len, send_len, counted_send_len;
+static char request[1024], message[512], ws_frame[520], send_line[512], counted_send[512];
+static size_t payload_len = 128, big_len, request_len, message_len, ws_frame_len, send_len,
+              counted_send_len;
 static size_t name_len = BENCH_NAME_BYTES, hello_len = sizeof HELLO - 1;
 static struct line_scratch room;
 
@@ -158,14 +159,21 @@ static void counted_message(uint64_t times) {
     }
 }
 
-static void bench_receive_line(uint64_t times) {
+static void bench_receive(uint64_t times, const void *at, size_t len, enum bench_form form) {
     for (uint64_t i = 0; i < times; i++) {
         struct bench_payload read;
-        struct bench_line got =
-            bench_line_read((const uint8_t *)message, message_len, BENCH_FORM_LINES, 128);
+        struct bench_line got = bench_line_read(at, len, form, 128);
         if (!bench_payload_read(got.payload, 128, &read))
             micro_fail("the load tool does not know its own payload");
     }
+}
+
+static void bench_receive_line(uint64_t times) {
+    bench_receive(times, message, message_len, BENCH_FORM_LINES);
+}
+
+static void bench_receive_frame(uint64_t times) {
+    bench_receive(times, ws_frame, ws_frame_len, BENCH_FORM_WS);
 }
 
 const struct micro_step micro_codec_steps[] = {
@@ -184,6 +192,7 @@ const struct micro_step micro_codec_steps[] = {
     {"counted: write a message of 128 bytes", counted_message, &payload_len},
     {"hash: a client id of 18 bytes", name_hashing, &name_len},
     {"bench: read and check a message", bench_receive_line, &message_len},
+    {"bench: the same over WebSocket", bench_receive_frame, &ws_frame_len},
     {NULL, NULL, NULL},
 };
 
@@ -199,6 +208,12 @@ void micro_codec_init(void) {
                                    "{\"type\":\"message\",\"id\":\"0123456789abcdefghijklmnop\","
                                    "\"event\":\"message\",\"data\":%s}\n",
                                    payload);
+    ws_frame[0] = (char)0x81; /* a whole text, of 126 to 65,535 bytes: all but the line's end */
+    ws_frame[1] = 126;
+    ws_frame[2] = (char)((message_len - 1) >> 8);
+    ws_frame[3] = (char)(message_len - 1);
+    memcpy(ws_frame + 4, message, message_len - 1);
+    ws_frame_len = message_len + 3;
     send_len =
         (size_t)snprintf(send_line, sizeof send_line,
                          "{\"type\":\"send\",\"to\":\"till-7\",\"ref\":1,\"data\":%s}", payload);
