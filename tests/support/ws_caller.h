@@ -85,6 +85,23 @@ static void note_event(struct transcript *t, enum ws_event event, const struct w
     }
 }
 
+/* A message that is put back is told again, and nothing else changes. */
+static void put_back_look(struct ws_parser *parser, char *at, size_t len, enum ws_event event,
+                          const struct ws_item *item, const struct ws_limits *limits) {
+    uint64_t before = item->bytes.len, after = 0;
+    for (size_t i = 0; i < item->bytes.len; i++)
+        before = before * 31 + (unsigned char)item->bytes.at[i];
+    size_t start = ws_put_back(at, event, item);
+    CHECK(start < item->used);
+    struct ws_item again;
+    CHECK(ws_next(parser, at + start, len - start, limits, &again) == event);
+    CHECK(start + again.used == item->used && again.compressed == item->compressed);
+    after = again.bytes.len;
+    for (size_t i = 0; i < again.bytes.len; i++)
+        after = after * 31 + (unsigned char)again.bytes.at[i];
+    CHECK(after == before);
+}
+
 /* Calls until there is nothing more; returns what is left of the buffer. False in `*goes_on`: it
  * has ended. */
 static size_t events_take(struct ws_parser *parser, char *at, size_t len,
@@ -107,6 +124,8 @@ static size_t events_take(struct ws_parser *parser, char *at, size_t len,
             return len;
         }
         CHECK(item.bytes.len <= limits->message_bytes_max || event >= WS_PING);
+        if (event == WS_TEXT || event == WS_BINARY)
+            put_back_look(parser, at, len, event, &item, limits);
         at += item.used;
         len -= item.used;
     }
