@@ -489,6 +489,8 @@ void scenario_make(struct scenario *scenario, uint64_t seed) {
         with_toys(scenario);
     if (!scenario->calm && scenario->toys == 0 && sim_chance(500))
         with_streams(scenario);
+    if (scenario->toys == 0 && scenario->streams == 0)
+        scenario->framed_clients = PICK(0, 400, 1000);
     with_acks(scenario);
     with_store(scenario);
     if (scenario->payload_max > scenario->max_message_bytes / 2)
