@@ -13,6 +13,8 @@
 
 #include <stdlib.h>
 
+#define FRAME_FIT_BYTES_MIN 4096
+
 static const struct message_name *names_end(const struct message *message) {
     return message->names + message_address_count(message) + message->except_count;
 }
@@ -210,6 +212,20 @@ struct parcel *parcel_open(struct worker *worker, struct message *message) {
     return parcel;
 }
 
+/* A frame that came out much shorter than its bound, such as a compressed one, waits in a block of
+ * its own size. */
+static struct frame *frame_fit(struct worker *worker, struct frame *frame, size_t used) {
+    if (frame->block_bytes < FRAME_FIT_BYTES_MIN || frame->block_bytes / 2 < used)
+        return frame;
+    struct frame *fit = memory_get(&worker->account, used);
+    if (SHORTAGE(fit == NULL))
+        return frame;
+    memcpy(fit, frame, used);
+    memory_put(&worker->account, frame, frame->block_bytes);
+    fit->block_bytes = (uint32_t)used;
+    return fit;
+}
+
 const struct frame *parcel_frame(struct worker *worker, struct parcel *parcel,
                                  const struct encoding *encoding) {
     struct frame *frame = parcel_find(parcel, encoding->index);
@@ -237,6 +253,7 @@ const struct frame *parcel_frame(struct worker *worker, struct parcel *parcel,
     frame->tail_bytes = (uint32_t)(out.len - before_tail);
     frame->total_bytes = (uint32_t)(out.len + (frame->around ? message->payload_len : 0));
     frame->block_bytes = (uint32_t)bytes;
+    frame = frame_fit(worker, frame, sizeof(struct frame) + out.len);
     frame->encoding = (uint8_t)encoding->index;
     frame->next = NULL;
     struct frame **end = &parcel->frames;

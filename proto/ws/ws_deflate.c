@@ -5,6 +5,7 @@
 #include "core/base/shortage.h"
 #include "proto/ws/ws_handshake.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <zlib.h>
 
@@ -57,6 +58,14 @@ static void stream_init(z_stream *stream, struct arena *arena, char *at, size_t 
     *stream = (z_stream){.zalloc = arena_take, .zfree = arena_give, .opaque = arena};
 }
 
+/* Frees the streams of a thread that ends. */
+static pthread_key_t streams_key;
+static pthread_once_t streams_once = PTHREAD_ONCE_INIT;
+
+static void streams_key_make(void) {
+    CHECK(pthread_key_create(&streams_key, free) == 0);
+}
+
 static bool streams_have(void) {
     if (streams != NULL)
         return true;
@@ -68,13 +77,18 @@ static bool streams_have(void) {
     made->inflates = false;
     stream_init(&made->deflate, &made->deflate_memory, behind, DEFLATE_BYTES);
     stream_init(&made->inflate, &made->inflate_memory, behind + DEFLATE_BYTES, INFLATE_BYTES);
+    pthread_once(&streams_once, streams_key_make);
+    CHECK(pthread_setspecific(streams_key, made) == 0);
     streams = made;
     return true;
 }
 
 void ws_deflate_thread_end(void) {
+    if (streams == NULL)
+        return;
     free(streams);
     streams = NULL;
+    pthread_setspecific(streams_key, NULL);
 }
 
 /* --- deflate ---------------------------------------------------------------------------------- */

@@ -3,7 +3,7 @@
  * it.
  *
  * A thread has one stream for each direction, made when it needs it first and kept, so no
- * connection has memory for it. Whoever ends a thread calls ws_deflate_thread_end on it.
+ * connection has memory for it; what a thread has goes when it ends.
  *
  * Limits. A thread's streams are made in one block of WS_DEFLATE_THREAD_BYTES, of which some 190
  * KiB are ever touched; it is not charged to anybody. Compressing never writes beyond the room of
@@ -48,7 +48,7 @@ enum ws_inflated {
  * not look whether a text is UTF-8. */
 enum ws_inflated ws_inflate(struct span message, struct builder *out);
 
-/* Gives back what the thread has; later calls make it anew. */
+/* Gives back what the thread has before it ends; later calls make it anew. */
 void ws_deflate_thread_end(void);
 
 #endif

@@ -6,6 +6,7 @@ import json
 import signal
 import struct
 import unittest
+import zlib
 
 from support import JsonClient, Node, Socket, wait_until
 from ws_client import BINARY, CLOSE, PING, PONG, TEXT, WebSocket, frame, handshake
@@ -215,6 +216,75 @@ class Frames(unittest.TestCase):
                     ws.send(frame(CLOSE, payload))
                     self.assertEqual(ws.frame(), (CLOSE, payload[:2]))
                     self.assertEqual(ws.rest(), b"")
+
+
+def inflate(data):
+    return zlib.decompressobj(-15).decompress(data + b"\0\0\xff\xff")
+
+
+def deflate(data):
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return (packer.compress(data) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+class Deflate(unittest.TestCase):
+    OFFER = {"Sec_WebSocket_Extensions": "permessage-deflate; client_max_window_bits"}
+    AGREED = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+
+    def test_it_is_off_unless_wanted(self):
+        with Node() as node, WebSocket(node, **self.OFFER) as ws:
+            self.assertNotIn("sec-websocket-extensions", ws.head)
+        with Node("--deflate", "on") as node:
+            with WebSocket(node) as ws:
+                self.assertNotIn("sec-websocket-extensions", ws.head)
+            with WebSocket(node, **self.OFFER) as ws:
+                self.assertEqual(ws.head["sec-websocket-extensions"], self.AGREED)
+
+    def test_long_messages_are_compressed_once(self):
+        with Node("--deflate", "on", "--steer", "none") as node:
+            packed = [WebSocket(node, f"/ws?id=p{i}&group=g", **self.OFFER) for i in range(6)]
+            plain = WebSocket(node, "/ws?id=plain&group=g")
+            data = {"list": list(range(2000)), "end": "\u2028"}
+            node.api("POST", "/v1/groups/g", json.dumps(data))
+            for ws in packed:
+                opcode, payload = ws.frame()
+                self.assertTrue(ws.compressed)
+                self.assertLess(len(payload), 6000)
+                self.assertEqual(json.loads(inflate(payload))["data"], data)
+            self.assertEqual(plain.hear()["data"], data)
+            self.assertLessEqual(node.metric("ringpost_forms_encoded_total", form="deflated"), 2)
+            node.push("p0", "short")
+            self.assertEqual(packed[0].hear()["data"], "short")
+            self.assertFalse(packed[0].compressed)
+            for ws in [*packed, plain]:
+                ws.close()
+
+    def test_theirs(self):
+        with Node("--deflate", "on") as node, WebSocket(node, **self.OFFER) as ws:
+            ws.send(frame(TEXT, deflate(b'{"type":"hello","id":"x"}'), reserved=4))
+            self.assertEqual(ws.hear()["type"], "welcome")
+            packed = deflate(b'{"type":"ping"}')
+            ws.send(frame(TEXT, packed[:5], fin=False, reserved=4) + frame(PING)
+                    + frame(0, packed[5:]))
+            self.assertEqual(ws.frame(), (PONG, b""))
+            self.assertEqual(ws.hear()["type"], "pong")
+            ws.say(type="ping")
+            self.assertEqual(ws.hear()["type"], "pong")
+
+    def test_what_is_refused(self):
+        cases = (("a bomb", deflate(b" " * 10_000_000), 1009),
+                 ("one byte too many", deflate(b" " * (65536 + 4097)), 1009),
+                 ("no deflate", b"\xff\xff\xff", 1007),
+                 ("bad UTF-8", deflate(b'"\xff"'), 1007))
+        with Node("--deflate", "on") as node:
+            for name, sent, code in cases:
+                with self.subTest(name), WebSocket(node, "/ws?id=x", **self.OFFER) as ws:
+                    ws.send(frame(TEXT, sent, reserved=4))
+                    self.assertEqual(ws.hear()["type"], "error")
+                    self.assertEqual(ws.closed(), code)
+            with WebSocket(node, "/ws?id=x", **self.OFFER) as ws:
+                ws.send(frame(TEXT, deflate(b" " * (65536 + 4096)), reserved=4))
+                self.assertEqual(ws.asks(type="ping")["type"], "pong")
 
 
 class Ends(unittest.TestCase):

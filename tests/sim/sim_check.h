@@ -47,6 +47,7 @@ struct sim_session {
     int id; /* -1: without one */
     bool counted;
     bool framed;        /* over WebSocket */
+    bool deflates;      /* and may be compressed */
     bool goodbye;       /* was said to it */
     uint64_t may_from;  /* hello sent */
     uint64_t must_from; /* welcome given; NEVER: not yet */

@@ -75,8 +75,9 @@ void client_begin(struct sim_peer *peer) {
     acker_begin(peer);
     peer->session = session_add(peer->link, id, counted);
     peer->session->peer = peer;
+    peer->session->deflates = framed && sim.scenario.deflate && sim_chance(600);
     if (framed)
-        frames_ask(&peer->out);
+        frames_ask(&peer->out, peer->session->deflates);
     peer->session->framed = framed;
     peer->link->tap.kind = framed ? TAP_UPGRADE : counted ? TAP_COUNTED : TAP_JSON;
     peer->link->tap.session = peer->session;

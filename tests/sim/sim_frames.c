@@ -1,11 +1,15 @@
 #include "tests/sim/sim_frames.h"
 
+#include "proto/ws/ws_deflate.h"
+#include "proto/ws/ws_handshake.h"
 #include "tests/sim/sim.h"
 
-void frames_ask(struct text *out) {
+void frames_ask(struct text *out, bool deflates) {
     text_format(out, "GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
                      "Connection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                     "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n");
+                     "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n");
+    text_format(out, "%s\r\n",
+                deflates ? "Sec-WebSocket-Extensions: x-other, permessage-deflate\r\n" : "");
 }
 
 static void frame_write(struct text *out, unsigned opcode, bool last, struct span payload) {
@@ -30,8 +34,7 @@ static void frame_write(struct text *out, unsigned opcode, bool last, struct spa
     }
 }
 
-static void message_write(struct text *out, struct span line) {
-    unsigned opcode = FRAME_TEXT;
+static void message_write(struct text *out, struct span line, unsigned opcode) {
     while (line.len > 1 && sim_chance(150)) {
         size_t piece = sim_between(0, line.len - 1);
         frame_write(out, opcode, false, span_of(line.at, piece));
@@ -43,13 +46,33 @@ static void message_write(struct text *out, struct span line) {
     frame_write(out, opcode, true, line);
 }
 
-void frames_write(struct text *out, const struct text *lines) {
+static void packed_write(struct text *out, struct span line) {
+    static char room[1 << 20];
+    struct builder packed = builder_over(room, sizeof room);
+    if (ws_deflate(&packed, &line, 1, WS_WINDOW_BITS_MAX) && !packed.full)
+        message_write(out, builder_span(&packed), FRAME_PACKED | FRAME_TEXT);
+    else
+        message_write(out, line, FRAME_TEXT);
+}
+
+struct span frame_inflate(struct span payload) {
+    static char room[1 << 22];
+    struct builder out = builder_over(room, sizeof room);
+    if (ws_inflate(payload, &out) != WS_INFLATED)
+        sim_fail("the node compressed a frame badly");
+    return builder_span(&out);
+}
+
+void frames_write(struct text *out, const struct text *lines, bool deflates) {
     struct span rest = text_as_span(lines);
     while (rest.len != 0) {
         const char *end = memchr(rest.at, '\n', rest.len);
         size_t len = end == NULL ? rest.len : (size_t)(end - rest.at);
-        if (len != 0)
-            message_write(out, span_of(rest.at, len));
+        struct span line = span_of(rest.at, len);
+        if (len != 0 && deflates && sim_chance(500))
+            packed_write(out, line);
+        else if (len != 0)
+            message_write(out, line, FRAME_TEXT);
         rest = span_skip(rest, end == NULL ? len : len + 1);
     }
 }
@@ -67,7 +90,7 @@ int frame_read(struct span bytes, unsigned *opcode, struct span *payload) {
     if (bytes.len < 2)
         return 0;
     size_t head = 2, len = s[1];
-    if ((s[0] & 0x70) != 0 || (s[0] & 0x80) == 0 || (s[1] & 0x80) != 0)
+    if ((s[0] & 0x30) != 0 || (s[0] & 0x80) == 0 || (s[1] & 0x80) != 0)
         return -1;
     if (len > 125) {
         head += len == 126 ? 2 : 8;
@@ -79,7 +102,7 @@ int frame_read(struct span bytes, unsigned *opcode, struct span *payload) {
     }
     if (bytes.len < head + len)
         return 0;
-    *opcode = s[0] & 15;
+    *opcode = s[0] & (FRAME_PACKED | 15);
     *payload = span_of(bytes.at + head, len);
     return (int)(head + len);
 }

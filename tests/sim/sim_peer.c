@@ -111,7 +111,7 @@ void peers_close(void) {
 
 void peer_write(struct sim_peer *peer, const struct text *text) {
     if (peer->session != NULL && peer->session->framed)
-        frames_write(&peer->out, text);
+        frames_write(&peer->out, text, peer->session->deflates);
     else
         text_add(&peer->out, text->at, text->len);
 }

@@ -338,6 +338,8 @@ static bool tap_frame(struct tap *tap) {
     uint64_t end = tap->offset + (uint64_t)len;
     if (opcode == FRAME_TEXT)
         json_line(tap, payload, end);
+    else if (opcode == (FRAME_PACKED | FRAME_TEXT) && tap->session->deflates)
+        json_line(tap, frame_inflate(payload), end);
     else if (opcode == FRAME_PING)
         event_add(tap, TAP_PING, end);
     else if (opcode == FRAME_PONG)
