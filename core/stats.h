@@ -81,8 +81,7 @@ const char *drop_reason_word(enum drop_reason reason);
 /* Why a message that was to be acknowledged was dropped: the word on the wire, what it means. */
 #define FATE_REASONS(X)                                                                            \
     X(NONE, "", "it was not")                                                                      \
-    X(WITHDRAWN, "withdrawn", "DELETE /v1/messages")                                               \
-    X(LOST, "lost", "its store lost it")
+    X(WITHDRAWN, "withdrawn", "DELETE /v1/messages")
 
 enum fate_reason {
 #define FATE_REASON_ENUM(name, word, what) FATE_REASON_##name,

@@ -29,9 +29,11 @@ static void ack_ledger_add(const char *at, struct bench_stats *stats) {
     const struct {
         const char *name;
         uint64_t *sum;
-    } parts[] = {{"accepted", &stats->ack_accepted}, {"acked", &stats->ack_acked},
-                 {"expired", &stats->ack_expired},   {"pending", &stats->ack_pending},
-                 {"withdrawn", &stats->ack_dropped}, {"lost", &stats->ack_dropped}};
+    } parts[] = {{"accepted", &stats->ack_accepted},
+                 {"acked", &stats->ack_acked},
+                 {"expired", &stats->ack_expired},
+                 {"pending", &stats->ack_pending},
+                 {"withdrawn", &stats->ack_dropped}};
     uint64_t value;
     at = strstr(at, "\"ack\":{");
     for (size_t i = 0; at != NULL && i < sizeof parts / sizeof parts[0]; i++)
