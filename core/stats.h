@@ -201,6 +201,8 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
     X(acks_ignored, "acks_ignored_total", "acknowledgements of unknown ids")                       \
     X(acks_backlog_refused, "ack_backlog_refused_total",                                           \
       "messages refused because --ack-backlog was reached for one of their ids")                   \
+    X(withdrawals_unsafe, "withdrawals_unsafe_total",                                              \
+      "messages taken back, which was not known to be done when it was answered: 503")             \
     X(acks_stopped, "ack_stopped_total",                                                           \
       "times that a session had no room for a message to be acknowledged, which stayed kept")      \
     X(redelivered, "redelivered_total",                                                            \

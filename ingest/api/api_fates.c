@@ -69,7 +69,7 @@ static bool withdraw_finish(struct worker *worker, struct call *call) {
     struct http_exchange *exchange = call->request;
     struct http_connection *http = exchange->http;
     /* Where there is a store it is settled when it is safe there. */
-    api_wait_fate(worker, exchange, call_fate(call), WITHDRAW_WAIT_NS);
+    api_wait_withdrawn(worker, exchange, call_fate(call), WITHDRAW_WAIT_NS);
     api_call_end(worker, http);
     return true;
 }
