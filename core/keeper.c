@@ -245,6 +245,7 @@ static void kept_remove(struct worker *worker, struct kept *kept) {
     list_remove(&kept->order);
     id->count--;
     id->handed -= kept->state == KEPT_HANDED;
+    id->reserved -= kept->state == KEPT_RESERVED;
     if (kept->state != KEPT_RESERVED)
         keeper_unpend(worker, kept);
     kept->state = KEPT_NONE;
@@ -356,6 +357,7 @@ static bool address_keep(struct worker *worker, struct message *message, uint16_
     timer_init(&kept->timer, on_due);
     list_add_tail(&id->all, &kept->order);
     id->count++;
+    id->reserved++;
     if (id->next == NULL)
         id->next = kept;
     kept_arm(worker, kept, CLOCK_NEVER);
