@@ -299,7 +299,8 @@ static void on_due(struct endpoint *endpoint, struct timer *timer) {
         kept_arm(worker, kept, worker->now_ns + ROOM_AGAIN_NS);
     } else {
         kept_arm(worker, kept, worker->now_ns + worker->config->ack_silence_ns);
-        hand_to(worker, kept, workers, hand_flags(kept) | HAND_SILENCE);
+        if (!FAULT(SILENCE_LOST))
+            hand_to(worker, kept, workers, hand_flags(kept) | HAND_SILENCE);
     }
 }
 

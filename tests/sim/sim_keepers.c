@@ -59,6 +59,7 @@ void keeper_turn_check(const struct worker *worker) {
     while (keeper->kept.count != 0 && (node = table_walk(&keeper->kept, node)) != NULL) {
         const struct kept *kept = container_of(node, struct kept, node);
         count++;
+        silence_look(worker, kept);
         pending += kept->state != KEPT_RESERVED;
         if (sim.scenario.store && kept->state != KEPT_RESERVED &&
             !sim_store_has(kept->message->serial))
@@ -80,6 +81,7 @@ void keeper_turn_check(const struct worker *worker) {
                  (unsigned long long)stats_get(&worker->stats.acks_pending),
                  (unsigned long long)pending);
     ledger_check(worker, pending);
+    silence_turn(worker);
 }
 
 bool keepers_empty(const struct server *server) {
@@ -154,6 +156,7 @@ static void session_has_check(const struct server *server, const struct session 
 void keepers_quiet_check(struct server *server) {
     if (sim.scenario.ack == 0 || server_phase(server) >= PHASE_STOPPED)
         return;
+    silence_quiet_check(server);
     for (unsigned i = 0; i < server->worker_count; i++) {
         struct worker *worker = &server->workers[i];
         const struct table *ids = &worker->keeper.ids;
