@@ -301,6 +301,8 @@ static void acks_write(struct bench_swarm *swarm, struct bench_client *client) {
     ssize_t sent = bench_net_send(client->fd, swarm->acks, (size_t)len);
     uint32_t count = swarm->acks_count;
     swarm->acks_count = 0;
+    for (uint32_t i = 0; sent == len && i < count; i++)
+        bench_fate_acked(&swarm->tally->fates, swarm->acks_hashes[i]);
     if (sent == len)
         swarm->tally->acks += count;
     else if (sent != 0)
@@ -312,7 +314,8 @@ static void ack_gather(struct bench_swarm *swarm, struct bench_client *client,
     bool counted = swarm->share->counted;
     if (asks->id_len > 64)
         return;
-    if (swarm->acks_count != 0 && swarm->acks_len + asks->id_len + 16 > BENCH_ACKS_BYTES)
+    if (swarm->acks_count == BENCH_ACKS_MAX ||
+        (swarm->acks_count != 0 && swarm->acks_len + asks->id_len + 16 > BENCH_ACKS_BYTES))
         acks_write(swarm, client);
     const char *before = swarm->acks_count != 0 ? (counted ? " " : ",")
                          : counted              ? "ACK "
@@ -321,7 +324,7 @@ static void ack_gather(struct bench_swarm *swarm, struct bench_client *client,
     swarm->acks_len = at + (uint32_t)snprintf(swarm->acks + at, BENCH_ACKS_BYTES - at,
                                               counted ? "%s%.*s" : "%s\"%.*s\"", before,
                                               (int)asks->id_len, (const char *)asks->id);
-    swarm->acks_count++;
+    swarm->acks_hashes[swarm->acks_count++] = bench_fate_hash(asks->id, asks->id_len);
 }
 
 /* It keeps that one. True: and `asks` is now another, which it acknowledges. */
@@ -346,6 +349,8 @@ static void client_on_line(struct bench_swarm *swarm, struct bench_client *clien
     }
     bool wanted = bench_line_asks(at, line, swarm->share->counted, &asks);
     client_on_message(swarm, number, line->payload, wanted && asks.again, run, now_ns);
+    if (wanted && !asks.again)
+        bench_fate_met(&swarm->tally->fates, asks.id, asks.id_len);
     if (wanted && !bench_never(swarm->share, number) &&
         (swarm->share->hold == 0 || client_hold(swarm, client, &asks)))
         ack_gather(swarm, client, &asks);

@@ -22,6 +22,7 @@
 
 /* Below the limit of a control line. */
 #define BENCH_ACKS_BYTES 4000
+#define BENCH_ACKS_MAX 512
 
 struct bench_client {
     int fd;
@@ -50,6 +51,7 @@ struct bench_swarm {
     uint64_t again_ns;           /* and when; 0: nobody does */
     char acks[BENCH_ACKS_BYTES]; /* of one client, to be written when what it received is read */
     uint32_t acks_len, acks_count;
+    uint64_t acks_hashes[BENCH_ACKS_MAX]; /* of the ids in them (bench_fate_hash) */
 };
 
 /* False with errno without memory. */
