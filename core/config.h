@@ -61,6 +61,7 @@ struct config {
     unsigned web_host_count;
     bool client_send;
     bool demo;
+    bool deflate; /* messages over WebSocket may be compressed */
     bool sandbox; /* only the system calls of sandbox.c's table, once the node runs */
 
     uint64_t heartbeat_ns;

@@ -46,9 +46,11 @@ enum {
 enum {
     /* There was no memory, and nobody got it from here: `number` is how many miss it. */
     ANSWER_OVERLOADED = 1,
-    ANSWER_FOUND = 2,      /* at least one session was addressed, whatever became of its copy */
-    ANSWER_STARVED = 4,    /* a copy was made and dropped, since there was no memory to keep it */
-    ANSWER_UNAVAILABLE = 8 /* a port cannot reach what it speaks to: nobody knows who missed it */
+    ANSWER_FOUND = 2,       /* at least one session was addressed, whatever became of its copy */
+    ANSWER_STARVED = 4,     /* a copy was made and dropped, since there was no memory to keep it */
+    ANSWER_UNAVAILABLE = 8, /* a port cannot reach what it speaks to: nobody knows who missed it */
+    /* With OVERLOADED, of a keeper: a client id has as much as it may have; `number`: which. */
+    ANSWER_BACKLOG_FULL = 16
 };
 
 /* Hands the message to every session here that it addresses, now or later, and answers `request`

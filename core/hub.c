@@ -99,6 +99,12 @@ static void publish_answered(struct endpoint *endpoint, struct publish *publish,
     publish->answers++;
     if (refused)
         publish->keepers &= ~(UINT64_C(1) << from); /* it has nothing to undo */
+    if ((flags & ANSWER_BACKLOG_FULL) != 0) {
+        uint16_t full = (uint16_t)(recipients + 1);
+        if (publish->full == 0 || publish->full > full)
+            publish->full = full;
+        recipients = 0;
+    }
     *(refused ? &publish->missing : &publish->recipients) += recipients;
     publish->refused |= refused;
     publish->found |= (flags & ANSWER_FOUND) != 0;

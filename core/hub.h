@@ -63,6 +63,7 @@ struct publish {
     struct list link;          /* in endpoint->storing.order, or endpoint->undecided */
     bool storing;              /* its message is at the store (store.h) */
     bool unstored;             /* which could not take it */
+    uint16_t full;             /* from 1: the first of its ids whose backlog is full; 0: none is */
     uint64_t storing_until_ns; /* then it is given up */
     /* The producer's own: */
     void *producer;

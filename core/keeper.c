@@ -245,6 +245,7 @@ static void kept_remove(struct worker *worker, struct kept *kept) {
     list_remove(&kept->order);
     id->count--;
     id->handed -= kept->state == KEPT_HANDED;
+    id->reserved -= kept->state == KEPT_RESERVED;
     if (kept->state != KEPT_RESERVED)
         keeper_unpend(worker, kept);
     kept->state = KEPT_NONE;
@@ -298,7 +299,8 @@ static void on_due(struct endpoint *endpoint, struct timer *timer) {
         kept_arm(worker, kept, worker->now_ns + ROOM_AGAIN_NS);
     } else {
         kept_arm(worker, kept, worker->now_ns + worker->config->ack_silence_ns);
-        hand_to(worker, kept, workers, hand_flags(kept) | HAND_SILENCE);
+        if (!FAULT(SILENCE_LOST))
+            hand_to(worker, kept, workers, hand_flags(kept) | HAND_SILENCE);
     }
 }
 
@@ -325,9 +327,17 @@ static void message_unkeep(struct worker *worker, struct message *message, uint1
     }
 }
 
-/* `restored`: however many there are. */
+/* Its id has as many as it may have. */
+static bool backlog_full(struct worker *worker, const struct kept_id *id) {
+    if (!SHORTAGE(id->count >= worker->config->ack_backlog))
+        return false;
+    stats_add(&worker->stats.acks_backlog_refused, 1);
+    return true;
+}
+
+/* `restored`: however many there are. False: no memory, or `*full`: its id has no room. */
 static bool address_keep(struct worker *worker, struct message *message, uint16_t address,
-                         bool prompt, bool restored) {
+                         bool prompt, bool restored, bool *full) {
     struct keeper *keeper = &worker->keeper;
     struct kept_id *id = id_get(worker, message->names[address].hash, restored);
     if (SHORTAGE(id == NULL)) {
@@ -335,9 +345,7 @@ static bool address_keep(struct worker *worker, struct message *message, uint16_
         return false;
     }
     struct kept *kept = message_kept(message, address);
-    bool room = restored || id->count < worker->config->ack_backlog;
-    if (!room)
-        stats_add(&worker->stats.acks_backlog_refused, 1);
+    *full = !restored && backlog_full(worker, id);
     *kept = (struct kept){
         .node.hash = kept_hash(id->node.hash, hash64(message_id(message))),
         .message = message,
@@ -346,7 +354,7 @@ static bool address_keep(struct worker *worker, struct message *message, uint16_
         .address = address,
         .prompt = prompt,
     };
-    if (SHORTAGE(!room) || SHORTAGE(!table_add(&keeper->kept, &kept->node))) {
+    if (*full || SHORTAGE(!table_add(&keeper->kept, &kept->node))) {
         id_put_if_empty(worker, id);
         return false;
     }
@@ -356,18 +364,24 @@ static bool address_keep(struct worker *worker, struct message *message, uint16_
     timer_init(&kept->timer, on_due);
     list_add_tail(&id->all, &kept->order);
     id->count++;
+    id->reserved++;
     if (id->next == NULL)
         id->next = kept;
     kept_arm(worker, kept, CLOCK_NEVER);
     return true;
 }
 
-/* All of its addresses that are kept here, or none. */
-static bool message_keep(struct worker *worker, struct message *message, bool prompt) {
+/* All of its addresses that are kept here, or none; then `*flags` and `*number` of the answer say
+ * why. */
+static bool message_keep(struct worker *worker, struct message *message, bool prompt,
+                         unsigned *flags, uint32_t *number) {
+    bool full = false;
     for (uint16_t i = own_next(worker, message, 0); i < message->to_count;
          i = own_next(worker, message, i + 1)) {
-        if (!address_keep(worker, message, i, prompt, false)) {
+        if (!address_keep(worker, message, i, prompt, false, &full)) {
             message_unkeep(worker, message, i);
+            *flags |= full ? ANSWER_BACKLOG_FULL : 0;
+            *number = full ? i : 0;
             return false;
         }
     }
@@ -411,7 +425,8 @@ void keeper_on_deliver(struct worker *worker, const struct mail *mail) {
     unsigned flags = ANSWER_OVERLOADED;
     /* What comes so late is not let go any more by keeper_drop. */
     bool late = server_phase(worker->server) >= PHASE_STOPPED;
-    if (!late && message_keep(worker, message, (mail->flag & DELIVER_PROMPT) != 0)) {
+    if (!late &&
+        message_keep(worker, message, (mail->flag & DELIVER_PROMPT) != 0, &flags, &sessions)) {
         sessions = sessions_of(worker, message);
         flags = ANSWER_FOUND;
         if ((mail->flag & DELIVER_RESERVE) == 0)
@@ -434,12 +449,13 @@ void keeper_on_decide(struct worker *worker, const struct mail *mail) {
 /* Before the node runs. What memory the system has not is a start that fails. */
 void keeper_on_restore(struct worker *worker, const struct mail *mail) {
     struct message *message = mail->object;
+    bool full;
     table_reserve(&worker->keeper.kept, mail->number);
     for (uint16_t i = own_next(worker, message, 0); i < message->to_count;
          i = own_next(worker, message, i + 1)) {
         if (fate_address(message->fate, i)->noted != 0)
             continue;
-        if (!address_keep(worker, message, i, false, true))
+        if (!address_keep(worker, message, i, false, true, &full))
             fatal_event("store_not_restored",
                         LOG_STR("reason", "no memory for a message that is pending"),
                         LOG_STR("remedy", "give the machine (or container) more of it, or raise "

@@ -89,6 +89,7 @@ struct kept_id {
     struct list blocked;    /* in keeper->blocked: some mailbox has no room for a HAND */
     struct kept *next;      /* the first that is not handed; NULL: all are */
     uint32_t count, handed;
+    uint32_t reserved; /* of `count`: not taken yet, so nobody is told of them */
 };
 
 /* The oldest message of all ids, looked for some ids at a time; see keeper_age.c. */
@@ -170,8 +171,14 @@ const struct kept_id *keeper_find(const struct worker *worker, uint64_t hash);
 /* What is kept here of the message with that id for it, whoever's message it is; NULL: nothing. */
 const struct kept *keeper_find_message(const struct worker *worker, uint64_t hash,
                                        struct span message_id);
-/* When its oldest was accepted, by the wall clock. */
-uint64_t kept_id_oldest_ms(const struct kept_id *id);
+/* How many wait for its acknowledgement: what is only reserved does not yet, what the store is to
+ * settle does not any more. */
+static inline uint32_t kept_id_pending(const struct kept_id *id) {
+    return id == NULL ? 0 : id->count - id->reserved;
+}
+/* The oldest of them, and the one behind `kept`, which may be reserved; NULL: there is none. */
+const struct kept *kept_id_oldest(const struct kept_id *id);
+const struct kept *kept_id_behind(const struct kept_id *id, const struct kept *kept);
 /* For keeper.c: something is kept now; an id goes. */
 void keeper_age_init(struct keeper_age *age);
 void keeper_age_look(struct worker *worker);

@@ -1,7 +1,7 @@
 /* keeper_age.c - how long the oldest message has waited for its acknowledgement; see keeper.h.
  *
- * Of each id the oldest is the first. The ids are looked at in rounds, IDS_PER_LOOK every
- * LOOK_NS, so that no turn walks through all of them. */
+ * Of each id the oldest is the first that was taken. The ids are looked at in rounds, IDS_PER_LOOK
+ * every LOOK_NS, so that no turn walks through all of them. */
 #include "core/keeper.h"
 #include "core/worker.h"
 
@@ -24,8 +24,8 @@ static void on_look(struct endpoint *endpoint, struct timer *timer) {
         age->oldest_ns = UINT64_MAX;
     }
     for (unsigned i = 0; i < IDS_PER_LOOK && age->next != NULL; i++) {
-        const struct kept *first = container_of(age->next->all.next, const struct kept, order);
-        if (first->message->accepted_ns < age->oldest_ns)
+        const struct kept *first = kept_id_oldest(age->next);
+        if (first != NULL && first->message->accepted_ns < age->oldest_ns)
             age->oldest_ns = first->message->accepted_ns;
         age->next = id_behind(keeper, age->next);
     }

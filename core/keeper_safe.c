@@ -12,6 +12,7 @@ _Static_assert(FATE_REASON_COUNT <= KEEPER_WORDS >> 4 && FATE_STATES <= 16, "wor
 
 void keeper_pend(struct worker *worker, struct kept *kept) {
     kept->state = KEPT_WAITING;
+    kept->id->reserved--;
     kept->side = worker->tally.side;
     stats_add(&worker->stats.acks_accepted, 1);
     stats_add(&worker->stats.acks_pending, 1);

@@ -58,8 +58,22 @@ void keeper_drop_ack(struct worker *worker, const struct mail *mail) {
 
 /* --- what operators say ---------------------------------------------------------------------- */
 
-uint64_t kept_id_oldest_ms(const struct kept_id *id) {
-    return message_accepted_ms(kept_of(id->all.next)->message);
+/* `at` or what is behind it, but for what is reserved. */
+static const struct kept *pending_from(const struct kept_id *id, const struct list *at) {
+    for (; at != &id->all; at = at->next) {
+        const struct kept *kept = container_of(at, struct kept, order);
+        if (kept->state != KEPT_RESERVED)
+            return kept;
+    }
+    return NULL;
+}
+
+const struct kept *kept_id_oldest(const struct kept_id *id) {
+    return kept_id_pending(id) == 0 ? NULL : pending_from(id, id->all.next);
+}
+
+const struct kept *kept_id_behind(const struct kept_id *id, const struct kept *kept) {
+    return pending_from(id, kept->order.next);
 }
 
 const struct kept *keeper_find_message(const struct worker *worker, uint64_t hash,

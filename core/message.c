@@ -13,6 +13,8 @@
 
 #include <stdlib.h>
 
+#define FRAME_FIT_BYTES_MIN 4096
+
 static const struct message_name *names_end(const struct message *message) {
     return message->names + message_address_count(message) + message->except_count;
 }
@@ -210,9 +212,23 @@ struct parcel *parcel_open(struct worker *worker, struct message *message) {
     return parcel;
 }
 
+/* A frame that came out much shorter than its bound, such as a compressed one, waits in a block of
+ * its own size. */
+static struct frame *frame_fit(struct worker *worker, struct frame *frame, size_t used) {
+    if (frame->block_bytes < FRAME_FIT_BYTES_MIN || frame->block_bytes / 2 < used)
+        return frame;
+    struct frame *fit = memory_get(&worker->account, used);
+    if (SHORTAGE(fit == NULL))
+        return frame;
+    memcpy(fit, frame, used);
+    memory_put(&worker->account, frame, frame->block_bytes);
+    fit->block_bytes = (uint32_t)used;
+    return fit;
+}
+
 const struct frame *parcel_frame(struct worker *worker, struct parcel *parcel,
                                  const struct encoding *encoding) {
-    struct frame *frame = parcel->frames[encoding->index];
+    struct frame *frame = parcel_find(parcel, encoding->index);
     if (frame != NULL)
         return frame;
     const struct message *message = parcel->message;
@@ -237,7 +253,13 @@ const struct frame *parcel_frame(struct worker *worker, struct parcel *parcel,
     frame->tail_bytes = (uint32_t)(out.len - before_tail);
     frame->total_bytes = (uint32_t)(out.len + (frame->around ? message->payload_len : 0));
     frame->block_bytes = (uint32_t)bytes;
-    parcel->frames[encoding->index] = frame;
+    frame = frame_fit(worker, frame, sizeof(struct frame) + out.len);
+    frame->encoding = (uint8_t)encoding->index;
+    frame->next = NULL;
+    struct frame **end = &parcel->frames;
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = frame;
     stats_add(&worker->stats.encoded[encoding->index], 1);
     return frame;
 }
@@ -246,9 +268,10 @@ void parcel_unref(struct worker *worker, struct parcel *parcel) {
     CHECK(parcel->refs > 0, "a parcel was let go too often");
     if (--parcel->refs != 0)
         return;
-    for (unsigned i = 0; i < ENCODINGS_MAX; i++)
-        if (parcel->frames[i] != NULL)
-            memory_put(&worker->account, parcel->frames[i], parcel->frames[i]->block_bytes);
+    for (struct frame *frame = parcel->frames, *next; frame != NULL; frame = next) {
+        next = frame->next;
+        memory_put(&worker->account, frame, frame->block_bytes);
+    }
     message_release(&worker->endpoint, parcel->message);
     pool_put(&worker->delivery.parcels, parcel);
     account_give(&worker->account, sizeof(*parcel));

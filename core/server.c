@@ -335,10 +335,12 @@ static void store_silent(const struct server *server) {
                 PHASE_STOPPED)
             return;
     fatal_event("store_silent", LOG_STR("store", server->parts.store->kind),
+                LOG_U64("settled", store_unsafe(server)),
                 LOG_STR("meaning",
                         "the disk does not answer, so the node ends without it; what was "
-                        "answered is safe as --fsync says, what was refused just now "
-                        "may be there after the next start"),
+                        "answered is safe as --fsync says; what was refused just now "
+                        "may be there after the next start, and what was settled, so many at the "
+                        "most, may be pending again"),
                 LOG_STR("remedy", "look at the disk (dmesg) before the node is started again"));
 }
 

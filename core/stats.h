@@ -81,8 +81,7 @@ const char *drop_reason_word(enum drop_reason reason);
 /* Why a message that was to be acknowledged was dropped: the word on the wire, what it means. */
 #define FATE_REASONS(X)                                                                            \
     X(NONE, "", "it was not")                                                                      \
-    X(WITHDRAWN, "withdrawn", "DELETE /v1/messages")                                               \
-    X(LOST, "lost", "its store lost it")
+    X(WITHDRAWN, "withdrawn", "DELETE /v1/messages")
 
 enum fate_reason {
 #define FATE_REASON_ENUM(name, word, what) FATE_REASON_##name,
@@ -202,6 +201,8 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
     X(acks_ignored, "acks_ignored_total", "acknowledgements of unknown ids")                       \
     X(acks_backlog_refused, "ack_backlog_refused_total",                                           \
       "messages refused because --ack-backlog was reached for one of their ids")                   \
+    X(withdrawals_unsafe, "withdrawals_unsafe_total",                                              \
+      "messages taken back, which was not known to be done when it was answered: 503")             \
     X(acks_stopped, "ack_stopped_total",                                                           \
       "times that a session had no room for a message to be acknowledged, which stayed kept")      \
     X(redelivered, "redelivered_total",                                                            \

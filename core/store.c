@@ -21,6 +21,7 @@ void store_init(struct store *store, const struct store_type *type,
     store->kind = kind;
     atomic_init(&store->unavailable, false);
     store->figures = (struct store_figures){0};
+    store->untaken = 0;
 }
 
 static bool store_hangs(const struct store *store, uint64_t now_ns) {
@@ -31,6 +32,14 @@ static bool store_hangs(const struct store *store, uint64_t now_ns) {
 bool store_is_available(const struct store *store, uint64_t now_ns) {
     return !store_hangs(store, now_ns) &&
            !atomic_load_explicit(&store->unavailable, memory_order_relaxed);
+}
+
+uint64_t store_unsafe(const struct server *server) {
+    uint64_t unsafe = 0;
+    /* The keepers have let go of what was pending besides. */
+    for (unsigned i = 0; i < server->worker_count; i++)
+        unsafe += stats_get(&server->workers[i].stats.acks_pending);
+    return unsafe;
 }
 
 static unsigned store_index(const struct server *server) {

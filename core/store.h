@@ -121,11 +121,16 @@ struct store {
     const char *kind;        /* for the log and /v1/stats: "disk" */
     atomic_bool unavailable; /* it cannot keep anything at the moment, as it has found */
     uint32_t restoring;      /* messages for each keeper, at a start */
+    uint64_t untaken;        /* at its end: refused, and perhaps there after the next start */
     struct store_figures figures;
 };
 
 void store_init(struct store *store, const struct store_type *type,
                 const struct port_type *port_type, const char *kind);
+
+/* The node has ended, or nobody but the store is not through: what is settled, and not known to be
+ * safe, for each client id; at the most. */
+uint64_t store_unsafe(const struct server *server);
 
 /* May it keep something, as far as is known at this moment? Any thread. */
 bool store_is_available(const struct store *store, uint64_t now_ns);

@@ -4,6 +4,7 @@
 #include "core/base/hash.h"
 #include "core/base/memory_short.h"
 #include "core/base/thread.h"
+#include "core/keeper.h"
 #include "core/memory.h"
 #include "core/sandbox.h"
 #include "core/server.h"
@@ -299,11 +300,31 @@ static void node_wait(struct node *node, const sigset_t *signals) {
     }
 }
 
+/* What the store could not write any more. */
+static void unwritten_log(struct server *server) {
+    for (unsigned i = 0; i < server->worker_count; i++)
+        keeper_safe_take(&server->workers[i]);
+    uint64_t settled = store_unsafe(server), refused = server->parts.store->untaken;
+    if (settled + refused != 0)
+        log_event(
+            LOG_ERROR, "store_unwritten", LOG_STR("store", server->parts.store->kind),
+            LOG_U64("settled", settled), LOG_U64("refused", refused),
+            LOG_STR("meaning",
+                    "the disk did not take it before the node ended: so many acknowledgements "
+                    "and other ends of messages, which are pending again after the next "
+                    "start, and so many messages that were refused, which may be, too"),
+            LOG_STR("remedy", "look at the disk (dmesg) and start the node again; clients get "
+                              "such messages once more, so take back (DELETE "
+                              "/v1/messages/ID) what was to be taken back"));
+}
+
 /* Messages that were not acknowledged; after all threads have ended. */
-static void lost_log(const struct server *server) {
+static void lost_log(struct server *server) {
     uint64_t lost = 0;
-    if (server->parts.store != NULL) /* they are pending again at the next start */
+    if (server->parts.store != NULL) { /* they are pending again at the next start */
+        unwritten_log(server);
         return;
+    }
     for (unsigned i = 0; i < server->worker_count; i++)
         lost += server->workers[i].keeper.dropped;
     if (lost != 0)
@@ -336,7 +357,8 @@ int serve_run(struct settings *settings) {
                 [LISTENER_API] = &api_protocol,
             },
         .encodings = {&encoding_line, &encoding_counted, &encoding_line_again,
-                      &encoding_counted_again, &encoding_frame, &encoding_frame_again},
+                      &encoding_counted_again, &encoding_frame, &encoding_frame_again,
+                      &encoding_deflated, &encoding_deflated_again},
         .client_gate = &client_send_gate,
         .on_nudged = gate_on_nudged,
     };

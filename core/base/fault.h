@@ -34,6 +34,7 @@
     X(ACK_TWICE, "an acknowledgement settles the message behind it, too")                          \
     X(WINDOW_IGNORED, "more is handed over to a client id than its window")                        \
     X(REDELIVERED_UNMARKED, "a message that was handed over before does not say so")               \
+    X(SILENCE_LOST, "a message whose client is silent is not handed over again")                   \
     X(DECISION_LOST, "a keeper is not told whether a message was taken")                           \
     X(STORE_SKIPPED, "a message is taken without the store")                                       \
     X(SETTLED_EARLY, "a fate is settled before the store knows")                                   \

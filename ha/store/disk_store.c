@@ -378,6 +378,7 @@ static void on_stop(struct port *port) {
     for (struct waiter *waiter; (waiter = waiter_first(&disk->waiting)) != NULL ||
                                 (waiter = waiter_first(&disk->unwritten)) != NULL;) {
         list_remove(&waiter->link);
+        disk->store.untaken += waiter->kind == WAITS_VOID;
         waiter_put(disk, waiter);
     }
 }

@@ -90,9 +90,10 @@ void api_answer_result(struct worker *worker, struct http_exchange *exchange,
 bool api_wait_prepare(struct worker *worker, struct http_exchange *exchange, uint64_t timeout_ns);
 void api_wait_on_result(struct worker *worker, struct http_exchange *exchange,
                         const struct gate_result *result);
-/* Answers with that fate when it is settled, or after so long as it is then; lets go of it. */
-void api_wait_fate(struct worker *worker, struct http_exchange *exchange, struct fate *fate,
-                   uint64_t timeout_ns);
+/* A message was taken back: answers with its fate when that is settled; where it is not after so
+ * long, or nobody can wait for it, with 503. Lets go of the fate. */
+void api_wait_withdrawn(struct worker *worker, struct http_exchange *exchange, struct fate *fate,
+                        uint64_t timeout_ns);
 /* Answers with the fate as it is, and lets go of it. `reserve` as chunk_get has it. */
 void api_answer_fate(struct worker *worker, struct http_exchange *exchange, struct fate *fate,
                      bool reserve);

@@ -19,6 +19,8 @@
 #include "ingest/api/api.h"
 #include "proto/text/json.h"
 
+#include <stdio.h>
+
 /* What a usual result needs. */
 #define ENTRY_BYTES 128
 /* What one may need at the most that has no block of its own: it names some dozens of addresses. */
@@ -65,7 +67,8 @@ struct batch {
     bool chunked;     /* some results have blocks of their own */
     bool failed;      /* there was no memory for a result */
     enum code full;   /* why the first that was refused for want of room was; CODE_NONE: none was */
-    const char *full_message;
+    char full_message[GATE_FULL_BYTES];
+    const char *full_field; /* a constant; NULL: about no one field */
     uint32_t retry_after_s;
     struct strbuf text;          /* usual results, in the order in which they came */
     size_t text_bytes;           /* its room, as accounted */
@@ -168,8 +171,10 @@ static void batch_answer(struct worker *worker, struct http_exchange *exchange) 
     if (batch->decided == 0 && batch->full != CODE_NONE) {
         struct http_error error = http_error_of(batch->full, batch->full_message);
         error.retry_after_s = batch->retry_after_s;
-        batch_free(worker, batch);
+        if (batch->full_field != NULL)
+            error.field = span_text(batch->full_field);
         exchange_refuse(worker, exchange, &error);
+        batch_free(worker, batch);
         return;
     }
     if (batch->chunked) {
@@ -254,7 +259,8 @@ void batch_on_result(struct worker *worker, struct http_exchange *exchange, uint
         batch->decided++;
     } else if (result->status == 503 && batch->full == CODE_NONE) {
         batch->full = result->code;
-        batch->full_message = result->message; /* a constant of the gate's */
+        snprintf(batch->full_message, sizeof(batch->full_message), "%s", result->message);
+        batch->full_field = result->field;
         batch->retry_after_s = result->retry_after_s;
     }
     entry_tell(worker, batch, index, result);

@@ -119,8 +119,9 @@ static void session_write(struct worker *worker, struct chain *chain, const stru
 static bool presence_run(struct worker *worker, struct call *call, struct call_part *part) {
     if (!part->begun) {
         const struct kept_id *id = keeper_find(worker, call->argument);
-        part->more[MORE_PENDING] = id == NULL ? 0 : id->count;
-        part->more[MORE_OLDEST_MS] = id == NULL ? 0 : kept_id_oldest_ms(id);
+        const struct kept *oldest = kept_id_oldest(id);
+        part->more[MORE_PENDING] = kept_id_pending(id);
+        part->more[MORE_OLDEST_MS] = oldest == NULL ? 0 : message_accepted_ms(oldest->message);
     }
     return sessions_run(worker, call, part);
 }

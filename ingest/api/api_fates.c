@@ -69,7 +69,7 @@ static bool withdraw_finish(struct worker *worker, struct call *call) {
     struct http_exchange *exchange = call->request;
     struct http_connection *http = exchange->http;
     /* Where there is a store it is settled when it is safe there. */
-    api_wait_fate(worker, exchange, call_fate(call), WITHDRAW_WAIT_NS);
+    api_wait_withdrawn(worker, exchange, call_fate(call), WITHDRAW_WAIT_NS);
     api_call_end(worker, http);
     return true;
 }
@@ -125,37 +125,34 @@ static void pending_write(struct chain *chain, const struct message *message) {
 
 /* Where a page begins: behind `after`, if that is still pending; else what was before it may have
  * gone as well, and the oldest that is left comes first. */
-static const struct list *page_begin(const struct worker *worker, const struct call *call,
+static const struct kept *page_begin(const struct worker *worker, const struct call *call,
                                      const struct kept_id *id) {
-    if (call_after(call).len == 0)
-        return id->all.next;
-    const struct kept *after = keeper_find_message(worker, call->argument, call_after(call));
-    return after == NULL ? id->all.next : after->order.next;
+    const struct kept *after = NULL;
+    if (call_after(call).len != 0)
+        after = keeper_find_message(worker, call->argument, call_after(call));
+    return after == NULL ? kept_id_oldest(id) : kept_id_behind(id, after);
 }
 
 /* Only the keeper of the id has any. One page is a small part of a turn. */
 static bool pending_run(struct worker *worker, struct call *call, struct call_part *part) {
     const struct kept_id *id = keeper_find(worker, call->argument);
-    if (id == NULL)
+    if (kept_id_pending(id) == 0)
         return true;
     struct chain *chain = &part->text;
     const struct message *last = NULL;
-    const struct list *at = page_begin(worker, call, id);
-    part->count = id->count;
-    for (uint32_t shown = 0; at != &id->all && shown < call->limit; at = at->next) {
-        const struct kept *kept = container_of(at, struct kept, order);
-        if (kept->state == KEPT_RESERVED)
-            continue;
-        last = kept->message;
+    const struct kept *at = page_begin(worker, call, id);
+    part->count = kept_id_pending(id);
+    for (uint32_t shown = 0; at != NULL && shown < call->limit; shown++) {
+        last = at->message;
         pending_write(chain, last);
-        shown++;
+        at = kept_id_behind(id, at);
     }
     if (SHORTAGE(!chain_room(chain, ENTRY_BYTES))) {
         part->failed = true;
         return true;
     }
     builder_text(&chain->out, "],\"next\":");
-    if (last != NULL && at != &id->all)
+    if (last != NULL && at != NULL)
         builder_json(&chain->out, message_id(last));
     else
         builder_text(&chain->out, "null");

@@ -23,8 +23,8 @@ struct ack_wait {
     uint64_t accepted_ns, timeout_ns;
     uint32_t recipients;
     bool duplicate;
-    bool tells_fate; /* the answer is the fate itself, not a result */
-    bool waits;      /* in the fate; else it holds that itself */
+    bool withdrawn; /* the answer is the fate itself, not a result */
+    bool waits;     /* in the fate; else it holds that itself */
     struct {
         enum result_word state;
         uint32_t recipients;
@@ -87,14 +87,35 @@ static void ack_free(struct worker *worker, struct ack_wait *ack) {
     memory_put(&worker->account, ack, sizeof *ack);
 }
 
+/* A message was taken back. As long as that is not done, 200 would not be true: after a crash the
+ * message would be pending again. */
+static void withdrawn_answer(struct worker *worker, struct http_exchange *exchange,
+                             struct fate *fate) {
+    if (fate_state(fate) != FATE_PENDING) {
+        api_answer_fate(worker, exchange, fate, true);
+        return;
+    }
+    fates_release(&worker->server->fates, fate);
+    stats_add(&worker->stats.withdrawals_unsafe, 1);
+    if (worker->server->parts.store != NULL)
+        exchange_fail(worker, exchange, CODE_STORAGE_UNAVAILABLE,
+                      "no client is given the message any more, but the store has not confirmed "
+                      "that yet: after a crash it would be pending again; ask for its fate, or "
+                      "take it back once more");
+    else
+        exchange_fail(worker, exchange, CODE_OVERLOADED,
+                      "the message is being taken back, which is not done yet; ask for its fate, "
+                      "or take it back once more");
+}
+
 /* It waits for nothing any more. */
 static void ack_answer(struct worker *worker, struct ack_wait *ack) {
-    if (ack->tells_fate) {
+    if (ack->withdrawn) {
         struct http_exchange *exchange = ack->exchange;
         struct fate *fate = ack->fate;
         fates_hold(&worker->server->fates, fate);
         ack_free(worker, ack);
-        api_answer_fate(worker, exchange, fate, true);
+        withdrawn_answer(worker, exchange, fate);
         return;
     }
     struct gate_result result = result_now(ack);
@@ -157,17 +178,17 @@ void api_wait_on_result(struct worker *worker, struct http_exchange *exchange,
         ack_answer(worker, ack);
 }
 
-void api_wait_fate(struct worker *worker, struct http_exchange *exchange, struct fate *fate,
-                   uint64_t timeout_ns) {
+void api_wait_withdrawn(struct worker *worker, struct http_exchange *exchange, struct fate *fate,
+                        uint64_t timeout_ns) {
     struct ack_wait *ack = NULL;
     if (fate_state(fate) == FATE_PENDING)
         ack = memory_get(&worker->account, sizeof *ack);
     if (SHORTAGE(ack == NULL)) { /* settled, or there is no memory to wait with */
-        api_answer_fate(worker, exchange, fate, true);
+        withdrawn_answer(worker, exchange, fate);
         return;
     }
     *ack = (struct ack_wait){
-        .exchange = exchange, .fate = fate, .timeout_ns = timeout_ns, .tells_fate = true};
+        .exchange = exchange, .fate = fate, .timeout_ns = timeout_ns, .withdrawn = true};
     list_init(&ack->link);
     if (!ack_begin(worker, ack))
         ack_answer(worker, ack);

@@ -9,6 +9,8 @@
 #include "ingest/gate/envelope.h"
 #include "ingest/gate/fate_text.h"
 
+#include <stdio.h>
+
 /* The table is swept of what is past its window in portions, at most so often. */
 #define SWEEP_NS (1 * NS_PER_S)
 #define SWEEP_SOON_NS (10 * NS_PER_MS)
@@ -222,16 +224,30 @@ static void fate_settle(struct endpoint *endpoint, struct pending_publish *pendi
     }
 }
 
+/* Which client id has no room for more; the text lives as long as the result. */
+static void backlog_name(const struct endpoint *endpoint, struct span name,
+                         struct gate_result *result, char text[GATE_FULL_BYTES]) {
+    snprintf(text, GATE_FULL_BYTES,
+             "%.*s has not acknowledged %u messages (--ack-backlog); nothing was taken, try again "
+             "when it has",
+             SPAN_ARG(name), endpoint->config->ack_backlog);
+    result->message = text;
+    result->field = "to";
+}
+
 static void on_published(struct endpoint *endpoint, struct publish *publish, enum result_word state,
                          uint32_t recipients) {
     struct pending_publish *pending = publish->producer;
+    struct gate_result result = gate_result_of(state);
+    char text[GATE_FULL_BYTES];
     bool took = state == RESULT_QUEUED || state == RESULT_STORED;
+    if (state == RESULT_OVERLOADED && publish->full != 0)
+        backlog_name(endpoint, fate_address_text(pending->fate, publish->full - 1u), &result, text);
     /* The fate comes first: whoever gets the id next asks it. */
     if (pending->fate != NULL)
         fate_settle(endpoint, pending, took, state, recipients);
     claim_settle(endpoint, pending, took, state, recipients);
     share_count(endpoint, pending, state, recipients);
-    struct gate_result result = gate_result_of(state);
     result.recipients = recipients;
     result.fate = pending->fate;
     pending_finish(endpoint, pending, &result);

@@ -143,6 +143,9 @@ struct gate_result gate_result_of(enum result_word state);
  * must be held as long as the result is used. */
 struct gate_result gate_result_of_fate(struct fate *fate);
 
+/* The message of a 503 takes at the most, with its end; it may have a name in it. */
+#define GATE_FULL_BYTES (NAME_BYTES_MAX + 128)
+
 /* Bytes that gate_result_write needs at the most, but for the fates of several addresses. */
 #define GATE_RESULT_BYTES_MAX 2048
 /* With them. */

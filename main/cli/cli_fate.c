@@ -37,8 +37,8 @@ static const char help[] =
     "\n"
     "Fates: `acked`: every client id that it was for has acknowledged it. `pending`: at least\n"
     "one has not; the node keeps it and hands it over again. `expired`: its ttl was over before.\n"
-    "`dropped`: it was taken back, or its store lost it. What is not pending stays as it is. The\n"
-    "node remembers a fate for --fate-window (an hour) after the message is settled.\n"
+    "`dropped`: it was taken back. What is not pending stays as it is. The node remembers a fate\n"
+    "for --fate-window (an hour) after the message is settled.\n"
     "Exit status: 0 acked, 1 pending, expired, dropped, not known to the node, or no answer; 2\n"
     "bad usage.\n";
 

@@ -19,8 +19,6 @@ const char *fate_meaning(const char *state, const char *reason) {
         return NULL;
     if (strcmp(reason, "withdrawn") == 0)
         return "it was taken back before it was acknowledged";
-    if (strcmp(reason, "lost") == 0)
-        return "the store lost it before it was acknowledged";
     return "it is not handed over any more, and was not acknowledged";
 }
 

@@ -87,6 +87,12 @@ const struct setting settings_table[SETTINGS] = {
         .kind = SETTING_SWITCH, .topic = TOPIC_LISTENERS, .offset = AT(demo),
         .fallback = "on",
         .help = "Serve the demo page at / of the web listener."},
+    [SET_DEFLATE] = {
+        .name = "deflate", .environment = "RINGPOST_DEFLATE", .value = "on|off",
+        .kind = SETTING_SWITCH, .topic = TOPIC_LISTENERS, .offset = AT(deflate),
+        .fallback = "off",
+        .help = "Let clients of WebSocket agree on permessage-deflate. The node compresses a "
+                "message of 512 bytes and more once for all of them, each message by itself."},
     [SET_NODE] = {
         .name = "node", .environment = "RINGPOST_NODE", .value = "NAME",
         .kind = SETTING_NODE, .topic = TOPIC_NODE, .offset = AT(node),
@@ -333,7 +339,6 @@ static const struct setting_later later[] = {
     {"alert-after", NULL},
     {"recovery", "off"},
     {"namespaces", "/"},
-    {"deflate", "off"},
     {"socketio-client", NULL},
     {"conformance", "off"},
     {"max-payload", NULL},

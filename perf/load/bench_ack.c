@@ -3,7 +3,9 @@
  * acknowledge them in random order. When all is still, the totals of the node's ledger are compared
  * with what the producers were told:
  *   accepted by the node = taken, as the producers know = acked + pending, and pending are exactly
- *   those of the clients that never acknowledge, and what is held. */
+ *   those of the clients that never acknowledge, and what is held.
+ * Then the node is asked what became of some messages, and that is compared with what the client of
+ * each has acknowledged (bench_fates.h). */
 #include "perf/load/bench_scenario.h"
 #include "perf/load/bench_stats.h"
 
@@ -14,6 +16,8 @@
 #define RECONNECT_EVERY_NS NS_PER_S
 /* A client's silence is over (--ack-silence) and what was lost with a connection has come again. */
 #define SETTLE_S 25
+/* The last acknowledgements are told. */
+#define FATES_PATIENCE_NS (2 * NS_PER_S)
 
 static struct bench_result plain, asked; /* too large for a stack */
 
@@ -87,6 +91,25 @@ static void ledger_check(uint64_t taken, uint64_t never, uint64_t held,
                            (unsigned long long)never, (unsigned long long)held,
                            (unsigned long long)pending, (unsigned long long)expired,
                            (unsigned long long)dropped);
+}
+
+static enum bench_told fate_ask(void *argument, const char *id) {
+    const struct bench_field *field = argument;
+    return bench_fate_read(&field->server.api, field->options->api_key, id);
+}
+
+/* What single clients know; `forgets`: the node has forgotten some fates in the run. */
+static void fates_check(struct bench_field *field, bool forgets, struct bench_report *report) {
+    const struct bench_fates *samples[BENCH_SWARMS_MAX];
+    for (uint32_t i = 0; i < field->swarms; i++)
+        samples[i] = &field->share->tallies[i].fates;
+    bench_fates_compare(samples, field->swarms, fate_ask, field, forgets, FATES_PATIENCE_NS,
+                        report);
+}
+
+static double forgotten_read(const struct bench_field *field) {
+    return bench_metric_read(&field->server.api, field->options->api_key,
+                             "ringpost_fates_forgotten_total");
 }
 
 static struct store_seen store_read(struct bench_field *field) {
@@ -166,6 +189,7 @@ bool bench_ack(struct bench_field *field, struct bench_report *report) {
                           memory_order_relaxed);
     push = bench_push_for(field, o->rate, o->seconds);
     push.at_write = o->wait;
+    double forgotten = forgotten_read(field);
     struct store_seen store_before = store_read(field);
     bench_field_run(field, &push, "acknowledged", &asked);
     struct store_seen store_now = store_read(field);
@@ -180,6 +204,8 @@ bool bench_ack(struct bench_field *field, struct bench_report *report) {
     ack_report(&asked, &seen, report);
     store_report(&store_before, &store_now, &asked, report);
     ledger_check(asked.pushed.accepted, never, seen.held, &before, &now, report);
+    if (!bench_interrupted)
+        fates_check(field, forgotten_read(field) != forgotten, report);
     return true;
 }
 

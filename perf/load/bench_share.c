@@ -90,6 +90,7 @@ uint32_t bench_share_run(struct bench_share *share, struct bench_tally *tally, u
     tally->pings = tally->pongs = tally->pings_lost = tally->pongs_unasked = 0;
     tally->forgotten = 0;
     tally->acks = tally->held = tally->again = tally->reconnects = 0;
+    memset(&tally->fates, 0, sizeof tally->fates);
     bench_hist_clear(&tally->latency);
     bench_hist_clear(&tally->lone);
     bench_hist_clear(&tally->unread);

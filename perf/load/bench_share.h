@@ -8,6 +8,7 @@
 #ifndef RINGPOST_PERF_LOAD_BENCH_SHARE_H
 #define RINGPOST_PERF_LOAD_BENCH_SHARE_H
 
+#include "perf/load/bench_fates.h"
 #include "perf/load/bench_hist.h"
 #include "perf/load/bench_wire.h"
 
@@ -70,6 +71,7 @@ struct bench_tally {
     struct bench_hist pong;          /* from the write of a ping to its answer */
     struct bench_hist greeting;      /* from connecting to the welcome */
     char sample[BENCH_SAMPLE_BYTES]; /* the first thing that went wrong */
+    struct bench_fates fates;        /* of this run; not in the sum */
 };
 
 enum bench_order { BENCH_ORDER_NONE, BENCH_ORDER_OPEN, BENCH_ORDER_CLOSE, BENCH_ORDER_QUIT };

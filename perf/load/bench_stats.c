@@ -29,9 +29,11 @@ static void ack_ledger_add(const char *at, struct bench_stats *stats) {
     const struct {
         const char *name;
         uint64_t *sum;
-    } parts[] = {{"accepted", &stats->ack_accepted}, {"acked", &stats->ack_acked},
-                 {"expired", &stats->ack_expired},   {"pending", &stats->ack_pending},
-                 {"withdrawn", &stats->ack_dropped}, {"lost", &stats->ack_dropped}};
+    } parts[] = {{"accepted", &stats->ack_accepted},
+                 {"acked", &stats->ack_acked},
+                 {"expired", &stats->ack_expired},
+                 {"pending", &stats->ack_pending},
+                 {"withdrawn", &stats->ack_dropped}};
     uint64_t value;
     at = strstr(at, "\"ack\":{");
     for (size_t i = 0; at != NULL && i < sizeof parts / sizeof parts[0]; i++)
@@ -85,7 +87,7 @@ static const char *answer_receive(int fd, uint8_t *area) {
         used = bench_answer_read(area, len, &memory, &answer);
     }
     if (used < 0 || answer.status != 200) {
-        errno = EPROTO;
+        errno = used >= 0 && answer.status == 404 ? ENOENT : EPROTO;
         return NULL;
     }
     area[answer.body + answer.body_len - area] = '\0';
@@ -143,4 +145,26 @@ double bench_metric_read(const struct sockaddr_in *api, const char *key, const c
     double value = body != NULL ? metric_max(body, name) : -1;
     free(area);
     return value;
+}
+
+static enum bench_told fate_parse(const char *text) {
+    const char *at = strstr(text, "\"state\":\"");
+    if (at == NULL)
+        return BENCH_TOLD_BADLY;
+    at += strlen("\"state\":\"");
+    if (strncmp(at, "pending\"", 8) == 0)
+        return BENCH_TOLD_PENDING;
+    return strncmp(at, "acked\"", 6) == 0 ? BENCH_TOLD_ACKED : BENCH_TOLD_ELSE;
+}
+
+enum bench_told bench_fate_read(const struct sockaddr_in *api, const char *key, const char *id) {
+    char path[128];
+    uint8_t *area = malloc(ANSWER_BYTES);
+    snprintf(path, sizeof path, "/v1/messages/%s", id);
+    const char *body = area != NULL ? page_read(api, key, path, area) : NULL;
+    enum bench_told told = body != NULL      ? fate_parse(body)
+                           : errno == ENOENT ? BENCH_TOLD_NOTHING
+                                             : BENCH_TOLD_BADLY;
+    free(area);
+    return told;
 }

@@ -1,9 +1,11 @@
-/* bench_stats.h - what the node has counted by itself: GET /v1/stats.
+/* bench_stats.h - what the node has counted by itself: GET /v1/stats and others.
  *
  * Threads: any; blocks up to two seconds. Owns: nothing (a connection for each call, so that none
  * idles until the node closes it). */
 #ifndef RINGPOST_PERF_LOAD_BENCH_STATS_H
 #define RINGPOST_PERF_LOAD_BENCH_STATS_H
+
+#include "perf/load/bench_fates.h"
 
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -29,5 +31,7 @@ bool bench_stats_read(const struct sockaddr_in *api, const char *key, struct ben
 /* The largest value of a metric in GET /metrics, over its labels; -1 if there is none of the name
  * or no answer. */
 double bench_metric_read(const struct sockaddr_in *api, const char *key, const char *name);
+/* GET /v1/messages/{id}, of an id that stands in a path as it is. */
+enum bench_told bench_fate_read(const struct sockaddr_in *api, const char *key, const char *id);
 
 #endif

@@ -288,18 +288,24 @@ static void acks_write(struct bench_swarm *swarm, struct bench_client *client) {
     uint32_t count = swarm->acks.count;
     if (count == 0 || client->fd < 0)
         return;
-    if (client_say(swarm, client, bench_talk_acks(&swarm->acks, swarm->share->form),
-                   "acknowledgements could not be written"))
-        swarm->tally->acks += count;
+    if (!client_say(swarm, client, bench_talk_acks(&swarm->acks, swarm->share->form),
+                    "acknowledgements could not be written"))
+        return;
+    for (uint32_t i = 0; i < count; i++)
+        bench_fate_acked(&swarm->tally->fates, swarm->acks_hashes[i]);
+    swarm->tally->acks += count;
 }
 
 static void ack_gather(struct bench_swarm *swarm, struct bench_client *client,
                        const struct bench_asks *asks) {
     enum bench_form form = swarm->share->form;
-    if (asks->id_len > 64 || bench_talk_ack(&swarm->acks, form, asks))
+    if (asks->id_len > 64)
         return;
-    acks_write(swarm, client);
-    (void)bench_talk_ack(&swarm->acks, form, asks);
+    if (swarm->acks.count == BENCH_ACKS_MAX || !bench_talk_ack(&swarm->acks, form, asks)) {
+        acks_write(swarm, client);
+        (void)bench_talk_ack(&swarm->acks, form, asks);
+    }
+    swarm->acks_hashes[swarm->acks.count - 1] = bench_fate_hash(asks->id, asks->id_len);
 }
 
 /* It keeps that one. True: and `asks` is now another, which it acknowledges. */
@@ -324,6 +330,8 @@ static void client_on_line(struct bench_swarm *swarm, struct bench_client *clien
     }
     bool wanted = bench_line_asks(at, line, swarm->share->form, &asks);
     client_on_message(swarm, number, line->payload, wanted && asks.again, run, now_ns);
+    if (wanted && !asks.again)
+        bench_fate_met(&swarm->tally->fates, asks.id, asks.id_len);
     if (wanted && !bench_never(swarm->share, number) &&
         (swarm->share->hold == 0 || client_hold(swarm, client, &asks)))
         ack_gather(swarm, client, &asks);

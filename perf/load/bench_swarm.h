@@ -22,6 +22,8 @@
 #include "perf/load/bench_share.h"
 #include "perf/load/bench_talk.h"
 
+#define BENCH_ACKS_MAX 512u /* ids in one acknowledgement */
+
 struct bench_client {
     int fd;
     uint8_t state;
@@ -49,6 +51,7 @@ struct bench_swarm {
     uint64_t again_ns;      /* and when; 0: nobody does */
     struct bench_talk talk; /* what is being said */
     struct bench_talk acks; /* of one client, to be written when what it received is read */
+    uint64_t acks_hashes[BENCH_ACKS_MAX]; /* of the ids in it (bench_fate_hash) */
 };
 
 /* False with errno without memory. */

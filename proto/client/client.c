@@ -127,7 +127,7 @@ static const struct encoding *session_encoding(const struct session *session) {
     case CLIENT_FRAMING_COUNTED:
         return &encoding_counted;
     case CLIENT_FRAMING_FRAME:
-        return &encoding_frame;
+        return client->deflates ? &encoding_deflated : &encoding_frame;
     case CLIENT_FRAMING_LINE:
     case CLIENT_FRAMING_NONE:
         break;

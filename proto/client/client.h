@@ -61,6 +61,7 @@ struct client {
     bool held : 1;        /* its input is paused */
     bool ended : 1;       /* the peer's end has come; answers are still owed */
     bool cut : 1;         /* nothing more of its input can be read */
+    bool deflates : 1;    /* over WebSocket: messages may be compressed */
     bool again : 1;       /* a line is read again: one that ends the session (client_bad), or one
                              for which there was no room elsewhere */
     bool line_late : 1;   /* the transport's: the unfinished line was late once */

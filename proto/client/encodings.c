@@ -7,7 +7,12 @@
 #include "proto/client/line.h"
 #include "proto/text/base64.h"
 #include "proto/text/json.h"
+#include "proto/ws/ws_deflate.h"
 #include "proto/ws/ws_frame.h"
+#include "proto/ws/ws_handshake.h"
+
+/* Shorter ones are not worth the time. */
+#define DEFLATE_BYTES_MIN 512
 
 /* Variants. */
 enum { FIRST, AGAIN };
@@ -105,6 +110,50 @@ struct encoding encoding_frame = {.name = "websocket",
                                   .head = frame_head,
                                   .tail = frame_tail,
                                   .again = &encoding_frame_again};
+
+/* The text itself, before it is compressed, stands at the end of the room. */
+static size_t deflated_bound(const struct encoding *encoding, const struct message *message) {
+    size_t text_bytes = line_bound(encoding, message);
+    return WS_SERVER_HEAD_BYTES_MAX + 2 * text_bytes + message->payload_len;
+}
+
+static bool deflated_head(const struct encoding *encoding, const struct message *message,
+                          struct builder *out) {
+    size_t room_bytes = line_bound(encoding, message);
+    struct builder text = builder_over(out->at + out->cap - room_bytes, room_bytes);
+    bool follows = line_head(encoding, message, &text);
+    const struct span parts[] = {builder_span(&text), follows ? message_payload(message) : SPAN(""),
+                                 SPAN("}")};
+    size_t bytes = parts[0].len + parts[1].len + parts[2].len;
+    /* No room for more than the text has: what gets longer is not taken. */
+    struct builder body = builder_over(out->at + WS_SERVER_HEAD_BYTES_MAX, bytes);
+    if (bytes < DEFLATE_BYTES_MIN || !ws_deflate(&body, parts, 3, WS_WINDOW_BITS_MAX) || body.full)
+        return frame_head(encoding, message, out);
+    ws_head_write(out, WS_OPCODE_TEXT, true, body.len);
+    memmove(out->at + out->len, body.at, body.len);
+    out->len += body.len;
+    return false;
+}
+
+/* A compressed frame has its end in it. */
+static void deflated_tail(const struct encoding *encoding, const struct message *message,
+                          struct builder *out) {
+    if (!ws_head_is_compressed(out->at))
+        frame_tail(encoding, message, out);
+}
+
+struct encoding encoding_deflated_again = {.name = "deflated_again",
+                                           .variant = AGAIN,
+                                           .is_again = true,
+                                           .bound = deflated_bound,
+                                           .head = deflated_head,
+                                           .tail = deflated_tail};
+struct encoding encoding_deflated = {.name = "deflated",
+                                     .variant = FIRST,
+                                     .bound = deflated_bound,
+                                     .head = deflated_head,
+                                     .tail = deflated_tail,
+                                     .again = &encoding_deflated_again};
 
 static size_t counted_bound(const struct encoding *encoding, const struct message *message) {
     struct message_label label = label_of(encoding, message);

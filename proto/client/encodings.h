@@ -16,7 +16,10 @@ extern struct encoding encoding_line;
 extern struct encoding encoding_counted;
 /* JSON objects over WebSocket, each in one text frame. */
 extern struct encoding encoding_frame;
+/* The same compressed, if the object has 512 bytes and gets shorter by it. */
+extern struct encoding encoding_deflated;
 /* The same for a message that may have been written before: they say `redelivered`. */
-extern struct encoding encoding_line_again, encoding_counted_again, encoding_frame_again;
+extern struct encoding encoding_line_again, encoding_counted_again, encoding_frame_again,
+    encoding_deflated_again;
 
 #endif

@@ -5,6 +5,8 @@
 #include "proto/client/client.h"
 #include "proto/client/client_write.h"
 #include "proto/text/json.h"
+#include "proto/text/utf8.h"
+#include "proto/ws/ws_deflate.h"
 
 /* The names of the message that is being read: one at a time on each thread. */
 static _Thread_local struct line_scratch line_scratch;
@@ -13,6 +15,7 @@ static struct ws_limits limits_of(const struct worker *worker, const struct clie
     size_t message_bytes = (size_t)worker->config->max_message_bytes + LINE_SLACK_BYTES;
     return (struct ws_limits){
         .message_bytes_max = client->stage == CLIENT_GREETING ? HELLO_BYTES_MAX : message_bytes,
+        .deflate = client->deflates,
     };
 }
 
@@ -27,28 +30,62 @@ static void text_take(struct worker *worker, struct connection *connection, stru
         client_on_complaint(worker, connection, &complaint, line.ref);
 }
 
+static const struct client_failure broken = {CODE_BAD_FRAME, WS_CLOSE_PROTOCOL,
+                                             "what came is no WebSocket"};
+static const struct client_failure bad_text = {CODE_BAD_JSON, WS_CLOSE_BAD_TEXT,
+                                               "a text is not UTF-8"};
+static const struct client_failure bad_deflate = {CODE_BAD_FRAME, WS_CLOSE_BAD_TEXT,
+                                                  "a message cannot be decompressed"};
+static const struct client_failure large = {CODE_TOO_LARGE, WS_CLOSE_TOO_LARGE,
+                                            "the message is over its limit"};
+static const struct client_failure binary = {CODE_BAD_FRAME, WS_CLOSE_UNSUPPORTED,
+                                             "messages are text here, one JSON object each"};
+static const struct client_failure no_memory = {CODE_OVERLOADED, WS_CLOSE_TRY_LATER,
+                                                "there is no memory for the message"};
+
 /* What came is none of the protocol: nothing behind it is read. */
 static void refuse(struct worker *worker, struct connection *connection,
                    const struct ws_item *item) {
-    static const struct client_failure broken = {CODE_BAD_FRAME, WS_CLOSE_PROTOCOL,
-                                                 "what came is no WebSocket"};
-    static const struct client_failure bad_text = {CODE_BAD_JSON, WS_CLOSE_BAD_TEXT,
-                                                   "a text is not UTF-8"};
-    static const struct client_failure large = {CODE_TOO_LARGE, WS_CLOSE_TOO_LARGE,
-                                                "the message is over its limit"};
     const struct client_failure *why = item->close_code == WS_CLOSE_BAD_TEXT    ? &bad_text
                                        : item->close_code == WS_CLOSE_TOO_LARGE ? &large
                                                                                 : &broken;
-    if (client_of(connection)->stage == CLIENT_LIVE && client_of(connection)->sends != 0)
+    if (client_of(connection)->sends != 0)
         client_cut(worker, connection, why); /* those are answered before */
     else
         client_refuse(worker, connection, why->code, item->why, why->close_code);
 }
 
-static void binary_refuse(struct worker *worker, struct connection *connection) {
-    static const struct client_failure binary = {CODE_BAD_FRAME, WS_CLOSE_UNSUPPORTED,
-                                                 "messages are text here, one JSON object each"};
-    client_cut(worker, connection, &binary);
+/* NULL: the text is in `out`. */
+static const struct client_failure *inflate(struct span message, struct builder *out) {
+    switch (ws_inflate(message, out)) {
+    case WS_INFLATED:
+        return utf8_valid(builder_span(out), NULL) ? NULL : &bad_text;
+    case WS_INFLATED_TOO_LARGE:
+        return &large;
+    case WS_INFLATED_BROKEN:
+        return &bad_deflate;
+    case WS_INFLATED_NO_MEMORY:
+        SHORTAGE_MET();
+        break;
+    }
+    return &no_memory;
+}
+
+/* What it becomes lives as long as this call. */
+static void compressed_take(struct worker *worker, struct connection *connection,
+                            struct span message, size_t bytes_max) {
+    char *room = memory_get(&worker->account, bytes_max);
+    if (SHORTAGE(room == NULL)) {
+        client_cut(worker, connection, &no_memory);
+        return;
+    }
+    struct builder out = builder_over(room, bytes_max);
+    const struct client_failure *why = inflate(message, &out);
+    if (why == NULL)
+        text_take(worker, connection, builder_span(&out));
+    else
+        client_cut(worker, connection, why);
+    memory_put(&worker->account, room, bytes_max);
 }
 
 /* The peer's pings are answered while it takes the answers. */
@@ -84,12 +121,15 @@ static size_t message_take(struct worker *worker, struct connection *connection,
         *waits = true;
         break;
     case WS_TEXT:
-        text_take(worker, connection, item.bytes);
+        if (item.compressed)
+            compressed_take(worker, connection, item.bytes, limits.message_bytes_max);
+        else
+            text_take(worker, connection, item.bytes);
         if (client->again) /* it is kept, to be read once more */
             item.used = ws_put_back(at, event, &item);
         break;
     case WS_BINARY:
-        binary_refuse(worker, connection);
+        client_cut(worker, connection, &binary);
         break;
     case WS_PING:
         pong(worker, connection, item.bytes);
@@ -141,11 +181,9 @@ static void on_flood(struct worker *worker, struct connection *connection) {
 }
 
 static void on_no_memory(struct worker *worker, struct connection *connection, struct span lost) {
-    static const struct client_failure lost_message = {CODE_OVERLOADED, WS_CLOSE_TRY_LATER,
-                                                       "there is no memory for the message"};
     (void)lost;
     SHORTAGE_MET();
-    client_cut(worker, connection, &lost_message);
+    client_cut(worker, connection, &no_memory);
 }
 
 static void on_open(struct worker *worker, struct connection *connection) {
@@ -153,9 +191,10 @@ static void on_open(struct worker *worker, struct connection *connection) {
     client_of(connection)->framing = CLIENT_FRAMING_FRAME;
 }
 
-void websocket_register(struct worker *worker, struct connection *connection,
-                        const struct client_line *hello) {
-    if (client_of(connection)->stage == CLIENT_GREETING)
+void websocket_begin(struct worker *worker, struct connection *connection,
+                     const struct client_line *hello, bool deflates) {
+    client_of(connection)->deflates = deflates;
+    if (hello != NULL && client_of(connection)->stage == CLIENT_GREETING)
         client_on_line(worker, connection, hello, SPAN(""));
 }
 

@@ -12,12 +12,15 @@
 
 #include "core/protocol.h"
 
+#include <stdbool.h>
+
 struct client_line;
 
 extern const struct protocol websocket_protocol;
 
-/* After connection_become: the query has said what a hello says. */
-void websocket_register(struct worker *worker, struct connection *connection,
-                        const struct client_line *hello);
+/* After connection_become. `hello`: what the query said in its place; NULL: it named nobody.
+ * `deflates`: messages may be compressed. */
+void websocket_begin(struct worker *worker, struct connection *connection,
+                     const struct client_line *hello, bool deflates);
 
 #endif

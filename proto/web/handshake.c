@@ -23,7 +23,8 @@ static bool lists_read(const struct http_fields *fields, struct span protocol,
     return good;
 }
 
-struct handshake handshake_look(const struct http_request *request, struct span protocol) {
+struct handshake handshake_look(const struct config *config, const struct http_request *request,
+                                struct span protocol) {
     const struct http_fields *fields = &request->fields;
     struct handshake handshake = {.key = http_fields_get(fields, SPAN("sec-websocket-key"))};
     struct ws_terms terms = {0};
@@ -39,6 +40,10 @@ struct handshake handshake_look(const struct http_request *request, struct span 
         return bad(400, "Sec-WebSocket-Key is not one value of 16 bytes in base64");
     if (!lists_read(fields, protocol, &handshake, &terms))
         return bad(400, "Sec-WebSocket-Protocol or Sec-WebSocket-Extensions is malformed");
+    /* A smaller window would be a form of its own of each message. */
+    handshake.deflate = config->deflate && terms.deflate &&
+                        (!terms.bits_asked || terms.window_bits == WS_WINDOW_BITS_MAX);
+    handshake.terms = terms;
     return handshake;
 }
 
@@ -51,13 +56,18 @@ struct span handshake_refusal_lines(const struct handshake *handshake) {
 void handshake_accept(struct worker *worker, struct http_exchange *exchange,
                       const struct handshake *handshake, struct span protocol, struct span extra,
                       const struct http_upgrade *upgrade) {
-    char room[LINES_BYTES_MAX], value[WS_ACCEPT_BYTES];
+    char room[LINES_BYTES_MAX], value[WS_EXTENSIONS_BYTES_MAX + WS_ACCEPT_BYTES];
     struct builder out = builder_over(room, sizeof room);
     struct builder text = builder_over(value, sizeof value);
     ws_accept_write(&text, handshake->key);
     http_field_write(&out, SPAN("Sec-WebSocket-Accept"), builder_span(&text));
     if (handshake->protocol)
         http_field_write(&out, SPAN("Sec-WebSocket-Protocol"), protocol);
+    if (handshake->deflate) {
+        text.len = 0;
+        ws_extensions_write(&text, &handshake->terms);
+        http_field_write(&out, SPAN("Sec-WebSocket-Extensions"), builder_span(&text));
+    }
     builder_span_add(&out, extra);
     CHECK(!out.full && !text.full, "the answer to a handshake is too long");
     exchange_upgrade(worker, exchange, SPAN("websocket"), builder_span(&out), upgrade);

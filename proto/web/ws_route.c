@@ -10,6 +10,7 @@
 
 /* What the request said, from its `serve` until the connection has changed, in the same call. */
 static _Thread_local struct register_query asked;
+static _Thread_local bool asked_deflate;
 
 static void refuse(struct worker *worker, struct http_exchange *exchange, unsigned status,
                    const char *why, struct span lines, const struct route_request *request) {
@@ -26,14 +27,14 @@ static void refuse(struct worker *worker, struct http_exchange *exchange, unsign
 static void opened(struct worker *worker, struct connection *connection, void *argument) {
     (void)argument;
     struct client_line hello = {.type = CLIENT_LINE_HELLO, .id = asked.id, .names = asked.groups};
-    if (register_query_names(&asked))
-        websocket_register(worker, connection, &hello);
+    websocket_begin(worker, connection, register_query_names(&asked) ? &hello : NULL,
+                    asked_deflate);
 }
 
 void web_get_ws(struct worker *worker, struct http_exchange *exchange,
                 const struct route_request *request) {
     struct complaint *complaint = &http_context(worker)->complaint;
-    struct handshake handshake = handshake_look(request->http, SPAN(WS_PROTOCOL));
+    struct handshake handshake = handshake_look(worker->config, request->http, SPAN(WS_PROTOCOL));
     if (handshake.status != 0) {
         refuse(worker, exchange, handshake.status, handshake.why,
                handshake_refusal_lines(&handshake), request);
@@ -57,6 +58,7 @@ void web_get_ws(struct worker *worker, struct http_exchange *exchange,
                SPAN(""), request);
         return;
     }
+    asked_deflate = handshake.deflate;
     struct http_upgrade upgrade = {&websocket_protocol, opened, NULL};
     handshake_accept(worker, exchange, &handshake, SPAN(WS_PROTOCOL), request->extra, &upgrade);
 }

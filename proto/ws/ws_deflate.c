@@ -5,6 +5,7 @@
 #include "core/base/shortage.h"
 #include "proto/ws/ws_handshake.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <zlib.h>
 
@@ -57,6 +58,14 @@ static void stream_init(z_stream *stream, struct arena *arena, char *at, size_t 
     *stream = (z_stream){.zalloc = arena_take, .zfree = arena_give, .opaque = arena};
 }
 
+/* Frees the streams of a thread that ends. */
+static pthread_key_t streams_key;
+static pthread_once_t streams_once = PTHREAD_ONCE_INIT;
+
+static void streams_key_make(void) {
+    CHECK(pthread_key_create(&streams_key, free) == 0);
+}
+
 static bool streams_have(void) {
     if (streams != NULL)
         return true;
@@ -68,13 +77,18 @@ static bool streams_have(void) {
     made->inflates = false;
     stream_init(&made->deflate, &made->deflate_memory, behind, DEFLATE_BYTES);
     stream_init(&made->inflate, &made->inflate_memory, behind + DEFLATE_BYTES, INFLATE_BYTES);
+    pthread_once(&streams_once, streams_key_make);
+    CHECK(pthread_setspecific(streams_key, made) == 0);
     streams = made;
     return true;
 }
 
 void ws_deflate_thread_end(void) {
+    if (streams == NULL)
+        return;
     free(streams);
     streams = NULL;
+    pthread_setspecific(streams_key, NULL);
 }
 
 /* --- deflate ---------------------------------------------------------------------------------- */
@@ -154,6 +168,12 @@ static z_stream *inflate_begin(void) {
     return stream;
 }
 
+/* Has a block ended with the last byte, and no other begun? zlib.h says how it tells: bit 7 behind
+ * a block, bit 6 inside a final one, below them how many bits are left. */
+static bool is_between_blocks(const z_stream *stream) {
+    return (stream->data_type & 0xFF) == 0x80;
+}
+
 static enum ws_inflated inflate_part(struct inflating *inflating, const void *at, size_t len) {
     z_stream *stream = inflating->stream;
     stream->next_in = (z_const Bytef *)at;
@@ -177,17 +197,14 @@ static enum ws_inflated inflate_part(struct inflating *inflating, const void *at
         if (inflating->is_beyond && stream->avail_out == 0)
             return WS_INFLATED_TOO_LARGE;
         inflating->at_end = result == Z_STREAM_END;
-        if (!inflating->at_end && stream->avail_out != 0) {
-            CHECK(stream->avail_in == 0);
+        if (inflating->at_end)
+            continue;
+        /* Between blocks no output is held back, and another call would forget that it was there.
+         */
+        if (stream->avail_in == 0 && (stream->avail_out != 0 || is_between_blocks(stream)))
             return WS_INFLATED;
-        }
+        CHECK(stream->avail_out == 0);
     }
-}
-
-/* Has a block ended with the last byte, and no other begun? zlib.h says how it tells: bit 7 behind
- * a block, bit 6 inside a final one, below them how many bits are left. */
-static bool is_between_blocks(const z_stream *stream) {
-    return (stream->data_type & 0xFF) == 0x80;
 }
 
 enum ws_inflated ws_inflate(struct span message, struct builder *out) {

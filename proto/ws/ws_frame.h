@@ -134,6 +134,11 @@ static inline size_t ws_head_bytes(size_t payload_bytes) {
 void ws_head_write(struct builder *out, enum ws_opcode opcode, bool compressed,
                    size_t payload_bytes);
 
+/* Does a frame that begins there say so? */
+static inline bool ws_head_is_compressed(const char *frame) {
+    return (frame[0] & 0x40) != 0;
+}
+
 /* Writes a whole close frame of at most 127 bytes, or none. Of the reason, which is UTF-8, as many
  * whole characters as fit. With WS_CLOSE_NONE it has neither code nor reason; any other code is one
  * that ws_close_code_is_good. */

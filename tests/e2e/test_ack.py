@@ -472,7 +472,10 @@ class Limits(Acks):
                 self.assertIn("Retry-After", headers)
                 for place in (0, 10, 20):
                     to = others[:place] + ["full"] + others[place:]
-                    self.assertEqual(node.message(to=to, ack=True, id="n1")[0], 503)
+                    status, again, _ = node.message(to=to, ack=True, id="n1")
+                    self.assertEqual((status, again), (503, answer))
+                self.assertEqual(answer["error"]["field"], "to")
+                self.assertTrue(answer["error"]["message"].startswith("full "), answer)
                 self.assertEqual(node.api("GET", "/v1/messages/n1")[0], 404)
                 self.assertEqual(pending(node), 5)
                 for name in (others[0], others[19]):

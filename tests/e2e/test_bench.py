@@ -79,6 +79,7 @@ class Bench(unittest.TestCase):
             self.assertEqual(figures["ledger_acked"], accepted - figures["ledger_pending"])
             self.assertGreater(figures["reconnects"], 10)
             self.assertGreater(figures["us_ratio"], 0)
+            self.assertGreater(figures["fates_compared"], 200)
 
     def test_acknowledged_in_random_order(self):
         with Data() as data:
@@ -91,6 +92,7 @@ class Bench(unittest.TestCase):
         self.assertEqual(figures["ledger_acked"], figures["ledger_accepted"] - 200)
         self.assertGreater(figures["store_records_per_s"], 500)
         self.assertGreater(figures["store_sync_us"], 0)
+        self.assertGreater(figures["fates_compared"], 200)
 
     def test_a_node_that_takes_fewer(self):
         status, figures = bench("live", "--clients", "300", server=("--max-connections", "200"))

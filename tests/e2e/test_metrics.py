@@ -101,6 +101,12 @@ class Metrics(unittest.TestCase):
             subprocess.run([promtool, "check", "rules", ROOT / "packaging/alerts.yml"], check=True,
                            capture_output=True)
 
+    def test_each_rule_is_explained(self):
+        rules = re.findall(r"- alert: (\w+)", (ROOT / "packaging/alerts.yml").read_text())
+        operations = (ROOT / "docs/operations.md").read_text()
+        self.assertGreater(len(rules), 20)
+        self.assertEqual(set(rules), set(re.findall(r"`(Ringpost\w+)`", operations)))
+
     def test_each_refused_push_counts_once(self):
         """Also one whose path cannot be read, in one packet or in two, and a SEND that is cut."""
         with Node("--max-message", "1000", "--client-send", "on", workers=1) as node:

@@ -431,6 +431,33 @@ class Slow(Stored):
                 self.assertEqual(degraded(node), [])
             self.settled(node)
 
+    def test_taken_back(self):
+        """It is told when that is safe; where the disk takes longer than 5 s, nothing is."""
+        with Data() as data, data.node() as node, JsonClient(node, "till-7") as till:
+            push_many(node, [{"to": "till-7", "id": "m1"}, {"to": ["till-7", "away"], "id": "m2"}])
+            hear(till, 2)
+            self.spares(node)
+            with disk_that(node, self.WHAT):
+                began = time.monotonic()
+                status, told, _ = node.api("DELETE", "/v1/messages/m1")
+                self.assertEqual((status, told["state"], told["reason"]),
+                                 (200, "dropped", "withdrawn"))
+                self.assertGreater(time.monotonic() - began, self.SLOW_S)
+            with disk_that(node, "delay_exit=7000000:when=1"):
+                began = time.monotonic()
+                self.refused_by_store(node.api("DELETE", "/v1/messages/m2"))
+                self.assertLess(abs(time.monotonic() - began - 5), 1)
+                self.assertEqual(node.metric("ringpost_withdrawals_unsafe_total"), 1)
+                self.assertEqual(fate(node, "m2")["state"], "pending")
+                self.assertEqual(node.api("GET", "/v1/clients/away/pending")[1]["count"], 0)
+                # Once more, and it is done.
+                status, told, _ = node.api("DELETE", "/v1/messages/m2")
+                self.assertEqual((status, told["to"]), (200, {"till-7": "dropped",
+                                                              "away": "dropped"}))
+                self.assertGreater(time.monotonic() - began, 6)
+            self.assertEqual(fate(node, "m2"), told)
+            self.settled(node)
+
     def test_wait_ack(self):
         with Data() as data, data.node() as node, JsonClient(node, "till-7") as till:
             with disk_that(node, self.WHAT):

@@ -5,6 +5,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 import unittest
@@ -13,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from stored import (HEADER_BYTES, ONCE, ONCE_WHY, STRACE, Data, Stored, degraded, disk_that, fates,
                     store_command)
 from support import JsonClient, wait_until
-from test_ack import fate, pending, push
+from test_ack import fate, hear, ids, pending, push, push_many
 
 BIG = 60000
 MESSAGES = 290  # of BIG: a little more than one segment
@@ -112,6 +113,33 @@ class Failing(Stored):
                 known = fates(node, ["m0", "m1", "m2"])
                 self.assertEqual([known[name]["state"] for name in known],
                                  ["pending", "acked", "pending"])
+
+    def test_a_drain(self):
+        """The log says how much the disk did not take."""
+        with Data() as data:
+            node = data.node()
+            with JsonClient(node, "till-7") as till:
+                push_many(node, [{"to": "till-7", "id": f"m{i}"} for i in range(3)])
+                hear(till, 3)
+                self.spares(node)
+                with disk_that(node, "error=EIO", "pwrite64"):
+                    self.refused_by_store(node.message(to="away", ack=True))
+                    till.say(type="ack", ids=["m0", "m1"])
+                    till.asks(type="ping")
+                    node.signal(signal.SIGTERM)
+                    self.assertEqual(node.wait_exit(), 0)
+            lines = [line for line in node.log().splitlines() if "event=store_unwritten" in line]
+            self.assertEqual(len(lines), 1)
+            self.assertIn(" settled=2 refused=1 ", lines[0])
+            self.assertIn("remedy=", lines[0])
+            node = data.node()
+            with JsonClient(node, "till-7") as till:
+                self.assertEqual(ids(hear(till, 3)), ["m0", "m1", "m2"])
+                till.say(type="ack", ids=["m0", "m1", "m2"])
+                self.settled(node)
+            node.signal(signal.SIGTERM)
+            self.assertEqual(node.wait_exit(), 0)
+            self.assertNotIn("event=store_unwritten", node.log())
 
     def test_a_disk_that_does_not_answer(self):
         """Within 10 s the producer knows, and what comes too late is taken back. Others know at

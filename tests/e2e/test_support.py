@@ -21,7 +21,7 @@ class Audit(unittest.TestCase):
     def test_one_too_few(self):
         self.assertEqual(ledger_problems(self.stats), [])
         for path in (("default", "sent"), ("volatile", "made"), ("ack", "accepted"),
-                     ("ack", "pending"), ("ack", "dropped", "lost"),
+                     ("ack", "pending"), ("ack", "dropped", "withdrawn"),
                      ("default", "dropped", "gone")):
             stats = copy.deepcopy(self.stats)
             for ledger in (stats["ledger"], stats["workers"][0]["ledger"]):

@@ -81,7 +81,7 @@ static void fate_take(const struct request *request, struct sim_content *content
         whole = FATE_PENDING;
     if (state_number(state) != whole || (settled.at[0] == '"') == pending)
         sim_fail("a fate does not fit its parts: %.*s", SPAN_ARG(body));
-    if (pending && request->call == CALL_WITHDRAW && !sim.scenario.store)
+    if (pending && request->call == CALL_WITHDRAW)
         sim_fail("message %u was withdrawn, and is pending: %.*s", content->number, SPAN_ARG(body));
 }
 

@@ -9,10 +9,12 @@
 
 void acks_open(void) {
     fate_records_open();
+    silence_open();
 }
 
 void acks_close(void) {
     fate_records_close();
+    silence_close();
 }
 
 int ack_place(const struct sim_content *content, int id) {
@@ -33,9 +35,24 @@ static void first_log(struct sim_session *session, uint32_t number) {
         session->ack_log_size = session->ack_log_size * 2 + 16;
         session->ack_log =
             realloc(session->ack_log, session->ack_log_size * sizeof(*session->ack_log));
-        CHECK(session->ack_log != NULL);
+        session->ack_log_ns =
+            realloc(session->ack_log_ns, session->ack_log_size * sizeof(*session->ack_log_ns));
+        CHECK(session->ack_log != NULL && session->ack_log_ns != NULL);
     }
     session->ack_log[session->ack_log_count++] = number;
+}
+
+/* Its place in the log; ack_log_count: it is not there. */
+static unsigned log_place(const struct sim_session *session, uint32_t number) {
+    for (unsigned i = session->ack_log_count; i > 0; i--)
+        if (session->ack_log[i - 1] == number)
+            return i - 1;
+    return session->ack_log_count;
+}
+
+uint64_t acks_arrived_ns(const struct sim_session *session, uint32_t content) {
+    unsigned place = log_place(session, content);
+    return place == session->ack_log_count ? 0 : session->ack_log_ns[place];
 }
 
 void acks_on_arrival(struct sim_session *session, struct sim_content *content, bool redelivered) {
@@ -55,6 +72,7 @@ void acks_on_arrival(struct sim_session *session, struct sim_content *content, b
     content->arrived++;
     if (content->seen[session->number] == 0)
         first_log(session, content->number);
+    session->ack_log_ns[log_place(session, content->number)] = sim.now_ns;
     if (content->seen[session->number] < UINT8_MAX)
         content->seen[session->number]++;
     if (ack->written != 0)

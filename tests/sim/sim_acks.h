@@ -10,6 +10,7 @@
 
 #include "tests/sim/sim_check.h"
 
+struct kept;
 struct server;
 struct worker;
 struct sim_peer;
@@ -22,6 +23,8 @@ void acks_close(void);
 void acks_on_arrival(struct sim_session *session, struct sim_content *content, bool redelivered);
 /* A client of that id, which has the message, begins to acknowledge it. */
 void acks_said(struct sim_content *content, int id);
+/* When the last copy was handed whole to the socket of the session; 0: none was. */
+uint64_t acks_arrived_ns(const struct sim_session *session, uint32_t content);
 /* The place of the client id among those of the message; -1: it is not for it. */
 int ack_place(const struct sim_content *content, int id);
 /* Nobody but this message has or had its id, so far, and it was tried once. */
@@ -48,6 +51,15 @@ void keepers_quiet_check(struct server *server);
 bool keepers_undecided(const struct server *server);
 /* Nothing is kept any more. */
 bool keepers_empty(const struct server *server);
+
+/* --- who does not acknowledge (sim_silence.c) ------------------------------------------------- */
+
+void silence_open(void);
+void silence_close(void);
+/* A worker has ended its turn: what it keeps, one by one, and its sessions. */
+void silence_look(const struct worker *worker, const struct kept *kept);
+void silence_turn(const struct worker *worker);
+void silence_quiet_check(const struct server *server);
 
 /* --- the end ---------------------------------------------------------------------------------- */
 

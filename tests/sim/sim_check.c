@@ -87,6 +87,7 @@ void check_close(void) {
     for (unsigned i = 0; i < session_count; i++) {
         free(sessions[i]->log);
         free(sessions[i]->ack_log);
+        free(sessions[i]->ack_log_ns);
         free(sessions[i]);
     }
     for (uint32_t i = 0; i < content_count; i++) {
@@ -481,6 +482,10 @@ uint32_t check_port_arrival(unsigned port, uint32_t stream, struct span event,
                  content->port_seen[port], others);
     sim_digest(UINT64_C(0xB000000000000000) | (uint64_t)port << 32 | number);
     return number;
+}
+
+uint32_t content_number(struct span event, struct span payload) {
+    return arrival_number(event, false, payload);
 }
 
 /* --- the store -------------------------------------------------------------------------------- */

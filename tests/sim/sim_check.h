@@ -46,6 +46,8 @@ struct sim_session {
     struct sim_peer *peer;
     int id; /* -1: without one */
     bool counted;
+    bool framed;        /* over WebSocket */
+    bool deflates;      /* and may be compressed */
     bool goodbye;       /* was said to it */
     uint64_t may_from;  /* hello sent */
     uint64_t must_from; /* welcome given; NEVER: not yet */
@@ -55,7 +57,8 @@ struct sim_session {
     uint64_t latest_begin; /* stamp; known at the end */
     uint32_t *log;         /* contents, as they arrived */
     unsigned log_count, log_size;
-    uint32_t *ack_log; /* those that are to be acknowledged, each when it arrived first */
+    uint32_t *ack_log;    /* those that are to be acknowledged, each when it arrived first */
+    uint64_t *ack_log_ns; /* when each arrived the last time */
     unsigned ack_log_count, ack_log_size;
 };
 
@@ -159,6 +162,8 @@ uint32_t stream_add(void);
 uint32_t stream_total(void);
 struct sim_content *content_add(void);
 struct sim_content *content_at(uint32_t number);
+/* The number of the content that a message has, as the node keeps it. */
+uint32_t content_number(struct span event, struct span payload);
 uint32_t content_total(void);
 struct sim_attempt *attempt_add(struct sim_content *content, uint32_t stream, uint64_t scope);
 /* How many attempts there were under the producer's id of the content, by anybody. */

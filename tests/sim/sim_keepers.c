@@ -12,7 +12,7 @@
 #include "tests/sim/sim_world.h"
 
 static void id_check(const struct worker *worker, const struct kept_id *id) {
-    uint32_t count = 0, handed = 0;
+    uint32_t count = 0, handed = 0, reserved = 0;
     const struct kept *next = NULL;
     uint64_t serial = 0;
     for (const struct list *at = id->all.next; at != &id->all; at = at->next) {
@@ -22,6 +22,7 @@ static void id_check(const struct worker *worker, const struct kept_id *id) {
         serial = kept->serial;
         count++;
         handed += kept->state == KEPT_HANDED;
+        reserved += kept->state == KEPT_RESERVED;
         if (kept->state != KEPT_HANDED && next == NULL)
             next = kept;
         if (kept->state == KEPT_HANDED && next != NULL)
@@ -32,6 +33,9 @@ static void id_check(const struct worker *worker, const struct kept_id *id) {
     if (count != id->count || handed != id->handed || next != id->next || count == 0)
         sim_fail("worker %u counts %u kept, %u handed over of an id; there are %u and %u",
                  worker->index, id->count, id->handed, count, handed);
+    if (reserved != id->reserved)
+        sim_fail("worker %u counts %u reserved of an id, there are %u", worker->index, id->reserved,
+                 reserved);
     if (handed > sim.scenario.ack_window || count > sim.scenario.ack_backlog)
         sim_fail("worker %u keeps %u messages of an id, %u handed over; the bounds are %u and %u",
                  worker->index, count, handed, sim.scenario.ack_backlog, sim.scenario.ack_window);
@@ -55,6 +59,7 @@ void keeper_turn_check(const struct worker *worker) {
     while (keeper->kept.count != 0 && (node = table_walk(&keeper->kept, node)) != NULL) {
         const struct kept *kept = container_of(node, struct kept, node);
         count++;
+        silence_look(worker, kept);
         pending += kept->state != KEPT_RESERVED;
         if (sim.scenario.store && kept->state != KEPT_RESERVED &&
             !sim_store_has(kept->message->serial))
@@ -76,6 +81,7 @@ void keeper_turn_check(const struct worker *worker) {
                  (unsigned long long)stats_get(&worker->stats.acks_pending),
                  (unsigned long long)pending);
     ledger_check(worker, pending);
+    silence_turn(worker);
 }
 
 bool keepers_empty(const struct server *server) {
@@ -150,6 +156,7 @@ static void session_has_check(const struct server *server, const struct session 
 void keepers_quiet_check(struct server *server) {
     if (sim.scenario.ack == 0 || server_phase(server) >= PHASE_STOPPED)
         return;
+    silence_quiet_check(server);
     for (unsigned i = 0; i < server->worker_count; i++) {
         struct worker *worker = &server->workers[i];
         const struct table *ids = &worker->keeper.ids;

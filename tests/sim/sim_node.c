@@ -12,6 +12,7 @@
 #include "proto/client/tcp.h"
 #include "proto/http/http_context.h"
 #include "proto/web/web.h"
+#include "proto/ws/ws_deflate.h"
 #include "tests/sim/sim_acks.h"
 #include "tests/sim/sim_fiber.h"
 #include "tests/sim/sim_kernel.h"
@@ -124,7 +125,7 @@ static bool fiber_opened(unsigned index) {
 #define ROOM_LOOK_NS NS_PER_MS /* as in core/worker.c and core/port.c */
 
 /* Those of clients come first. */
-#define CLIENT_ENCODINGS 4
+#define CLIENT_ENCODINGS 8
 
 static bool has_toys(void) {
     return sim.scenario.toys != 0 || sim.scenario.streams != 0;
@@ -139,7 +140,8 @@ void node_open(void) {
                 [LISTENER_API] = &api_protocol,
             },
         .encodings = {&encoding_line, &encoding_counted, &encoding_line_again,
-                      &encoding_counted_again, &encoding_frame, &encoding_frame_again},
+                      &encoding_counted_again, &encoding_frame, &encoding_frame_again,
+                      &encoding_deflated, &encoding_deflated_again},
         .client_gate = &client_send_gate,
         .on_nudged = gate_on_nudged,
     };
@@ -255,6 +257,7 @@ void node_close(struct stats *total) {
         sim_fail("the node still counts %u connections", atomic_load(&server->connections));
     api_fini();
     http_fini(server);
+    ws_deflate_thread_end();
     gate_fini(&node.gate);
     server_fini(server);
     configs_forget(NULL);

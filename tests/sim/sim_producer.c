@@ -425,7 +425,16 @@ static void page_check(const struct request *request, struct span body) {
         sim_fail("a page of %u at the most has %u: %.*s", request->limit, count, SPAN_ARG(body));
 }
 
+/* A call that took a message back, and of which the store has not said that it is safe. */
+static bool is_unsafe(struct span body) {
+    struct span error, code;
+    return json_member(body, "error", &error) && json_member(error, "code", &code) &&
+           json_is(code, "storage_unavailable");
+}
+
 static void call_take(const struct request *request, unsigned status, struct span body) {
+    if (status == 503 && is_unsafe(body) && (request->call != CALL_WITHDRAW || !sim.scenario.store))
+        sim_fail("a call needs no store, and is answered %.*s", SPAN_ARG(body));
     if (status == 503 || status == 429)
         return;
     switch (request->call) {

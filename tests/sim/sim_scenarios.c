@@ -489,6 +489,9 @@ void scenario_make(struct scenario *scenario, uint64_t seed) {
         with_toys(scenario);
     if (!scenario->calm && scenario->toys == 0 && sim_chance(500))
         with_streams(scenario);
+    if (scenario->toys == 0 && scenario->streams == 0)
+        scenario->framed_clients = PICK(0, 400, 1000);
+    scenario->deflate = sim_chance(500);
     with_acks(scenario);
     with_store(scenario);
     if (scenario->payload_max > scenario->max_message_bytes / 2)
@@ -528,6 +531,7 @@ void scenario_config(struct config *config) {
         .workers = s->workers,
         .steer = s->steer,
         .client_send = s->client_send,
+        .deflate = s->deflate,
         .heartbeat_ns = s->heartbeat_ns,
         .heartbeat_timeout_ns = s->heartbeat_timeout_ns,
         .hello_timeout_ns = s->hello_timeout_ns,

@@ -14,6 +14,7 @@
 struct encoding encoding_line = {.index = 0};
 struct encoding encoding_counted = {.index = 1};
 struct encoding encoding_frame = {.index = 2};
+struct encoding encoding_deflated = {.index = 3};
 
 static struct config config;
 static struct server server;

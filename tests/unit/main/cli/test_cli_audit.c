@@ -12,7 +12,7 @@
     ",\"dropped\":{\"expired\":" #expired ",\"too_slow\":" #too_slow "}}"
 #define ACKS(accepted, acked, pending, expired, withdrawn)                                         \
     "{\"accepted\":" #accepted ",\"acked\":" #acked ",\"expired\":" #expired                       \
-    ",\"pending\":" #pending ",\"dropped\":{\"withdrawn\":" #withdrawn ",\"lost\":0}}"
+    ",\"pending\":" #pending ",\"dropped\":{\"withdrawn\":" #withdrawn "}}"
 #define LEDGER(normal, flighty) "\"ledger\":{\"default\":" normal ",\"volatile\":" flighty "}"
 #define STATS(worker_0, worker_1, node)                                                            \
     "{\"node\":\"n\",\"workers\":[{\"worker\":0," worker_0 "},{\"worker\":1," worker_1 "}]," node  \
