@@ -11,6 +11,8 @@
 #include "proto/client/encodings.h"
 #include "proto/client/tcp.h"
 #include "proto/http/http_context.h"
+#include "proto/web/sse.h"
+#include "proto/web/sse_write.h"
 #include "proto/web/web.h"
 #include "tests/sim/sim_acks.h"
 #include "tests/sim/sim_fiber.h"
@@ -139,13 +141,14 @@ void node_open(void) {
                 [LISTENER_API] = &api_protocol,
             },
         .encodings = {&encoding_line, &encoding_counted, &encoding_line_again,
-                      &encoding_counted_again},
+                      &encoding_counted_again, &encoding_sse, &encoding_sse_plain},
         .client_gate = &client_send_gate,
         .on_nudged = gate_on_nudged,
     };
     toy_sessions_init();
     if (sim.scenario.toys != 0)
         parts.protocols[LISTENER_WEB] = &toy_protocol;
+    /* There is room for one or the other, and only one of them is spoken. */
     for (unsigned i = 0; has_toys() && i < TOY_VARIANTS; i++)
         parts.encodings[CLIENT_ENCODINGS + i] = &toy_encodings[i];
     const struct http_service *const services[LISTENER_KINDS] = {
@@ -168,7 +171,7 @@ void node_open(void) {
     if (sim.scenario.reserve_bytes != 0)
         node.server.reserve.ceiling_bytes = sim.scenario.reserve_bytes;
     if (!gate_init(&node.gate, &node.server) || !http_init(&node.server, services) ||
-        !api_init(&node.server))
+        !sse_init(&node.server) || !api_init(&node.server))
         sim_fail("the ingest room does not start");
     fibers_open(node.server.post.endpoints, fiber_body);
     for (unsigned i = 0; i < node.server.post.endpoints; i++)
@@ -253,6 +256,7 @@ void node_close(struct stats *total) {
     streams_left_check();
     if (atomic_load(&server->connections) != 0)
         sim_fail("the node still counts %u connections", atomic_load(&server->connections));
+    sse_fini();
     api_fini();
     http_fini(server);
     gate_fini(&node.gate);
