@@ -7,6 +7,7 @@
 #include "proto/http/http_health.h"
 #include "proto/web/origin.h"
 #include "proto/web/sse.h"
+#include "proto/web/ws_route.h"
 
 /* So much is read where a path takes no body, to keep the connection. */
 #define SPARE_BODY_BYTES 4096
@@ -33,6 +34,7 @@ static const struct route routes[] = {
     {"/events/ack", HTTP_METHOD_POST, true, false, &sse_ack_body, sse_post_ack},
     {"/healthz", HTTP_METHOD_GET, true, false, NULL, http_get_healthz},
     {"/", HTTP_METHOD_GET, true, false, NULL, web_get_page},
+    {"/ws", HTTP_METHOD_GET, true, false, NULL, web_get_ws},
 };
 
 /* The header lines for an origin that is allowed; they go with every answer to it. */

@@ -126,7 +126,7 @@ static bool fiber_opened(unsigned index) {
 #define ROOM_LOOK_NS NS_PER_MS /* as in core/worker.c and core/port.c */
 
 /* Those of clients come first. */
-#define CLIENT_ENCODINGS 4
+#define CLIENT_ENCODINGS 8
 
 static bool has_toys(void) {
     return sim.scenario.toys != 0 || sim.scenario.streams != 0;
@@ -141,14 +141,14 @@ void node_open(void) {
                 [LISTENER_API] = &api_protocol,
             },
         .encodings = {&encoding_line, &encoding_counted, &encoding_line_again,
-                      &encoding_counted_again, &encoding_sse, &encoding_sse_plain},
+                      &encoding_counted_again, &encoding_frame, &encoding_frame_again,
+                      &encoding_sse, &encoding_sse_plain},
         .client_gate = &client_send_gate,
         .on_nudged = gate_on_nudged,
     };
     toy_sessions_init();
     if (sim.scenario.toys != 0)
         parts.protocols[LISTENER_WEB] = &toy_protocol;
-    /* There is room for one or the other, and only one of them is spoken. */
     for (unsigned i = 0; has_toys() && i < TOY_VARIANTS; i++)
         parts.encodings[CLIENT_ENCODINGS + i] = &toy_encodings[i];
     const struct http_service *const services[LISTENER_KINDS] = {
@@ -196,6 +196,8 @@ static void endpoint_left_check(const struct endpoint *endpoint) {
         /* Questions of sessions that have gone; attends_fini drops them. */
         const struct pool *asks = &node.server.workers[endpoint->index].attends.pool;
         left -= asks->in_use * asks->object_bytes;
+        /* What clients that come back may ask for; trails_fini drops it. */
+        left -= node.server.workers[endpoint->index].trails.bytes;
     }
     if (left != 0)
         sim_fail("endpoint %u still accounts for %llu bytes", endpoint->index,

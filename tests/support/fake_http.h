@@ -52,7 +52,8 @@ static inline void http_node_open(void) {
                 [LISTENER_API] = &api_protocol,
             },
         .encodings = {&encoding_line, &encoding_counted, &encoding_line_again,
-                      &encoding_counted_again, &encoding_sse, &encoding_sse_plain},
+                      &encoding_counted_again, &encoding_frame, &encoding_frame_again,
+                      &encoding_sse, &encoding_sse_plain},
         .client_gate = &client_send_gate,
         .on_nudged = gate_on_nudged,
     };
