@@ -314,7 +314,8 @@ static void admission_look(struct worker *worker) {
 /* How long the coming submit may wait. */
 static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
     /* It goes on letting go of what is kept. */
-    if (worker->loop.phase_entered == PHASE_STOPPED && worker->keeper.kept.count != 0)
+    if (worker->loop.phase_entered == PHASE_STOPPED &&
+        (worker->keeper.kept.count != 0 || !trails_ended_empty(&worker->trails)))
         return 0;
     if (wait_ns == 0 || worker->loop.mail_left || ring_waiting(worker->ring) != 0 ||
         !list_empty(&worker->reading.resumed) || outbox_any_dirty(worker) ||
