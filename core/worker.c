@@ -251,8 +251,9 @@ static bool phase_done(const struct worker *worker, enum server_phase phase) {
         return worker->slots.live == worker->slots.live_late && worker->waits.count == 0 &&
                list_empty(&worker->keeper.settling);
     case PHASE_STOPPED:
-        return worker->keeper.kept.count == 0 && worker->slots.live == 0 &&
-               worker->waits.count == 0 && worker->requests == 0 && listeners_stopped(worker, true);
+        return worker->keeper.kept.count == 0 && trails_ended_empty(&worker->trails) &&
+               worker->slots.live == 0 && worker->waits.count == 0 && worker->requests == 0 &&
+               listeners_stopped(worker, true);
     }
     return true;
 }
@@ -276,6 +277,7 @@ static void phase_follow(struct worker *worker) {
     }
     if (worker->loop.phase_entered == PHASE_STOPPED) {
         slice_begin(worker);
+        trails_drop(worker);
         (void)keeper_drop(worker);
     }
     if (phase > PHASE_RUNNING &&
@@ -312,7 +314,8 @@ static void admission_look(struct worker *worker) {
 /* How long the coming submit may wait. */
 static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
     /* It goes on letting go of what is kept. */
-    if (worker->loop.phase_entered == PHASE_STOPPED && worker->keeper.kept.count != 0)
+    if (worker->loop.phase_entered == PHASE_STOPPED &&
+        (worker->keeper.kept.count != 0 || !trails_ended_empty(&worker->trails)))
         return 0;
     if (wait_ns == 0 || worker->loop.mail_left || ring_waiting(worker->ring) != 0 ||
         !list_empty(&worker->reading.resumed) || outbox_any_dirty(worker) ||
@@ -489,6 +492,7 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     waits_init(&worker->waits);
     keeper_init(&worker->keeper);
     attends_init(&worker->attends);
+    trails_init(&worker->trails);
     admission_init(&worker->admission);
     sending_init(&worker->sending);
     list_init(&worker->reading.resumed);
@@ -534,6 +538,7 @@ void worker_fini(struct worker *worker) {
         fanout_fini(&worker->fanout);
         broadcasts_fini(&worker->broadcasts);
         attends_fini(worker);
+        trails_fini(&worker->trails);
         keeper_fini(&worker->keeper);
         directory_fini(worker);
         sending_fini(&worker->sending);

@@ -21,6 +21,8 @@
 #include "proto/client/encodings.h"
 #include "proto/client/tcp.h"
 #include "proto/http/http_context.h"
+#include "proto/web/sse.h"
+#include "proto/web/sse_write.h"
 #include "proto/web/web.h"
 
 #include <errno.h>
@@ -358,7 +360,8 @@ int serve_run(struct settings *settings) {
             },
         .encodings = {&encoding_line, &encoding_counted, &encoding_line_again,
                       &encoding_counted_again, &encoding_frame, &encoding_frame_again,
-                      &encoding_deflated, &encoding_deflated_again},
+                      &encoding_deflated, &encoding_deflated_again, &encoding_sse,
+                      &encoding_sse_plain},
         .client_gate = &client_send_gate,
         .on_nudged = gate_on_nudged,
     };
@@ -392,7 +395,7 @@ int serve_run(struct settings *settings) {
     if (!server_init(&node.server, &kept->config, &parts, problem, sizeof(problem)))
         return fail(problem);
     if (!gate_init(&node.gate, &node.server) || !http_init(&node.server, services) ||
-        !api_init(&node.server))
+        !api_init(&node.server) || !sse_init(&node.server))
         return fail_memory("incoming messages");
     api_version_set(RINGPOST_VERSION);
     if (!server_start(&node.server, problem, sizeof(problem)))
@@ -409,6 +412,7 @@ int serve_run(struct settings *settings) {
     server_join(&node.server);
     ports_file_remove(&ports_file);
     lost_log(&node.server);
+    sse_fini();
     api_fini();
     http_fini(&node.server);
     gate_fini(&node.gate);

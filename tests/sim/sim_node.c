@@ -11,6 +11,8 @@
 #include "proto/client/encodings.h"
 #include "proto/client/tcp.h"
 #include "proto/http/http_context.h"
+#include "proto/web/sse.h"
+#include "proto/web/sse_write.h"
 #include "proto/web/web.h"
 #include "proto/ws/ws_deflate.h"
 #include "tests/sim/sim_acks.h"
@@ -125,7 +127,7 @@ static bool fiber_opened(unsigned index) {
 #define ROOM_LOOK_NS NS_PER_MS /* as in core/worker.c and core/port.c */
 
 /* Those of clients come first. */
-#define CLIENT_ENCODINGS 8
+#define CLIENT_ENCODINGS 10
 
 static bool has_toys(void) {
     return sim.scenario.toys != 0 || sim.scenario.streams != 0;
@@ -141,7 +143,8 @@ void node_open(void) {
             },
         .encodings = {&encoding_line, &encoding_counted, &encoding_line_again,
                       &encoding_counted_again, &encoding_frame, &encoding_frame_again,
-                      &encoding_deflated, &encoding_deflated_again},
+                      &encoding_deflated, &encoding_deflated_again, &encoding_sse,
+                      &encoding_sse_plain},
         .client_gate = &client_send_gate,
         .on_nudged = gate_on_nudged,
     };
@@ -170,7 +173,7 @@ void node_open(void) {
     if (sim.scenario.reserve_bytes != 0)
         node.server.reserve.ceiling_bytes = sim.scenario.reserve_bytes;
     if (!gate_init(&node.gate, &node.server) || !http_init(&node.server, services) ||
-        !api_init(&node.server))
+        !sse_init(&node.server) || !api_init(&node.server))
         sim_fail("the ingest room does not start");
     fibers_open(node.server.post.endpoints, fiber_body);
     for (unsigned i = 0; i < node.server.post.endpoints; i++)
@@ -255,6 +258,7 @@ void node_close(struct stats *total) {
     streams_left_check();
     if (atomic_load(&server->connections) != 0)
         sim_fail("the node still counts %u connections", atomic_load(&server->connections));
+    sse_fini();
     api_fini();
     http_fini(server);
     ws_deflate_thread_end();
