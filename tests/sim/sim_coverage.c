@@ -104,6 +104,9 @@ static struct apart exempt[] = {
     {"mail RESTORE", "a start with what an earlier one kept; test_store_power does it", false},
     {"short core/store.c store_restore: !post_room(&server->post, store->port.index, to)",
      "the same, with more of it than a mailbox holds", false},
+    {"short proto/ws/ws_deflate.c streams_have: made == NULL",
+     "asked for once a run; what it leads to is in test_encodings", false},
+    {"short proto/client/websocket.c inflate: true", "the same, for what a client sends", false},
     {"close none", "no reason at all; it must never be counted", false},
     {"close unauthorized", "clients need no token in this version", false},
     {"close stopped", "only when the API's last answers outlast the end of the drain", false},
@@ -142,6 +145,7 @@ static struct apart exempt[] = {
 
 /* What takes two things at the same moment, and so some thousand runs. */
 static struct apart rare[] = {
+    {"short core/message.c frame_fit: fit == NULL", "", false},
     {"short ingest/api/api_fates.c pending_write: !chain_room(chain, ENTRY_BYTES)", "", false},
     {"short core/attend.c ask_later: !account_take(&worker->account, sizeof(*ask))", "", false},
     {"short core/reply.c on_look: must_go(worker, connection)", "", false},

@@ -500,10 +500,10 @@ void scenario_make(struct scenario *scenario, uint64_t seed) {
         with_streams(scenario);
     if (scenario->toys == 0 && scenario->streams == 0)
         scenario->framed_clients = PICK(0, 400, 1000);
-    scenario->deflate = sim_chance(500);
     with_acks(scenario);
     with_store(scenario);
     with_sse(scenario);
+    scenario->deflate = sim_chance(500);
     if (scenario->payload_max > scenario->max_message_bytes / 2)
         scenario->payload_max = scenario->max_message_bytes / 2;
     CHECK(scenario->workers <= SIM_WORKERS_MAX);

@@ -1,8 +1,19 @@
 /* A message taken apart and written in every form: bytes, bounds, and whether the payload follows.
  */
-#include "proto/client/encodings.c"
-
 #include "tests/support/cmocka_first.h"
+
+#include "proto/ws/ws_deflate.h"
+
+static bool no_memory; /* for the streams of deflate */
+
+static bool deflate_or_not(struct builder *out, const struct span *input, size_t count,
+                           unsigned window_bits) {
+    return !no_memory && ws_deflate(out, input, count, window_bits);
+}
+
+#define ws_deflate deflate_or_not
+#include "proto/client/encodings.c"
+#undef ws_deflate
 
 #include <stdlib.h>
 
@@ -100,11 +111,93 @@ static void writes_counted_frames(void **state) {
                 "MSG m e b 0\r\n\r\n");
 }
 
+/* The object that a line has, behind the head of a frame that has its length. */
+static void writes_frames(void **state) {
+    (void)state;
+    static char data[70000];
+    const size_t sizes[] = {2, 60, 80, 81, 82, 200, 4096, 65450, 65500, 69000};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        memset(data, 'x', sizes[i]);
+        data[0] = data[sizes[i] - 1] = '"';
+        struct message *message =
+            make_message(SPAN("m"), SPAN("e"), SPAN(""), span_of(data, sizes[i]), false);
+        size_t room = encoding_frame.bound(&encoding_frame, message) + sizes[i];
+        char *frame = malloc(room), *line = malloc(room);
+        struct builder out = builder_over(frame, room), text = builder_over(line, room);
+        assert_true(frame_head(&encoding_frame, message, &out));
+        builder_span_add(&out, message_payload(message));
+        frame_tail(&encoding_frame, message, &out);
+        line_head(&encoding_line, message, &text);
+        builder_span_add(&text, message_payload(message));
+        line_tail(&encoding_line, message, &text);
+        size_t bytes = text.len - 1, head = ws_head_bytes(bytes); /* without the line feed */
+        assert_false(out.full);
+        assert_int_equal(out.len, head + bytes);
+        assert_memory_equal(frame + head, line, bytes);
+        assert_int_equal((unsigned char)frame[0], 0x81);
+        free(frame);
+        free(line);
+        free(message);
+    }
+}
+
+/* What the frame says, inflated if it is compressed. */
+static void expect_deflated(struct message *message, bool compressed, bool again) {
+    const struct encoding *encoding = again ? &encoding_deflated_again : &encoding_deflated;
+    size_t room = encoding->bound(encoding, message) + message->payload_len;
+    char *frame = malloc(room), *plain = malloc(room);
+    struct builder out = builder_over(frame, room), text = builder_over(plain, room);
+    if (encoding->head(encoding, message, &out))
+        builder_span_add(&out, message_payload(message));
+    encoding->tail(encoding, message, &out);
+    assert_false(out.full);
+    assert_int_equal(ws_head_is_compressed(frame), compressed);
+    size_t head = (unsigned char)frame[1] < 126 ? 2 : (unsigned char)frame[1] == 126 ? 4 : 10;
+    struct span payload = span_of(frame + head, out.len - head);
+    if (compressed)
+        assert_int_equal(ws_inflate(payload, &text), WS_INFLATED);
+    else
+        builder_span_add(&text, payload);
+    assert_int_equal(ws_head_bytes(payload.len), head);
+    const char *begin = again
+                            ? "{\"type\":\"message\",\"id\":\"m\",\"event\":\"e\",\"redelivered\":"
+                            : "{\"type\":\"message\",\"id\":\"m\",\"event\":\"e\",\"";
+    assert_memory_equal(plain, begin, strlen(begin));
+    assert_int_equal(plain[text.len - 1], '}');
+    free(frame);
+    free(plain);
+    free(message);
+}
+
+static void writes_compressed_frames(void **state) {
+    (void)state;
+    static char data[20000], noise[2000];
+    struct span id = SPAN("m"), event = SPAN("e"), none = SPAN("");
+    memset(data, ' ', sizeof data);
+    data[0] = '7';
+    for (size_t i = 0; i < sizeof noise; i++)
+        noise[i] = (char)(i * 2654435761u >> 13);
+    for (int again = 0; again < 2; again++) {
+        expect_deflated(make_message(id, event, none, span_of(data, 100), false), false, again);
+        expect_deflated(make_message(id, event, none, span_of(data, 600), false), true, again);
+        expect_deflated(make_message(id, event, none, span_of(data, 20000), false), true, again);
+        expect_deflated(make_message(id, event, none, span_of(noise, 2000), true), true, again);
+        expect_deflated(with_breaks(make_message(id, event, none, SPAN(BREAKS), false)), false,
+                        again);
+    }
+    no_memory = true;
+    expect_deflated(make_message(id, event, none, span_of(data, 600), false), false, false);
+    no_memory = false;
+    ws_deflate_thread_end();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_lines),
         cmocka_unit_test(escapes_line_breaks_in_lines_only),
         cmocka_unit_test(writes_counted_frames),
+        cmocka_unit_test(writes_frames),
+        cmocka_unit_test(writes_compressed_frames),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
