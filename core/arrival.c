@@ -6,6 +6,7 @@
 #include "core/base/hash.h"
 #include "core/base/shortage.h"
 #include "core/proxy.h"
+#include "core/reading.h"
 #include "core/server.h"
 #include "core/slots.h"
 #include "core/tag.h"
@@ -130,9 +131,13 @@ static bool address_enter(struct worker *worker, struct connection *connection,
 static void deadline_fired(struct endpoint *endpoint, struct timer *timer) {
     struct worker *worker = worker_of(endpoint);
     struct connection *connection = container_of(timer, struct connection, timer);
-    /* The worker was away: what came meanwhile is still in the kernel, and is heard first. */
-    if (worker->now_ns > timer_due_ns(timer) + DEADLINE_LATE_NS) {
+    /* The worker was away, or has more to read than it can: what the peer said in time may still be
+     * in the kernel, and is heard first. */
+    bool heard =
+        connection->state == CONNECTION_FLUSHING || reading_heard(worker, connection, timer);
+    if (!heard || worker->now_ns > timer_due_ns(timer) + DEADLINE_LATE_NS) {
         timer_arm(&worker->wheel, timer, worker->now_ns + DEADLINE_GRACE_NS);
+        connection->overdue = true;
         return;
     }
     if (connection->state != CONNECTION_OPEN)

@@ -8,6 +8,7 @@
 #include "core/handover.h"
 #include "core/kept_input.h"
 #include "core/proxy.h"
+#include "core/reading.h"
 #include "core/reply.h"
 #include "core/slots.h"
 #include "core/tag.h"
@@ -29,9 +30,6 @@
 #define LINGER_S 60
 /* And so many bytes, or twice --max-body where that is more. */
 #define LINGER_BYTES (64u * 1024 * 1024)
-/* A paused connection may go on to receive so much before its receive is really stopped: most
- * pauses are shorter than that, and stopping costs two operations. */
-#define PAUSE_SLACK_BYTES (64 * 1024)
 
 static uint64_t tag_of(enum tag_op op, const struct connection *connection) {
     return tag_make(op, connection->generation, connection->slot);
@@ -92,13 +90,6 @@ static void connection_end(struct worker *worker, struct connection *connection,
     connection->state = CONNECTION_FLUSHING;
     if (!connection->proxy_header)
         connection->protocol->on_close(worker, connection);
-}
-
-void connection_receive_stop(struct worker *worker, struct connection *connection) {
-    if (!(connection->ops & OP_RECEIVE) || (connection->ops & OP_CANCEL))
-        return;
-    connection->ops |= OP_CANCEL;
-    ring_cancel(worker->ring, tag_of(TAG_CANCEL, connection), tag_of(TAG_RECEIVE, connection));
 }
 
 static void send_stop(struct worker *worker, struct connection *connection) {
@@ -254,10 +245,6 @@ void connection_publish_ended(struct worker *worker, struct connection *connecti
 
 /* --- input ------------------------------------------------------------------------------------ */
 
-static bool input_wanted(const struct connection *of) {
-    return !of->paused && !of->throttled && !of->yielded && of->moving == 0;
-}
-
 /* Gives bytes to the protocol; returns what it consumed. What one leaves that becomes another goes
  * to that at once, unless it took over the block that they are in (input_take). */
 static size_t protocol_feed(struct worker *worker, struct connection *connection, char *at,
@@ -270,7 +257,7 @@ static size_t protocol_feed(struct worker *worker, struct connection *connection
         used = arrival_proxy_header(worker, connection, span_of(at, len));
     while (connection->state == CONNECTION_OPEN && !connection->proxy_header && used < len &&
            connection->protocol != fed && connection->input == block &&
-           (fed == NULL || input_wanted(connection))) {
+           (fed == NULL || connection_input_wanted(connection))) {
         fed = connection->protocol;
         used += fed->on_bytes(worker, connection, at + used, len - used);
         CHECK(used <= len, "%s consumed %zu of %zu bytes", fed->name, used, len);
@@ -303,14 +290,14 @@ static void input_settle(struct worker *worker, struct connection *connection, s
     size_t max = connection->proxy_header ? PROXY_HEADER_BYTES_MAX
                                           : connection->protocol->input_max(worker, connection);
     replies_throttle(worker, connection);
-    if (input_wanted(connection) && used == 0 && fed > max) {
+    if (connection_input_wanted(connection) && used == 0 && fed > max) {
         if (connection->proxy_header)
             connection_close(worker, connection, CLOSE_BAD_PROXY_HEADER);
         else
             connection->protocol->on_flood(worker, connection);
         return;
     }
-    if (connection->end_seen && !connection->end_told && input_wanted(connection))
+    if (connection->end_seen && !connection->end_told && connection_input_wanted(connection))
         connection_told_end(worker, connection);
 }
 
@@ -326,23 +313,9 @@ static void input_refuse(struct worker *worker, struct connection *connection, s
     connection_join(worker, connection);
 }
 
-/* While the worker is busy, who asks for much is read by single receives, behind everybody else:
- * who has more waiting than a buffer, since a multishot receive takes 32 of them before the next
- * socket has its turn, and who pushes more than a modest number. */
-static void flood_look(struct worker *worker, struct connection *connection, bool more) {
-    const struct intake *intake = connection->intake;
-    bool much = more || (intake != NULL && intake_asks_much(intake, &worker->admission, 1));
-    if (connection->once && !more && !worker->loop.crowded) {
-        connection->once = false;
-    } else if (worker->loop.crowded && !connection->once && much) {
-        connection->once = true;
-        connection_receive_stop(worker, connection);
-    }
-}
-
 static void connection_take(struct worker *worker, struct connection *connection, char *at,
                             size_t len) {
-    if (connection->input_len == 0 && input_wanted(connection)) {
+    if (connection->input_len == 0 && connection_input_wanted(connection)) {
         size_t used = protocol_feed(worker, connection, at, len);
         if (connection->state == CONNECTION_OPEN && used < len &&
             SHORTAGE(!input_keep(worker, connection, at + used, len - used))) {
@@ -356,7 +329,7 @@ static void connection_take(struct worker *worker, struct connection *connection
         input_refuse(worker, connection, span_of(at, len));
         return;
     }
-    if (input_wanted(connection)) {
+    if (connection_input_wanted(connection)) {
         connection_reconsider(worker, connection);
     } else if (SHORTAGE(connection->input_len > PAUSE_SLACK_BYTES)) {
         connection_receive_stop(worker, connection);
@@ -371,7 +344,7 @@ void connection_reconsider(struct worker *worker, struct connection *connection)
         handover_step(worker, connection);
         return;
     }
-    if (!input_wanted(connection)) {
+    if (!connection_input_wanted(connection)) {
         connection_rearm(worker, connection); /* a little more may come (PAUSE_SLACK_BYTES) */
         return;
     }
@@ -390,33 +363,6 @@ void connection_reconsider(struct worker *worker, struct connection *connection)
     }
     input_settle(worker, connection, fed, used);
     connection_rearm(worker, connection);
-}
-
-static bool receive_wanted(const struct connection *connection) {
-    bool wanted =
-        connection->state == CONNECTION_OPEN
-            /* What a connection that had to give way has left is read first: more would wait
-               unseen. */
-            ? input_wanted(connection) || (!connection->yielded && connection->moving == 0 &&
-                                           connection->input_len <= PAUSE_SLACK_BYTES)
-            : connection->state == CONNECTION_FLUSHING || connection->state == CONNECTION_LINGERING;
-    return wanted && !connection->end_seen && !(connection->ops & OP_RECEIVE);
-}
-
-void connection_receive(struct worker *worker, struct connection *connection) {
-    if (!receive_wanted(connection))
-        return;
-    connection->ops |= OP_RECEIVE;
-    stats_add(&worker->stats.rearms, 1);
-    ring_receive(worker->ring, tag_of(TAG_RECEIVE, connection), connection->socket,
-                 connection->once);
-}
-
-void connection_rearm(struct worker *worker, struct connection *connection) {
-    if (!connection->once || connection->state != CONNECTION_OPEN)
-        connection_receive(worker, connection);
-    else if (receive_wanted(connection) && !list_linked(&connection->resume_link))
-        list_add_tail(&worker->reading.floods, &connection->resume_link);
 }
 
 /* Keeps track of how long input waits in the socket. */
@@ -448,10 +394,12 @@ void connection_on_receive(struct worker *worker, const struct completion *compl
     if (!completion->more)
         connection->ops &= (uint8_t)~OP_RECEIVE;
     int32_t result = completion->result;
+    if (result != -ENOBUFS)
+        connection->starved_ms = 0;
     if (result > 0) {
         size_t len = (size_t)result;
         stats_add(&worker->stats.received_bytes, len);
-        flood_look(worker, connection, completion->nonempty);
+        connection_flood_look(worker, connection, completion->nonempty);
         if (connection->state == CONNECTION_OPEN && connection->intake != NULL)
             intake_look(worker, connection, (uint32_t)len, completion->nonempty);
         if (connection->state == CONNECTION_OPEN) {
@@ -463,11 +411,11 @@ void connection_on_receive(struct worker *worker, const struct completion *compl
         connection->end_seen = true;
         if (connection->state == CONNECTION_LINGERING)
             connection_close(worker, connection, connection->reason);
-        else if (connection->state == CONNECTION_OPEN && input_wanted(connection))
+        else if (connection->state == CONNECTION_OPEN && connection_input_wanted(connection))
             connection_told_end(worker, connection);
         else if (connection->state == CONNECTION_OPEN && connection->protocol->on_end_unread)
             connection->protocol->on_end_unread(worker, connection);
-    } else if (result == -ENOBUFS) {
+    } else if (SHORTAGE(result == -ENOBUFS)) {
         stats_add(&worker->stats.buffers_out, 1);
     } else if (result != -ECANCELED && result != -EAGAIN && result != -EINTR) {
         connection_close(worker, connection, CLOSE_PEER_ERROR);
@@ -481,13 +429,10 @@ void connection_on_receive(struct worker *worker, const struct completion *compl
     handover_look(worker, connection);
     if (connection->moving != 0 || FAULT(REARM_FORGOTTEN))
         return;
-    if (result == -ENOBUFS) {
-        /* Armed again at the end of the turn, when this turn's buffers are back. */
-        if (!list_linked(&connection->resume_link))
-            list_add_tail(&worker->reading.starved, &connection->resume_link);
-    } else if (!completion->more) {
+    if (result == -ENOBUFS)
+        starved_add(worker, connection);
+    else if (!completion->more)
         connection_rearm(worker, connection);
-    }
 }
 
 void connection_on_cancel(struct worker *worker, const struct completion *completion) {
@@ -503,29 +448,6 @@ void connection_on_cancel(struct worker *worker, const struct completion *comple
     if (completion->result < 0 && (connection->ops & (unsend ? OP_SEND : OP_RECEIVE)))
         connection_shutdown(worker, connection, SHUT_RDWR);
     connection_join(worker, connection);
-}
-
-void connection_look_again(struct worker *worker, struct connection *connection) {
-    list_remove(&connection->resume_link);
-    if (connection->state == CONNECTION_OPEN)
-        list_add_tail(&worker->reading.resumed, &connection->resume_link);
-}
-
-void connection_yield(struct worker *worker, struct connection *connection) {
-    connection->yielded = true;
-    connection_look_again(worker, connection);
-}
-
-void connection_pause(struct worker *worker, struct connection *connection) {
-    (void)worker;
-    connection->paused = true;
-}
-
-void connection_resume(struct worker *worker, struct connection *connection) {
-    if (!connection->paused)
-        return;
-    connection->paused = false;
-    connection_look_again(worker, connection);
 }
 
 /* --- output ----------------------------------------------------------------------------------- */
@@ -595,6 +517,8 @@ void connection_flush(struct worker *worker, struct connection *connection) {
 }
 
 void connection_deadline(struct worker *worker, struct connection *connection, uint64_t due_ns) {
-    if (connection->state == CONNECTION_OPEN)
-        timer_arm(&worker->wheel, &connection->timer, due_ns);
+    if (connection->state != CONNECTION_OPEN)
+        return;
+    connection->overdue = false;
+    timer_arm(&worker->wheel, &connection->timer, due_ns);
 }

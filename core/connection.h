@@ -75,12 +75,14 @@ struct connection {
     bool drain_told : 1;   /* on_drain was called */
     bool shut_whole : 1;   /* the shutdown of both directions was started */
     bool late : 1;         /* the end of the node does not wait for it */
+    bool overdue : 1;      /* its deadline was put off once: not all that it said was heard */
     uint8_t moving;        /* index + 1 of the worker it is being handed over to; 0: it stays */
     struct peer_address peer;
     union {
         uint32_t publishes; /* outstanding; the slot is not freed before they are answered */
         uint32_t next_free; /* slot; while FREE */
     };
+    uint32_t starved_ms; /* since when it has had no buffer for what has come; 0: it had one */
     struct timer timer;
     struct list flush_link;  /* in worker->sending.dirty[lane] while there is something to send */
     struct list resume_link; /* in worker->reading.resumed, starved or floods */
@@ -100,14 +102,6 @@ struct connection {
 };
 
 _Static_assert(sizeof(struct connection) <= 320, "an idle connection has grown");
-
-/* The connections of a worker whose input waits for something. */
-struct reading {
-    struct list resumed;     /* their kept input is to be looked at */
-    struct list starved;     /* their receive ended for want of a buffer */
-    struct list floods;      /* to be read by one buffer (connection->once) */
-    int64_t flood_credit_ns; /* time that taking in from them may use though deliveries wait */
-};
 
 /* A name for a connection that may be kept and copied by anybody, and resolves to nothing once the
  * connection has gone. */
@@ -165,8 +159,8 @@ void connection_yield(struct worker *worker, struct connection *connection);
 void connection_deadline(struct worker *worker, struct connection *connection, uint64_t due_ns);
 /* The time of a connection that is not open any more is over. */
 void connection_expire(struct worker *worker, struct connection *connection);
-/* Called by the loop: completions of its operations, its turn to look at kept input again, to arm a
- * receive that had ended for want of buffers, to start a send. */
+/* Called by the loop: completions of its operations, its turn to look at kept input again, to start
+ * a send. */
 
 void connection_on_receive(struct worker *worker, const struct completion *completion);
 void connection_on_send(struct worker *worker, const struct completion *completion);
@@ -181,6 +175,18 @@ void connection_reconsider(struct worker *worker, struct connection *connection)
 void connection_rearm(struct worker *worker, struct connection *connection);
 /* As rearm, also for who floods, whom rearm puts into worker->reading.floods. */
 void connection_receive(struct worker *worker, struct connection *connection);
+/* Reads it once and at once, for which there must be a buffer. False: it wants no input. */
+bool connection_receive_once(struct worker *worker, struct connection *connection);
+/* Does it take input at this moment? And: has it said something that the worker has not come to? */
+static inline bool connection_input_wanted(const struct connection *of) {
+    return !of->paused && !of->throttled && !of->yielded && of->moving == 0;
+}
+bool connection_is_unread(const struct connection *connection);
+/* Bytes came, and `more` wait in its socket: is it to be read behind the others? */
+void connection_flood_look(struct worker *worker, struct connection *connection, bool more);
+/* A paused connection may go on to receive so much before its receive is really stopped: most
+ * pauses are shorter than that, and stopping costs two operations. */
+#define PAUSE_SLACK_BYTES (64 * 1024)
 /* For handover.c: asks for the end of its receive, unless there is none; lets this turn look at its
  * input again, or at how far its hand-over is (not here and now: the caller may be in the middle of
  * something). */

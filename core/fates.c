@@ -39,8 +39,11 @@ void fates_init(struct fates *fates, struct budget *budget, const struct config 
     atomic_init(&fates->forgotten, 0);
     atomic_init(&fates->ids_forgotten, 0);
     atomic_init(&fates->waits_ended, 0);
-    for (unsigned i = 0; i < FATE_WAITED_PLACES; i++)
-        atomic_init(&fates->waited[i], 0);
+    for (unsigned i = 0; i <= FATE_WAITED_PLACES; i++) {
+        CHECK(pthread_mutex_init(&fates->waited[i].lock, NULL) == 0);
+        list_init(&fates->waited[i].waits);
+        atomic_init(&fates->waited[i].addresses, 0);
+    }
     atomic_init(&fates->record_bytes, 0);
     fates->window_ns = config->fate_window_ns;
     fates->dedup_window_ns = config->dedup_window_ns;

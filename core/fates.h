@@ -64,7 +64,7 @@ struct fate;
 struct fates;
 struct message;
 
-#define FATE_WAITED_PLACES 1024
+#define FATE_WAITED_PLACES 256
 #define FATE_STRIPES 16
 #define FATE_STRIPES_FROM 65536
 
@@ -194,6 +194,7 @@ enum fate_verdict fates_repeat(struct fates *fates, struct span scope, struct sp
 
 struct fate_wait {
     struct list link;  /* in the fate's waits, or in `told` */
+    struct list named; /* in `waited` */
     struct fate *fate; /* held until fates_wait_end */
     uint16_t endpoint; /* whose it is */
     /* For who fetches it by fates_told, to be called: it is settled. */
@@ -205,9 +206,9 @@ struct fate_wait {
 bool fates_wait(struct fates *fates, struct fate_wait *wait, struct fate *fate, unsigned endpoint);
 /* It waits no longer, whether it was told or not; lets go of the fate. By its endpoint. */
 void fates_wait_end(struct fates *fates, struct fate_wait *wait);
-/* Does somebody wait for a message to that name, or (seldom) to another? The sessions of such a one
- * are to stay until fates_waits_ended, a counter that wraps, has changed. */
-bool fates_waited(const struct fates *fates, uint64_t hash);
+/* Does somebody wait for a message to that client id, which has that hash? Its sessions are to stay
+ * until fates_waits_ended, a counter that wraps, has changed. */
+bool fates_waited(struct fates *fates, uint64_t hash, struct span id);
 uint32_t fates_waits_ended(const struct fates *fates);
 /* Does anybody wait for any fate? */
 bool fates_any_waited(const struct fates *fates);
@@ -244,6 +245,14 @@ struct fate_told {
     struct list waits;
 };
 
+/* Waits, found by what they wait for. */
+struct fate_waited {
+    pthread_mutex_t lock;
+    struct list waits;
+    /* Addresses that they wait for and whose hash belongs here, also of waits for several. */
+    _Atomic uint32_t addresses;
+};
+
 struct fates {
     struct fate_stripe stripes[FATE_STRIPES];
     struct fate_told told[ENDPOINTS_MAX];
@@ -255,8 +264,8 @@ struct fates {
     _Atomic uint64_t forgotten;     /* that nobody is told of, before their window was over */
     _Atomic uint64_t ids_forgotten; /* the same of their ids */
     _Atomic uint64_t record_bytes;  /* of all their records in the store */
-    /* Waits for an address, by its hash, and all that have ended. */
-    _Atomic uint32_t waited[FATE_WAITED_PLACES];
+    /* By the hash of the one address; the last one has waits for several. */
+    struct fate_waited waited[FATE_WAITED_PLACES + 1];
     _Atomic uint32_t waits_ended;
     void (*nudge)(void *argument, unsigned endpoint);
     void *nudge_argument;

@@ -166,20 +166,58 @@ enum fate_verdict fates_repeat(struct fates *fates, struct span scope, struct sp
 
 /* --- waiting --------------------------------------------------------------------------------- */
 
-/* Its addresses are waited for by one more, or one less. */
+static struct fate_waited *waited_of(struct fates *fates, const struct fate *fate) {
+    return &fates->waited[fate_count(fate) == 1 ? fate_address_hash(fate, 0) % FATE_WAITED_PLACES
+                                                : FATE_WAITED_PLACES];
+}
+
 static void waited_count(struct fates *fates, const struct fate *fate, bool more) {
     for (uint32_t i = 0; i < fate_count(fate); i++) {
-        _Atomic uint32_t *place = &fates->waited[fate_address_hash(fate, i) % FATE_WAITED_PLACES];
+        _Atomic uint32_t *addresses =
+            &fates->waited[fate_address_hash(fate, i) % FATE_WAITED_PLACES].addresses;
         if (more)
-            atomic_fetch_add_explicit(place, 1, memory_order_relaxed);
+            atomic_fetch_add_explicit(addresses, 1, memory_order_relaxed);
         else
-            atomic_fetch_sub_explicit(place, 1, memory_order_relaxed);
+            atomic_fetch_sub_explicit(addresses, 1, memory_order_relaxed);
     }
 }
 
-bool fates_waited(const struct fates *fates, uint64_t hash) {
-    return atomic_load_explicit(&fates->waited[hash % FATE_WAITED_PLACES], memory_order_relaxed) !=
-           0;
+static void waited_add(struct fates *fates, struct fate_wait *wait) {
+    struct fate_waited *waited = waited_of(fates, wait->fate);
+    CHECK(pthread_mutex_lock(&waited->lock) == 0);
+    list_add_tail(&waited->waits, &wait->named);
+    CHECK(pthread_mutex_unlock(&waited->lock) == 0);
+    waited_count(fates, wait->fate, true);
+}
+
+static void waited_remove(struct fates *fates, struct fate_wait *wait) {
+    struct fate_waited *waited = waited_of(fates, wait->fate);
+    CHECK(pthread_mutex_lock(&waited->lock) == 0);
+    list_remove(&wait->named);
+    CHECK(pthread_mutex_unlock(&waited->lock) == 0);
+    waited_count(fates, wait->fate, false);
+}
+
+static bool fate_names(const struct fate *fate, struct span id) {
+    for (uint32_t i = 0; i < fate_count(fate); i++)
+        if (span_equal(fate_address_text(fate, i), id))
+            return true;
+    return false;
+}
+
+static bool waited_has(struct fate_waited *waited, struct span id) {
+    bool has = false;
+    CHECK(pthread_mutex_lock(&waited->lock) == 0);
+    for (const struct list *at = waited->waits.next; !has && at != &waited->waits; at = at->next)
+        has = fate_names(container_of(at, struct fate_wait, named)->fate, id);
+    CHECK(pthread_mutex_unlock(&waited->lock) == 0);
+    return has;
+}
+
+bool fates_waited(struct fates *fates, uint64_t hash, struct span id) {
+    struct fate_waited *waited = &fates->waited[hash % FATE_WAITED_PLACES];
+    return atomic_load_explicit(&waited->addresses, memory_order_relaxed) != 0 &&
+           (waited_has(waited, id) || waited_has(&fates->waited[FATE_WAITED_PLACES], id));
 }
 
 bool fates_any_waited(const struct fates *fates) {
@@ -198,20 +236,21 @@ bool fates_wait(struct fates *fates, struct fate_wait *wait, struct fate *fate, 
     wait->fate = fate;
     wait->endpoint = (uint16_t)endpoint;
     list_init(&wait->link);
+    list_init(&wait->named);
     fate_lock(stripe);
     bool pending = fate->left != 0;
     if (pending)
         list_add_tail(&fate->waits, &wait->link);
     fate_unlock(stripe);
     if (pending)
-        waited_count(fates, fate, true);
+        waited_add(fates, wait);
     return pending;
 }
 
 void fates_wait_end(struct fates *fates, struct fate_wait *wait) {
     struct fate *fate = wait->fate;
     struct fate_stripe *stripe = fate_stripe_of(fates, fate->node.hash);
-    waited_count(fates, fate, false);
+    waited_remove(fates, wait);
     atomic_fetch_add_explicit(&fates->waits_ended, 1, memory_order_release);
     fate_lock(stripe);
     if (fate->left != 0) {

@@ -117,10 +117,14 @@
 #define AWAY_NS (25 * 1000 * 1000)
 
 /* A connection's deadline that fires so late says more about the worker than about the peer: the
- * process was stopped (SIGSTOP, a frozen container, a machine that was moved) or had no CPU. It
- * fires again after the grace. */
+ * process was stopped (SIGSTOP, a frozen container, a machine that was moved) or had no CPU. So
+ * does one by which not all that came has been read (reading.h). It fires again after the grace. */
 #define DEADLINE_LATE_NS (500 * 1000 * 1000)
 #define DEADLINE_GRACE_NS (1000LL * 1000 * 1000)
+
+/* A worker that comes to what its peers say so late is overloaded, until it did not for so long. */
+#define READ_LATE_NS (500 * 1000 * 1000)
+#define READ_OVER_NS (2LL * 1000 * 1000 * 1000)
 
 /* A send gathers at most so many runs and bytes; the rest follows in the next one. */
 #define SEND_RUNS_MAX 256

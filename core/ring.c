@@ -50,6 +50,7 @@ struct ring {
     unsigned buffers_lent;
     unsigned buffers_returned; /* in the ring's memory, not yet published to the kernel */
     unsigned files;            /* places in the table of files */
+    bool gathered;             /* the last submit left nothing to be gathered */
 };
 
 /* SINGLE_ISSUER and DEFER_TASKRUN: the kernel enforces that one thread owns the ring, and
@@ -404,6 +405,9 @@ void ring_receive(struct ring *ring, uint64_t tag, int socket, bool once) {
         io_uring_prep_recv(sqe, socket, NULL, 0, 0);
     else
         io_uring_prep_recv_multishot(sqe, socket, NULL, 0, 0);
+    /* Without it a buffer is chosen first, and one that is short is short for idle sockets, too. */
+    if (!once)
+        sqe->ioprio = IORING_RECV_MULTISHOT | IORING_RECVSEND_POLL_FIRST;
     socket_set(sqe, socket);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = BUFFER_GROUP;
@@ -480,12 +484,19 @@ void ring_wake_watch(struct ring *ring, uint64_t tag, int wake_fd) {
 
 void ring_issue(struct ring *ring) {
     buffers_publish(ring);
+    /* The library gathers as well where the kernel says that there is something, and without a
+     * limit: what that takes of buffers and of time is another's. So it does not get to see that.
+     */
+    unsigned nothing = 0, *flags = ring->uring.sq.kflags;
+    ring->uring.sq.kflags = &nothing;
     while (io_uring_sq_ready(&ring->uring) != 0)
         entered(ring, io_uring_submit(&ring->uring));
+    ring->uring.sq.kflags = flags;
 }
 
 void ring_submit(struct ring *ring, uint64_t wait_ns) {
     struct io_uring *uring = &ring->uring;
+    ring->gathered = false;
     if (wait_ns == 0 && io_uring_cq_ready(uring) >= GATHERED_MAX) {
         ring_issue(ring); /* enough waits; receiving more would take the time that it needs */
         return;
@@ -515,6 +526,12 @@ void ring_submit(struct ring *ring, uint64_t wait_ns) {
         entered(ring, io_uring_get_events(uring));
         ready = io_uring_cq_ready(uring);
     }
+    ring->gathered =
+        ready == before || !(IO_URING_READ_ONCE(*uring->sq.kflags) & IORING_SQ_TASKRUN);
+}
+
+bool ring_has_gathered(const struct ring *ring) {
+    return ring->gathered;
 }
 
 unsigned ring_started(const struct ring *ring) {
@@ -558,4 +575,13 @@ void ring_buffer_return(struct ring *ring, uint16_t buffer) {
 
 unsigned ring_buffers_lent(const struct ring *ring) {
     return ring->buffers_lent;
+}
+
+unsigned ring_buffers_free(const struct ring *ring) {
+    unsigned head, taken = ring->buffers_lent;
+    struct io_uring_cqe *cqe;
+    io_uring_for_each_cqe(&ring->uring, head, cqe) {
+        taken += (cqe->flags & IORING_CQE_F_BUFFER) != 0;
+    }
+    return taken < ring->buffer_count ? ring->buffer_count - taken : 0;
 }

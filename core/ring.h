@@ -79,8 +79,11 @@ int ring_keep(struct ring *ring, uint32_t place, int fd);
  * afterwards. The connection goes on through a descriptor that was lent for it; a socket that is
  * none of the table's stays open itself. */
 void ring_let_go(struct ring *ring, int socket);
-/* Receive into provided buffers; result 0 is the peer's end, -ENOBUFS means that all buffers are
- * lent: return some, then start again; no byte is lost. Multishot, or `once`: into one buffer. */
+/* Receive into provided buffers; result 0 is the peer's end, -ENOBUFS means that none is free:
+ * return some, then start again; no byte is lost. Multishot: takes no buffer before there are bytes
+ * for it, and sockets that have some come in the order in which they got them. `once`: into one
+ * buffer, during the coming submit and before all that is multishot; it fails without a buffer also
+ * where there are no bytes yet. */
 void ring_receive(struct ring *ring, uint64_t tag, int socket, bool once);
 /* Sends `len` bytes; may send less. The bytes must stay until the completion. */
 void ring_send(struct ring *ring, uint64_t tag, int socket, const void *at, size_t len);
@@ -120,6 +123,8 @@ void ring_issue(struct ring *ring);
 unsigned ring_started(const struct ring *ring);
 /* Completions that have been gathered and not been reaped. */
 unsigned ring_waiting(const struct ring *ring);
+/* Has the last ring_submit gathered all that had happened? Not, if enough waited already. */
+bool ring_has_gathered(const struct ring *ring);
 /* Copies out up to `max` completions that have arrived; returns how many. */
 unsigned ring_reap(struct ring *ring, struct completion *out, unsigned max);
 
@@ -127,5 +132,7 @@ char *ring_buffer(struct ring *ring, uint16_t buffer);
 void ring_buffer_return(struct ring *ring, uint16_t buffer);
 /* Buffers that are lent at this moment. */
 unsigned ring_buffers_lent(const struct ring *ring);
+/* At least so many are free: neither lent nor with a completion that waits. */
+unsigned ring_buffers_free(const struct ring *ring);
 
 #endif

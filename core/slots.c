@@ -156,10 +156,14 @@ static void sweep_visit(struct worker *worker, struct connection *connection) {
             connection_drain(worker, connection);
         break;
     case PHASE_CLOSING:
-        if (api)
+        /* Who was passed over until now gets its goodbye first, and goes with PHASE_STOPPED at the
+         * latest. */
+        if (api || !connection->drain_told)
             connection_drain(worker, connection);
         else
-            connection_close(worker, connection, CLOSE_DRAIN_TIMEOUT);
+            connection_close(worker, connection,
+                             outbox_empty(&connection->outbox) ? CLOSE_DRAINING
+                                                               : CLOSE_DRAIN_TIMEOUT);
         break;
     case PHASE_STOPPED:
         connection_close(worker, connection, CLOSE_STOPPED);

@@ -68,17 +68,26 @@ static void completions_reap(struct worker *worker) {
             enum tag_op op = tag_op(batch[i].tag);
             CHECK(op > TAG_INVALID && op < TAG_OP_COUNT, "a completion without a tag");
             recorder_note(&worker->recorder, worker->now_ns, batch[i].tag, batch[i].result, 0);
+            if (op == TAG_RECEIVE)
+                reading_received(&worker->reading, &batch[i]);
             handlers[op](worker, &batch[i]);
         }
         stats_add(&worker->stats.completions, count);
     } while (ring_waiting(worker->ring) != 0 && !slice_over(worker));
 }
 
+static void behind_tell(struct worker *worker) {
+    stats_set(&worker->stats.behind, worker->admission.shedding || reading_late(&worker->reading));
+}
+
 static void completions_handle(struct worker *worker) {
     slice_begin(worker);
     completions_reap(worker);
-    if (ring_waiting(worker->ring) == 0)
+    bool none_waits = ring_waiting(worker->ring) == 0;
+    if (none_waits)
         worker->sending.seen_ms = (uint32_t)(worker->now_ns / NS_PER_MS);
+    reading_look(worker, none_waits && ring_has_gathered(worker->ring));
+    behind_tell(worker);
     worker->loop.crowded = ring_waiting(worker->ring) != 0 ||
                            !list_empty(&worker->reading.floods) || worker->loop.sends_left ||
                            worker->loop.mail_left;
@@ -141,8 +150,6 @@ static void resumed_handle(struct worker *worker) {
             break;
     }
     put_back(&todo, &worker->reading.resumed);
-    while ((node = list_pop(&worker->reading.starved)) != NULL)
-        connection_rearm(worker, container_of(node, struct connection, resume_link));
 }
 
 /* As resumed_handle: one that is put off again waits for the next turn. */
@@ -295,7 +302,7 @@ static void phase_follow(struct worker *worker) {
 static void admission_look(struct worker *worker) {
     struct admission *admission = &worker->admission;
     admission_turn(admission, worker->now_ns);
-    stats_set(&worker->stats.behind, admission->shedding);
+    behind_tell(worker);
     stats_set(&worker->stats.shares_merged, admission->shares.merged);
     if (worker->loop.shedding == admission->shedding)
         return;
@@ -318,11 +325,11 @@ static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
         (worker->keeper.kept.count != 0 || !trails_ended_empty(&worker->trails)))
         return 0;
     if (wait_ns == 0 || worker->loop.mail_left || ring_waiting(worker->ring) != 0 ||
-        !list_empty(&worker->reading.resumed) || outbox_any_dirty(worker) ||
-        !list_empty(&worker->reading.floods) || !fanout_idle(&worker->fanout) ||
-        !broadcasts_idle(&worker->broadcasts) || calls_busy(&worker->calls) ||
-        !list_empty(&worker->loop.tasks) || sweep_busy(&worker->slots.sweep) ||
-        waits_busy(worker) || keeper_is_cut(&worker->keeper) ||
+        !list_empty(&worker->reading.resumed) || !list_empty(&worker->reading.starved) ||
+        outbox_any_dirty(worker) || !list_empty(&worker->reading.floods) ||
+        !fanout_idle(&worker->fanout) || !broadcasts_idle(&worker->broadcasts) ||
+        calls_busy(&worker->calls) || !list_empty(&worker->loop.tasks) ||
+        sweep_busy(&worker->slots.sweep) || waits_busy(worker) || keeper_is_cut(&worker->keeper) ||
         server_phase(worker->server) != worker->loop.phase_entered)
         return 0;
     if ((keeper_busy(&worker->keeper) || attends_wait(&worker->attends) ||
@@ -427,6 +434,7 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     wheel_advance(&worker->wheel, &worker->endpoint, worker->now_ns);
     phase_follow(worker);
     resumed_handle(worker);
+    starved_handle(worker);
     if (fanout_busy(&worker->fanout)) {
         post_wake_all(&worker->endpoint); /* before it takes its time */
         slice_begin(worker);
@@ -495,9 +503,7 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     trails_init(&worker->trails);
     admission_init(&worker->admission);
     sending_init(&worker->sending);
-    list_init(&worker->reading.resumed);
-    list_init(&worker->reading.starved);
-    list_init(&worker->reading.floods);
+    reading_init(&worker->reading, worker->now_ns);
     list_init(&worker->loop.tasks);
     pool_init(&worker->delivery.parcels, sizeof(struct parcel));
     worker->delivery.parcels.lazy = true;

@@ -25,6 +25,7 @@
 #include "core/keeper.h"
 #include "core/listener.h"
 #include "core/mailbox.h"
+#include "core/reading.h"
 #include "core/reply.h"
 #include "core/ring.h"
 #include "core/slots.h"
@@ -64,7 +65,7 @@ struct worker {
     struct loop loop;             /* worker.c */
     struct listeners listeners;   /* listener.h */
     struct slots slots;           /* slots.h */
-    struct reading reading;       /* connection.h */
+    struct reading reading;       /* reading.h */
     struct sending sending;       /* outbox.h */
     struct replies replies;       /* reply.h */
     struct admission admission;   /* admission.h */

@@ -419,8 +419,9 @@ void client_on_sent(struct worker *worker, struct connection *connection) {
 
 bool client_is_waited(const struct worker *worker, const struct connection *connection) {
     const struct client *client = (const struct client *)(const void *)connection->protocol_state;
-    return client->stage == CLIENT_LIVE && client->session.id != NULL &&
-           fates_waited(&worker->server->fates, client->session.id->node.hash);
+    const struct name *id = client->session.id;
+    return client->stage == CLIENT_LIVE && id != NULL &&
+           fates_waited(&worker->server->fates, id->node.hash, span_of(id->text, id->len));
 }
 
 void client_on_drain(struct worker *worker, struct connection *connection) {

@@ -92,7 +92,8 @@ void http_refuse_as(struct worker *worker, struct http_connection *http,
                     const struct http_error *error, enum close_reason reason) {
     if (http->finish_reason != CLOSE_NONE)
         return; /* the last answer was given, or is owed */
-    struct http_exchange *exchange = exchange_open(worker, http, HTTP_ANSWER_CLOSE);
+    uint8_t flags = HTTP_ANSWER_CLOSE | (http->bodyless ? HTTP_ANSWER_BODYLESS : 0);
+    struct http_exchange *exchange = exchange_open(worker, http, flags);
     if (SHORTAGE(exchange == NULL)) {
         if (http->pushes)
             stats_refuse(&worker->stats, error->code);
@@ -128,13 +129,17 @@ static bool head_admit(struct worker *worker, struct http_connection *http,
     return false;
 }
 
-/* What is known of a request whose head is not: one that begins like this is counted as a push. */
+/* What is known of a request whose head is not: one that begins like this is counted as a push, or
+ * is answered without a body. */
 static void head_guess(struct http_connection *http, const char *at, size_t len) {
-    static const char post[] = "POST ";
+    static const char post[] = "POST ", head[] = "HEAD ";
     size_t empty = len >= 2 && at[0] == '\r' && at[1] == '\n' ? 2 : 0;
-    if (!http->in_body)
-        http->pushes = http->service->pushes != NULL && len - empty >= sizeof post - 1 &&
-                       memcmp(at + empty, post, sizeof post - 1) == 0;
+    if (http->in_body)
+        return;
+    bool known = len - empty >= sizeof post - 1;
+    http->pushes =
+        http->service->pushes != NULL && known && memcmp(at + empty, post, sizeof post - 1) == 0;
+    http->bodyless = known && memcmp(at + empty, head, sizeof head - 1) == 0;
 }
 
 /* Says which limit a body has passed while it came, or before its path was looked at. */
@@ -225,7 +230,7 @@ static void request_refuse(struct worker *worker, struct http_connection *http,
     struct http_exchange *exchange =
         exchange_open(worker, http, request_begin(worker, http, request));
     bool pushes = http->pushes;
-    http->pushes = false;
+    http->pushes = http->bodyless = false;
     if (SHORTAGE(exchange == NULL)) {
         if (pushes)
             stats_refuse(&worker->stats, error->code);
@@ -243,6 +248,7 @@ static bool head_look(struct worker *worker, struct http_connection *http,
     struct http_error error = {0};
     http->in_body = true;
     http->pushes = asks_to_push(http, request);
+    http->bodyless = request->method == HTTP_METHOD_HEAD;
     http->input_due_ns = worker->now_ns + HTTP_BODY_NS;
     enum refuse_reason why;
     (void)forwarded_look(worker, http, request, &why); /* it is refused when it is whole */
@@ -274,7 +280,7 @@ static bool head_look(struct worker *worker, struct http_connection *http,
 
 static void request_serve(struct worker *worker, struct http_connection *http,
                           const struct http_request *request) {
-    http->in_body = http->pushes = http->continue_due = false;
+    http->in_body = http->pushes = http->bodyless = http->continue_due = false;
     http->input_due_ns = 0;
     uint8_t flags = request_begin(worker, http, request);
     if (asks_to_push(http, request) &&

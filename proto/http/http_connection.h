@@ -120,6 +120,7 @@ struct http_connection {
                                 ends with the last answer */
     bool in_body;            /* the head of the current request was seen */
     bool pushes;             /* and it asks for messages; before: it begins as if it did */
+    bool bodyless;           /* it is a HEAD, or begins as one: a refusal has no body, either */
     bool continue_due;       /* 100 Continue, behind the answers that are owed */
     bool serving;            /* `serve` is running */
     bool held;               /* a request is being carried out over several turns; none is read */

@@ -289,8 +289,11 @@ void ring_submit(struct ring *ring, uint64_t wait_ns) {
     if (sim_chance(sim.scenario.preempt))
         fiber_yield(FIBER_READY);
     kernel_take(ring);
+    if (sim.scenario.turn_max_ns != 0)
+        sim.now_ns += sim_roll(sim.scenario.turn_max_ns);
     if (sim_chance(600))
         kernel_step(ring);
+    ring->gathered = !kernel_can_step(ring);
     if (wait_ns == 0 || ring->ended_count != 0) {
         if (sim_chance(sim.scenario.preempt))
             fiber_yield(FIBER_READY);
@@ -301,12 +304,17 @@ void ring_submit(struct ring *ring, uint64_t wait_ns) {
     ring->asleep = true;
     fiber_yield(FIBER_ASLEEP);
     ring->asleep = false;
+    ring->gathered = !kernel_can_step(ring);
     SIM_TRACE("w%u wakes", ring->worker);
 }
 
 unsigned ring_started(const struct ring *ring) {
     (void)ring;
     return 0;
+}
+
+bool ring_has_gathered(const struct ring *ring) {
+    return ring->gathered;
 }
 
 unsigned ring_waiting(const struct ring *ring) {
@@ -354,4 +362,8 @@ unsigned ring_buffers_lent(const struct ring *ring) {
 
 unsigned kernel_lent(const struct ring *ring) {
     return ring->lent;
+}
+
+unsigned ring_buffers_free(const struct ring *ring) {
+    return ring->free_buffers;
 }

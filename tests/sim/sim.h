@@ -49,6 +49,7 @@ struct scenario {
     unsigned eager, short_send, early_end, accept_error, send_error, chunk_small, stall, reset;
     unsigned close_error, preempt, freeze, odd_end, signal;
     uint64_t delay_max_ns;
+    uint64_t turn_max_ns; /* how long submitting takes: the worker has little of a CPU */
     uint32_t send_window, receive_window;
 
     /* The peers. */

@@ -347,6 +347,13 @@ void kernel_take(struct ring *ring) {
         if (op->kind == KERNEL_CANCEL && sim_chance(700)) {
             cancel_step(ring, op);
             op_free(op);
+        } else if (op->kind == KERNEL_RECEIVE && op->once &&
+                   (op_can_step(op) || ring->free_buffers == 0)) {
+            if (op_can_step(op))
+                receive_step(ring, op);
+            else
+                complete(ring, op, -ENOBUFS, false, -1);
+            op_free(op);
         } else {
             op_list_add(&ring->active, op);
         }

@@ -63,6 +63,7 @@ struct ring {
     unsigned files;         /* places in the table of files */
     int places[SIM_PLACES]; /* the table; 0: empty */
     bool asleep;
+    bool gathered; /* the last submit left nothing that could go on */
     uint64_t wake_ns;
 };
 

@@ -427,7 +427,8 @@ void turn_check(struct worker *worker) {
     gauge_check(worker, "connections", stats_get(&worker->stats.connections), count.live);
     gauge_check(worker, "sessions", stats_get(&worker->stats.sessions), worker->sessions.count);
     gauge_check(worker, "requests", stats_get(&worker->stats.requests), worker->requests);
-    gauge_check(worker, "behind", stats_get(&worker->stats.behind), worker->admission.shedding);
+    gauge_check(worker, "behind", stats_get(&worker->stats.behind),
+                worker->admission.shedding || reading_late(&worker->reading));
     gauge_check(worker, "outbox_bytes", stats_get(&worker->stats.outbox_bytes), count.bytes);
     uint64_t waiting = 0;
     for (unsigned class = 0; class < CLASSES; class ++)

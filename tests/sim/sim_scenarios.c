@@ -216,6 +216,28 @@ static void kind_buffers(struct scenario *s) {
     s->send_error = PICK(0, 10);
 }
 
+static void kind_storm(struct scenario *s) {
+    /* More to read than there are buffers for; nobody is silent. */
+    s->name = "storm";
+    rough(s);
+    s->workers = PICK(1, 1, 2);
+    s->buffers = PICK(1, 2);
+    s->buffer_bytes = PICK(256, 512);
+    s->turn_max_ns = PICK(3, 5) * NS_PER_MS;
+    s->eager = 900;
+    s->delay_max_ns = NS_PER_MS;
+    s->stall = s->chunk_small = 0;
+    s->no_memory = 0;
+    s->clients = 60;
+    s->lives = 12;
+    s->think_max_ns = PICK(5, 20) * NS_PER_MS;
+    s->client_send = false;
+    s->messages = 20;
+    s->heartbeat_ns = 200 * NS_PER_MS;
+    s->heartbeat_timeout_ns = s->hello_timeout_ns = 500 * NS_PER_MS;
+    s->load_ns = 5 * NS_PER_S;
+}
+
 /* Ring, wake, and three listeners. */
 #define DESCRIPTORS_PER_WORKER 5
 
@@ -480,10 +502,10 @@ static void with_acks(struct scenario *s) {
 void scenario_make(struct scenario *scenario, uint64_t seed) {
     /* Twice what has the most to reach. */
     static void (*const kinds[])(struct scenario *) = {
-        kind_calm,   kind_rough, kind_churn, kind_slow,      kind_memory, kind_mail,
-        kind_drain,  kind_abuse, kind_mail,  kind_abuse,     kind_calls,  kind_buffers,
-        kind_doors,  kind_crowd, kind_calls, kind_proxies,   kind_rates,  kind_repeats,
-        kind_orders, kind_piles, kind_acks,  kind_everything};
+        kind_calm,   kind_rough, kind_churn, kind_slow,       kind_memory, kind_mail,
+        kind_drain,  kind_abuse, kind_mail,  kind_abuse,      kind_calls,  kind_buffers,
+        kind_doors,  kind_crowd, kind_calls, kind_proxies,    kind_rates,  kind_repeats,
+        kind_orders, kind_piles, kind_acks,  kind_everything, kind_storm};
     ordinary(scenario);
     scenario->copies_max = PICK(0, 0, 0, 4, 32);
     scenario->reserve_bytes = PICK(0, 1, 2, 20) * KB;

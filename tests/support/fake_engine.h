@@ -350,6 +350,13 @@ void ring_buffer_return(struct ring *ring, uint16_t buffer) {
     ring->lent[buffer] = false;
     fake_moves++;
 }
+bool ring_has_gathered(const struct ring *ring) {
+    (void)ring;
+    return true;
+}
+unsigned ring_buffers_free(const struct ring *ring) {
+    return FAKE_BUFFERS - ring_buffers_lent(ring);
+}
 unsigned ring_buffers_lent(const struct ring *ring) {
     unsigned lent = 0;
     for (unsigned i = 0; i < FAKE_BUFFERS; i++)
