@@ -166,7 +166,7 @@ static bool is_wanted(struct worker *worker, struct session *session, uint64_t s
     if (session->attend != ATTEND_OPEN)
         return false;
     return serial > session->taken_serial ||
-           (silent &&
+           (silent && !session->type->is_patient &&
             backlog_was_empty(worker, &session->backlog, worker->config->ack_silence_ns / 2));
 }
 
@@ -183,6 +183,7 @@ static void session_hand(struct worker *worker, struct session *session, struct 
     if ((flags & HAND_REDELIVERED) != 0 && encoding->again != NULL)
         encoding = encoding->again;
     enum outbox_verdict verdict = OUTBOX_STARVED;
+    uint64_t before = session->taken_serial;
     if (SHORTAGE(parcel_frame(worker, parcel, encoding) == NULL)) {
         stats_add(&worker->stats.memory_refused, 1);
     } else {
@@ -192,11 +193,11 @@ static void session_hand(struct worker *worker, struct session *session, struct 
     bool taken = verdict == OUTBOX_TAKEN;
     if (taken && (flags & HAND_REDELIVERED) != 0)
         stats_add(&worker->stats.redelivered, 1);
-    if (serial <= session->taken_serial)
-        return;
-    if (taken)
+    if (taken && serial > before)
         session->taken_serial = serial;
-    else
+    if (taken)
+        trail_note(worker, session, parcel->message);
+    else if (serial > before)
         session_stop(worker, session, SHORTAGE(verdict == OUTBOX_STARVED));
 }
 
@@ -240,8 +241,8 @@ void attend_on_hand(struct worker *worker, const struct mail *mail) {
 
 /* --- acknowledgements ------------------------------------------------------------------------ */
 
-static struct ack_list *ack_list_make(struct worker *worker, uint64_t hash, const struct span *ids,
-                                      uint32_t count) {
+/* Without hashes. NULL: no memory. */
+static struct ack_list *ack_list_make(struct worker *worker, uint64_t hash, uint32_t count) {
     size_t bytes = ack_list_bytes(count);
     bool taken = account_take(&worker->account, bytes);
     struct ack_list *list = taken ? malloc(bytes) : NULL; /* another thread frees it */
@@ -253,9 +254,28 @@ static struct ack_list *ack_list_make(struct worker *worker, uint64_t hash, cons
     }
     list->id_hash = hash;
     list->count = count;
-    for (uint32_t i = 0; i < count; i++)
-        list->message_hashes[i] = hash64(ids[i]);
     return list;
+}
+
+static void ack_list_send(struct worker *worker, unsigned keeper, struct ack_list *list) {
+    struct mail mail = {.kind = MAIL_ACK,
+                        .from = (uint16_t)worker->index,
+                        .number = list->count,
+                        .token = list->id_hash,
+                        .object = list};
+    account_send(&worker->account, ack_list_bytes(list->count));
+    post_send(&worker->endpoint, keeper, &mail);
+}
+
+/* `number` 1: of the message with that hash; 0: up to the serial. */
+static void ack_send(struct worker *worker, unsigned keeper, uint64_t hash, uint32_t number,
+                     uint64_t value) {
+    struct mail mail = {.kind = MAIL_ACK,
+                        .from = (uint16_t)worker->index,
+                        .number = number,
+                        .token = hash,
+                        .object = mail_object(value)};
+    post_send(&worker->endpoint, keeper, &mail);
 }
 
 bool attend_acknowledge(struct worker *worker, struct session *session, const struct span *ids,
@@ -273,18 +293,49 @@ bool attend_acknowledge(struct worker *worker, struct session *session, const st
     }
     if (SHORTAGE(!post_room(&worker->server->post, worker->index, keeper)))
         return false;
-    struct mail mail = {.kind = MAIL_ACK,
-                        .from = (uint16_t)worker->index,
-                        .number = (uint32_t)count,
-                        .token = hash};
     if (count == 1) {
-        mail.object = mail_object(hash64(ids[0]));
-    } else {
-        mail.object = ack_list_make(worker, hash, ids, (uint32_t)count);
-        if (SHORTAGE(mail.object == NULL))
-            return true; /* the messages come again */
-        account_send(&worker->account, ack_list_bytes((uint32_t)count));
+        ack_send(worker, keeper, hash, 1, hash64(ids[0]));
+        return true;
     }
-    post_send(&worker->endpoint, keeper, &mail);
+    struct ack_list *list = ack_list_make(worker, hash, (uint32_t)count);
+    if (SHORTAGE(list == NULL))
+        return true; /* the messages come again */
+    for (uint32_t i = 0; i < count; i++)
+        list->message_hashes[i] = hash64(ids[i]);
+    ack_list_send(worker, keeper, list);
+    return true;
+}
+
+enum ack_verdict attend_acknowledge_hashes(struct worker *worker, uint64_t id_hash,
+                                           const uint64_t *messages, uint32_t count) {
+    unsigned keeper = keeper_of(worker->server, id_hash);
+    if (keeper == worker->index) {
+        for (uint32_t i = 0; i < count; i++)
+            keeper_acknowledge(worker, id_hash, messages[i]);
+        return ACK_TAKEN;
+    }
+    if (SHORTAGE(!post_room(&worker->server->post, worker->index, keeper)))
+        return ACK_NO_ROOM;
+    if (count == 1) {
+        ack_send(worker, keeper, id_hash, 1, messages[0]);
+        return ACK_TAKEN;
+    }
+    struct ack_list *list = ack_list_make(worker, id_hash, count);
+    if (SHORTAGE(list == NULL))
+        return ACK_NO_ROOM;
+    memcpy(list->message_hashes, messages, count * sizeof(messages[0]));
+    ack_list_send(worker, keeper, list);
+    return ACK_TAKEN;
+}
+
+bool attend_acknowledge_to(struct worker *worker, uint64_t id_hash, uint64_t serial) {
+    unsigned keeper = keeper_of(worker->server, id_hash);
+    if (keeper == worker->index) {
+        keeper_acknowledge_to(worker, id_hash, serial);
+        return true;
+    }
+    if (SHORTAGE(!post_room(&worker->server->post, worker->index, keeper)))
+        return false;
+    ack_send(worker, keeper, id_hash, 0, serial);
     return true;
 }

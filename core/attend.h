@@ -14,7 +14,9 @@
  *
  * An OPEN session has everything up to `taken_serial`. It takes what has a greater serial, and
  * passes over what it has; but a copy that is handed over for the client's silence it takes again,
- * unless something has been waiting in its outbox all the time, where the first copy may still be.
+ * unless something has been waiting in its outbox all the time, where the first copy may still be,
+ * or its transport is one whose clients say what they had when they come back
+ * (session_type.is_patient, trail.h).
  *
  * One that has no room (--outbox-bytes) for a message is STOPPED: it takes none, or later ones
  * would overtake. When half of its backlog has left it asks the keeper again (RESUMING), from what
@@ -33,6 +35,12 @@
 
 struct mail;
 struct message;
+
+enum ack_verdict {
+    ACK_TAKEN,   /* the keeper has it, or will have it */
+    ACK_UNKNOWN, /* there is no such session (session_ack.h) */
+    ACK_NO_ROOM  /* or no memory; nothing has happened */
+};
 
 /* Why a message is handed over (mail.flag of HAND). */
 enum {
@@ -68,6 +76,13 @@ static inline bool attends_wait(const struct attends *attends) {
  * keeper; nothing has happened, come again in the next turn. */
 bool attend_acknowledge(struct worker *worker, struct session *session, const struct span *ids,
                         size_t count);
+
+/* The same by the hashes of the client id and of the ids of messages; one of ACK_*. */
+enum ack_verdict attend_acknowledge_hashes(struct worker *worker, uint64_t id_hash,
+                                           const uint64_t *messages, uint32_t count);
+/* Its client has had everything with a serial up to this one. False: no room, as above. A question
+ * to the keeper that is asked afterwards is answered after it. */
+bool attend_acknowledge_to(struct worker *worker, uint64_t id_hash, uint64_t serial);
 
 /* The keeper's answer: it hands over everything that is pending with a greater serial. `fresh`: to
  * a session that has come. */

@@ -184,6 +184,7 @@ static bool session_visit(struct worker *worker, struct session *session) {
     if (lacks > 1) {
         struct frame_batch *batch = batch_for(worker, session->type->encoding(session), lacks);
         if (batch != NULL && outbox_push_batch(worker, outbox, session, batch)) {
+            trail_note_batch(worker, session, batch);
             for (; round < end; round++)
                 round_visited(session, round, true, ANSWER_FOUND);
             if (FAULT(BROADCAST_REPEATED))

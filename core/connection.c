@@ -466,6 +466,9 @@ void connection_on_receive(struct worker *worker, const struct completion *compl
             connection_close(worker, connection, connection->reason);
         else if (connection->state == CONNECTION_OPEN && input_wanted(connection))
             connection_told_end(worker, connection);
+        else if (connection->state == CONNECTION_OPEN && connection->paused &&
+                 connection->protocol->on_end_unread != NULL)
+            connection->protocol->on_end_unread(worker, connection);
     } else if (result == -ENOBUFS) {
         stats_add(&worker->stats.buffers_out, 1);
     } else if (result != -ECANCELED && result != -EAGAIN && result != -EINTR) {

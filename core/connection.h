@@ -126,6 +126,12 @@ static inline void *connection_state(struct connection *connection) {
 }
 struct connection_handle connection_handle(const struct worker *worker,
                                            const struct connection *connection);
+/* Its name for clients, "worker-slot-generation" in hex, within SESSION_TEXT_MAX bytes and with a
+ * NUL. Returns its length. */
+size_t connection_text(const struct worker *worker, const struct connection *connection,
+                       char text[SESSION_TEXT_MAX]);
+/* False: it is no such name, as connection_text writes it. */
+bool connection_text_read(struct span text, struct connection_handle *handle);
 /* NULL when it has gone or belongs to another worker. OPEN and closing ones are found. */
 struct connection *connection_resolve(struct worker *worker, struct connection_handle handle);
 

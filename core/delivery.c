@@ -27,7 +27,9 @@ enum outbox_verdict delivery_push(struct worker *worker, struct session *session
         return OUTBOX_STARVED;
     }
     enum outbox_verdict verdict = outbox_push(worker, outbox, session, parcel, encoding, lane);
-    if (verdict == OUTBOX_FULL)
+    if (verdict == OUTBOX_TAKEN)
+        trail_note(worker, session, parcel->message);
+    else if (verdict == OUTBOX_FULL)
         session->type->close(worker, session, CLOSE_TOO_SLOW);
     return verdict;
 }

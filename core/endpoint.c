@@ -7,6 +7,7 @@
 #include "core/keeper.h"
 #include "core/port_wait.h"
 #include "core/server.h"
+#include "core/session_ack.h"
 #include "core/store.h"
 
 #include <stdlib.h>
@@ -139,6 +140,8 @@ static void mail_drop(struct endpoint *endpoint, const struct mail *mail) {
         message_release(endpoint, mail->object);
     else if (mail->kind == MAIL_ACK)
         keeper_drop_ack(worker_of(endpoint), mail);
+    else if (mail->kind == MAIL_ACK_FOR || mail->kind == MAIL_ACK_FOR_DONE)
+        session_ack_drop(worker_of(endpoint), mail);
 }
 
 static void mailbox_drop(struct endpoint *endpoint) {

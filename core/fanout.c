@@ -377,6 +377,7 @@ static bool session_visit(struct worker *worker, struct fanout_run *run, struct 
     if (run->part == 0) {
         struct frame_batch *batch = run_batch(worker, run, session->type->encoding(session));
         if (batch != NULL && outbox_push_batch(worker, outbox, session, batch)) {
+            trail_note_batch(worker, session, batch);
             run->took_all++;
             return true;
         }

@@ -209,6 +209,8 @@ void fates_wait_end(struct fates *fates, struct fate_wait *wait);
  * are to stay until fates_waits_ended, a counter that wraps, has changed. */
 bool fates_waited(const struct fates *fates, uint64_t hash);
 uint32_t fates_waits_ended(const struct fates *fates);
+/* Does anybody wait for any fate? */
+bool fates_any_waited(const struct fates *fates);
 /* A wait of this endpoint whose fate is settled, taken out of the list; NULL: no more. It still
  * holds its fate, and is to be ended by fates_wait_end. */
 struct fate_wait *fates_told(struct fates *fates, unsigned endpoint);

@@ -182,6 +182,13 @@ bool fates_waited(const struct fates *fates, uint64_t hash) {
            0;
 }
 
+bool fates_any_waited(const struct fates *fates) {
+    for (unsigned i = 0; i < FATE_WAITED_PLACES; i++)
+        if (fates_waited(fates, i))
+            return true;
+    return false;
+}
+
 uint32_t fates_waits_ended(const struct fates *fates) {
     return atomic_load_explicit(&fates->waits_ended, memory_order_acquire);
 }

@@ -149,6 +149,9 @@ void keeper_on_restore(struct worker *worker, const struct mail *mail);
 /* A client acknowledges: the hash of its id, and hash64 of the message's. Unknown ones are counted
  * and forgotten. */
 void keeper_acknowledge(struct worker *worker, uint64_t id_hash, uint64_t message_hash);
+/* A client has had everything that was handed over with a serial up to this one: the first 1,024 of
+ * them are settled. */
+void keeper_acknowledge_to(struct worker *worker, uint64_t id_hash, uint64_t serial);
 void keeper_on_ack(struct worker *worker, const struct mail *mail);
 /* Frees one whose mail came after the last turn. */
 void keeper_drop_ack(struct worker *worker, const struct mail *mail);

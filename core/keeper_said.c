@@ -29,6 +29,22 @@ void keeper_acknowledge(struct worker *worker, uint64_t id_hash, uint64_t messag
     stats_add(&worker->stats.acks_ignored, 1);
 }
 
+/* Of one mail, as of one list of acknowledgements: what is left comes again. */
+#define ACKS_AT_ONCE 1024
+
+void keeper_acknowledge_to(struct worker *worker, uint64_t id_hash, uint64_t serial) {
+    for (unsigned i = 0; i < ACKS_AT_ONCE; i++) {
+        const struct kept_id *id = keeper_find(worker, id_hash);
+        if (id == NULL)
+            return;
+        struct kept *first = kept_of(id->all.next);
+        /* What was never handed over stands behind everything that was. */
+        if (first->serial > serial || first->state == KEPT_RESERVED || !first->written)
+            return;
+        kept_settle(worker, first, FATE_ACKED, FATE_REASON_NONE);
+    }
+}
+
 static size_t ack_list_take(struct worker *worker, const struct mail *mail) {
     const struct ack_list *list = mail->object;
     size_t bytes = ack_list_bytes(list->count);
@@ -37,6 +53,10 @@ static size_t ack_list_take(struct worker *worker, const struct mail *mail) {
 }
 
 void keeper_on_ack(struct worker *worker, const struct mail *mail) {
+    if (mail->number == 0) {
+        keeper_acknowledge_to(worker, mail->token, mail_value(mail));
+        return;
+    }
     if (mail->number == 1) {
         keeper_acknowledge(worker, mail->token, mail_value(mail));
         return;
@@ -50,7 +70,7 @@ void keeper_on_ack(struct worker *worker, const struct mail *mail) {
 }
 
 void keeper_drop_ack(struct worker *worker, const struct mail *mail) {
-    if (mail->number != 1) {
+    if (mail->number > 1) {
         account_give(&worker->account, ack_list_take(worker, mail));
         free(mail->object);
     }

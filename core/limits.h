@@ -140,6 +140,11 @@
 #define ANSWERS_SHARE 4
 #define ANSWER_RESERVE_BYTES (1024 * 1024)
 
+/* Trails (trail.h) take such a part of --memory at most. Whether there are any of a client id is
+ * known for so many places, by hash. */
+#define TRAILS_SHARE 32
+#define TRAIL_PLACES 4096
+
 /* A message to be acknowledged waits so long for the store at most. */
 #define STORE_ANSWER_NS (10LL * 1000 * 1000 * 1000)
 /* A store whose turn lasts so long is taken for one that hangs: what comes next is refused at once.

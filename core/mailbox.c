@@ -5,6 +5,7 @@
 #include "core/call.h"
 #include "core/handover.h"
 #include "core/server.h"
+#include "core/session_ack.h"
 #include "core/store.h"
 
 uint32_t post_slots_override;
@@ -144,6 +145,14 @@ static void mail_on_ack(struct endpoint *endpoint, const struct mail *mail) {
     keeper_on_ack(worker_of(endpoint), mail);
 }
 
+static void mail_on_ack_for(struct endpoint *endpoint, const struct mail *mail) {
+    session_ack_on_mail(worker_of(endpoint), mail);
+}
+
+static void mail_on_ack_for_done(struct endpoint *endpoint, const struct mail *mail) {
+    session_ack_on_done(worker_of(endpoint), mail);
+}
+
 static void mail_on_attend(struct endpoint *endpoint, const struct mail *mail) {
     keeper_on_attend(worker_of(endpoint), mail);
 }
@@ -163,6 +172,7 @@ static mail_handler *const handlers[MAIL_KIND_COUNT] = {
     [MAIL_MOVE] = mail_on_move,       [MAIL_DECIDE] = mail_on_decide,
     [MAIL_HAND] = mail_on_hand,       [MAIL_ACK] = mail_on_ack,
     [MAIL_ATTEND] = mail_on_attend,   [MAIL_ATTENDED] = mail_on_attended,
+    [MAIL_ACK_FOR] = mail_on_ack_for, [MAIL_ACK_FOR_DONE] = mail_on_ack_for_done,
     [MAIL_PUT] = store_on_put,        [MAIL_PUT_DONE] = store_on_put_done,
     [MAIL_SETTLE] = store_on_settle,  [MAIL_RESTORE] = mail_on_restore,
 };

@@ -1,14 +1,14 @@
 /* mailbox.h - what one endpoint has for another: a queue for each ordered pair, and the wake.
  *
- * Two sorts of mail share a queue. Requests (DELIVER, CALL, ADOPT, MOVE, ATTEND, PUT) may be
- * refused: they are taken only while more than `reserved` slots are free. So are DECIDE, HAND, ACK,
- * SETTLE and RESTORE, which nobody answers: who has one waits for room. Answers (ANSWER, CALL_DONE,
- * ATTENDED, PUT_DONE) always find room, by arithmetic: an endpoint has at most `requests_max`
- * requests of its own without an answer, and another endpoint answers each of them at most once, so
- * at most requests_max answers wait in one queue. (A publish may end without the answers of ports.
- * What a port owes then is no request in flight any more, but still counts against its credit,
- * which is less: port_wait.h, store.h.) RETURN is sent only while more than `reserved` slots are
- * free, and kept back otherwise. reserved = requests_max.
+ * Two sorts of mail share a queue. Requests (DELIVER, CALL, ADOPT, MOVE, ATTEND, ACK_FOR, PUT) may
+ * be refused: they are taken only while more than `reserved` slots are free. So are DECIDE, HAND,
+ * ACK, SETTLE and RESTORE, which nobody answers: who has one waits for room. Answers (ANSWER,
+ * CALL_DONE, ATTENDED, ACK_FOR_DONE, PUT_DONE) always find room, by arithmetic: an endpoint has at
+ * most `requests_max` requests of its own without an answer, and another endpoint answers each of
+ * them at most once, so at most requests_max answers wait in one queue. (A publish may end without
+ * the answers of ports. What a port owes then is no request in flight any more, but still counts
+ * against its credit, which is less: port_wait.h, store.h.) RETURN is sent only while more than
+ * `reserved` slots are free, and kept back otherwise. reserved = requests_max.
  *
  * Handling a mail never waits for room: what a request needs to go on is either there or it is
  * answered `overloaded`. So no cycle of full queues can stop the workers, nor a port that takes
@@ -45,17 +45,21 @@ struct endpoint;
     X(HAND)      /* from a keeper, for the sessions of an id. object: message (a hold), number:    \
                     which address, token: its serial, flag: HAND_* (attend.h) */                   \
     X(ACK)       /* to a keeper. number 1: token: hash of the id, value: of the message's; more:   \
-                    object: ack_list (attend.h) */                                                 \
-    X(ATTEND)    /* to a keeper: a session wants what is pending. token: hash of its id, value:    \
-                    the serial up to which it has all, flag 1: it has come */                      \
-    X(ATTENDED)  /* the same, back: counts as an answer */                                         \
-    X(PUT)       /* to the store (store.h): token: publish, object: message (a hold, and one of    \
-                    its fate), number: recipients */                                               \
-    X(PUT_DONE)  /* the same, back: counts as an answer. token: publish, flag 1: it is safe */     \
-    X(SETTLE)    /* to the store, from a keeper. object: message (a hold), number: which address,  \
-                    flag: fate_word_of */                                                          \
-    X(RESTORE)   /* from the store, to a keeper. object: message (a hold), number: so many will    \
-                    come, about */
+                    object: ack_list (attend.h); 0: token: hash of the id, value: the serial up    \
+                    to which all is acknowledged */                                                \
+    X(ACK_FOR)   /* to the worker of a session: somebody acknowledges for it. object: session_ack  \
+                    (session_ack.h) */                                                             \
+    X(ACK_FOR_DONE) /* the same, back: counts as an answer */                                      \
+    X(ATTEND)       /* to a keeper: a session wants what is pending. token: hash of its id, value: \
+                       the serial up to which it has all, flag 1: it has come */                   \
+    X(ATTENDED)     /* the same, back: counts as an answer */                                      \
+    X(PUT)          /* to the store (store.h): token: publish, object: message (a hold, and one of \
+                       its fate), number: recipients */                                            \
+    X(PUT_DONE)     /* the same, back: counts as an answer. token: publish, flag 1: it is safe */  \
+    X(SETTLE)  /* to the store, from a keeper. object: message (a hold), number: which address,    \
+                  flag: fate_word_of */                                                            \
+    X(RESTORE) /* from the store, to a keeper. object: message (a hold), number: so many will      \
+                  come, about */
 
 enum mail_kind {
     MAIL_INVALID,

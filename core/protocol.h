@@ -19,6 +19,7 @@
 
 struct worker;
 struct connection;
+struct session;
 
 struct protocol {
     const char *name;
@@ -42,6 +43,9 @@ struct protocol {
     /* The peer has sent its end and everything before it was handed over; it may still read. NULL:
      * the connection is closed (`client`). */
     void (*on_end)(struct worker *worker, struct connection *connection);
+    /* The same while its input is paused, so that on_end is not called yet; perhaps not everything
+     * before it was handed over. NULL: it is told when the input is resumed. */
+    void (*on_end_unread)(struct worker *worker, struct connection *connection);
     /* The connection's timer fired. */
     void (*on_deadline)(struct worker *worker, struct connection *connection);
     /* Everything that was written has left. NULL: not interested. */
@@ -49,6 +53,9 @@ struct protocol {
     /* Does somebody wait for an acknowledgement of its session (fates_waited)? Then on_drain is
      * called when that has ended. NULL: nobody can. */
     bool (*is_waited)(const struct worker *worker, const struct connection *connection);
+    /* The session on the connection, if its client acknowledges over others (session_ack.h); NULL:
+     * there is none. The member may be NULL, too. */
+    struct session *(*session)(struct connection *connection);
     /* The node drains: say goodbye and close when nothing is owed any more. */
     void (*on_drain)(struct worker *worker, struct connection *connection);
     /* The connection goes on with another protocol or on another worker: leave groups, give back

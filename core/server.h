@@ -79,6 +79,7 @@ struct server {
     struct holders *holders;     /* which endpoints hold a name */
     struct fates fates;          /* of messages that are to be acknowledged */
     _Atomic uint64_t serial;     /* of the next message for the store */
+    _Atomic uint32_t trailed[TRAIL_PLACES]; /* trails (trail.h) by the hash of their client id */
 };
 
 /* What one worker takes outside --memory before its first connection: its ring and receive buffers,

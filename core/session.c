@@ -37,6 +37,7 @@ bool session_open(struct worker *worker, struct session *session, const struct s
 void session_close(struct worker *worker, struct session *session, struct outbox *outbox) {
     if (!session_is_open(session))
         return;
+    trail_end(worker, session);
     directory_leave_all(worker, session);
     outbox_disown(outbox, session);
     CHECK(worker->sessions.at[session->index] == session);

@@ -19,6 +19,7 @@ struct session;
 struct outbox;
 struct message;
 struct name;
+struct trail;
 
 /* "worker-slot-generation" in hex or the like, unique within the run of a node, at most 31 bytes
  * and NUL. */
@@ -43,6 +44,11 @@ struct session_type {
      */
     void (*mark)(struct worker *worker, struct session *session, const struct message *message,
                  char *mark);
+    /* Where it is noted what was written to it (trail.h). NULL: it is not. */
+    struct trail *(*trail)(struct session *session);
+    /* A message that its client does not acknowledge comes again only when the client comes back:
+     * its silence says nothing. */
+    bool is_patient;
     void (*look)(const struct worker *worker, const struct session *session,
                  struct session_look *look);
     /* The API, or a full backlog, ends it. */

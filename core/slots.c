@@ -6,6 +6,7 @@
 #include "core/tag.h"
 #include "core/worker.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct connection *slot_at(const struct worker *worker, uint32_t slot) {
@@ -71,6 +72,46 @@ struct connection_handle connection_handle(const struct worker *worker,
     return (struct connection_handle){.worker = (uint16_t)worker->index,
                                       .slot = connection->slot,
                                       .generation = connection->generation};
+}
+
+size_t connection_text(const struct worker *worker, const struct connection *connection,
+                       char text[SESSION_TEXT_MAX]) {
+    return (size_t)snprintf(text, SESSION_TEXT_MAX, "%x-%x-%x", worker->index, connection->slot,
+                            connection->generation);
+}
+
+/* A number in lower-case hex without a leading zero, off the front. */
+static bool hex_read(struct span *text, uint32_t max, uint32_t *number) {
+    uint64_t value = 0;
+    size_t len = 0;
+    for (; len < text->len && text->at[len] != '-'; len++) {
+        char digit = text->at[len];
+        bool letter = digit >= 'a' && digit <= 'f';
+        if (len == 8 || (!letter && (digit < '0' || digit > '9')))
+            return false;
+        value = value * 16 + (uint64_t)(letter ? digit - 'a' + 10 : digit - '0');
+    }
+    if (len == 0 || (len > 1 && text->at[0] == '0') || value > max)
+        return false;
+    *text = span_skip(*text, len);
+    *number = (uint32_t)value;
+    return true;
+}
+
+static bool dash_read(struct span *text) {
+    bool there = text->len != 0 && text->at[0] == '-';
+    *text = span_skip(*text, there);
+    return there;
+}
+
+bool connection_text_read(struct span text, struct connection_handle *handle) {
+    uint32_t worker = 0;
+    if (!hex_read(&text, WORKERS_MAX, &worker) || !dash_read(&text) ||
+        !hex_read(&text, UINT32_MAX, &handle->slot) || !dash_read(&text) ||
+        !hex_read(&text, UINT32_MAX, &handle->generation) || text.len != 0)
+        return false;
+    handle->worker = (uint16_t)worker;
+    return true;
 }
 
 struct connection *slot_resolve(struct worker *worker, uint32_t slot, uint32_t generation) {

@@ -206,6 +206,8 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
       "times that a session had no room for a message to be acknowledged, which stayed kept")      \
     X(redelivered, "redelivered_total",                                                            \
       "messages handed to a session again, since they were not acknowledged")                      \
+    X(trails_forgotten, "resume_ids_forgotten_total",                                              \
+      "ids of written messages forgotten early, so that Last-Event-ID will not settle them")       \
     X(timers_fired, "timers_fired_total", "timers fired")
 
 /* Times, kept in nanoseconds and told in seconds: member, metric name, type, help. */
@@ -230,6 +232,7 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
     X(waits, "waits", "waits for something that is no answer to a message under way")              \
     X(behind, "behind", "1 while the worker refuses a part, since more comes than it can serve")   \
     X(outbox_bytes, "outbox_bytes", "bytes of messages waiting in outboxes")                       \
+    X(trail_bytes, "resume_bytes", "what was written to streams, kept for Last-Event-ID")          \
     X(acks_pending, "ack_pending", "messages not acknowledged yet, one for each client id")
 
 /* How old messages are when the kernel has taken them: upper bounds of the histogram's buckets. */

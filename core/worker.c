@@ -489,6 +489,7 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     waits_init(&worker->waits);
     keeper_init(&worker->keeper);
     attends_init(&worker->attends);
+    trails_init(&worker->trails);
     admission_init(&worker->admission);
     sending_init(&worker->sending);
     list_init(&worker->reading.resumed);
@@ -534,6 +535,7 @@ void worker_fini(struct worker *worker) {
         fanout_fini(&worker->fanout);
         broadcasts_fini(&worker->broadcasts);
         attends_fini(worker);
+        trails_fini(worker);
         keeper_fini(&worker->keeper);
         directory_fini(worker);
         sending_fini(&worker->sending);

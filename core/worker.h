@@ -30,6 +30,7 @@
 #include "core/slots.h"
 #include "core/tally.h"
 #include "core/task.h"
+#include "core/trail.h"
 #include "core/wait.h"
 
 struct builder;
@@ -76,6 +77,7 @@ struct worker {
     struct waits waits;           /* wait.h */
     struct keeper keeper;         /* keeper.h */
     struct attends attends;       /* attend.h */
+    struct trails trails;         /* trail.h */
     struct tally tally;           /* tally.h */
 };
 

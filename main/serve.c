@@ -20,6 +20,8 @@
 #include "proto/client/encodings.h"
 #include "proto/client/tcp.h"
 #include "proto/http/http_context.h"
+#include "proto/web/sse.h"
+#include "proto/web/sse_write.h"
 #include "proto/web/web.h"
 
 #include <errno.h>
@@ -336,7 +338,8 @@ int serve_run(struct settings *settings) {
                 [LISTENER_API] = &api_protocol,
             },
         .encodings = {&encoding_line, &encoding_counted, &encoding_line_again,
-                      &encoding_counted_again, &encoding_frame, &encoding_frame_again},
+                      &encoding_counted_again, &encoding_frame, &encoding_frame_again,
+                      &encoding_sse, &encoding_sse_plain},
         .client_gate = &client_send_gate,
         .on_nudged = gate_on_nudged,
     };
@@ -370,7 +373,7 @@ int serve_run(struct settings *settings) {
     if (!server_init(&node.server, &kept->config, &parts, problem, sizeof(problem)))
         return fail(problem);
     if (!gate_init(&node.gate, &node.server) || !http_init(&node.server, services) ||
-        !api_init(&node.server))
+        !api_init(&node.server) || !sse_init(&node.server))
         return fail_memory("incoming messages");
     api_version_set(RINGPOST_VERSION);
     if (!server_start(&node.server, problem, sizeof(problem)))
@@ -387,6 +390,7 @@ int serve_run(struct settings *settings) {
     server_join(&node.server);
     ports_file_remove(&ports_file);
     lost_log(&node.server);
+    sse_fini();
     api_fini();
     http_fini(&node.server);
     gate_fini(&node.gate);

@@ -10,8 +10,6 @@
 #include "proto/client/registration.h"
 #include "proto/text/ref.h"
 
-#include <stdio.h>
-
 /* A line may take so long, and longer by its size; and once more, for it may be the node that was
  * stopped meanwhile. */
 #define LINE_S 10
@@ -30,16 +28,9 @@ static struct client *client_of_session(struct session *session) {
     return container_of(session, struct client, session);
 }
 
-/* The session as its client knows it from the welcome. */
-static size_t session_text(const struct worker *worker, const struct connection *connection,
-                           char text[SESSION_TEXT_MAX]) {
-    return (size_t)snprintf(text, SESSION_TEXT_MAX, "%x-%x-%x", worker->index, connection->slot,
-                            connection->generation);
-}
-
 static void welcome_write(struct worker *worker, struct connection *connection, bool resumes) {
     char session[SESSION_TEXT_MAX];
-    size_t len = session_text(worker, connection, session);
+    size_t len = connection_text(worker, connection, session);
     struct welcome welcome = registration_welcome(worker, span_of(session, len));
     welcome.resumed = resumes;
     client_write_welcome(worker, connection, &welcome);
@@ -146,7 +137,7 @@ static void session_look(const struct worker *worker, const struct session *sess
                          struct session_look *look) {
     const struct client *client = (const struct client *)(const void *)session;
     const struct connection *connection = client_connection((struct client *)(uintptr_t)client);
-    session_text(worker, connection, look->text);
+    connection_text(worker, connection, look->text);
     look->peer = connection->peer;
 }
 

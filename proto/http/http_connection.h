@@ -200,6 +200,7 @@ size_t http_input_max(struct worker *worker, struct connection *connection);
 void http_on_flood(struct worker *worker, struct connection *connection);
 void http_on_no_memory(struct worker *worker, struct connection *connection, struct span lost);
 void http_on_end(struct worker *worker, struct connection *connection);
+void http_on_end_unread(struct worker *worker, struct connection *connection);
 void http_on_deadline(struct worker *worker, struct connection *connection);
 void http_on_sent(struct worker *worker, struct connection *connection);
 void http_on_drain(struct worker *worker, struct connection *connection);
@@ -208,14 +209,15 @@ void http_on_free(struct worker *worker, struct connection *connection);
 void http_on_leave(struct worker *worker, struct connection *connection);
 void http_on_stayed(struct worker *worker, struct connection *connection);
 
+/* The members of a struct protocol. */
+#define HTTP_HANDLERS(word)                                                                        \
+    .name = (word), .on_open = http_on_open, .on_bytes = http_on_bytes,                            \
+    .input_max = http_input_max, .on_flood = http_on_flood, .on_no_memory = http_on_no_memory,     \
+    .on_end = http_on_end, .on_end_unread = http_on_end_unread, .on_deadline = http_on_deadline,   \
+    .on_sent = http_on_sent, .on_drain = http_on_drain, .on_leave = http_on_leave,                 \
+    .on_stayed = http_on_stayed, .on_close = http_on_close, .on_free = http_on_free
 #define HTTP_PROTOCOL(word)                                                                        \
-    {                                                                                              \
-        .name = (word), .on_open = http_on_open, .on_bytes = http_on_bytes,                        \
-        .input_max = http_input_max, .on_flood = http_on_flood, .on_no_memory = http_on_no_memory, \
-        .on_end = http_on_end, .on_deadline = http_on_deadline, .on_sent = http_on_sent,           \
-        .on_drain = http_on_drain, .on_leave = http_on_leave, .on_stayed = http_on_stayed,         \
-        .on_close = http_on_close, .on_free = http_on_free                                         \
-    }
+    { HTTP_HANDLERS(word) }
 
 /* Between the files of this module. */
 /* Refuses a request because the worker is behind: an answer that is made already, in its place. */

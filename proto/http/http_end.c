@@ -31,6 +31,12 @@ void http_on_end(struct worker *worker, struct connection *connection) {
         http_wind_up(worker, http, CLOSE_CLIENT);
 }
 
+void http_on_end_unread(struct worker *worker, struct connection *connection) {
+    struct http_connection *http = http_of(connection);
+    if (http->stream != NULL)
+        http_stream_stop(worker, http, CLOSE_CLIENT);
+}
+
 void http_on_drain(struct worker *worker, struct connection *connection) {
     struct http_connection *http = http_of(connection);
     if (list_empty(&http->owed) && http->input_due_ns != 0 && http->skip_bytes == 0) {

@@ -121,6 +121,14 @@ void exchange_stream_end(struct worker *worker, struct http_exchange *exchange) 
         exchanges_flush(worker, http);
 }
 
+void exchange_stream_end_as(struct worker *worker, struct http_exchange *exchange,
+                            enum close_reason reason) {
+    http_stop(exchange->http, reason);
+    /* What was known before is less: that no request follows. */
+    exchange->http->finish_reason = (uint8_t)reason;
+    exchange_stream_end(worker, exchange);
+}
+
 /* --- what the writer is told ------------------------------------------------------------------ */
 
 static void room_tell(struct worker *worker, struct http_exchange *exchange) {

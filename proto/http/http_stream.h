@@ -32,9 +32,10 @@ struct http_stream {
     /* A piece was FULL, or the head had to wait, and there is room now. */
     void (*room)(struct worker *worker, struct http_exchange *exchange);
     /* No more is wanted: the node drains (CLOSE_DRAINING), or the peer has sent its end
-     * (CLOSE_CLIENT; found out within HTTP_WATCH_NS). The stream should end soon, and may have last
-     * words. At most once for each: a peer that has sent its end may read on, so a stream may stay
-     * for it, but not in a drain. Nothing is told after CLOSE_DRAINING. */
+     * (CLOSE_CLIENT; found out within HTTP_WATCH_NS, at once if nothing came behind the request).
+     * The stream should end soon, and may have last words. At most once for each: a peer that has
+     * sent its end may read on, so a stream may stay for it, but not in a drain. Nothing is told
+     * after CLOSE_DRAINING. */
     void (*stop)(struct worker *worker, struct http_exchange *exchange, enum close_reason reason);
     /* The connection has closed before the end. The exchange goes when this returns. */
     void (*gone)(struct worker *worker, struct http_exchange *exchange);
@@ -64,6 +65,9 @@ enum http_stream_verdict exchange_stream_write(struct worker *worker,
                                                struct http_exchange *exchange, struct span piece);
 /* The exchange is gone; the connection may have begun to close. */
 void exchange_stream_end(struct worker *worker, struct http_exchange *exchange);
+/* The same, and the connection ends with the stream, for that reason. */
+void exchange_stream_end_as(struct worker *worker, struct http_exchange *exchange,
+                            enum close_reason reason);
 
 /* For the other files of this module. */
 /* All answers before it have left. */

@@ -6,9 +6,10 @@
 #include "proto/http/http_context.h"
 #include "proto/http/http_health.h"
 #include "proto/web/origin.h"
+#include "proto/web/sse.h"
 #include "proto/web/ws_route.h"
 
-/* Nothing here takes a body; so much is read all the same, to keep the connection. */
+/* So much is read where a path takes no body, to keep the connection. */
 #define SPARE_BODY_BYTES 4096
 #define CORS_BYTES_MAX 4096
 /* Of the node, and of a path that there is not. */
@@ -29,6 +30,8 @@ static enum origin_verdict origin_of(const struct worker *worker, const struct h
 }
 
 static const struct route routes[] = {
+    {"/events", HTTP_METHOD_GET, true, false, NULL, sse_get_events},
+    {"/events/ack", HTTP_METHOD_POST, true, false, &sse_ack_body, sse_post_ack},
     {"/healthz", HTTP_METHOD_GET, true, false, NULL, http_get_healthz},
     {"/", HTTP_METHOD_GET, true, false, NULL, web_get_page},
     {"/ws", HTTP_METHOD_GET, true, false, NULL, web_get_ws},
@@ -198,4 +201,8 @@ const struct http_service web_service = {
     .serve = web_serve,
 };
 
-const struct protocol web_protocol = HTTP_PROTOCOL("web");
+const struct protocol web_protocol = {
+    HTTP_HANDLERS("web"),
+    .is_waited = sse_is_waited,
+    .session = sse_session,
+};

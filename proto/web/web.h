@@ -1,6 +1,7 @@
 /* web.h - the `web` listener: browsers.
  *
- * This version serves GET /healthz and, with --demo, the page GET /. Every request with an Origin
+ * This version serves sessions over server-sent events (sse.h), GET /healthz and, with --demo, the
+ * page GET /. Each path reads its own query. Every request with an Origin
  * that is neither its own host nor in --cors is refused, and with --web-host one for another host
  * (origin.h); an allowed origin is echoed, and every path answers preflight.
  *

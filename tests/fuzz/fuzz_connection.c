@@ -13,6 +13,8 @@
 #include "proto/client/encodings.h"
 #include "proto/client/tcp.h"
 #include "proto/http/http_context.h"
+#include "proto/web/sse.h"
+#include "proto/web/sse_write.h"
 #include "proto/web/web.h"
 
 static struct gate gate;
@@ -23,7 +25,8 @@ static void wire(struct server *server) {
         [LISTENER_WEB] = &web_service,
         [LISTENER_API] = &api_service,
     };
-    CHECK(gate_init(&gate, server) && http_init(server, services) && api_init(server));
+    CHECK(gate_init(&gate, server) && http_init(server, services) && api_init(server) &&
+          sse_init(server));
 }
 
 static void node_start(void) {
@@ -35,7 +38,8 @@ static void node_start(void) {
                 [LISTENER_API] = &api_protocol,
             },
         .encodings = {&encoding_line, &encoding_counted, &encoding_line_again,
-                      &encoding_counted_again},
+                      &encoding_counted_again, &encoding_frame, &encoding_frame_again,
+                      &encoding_sse, &encoding_sse_plain},
         .client_gate = &client_send_gate,
         .on_nudged = gate_on_nudged,
     };

@@ -72,6 +72,8 @@ struct scenario {
     unsigned toys;    /* peers of the toy protocols, which `web` speaks then */
     unsigned streams; /* peers of the toy service whose answers stream; `web` has that then */
 
+    unsigned sse; /* clients that come over server-sent events instead of raw TCP */
+
     /* Messages that are to be acknowledged; none if `ack` is 0. */
     unsigned ack;
     uint32_t ack_window, ack_backlog, fate_max;

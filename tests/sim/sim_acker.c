@@ -2,6 +2,7 @@
 #include "core/base/check.h"
 #include "tests/sim/sim_acks.h"
 #include "tests/sim/sim_peer.h"
+#include "tests/sim/sim_sse.h"
 
 #include <stdio.h>
 
@@ -12,6 +13,8 @@ void acker_begin(struct sim_peer *peer) {
 }
 
 static void line_begin(const struct sim_peer *peer, struct text *text, bool one) {
+    if (peer->session->sse)
+        return;
     if (peer->session->counted)
         text_format(text, "ACK");
     else
@@ -26,6 +29,11 @@ static void line_id(const struct sim_peer *peer, struct text *text, const char *
 }
 
 static void line_end(struct sim_peer *peer, struct text *text, bool one) {
+    if (peer->session->sse) {
+        sse_post(peer, text);
+        text_free(text);
+        return;
+    }
     if (peer->session->counted)
         text_format(text, "\r\n");
     else

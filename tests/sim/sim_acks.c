@@ -52,6 +52,9 @@ void acks_on_arrival(struct sim_session *session, struct sim_content *content, b
     if (!redelivered && before && content->attempts == 1)
         sim_fail("session %u got message %u again, and it does not say `redelivered`",
                  session->number, content->number);
+    if (session->sse && content->seen[session->number] != 0 && content->attempts == 1)
+        sim_fail("session %u got message %u again for its silence", session->number,
+                 content->number);
     content->arrived++;
     if (content->seen[session->number] == 0)
         first_log(session, content->number);

@@ -46,6 +46,8 @@ struct sim_session {
     struct sim_peer *peer;
     int id; /* -1: without one */
     bool counted;
+    bool sse, plain;    /* over server-sent events; of HTTP/1.0 */
+    char text[32];      /* as its welcome called it; SSE */
     bool goodbye;       /* was said to it */
     uint64_t may_from;  /* hello sent */
     uint64_t must_from; /* welcome given; NEVER: not yet */
@@ -185,6 +187,7 @@ struct arrival {
     uint64_t offset;                            /* of the stream */
     struct span id, event, group_json, payload; /* `payload` is raw JSON for JSON clients */
     bool has_group, is_bytes, ack, redelivered;
+    bool unmarked; /* the transport tells none of these */
 };
 
 /* A whole message was handed to the socket of the session. Returns the number of its content. */

@@ -1,8 +1,9 @@
-/* Clients on raw TCP that keep to the contract, in both framings. */
+/* Clients on raw TCP that keep to the contract, in both framings; and on server-sent events. */
 #include "core/base/check.h"
 #include "core/base/clock.h"
 #include "tests/sim/sim_acks.h"
 #include "tests/sim/sim_peer.h"
+#include "tests/sim/sim_sse.h"
 
 #include <stdio.h>
 
@@ -59,7 +60,8 @@ static void hello_write(struct sim_peer *peer) {
 
 void client_begin(struct sim_peer *peer) {
     bool abusive = peer->style == STYLE_ABUSIVE;
-    bool counted = sim_chance(sim.scenario.counted_clients);
+    bool sse = peer->listener == LISTENER_WEB;
+    bool counted = !sse && sim_chance(sim.scenario.counted_clients);
     if (abusive) {
         peer->script = (unsigned)sim_roll(CLIENT_SCRIPTS);
         if (peer->script < 8)
@@ -73,10 +75,14 @@ void client_begin(struct sim_peer *peer) {
     acker_begin(peer);
     peer->session = session_add(peer->link, id, counted);
     peer->session->peer = peer;
-    peer->link->tap.kind = counted ? TAP_COUNTED : TAP_JSON;
+    peer->session->sse = sse;
+    peer->link->tap.kind = sse ? TAP_SSE : counted ? TAP_COUNTED : TAP_JSON;
     peer->link->tap.session = peer->session;
     peer->stream = stream_add();
-    hello_write(peer);
+    if (sse)
+        sse_hello_write(peer);
+    else
+        hello_write(peer);
     if (peer->style == STYLE_DEAF)
         peer->stop_ns = sim.now_ns + sim_between(1, 8) * NS_PER_S;
 }
@@ -168,7 +174,7 @@ void client_act(struct sim_peer *peer) {
     if (!peer->welcome || peer->ending)
         return;
     acker_act(peer);
-    if (peer->acts_left == 0) {
+    if (peer->acts_left == 0 || peer->session->sse) {
         peer->next_ns = sim.now_ns + 5 * NS_PER_S;
         return;
     }
@@ -209,10 +215,18 @@ void client_on_event(struct sim_peer *peer, const struct tap_event *event) {
             peer_say(peer, peer->session->counted ? "PONG\r\n" : "{\"type\":\"pong\"}\n");
         break;
     case TAP_MESSAGE:
+        if (peer->session->sse) {
+            memcpy(peer->last_text, event->id, sizeof(peer->last_text));
+            peer->last_acks = event->acks;
+        }
         acker_on_message(peer, event->content);
         break;
     case TAP_GOODBYE:
         if (sim_chance(400))
+            peer_end(peer);
+        break;
+    case TAP_ERROR:
+        if (peer->session->sse) /* there is no stream, and the connection stays */
             peer_end(peer);
         break;
     default:

@@ -11,6 +11,8 @@
 #include "proto/client/encodings.h"
 #include "proto/client/tcp.h"
 #include "proto/http/http_context.h"
+#include "proto/web/sse.h"
+#include "proto/web/sse_write.h"
 #include "proto/web/web.h"
 #include "tests/sim/sim_acks.h"
 #include "tests/sim/sim_fiber.h"
@@ -124,7 +126,7 @@ static bool fiber_opened(unsigned index) {
 #define ROOM_LOOK_NS NS_PER_MS /* as in core/worker.c and core/port.c */
 
 /* Those of clients come first. */
-#define CLIENT_ENCODINGS 4
+#define CLIENT_ENCODINGS 8
 
 static bool has_toys(void) {
     return sim.scenario.toys != 0 || sim.scenario.streams != 0;
@@ -139,7 +141,8 @@ void node_open(void) {
                 [LISTENER_API] = &api_protocol,
             },
         .encodings = {&encoding_line, &encoding_counted, &encoding_line_again,
-                      &encoding_counted_again, &encoding_frame, &encoding_frame_again},
+                      &encoding_counted_again, &encoding_frame, &encoding_frame_again,
+                      &encoding_sse, &encoding_sse_plain},
         .client_gate = &client_send_gate,
         .on_nudged = gate_on_nudged,
     };
@@ -168,7 +171,7 @@ void node_open(void) {
     if (sim.scenario.reserve_bytes != 0)
         node.server.reserve.ceiling_bytes = sim.scenario.reserve_bytes;
     if (!gate_init(&node.gate, &node.server) || !http_init(&node.server, services) ||
-        !api_init(&node.server))
+        !sse_init(&node.server) || !api_init(&node.server))
         sim_fail("the ingest room does not start");
     fibers_open(node.server.post.endpoints, fiber_body);
     for (unsigned i = 0; i < node.server.post.endpoints; i++)
@@ -193,6 +196,8 @@ static void endpoint_left_check(const struct endpoint *endpoint) {
         /* Questions of sessions that have gone; attends_fini drops them. */
         const struct pool *asks = &node.server.workers[endpoint->index].attends.pool;
         left -= asks->in_use * asks->object_bytes;
+        /* What clients that come back may ask for; trails_fini drops it. */
+        left -= node.server.workers[endpoint->index].trails.bytes;
     }
     if (left != 0)
         sim_fail("endpoint %u still accounts for %llu bytes", endpoint->index,
@@ -253,6 +258,7 @@ void node_close(struct stats *total) {
     streams_left_check();
     if (atomic_load(&server->connections) != 0)
         sim_fail("the node still counts %u connections", atomic_load(&server->connections));
+    sse_fini();
     api_fini();
     http_fini(server);
     gate_fini(&node.gate);

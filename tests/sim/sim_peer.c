@@ -275,6 +275,10 @@ static bool peer_step(struct sim_peer *peer) {
     if (peer->link == NULL) {
         if (!peer_acts_now(peer))
             return false;
+        if (peer->kind == PEER_CLIENT && sim.scenario.sse != 0)
+            peer->listener = peer->style != STYLE_ABUSIVE && sim_chance(sim.scenario.sse)
+                                 ? LISTENER_WEB
+                                 : LISTENER_TCP;
         if (!peer_connect(peer)) {
             /* Nobody listens any more: the node goes. */
             peer->lives--;

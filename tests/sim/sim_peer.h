@@ -93,7 +93,10 @@ struct sim_peer {
     struct sim_session *session;
     bool welcome, hello_sent;
     struct acker acker;
-    int last_id; /* of its life before, + 1 */
+    int last_id;             /* of its life before, + 1 */
+    struct sim_session *was; /* its last stream of events, */
+    char last_text[66];      /* the id of what it read there last, */
+    unsigned last_acks;      /* and how much that is to be acknowledged it had by then */
     uint64_t hello_ns;
     unsigned script; /* of an abusive one */
     unsigned script_step;

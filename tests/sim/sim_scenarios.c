@@ -430,6 +430,15 @@ static void with_streams(struct scenario *s) {
     s->descriptors += s->streams;
 }
 
+/* The same, with the real service of `web`; drawn behind all the others, too. */
+static void with_sse(struct scenario *s) {
+    if (s->toys != 0 || s->streams != 0)
+        return;
+    s->sse = PICK(0, 0, 300, 700);
+    if (s->sse != 0)
+        s->descriptors += 4;
+}
+
 /* The same, most often with the acks that it is for; drawn behind all the others. */
 static void with_store(struct scenario *s) {
     s->store = sim_chance(s->ack == 0 ? 50 : s->ack < ACKS_MANY ? 500 : 900);
@@ -491,6 +500,7 @@ void scenario_make(struct scenario *scenario, uint64_t seed) {
         with_streams(scenario);
     with_acks(scenario);
     with_store(scenario);
+    with_sse(scenario);
     if (scenario->payload_max > scenario->max_message_bytes / 2)
         scenario->payload_max = scenario->max_message_bytes / 2;
     CHECK(scenario->workers <= SIM_WORKERS_MAX);
@@ -499,16 +509,17 @@ void scenario_make(struct scenario *scenario, uint64_t seed) {
 void scenario_describe(const struct scenario *s, char *text, size_t cap) {
     static const char *const steers[] = {"ip", "tuple", "none"};
     static const char *const policies[] = {"close", "drop-oldest", "keep-latest"};
-    snprintf(text, cap,
-             "%s, %u workers, steer %s%s, slow %s, outbox %u, memory %llu, buffers %u of %u, "
-             "slots %u, %u clients, %u producers, %u ports, %u toys, %u streams, %u messages, "
-             "ack %u (window %u, backlog %u, silence %llu ms)%s%s%s",
-             s->name, s->workers, steers[s->steer], s->kernel_steers ? " by the kernel" : "",
-             policies[s->slow], s->outbox_bytes, (unsigned long long)s->memory_bytes, s->buffers,
-             s->buffer_bytes, s->post_slots, s->clients, s->producers, s->ports, s->toys,
-             s->streams, s->messages, s->ack, s->ack_window, s->ack_backlog,
-             (unsigned long long)(s->ack_silence_ns / NS_PER_MS), s->store ? ", a store" : "",
-             s->client_send ? ", clients send" : "", s->soon_behind ? ", soon behind" : "");
+    snprintf(
+        text, cap,
+        "%s, %u workers, steer %s%s, slow %s, outbox %u, memory %llu, buffers %u of %u, "
+        "slots %u, %u clients, %u producers, %u ports, %u toys, %u streams, sse %u, %u messages, "
+        "ack %u (window %u, backlog %u, silence %llu ms)%s%s%s",
+        s->name, s->workers, steers[s->steer], s->kernel_steers ? " by the kernel" : "",
+        policies[s->slow], s->outbox_bytes, (unsigned long long)s->memory_bytes, s->buffers,
+        s->buffer_bytes, s->post_slots, s->clients, s->producers, s->ports, s->toys, s->streams,
+        s->sse, s->messages, s->ack, s->ack_window, s->ack_backlog,
+        (unsigned long long)(s->ack_silence_ns / NS_PER_MS), s->store ? ", a store" : "",
+        s->client_send ? ", clients send" : "", s->soon_behind ? ", soon behind" : "");
 }
 
 static void listener_add(struct config *config, enum listener_kind kind, uint16_t port) {

@@ -3,6 +3,7 @@
 #include "core/base/check.h"
 #include "tests/sim/sim_check.h"
 #include "tests/sim/sim_peer.h"
+#include "tests/sim/sim_sse.h"
 #include "tests/sim/sim_streams.h"
 #include "tests/sim/sim_toys.h"
 #include "tests/sim/sim_world.h"
@@ -20,7 +21,7 @@ void tap_close(struct tap *tap) {
     tap->events = NULL;
 }
 
-static struct tap_event *event_add(struct tap *tap, enum tap_event_kind kind, uint64_t end) {
+struct tap_event *tap_event_add(struct tap *tap, enum tap_event_kind kind, uint64_t end) {
     if (tap->event_count == tap->event_size) {
         if (tap->event_taken > 0) {
             memmove(tap->events, tap->events + tap->event_taken,
@@ -95,19 +96,19 @@ static void json_line(struct tap *tap, struct span line, uint64_t end) {
         broken(tap, "a line that is no object with a type", line);
     if (json_is(type, "message")) {
         uint32_t content = json_message(tap, line);
-        event_add(tap, TAP_MESSAGE, end)->content = content;
+        tap_event_add(tap, TAP_MESSAGE, end)->content = content;
     } else if (json_is(type, "welcome")) {
-        event_add(tap, TAP_WELCOME, end);
+        tap_event_add(tap, TAP_WELCOME, end);
         client_on_welcome(tap->session);
     } else if (json_is(type, "ping")) {
-        event_add(tap, TAP_PING, end);
+        tap_event_add(tap, TAP_PING, end);
     } else if (json_is(type, "pong")) {
-        event_add(tap, TAP_PONG, end);
+        tap_event_add(tap, TAP_PONG, end);
     } else if (json_is(type, "goodbye")) {
-        event_add(tap, TAP_GOODBYE, end);
+        tap_event_add(tap, TAP_GOODBYE, end);
         tap->session->goodbye = true;
     } else if (json_is(type, "ok")) {
-        struct tap_event *event = event_add(tap, TAP_OK, end);
+        struct tap_event *event = tap_event_add(tap, TAP_OK, end);
         struct span id = {0}, state = {0};
         char plain[32], id_text[128];
         size_t len = 0, id_len = 0;
@@ -119,7 +120,7 @@ static void json_line(struct tap *tap, struct span line, uint64_t end) {
             broken(tap, "a state that is no string", line);
         client_on_ok(tap->session, event->ref, span_of(id_text, id_len), span_of(plain, len));
     } else if (json_is(type, "error")) {
-        struct tap_event *event = event_add(tap, TAP_ERROR, end);
+        struct tap_event *event = tap_event_add(tap, TAP_ERROR, end);
         char plain[64];
         size_t len;
         if (!json_member(line, "code", &value) || !json_string(value, plain, sizeof(plain), &len))
@@ -180,22 +181,22 @@ static void counted_line(struct tap *tap, struct span line, uint64_t end) {
         tap->payload_len = number;
         tap->in_payload = true;
     } else if (span_equal(word, SPAN("WELCOME"))) {
-        event_add(tap, TAP_WELCOME, end);
+        tap_event_add(tap, TAP_WELCOME, end);
         client_on_welcome(tap->session);
     } else if (span_equal(word, SPAN("PING"))) {
-        event_add(tap, TAP_PING, end);
+        tap_event_add(tap, TAP_PING, end);
     } else if (span_equal(word, SPAN("PONG"))) {
-        event_add(tap, TAP_PONG, end);
+        tap_event_add(tap, TAP_PONG, end);
     } else if (span_equal(word, SPAN("BYE"))) {
-        event_add(tap, TAP_GOODBYE, end);
+        tap_event_add(tap, TAP_GOODBYE, end);
         tap->session->goodbye = true;
     } else if (span_equal(word, SPAN("OK"))) {
-        struct tap_event *event = event_add(tap, TAP_OK, end);
+        struct tap_event *event = tap_event_add(tap, TAP_OK, end);
         event->ref = ref_number(word_next(&line));
         struct span id = word_next(&line);
         client_on_ok(tap->session, event->ref, id, word_next(&line));
     } else if (span_equal(word, SPAN("ERR"))) {
-        struct tap_event *event = event_add(tap, TAP_ERROR, end);
+        struct tap_event *event = tap_event_add(tap, TAP_ERROR, end);
         code_copy(event, word_next(&line));
         event->ref = ref_number(word_next(&line));
         client_on_error(tap->session, event->ref, event->code);
@@ -223,7 +224,7 @@ static void counted_message(struct tap *tap, struct span payload, uint64_t end) 
                               .ack = memchr(flags.at, 'a', flags.len) != NULL,
                               .redelivered = memchr(flags.at, 'r', flags.len) != NULL};
     uint32_t content = check_arrival(tap->session, &arrival);
-    event_add(tap, TAP_MESSAGE, end)->content = content;
+    tap_event_add(tap, TAP_MESSAGE, end)->content = content;
 }
 
 /* --- HTTP ------------------------------------------------------------------------------------- */
@@ -253,7 +254,7 @@ static size_t answer_length(struct tap *tap, unsigned *status, struct span *body
 /* --- all ----------------------------------------------------------------------------------------
  */
 
-static void tap_drop(struct tap *tap, size_t count) {
+void tap_drop(struct tap *tap, size_t count) {
     memmove(tap->at, tap->at + count, tap->len - count);
     tap->len -= count;
     tap->offset += count;
@@ -297,8 +298,13 @@ static bool tap_answer(struct tap *tap) {
         return false;
     SIM_TRACE("link %u < HTTP %u %.*s", tap->link->number, status,
               (int)(body.len < 300 ? body.len : 300), body.at);
+    if (tap->kind == TAP_POSTER) {
+        poster_on_answer(tap->link, status, body);
+        tap_drop(tap, len);
+        return true;
+    }
     if (status >= 200) {
-        struct tap_event *event = event_add(tap, TAP_ANSWER, tap->offset + len);
+        struct tap_event *event = tap_event_add(tap, TAP_ANSWER, tap->offset + len);
         event->status = status;
     }
     producer_on_answer(tap->producer, status, body);
@@ -322,7 +328,9 @@ void tap_feed(struct tap *tap, const char *at, size_t len) {
     tap->len += len;
     bool more = true;
     while (more && tap->len > 0) {
-        if (tap->kind == TAP_HTTP)
+        if (tap->kind == TAP_SSE)
+            more = tap_sse(tap);
+        else if (tap->kind == TAP_HTTP || tap->kind == TAP_POSTER)
             more = tap_answer(tap);
         else if (tap->in_payload)
             more = tap_payload(tap);

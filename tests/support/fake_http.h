@@ -12,6 +12,8 @@
 #include "ingest/gate/client_send.h"
 #include "proto/client/encodings.h"
 #include "proto/client/tcp.h"
+#include "proto/web/sse.h"
+#include "proto/web/sse_write.h"
 #include "proto/web/web.h"
 
 static struct gate fake_gate;
@@ -23,10 +25,12 @@ static const struct http_service *fake_services[LISTENER_KINDS] = {
 };
 
 static void http_before(struct server *server) {
-    CHECK(gate_init(&fake_gate, server) && http_init(server, fake_services) && api_init(server));
+    CHECK(gate_init(&fake_gate, server) && http_init(server, fake_services) && api_init(server) &&
+          sse_init(server));
 }
 
 static void http_after(struct server *server) {
+    sse_fini();
     api_fini();
     http_fini(server);
     gate_fini(&fake_gate);
@@ -48,7 +52,8 @@ static inline void http_node_open(void) {
                 [LISTENER_API] = &api_protocol,
             },
         .encodings = {&encoding_line, &encoding_counted, &encoding_line_again,
-                      &encoding_counted_again, &encoding_frame, &encoding_frame_again},
+                      &encoding_counted_again, &encoding_frame, &encoding_frame_again,
+                      &encoding_sse, &encoding_sse_plain},
         .client_gate = &client_send_gate,
         .on_nudged = gate_on_nudged,
     };

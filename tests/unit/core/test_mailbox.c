@@ -69,6 +69,14 @@ void attend_on_attended(struct worker *worker, const struct mail *mail) {
     (void)worker;
     (void)mail;
 }
+void session_ack_on_mail(struct worker *worker, const struct mail *mail) {
+    (void)worker;
+    (void)mail;
+}
+void session_ack_on_done(struct worker *worker, const struct mail *mail) {
+    (void)worker;
+    (void)mail;
+}
 void attend_on_hand(struct worker *worker, const struct mail *mail) {
     (void)worker;
     (void)mail;
