@@ -19,7 +19,7 @@ import tempfile
 import threading
 import unittest
 
-from support import DEADLINE_S, Node, free_port, wait_until
+from support import DEADLINE_S, SANITIZED, Node, free_port, wait_until
 
 HERE = pathlib.Path(__file__).resolve().parent
 MODULES = HERE.parents[1] / "build/npm/node_modules"
@@ -36,6 +36,8 @@ def node_version():
 
 
 def browser_missing():
+    if SANITIZED:
+        return "the browser takes long enough with the release binary"
     if not CHROMIUM:
         return "chromium is not installed"
     if node_version() < 20:
@@ -199,6 +201,23 @@ class Page(unittest.TestCase):
         with Node() as node:
             self.check_pushed(self.open(node, scheme="dark"), node, "desktop-dark")
 
+    def test_a_desktop_by_sse(self):
+        with Node() as node:
+            browser = self.open(node)
+            browser("await page.getByRole('radio', {name: 'SSE'}).check()")
+            browser.shot("desktop-sse-before")
+            self.check_pushed(browser, node, "desktop-sse", "SSE")
+            # An event whose name comes to be known later, by the form of the push.
+            browser("""
+                await page.getByText('Change the message').click();
+                await page.getByRole('textbox', {name: 'Event', exact: true}).fill('open')""")
+            self.assertEqual(node.push("till-7", "later", "?event=open")[0], 202)
+            self.waits("later", "li")
+            self.assertEqual(node.push("till-7", "forged", "?event=welcome")[0], 202)
+            self.waits("forged", "li")
+            self.assertEqual(browser("return page.locator('#status').innerText()"), "Connected")
+            self.check_clean()
+
     def waits(self, text, selector="body"):
         """Until the element has this text."""
         self.browser(f"""await page.locator({json.dumps(selector)})
@@ -286,6 +305,9 @@ class Page(unittest.TestCase):
 
     def test_it_comes_back_by_websocket(self):
         self.check_comes_back("WebSocket")
+
+    def test_it_comes_back_by_sse(self):
+        self.check_comes_back("SSE")
 
     def test_a_session_that_an_operator_closed_stays_closed(self):
         with Node() as node:
