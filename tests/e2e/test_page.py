@@ -160,6 +160,11 @@ class Page(unittest.TestCase):
         for url in self.browser("return asked"):
             self.assertRegex(url, "^(data:|" + re.escape(self.url) + ")")
 
+    def check_width(self):
+        wide = self.browser("""return page.evaluate(() =>
+            document.documentElement.scrollWidth - document.documentElement.clientWidth)""")
+        self.assertEqual(wide, 0, "the page is wider than the window")
+
     def check_pushed(self, browser, node, shot, transport="WebSocket"):
         """A payment is shown and acknowledged, and its producer is told."""
         self.connect("till-7", transport)
@@ -175,9 +180,7 @@ class Page(unittest.TestCase):
                      '{"sku":"4006381333931","cents":1299.0}',
                      {"Content-Type": "application/json"})
             browser("await page.getByText('1299.0').waitFor()")  # as it was written
-        wide = browser("""return page.evaluate(() => document.documentElement.scrollWidth -
-                          document.documentElement.clientWidth)""")
-        self.assertEqual(wide, 0, "the page is wider than the window")
+        self.check_width()
         browser.shot(shot)
         self.check_clean()
 
@@ -186,6 +189,9 @@ class Page(unittest.TestCase):
             browser = self.open(node, PHONE)
             browser.shot("phone-light-before")
             self.check_pushed(browser, node, "phone-light")
+            browser("await page.setViewportSize({width: 320, height: 560})")
+            self.check_width()
+            browser.shot("phone-small")
 
     def test_a_phone_in_the_dark(self):
         with Node() as node:
