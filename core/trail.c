@@ -269,10 +269,17 @@ static void on_due(struct endpoint *endpoint, struct timer *timer) {
     }
 }
 
-void trails_fini(struct worker *worker) {
+void trails_drop(struct worker *worker) {
     struct trails *trails = &worker->trails;
-    while (!list_empty(&trails->order))
+    timer_disarm(&worker->wheel, &trails->timer);
+    while (!list_empty(&trails->order)) {
         ended_free(worker, ended_of(trails->order.next));
+        if (slice_over(worker))
+            return;
+    }
+}
+
+void trails_fini(struct trails *trails) {
     CHECK(trails->bytes == 0, "%llu bytes of trails are left", (unsigned long long)trails->bytes);
     table_fini(&trails->ended);
     pool_fini(&trails->pool);

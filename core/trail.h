@@ -59,7 +59,13 @@ struct trails {
 };
 
 void trails_init(struct trails *trails);
-void trails_fini(struct worker *worker);
+/* None is left. */
+void trails_fini(struct trails *trails);
+/* The node ends: lets go of the ended ones, for as long as the slice lasts. */
+void trails_drop(struct worker *worker);
+static inline bool trails_ended_empty(const struct trails *trails) {
+    return list_empty(&trails->order);
+}
 /* What the trails of one worker may take. */
 uint64_t trails_bytes_max(const struct worker *worker);
 

@@ -251,8 +251,9 @@ static bool phase_done(const struct worker *worker, enum server_phase phase) {
         return worker->slots.live == worker->slots.live_late && worker->waits.count == 0 &&
                list_empty(&worker->keeper.settling);
     case PHASE_STOPPED:
-        return worker->keeper.kept.count == 0 && worker->slots.live == 0 &&
-               worker->waits.count == 0 && worker->requests == 0 && listeners_stopped(worker, true);
+        return worker->keeper.kept.count == 0 && trails_ended_empty(&worker->trails) &&
+               worker->slots.live == 0 && worker->waits.count == 0 && worker->requests == 0 &&
+               listeners_stopped(worker, true);
     }
     return true;
 }
@@ -276,6 +277,7 @@ static void phase_follow(struct worker *worker) {
     }
     if (worker->loop.phase_entered == PHASE_STOPPED) {
         slice_begin(worker);
+        trails_drop(worker);
         (void)keeper_drop(worker);
     }
     if (phase > PHASE_RUNNING &&
@@ -535,7 +537,7 @@ void worker_fini(struct worker *worker) {
         fanout_fini(&worker->fanout);
         broadcasts_fini(&worker->broadcasts);
         attends_fini(worker);
-        trails_fini(worker);
+        trails_fini(&worker->trails);
         keeper_fini(&worker->keeper);
         directory_fini(worker);
         sending_fini(&worker->sending);

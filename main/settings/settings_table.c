@@ -42,7 +42,7 @@ const struct setting settings_table[SETTINGS] = {
         .name = "web", .environment = "RINGPOST_WEB", .value = "ADDR:PORT",
         .kind = SETTING_LISTENERS, .topic = TOPIC_LISTENERS, .traits = SETTING_LIST,
         .fallback = "127.0.0.1:8080",
-        .help = "Addresses for browsers. Otherwise like tcp."},
+        .help = "Addresses for browsers: /events, /ws, /healthz and a page. Otherwise like tcp."},
     [SET_API] = {
         .name = "api", .environment = "RINGPOST_API", .value = "ADDR:PORT",
         .kind = SETTING_LISTENERS, .topic = TOPIC_LISTENERS, .traits = SETTING_LIST,
@@ -141,7 +141,8 @@ const struct setting settings_table[SETTINGS] = {
         .kind = SETTING_SECONDS, .topic = TOPIC_CLIENTS, .min = 0.01, .max = 86400,
         .offset = AT(heartbeat_ns),
         .fallback = "25",
-        .help = "The node pings a client that was silent for this long."},
+        .help = "The node pings a client that was silent for this long, and writes a comment to a "
+                "stream at /events that was."},
     [SET_HEARTBEAT_TIMEOUT] = {
         .name = "heartbeat-timeout", .environment = "RINGPOST_HEARTBEAT_TIMEOUT",
         .value = "SECONDS",
@@ -227,7 +228,8 @@ const struct setting settings_table[SETTINGS] = {
         .offset = AT(dedup_window_ns),
         .fallback = "120",
         .help = "How long the node remembers the id of a message, so that it does not deliver a "
-                "repeated push again."},
+                "repeated push again; and what it wrote to a stream at /events, for clients that "
+                "come back."},
     [SET_DEDUP_MAX] = {
         .name = "dedup-max", .environment = "RINGPOST_DEDUP_MAX", .value = "N",
         .kind = SETTING_COUNT, .topic = TOPIC_WAITING, .min = 1, .max = 100000000,

@@ -107,7 +107,7 @@ class Wire(unittest.TestCase):
             self.assertEqual(node.api("POST", "/v1/clients/a?id=m8", '{"a":\r\n1,\n"b":2}',
                                       {"Content-Type": "application/json"})[0], 202)
             self.assertEqual(json.loads(stream.event()["data"]), {"a": 1, "b": 2})
-            self.assertEqual(node.metric("ringpost_encoded_total", encoding="sse"), 8)
+            self.assertEqual(node.metric("ringpost_forms_encoded_total", form="sse"), 8)
 
     def test_no_event_breaks_the_framing(self):
         with Node() as node:
@@ -123,7 +123,7 @@ class Wire(unittest.TestCase):
             self.assertEqual(stream.fields["Connection"], "close")
             push(node, "a", "m1")
             self.assertEqual(stream.message(), ("m1", "message", "m1"))
-            self.assertEqual(node.metric("ringpost_encoded_total", encoding="sse_plain"), 1)
+            self.assertEqual(node.metric("ringpost_forms_encoded_total", form="sse_plain"), 1)
             self.assertEqual(node.api("DELETE", "/v1/clients/a")[1], {"closed": 1})
             self.assertIsNone(stream.event())
             self.assertEqual(node.metric("ringpost_closed_total", reason="closed_by_api"), 1)

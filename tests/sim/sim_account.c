@@ -437,7 +437,8 @@ static bool outlasts_drain(const struct link *link) {
 /* May the node have ended this one for that reason? */
 static bool close_possible(const struct link *link, enum close_reason reason) {
     const struct scenario *scenario = &sim.scenario;
-    bool client = link->kind == LISTENER_TCP, good = link->style == STYLE_GOOD;
+    bool client = link->kind == LISTENER_TCP, session = client || link->tap.kind == TAP_SSE;
+    bool good = link->style == STYLE_GOOD;
     switch (reason) {
     case CLOSE_CLIENT:
     case CLOSE_STOPPED:
@@ -448,12 +449,12 @@ static bool close_possible(const struct link *link, enum close_reason reason) {
         return true;
     case CLOSE_DRAIN_TIMEOUT:
         /* A wait may concern any connection that says goodbye. */
-        return (client && !scenario->calm) || outlasts_drain(link) ||
+        return (session && !scenario->calm) || outlasts_drain(link) ||
                (link->kind != LISTENER_API && sim_waits_are_on());
     case CLOSE_CLOSED_BY_API:
-        return client && scenario->calls != 0;
+        return session && scenario->calls != 0;
     case CLOSE_TOO_SLOW:
-        return client && !scenario->calm && scenario->slow == SLOW_CLOSE;
+        return session && !scenario->calm && scenario->slow == SLOW_CLOSE;
     case CLOSE_OVERLOADED:
         return !scenario->calm;
     case CLOSE_HTTP_DONE:

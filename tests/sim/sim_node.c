@@ -196,8 +196,6 @@ static void endpoint_left_check(const struct endpoint *endpoint) {
         /* Questions of sessions that have gone; attends_fini drops them. */
         const struct pool *asks = &node.server.workers[endpoint->index].attends.pool;
         left -= asks->in_use * asks->object_bytes;
-        /* What clients that come back may ask for; trails_fini drops it. */
-        left -= node.server.workers[endpoint->index].trails.bytes;
     }
     if (left != 0)
         sim_fail("endpoint %u still accounts for %llu bytes", endpoint->index,
