@@ -34,4 +34,5 @@ async function push(message, wait) {
 
 const result = await push({to, event, data: JSON.parse(json), ack: ack === 'ack'}, ack === 'ack');
 console.log(result.state ?? `${result.error.code}: ${result.error.message}`);
-process.exitCode = {absent: 1, unknown: 3, undefined: 2}[result.state] ?? 0;
+// At once: an idle connection would keep the program for some seconds more.
+process.exit({absent: 1, unknown: 3, undefined: 2}[result.state] ?? 0);

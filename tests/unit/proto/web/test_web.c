@@ -48,9 +48,9 @@ static void test_paths(void **state) {
     fake_config.demo = false;
     assert_error(ask(peer, GET("/")), 404, "not_found");
     assert_error(ask(peer, post("/", "text/plain", "x")), 405, "method_not_allowed");
-    const char *answer = ask(peer, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4097\r\n\r\n");
+    const char *answer = ask(peer, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 131073\r\n\r\n");
     assert_error(answer, 413, "too_large");
-    assert_non_null(strstr(answer, "longer than 4096 bytes\""));
+    assert_non_null(strstr(answer, "longer than 131072 bytes\""));
     assert_true(peer->ended);
 }
 
