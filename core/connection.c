@@ -38,12 +38,11 @@ static uint64_t tag_of(enum tag_op op, const struct connection *connection) {
 }
 
 /* Every completion belongs to a connection that is still there: slots are not freed before. */
-static struct connection *connection_of(struct worker *worker,
-                                        const struct completion *completion) {
+static struct connection *connection_of(struct worker *worker, const struct completion *of) {
     struct connection *connection =
-        slot_resolve(worker, tag_slot(completion->tag), tag_generation(completion->tag));
+        slot_resolve(worker, tag_slot(of->tag), tag_generation(of->tag));
     CHECK(connection != NULL, "a completion of %s for slot %u, which has gone",
-          tag_op_name(tag_op(completion->tag)), tag_slot(completion->tag));
+          tag_op_name(tag_op(of->tag)), tag_slot(of->tag));
     return connection;
 }
 
@@ -466,8 +465,7 @@ void connection_on_receive(struct worker *worker, const struct completion *compl
             connection_close(worker, connection, connection->reason);
         else if (connection->state == CONNECTION_OPEN && input_wanted(connection))
             connection_told_end(worker, connection);
-        else if (connection->state == CONNECTION_OPEN && connection->paused &&
-                 connection->protocol->on_end_unread != NULL)
+        else if (connection->state == CONNECTION_OPEN && connection->protocol->on_end_unread)
             connection->protocol->on_end_unread(worker, connection);
     } else if (result == -ENOBUFS) {
         stats_add(&worker->stats.buffers_out, 1);

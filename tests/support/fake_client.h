@@ -9,6 +9,7 @@
 #include "proto/client/client.c"
 #include "proto/client/tcp.c"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct encoding encoding_line = {.index = 0};

@@ -41,6 +41,7 @@ EXEMPT = {
     ("core/endpoint.c", "endpoint_open"): START,
     ("ingest/gate/gate.c", "gate_init"): START,
     ("proto/http/http_context.c", None): START,
+    ("proto/web/sse.c", "sse_init"): START,
     ("ingest/api/api_context.c", None): START,
     ("core/sandbox.c", None): START,
     ("ha/store/restore.c", None): START,

@@ -2,6 +2,7 @@
 
 #include "proto/web/sse_write.c"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* A sealed message, laid out as message.h says. */
