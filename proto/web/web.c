@@ -166,10 +166,17 @@ static void web_serve(struct worker *worker, struct http_exchange *exchange,
 
 static void web_get_page(struct worker *worker, struct http_exchange *exchange,
                          const struct route_request *request) {
-    if (!worker->config->demo)
+    char room[CORS_BYTES_MAX];
+    struct builder lines = builder_over(room, sizeof room);
+    if (!worker->config->demo) {
         refuse(worker, exchange, not_found(), request->extra);
-    else if (exchange_query_empty(worker, exchange, request))
-        exchange_answer(worker, exchange, 200, "text/html; charset=utf-8", request->extra,
+        return;
+    }
+    builder_span_add(&lines, request->extra);
+    builder_span_add(&lines, web_demo_lines());
+    CHECK(!lines.full, "the header lines of the page are too long");
+    if (exchange_query_empty(worker, exchange, request))
+        exchange_answer(worker, exchange, 200, "text/html; charset=utf-8", builder_span(&lines),
                         web_demo_page());
 }
 

@@ -15,7 +15,9 @@
 extern const struct protocol web_protocol;
 extern const struct http_service web_service; /* for http_init */
 
-/* web_demo.c: a page with examples to paste, the same on every node. */
+/* web_demo.c: a page that makes a client of a browser, the same on every node; and the header
+ * lines that go with it. */
 struct span web_demo_page(void);
+struct span web_demo_lines(void);
 
 #endif

@@ -4,6 +4,7 @@ What is not installed is skipped by name; Debian's packages are haproxy, nginx-l
 libnginx-mod-stream."""
 
 import http.client
+import json
 import os
 import pathlib
 import re
@@ -11,9 +12,11 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 import unittest
 
 from support import DEADLINE_S, JsonClient, Node, Socket, free_port, wait_until
+from ws_client import PING, PONG, WebSocket, frame
 
 PAGE = (pathlib.Path(__file__).resolve().parents[2] / "docs/proxies.md").read_text(encoding="utf-8")
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
@@ -61,6 +64,16 @@ class Proxy:
         self.process.terminate()
         self.process.wait(DEADLINE_S)
         self.process.stdout.close()
+
+
+class Through:
+    """The address of a proxy, for clients that ask a node for its own."""
+
+    def __init__(self, port):
+        self.port = port
+
+    def address(self, _):
+        return "127.0.0.1", self.port
 
 
 class Behind(unittest.TestCase):
@@ -115,6 +128,99 @@ class Behind(unittest.TestCase):
             answer.read()
             self.assertEqual(till.hear_message()["data"], "long")
         producer.close()
+
+    def check_address(self, node, client_id, transport):
+        session = node.api("GET", f"/v1/clients/{client_id}")[1]["sessions"][0]
+        self.assertEqual(session["transport"], transport)
+        self.assertRegex(session["address"], r"^127\.0\.0\.33\b")
+
+    def check_browser(self, node, port):
+        """Both transports are let through at once, known by the client's own address, and stay
+        for longer than the proxy's timeouts: of a heartbeat of 1 s, and 3 s of the proxy."""
+        host = f"127.0.0.1:{port}"
+        with WebSocket(Through(port), "/ws?id=socket", source="127.0.0.33", Host=host,
+                       Origin=f"http://{host}") as socket_, \
+                Socket(("127.0.0.1", port), source="127.0.0.33") as stream:
+            self.assertEqual(socket_.welcome["type"], "welcome")
+            stream.send(f"GET /events?id=stream HTTP/1.1\r\nHost: {host}\r\n"
+                        f"Origin: http://{host}\r\nAccept: text/event-stream\r\n\r\n")
+            session = json.loads(self.line_with(stream, b"data: ").split(b": ", 1)[1])["session"]
+            self.check_address(node, "socket", "websocket")
+            self.check_address(node, "stream", "sse")
+            for number in range(3):
+                self.assertEqual(node.push("socket", number)[0], 202)
+                self.assertEqual(socket_.hear()["data"], number)
+                self.assertEqual(node.push("stream", number, f"?ack=1&id=m{number}")[0], 202)
+                self.assertEqual(self.line_with(stream, b"data: "), b"data: %d" % number)
+            quiet_until, pings = time.monotonic() + 7, 0
+            while time.monotonic() < quiet_until:
+                opcode, data = socket_.frame()
+                self.assertEqual(opcode, PING)
+                socket_.send(frame(PONG, data))
+                pings += 1
+                self.line_with(stream, b":")
+            self.assertGreater(pings, 4)
+            self.assertEqual(node.push("socket", "still there")[0], 202)
+            self.assertEqual(socket_.hear()["data"], "still there")
+            self.assertEqual(node.push("stream", "still there")[0], 202)
+            self.assertEqual(self.line_with(stream, b"data: "), b'data: "still there"')
+            producer = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE_S)
+            producer.request("POST", "/events/ack",
+                             json.dumps({"session": session, "ids": ["m0", "m1", "m2"]}),
+                             {"Content-Type": "application/json", "Origin": f"http://{host}"})
+            self.assertEqual(producer.getresponse().status, 204)
+            producer.close()
+            wait_until("all are acknowledged", lambda: node.metric("ringpost_ack_pending") == 0)
+
+    def line_with(self, stream, begin):
+        """The next line that begins so."""
+        while True:
+            line = stream.line()
+            self.assertIsNotNone(line, "the stream ended")
+            if line.startswith(begin):
+                return line.rstrip(b"\r")
+
+    @unittest.skipUnless(HAPROXY, "haproxy is not installed")
+    def test_haproxy_browsers(self):
+        port = free_port()
+        with Node("--proxy-protocol", "127.0.0.7", "--heartbeat", "1") as node:
+            web = node.address("web")[1]
+            config = replaced(
+                snippet("HAProxy, raw TCP").split("frontend")[0]
+                + snippet("HAProxy, WebSocket and SSE"),
+                ("bind :8083", f"bind 127.0.0.1:{port}"), ("60s", "3s"),
+                ("127.0.0.1:8080", f"127.0.0.1:{web} source 127.0.0.7"),
+                ("send-proxy-v2 check ", "send-proxy-v2 check inter 50ms "))
+            with self.haproxy(config, port):
+                before = accepted(node, "web")
+                wait_until("some checks", lambda: accepted(node, "web") > before + 3)
+                self.check_browser(node, port)
+            self.assertNotIn("bad_proxy_header", node.log())
+
+    @unittest.skipUnless(HAPROXY, "haproxy is not installed")
+    def test_haproxy_browsers_by_a_header(self):
+        port = free_port()
+        with Node("--forwarded", "127.0.0.7", "--heartbeat", "1") as node:
+            web = node.address("web")[1]
+            config = replaced(
+                snippet("HAProxy, raw TCP").split("frontend")[0]
+                + snippet("HAProxy, WebSocket and SSE"),
+                ("bind :8083", f"bind 127.0.0.1:{port}"), ("60s", "3s"),
+                ("127.0.0.1:8080", f"127.0.0.1:{web} source 127.0.0.7"),
+                ("    option httpchk", "    option forwardfor\n    option httpchk"),
+                ("send-proxy-v2 check check-send-proxy", "check"))
+            with self.haproxy(config, port):
+                self.check_browser(node, port)
+
+    @unittest.skipUnless(NGINX, "nginx is not installed")
+    def test_nginx_browsers(self):
+        port = free_port()
+        with Node("--forwarded", "127.0.0.1", "--heartbeat", "1") as node:
+            config = replaced(
+                snippet("nginx, WebSocket and SSE"), ("listen 8083", f"listen 127.0.0.1:{port}"),
+                ("127.0.0.1:8080", f"127.0.0.1:{node.address('web')[1]}"), ("60s", "3s"))
+            with self.nginx("http", config, port):
+                self.check_browser(node, port)
 
     @unittest.skipUnless(HAPROXY, "haproxy is not installed")
     def test_haproxy_raw_tcp_with_its_checks(self):

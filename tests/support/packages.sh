@@ -14,7 +14,10 @@ llhttp_package() {
 packages_build=(gcc make libc6-dev cmake ninja-build pkg-config liburing-dev libck-dev libsodium-dev
     libseccomp-dev libisal-dev libwolfssl-dev zlib1g-dev llhttp)
 packages_test=("${packages_build[@]}" libcmocka-dev clang libclang-rt-dev clang-format clang-tidy
-    python3 curl netcat-openbsd lua5.4 lua-socket lua-cjson strace)
+    python3 curl netcat-openbsd lua5.4 lua-socket lua-cjson strace haproxy nginx-light
+    libnginx-mod-stream)
+# Tests of browsers and of examples, which are skipped by name where these cannot be had.
+packages_more=(chromium nodejs python3-websockets)
 
 installed() {
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
@@ -27,6 +30,8 @@ there() {
     gcc | cmake | clang | clang-format | clang-tidy | python3)
         installed "$1" || command -v "$1" >/dev/null
         ;;
+    nodejs) command -v node >/dev/null ;;
+    nginx-light) command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] ;;
     ninja-build) installed "$1" || command -v ninja >/dev/null ;;
     pkg-config) installed "$1" || command -v pkg-config >/dev/null ;;
     *) installed "$1" ;;
@@ -35,11 +40,22 @@ there() {
 
 # need PACKAGE...: returns when all are there, ends the program when they cannot be.
 need() {
-    local package missing=()
     if ! command -v dpkg-query >/dev/null; then
         say "this is not Debian, so nothing is installed here; needed are, by Debian's names: $*"
         return
     fi
+    install_missing "$@" || exit 1
+}
+
+# want PACKAGE...: the same, but goes on without what cannot be had.
+want() {
+    ! command -v dpkg-query >/dev/null || install_missing "$@" ||
+        say "going on; what needs these packages is skipped"
+}
+
+# False: they are not there, and why was said.
+install_missing() {
+    local package missing=()
     for package; do
         there "$package" || missing+=("$package")
     done
@@ -48,8 +64,9 @@ need() {
     local sudo=()
     if [ "$(id -u)" -ne 0 ]; then
         if ! command -v sudo >/dev/null || ! { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
-            die "packages are missing; as root run: apt-get update &&" \
-                "apt-get install -y --no-install-recommends ${missing[*]/#llhttp/node-llhttp}"
+            say "./dev: packages are missing; as root run: apt-get update &&" \
+                "apt-get install -y --no-install-recommends ${missing[*]/#llhttp/node-llhttp}" >&2
+            return 1
         fi
         sudo=(sudo)
     fi
@@ -70,6 +87,27 @@ need() {
     else
         say failed
         show_log "$log"
-        exit 1
+        return 1
+    fi
+}
+
+# What tests take from the npm registry, as their lock file has it, into build/npm. Without a
+# registry they are skipped by name.
+want_npm() {
+    local from=tests/e2e/npm to=build/npm log=$logs/npm.log began
+    # What is there is known by a copy of the lock file, which comes last.
+    if cmp -s "$from/package-lock.json" "$to/installed.json" || ! command -v npm >/dev/null; then
+        return
+    fi
+    began=$(now)
+    printf 'installing tests/e2e/npm ... '
+    rm -rf "$to"
+    mkdir -p "$to"
+    cp "$from/package.json" "$from/package-lock.json" "$to"
+    if npm ci --prefix "$to" --ignore-scripts --no-audit --no-fund >"$log" 2>&1; then
+        cp "$from/package-lock.json" "$to/installed.json"
+        say "$(since "$began") s"
+    else
+        say "failed, going on; what needs it is skipped"
     fi
 }

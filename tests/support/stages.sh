@@ -208,6 +208,8 @@ run_stage() {
 # Nothing stands behind the closing line, and it stands alone.
 run_stages() {
     need "${packages_test[@]}"
+    want "${packages_more[@]}"
+    want_npm
     local name began
     began=$(now)
     for name; do

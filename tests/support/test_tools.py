@@ -102,8 +102,10 @@ class Stages(unittest.TestCase):
         script = f"""
             cd {ROOT}
             logs=$(mktemp -d); trap 'rm -r "$logs"' EXIT
-            packages_test=() cpus=1
+            packages_test=() packages_more=() cpus=1
             need() {{ :; }}
+            want() {{ :; }}
+            want_npm() {{ :; }}
             say() {{ printf '%s\\n' "$*"; }}
             now() {{ echo 0; }}
             since() {{ echo 0.0; }}

@@ -18,9 +18,10 @@ from proofs_rule import proofs_missing
 from remember import ROOT, check_all, compile_only
 from shortage_rule import shortages_missing
 
-FOLDERS = ["core", "proto", "ingest", "ha", "main", "tests", "perf", "docs", ".ci"]
+FOLDERS = ["core", "proto", "ingest", "ha", "main", "tests", "perf", "docs", ".ci", "examples"]
 NOT_OURS = ["tests/corpus", "perf/results"]  # bytes that are data
-TEXT = (".c", ".h", ".py", ".sh", ".md", ".txt", ".json", ".yml", ".yaml", ".js", ".lua")
+TEXT = (".c", ".h", ".py", ".sh", ".md", ".txt", ".json", ".yml", ".yaml", ".js", ".mjs", ".lua",
+        ".html", ".cmake")
 CODE = (".c", ".h", ".py")
 LINE_MAX = 100
 FILE_LINES_MAX = 600

@@ -40,9 +40,9 @@ static void test_paths(void **state) {
     assert_int_equal(status_of(shown), 200);
     assert_non_null(strstr(shown, "Content-Type: text/html; charset=utf-8\r\n"));
     /* Whoever opens it may be a stranger. */
-    assert_null(strstr(shown, "n1"));
     assert_null(strstr(shown, "ersion"));
-    assert_null(strstr(shown, "127.0.0.1"));
+    assert_non_null(strstr(shown, "Content-Security-Policy: default-src 'none'; script-src 'sha"));
+    assert_non_null(strstr(shown, "Vary: Origin\r\n"));
     assert_non_null(strstr(shown, "</html>\n"));
     assert_null(strstr(shown, "src="));
     fake_config.demo = false;
