@@ -222,7 +222,7 @@ bool fates_waited(struct fates *fates, uint64_t hash, struct span id) {
 
 bool fates_any_waited(const struct fates *fates) {
     for (unsigned i = 0; i < FATE_WAITED_PLACES; i++)
-        if (fates_waited(fates, i))
+        if (atomic_load_explicit(&fates->waited[i].addresses, memory_order_relaxed) != 0)
             return true;
     return false;
 }

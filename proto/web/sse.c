@@ -477,8 +477,9 @@ bool sse_is_waited(const struct worker *worker, const struct connection *connect
     const struct sse *sse = sse_on(connection);
     if (sse == NULL)
         return fates_any_waited(&worker->server->fates);
-    return sse->stage == STAGE_LIVE && sse->session.id != NULL &&
-           fates_waited(&worker->server->fates, sse->session.id->node.hash);
+    const struct name *id = sse->session.id;
+    return sse->stage == STAGE_LIVE && id != NULL &&
+           fates_waited(&worker->server->fates, id->node.hash, span_of(id->text, id->len));
 }
 
 struct session *sse_session(struct connection *connection) {

@@ -322,7 +322,7 @@ static bool tap_upgrade(struct tap *tap) {
     if (memmem(tap->at, len, "HTTP/1.1 101 ", 13) == tap->at) {
         tap->kind = TAP_FRAMES;
     } else if (memmem(tap->at, len, "HTTP/1.1 503 ", 13) == tap->at) {
-        event_add(tap, TAP_REFUSED, tap->offset + len);
+        tap_event_add(tap, TAP_REFUSED, tap->offset + len);
         tap->kind = TAP_UNKNOWN;
     } else {
         broken(tap, "another answer to a handshake", span_of(tap->at, len));
@@ -347,9 +347,9 @@ static bool tap_frame(struct tap *tap) {
     else if (opcode == (FRAME_PACKED | FRAME_TEXT) && tap->session->deflates)
         json_line(tap, frame_inflate(payload), end);
     else if (opcode == FRAME_PING)
-        event_add(tap, TAP_PING, end);
+        tap_event_add(tap, TAP_PING, end);
     else if (opcode == FRAME_PONG)
-        event_add(tap, TAP_PONG, end);
+        tap_event_add(tap, TAP_PONG, end);
     else if (opcode != FRAME_CLOSE)
         broken(tap, "a frame of another kind", payload);
     tap_drop(tap, (size_t)len);
