@@ -89,7 +89,7 @@ static const llhttp_settings_t head_settings = {
     .on_headers_complete = head_on_complete,
 };
 
-static unsigned fields_count(const struct http_fields *fields, struct span name) {
+unsigned http_fields_count(const struct http_fields *fields, struct span name) {
     unsigned count = 0;
     for (unsigned i = 0; i < fields->count; i++)
         count += span_equal_nocase(fields->list[i].name, name);
@@ -98,8 +98,8 @@ static unsigned fields_count(const struct http_fields *fields, struct span name)
 
 /* Which of its errors llhttp gives for these differs from version to version. */
 static const char *framing_message(const struct http_fields *fields) {
-    unsigned lengths = fields_count(fields, SPAN("content-length"));
-    unsigned codings = fields_count(fields, SPAN("transfer-encoding"));
+    unsigned lengths = http_fields_count(fields, SPAN("content-length"));
+    unsigned codings = http_fields_count(fields, SPAN("transfer-encoding"));
     if (lengths != 0 && codings != 0)
         return "both Content-Length and Transfer-Encoding";
     if (lengths > 1)
@@ -281,15 +281,19 @@ static bool list_has(struct span list, struct span word) {
     return false;
 }
 
-/* Is the word in any Connection header? llhttp does not see it behind a tab. */
-static bool connection_says(const struct http_fields *fields, struct span word) {
+bool http_fields_say(const struct http_fields *fields, struct span name, struct span word) {
     for (unsigned i = 0; i < fields->count; i++) {
         const struct http_field *field = &fields->list[i];
-        if (field->name.len == 10 && span_equal_nocase(field->name, SPAN("connection")) &&
+        if (field->name.len == name.len && span_equal_nocase(field->name, name) &&
             list_has(field->value, word))
             return true;
     }
     return false;
+}
+
+/* llhttp does not see it behind a tab. */
+static bool connection_says(const struct http_fields *fields, struct span word) {
+    return http_fields_say(fields, SPAN("connection"), word);
 }
 
 /* May another message follow? */

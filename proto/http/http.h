@@ -66,6 +66,11 @@ struct http_fields {
 /* The value of the first field of that name (any letter case); `at` is NULL if there is none. */
 struct span http_fields_get(const struct http_fields *fields, struct span name);
 
+/* How many fields have that name. */
+unsigned http_fields_count(const struct http_fields *fields, struct span name);
+/* Is the word in the comma-separated list of any field of that name? Letter case is the same. */
+bool http_fields_say(const struct http_fields *fields, struct span name, struct span word);
+
 /* What one connection needs to remember; owns nothing. */
 struct http_parser {
     struct http_refusal refusal;

@@ -9,6 +9,7 @@
 #include "core/worker.h"
 #include "proto/http/forwarded.h"
 #include "proto/http/http_context.h"
+#include "proto/http/http_upgrade.h"
 
 /* What a chunked body is gathered in, to begin with. */
 #define ASSEMBLY_BYTES_MIN 8192
@@ -380,7 +381,7 @@ static size_t request_take(struct worker *worker, struct http_connection *http, 
     case HTTP_EVENT_WHOLE:
         size = request->size;
         request_serve(worker, http, request);
-        return size;
+        return http->moves_to != 0 ? 0 : size; /* it is served there */
     case HTTP_EVENT_REFUSED:
         head_guess(http, at, len);
         refuse_broken(worker, http);
@@ -441,10 +442,15 @@ size_t http_on_bytes(struct worker *worker, struct connection *connection, char 
     else if (http->assembly != NULL)
         used = assembly_take(worker, http, at, len, &waits);
     while (used < len && !waits && !http->closed && http->finish_reason == CLOSE_NONE &&
-           !connection->paused && !connection->yielded) {
+           !connection->paused && !connection->yielded && !http_changes(http)) {
         used += request_take(worker, http, at + used, len - used, &waits);
-        if (used < len && !waits && slice_over(worker))
+        if (used < len && !waits && slice_over(worker) && !http_changes(http))
             connection_yield(worker, connection);
+    }
+    if (http_changes(http) && !http->closed) {
+        http->kept_bytes = len - used;
+        http_change(worker, http);
+        return used;
     }
     if (http->closed || http->finish_reason != CLOSE_NONE)
         used = len;

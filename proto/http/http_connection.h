@@ -49,6 +49,16 @@ struct http_connection;
 struct http_exchange;
 struct http_stream;
 
+/* What a connection goes on with after 101; see http_upgrade.h. */
+struct http_upgrade {
+    const struct protocol *protocol; /* NULL: with HTTP */
+    /* It is that protocol's now, and on_open was called. The request, and what was decoded of it
+     * into the worker's room, are still as `serve` had them. Not called if the connection has
+     * closed meanwhile. NULL: on_open is enough. */
+    void (*opened)(struct worker *worker, struct connection *connection, void *argument);
+    void *argument;
+};
+
 /* What a listener serves over HTTP. */
 struct http_service {
     /* No request may have a longer body than the largest of these routes, whatever its path; or
@@ -115,7 +125,10 @@ struct http_connection {
     bool held;               /* a request is being carried out over several turns; none is read */
     bool unread;             /* a long answer is on its way; none is read before it has left */
     bool closed;             /* on_close was called */
-    _Atomic bool *gone;      /* of the call that it is held for, to be set when it closes; NULL */
+    bool stayed;             /* it could not go to another worker (http_upgrade.h) */
+    uint8_t moves_to;        /* index + 1 of the worker that it is to go to; 0: none */
+    struct http_upgrade upgrade; /* what it becomes when `serve` has returned */
+    _Atomic bool *gone; /* of the call that it is held for, to be set when it closes; NULL */
     _Alignas(max_align_t) unsigned char state[]; /* of the service: state_bytes of it */
 };
 
@@ -192,13 +205,16 @@ void http_on_sent(struct worker *worker, struct connection *connection);
 void http_on_drain(struct worker *worker, struct connection *connection);
 void http_on_close(struct worker *worker, struct connection *connection);
 void http_on_free(struct worker *worker, struct connection *connection);
+void http_on_leave(struct worker *worker, struct connection *connection);
+void http_on_stayed(struct worker *worker, struct connection *connection);
 
 #define HTTP_PROTOCOL(word)                                                                        \
     {                                                                                              \
         .name = (word), .on_open = http_on_open, .on_bytes = http_on_bytes,                        \
         .input_max = http_input_max, .on_flood = http_on_flood, .on_no_memory = http_on_no_memory, \
         .on_end = http_on_end, .on_deadline = http_on_deadline, .on_sent = http_on_sent,           \
-        .on_drain = http_on_drain, .on_close = http_on_close, .on_free = http_on_free              \
+        .on_drain = http_on_drain, .on_leave = http_on_leave, .on_stayed = http_on_stayed,         \
+        .on_close = http_on_close, .on_free = http_on_free                                         \
     }
 
 /* Between the files of this module. */
@@ -230,6 +246,8 @@ bool exchange_hold(struct worker *worker, struct http_exchange *exchange, struct
                    struct span body);
 void exchange_unlink(struct http_exchange *exchange);
 void exchange_free(struct worker *worker, struct http_exchange *exchange);
+/* Gives its block back. */
+void http_free(struct worker *worker, struct connection *connection);
 /* Lets go of every exchange at the close. */
 void exchanges_drop(struct worker *worker, struct http_connection *http);
 

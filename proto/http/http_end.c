@@ -144,6 +144,11 @@ void http_on_free(struct worker *worker, struct connection *connection) {
     if (http == NULL)
         return;
     CHECK(http->exchanges == 0, "%u requests are still being served", http->exchanges);
+    http_free(worker, connection);
+}
+
+void http_free(struct worker *worker, struct connection *connection) {
+    struct http_connection *http = http_of(connection);
     enum listener_kind kind = worker->listeners.at[connection->listener].kind;
     http_assembly_free(worker, http);
     pool_put(&http_context(worker)->connections[kind], http);

@@ -33,6 +33,7 @@ static const struct status_text status_texts[] = {
     STATUS(413, "Content Too Large"),
     STATUS(415, "Unsupported Media Type"),
     STATUS(417, "Expectation Failed"),
+    STATUS(426, "Upgrade Required"),
     STATUS(429, "Too Many Requests"),
     STATUS(431, "Request Header Fields Too Large"),
     STATUS(500, "Internal Server Error"),

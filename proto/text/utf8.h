@@ -65,6 +65,12 @@ static inline bool utf8_is_break(const char *at) {
  * begins; it may be NULL. */
 bool utf8_valid(struct span text, size_t *bad_offset);
 
+/* The same for a text that comes in pieces: goes on over `text`. `*state`, which fits into 3 bits,
+ * is 0 before the first piece; behind the last one any other value says that the text ends inside a
+ * sequence. False: it is wrong whatever follows, and the last byte looked at shows it; `*state` is
+ * of no use any more. */
+bool utf8_run(uint8_t *state, struct span text);
+
 /* The longest front of at most `max` bytes of a valid text that does not cut a sequence. */
 struct span utf8_cut(struct span text, size_t max);
 
