@@ -59,6 +59,8 @@ struct config {
     unsigned origin_count;
     const char *web_hosts[ORIGINS_MAX]; /* --web-host, lower case; reloadable */
     unsigned web_host_count;
+    const char *namespaces[NAMESPACES_MAX]; /* `/` comes first (namespaces.h) */
+    unsigned namespace_count;
     bool client_send;
     bool demo;
     bool sandbox; /* only the system calls of sandbox.c's table, once the node runs */
@@ -66,6 +68,7 @@ struct config {
     uint64_t heartbeat_ns;
     uint64_t heartbeat_timeout_ns;
     uint64_t hello_timeout_ns;
+    uint64_t connect_timeout_ns; /* of Socket.IO */
     uint64_t drain_timeout_ns; /* reloadable */
 
     uint32_t max_message_bytes;

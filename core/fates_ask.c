@@ -35,7 +35,7 @@ struct span fate_address_text(const struct fate *fate, uint32_t index) {
 }
 
 uint64_t fate_address_hash(const struct fate *fate, uint32_t index) {
-    return name_hash(NAME_ID, NAMESPACE_MAIN, fate_address_text(fate, index));
+    return name_hash(NAME_ID, fate->namespace, fate_address_text(fate, index));
 }
 
 enum fate_state fate_state(const struct fate *fate) {

@@ -5,6 +5,7 @@
 #include "core/base/memory_short.h"
 #include "core/base/thread.h"
 #include "core/memory.h"
+#include "core/namespaces.h"
 #include "core/sandbox.h"
 #include "core/server.h"
 #include "core/watch.h"
@@ -353,6 +354,7 @@ int serve_run(struct settings *settings) {
         return fail_call(refused);
     stop_early_allow(true);
     memory_begin();
+    namespaces_set(settings->config.namespaces, settings->config.namespace_count);
     if (!hash_begin(&settings->config, problem, sizeof(problem)))
         return fail(problem);
     if (!log_start())

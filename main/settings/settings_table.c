@@ -136,6 +136,13 @@ const struct setting settings_table[SETTINGS] = {
         .kind = SETTING_SWITCH, .topic = TOPIC_CLIENTS, .offset = AT(client_send),
         .fallback = "off",
         .help = "Let connected clients send messages too, not only producers."},
+    [SET_NAMESPACES] = {
+        .name = "namespaces", .environment = "RINGPOST_NAMESPACES", .value = "NAME",
+        .kind = SETTING_NAMESPACES, .topic = TOPIC_CLIENTS, .traits = SETTING_LIST,
+        .fallback = "/",
+        .help = "Namespaces of Socket.IO besides /, such as /admin. Each is a world of ids and "
+                "groups of its own. The store on disk knows them by their place in this list, so "
+                "add new ones at its end."},
     [SET_HEARTBEAT] = {
         .name = "heartbeat", .environment = "RINGPOST_HEARTBEAT", .value = "SECONDS",
         .kind = SETTING_SECONDS, .topic = TOPIC_CLIENTS, .min = 0.01, .max = 86400,
@@ -155,6 +162,12 @@ const struct setting settings_table[SETTINGS] = {
         .offset = AT(hello_timeout_ns),
         .fallback = "10",
         .help = "The node closes a new connection that has not said hello after this long."},
+    [SET_CONNECT_TIMEOUT] = {
+        .name = "connect-timeout", .environment = "RINGPOST_CONNECT_TIMEOUT", .value = "SECONDS",
+        .kind = SETTING_SECONDS, .topic = TOPIC_CLIENTS, .min = 0.01, .max = 3600,
+        .offset = AT(connect_timeout_ns),
+        .fallback = "45",
+        .help = "The node closes a Socket.IO client that is in no namespace for this long."},
     [SET_DRAIN_TIMEOUT] = {
         .name = "drain-timeout", .environment = "RINGPOST_DRAIN_TIMEOUT", .value = "SECONDS",
         .kind = SETTING_SECONDS, .topic = TOPIC_CLIENTS, .traits = SETTING_RELOADABLE, .min = 0,
@@ -332,12 +345,10 @@ static const struct setting_later later[] = {
     {"alert-from", NULL},
     {"alert-after", NULL},
     {"recovery", "off"},
-    {"namespaces", "/"},
     {"deflate", "off"},
     {"socketio-client", NULL},
     {"conformance", "off"},
     {"max-payload", NULL},
-    {"connect-timeout", NULL},
     {"upgrade-timeout", NULL},
     {"peer", NULL},
     {"peer-secret-file", NULL},
@@ -436,6 +447,10 @@ void settings_range_text(const struct setting *setting, char *text, size_t cap) 
         break;
     case SETTING_HOSTS:
         snprintf(text, cap, "%d names", ORIGINS_MAX);
+        break;
+    case SETTING_NAMESPACES:
+        snprintf(text, cap, "%d names of 1 to %d bytes, / included", NAMESPACES_MAX,
+                 NAMESPACE_BYTES_MAX);
         break;
     case SETTING_TEXT:
         snprintf(text, cap, "%s", "");
