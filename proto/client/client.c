@@ -298,7 +298,10 @@ static void on_send(struct worker *worker, struct connection *connection,
         return;
     }
     struct client_send send = {
-        .fields = line->fields, .payload = payload, .ref = line->ref, .counted = counted};
+        .fields = line->fields,
+        .payload = payload,
+        .ref = line->ref,
+        .form = counted ? CLIENT_SEND_COUNTED : CLIENT_SEND_LINE};
     gate_of_clients(worker)->send(worker, connection, &send);
 }
 
