@@ -5,6 +5,7 @@
 #include "proto/text/hex.h"
 #include "proto/text/percent.h"
 #include "proto/text/utf8.h"
+#include "proto/ws/ws_frame.h"
 
 #define DIGITS_MAX 10 /* of a length; no body is longer than 4 GiB */
 
@@ -76,11 +77,8 @@ static enum engine_step next_4(struct engine_reader *reader, struct engine_packe
     char *at = reader->at;
     char *mark = reader->len == 0 ? NULL : memchr(at, ENGINE_SEPARATOR, reader->len);
     size_t len = mark == NULL ? reader->len : (size_t)(mark - at);
-    /* Behind a separator there must be a packet: what would end the payload here is an empty one,
-     * which is none. */
     reader_skip(reader, mark == NULL ? len : len + 1);
-    if (mark != NULL && reader->len == 0)
-        return ENGINE_STEP_BAD;
+    reader->begun = mark == NULL; /* behind a separator there must be a packet */
     return step_of(utf8_valid(span_of(at, len), NULL) && text_read(4, at, len, packet));
 }
 
@@ -169,20 +167,6 @@ size_t engine_utf16_units(struct span text) {
     return units;
 }
 
-void engine_frame_head(struct builder *out, bool binary, size_t payload_bytes) {
-    unsigned char head[ENGINE_FRAME_HEAD_MAX] = {binary ? 0x82 : 0x81};
-    size_t len = 2;
-    if (payload_bytes < 126) {
-        head[1] = (unsigned char)payload_bytes;
-    } else {
-        unsigned width = payload_bytes <= 0xFFFF ? 2 : 8;
-        head[1] = width == 2 ? 126 : 127;
-        for (unsigned i = 0; i < width; i++)
-            head[len++] = (unsigned char)((uint64_t)payload_bytes >> (8 * (width - 1 - i)));
-    }
-    builder_bytes(out, head, len);
-}
-
 void engine_text_length(struct builder *out, size_t units) {
     builder_u64(out, units);
     builder_byte(out, ':');
@@ -204,7 +188,8 @@ size_t engine_packet_bound(enum engine_form form, const struct engine_packet *pa
 }
 
 static void socket_write(struct builder *out, bool typed, const struct engine_packet *packet) {
-    engine_frame_head(out, packet->binary, packet->bytes.len + typed);
+    ws_head_write(out, packet->binary ? WS_OPCODE_BINARY : WS_OPCODE_TEXT, false,
+                  packet->bytes.len + typed);
     if (typed)
         builder_byte(out, packet->binary ? (char)(packet->type - ENGINE_OPEN) : packet->type);
     builder_span_add(out, packet->bytes);
@@ -271,8 +256,8 @@ static bool form_decode(char *at, size_t *len) {
     for (size_t i = 0; i < *len; i++) {
         char byte = at[i] == '+' ? ' ' : at[i];
         if (byte == '%') {
-            int high = *len - i < 3 ? -1 : hex_value(at[i + 1]);
-            int low = high < 0 ? -1 : hex_value(at[i + 2]);
+            int high = *len - i < 3 ? -1 : hex_digit(at[i + 1]);
+            int low = high < 0 ? -1 : hex_digit(at[i + 2]);
             if (low < 0)
                 return false;
             byte = (char)(high * 16 + low);

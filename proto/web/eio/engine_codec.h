@@ -58,10 +58,8 @@ void engine_packet_write(struct builder *out, enum engine_form form,
                          const struct engine_packet *packet);
 size_t engine_packet_bound(enum engine_form form, const struct engine_packet *packet);
 
-/* The pieces of that, for who writes messages in frames of their own. */
-/* The head of a WebSocket frame of the server that is whole: at most 10 bytes. */
-#define ENGINE_FRAME_HEAD_MAX 10
-void engine_frame_head(struct builder *out, bool binary, size_t payload_bytes);
+/* The pieces of that, for who writes messages in frames of their own; heads of WebSocket frames
+ * are written by ws_head_write. */
 /* "<length>:" of a text with so many UTF-16 units, its type included. */
 void engine_text_length(struct builder *out, size_t units);
 /* 0 or 1, the digits, 0xFF, for so many bytes, the type included. */
