@@ -169,6 +169,8 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
     X(adopted, "adopted_total", "connections handed over by another worker")                       \
     X(moved, "moved_total", "connections moved from another worker, with what they had sent")      \
     X(moves_failed, "moves_failed_total", "such moves that failed: it stayed, or was closed")      \
+    X(relays, "relays_total", "requests that another worker carried out: polls of its sessions")   \
+    X(relays_refused, "relays_refused_total", "such requests refused: its mailbox was full")       \
     X(accept_errors, "accept_errors_total", "accepts that failed")                                 \
     X(unicasts, "unicasts_total", "messages to one client id")                                     \
     X(unicast_mails, "unicast_mails_total", "mails that messages to one client id took")           \
