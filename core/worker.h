@@ -25,6 +25,7 @@
 #include "core/keeper.h"
 #include "core/listener.h"
 #include "core/mailbox.h"
+#include "core/relay.h"
 #include "core/reply.h"
 #include "core/ring.h"
 #include "core/slots.h"
@@ -76,6 +77,7 @@ struct worker {
     struct waits waits;           /* wait.h */
     struct keeper keeper;         /* keeper.h */
     struct attends attends;       /* attend.h */
+    struct relays relays;         /* relay.h */
     struct tally tally;           /* tally.h */
 };
 

@@ -337,7 +337,7 @@ int serve_run(struct settings *settings) {
                 [LISTENER_API] = &api_protocol,
             },
         .encodings = {&encoding_line, &encoding_counted, &encoding_line_again,
-                      &encoding_counted_again},
+                      &encoding_counted_again, &encoding_frame, &encoding_frame_again},
         .client_gate = &client_send_gate,
         .on_nudged = gate_on_nudged,
     };

@@ -5,12 +5,18 @@
 #include "core/base/shortage.h"
 #include "core/server.h"
 #include "core/worker.h"
-#include "proto/client/counted.h"
+#include "proto/client/client_write.h"
 #include "proto/client/encodings.h"
 #include "proto/client/registration.h"
 #include "proto/text/ref.h"
 
 #include <stdio.h>
+
+/* A line may take so long, and longer by its size; and once more, for it may be the node that was
+ * stopped meanwhile. */
+#define LINE_S 10
+#define LINE_BYTES_PER_S 16384
+#define LINE_S_MASK ((1u << CLIENT_LINE_S_BITS) - 1)
 
 static const struct client_gate *gate_of_clients(const struct worker *worker) {
     return worker->server->parts.client_gate;
@@ -24,76 +30,6 @@ static struct client *client_of_session(struct session *session) {
     return container_of(session, struct client, session);
 }
 
-/* --- writing --------------------------------------------------------------------------------- */
-
-static bool is_counted(const struct connection *connection) {
-    const struct client *client = (const struct client *)(const void *)connection->protocol_state;
-    return client->framing == CLIENT_FRAMING_COUNTED;
-}
-
-/* What is in `out`, whole: JSON lines get their end here. */
-static struct span answer_span(const struct connection *connection, struct builder *out) {
-    if (!is_counted(connection))
-        builder_byte(out, '\n');
-    CHECK(!out->full, "an answer is longer than LINE_ANSWER_BYTES_MAX");
-    return builder_span(out);
-}
-
-static void answer_write(struct worker *worker, struct connection *connection,
-                         struct builder *out) {
-    connection_write(worker, connection, answer_span(connection, out));
-}
-
-#define ANSWER_BUILDER(name)                                                                       \
-    char name##_bytes[LINE_ANSWER_BYTES_MAX + 1];                                                  \
-    struct builder name = builder_over(name##_bytes, sizeof(name##_bytes))
-
-static void ping_write(struct worker *worker, struct connection *connection) {
-    connection_write(worker, connection,
-                     is_counted(connection) ? COUNTED_PING : SPAN("{\"type\":\"ping\"}\n"));
-}
-
-static void pong_write(struct worker *worker, struct connection *connection) {
-    connection_write(worker, connection,
-                     is_counted(connection) ? COUNTED_PONG : SPAN("{\"type\":\"pong\"}\n"));
-}
-
-static void ok_write(struct worker *worker, struct connection *connection, struct span ref) {
-    if (ref.len == 0)
-        return;
-    ANSWER_BUILDER(out);
-    if (is_counted(connection))
-        counted_ok(&out, ref);
-    else
-        line_ok(&out, ref);
-    answer_write(worker, connection, &out);
-}
-
-/* Unless `ends` is CLOSE_NONE, the connection ends with it, for that reason. */
-static void error_write(struct worker *worker, struct connection *connection, enum code code,
-                        const char *text, struct span ref, enum close_reason ends) {
-    ANSWER_BUILDER(out);
-    stats_add(&worker->stats.client_errors, 1);
-    if (is_counted(connection))
-        counted_error(&out, code, text, ref);
-    else
-        line_error(&out, code, text, ref);
-    if (ends == CLOSE_NONE)
-        answer_write(worker, connection, &out);
-    else
-        connection_write_last(worker, connection, answer_span(connection, &out), ends);
-}
-
-static void goodbye_write(struct worker *worker, struct connection *connection) {
-    ANSWER_BUILDER(out);
-    const char *reason = close_reason_word(CLOSE_DRAINING);
-    if (is_counted(connection))
-        counted_goodbye(&out, reason, registration_reconnect_ms(worker));
-    else
-        line_goodbye(&out, reason, registration_reconnect_ms(worker));
-    answer_write(worker, connection, &out);
-}
-
 /* The session as its client knows it from the welcome. */
 static size_t session_text(const struct worker *worker, const struct connection *connection,
                            char text[SESSION_TEXT_MAX]) {
@@ -101,17 +37,12 @@ static size_t session_text(const struct worker *worker, const struct connection 
                             connection->generation);
 }
 
-static void welcome_write(struct worker *worker, struct connection *connection) {
+static void welcome_write(struct worker *worker, struct connection *connection, bool resumes) {
     char session[SESSION_TEXT_MAX];
     size_t len = session_text(worker, connection, session);
     struct welcome welcome = registration_welcome(worker, span_of(session, len));
-    welcome.resumed = client_of(connection)->resumes;
-    ANSWER_BUILDER(out);
-    if (is_counted(connection))
-        counted_welcome(&out, &welcome);
-    else
-        line_welcome(&out, &welcome);
-    answer_write(worker, connection, &out);
+    welcome.resumed = resumes;
+    client_write_welcome(worker, connection, &welcome);
 }
 
 /* --- errors ---------------------------------------------------------------------------------- */
@@ -147,7 +78,7 @@ void client_refused(struct worker *worker, struct connection *connection, enum c
                     const char *text, struct span ref) {
     if (!connection_is_open(connection))
         return;
-    error_write(worker, connection, code, text, ref, CLOSE_NONE);
+    client_write_error(worker, connection, code, text, ref, CLOSE_NONE, 0);
 }
 
 void client_fail(struct worker *worker, struct connection *connection, enum code code,
@@ -157,7 +88,15 @@ void client_fail(struct worker *worker, struct connection *connection, enum code
     const struct client *client = client_of(connection);
     bool welcomed = client->stage == CLIENT_LIVE || client->stage == CLIENT_LEAVING;
     bool ends = !welcomed || code_closes(code);
-    error_write(worker, connection, code, text, ref, ends ? close_reason_of(code) : CLOSE_NONE);
+    enum close_reason reason = ends ? close_reason_of(code) : CLOSE_NONE;
+    client_write_error(worker, connection, code, text, ref, reason, 0);
+}
+
+void client_refuse(struct worker *worker, struct connection *connection, enum code code,
+                   const char *text, unsigned close_code) {
+    if (connection_is_open(connection))
+        client_write_error(worker, connection, code, text, SPAN(""), close_reason_of(code),
+                           close_code);
 }
 
 bool client_bad(struct worker *worker, struct connection *connection, enum code code,
@@ -184,7 +123,16 @@ bool client_on_complaint(struct worker *worker, struct connection *connection,
 
 static const struct encoding *session_encoding(const struct session *session) {
     const struct client *client = (const struct client *)(const void *)session;
-    return client->framing == CLIENT_FRAMING_COUNTED ? &encoding_counted : &encoding_line;
+    switch ((enum client_framing)client->framing) {
+    case CLIENT_FRAMING_COUNTED:
+        return &encoding_counted;
+    case CLIENT_FRAMING_FRAME:
+        return &encoding_frame;
+    case CLIENT_FRAMING_LINE:
+    case CLIENT_FRAMING_NONE:
+        break;
+    }
+    return &encoding_line;
 }
 
 static struct outbox *session_outbox(struct session *session) {
@@ -233,16 +181,16 @@ static void session_on_close(struct worker *worker, struct session *session,
     if (reason == CLOSE_TOO_SLOW)
         close_too_slow(worker, connection);
     else
-        connection_finish(worker, connection, reason);
+        client_finish(worker, connection, reason);
 }
 
-static const struct session_type session_type = {
-    .transport = "tcp",
-    .encoding = session_encoding,
-    .outbox = session_outbox,
-    .look = session_look,
-    .close = session_on_close,
-};
+#define SESSION_TYPE(word)                                                                         \
+    {                                                                                              \
+        .transport = (word), .encoding = session_encoding, .outbox = session_outbox,               \
+        .look = session_look, .close = session_on_close                                            \
+    }
+static const struct session_type tcp_session = SESSION_TYPE("tcp");
+static const struct session_type websocket_session = SESSION_TYPE("websocket");
 
 /* --- lines ----------------------------------------------------------------------------------- */
 
@@ -254,20 +202,20 @@ static void on_hello(struct worker *worker, struct connection *connection,
         client_fail(worker, connection, CODE_BAD_MESSAGE, "a session says hello once", line->ref);
         return;
     }
-    client->resumes = line->resumes;
     const char *why;
-    enum code code =
-        registration_enter(worker, session, &session_type, line->id, &line->names, &why);
+    const struct session_type *type =
+        client->framing == CLIENT_FRAMING_FRAME ? &websocket_session : &tcp_session;
+    enum code code = registration_enter(worker, session, type, line->id, &line->names, &why);
     if (code != CODE_NONE) {
         client_fail(worker, connection, code, why, line->ref);
         return;
     }
     client->stage = CLIENT_LIVE;
-    welcome_write(worker, connection);
+    welcome_write(worker, connection, line->resumes);
     connection_deadline(worker, connection, worker->now_ns + worker->config->heartbeat_ns);
     code = registration_attend(worker, session, &why);
     if (code != CODE_NONE && connection_is_open(connection))
-        error_write(worker, connection, code, why, line->ref, close_reason_of(code));
+        client_refuse(worker, connection, code, why, 0);
 }
 
 static void on_join(struct worker *worker, struct connection *connection,
@@ -275,7 +223,7 @@ static void on_join(struct worker *worker, struct connection *connection,
     const char *why;
     enum code code = registration_join(worker, &client_of(connection)->session, &line->names, &why);
     if (code == CODE_NONE)
-        ok_write(worker, connection, line->ref);
+        client_write_ok(worker, connection, line->ref);
     else
         client_fail(worker, connection, code, why, line->ref);
 }
@@ -284,12 +232,12 @@ static void on_leave(struct worker *worker, struct connection *connection,
                      const struct client_line *line) {
     struct session *session = &client_of(connection)->session;
     directory_leave(worker, session, line->names.at, line->names.count);
-    ok_write(worker, connection, line->ref);
+    client_write_ok(worker, connection, line->ref);
 }
 
 static void on_send(struct worker *worker, struct connection *connection,
                     const struct client_line *line, struct span payload) {
-    bool counted = is_counted(connection);
+    bool counted = client_of(connection)->framing == CLIENT_FRAMING_COUNTED;
     if (gate_of_clients(worker) == NULL || !worker->config->client_send) {
         stats_refuse(&worker->stats, code_word(CODE_FORBIDDEN));
         client_refused(worker, connection, CODE_FORBIDDEN,
@@ -326,7 +274,7 @@ void client_on_line(struct worker *worker, struct connection *connection,
         on_send(worker, connection, line, payload);
         break;
     case CLIENT_LINE_PING:
-        pong_write(worker, connection);
+        client_write_pong(worker, connection);
         break;
     case CLIENT_LINE_ACK:
         if (!attend_acknowledge(worker, &client_of(connection)->session, line->names.at,
@@ -363,14 +311,19 @@ static void ended_look(struct worker *worker, struct connection *connection) {
     const struct client *client = client_of(connection);
     if (client->sends != 0)
         return;
-    if (client->cut)
-        client_fail(worker, connection, CODE_OVERLOADED, "there is no memory for the line",
-                    SPAN(""));
-    connection_finish(worker, connection, client->cut ? CLOSE_OVERLOADED : CLOSE_CLIENT);
+    if (client->cut) {
+        const struct client_failure *why = client->why;
+        client_refuse(worker, connection, why->code, why->text, why->close_code);
+    } else {
+        client_finish(worker, connection, CLOSE_CLIENT);
+    }
 }
 
-void client_cut(struct worker *worker, struct connection *connection) {
+void client_cut(struct worker *worker, struct connection *connection,
+                const struct client_failure *why) {
     struct client *client = client_of(connection);
+    if (!client->cut)
+        client->why = why;
     client->cut = client->ended = true;
     ended_look(worker, connection);
 }
@@ -391,12 +344,7 @@ void client_sent(struct worker *worker, struct connection *connection, struct sp
                  struct span id, const char *state) {
     if (ref.len == 0 || !connection_is_open(connection))
         return;
-    ANSWER_BUILDER(out);
-    if (is_counted(connection))
-        counted_sent(&out, ref, id, state);
-    else
-        line_sent(&out, ref, id, state);
-    answer_write(worker, connection, &out);
+    client_write_sent(worker, connection, ref, id, state);
 }
 
 /* --- what the engine calls ------------------------------------------------------------------- */
@@ -417,6 +365,25 @@ void client_heard(struct worker *worker, struct connection *connection) {
     }
 }
 
+void client_input_look(struct worker *worker, struct connection *connection, bool unfinished,
+                       size_t bytes, bool anew) {
+    struct client *client = client_of(connection);
+    if (!unfinished) {
+        client->line_s = 0;
+        return;
+    }
+    uint32_t now_s = ((uint32_t)(worker->now_ns / NS_PER_S) | 1) & LINE_S_MASK; /* 0 is for: none */
+    bool late = client->line_s != 0 && !anew &&
+                ((now_s - client->line_s) & LINE_S_MASK) > LINE_S + bytes / LINE_BYTES_PER_S;
+    if (client->line_s == 0 || anew || (late && !client->line_late)) {
+        client->line_s = now_s & LINE_S_MASK;
+        client->line_late = late;
+    } else if (late) {
+        client_fail(worker, connection, CODE_HEARTBEAT_TIMEOUT,
+                    "a line was begun and not finished in time", SPAN(""));
+    }
+}
+
 static void heartbeat(struct worker *worker, struct connection *connection) {
     struct client *client = client_of(connection);
     /* Nothing can be heard while its input is held back, or once its end has come and only answers
@@ -432,7 +399,7 @@ static void heartbeat(struct worker *worker, struct connection *connection) {
     uint64_t due_ns = worker->now_ns + worker->config->heartbeat_ns - silent_ms * NS_PER_MS;
     if (due_ns <= worker->now_ns) {
         client->pinged = true;
-        ping_write(worker, connection);
+        client_write_ping(worker, connection);
         due_ns = worker->now_ns + worker->config->heartbeat_timeout_ns;
     }
     connection_deadline(worker, connection, due_ns);
@@ -459,7 +426,7 @@ void client_on_end(struct worker *worker, struct connection *connection) {
 void client_on_sent(struct worker *worker, struct connection *connection) {
     const struct client *client = client_of(connection);
     if (client->stage == CLIENT_LEAVING && connection_is_open(connection))
-        connection_finish(worker, connection, CLOSE_DRAINING);
+        client_finish(worker, connection, CLOSE_DRAINING);
 }
 
 bool client_is_waited(const struct worker *worker, const struct connection *connection) {
@@ -472,9 +439,9 @@ void client_on_drain(struct worker *worker, struct connection *connection) {
     struct client *client = client_of(connection);
     bool welcomed = client->stage == CLIENT_LIVE;
     if (client->framing != CLIENT_FRAMING_NONE)
-        goodbye_write(worker, connection);
+        client_write_goodbye(worker, connection);
     if (!welcomed)
-        connection_finish(worker, connection, CLOSE_DRAINING);
+        client_finish(worker, connection, CLOSE_DRAINING);
     client->stage = CLIENT_LEAVING;
 }
 
@@ -493,7 +460,7 @@ void client_on_close(struct worker *worker, struct connection *connection) {
     } else if (!is_ordinary(reason)) {
         const struct name *id = session_is_open(&client->session) ? client->session.id : NULL;
         uint32_t left_bytes =
-            client->left_bytes != 0 ? client->left_bytes : client->session.backlog.bytes;
+            reason == CLOSE_TOO_SLOW ? client->left_bytes : client->session.backlog.bytes;
         char address[PEER_ADDRESS_TEXT_MAX];
         net_peer_text(&connection->peer, address);
         log_event(LOG_INFO, "session_closed", LOG_STR("reason", close_reason_word(reason)),

@@ -6,9 +6,9 @@
  *    hello)            then                     all has left)
  *                      heartbeat_timeout)
  *
- * A transport (tcp.h) cuts lines out of its bytes and hands each to client_on_line; this answers
- * through connection_write in the framing that the transport chose. Too many sends without an
- * answer hold back the lines behind them; messages go on flowing.
+ * A transport (tcp.h, websocket.h) cuts lines out of its bytes and hands each to client_on_line;
+ * this answers through connection_write in the framing that the transport chose. Too many sends
+ * without an answer hold back the lines behind them; messages go on flowing.
  *
  * A session gets messages from its welcome on, not before: until then session_type.outbox
  * answers NULL. Whoever publishes after a client has seen its welcome reaches it.
@@ -25,6 +25,7 @@
 #include "core/connection.h"
 #include "core/session.h"
 #include "proto/client/line.h"
+#include "proto/ws/ws_frame.h"
 
 struct worker;
 
@@ -33,25 +34,33 @@ struct worker;
 
 #define CLIENT_LINE_S_BITS 12
 
-enum client_framing { CLIENT_FRAMING_NONE, CLIENT_FRAMING_LINE, CLIENT_FRAMING_COUNTED };
+enum client_framing {
+    CLIENT_FRAMING_NONE,    /* TCP: nothing has come yet */
+    CLIENT_FRAMING_LINE,    /* a JSON object a line */
+    CLIENT_FRAMING_COUNTED, /* control lines, counted payloads */
+    CLIENT_FRAMING_FRAME    /* WebSocket: a JSON object a text frame */
+};
 
 enum client_stage { CLIENT_GREETING, CLIENT_LIVE, CLIENT_LEAVING };
 
 /* The state area of a client's connection. */
 struct client {
     struct session session;
-    void *producer;       /* the client_gate's own; NULL: it never sent */
+    void *producer; /* the client_gate's own; NULL: it never sent */
+    union {
+        struct ws_parser frames; /* CLIENT_FRAMING_FRAME */
+        uint32_t known_bytes;    /* TCP: of the input that is kept, already looked at */
+        uint32_t left_bytes;     /* of messages in the outbox, when it was closed as too slow */
+        const struct client_failure *why; /* while `cut`: how it will end */
+    };
     uint32_t heard_ms;    /* when something came last; wraps */
-    uint32_t known_bytes; /* the transport's: of the input that is kept, already looked at */
-    uint32_t left_bytes;  /* of messages in the outbox, when it was closed as too slow */
     uint32_t sends : 9;   /* without an answer */
     uint32_t framing : 2; /* enum client_framing */
     uint32_t stage : 2;   /* enum client_stage */
-    bool resumes : 1;     /* the hello asked to resume */
     bool pinged : 1;      /* and nothing was heard since */
     bool held : 1;        /* its input is paused */
     bool ended : 1;       /* the peer's end has come; answers are still owed */
-    bool cut : 1;         /* so has ours: a part of its input is lost */
+    bool cut : 1;         /* nothing more of its input can be read */
     bool again : 1;       /* a line is read again: one that ends the session (client_bad), or one
                              for which there was no room elsewhere */
     bool line_late : 1;   /* the transport's: the unfinished line was late once */
@@ -132,9 +141,15 @@ void client_refused(struct worker *worker, struct connection *connection, enum c
 void client_fail(struct worker *worker, struct connection *connection, enum code code,
                  const char *text, struct span ref);
 
-/* The same for what was just read, which leaves accepted sends their answers: false if the error
- * ends the session and sends are without an answer. Nothing was said then. The transport finds
- * `again`, keeps the line in its input, and hands it over once more when all are answered. */
+/* An error that ends the session, whatever the code; `close_code` as struct client_failure has it.
+ */
+void client_refuse(struct worker *worker, struct connection *connection, enum code code,
+                   const char *text, unsigned close_code);
+
+/* The same as client_fail for what was just read, which leaves accepted sends their answers: false
+ * if the error ends the session and sends are without an answer. Nothing was said then. The
+ * transport finds `again`, keeps the line in its input, and hands it over once more when all are
+ * answered. */
 bool client_bad(struct worker *worker, struct connection *connection, enum code code,
                 const char *text, struct span ref);
 
@@ -152,9 +167,20 @@ void client_on_line(struct worker *worker, struct connection *connection,
 /* A line that could not be read; false as client_bad. */
 bool client_on_complaint(struct worker *worker, struct connection *connection,
                          const struct complaint *complaint, struct span ref);
-/* A part of its input was lost for want of memory, and nothing behind it is read: it ends when all
- * sends are answered. */
-void client_cut(struct worker *worker, struct connection *connection);
+/* Nothing behind it can be read, since a part was lost or makes no sense: it ends when all sends
+ * are answered. `why` is a constant. */
+struct client_failure {
+    enum code code;
+    unsigned close_code; /* of a close frame; 0: what belongs to the code */
+    const char *text;
+};
+void client_cut(struct worker *worker, struct connection *connection,
+                const struct client_failure *why);
+/* A line, frame or message that was begun must get on, by its size, or whoever drips bytes holds
+ * memory for ever. `unfinished`: one is, of which so many bytes have come; `anew`: it was begun by
+ * what came now. The session may end. */
+void client_input_look(struct worker *worker, struct connection *connection, bool unfinished,
+                       size_t bytes, bool anew);
 /* protocol.h: on_end, on_deadline, on_sent, on_drain, on_close, on_free. */
 void client_on_end(struct worker *worker, struct connection *connection);
 bool client_is_waited(const struct worker *worker, const struct connection *connection);

@@ -2,10 +2,12 @@
 #include "proto/client/encodings.h"
 
 #include "core/base/builder.h"
+#include "core/base/check.h"
 #include "proto/client/counted.h"
 #include "proto/client/line.h"
 #include "proto/text/base64.h"
 #include "proto/text/json.h"
+#include "proto/ws/ws_frame.h"
 
 /* Variants. */
 enum { FIRST, AGAIN };
@@ -64,6 +66,45 @@ struct encoding encoding_line = {.name = "line",
                                  .head = line_head,
                                  .tail = line_tail,
                                  .again = &encoding_line_again};
+
+static size_t frame_bound(const struct encoding *encoding, const struct message *message) {
+    return line_bound(encoding, message) + WS_SERVER_HEAD_BYTES_MAX;
+}
+
+/* The head of the frame goes in front of what is in `out`, when its length is known. */
+static bool frame_head(const struct encoding *encoding, const struct message *message,
+                       struct builder *out) {
+    size_t start = out->len;
+    bool follows = line_head(encoding, message, out);
+    size_t text_bytes = out->len - start, tail_bytes = 1;
+    size_t payload_bytes = text_bytes + tail_bytes + (follows ? message->payload_len : 0);
+    size_t head_bytes = ws_head_bytes(payload_bytes);
+    CHECK(!out->full && head_bytes <= out->cap - out->len, "a frame is longer than its bound");
+    memmove(out->at + start + head_bytes, out->at + start, text_bytes);
+    out->len = start;
+    ws_head_write(out, WS_OPCODE_TEXT, false, payload_bytes);
+    out->len += text_bytes;
+    return follows;
+}
+
+static void frame_tail(const struct encoding *encoding, const struct message *message,
+                       struct builder *out) {
+    (void)encoding, (void)message;
+    line_message_tail(out);
+}
+
+struct encoding encoding_frame_again = {.name = "websocket_again",
+                                        .variant = AGAIN,
+                                        .is_again = true,
+                                        .bound = frame_bound,
+                                        .head = frame_head,
+                                        .tail = frame_tail};
+struct encoding encoding_frame = {.name = "websocket",
+                                  .variant = FIRST,
+                                  .bound = frame_bound,
+                                  .head = frame_head,
+                                  .tail = frame_tail,
+                                  .again = &encoding_frame_again};
 
 static size_t counted_bound(const struct encoding *encoding, const struct message *message) {
     struct message_label label = label_of(encoding, message);

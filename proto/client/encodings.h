@@ -14,7 +14,9 @@
 extern struct encoding encoding_line;
 /* Counted framing. The payload is never touched. */
 extern struct encoding encoding_counted;
+/* JSON objects over WebSocket, each in one text frame. */
+extern struct encoding encoding_frame;
 /* The same for a message that may have been written before: they say `redelivered`. */
-extern struct encoding encoding_line_again, encoding_counted_again;
+extern struct encoding encoding_line_again, encoding_counted_again, encoding_frame_again;
 
 #endif

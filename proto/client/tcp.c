@@ -6,12 +6,6 @@
 #include "proto/client/counted.h"
 #include "proto/text/json.h"
 
-/* A line may take so long, and longer by its size; and once more, for it may be the node that was
- * stopped meanwhile. */
-#define LINE_S 10
-#define LINE_BYTES_PER_S 16384
-#define LINE_S_MASK ((1u << CLIENT_LINE_S_BITS) - 1)
-
 /* The names of the line that is being read: one line at a time on each thread. */
 static _Thread_local struct line_scratch line_scratch;
 
@@ -154,23 +148,6 @@ static size_t counted_take(struct worker *worker, struct connection *connection,
     return client->again ? 0 : used;
 }
 
-/* A line that was begun must get on, by its size, or whoever drips bytes holds memory for ever.
- * `bytes`: what has come of it; `anew`: it was begun by what came now. */
-static void unfinished_look(struct worker *worker, struct connection *connection, size_t bytes,
-                            bool anew) {
-    struct client *client = client_of(connection);
-    uint32_t now_s = ((uint32_t)(worker->now_ns / NS_PER_S) | 1) & LINE_S_MASK; /* 0 is for: none */
-    bool late = client->line_s != 0 && !anew &&
-                ((now_s - client->line_s) & LINE_S_MASK) > LINE_S + bytes / LINE_BYTES_PER_S;
-    if (client->line_s == 0 || anew || (late && !client->line_late)) {
-        client->line_s = now_s & LINE_S_MASK;
-        client->line_late = late;
-    } else if (late) {
-        client_fail(worker, connection, CODE_HEARTBEAT_TIMEOUT,
-                    "a line was begun and not finished in time", SPAN(""));
-    }
-}
-
 static size_t tcp_on_bytes(struct worker *worker, struct connection *connection, char *at,
                            size_t len) {
     struct client *client = client_of(connection);
@@ -205,10 +182,7 @@ static size_t tcp_on_bytes(struct worker *worker, struct connection *connection,
     }
     if (!connection_is_open(connection))
         return len;
-    if (unfinished)
-        unfinished_look(worker, connection, len - used, used != 0);
-    else
-        client->line_s = 0;
+    client_input_look(worker, connection, unfinished, len - used, used != 0);
     return connection_is_open(connection) ? used : len;
 }
 
@@ -222,14 +196,17 @@ static void tcp_on_flood(struct worker *worker, struct connection *connection) {
     client_fail(worker, connection, CODE_TOO_LARGE, "the line is over its limit", SPAN(""));
 }
 
+/* A part of the line is lost, so nothing behind it can be read. */
+static const struct client_failure lost_line = {CODE_OVERLOADED, 0,
+                                                "there is no memory for the line"};
+
 static void tcp_on_no_memory(struct worker *worker, struct connection *connection,
                              struct span lost) {
     const struct client *client = client_of(connection);
     SHORTAGE_MET();
     if (!client->cut && begins_send(client, lost))
         stats_refuse(&worker->stats, code_word(CODE_OVERLOADED));
-    /* A part of the line is lost, so nothing behind it can be read. */
-    client_cut(worker, connection);
+    client_cut(worker, connection, &lost_line);
 }
 
 const struct protocol tcp_protocol = {

@@ -7,10 +7,14 @@
 #include "proto/text/percent.h"
 #include "proto/text/utf8.h"
 
-static bool refuse(struct complaint *complaint, struct span name, const char *wrong) {
+void query_complain(struct complaint *complaint, struct span name, const char *wrong) {
     struct span shown = utf8_cut(name, COMPLAINT_FIELD_BYTES - 1);
     complaint_make(complaint, CODE_BAD_MESSAGE, shown, "parameter \"%.*s\" %s", SPAN_ARG(shown),
                    wrong);
+}
+
+static bool refuse(struct complaint *complaint, struct span name, const char *wrong) {
+    query_complain(complaint, name, wrong);
     return false;
 }
 

@@ -25,6 +25,9 @@ enum query_step { QUERY_END, QUERY_PARAMETER, QUERY_BAD };
 enum query_step query_step(struct span *rest, struct builder *texts, struct span *name,
                            struct span *value, struct complaint *complaint);
 
+/* "parameter "name" `wrong`", a BAD_MESSAGE; for who takes any name. */
+void query_complain(struct complaint *complaint, struct span name, const char *wrong);
+
 /* Values; false: `complaint` about the field. */
 bool query_bool(const struct query_field *field, bool *value, struct complaint *complaint);
 /* A whole number, `min` to `max`. */

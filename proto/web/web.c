@@ -5,14 +5,14 @@
 #include "proto/http/http_connection.h"
 #include "proto/http/http_context.h"
 #include "proto/http/http_health.h"
-#include "proto/http/query.h"
 #include "proto/web/origin.h"
+#include "proto/web/ws_route.h"
 
 /* Nothing here takes a body; so much is read all the same, to keep the connection. */
 #define SPARE_BODY_BYTES 4096
 #define CORS_BYTES_MAX 4096
-/* Of every path that there is. */
-#define ALLOW "GET, HEAD, OPTIONS"
+/* Of the node, and of a path that there is not. */
+#define ALLOW_ALL "GET, HEAD, POST, OPTIONS"
 /* What is echoed of a request must leave room for the rest. */
 #define ECHO_BYTES_MAX 1024
 
@@ -31,6 +31,7 @@ static enum origin_verdict origin_of(const struct worker *worker, const struct h
 static const struct route routes[] = {
     {"/healthz", HTTP_METHOD_GET, true, false, NULL, http_get_healthz},
     {"/", HTTP_METHOD_GET, true, false, NULL, web_get_page},
+    {"/ws", HTTP_METHOD_GET, true, false, NULL, web_get_ws},
 };
 
 /* The header lines for an origin that is allowed; they go with every answer to it. */
@@ -44,11 +45,11 @@ static struct span cors_write(const struct http_request *http, char room[CORS_BY
 }
 
 static void preflight_answer(struct worker *worker, struct http_exchange *exchange,
-                             const struct http_request *http, struct span cors) {
+                             const struct http_request *http, struct span allow, struct span cors) {
     char room[CORS_BYTES_MAX];
     struct builder out = builder_over(room, sizeof room);
     builder_span_add(&out, cors);
-    http_field_write(&out, SPAN("Access-Control-Allow-Methods"), SPAN("GET, HEAD, POST, OPTIONS"));
+    http_field_write(&out, SPAN("Access-Control-Allow-Methods"), allow);
     if (http->preflight_headers.len != 0 && http->preflight_headers.len <= ECHO_BYTES_MAX)
         http_field_write(&out, SPAN("Access-Control-Allow-Headers"), http->preflight_headers);
     http_field_write(&out, SPAN("Access-Control-Max-Age"), SPAN("600"));
@@ -74,7 +75,16 @@ static struct http_error foreign(void) {
                          "this Origin or Host may not use this node; see --cors and --web-host");
 }
 
-/* Where the request goes, or what is wrong with it. */
+/* Every path takes OPTIONS beside what its routes say. */
+static void allow_options(struct route_match *match) {
+    struct builder allow = builder_over(match->allow, sizeof match->allow - 1);
+    allow.len = strlen(match->allow);
+    builder_text(&allow, ", OPTIONS");
+    CHECK(!allow.full, "a path has too many methods");
+    match->allow[allow.len] = '\0';
+}
+
+/* Where the request goes, or what is wrong with it. Each route reads its own query. */
 static bool find(struct worker *worker, const struct http_request *http, struct builder *texts,
                  struct http_error *error) {
     struct route_match *match = &http_context(worker)->match;
@@ -82,15 +92,14 @@ static bool find(struct worker *worker, const struct http_request *http, struct 
     switch (route_find(routes, sizeof routes / sizeof *routes, http->method, http->path, texts,
                        match)) {
     case ROUTE_FOUND:
-        /* No path here has parameters. */
-        if (route_takes(match->route, worker->config, http, complaint) &&
-            query_read(http->query, texts, NULL, 0, complaint))
+        if (route_takes(match->route, worker->config, http, complaint))
             return true;
         *error = http_error_complaint(complaint);
         return false;
     case ROUTE_NOT_ALLOWED:
         *error = http_error_of(CODE_METHOD_NOT_ALLOWED, "this path is not served with this method");
-        error->allow = ALLOW;
+        allow_options(match);
+        error->allow = match->allow;
         return false;
     case ROUTE_BAD_PATH:
         *error = http_error_of(CODE_BAD_MESSAGE, "the path is not well-formed");
@@ -102,17 +111,23 @@ static bool find(struct worker *worker, const struct http_request *http, struct 
     return false;
 }
 
-/* OPTIONS that is no preflight: what may be asked of the path, or of the node. */
+/* OPTIONS: what may be asked of the path, or of the node. Preflight is answered for any path. */
 static bool options_answer(struct worker *worker, struct http_exchange *exchange,
                            const struct http_request *http, const struct http_error *error,
                            struct span cors) {
     char room[CORS_BYTES_MAX];
     struct builder out = builder_over(room, sizeof room);
-    if (http->method != HTTP_METHOD_OPTIONS ||
-        (error->status != 405 && !span_equal(http->path, SPAN("*"))))
+    struct span allow = error->status == 405 ? span_text(error->allow) : SPAN(ALLOW_ALL);
+    if (http->method != HTTP_METHOD_OPTIONS)
+        return false;
+    if (http->preflight_method.at != NULL) {
+        preflight_answer(worker, exchange, http, allow, cors);
+        return true;
+    }
+    if (error->status != 405 && !span_equal(http->path, SPAN("*")))
         return false;
     builder_span_add(&out, cors);
-    http_field_write(&out, SPAN("Allow"), SPAN(ALLOW));
+    http_field_write(&out, SPAN("Allow"), allow);
     exchange_answer(worker, exchange, 204, NULL, builder_span(&out), SPAN(""));
     return true;
 }
@@ -135,10 +150,6 @@ static void web_serve(struct worker *worker, struct http_exchange *exchange,
         refuse(worker, exchange, foreign(), SPAN(VARY));
         return;
     }
-    if (http->method == HTTP_METHOD_OPTIONS && http->preflight_method.at != NULL) {
-        preflight_answer(worker, exchange, http, cors);
-        return;
-    }
     struct builder texts = builder_over(http_context(worker)->names, HTTP_TARGET_BYTES_MAX);
     struct http_error error = {0};
     struct route_request request = {.http = http, .texts = &texts};
@@ -152,12 +163,11 @@ static void web_serve(struct worker *worker, struct http_exchange *exchange,
 
 static void web_get_page(struct worker *worker, struct http_exchange *exchange,
                          const struct route_request *request) {
-    if (!worker->config->demo) {
+    if (!worker->config->demo)
         refuse(worker, exchange, not_found(), request->extra);
-        return;
-    }
-    exchange_answer(worker, exchange, 200, "text/html; charset=utf-8", request->extra,
-                    web_demo_page());
+    else if (exchange_query_empty(worker, exchange, request))
+        exchange_answer(worker, exchange, 200, "text/html; charset=utf-8", request->extra,
+                        web_demo_page());
 }
 
 static bool web_admit(struct worker *worker, const struct http_request *http,

@@ -278,6 +278,23 @@ enum ws_event ws_next(struct ws_parser *parser, char *at, size_t len,
     return message_told(parser, at, item);
 }
 
+size_t ws_put_back(char *at, enum ws_event event, const struct ws_item *item) {
+    char head[WS_HEAD_BYTES_MAX] = {0}; /* with a mask of nothing */
+    size_t bytes = item->bytes.len, head_bytes = ws_head_bytes(bytes);
+    struct builder out = builder_over(head, sizeof head);
+    ws_head_write(&out, event == WS_TEXT ? WS_OPCODE_TEXT : WS_OPCODE_BINARY, item->compressed,
+                  bytes);
+    head[1] = (char)((unsigned char)head[1] | MASKED);
+    head_bytes += MASK_BYTES;
+    /* Its head is no longer than the heads of the frames that it came in. */
+    CHECK(item->used >= head_bytes + bytes, "there is no room for the head");
+    size_t start = item->used - head_bytes - bytes;
+    if (bytes != 0)
+        memmove(at + start + head_bytes, item->bytes.at, bytes);
+    memcpy(at + start, head, head_bytes);
+    return start;
+}
+
 void ws_head_write(struct builder *out, enum ws_opcode opcode, bool compressed,
                    size_t payload_bytes) {
     char head[WS_SERVER_HEAD_BYTES_MAX];

@@ -110,6 +110,11 @@ struct ws_item {
 enum ws_event ws_next(struct ws_parser *parser, char *at, size_t len,
                       const struct ws_limits *limits, struct ws_item *item);
 
+/* A message that was told cannot be taken now: it is put back, as one frame at the end of where it
+ * was, for the next ws_next, which tells it again. `event` and `item` are what was told, `at` is
+ * the same as then. Returns the bytes before it, which are used. */
+size_t ws_put_back(char *at, enum ws_event event, const struct ws_item *item);
+
 /* What the buffer must hold for messages of so many bytes. */
 static inline size_t ws_input_bytes_max(size_t message_bytes_max) {
     return 2 * message_bytes_max + WS_FRAMING_BYTES + WS_HEAD_BYTES_MAX;

@@ -139,7 +139,7 @@ void node_open(void) {
                 [LISTENER_API] = &api_protocol,
             },
         .encodings = {&encoding_line, &encoding_counted, &encoding_line_again,
-                      &encoding_counted_again},
+                      &encoding_counted_again, &encoding_frame, &encoding_frame_again},
         .client_gate = &client_send_gate,
         .on_nudged = gate_on_nudged,
     };

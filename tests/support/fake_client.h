@@ -13,6 +13,7 @@
 
 struct encoding encoding_line = {.index = 0};
 struct encoding encoding_counted = {.index = 1};
+struct encoding encoding_frame = {.index = 2};
 
 static struct config config;
 static struct server server;

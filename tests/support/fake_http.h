@@ -48,7 +48,7 @@ static inline void http_node_open(void) {
                 [LISTENER_API] = &api_protocol,
             },
         .encodings = {&encoding_line, &encoding_counted, &encoding_line_again,
-                      &encoding_counted_again},
+                      &encoding_counted_again, &encoding_frame, &encoding_frame_again},
         .client_gate = &client_send_gate,
         .on_nudged = gate_on_nudged,
     };

@@ -119,7 +119,8 @@ void engine_deadline(struct worker *worker, struct engine *engine, uint64_t due_
 /* 4 or 3. */
 unsigned engine_version(const struct engine *engine);
 /* Its sid, ENGINE_SID_BYTES long; valid as long as `room`. */
-struct span engine_sid(const struct engine *engine, char room[ENGINE_SID_BYTES]);
+struct span engine_sid(const struct worker *worker, const struct engine *engine,
+                       char room[ENGINE_SID_BYTES]);
 const struct peer_address *engine_peer(const struct engine *engine);
 /* The query of the handshake without Engine.IO's own parameters, as it was written (`&` between);
  * for query_step. It is kept until engine_query_drop. */

@@ -107,7 +107,11 @@ static void test_preflight(void **state) {
     assert_answer(answer, 204, "");
     assert_non_null(strstr(answer, "Access-Control-Allow-Origin: https://app.example\r\n"));
     assert_non_null(strstr(answer, "Access-Control-Allow-Headers: x-a, x-b\r\n"));
-    assert_non_null(strstr(answer, "Access-Control-Allow-Methods: "));
+    assert_non_null(strstr(answer, "Access-Control-Allow-Methods: GET, HEAD, POST, OPTIONS\r\n"));
+    answer = ask(peer, FROM("OPTIONS", "/healthz", "https://app.example") "Access-Control-Request-"
+                                                                          "Method: GET\r\n\r\n");
+    assert_answer(answer, 204, "");
+    assert_non_null(strstr(answer, "Access-Control-Allow-Methods: GET, HEAD, OPTIONS\r\n"));
     assert_error(
         ask(peer, FROM("OPTIONS", "/any/path",
                        "http://evil.example") "Access-Control-Request-Method: POST\r\n\r\n"),
@@ -119,7 +123,8 @@ static void test_preflight(void **state) {
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
         answer = ask(peer, plain[i]);
         assert_answer(answer, 204, "");
-        assert_non_null(strstr(answer, "Allow: GET, HEAD, OPTIONS\r\n"));
+        assert_non_null(strstr(answer, i == 2 ? "Allow: GET, HEAD, POST, OPTIONS\r\n"
+                                              : "Allow: GET, HEAD, OPTIONS\r\n"));
         assert_non_null(strstr(answer, "Vary: Origin\r\n"));
         assert_null(strstr(answer, "Content-Length"));
     }
