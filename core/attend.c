@@ -258,6 +258,29 @@ static struct ack_list *ack_list_make(struct worker *worker, uint64_t hash, cons
     return list;
 }
 
+/* Tells the keeper of that id; there is room. */
+static void ack_send(struct worker *worker, unsigned keeper, uint64_t hash, uint32_t count,
+                     void *object) {
+    struct mail mail = {.kind = MAIL_ACK,
+                        .from = (uint16_t)worker->index,
+                        .number = count,
+                        .token = hash,
+                        .object = object};
+    post_send(&worker->endpoint, keeper, &mail);
+}
+
+bool attend_acknowledge_hash(struct worker *worker, uint64_t id_hash, uint64_t message_hash) {
+    unsigned keeper = keeper_of(worker->server, id_hash);
+    if (keeper == worker->index) {
+        keeper_acknowledge(worker, id_hash, message_hash);
+        return true;
+    }
+    if (SHORTAGE(!post_room(&worker->server->post, worker->index, keeper)))
+        return false;
+    ack_send(worker, keeper, id_hash, 1, mail_object(message_hash));
+    return true;
+}
+
 bool attend_acknowledge(struct worker *worker, struct session *session, const struct span *ids,
                         size_t count) {
     if (session->id == NULL || count == 0) {
@@ -266,6 +289,8 @@ bool attend_acknowledge(struct worker *worker, struct session *session, const st
     }
     uint64_t hash = session->id->node.hash;
     unsigned keeper = keeper_of(worker->server, hash);
+    if (count == 1)
+        return attend_acknowledge_hash(worker, hash, hash64(ids[0]));
     if (keeper == worker->index) {
         for (size_t i = 0; i < count; i++)
             keeper_acknowledge(worker, hash, hash64(ids[i]));
@@ -273,18 +298,10 @@ bool attend_acknowledge(struct worker *worker, struct session *session, const st
     }
     if (SHORTAGE(!post_room(&worker->server->post, worker->index, keeper)))
         return false;
-    struct mail mail = {.kind = MAIL_ACK,
-                        .from = (uint16_t)worker->index,
-                        .number = (uint32_t)count,
-                        .token = hash};
-    if (count == 1) {
-        mail.object = mail_object(hash64(ids[0]));
-    } else {
-        mail.object = ack_list_make(worker, hash, ids, (uint32_t)count);
-        if (SHORTAGE(mail.object == NULL))
-            return true; /* the messages come again */
-        account_send(&worker->account, ack_list_bytes((uint32_t)count));
-    }
-    post_send(&worker->endpoint, keeper, &mail);
+    struct ack_list *list = ack_list_make(worker, hash, ids, (uint32_t)count);
+    if (SHORTAGE(list == NULL))
+        return true; /* the messages come again */
+    account_send(&worker->account, ack_list_bytes((uint32_t)count));
+    ack_send(worker, keeper, hash, (uint32_t)count, list);
     return true;
 }

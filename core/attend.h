@@ -69,6 +69,10 @@ static inline bool attends_wait(const struct attends *attends) {
 bool attend_acknowledge(struct worker *worker, struct session *session, const struct span *ids,
                         size_t count);
 
+/* The same for one message that was handed to it under an id: the name_hash of that, which it may
+ * have given up meanwhile, and the hash64 of the message's. */
+bool attend_acknowledge_hash(struct worker *worker, uint64_t id_hash, uint64_t message_hash);
+
 /* The keeper's answer: it hands over everything that is pending with a greater serial. `fresh`: to
  * a session that has come. */
 void attend_answered(struct worker *worker, uint64_t hash, uint64_t serial, bool fresh);
