@@ -69,7 +69,7 @@ struct config {
     uint64_t heartbeat_timeout_ns;
     uint64_t hello_timeout_ns;
     uint64_t connect_timeout_ns; /* of Socket.IO */
-    uint64_t drain_timeout_ns; /* reloadable */
+    uint64_t drain_timeout_ns;   /* reloadable */
 
     uint32_t max_message_bytes;
     uint32_t max_body_bytes;

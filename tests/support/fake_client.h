@@ -175,8 +175,7 @@ static void fake_send(struct worker *w, struct connection *c, const struct clien
     client_send_begun(c);
     if (!seen.answer_now)
         return;
-    struct span ref =
-        send->form == CLIENT_SEND_COUNTED ? send->ref : ref_find(send->fields);
+    struct span ref = send->form == CLIENT_SEND_COUNTED ? send->ref : ref_find(send->fields);
     client_sent(w, c, ref, SPAN("i1"), "queued");
     client_send_ended(w, c);
 }
