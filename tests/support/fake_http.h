@@ -12,6 +12,7 @@
 #include "ingest/gate/client_send.h"
 #include "proto/client/encodings.h"
 #include "proto/client/tcp.h"
+#include "proto/web/sio/sio_encodings.h"
 #include "proto/web/web.h"
 
 static struct gate fake_gate;
@@ -57,6 +58,7 @@ static inline void http_node_open(void) {
         parts.port_count++;
     }
     parts.store = fake_store;
+    sio_encodings_list(parts.encodings + 4);
     hash_init(fake_hash_key);
     log_set(fake_log_level, LOG_LOGFMT);
     node_open(&fake_config, &parts, http_before);

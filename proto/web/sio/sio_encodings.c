@@ -294,3 +294,8 @@ struct encoding sio_encodings[SIO_FORMS][SIO_STYLES] = {
     FORM("sio_old_poll", EIO3_POLL),
     FORM("sio_old_poll_binary", EIO3_POLL_BINARY),
 };
+
+void sio_encodings_list(struct encoding **at) {
+    for (unsigned i = 0; i < SIO_ENCODINGS; i++)
+        at[i] = &sio_encodings[i / SIO_STYLES][i % SIO_STYLES];
+}

@@ -21,6 +21,9 @@ enum sio_style { SIO_PLAIN, SIO_META, SIO_META_AGAIN, SIO_STYLES };
 
 /* By form and style; for server_parts. */
 extern struct encoding sio_encodings[SIO_FORMS][SIO_STYLES];
+#define SIO_ENCODINGS (SIO_FORMS * SIO_STYLES)
+/* All of them, into so many places. */
+void sio_encodings_list(struct encoding **at);
 
 /* The number that stands in a mark: always MARK_BYTES digits, the first of which is no zero. */
 void sio_mark_write(char mark[MARK_BYTES], uint32_t number);
