@@ -21,6 +21,7 @@
 #include "proto/client/encodings.h"
 #include "proto/client/tcp.h"
 #include "proto/http/http_context.h"
+#include "proto/web/eio/engine_echo.h"
 #include "proto/web/web.h"
 
 #include <errno.h>
@@ -371,8 +372,11 @@ int serve_run(struct settings *settings) {
     }
     if (!server_init(&node.server, &kept->config, &parts, problem, sizeof(problem)))
         return fail(problem);
+    const struct engine_app *const apps[ENGINE_PATHS] = {
+        [ENGINE_PATH_ECHO] = kept->config.conformance ? &engine_echo_app : NULL,
+    };
     if (!gate_init(&node.gate, &node.server) || !http_init(&node.server, services) ||
-        !api_init(&node.server))
+        !engines_init(&node.server, apps) || !api_init(&node.server))
         return fail_memory("incoming messages");
     api_version_set(RINGPOST_VERSION);
     if (!server_start(&node.server, problem, sizeof(problem)))
@@ -390,6 +394,7 @@ int serve_run(struct settings *settings) {
     ports_file_remove(&ports_file);
     lost_log(&node.server);
     api_fini();
+    engines_fini();
     http_fini(&node.server);
     gate_fini(&node.gate);
     server_fini(&node.server);

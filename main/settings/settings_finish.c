@@ -90,6 +90,14 @@ static void check_listeners(struct settings_build *build) {
                      "it so only where the network is trusted",
                      place, one->text);
     }
+    for (unsigned n = 0; config->conformance && n < config->listener_count; n++)
+        if (config->listeners[n].kind == LISTENER_WEB &&
+            !address_is_loopback(&config->listeners[n].address))
+            build_problem(
+                build, PROBLEM_START,
+                "--conformance is for tests on this machine alone, and other machines can "
+                "reach %s; leave it out, or let --web listen on 127.0.0.1",
+                config->listeners[n].text);
     if (config->listener_count == 0 && build->settings->problem_count == 0)
         build_problem(build, PROBLEM_START,
                       "tcp, web and api are all off, so there is nothing to do; turn one on");

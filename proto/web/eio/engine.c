@@ -74,12 +74,12 @@ uint16_t engines_node(const struct worker *worker) {
 /* --- slots ------------------------------------------------------------------------------------ */
 
 /* A free slot holds the next free one, as an odd number. */
-static bool slot_is_free(const struct engine *at) {
+static bool place_is_free(const struct engine *at) {
     return ((uintptr_t)at & 1) != 0;
 }
 
 /* 0: there is none. */
-static uint32_t slot_take(struct worker *worker, struct engines *engines) {
+static uint32_t place_take(struct worker *worker, struct engines *engines) {
     uint32_t slot = engines->free;
     if (slot != 0) {
         engines->free = (uint32_t)((uintptr_t)engines->at[slot] >> 1);
@@ -100,7 +100,7 @@ static uint32_t slot_take(struct worker *worker, struct engines *engines) {
     return ++engines->used;
 }
 
-static void slot_put(struct worker *worker, struct engines *engines, uint32_t slot) {
+static void place_put(struct worker *worker, struct engines *engines, uint32_t slot) {
     engines->at[slot] = (struct engine *)(((uintptr_t)engines->free << 1) | 1);
     engines->free = slot;
     if (engines->count != 0)
@@ -112,7 +112,7 @@ static void slot_put(struct worker *worker, struct engines *engines, uint32_t sl
 
 struct engine *engine_find(struct worker *worker, const struct sid *sid) {
     struct engines *engines = engines_of(worker);
-    if (sid->slot == 0 || sid->slot > engines->used || slot_is_free(engines->at[sid->slot]))
+    if (sid->slot == 0 || sid->slot > engines->used || place_is_free(engines->at[sid->slot]))
         return NULL;
     struct engine *engine = engines->at[sid->slot];
     return engine_is_gone(engine) || !sid_random_same(engine->random, sid->random) ? NULL : engine;
@@ -129,7 +129,7 @@ static struct engine *engine_get(struct worker *worker, struct engines *engines,
     if (SHORTAGE(!account_take(&worker->account, slot_bytes(path))))
         return NULL;
     struct engine *engine = pool_get(&engines->pools[path]);
-    uint32_t slot = SHORTAGE(engine == NULL) ? 0 : slot_take(worker, engines);
+    uint32_t slot = SHORTAGE(engine == NULL) ? 0 : place_take(worker, engines);
     if (SHORTAGE(slot == 0)) {
         if (engine != NULL)
             pool_put(&engines->pools[path], engine);
@@ -157,7 +157,7 @@ static void engine_free(struct worker *worker, struct engine *engine) {
     list_remove(&engine->dirty);
     engines->count--;
     stats_set(&worker->stats.engines, engines->count);
-    slot_put(worker, engines, engine->slot);
+    place_put(worker, engines, engine->slot);
     pool_put(&engines->pools[path], engine);
     account_give(&worker->account, slot_bytes(path));
 }
@@ -189,8 +189,7 @@ static bool query_keep(struct worker *worker, struct engine *engine, struct span
         struct span part = span_of(rest.at, mark == NULL ? rest.len : (size_t)(mark - rest.at));
         rest = span_skip(rest, mark == NULL ? part.len : part.len + 1);
         const char *equals = part.len == 0 ? NULL : memchr(part.at, '=', part.len);
-        struct span name =
-            span_of(part.at, equals == NULL ? part.len : (size_t)(equals - part.at));
+        struct span name = span_of(part.at, equals == NULL ? part.len : (size_t)(equals - part.at));
         if (part.len == 0 || is_own_parameter(name))
             continue;
         if (engine->query == NULL) {
@@ -261,10 +260,10 @@ bool engine_written_next(const struct engine *engine, uint32_t *at, struct engin
     if (*at == engine->written_len)
         return false;
     memcpy(&head, engine->written + *at, sizeof head);
-    *packet = (struct engine_packet){
-        .type = head.type,
-        .binary = head.binary,
-        .bytes = span_of(engine->written + *at + sizeof head, head.len)};
+    *packet =
+        (struct engine_packet){.type = head.type,
+                               .binary = head.binary,
+                               .bytes = span_of(engine->written + *at + sizeof head, head.len)};
     *at += (uint32_t)sizeof head + head.len;
     return true;
 }
@@ -304,10 +303,10 @@ static bool written_room(struct worker *worker, struct engine *engine, size_t by
 
 static bool written_add(struct worker *worker, struct engine *engine,
                         const struct engine_packet *packet, enum close_reason *reason) {
-    struct written_head head = {.len = packet->bytes.len & 0x7FFFFFFF,
-                                .binary = packet->binary,
-                                .type = packet->type};
-    size_t bytes = sizeof head + packet->bytes.len, waits = engine->written_len - engine->written_at;
+    struct written_head head = {
+        .len = packet->bytes.len & 0x7FFFFFFF, .binary = packet->binary, .type = packet->type};
+    size_t bytes = sizeof head + packet->bytes.len,
+           waits = engine->written_len - engine->written_at;
     *reason = CLOSE_TOO_SLOW;
     /* One that is longer by itself may still be alone. */
     if (SHORTAGE(waits != 0 && waits + bytes > ENGINE_WRITTEN_BYTES_MAX))
@@ -345,9 +344,9 @@ static bool message_write(struct worker *worker, struct engine *engine, struct s
     if (engine->stage != ENGINE_IS_OPEN)
         return !engine_is_gone(engine);
     engine_hold(engine);
-    engine_packet(worker, engine,
-                  &(struct engine_packet){
-                      .type = ENGINE_MESSAGE, .binary = binary, .bytes = bytes});
+    engine_packet(
+        worker, engine,
+        &(struct engine_packet){.type = ENGINE_MESSAGE, .binary = binary, .bytes = bytes});
     return engine_let(worker, engine);
 }
 
@@ -424,7 +423,8 @@ void engine_end(struct worker *worker, struct engine *engine, enum close_reason 
     engine_hold(engine);
     engine->stage = ENGINE_IS_GONE;
     stats_add(&worker->stats.engines_ended, 1);
-    app_of(engine)->on_close(worker, engine, reason);
+    if (!engine->unknown)
+        app_of(engine)->on_close(worker, engine, reason);
     if (engine->connection == NULL)
         engine_polls_end(worker);
     engine_polls_close(worker, engine, last);

@@ -55,7 +55,7 @@ struct worker;
 
 enum engine_form { EIO4_SOCKET, EIO3_SOCKET, EIO4_POLL, EIO3_POLL, EIO3_POLL_BINARY };
 
-/* What speaks on the sessions of one path. No function may be NULL but on_drain and on_deadline. */
+/* What speaks on the sessions of one path. The last three functions may be NULL. */
 struct engine_app {
     size_t state_bytes; /* of its own, zeroed, in the slot of each session: engine_state */
     /* A session has come: the open packet is on its way, and the app may write behind it. False:
@@ -73,6 +73,9 @@ struct engine_app {
     /* The node drains, and no message can come any more: says goodbye if it has one, and calls
      * engine_finish. NULL: engine_finish is called for it. */
     void (*on_drain)(struct worker *worker, struct engine *engine);
+    /* Does somebody wait for an acknowledgement of its client (fates_waited)? Then on_drain waits,
+     * too. NULL: nobody can. */
+    bool (*is_waited)(const struct worker *worker, const struct engine *engine);
     /* The time set with engine_deadline has come. NULL: it sets none. */
     void (*on_deadline)(struct worker *worker, struct engine *engine);
 };

@@ -3,7 +3,7 @@
 #include "core/base/shortage.h"
 #include "core/chain.h"
 #include "core/worker.h"
-#include "proto/http/http_context.h"
+#include "proto/http/http_connection.h"
 #include "proto/web/eio/engine_own.h"
 #include "proto/web/eio/engine_poll.h"
 
@@ -12,9 +12,9 @@ static struct list *polls_of(struct http_connection *http) {
 }
 
 static struct span error_text(unsigned code) {
-    static const char *const texts[] = {"Transport unknown",    "Session ID unknown",
-                                        "Bad handshake method", "Bad request",
-                                        "Forbidden",            "Unsupported protocol version"};
+    static const char *const texts[] = {
+        "Transport unknown", "Session ID unknown", "Bad handshake method",
+        "Bad request",       "Forbidden",          "Unsupported protocol version"};
     CHECK(code < sizeof texts / sizeof *texts);
     return span_text(texts[code]);
 }
@@ -113,8 +113,8 @@ static struct chunk *jsonp_make(struct worker *worker, struct poll *poll) {
         all->len += at->len;
     }
     struct span text = span_of(all->text, all->len);
-    struct chunk *script =
-        chunk_get(worker, engine_jsonp_len(text) + POLL_JSONP_MAX + sizeof "___eio[](\"\");", false);
+    struct chunk *script = chunk_get(
+        worker, engine_jsonp_len(text) + POLL_JSONP_MAX + sizeof "___eio[](\"\");", false);
     if (!SHORTAGE(script == NULL)) {
         struct builder out = builder_over(script->text, script->cap);
         builder_span_add(&out, SPAN("___eio["));
@@ -129,8 +129,8 @@ static struct chunk *jsonp_make(struct worker *worker, struct poll *poll) {
     return script;
 }
 
-static void payload_answer(struct worker *worker, struct http_exchange *exchange,
-                           struct poll *poll, struct span extra) {
+static void payload_answer(struct worker *worker, struct http_exchange *exchange, struct poll *poll,
+                           struct span extra) {
     const char *type = poll->answer == POLL_ANSWER_BYTES ? "application/octet-stream"
                                                          : "text/plain; charset=UTF-8";
     struct chunk *chunks = poll->chunks;

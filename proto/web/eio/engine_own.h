@@ -47,12 +47,13 @@ struct engine {
     bool refreshed : 1; /* something else was heard meanwhile, which counts once */
     bool paused : 1;    /* the app wants no message now */
     bool reading : 1;   /* a POST is being looked at */
+    bool unknown : 1;   /* the app has not taken it yet */
     bool probed : 1;    /* the probe of an upgrade was answered */
     struct peer_address peer;
-    struct poll *get, *post;                /* polls that wait here */
-    struct connection *connection, *probe;  /* its WebSocket; one that may become it */
-    struct outbox own;                      /* messages, without a WebSocket */
-    char *written;                          /* packets, likewise */
+    struct poll *get, *post;               /* polls that wait here */
+    struct connection *connection, *probe; /* its WebSocket; one that may become it */
+    struct outbox own;                     /* messages, without a WebSocket */
+    char *written;                         /* packets, likewise */
     uint32_t written_len, written_cap;
     uint32_t written_at; /* of those that a poll has taken */
     char *query;
@@ -106,7 +107,8 @@ static inline bool engine_is_gone(const struct engine *engine) {
     return engine->stage == ENGINE_IS_GONE;
 }
 /* A packet to the client. False: it has ended for it. Only while it is held. */
-bool engine_packet(struct worker *worker, struct engine *engine, const struct engine_packet *packet);
+bool engine_packet(struct worker *worker, struct engine *engine,
+                   const struct engine_packet *packet);
 /* One from the client. While it is held. */
 void engine_on_packet(struct worker *worker, struct engine *engine,
                       const struct engine_packet *packet);
@@ -125,13 +127,17 @@ void engine_written_took(struct worker *worker, struct engine *engine, uint32_t 
 void engine_open_write(struct worker *worker, const struct engine *engine, bool upgrades,
                        struct builder *out);
 
+/* A new one writes its open packet, and the app is told. False: it has ended. While it is held. */
+bool engine_begin(struct worker *worker, struct engine *engine);
+
 /* engine_time.c */
 void engine_time_init(struct worker *worker, struct engine *engine);
+/* The node drains: the app is asked to say goodbye. */
+void engine_goodbye(struct worker *worker, struct engine *engine);
 /* Something was heard. */
 void engine_heard(struct worker *worker, struct engine *engine, const struct engine_packet *packet);
 /* Sees that the timer fires at the first of its times. */
 void engine_watch(struct worker *worker, struct engine *engine);
-bool engines_wait(struct worker *worker);
 
 /* engine_poll.c */
 /* Looks at the polls that wait: is there something for one, may one go on? While it is held. */
@@ -139,6 +145,8 @@ void engine_polls_look(struct worker *worker, struct engine *engine);
 /* The last answers of polls that wait. */
 void engine_polls_close(struct worker *worker, struct engine *engine, char last);
 bool engine_has_waiting(struct worker *worker, struct engine *engine);
+/* The poll that waits is answered with what waits, or with nothing. */
+void engine_get_noop(struct worker *worker, struct engine *engine);
 
 /* engine_socket.c */
 /* It ends: its WebSockets say so. */

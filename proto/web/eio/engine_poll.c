@@ -95,7 +95,8 @@ static void payload_messages(struct worker *worker, struct engine *engine,
     while ((message = outbox_parked_first(worker, &engine->own)) != NULL) {
         if (!fits_kind(engine, payload, message->is_bytes))
             return;
-        uint64_t left = payload->bytes_max > payload->bytes ? payload->bytes_max - payload->bytes : 0;
+        uint64_t left =
+            payload->bytes_max > payload->bytes ? payload->bytes_max - payload->bytes : 0;
         size_t before = chain_bytes(&payload->chain);
         enum outbox_take took =
             outbox_parked_take(worker, &engine->own, &payload->chain, between(engine, payload),
@@ -169,6 +170,20 @@ static void get_answer(struct worker *worker, struct engine *engine) {
     }
     if (ends)
         engine_end(worker, engine, (enum close_reason)engine->reason, ENGINE_CLOSE);
+}
+
+void engine_get_noop(struct worker *worker, struct engine *engine) {
+    struct payload payload = payload_begin(worker, engine, engine->get);
+    payload_packet(engine, &payload, &noop);
+    if (payload.any) {
+        payload.written_at = engine->written_at;
+        payload_send(worker, engine, &payload);
+        return;
+    }
+    struct poll *poll = engine->get;
+    chain_free(&payload.chain);
+    engine->get = NULL;
+    poll_answer(worker, poll, 503, POLL_ANSWER_STARVED, 0);
 }
 
 /* It ends: what was written leaves, and the last packet; messages do not. */

@@ -39,12 +39,12 @@ enum poll_answer {
 /* What is asked; the front fills it in before it goes. */
 struct poll_ask {
     struct sid sid;
-    uint8_t path; /* enum engine_path */
-    uint8_t kind; /* enum poll_kind */
+    uint8_t path;    /* enum engine_path */
+    uint8_t kind;    /* enum poll_kind */
     uint8_t version; /* 0: none that there is */
     bool mismatch;   /* it does not ask for polling */
-    bool bytes;  /* POST: its type is application/octet-stream */
-    bool jsonp;  /* and these are the digits of `j`: */
+    bool bytes;      /* POST: its type is application/octet-stream */
+    bool jsonp;      /* and these are the digits of `j`: */
     uint8_t jsonp_len;
     char jsonp_digits[POLL_JSONP_MAX];
 };

@@ -3,9 +3,9 @@
 static const char letters[65] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
 
 void sid_write(const struct sid *sid, char text[SID_TEXT_BYTES]) {
-    uint8_t bytes[SID_BYTES] = {(uint8_t)(sid->node >> 8),  (uint8_t)sid->node,
-                                sid->worker,                (uint8_t)(sid->slot >> 16),
-                                (uint8_t)(sid->slot >> 8), (uint8_t)sid->slot};
+    uint8_t bytes[SID_BYTES] = {
+        (uint8_t)(sid->node >> 8),  (uint8_t)sid->node,        sid->worker,
+        (uint8_t)(sid->slot >> 16), (uint8_t)(sid->slot >> 8), (uint8_t)sid->slot};
     memcpy(bytes + SID_BYTES - SID_RANDOM_BYTES, sid->random, SID_RANDOM_BYTES);
     for (unsigned i = 0; i < SID_BYTES; i += 3) {
         uint32_t bits = (uint32_t)bytes[i] << 16 | (uint32_t)bytes[i + 1] << 8 | bytes[i + 2];

@@ -110,7 +110,7 @@ void engine_deadline(struct worker *worker, struct engine *engine, uint64_t due_
 
 /* --- the end of the node ---------------------------------------------------------------------- */
 
-static void goodbye(struct worker *worker, struct engine *engine) {
+void engine_goodbye(struct worker *worker, struct engine *engine) {
     const struct engine_app *app = engine_app_of(engine->path);
     engine_hold(engine);
     if (app->on_drain != NULL)
@@ -118,6 +118,11 @@ static void goodbye(struct worker *worker, struct engine *engine) {
     else
         engine_finish(worker, engine, CLOSE_DRAINING);
     engine_let(worker, engine);
+}
+
+static bool is_waited(const struct worker *worker, const struct engine *engine) {
+    const struct engine_app *app = engine_app_of(engine->path);
+    return app->is_waited != NULL && app->is_waited(worker, engine);
 }
 
 /* The next one that polls, from a slot on; NULL: there is none. */
@@ -137,8 +142,8 @@ static void on_drain_look(struct endpoint *endpoint, struct timer *timer) {
     bool over = false;
     if (server_phase(worker->server) >= PHASE_GOODBYE)
         while (!over && (engine = polling_from(engines, &engines->drain_slot)) != NULL) {
-            if (engine->stage == ENGINE_IS_OPEN)
-                goodbye(worker, engine);
+            if (engine->stage == ENGINE_IS_OPEN && !is_waited(worker, engine))
+                engine_goodbye(worker, engine);
             over = slice_over(worker);
         }
     if (engine == NULL)
@@ -170,8 +175,7 @@ bool engine_polls_begin(struct worker *worker) {
     struct engines *engines = engines_of(worker);
     if (!engines->waits) {
         timer_init(&engines->drain, on_drain_look);
-        if (SHORTAGE(
-                !wait_begin(worker, &engines->wait, &type, worker->now_ns + WAIT_FOR_EVER_NS)))
+        if (SHORTAGE(!wait_begin(worker, &engines->wait, &type, worker->now_ns + WAIT_FOR_EVER_NS)))
             return false;
         engines->waits = true;
     }
