@@ -208,6 +208,12 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
       "times that a session had no room for a message to be acknowledged, which stayed kept")      \
     X(redelivered, "redelivered_total",                                                            \
       "messages handed to a session again, since they were not acknowledged")                      \
+    X(sio_packets, "socketio_packets_total", "packets from Socket.IO clients")                     \
+    X(sio_bad, "socketio_bad_packets_total",                                                       \
+      "packets that were none, or came out of place; most ended their client")                     \
+    X(sio_ignored, "socketio_events_ignored_total", "events of clients that nothing listens to")   \
+    X(sio_acks_forgotten, "socketio_acks_forgotten_total",                                         \
+      "copies whose callback cannot be understood any more: too many were without one")            \
     X(engine_requests, "engine_requests_total", "polls of Engine.IO sessions, GET and POST")       \
     X(engine_refused, "engine_refused_total", "Engine.IO requests refused, for whatever reason")   \
     X(engine_opened, "engine_opened_total", "Engine.IO sessions opened")                           \

@@ -22,6 +22,8 @@
 #include "proto/client/tcp.h"
 #include "proto/http/http_context.h"
 #include "proto/web/eio/engine_echo.h"
+#include "proto/web/sio/sio.h"
+#include "proto/web/sio/sio_encodings.h"
 #include "proto/web/web.h"
 
 #include <errno.h>
@@ -370,9 +372,11 @@ int serve_run(struct settings *settings) {
         parts.store = &node.disk.store;
         parts.ports[parts.port_count++] = &node.disk.store.port;
     }
+    sio_encodings_add(parts.encodings);
     if (!server_init(&node.server, &kept->config, &parts, problem, sizeof(problem)))
         return fail(problem);
     const struct engine_app *const apps[ENGINE_PATHS] = {
+        [ENGINE_PATH_SOCKETIO] = &sio_app,
         [ENGINE_PATH_ECHO] = kept->config.conformance ? &engine_echo_app : NULL,
     };
     if (!gate_init(&node.gate, &node.server) || !http_init(&node.server, services) ||

@@ -58,7 +58,7 @@ static inline void http_node_open(void) {
         parts.port_count++;
     }
     parts.store = fake_store;
-    sio_encodings_list(parts.encodings + 4);
+    sio_encodings_add(parts.encodings);
     hash_init(fake_hash_key);
     log_set(fake_log_level, LOG_LOGFMT);
     node_open(&fake_config, &parts, http_before);

@@ -5,8 +5,8 @@
 #include "core/namespaces.h"
 #include "proto/text/base64.h"
 #include "proto/text/json.h"
-#include "proto/text/utf8.h"
 #include "proto/web/eio/engine_codec.h"
+#include "proto/web/sio/sio_text.h"
 #include "proto/ws/ws_frame.h"
 
 /* Numbers of acknowledgements begin here, so that each has MARK_BYTES digits. */
@@ -29,49 +29,49 @@ bool sio_mark_number(uint64_t id, uint32_t *number) {
 
 /* --- how long it is --------------------------------------------------------------------------- */
 
-/* Of a text: bytes, and what JavaScript counts. */
-struct extent {
-    size_t bytes, units;
-};
-
-static struct extent ascii_extent(size_t bytes) {
-    return (struct extent){bytes, bytes};
+/* Of JSON: clients of one form get ASCII alone (sio_text.h). */
+static size_t json_len(enum engine_form form, struct span json) {
+    return form == EIO3_POLL ? sio_ascii_len(json) : json.len;
 }
 
-static struct extent extent_sum(struct extent a, struct extent b) {
-    return (struct extent){a.bytes + b.bytes, a.units + b.units};
+static void json_write(struct builder *out, enum engine_form form, struct span json) {
+    if (form == EIO3_POLL)
+        sio_ascii_write(out, json);
+    else
+        builder_span_add(out, json);
 }
 
-static struct extent text_extent(struct span text) {
-    return (struct extent){text.len, engine_utf16_units(text)};
-}
+/* An event or a message id, neither of which holds a control character, as builder_json writes it:
+ * quotes around it, and a backslash before quotes and backslashes. */
+#define NAME_JSON_BYTES_MAX (2 + 2 * NAME_BYTES_MAX)
 
-/* Of what builder_json writes of an event or a message id, neither of which holds a control
- * character: quotes around it, and a backslash before quotes and backslashes. */
-static struct extent name_extent(struct span name) {
-    struct extent sum = text_extent(name);
-    size_t escapes = 2;
+static size_t name_len(enum engine_form form, struct span name) {
+    size_t len = 2 + json_len(form, name);
     for (size_t i = 0; i < name.len; i++)
-        escapes += name.at[i] == '"' || name.at[i] == '\\';
-    return extent_sum(sum, ascii_extent(escapes));
+        len += name.at[i] == '"' || name.at[i] == '\\';
+    return len;
 }
 
-/* Of what json_escape_breaks writes: each break, one unit, becomes six. Units are counted where the
- * form wants them. */
-static struct extent payload_extent(enum engine_form form, const struct message *message) {
-    if (form != EIO3_POLL)
-        return ascii_extent((size_t)message->payload_len + message->breaks_grow);
-    struct span payload = message_payload(message);
-    struct extent sum = text_extent(payload);
-    if (message->breaks_grow == 0)
-        return sum;
-    sum.bytes += message->breaks_grow;
-    for (const char *at = payload.at, *end = at + payload.len; at != end;) {
-        int len = utf8_sequence(at, end);
-        sum.units += utf8_is_break(at) ? JSON_BREAK_BYTES - 1 : 0;
-        at += len > 0 ? len : 1;
-    }
-    return sum;
+static void name_write(struct builder *out, enum engine_form form, struct span name) {
+    char text[NAME_JSON_BYTES_MAX];
+    struct builder json = builder_over(text, sizeof text);
+    builder_json(&json, name);
+    CHECK(!json.full);
+    json_write(out, form, builder_span(&json));
+}
+
+/* Does the payload follow as it is? */
+static bool payload_follows(enum engine_form form, const struct message *message) {
+    if (message->is_bytes || form != EIO3_POLL)
+        return message->breaks_grow == 0;
+    return sio_ascii_len(message_payload(message)) == message->payload_len;
+}
+
+static size_t payload_len(enum engine_form form, const struct message *message) {
+    if (message->is_bytes)
+        return PLACEHOLDER.len;
+    return form == EIO3_POLL ? sio_ascii_len(message_payload(message))
+                             : (size_t)message->payload_len + message->breaks_grow;
 }
 
 /* --- the form --------------------------------------------------------------------------------- */
@@ -97,19 +97,19 @@ static bool form_is_binary(enum engine_form form) {
 _Static_assert(WS_SERVER_HEAD_BYTES_MAX + 1 <= HEAD_BYTES_MAX, "each head has room");
 
 /* What stands before a packet of text; the text has its `4`. */
-static void text_head_write(struct builder *out, enum engine_form form, struct extent text) {
+static void text_head_write(struct builder *out, enum engine_form form, size_t bytes) {
     switch (form) {
     case EIO4_SOCKET:
     case EIO3_SOCKET:
-        ws_head_write(out, WS_OPCODE_TEXT, false, text.bytes);
+        ws_head_write(out, WS_OPCODE_TEXT, false, bytes);
         break;
     case EIO4_POLL:
         break;
     case EIO3_POLL:
-        engine_text_length(out, text.units);
+        engine_text_length(out, bytes);
         break;
     case EIO3_POLL_BINARY:
-        engine_binary_length(out, false, text.bytes);
+        engine_binary_length(out, false, bytes);
         break;
     }
 }
@@ -160,12 +160,12 @@ static size_t before_mark_bytes(const struct message *message) {
 }
 
 /* Up to the payload. */
-static struct extent front_extent(const struct message *message) {
-    size_t ascii = before_mark_bytes(message) + (is_marked(message) ? MARK_BYTES : 0) + 2;
-    return extent_sum(ascii_extent(ascii), name_extent(message_event(message)));
+static size_t front_len(enum engine_form form, const struct message *message) {
+    return before_mark_bytes(message) + (is_marked(message) ? MARK_BYTES : 0) + 2 +
+           name_len(form, message_event(message));
 }
 
-static void front_write(struct builder *out, const struct message *message) {
+static void front_write(struct builder *out, enum engine_form form, const struct message *message) {
     struct span prefix = prefix_of(message);
     builder_text(out, message->is_bytes ? "451-" : "42");
     builder_span_add(out, prefix);
@@ -174,7 +174,7 @@ static void front_write(struct builder *out, const struct message *message) {
     if (is_marked(message))
         builder_bytes(out, "1000000000", MARK_BYTES);
     builder_byte(out, '[');
-    builder_json(out, message_event(message));
+    name_write(out, form, message_event(message));
     builder_byte(out, ',');
 }
 
@@ -183,30 +183,26 @@ static void front_write(struct builder *out, const struct message *message) {
 #define META_AGAIN ",\"redelivered\":true"
 
 /* Behind the payload. */
-static struct extent back_extent(enum sio_style style, const struct message *message) {
-    struct extent sum = ascii_extent(1);
+static size_t back_len(enum engine_form form, enum sio_style style, const struct message *message) {
     if (style == SIO_PLAIN)
-        return sum;
-    sum = extent_sum(sum, name_extent(message_id(message)));
-    size_t ascii = sizeof ",{\"id\":}" - 1;
+        return 1;
     struct span group = message_group_json(message);
-    if (group.len != 0) {
-        ascii += sizeof META_GROUP - 1;
-        sum = extent_sum(sum, text_extent(group));
-    }
-    ascii += message->class == CLASS_ACK ? sizeof META_ACK - 1 : 0;
-    ascii += style == SIO_META_AGAIN ? sizeof META_AGAIN - 1 : 0;
-    return extent_sum(sum, ascii_extent(ascii));
+    size_t len = sizeof ",{\"id\":}]" - 1 + name_len(form, message_id(message));
+    if (group.len != 0)
+        len += sizeof META_GROUP - 1 + json_len(form, group);
+    len += message->class == CLASS_ACK ? sizeof META_ACK - 1 : 0;
+    return len + (style == SIO_META_AGAIN ? sizeof META_AGAIN - 1 : 0);
 }
 
-static void back_write(struct builder *out, enum sio_style style, const struct message *message) {
+static void back_write(struct builder *out, enum engine_form form, enum sio_style style,
+                       const struct message *message) {
     if (style != SIO_PLAIN) {
         struct span group = message_group_json(message);
         builder_text(out, ",{\"id\":");
-        builder_json(out, message_id(message));
+        name_write(out, form, message_id(message));
         if (group.len != 0) {
             builder_text(out, META_GROUP);
-            builder_span_add(out, group);
+            json_write(out, form, group);
         }
         if (message->class == CLASS_ACK)
             builder_text(out, META_ACK);
@@ -217,50 +213,49 @@ static void back_write(struct builder *out, enum sio_style style, const struct m
     builder_byte(out, ']');
 }
 
-static struct extent packet_extent(const struct encoding *encoding, const struct message *message) {
-    struct extent payload = message->is_bytes ? ascii_extent(PLACEHOLDER.len)
-                                              : payload_extent(form_of(encoding), message);
-    return extent_sum(extent_sum(front_extent(message), payload),
-                      back_extent(style_of(encoding), message));
+static size_t packet_len(const struct encoding *encoding, const struct message *message) {
+    enum engine_form form = form_of(encoding);
+    return front_len(form, message) + payload_len(form, message) +
+           back_len(form, style_of(encoding), message);
 }
 
 /* --- what the engine calls -------------------------------------------------------------------- */
 
 static size_t sio_bound(const struct encoding *encoding, const struct message *message) {
-    size_t bytes = 2 * HEAD_BYTES_MAX + front_extent(message).bytes +
-                   back_extent(style_of(encoding), message).bytes;
+    enum engine_form form = form_of(encoding);
+    size_t bytes = 2 * HEAD_BYTES_MAX + packet_len(encoding, message);
     if (message->is_bytes)
-        bytes += PLACEHOLDER.len +
-                 (form_is_binary(form_of(encoding)) ? 0 : base64_len(message->payload_len));
-    else if (message->breaks_grow != 0)
-        bytes += (size_t)message->payload_len + message->breaks_grow;
-    return bytes;
+        return bytes + (form_is_binary(form) ? 0 : base64_len(message->payload_len));
+    return payload_follows(form, message) ? bytes - message->payload_len : bytes;
 }
 
 static bool sio_head(const struct encoding *encoding, const struct message *message,
                      struct builder *out) {
     enum engine_form form = form_of(encoding);
-    text_head_write(out, form, packet_extent(encoding, message));
-    front_write(out, message);
+    text_head_write(out, form, packet_len(encoding, message));
+    front_write(out, form, message);
     if (message->is_bytes) {
         builder_span_add(out, PLACEHOLDER);
-        back_write(out, style_of(encoding), message);
+        back_write(out, form, style_of(encoding), message);
         bytes_head_write(out, form, message->payload_len);
         if (form_is_binary(form))
             return true;
         base64_encode(out, message_payload(message));
         return false;
     }
-    if (message->breaks_grow == 0)
+    if (payload_follows(form, message))
         return true;
-    json_escape_breaks(message_payload(message), out);
+    if (form == EIO3_POLL)
+        sio_ascii_write(out, message_payload(message));
+    else
+        json_escape_breaks(message_payload(message), out);
     return false;
 }
 
 static void sio_tail(const struct encoding *encoding, const struct message *message,
                      struct builder *out) {
     if (!message->is_bytes)
-        back_write(out, style_of(encoding), message);
+        back_write(out, form_of(encoding), style_of(encoding), message);
 }
 
 static uint32_t sio_mark_at(const struct encoding *encoding, const struct message *message) {
@@ -268,7 +263,7 @@ static uint32_t sio_mark_at(const struct encoding *encoding, const struct messag
     struct builder head = builder_over(room, sizeof room);
     if (!is_marked(message))
         return UINT32_MAX;
-    text_head_write(&head, form_of(encoding), packet_extent(encoding, message));
+    text_head_write(&head, form_of(encoding), packet_len(encoding, message));
     CHECK(!head.full);
     return (uint32_t)(head.len + before_mark_bytes(message));
 }
@@ -295,7 +290,11 @@ struct encoding sio_encodings[SIO_FORMS][SIO_STYLES] = {
     FORM("sio_old_poll_binary", EIO3_POLL_BINARY),
 };
 
-void sio_encodings_list(struct encoding **at) {
+void sio_encodings_add(struct encoding *encodings[ENCODINGS_MAX]) {
+    unsigned there = 0;
+    while (there < ENCODINGS_MAX && encodings[there] != NULL)
+        there++;
+    CHECK(there + SIO_ENCODINGS <= ENCODINGS_MAX, "there are too many encodings");
     for (unsigned i = 0; i < SIO_ENCODINGS; i++)
-        at[i] = &sio_encodings[i / SIO_STYLES][i % SIO_STYLES];
+        encodings[there + i] = &sio_encodings[i / SIO_STYLES][i % SIO_STYLES];
 }
