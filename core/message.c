@@ -212,7 +212,7 @@ struct parcel *parcel_open(struct worker *worker, struct message *message) {
 
 const struct frame *parcel_frame(struct worker *worker, struct parcel *parcel,
                                  const struct encoding *encoding) {
-    struct frame *frame = parcel->frames[encoding->index];
+    struct frame *frame = parcel_find(parcel, encoding->index);
     if (frame != NULL)
         return frame;
     const struct message *message = parcel->message;
@@ -237,7 +237,12 @@ const struct frame *parcel_frame(struct worker *worker, struct parcel *parcel,
     frame->tail_bytes = (uint32_t)(out.len - before_tail);
     frame->total_bytes = (uint32_t)(out.len + (frame->around ? message->payload_len : 0));
     frame->block_bytes = (uint32_t)bytes;
-    parcel->frames[encoding->index] = frame;
+    frame->encoding = (uint8_t)encoding->index;
+    frame->next = NULL;
+    struct frame **end = &parcel->frames;
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = frame;
     stats_add(&worker->stats.encoded[encoding->index], 1);
     return frame;
 }
@@ -246,9 +251,10 @@ void parcel_unref(struct worker *worker, struct parcel *parcel) {
     CHECK(parcel->refs > 0, "a parcel was let go too often");
     if (--parcel->refs != 0)
         return;
-    for (unsigned i = 0; i < ENCODINGS_MAX; i++)
-        if (parcel->frames[i] != NULL)
-            memory_put(&worker->account, parcel->frames[i], parcel->frames[i]->block_bytes);
+    for (struct frame *frame = parcel->frames, *next; frame != NULL; frame = next) {
+        next = frame->next;
+        memory_put(&worker->account, frame, frame->block_bytes);
+    }
     message_release(&worker->endpoint, parcel->message);
     pool_put(&worker->delivery.parcels, parcel);
     account_give(&worker->account, sizeof(*parcel));

@@ -173,31 +173,42 @@ struct encoding {
     uint32_t (*mark_at)(const struct encoding *encoding, const struct message *message);
 };
 
-#define ENCODINGS_MAX 8
+#define ENCODINGS_MAX 48
 /* From here on the payload is not copied into the frame: gathering three runs is cheaper. */
 #define FRAME_COPY_BYTES_MAX 4096
 
 /* The bytes of a message in one encoding: one run, or head and tail around the message's own
  * payload. */
 struct frame {
+    struct frame *next;   /* of the parcel, in another encoding */
     uint32_t block_bytes; /* of this block, for the account */
     uint32_t total_bytes; /* on the wire */
     uint32_t head_bytes;
     uint32_t tail_bytes;
     uint32_t mark_at; /* offset in bytes[]; UINT32_MAX: every copy is the same */
     bool around;      /* the payload is not copied: head, message payload, tail */
+    uint8_t encoding; /* its index */
     char bytes[];
 };
 
 struct parcel {
     struct message *message; /* one hold */
     uint32_t refs;           /* pieces, plus whoever is delivering right now */
-    struct frame *frames[ENCODINGS_MAX];
+    /* In the order in which they were made. There are as many as its recipients here have ways of
+     * being written to, which is one for most. */
+    struct frame *frames;
 };
 
 /* A view on a message; takes over one hold of the caller's. One ref: the caller. NULL: no memory,
  * and the hold is still the caller's. */
 struct parcel *parcel_open(struct worker *worker, struct message *message);
+/* The frame in the encoding with that index; NULL: it was not made. */
+static inline struct frame *parcel_find(const struct parcel *parcel, unsigned encoding) {
+    struct frame *frame = parcel->frames;
+    while (frame != NULL && frame->encoding != encoding)
+        frame = frame->next;
+    return frame;
+}
 /* The frame, made at first use; NULL: no memory. */
 const struct frame *parcel_frame(struct worker *worker, struct parcel *parcel,
                                  const struct encoding *encoding);

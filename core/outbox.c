@@ -161,7 +161,7 @@ static void outbox_tell(struct worker *worker, struct outbox *outbox, struct ses
 enum outbox_verdict outbox_push(struct worker *worker, struct outbox *outbox,
                                 struct session *session, struct parcel *parcel,
                                 const struct encoding *encoding, enum send_lane lane) {
-    const struct frame *frame = parcel->frames[encoding->index];
+    const struct frame *frame = parcel_find(parcel, encoding->index);
     uint8_t class = parcel->message->class;
     enum drop_reason reason = DROP_NO_MEMORY;
     enum outbox_verdict verdict = OUTBOX_DROPPED;

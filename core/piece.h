@@ -83,7 +83,7 @@ static inline uint32_t piece_messages(const struct piece *piece) {
 }
 
 static inline const struct frame *piece_frame(const struct piece *piece) {
-    return piece->parcel->frames[piece->encoding];
+    return parcel_find(piece->parcel, piece->encoding);
 }
 
 static inline char *piece_mark(struct piece *piece) {
