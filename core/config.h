@@ -62,14 +62,14 @@ struct config {
     bool client_send;
     bool demo;
     bool conformance; /* what public test suites want to talk to; loopback only */
-    bool sandbox; /* only the system calls of sandbox.c's table, once the node runs */
+    bool sandbox;     /* only the system calls of sandbox.c's table, once the node runs */
 
     uint64_t heartbeat_ns;
     uint64_t heartbeat_timeout_ns;
     uint64_t hello_timeout_ns;
     uint64_t upgrade_timeout_ns; /* from an upgrade's WebSocket to its last packet */
     uint64_t connect_timeout_ns; /* from an Engine.IO session to its first namespace */
-    uint64_t drain_timeout_ns; /* reloadable */
+    uint64_t drain_timeout_ns;   /* reloadable */
 
     uint32_t max_message_bytes;
     uint32_t max_body_bytes;
