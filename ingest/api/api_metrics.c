@@ -117,11 +117,11 @@ static void workers_write(struct chain *chain, const struct server *server) {
 static void encoded_write(struct chain *chain, const struct server *server,
                           const struct stats *total) {
     char labels[64];
-    family(chain, "ringpost_encoded_total", "counter",
+    family(chain, "ringpost_forms_encoded_total", "counter",
            "messages encoded, once for all sessions of a worker that take them so");
     for (unsigned i = 0; i < ENCODINGS_MAX && server->parts.encodings[i] != NULL; i++) {
-        snprintf(labels, sizeof labels, "{encoding=\"%s\"}", server->parts.encodings[i]->name);
-        sample(chain, "ringpost_encoded_total", labels, stats_get(&total->encoded[i]));
+        snprintf(labels, sizeof labels, "{form=\"%s\"}", server->parts.encodings[i]->name);
+        sample(chain, "ringpost_forms_encoded_total", labels, stats_get(&total->encoded[i]));
     }
 }
 

@@ -202,8 +202,8 @@ const struct setting settings_table[SETTINGS] = {
         .kind = SETTING_BYTES, .topic = TOPIC_WAITING, .min = 1024, .max = 16777216,
         .offset = AT(max_payload_bytes),
         .fallback = "1000000",
-        .help = "The largest Engine.IO body or frame, either way; a poll is answered with more only "
-                "if that is one message."},
+        .help = "The largest Engine.IO body or frame, either way; a poll is answered with more "
+                "only if that is one message."},
     [SET_OUTBOX_BYTES] = {
         .name = "outbox-bytes", .environment = "RINGPOST_OUTBOX_BYTES", .value = "BYTES",
         .kind = SETTING_BYTES, .topic = TOPIC_WAITING, .min = 1024, .max = 1073741824,

@@ -7,6 +7,7 @@
 #include "proto/http/http_health.h"
 #include "proto/web/eio/engine_serve.h"
 #include "proto/web/origin.h"
+#include "proto/web/ws_echo.h"
 #include "proto/web/ws_route.h"
 
 /* Nothing here takes a body; so much is read all the same, to keep the connection. */
@@ -33,6 +34,7 @@ static const struct route routes[] = {
     {"/healthz", HTTP_METHOD_GET, true, false, NULL, http_get_healthz},
     {"/", HTTP_METHOD_GET, true, false, NULL, web_get_page},
     {"/ws", HTTP_METHOD_GET, true, false, NULL, web_get_ws},
+    {"/echo", HTTP_METHOD_GET, true, false, NULL, web_get_echo},
     /* Answered before routes are looked at (engine_serve.h); here for the length of its body. */
     {"/socket.io/", HTTP_METHOD_POST, true, false, &engine_body, NULL},
 };

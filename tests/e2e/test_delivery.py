@@ -75,7 +75,7 @@ class Addressing(unittest.TestCase):
             for till in counted:
                 self.assertEqual(till.hear_message()[3], b"7")
             for encoding in ("line", "counted"):
-                self.assertEqual(node.metric("ringpost_encoded_total", encoding=encoding), 1)
+                self.assertEqual(node.metric("ringpost_forms_encoded_total", form=encoding), 1)
 
     def test_absent_and_dropped(self):
         with Node() as node:

@@ -72,6 +72,10 @@ struct scenario {
     unsigned toys;    /* peers of the toy protocols, which `web` speaks then */
     unsigned streams; /* peers of the toy service whose answers stream; `web` has that then */
 
+    unsigned polls; /* clients of Engine.IO; `web` is itself then */
+    uint32_t max_payload_bytes;
+    uint64_t upgrade_timeout_ns;
+
     /* Messages that are to be acknowledged; none if `ack` is 0. */
     unsigned ack;
     uint32_t ack_window, ack_backlog, fate_max;

@@ -20,6 +20,7 @@
 #include "tests/sim/sim_store.h"
 #include "tests/sim/sim_streams.h"
 #include "tests/sim/sim_wait.h"
+#include "tests/toys/toy_engine.h"
 #include "tests/toys/toy_form.h"
 #include "tests/toys/toy_protocol.h"
 #include "tests/toys/toy_session.h"
@@ -48,6 +49,13 @@ uint64_t node_fates_forgotten(void) {
 
 struct server *node_server(void) {
     return &node.server;
+}
+
+bool node_has_engines(void) {
+    uint64_t engines = 0;
+    for (unsigned i = 0; i < node.server.worker_count; i++)
+        engines += stats_get(&node.server.workers[i].stats.engines);
+    return engines != 0;
 }
 
 static void fiber_body(unsigned index) {
@@ -127,7 +135,7 @@ static bool fiber_opened(unsigned index) {
 #define CLIENT_ENCODINGS 4
 
 static bool has_toys(void) {
-    return sim.scenario.toys != 0 || sim.scenario.streams != 0;
+    return sim.scenario.toys != 0 || sim.scenario.streams != 0 || sim.scenario.polls != 0;
 }
 
 void node_open(void) {
@@ -167,8 +175,10 @@ void node_open(void) {
         node.server.post.copies_max = sim.scenario.copies_max;
     if (sim.scenario.reserve_bytes != 0)
         node.server.reserve.ceiling_bytes = sim.scenario.reserve_bytes;
+    const struct engine_app *const apps[ENGINE_PATHS] = {
+        [ENGINE_PATH_SOCKETIO] = sim.scenario.polls != 0 ? &toy_engine_app : NULL};
     if (!gate_init(&node.gate, &node.server) || !http_init(&node.server, services) ||
-        !api_init(&node.server))
+        !engines_init(&node.server, apps) || !api_init(&node.server))
         sim_fail("the ingest room does not start");
     fibers_open(node.server.post.endpoints, fiber_body);
     for (unsigned i = 0; i < node.server.post.endpoints; i++)
@@ -254,6 +264,7 @@ void node_close(struct stats *total) {
     if (atomic_load(&server->connections) != 0)
         sim_fail("the node still counts %u connections", atomic_load(&server->connections));
     api_fini();
+    engines_fini();
     http_fini(server);
     gate_fini(&node.gate);
     server_fini(server);

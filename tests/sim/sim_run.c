@@ -11,6 +11,7 @@
 #include "tests/sim/sim_kernel.h"
 #include "tests/sim/sim_node.h"
 #include "tests/sim/sim_peer.h"
+#include "tests/sim/sim_polls.h"
 #include "tests/sim/sim_port.h"
 #include "tests/sim/sim_scenarios.h"
 #include "tests/sim/sim_store.h"
@@ -177,7 +178,8 @@ static bool anything_can_step(void) {
             (fiber_state(i) == FIBER_ASLEEP && fiber_wakes(i)))
             return true;
     }
-    return world_can_step() || peers_can_step() || toys_can_step() || streams_can_step();
+    return world_can_step() || peers_can_step() || toys_can_step() || streams_can_step() ||
+           polls_can_step();
 }
 
 static uint64_t min_u64(uint64_t a, uint64_t b) {
@@ -204,7 +206,7 @@ static void time_jump(void) {
     toys_quiet_check();
     streams_quiet_check();
     uint64_t next = min_u64(min_u64(world_next_ns(), peers_next_ns()),
-                            min_u64(toys_next_ns(), streams_next_ns()));
+                            min_u64(toys_next_ns(), min_u64(streams_next_ns(), polls_next_ns())));
     for (unsigned i = 0; i < scenario_endpoints(&sim.scenario); i++)
         if (fiber_state(i) == FIBER_ASLEEP)
             next = min_u64(next, fiber_wake_ns(i));
@@ -264,6 +266,7 @@ static void stage_step(bool quiet) {
                 peers_leave();
                 toys_leave();
                 streams_leave();
+                polls_leave();
             } else {
                 drain_begin();
             }
@@ -273,7 +276,7 @@ static void stage_step(bool quiet) {
         return;
     case STAGE_LEAVING:
         if (quiet && peers_gone() && links_finished() && node_messages_home() && !node_keeps() &&
-            !toy_sessions_any()) {
+            !toy_sessions_any() && !node_has_engines()) {
             node_empty_check();
             drain_begin();
         } else if (since > LEAVE_NS_MAX) {
@@ -306,6 +309,7 @@ static void sim_loop(void) {
         moved |= peers_step();
         moved |= toys_step();
         moved |= streams_step();
+        moved |= polls_step();
         moved |= fibers_step();
         bool quiet = !moved && !anything_can_step();
         enum stage before = stage;
@@ -346,6 +350,7 @@ void sim_run(uint64_t seed, bool trace) {
     peers_open();
     toys_open();
     streams_open();
+    polls_open();
     node_open();
     sim_loop();
     struct stats total = {0};
@@ -358,6 +363,7 @@ void sim_run(uint64_t seed, bool trace) {
     peers_close();
     toys_close();
     streams_close();
+    polls_close();
     check_close();
     acks_close();
     world_close();

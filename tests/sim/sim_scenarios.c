@@ -430,6 +430,16 @@ static void with_streams(struct scenario *s) {
     s->descriptors += s->streams;
 }
 
+/* The same, with nothing else that has `web`. */
+static void with_polls(struct scenario *s) {
+    s->polls = PICK(2, 5, 12);
+    s->descriptors += 5 * s->polls;
+    s->max_payload_bytes = PICK(1, 1, 4, 1000) * KB;
+    s->upgrade_timeout_ns = PICK(20, 500, 10000) * NS_PER_MS;
+    if (sim_chance(300))
+        s->post_slots = 8;
+}
+
 /* The same, most often with the acks that it is for; drawn behind all the others. */
 static void with_store(struct scenario *s) {
     s->store = sim_chance(s->ack == 0 ? 50 : s->ack < ACKS_MANY ? 500 : 900);
@@ -489,6 +499,10 @@ void scenario_make(struct scenario *scenario, uint64_t seed) {
         with_toys(scenario);
     if (!scenario->calm && scenario->toys == 0 && sim_chance(500))
         with_streams(scenario);
+    scenario->max_payload_bytes = 1000000;
+    scenario->upgrade_timeout_ns = 10 * NS_PER_S;
+    if (!scenario->calm && scenario->toys == 0 && scenario->streams == 0 && sim_chance(700))
+        with_polls(scenario);
     with_acks(scenario);
     with_store(scenario);
     if (scenario->payload_max > scenario->max_message_bytes / 2)
@@ -501,12 +515,13 @@ void scenario_describe(const struct scenario *s, char *text, size_t cap) {
     static const char *const policies[] = {"close", "drop-oldest", "keep-latest"};
     snprintf(text, cap,
              "%s, %u workers, steer %s%s, slow %s, outbox %u, memory %llu, buffers %u of %u, "
-             "slots %u, %u clients, %u producers, %u ports, %u toys, %u streams, %u messages, "
+             "slots %u, %u clients, %u producers, %u ports, %u toys, %u streams, %u polls, "
+             "%u messages, "
              "ack %u (window %u, backlog %u, silence %llu ms)%s%s%s",
              s->name, s->workers, steers[s->steer], s->kernel_steers ? " by the kernel" : "",
              policies[s->slow], s->outbox_bytes, (unsigned long long)s->memory_bytes, s->buffers,
              s->buffer_bytes, s->post_slots, s->clients, s->producers, s->ports, s->toys,
-             s->streams, s->messages, s->ack, s->ack_window, s->ack_backlog,
+             s->streams, s->polls, s->messages, s->ack, s->ack_window, s->ack_backlog,
              (unsigned long long)(s->ack_silence_ns / NS_PER_MS), s->store ? ", a store" : "",
              s->client_send ? ", clients send" : "", s->soon_behind ? ", soon behind" : "");
 }
@@ -534,6 +549,8 @@ void scenario_config(struct config *config) {
         .drain_timeout_ns = s->drain_timeout_ns,
         .max_message_bytes = s->max_message_bytes,
         .max_body_bytes = s->max_body_bytes,
+        .max_payload_bytes = s->max_payload_bytes,
+        .upgrade_timeout_ns = s->upgrade_timeout_ns,
         .outbox_bytes = s->outbox_bytes,
         .slow = s->slow,
         .memory_bytes = s->memory_bytes,

@@ -17,7 +17,7 @@ struct sim_peer;
 struct sim_toy;
 struct sim_stream;
 
-enum tap_kind { TAP_UNKNOWN, TAP_JSON, TAP_COUNTED, TAP_HTTP, TAP_TOY, TAP_STREAM };
+enum tap_kind { TAP_UNKNOWN, TAP_JSON, TAP_COUNTED, TAP_HTTP, TAP_TOY, TAP_STREAM, TAP_POLL };
 enum tap_event_kind {
     TAP_WELCOME,
     TAP_OK,
@@ -45,6 +45,7 @@ struct tap {
     struct sim_peer *producer;   /* of an HTTP connection */
     struct sim_toy *toy;         /* of a toy's (sim_toys.h), which looks at the bytes itself */
     struct sim_stream *stream;   /* the same (sim_streams.h) */
+    struct wire *wire;           /* the same (sim_polls.c) */
     char *at;
     size_t len, size;
     size_t looked;   /* bytes in which there is no end of a line */

@@ -23,6 +23,7 @@ TAKES = [
     "sender_of", "entry_try", "entry_make", "dedup_claim", "dedup_relieve", "ids_relieve",
     "gate_admit", "rate_take", "batch_new", "batch_room", "batch_suspend", "api_call_get",
     "quota_take", "budget_take", "chunk_get", "chain_room", "outbox_write_chunks", "members_begin",
+    "relay_room", "engine_make", "poll_make", "engine_polls_begin",
     "merge_begin", "fate_try", "fate_make", "fates_open", "fates_relieve", "wait_begin",
 ]
 # Places that need none, and why.
@@ -42,6 +43,7 @@ EXEMPT = {
     ("ingest/gate/gate.c", "gate_init"): START,
     ("proto/http/http_context.c", None): START,
     ("ingest/api/api_context.c", None): START,
+    ("proto/web/eio/engine.c", "engines_init"): START,
     ("core/sandbox.c", None): START,
     ("ha/store/restore.c", None): START,
     ("ha/store/ended.c", None): START,

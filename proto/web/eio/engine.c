@@ -7,13 +7,12 @@
 #include "proto/text/hex.h"
 #include "proto/web/eio/engine_own.h"
 
-#include <stdlib.h>
-
 #define SLOTS_MIN 64
 #define WRITTEN_MIN 256
 
 static const struct engine_app *apps[ENGINE_PATHS];
 static struct engines *contexts[WORKERS_MAX];
+static struct pool context_pool;
 
 struct engines *engines_of(const struct worker *worker) {
     return contexts[worker->index];
@@ -35,12 +34,14 @@ static void engines_work(struct worker *worker, struct task *task);
 
 bool engines_init(struct server *server, const struct engine_app *const list[ENGINE_PATHS]) {
     memcpy(apps, list, sizeof apps);
+    pool_init(&context_pool, sizeof(struct engines));
     for (unsigned i = 0; i < server->worker_count; i++) {
-        struct engines *engines = calloc(1, sizeof *engines);
+        struct engines *engines = pool_get(&context_pool);
         if (engines == NULL) {
             engines_fini();
             return false;
         }
+        memset(engines, 0, sizeof *engines);
         for (unsigned path = 0; path < ENGINE_PATHS; path++)
             pool_init(&engines->pools[path], apps[path] == NULL ? 8 : slot_bytes(path));
         list_init(&engines->dirty);
@@ -58,9 +59,10 @@ void engines_fini(void) {
         CHECK(contexts[i]->count == 0, "%u Engine.IO sessions are left", contexts[i]->count);
         for (unsigned path = 0; path < ENGINE_PATHS; path++)
             pool_fini(&contexts[i]->pools[path]);
-        free(contexts[i]);
+        pool_put(&context_pool, contexts[i]);
         contexts[i] = NULL;
     }
+    pool_fini(&context_pool);
 }
 
 uint16_t engines_node(const struct worker *worker) {
@@ -499,7 +501,8 @@ struct outbox *engine_outbox_last(struct engine *engine) {
 }
 
 struct outbox *engine_outbox(struct engine *engine) {
-    bool takes = engine->stage == ENGINE_IS_OPEN &&
+    /* Also while it finishes: what waits there must be found (core/tally.h). */
+    bool takes = !engine_is_gone(engine) &&
                  (engine->connection == NULL || connection_is_open(engine->connection));
     return takes ? engine_outbox_last(engine) : NULL;
 }

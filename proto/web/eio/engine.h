@@ -59,8 +59,8 @@ enum engine_form { EIO4_SOCKET, EIO3_SOCKET, EIO4_POLL, EIO3_POLL, EIO3_POLL_BIN
 struct engine_app {
     size_t state_bytes; /* of its own, zeroed, in the slot of each session: engine_state */
     /* A session has come: the open packet is on its way, and the app may write behind it. False:
-     * it is not wanted, for want of memory; the handshake is answered 503, and on_close is not
-     * called. */
+     * it is not wanted, for want of memory, or a write has failed; the handshake is answered 503,
+     * and on_close is not called. Nothing ends the session in here. */
     bool (*on_open)(struct worker *worker, struct engine *engine);
     /* One message; the bytes are valid during the call, text is UTF-8. False: no more now: the
      * transport gives no other before engine_resume. The message was taken either way. */
@@ -95,7 +95,7 @@ bool engine_write_binary(struct worker *worker, struct engine *engine, struct sp
 /* Would what is written now leave at once: is there a WebSocket with nothing unsent, or a poll? */
 bool engine_is_writable(const struct engine *engine);
 
-/* Where messages wait now; NULL: none is taken any more (the session finishes, or closes). */
+/* Where messages wait now; NULL: none is taken any more (it closes). */
 struct outbox *engine_outbox(struct engine *engine);
 /* The same for session_close, also in on_close. Never NULL. */
 struct outbox *engine_outbox_last(struct engine *engine);
@@ -111,8 +111,9 @@ void engine_resume(struct worker *worker, struct engine *engine);
  * written by engine_write and a close packet; messages that wait are dropped. A WebSocket gets its
  * close frame behind what was written. */
 void engine_close(struct worker *worker, struct engine *engine, enum close_reason reason);
-/* Ends it once everything that waits has left, at most ENGINE_FINISH_NS later: no messages are
- * taken from the client or for it any more. on_close is called then, in a later turn or now. */
+/* Ends it once everything that waits has left, at most ENGINE_FINISH_NS later: nothing is taken
+ * from the client any more, and engine_write writes nothing. on_close is called then, in a later
+ * turn or now. */
 void engine_finish(struct worker *worker, struct engine *engine, enum close_reason reason);
 #define ENGINE_FINISH_NS (30 * NS_PER_S)
 

@@ -199,7 +199,7 @@ void polls_gone(struct worker *worker, struct http_connection *http) {
         if (http->closed) {
             struct http_exchange *exchange = poll->exchange;
             poll->exchange = NULL;
-            exchange_answer_bare(worker, exchange, 400, NULL, SPAN(""), SPAN("")); /* frees it */
+            exchange_answer_bare(worker, exchange, 200, NULL, SPAN(""), SPAN("")); /* frees it */
         } else {
             list_add_tail(polls_of(http), node); /* the peer may still read */
         }

@@ -284,7 +284,10 @@ void engine_serve(struct worker *worker, struct http_exchange *exchange,
         builder_span_add(&lines, SPAN("X-XSS-Protection: 0\r\n"));
     CHECK(!lines.full, "the lines of an answer are too long");
     struct span extra = builder_span(&lines);
-    if (!asked_read(worker, http, &asked)) {
+    if (http->body_bytes > worker->config->max_payload_bytes) {
+        stats_add(&worker->stats.engine_refused, 1);
+        exchange_answer_bare(worker, exchange, 413, NULL, extra, SPAN(""));
+    } else if (!asked_read(worker, http, &asked)) {
         engine_error_answer(worker, exchange, 3, asked.upgrades, extra);
     } else if (asked.transport == TRANSPORT_UNKNOWN) {
         engine_error_answer(worker, exchange, 0, asked.upgrades, extra);

@@ -55,12 +55,13 @@ void engine_heard(struct worker *worker, struct engine *engine,
 }
 
 static void beat(struct worker *worker, struct engine *engine) {
+    bool late = worker->now_ns - engine->beat_ns > DEADLINE_LATE_NS;
     if (engine->version == 4 && !engine->pinged) {
         engine->pinged = true;
         engine->refreshed = false;
-        engine->beat_ns = worker->now_ns + silence_ns(worker, engine);
+        engine->beat_ns = (late ? worker->now_ns : engine->beat_ns) + silence_ns(worker, engine);
         engine_packet(worker, engine, &(struct engine_packet){.type = ENGINE_PING});
-    } else if (worker->now_ns - engine->beat_ns > DEADLINE_LATE_NS) {
+    } else if (late) {
         /* That says more about the worker than about the client. */
         engine->beat_ns = worker->now_ns + DEADLINE_GRACE_NS;
     } else {
