@@ -154,6 +154,12 @@ static z_stream *inflate_begin(void) {
     return stream;
 }
 
+/* Has a block ended with the last byte, and no other begun? zlib.h says how it tells: bit 7 behind
+ * a block, bit 6 inside a final one, below them how many bits are left. */
+static bool is_between_blocks(const z_stream *stream) {
+    return (stream->data_type & 0xFF) == 0x80;
+}
+
 static enum ws_inflated inflate_part(struct inflating *inflating, const void *at, size_t len) {
     z_stream *stream = inflating->stream;
     stream->next_in = (z_const Bytef *)at;
@@ -177,17 +183,14 @@ static enum ws_inflated inflate_part(struct inflating *inflating, const void *at
         if (inflating->is_beyond && stream->avail_out == 0)
             return WS_INFLATED_TOO_LARGE;
         inflating->at_end = result == Z_STREAM_END;
-        if (!inflating->at_end && stream->avail_out != 0) {
-            CHECK(stream->avail_in == 0);
+        if (inflating->at_end)
+            continue;
+        /* Between blocks no output is held back, and another call would forget that it was there.
+         */
+        if (stream->avail_in == 0 && (stream->avail_out != 0 || is_between_blocks(stream)))
             return WS_INFLATED;
-        }
+        CHECK(stream->avail_out == 0);
     }
-}
-
-/* Has a block ended with the last byte, and no other begun? zlib.h says how it tells: bit 7 behind
- * a block, bit 6 inside a final one, below them how many bits are left. */
-static bool is_between_blocks(const z_stream *stream) {
-    return (stream->data_type & 0xFF) == 0x80;
 }
 
 enum ws_inflated ws_inflate(struct span message, struct builder *out) {

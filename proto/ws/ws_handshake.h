@@ -49,7 +49,7 @@ bool ws_extensions_read(struct span value, struct ws_terms *terms);
 
 /* Writes the value of the Sec-WebSocket-Extensions that answers, of at most
  * WS_EXTENSIONS_BYTES_MAX; all or nothing. Only with `terms->deflate`. */
-#define WS_EXTENSIONS_BYTES_MAX 100
+#define WS_EXTENSIONS_BYTES_MAX 112
 void ws_extensions_write(struct builder *out, const struct ws_terms *terms);
 
 #endif

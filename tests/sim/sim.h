@@ -54,6 +54,7 @@ struct scenario {
     /* The peers. */
     unsigned clients, producers, lives, messages, ids, groups;
     unsigned slow_clients, deaf_clients, mute_clients, abusive_clients, counted_clients;
+    unsigned framed_clients; /* speak over WebSocket, where `web` has no toys */
     unsigned abusive_producers;
     unsigned late; /* clients that come when the drain begins, if not before */
     unsigned keyed, repeated, is_volatile, wide, broadcast, short_ttl, bytes_payload, calls;

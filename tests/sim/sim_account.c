@@ -437,7 +437,8 @@ static bool outlasts_drain(const struct link *link) {
 /* May the node have ended this one for that reason? */
 static bool close_possible(const struct link *link, enum close_reason reason) {
     const struct scenario *scenario = &sim.scenario;
-    bool client = link->kind == LISTENER_TCP, good = link->style == STYLE_GOOD;
+    bool framed = link->tap.session != NULL && link->tap.session->framed;
+    bool client = link->kind == LISTENER_TCP || framed, good = link->style == STYLE_GOOD;
     switch (reason) {
     case CLOSE_CLIENT:
     case CLOSE_STOPPED:
@@ -458,11 +459,11 @@ static bool close_possible(const struct link *link, enum close_reason reason) {
         return !scenario->calm;
     case CLOSE_HTTP_DONE:
     case CLOSE_HTTP_IDLE:
-        return !client;
+        return !client || framed;
     case CLOSE_HEARTBEAT_TIMEOUT:
         return client && !good;
     case CLOSE_HTTP_TIMEOUT:
-        return link->style == STYLE_ABUSIVE || (!client && link->style == STYLE_DEAF);
+        return link->style == STYLE_ABUSIVE || ((!client || framed) && link->style == STYLE_DEAF);
     default:
         return link->style == STYLE_ABUSIVE;
     }

@@ -46,6 +46,7 @@ struct sim_session {
     struct sim_peer *peer;
     int id; /* -1: without one */
     bool counted;
+    bool framed;        /* over WebSocket */
     bool goodbye;       /* was said to it */
     uint64_t may_from;  /* hello sent */
     uint64_t must_from; /* welcome given; NEVER: not yet */

@@ -2,6 +2,7 @@
 #include "core/base/check.h"
 #include "core/base/clock.h"
 #include "tests/sim/sim_acks.h"
+#include "tests/sim/sim_frames.h"
 #include "tests/sim/sim_peer.h"
 
 #include <stdio.h>
@@ -59,7 +60,8 @@ static void hello_write(struct sim_peer *peer) {
 
 void client_begin(struct sim_peer *peer) {
     bool abusive = peer->style == STYLE_ABUSIVE;
-    bool counted = sim_chance(sim.scenario.counted_clients);
+    bool framed = peer->listener == LISTENER_WEB;
+    bool counted = !framed && sim_chance(sim.scenario.counted_clients);
     if (abusive) {
         peer->script = (unsigned)sim_roll(CLIENT_SCRIPTS);
         if (peer->script < 8)
@@ -73,7 +75,10 @@ void client_begin(struct sim_peer *peer) {
     acker_begin(peer);
     peer->session = session_add(peer->link, id, counted);
     peer->session->peer = peer;
-    peer->link->tap.kind = counted ? TAP_COUNTED : TAP_JSON;
+    if (framed)
+        frames_ask(&peer->out);
+    peer->session->framed = framed;
+    peer->link->tap.kind = framed ? TAP_UPGRADE : counted ? TAP_COUNTED : TAP_JSON;
     peer->link->tap.session = peer->session;
     peer->stream = stream_add();
     hello_write(peer);
@@ -188,6 +193,9 @@ void client_act(struct sim_peer *peer) {
         send_write(peer);
     } else if (roll < 60) {
         peer_say(peer, counted ? "PING\r\n" : "{\"type\":\"ping\"}\n");
+    } else if (roll < 61 && peer->session->framed && sim_chance(200)) {
+        frames_write_close(&peer->out);
+        peer_end(peer);
     } else if (roll < 64) {
         peer_say(peer, counted ? "ACK m1 m2\n" : " {\"ids\" : [\"m1\"], \"type\":\"ack\"}\r\n\n");
     }
@@ -205,11 +213,18 @@ void client_on_event(struct sim_peer *peer, const struct tap_event *event) {
         peer->next_ns = think_ns();
         break;
     case TAP_PING:
-        if (peer->style != STYLE_MUTE)
+        if (peer->style == STYLE_MUTE)
+            break;
+        if (peer->session->framed)
+            frames_write_pong(&peer->out);
+        else
             peer_say(peer, peer->session->counted ? "PONG\r\n" : "{\"type\":\"pong\"}\n");
         break;
     case TAP_MESSAGE:
         acker_on_message(peer, event->content);
+        break;
+    case TAP_REFUSED:
+        peer_end(peer);
         break;
     case TAP_GOODBYE:
         if (sim_chance(400))

@@ -132,7 +132,7 @@ static bool fiber_opened(unsigned index) {
 #define ROOM_LOOK_NS NS_PER_MS /* as in core/worker.c and core/port.c */
 
 /* Those of clients come first. */
-#define CLIENT_ENCODINGS 4
+#define CLIENT_ENCODINGS 6
 
 static bool has_toys(void) {
     return sim.scenario.toys != 0 || sim.scenario.streams != 0 || sim.scenario.polls != 0;

@@ -3,6 +3,7 @@
 #include "core/base/check.h"
 #include "core/base/clock.h"
 #include "core/limits.h"
+#include "tests/sim/sim_frames.h"
 #include "tests/sim/sim_store.h"
 
 #include <errno.h>
@@ -69,6 +70,8 @@ void peers_open(void) {
         peer->requests_end = &peer->requests;
         if (client) {
             peer->style = client_style();
+            if (peer->style != STYLE_ABUSIVE && sim_chance(scenario->framed_clients))
+                peer->listener = LISTENER_WEB;
             if (sim_chance(scenario->late))
                 peer->next_ns += 10 * NS_PER_S;
             peer->messages_left = 6;
@@ -106,8 +109,18 @@ void peers_close(void) {
     peer_count = 0;
 }
 
+void peer_write(struct sim_peer *peer, const struct text *text) {
+    if (peer->session != NULL && peer->session->framed)
+        frames_write(&peer->out, text);
+    else
+        text_add(&peer->out, text->at, text->len);
+}
+
 void peer_say(struct sim_peer *peer, const char *words) {
-    text_add(&peer->out, words, strlen(words));
+    struct text text = {0};
+    text_add(&text, words, strlen(words));
+    peer_write(peer, &text);
+    text_free(&text);
 }
 
 static bool trusted(const struct peer_address *address) {

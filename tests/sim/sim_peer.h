@@ -133,10 +133,8 @@ void peers_check(void);
 /* --- between the files of the peers ------------------------------------------------------------
  */
 
-/* Appends to what is on its way out. */
-static inline void peer_write(struct sim_peer *peer, const struct text *text) {
-    text_add(&peer->out, text->at, text->len);
-}
+/* Appends to what is on its way out; as frames, if that is what its session speaks. */
+void peer_write(struct sim_peer *peer, const struct text *text);
 void peer_say(struct sim_peer *peer, const char *words);
 /* Connects and writes a PROXY header where one is due. False: nobody listens. */
 bool peer_connect(struct sim_peer *peer);

@@ -503,6 +503,8 @@ void scenario_make(struct scenario *scenario, uint64_t seed) {
     scenario->upgrade_timeout_ns = 10 * NS_PER_S;
     if (!scenario->calm && scenario->toys == 0 && scenario->streams == 0 && sim_chance(700))
         with_polls(scenario);
+    if (scenario->toys == 0 && scenario->streams == 0 && scenario->polls == 0)
+        scenario->framed_clients = PICK(0, 400, 1000);
     with_acks(scenario);
     with_store(scenario);
     if (scenario->payload_max > scenario->max_message_bytes / 2)

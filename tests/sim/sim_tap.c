@@ -2,6 +2,7 @@
 
 #include "core/base/check.h"
 #include "tests/sim/sim_check.h"
+#include "tests/sim/sim_frames.h"
 #include "tests/sim/sim_peer.h"
 #include "tests/sim/sim_polls.h"
 #include "tests/sim/sim_streams.h"
@@ -307,6 +308,47 @@ static bool tap_answer(struct tap *tap) {
     return true;
 }
 
+/* What may refuse an honest handshake: the node goes, or has no memory. */
+static bool tap_upgrade(struct tap *tap) {
+    const char *end = memmem(tap->at, tap->len, "\r\n\r\n", 4);
+    if (end == NULL)
+        return false;
+    size_t len = (size_t)(end - tap->at) + 4;
+    if (memmem(tap->at, len, "HTTP/1.1 101 ", 13) == tap->at) {
+        tap->kind = TAP_FRAMES;
+    } else if (memmem(tap->at, len, "HTTP/1.1 503 ", 13) == tap->at) {
+        event_add(tap, TAP_REFUSED, tap->offset + len);
+        tap->kind = TAP_UNKNOWN;
+    } else {
+        broken(tap, "another answer to a handshake", span_of(tap->at, len));
+    }
+    tap_drop(tap, len);
+    return tap->kind == TAP_FRAMES;
+}
+
+static bool tap_frame(struct tap *tap) {
+    unsigned opcode = 0;
+    struct span payload = {0};
+    int len = frame_read(span_of(tap->at, tap->len), &opcode, &payload);
+    if (len < 0)
+        broken(tap, "a frame that no server may send", span_of(tap->at, tap->len));
+    if (len == 0)
+        return false;
+    SIM_TRACE("link %u < frame %u %.*s", tap->link->number, opcode,
+              (int)(payload.len < 200 ? payload.len : 200), payload.at);
+    uint64_t end = tap->offset + (uint64_t)len;
+    if (opcode == FRAME_TEXT)
+        json_line(tap, payload, end);
+    else if (opcode == FRAME_PING)
+        event_add(tap, TAP_PING, end);
+    else if (opcode == FRAME_PONG)
+        event_add(tap, TAP_PONG, end);
+    else if (opcode != FRAME_CLOSE)
+        broken(tap, "a frame of another kind", payload);
+    tap_drop(tap, (size_t)len);
+    return true;
+}
+
 void tap_feed(struct tap *tap, const char *at, size_t len) {
     if (tap->kind == TAP_TOY)
         toy_on_bytes(tap->link, at, len);
@@ -328,6 +370,10 @@ void tap_feed(struct tap *tap, const char *at, size_t len) {
     while (more && tap->len > 0) {
         if (tap->kind == TAP_HTTP)
             more = tap_answer(tap);
+        else if (tap->kind == TAP_UPGRADE)
+            more = tap_upgrade(tap);
+        else if (tap->kind == TAP_FRAMES)
+            more = tap_frame(tap);
         else if (tap->in_payload)
             more = tap_payload(tap);
         else

@@ -17,7 +17,17 @@ struct sim_peer;
 struct sim_toy;
 struct sim_stream;
 
-enum tap_kind { TAP_UNKNOWN, TAP_JSON, TAP_COUNTED, TAP_HTTP, TAP_TOY, TAP_STREAM, TAP_POLL };
+enum tap_kind {
+    TAP_UNKNOWN,
+    TAP_JSON,
+    TAP_COUNTED,
+    TAP_UPGRADE, /* the answer to a handshake, then FRAMES */
+    TAP_FRAMES,
+    TAP_HTTP,
+    TAP_TOY,
+    TAP_STREAM,
+    TAP_POLL
+};
 enum tap_event_kind {
     TAP_WELCOME,
     TAP_OK,
@@ -26,7 +36,8 @@ enum tap_event_kind {
     TAP_PING,
     TAP_PONG,
     TAP_MESSAGE,
-    TAP_ANSWER
+    TAP_ANSWER,
+    TAP_REFUSED /* a handshake */
 };
 
 struct tap_event {

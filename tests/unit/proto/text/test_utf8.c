@@ -115,11 +115,50 @@ static void cuts_between_characters(void **state) {
     assert_int_equal(utf8_cut(span_of("\xC3\xA4\xA4", 2), 2).len, 2);
 }
 
+/* A text in two and three pieces is what it is whole, and a fault shows with the byte that makes
+ * it one. */
+static void reads_pieces(void **state) {
+    (void)state;
+    static const unsigned char telling[] = {'a',  0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC1, 0xC2,
+                                            0xDF, 0xE0, 0xE1, 0xED, 0xEF, 0xF0, 0xF1, 0xF4, 0xF5};
+    const size_t count = sizeof telling, all = count * count * count * count;
+    char text[13] = "abcdefghijkl";
+    for (size_t which = 0; which < all; which++) {
+        for (size_t i = 0, left = which; i < 4; i++, left /= count)
+            text[8 + i] = (char)telling[left % count];
+        size_t bad = 12;
+        bool valid = utf8_valid(span_of(text, 12), &bad);
+        bool unfinished = !valid && utf8_sequence(text + bad, text + 12) == -1;
+        for (size_t cut = 7; cut <= 12; cut++) {
+            uint8_t now = 0;
+            bool good =
+                utf8_run(&now, span_of(text, cut)) && utf8_run(&now, span_of(text + cut, 12 - cut));
+            assert_true(good == (valid || unfinished));
+            assert_true(!good || (now != 0) == unfinished);
+            assert_true(now < 8);
+        }
+        uint8_t now = 0;
+        size_t taken = 0;
+        while (taken < 12 && utf8_run(&now, span_of(text + taken, 1)))
+            taken++;
+        assert_true((taken == 12) == (valid || unfinished));
+        if (taken < 12) {
+            /* Without the byte there was hope. */
+            assert_true(bad <= taken &&
+                        (bad == taken || utf8_sequence(text + bad, text + taken) == -1));
+        }
+    }
+    uint8_t now = 3;
+    assert_true(utf8_run(&now, span_of(NULL, 0)));
+    assert_int_equal(now, 3);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_arithmetic),
         cmocka_unit_test(writes_what_it_reads),
         cmocka_unit_test(says_where),
+        cmocka_unit_test(reads_pieces),
         cmocka_unit_test(cuts_between_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
