@@ -122,6 +122,9 @@ enum outbox_take outbox_parked_take(struct worker *worker, struct outbox *parked
 /* The session ends, or has other memory from now on, while its messages may go on to be sent: they
  * count for nobody's limits any more. */
 void outbox_disown(struct outbox *outbox, struct session *session);
+/* Drops what waits for the session in there, unless it is in flight, counted with the reason. */
+void outbox_drop(struct worker *worker, struct outbox *outbox, struct session *session,
+                 enum drop_reason reason);
 /* Appends bytes, copied: an answer or a control line, in the lane of such. False: no memory (the
  * connection should be closed). */
 bool outbox_write(struct worker *worker, struct connection *connection, struct span bytes);

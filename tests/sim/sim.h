@@ -74,6 +74,7 @@ struct scenario {
     unsigned streams; /* peers of the toy service whose answers stream; `web` has that then */
 
     unsigned polls; /* clients of Engine.IO; `web` is itself then */
+    bool sio;       /* and they speak Socket.IO (sim_sio.h) */
     uint32_t max_payload_bytes;
     uint64_t upgrade_timeout_ns;
 

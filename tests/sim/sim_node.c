@@ -17,10 +17,10 @@
 #include "tests/sim/sim_kernel.h"
 #include "tests/sim/sim_port.h"
 #include "tests/sim/sim_scenarios.h"
+#include "tests/sim/sim_sio.h"
 #include "tests/sim/sim_store.h"
 #include "tests/sim/sim_streams.h"
 #include "tests/sim/sim_wait.h"
-#include "tests/toys/toy_engine.h"
 #include "tests/toys/toy_form.h"
 #include "tests/toys/toy_protocol.h"
 #include "tests/toys/toy_session.h"
@@ -161,6 +161,7 @@ void node_open(void) {
         [LISTENER_API] = &api_service,
     };
     char problem[512] = "";
+    sio_begin(parts.encodings);
     memset(&node, 0, sizeof(node));
     struct config *config = config_keep();
     scenario_config(config);
@@ -175,8 +176,7 @@ void node_open(void) {
         node.server.post.copies_max = sim.scenario.copies_max;
     if (sim.scenario.reserve_bytes != 0)
         node.server.reserve.ceiling_bytes = sim.scenario.reserve_bytes;
-    const struct engine_app *const apps[ENGINE_PATHS] = {
-        [ENGINE_PATH_SOCKETIO] = sim.scenario.polls != 0 ? &toy_engine_app : NULL};
+    const struct engine_app *const apps[ENGINE_PATHS] = {[ENGINE_PATH_SOCKETIO] = sio_app_find()};
     if (!gate_init(&node.gate, &node.server) || !http_init(&node.server, services) ||
         !engines_init(&node.server, apps) || !api_init(&node.server))
         sim_fail("the ingest room does not start");

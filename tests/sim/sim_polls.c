@@ -3,6 +3,7 @@
 #include "core/base/check.h"
 #include "core/base/clock.h"
 #include "tests/sim/sim_peer.h"
+#include "tests/sim/sim_sio.h"
 #include "tests/sim/sim_toys.h"
 
 #include <errno.h>
@@ -44,6 +45,7 @@ struct sim_poller {
     bool pong;             /* is owed */
     bool slow;
     unsigned sent, heard; /* numbers that are to come back, and that did */
+    struct sim_sio sio;   /* with the app of Socket.IO instead */
     uint64_t next_ns, read_ns;
 };
 
@@ -87,6 +89,7 @@ static void session_forget(struct sim_poller *poller) {
     poller->sid[0] = '\0';
     poller->socket = poller->pong = false;
     poller->sent = poller->heard = 0;
+    sio_forget(&poller->sio);
 }
 
 static bool is_current(const struct wire *wire) {
@@ -96,7 +99,10 @@ static bool is_current(const struct wire *wire) {
 static void packet_take(struct wire *wire, char *packet) {
     struct sim_poller *poller = wire->of;
     unsigned number;
-    if (packet[0] == '4' && packet[1] == '!') {
+    if (packet[0] == '4' && sim.scenario.sio) {
+        if (is_current(wire))
+            sio_packet_take(&poller->sio, poller->number, packet);
+    } else if (packet[0] == '4' && packet[1] == '!') {
         toy_message_check(wire->link, packet + 1);
     } else if (packet[0] == '4' && sscanf(packet, "4e%u", &number) == 1) {
         if (is_current(wire) && number != ++poller->heard)
@@ -252,6 +258,12 @@ static void frame_send(struct wire *wire, const char *text) {
     text_add(&wire->out, text, len);
 }
 
+static size_t sio_add(struct sim_poller *poller, char *text, size_t cap, const char *between) {
+    char packet[1024];
+    sio_packet_make(&poller->sio, poller->number, packet, sizeof(packet));
+    return (size_t)snprintf(text, cap, "%s%s", between, packet);
+}
+
 /* Some packets for a POST, or one for a frame. */
 static void packets_make(struct sim_poller *poller, char *text, size_t cap, unsigned most) {
     static const char *const odd[] = {"4s", "4s", "4p", "4s", "4f", "4c", "1", "x", "2", "4s"};
@@ -261,6 +273,8 @@ static void packets_make(struct sim_poller *poller, char *text, size_t cap, unsi
         const char *between = len == 0 ? "" : "\x1e";
         if (poller->pong)
             len += (size_t)snprintf(text + len, cap - len, "%s3", between);
+        else if (sim.scenario.sio)
+            len += sio_add(poller, text + len, cap - len, between);
         else if (sim_chance(300))
             len += (size_t)snprintf(text + len, cap - len, "%s%s", between,
                                     odd[sim_roll(sim_chance(200) ? 10 : 4)]);

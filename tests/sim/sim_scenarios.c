@@ -507,6 +507,7 @@ void scenario_make(struct scenario *scenario, uint64_t seed) {
         scenario->framed_clients = PICK(0, 400, 1000);
     with_acks(scenario);
     with_store(scenario);
+    scenario->sio = scenario->polls != 0 && scenario->ack != 0 && sim_chance(500);
     if (scenario->payload_max > scenario->max_message_bytes / 2)
         scenario->payload_max = scenario->max_message_bytes / 2;
     CHECK(scenario->workers <= SIM_WORKERS_MAX);
@@ -517,15 +518,16 @@ void scenario_describe(const struct scenario *s, char *text, size_t cap) {
     static const char *const policies[] = {"close", "drop-oldest", "keep-latest"};
     snprintf(text, cap,
              "%s, %u workers, steer %s%s, slow %s, outbox %u, memory %llu, buffers %u of %u, "
-             "slots %u, %u clients, %u producers, %u ports, %u toys, %u streams, %u polls, "
+             "slots %u, %u clients, %u producers, %u ports, %u toys, %u streams, %u polls%s, "
              "%u messages, "
              "ack %u (window %u, backlog %u, silence %llu ms)%s%s%s",
              s->name, s->workers, steers[s->steer], s->kernel_steers ? " by the kernel" : "",
              policies[s->slow], s->outbox_bytes, (unsigned long long)s->memory_bytes, s->buffers,
              s->buffer_bytes, s->post_slots, s->clients, s->producers, s->ports, s->toys,
-             s->streams, s->polls, s->messages, s->ack, s->ack_window, s->ack_backlog,
-             (unsigned long long)(s->ack_silence_ns / NS_PER_MS), s->store ? ", a store" : "",
-             s->client_send ? ", clients send" : "", s->soon_behind ? ", soon behind" : "");
+             s->streams, s->polls, s->sio ? " of Socket.IO" : "", s->messages, s->ack,
+             s->ack_window, s->ack_backlog, (unsigned long long)(s->ack_silence_ns / NS_PER_MS),
+             s->store ? ", a store" : "", s->client_send ? ", clients send" : "",
+             s->soon_behind ? ", soon behind" : "");
 }
 
 static void listener_add(struct config *config, enum listener_kind kind, uint16_t port) {
@@ -544,7 +546,7 @@ void scenario_config(struct config *config) {
         .node = "sim",
         .workers = s->workers,
         .steer = s->steer,
-        .client_send = s->client_send,
+        .client_send = s->client_send || s->sio,
         .heartbeat_ns = s->heartbeat_ns,
         .heartbeat_timeout_ns = s->heartbeat_timeout_ns,
         .hello_timeout_ns = s->hello_timeout_ns,
@@ -553,6 +555,7 @@ void scenario_config(struct config *config) {
         .max_body_bytes = s->max_body_bytes,
         .max_payload_bytes = s->max_payload_bytes,
         .upgrade_timeout_ns = s->upgrade_timeout_ns,
+        .connect_timeout_ns = s->hello_timeout_ns,
         .outbox_bytes = s->outbox_bytes,
         .slow = s->slow,
         .memory_bytes = s->memory_bytes,

@@ -109,6 +109,8 @@ bool sio_connect(struct worker *worker, struct engine *engine, const struct sio_
 bool sio_connect_main(struct worker *worker, struct engine *engine);
 /* Leaves the directory, and frees it, now or when its sends are answered. */
 void sio_session_end(struct worker *worker, struct engine *engine, struct sio_session *one);
+/* The same for one alone, while the engine stays. */
+void sio_session_leave(struct worker *worker, struct engine *engine, struct sio_session *one);
 void sio_session_free(struct worker *worker, struct sio_session *one);
 /* Some time is left to come into a namespace, if it is in none. */
 void sio_deadline(struct worker *worker, struct engine *engine);

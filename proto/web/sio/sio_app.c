@@ -88,8 +88,7 @@ static bool packet_serve(struct worker *worker, struct engine *engine,
     }
     switch (packet->type) {
     case SIO_DISCONNECT:
-        sio_session_end(worker, engine, one);
-        sio_deadline(worker, engine);
+        sio_session_leave(worker, engine, one);
         return true;
     case SIO_EVENT:
     case SIO_BINARY_EVENT:

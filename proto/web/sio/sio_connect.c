@@ -60,6 +60,16 @@ void sio_session_end(struct worker *worker, struct engine *engine, struct sio_se
         sio_session_free(worker, one);
 }
 
+void sio_session_leave(struct worker *worker, struct engine *engine, struct sio_session *one) {
+    /* A client that polls would get what waits for it behind its end; over a WebSocket it leaves
+     * in front of that. */
+    struct outbox *outbox = engine_outbox_last(engine);
+    if (outbox->parked)
+        outbox_drop(worker, outbox, &one->session, DROP_GONE);
+    sio_session_end(worker, engine, one);
+    sio_deadline(worker, engine);
+}
+
 void sio_deadline(struct worker *worker, struct engine *engine) {
     bool none = list_empty(&sio_of(engine)->sessions);
     engine_deadline(worker, engine, none ? worker->now_ns + worker->config->connect_timeout_ns : 0);

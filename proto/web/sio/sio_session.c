@@ -132,8 +132,7 @@ static void its_close(struct worker *worker, struct session *session, enum close
     }
     if (!sio_write(worker, engine, SIO_DISCONNECT, session->namespace, NULL, SPAN("")))
         return;
-    sio_session_end(worker, engine, one);
-    sio_deadline(worker, engine);
+    sio_session_leave(worker, engine, one);
 }
 
 const struct session_type sio_session_type = {

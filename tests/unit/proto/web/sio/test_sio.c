@@ -340,8 +340,10 @@ static void keeps_namespaces_apart(void **state) {
     assert_non_null(strstr(ask(api, GET("/v1/groups/h?namespace=/admin")), "\"count\":1"));
     assert_non_null(strstr(ask(api, GET("/v1/groups/h")), "\"count\":0"));
     /* The API ends all of an id; the client hears so, and may come back. */
+    push("/v1/clients/a", "6");
     assert_answer(ask(api, DEL("/v1/clients/a")), 200, "{\"closed\":2}");
     eio_expect(engine, "1|1/admin,");
+    assert_true(outbox_empty(&engine->outbox));
     assert_true(engine->used && engine->deadline_ns != 0);
     eio_say(engine, "0{\"id\":\"a\"}");
     assert_memory_equal(eio_written(engine), "0{\"sid\"", 7);

@@ -114,9 +114,11 @@ static void escapes_where_it_must(void **state) {
     const struct shape shape = {
         .id = "m1", .event = "\xc3\xa4", .payload = "\"\xe2\x82\xac\xf0\x9f\x98\x80\xe2\x80\xa8\""};
 #define PACKET "42[\"\xc3\xa4\",\"\xe2\x82\xac\xf0\x9f\x98\x80\\u2028\"]"
+#define ASCII "39:42[\"\\u00e4\",\"\\u20ac\\ud83d\\ude00\\u2028\"]"
     const struct span want[] = {SPAN("\x81\x18" PACKET), SPAN("\x81\x18" PACKET), SPAN(PACKET),
-                                SPAN("39:42[\"\\u00e4\",\"\\u20ac\\ud83d\\ude00\\u2028\"]"), SPAN("\0\2\4\xff" PACKET)};
+                                SPAN(ASCII), SPAN("\0\2\4\xff" PACKET)};
     expect_all(&shape, SIO_PLAIN, want);
+#undef ASCII
 #undef PACKET
 }
 
@@ -202,12 +204,9 @@ static int name_them(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(writes_events),
-        cmocka_unit_test(writes_meta),
-        cmocka_unit_test(escapes_where_it_must),
-        cmocka_unit_test(writes_attachments),
-        cmocka_unit_test(writes_long_heads),
-        cmocka_unit_test(marks_come_back),
+        cmocka_unit_test(writes_events),         cmocka_unit_test(writes_meta),
+        cmocka_unit_test(escapes_where_it_must), cmocka_unit_test(writes_attachments),
+        cmocka_unit_test(writes_long_heads),     cmocka_unit_test(marks_come_back),
     };
     return cmocka_run_group_tests(tests, name_them, NULL);
 }
