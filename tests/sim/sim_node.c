@@ -11,6 +11,7 @@
 #include "proto/client/encodings.h"
 #include "proto/client/tcp.h"
 #include "proto/http/http_context.h"
+#include "proto/web/eio/engine.h"
 #include "proto/web/web.h"
 #include "tests/sim/sim_acks.h"
 #include "tests/sim/sim_fiber.h"
@@ -165,6 +166,7 @@ void node_open(void) {
     memset(&node, 0, sizeof(node));
     struct config *config = config_keep();
     scenario_config(config);
+    config->conformance = sim.scenario.sio;
     post_slots_override = sim.scenario.post_slots;
     hash_init(NULL);
     sim_ports_open(&parts);

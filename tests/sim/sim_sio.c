@@ -78,7 +78,10 @@ void sio_packet_make(struct sim_sio *sio, unsigned client, char *text, size_t ca
         answer_make(sio, text, cap);
     } else if (!sio->in || roll < 75) {
         send_make(sio, client, text, cap);
-    } else if (roll < 80) {
+    } else if (roll < 77) {
+        snprintf(text, cap, "42" SIO_NAME ",%s",
+                 sim_chance(500) ? "[\"message\",1]" : "7[\"message-with-ack\",2]");
+    } else if (roll < 82) {
         sio->renamed = true;
         snprintf(text, cap, "42" SIO_NAME ",%u[\"register\",{\"socketId\":\"sio-%u\"}]",
                  ++sio->callbacks, (unsigned)sim_roll(IDS));
@@ -94,6 +97,9 @@ static void message_take(struct sim_sio *sio, unsigned client, const char *packe
     unsigned long long callback;
     unsigned from, session, sent;
     int end = 0;
+    if (strncmp(packet, "42" SIO_NAME ",[\"auth\",{", 14) == 0 ||
+        strcmp(packet, "42" SIO_NAME ",[\"message-back\",1]") == 0)
+        return;
     if (sscanf(packet,
                "42" SIO_NAME ",%llu[\"message\",\"%u-%u-%u-%*[0-9]\",{\"id\":\"%*[^\"]\","
                "\"ack\":true%n",
@@ -128,7 +134,8 @@ void sio_packet_take(struct sim_sio *sio, unsigned client, const char *packet) {
         message_take(sio, client, packet);
         return;
     case '3':
-        if (strstr(packet, "[{\"ok\":true") == NULL && strstr(packet, "[{\"ok\":false") == NULL)
+        if (strcmp(packet, "43" SIO_NAME ",7[2]") != 0 && strstr(packet, "[{\"ok\":true") == NULL &&
+            strstr(packet, "[{\"ok\":false") == NULL)
             sim_fail("Socket.IO client %u is answered %s", client, packet);
         return;
     case '4':

@@ -195,7 +195,7 @@ static bool sends_reach(const struct sio *sio, uint32_t count) {
 }
 
 bool sio_is_busy(const struct sio *sio) {
-    return sio->held.wanted || SHORTAGE(sends_reach(sio, CLIENT_SENDS_MAX));
+    return sio->held.wanted || sends_reach(sio, CLIENT_SENDS_MAX);
 }
 
 void sio_resume(struct worker *worker, struct sio *sio) {

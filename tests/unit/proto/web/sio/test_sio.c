@@ -307,6 +307,22 @@ static void bounds_attachments(void **state) {
     free(bytes);
 }
 
+/* Whoever sends more than the node can answer is not read any more, for a while. */
+static void bounds_sends(void **state) {
+    (void)state;
+    client_connect(1, "{\"type\":\"hello\",\"id\":\"far\"}\n");
+    struct engine *engine = come("{}");
+    struct span packet = SPAN("2[\"send\",{\"to\":\"far\"}]");
+    for (unsigned i = 1; i <= CLIENT_SENDS_MAX; i++)
+        assert_int_equal(sio_app.on_message(eio_worker(), engine, packet, false),
+                         i < CLIENT_SENDS_MAX);
+    assert_int_equal(engine->resumes, 0);
+    node_settle();
+    assert_int_equal(engine->resumes, 1);
+    assert_true(sio_app.on_message(eio_worker(), engine, packet, false));
+    node_settle();
+}
+
 static void forbids_sends(void **state) {
     (void)state;
     struct engine *engine = come("{}");
@@ -455,6 +471,7 @@ int main(void) {
         CASE(sends),
         CASE(sends_bytes),
         CASE(bounds_attachments),
+        CASE(bounds_sends),
         CASE(forbids_sends),
         CASE(keeps_namespaces_apart),
         CASE(acknowledges_by_callback),
