@@ -46,8 +46,9 @@ static struct span between(const struct engine *engine, const struct payload *pa
     return payload->any && engine->version == 4 ? SPAN("\x1e") : SPAN("");
 }
 
-/* Version 3: one packet of bytes makes all of the payload bytes. So the first decides: what is of
- * the other kind waits for the next answer, but texts may follow bytes. */
+/* Version 3: one packet of bytes makes all of the payload bytes. What is written is looked at
+ * before (payload_begin); of messages the first decides: bytes behind a text wait for the next
+ * answer. */
 static bool fits_kind(struct engine *engine, const struct payload *payload, bool bytes) {
     if (!bytes || !payload->may_be_bytes || engine->as_bytes)
         return true;
@@ -109,9 +110,17 @@ static void payload_messages(struct worker *worker, struct engine *engine,
     }
 }
 
+static bool written_has_bytes(const struct engine *engine) {
+    struct engine_packet packet;
+    for (uint32_t at = engine->written_at; engine_written_next(engine, &at, &packet);)
+        if (packet.binary)
+            return true;
+    return false;
+}
+
 static struct payload payload_begin(struct worker *worker, struct engine *engine,
                                     const struct poll *poll) {
-    engine->as_bytes = false;
+    engine->as_bytes = may_be_bytes(engine, poll) && written_has_bytes(engine);
     return (struct payload){.chain = chain_empty(worker, false),
                             .bytes_max = worker->config->max_payload_bytes,
                             .may_be_bytes = may_be_bytes(engine, poll)};

@@ -92,7 +92,7 @@ static void test_refused(void **state) {
         {"--recovery", NULL, "--recovery: ringpost", 1},
         {"--supervise", NULL, "--supervise: ringpost", 1},
         {"--amqp-queue", "q", "--amqp-queue: ringpost", 1},
-        {"--max-payload", "1", "does not have this yet", 1},
+        {"--alert-url", "http://a", "does not have this yet", 1},
         {"word", NULL, "\"word\": settings are flags", 2},
         {"--tcp", NULL, "--tcp: needs a value, --tcp ADDR:PORT", 2},
         {"--tcp", "", "is empty", 2},
