@@ -11,7 +11,7 @@
 #include "proto/client/encodings.h"
 #include "proto/client/tcp.h"
 #include "proto/http/http_context.h"
-#include "proto/web/eio/engine.h"
+#include "proto/web/eio/engine_own.h"
 #include "proto/web/web.h"
 #include "tests/sim/sim_acks.h"
 #include "tests/sim/sim_fiber.h"
@@ -429,6 +429,10 @@ void turn_check(struct worker *worker) {
         if (toy != NULL)
             outbox_look(worker, &toy->own, &count);
     }
+    const struct engines *engines = engines_of(worker);
+    for (uint32_t i = 1; i <= engines->used; i++)
+        if (((uintptr_t)engines->at[i] & 1) == 0) /* the place is not free */
+            outbox_look(worker, &engines->at[i]->own, &count);
     gauge_check(worker, "live", worker->slots.live, count.live);
     gauge_check(worker, "connections", stats_get(&worker->stats.connections), count.live);
     gauge_check(worker, "sessions", stats_get(&worker->stats.sessions), worker->sessions.count);

@@ -6,6 +6,7 @@
 #include "core/base/clock.h"
 #include "core/limits.h"
 #include "tests/sim/sim_kernel_ring.h"
+#include "tests/sim/sim_sio.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -396,8 +397,7 @@ static void kind_everything(struct scenario *s) {
 /* On top of any kind, drawn last so that the kind is what it is without. */
 static void with_ports(struct scenario *s) {
     s->ports = PICK(1, 2, 3, 3);
-    if (sim_chance(400))
-        s->post_slots = 8;
+    s->post_slots = sim_chance(400) ? 8 : s->post_slots;
     if (sim_chance(300))
         s->freeze = 200;
     s->port_messages = PICK(0, 20, 60);
@@ -420,8 +420,7 @@ static void with_toys(struct scenario *s) {
     if (s->workers > workers)
         s->descriptors += DESCRIPTORS_PER_WORKER * (s->workers - workers);
     s->no_memory = PICK(0, 0, 20, 100);
-    if (sim_chance(300))
-        s->post_slots = 8;
+    s->post_slots = sim_chance(300) ? 8 : s->post_slots;
 }
 
 /* The same, also with ports. */
@@ -436,8 +435,7 @@ static void with_polls(struct scenario *s) {
     s->descriptors += 5 * s->polls;
     s->max_payload_bytes = PICK(1, 1, 4, 1000) * KB;
     s->upgrade_timeout_ns = PICK(20, 500, 10000) * NS_PER_MS;
-    if (sim_chance(300))
-        s->post_slots = 8;
+    s->post_slots = sim_chance(300) ? 8 : s->post_slots;
 }
 
 /* The same, most often with the acks that it is for; drawn behind all the others. */
@@ -474,8 +472,7 @@ static void with_acks(struct scenario *s) {
     s->fate_max = PICK(1, 5, 1000000, 1000000);
     if (sim_chance(200))
         s->outbox_bytes = PICK(1, 2, 4) * KB;
-    if (sim_chance(200))
-        s->post_slots = 8;
+    s->post_slots = sim_chance(200) ? 8 : s->post_slots;
 }
 
 void scenario_make(struct scenario *scenario, uint64_t seed) {
@@ -507,7 +504,8 @@ void scenario_make(struct scenario *scenario, uint64_t seed) {
         scenario->framed_clients = PICK(0, 400, 1000);
     with_acks(scenario);
     with_store(scenario);
-    scenario->sio = scenario->polls != 0 && scenario->ack != 0 && sim_chance(500);
+    scenario->sio =
+        scenario->polls != 0 && scenario->ack != 0 && !scenario->store && sim_chance(850);
     if (scenario->payload_max > scenario->max_message_bytes / 2)
         scenario->payload_max = scenario->max_message_bytes / 2;
     CHECK(scenario->workers <= SIM_WORKERS_MAX);

@@ -13,6 +13,15 @@
 /* So few ids that several clients often share one. */
 #define IDS 5
 
+void sio_scenario(struct scenario *scenario) {
+    static const unsigned shortages[] = {20, 100, 200};
+    /* The oracle of the store knows all that is in it. */
+    scenario->sio =
+        scenario->polls != 0 && scenario->ack != 0 && !scenario->store && sim_chance(850);
+    if (scenario->sio && sim_chance(500))
+        scenario->no_memory = shortages[sim_roll(3)];
+}
+
 void sio_begin(struct encoding **encodings) {
     static const char *const namespaces[] = {"/", SIO_NAME};
     namespaces_set(namespaces, 2);
@@ -44,6 +53,7 @@ static void odd_make(char *text, size_t cap) {
                                       "40/n,",
                                       "43/n,7[]",
                                       "40/nowhere,",
+                                      "42/n,[\"x\",1]",
                                       "44/n,{}",
                                       "42/n,9[\"x\"]",
                                       "43/n,17[]",
@@ -58,7 +68,7 @@ static void answer_make(struct sim_sio *sio, char *text, size_t cap) {
 }
 
 static void send_make(struct sim_sio *sio, unsigned client, char *text, size_t cap) {
-    unsigned pad = sim_chance(100) ? (unsigned)sim_roll(600) : (unsigned)sim_roll(8);
+    unsigned pad = sim_chance(100) ? (unsigned)sim_roll(60) : (unsigned)sim_roll(8);
     snprintf(text, cap,
              "42" SIO_NAME ",%u[\"send\",{\"to\":\"sio-%u\",\"namespace\":\"" SIO_NAME
              "\",\"ack\":true,\"ttl\":%u,\"data\":\"%u-%u-%u-%0*u\"}]",
@@ -72,7 +82,7 @@ void sio_packet_make(struct sim_sio *sio, unsigned client, char *text, size_t ca
         sio->asked = true;
         snprintf(text, cap, "40" SIO_NAME ",{\"id\":\"sio-%u\",\"groups\":[\"a\"],\"meta\":true}",
                  (unsigned)sim_roll(IDS));
-    } else if (sim_chance(20)) {
+    } else if (sim_chance(60)) {
         odd_make(text, cap);
     } else if (sio->owed_count != 0 && roll < 40) {
         answer_make(sio, text, cap);

@@ -34,7 +34,10 @@ struct sim_sio {
 
 struct encoding;
 struct engine_app;
+struct scenario;
 
+/* Does the scenario have them, and what follows from it. The last word. */
+void sio_scenario(struct scenario *scenario);
 /* Before the node opens: the namespaces, and how messages are written for these clients if there
  * are any. */
 void sio_begin(struct encoding **encodings);
