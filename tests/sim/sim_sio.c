@@ -20,6 +20,8 @@ void sio_scenario(struct scenario *scenario) {
         scenario->polls != 0 && scenario->ack != 0 && !scenario->store && sim_chance(850);
     if (scenario->sio && sim_chance(500))
         scenario->no_memory = shortages[sim_roll(3)];
+    if (scenario->sio && sim_chance(400))
+        scenario->memory_bytes = (UINT64_C(16) + sim_roll(80)) * 1024;
 }
 
 void sio_begin(struct encoding **encodings) {
