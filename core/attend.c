@@ -278,6 +278,18 @@ static void ack_send(struct worker *worker, unsigned keeper, uint64_t hash, uint
     post_send(&worker->endpoint, keeper, &mail);
 }
 
+bool attend_acknowledge_hash(struct worker *worker, uint64_t id_hash, uint64_t message_hash) {
+    unsigned keeper = keeper_of(worker->server, id_hash);
+    if (keeper == worker->index) {
+        keeper_acknowledge(worker, id_hash, message_hash);
+        return true;
+    }
+    if (SHORTAGE(!post_room(&worker->server->post, worker->index, keeper)))
+        return false;
+    ack_send(worker, keeper, id_hash, 1, message_hash);
+    return true;
+}
+
 bool attend_acknowledge(struct worker *worker, struct session *session, const struct span *ids,
                         size_t count) {
     if (session->id == NULL || count == 0) {
@@ -286,6 +298,8 @@ bool attend_acknowledge(struct worker *worker, struct session *session, const st
     }
     uint64_t hash = session->id->node.hash;
     unsigned keeper = keeper_of(worker->server, hash);
+    if (count == 1)
+        return attend_acknowledge_hash(worker, hash, hash64(ids[0]));
     if (keeper == worker->index) {
         for (size_t i = 0; i < count; i++)
             keeper_acknowledge(worker, hash, hash64(ids[i]));
@@ -293,10 +307,6 @@ bool attend_acknowledge(struct worker *worker, struct session *session, const st
     }
     if (SHORTAGE(!post_room(&worker->server->post, worker->index, keeper)))
         return false;
-    if (count == 1) {
-        ack_send(worker, keeper, hash, 1, hash64(ids[0]));
-        return true;
-    }
     struct ack_list *list = ack_list_make(worker, hash, (uint32_t)count);
     if (SHORTAGE(list == NULL))
         return true; /* the messages come again */
@@ -308,6 +318,8 @@ bool attend_acknowledge(struct worker *worker, struct session *session, const st
 
 enum ack_verdict attend_acknowledge_hashes(struct worker *worker, uint64_t id_hash,
                                            const uint64_t *messages, uint32_t count) {
+    if (count == 1)
+        return attend_acknowledge_hash(worker, id_hash, messages[0]) ? ACK_TAKEN : ACK_NO_ROOM;
     unsigned keeper = keeper_of(worker->server, id_hash);
     if (keeper == worker->index) {
         for (uint32_t i = 0; i < count; i++)
@@ -316,10 +328,6 @@ enum ack_verdict attend_acknowledge_hashes(struct worker *worker, uint64_t id_ha
     }
     if (SHORTAGE(!post_room(&worker->server->post, worker->index, keeper)))
         return ACK_NO_ROOM;
-    if (count == 1) {
-        ack_send(worker, keeper, id_hash, 1, messages[0]);
-        return ACK_TAKEN;
-    }
     struct ack_list *list = ack_list_make(worker, id_hash, count);
     if (SHORTAGE(list == NULL))
         return ACK_NO_ROOM;

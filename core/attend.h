@@ -77,6 +77,9 @@ static inline bool attends_wait(const struct attends *attends) {
 bool attend_acknowledge(struct worker *worker, struct session *session, const struct span *ids,
                         size_t count);
 
+/* The same for one message that was handed to it under an id: the name_hash of that, which it may
+ * have given up meanwhile, and the hash64 of the message's. */
+bool attend_acknowledge_hash(struct worker *worker, uint64_t id_hash, uint64_t message_hash);
 /* The same by the hashes of the client id and of the ids of messages; one of ACK_*. */
 enum ack_verdict attend_acknowledge_hashes(struct worker *worker, uint64_t id_hash,
                                            const uint64_t *messages, uint32_t count);

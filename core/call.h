@@ -32,6 +32,7 @@ struct call_part {
     struct chunk *blocks[CALL_BLOCKS]; /* and what else it has collected; NULL: none */
     uint64_t count;                    /* whatever the call counts */
     uint64_t more[2];                  /* and what else there is to tell */
+    uint8_t namespace;                 /* of its walk, counted from call->namespace */
     bool begun;                        /* its walk has */
     bool failed;                       /* there was no memory */
 };
@@ -47,6 +48,7 @@ struct call {
     bool (*visit)(struct worker *worker, struct call_part *part, struct session *session);
     uint16_t owner;
     uint16_t missing;                  /* parts; the owner's */
+    uint8_t namespace, namespaces;     /* that it is about: so many from that number on */
     bool reserve;                      /* of chunk_get */
     _Atomic bool gone;                 /* nobody waits for it: set by the owner, looked at by all */
     void *request;                     /* the owner's own */

@@ -59,18 +59,24 @@ struct config {
     unsigned origin_count;
     const char *web_hosts[ORIGINS_MAX]; /* --web-host, lower case; reloadable */
     unsigned web_host_count;
+    const char *namespaces[NAMESPACES_MAX]; /* `/` comes first (namespaces.h) */
+    unsigned namespace_count;
     bool client_send;
     bool demo;
-    bool deflate; /* messages over WebSocket may be compressed */
-    bool sandbox; /* only the system calls of sandbox.c's table, once the node runs */
+    bool deflate;     /* messages over WebSocket may be compressed */
+    bool conformance; /* what public test suites want to talk to; loopback only */
+    bool sandbox;     /* only the system calls of sandbox.c's table, once the node runs */
 
     uint64_t heartbeat_ns;
     uint64_t heartbeat_timeout_ns;
     uint64_t hello_timeout_ns;
-    uint64_t drain_timeout_ns; /* reloadable */
+    uint64_t upgrade_timeout_ns; /* from an upgrade's WebSocket to its last packet */
+    uint64_t connect_timeout_ns; /* from an Engine.IO session to its first namespace */
+    uint64_t drain_timeout_ns;   /* reloadable */
 
     uint32_t max_message_bytes;
     uint32_t max_body_bytes;
+    uint32_t max_payload_bytes; /* of an Engine.IO poll, POST or frame */
     uint32_t outbox_bytes;
     uint32_t send_buffer_bytes; /* unsent in the kernel for one connection, a segment aside */
     enum slow_policy slow;

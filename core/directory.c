@@ -187,6 +187,34 @@ enum directory_verdict directory_take_id(struct worker *worker, struct session *
     return DIRECTORY_DONE;
 }
 
+/* Gives up its id, which it has. */
+static void id_end(struct worker *worker, struct session *session) {
+    struct name *name = session->id;
+    session->id = NULL;
+    fanout_pass(worker, &session->id_link);
+    walk_pass(&worker->calls.walk, &session->id_link);
+    list_remove(&session->id_link);
+    name_leave(worker, name);
+}
+
+enum directory_verdict directory_rename(struct worker *worker, struct session *session,
+                                        struct span id) {
+    struct name *name = name_get(worker, NAME_ID, session->namespace, id);
+    if (SHORTAGE(name == NULL))
+        return DIRECTORY_NO_MEMORY;
+    if (name == session->id)
+        return DIRECTORY_DONE;
+    if (SHORTAGE(!name_enter(worker, name)))
+        return DIRECTORY_NO_MEMORY;
+    if (session->id != NULL)
+        id_end(worker, session);
+    session->id = name;
+    list_add_tail(&name->sessions, &session->id_link);
+    session->attend = ATTEND_NONE;
+    session->taken_serial = 0;
+    return DIRECTORY_DONE;
+}
+
 static struct membership *membership_find(const struct session *session, const struct name *group) {
     for (struct list *at = session->memberships.next; at != &session->memberships; at = at->next) {
         struct membership *membership = container_of(at, struct membership, session_link);
@@ -276,12 +304,6 @@ void directory_leave_all(struct worker *worker, struct session *session) {
     while (!list_empty(&session->memberships))
         membership_end(worker,
                        container_of(session->memberships.next, struct membership, session_link));
-    if (session->id != NULL) {
-        struct name *name = session->id;
-        session->id = NULL;
-        fanout_pass(worker, &session->id_link);
-        walk_pass(&worker->calls.walk, &session->id_link);
-        list_remove(&session->id_link);
-        name_leave(worker, name);
-    }
+    if (session->id != NULL)
+        id_end(worker, session);
 }

@@ -60,6 +60,10 @@ void directory_fini(struct worker *worker);
 /* Gives the session its client id. It has none yet. */
 enum directory_verdict directory_take_id(struct worker *worker, struct session *session,
                                          struct span id);
+/* Gives it another one, or its first. Without memory it keeps what it has. What was said to the
+ * keeper of the old one is forgotten: attend_begin comes next. */
+enum directory_verdict directory_rename(struct worker *worker, struct session *session,
+                                        struct span id);
 /* Joins all the groups or none. Groups it is in already are passed over. */
 enum directory_verdict directory_join(struct worker *worker, struct session *session,
                                       const struct span *groups, size_t count);

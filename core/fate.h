@@ -22,8 +22,9 @@ struct fate {
         struct list order; /* afterwards: in stripe->settled, if it is SETTLED */
     };
     struct hash128 content;
-    uint64_t accepted_ms : 48; /* by the wall clock */
-    uint64_t id_len : 8, scope_len : 8;
+    uint64_t accepted_ms : 45; /* by the wall clock */
+    uint64_t namespace : 4;    /* of its addresses */
+    uint64_t id_len : 7, scope_len : 8;
     uint64_t at_ns;       /* monotonic: accepted; when all is settled: settled */
     uint64_t serial : 56; /* of its message, in the store (store.h) */
     uint64_t phase : 3;   /* enum fate_phase */
@@ -38,6 +39,7 @@ struct fate {
     struct fate_address addresses[];
 };
 
+_Static_assert(NAMESPACES_MAX <= 1 << 4 && MESSAGE_ID_BYTES_MAX < 1 << 7, "they have room");
 _Static_assert(RESULT_QUEUED < 8 && RESULT_STORED < 8, "the first result has three bits");
 
 static inline const char *fate_texts(const struct fate *fate) {

@@ -6,7 +6,7 @@
 #include "core/message.h"
 
 /* The year 10889 is the last. */
-#define ACCEPTED_MS_MASK ((UINT64_C(1) << 48) - 1)
+#define ACCEPTED_MS_MASK ((UINT64_C(1) << 45) - 1)
 /* A bucket of the table, which takes no memory that could be short. */
 #define BUCKET_BYTES sizeof(struct table_node *)
 
@@ -269,7 +269,8 @@ bool fates_open(struct fates *fates, struct message *message, struct span scope,
                           .holds = 1,
                           .count = message->to_count,
                           .left = message->to_count,
-                          .id_len = (uint8_t)id.len,
+                          .namespace = message->namespace & 15u,
+                          .id_len = id.len & 127u,
                           .scope_len = (uint8_t)scope.len,
                           .phase = FATE_OPEN};
     list_init(&fate->waits);

@@ -35,7 +35,7 @@ struct span fate_address_text(const struct fate *fate, uint32_t index) {
 }
 
 uint64_t fate_address_hash(const struct fate *fate, uint32_t index) {
-    return name_hash(NAME_ID, NAMESPACE_MAIN, fate_address_text(fate, index));
+    return name_hash(NAME_ID, fate->namespace, fate_address_text(fate, index));
 }
 
 enum fate_state fate_state(const struct fate *fate) {
@@ -198,18 +198,19 @@ static void waited_remove(struct fates *fates, struct fate_wait *wait) {
     waited_count(fates, wait->fate, false);
 }
 
-static bool fate_names(const struct fate *fate, struct span id) {
+/* The hash is of the namespace, too. */
+static bool fate_names(const struct fate *fate, uint64_t hash, struct span id) {
     for (uint32_t i = 0; i < fate_count(fate); i++)
-        if (span_equal(fate_address_text(fate, i), id))
+        if (span_equal(fate_address_text(fate, i), id) && fate_address_hash(fate, i) == hash)
             return true;
     return false;
 }
 
-static bool waited_has(struct fate_waited *waited, struct span id) {
+static bool waited_has(struct fate_waited *waited, uint64_t hash, struct span id) {
     bool has = false;
     CHECK(pthread_mutex_lock(&waited->lock) == 0);
     for (const struct list *at = waited->waits.next; !has && at != &waited->waits; at = at->next)
-        has = fate_names(container_of(at, struct fate_wait, named)->fate, id);
+        has = fate_names(container_of(at, struct fate_wait, named)->fate, hash, id);
     CHECK(pthread_mutex_unlock(&waited->lock) == 0);
     return has;
 }
@@ -217,7 +218,8 @@ static bool waited_has(struct fate_waited *waited, struct span id) {
 bool fates_waited(struct fates *fates, uint64_t hash, struct span id) {
     struct fate_waited *waited = &fates->waited[hash % FATE_WAITED_PLACES];
     return atomic_load_explicit(&waited->addresses, memory_order_relaxed) != 0 &&
-           (waited_has(waited, id) || waited_has(&fates->waited[FATE_WAITED_PLACES], id));
+           (waited_has(waited, hash, id) ||
+            waited_has(&fates->waited[FATE_WAITED_PLACES], hash, id));
 }
 
 bool fates_any_waited(const struct fates *fates) {

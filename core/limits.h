@@ -19,6 +19,7 @@
  * every session is that says nothing else. */
 #define NAMESPACES_MAX 16
 #define NAMESPACE_MAIN 0
+#define NAMESPACE_BYTES_MAX 64
 #define ADDRESSES_PER_MESSAGE_MAX 1000
 #define BATCH_MESSAGES_MAX 1000
 #define LINE_SLACK_BYTES 4096 /* a line or frame may be this much longer than max_message */

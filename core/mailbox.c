@@ -165,6 +165,10 @@ static void mail_on_restore(struct endpoint *endpoint, const struct mail *mail) 
     keeper_on_restore(worker_of(endpoint), mail);
 }
 
+static void mail_on_relay(struct endpoint *endpoint, const struct mail *mail) {
+    relay_on_mail(worker_of(endpoint), mail);
+}
+
 static mail_handler *const handlers[MAIL_KIND_COUNT] = {
     [MAIL_DELIVER] = mail_on_deliver, [MAIL_ANSWER] = hub_on_answer,
     [MAIL_CALL] = mail_on_call,       [MAIL_CALL_DONE] = mail_on_call_done,
@@ -175,6 +179,7 @@ static mail_handler *const handlers[MAIL_KIND_COUNT] = {
     [MAIL_ACK_FOR] = mail_on_ack_for, [MAIL_ACK_FOR_DONE] = mail_on_ack_for_done,
     [MAIL_PUT] = store_on_put,        [MAIL_PUT_DONE] = store_on_put_done,
     [MAIL_SETTLE] = store_on_settle,  [MAIL_RESTORE] = mail_on_restore,
+    [MAIL_RELAY] = mail_on_relay,
 };
 
 static void mail_handle(struct endpoint *endpoint, const struct mail *mail) {

@@ -2,13 +2,13 @@
  *
  * Two sorts of mail share a queue. Requests (DELIVER, CALL, ADOPT, MOVE, ATTEND, ACK_FOR, PUT) may
  * be refused: they are taken only while more than `reserved` slots are free. So are DECIDE, HAND,
- * ACK, SETTLE and RESTORE, which nobody answers: who has one waits for room. Answers (ANSWER,
- * CALL_DONE, ATTENDED, ACK_FOR_DONE, PUT_DONE) always find room, by arithmetic: an endpoint has at
- * most `requests_max` requests of its own without an answer, and another endpoint answers each of
- * them at most once, so at most requests_max answers wait in one queue. (A publish may end without
- * the answers of ports. What a port owes then is no request in flight any more, but still counts
- * against its credit, which is less: port_wait.h, store.h.) RETURN is sent only while more than
- * `reserved` slots are free, and kept back otherwise. reserved = requests_max.
+ * ACK, SETTLE, RESTORE and RELAY, which nobody answers: who has one waits for room. Answers
+ * (ANSWER, CALL_DONE, ATTENDED, ACK_FOR_DONE, PUT_DONE) always find room, by arithmetic: an
+ * endpoint has at most `requests_max` requests of its own without an answer, and another endpoint
+ * answers each of them at most once, so at most requests_max answers wait in one queue. (A publish
+ * may end without the answers of ports. What a port owes then is no request in flight any more, but
+ * still counts against its credit, which is less: port_wait.h, store.h.) RETURN is sent only while
+ * more than `reserved` slots are free, and kept back otherwise. reserved = requests_max.
  *
  * Handling a mail never waits for room: what a request needs to go on is either there or it is
  * answered `overloaded`. So no cycle of full queues can stop the workers, nor a port that takes
@@ -59,7 +59,8 @@ struct endpoint;
     X(SETTLE)  /* to the store, from a keeper. object: message (a hold), number: which address,    \
                   flag: fate_word_of */                                                            \
     X(RESTORE) /* from the store, to a keeper. object: message (a hold), number: so many will      \
-                  come, about */
+                  come, about */                                                                   \
+    X(RELAY)   /* work of a protocol, there or back (relay.h). object: relay */
 
 enum mail_kind {
     MAIL_INVALID,

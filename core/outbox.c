@@ -315,6 +315,17 @@ void outbox_disown(struct outbox *outbox, struct session *session) {
     session->backlog = (struct backlog){.bytes = 0};
 }
 
+void outbox_drop(struct worker *worker, struct outbox *outbox, struct session *session,
+                 enum drop_reason reason) {
+    struct piece *before, *piece = first_waiting(outbox, &before);
+    for (; piece != NULL; piece = before == NULL ? outbox->first : before->next) {
+        if (piece->session == session)
+            piece_drop(worker, outbox, before, piece, reason);
+        else
+            before = piece;
+    }
+}
+
 /* --- replies ---------------------------------------------------------------------------------- */
 
 /* The lane of answers and control lines. */

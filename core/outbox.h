@@ -36,6 +36,7 @@ struct connection;
 struct parcel;
 struct encoding;
 struct frame_batch;
+struct chain;
 struct chunk;
 struct piece;
 
@@ -107,9 +108,23 @@ bool outbox_push_batch(struct worker *worker, struct outbox *outbox, struct sess
  * the bytes that were moved; 0: nothing was left. */
 uint32_t outbox_move(struct worker *worker, struct session *session, struct outbox *from,
                      struct outbox *to, uint32_t max_bytes);
+/* The same for all sessions that something waits for in an outbox of their own; what is nobody's
+ * any more is dropped. */
+void outbox_move_all(struct worker *worker, struct outbox *parked, struct outbox *to);
+/* The first message that waits in an outbox of a session's own; NULL: none. Expired ones, and those
+ * of sessions that have ended, are dropped. */
+const struct message *outbox_parked_first(struct worker *worker, struct outbox *parked);
+/* Takes that message: it is written into the chain, encoded for its session now, behind `between`;
+ * from then on it counts as sent. Not if it takes more than `max_bytes` with that. */
+enum outbox_take { OUTBOX_TAKE_DONE, OUTBOX_TAKE_LONG, OUTBOX_TAKE_STARVED };
+enum outbox_take outbox_parked_take(struct worker *worker, struct outbox *parked,
+                                    struct chain *chain, struct span between, size_t max_bytes);
 /* The session ends, or has other memory from now on, while its messages may go on to be sent: they
  * count for nobody's limits any more. */
 void outbox_disown(struct outbox *outbox, struct session *session);
+/* Drops what waits for the session in there, unless it is in flight, counted with the reason. */
+void outbox_drop(struct worker *worker, struct outbox *outbox, struct session *session,
+                 enum drop_reason reason);
 /* Appends bytes, copied: an answer or a control line, in the lane of such. False: no memory (the
  * connection should be closed). */
 bool outbox_write(struct worker *worker, struct connection *connection, struct span bytes);

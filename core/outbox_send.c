@@ -6,8 +6,6 @@
 #include "core/piece.h"
 #include "core/tag.h"
 
-#define PIECE_RUNS_MAX 5
-
 /* --- whose turn it is ------------------------------------------------------------------------- */
 
 void outbox_dirty(struct worker *worker, struct connection *connection, enum send_lane lane) {
@@ -58,8 +56,7 @@ void outbox_hurry(struct worker *worker, struct outbox *outbox) {
 
 /* --- sends ------------------------------------------------------------------------------------ */
 
-/* The runs of one message: its frame, around its payload or with it, and in the frame its mark. */
-static unsigned message_runs(struct piece *piece, struct iovec *runs) {
+unsigned piece_message_runs(struct piece *piece, struct iovec *runs) {
     const struct frame *frame = piece_frame(piece);
     char *bytes = (char *)(uintptr_t)frame->bytes;
     struct span payload = message_payload(piece->parcel->message);
@@ -89,7 +86,7 @@ static unsigned piece_runs(struct piece *piece, uint32_t skip, struct iovec *run
     else if (piece->kind == PIECE_BATCH)
         all[count++] = (struct iovec){frame_batch_bytes(piece->batch), piece->bytes};
     else
-        count = message_runs(piece, all);
+        count = piece_message_runs(piece, all);
     for (unsigned i = 0; i < count; i++) {
         if (skip >= all[i].iov_len) {
             skip -= (uint32_t)all[i].iov_len;

@@ -69,6 +69,11 @@ void piece_unlink(struct outbox *outbox, struct piece *before, const struct piec
 void piece_drop(struct worker *worker, struct outbox *outbox, struct piece *before,
                 struct piece *piece, enum drop_reason reason);
 
+/* The runs of one message: its frame, around its payload or with it, and in the frame its mark.
+ * Returns how many, at most PIECE_RUNS_MAX. */
+#define PIECE_RUNS_MAX 5
+unsigned piece_message_runs(struct piece *piece, struct iovec *runs);
+
 static inline bool piece_is_single(const struct piece *piece) {
     return piece->kind == PIECE_PARCEL || piece->kind == PIECE_MARKED;
 }

@@ -21,14 +21,15 @@ struct message;
 struct name;
 struct trail;
 
-/* "worker-slot-generation" in hex or the like, unique within the run of a node, at most 31 bytes
+/* "worker-slot-generation" in hex or the like, unique within the run of a node, at most 95 bytes
  * and NUL. */
-#define SESSION_TEXT_MAX 32
+#define SESSION_TEXT_MAX 96
 
 /* What an operator is told of a session. */
 struct session_look {
     char text[SESSION_TEXT_MAX];
     struct peer_address peer;
+    const char *transport; /* as it is at this moment; NULL: as its type says */
 };
 
 /* What a protocol does for its sessions. */
@@ -49,6 +50,7 @@ struct session_type {
     /* A message that its client does not acknowledge comes again only when the client comes back:
      * its silence says nothing. */
     bool is_patient;
+    /* `look->transport` is NULL until then. */
     void (*look)(const struct worker *worker, const struct session *session,
                  struct session_look *look);
     /* The API, or a full backlog, ends it. */

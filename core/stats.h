@@ -168,6 +168,8 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
     X(adopted, "adopted_total", "connections handed over by another worker")                       \
     X(moved, "moved_total", "connections moved from another worker, with what they had sent")      \
     X(moves_failed, "moves_failed_total", "such moves that failed: it stayed, or was closed")      \
+    X(relays, "relays_total", "requests that another worker carried out: polls of its sessions")   \
+    X(relays_refused, "relays_refused_total", "such requests refused: its mailbox was full")       \
     X(accept_errors, "accept_errors_total", "accepts that failed")                                 \
     X(unicasts, "unicasts_total", "messages to one client id")                                     \
     X(unicast_mails, "unicast_mails_total", "mails that messages to one client id took")           \
@@ -209,6 +211,19 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
       "messages handed to a session again, since they were not acknowledged")                      \
     X(trails_forgotten, "resume_ids_forgotten_total",                                              \
       "ids of written messages forgotten early, so that Last-Event-ID will not settle them")       \
+    X(sio_packets, "socketio_packets_total", "packets from Socket.IO clients")                     \
+    X(sio_bad, "socketio_bad_packets_total",                                                       \
+      "packets that were none, or came out of place; most ended their client")                     \
+    X(sio_ignored, "socketio_events_ignored_total", "events of clients that nothing listens to")   \
+    X(sio_acks_forgotten, "socketio_acks_forgotten_total",                                         \
+      "copies whose callback cannot be understood any more: too many were without one")            \
+    X(engine_requests, "engine_requests_total", "polls of Engine.IO sessions, GET and POST")       \
+    X(engine_refused, "engine_refused_total", "Engine.IO requests refused, for whatever reason")   \
+    X(engine_opened, "engine_opened_total", "Engine.IO sessions opened")                           \
+    X(engines_ended, "engine_ended_total", "Engine.IO sessions ended")                             \
+    X(engine_upgrades, "engine_upgrades_total", "sessions that went from polling to WebSocket")    \
+    X(engine_upgrades_failed, "engine_upgrades_failed_total",                                      \
+      "upgrades to WebSocket that were begun and not finished")                                    \
     X(timers_fired, "timers_fired_total", "timers fired")
 
 /* Times, kept in nanoseconds and told in seconds: member, metric name, type, help. */
@@ -234,6 +249,8 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
     X(behind, "behind", "1 while the worker refuses a part, since more comes than it can serve")   \
     X(outbox_bytes, "outbox_bytes", "bytes of messages waiting in outboxes")                       \
     X(trail_bytes, "resume_bytes", "what was written to streams, kept for Last-Event-ID")          \
+    X(engines, "engine_sessions", "Engine.IO sessions, on whatever transport")                     \
+    X(engines_polling, "engine_sessions_polling", "those of them that poll")                       \
     X(acks_pending, "ack_pending", "messages not acknowledged yet, one for each client id")
 
 /* How old messages are when the kernel has taken them: upper bounds of the histogram's buckets. */

@@ -207,6 +207,8 @@ static void kept_go_on(struct worker *worker) {
         keeper_decisions_work(&worker->endpoint);
     if (attends_wait(&worker->attends))
         attends_work(worker);
+    if (relays_wait(&worker->relays))
+        relays_work(worker);
     if (keeper_busy(&worker->keeper)) {
         slice_begin(worker);
         keeper_work(worker);
@@ -260,7 +262,7 @@ static bool phase_done(const struct worker *worker, enum server_phase phase) {
     case PHASE_STOPPED:
         return worker->keeper.kept.count == 0 && trails_ended_empty(&worker->trails) &&
                worker->slots.live == 0 && worker->waits.count == 0 && worker->requests == 0 &&
-               listeners_stopped(worker, true);
+               worker->relays.away == 0 && listeners_stopped(worker, true);
     }
     return true;
 }
@@ -333,7 +335,7 @@ static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
         server_phase(worker->server) != worker->loop.phase_entered)
         return 0;
     if ((keeper_busy(&worker->keeper) || attends_wait(&worker->attends) ||
-         keeper_decisions_wait(&worker->endpoint)) &&
+         relays_wait(&worker->relays) || keeper_decisions_wait(&worker->endpoint)) &&
         wait_ns > ROOM_LOOK_NS)
         wait_ns = ROOM_LOOK_NS;
     if ((fanout_busy(&worker->fanout) || broadcasts_busy(&worker->broadcasts)) &&
@@ -501,6 +503,7 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     keeper_init(&worker->keeper);
     attends_init(&worker->attends);
     trails_init(&worker->trails);
+    relays_init(&worker->relays);
     admission_init(&worker->admission);
     sending_init(&worker->sending);
     reading_init(&worker->reading, worker->now_ns);

@@ -6,6 +6,7 @@
 #include "core/base/thread.h"
 #include "core/keeper.h"
 #include "core/memory.h"
+#include "core/namespaces.h"
 #include "core/sandbox.h"
 #include "core/server.h"
 #include "core/watch.h"
@@ -21,6 +22,9 @@
 #include "proto/client/encodings.h"
 #include "proto/client/tcp.h"
 #include "proto/http/http_context.h"
+#include "proto/web/eio/engine_echo.h"
+#include "proto/web/sio/sio.h"
+#include "proto/web/sio/sio_encodings.h"
 #include "proto/web/sse.h"
 #include "proto/web/sse_write.h"
 #include "proto/web/web.h"
@@ -378,6 +382,7 @@ int serve_run(struct settings *settings) {
         return fail_call(refused);
     stop_early_allow(true);
     memory_begin();
+    namespaces_set(settings->config.namespaces, settings->config.namespace_count);
     if (!hash_begin(&settings->config, problem, sizeof(problem)))
         return fail(problem);
     if (!log_start())
@@ -392,10 +397,15 @@ int serve_run(struct settings *settings) {
         parts.store = &node.disk.store;
         parts.ports[parts.port_count++] = &node.disk.store.port;
     }
+    sio_encodings_add(parts.encodings);
     if (!server_init(&node.server, &kept->config, &parts, problem, sizeof(problem)))
         return fail(problem);
+    const struct engine_app *const apps[ENGINE_PATHS] = {
+        [ENGINE_PATH_SOCKETIO] = &sio_app,
+        [ENGINE_PATH_ECHO] = kept->config.conformance ? &engine_echo_app : NULL,
+    };
     if (!gate_init(&node.gate, &node.server) || !http_init(&node.server, services) ||
-        !api_init(&node.server) || !sse_init(&node.server))
+        !sse_init(&node.server) || !engines_init(&node.server, apps) || !api_init(&node.server))
         return fail_memory("incoming messages");
     api_version_set(RINGPOST_VERSION);
     if (!server_start(&node.server, problem, sizeof(problem)))
@@ -414,6 +424,7 @@ int serve_run(struct settings *settings) {
     lost_log(&node.server);
     sse_fini();
     api_fini();
+    engines_fini();
     http_fini(&node.server);
     gate_fini(&node.gate);
     server_fini(&node.server);

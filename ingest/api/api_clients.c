@@ -9,6 +9,7 @@
 #include "core/base/wall_text.h"
 #include "core/call.h"
 #include "core/keeper.h"
+#include "core/namespaces.h"
 #include "core/server.h"
 #include "ingest/api/api.h"
 #include "proto/http/query.h"
@@ -18,7 +19,7 @@
 #define PRESENCE_BYTES_MAX (1024 * 1024)
 #define COUNT_TRUNCATED (UINT64_C(1) << 63) /* in a part's count */
 /* A session without its groups. */
-#define SESSION_BYTES 512
+#define SESSION_BYTES 768
 
 /* --- the call --------------------------------------------------------------------------------- */
 
@@ -49,7 +50,7 @@ static struct call *call_about(struct worker *worker, struct http_exchange *exch
     struct call *call = api_call_get(worker, exchange, reserve);
     if (SHORTAGE(call == NULL))
         return NULL;
-    call->argument = name_hash(NAME_ID, NAMESPACE_MAIN, id);
+    call->namespaces = (uint8_t)namespaces_count();
     memcpy(call->text, id.at, id.len);
     if (group.len != 0)
         memcpy(call->text + id.len, group.at, group.len);
@@ -65,9 +66,20 @@ static uint64_t call_count(const struct worker *worker, const struct call *call)
     return count;
 }
 
-/* Each worker's part: every session of the id is shown to call->visit. */
+static uint64_t call_hash(const struct call *call, unsigned namespace) {
+    return name_hash(NAME_ID, namespace, call_name(call, 0));
+}
+
+/* Each worker's part: every session of the id in the namespaces of the call is shown to
+ * call->visit. */
 static bool sessions_run(struct worker *worker, struct call *call, struct call_part *part) {
-    return call_walk(worker, part, NAME_ID, NAMESPACE_MAIN, call->argument, call_name(call, 0));
+    for (; part->namespace < call->namespaces; part->namespace ++, part->begun = false) {
+        unsigned namespace = call->namespace + part->namespace;
+        if (!call_walk(worker, part, NAME_ID, namespace, call_hash(call, namespace),
+                       call_name(call, 0)))
+            return false;
+    }
+    return true;
 }
 
 /* --- GET /v1/clients/{id} --------------------------------------------------------------------- */
@@ -90,8 +102,9 @@ static void session_write(struct worker *worker, struct chain *chain, const stru
         return;
     struct builder *out = &chain->out;
     char address[PEER_ADDRESS_TEXT_MAX], since[WALL_TEXT_BYTES];
-    struct session_look look;
+    struct session_look look = {.transport = NULL};
     session->type->look(worker, session, &look);
+    const char *transport = look.transport != NULL ? look.transport : session->type->transport;
     net_peer_text(&look.peer, address);
     wall_text(session->since_ms, since);
     if (out->len != 0)
@@ -99,8 +112,8 @@ static void session_write(struct worker *worker, struct chain *chain, const stru
     /* As the client was told in its welcome. */
     builder_format(out, "{\"session\":\"%s\"", look.text);
     json_key_text(out, "node", span_text(worker->config->node));
-    json_key_text(out, "transport", span_text(session->type->transport));
-    json_key_text(out, "namespace", SPAN("/"));
+    json_key_text(out, "transport", span_text(transport));
+    json_key_text(out, "namespace", namespace_name(session->namespace));
     json_key_text(out, "address", span_text(address));
     json_key_text(out, "since", span_text(since));
     json_key(out, "groups");
@@ -116,13 +129,23 @@ static void session_write(struct worker *worker, struct chain *chain, const stru
     builder_byte(out, '}');
 }
 
-static bool presence_run(struct worker *worker, struct call *call, struct call_part *part) {
-    if (!part->begun) {
-        const struct kept_id *id = keeper_find(worker, call->argument);
+static void pending_look(const struct worker *worker, const struct call *call,
+                         struct call_part *part) {
+    for (unsigned i = 0; i < call->namespaces; i++) {
+        const struct kept_id *id = keeper_find(worker, call_hash(call, i));
         const struct kept *oldest = kept_id_oldest(id);
-        part->more[MORE_PENDING] = kept_id_pending(id);
-        part->more[MORE_OLDEST_MS] = oldest == NULL ? 0 : message_accepted_ms(oldest->message);
+        if (oldest == NULL)
+            continue;
+        uint64_t oldest_ms = message_accepted_ms(oldest->message);
+        if (part->more[MORE_PENDING] == 0 || oldest_ms < part->more[MORE_OLDEST_MS])
+            part->more[MORE_OLDEST_MS] = oldest_ms;
+        part->more[MORE_PENDING] += kept_id_pending(id);
     }
+}
+
+static bool presence_run(struct worker *worker, struct call *call, struct call_part *part) {
+    if (part->namespace == 0 && !part->begun)
+        pending_look(worker, call, part);
     return sessions_run(worker, call, part);
 }
 
@@ -157,8 +180,10 @@ static bool presence_finish(struct worker *worker, struct call *call) {
         struct call_part *part = &call->parts[i];
         truncated |= (part->count & COUNT_TRUNCATED) != 0;
         count += part->count & ~COUNT_TRUNCATED;
-        pending += part->more[MORE_PENDING]; /* of one, which is its keeper */
-        oldest_ms += part->more[MORE_OLDEST_MS];
+        if (part->more[MORE_PENDING] != 0 &&
+            (pending == 0 || part->more[MORE_OLDEST_MS] < oldest_ms))
+            oldest_ms = part->more[MORE_OLDEST_MS];
+        pending += part->more[MORE_PENDING];
         if (part->text.first == NULL || !chain_room(&chain, 1))
             continue;
         json_comma(&chain.out);
@@ -301,8 +326,9 @@ static void member_call(struct worker *worker, struct http_exchange *exchange,
     struct complaint *complaint = &http_context(worker)->complaint;
     struct query_field fields[] = {{.name = "namespace"}};
     const struct span names[] = {request->names[1], request->names[0]};
+    unsigned namespace;
     if (!query_read(request->http->query, request->texts, fields, 1, complaint) ||
-        !query_namespace(&fields[0], complaint)) {
+        !query_namespace(&fields[0], &namespace, complaint)) {
         exchange_complain(worker, exchange, complaint);
         return;
     }
@@ -311,6 +337,8 @@ static void member_call(struct worker *worker, struct http_exchange *exchange,
     struct call *call = call_about(worker, exchange, names[0], names[1], visit == leave_visit);
     if (call == NULL)
         return;
+    call->namespace = (uint8_t) namespace;
+    call->namespaces = 1;
     call->run = sessions_run;
     call->visit = visit;
     call->finish = member_finish;

@@ -186,11 +186,13 @@ static bool pending_finish(struct worker *worker, struct call *call) {
 
 /* False: something is wrong with it; it was answered. */
 static bool page_read(struct worker *worker, struct http_exchange *exchange,
-                      const struct route_request *request, uint64_t *limit, struct span *after) {
+                      const struct route_request *request, uint64_t *limit, struct span *after,
+                      unsigned *namespace) {
     struct complaint *complaint = &http_context(worker)->complaint;
-    struct query_field fields[] = {{.name = "limit"}, {.name = "after"}};
+    struct query_field fields[] = {{.name = "limit"}, {.name = "after"}, {.name = "namespace"}};
     const char *wrong = name_check(request->names[0]);
-    bool good = query_read(request->http->query, request->texts, fields, 2, complaint) &&
+    bool good = query_read(request->http->query, request->texts, fields, 3, complaint) &&
+                query_namespace(&fields[2], namespace, complaint) &&
                 (!fields[0].given || query_u64(&fields[0], 1, PAGE_MAX, limit, complaint));
     *after = fields[1].value;
     if (good && wrong != NULL) {
@@ -210,12 +212,13 @@ void api_get_pending(struct worker *worker, struct http_exchange *exchange,
                      const struct route_request *request) {
     uint64_t limit = PAGE_DEFAULT;
     struct span after;
-    if (!page_read(worker, exchange, request, &limit, &after))
+    unsigned namespace;
+    if (!page_read(worker, exchange, request, &limit, &after, &namespace))
         return;
     struct call *call = api_call_get(worker, exchange, false);
     if (SHORTAGE(call == NULL))
         return;
-    call->argument = name_hash(NAME_ID, NAMESPACE_MAIN, request->names[0]);
+    call->argument = name_hash(NAME_ID, namespace, request->names[0]);
     call->limit = (uint32_t)limit;
     if (after.len != 0)
         memcpy(call->text, after.at, after.len);

@@ -59,7 +59,7 @@ static bool members_visit(struct worker *worker, struct call_part *part, struct 
 /* False: there is nobody to look at, or no memory to do so. */
 static bool members_begin(struct worker *worker, struct call *call, struct call_part *part) {
     const struct name *group =
-        directory_find(worker, NAME_GROUP, NAMESPACE_MAIN, call->argument, call_group(call));
+        directory_find(worker, NAME_GROUP, call->namespace, call->argument, call_group(call));
     if (group == NULL)
         return false;
     uint32_t max = group->session_count < call->limit + 1 ? group->session_count : call->limit + 1;
@@ -78,7 +78,7 @@ static bool members_begin(struct worker *worker, struct call *call, struct call_
 static bool members_run(struct worker *worker, struct call *call, struct call_part *part) {
     if (!part->begun && !members_begin(worker, call, part))
         return true;
-    if (!call_walk(worker, part, NAME_GROUP, NAMESPACE_MAIN, call->argument, call_group(call)))
+    if (!call_walk(worker, part, NAME_GROUP, call->namespace, call->argument, call_group(call)))
         return false;
     page_sort(part_page(part));
     return true;
@@ -242,10 +242,11 @@ void api_get_group(struct worker *worker, struct http_exchange *exchange,
     struct complaint *complaint = &http_context(worker)->complaint;
     struct query_field fields[] = {{.name = "limit"}, {.name = "after"}, {.name = "namespace"}};
     uint64_t limit = PAGE_DEFAULT;
+    unsigned namespace = NAMESPACE_MAIN;
     const char *wrong = name_check(request->names[0]);
     bool good = query_read(request->http->query, request->texts, fields, 3, complaint) &&
                 (!fields[0].given || query_u64(&fields[0], 1, PAGE_MAX, &limit, complaint)) &&
-                query_namespace(&fields[2], complaint);
+                query_namespace(&fields[2], &namespace, complaint);
     struct span after = fields[1].value;
     if (good && wrong != NULL) {
         complaint_make(complaint, CODE_BAD_MESSAGE, SPAN("group"), "the group %s", wrong);
@@ -263,7 +264,8 @@ void api_get_group(struct worker *worker, struct http_exchange *exchange,
     if (SHORTAGE(call == NULL))
         return;
     struct span group = request->names[0];
-    call->argument = name_hash(NAME_GROUP, NAMESPACE_MAIN, group);
+    call->namespace = (uint8_t) namespace;
+    call->argument = name_hash(NAME_GROUP, namespace, group);
     call->limit = (uint32_t)limit;
     memcpy(call->text, group.at, group.len);
     if (after.len != 0)

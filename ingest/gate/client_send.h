@@ -4,11 +4,12 @@
  * The protocol hands over what it cut off the wire; this reads the envelope, publishes, and answers
  * `ok` or an error by the functions of proto/client/client.h, in the order in which the results
  * come. A client that has gone meanwhile is not answered. Its message goes its way all the same.
+ * A session of another transport (struct client_sender) is answered by functions of its own.
  *
  * Threads: the client's worker. Owns: what a client that sends needs beside its session (a
- * source, a rate for sessions without a client id), from its first send until its slot is freed;
- * one record for each send in flight. Limits: as many sends in flight as proto/client/client.h lets
- * through. */
+ * source, a rate for sessions without a client id), from its first send until its slot is freed, or
+ * its session; one record for each send in flight. Limits: as many sends in flight as
+ * proto/client/client.h lets through. */
 #ifndef RINGPOST_INGEST_GATE_CLIENT_SEND_H
 #define RINGPOST_INGEST_GATE_CLIENT_SEND_H
 

@@ -1,6 +1,7 @@
 /* envelope.c - see envelope.h. */
 #include "ingest/gate/envelope.h"
 
+#include "core/namespaces.h"
 #include "proto/text/json.h"
 #include "proto/text/name_field.h"
 #include "proto/text/ref.h"
@@ -100,9 +101,13 @@ static bool set_ttl(struct envelope *envelope, struct span number, struct compla
     return true;
 }
 
-static bool set_namespace(struct span text, struct complaint *complaint) {
-    return span_equal(text, SPAN("/")) ||
-           refuse(complaint, FIELD_NAMESPACE, "is unknown; / is the only one");
+static bool set_namespace(struct envelope *envelope, struct span text,
+                          struct complaint *complaint) {
+    unsigned number;
+    if (!namespace_find(text, &number))
+        return refuse(complaint, FIELD_NAMESPACE, "is unknown; see --namespaces");
+    envelope->parts.namespace = (uint8_t)number;
+    return true;
 }
 
 /* `field` is on: the message is of that class, and of no other. */
@@ -179,7 +184,7 @@ static bool field_from_json(struct envelope *envelope, enum envelope_form form, 
         return set_ttl(envelope, value->raw, complaint);
     case FIELD_NAMESPACE:
         return name_field_string(&rule_namespace, value, texts, &text, complaint) &&
-               set_namespace(text, complaint);
+               set_namespace(envelope, text, complaint);
     case FIELD_TYPE:
         return true;
     default: { /* FIELD_REF */
@@ -294,7 +299,7 @@ bool envelope_set(struct envelope *envelope, struct span name, struct span value
             return refuse(complaint, field, "is not a number");
         return set_ttl(envelope, value, complaint);
     case FIELD_NAMESPACE:
-        return set_namespace(value, complaint);
+        return set_namespace(envelope, value, complaint);
     default:
         return refuse_unknown(complaint, name);
     }

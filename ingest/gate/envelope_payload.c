@@ -2,6 +2,7 @@
  * envelope.h. */
 #include "ingest/gate/envelope.h"
 
+#include "core/namespaces.h"
 #include "proto/text/base64.h"
 #include "proto/text/json.h"
 #include "proto/text/json_blanks.h"
@@ -113,7 +114,7 @@ static void digest_add_names(struct hash128 *digest, char mark, const struct nam
 }
 
 /* A chain of keyed hashes, one for each piece with what the piece is: nothing has to be put
- * together, and lists are sorted already. The namespace is the same for all. */
+ * together, and lists are sorted already. */
 struct hash128 envelope_digest(const struct envelope *envelope, struct span payload) {
     const struct message_parts *parts = &envelope->parts;
     static const char marks[CLASSES] = {
@@ -126,6 +127,8 @@ struct hash128 envelope_digest(const struct envelope *envelope, struct span payl
     digest_add_names(&digest, 't', &envelope->to);
     digest_add_names(&digest, 'g', &envelope->groups);
     digest_add_names(&digest, 'x', &envelope->except);
+    if (parts->namespace != NAMESPACE_MAIN)
+        digest_add(&digest, 'n', namespace_name(parts->namespace));
     digest_add(&digest, 'd', span_of(&of_payload, sizeof of_payload));
     return digest;
 }

@@ -1,4 +1,5 @@
 /* settings_apply.c - one value of one setting: from text to its member of struct config. */
+#include "core/namespaces.h"
 #include "main/address.h"
 #include "main/settings/settings_build.h"
 #include "main/settings/settings_value.h"
@@ -334,6 +335,25 @@ static void apply_host(const struct reading *r) {
         config->web_hosts[config->web_host_count++] = kept;
 }
 
+/* `/` is always there, and comes first. */
+static void apply_namespace(const struct reading *r) {
+    struct config *config = &r->build->config;
+    const char *kept;
+    if (config->namespace_count == 0)
+        config->namespaces[config->namespace_count++] = "/";
+    if (!namespace_well_formed(r->text))
+        refuse(r,
+               "is no namespace; it begins with /, has at most %d bytes, and of these only what "
+               "may stand in the path of a URL",
+               NAMESPACE_BYTES_MAX);
+    else if (listed(config->namespaces, config->namespace_count, r->text))
+        return;
+    else if (config->namespace_count == NAMESPACES_MAX)
+        refuse(r, "is one namespace too many; allowed: %d, of which / is one", NAMESPACES_MAX);
+    else if ((kept = build_string(r->build, r->text)) != NULL)
+        config->namespaces[config->namespace_count++] = kept;
+}
+
 static void apply_text(const struct reading *r) {
     const char *text = build_string(r->build, r->text);
     if (r->id != SET_CONFIG && text != NULL)
@@ -349,7 +369,7 @@ static void apply_one(const struct reading *r) {
         [SETTING_LISTENERS] = apply_listener, [SETTING_NODE] = apply_node,
         [SETTING_CPUS] = apply_cpus,          [SETTING_NETWORKS] = apply_network,
         [SETTING_KEYS] = apply_key,           [SETTING_ORIGINS] = apply_origin,
-        [SETTING_HOSTS] = apply_host,
+        [SETTING_HOSTS] = apply_host,         [SETTING_NAMESPACES] = apply_namespace,
     };
     kinds[r->setting->kind](r);
 }
@@ -383,6 +403,9 @@ static void list_reset(struct settings_build *build, enum setting_id id) {
         break;
     case SET_WEB_HOST:
         config->web_host_count = 0;
+        break;
+    case SET_NAMESPACES:
+        config->namespace_count = 0;
         break;
     case SET_CPUS:
         build->cpu_count = 0;

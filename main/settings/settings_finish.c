@@ -5,6 +5,9 @@
 
 #include <inttypes.h>
 
+/* What the public suite of Socket.IO speaks to besides `/`. */
+#define CONFORMANCE_NAMESPACE "/custom"
+
 /* Descriptors that are no connections: standard streams, log, files, and a margin. */
 #define OPEN_FILES_RESERVE 64
 /* Of one worker besides its listeners: ring, wake-up, and what a reload may hold for a moment. */
@@ -90,6 +93,19 @@ static void check_listeners(struct settings_build *build) {
                      "it so only where the network is trusted",
                      place, one->text);
     }
+    for (unsigned n = 0; config->conformance && n < config->listener_count; n++)
+        if (config->listeners[n].kind == LISTENER_WEB &&
+            !address_is_loopback(&config->listeners[n].address))
+            build_problem(
+                build, PROBLEM_START,
+                "--conformance is for tests on this machine alone, and other machines can "
+                "reach %s; leave it out, or let --web listen on 127.0.0.1",
+                config->listeners[n].text);
+    bool room = config->namespace_count < NAMESPACES_MAX;
+    for (unsigned n = 0; room && n < config->namespace_count; n++)
+        room = strcmp(config->namespaces[n], CONFORMANCE_NAMESPACE) != 0;
+    if (config->conformance && room)
+        config->namespaces[config->namespace_count++] = CONFORMANCE_NAMESPACE;
     if (config->listener_count == 0 && build->settings->problem_count == 0)
         build_problem(build, PROBLEM_START,
                       "tcp, web and api are all off, so there is nothing to do; turn one on");

@@ -132,6 +132,9 @@ void config_format(const struct config *config, const char *file, enum setting_i
     case SETTING_HOSTS:
         show_texts(&out, config->web_hosts, config->web_host_count);
         break;
+    case SETTING_NAMESPACES:
+        show_texts(&out, config->namespaces, config->namespace_count);
+        break;
     }
     text[out.len] = '\0';
 }

@@ -142,6 +142,13 @@ const struct setting settings_table[SETTINGS] = {
         .kind = SETTING_SWITCH, .topic = TOPIC_CLIENTS, .offset = AT(client_send),
         .fallback = "off",
         .help = "Let connected clients send messages too, not only producers."},
+    [SET_NAMESPACES] = {
+        .name = "namespaces", .environment = "RINGPOST_NAMESPACES", .value = "NAME",
+        .kind = SETTING_NAMESPACES, .topic = TOPIC_CLIENTS, .traits = SETTING_LIST,
+        .fallback = "/",
+        .help = "Namespaces of Socket.IO besides /, such as /admin. Each is a world of ids and "
+                "groups of its own. The store on disk knows them by their place in this list, so "
+                "add new ones at its end."},
     [SET_HEARTBEAT] = {
         .name = "heartbeat", .environment = "RINGPOST_HEARTBEAT", .value = "SECONDS",
         .kind = SETTING_SECONDS, .topic = TOPIC_CLIENTS, .min = 0.01, .max = 86400,
@@ -162,6 +169,20 @@ const struct setting settings_table[SETTINGS] = {
         .offset = AT(hello_timeout_ns),
         .fallback = "10",
         .help = "The node closes a new connection that has not said hello after this long."},
+    [SET_CONNECT_TIMEOUT] = {
+        .name = "connect-timeout", .environment = "RINGPOST_CONNECT_TIMEOUT", .value = "SECONDS",
+        .kind = SETTING_SECONDS, .topic = TOPIC_CLIENTS, .min = 0.01, .max = 3600,
+        .offset = AT(connect_timeout_ns),
+        .fallback = "45",
+        .help = "The node closes a Socket.IO client that has connected to no namespace after this "
+                "long."},
+    [SET_UPGRADE_TIMEOUT] = {
+        .name = "upgrade-timeout", .environment = "RINGPOST_UPGRADE_TIMEOUT", .value = "SECONDS",
+        .kind = SETTING_SECONDS, .topic = TOPIC_CLIENTS, .min = 0.01, .max = 3600,
+        .offset = AT(upgrade_timeout_ns),
+        .fallback = "10",
+        .help = "The node closes the WebSocket of a polling client's upgrade that is not finished "
+                "after this long; the client goes on polling."},
     [SET_DRAIN_TIMEOUT] = {
         .name = "drain-timeout", .environment = "RINGPOST_DRAIN_TIMEOUT", .value = "SECONDS",
         .kind = SETTING_SECONDS, .topic = TOPIC_CLIENTS, .traits = SETTING_RELOADABLE, .min = 0,
@@ -183,6 +204,13 @@ const struct setting settings_table[SETTINGS] = {
         .offset = AT(max_body_bytes),
         .fallback = "8388608",
         .help = "The largest body of one HTTP request, batches included."},
+    [SET_MAX_PAYLOAD] = {
+        .name = "max-payload", .environment = "RINGPOST_MAX_PAYLOAD", .value = "BYTES",
+        .kind = SETTING_BYTES, .topic = TOPIC_WAITING, .min = 1024, .max = 16777216,
+        .offset = AT(max_payload_bytes),
+        .fallback = "1000000",
+        .help = "The largest Engine.IO body or frame, either way; a poll is answered with more "
+                "only if that is one message."},
     [SET_OUTBOX_BYTES] = {
         .name = "outbox-bytes", .environment = "RINGPOST_OUTBOX_BYTES", .value = "BYTES",
         .kind = SETTING_BYTES, .topic = TOPIC_WAITING, .min = 1024, .max = 1073741824,
@@ -312,6 +340,12 @@ const struct setting settings_table[SETTINGS] = {
         .offset = AT(log_format),
         .fallback = "logfmt",
         .help = "Format of the log's lines; the log goes to standard error."},
+    [SET_CONFORMANCE] = {
+        .name = "conformance", .environment = "RINGPOST_CONFORMANCE", .value = "on|off",
+        .kind = SETTING_SWITCH, .topic = TOPIC_TESTS, .offset = AT(conformance),
+        .fallback = "off",
+        .help = "Serve what public test suites of Engine.IO and WebSocket talk to: /engine.io/ and "
+                "/echo of the web listener, which must be on loopback then."},
     [SET_TEST_KERNEL_6_1] = {
         .name = "test-kernel-6.1", .environment = "RINGPOST_TEST_KERNEL_6_1", .value = "on|off",
         .kind = SETTING_SWITCH, .topic = TOPIC_TESTS, .traits = SETTING_HIDDEN,
@@ -340,12 +374,7 @@ static const struct setting_later later[] = {
     {"alert-from", NULL},
     {"alert-after", NULL},
     {"recovery", "off"},
-    {"namespaces", "/"},
     {"socketio-client", NULL},
-    {"conformance", "off"},
-    {"max-payload", NULL},
-    {"connect-timeout", NULL},
-    {"upgrade-timeout", NULL},
     {"peer", NULL},
     {"peer-secret-file", NULL},
     {"amqp", NULL},
@@ -443,6 +472,10 @@ void settings_range_text(const struct setting *setting, char *text, size_t cap) 
         break;
     case SETTING_HOSTS:
         snprintf(text, cap, "%d names", ORIGINS_MAX);
+        break;
+    case SETTING_NAMESPACES:
+        snprintf(text, cap, "%d names of 1 to %d bytes, / included", NAMESPACES_MAX,
+                 NAMESPACE_BYTES_MAX);
         break;
     case SETTING_TEXT:
         snprintf(text, cap, "%s", "");

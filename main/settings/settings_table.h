@@ -24,6 +24,7 @@ enum setting_kind {
     SETTING_KEYS,
     SETTING_ORIGINS,
     SETTING_HOSTS,
+    SETTING_NAMESPACES,
 };
 
 enum setting_topic {

@@ -236,8 +236,10 @@ static void on_send(struct worker *worker, struct connection *connection,
                        counted ? line->ref : ref_find(line->fields));
         return;
     }
-    struct client_send send = {
-        .fields = line->fields, .payload = payload, .ref = line->ref, .counted = counted};
+    struct client_send send = {.fields = line->fields,
+                               .payload = payload,
+                               .ref = line->ref,
+                               .form = counted ? CLIENT_SEND_COUNTED : CLIENT_SEND_LINE};
     gate_of_clients(worker)->send(worker, connection, &send);
 }
 

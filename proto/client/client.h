@@ -77,12 +77,38 @@ static inline struct client *client_of(struct connection *connection) {
 }
 struct connection *client_connection(struct client *client);
 
+/* A session that sends and has no connection of its own: it shares one, or comes by polls. Embedded
+ * in what its protocol keeps of it, which stays until `sends` is 0. */
+struct client_sender {
+    const struct client_sender_type *type;
+    struct session *session;
+    void *producer; /* the client_gate's own; NULL: it never sent */
+    uint32_t sends; /* without an answer */
+};
+
+/* Called on its worker, perhaps while it is closed already. */
+struct client_sender_type {
+    /* The answer to a send, once. */
+    void (*sent)(struct worker *worker, struct client_sender *sender, struct span ref,
+                 struct span id, const char *state);
+    void (*refused)(struct worker *worker, struct client_sender *sender, enum code code,
+                    const char *text, struct span ref);
+    /* After the answer to one that had been taken: `sends` is one less, and nothing of the sender
+     * is looked at any more. */
+    void (*ended)(struct worker *worker, struct client_sender *sender);
+};
+
 /* One `send` of a client. */
 struct client_send {
     struct span fields;  /* the object with the message's fields */
-    struct span payload; /* counted framing: `data`, apart */
-    struct span ref;     /* counted framing: the word; lines: empty, it is in the fields */
-    bool counted;
+    struct span payload; /* COUNTED: `data`, apart; BYTES: the bytes that `data` stands for */
+    struct span ref;     /* what the answer is told with; LINE: empty, it is in the fields */
+    enum client_send_form {
+        CLIENT_SEND_LINE,
+        CLIENT_SEND_COUNTED,
+        CLIENT_SEND_OBJECT, /* the fields of a message and nothing else */
+        CLIENT_SEND_BYTES
+    } form;
 };
 
 /* How sends leave the client protocol: filled by ingest, so that proto need not know it, and put
@@ -96,6 +122,11 @@ struct client_gate {
                  const struct client_send *send);
     /* The slot is about to be freed: lets go of client->producer, which is not NULL. */
     void (*release)(struct worker *worker, struct connection *connection);
+    /* The same for a session of another transport. What is wrong with the message is told by
+     * `refused`, and ends nothing. */
+    void (*sender_send)(struct worker *worker, struct client_sender *sender,
+                        const struct client_send *send);
+    void (*sender_release)(struct worker *worker, struct client_sender *sender);
 };
 
 /* For the client_gate: a send that will be answered later, and its answer. */

@@ -51,6 +51,33 @@ enum code registration_join(struct worker *worker, struct session *session,
                    "no memory for one more group", text);
 }
 
+/* Leaves what it has joined last, until it is in so many groups. */
+static void memberships_cut(struct worker *worker, struct session *session, unsigned count) {
+    while (session->membership_count > count) {
+        const struct membership *last =
+            container_of(session->memberships.prev, struct membership, session_link);
+        struct span group = span_of(last->name->text, last->name->len);
+        directory_leave(worker, session, &group, 1);
+    }
+}
+
+enum code registration_change(struct worker *worker, struct session *session, struct span id,
+                              const struct name_list *groups, bool *renamed, const char **text) {
+    unsigned before = session->membership_count;
+    const struct name *id_before = session->id;
+    enum directory_verdict verdict = DIRECTORY_DONE;
+    *renamed = false;
+    if (groups->count != 0)
+        verdict = directory_join(worker, session, groups->at, groups->count);
+    if (verdict == DIRECTORY_DONE && id.len != 0) {
+        verdict = directory_rename(worker, session, id);
+        *renamed = verdict == DIRECTORY_DONE && session->id != id_before;
+        if (verdict != DIRECTORY_DONE)
+            memberships_cut(worker, session, before);
+    }
+    return code_of(verdict, "no memory for another name", text);
+}
+
 enum code registration_attend(struct worker *worker, struct session *session, const char **text) {
     if (session->id != NULL && SHORTAGE(!attend_begin(worker, session)))
         return no_memory(text, NO_SESSION);

@@ -24,6 +24,10 @@ enum code registration_enter(struct worker *worker, struct session *session,
 /* Joins all the groups or none. */
 enum code registration_join(struct worker *worker, struct session *session,
                             const struct name_list *groups, const char **text);
+/* Takes another id, unless that is empty or its own, and joins the groups: both or neither.
+ * `*renamed`: what is pending for the new id may come (registration_attend). */
+enum code registration_change(struct worker *worker, struct session *session, struct span id,
+                              const struct name_list *groups, bool *renamed, const char **text);
 /* It has been welcomed: what is pending for its id may come. */
 enum code registration_attend(struct worker *worker, struct session *session, const char **text);
 

@@ -167,7 +167,7 @@ static void refuse_broken(struct worker *worker, struct http_connection *http) {
     struct http_error unasked = {0};
     if (refusal->status == 413 && !http->in_body && http->parser.target_known &&
         !head_admit(worker, http, &http_context(worker)->request, &unasked) &&
-        (unasked.status == 401 || unasked.status == 403)) {
+        (unasked.status == 401 || unasked.status == 403 || unasked.bare)) {
         error = unasked; /* who may not ask is not told how much a body may have */
     } else if (refusal->status == 413) {
         struct builder out = builder_over(text, sizeof text);

@@ -169,6 +169,13 @@ void exchange_answer(struct worker *worker, struct http_exchange *exchange, unsi
 /* 200, with a body that is not copied but taken out of the chain. It ends in a line feed. */
 void exchange_answer_chain(struct worker *worker, struct http_exchange *exchange, const char *type,
                            struct chain *chain);
+/* A body in blocks, which are taken over, and one of at most HTTP_ANSWER_BYTES_MAX / 2; both as
+ * they are, for protocols that say byte for byte what an answer is. */
+void exchange_answer_chunks(struct worker *worker, struct http_exchange *exchange, unsigned status,
+                            const char *type, struct span extra, struct chunk *first,
+                            uint32_t bytes);
+void exchange_answer_bare(struct worker *worker, struct http_exchange *exchange, unsigned status,
+                          const char *type, struct span extra, struct span body);
 void exchange_refuse(struct worker *worker, struct http_exchange *exchange,
                      const struct http_error *error);
 /* The error that a code stands for, in one sentence, and the one that a complaint makes. */

@@ -306,17 +306,34 @@ void exchange_answer(struct worker *worker, struct http_exchange *exchange, unsi
 
 void exchange_answer_chain(struct worker *worker, struct http_exchange *exchange, const char *type,
                            struct chain *chain) {
-    struct builder out = builder_over(http_context(worker)->answer, HTTP_ANSWER_BYTES_MAX);
     uint32_t bytes = (uint32_t)chain_bytes(chain);
-    http_response_head(&out, exchange->answer_flags, http_date(worker), 200, type, SPAN(""), bytes);
+    exchange_answer_chunks(worker, exchange, 200, type, SPAN(""), chain_take(chain), bytes);
+}
+
+void exchange_answer_chunks(struct worker *worker, struct http_exchange *exchange, unsigned status,
+                            const char *type, struct span extra, struct chunk *first,
+                            uint32_t bytes) {
+    struct builder out = builder_over(http_context(worker)->answer, HTTP_ANSWER_BYTES_MAX);
+    http_response_head(&out, exchange->answer_flags, http_date(worker), status, type, extra, bytes);
     CHECK(!out.full, "an answer's head is too long");
     if (exchange->answer_flags & HTTP_ANSWER_BODYLESS) {
-        chain_free(chain);
+        chunks_put(first);
     } else {
-        exchange->body = chain_take(chain);
+        exchange->body = first;
         exchange->body_bytes = bytes;
     }
-    exchange_give(worker, exchange, 200, builder_span(&out), SPAN(""));
+    exchange_give(worker, exchange, status, builder_span(&out), SPAN(""));
+}
+
+void exchange_answer_bare(struct worker *worker, struct http_exchange *exchange, unsigned status,
+                          const char *type, struct span extra, struct span body) {
+    struct builder out = builder_over(http_context(worker)->answer, HTTP_ANSWER_BYTES_MAX);
+    http_response_head(&out, exchange->answer_flags, http_date(worker), status, type, extra,
+                       body.len);
+    if (!(exchange->answer_flags & HTTP_ANSWER_BODYLESS))
+        builder_span_add(&out, body);
+    CHECK(!out.full, "an answer is too long");
+    exchange_give(worker, exchange, status, builder_span(&out), SPAN(""));
 }
 
 void exchange_refuse(struct worker *worker, struct http_exchange *exchange,

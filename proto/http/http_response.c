@@ -232,6 +232,13 @@ void http_error_write(struct builder *out, const struct http_error *error) {
  * they were asked for it so, and stop reading at a scheme that they do not know. */
 void http_response_error(struct builder *out, uint8_t answer_flags, struct span date,
                          const struct http_error *error) {
+    if (error->bare) {
+        http_response_head(out, answer_flags, date, error->status, NULL, error->extra,
+                           error->message.len);
+        if (!(answer_flags & HTTP_ANSWER_BODYLESS))
+            builder_span_add(out, error->message);
+        return;
+    }
     struct http_response response = head_open(out, answer_flags, date, error->status, NULL);
     CHECK(error->status != 405 || error->allow != NULL, "405 names what is allowed");
     if (error->status == 401)

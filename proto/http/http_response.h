@@ -86,6 +86,7 @@ struct http_error {
     const char *allow;      /* 405: the methods, "GET, POST" */
     unsigned retry_after_s; /* 429 and 503: at least 1 is sent */
     struct span extra;      /* more header lines, as above */
+    bool bare;              /* `message` is the whole body, as it is */
 };
 /* The whole answer; 401 gets its WWW-Authenticate. */
 void http_response_error(struct builder *out, uint8_t answer_flags, struct span date,

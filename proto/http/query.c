@@ -1,6 +1,8 @@
 #include "proto/http/query.h"
 
 #include "core/base/clock.h"
+#include "core/limits.h"
+#include "core/namespaces.h"
 #include "proto/text/json.h"
 #include "proto/text/percent.h"
 #include "proto/text/utf8.h"
@@ -91,7 +93,9 @@ bool query_seconds(const struct query_field *field, uint64_t max_s, uint64_t *ns
     return false;
 }
 
-bool query_namespace(const struct query_field *field, struct complaint *complaint) {
-    return !field->given || span_equal(field->value, SPAN("/")) ||
-           refuse(complaint, span_text(field->name), "is unknown; / is the only one");
+bool query_namespace(const struct query_field *field, unsigned *number,
+                     struct complaint *complaint) {
+    *number = NAMESPACE_MAIN;
+    return !field->given || namespace_find(field->value, number) ||
+           refuse(complaint, span_text(field->name), "is unknown; see --namespaces");
 }

@@ -36,7 +36,8 @@ bool query_u64(const struct query_field *field, uint64_t min, uint64_t max, uint
 /* Seconds, fractions allowed, 0 to `max`. */
 bool query_seconds(const struct query_field *field, uint64_t max_s, uint64_t *ns,
                    struct complaint *complaint);
-/* There is one namespace, `/`, which need not be given. */
-bool query_namespace(const struct query_field *field, struct complaint *complaint);
+/* The number of a namespace (core/namespaces.h), that of `/` if none is given. */
+bool query_namespace(const struct query_field *field, unsigned *number,
+                     struct complaint *complaint);
 
 #endif

@@ -23,8 +23,8 @@ static bool lists_read(const struct http_fields *fields, struct span protocol,
     return good;
 }
 
-struct handshake handshake_look(const struct config *config, const struct http_request *request,
-                                struct span protocol) {
+struct handshake handshake_look(const struct http_request *request, struct span protocol,
+                                bool deflate) {
     const struct http_fields *fields = &request->fields;
     struct handshake handshake = {.key = http_fields_get(fields, SPAN("sec-websocket-key"))};
     struct ws_terms terms = {0};
@@ -41,8 +41,8 @@ struct handshake handshake_look(const struct config *config, const struct http_r
     if (!lists_read(fields, protocol, &handshake, &terms))
         return bad(400, "Sec-WebSocket-Protocol or Sec-WebSocket-Extensions is malformed");
     /* A smaller window would be a form of its own of each message. */
-    handshake.deflate = config->deflate && terms.deflate &&
-                        (!terms.bits_asked || terms.window_bits == WS_WINDOW_BITS_MAX);
+    handshake.deflate =
+        deflate && terms.deflate && (!terms.bits_asked || terms.window_bits == WS_WINDOW_BITS_MAX);
     handshake.terms = terms;
     return handshake;
 }

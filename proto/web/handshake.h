@@ -16,14 +16,14 @@ struct handshake {
     const char *why;       /* then, in a sentence */
     struct ws_terms terms; /* of what is offered */
     struct span key;       /* in the request */
-    bool deflate;  /* permessage-deflate is offered as it is done here, and --deflate is on */
-    bool protocol; /* the subprotocol that was asked for is offered */
+    bool deflate;          /* permessage-deflate is wanted, and offered as it is done here */
+    bool protocol;         /* the subprotocol that was asked for is offered */
 };
 
-/* `protocol` is the subprotocol that is known here; empty: none. A request that does not ask for an
- * upgrade at all is 426. */
-struct handshake handshake_look(const struct config *config, const struct http_request *request,
-                                struct span protocol);
+/* `protocol` is the subprotocol that is known here; empty: none. `deflate`: messages may be
+ * compressed. A request that does not ask for an upgrade at all is 426. */
+struct handshake handshake_look(const struct http_request *request, struct span protocol,
+                                bool deflate);
 /* Header lines for the refusal; constant. */
 struct span handshake_refusal_lines(const struct handshake *handshake);
 /* The handshake is good, and the exchange is the first (exchange_is_first). `extra`: more header

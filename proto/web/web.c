@@ -5,8 +5,10 @@
 #include "proto/http/http_connection.h"
 #include "proto/http/http_context.h"
 #include "proto/http/http_health.h"
+#include "proto/web/eio/engine_serve.h"
 #include "proto/web/origin.h"
 #include "proto/web/sse.h"
+#include "proto/web/ws_echo.h"
 #include "proto/web/ws_route.h"
 
 /* So much is read where a path takes no body, to keep the connection. */
@@ -35,6 +37,9 @@ static const struct route routes[] = {
     {"/healthz", HTTP_METHOD_GET, true, false, NULL, http_get_healthz},
     {"/", HTTP_METHOD_GET, true, false, NULL, web_get_page},
     {"/ws", HTTP_METHOD_GET, true, false, NULL, web_get_ws},
+    {"/echo", HTTP_METHOD_GET, true, false, NULL, web_get_echo},
+    /* Answered before routes are looked at (engine_serve.h); here for the length of its body. */
+    {"/socket.io/", HTTP_METHOD_POST, true, false, &engine_body, NULL},
 };
 
 /* The header lines for an origin that is allowed; they go with every answer to it. */
@@ -150,7 +155,15 @@ static void web_serve(struct worker *worker, struct http_exchange *exchange,
         /* fall through */
     case ORIGIN_FOREIGN:
     case ORIGIN_UNKNOWN_HOST:
-        refuse(worker, exchange, foreign(), SPAN(VARY));
+        if (engine_serves(http->path))
+            engine_forbid(worker, exchange, SPAN(VARY));
+        else
+            refuse(worker, exchange, foreign(), SPAN(VARY));
+        return;
+    }
+    bool preflight = http->method == HTTP_METHOD_OPTIONS && http->preflight_method.at != NULL;
+    if (engine_serves(http->path) && !preflight) {
+        engine_serve(worker, exchange, http, cors);
         return;
     }
     struct builder texts = builder_over(http_context(worker)->names, HTTP_TARGET_BYTES_MAX);
@@ -186,14 +199,24 @@ static bool web_admit(struct worker *worker, const struct http_request *http,
     enum origin_verdict origin = origin_of(worker, http);
     bool good = false;
     if (origin == ORIGIN_FOREIGN || origin == ORIGIN_UNKNOWN_HOST)
-        *error = foreign();
+        *error = engine_serves(http->path) ? engine_forbidden() : foreign();
+    else if (engine_serves(http->path))
+        good = engine_admit(worker, http, error);
     else
         good = http->method == HTTP_METHOD_OPTIONS || find(worker, http, &texts, error);
     error->extra = SPAN(VARY);
     return good;
 }
 
+static void web_open(struct worker *worker, struct http_connection *http) {
+    (void)worker;
+    engine_http_open(http);
+}
+
 const struct http_service web_service = {
+    .state_bytes = sizeof(struct poll_list),
+    .open = web_open,
+    .ended = engine_http_ended,
     .routes = routes,
     .route_count = sizeof routes / sizeof *routes,
     .spare_body_bytes = SPARE_BODY_BYTES,

@@ -34,7 +34,8 @@ static void opened(struct worker *worker, struct connection *connection, void *a
 void web_get_ws(struct worker *worker, struct http_exchange *exchange,
                 const struct route_request *request) {
     struct complaint *complaint = &http_context(worker)->complaint;
-    struct handshake handshake = handshake_look(worker->config, request->http, SPAN(WS_PROTOCOL));
+    struct handshake handshake =
+        handshake_look(request->http, SPAN(WS_PROTOCOL), worker->config->deflate);
     if (handshake.status != 0) {
         refuse(worker, exchange, handshake.status, handshake.why,
                handshake_refusal_lines(&handshake), request);

@@ -75,7 +75,11 @@ struct scenario {
     unsigned toys;    /* peers of the toy protocols, which `web` speaks then */
     unsigned streams; /* peers of the toy service whose answers stream; `web` has that then */
 
-    unsigned sse; /* clients that come over server-sent events instead of raw TCP */
+    unsigned sse;   /* clients that come over server-sent events instead of raw TCP */
+    unsigned polls; /* clients of Engine.IO; `web` is itself then */
+    bool sio;       /* and they speak Socket.IO (sim_sio.h) */
+    uint32_t max_payload_bytes;
+    uint64_t upgrade_timeout_ns;
 
     /* Messages that are to be acknowledged; none if `ack` is 0. */
     unsigned ack;

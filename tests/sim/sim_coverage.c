@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 
 #define ERRNO_MAX 140
-#define SHORTAGES_MAX 320
+#define SHORTAGES_MAX 512
 #define RARE_FROM_RUNS 9000 /* and more; see `rare` */
 
 struct coverage {

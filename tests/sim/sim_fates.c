@@ -60,6 +60,10 @@ static int id_number(struct span text) {
     for (unsigned i = 0; i < sim.scenario.ids; i++)
         if (span_equal(text, name_of_id(i)))
             return (int)i;
+    /* Of Socket.IO clients (sim_sio.h), whose messages are nobody else's. */
+    struct span prefix = SPAN("sio-");
+    if (sim.scenario.sio && text.len == prefix.len + 1 && span_starts(text, prefix))
+        return (int)sim.scenario.ids + text.at[prefix.len] - '0';
     sim_fail("a fate is for %.*s, which is nobody", SPAN_ARG(text));
 }
 

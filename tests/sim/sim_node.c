@@ -11,6 +11,7 @@
 #include "proto/client/encodings.h"
 #include "proto/client/tcp.h"
 #include "proto/http/http_context.h"
+#include "proto/web/eio/engine_own.h"
 #include "proto/web/sse.h"
 #include "proto/web/sse_write.h"
 #include "proto/web/web.h"
@@ -20,6 +21,7 @@
 #include "tests/sim/sim_kernel.h"
 #include "tests/sim/sim_port.h"
 #include "tests/sim/sim_scenarios.h"
+#include "tests/sim/sim_sio.h"
 #include "tests/sim/sim_store.h"
 #include "tests/sim/sim_streams.h"
 #include "tests/sim/sim_wait.h"
@@ -51,6 +53,13 @@ uint64_t node_fates_forgotten(void) {
 
 struct server *node_server(void) {
     return &node.server;
+}
+
+bool node_has_engines(void) {
+    uint64_t engines = 0;
+    for (unsigned i = 0; i < node.server.worker_count; i++)
+        engines += stats_get(&node.server.workers[i].stats.engines);
+    return engines != 0;
 }
 
 static void fiber_body(unsigned index) {
@@ -130,7 +139,7 @@ static bool fiber_opened(unsigned index) {
 #define CLIENT_ENCODINGS 10
 
 static bool has_toys(void) {
-    return sim.scenario.toys != 0 || sim.scenario.streams != 0;
+    return sim.scenario.toys != 0 || sim.scenario.streams != 0 || sim.scenario.polls != 0;
 }
 
 void node_open(void) {
@@ -158,9 +167,11 @@ void node_open(void) {
         [LISTENER_API] = &api_service,
     };
     char problem[512] = "";
+    sio_begin(parts.encodings);
     memset(&node, 0, sizeof(node));
     struct config *config = config_keep();
     scenario_config(config);
+    config->conformance = sim.scenario.sio;
     post_slots_override = sim.scenario.post_slots;
     hash_init(NULL);
     sim_ports_open(&parts);
@@ -172,8 +183,9 @@ void node_open(void) {
         node.server.post.copies_max = sim.scenario.copies_max;
     if (sim.scenario.reserve_bytes != 0)
         node.server.reserve.ceiling_bytes = sim.scenario.reserve_bytes;
+    const struct engine_app *const apps[ENGINE_PATHS] = {[ENGINE_PATH_SOCKETIO] = sio_app_find()};
     if (!gate_init(&node.gate, &node.server) || !http_init(&node.server, services) ||
-        !sse_init(&node.server) || !api_init(&node.server))
+        !sse_init(&node.server) || !engines_init(&node.server, apps) || !api_init(&node.server))
         sim_fail("the ingest room does not start");
     fibers_open(node.server.post.endpoints, fiber_body);
     for (unsigned i = 0; i < node.server.post.endpoints; i++)
@@ -260,6 +272,7 @@ void node_close(struct stats *total) {
         sim_fail("the node still counts %u connections", atomic_load(&server->connections));
     sse_fini();
     api_fini();
+    engines_fini();
     http_fini(server);
     ws_deflate_thread_end();
     gate_fini(&node.gate);
@@ -423,6 +436,10 @@ void turn_check(struct worker *worker) {
         if (toy != NULL)
             outbox_look(worker, &toy->own, &count);
     }
+    const struct engines *engines = engines_of(worker);
+    for (uint32_t i = 1; i <= engines->used; i++)
+        if (((uintptr_t)engines->at[i] & 1) == 0) /* the place is not free */
+            outbox_look(worker, &engines->at[i]->own, &count);
     gauge_check(worker, "live", worker->slots.live, count.live);
     gauge_check(worker, "connections", stats_get(&worker->stats.connections), count.live);
     gauge_check(worker, "sessions", stats_get(&worker->stats.sessions), worker->sessions.count);

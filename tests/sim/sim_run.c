@@ -11,6 +11,7 @@
 #include "tests/sim/sim_kernel.h"
 #include "tests/sim/sim_node.h"
 #include "tests/sim/sim_peer.h"
+#include "tests/sim/sim_polls.h"
 #include "tests/sim/sim_port.h"
 #include "tests/sim/sim_scenarios.h"
 #include "tests/sim/sim_sse.h"
@@ -179,7 +180,7 @@ static bool anything_can_step(void) {
             return true;
     }
     return world_can_step() || peers_can_step() || toys_can_step() || streams_can_step() ||
-           posters_can_step();
+           posters_can_step() || polls_can_step();
 }
 
 static uint64_t min_u64(uint64_t a, uint64_t b) {
@@ -207,7 +208,7 @@ static void time_jump(void) {
     streams_quiet_check();
     uint64_t next = min_u64(min_u64(world_next_ns(), peers_next_ns()),
                             min_u64(toys_next_ns(), streams_next_ns()));
-    next = min_u64(next, posters_next_ns());
+    next = min_u64(next, min_u64(posters_next_ns(), polls_next_ns()));
     for (unsigned i = 0; i < scenario_endpoints(&sim.scenario); i++)
         if (fiber_state(i) == FIBER_ASLEEP)
             next = min_u64(next, fiber_wake_ns(i));
@@ -268,6 +269,7 @@ static void stage_step(bool quiet) {
                 toys_leave();
                 streams_leave();
                 posters_leave();
+                polls_leave();
             } else {
                 drain_begin();
             }
@@ -277,7 +279,7 @@ static void stage_step(bool quiet) {
         return;
     case STAGE_LEAVING:
         if (quiet && peers_gone() && posters_gone() && links_finished() && node_messages_home() &&
-            !node_keeps() && !toy_sessions_any()) {
+            !node_keeps() && !toy_sessions_any() && !node_has_engines()) {
             node_empty_check();
             drain_begin();
         } else if (since > LEAVE_NS_MAX) {
@@ -311,6 +313,7 @@ static void sim_loop(void) {
         moved |= toys_step();
         moved |= streams_step();
         moved |= posters_step();
+        moved |= polls_step();
         moved |= fibers_step();
         bool quiet = !moved && !anything_can_step();
         enum stage before = stage;
@@ -352,6 +355,7 @@ void sim_run(uint64_t seed, bool trace) {
     toys_open();
     streams_open();
     posters_open();
+    polls_open();
     node_open();
     sim_loop();
     struct stats total = {0};
@@ -365,6 +369,7 @@ void sim_run(uint64_t seed, bool trace) {
     toys_close();
     streams_close();
     posters_close();
+    polls_close();
     check_close();
     acks_close();
     world_close();

@@ -6,6 +6,7 @@
 #include "core/base/clock.h"
 #include "core/limits.h"
 #include "tests/sim/sim_kernel_ring.h"
+#include "tests/sim/sim_sio.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -418,8 +419,7 @@ static void kind_everything(struct scenario *s) {
 /* On top of any kind, drawn last so that the kind is what it is without. */
 static void with_ports(struct scenario *s) {
     s->ports = PICK(1, 2, 3, 3);
-    if (sim_chance(400))
-        s->post_slots = 8;
+    s->post_slots = sim_chance(400) ? 8 : s->post_slots;
     if (sim_chance(300))
         s->freeze = 200;
     s->port_messages = PICK(0, 20, 60);
@@ -442,8 +442,7 @@ static void with_toys(struct scenario *s) {
     if (s->workers > workers)
         s->descriptors += DESCRIPTORS_PER_WORKER * (s->workers - workers);
     s->no_memory = PICK(0, 0, 20, 100);
-    if (sim_chance(300))
-        s->post_slots = 8;
+    s->post_slots = sim_chance(300) ? 8 : s->post_slots;
 }
 
 /* The same, also with ports. */
@@ -452,9 +451,18 @@ static void with_streams(struct scenario *s) {
     s->descriptors += s->streams;
 }
 
+/* The same, with nothing else that has `web`. */
+static void with_polls(struct scenario *s) {
+    s->polls = PICK(2, 5, 12);
+    s->descriptors += 5 * s->polls;
+    s->max_payload_bytes = PICK(1, 1, 4, 1000) * KB;
+    s->upgrade_timeout_ns = PICK(20, 500, 10000) * NS_PER_MS;
+    s->post_slots = sim_chance(300) ? 8 : s->post_slots;
+}
+
 /* The same, with the real service of `web`; drawn behind all the others, too. */
 static void with_sse(struct scenario *s) {
-    if (s->toys != 0 || s->streams != 0)
+    if (s->toys != 0 || s->streams != 0 || s->polls != 0)
         return;
     s->sse = PICK(0, 0, 300, 700);
     if (s->sse != 0)
@@ -495,8 +503,7 @@ static void with_acks(struct scenario *s) {
     s->fate_max = PICK(1, 5, 1000000, 1000000);
     if (sim_chance(200))
         s->outbox_bytes = PICK(1, 2, 4) * KB;
-    if (sim_chance(200))
-        s->post_slots = 8;
+    s->post_slots = sim_chance(200) ? 8 : s->post_slots;
 }
 
 void scenario_make(struct scenario *scenario, uint64_t seed) {
@@ -520,12 +527,18 @@ void scenario_make(struct scenario *scenario, uint64_t seed) {
         with_toys(scenario);
     if (!scenario->calm && scenario->toys == 0 && sim_chance(500))
         with_streams(scenario);
-    if (scenario->toys == 0 && scenario->streams == 0)
+    scenario->max_payload_bytes = 1000000;
+    scenario->upgrade_timeout_ns = 10 * NS_PER_S;
+    if (!scenario->calm && scenario->toys == 0 && scenario->streams == 0 && sim_chance(700))
+        with_polls(scenario);
+    if (scenario->toys == 0 && scenario->streams == 0 && scenario->polls == 0)
         scenario->framed_clients = PICK(0, 400, 1000);
     with_acks(scenario);
     with_store(scenario);
     with_sse(scenario);
     scenario->deflate = sim_chance(500);
+    scenario->sio =
+        scenario->polls != 0 && scenario->ack != 0 && !scenario->store && sim_chance(850);
     if (scenario->payload_max > scenario->max_message_bytes / 2)
         scenario->payload_max = scenario->max_message_bytes / 2;
     CHECK(scenario->workers <= SIM_WORKERS_MAX);
@@ -534,17 +547,17 @@ void scenario_make(struct scenario *scenario, uint64_t seed) {
 void scenario_describe(const struct scenario *s, char *text, size_t cap) {
     static const char *const steers[] = {"ip", "tuple", "none"};
     static const char *const policies[] = {"close", "drop-oldest", "keep-latest"};
-    snprintf(
-        text, cap,
-        "%s, %u workers, steer %s%s, slow %s, outbox %u, memory %llu, buffers %u of %u, "
-        "slots %u, %u clients, %u producers, %u ports, %u toys, %u streams, sse %u, %u messages, "
-        "ack %u (window %u, backlog %u, silence %llu ms)%s%s%s",
-        s->name, s->workers, steers[s->steer], s->kernel_steers ? " by the kernel" : "",
-        policies[s->slow], s->outbox_bytes, (unsigned long long)s->memory_bytes, s->buffers,
-        s->buffer_bytes, s->post_slots, s->clients, s->producers, s->ports, s->toys, s->streams,
-        s->sse, s->messages, s->ack, s->ack_window, s->ack_backlog,
-        (unsigned long long)(s->ack_silence_ns / NS_PER_MS), s->store ? ", a store" : "",
-        s->client_send ? ", clients send" : "", s->soon_behind ? ", soon behind" : "");
+    snprintf(text, cap,
+             "%s, %u workers, steer %s%s, slow %s, outbox %u, memory %llu, buffers %u of %u, "
+             "slots %u, %u clients, %u producers, %u ports, %u toys, %u streams, %u polls%s, "
+             "sse %u, %u messages, ack %u (window %u, backlog %u, silence %llu ms)%s%s%s",
+             s->name, s->workers, steers[s->steer], s->kernel_steers ? " by the kernel" : "",
+             policies[s->slow], s->outbox_bytes, (unsigned long long)s->memory_bytes, s->buffers,
+             s->buffer_bytes, s->post_slots, s->clients, s->producers, s->ports, s->toys,
+             s->streams, s->polls, s->sio ? " of Socket.IO" : "", s->sse, s->messages, s->ack,
+             s->ack_window, s->ack_backlog, (unsigned long long)(s->ack_silence_ns / NS_PER_MS),
+             s->store ? ", a store" : "", s->client_send ? ", clients send" : "",
+             s->soon_behind ? ", soon behind" : "");
 }
 
 static void listener_add(struct config *config, enum listener_kind kind, uint16_t port) {
@@ -563,7 +576,7 @@ void scenario_config(struct config *config) {
         .node = "sim",
         .workers = s->workers,
         .steer = s->steer,
-        .client_send = s->client_send,
+        .client_send = s->client_send || s->sio,
         .deflate = s->deflate,
         .heartbeat_ns = s->heartbeat_ns,
         .heartbeat_timeout_ns = s->heartbeat_timeout_ns,
@@ -571,6 +584,9 @@ void scenario_config(struct config *config) {
         .drain_timeout_ns = s->drain_timeout_ns,
         .max_message_bytes = s->max_message_bytes,
         .max_body_bytes = s->max_body_bytes,
+        .max_payload_bytes = s->max_payload_bytes,
+        .upgrade_timeout_ns = s->upgrade_timeout_ns,
+        .connect_timeout_ns = s->hello_timeout_ns,
         .outbox_bytes = s->outbox_bytes,
         .slow = s->slow,
         .memory_bytes = s->memory_bytes,

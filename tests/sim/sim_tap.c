@@ -4,6 +4,7 @@
 #include "tests/sim/sim_check.h"
 #include "tests/sim/sim_frames.h"
 #include "tests/sim/sim_peer.h"
+#include "tests/sim/sim_polls.h"
 #include "tests/sim/sim_sse.h"
 #include "tests/sim/sim_streams.h"
 #include "tests/sim/sim_toys.h"
@@ -361,7 +362,10 @@ void tap_feed(struct tap *tap, const char *at, size_t len) {
         toy_on_bytes(tap->link, at, len);
     if (tap->kind == TAP_STREAM)
         stream_on_bytes(tap->link, at, len);
-    if (tap->kind == TAP_UNKNOWN || tap->kind == TAP_TOY || tap->kind == TAP_STREAM)
+    if (tap->kind == TAP_POLL)
+        poll_on_bytes(tap->link, at, len);
+    if (tap->kind == TAP_UNKNOWN || tap->kind == TAP_TOY || tap->kind == TAP_STREAM ||
+        tap->kind == TAP_POLL)
         return;
     if (tap->len + len > tap->size) {
         tap->size = (tap->len + len) * 2;

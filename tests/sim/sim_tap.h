@@ -28,7 +28,8 @@ enum tap_kind {
     TAP_TOY,
     TAP_STREAM,
     TAP_SSE,
-    TAP_POSTER
+    TAP_POSTER,
+    TAP_POLL
 };
 enum tap_event_kind {
     TAP_WELCOME,
@@ -60,6 +61,7 @@ struct tap {
     struct sim_peer *producer;   /* of an HTTP connection */
     struct sim_toy *toy;         /* of a toy's (sim_toys.h), which looks at the bytes itself */
     struct sim_stream *stream;   /* the same (sim_streams.h) */
+    struct wire *wire;           /* the same (sim_polls.c) */
     char *at;
     size_t len, size;
     size_t looked;   /* bytes in which there is no end of a line */

@@ -177,7 +177,7 @@ static void fake_send(struct worker *w, struct connection *c, const struct clien
     client_send_begun(c);
     if (!seen.answer_now)
         return;
-    struct span ref = send->counted ? send->ref : ref_find(send->fields);
+    struct span ref = send->form == CLIENT_SEND_COUNTED ? send->ref : ref_find(send->fields);
     client_sent(w, c, ref, SPAN("i1"), "queued");
     client_send_ended(w, c);
 }
@@ -188,7 +188,7 @@ static void fake_release(struct worker *w, struct connection *c) {
     seen.releases++;
 }
 
-static const struct client_gate fake_gate = {fake_send, fake_release};
+static const struct client_gate fake_gate = {.send = fake_send, .release = fake_release};
 
 static void begin(void) {
     config = (struct config){.heartbeat_ns = 25 * NS_PER_S,

@@ -12,6 +12,8 @@
 #include "ingest/gate/client_send.h"
 #include "proto/client/encodings.h"
 #include "proto/client/tcp.h"
+#include "proto/web/eio/engine.h"
+#include "proto/web/sio/sio_encodings.h"
 #include "proto/web/sse.h"
 #include "proto/web/sse_write.h"
 #include "proto/web/web.h"
@@ -24,14 +26,18 @@ static const struct http_service *fake_services[LISTENER_KINDS] = {
     [LISTENER_API] = &api_service,
 };
 
+/* What speaks on Engine.IO sessions; nothing, unless a test puts it there. */
+static const struct engine_app *fake_apps[ENGINE_PATHS];
+
 static void http_before(struct server *server) {
     CHECK(gate_init(&fake_gate, server) && http_init(server, fake_services) && api_init(server) &&
-          sse_init(server));
+          sse_init(server) && engines_init(server, fake_apps));
 }
 
 static void http_after(struct server *server) {
     sse_fini();
     api_fini();
+    engines_fini();
     http_fini(server);
     gate_fini(&fake_gate);
 }
@@ -63,6 +69,7 @@ static inline void http_node_open(void) {
         parts.port_count++;
     }
     parts.store = fake_store;
+    sio_encodings_add(parts.encodings);
     hash_init(fake_hash_key);
     log_set(fake_log_level, LOG_LOGFMT);
     node_open(&fake_config, &parts, http_before);

@@ -10,6 +10,11 @@
 
 static int chunk_head(const struct encoding *encoding, const struct message *message,
                       char text[CHUNK_HEAD_BYTES_MAX]) {
+    uint32_t bytes = 2 + MARK_BYTES + 1 + message->payload_len;
+    if (encoding->variant == TOY_FRAME)
+        return snprintf(text, CHUNK_HEAD_BYTES_MAX, "\x81%c4", (char)bytes);
+    if (encoding->variant == TOY_PACKET)
+        return snprintf(text, CHUNK_HEAD_BYTES_MAX, "4");
     if (encoding->variant != TOY_CHUNK)
         return 0;
     return snprintf(text, CHUNK_HEAD_BYTES_MAX, "%x\r\n",
@@ -33,7 +38,8 @@ static bool form_head(const struct encoding *encoding, const struct message *mes
 static void form_tail(const struct encoding *encoding, const struct message *message,
                       struct builder *out) {
     (void)message;
-    builder_text(out, encoding->variant == TOY_CHUNK ? "\n\r\n" : "\n");
+    if (encoding->variant != TOY_PACKET && encoding->variant != TOY_FRAME)
+        builder_text(out, encoding->variant == TOY_CHUNK ? "\n\r\n" : "\n");
 }
 
 static uint32_t form_mark_at(const struct encoding *encoding, const struct message *message) {
@@ -46,8 +52,9 @@ static uint32_t form_mark_at(const struct encoding *encoding, const struct messa
         .name = its_name, .variant = its_variant, .bound = form_bound, .head = form_head,          \
         .tail = form_tail, .mark_at = form_mark_at                                                 \
     }
-struct encoding toy_encodings[TOY_VARIANTS] = {FORM("toy", TOY_PLAIN), FORM("toy_other", TOY_OTHER),
-                                               FORM("toy_chunk", TOY_CHUNK)};
+struct encoding toy_encodings[TOY_VARIANTS] = {
+    FORM("toy", TOY_PLAIN), FORM("toy_other", TOY_OTHER), FORM("toy_chunk", TOY_CHUNK),
+    FORM("toy_packet", TOY_PACKET), FORM("toy_frame", TOY_FRAME)};
 
 static void on_said(struct endpoint *endpoint, struct publish *publish, enum result_word result,
                     uint32_t recipients) {

@@ -92,6 +92,10 @@ static bool toy_open(struct worker *worker, struct toy_session *toy) {
 
 /* --- the door --------------------------------------------------------------------------------- */
 
+uint32_t toy_number_next(void) {
+    return ++numbers;
+}
+
 void toy_sessions_take(struct worker *worker, struct connection *connection,
                        const struct encoding *encoding) {
     for (unsigned i = 0, taken = 0; i < TOY_SESSIONS && taken < TOY_ON_ONE; i++) {

@@ -29,6 +29,8 @@ struct toy_session {
 /* Before the workers run: none is left of an earlier node. */
 void toy_sessions_init(void);
 bool toy_sessions_any(void);
+/* The number of a session that is not in these places (toy_engine.h). */
+uint32_t toy_number_next(void);
 /* Some come onto the connection: such as wait for one, or new ones. They are written so there. */
 void toy_sessions_take(struct worker *worker, struct connection *connection,
                        const struct encoding *encoding);

@@ -205,7 +205,7 @@ static void says_what_is_wrong(void **state) {
     expect_wrong("{\"to\":\"a\",\"to\":\"b\"}", "to", "to is given twice");
     expect_wrong("{\"to\":\"a\",\"data\":1,\"d\\u0061ta\":1}", "data", "data is given twice");
     expect_wrong("{\"to\":\"a\",\"namespace\":\"/admin\"}", "namespace",
-                 "namespace is unknown; / is the only one");
+                 "namespace is unknown; see --namespaces");
     expect_wrong("{\"to\":[]}", "to", "to must hold 1 to 1000 entries");
     expect_wrong("{\"to\":[\"a\",5]}", "to", "to[1] is not a string");
     expect_wrong("{\"to\":[\"a\",\"b\",\"\"]}", "to", "to[2] is empty");
@@ -523,7 +523,7 @@ static void refuses_queries(void **state) {
         {"ttl", ".5", "ttl", "ttl is not a number"},
         {"ttl", "\"5\"", "ttl", "ttl is not a number"},
         {"ttl", "0", "ttl", "ttl must be above 0 and at most 604800 seconds"},
-        {"namespace", "/x", "namespace", "namespace is unknown; / is the only one"},
+        {"namespace", "/x", "namespace", "namespace is unknown; see --namespaces"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const char *const fields[][2] = {{"to", "a"}, {rows[i].name, rows[i].value}};

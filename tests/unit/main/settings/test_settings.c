@@ -16,72 +16,6 @@ static void print_problems(FILE *out) {
     settings_print_problems(&settings, out);
 }
 
-static void test_defaults(void **state) {
-    static const struct {
-        enum setting_id id;
-        const char *value;
-    } cases[] = {
-        {SET_CONFIG, "-"},
-        {SET_TCP, "127.0.0.1:7000"},
-        {SET_WEB, "127.0.0.1:8080"},
-        {SET_API, "127.0.0.1:8081"},
-        {SET_PORTS_FILE, "-"},
-        {SET_PROXY_PROTOCOL, "off"},
-        {SET_FORWARDED, "off"},
-        {SET_CORS, "-"},
-        {SET_WEB_HOST, "-"},
-        {SET_DEMO, "on"},
-        {SET_WORKERS, "4"},
-        {SET_CPUS, "0-2,5"},
-        {SET_SANDBOX, "on"},
-        {SET_STEER, "ip"},
-        {SET_API_KEY, "-"},
-        {SET_API_KEY_FILE, "-"},
-        {SET_CLIENT_SEND, "off"},
-        {SET_HEARTBEAT, "25"},
-        {SET_HEARTBEAT_TIMEOUT, "20"},
-        {SET_HELLO_TIMEOUT, "10"},
-        {SET_DRAIN_TIMEOUT, "10"},
-        {SET_MAX_MESSAGE, "65536"},
-        {SET_MAX_BODY, "8388608"},
-        {SET_OUTBOX_BYTES, "1048576"},
-        {SET_SLOW, "close"},
-        {SET_SEND_BUFFER, "131072"},
-        {SET_MEMORY, "6442450875"},
-        {SET_MAX_CONNECTIONS, "19844"},
-        {SET_MAX_PER_ADDRESS, "off"},
-        {SET_RATE_LIMIT, "off"},
-        {SET_DEDUP_WINDOW, "120"},
-        {SET_DEDUP_MAX, "1000000"},
-        {SET_ACK_SILENCE, "10"},
-        {SET_ACK_WINDOW, "256"},
-        {SET_ACK_BACKLOG, "10000"},
-        {SET_FATE_WINDOW, "3600"},
-        {SET_FATE_MAX, "1000000"},
-        {SET_STORE, "memory"},
-        {SET_DATA, "-"},
-        {SET_FSYNC, "always"},
-        {SET_LOG_LEVEL, "info"},
-        {SET_LOG_FORMAT, "logfmt"},
-        {SET_TEST_KERNEL_6_1, "off"},
-        {SET_TEST_NO_CBPF, "off"},
-    };
-    struct load load = {0};
-    (void)state;
-    assert_true(load_it(&load));
-    assert_int_equal(settings.remark_count, 0);
-    assert_int_equal(settings_exit_status(&settings), 0);
-    for (size_t n = 0; n < sizeof(cases) / sizeof(cases[0]); n++) {
-        expect_shown(cases[n].id, cases[n].value);
-        expect_from(cases[n].id, "default");
-    }
-    assert_int_equal(sizeof(cases) / sizeof(cases[0]), SETTINGS - 1); /* all but node */
-    assert_int_equal(strlen(settings.config.node), 11);
-    assert_memory_equal(settings.config.node, "node-", 5);
-    assert_int_equal(settings.config.listener_count, 3);
-    settings_fini(&settings);
-}
-
 static void test_precedence(void **state) {
     struct load load = {.flags = {"--heartbeat", "3", "--tcp=1.1.1.1:1", "--tcp", "off"},
                         .environment = {"RINGPOST_HEARTBEAT=2", "RINGPOST_TCP=2.2.2.2:2",
@@ -158,7 +92,7 @@ static void test_refused(void **state) {
         {"--recovery", NULL, "--recovery: ringpost", 1},
         {"--supervise", NULL, "--supervise: ringpost", 1},
         {"--amqp-queue", "q", "--amqp-queue: ringpost", 1},
-        {"--max-payload", "1", "does not have this yet", 1},
+        {"--alert-url", "http://a", "does not have this yet", 1},
         {"word", NULL, "\"word\": settings are flags", 2},
         {"--tcp", NULL, "--tcp: needs a value, --tcp ADDR:PORT", 2},
         {"--tcp", "", "is empty", 2},
@@ -581,14 +515,21 @@ static void test_help_flag(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),      cmocka_unit_test(test_precedence),
-        cmocka_unit_test(test_switches),      cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_file_problems), cmocka_unit_test(test_many_problems),
-        cmocka_unit_test(test_ranges),        cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_key_file),      cmocka_unit_test(test_key_stays_secret),
-        cmocka_unit_test(test_later),         cmocka_unit_test(test_reachable_listeners),
-        cmocka_unit_test(test_lists),         cmocka_unit_test(test_workers),
-        cmocka_unit_test(test_resources),     cmocka_unit_test(test_environment_unknown),
+        cmocka_unit_test(test_precedence),
+        cmocka_unit_test(test_switches),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_file_problems),
+        cmocka_unit_test(test_many_problems),
+        cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_key_file),
+        cmocka_unit_test(test_key_stays_secret),
+        cmocka_unit_test(test_later),
+        cmocka_unit_test(test_reachable_listeners),
+        cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_workers),
+        cmocka_unit_test(test_resources),
+        cmocka_unit_test(test_environment_unknown),
         cmocka_unit_test(test_help_flag),
     };
     int fd = mkstemp(file_path);

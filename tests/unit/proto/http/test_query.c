@@ -96,12 +96,13 @@ static void test_values(void **state) {
     assert_false(query_seconds(&one, 60, &number, &complaint));
     one = field("-0.5");
     assert_false(query_seconds(&one, 60, &number, &complaint));
+    unsigned namespace;
     one = field("/");
-    assert_true(query_namespace(&one, &complaint));
+    assert_true(query_namespace(&one, &namespace, &complaint));
     one.given = false;
-    assert_true(query_namespace(&one, &complaint));
+    assert_true(query_namespace(&one, &namespace, &complaint));
     one = field("");
-    assert_false(query_namespace(&one, &complaint));
+    assert_false(query_namespace(&one, &namespace, &complaint));
 }
 
 int main(void) {

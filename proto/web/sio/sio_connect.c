@@ -1,0 +1,162 @@
+/* sio_connect.c - how a client comes into a namespace, and how it leaves; see sio.h. */
+#include "core/base/check.h"
+#include "core/base/rand.h"
+#include "core/base/shortage.h"
+#include "core/namespaces.h"
+#include "core/server.h"
+#include "core/worker.h"
+#include "proto/client/registration.h"
+#include "proto/text/base64.h"
+#include "proto/web/sio/sio.h"
+#include "proto/web/sio/sio_args.h"
+
+/* What the packet that is being read says: one at a time on each thread. */
+static _Thread_local struct sio_room connect_room;
+
+/* As the reference makes them: 15 bytes in base64, without what has a meaning in a URL. */
+static void sid_make(char sid[SIO_SID_BYTES]) {
+    unsigned char bytes[15];
+    rand_fill(bytes, sizeof bytes);
+    struct builder out = builder_over(sid, SIO_SID_BYTES);
+    base64_encode(&out, span_of(bytes, sizeof bytes));
+    CHECK(!out.full && out.len == SIO_SID_BYTES);
+    for (unsigned i = 0; i < SIO_SID_BYTES; i++)
+        sid[i] = sid[i] == '/' ? '_' : sid[i] == '+' ? '-' : sid[i];
+}
+
+static struct sio_session *session_make(struct worker *worker, struct sio *sio,
+                                        unsigned namespace) {
+    struct sio_session *one = memory_get(&worker->account, sizeof *one);
+    if (SHORTAGE(one == NULL)) {
+        stats_add(&worker->stats.memory_refused, 1);
+        return NULL;
+    }
+    *one = (struct sio_session){
+        .session = {.index = UINT32_MAX, .namespace = namespace & 15u},
+        .sender = {.type = &sio_sender_type},
+        .sio = sio,
+    };
+    one->sender.session = &one->session;
+    list_init(&one->link);
+    list_add_tail(&sio->sessions, &one->link);
+    sid_make(one->sid);
+    return one;
+}
+
+void sio_session_free(struct worker *worker, struct sio_session *one) {
+    CHECK(one->sio == NULL && one->sender.sends == 0);
+    if (one->sender.producer != NULL)
+        worker->server->parts.client_gate->sender_release(worker, &one->sender);
+    memory_put(&worker->account, one, sizeof *one);
+}
+
+void sio_session_end(struct worker *worker, struct engine *engine, struct sio_session *one) {
+    session_close(worker, &one->session, engine_outbox_last(engine));
+    sio_acks_free(worker, &one->acks);
+    list_remove(&one->link);
+    one->sio = NULL;
+    one->live = false;
+    if (one->sender.sends == 0)
+        sio_session_free(worker, one);
+}
+
+void sio_session_leave(struct worker *worker, struct engine *engine, struct sio_session *one) {
+    /* A client that polls would get what waits for it behind its end; over a WebSocket it leaves
+     * in front of that. */
+    struct outbox *outbox = engine_outbox_last(engine);
+    if (outbox->parked)
+        outbox_drop(worker, outbox, &one->session, DROP_GONE);
+    sio_session_end(worker, engine, one);
+    sio_deadline(worker, engine);
+}
+
+void sio_deadline(struct worker *worker, struct engine *engine) {
+    bool none = list_empty(&sio_of(engine)->sessions);
+    engine_deadline(worker, engine, none ? worker->now_ns + worker->config->connect_timeout_ns : 0);
+}
+
+/* --- coming ----------------------------------------------------------------------------------- */
+
+/* The answer to CONNECT. */
+static bool welcome_write(struct worker *worker, struct engine *engine,
+                          const struct sio_session *one) {
+    char text[64];
+    struct builder json = builder_over(text, sizeof text);
+    if (sio_version(engine) == SIO_PROTOCOL_5) {
+        builder_text(&json, "{\"sid\":\"");
+        builder_bytes(&json, one->sid, sizeof one->sid);
+        builder_text(&json, "\"}");
+    }
+    return sio_write(worker, engine, SIO_CONNECT, one->session.namespace, NULL,
+                     builder_span(&json));
+}
+
+/* It comes into the namespace under these names. */
+static bool enter(struct worker *worker, struct engine *engine, unsigned namespace,
+                  const struct sio_names *names, struct span auth) {
+    struct sio *sio = sio_of(engine);
+    const char *why = "no memory for one more session";
+    enum code code = CODE_OVERLOADED;
+    struct sio_session *one = session_make(worker, sio, namespace);
+    if (one != NULL)
+        code = registration_enter(worker, &one->session, &sio_session_type, names->id,
+                                  &names->groups, &why);
+    if (code != CODE_NONE) {
+        if (one != NULL)
+            sio_session_end(worker, engine, one);
+        return sio_write_refusal(worker, engine, namespace_name(namespace), code, why);
+    }
+    one->live = true;
+    one->meta = names->meta;
+    if (!welcome_write(worker, engine, one))
+        return false;
+    if (worker->config->conformance &&
+        !sio_write_echo(worker, engine, one, SIO_EVENT, NULL, SPAN("[\"auth\","), auth, NULL, 0))
+        return false;
+    sio_deadline(worker, engine);
+    code = registration_attend(worker, &one->session, &why);
+    if (code == CODE_NONE)
+        return true;
+    engine_close(worker, engine, CLOSE_OVERLOADED);
+    return false;
+}
+
+/* False: something is wrong with them; the client is told `complaint`. */
+static bool names_read(struct engine *engine, const struct sio_packet *packet,
+                       struct sio_names *names, struct complaint *complaint) {
+    sio_names_init(names, &connect_room);
+    if (!sio_names_query(names, engine_query(engine), complaint))
+        return false;
+    if (packet == NULL)
+        return true;
+    if (sio_version(engine) == SIO_PROTOCOL_4)
+        return sio_names_query(names, packet->query, complaint);
+    return packet->json.kind != JSON_OBJECT || sio_names_auth(names, packet->json.raw, complaint);
+}
+
+static bool connect_to(struct worker *worker, struct engine *engine, unsigned namespace,
+                       const struct sio_packet *packet) {
+    struct sio_names names;
+    struct complaint complaint;
+    if (!names_read(engine, packet, &names, &complaint))
+        return sio_write_refusal(worker, engine, namespace_name(namespace), complaint.code,
+                                 complaint.text);
+    bool has_auth = packet != NULL && packet->json.kind == JSON_OBJECT;
+    return enter(worker, engine, namespace, &names, has_auth ? packet->json.raw : SPAN("{}"));
+}
+
+bool sio_connect_main(struct worker *worker, struct engine *engine) {
+    return connect_to(worker, engine, NAMESPACE_MAIN, NULL);
+}
+
+bool sio_connect(struct worker *worker, struct engine *engine, const struct sio_packet *packet) {
+    unsigned namespace;
+    if (!namespace_find(packet->namespace, &namespace))
+        return sio_write_unknown(worker, engine, packet->namespace);
+    if (sio_session_find(sio_of(engine), namespace) == NULL)
+        return connect_to(worker, engine, namespace, packet);
+    if (sio_version(engine) == SIO_PROTOCOL_4)
+        return true;
+    engine_close(worker, engine, CLOSE_BAD_MESSAGE);
+    return false;
+}

@@ -1,0 +1,295 @@
+"""Socket.IO from outside, packet by packet, over WebSockets and polls of both versions."""
+
+import http.client
+import json
+import re
+import signal
+import unittest
+
+from support import DEADLINE_S, Node, wait_until
+from ws_client import BINARY, CLOSE, PING, TEXT, WebSocket, frame
+
+FLAGS = ("--steer", "tuple", "--workers", "2", "--namespaces", "/,/admin", "--client-send", "on")
+
+
+class Sio(WebSocket):
+    """A client over a WebSocket: packets without the `4` of Engine.IO."""
+
+    def __init__(self, node, eio=4, query="", connect="0"):
+        super().__init__(node, f"/socket.io/?EIO={eio}&transport=websocket{query}", welcomed=False)
+        assert self.status == 101, self.head
+        self.eio = eio
+        self.opened = json.loads(self.packet_raw()[1:])
+        self.sid = None
+        if eio == 4 and connect is not None:
+            self.say_packet(connect)
+            welcome = self.packet()
+            assert welcome.startswith("0"), welcome
+            self.sid = json.loads(welcome[welcome.index("{"):])["sid"]
+        elif eio == 3:
+            assert self.packet() == "0"
+
+    def packet_raw(self):
+        """The next packet of text; a ping is answered."""
+        while True:
+            opcode, data = self.frame()
+            if opcode == PING:
+                continue
+            assert opcode == TEXT, (opcode, data)
+            if data == b"2":
+                self.send(frame(TEXT, "3"))
+                continue
+            return data.decode()
+
+    def packet(self):
+        packet = self.packet_raw()
+        assert packet[0] == "4", packet
+        return packet[1:]
+
+    def attachment(self):
+        opcode, data = self.frame()
+        assert opcode == BINARY, (opcode, data)
+        if self.eio == 3:
+            assert data[0] == 4, data
+            return data[1:]
+        return data
+
+    def say_packet(self, packet):
+        self.send(frame(TEXT, "4" + packet))
+
+    def attach(self, data):
+        self.send(frame(BINARY, data))
+
+    def asks(self, packet):
+        self.say_packet(packet)
+        return self.packet()
+
+    def ends(self):
+        """Whatever comes, the end follows."""
+        while True:
+            got = self.frame()
+            if got is None or got[0] == CLOSE:
+                return True
+
+
+class Polls:
+    """A client that polls, over a connection for each request: the kernel chooses the worker."""
+
+    def __init__(self, node, eio=4, query=""):
+        self.node, self.eio = node, eio
+        self.query = f"EIO={eio}&transport=polling{query}"
+        self.got = []
+        opened = self.ask("GET")[1].decode()
+        self.query += "&sid=" + re.search(r'"sid":"([^"]+)"', opened).group(1)
+        # Behind the open packet the CONNECT of protocol 4 may stand.
+        self.got = [one[1:] for one in self.packets_of(opened) if one[0] == "4"]
+
+    def ask(self, method, body=None):
+        connection = http.client.HTTPConnection(*self.node.address("web"), timeout=DEADLINE_S)
+        connection.request(method, "/socket.io/?" + self.query, body)
+        answer = connection.getresponse()
+        status, content = answer.status, answer.read()
+        connection.close()
+        return status, content
+
+    def say(self, packet):
+        body = "4" + packet
+        if self.eio == 3:
+            body = f"{len(body)}:{body}"
+        status, content = self.ask("POST", body.encode())
+        assert (status, content) == (200, b"ok"), content
+
+    def packets_of(self, text):
+        if self.eio == 4:
+            return text.split("\x1e")
+        packets = []
+        while text:
+            length, text = text.split(":", 1)
+            packets.append(text[:int(length)])
+            text = text[int(length):]
+        return packets
+
+    def poll(self):
+        """The packets of Socket.IO in the next answer that has any."""
+        if self.got:
+            got, self.got = self.got, []
+            return got
+        while True:
+            status, content = self.ask("GET")
+            assert status == 200, (status, content)
+            packets = self.packets_of(content.decode())
+            if "2" in packets:
+                self.ask("POST", b"3")
+            if got := [one[1:] if one[0] == "4" else one for one in packets if one[0] in "4b"]:
+                return got
+
+
+class Packets(unittest.TestCase):
+    def test_namespaces_and_events(self):
+        with Node(*FLAGS) as node, Sio(node, connect='0{"id":"till","groups":["a"]}') as client:
+            self.assertEqual(set(client.opened),
+                             {"sid", "upgrades", "pingInterval", "pingTimeout", "maxPayload"})
+            self.assertEqual(len(client.sid), 20)
+            self.assertNotEqual(client.sid, client.opened["sid"])
+            self.assertEqual(client.asks("0/nowhere,"),
+                             '4/nowhere,{"message":"Invalid namespace"}')
+            self.assertTrue(client.asks("0/admin").startswith('0/admin,{"sid":"'))
+            self.assertEqual(client.asks('2/admin,7["register",{"id":"till","meta":true}]'),
+                             '3/admin,7[{"ok":true}]')
+            sessions = node.api("GET", "/v1/clients/till")[1]["sessions"]
+            self.assertEqual({(one["namespace"], one["transport"]) for one in sessions},
+                             {("/", "socketio-websocket"), ("/admin", "socketio-websocket")})
+            self.assertIn(client.sid, {one["session"] for one in sessions})
+            self.assertEqual(node.message(to="till", data=1, event="e")[1]["recipients"], 1)
+            self.assertEqual(client.packet(), '2["e",1]')
+            taken = node.message(to="till", data=2, namespace="/admin")[1]
+            self.assertEqual(client.packet(), '2/admin,["message",2,{"id":"%s"}]' % taken["id"])
+            self.assertEqual(node.message(to="till", namespace="/nowhere")[0], 400)
+            client.say_packet('2["something"]')
+            self.assertEqual(client.asks('20["leave","a"]'), '30[{"ok":true}]')
+            self.assertEqual(node.metric("ringpost_socketio_events_ignored_total"), 1)
+            self.assertEqual(node.api("DELETE", "/v1/clients/till")[1], {"closed": 2})
+            self.assertEqual({client.packet(), client.packet()}, {"1", "1/admin,"})
+
+    def test_what_is_wrong_closes(self):
+        with Node(*FLAGS) as node:
+            for packet in ("0", "2/admin,[\"x\"]", "2/nowhere,[\"x\"]", "9", "2", "2{}",
+                           '2["connect"]', '2abc["x"]', '511-["x"]',
+                           '51-["x",{"_placeholder":true}]', "2[" + "[" * 70 + "]" * 71, "1[]"):
+                with self.subTest(packet=packet), Sio(node) as client:
+                    client.say_packet(packet)
+                    self.assertTrue(client.ends())
+            with Sio(node) as client:
+                client.say_packet('51-["x",{"_placeholder":true,"num":0}]')
+                client.say_packet('2["x"]')
+                self.assertTrue(client.ends())
+            with Sio(node) as client:
+                client.attach(b"abc")
+                self.assertTrue(client.ends())
+            self.assertEqual(node.metric("ringpost_socketio_bad_packets_total"), 13)
+            self.assertEqual(node.metric("ringpost_sessions"), 0)
+
+    def test_who_comes_into_no_namespace_is_closed(self):
+        with Node(*FLAGS, "--connect-timeout", "1") as node:
+            with Sio(node, connect=None) as client:
+                self.assertTrue(client.ends())
+            with Sio(node) as client:
+                client.say_packet("1")
+                self.assertTrue(client.ends())
+
+    def test_bytes_both_ways_in_both_versions(self):
+        with Node(*FLAGS) as node, Sio(node, connect='0{"id":"new"}') as new, \
+                Sio(node, 3, "&id=old") as old:
+            place = '{"_placeholder":true,"num":0}'
+            for client, name in ((new, "new"), (old, "old")):
+                data = bytes(range(256))
+                node.api("POST", f"/v1/clients/{name}?raw=1", data)
+                self.assertEqual(client.packet(), f'51-["message",{place}]')
+                self.assertEqual(client.attachment(), data)
+            new.say_packet('51-3["send",{"to":"old","data":%s}]' % place)
+            new.attach(b"\x00\xff")
+            self.assertIn('"state":"queued"', new.packet())
+            self.assertEqual(old.packet(), f'51-["message",{place}]')
+            self.assertEqual(old.attachment(), b"\x00\xff")
+
+    def test_callbacks_settle(self):
+        with Node(*FLAGS, "--ack-silence", "0.3") as node, \
+                Sio(node, connect='0{"id":"till","meta":true}') as client:
+            taken = node.push("till", 1, "?ack=1")[1]["id"]
+            first, again = client.packet(), client.packet()
+            self.assertRegex(first, r'^2\d{10}\["message",1,\{"id":"%s","ack":true\}\]$' % taken)
+            self.assertTrue(again.endswith(',"ack":true,"redelivered":true}]'), again)
+            client.say_packet("3" + first[1:11] + "[]")
+            wait_until("it is acked", lambda: node.api(
+                "GET", f"/v1/messages/{taken}")[1]["state"] == "acked")
+
+    def test_a_form_is_written_once(self):
+        with Node(*FLAGS) as node:
+            plain = [Sio(node, connect='0{"groups":["g"]}') for _ in range(5)]
+            meta = [Sio(node, connect='0{"groups":["g"],"meta":true}') for _ in range(5)]
+            self.assertEqual(node.message(group="g", data=1)[1]["recipients"], 10)
+            for client in plain + meta:
+                self.assertTrue(client.packet().startswith('2["message",1'))
+            for form in ("sio_socket", "sio_socket_meta"):
+                # At most once for each of the two workers.
+                self.assertIn(node.metric("ringpost_forms_encoded_total", form=form), (1, 2))
+            for client in plain + meta:
+                client.close()
+
+    def test_a_drain_says_no_goodbye(self):
+        node = Node(*FLAGS)
+        with Sio(node, connect='0{"id":"till"}') as client:
+            node.signal(signal.SIGTERM)
+            opcode, _ = client.frame()
+            self.assertEqual(opcode, CLOSE)
+            client.send(frame(CLOSE))
+            client.rest()
+        node.stop()
+
+
+class Polling(unittest.TestCase):
+    def test_messages_wait_for_the_next_poll(self):
+        with Node(*FLAGS) as node:
+            for eio in (4, 3):
+                client = Polls(node, eio, f"&id=p{eio}&groups=g,h")
+                if eio == 4:
+                    client.say('0{"meta":true}')
+                self.assertTrue(client.poll()[0].startswith("0"))
+                wait_until("it is there", lambda name=f"p{eio}": node.api(
+                    "GET", f"/v1/clients/{name}")[0] == 200)
+                for number in range(3):
+                    self.assertEqual(node.message(group="g", data="\u00e4", id=f"{eio}-{number}")
+                                     [1]["recipients"], 1)
+                session, = node.api("GET", f"/v1/clients/p{eio}")[1]["sessions"]
+                self.assertEqual((session["transport"], session["groups"]),
+                                 ("socketio-polling", ["g", "h"]))
+                self.assertGreater(session["queued_bytes"], 0)
+                got = client.poll()
+                while len(got) < 3:
+                    got += client.poll()
+                if eio == 4:
+                    self.assertEqual(got, ['2["message","\\u00e4",{"id":"4-%d","group":"g"}]'
+                                           % number for number in range(3)])
+                else:
+                    self.assertEqual(got, ['2["message","\\u00e4"]'] * 3)
+                node.api("POST", f"/v1/clients/p{eio}?raw=1", b"\x01\xff")
+                client.say("1")
+
+    def test_a_client_that_does_not_poll_is_slow(self):
+        with Node(*FLAGS, "--outbox-bytes", "4096") as node:
+            client = Polls(node, 4, "&id=slow")
+            client.say("0")
+            client.poll()
+            wait_until("it is there", lambda: node.api("GET", "/v1/clients/slow")[0] == 200)
+
+            def pushed():
+                node.push("slow", "x" * 1000)
+                return node.api("GET", "/v1/clients/slow")[0] == 404
+            wait_until("it is closed as too slow", pushed)
+            self.assertEqual(client.ask("GET")[0], 400)
+            self.assertIn("reason=too_slow", node.log())
+
+
+class Conformance(unittest.TestCase):
+    """What the public suite of Socket.IO 5 says, in short."""
+
+    def test_handlers(self):
+        with Node("--conformance", "on") as node, Sio(node, connect=None) as client:
+            self.assertTrue(client.asks('0{"token":"123"}').startswith('0{"sid":"'))
+            self.assertEqual(client.packet(), '2["auth",{"token":"123"}]')
+            self.assertTrue(client.asks("0/custom,").startswith('0/custom,{"sid":"'))
+            self.assertEqual(client.packet(), '2/custom,["auth",{}]')
+            self.assertEqual(client.asks('2["message",1,"2",{"3":[true]}]'),
+                             '2["message-back",1,"2",{"3":[true]}]')
+            self.assertEqual(client.asks('2456["message-with-ack",1,"2",{"3":[false]}]'),
+                             '3456[1,"2",{"3":[false]}]')
+            two = '{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}'
+            client.say_packet(f'52-789["message-with-ack",{two}]')
+            client.attach(b"\x01\x02\x03")
+            client.attach(b"\x04\x05\x06")
+            self.assertEqual(client.packet(), f"62-789[{two}]")
+            self.assertEqual([client.attachment(), client.attachment()],
+                             [b"\x01\x02\x03", b"\x04\x05\x06"])
+            self.assertEqual(client.asks("0/random"), '4/random,{"message":"Invalid namespace"}')
+            client.say_packet("1/custom")
+            self.assertEqual(client.asks('2["message","main"]'), '2["message-back","main"]')

@@ -1,0 +1,165 @@
+/* Engine.IO sessions over the fake engine: polls on the worker of their session and on another one,
+ * with and without room in the mailbox between them. */
+#include "tests/support/fake_http.h"
+
+#include "proto/web/eio/engine_echo.h"
+#include "proto/web/eio/engine_own.h"
+
+static struct peer *home, *other;
+static char sid[ENGINE_SID_BYTES + 1];
+
+static struct worker *worker_at(unsigned i) {
+    return &fake_server.workers[i];
+}
+
+static const char *get(const char *more) {
+    static char request[512];
+    snprintf(request, sizeof request,
+             "GET /engine.io/?EIO=4&transport=polling%s HTTP/1.1\r\nHost: a\r\n\r\n", more);
+    return request;
+}
+
+static const char *get_sid(void) {
+    char more[64];
+    snprintf(more, sizeof more, "&sid=%s", sid);
+    return get(more);
+}
+
+static const char *post_sid(const char *body) {
+    char path[128];
+    snprintf(path, sizeof path, "/engine.io/?EIO=4&transport=polling&sid=%s", sid);
+    return post(path, "text/plain", body);
+}
+
+static int setup(void **state) {
+    (void)state;
+    fake_config = (struct config){.workers = 2,
+                                  .heartbeat_ns = 25 * NS_PER_S,
+                                  .heartbeat_timeout_ns = 20 * NS_PER_S,
+                                  .max_payload_bytes = 1000,
+                                  .outbox_bytes = 1 << 20,
+                                  .conformance = true};
+    fake_apps[ENGINE_PATH_ECHO] = &engine_echo_app;
+    http_node_open();
+    home = peer_connect(0, LISTENER_WEB);
+    other = peer_connect(1, LISTENER_WEB);
+    const char *opened = strstr(ask(home, get("")), "{\"sid\":\"");
+    assert_non_null(opened);
+    memcpy(sid, opened + strlen("{\"sid\":\""), ENGINE_SID_BYTES);
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    http_node_close();
+    return 0;
+}
+
+static uint64_t engines(void) {
+    return stats_get(&worker_at(0)->stats.engines);
+}
+
+static void test_there_and_back(void **state) {
+    (void)state;
+    assert_string_equal(body_of(ask(other, post_sid("4a\x1e"
+                                                    "bAQID"))),
+                        "ok");
+    assert_string_equal(body_of(ask(other, get_sid())), "4a\x1e"
+                                                        "bAQID");
+    assert_int_equal(worker_at(1)->stats.relays, 2);
+    assert_string_equal(body_of(ask(home, post_sid("4b"))), "ok");
+    assert_string_equal(body_of(ask(home, get_sid())), "4b");
+    assert_int_equal(worker_at(0)->stats.relays, 0);
+    assert_int_equal(worker_at(1)->relays.away, 0);
+}
+
+static void test_one_waits(void **state) {
+    (void)state;
+    assert_string_equal(ask(other, get_sid()), "");
+    assert_int_equal(worker_at(1)->relays.away, 1);
+    assert_string_equal(body_of(ask(home, post_sid("4a"))), "ok");
+    node_settle();
+    assert_string_equal(body_of(other->out), "4a");
+    assert_int_equal(worker_at(1)->relays.away, 0);
+}
+
+/* Until nothing more may be asked for. */
+static void mailbox_fill(unsigned from, unsigned to) {
+    struct queue *queue = &fake_server.post.boxes[to].from[from];
+    while (post_room(&fake_server.post, from, to))
+        assert_true(queue_push(queue, &(struct mail){.kind = MAIL_RETURN}));
+}
+
+static void test_no_room_there(void **state) {
+    (void)state;
+    mailbox_fill(1, 0);
+    peer_send(other, get_sid());
+    worker_turn(worker_at(1), 0);
+    worker_turn(worker_at(1), 0);
+    node_settle();
+    assert_int_equal(status_of(other->out), 503);
+    assert_int_equal(worker_at(1)->stats.relays_refused, 1);
+    assert_string_equal(body_of(ask(home, post_sid("4a"))), "ok");
+}
+
+static void test_no_room_back(void **state) {
+    (void)state;
+    assert_string_equal(ask(other, get_sid()), "");
+    mailbox_fill(0, 1);
+    peer_send(home, post_sid("4a"));
+    for (unsigned i = 0; i < 4; i++)
+        worker_turn(worker_at(0), 0);
+    assert_true(relays_wait(&worker_at(0)->relays));
+    node_settle();
+    assert_false(relays_wait(&worker_at(0)->relays));
+    assert_string_equal(body_of(other->out), "4a");
+}
+
+static void test_its_connection_goes(void **state) {
+    (void)state;
+    assert_string_equal(ask(other, get_sid()), "");
+    assert_int_equal(engines(), 1);
+    peer_end(other);
+    node_settle();
+    assert_int_equal(engines(), 0);
+    assert_int_equal(worker_at(1)->relays.away, 0);
+    assert_non_null(strstr(ask(home, get_sid()), "\"code\":1"));
+}
+
+static void test_its_connection_goes_before_the_answer(void **state) {
+    (void)state;
+    assert_string_equal(ask(other, get_sid()), "");
+    mailbox_fill(0, 1);
+    peer_send(home, post_sid("4a"));
+    for (unsigned i = 0; i < 4; i++)
+        worker_turn(worker_at(0), 0);
+    peer_end(other);
+    node_settle();
+    assert_int_equal(engines(), 0);
+    assert_int_equal(worker_at(1)->relays.away, 0);
+}
+
+static void test_two_at_once(void **state) {
+    (void)state;
+    assert_string_equal(ask(other, get_sid()), "");
+    assert_int_equal(status_of(ask(home, get_sid())), 400);
+    node_settle();
+    assert_string_equal(body_of(other->out), "1");
+    assert_int_equal(engines(), 0);
+}
+
+static void test_a_slot_is_small(void **state) {
+    (void)state;
+    assert_true(sizeof(struct engine) <= 384);
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_there_and_back),      TEST(test_one_waits),
+        TEST(test_no_room_there),       TEST(test_no_room_back),
+        TEST(test_its_connection_goes), TEST(test_its_connection_goes_before_the_answer),
+        TEST(test_two_at_once),         TEST(test_a_slot_is_small),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
