@@ -11,6 +11,7 @@
 #include "proto/client/encodings.h"
 #include "proto/client/tcp.h"
 #include "proto/http/http_context.h"
+#include "proto/web/eio/engine_own.h"
 #include "proto/web/web.h"
 #include "tests/sim/sim_acks.h"
 #include "tests/sim/sim_fiber.h"
@@ -427,6 +428,10 @@ void turn_check(struct worker *worker) {
         if (toy != NULL)
             outbox_look(worker, &toy->own, &count);
     }
+    const struct engines *engines = engines_of(worker);
+    for (uint32_t slot = 1; slot <= engines->used; slot++)
+        if (((uintptr_t)engines->at[slot] & 1) == 0)
+            outbox_look(worker, &engines->at[slot]->own, &count);
     gauge_check(worker, "live", worker->slots.live, count.live);
     gauge_check(worker, "connections", stats_get(&worker->stats.connections), count.live);
     gauge_check(worker, "sessions", stats_get(&worker->stats.sessions), worker->sessions.count);
