@@ -323,7 +323,7 @@ static void act_socket(struct sim_poller *poller, struct wire *wire) {
         }
         return;
     }
-    if (sim_chance(50)) {
+    if (!is_current(wire) || sim_chance(50)) {
         wire->ending = true;
         return;
     }
