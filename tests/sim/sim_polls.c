@@ -329,14 +329,15 @@ static void act_socket(struct sim_poller *poller, struct wire *wire) {
             frame_send(wire, sim_chance(950) ? "2probe" : "4x");
         } else if (sim_chance(100)) {
             wire->ending = true;
-        } else if (wire_of(poller, WIRE_GET) == NULL && is_current(wire) && sim_chance(800)) {
+        } else if (wire_of(poller, WIRE_GET) == NULL && wire_of(poller, WIRE_POST) == NULL &&
+                   is_current(wire) && sim_chance(800)) {
             frame_send(wire, "5");
             wire->probing = false;
             poller->socket = true;
         }
         return;
     }
-    if (sim_chance(50)) {
+    if (!is_current(wire) || sim_chance(50)) {
         wire->ending = true;
         return;
     }
@@ -362,7 +363,7 @@ static void act_odd(struct sim_poller *poller) {
     } else if (roll < 75) {
         request(wire, WIRE_OTHER, "GET", "AAAAAAAAAAAAAAAAAAAA", NULL);
     } else if (roll < 85) {
-        request(wire, WIRE_POST, "POST", poller->sid, "4e");
+        request(wire, WIRE_POST, "POST", poller->sid, "4y");
         session_forget(poller); /* what it sends back is no number */
     } else {
         wire->ending = true;

@@ -124,6 +124,7 @@ void sim_waits_check(const struct worker *worker) {
         const struct toy_session *toy = toy_session_at(worker->index, i);
         open += toy != NULL && toy->connection == NULL;
     }
+    /* One for all Engine.IO sessions that poll, unless the drain's time is over. */
     open += engines_of(worker)->waits;
     if (open != worker->waits.count || open != stats_get(&worker->stats.waits))
         sim_fail("worker %u counts %u waits, there are %u", worker->index, worker->waits.count,
