@@ -89,6 +89,7 @@ static bool refusal_take(struct tap *tap, size_t head) {
         broken(tap, "a refusal without a code");
     plain[len] = '\0';
     client_on_error(tap->session, 0, plain);
+    tap_event_add(tap, TAP_ERROR, tap->offset + head + bytes);
     tap_drop(tap, head + bytes);
     return true;
 }
