@@ -86,7 +86,8 @@ class Frames:
         self.socket = socket.create_connection(node.address("web"), timeout=DEADLINE_S)
         key = base64.b64encode(os.urandom(16)).decode()
         self.socket.sendall((f"GET {path}?{query} HTTP/1.1\r\nHost: localhost\r\n"
-                             f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                             f"Upgrade: websocket\r\nConnection: Upgrade\r\n"
+                             f"Sec-WebSocket-Version: 13\r\n"
                              f"Sec-WebSocket-Key: {key}\r\n\r\n").encode())
         self.buffer = b""
         while b"\r\n\r\n" not in self.buffer:

@@ -55,13 +55,6 @@ struct server *node_server(void) {
     return &node.server;
 }
 
-bool node_has_engines(void) {
-    uint64_t engines = 0;
-    for (unsigned i = 0; i < node.server.worker_count; i++)
-        engines += stats_get(&node.server.workers[i].stats.engines);
-    return engines != 0;
-}
-
 static void fiber_body(unsigned index) {
     if (index >= node.server.worker_count) {
         if (sim_store_at(index))

@@ -11,8 +11,6 @@ void node_open(void);
 /* Everything has ended: sums up the statistics, frees, and checks that nothing is left. */
 void node_close(struct stats *total);
 struct server *node_server(void);
-/* Is there an Engine.IO session? */
-bool node_has_engines(void);
 /* Gives the node a new config that says the same. */
 void node_reload(void);
 

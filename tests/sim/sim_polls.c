@@ -2,6 +2,8 @@
 
 #include "core/base/check.h"
 #include "core/base/clock.h"
+#include "core/server.h"
+#include "tests/sim/sim_node.h"
 #include "tests/sim/sim_peer.h"
 #include "tests/sim/sim_sio.h"
 #include "tests/sim/sim_toys.h"
@@ -526,4 +528,12 @@ void polls_leave(void) {
         for (unsigned w = 0; w < WIRES_MAX; w++)
             pollers[i].wires[w].ending = true;
     }
+}
+
+bool engines_any(void) {
+    const struct server *server = node_server();
+    uint64_t engines = 0;
+    for (unsigned i = 0; i < server->worker_count; i++)
+        engines += stats_get(&server->workers[i].stats.engines);
+    return engines != 0;
 }

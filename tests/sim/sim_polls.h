@@ -18,5 +18,7 @@ bool polls_can_step(void);
 uint64_t polls_next_ns(void);
 void polls_leave(void);
 void poll_on_bytes(struct link *link, const char *at, size_t len);
+/* Has the node a session of Engine.IO? */
+bool engines_any(void);
 
 #endif

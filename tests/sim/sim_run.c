@@ -279,7 +279,7 @@ static void stage_step(bool quiet) {
         return;
     case STAGE_LEAVING:
         if (quiet && peers_gone() && posters_gone() && links_finished() && node_messages_home() &&
-            !node_keeps() && !toy_sessions_any() && !node_has_engines()) {
+            !node_keeps() && !toy_sessions_any() && !engines_any()) {
             node_empty_check();
             drain_begin();
         } else if (since > LEAVE_NS_MAX) {

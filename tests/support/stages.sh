@@ -160,23 +160,11 @@ fuzz() {
     say "$(grep -c '^good ' "$all") passed, $(grep -c '^bad ' "$all") failed"
 }
 
-# Clients that others wrote, as tests/e2e/npm/package-lock.json pins them, into build/npm. Without
-# npm, or a registry that it can reach, their tests are skipped, by name.
-npm_clients() {
-    local have=build/npm/package-lock.json
-    cmp -s tests/e2e/npm/package-lock.json "$have" && [ -d build/npm/node_modules ] && return
-    command -v npm >/dev/null || return 0
-    mkdir -p build/npm && cp tests/e2e/npm/package*.json build/npm/ &&
-        npm ci --prefix build/npm --no-audit --no-fund --ignore-scripts || rm -f "$have"
-    return 0
-}
-
 # e2e PRESET [ARG...]
 e2e() {
     local preset=$1
     shift
     [ -f tests/e2e/run.py ] || { say "tests/e2e/run.py is missing"; return 1; }
-    npm_clients
     compile "$preset" ringpost &&
         still python3 tests/e2e/run.py --quiet --binary "build/$preset/ringpost" "$@"
 }
