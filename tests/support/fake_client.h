@@ -131,6 +131,10 @@ enum directory_verdict directory_take_id(struct worker *w, struct session *sessi
     return DIRECTORY_DONE;
 }
 
+enum directory_verdict directory_rename(struct worker *w, struct session *session, struct span id) {
+    return directory_take_id(w, session, id);
+}
+
 bool attend_begin(struct worker *w, struct session *session) {
     (void)w, (void)session;
     return true;

@@ -3,22 +3,33 @@
 
 #include "ingest/gate/client_send.c"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static struct server server;
 static struct worker worker;
 static struct connection connection;
 
+static void look(const struct worker *its_worker, const struct session *session,
+                 struct session_look *look) {
+    (void)session;
+    connection_text(its_worker, &connection, look->text);
+}
+
+static const struct session_type type = {.look = look};
+
 static void begin(const char *run) {
     snprintf(server.run, sizeof(server.run), "%s", run);
     worker.server = &server;
     worker.index = 3;
     connection = (struct connection){.slot = 7, .generation = 9};
+    client_of(&connection)->session.type = &type;
 }
 
 static void expect(const char *scope) {
     char text[DEDUP_SCOPE_BYTES_MAX + 1];
-    struct span found = scope_of(&worker, &connection, text);
+    const struct origin origin = {.connection = &connection};
+    struct span found = scope_of(&worker, &origin, text);
     assert_true(span_equal(found, span_text(scope)));
 }
 
