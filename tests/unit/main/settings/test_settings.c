@@ -526,7 +526,7 @@ static void test_resources(void **state) {
     assert_true(load_on(&machine, &none));
     assert_int_equal(settings.config.max_connections, 1000000);
     settings_fini(&settings);
-    /* A worker has a place for each open file, since all clients may come to it, and 64 of `api`. */
+    /* A worker has a place for each open file: all clients may come to one, and 64 of `api`. */
     machine.ring_files = true;
     machine.open_files = 20000;
     struct load tables = {.flags = {"--workers=2"}};
