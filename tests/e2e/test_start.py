@@ -194,7 +194,7 @@ class LowLimits(unittest.TestCase):
 
     def test_address_space(self):
         began = time.monotonic()
-        lines = [self.outcome({"as": megabytes * 1000000}) for megabytes in range(12, 42, 2)]
+        lines = [self.outcome({"as": megabytes * 1000000}) for megabytes in range(20, 50, 2)]
         self.assertLess(time.monotonic() - began, 20)  # nobody would give it back
         failed = [line for line in lines if line != "started"]
         self.assertIn("started", lines)
@@ -208,9 +208,9 @@ class LowLimits(unittest.TestCase):
             self.serves({"as": megabytes * 1000000})
 
     def test_hardly_enough_address_space(self):
-        said = [self.outcome({"as": megabytes * 1000000}) for megabytes in range(34, 44)]
+        said = [self.outcome({"as": megabytes * 1000000}) for megabytes in range(40, 50)]
         self.assertIn("started", said)
-        for megabytes in range(34 + said.index("started"), 44):
+        for megabytes in range(40 + said.index("started"), 50):
             self.serves({"as": megabytes * 1000000})
 
     def serves(self, limits):

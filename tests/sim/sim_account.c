@@ -484,8 +484,8 @@ static void links_check(void) {
             sim_fail("link %u was ended in order, and its last words were destroyed by a reset", i);
         const struct sim_session *session = link->tap.session;
         if (reason == CLOSE_DRAINING && link->style == STYLE_GOOD && session != NULL &&
-            session->must_from != NEVER && !session->goodbye && !link->reset)
-            sim_fail("session %u was drained without a goodbye", session->number);
+            session->must_from != NEVER && !session->goodbye && !link->reset && !link->send_failed)
+            sim_fail("session %u was drained without a goodbye on link %u", session->number, i);
     }
 }
 

@@ -145,6 +145,28 @@ static struct apart exempt[] = {
 
 /* What takes two things at the same moment, and so some thousand runs. */
 static struct apart rare[] = {
+    {"short core/session_ack.c session_acknowledge: ack == NULL", "", false},
+    {"short core/session_ack.c session_acknowledge: worker->requests >= post->requests_max", "",
+     false},
+    {"short core/session_ack.c ack_make: ack == NULL", "", false},
+    {"short core/trail.c trail_end: !account_take(&worker->account, ENDED_BYTES)", "", false},
+    {"short core/trail.c trail_end: !room_make(worker, ENDED_BYTES)", "", false},
+    {"short core/trail.c trail_end: !table_add(&trails->ended, &ended->node)", "", false},
+    {"short core/trail.c trail_add: !trail_grow(worker, trail, session->id->node.hash)", "", false},
+    {"short core/trail.c trail_grow: grown == NULL", "", false},
+    {"short core/trail.c trail_grow: !room_make(worker, entries_bytes(cap))", "", false},
+    {"short ingest/api/api_fates.c pending_run: !chain_room(chain, ENTRY_BYTES)", "", false},
+    {"short proto/web/sse.c ack_ask: asked == NULL", "", false},
+    {"short proto/web/sse.c question_ask: !call_start(worker, call)", "", false},
+    {"short proto/web/sse.c question_ask: call == NULL", "", false},
+    {"short proto/web/sse.c question_finish: !attend_acknowledge_to(worker, "
+     "sse->session.id->node.hash, all.count)",
+     "", false},
+    {"short proto/web/sse.c sse_get: !account_take(&worker->account, sizeof(*sse))", "", false},
+    {"short core/attend.c attend_acknowledge_to: !post_room(&worker->server->post, worker->index, "
+     "keeper)",
+     "", false},
+    {"short core/attend.c attend_acknowledge_hashes: list == NULL", "", false},
     {"short core/message.c frame_fit: fit == NULL", "", false},
     {"short ingest/api/api_fates.c pending_write: !chain_room(chain, ENTRY_BYTES)", "", false},
     {"short core/attend.c ask_later: !account_take(&worker->account, sizeof(*ask))", "", false},

@@ -460,7 +460,7 @@ static void with_polls(struct scenario *s) {
 static void with_sse(struct scenario *s) {
     if (s->toys != 0 || s->streams != 0 || s->polls != 0)
         return;
-    s->sse = PICK(0, 0, 300, 700);
+    s->sse = PICK(0, 500, 1000);
     if (s->sse != 0)
         s->descriptors += 4;
 }
@@ -538,4 +538,14 @@ void scenario_make(struct scenario *scenario, uint64_t seed) {
     if (scenario->payload_max > scenario->max_message_bytes / 2)
         scenario->payload_max = scenario->max_message_bytes / 2;
     CHECK(scenario->workers <= SIM_WORKERS_MAX);
+}
+
+void check_steering(const struct link *link, unsigned worker) {
+    if (sim.scenario.steer != STEER_IP || link->kind == LISTENER_API || link->proxied ||
+        link->moved)
+        return;
+    unsigned belongs = steer_worker(&link->from, sim.scenario.workers);
+    if (belongs != worker)
+        sim_fail("link %u belongs to worker %u by its address, and is on worker %u", link->number,
+                 belongs, worker);
 }

@@ -144,7 +144,7 @@ static void test_the_drain_is_over(void **state) {
     drain_for(2 * NS_PER_S);
     assert_int_equal(first.deadlines, 1);
     assert_int_equal(second.deadlines, 1);
-    assert_true(till->closed);
+    assert_true(goodbye(till));
     /* It is too late for others. */
     assert_false(toy_wait_begin(worker, &first, true, LONG_NS, NULL));
 }

@@ -459,8 +459,7 @@ static void test_resources(void **state) {
     assert_true(load_on(&machine, &none));
     assert_int_equal(settings.config.max_connections, 1000000);
     settings_fini(&settings);
-    /* With tables of files each worker has as many places as there may be open files; all clients
-     * may come to one worker, and 64 connections of `api` must still fit. */
+    /* A worker has a place for each open file: all clients may come to one, and 64 of `api`. */
     machine.ring_files = true;
     machine.open_files = 20000;
     struct load tables = {.flags = {"--workers=2"}};

@@ -59,6 +59,7 @@ static void test_defaults(void **state) {
         {SET_LOG_FORMAT, "logfmt"},
         {SET_UPGRADE_TIMEOUT, "10"},
         {SET_MAX_PAYLOAD, "1000000"},
+        {SET_DEFLATE, "off"},
         {SET_CONFORMANCE, "off"},
         {SET_TEST_KERNEL_6_1, "off"},
         {SET_TEST_NO_CBPF, "off"},

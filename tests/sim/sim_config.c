@@ -1,11 +1,11 @@
-/* What a scenario means for the node: its settings, and where connections belong. */
-#include "core/base/check.h"
-#include "core/base/clock.h"
+/* sim_config.c - a scenario in words, and as the node's configuration. */
 #include "tests/sim/sim_scenarios.h"
 
+#include "core/base/clock.h"
+
 #include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
+#include <string.h>
 
 void scenario_describe(const struct scenario *s, char *text, size_t cap) {
     static const char *const steers[] = {"ip", "tuple", "none"};
@@ -81,14 +81,4 @@ void scenario_config(struct config *config) {
         network->address[13] = 8;
         network->prefix_bits = 96 + 16;
     }
-}
-
-void check_steering(const struct link *link, unsigned worker) {
-    if (sim.scenario.steer != STEER_IP || link->kind == LISTENER_API || link->proxied ||
-        link->moved)
-        return;
-    unsigned belongs = steer_worker(&link->from, sim.scenario.workers);
-    if (belongs != worker)
-        sim_fail("link %u belongs to worker %u by its address, and is on worker %u", link->number,
-                 belongs, worker);
 }
