@@ -116,6 +116,8 @@ static void packet_take(struct wire *wire, char *packet) {
         const char *sid = strstr(packet, "\"sid\":\"");
         if (sid == NULL)
             sim_fail("poller %u: an open packet without a sid: %s", poller->number, packet);
+        if (!is_current(wire)) /* it has asked for another one meanwhile */
+            return;
         memcpy(poller->sid, sid + strlen("\"sid\":\""), SID_LEN);
         poller->sid[SID_LEN] = '\0';
     } else if (strcmp(packet, "3probe") == 0) {
