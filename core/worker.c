@@ -265,6 +265,13 @@ static bool phase_done(const struct worker *worker, enum server_phase phase) {
     return true;
 }
 
+/* It is done here, and nobody knows yet. */
+static bool phase_is_to_end(const struct worker *worker, enum server_phase phase) {
+    return phase > PHASE_RUNNING &&
+           atomic_load_explicit(&worker->phase, memory_order_relaxed) != phase &&
+           phase_done(worker, phase);
+}
+
 static void phase_follow(struct worker *worker) {
     enum server_phase phase = server_phase(worker->server);
     if (phase != worker->loop.phase_entered) {
@@ -287,9 +294,7 @@ static void phase_follow(struct worker *worker) {
         trails_drop(worker);
         (void)keeper_drop(worker);
     }
-    if (phase > PHASE_RUNNING &&
-        atomic_load_explicit(&worker->phase, memory_order_relaxed) != phase &&
-        phase_done(worker, phase)) {
+    if (phase_is_to_end(worker, phase)) {
         atomic_store_explicit(&worker->phase, phase, memory_order_release);
         /* The last one lets the others go, who until then answer its mail. */
         if (phase == PHASE_STOPPED)
@@ -331,6 +336,9 @@ static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
         calls_busy(&worker->calls) || !list_empty(&worker->loop.tasks) ||
         sweep_busy(&worker->slots.sweep) || waits_busy(worker) || keeper_is_cut(&worker->keeper) ||
         server_phase(worker->server) != worker->loop.phase_entered)
+        return 0;
+    /* A task may have closed the last connection. */
+    if (phase_is_to_end(worker, (enum server_phase)worker->loop.phase_entered))
         return 0;
     if ((keeper_busy(&worker->keeper) || attends_wait(&worker->attends) ||
          keeper_decisions_wait(&worker->endpoint)) &&
