@@ -1,7 +1,6 @@
 /* reading.c - which connection is read when; see reading.h and connection.h. */
 #include "core/reading.h"
 
-#include "core/base/fault.h"
 #include "core/tag.h"
 #include "core/worker.h"
 
@@ -199,8 +198,6 @@ void reading_look(struct worker *worker, bool all) {
 
 bool reading_heard(const struct worker *worker, const struct connection *connection,
                    const struct timer *deadline) {
-    if (FAULT(UNHEARD_SILENCE))
-        return true;
     uint64_t due_ns = timer_due_ns(deadline) - (connection->overdue ? DEADLINE_GRACE_NS : 0);
     return worker->reading.heard_ns >= due_ns && !connection_is_unread(connection);
 }

@@ -24,7 +24,6 @@
     X(SLOT_REUSED_EARLY, "a connection slot is freed while an operation is in flight")             \
     X(DROP_UNCOUNTED, "a drop for slowness is not counted")                                        \
     X(REARM_FORGOTTEN, "a receive that ended is not armed again")                                  \
-    X(UNHEARD_SILENCE, "a peer is taken for silent whose input was not read")                      \
     X(PORT_CREDIT_KEPT, "a port that has answered is not given its credit back")                   \
     X(PORT_LATE_TAKEN, "a port's late answer is taken for that of another message")                \
     X(STATE_KEPT, "a connection's new protocol finds the state of the old one")                    \

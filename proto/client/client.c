@@ -1,7 +1,6 @@
 #include "proto/client/client.h"
 
 #include "core/base/check.h"
-#include "core/base/log.h"
 #include "core/base/shortage.h"
 #include "core/server.h"
 #include "core/worker.h"
@@ -436,11 +435,6 @@ void client_on_drain(struct worker *worker, struct connection *connection) {
     client->stage = CLIENT_LEAVING;
 }
 
-static bool is_ordinary(enum close_reason reason) {
-    return reason == CLOSE_CLIENT || reason == CLOSE_DRAINING || reason == CLOSE_CLOSED_BY_API ||
-           reason == CLOSE_STOPPED;
-}
-
 void client_on_close(struct worker *worker, struct connection *connection) {
     struct client *client = client_of(connection);
     enum close_reason reason = (enum close_reason)connection->reason;
@@ -448,15 +442,10 @@ void client_on_close(struct worker *worker, struct connection *connection) {
         (reason == CLOSE_CLIENT || reason == CLOSE_PEER_ERROR)) {
         /* It was never a session: a balancer looks every few seconds whether somebody is there. */
         stats_add(&worker->stats.probes, 1);
-    } else if (!is_ordinary(reason)) {
-        const struct name *id = session_is_open(&client->session) ? client->session.id : NULL;
+    } else {
         uint32_t left_bytes =
             reason == CLOSE_TOO_SLOW ? client->left_bytes : client->session.backlog.bytes;
-        char address[PEER_ADDRESS_TEXT_MAX];
-        net_peer_text(&connection->peer, address);
-        log_event(LOG_INFO, "session_closed", LOG_STR("reason", close_reason_word(reason)),
-                  LOG_SPAN("id", id != NULL ? span_of(id->text, id->len) : SPAN("")),
-                  LOG_STR("address", address), LOG_U64("outbox_bytes", left_bytes));
+        registration_end_log(&client->session, &connection->peer, reason, left_bytes);
     }
     session_close(worker, &client->session, &connection->outbox);
 }

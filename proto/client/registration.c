@@ -1,5 +1,6 @@
 #include "proto/client/registration.h"
 
+#include "core/base/log.h"
 #include "core/base/rand.h"
 #include "core/base/shortage.h"
 #include "core/server.h"
@@ -82,6 +83,23 @@ enum code registration_attend(struct worker *worker, struct session *session, co
     if (session->id != NULL && SHORTAGE(!attend_begin(worker, session)))
         return no_memory(text, NO_SESSION);
     return CODE_NONE;
+}
+
+static bool is_ordinary(enum close_reason reason) {
+    return reason == CLOSE_CLIENT || reason == CLOSE_DRAINING || reason == CLOSE_CLOSED_BY_API ||
+           reason == CLOSE_STOPPED;
+}
+
+void registration_end_log(const struct session *session, const struct peer_address *peer,
+                          enum close_reason reason, uint64_t left_bytes) {
+    if (is_ordinary(reason))
+        return;
+    const struct name *id = session_is_open(session) ? session->id : NULL;
+    char address[PEER_ADDRESS_TEXT_MAX];
+    net_peer_text(peer, address);
+    log_event(LOG_INFO, "session_closed", LOG_STR("reason", close_reason_word(reason)),
+              LOG_SPAN("id", id != NULL ? span_of(id->text, id->len) : SPAN("")),
+              LOG_STR("address", address), LOG_U64("outbox_bytes", left_bytes));
 }
 
 struct welcome registration_welcome(const struct worker *worker, struct span session_text) {

@@ -31,6 +31,11 @@ enum code registration_change(struct worker *worker, struct session *session, st
 /* It has been welcomed: what is pending for its id may come. */
 enum code registration_attend(struct worker *worker, struct session *session, const char **text);
 
+/* The session ends for that reason: one log line, unless it is an ordinary end. `left_bytes` waited
+ * for it. */
+void registration_end_log(const struct session *session, const struct peer_address *peer,
+                          enum close_reason reason, uint64_t left_bytes);
+
 /* What the welcome of a session says whose text that is. */
 struct welcome registration_welcome(const struct worker *worker, struct span session_text);
 /* In how many milliseconds a client should come back that is sent away now: by chance, spread wider

@@ -1,7 +1,6 @@
 #include "proto/web/sse.h"
 
 #include "core/base/hash.h"
-#include "core/base/log.h"
 #include "core/base/shortage.h"
 #include "core/server.h"
 #include "core/session_ack.h"
@@ -97,18 +96,9 @@ static void sse_leave(struct worker *worker, struct sse *sse) {
         atomic_store_explicit(&sse->question->gone, true, memory_order_relaxed);
 }
 
-/* Who leaves in an ordinary way is not logged. */
 static void end_log(const struct sse *sse, enum close_reason reason) {
-    if (reason == CLOSE_CLIENT || reason == CLOSE_DRAINING || reason == CLOSE_CLOSED_BY_API ||
-        reason == CLOSE_STOPPED)
-        return;
-    const struct name *id = sse->session.id;
-    char address[PEER_ADDRESS_TEXT_MAX];
-    net_peer_text(&connection_of(sse)->peer, address);
-    log_event(LOG_INFO, "session_closed", LOG_STR("reason", close_reason_word(reason)),
-              LOG_SPAN("id", id != NULL ? span_of(id->text, id->len) : SPAN("")),
-              LOG_STR("address", address),
-              LOG_U64("outbox_bytes", sse->left_bytes + (uint64_t)sse->session.backlog.bytes));
+    registration_end_log(&sse->session, &connection_of(sse)->peer, reason,
+                         sse->left_bytes + (uint64_t)sse->session.backlog.bytes);
 }
 
 /* The session, its stream and the connection end, when what waits has left. */

@@ -21,7 +21,7 @@
 
 #define JOBS_MAX 16
 #define COVERAGE_FROM_SEEDS 200
-#define FAULT_SEEDS 150
+#define FAULT_SEEDS 300
 
 struct options {
     uint64_t seeds, from, seed;

@@ -17,7 +17,7 @@ packages_test=("${packages_build[@]}" libcmocka-dev clang libclang-rt-dev clang-
     python3 curl netcat-openbsd lua5.4 lua-socket lua-cjson strace haproxy nginx-light
     libnginx-mod-stream)
 # Tests of browsers and of examples, which are skipped by name where these cannot be had.
-packages_more=(chromium nodejs python3-websockets)
+packages_more=(chromium nodejs npm python3-websockets)
 
 installed() {
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
@@ -31,6 +31,7 @@ there() {
         installed "$1" || command -v "$1" >/dev/null
         ;;
     nodejs) command -v node >/dev/null ;;
+    npm) command -v npm >/dev/null ;;
     nginx-light) command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] ;;
     ninja-build) installed "$1" || command -v ninja >/dev/null ;;
     pkg-config) installed "$1" || command -v pkg-config >/dev/null ;;
