@@ -78,6 +78,7 @@ struct scenario {
     unsigned sse;   /* clients that come over server-sent events instead of raw TCP */
     unsigned polls; /* clients of Engine.IO; `web` is itself then */
     bool sio;       /* and they speak Socket.IO (sim_sio.h) */
+    bool old;       /* some of them an old one */
     uint32_t max_payload_bytes;
     uint64_t upgrade_timeout_ns;
 

@@ -4,6 +4,7 @@
 #include "core/base/clock.h"
 #include "core/server.h"
 #include "tests/sim/sim_node.h"
+#include "tests/sim/sim_payload.h"
 #include "tests/sim/sim_peer.h"
 #include "tests/sim/sim_sio.h"
 #include "tests/sim/sim_toys.h"
@@ -40,6 +41,7 @@ struct wire {
 struct sim_poller {
     unsigned number, lives, acts;
     struct peer_address address;
+    enum payload_form form;
     struct wire wires[WIRES_MAX];
     unsigned epoch;        /* counts its sessions */
     char sid[SID_LEN + 1]; /* empty: it has none */
@@ -69,6 +71,9 @@ void polls_open(void) {
         poller->next_ns = think_ns();
         for (unsigned w = 0; w < WIRES_MAX; w++)
             poller->wires[w].of = poller;
+        if (sim.scenario.old && sim_chance(700))
+            poller->form = sim_chance(500) ? PAYLOAD_3 : PAYLOAD_JSONP;
+        poller->sio.old = poller->form != PAYLOAD_4;
     }
 }
 
@@ -98,7 +103,8 @@ static bool is_current(const struct wire *wire) {
     return wire->epoch == wire->of->epoch;
 }
 
-static void packet_take(struct wire *wire, char *packet) {
+static void packet_take(void *of, char *packet) {
+    struct wire *wire = of;
     struct sim_poller *poller = wire->of;
     unsigned number;
     if (packet[0] == '4' && sim.scenario.sio) {
@@ -125,27 +131,13 @@ static void packet_take(struct wire *wire, char *packet) {
     } else if (packet[0] == '1') {
         if (is_current(wire))
             session_forget(poller);
-    } else if (packet[0] != '6' && packet[0] != '3') {
+    } else if (packet[0] != '6' && packet[0] != '3' && packet[0] != 'b') {
         sim_fail("poller %u, link %u hears %s", poller->number, wire->link->number, packet);
     }
 }
 
 /* --- what it hears -----------------------------------------------------------------------------
  */
-
-static void payload_take(struct wire *wire, char *at, size_t len) {
-    char *end = at + len;
-    while (at != NULL && at < end) {
-        char *mark = memchr(at, '\x1e', (size_t)(end - at));
-        char packet[4096];
-        size_t bytes = mark == NULL ? (size_t)(end - at) : (size_t)(mark - at);
-        CHECK(bytes < sizeof(packet));
-        memcpy(packet, at, bytes);
-        packet[bytes] = '\0';
-        packet_take(wire, packet);
-        at = mark == NULL ? NULL : mark + 1;
-    }
-}
 
 static void answer_take(struct wire *wire, unsigned status, char *body, size_t len) {
     struct sim_poller *poller = wire->of;
@@ -160,9 +152,11 @@ static void answer_take(struct wire *wire, unsigned status, char *body, size_t l
     if (status != 200 && status != 400 && status != 503 && status != 413 && status != 500 &&
         status != 429)
         sim_fail("poller %u, link %u is answered %u", poller->number, wire->link->number, status);
-    if ((kind == WIRE_GET || kind == WIRE_OPENS) && status == 200)
-        payload_take(wire, body, len);
-    else if (kind != WIRE_OTHER && status != 200 && is_current(wire))
+    if ((kind == WIRE_GET || kind == WIRE_OPENS) && status == 200) {
+        if (!payload_read(poller->form, body, len, packet_take, wire))
+            sim_fail("poller %u, link %u: %.*s is no payload", poller->number, wire->link->number,
+                     (int)len, body);
+    } else if (kind != WIRE_OTHER && status != 200 && is_current(wire))
         session_forget(poller);
 }
 
@@ -226,14 +220,21 @@ void poll_on_bytes(struct link *link, const char *at, size_t len) {
 
 static void request(struct wire *wire, enum wire_kind kind, const char *method, const char *sid,
                     const char *body) {
+    enum payload_form form = wire->of->form;
     wire->kind = kind;
     wire->epoch = wire->of->epoch;
-    text_format(&wire->out, "%s /socket.io/?EIO=4&transport=polling%s%s HTTP/1.1\r\nHost: a\r\n",
-                method, sid[0] == '\0' ? "" : "&sid=", sid);
-    if (body != NULL)
-        text_format(&wire->out, "Content-Length: %zu\r\n\r\n%s", strlen(body), body);
-    else
+    text_format(&wire->out, "%s /socket.io/?%s&transport=polling%s%s%s HTTP/1.1\r\nHost: a\r\n",
+                method, payload_query(form), sid[0] == '\0' ? "" : "&sid=", sid,
+                sid[0] == '\0' && wire->of->number % 2 == 0 ? "&groups=q" : "");
+    if (body != NULL) {
+        struct text payload = {0};
+        payload_write(&payload, form, body);
+        text_format(&wire->out, "Content-Length: %zu\r\n\r\n", payload.len);
+        text_span(&wire->out, text_as_span(&payload));
+        text_free(&payload);
+    } else {
         text_format(&wire->out, "\r\n");
+    }
 }
 
 static void upgrade_ask(struct wire *wire, const char *sid) {
@@ -242,15 +243,14 @@ static void upgrade_ask(struct wire *wire, const char *sid) {
     wire->probing = sid[0] != '\0';
     wire->probed = false;
     text_format(&wire->out,
-                "GET /socket.io/?EIO=4&transport=websocket%s%s HTTP/1.1\r\nHost: a\r\n"
+                "GET /socket.io/?EIO=%d&transport=websocket%s%s HTTP/1.1\r\nHost: a\r\n"
                 "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                 "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
-                sid[0] == '\0' ? "" : "&sid=", sid);
+                wire->of->form == PAYLOAD_4 ? 4 : 3, sid[0] == '\0' ? "" : "&sid=", sid);
 }
 
-static void frame_send(struct wire *wire, const char *text) {
-    size_t len = strlen(text);
-    char head[8] = {(char)0x81, (char)(0x80 | len)};
+static void bytes_send(struct wire *wire, char opcode, const char *text, size_t len) {
+    char head[8] = {(char)(0x80 | opcode), (char)(0x80 | len)};
     size_t head_len = 6;
     if (len > 125) {
         head[1] = (char)(0x80 | 126);
@@ -260,6 +260,14 @@ static void frame_send(struct wire *wire, const char *text) {
     }
     text_add(&wire->out, head, head_len);
     text_add(&wire->out, text, len);
+}
+
+/* A packet, and the bytes behind it, of which nobody looks at the base64. */
+static void frame_send(struct wire *wire, const char *text) {
+    size_t len = strcspn(text, "\x1e"), type = wire->of->form == PAYLOAD_4 ? 1 : 0;
+    bytes_send(wire, 1, text, len);
+    if (text[len] == PACKET_MARK)
+        bytes_send(wire, 2, "\4\0\0" + type, 3 - type);
 }
 
 static size_t sio_add(struct sim_poller *poller, char *text, size_t cap, const char *between) {

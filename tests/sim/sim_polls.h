@@ -1,6 +1,6 @@
-/* sim_polls.h - clients that speak Engine.IO 4 to the toy app (tests/toys/toy_engine.h): polls over
- * several connections each, which land on any worker, WebSockets, and upgrades between them, in all
- * the ways in which that goes wrong.
+/* sim_polls.h - clients that speak Engine.IO 4 to the toy app (tests/toys/toy_engine.h), or 4 and 3
+ * to Socket.IO (sim_sio.h): polls over several connections each, which land on any worker,
+ * WebSockets, and upgrades between them, in all the ways in which that goes wrong.
  *
  * Each checks that what it sent comes back in order, without a gap, for as long as its session
  * lives, and that messages of the toys come once and in order.

@@ -22,6 +22,10 @@ void sio_scenario(struct scenario *scenario) {
         scenario->no_memory = shortages[sim_roll(3)];
     if (scenario->sio && sim_chance(400))
         scenario->memory_bytes = (UINT64_C(16) + sim_roll(80)) * 1024;
+    scenario->old = scenario->sio && sim_chance(600);
+    /* An old client is in `/` as well, of which the oracle of messages knows nothing. */
+    if (scenario->old)
+        scenario->broadcast = 0;
 }
 
 void sio_begin(struct encoding **encodings) {
@@ -52,6 +56,7 @@ static void odd_make(char *text, size_t cap) {
                                       "49",
                                       "451-/n,[\"x\",{\"_placeholder\":true}]",
                                       "451-/n,[\"x\"]",
+                                      "451-/n,[\"x\",{\"_placeholder\":true,\"num\":0}]",
                                       "40/n,",
                                       "43/n,7[]",
                                       "40/nowhere,",
@@ -69,6 +74,16 @@ static void answer_make(struct sim_sio *sio, char *text, size_t cap) {
     sio->owed[which] = sio->owed[--sio->owed_count];
 }
 
+/* Bytes behind it: nothing in them tells who sent it. */
+static void bytes_make(struct sim_sio *sio, char *text, size_t cap) {
+    snprintf(text, cap,
+             "451-" SIO_NAME ",%u[\"send\",{\"to\":\"sio-%u\",\"namespace\":\"" SIO_NAME
+             "\",\"ack\":true,\"ttl\":30,\"data\":{\"_placeholder\":true,\"num\":0}}]"
+             "\x1e"
+             "bAAAA",
+             ++sio->callbacks, (unsigned)sim_roll(IDS));
+}
+
 static void send_make(struct sim_sio *sio, unsigned client, char *text, size_t cap) {
     unsigned pad = sim_chance(100) ? (unsigned)sim_roll(60) : (unsigned)sim_roll(8);
     snprintf(text, cap,
@@ -82,34 +97,52 @@ void sio_packet_make(struct sim_sio *sio, unsigned client, char *text, size_t ca
     uint64_t roll = sim_roll(100);
     if (!sio->asked) {
         sio->asked = true;
-        snprintf(text, cap, "40" SIO_NAME ",{\"id\":\"sio-%u\",\"groups\":[\"a\"],\"meta\":true}",
+        snprintf(text, cap,
+                 sio->old ? "40" SIO_NAME "?id=sio-%u&groups=a&meta=1"
+                          : "40" SIO_NAME ",{\"id\":\"sio-%u\",\"groups\":[\"a\"],\"meta\":true}",
                  (unsigned)sim_roll(IDS));
     } else if (sim_chance(60)) {
         odd_make(text, cap);
     } else if (sio->owed_count != 0 && roll < 40) {
         answer_make(sio, text, cap);
-    } else if (!sio->in || roll < 75) {
+    } else if (!sio->in || roll < 65) {
         send_make(sio, client, text, cap);
+    } else if (roll < 75) {
+        bytes_make(sio, text, cap);
     } else if (roll < 77) {
         snprintf(text, cap, "42" SIO_NAME ",%s",
                  sim_chance(500) ? "[\"message\",1]" : "7[\"message-with-ack\",2]");
-    } else if (roll < 82) {
+    } else if (roll < 88) {
         sio->renamed = true;
         snprintf(text, cap, "42" SIO_NAME ",%u[\"register\",{\"socketId\":\"sio-%u\"}]",
-                 ++sio->callbacks, (unsigned)sim_roll(IDS));
+                 ++sio->callbacks, (unsigned)sim_roll(2 * IDS));
     } else {
         snprintf(text, cap, "42" SIO_NAME ",%u[\"%s\",[\"b\",\"c\"]]", ++sio->callbacks,
-                 roll < 93 ? "join" : "leave");
+                 roll < 96 ? "join" : "leave");
     }
 }
 
 /* --- what it hears ---------------------------------------------------------------------------- */
+
+static void bytes_take(struct sim_sio *sio, unsigned client, const char *packet) {
+    unsigned long long callback;
+    int end = 0;
+    if (sscanf(packet,
+               "451-" SIO_NAME ",%llu[\"message\",{\"_placeholder\":true,\"num\":0},{\"id\":"
+               "\"%*[^\"]\",\"ack\":true%n",
+               &callback, &end) != 1 ||
+        end == 0)
+        sim_fail("Socket.IO client %u hears broken bytes: %s", client, packet);
+    if (sio->owed_count < SIO_OWED_MAX && sim_chance(800))
+        sio->owed[sio->owed_count++] = callback;
+}
 
 static void message_take(struct sim_sio *sio, unsigned client, const char *packet) {
     unsigned long long callback;
     unsigned from, session, sent;
     int end = 0;
     if (strncmp(packet, "42" SIO_NAME ",[\"auth\",{", 14) == 0 ||
+        (sio->old && strncmp(packet, "42[\"auth\",{", 11) == 0) ||
         strcmp(packet, "42" SIO_NAME ",[\"message-back\",1]") == 0)
         return;
     if (sscanf(packet,
@@ -138,7 +171,11 @@ static void message_take(struct sim_sio *sio, unsigned client, const char *packe
 void sio_packet_take(struct sim_sio *sio, unsigned client, const char *packet) {
     switch (packet[1]) {
     case '0':
-        if (strncmp(packet, "40" SIO_NAME ",{\"sid\":\"", 13) != 0)
+        if (sio->old && packet[2] == '\0') /* of `/`, which nobody asked for */
+            return;
+        if (sio->old && strcmp(packet, "40" SIO_NAME ",") != 0)
+            sim_fail("the old Socket.IO client %u is welcomed by %s", client, packet);
+        if (!sio->old && strncmp(packet, "40" SIO_NAME ",{\"sid\":\"", 13) != 0)
             sim_fail("Socket.IO client %u is welcomed by %s", client, packet);
         sio->in = true;
         return;
@@ -151,6 +188,9 @@ void sio_packet_take(struct sim_sio *sio, unsigned client, const char *packet) {
             sim_fail("Socket.IO client %u is answered %s", client, packet);
         return;
     case '4':
+        return;
+    case '5':
+        bytes_take(sio, client, packet);
         return;
     default:
         sim_fail("Socket.IO client %u hears %s", client, packet);

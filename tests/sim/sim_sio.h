@@ -20,6 +20,7 @@
 
 /* One client, through all of its sessions. */
 struct sim_sio {
+    bool old;                              /* it speaks protocol 4, otherwise 5 */
     bool asked, in;                        /* in this session: for its namespace; and it is there */
     bool renamed;                          /* it may have another id by now */
     unsigned sessions;                     /* that it has had */
@@ -45,7 +46,7 @@ void sio_begin(struct encoding **encodings);
 const struct engine_app *sio_app_find(void);
 /* Another session. */
 void sio_forget(struct sim_sio *sio);
-/* The next packet that client says, with its `4`. */
+/* The next packet that client says, with its `4`; bytes may follow it (sim_payload.h). */
 void sio_packet_make(struct sim_sio *sio, unsigned client, char *text, size_t cap);
 /* One that it hears; fails if it should not. */
 void sio_packet_take(struct sim_sio *sio, unsigned client, const char *packet);

@@ -58,9 +58,9 @@ enum engine_form { EIO4_SOCKET, EIO3_SOCKET, EIO4_POLL, EIO3_POLL, EIO3_POLL_BIN
 /* What speaks on the sessions of one path. The last three functions may be NULL. */
 struct engine_app {
     size_t state_bytes; /* of its own, zeroed, in the slot of each session: engine_state */
-    /* A session has come: the open packet is on its way, and the app may write behind it. False:
-     * it is not wanted, for want of memory, or a write has failed; the handshake is answered 503,
-     * and on_close is not called. Nothing ends the session in here. */
+    /* A session has come: the open packet is on its way, and the app may write behind it. What it
+     * does may end the session, which on_close tells in here. False: the app does not take it, for
+     * want of memory: the handshake is answered 503, and on_close is not called. */
     bool (*on_open)(struct worker *worker, struct engine *engine);
     /* One message; the bytes are valid during the call, text is UTF-8. False: no more now: the
      * transport gives no other before engine_resume. The message was taken either way. */

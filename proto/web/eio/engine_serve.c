@@ -209,12 +209,15 @@ bool engine_begin(struct worker *worker, struct engine *engine) {
     CHECK(!open.full, "an open packet is too long");
     stats_add(&worker->stats.engine_opened, 1);
     engine->unknown = true;
-    if (engine_packet(worker, engine,
-                      &(struct engine_packet){.type = ENGINE_OPEN, .bytes = builder_span(&open)}) &&
-        engine_app_of(engine->path)->on_open(worker, engine)) {
-        engine->unknown = false;
+    if (!engine_packet(worker, engine,
+                       &(struct engine_packet){.type = ENGINE_OPEN, .bytes = builder_span(&open)}))
+        return false;
+    /* From here on the app is told of an end, also of one that it brings about itself in on_open;
+     * not if it does not take the session. */
+    engine->unknown = false;
+    if (engine_app_of(engine->path)->on_open(worker, engine))
         return !engine_is_gone(engine);
-    }
+    engine->unknown = true;
     engine_end(worker, engine, CLOSE_OVERLOADED, ENGINE_CLOSE);
     return false;
 }
