@@ -133,8 +133,9 @@ static void deadline_fired(struct endpoint *endpoint, struct timer *timer) {
     struct connection *connection = container_of(timer, struct connection, timer);
     /* The worker was away, or has more to read than it can: what the peer said in time may still be
      * in the kernel, and is heard first. */
+    uint64_t due_ns = timer_due_ns(timer) - (connection->overdue ? DEADLINE_GRACE_NS : 0);
     bool heard =
-        connection->state == CONNECTION_FLUSHING || reading_heard(worker, connection, timer);
+        connection->state == CONNECTION_FLUSHING || reading_heard(worker, connection, due_ns);
     if (!heard || worker->now_ns > timer_due_ns(timer) + DEADLINE_LATE_NS) {
         timer_arm(&worker->wheel, timer, worker->now_ns + DEADLINE_GRACE_NS);
         connection->overdue = true;

@@ -197,7 +197,7 @@ void reading_look(struct worker *worker, bool all) {
 }
 
 bool reading_heard(const struct worker *worker, const struct connection *connection,
-                   const struct timer *deadline) {
-    uint64_t due_ns = timer_due_ns(deadline) - (connection->overdue ? DEADLINE_GRACE_NS : 0);
-    return worker->reading.heard_ns >= due_ns && !connection_is_unread(connection);
+                   uint64_t due_ns) {
+    return worker->reading.heard_ns >= due_ns &&
+           (connection == NULL || !connection_is_unread(connection));
 }

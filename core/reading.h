@@ -26,7 +26,6 @@
 
 struct completion;
 struct connection;
-struct timer;
 struct worker;
 
 /* The connections of a worker whose input waits for something. */
@@ -55,9 +54,9 @@ void starved_handle(struct worker *worker);
 static inline bool reading_late(const struct reading *reading) {
     return reading->late_ns != 0;
 }
-/* Has everything been heard that the peer may have said before the deadline that fires now? If not,
- * the deadline is to be put off by DEADLINE_GRACE_NS. */
+/* Has everything been heard that a peer may have said until `due_ns`? If not, its deadline is to be
+ * put off by DEADLINE_GRACE_NS. NULL: it has no connection of its own now. */
 bool reading_heard(const struct worker *worker, const struct connection *connection,
-                   const struct timer *deadline);
+                   uint64_t due_ns);
 
 #endif

@@ -425,6 +425,9 @@ void engine_end(struct worker *worker, struct engine *engine, enum close_reason 
     engine_hold(engine);
     engine->stage = ENGINE_IS_GONE;
     stats_add(&worker->stats.engines_ended, 1);
+    /* It ends in the middle of an upgrade: messages are where the app does not look for them. */
+    if (engine->connection != NULL)
+        outbox_clear(worker, &engine->own, drop_reason_of(reason));
     if (!engine->unknown)
         app_of(engine)->on_close(worker, engine, reason);
     if (engine->connection == NULL)

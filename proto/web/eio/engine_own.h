@@ -45,6 +45,7 @@ struct engine {
     bool as_bytes : 1;  /* version 3: the answer that is being made is in bytes */
     bool pinged : 1;    /* version 4: and not answered yet */
     bool refreshed : 1; /* something else was heard meanwhile, which counts once */
+    bool overdue : 1;   /* it had to answer DEADLINE_GRACE_NS before `beat_ns` */
     bool paused : 1;    /* the app wants no message now */
     bool reading : 1;   /* a POST is being looked at */
     bool unknown : 1;   /* the app has not taken it yet */

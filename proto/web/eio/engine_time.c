@@ -43,6 +43,7 @@ static uint64_t silence_ns(const struct worker *worker, const struct engine *eng
 
 void engine_heard(struct worker *worker, struct engine *engine,
                   const struct engine_packet *packet) {
+    engine->overdue = false;
     if (engine->version == 3) {
         engine->beat_ns = worker->now_ns + silence_ns(worker, engine);
     } else if (packet->type == ENGINE_PONG) {
@@ -54,6 +55,12 @@ void engine_heard(struct worker *worker, struct engine *engine,
     }
 }
 
+/* May its silence be the worker's own? It was away, or has not read what has come. */
+static bool is_unheard(const struct worker *worker, const struct engine *engine, bool late) {
+    uint64_t due_ns = engine->beat_ns - (engine->overdue ? DEADLINE_GRACE_NS : 0);
+    return late || !reading_heard(worker, engine->connection, due_ns);
+}
+
 static void beat(struct worker *worker, struct engine *engine) {
     bool late = worker->now_ns - engine->beat_ns > DEADLINE_LATE_NS;
     if (engine->version == 4 && !engine->pinged) {
@@ -61,9 +68,9 @@ static void beat(struct worker *worker, struct engine *engine) {
         engine->refreshed = false;
         engine->beat_ns = (late ? worker->now_ns : engine->beat_ns) + silence_ns(worker, engine);
         engine_packet(worker, engine, &(struct engine_packet){.type = ENGINE_PING});
-    } else if (late) {
-        /* That says more about the worker than about the client. */
+    } else if (is_unheard(worker, engine, late)) {
         engine->beat_ns = worker->now_ns + DEADLINE_GRACE_NS;
+        engine->overdue = true;
     } else {
         engine_end(worker, engine, CLOSE_HEARTBEAT_TIMEOUT, ENGINE_CLOSE);
     }

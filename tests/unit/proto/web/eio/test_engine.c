@@ -148,6 +148,22 @@ static void test_two_at_once(void **state) {
     assert_int_equal(engines(), 0);
 }
 
+/* What comes back is never fetched. */
+static void test_too_much_waits(void **state) {
+    (void)state;
+    char body[900];
+    memset(body, 'a', sizeof body - 1);
+    body[0] = '4';
+    body[sizeof body - 1] = '\0';
+    unsigned taken = 0;
+    while (taken < 2 * ENGINE_WRITTEN_BYTES_MAX / sizeof body &&
+           strcmp(body_of(ask(home, post_sid(body))), "ok") == 0 && engines() != 0)
+        taken++;
+    assert_in_range(taken, ENGINE_WRITTEN_BYTES_MAX / 1000, ENGINE_WRITTEN_BYTES_MAX / 850);
+    assert_int_equal(worker_at(0)->stats.closed[CLOSE_TOO_SLOW], 0); /* no connection was closed */
+    assert_non_null(strstr(ask(home, get_sid()), "\"code\":1"));
+}
+
 static void test_a_slot_is_small(void **state) {
     (void)state;
     assert_true(sizeof(struct engine) <= 384);
@@ -159,7 +175,8 @@ int main(void) {
         TEST(test_there_and_back),      TEST(test_one_waits),
         TEST(test_no_room_there),       TEST(test_no_room_back),
         TEST(test_its_connection_goes), TEST(test_its_connection_goes_before_the_answer),
-        TEST(test_two_at_once),         TEST(test_a_slot_is_small),
+        TEST(test_two_at_once),         TEST(test_too_much_waits),
+        TEST(test_a_slot_is_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
