@@ -69,16 +69,17 @@ class Result(unittest.TestResult):
         self.say("skip", test, f"         {reason}")
 
 
-def groups_of(words):
-    """The names of the tests that contain one of the words (none: all), in groups that run one
-    after the other: a class whose tests share something, or one test."""
+def groups_of(words, but):
+    """The names of the tests that contain one of the words (none: all) and none of `but`, in groups
+    that run one after the other: a class whose tests share something, or one test."""
     groups = []
     for path in sorted(HERE.glob("test_*.py")):
         module = importlib.import_module(path.stem)
         for case in unittest.TestLoader().loadTestsFromModule(module):
             tests = list(case)
             names = [test.id() for test in tests
-                     if not words or any(word in test.id() for word in words)]
+                     if (not words or any(word in test.id() for word in words))
+                     and not any(word in test.id() for word in but)]
             shares = tests and "setUpClass" in vars(type(tests[0]))
             groups += [names] if shares and names else [[name] for name in names]
     return groups
@@ -93,10 +94,10 @@ def run_group(job):
     return result.passed, result.broken, "\n".join(result.said), output.getvalue()
 
 
-def run_all(words, verbose, jobs):
+def run_all(words, but, verbose, jobs):
     """Gives how many passed and the names of what failed."""
     passed, broken = 0, []
-    groups = [(names, verbose) for names in groups_of(words)]
+    groups = [(names, verbose) for names in groups_of(words, but)]
     gc.freeze()  # or each process that is forked copies what its collector looks through
     # Each group in a process of its own, so that nothing one leaves behind meets the next.
     with multiprocessing.Pool(jobs, maxtasksperchild=1) as pool:
@@ -118,6 +119,8 @@ def main():
     words.add_argument("--binary", required=True, help="the ringpost to test")
     words.add_argument("--only", action="append", default=[],
                        help="only tests whose name contains this word (repeatable)")
+    words.add_argument("--but", action="append", default=[],
+                       help="no tests whose name contains this word (repeatable)")
     words.add_argument("--extra", default="", help="flags that every node is started with")
     words.add_argument("--full", action="store_true", help="the counts of a soak")
     words.add_argument("--sanitized", action="store_true",
@@ -138,7 +141,7 @@ def main():
         return 2
 
     sys.path.insert(0, str(HERE))
-    passed, broken = run_all(given.only, not given.quiet, given.jobs)
+    passed, broken = run_all(given.only, given.but, not given.quiet, given.jobs)
     failed = len(broken)
     if passed + failed == 0:
         print("no test was chosen")

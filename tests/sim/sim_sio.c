@@ -56,6 +56,7 @@ static void odd_make(char *text, size_t cap) {
                                       "49",
                                       "451-/n,[\"x\",{\"_placeholder\":true}]",
                                       "451-/n,[\"x\"]",
+                                      "42/n,[\"x\",\"caf\xc3\x83\xc2\xa9\"]", /* UTF-8 twice */
                                       "451-/n,[\"x\",{\"_placeholder\":true,\"num\":0}]",
                                       "40/n,",
                                       "43/n,7[]",
@@ -115,7 +116,7 @@ void sio_packet_make(struct sim_sio *sio, unsigned client, char *text, size_t ca
     } else if (roll < 88) {
         sio->renamed = true;
         snprintf(text, cap, "42" SIO_NAME ",%u[\"register\",{\"socketId\":\"sio-%u\"}]",
-                 ++sio->callbacks, (unsigned)sim_roll(2 * IDS));
+                 ++sio->callbacks, (unsigned)sim_roll(sim_chance(500) ? IDS : 1000));
     } else {
         snprintf(text, cap, "42" SIO_NAME ",%u[\"%s\",[\"b\",\"c\"]]", ++sio->callbacks,
                  roll < 96 ? "join" : "leave");

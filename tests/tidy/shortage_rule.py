@@ -31,7 +31,6 @@ START = "a start that fails is a clear error, and the simulation begins behind i
 STICKY = "a text that had no room once takes nothing more, and is looked at when it is answered"
 RING = "the simulation has a ring of its own, whose shortages are points of its list"
 OWN = "under AddressSanitizer every object is an allocation of its own"
-OLD = "for clients of Engine.IO 3, which the simulation does not have; the unit tests do"
 VERDICT = "hands the verdict on, or looks at it further down"
 EXEMPT = {
     ("core/server.c", None): START,
@@ -51,7 +50,6 @@ EXEMPT = {
     ("ha/store/ended.c", None): START,
     ("ha/store/restore_bring.c", None): START,
     ("ha/store/disk_store.c", "fates_make_room"): VERDICT,
-    ("proto/web/sio/sio_app.c", "polled_serve"): OLD,
     ("ha/store/journal.c", "journal_map"): START,
     ("ha/store/survey.c", "survey_open"): START,
     ("core/ring.c", None): RING,

@@ -117,7 +117,7 @@ static bool polled_serve(struct worker *worker, struct engine *engine, struct sp
     if (twice != SIO_TWICE_MAYBE)
         return text_serve(worker, engine, text);
     char *room = memory_get(&worker->account, text.len);
-    if (room == NULL) {
+    if (SHORTAGE(room == NULL)) {
         stats_add(&worker->stats.memory_refused, 1);
         engine_close(worker, engine, CLOSE_OVERLOADED);
         return false;
