@@ -127,6 +127,13 @@ static struct apart exempt[] = {
      "a thousand connections with a call each; test_calls does it", false},
     {"short core/outbox.c outbox_move: !batch_split(worker, from, before, piece)",
      "those that move here have no batches; test_outbox_sessions does it", false},
+    {"short core/outbox_parked.c encode_anew: frame == NULL",
+     "a text behind bytes in the poll of an old client, without memory; test_outbox_sessions does "
+     "it",
+     false},
+    {"short proto/web/eio/engine.c written_add: waits != 0 && waits + bytes > "
+     "ENGINE_WRITTEN_BYTES_MAX",
+     "256 KiB that a client never fetches; test_engine does it", false},
     {"short core/message.c message_open: !account_admits(&endpoint->account)",
      "a start with more than the ceiling; test_memory does it", false},
     {"short ingest/api/api_batch.c entry_chunk: chunk == NULL",
@@ -145,6 +152,28 @@ static struct apart exempt[] = {
 
 /* What takes two things at the same moment, and so some thousand runs. */
 static struct apart rare[] = {
+    {"short core/directory.c directory_rename: !name_enter(worker, name)", "", false},
+    {"short core/directory.c directory_rename: name == NULL", "", false},
+    {"short core/session_ack.c session_acknowledge: !post_room(post, worker->index, "
+     "session.worker)",
+     "", false},
+    {"short ingest/api/api_fates.c api_delete_message: call == NULL", "", false},
+    {"short proto/web/eio/engine_time.c engine_polls_begin: !wait_begin(worker, &engines->wait, "
+     "&type, worker->now_ns + WAIT_FOR_EVER_NS)",
+     "", false},
+    {"short proto/web/sio/sio_app.c polled_serve: room == NULL", "", false},
+    {"short proto/web/sio/sio_app.c parts_add: parts == NULL", "", false},
+    {"short core/attend.c attend_acknowledge_hashes: !post_room(&worker->server->post, "
+     "worker->index, keeper)",
+     "", false},
+    {"short proto/web/eio/engine_front.c payload_answer: chunks == NULL", "", false},
+    {"short proto/web/eio/engine_front.c jsonp_make: script == NULL", "", false},
+    {"short proto/web/eio/engine_front.c jsonp_make: all == NULL", "", false},
+    {"short proto/web/eio/engine_serve.c handshake_poll: !polls", "", false},
+    {"short proto/web/sio/sio_session.c acks_make_room: more == NULL", "", false},
+    {"short proto/web/sio/sio_write.c sio_write_echo: room == NULL", "", false},
+    {"short proto/client/websocket.c compressed_take: room == NULL", "", false},
+    {"short proto/web/eio/engine.c query_keep: engine->query == NULL", "", false},
     {"short core/session_ack.c session_acknowledge: ack == NULL", "", false},
     {"short core/session_ack.c session_acknowledge: worker->requests >= post->requests_max", "",
      false},

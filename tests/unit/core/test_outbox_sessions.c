@@ -2,6 +2,8 @@
  * copies that differ by a mark. */
 #include "tests/support/outbox_fixture.h"
 
+#include "core/chain.h"
+
 #include <stdio.h>
 
 /* Another way to write it: [payload] */
@@ -224,6 +226,28 @@ static void test_it_moves_to_another_connection(void **state) {
     assert_int_equal(stats_get(&worker.stats.copies_dropped[CLASS_DEFAULT][DROP_EXPIRED]), 1);
 }
 
+/* A poll takes what waits, as it speaks now; without memory for that it stays. */
+static void test_a_poll_takes_it(void **state) {
+    (void)state;
+    char room[64];
+    struct chain chain = {.worker = &worker, .out = builder_over(room, sizeof(room))};
+    place = &parked;
+    push(&parked, &session, "one", 1000);
+    spoken = &wide;
+    uint64_t taken = 0;
+    while (account_take(&worker.account, 16))
+        taken += 16;
+    assert_int_equal(outbox_parked_take(&worker, &parked, &chain, SPAN(""), 100),
+                     OUTBOX_TAKE_STARVED);
+    assert_int_equal(session.backlog.messages, 1);
+    account_give(&worker.account, taken);
+    assert_int_equal(outbox_parked_take(&worker, &parked, &chain, SPAN(""), 6), OUTBOX_TAKE_LONG);
+    assert_int_equal(outbox_parked_take(&worker, &parked, &chain, SPAN(""), 7), OUTBOX_TAKE_DONE);
+    assert_int_equal(session.backlog.messages + session.backlog.bytes, 0);
+    assert_int_equal(chain_bytes(&chain), 7);
+    assert_memory_equal(room, "[[one]]", 7);
+}
+
 /* A batch comes apart on the way. */
 static void test_a_batch_moves(void **state) {
     (void)state;
@@ -289,6 +313,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_a_part_moves, open_sessions, close_sessions),
         cmocka_unit_test_setup_teardown(test_it_moves_to_another_connection, open_sessions,
                                         close_sessions),
+        cmocka_unit_test_setup_teardown(test_a_poll_takes_it, open_sessions, close_sessions),
         cmocka_unit_test_setup_teardown(test_a_batch_moves, open_sessions, close_sessions),
         cmocka_unit_test_setup_teardown(test_marks, open_sessions, close_sessions),
         cmocka_unit_test_setup_teardown(test_a_mark_before_a_large_payload, open_sessions,
