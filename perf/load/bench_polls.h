@@ -5,9 +5,9 @@
  * the handshake, the POST of its CONNECT (and of its `register`), then one poll after the other,
  * and the POST of a pong where a poll brought a ping. After each answer its next request takes a
  * random one of the connections that are idle. Since each session that polls holds one of them, a
- * few have to be idle for a choice: a session waits for its next poll until one in
- * BENCH_POLLS_CHOICE connections is idle, or BENCH_POLLS_PAUSE_NS are over. So fewer than one
- * message in a hundred finds its session without a poll by that.
+ * few have to be idle for a choice: a session waits for its next poll until more than one in
+ * BENCH_POLLS_CHOICE connections are idle, and two at least, or BENCH_POLLS_PAUSE_NS are over. So,
+ * of many sessions, fewer than one message in a hundred finds its session without a poll by that.
  *
  * It is a swarm (bench_swarm.h) by other means, and keeps the same tally; `polls`, `polls_moved`,
  * `shared` and `carried` in it are for what it has to prove.
