@@ -1,5 +1,5 @@
-# nginx with nchan, two workers: PORT of the clients, PORT of the pushes, FOLDER. A client subscribes
-# to a channel of its id and to one of all; what nobody is there for is not kept.
+# nginx with nchan, two workers: PORT of the clients, PORT of the pushes, FOLDER. A client
+# subscribes to a channel of its id and to one of all; what nobody is there for is not kept.
 cat >"$3/nginx.conf" <<END
 load_module /usr/lib/nginx/modules/ngx_nchan_module.so;
 daemon off;

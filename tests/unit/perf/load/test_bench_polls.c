@@ -19,7 +19,7 @@ static int set_up(void **state) {
     share->form = BENCH_FORM_POLL;
     share->payload_size = BENCH_PAYLOAD_MIN;
     share->run_base = 0x100;
-    strcpy(share->host, "h");
+    snprintf(share->host, sizeof share->host, "h");
     bench_share_begin(share);
     net = (struct bench_net){.epoll = -1};
     polls = bench_polls_open(&net, share, &share->tallies[0], 0, SESSIONS,
@@ -38,7 +38,7 @@ static int tear_down(void **state) {
 static struct bench_poller *session_make(uint32_t place, uint8_t request) {
     polls->sessions[place] = (struct bench_poller){.state = COMING, .next = request};
     polls->pending++;
-    strcpy(polls->sessions[place].sid, "abc");
+    snprintf(polls->sessions[place].sid, sizeof polls->sessions[place].sid, "abc");
     return &polls->sessions[place];
 }
 
