@@ -136,6 +136,8 @@ static bool transport_read(const char *value, enum bench_transport *transport) {
 static int text_flag_read(struct bench_options *o, const char *name, const char *value) {
     double number;
     bool yes;
+    if (strcmp(name, "--transport") == 0)
+        return transport_read(value, &o->transport);
     if (strcmp(name, "--server") == 0)
         o->server = value;
     else if (strcmp(name, "--server-cpus") == 0)
@@ -150,8 +152,6 @@ static int text_flag_read(struct bench_options *o, const char *name, const char 
         o->server_args[o->server_arg_count++] = value;
     else if (strcmp(name, "--framing") == 0 && choice_read(value, "json", "counted", &yes))
         o->form = yes ? BENCH_FORM_COUNTED : BENCH_FORM_LINES;
-    else if (strcmp(name, "--transport") == 0 && transport_read(value, &o->transport))
-        ;
     else if (strcmp(name, "--register") == 0 && choice_read(value, "query", "hello", &yes))
         o->by_hello = yes;
     else if (strcmp(name, "--pid") == 0 && value != NULL && number_read(value, 1, 1 << 30, &number))

@@ -159,6 +159,7 @@ static void carrier_open(struct bench_polls *polls, uint32_t place) {
     uint32_t number = polls->first + place;
     uint32_t source = polls->sources != 0 ? SOURCE_FIRST + number % polls->sources : 0;
     carrier->state = CONNECTING;
+    carrier->used = false;
     carrier->fd = bench_net_connect(&polls->to, source);
     if (carrier->fd < 0 || (polls->net->stamped && !bench_net_stamp(carrier->fd)) ||
         !bench_net_watch(polls->net, carrier->fd, true, place)) {
@@ -168,7 +169,7 @@ static void carrier_open(struct bench_polls *polls, uint32_t place) {
 }
 
 /* A connection has ended; whose request it had, if any, has ended with it. Another one takes its
- * place. */
+ * place, unless the node took it for nothing: then it would do so again and again. */
 static void carrier_end(struct bench_polls *polls, uint32_t place, const char *why) {
     struct bench_carrier *carrier = &polls->carriers[place];
     uint8_t state = carrier->state;
@@ -184,7 +185,7 @@ static void carrier_end(struct bench_polls *polls, uint32_t place, const char *w
     if (state == BUSY)
         session_end(polls, &polls->sessions[carrier->session], why);
     bench_sample_keep(polls->tally->sample, "a connection ended", why, strlen(why));
-    if (state != CONNECTING)
+    if (carrier->used)
         carrier_open(polls, place);
 }
 
@@ -318,6 +319,7 @@ static void carrier_receive(struct bench_polls *polls, uint32_t place) {
         return;
     }
     uint32_t session = carrier->session;
+    carrier->used = true;
     carrier_idle(polls, place);
     answer_take(polls, session, &answer);
 }

@@ -37,6 +37,7 @@ struct bench_poller { /* a session */
 struct bench_carrier { /* a connection */
     int fd;
     uint8_t state;
+    bool used; /* a request of it was answered */
     uint8_t carried_count;
     uint32_t run;                          /* of `carried` */
     uint32_t session;                      /* whose request it has */
