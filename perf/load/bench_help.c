@@ -89,7 +89,7 @@ static const char options[] =
     "                        tcp       raw TCP\n"
     "                        ws        WebSocket at /ws\n"
     "                        sse       server-sent events at /events; not ack, no heartbeats\n"
-    "                        sio       Socket.IO 4 over WebSocket; not ack\n"
+    "                        sio       Socket.IO 4 over WebSocket\n"
     "                        sio-poll  Socket.IO 4 by long polls, each on a random idle one of\n"
     "                                  as many connections as clients; not ack, not overload\n"
     "  --framing json|counted     of raw TCP                 json\n"

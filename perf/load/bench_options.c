@@ -186,8 +186,8 @@ static const char *transport_lacks(const struct bench_options *o) {
     bool is_sse = o->transport == BENCH_OVER_SSE, polls = o->transport == BENCH_OVER_SIO_POLL;
     if (o->transport == BENCH_OVER_TCP || o->transport == BENCH_OVER_WS)
         return NULL;
-    if (strncmp(o->scenario, "ack", 3) == 0)
-        return "does not acknowledge here: ack and ack-max are of tcp and ws";
+    if ((is_sse || polls) && strncmp(o->scenario, "ack", 3) == 0)
+        return "does not acknowledge here: ack and ack-max are of tcp, ws and sio";
     if (polls && strcmp(o->scenario, "overload") == 0)
         return "has no overload: what waits, waits for the next poll";
     if ((is_sse || polls) && o->heartbeat_s > 0)

@@ -94,6 +94,7 @@ struct bench_share {
     uint32_t payload_size;
     enum bench_form form;
     bool by_hello;      /* a WebSocket's path has no registration, and a hello follows */
+    bool meta;          /* clients of Socket.IO ask for what acknowledging needs */
     char host[32];      /* of the Host header of a handshake */
     uint32_t never;     /* percent of the clients acknowledge nothing: the first of each hundred */
     uint32_t hold;      /* messages that each other client has before it acknowledges one of them */

@@ -17,8 +17,11 @@
 
 /* What a packet of Engine.IO is; `used` is its length. BENCH_LINE_WELCOME is the callback of
  * `register` that says yes, BENCH_LINE_PONG that of the heartbeat. A message is an event of the
- * name `message`, whose argument is the payload. */
+ * name `message`, whose first argument is the payload, and whose second one, if any, tells of it.
+ */
 struct bench_line bench_sio_text(const uint8_t *at, size_t len, uint32_t payload_size);
+/* As bench_line_asks, for a client that has asked for a second argument (`meta`). */
+bool bench_sio_asks(const uint8_t *at, const struct bench_line *line, struct bench_asks *asks);
 /* The session id of a BENCH_LINE_OPEN, and a NUL. False: there is none, or a longer one. */
 bool bench_sio_sid(const uint8_t *at, size_t len, char out[BENCH_SIO_SID_MAX + 1]);
 

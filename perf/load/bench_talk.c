@@ -61,7 +61,7 @@ static void registration_add(struct bench_talk *talk, const struct bench_share *
         bench_name_write(name, 'g', share->run_base, bench_group_of(share, number, k));
         add(talk, "%s\"%s\"", k == 0 ? list : ",", name);
     }
-    add(talk, "%s}", groups != 0 ? "]" : "");
+    add(talk, "%s%s}", groups != 0 ? "]" : "", share->meta ? ",\"meta\":true" : "");
 }
 
 struct bench_said bench_talk_hello(struct bench_talk *talk, const struct bench_share *share,
@@ -164,8 +164,28 @@ struct bench_said bench_talk_pong(struct bench_talk *talk, enum bench_form form,
     return end(talk, form, BENCH_WS_TEXT);
 }
 
+/* Calls one more callback, in a frame of its own. */
+static bool callback_add(struct bench_talk *talk, uint64_t callback) {
+    uint8_t room[BENCH_WS_HEAD_MAX + 32], *text = room + BENCH_WS_HEAD_MAX;
+    if (talk->len + sizeof room > BENCH_TALK_BYTES)
+        return false;
+    int len = snprintf((char *)text, 32, "43%llu[]", (unsigned long long)callback);
+    talk->masks = talk->masks * UINT64_C(6364136223846793005) + 1442695040888963407u;
+    const uint8_t *at =
+        bench_ws_wrap(text, (size_t)len, BENCH_WS_TEXT, (uint32_t)(talk->masks >> 32));
+    size_t frame_len = (size_t)(text - at) + (size_t)len;
+    memcpy(text_of(talk) + talk->len, at, frame_len);
+    talk->len += (uint32_t)frame_len;
+    talk->count++;
+    return true;
+}
+
 bool bench_talk_ack(struct bench_talk *talk, enum bench_form form, const struct bench_asks *asks) {
     bool counted = form == BENCH_FORM_COUNTED;
+    if (form == BENCH_FORM_SIO) {
+        talk->len = talk->count == 0 ? 0 : talk->len;
+        return callback_add(talk, asks->callback);
+    }
     if (talk->count == 0)
         talk->len = 0;
     else if (talk->len + asks->id_len + 16 > BENCH_TALK_BYTES)
@@ -179,6 +199,11 @@ bool bench_talk_ack(struct bench_talk *talk, enum bench_form form, const struct 
 }
 
 struct bench_said bench_talk_acks(struct bench_talk *talk, enum bench_form form) {
+    if (form == BENCH_FORM_SIO) {
+        struct bench_said said = {(uint8_t *)text_of(talk), talk->len};
+        talk->len = talk->count = 0;
+        return said;
+    }
     if (form != BENCH_FORM_COUNTED)
         add(talk, "]}");
     return end(talk, form, BENCH_WS_TEXT);

@@ -1,5 +1,6 @@
 #include "perf/load/bench_wire.h"
 
+#include "perf/load/bench_sio.h"
 #include "perf/load/bench_sse.h"
 #include "perf/load/bench_ws.h"
 
@@ -383,13 +384,16 @@ static bool holds(const uint8_t *at, size_t len, const char *text) {
 }
 
 bool bench_form_asks(enum bench_form form) {
-    return form == BENCH_FORM_LINES || form == BENCH_FORM_COUNTED || form == BENCH_FORM_WS;
+    return form == BENCH_FORM_LINES || form == BENCH_FORM_COUNTED || form == BENCH_FORM_WS ||
+           form == BENCH_FORM_SIO;
 }
 
 bool bench_line_asks(const uint8_t *at, const struct bench_line *line, enum bench_form form,
                      struct bench_asks *asks) {
     static const char json[] = "{\"type\":\"message\",\"id\":\"", msg[] = "MSG ";
     bool counted = form == BENCH_FORM_COUNTED;
+    if (form == BENCH_FORM_SIO)
+        return bench_sio_asks(at, line, asks);
     at += line->head;
     size_t head_len = (size_t)(line->payload - at);
     size_t before = (counted ? sizeof msg : sizeof json) - 1;

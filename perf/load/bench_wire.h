@@ -141,7 +141,8 @@ struct bench_line bench_line_text(const uint8_t *at, size_t len, uint32_t payloa
 struct bench_asks {
     const uint8_t *id; /* as it is to be said back; within the line */
     size_t id_len;
-    bool again; /* it may have come before */
+    bool again;        /* it may have come before */
+    uint64_t callback; /* of Socket.IO: what is said back instead */
 };
 /* Does a message of this form say whether it is to be acknowledged? The tool acknowledges none of
  * the others. */

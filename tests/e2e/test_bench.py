@@ -71,7 +71,7 @@ class Bench(unittest.TestCase):
         self.assertGreater(figures["descriptors_open"], 3)
 
     def test_acknowledged(self):
-        for form in (("--framing", "json"), ("--framing", "counted"), WS):
+        for form in (("--framing", "json"), ("--framing", "counted"), WS, SIO):
             status, figures = bench("ack", "--clients", "200", "--rate", "1000", "--seconds", "1",
                                     "--never", "10", "--reconnect", "20", *form,
                                     server=("--workers", "2", "--ack-silence", "2"))
@@ -213,7 +213,7 @@ class Bench(unittest.TestCase):
 
     def test_a_transport_says_what_it_cannot_do(self):
         for options, words in ((("ack", *SSE), "sse does not acknowledge here"),
-                               (("ack-max", *SIO), "sio does not acknowledge here"),
+                               (("ack-max", *POLLS), "sio-poll does not acknowledge here"),
                                (("overload", *POLLS), "sio-poll has no overload"),
                                (("unicast", *SSE, "--heartbeat", "1"), "sse has no --heartbeat"),
                                (("unicast", *SSE, "--register", "hello"), "sse has no --register"),

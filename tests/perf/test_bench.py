@@ -211,11 +211,11 @@ class Plan(unittest.TestCase):
 
     def test_other_transports_are_sides_where_they_can_do_it(self):
         sides = {}
-        for row, side, _, command, _ in self.plan(ws=True, sio=True):
+        for row, side, _, command, _ in self.plan(ws=True, sse=True, sio=True):
             sides.setdefault(row.name, set()).add(side)
             self.assertEqual(side in bench.OVER, command[-1] == side)
-        self.assertEqual(sides["unicast"], {"node", "ws", "sio", "limit"})
-        self.assertEqual(sides["ack"], {"node", "ws"})
+        self.assertEqual(sides["unicast"], {"node", "ws", "sse", "sio", "limit"})
+        self.assertEqual(sides["ack"], {"node", "ws", "sio"})
         self.assertEqual(sides["polls"], {"node"})
 
     def test_the_whole_set_stays_under_thirteen_minutes_and_quick_near_five(self):

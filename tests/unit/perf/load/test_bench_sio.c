@@ -43,8 +43,68 @@ static void a_message(void **state) {
     struct bench_line line = packet_is(text, BENCH_LINE_MESSAGE);
     assert_true(bench_payload_read(line.payload, 128, &back));
     assert_int_equal(back.number, 7);
-    snprintf(text, sizeof text, "42[\"message\",%s,1]", payload);
+    snprintf(text, sizeof text, "42[\"message\",%s1]", payload);
     assert_null(packet_is(text, BENCH_LINE_MESSAGE).payload);
+}
+
+static void a_message_that_is_to_be_acknowledged(void **state) {
+    (void)state;
+    char text[512], payload[129] = {0};
+    struct bench_payload some = {.run = 0x100, .number = 7, .to = 0x10000003, .at_ns = 12345};
+    struct bench_asks asks;
+    bench_payload_write((uint8_t *)payload, 128, &some);
+    snprintf(text, sizeof text,
+             "421000000000007[\"message\",%s,{\"id\":\"m1\",\"ack\":true,\"redelivered\":true}]",
+             payload);
+    struct bench_line line = packet_is(text, BENCH_LINE_MESSAGE);
+    assert_non_null(line.payload);
+    assert_true(bench_line_asks((const uint8_t *)text, &line, BENCH_FORM_SIO, &asks));
+    assert_int_equal(asks.id_len, 2);
+    assert_memory_equal(asks.id, "m1", 2);
+    assert_true(asks.again);
+    assert_true(asks.callback == 1000000000007);
+    snprintf(text, sizeof text, "425[\"message\",%s,{\"id\":\"m1\",\"ack\":true}]", payload);
+    line = packet_is(text, BENCH_LINE_MESSAGE);
+    assert_true(bench_sio_asks((const uint8_t *)text, &line, &asks));
+    assert_false(asks.again);
+    assert_true(asks.callback == 5);
+    static const char *const others[] = {"42[\"message\",%s,{\"id\":\"m1\"}]",
+                                         "425[\"message\",%s]"};
+    for (unsigned i = 0; i < 2; i++) {
+        const char *mark = strstr(others[i], "%s");
+        snprintf(text, sizeof text, "%.*s%s%s", (int)(mark - others[i]), others[i], payload,
+                 mark + 2);
+        line = packet_is(text, BENCH_LINE_MESSAGE);
+        assert_non_null(line.payload);
+        assert_false(bench_sio_asks((const uint8_t *)text, &line, &asks));
+    }
+}
+
+static void callbacks_are_frames_of_their_own(void **state) {
+    (void)state;
+    static struct bench_talk talk;
+    struct bench_asks asks = {.callback = 7};
+    assert_true(bench_talk_ack(&talk, BENCH_FORM_SIO, &asks));
+    asks.callback = 1000000000000;
+    assert_true(bench_talk_ack(&talk, BENCH_FORM_SIO, &asks));
+    assert_int_equal(talk.count, 2);
+    struct bench_said said = bench_talk_acks(&talk, BENCH_FORM_SIO);
+    static const char *const wanted[] = {"437[]", "431000000000000[]"};
+    const uint8_t *at = said.at;
+    for (unsigned i = 0; i < 2; i++) {
+        size_t len = strlen(wanted[i]);
+        assert_int_equal(at[0], 0x81);
+        assert_int_equal(at[1], 0x80 | len);
+        for (size_t k = 0; k < len; k++)
+            assert_int_equal(at[6 + k] ^ at[2 + k % 4], wanted[i][k]);
+        at += 6 + len;
+    }
+    assert_int_equal(at - said.at, said.len);
+    uint32_t count = 0;
+    while (bench_talk_ack(&talk, BENCH_FORM_SIO, &asks))
+        count++;
+    assert_true(count > 100);
+    assert_true(bench_talk_acks(&talk, BENCH_FORM_SIO).len <= BENCH_TALK_BYTES);
 }
 
 static void the_session_id(void **state) {
@@ -80,6 +140,10 @@ static void what_clients_say(void **state) {
     said_is(bench_talk_hello(&talk, &share, 3),
             "420[\"register\",{\"socketId\":\"b000abc00-00000003\",\"groupFlag\":["
             "\"g000abc00-00000003\",\"g000abc00-00000004\"]}]");
+    share.meta = true;
+    said_is(bench_talk_connect(&talk, &share, 4),
+            "40{\"id\":\"b000abc00-00000004\",\"meta\":true}");
+    share.meta = false;
     share.by_hello = true;
     said_is(bench_talk_connect(&talk, &share, 3), "40");
     share.by_hello = false;
@@ -117,6 +181,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(packets),
         cmocka_unit_test(a_message),
+        cmocka_unit_test(a_message_that_is_to_be_acknowledged),
+        cmocka_unit_test(callbacks_are_frames_of_their_own),
         cmocka_unit_test(the_session_id),
         cmocka_unit_test(what_clients_say),
         cmocka_unit_test(a_ping_is_answered_as_it_came),

@@ -103,7 +103,7 @@ static size_t acks_of(enum bench_form form, uint32_t count, uint8_t *said, size_
     for (uint32_t i = 0; i < count; i++) {
         char id[32];
         size_t len = (size_t)snprintf(id, sizeof id, "id-of-a-message-%010u", i);
-        ack_gather(&swarm, &client, &(struct bench_asks){(const uint8_t *)id, len, false});
+        ack_gather(&swarm, &client, &(struct bench_asks){.id = (const uint8_t *)id, .id_len = len});
     }
     acks_write(&swarm, &client);
     close(pair[0]);
