@@ -10,6 +10,7 @@
 struct held_id {
     uint8_t len;
     uint8_t at[ID_BYTES_MAX];
+    uint64_t callback;
 };
 
 struct bench_held {
@@ -35,8 +36,10 @@ bool bench_held_swap(struct bench_held **held, uint32_t most, const struct bench
     if (full)
         all->out = *place;
     place->len = (uint8_t)asks->id_len;
+    place->callback = asks->callback;
     memcpy(place->at, asks->id, asks->id_len);
-    *out = (struct bench_asks){.id = all->out.at, .id_len = all->out.len};
+    *out = (struct bench_asks){
+        .id = all->out.at, .id_len = all->out.len, .callback = all->out.callback};
     return full;
 }
 

@@ -36,6 +36,7 @@ static const char scenarios[] =
     "  ringpost bench unicast-max --clients 1000 --workers 1 --server-cpus 0 --cpus 1\n"
     "  ringpost bench ping --tcp 127.0.0.1:9000 --api 127.0.0.1:9001 --json\n"
     "  ringpost bench unicast --transport ws\n"
+    "  ringpost bench unicast --transport sio-poll\n"
     "  ringpost bench ack --rate 5000 --never 10 --reconnect 50\n"
     "  ringpost bench ack --wait --rate 200 --clients 64 --never 0 --reconnect 0\n"
     "  ringpost bench overload --shape keepalive --seconds 10\n"
@@ -84,11 +85,17 @@ static const char options[] =
     "                                                        each round of cross 3,\n"
     "                                                        ack, ping 5, flood of overload 60\n"
     "  --size N            bytes of a payload                128\n"
-    "  --transport tcp|ws  how clients connect: raw TCP or   tcp\n"
-    "                      WebSocket at /ws\n"
+    "  --transport NAME    how clients connect:              tcp\n"
+    "                        tcp       raw TCP\n"
+    "                        ws        WebSocket at /ws\n"
+    "                        sse       server-sent events at /events; not ack, no heartbeats\n"
+    "                        sio       Socket.IO 4 over WebSocket\n"
+    "                        sio-poll  Socket.IO 4 by long polls, each on a random idle one of\n"
+    "                                  as many connections as clients; not ack, not overload\n"
     "  --framing json|counted     of raw TCP                 json\n"
     "  --register query|hello     how clients of WebSocket   query\n"
-    "                      say who they are\n"
+    "                      say who they are; of Socket.IO:\n"
+    "                      in auth, or by `register`\n"
     "  --producers N       producer connections              8; cross 16, ping 4, broadcast 1,\n"
     "                                                        overload: the shape's\n"
     "  --inflight N        requests in flight on each        256; overload 0, keepalive 1\n"
@@ -107,7 +114,9 @@ static const char options[] =
     "                      arrivals: the node wakes it less\n"
     "                      often, it sees each later\n"
     "  --cpus LIST         CPUs of the load tool             anywhere\n"
-    "  --json              one JSON line instead of the table\n"
+    "  --json              one JSON line instead of the table\n";
+
+static const char node[] =
     "the node\n"
     "  --spawn             start a node (default), with:\n"
     "  --server FILE       its binary                        this one\n"
@@ -115,7 +124,7 @@ static const char options[] =
     "  --workers N         its workers                       its own default\n"
     "  --server-cpus LIST  its CPUs                          anywhere\n"
     "  --tcp ADDR:PORT, --api ADDR:PORT   use a running node, both on loopback;\n"
-    "  --web ADDR:PORT     with --transport ws, instead of --tcp\n"
+    "  --web ADDR:PORT     of every transport but tcp, instead of --tcp\n"
     "  --pid PID           its process                       whoever listens on --api\n"
     "  --api-key KEY       its key\n";
 
@@ -123,4 +132,5 @@ void bench_help_print(FILE *to) {
     fputs(scenarios, to);
     fputs(shapes, to);
     fputs(options, to);
+    fputs(node, to);
 }

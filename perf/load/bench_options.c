@@ -113,9 +113,31 @@ static bool choice_read(const char *value, const char *no, const char *yes, bool
     return *is_yes || (value != NULL && strcmp(value, no) == 0);
 }
 
+static const struct {
+    const char *name;
+    enum bench_form form;
+} transports[] = {
+    [BENCH_OVER_TCP] = {"tcp", BENCH_FORM_LINES},
+    [BENCH_OVER_WS] = {"ws", BENCH_FORM_WS},
+    [BENCH_OVER_SSE] = {"sse", BENCH_FORM_SSE},
+    [BENCH_OVER_SIO] = {"sio", BENCH_FORM_SIO},
+    [BENCH_OVER_SIO_POLL] = {"sio-poll", BENCH_FORM_POLL},
+};
+
+static bool transport_read(const char *value, enum bench_transport *transport) {
+    for (unsigned i = 0; value != NULL && i < sizeof transports / sizeof transports[0]; i++)
+        if (strcmp(value, transports[i].name) == 0) {
+            *transport = (enum bench_transport)i;
+            return true;
+        }
+    return false;
+}
+
 static int text_flag_read(struct bench_options *o, const char *name, const char *value) {
     double number;
     bool yes;
+    if (strcmp(name, "--transport") == 0)
+        return transport_read(value, &o->transport);
     if (strcmp(name, "--server") == 0)
         o->server = value;
     else if (strcmp(name, "--server-cpus") == 0)
@@ -130,8 +152,6 @@ static int text_flag_read(struct bench_options *o, const char *name, const char 
         o->server_args[o->server_arg_count++] = value;
     else if (strcmp(name, "--framing") == 0 && choice_read(value, "json", "counted", &yes))
         o->form = yes ? BENCH_FORM_COUNTED : BENCH_FORM_LINES;
-    else if (strcmp(name, "--transport") == 0 && choice_read(value, "tcp", "ws", &yes))
-        o->ws = yes;
     else if (strcmp(name, "--register") == 0 && choice_read(value, "query", "hello", &yes))
         o->by_hello = yes;
     else if (strcmp(name, "--pid") == 0 && value != NULL && number_read(value, 1, 1 << 30, &number))
@@ -158,6 +178,45 @@ static bool switch_read(struct bench_options *o, const char *name) {
         o->spawn = true;
     else
         return false;
+    return true;
+}
+
+/* What a transport cannot do is said, and not measured as something else. NULL: it can. */
+static const char *transport_lacks(const struct bench_options *o) {
+    bool is_sse = o->transport == BENCH_OVER_SSE, polls = o->transport == BENCH_OVER_SIO_POLL;
+    if (o->transport == BENCH_OVER_TCP || o->transport == BENCH_OVER_WS)
+        return NULL;
+    if ((is_sse || polls) && strncmp(o->scenario, "ack", 3) == 0)
+        return "does not acknowledge here: ack and ack-max are of tcp, ws and sio";
+    if (polls && strcmp(o->scenario, "overload") == 0)
+        return "has no overload: what waits, waits for the next poll";
+    if ((is_sse || polls) && o->heartbeat_s > 0)
+        return "has no --heartbeat: its clients have no way to send one";
+    if (is_sse && o->by_hello)
+        return "has no --register hello: its clients have the query alone";
+    return NULL;
+}
+
+/* What was read fits together; a line on standard error if not. */
+static bool transport_settle(struct bench_options *o) {
+    bool is_tcp = o->transport == BENCH_OVER_TCP;
+    if (!is_tcp && o->form == BENCH_FORM_COUNTED) {
+        fputs("ringpost bench: --framing counted is of --transport tcp\n", stderr);
+        return false;
+    }
+    const char *lacks = transport_lacks(o);
+    if (lacks != NULL) {
+        bench_complain("--transport %s %s", transports[o->transport].name, lacks);
+        return false;
+    }
+    if (!is_tcp)
+        o->form = transports[o->transport].form;
+    if (o->form == BENCH_FORM_SSE && o->heartbeat_s < 0)
+        o->heartbeat_s = 0; /* in overload, too */
+    if (!o->spawn && ((is_tcp ? o->tcp : o->web).sin_port == 0 || o->api.sin_port == 0)) {
+        bench_complain("%s and --api go together", is_tcp ? "--tcp" : "--web");
+        return false;
+    }
     return true;
 }
 
@@ -209,16 +268,8 @@ int bench_options_read(struct bench_options *o, int argc, char **argv) {
         bench_help_print(stderr);
         return 2;
     }
-    if (o->ws && o->form == BENCH_FORM_COUNTED) {
-        fputs("ringpost bench: --framing counted is of --transport tcp\n", stderr);
+    if (!transport_settle(o))
         return 2;
-    }
-    if (o->ws)
-        o->form = BENCH_FORM_WS;
-    if (!o->spawn && ((o->ws ? o->web : o->tcp).sin_port == 0 || o->api.sin_port == 0)) {
-        fprintf(stderr, "ringpost bench: %s and --api go together\n", o->ws ? "--web" : "--tcp");
-        return 2;
-    }
     if (o->join > o->groups) {
         fputs("ringpost bench: --join cannot be more than --groups\n", stderr);
         return 2;

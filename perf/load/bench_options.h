@@ -14,6 +14,15 @@
 #define BENCH_SERVER_ARGS_MAX 32
 #define BENCH_NOT_GIVEN UINT32_MAX
 
+/* How clients connect. */
+enum bench_transport {
+    BENCH_OVER_TCP,
+    BENCH_OVER_WS,
+    BENCH_OVER_SSE,
+    BENCH_OVER_SIO,
+    BENCH_OVER_SIO_POLL
+};
+
 /* A number of 0 means "not given": the scenario's own default. */
 struct bench_options {
     const char *scenario;
@@ -26,8 +35,8 @@ struct bench_options {
     uint32_t batch;
     bool ndjson;
     enum bench_form form;
-    bool ws;       /* --transport ws; `form` says so as well when all is read */
-    bool by_hello; /* over WebSocket: clients register by a hello, not by the query */
+    enum bench_transport transport; /* `form` says so as well when all is read */
+    bool by_hello;                  /* --register hello */
     bool json;
     uint32_t groups;
     uint32_t join;

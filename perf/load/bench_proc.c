@@ -40,7 +40,40 @@ uint64_t bench_proc_wait_ns(pid_t pid) {
     return read ? waited : 0;
 }
 
-uint64_t bench_proc_cpu_ns(pid_t pid) {
+/* Adds the children of one thread. */
+static void children_add(const char *path, pid_t family[BENCH_FAMILY_MAX], uint32_t *count) {
+    FILE *file = fopen(path, "re");
+    int child;
+    while (file != NULL && *count < BENCH_FAMILY_MAX && fscanf(file, "%d", &child) == 1)
+        family[(*count)++] = (pid_t)child;
+    if (file != NULL)
+        fclose(file);
+}
+
+/* The process, and all that it has started, and these. Gives how many they are. */
+static uint32_t family_of(pid_t pid, pid_t family[BENCH_FAMILY_MAX]) {
+    uint32_t count = 1;
+    family[0] = pid;
+    for (uint32_t i = 0; i < count; i++) {
+        char path[96];
+        snprintf(path, sizeof path, "/proc/%d/task", (int)family[i]);
+        DIR *dir = opendir(path);
+        const struct dirent *entry;
+        while (dir != NULL && (entry = readdir(dir)) != NULL) {
+            snprintf(path, sizeof path, "/proc/%d/task/%.16s/children", (int)family[i],
+                     entry->d_name);
+            if (isdigit((unsigned char)entry->d_name[0]))
+                children_add(path, family, &count);
+        }
+        if (dir != NULL)
+            closedir(dir);
+    }
+    return count;
+}
+
+static void one_cpu_split(pid_t pid, double *user_s, double *kernel_s);
+
+static uint64_t one_cpu_ns(pid_t pid) {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
     DIR *dir = opendir(path);
@@ -58,11 +91,19 @@ uint64_t bench_proc_cpu_ns(pid_t pid) {
     if (known)
         return sum_ns;
     double user_s, kernel_s; /* a kernel without scheduler figures */
-    bench_proc_cpu_split(pid, &user_s, &kernel_s);
+    one_cpu_split(pid, &user_s, &kernel_s);
     return (uint64_t)((user_s + kernel_s) * 1e9);
 }
 
-void bench_proc_cpu_split(pid_t pid, double *user_s, double *kernel_s) {
+uint64_t bench_proc_cpu_ns(pid_t pid) {
+    pid_t family[BENCH_FAMILY_MAX];
+    uint64_t sum_ns = 0;
+    for (uint32_t count = family_of(pid, family), i = 0; i < count; i++)
+        sum_ns += one_cpu_ns(family[i]);
+    return sum_ns;
+}
+
+static void one_cpu_split(pid_t pid, double *user_s, double *kernel_s) {
     *user_s = *kernel_s = 0;
     FILE *file = proc_open(pid, "stat");
     if (file == NULL)
@@ -82,6 +123,17 @@ void bench_proc_cpu_split(pid_t pid, double *user_s, double *kernel_s) {
     fclose(file);
 }
 
+void bench_proc_cpu_split(pid_t pid, double *user_s, double *kernel_s) {
+    pid_t family[BENCH_FAMILY_MAX];
+    double user, kernel;
+    *user_s = *kernel_s = 0;
+    for (uint32_t count = family_of(pid, family), i = 0; i < count; i++) {
+        one_cpu_split(family[i], &user, &kernel);
+        *user_s += user;
+        *kernel_s += kernel;
+    }
+}
+
 /* The number after `field` at the start of a line of the file. */
 static int64_t proc_field(pid_t pid, const char *name, const char *field) {
     FILE *file = proc_open(pid, name);
@@ -97,12 +149,23 @@ static int64_t proc_field(pid_t pid, const char *name, const char *field) {
     return number;
 }
 
+/* The same, of all the family. Who is gone by now has none. */
+static int64_t family_field(pid_t pid, const char *name, const char *field) {
+    pid_t family[BENCH_FAMILY_MAX];
+    int64_t sum = proc_field(pid, name, field);
+    for (uint32_t count = family_of(pid, family), i = 1; sum >= 0 && i < count; i++) {
+        int64_t number = proc_field(family[i], name, field);
+        sum += number > 0 ? number : 0;
+    }
+    return sum;
+}
+
 int64_t bench_proc_pss_kb(pid_t pid) {
-    return proc_field(pid, "smaps_rollup", "Pss:");
+    return family_field(pid, "smaps_rollup", "Pss:");
 }
 
 int64_t bench_proc_rss_kb(pid_t pid) {
-    return proc_field(pid, "status", "VmRSS:");
+    return family_field(pid, "status", "VmRSS:");
 }
 
 int64_t bench_proc_peak_kb(pid_t pid) {

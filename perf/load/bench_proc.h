@@ -9,8 +9,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* CPU time that the threads of a process have used, of those that live; 0 if it is gone. Up to a
- * tick of the scheduler behind for a thread that runs right now. */
+/* CPU time, PSS and RSS are of a process and of all that it has started (a node starts none, but
+ * other servers do), as far as the kernel tells and up to BENCH_FAMILY_MAX. */
+#define BENCH_FAMILY_MAX 32u
+
+/* CPU time that the threads have used, of those that live; 0 if the process is gone. Up to a tick
+ * of the scheduler behind for a thread that runs right now. */
 uint64_t bench_proc_cpu_ns(pid_t pid);
 /* How long the first thread of a process was ready to run and had no CPU; 0 if that is unknown. */
 uint64_t bench_proc_wait_ns(pid_t pid);

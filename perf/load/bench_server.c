@@ -62,12 +62,13 @@ static _Noreturn void child_run(const struct bench_server *server,
     server_path(server, "log", log);
     const char *args[24 + BENCH_SERVER_ARGS_MAX];
     uint32_t n = 0;
+    bool is_tcp = options->transport == BENCH_OVER_TCP;
     args[n++] = binary;
     args[n++] = "serve";
     args[n++] = "--tcp";
-    args[n++] = options->ws ? "off" : "127.0.0.1:0";
+    args[n++] = is_tcp ? "127.0.0.1:0" : "off";
     args[n++] = "--web";
-    args[n++] = options->ws ? "127.0.0.1:0" : "off";
+    args[n++] = is_tcp ? "off" : "127.0.0.1:0";
     args[n++] = "--api";
     args[n++] = "127.0.0.1:0";
     args[n++] = "--ports-file";
@@ -124,7 +125,7 @@ static bool port_read(const char *text, const char *name, struct sockaddr_in *ad
     return bench_loopback_read(loopback, address);
 }
 
-static bool ports_read(struct bench_server *server, bool ws) {
+static bool ports_read(struct bench_server *server, bool is_tcp) {
     char path[PATH_BYTES], text[4096];
     server_path(server, "ports", path);
     FILE *file = fopen(path, "re");
@@ -133,7 +134,7 @@ static bool ports_read(struct bench_server *server, bool ws) {
     size_t len = fread(text, 1, sizeof text - 1, file);
     fclose(file);
     text[len] = '\0';
-    return port_read(text, ws ? "web" : "tcp", &server->clients) &&
+    return port_read(text, is_tcp ? "tcp" : "web", &server->clients) &&
            port_read(text, "api", &server->api);
 }
 
@@ -180,7 +181,7 @@ static bool server_spawn(struct bench_server *server, const struct bench_options
         return false;
     }
     for (uint64_t start_ns = clock_ns(); clock_ns() - start_ns < START_WAIT_NS; pause_ms(5)) {
-        if (ports_read(server, options->ws))
+        if (ports_read(server, options->transport == BENCH_OVER_TCP))
             return true;
         if (!bench_server_alive(server))
             break;
@@ -193,7 +194,8 @@ static bool server_spawn(struct bench_server *server, const struct bench_options
 
 bool bench_server_open(struct bench_server *server, const struct bench_options *options) {
     *server = (struct bench_server){.pid = options->pid,
-                                    .clients = options->ws ? options->web : options->tcp,
+                                    .clients = options->transport == BENCH_OVER_TCP ? options->tcp
+                                                                                    : options->web,
                                     .api = options->api};
     if (options->spawn)
         return server_spawn(server, options);

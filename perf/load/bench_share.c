@@ -89,6 +89,8 @@ uint32_t bench_share_run(struct bench_share *share, struct bench_tally *tally, u
     memset(tally->slot_slow, 0, sizeof tally->slot_slow);
     tally->pings = tally->pongs = tally->pings_lost = tally->pongs_unasked = 0;
     tally->forgotten = 0;
+    tally->polls = tally->polls_moved = 0;
+    tally->shared = tally->carried = 0;
     tally->acks = tally->held = tally->again = tally->reconnects = 0;
     memset(&tally->fates, 0, sizeof tally->fates);
     bench_hist_clear(&tally->latency);
@@ -110,6 +112,10 @@ void bench_share_sum(const struct bench_share *share, struct bench_tally *sum) {
         sum->settled += t->settled;
         sum->failed += t->failed;
         sum->lost += t->lost;
+        sum->shared += t->shared;
+        sum->carried += t->carried;
+        sum->polls += t->polls;
+        sum->polls_moved += t->polls_moved;
         if (t->settled_ns > sum->settled_ns)
             sum->settled_ns = t->settled_ns;
         sum->received += t->received;

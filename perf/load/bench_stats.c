@@ -123,10 +123,10 @@ bool bench_stats_read(const struct sockaddr_in *api, const char *key, struct ben
     return read;
 }
 
-/* The largest of the metric's values in a page of them; -1: none. */
-static double metric_max(const char *text, const char *name) {
+/* The largest of the metric's values in a page of them, or their sum; -1: none. */
+static double metric_fold(const char *text, const char *name, bool summed) {
     size_t len = strlen(name);
-    double max = -1;
+    double whole = -1;
     for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
         line += *line == '\n';
         if (strncmp(line, name, len) != 0 || (line[len] != ' ' && line[len] != '{'))
@@ -134,17 +134,29 @@ static double metric_max(const char *text, const char *name) {
         const char *at = line + len;
         at = *at == '{' ? strchr(at, '}') : at;
         double value = at != NULL ? strtod(at + 1, NULL) : -1;
-        max = value > max ? value : max;
+        if (summed && whole >= 0)
+            whole += value;
+        else
+            whole = value > whole ? value : whole;
     }
-    return max;
+    return whole;
+}
+
+static double metric_get(const struct sockaddr_in *api, const char *key, const char *name,
+                         bool summed) {
+    uint8_t *area = malloc(ANSWER_BYTES);
+    const char *body = area != NULL ? page_read(api, key, "/metrics", area) : NULL;
+    double value = body != NULL ? metric_fold(body, name, summed) : -1;
+    free(area);
+    return value;
 }
 
 double bench_metric_read(const struct sockaddr_in *api, const char *key, const char *name) {
-    uint8_t *area = malloc(ANSWER_BYTES);
-    const char *body = area != NULL ? page_read(api, key, "/metrics", area) : NULL;
-    double value = body != NULL ? metric_max(body, name) : -1;
-    free(area);
-    return value;
+    return metric_get(api, key, name, false);
+}
+
+double bench_metric_sum(const struct sockaddr_in *api, const char *key, const char *name) {
+    return metric_get(api, key, name, true);
 }
 
 static enum bench_told fate_parse(const char *text) {

@@ -31,6 +31,8 @@ bool bench_stats_read(const struct sockaddr_in *api, const char *key, struct ben
 /* The largest value of a metric in GET /metrics, over its labels; -1 if there is none of the name
  * or no answer. */
 double bench_metric_read(const struct sockaddr_in *api, const char *key, const char *name);
+/* The sum of its values. */
+double bench_metric_sum(const struct sockaddr_in *api, const char *key, const char *name);
 /* GET /v1/messages/{id}, of an id that stands in a path as it is. */
 enum bench_told bench_fate_read(const struct sockaddr_in *api, const char *key, const char *id);
 

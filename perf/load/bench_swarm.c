@@ -1,6 +1,7 @@
 #include "perf/load/bench_swarm.h"
 
 #include "core/base/clock.h"
+#include "perf/load/bench_arrival.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -26,7 +27,9 @@ bool bench_swarm_open(struct bench_swarm *swarm, struct bench_net *net, struct b
         return false;
     for (uint32_t i = 0; i < count; i++)
         swarm->clients[i].fd = -1;
-    return true;
+    if (share->form == BENCH_FORM_POLL)
+        swarm->polls = bench_polls_open(net, share, swarm->tally, first, count, to, sources);
+    return share->form != BENCH_FORM_POLL || swarm->polls != NULL;
 }
 
 static bool is_coming(const struct bench_client *client) {
@@ -46,6 +49,9 @@ static void client_drop(struct bench_swarm *swarm, struct bench_client *client, 
 void bench_swarm_close(struct bench_swarm *swarm) {
     for (uint32_t i = 0; i < swarm->count; i++)
         client_drop(swarm, &swarm->clients[i], CLOSED);
+    if (swarm->polls != NULL)
+        bench_polls_close(swarm->polls);
+    swarm->polls = NULL;
     free(swarm->clients);
     swarm->clients = NULL;
     swarm->count = 0;
@@ -98,118 +104,10 @@ static bool client_greet(struct bench_swarm *swarm, struct bench_client *client,
     struct bench_said said = bench_talk_first(&swarm->talk, share, number, client->begun_ns);
     if (!client_say(swarm, client, said, "the hello could not be sent"))
         return client->fd < 0;
-    client->state = share->form == BENCH_FORM_WS ? SHAKING : GREETING;
+    bool shakes = share->form == BENCH_FORM_WS || share->form == BENCH_FORM_SIO ||
+                  share->form == BENCH_FORM_SSE;
+    client->state = shakes ? SHAKING : GREETING;
     return true;
-}
-
-/* Which of a client's streams a message belongs to. False if it is not for this client. */
-static bool streams_place(const struct bench_share *share, uint32_t number, uint32_t to,
-                          uint32_t *place) {
-    uint32_t address = to & BENCH_ADDRESS_MASK, kind = to >> BENCH_ADDRESS_BITS, stream = 0;
-    if (kind >= BENCH_KINDS || address >= share->aims[kind].addresses)
-        return false;
-    const struct bench_aim *aim = &share->aims[kind];
-    if (kind == BENCH_UNICAST || kind == BENCH_LONE) {
-        if (address != number)
-            return false;
-    } else if (kind == BENCH_BROADCAST) {
-        stream = address;
-    } else {
-        stream = (address + share->groups - number % share->groups) % share->groups;
-        if (number >= share->members)
-            return false;
-    }
-    *place = aim->first_stream + stream;
-    return stream < aim->streams;
-}
-
-static void stream_take(struct bench_stream *stream, struct bench_tally *tally, uint32_t number) {
-    if (number >= stream->next) {
-        uint32_t step = number - stream->next + 1;
-        stream->window = (step > 63 ? 0 : stream->window << step) | 1;
-        stream->next = number + 1;
-        stream->unique++;
-        return;
-    }
-    uint32_t age = stream->next - 1 - number;
-    if (age > 63) { /* too old to tell a repeat from a latecomer; one of the two it is */
-        tally->disordered++;
-    } else if ((stream->window >> age & 1) != 0) {
-        tally->duplicate++;
-    } else {
-        stream->window |= UINT64_C(1) << age;
-        stream->unique++;
-        tally->disordered++;
-    }
-}
-
-/* When the message was due or written. False: it holds a ticket that was never given out. */
-static bool message_time(struct bench_swarm *swarm, const struct bench_payload *payload,
-                         uint64_t now_ns, uint64_t *at_ns) {
-    *at_ns = payload->at_ns < now_ns ? payload->at_ns : now_ns;
-    if (swarm->share->tickets == NULL)
-        return true;
-    enum bench_ticket kind = bench_ticket_read(swarm->share, payload->at_ns, now_ns, at_ns);
-    swarm->tally->forgotten += kind == BENCH_TICKET_FORGOTTEN;
-    return kind != BENCH_TICKET_FALSE;
-}
-
-/* Is the message there already, as far as is known? */
-static bool stream_has(const struct bench_stream *stream, uint32_t number) {
-    uint32_t age = stream->next - 1 - number;
-    return number < stream->next && (age > 63 || (stream->window >> age & 1) != 0);
-}
-
-/* `again`: the node says that it may be a repeat. */
-static void client_on_message(struct bench_swarm *swarm, uint32_t number, const uint8_t *at,
-                              bool again, uint32_t run, uint64_t now_ns) {
-    struct bench_share *share = swarm->share;
-    struct bench_tally *tally = swarm->tally;
-    struct bench_payload payload;
-    uint32_t place;
-    uint64_t at_ns = 0;
-    if (!bench_payload_read(at, share->payload_size, &payload) ||
-        (payload.run & ~UINT32_C(0xff)) != share->run_base ||
-        !message_time(swarm, &payload, now_ns, &at_ns)) {
-        tally->damaged++;
-        sample_keep(tally, "damaged", at, share->payload_size);
-        return;
-    }
-    if (payload.run != run) {
-        tally->stale++;
-        return;
-    }
-    bool placed = streams_place(share, number, payload.to, &place);
-    struct bench_stream *stream =
-        placed ? &share->streams[(size_t)number * share->streams_each + place] : NULL;
-    if (placed && again && stream_has(stream, payload.number)) {
-        tally->again++;
-        return;
-    }
-    tally->received++;
-    if (!placed) {
-        tally->misrouted++;
-        sample_keep(tally, "misrouted", at, share->payload_size);
-        return;
-    }
-    stream_take(stream, tally, payload.number);
-    uint64_t latency_ns = now_ns - at_ns;
-    bool timed = number < share->timed;
-    if (payload.to >> BENCH_ADDRESS_BITS == BENCH_LONE) {
-        bench_hist_add(&tally->lone, latency_ns);
-        return;
-    }
-    if (timed)
-        bench_hist_add(&tally->latency, latency_ns);
-    if (share->slot_start_ns != 0 && at_ns >= share->slot_start_ns &&
-        payload.to >> BENCH_ADDRESS_BITS == share->slot_kind) {
-        uint64_t slot = (at_ns - share->slot_start_ns) / BENCH_SLOT_NS;
-        if (slot < BENCH_SLOTS) {
-            tally->slot_count[slot]++;
-            tally->slot_timed[slot] += timed;
-            tally->slot_slow[slot] += timed && latency_ns > share->slow_ns;
-        }
-    }
 }
 
 static void client_on_pong(struct bench_swarm *swarm, struct bench_client *client) {
@@ -266,7 +164,11 @@ static void swarm_ping(struct bench_swarm *swarm, uint64_t now_ns) {
 /* Everything but a message. */
 static void client_on_word(struct bench_swarm *swarm, struct bench_client *client,
                            const struct bench_line *line, const uint8_t *at) {
-    if (line->kind == BENCH_LINE_WELCOME && client->state == GREETING) {
+    uint32_t number = swarm->first + (uint32_t)(client - swarm->clients);
+    bool by_hello = swarm->share->by_hello, is_coming_in = client->state == GREETING;
+    bool is_welcome =
+        line->kind == BENCH_LINE_WELCOME || (line->kind == BENCH_LINE_CONNECTED && !by_hello);
+    if (is_welcome && is_coming_in) {
         client->state = READY;
         swarm->tally->ready++;
         bench_hist_add(&swarm->tally->greeting, clock_ns() - client->begun_ns);
@@ -276,7 +178,13 @@ static void client_on_word(struct bench_swarm *swarm, struct bench_client *clien
                          "a heartbeat could not be answered");
     } else if (line->kind == BENCH_LINE_PONG) {
         client_on_pong(swarm, client);
-    } else {
+    } else if (line->kind == BENCH_LINE_OPEN && is_coming_in) {
+        (void)client_say(swarm, client, bench_talk_connect(&swarm->talk, swarm->share, number),
+                         "the CONNECT could not be sent");
+    } else if (line->kind == BENCH_LINE_CONNECTED && is_coming_in) {
+        (void)client_say(swarm, client, bench_talk_hello(&swarm->talk, swarm->share, number),
+                         "the register could not be sent");
+    } else if (line->kind != BENCH_LINE_NOTHING) {
         sample_keep(swarm->tally, "the node said", at + line->head, line->used - line->head);
         if (line->kind == BENCH_LINE_BAD)
             swarm->tally->damaged++;
@@ -328,8 +236,10 @@ static void client_on_line(struct bench_swarm *swarm, struct bench_client *clien
         sample_keep(swarm->tally, "not ours", at + line->head, line->used - line->head);
         return;
     }
-    bool wanted = bench_line_asks(at, line, swarm->share->form, &asks);
-    client_on_message(swarm, number, line->payload, wanted && asks.again, run, now_ns);
+    bool wanted =
+        bench_form_asks(swarm->share->form) && bench_line_asks(at, line, swarm->share->form, &asks);
+    bench_arrived(swarm->share, swarm->tally, number, line->payload, wanted && asks.again, run,
+                  now_ns);
     if (wanted && !asks.again)
         bench_fate_met(&swarm->tally->fates, asks.id, asks.id_len);
     if (wanted && !bench_never(swarm->share, number) &&
@@ -369,27 +279,46 @@ static void client_on_answer(struct bench_swarm *swarm, struct bench_client *cli
         return;
     }
     client->state = GREETING;
-    if (swarm->share->by_hello)
+    if (swarm->share->by_hello && swarm->share->form == BENCH_FORM_WS)
         (void)client_say(swarm, client, bench_talk_hello(&swarm->talk, swarm->share, number),
                          "the hello could not be sent");
 }
 
 /* The next thing in what it has received. */
-static struct bench_line client_read(struct bench_swarm *swarm, const struct bench_client *client,
+static struct bench_line client_read(struct bench_swarm *swarm, struct bench_client *client,
                                      const uint8_t *at, size_t len) {
     const struct bench_share *share = swarm->share;
     if (client->state != SHAKING)
         return bench_line_read(at, len, share->form, share->payload_size);
+    if (share->form == BENCH_FORM_SSE)
+        return bench_sse_answer(at, len, &client->chunks);
     char key[BENCH_WS_KEY_BYTES + 1];
     uint32_t number = swarm->first + (uint32_t)(client - swarm->clients);
     bench_talk_key(key, share, number, client->begun_ns);
     return bench_ws_answer(at, len, key);
 }
 
+/* Of events: takes the last `fresh` of the `left` bytes at `at` out of their chunks. False, and the
+ * client is gone: they are no chunks. */
+static bool client_unchunk(struct bench_swarm *swarm, struct bench_client *client, uint8_t *at,
+                           size_t *left, size_t fresh) {
+    if (swarm->share->form != BENCH_FORM_SSE || client->state == SHAKING)
+        return true;
+    long taken = bench_chunks_take(&client->chunks, at + *left - fresh, fresh);
+    if (taken < 0) {
+        swarm->tally->damaged++;
+        client_on_end(swarm, client, "the stream's chunks cannot be read");
+        return false;
+    }
+    *left -= fresh - (size_t)taken;
+    return true;
+}
+
 static void client_receive(struct bench_swarm *swarm, uint32_t place, bool to_the_end) {
     struct bench_client *client = &swarm->clients[place];
     for (;;) {
-        bool drained;
+        bool drained, shaking = client->state == SHAKING;
+        size_t kept = client->rest.len;
         ssize_t got = bench_net_receive(swarm->net, client->fd, &client->rest, &drained);
         if (got == 0)
             return;
@@ -402,9 +331,11 @@ static void client_receive(struct bench_swarm *swarm, uint32_t place, bool to_th
         if (swarm->net->stamped)
             bench_hist_add(&swarm->tally->unread, clock_ns() - now_ns);
         uint32_t run = bench_share_run(swarm->share, swarm->tally, swarm->first, swarm->count);
-        const uint8_t *at = swarm->net->area;
+        uint8_t *at = swarm->net->area;
         size_t left = (size_t)got;
         swarm->tally->receives++;
+        if (!client_unchunk(swarm, client, at, &left, left - kept))
+            return;
         swarm->acks.count = 0;
         while (left > 0) {
             struct bench_line line = client_read(swarm, client, at, left);
@@ -422,6 +353,11 @@ static void client_receive(struct bench_swarm *swarm, uint32_t place, bool to_th
                 return;
             at += line.used;
             left -= line.used;
+            if (shaking && client->state != SHAKING) { /* what is left is of the stream */
+                shaking = false;
+                if (!client_unchunk(swarm, client, at, &left, left))
+                    return;
+            }
         }
         acks_write(swarm, client);
         if (client->fd < 0)
@@ -437,6 +373,8 @@ static void client_receive(struct bench_swarm *swarm, uint32_t place, bool to_th
 
 void bench_swarm_on_event(struct bench_swarm *swarm, uint32_t place, uint32_t events) {
     struct bench_client *client = &swarm->clients[place];
+    if (swarm->polls != NULL)
+        bench_polls_on_event(swarm->polls, place, events);
     if (client->fd < 0)
         return;
     if (client->state == CONNECTING) {
@@ -537,6 +475,8 @@ static void swarm_expire(struct bench_swarm *swarm, uint64_t now_ns) {
 
 uint64_t bench_swarm_step(struct bench_swarm *swarm, uint64_t now_ns) {
     const struct bench_share *share = swarm->share;
+    if (swarm->polls != NULL)
+        return bench_polls_step(swarm->polls, now_ns);
     uint32_t order = atomic_load_explicit(&swarm->share->order_number, memory_order_acquire);
     if (order != atomic_load_explicit(&swarm->tally->order_seen, memory_order_relaxed))
         swarm_obey(swarm, order, now_ns);

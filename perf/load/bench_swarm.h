@@ -1,11 +1,12 @@
 /* bench_swarm.h - a range of clients in one process: they connect, say hello, and check what
  * arrives.
  *
- * A client: closed -> connecting -> (over WebSocket: shaking, its handshake is under way) ->
- * greeting (hello sent, or registered by the handshake) -> ready -> lost.
- * Every message is checked for being ours, undamaged, in the right place, once and in order; its
- * latency is its arrival less the time in it. One that asks for it is acknowledged, but by clients
- * that never do; such a message may come again, and is checked for having been there.
+ * A client: closed -> connecting -> (over WebSocket and SSE: shaking, its handshake is under way)
+ * -> greeting (hello sent, or registered by the handshake, or Socket.IO on its way) -> ready ->
+ * lost. Clients that poll have no connections of their own: bench_polls.h does their part. Every
+ * message is checked for being ours, undamaged, in the right place, once and in order; its latency
+ * is its arrival less the time in it. One that asks for it is acknowledged, but by clients that
+ * never do; such a message may come again, and is checked for having been there.
  *
  * A tool that has no CPU to spare reads late, and what it then finds together in a socket has the
  * time of the last. Where overload is measured, the first clients are therefore a swarm of their
@@ -19,7 +20,9 @@
 
 #include "perf/load/bench_held.h"
 #include "perf/load/bench_net.h"
+#include "perf/load/bench_polls.h"
 #include "perf/load/bench_share.h"
+#include "perf/load/bench_sse.h"
 #include "perf/load/bench_talk.h"
 
 #define BENCH_ACKS_MAX 512u /* ids in one acknowledgement */
@@ -27,6 +30,7 @@
 struct bench_client {
     int fd;
     uint8_t state;
+    struct bench_chunks chunks; /* of its stream of events */
     struct bench_rest rest;
     struct bench_held *held; /* what it has not acknowledged yet, if it is to hold something */
     uint64_t begun_ns;
@@ -42,15 +46,16 @@ struct bench_swarm {
     uint32_t first, count; /* its clients: first .. first + count - 1 */
     uint32_t sources;      /* source addresses 127.0.1.1 and up */
     struct bench_client *clients;
-    uint32_t pending;       /* connecting, shaking or greeting */
-    uint64_t opening_ns;    /* when the order to open came; 0: not opening */
-    uint32_t scan;          /* where the search for clients that wait too long stands */
-    uint32_t ping_place;    /* whose heartbeat is next */
-    uint64_t ping_ns;       /* when it is due; 0: they have not begun */
-    uint32_t again_place;   /* who connects anew next, */
-    uint64_t again_ns;      /* and when; 0: nobody does */
-    struct bench_talk talk; /* what is being said */
-    struct bench_talk acks; /* of one client, to be written when what it received is read */
+    uint32_t pending;          /* connecting, shaking or greeting */
+    uint64_t opening_ns;       /* when the order to open came; 0: not opening */
+    uint32_t scan;             /* where the search for clients that wait too long stands */
+    uint32_t ping_place;       /* whose heartbeat is next */
+    uint64_t ping_ns;          /* when it is due; 0: they have not begun */
+    uint32_t again_place;      /* who connects anew next, */
+    uint64_t again_ns;         /* and when; 0: nobody does */
+    struct bench_polls *polls; /* with BENCH_FORM_POLL, instead of clients */
+    struct bench_talk talk;    /* what is being said */
+    struct bench_talk acks;    /* of one client, to be written when what it received is read */
     uint64_t acks_hashes[BENCH_ACKS_MAX]; /* of the ids in it (bench_fate_hash) */
 };
 

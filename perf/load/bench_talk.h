@@ -1,7 +1,7 @@
 /* bench_talk.h - what a client of the load tool says, in each form.
  *
- * A text is made in a talk, which has room for a frame's head in front of it; bench_talk_end makes
- * of it what goes to the socket. Over WebSocket that is one masked frame, of lines it is a line.
+ * A text is made in a talk, which has room for a frame's head in front of it. What goes to the
+ * socket is one masked frame over WebSocket, a line of lines, and the text itself in a poll.
  *
  * Pure functions over bytes but for the talk. Threads: one for each talk. */
 #ifndef RINGPOST_PERF_LOAD_BENCH_TALK_H
@@ -26,14 +26,19 @@ struct bench_said {
     size_t len;
 };
 
-/* What a client says first: its hello, or over WebSocket the request for the handshake, whose path
- * has the registration unless share->by_hello. `nonce` makes the handshake another one. */
+/* What a client says first: its hello, or the request for WebSocket or for events, whose path has
+ * the registration unless share->by_hello or it is Socket.IO. `nonce` makes the handshake of
+ * WebSocket another one. Not in polls. */
 struct bench_said bench_talk_first(struct bench_talk *talk, const struct bench_share *share,
                                    uint32_t number, uint64_t nonce);
-/* Its hello. */
+/* Of Socket.IO: its CONNECT, with the registration unless share->by_hello. */
+struct bench_said bench_talk_connect(struct bench_talk *talk, const struct bench_share *share,
+                                     uint32_t number);
+/* Its hello; of Socket.IO its `register`. */
 struct bench_said bench_talk_hello(struct bench_talk *talk, const struct bench_share *share,
                                    uint32_t number);
-/* A heartbeat of its own: over WebSocket a text as well, since a browser has no other. */
+/* A heartbeat of its own: over WebSocket a text as well, since a browser has no other. None is of
+ * events. */
 struct bench_said bench_talk_ping(struct bench_talk *talk, enum bench_form form);
 /* The answer to a line that is a ping, which begins at `at`. */
 struct bench_said bench_talk_pong(struct bench_talk *talk, enum bench_form form,

@@ -2,6 +2,7 @@
 #include "perf/load/bench_scenario.h"
 
 #include "core/base/clock.h"
+#include "perf/load/bench_stats.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -23,19 +24,75 @@ static void steady_run(struct bench_field *field, double rate, bool at_write,
                            (unsigned long long)result.pushed.given_up);
 }
 
+/* What the node counts of polls; -1: it does not tell. */
+struct polled {
+    double requests, relays;
+};
+
+static struct polled polled_read(const struct bench_field *field) {
+    const struct sockaddr_in *api = &field->server.api;
+    const char *key = field->options->api_key;
+    return (struct polled){bench_metric_sum(api, key, "ringpost_engine_requests_total"),
+                           bench_metric_sum(api, key, "ringpost_relays_total")};
+}
+
+#define FOREIGN_MIN 0.3 /* of the share that chance makes of them: few addresses are uneven */
+
+/* Polls prove something if sessions had no connection of their own, and many polls came to another
+ * worker than that of their session. */
+static void polls_report(const struct bench_field *field, const struct polled *before,
+                         struct bench_report *report) {
+    const struct bench_tally *seen = &result.seen;
+    double clients = field->share->clients, polls = (double)seen->polls;
+    struct polled after = polled_read(field);
+    struct bench_stats stats;
+    bench_report_number(report, "polls", "polls", polls, 0, "");
+    bench_report_number(report, "polls_moved_percent", "  on another connection than the last",
+                        polls > 0 ? (double)seen->polls_moved / polls * 100 : 0, 1, "%");
+    bench_report_number(report, "connections_shared", "connections that had several sessions",
+                        seen->shared, 0, "");
+    bench_report_number(report, "sessions_carried", "  sessions that each had (8: or more), mean",
+                        seen->carried / clients, 1, "");
+    if (seen->shared < clients / 2)
+        bench_report_fault(report,
+                           "only %u of %.0f connections had several sessions: the run "
+                           "was too short to prove anything",
+                           seen->shared, clients);
+    if (before->requests < 0 || after.requests <= before->requests ||
+        !bench_stats_read(&field->server.api, field->options->api_key, &stats)) {
+        bench_report_note(report, "the node does not tell which polls met another worker");
+        return;
+    }
+    double foreign = (after.relays - before->relays) / (after.requests - before->requests);
+    bench_report_number(report, "polls_foreign_percent", "  that met another worker", foreign * 100,
+                        1, "%");
+    if (foreign < FOREIGN_MIN * (1 - 1.0 / stats.workers))
+        bench_report_fault(report, "only %.1f %% of the polls met another worker of the %u",
+                           foreign * 100, stats.workers);
+}
+
 bool bench_unicast(struct bench_field *field, struct bench_report *report) {
+    bool polls = field->options->form == BENCH_FORM_POLL;
+    if (!field_ready(field))
+        return false;
+    struct polled before = {-1, -1};
+    if (polls)
+        before = polled_read(field);
+    steady_run(field, field->options->rate, false, report);
+    if (polls)
+        polls_report(field, &before, report);
+    return true;
+}
+
+bool bench_broadcast(struct bench_field *field, struct bench_report *report) {
     if (!field_ready(field))
         return false;
     steady_run(field, field->options->rate, false, report);
     return true;
 }
 
-bool bench_broadcast(struct bench_field *field, struct bench_report *report) {
-    return bench_unicast(field, report);
-}
-
 bool bench_groups(struct bench_field *field, struct bench_report *report) {
-    return bench_unicast(field, report);
+    return bench_broadcast(field, report);
 }
 
 bool bench_ping(struct bench_field *field, struct bench_report *report) {

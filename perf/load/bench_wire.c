@@ -1,5 +1,7 @@
 #include "perf/load/bench_wire.h"
 
+#include "perf/load/bench_sio.h"
+#include "perf/load/bench_sse.h"
 #include "perf/load/bench_ws.h"
 
 #include <stdio.h>
@@ -359,8 +361,10 @@ struct bench_line bench_line_text(const uint8_t *at, size_t line_len, uint32_t p
 
 struct bench_line bench_line_read(const uint8_t *at, size_t len, enum bench_form form,
                                   uint32_t payload_size) {
-    if (form == BENCH_FORM_WS)
-        return bench_ws_read(at, len, payload_size);
+    if (form == BENCH_FORM_WS || form == BENCH_FORM_SIO)
+        return bench_ws_read(at, len, form, payload_size);
+    if (form == BENCH_FORM_SSE)
+        return bench_sse_read(at, len, payload_size);
     const uint8_t *end = memchr(at, '\n', len);
     if (end == NULL)
         return (struct bench_line){.kind = BENCH_LINE_MORE};
@@ -379,10 +383,17 @@ static bool holds(const uint8_t *at, size_t len, const char *text) {
     return memmem(at, len, text, strlen(text)) != NULL;
 }
 
+bool bench_form_asks(enum bench_form form) {
+    return form == BENCH_FORM_LINES || form == BENCH_FORM_COUNTED || form == BENCH_FORM_WS ||
+           form == BENCH_FORM_SIO;
+}
+
 bool bench_line_asks(const uint8_t *at, const struct bench_line *line, enum bench_form form,
                      struct bench_asks *asks) {
     static const char json[] = "{\"type\":\"message\",\"id\":\"", msg[] = "MSG ";
     bool counted = form == BENCH_FORM_COUNTED;
+    if (form == BENCH_FORM_SIO)
+        return bench_sio_asks(at, line, asks);
     at += line->head;
     size_t head_len = (size_t)(line->payload - at);
     size_t before = (counted ? sizeof msg : sizeof json) - 1;

@@ -105,7 +105,10 @@ uint32_t bench_status_next(const uint8_t *body, size_t len, size_t *offset);
 enum bench_form {
     BENCH_FORM_LINES,   /* raw TCP, JSON lines */
     BENCH_FORM_COUNTED, /* raw TCP, counted framing */
-    BENCH_FORM_WS       /* WebSocket, the same objects as lines */
+    BENCH_FORM_WS,      /* WebSocket, the same objects as lines */
+    BENCH_FORM_SSE,     /* server-sent events, which say nothing back (bench_sse.h) */
+    BENCH_FORM_SIO,     /* Socket.IO over WebSocket (bench_sio.h) */
+    BENCH_FORM_POLL     /* Socket.IO by long polling (bench_polls.h) */
 };
 
 enum bench_line_kind {
@@ -115,8 +118,11 @@ enum bench_line_kind {
     BENCH_LINE_WELCOME,
     BENCH_LINE_PING,
     BENCH_LINE_PONG,
-    BENCH_LINE_CLOSE, /* the node ends the connection, and may say why */
-    BENCH_LINE_OTHER, /* error, goodbye ... */
+    BENCH_LINE_CLOSE,     /* the node ends the connection, and may say why */
+    BENCH_LINE_OPEN,      /* Engine.IO is there: the client asks for Socket.IO */
+    BENCH_LINE_CONNECTED, /* Socket.IO is there, too */
+    BENCH_LINE_NOTHING,   /* says only that the connection lives */
+    BENCH_LINE_OTHER,     /* error, goodbye ... */
 };
 struct bench_line {
     enum bench_line_kind kind;
@@ -135,8 +141,12 @@ struct bench_line bench_line_text(const uint8_t *at, size_t len, uint32_t payloa
 struct bench_asks {
     const uint8_t *id; /* as it is to be said back; within the line */
     size_t id_len;
-    bool again; /* it may have come before */
+    bool again;        /* it may have come before */
+    uint64_t callback; /* of Socket.IO: what is said back instead */
 };
+/* Does a message of this form say whether it is to be acknowledged? The tool acknowledges none of
+ * the others. */
+bool bench_form_asks(enum bench_form form);
 /* Of a BENCH_LINE_MESSAGE with a payload of ours. False: it does not ask. */
 bool bench_line_asks(const uint8_t *at, const struct bench_line *line, enum bench_form form,
                      struct bench_asks *asks);

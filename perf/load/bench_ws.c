@@ -1,6 +1,7 @@
 #include "perf/load/bench_ws.h"
 
 #include "perf/load/bench_sha1.h"
+#include "perf/load/bench_sio.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -56,9 +57,7 @@ static struct bench_line refused(const char *why) {
     return (struct bench_line){.kind = BENCH_LINE_BAD, .why = why};
 }
 
-/* Is the header line `name: value`, whatever the case of the letters? An empty name ends the
- * search for it. */
-static bool header_is(const char *line, size_t len, const char *name, const char *value) {
+bool bench_header_is(const char *line, size_t len, const char *name, const char *value) {
     size_t name_len = strlen(name), value_len = strlen(value);
     if (len <= name_len || strncasecmp(line, name, name_len) != 0 || line[name_len] != ':')
         return false;
@@ -87,14 +86,14 @@ struct bench_line bench_ws_answer(const uint8_t *at, size_t len,
     for (line++; line < end;) {
         const char *next = memchr(line, '\n', (size_t)(end - line));
         size_t line_len = (size_t)(next - line) - 1;
-        upgrade |= header_is(line, line_len, "Upgrade", "websocket");
-        connection |= header_is(line, line_len, "Connection", "Upgrade");
+        upgrade |= bench_header_is(line, line_len, "Upgrade", "websocket");
+        connection |= bench_header_is(line, line_len, "Connection", "Upgrade");
         /* letter by letter: base64 knows upper from lower case */
-        accepted |= header_is(line, line_len, "Sec-WebSocket-Accept", accept) &&
+        accepted |= bench_header_is(line, line_len, "Sec-WebSocket-Accept", accept) &&
                     memmem(line, line_len, accept, BENCH_WS_ACCEPT_BYTES) != NULL;
-        if (header_is(line, line_len, "Sec-WebSocket-Extensions", ""))
+        if (bench_header_is(line, line_len, "Sec-WebSocket-Extensions", ""))
             return refused("the handshake grants an extension that was not offered");
-        if (header_is(line, line_len, "Sec-WebSocket-Protocol", ""))
+        if (bench_header_is(line, line_len, "Sec-WebSocket-Protocol", ""))
             return refused("the handshake selects a subprotocol that was not offered");
         line = next + 1;
     }
@@ -171,7 +170,26 @@ static size_t length_read(const uint8_t *at, size_t len, uint64_t *length) {
     return 10;
 }
 
-struct bench_line bench_ws_read(const uint8_t *at, size_t len, uint32_t payload_size) {
+/* What a text says, of either protocol. */
+static struct bench_line text_read(const uint8_t *at, size_t len, enum bench_form form,
+                                   uint32_t payload_size) {
+    struct bench_line line;
+    if (form == BENCH_FORM_SIO) {
+        line = bench_sio_text(at, len, payload_size);
+        if (line.kind == BENCH_LINE_BAD)
+            line.why = "a text that is no packet of Engine.IO";
+        return line;
+    }
+    line = bench_line_text(at, len, payload_size);
+    if (line.kind == BENCH_LINE_BAD)
+        line.why = "a text that is no JSON object";
+    else if (line.kind == BENCH_LINE_PING)
+        line.kind = BENCH_LINE_OTHER;
+    return line;
+}
+
+struct bench_line bench_ws_read(const uint8_t *at, size_t len, enum bench_form form,
+                                uint32_t payload_size) {
     struct bench_line line = {.kind = BENCH_LINE_MORE};
     uint64_t length;
     if (len < 2)
@@ -190,11 +208,7 @@ struct bench_line bench_ws_read(const uint8_t *at, size_t len, uint32_t payload_
         return line;
     switch (at[0] & 0x0f) {
     case BENCH_WS_TEXT:
-        line = bench_line_text(at + head, (size_t)length, payload_size);
-        if (line.kind == BENCH_LINE_BAD)
-            line.why = "a text that is no JSON object";
-        else if (line.kind == BENCH_LINE_PING)
-            line.kind = BENCH_LINE_OTHER;
+        line = text_read(at + head, (size_t)length, form, payload_size);
         break;
     case BENCH_WS_CLOSE:
         line.kind = BENCH_LINE_CLOSE;

@@ -21,6 +21,10 @@ void bench_ws_key(char out[BENCH_WS_KEY_BYTES + 1], uint64_t one, uint64_t other
 /* Writes the Sec-WebSocket-Accept that answers the key, and a NUL. */
 void bench_ws_accept(char out[BENCH_WS_ACCEPT_BYTES + 1], const char key[BENCH_WS_KEY_BYTES]);
 
+/* Is the line of an HTTP head `name: value`, whatever the case of the letters? An empty value: any
+ * is. */
+bool bench_header_is(const char *line, size_t len, const char *name, const char *value);
+
 /* Writes the request that asks for WebSocket. `target` is path and query, `host` the Host header.
  * Gives its length; 0: there is not the room for it. */
 size_t bench_ws_request(char *out, size_t room, const char *target, const char *host,
@@ -46,7 +50,9 @@ enum bench_ws_opcode {
 uint8_t *bench_ws_wrap(uint8_t *at, size_t len, enum bench_ws_opcode opcode, uint32_t mask);
 
 /* The next frame in what a client received. A text is what bench_line_text says it is, but for a
- * ping, which is a frame here. What is in a frame begins `head` bytes behind `at`. */
-struct bench_line bench_ws_read(const uint8_t *at, size_t len, uint32_t payload_size);
+ * ping, which is a frame here; with BENCH_FORM_SIO it is what bench_sio_text says, pings as well.
+ * What is in a frame begins `head` bytes behind `at`. */
+struct bench_line bench_ws_read(const uint8_t *at, size_t len, enum bench_form form,
+                                uint32_t payload_size);
 
 #endif

@@ -1,5 +1,6 @@
 // The HTTP side that the servers on node.js share: what `ringpost bench` pushes, to one client or to
-// all. It does no more than it must: no checks, no ids to remember, no JSON that is parsed.
+// all. It does no more than it must: no checks, no ids to remember, no JSON that is parsed, unless
+// a server cannot do without.
 "use strict";
 const http = require("http");
 
@@ -7,17 +8,19 @@ let number = 0;
 
 // What goes to a client, with an id of its own as ringpost's has.
 function messageOf(body) {
-    const id = (++number).toString(36).padStart(26, "0");
+    const id = (number + 1).toString(36).padStart(26, "0");
     return `{"type":"message","id":"${id}","event":"message","data":${body}}`;
 }
 
-// `one(id, text)` and `all(text)` send, and give how many got it.
-exports.listen = (port, one, all) => {
+// `one(id, message)` and `all(message)` send, and give how many got it. `make` makes the message of a
+// body.
+exports.listen = (port, one, all, make = messageOf) => {
     const server = http.createServer((request, response) => {
         const parts = [];
         request.on("data", (part) => parts.push(part));
         request.on("end", () => {
-            const text = messageOf(Buffer.concat(parts).toString());
+            const text = make(Buffer.concat(parts).toString());
+            number++;
             const recipients = request.url === "/v1/broadcast"
                 ? all(text) : one(request.url.slice("/v1/clients/".length), text);
             const answer = `{"id":"${number}","state":"queued","recipients":${recipients}}`;

@@ -38,6 +38,9 @@ def bench(scenario, *options, server=(), meanwhile=None):
 
 
 WS = ("--transport", "ws")
+SSE = ("--transport", "sse")
+SIO = ("--transport", "sio")
+POLLS = ("--transport", "sio-poll")
 
 
 def end_child(what):
@@ -68,7 +71,7 @@ class Bench(unittest.TestCase):
         self.assertGreater(figures["descriptors_open"], 3)
 
     def test_acknowledged(self):
-        for form in (("--framing", "json"), ("--framing", "counted"), WS):
+        for form in (("--framing", "json"), ("--framing", "counted"), WS, SIO):
             status, figures = bench("ack", "--clients", "200", "--rate", "1000", "--seconds", "1",
                                     "--never", "10", "--reconnect", "20", *form,
                                     server=("--workers", "2", "--ack-silence", "2"))
@@ -95,11 +98,15 @@ class Bench(unittest.TestCase):
         self.assertGreater(figures["fates_compared"], 200)
 
     def test_a_node_that_takes_fewer(self):
-        status, figures = bench("live", "--clients", "300", server=("--max-connections", "200"))
-        self.assertEqual(status, 1)
-        self.assertLessEqual(figures["welcomed"], 200)
-        self.assertIn("of 300 clients were welcomed", figures["faults"][0])
-        self.assertIn("refused", figures["notes"][0])
+        for transport in ((), SSE, SIO, POLLS):
+            with self.subTest(transport):
+                status, figures = bench("live", "--clients", "300", *transport,
+                                        server=("--max-connections", "200"))
+                self.assertEqual(status, 1)
+                # a session that has no poll under way needs no connection for so long
+                self.assertLessEqual(figures["welcomed"], 299 if transport is POLLS else 200)
+                self.assertIn("of 300 clients were welcomed", figures["faults"][0])
+                self.assertIn("refused", figures["notes"][0])
 
     def test_each_shape_of_an_overload(self):
         common = ("overload", "--clients", "60", "--seconds", "0.5", "--workers", "2",
@@ -147,10 +154,72 @@ class Bench(unittest.TestCase):
         self.assertEqual(runs["groups"].result()[1]["delivered"], 25 * 50)
         self.assertGreater(runs["overload"].result()[1]["heartbeats"], 0)
 
-    def test_memory_over_websocket(self):
-        status, figures = bench("idle", "--clients", "300", *WS)
+    def test_memory_over_every_transport(self):
+        for transport in (WS, SSE, SIO, POLLS):
+            with self.subTest(transport[1]):
+                status, figures = bench("idle", "--clients", "300", *transport)
+                self.assertEqual((status, figures["faults"]), (0, []))
+                self.assertGreater(figures["before_kb_each"], 0)
+
+    def test_each_scenario_over_the_other_transports(self):
+        few = ("--clients", "60", "--workers", "2")
+        scenarios = {"unicast": ("--rate", "500", "--seconds", "0.5"),
+                     "broadcast": ("--rate", "10", "--seconds", "0.5"),
+                     "groups": ("--rate", "50", "--seconds", "0.5", "--groups", "6", "--join", "5"),
+                     "cross": ("--rate", "500", "--seconds", "0.4", "--rounds", "1"),
+                     "storm": ("--rounds", "2", "--procs", "2")}
+        runs = {(name, transport): (*options, *transport)
+                for name, options in scenarios.items() for transport in (SSE, SIO, POLLS)}
+        runs["unicast", "register"] = (*scenarios["unicast"], *SIO, "--register", "hello",
+                                       "--heartbeat", "0.2")
+        runs["groups", "register"] = (*scenarios["groups"], *POLLS, "--register", "hello")
+        runs["overload", SSE] = ("--rate", "200", "--seconds", "0.5", *SSE)
+        runs["overload", SIO] = ("--rate", "200", "--seconds", "0.5", "--heartbeat", "0.25", *SIO)
+        with ThreadPoolExecutor(3) as pool:
+            runs = {name: pool.submit(bench, name[0], *few, *options)
+                    for name, options in runs.items()}
+        for name, run in runs.items():
+            with self.subTest(name):
+                status, figures = run.result()
+                self.assertEqual((status, figures["faults"]), (0, []))
+                if name[0] == "groups":
+                    self.assertEqual(figures["delivered"], 25 * 50)
+        self.assertGreater(runs["overload", SIO].result()[1]["heartbeats"], 0)
+
+    def test_polls_take_any_connection_and_meet_any_worker(self):
+        status, figures = bench("unicast", *POLLS, "--clients", "400", "--rate", "2000",
+                                "--seconds", "1", "--workers", "2")
         self.assertEqual((status, figures["faults"]), (0, []))
-        self.assertGreater(figures["before_kb_each"], 0)
+        self.assertEqual(figures["delivered"], figures["accepted"])
+        self.assertGreater(figures["polls_moved_percent"], 50)
+        self.assertGreater(figures["connections_shared"], 200)
+        self.assertGreater(figures["sessions_carried"], 2)
+        self.assertGreater(figures["polls_foreign_percent"], 25)
+
+    def test_a_run_of_polls_that_proves_nothing_is_a_fault(self):
+        status, figures = bench("unicast", *POLLS, "--clients", "200", "--rate", "20",
+                                "--seconds", "0.5")
+        self.assertEqual(status, 1)
+        self.assertIn("too short to prove anything", figures["faults"][0])
+
+    def test_pings_of_socketio_are_answered(self):
+        for transport in (SIO, POLLS):
+            with self.subTest(transport[1]):
+                status, figures = bench("unicast", *transport, "--clients", "40", "--rate", "500",
+                                        "--seconds", "2", server=("--heartbeat", "0.3",
+                                                                  "--heartbeat-timeout", "0.7"))
+                self.assertEqual((status, figures["faults"]), (0, []))
+                self.assertEqual(figures["closed"], 0)
+
+    def test_a_transport_says_what_it_cannot_do(self):
+        for options, words in ((("ack", *SSE), "sse does not acknowledge here"),
+                               (("ack-max", *POLLS), "sio-poll does not acknowledge here"),
+                               (("overload", *POLLS), "sio-poll has no overload"),
+                               (("unicast", *SSE, "--heartbeat", "1"), "sse has no --heartbeat"),
+                               (("unicast", *SSE, "--register", "hello"), "sse has no --register"),
+                               (("unicast", "--transport", "mail"), "argument or bad value")):
+            with self.assertRaisesRegex(AssertionError, f"(?s)status 2.*{words}"):
+                bench(*options)
 
     def test_counted_framing_is_of_raw_tcp(self):
         with self.assertRaisesRegex(AssertionError, "(?s)status 2.*counted is of --transport tcp"):

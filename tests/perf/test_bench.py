@@ -205,9 +205,18 @@ class Command(unittest.TestCase):
 
 class Plan(unittest.TestCase):
     def plan(self, **switches):
-        args = argparse.Namespace(**{"quick": False, "long": False, "ws": False, "node": "n",
-                                     "limit": "l", **switches})
+        args = argparse.Namespace(**{"quick": False, "long": False, "ws": False, "sse": False,
+                                     "sio": False, "node": "n", "limit": "l", **switches})
         return bench.plan_of(bench.SET, args)
+
+    def test_other_transports_are_sides_where_they_can_do_it(self):
+        sides = {}
+        for row, side, _, command, _ in self.plan(ws=True, sse=True, sio=True):
+            sides.setdefault(row.name, set()).add(side)
+            self.assertEqual(side in bench.OVER, command[-1] == side)
+        self.assertEqual(sides["unicast"], {"node", "ws", "sse", "sio", "limit"})
+        self.assertEqual(sides["ack"], {"node", "ws", "sio"})
+        self.assertEqual(sides["polls"], {"node"})
 
     def test_the_whole_set_stays_under_thirteen_minutes_and_quick_near_five(self):
         self.assertLess(sum(run[4] for run in self.plan()), 780)

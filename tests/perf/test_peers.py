@@ -1,6 +1,11 @@
 """perf/peers/run: ratios to the better of ringpost's rows, and why a peer is skipped."""
 
+import argparse
+import contextlib
+import io
+import pathlib
 import unittest
+from unittest import mock
 
 from run import script
 
@@ -41,14 +46,35 @@ class Skipped(unittest.TestCase):
         self.assertIn("does not speak smoke", peers.why_not(of("smoke"), None))
         self.assertIn("no-such-tool is not installed", peers.why_not(of(needs=["no-such-tool"]),
                                                                      None))
+        self.assertIn("/no/such/module.so is not installed",
+                      peers.why_not(of(needs=["/no/such/module.so"]), None))
         self.assertEqual(peers.why_not(of(needs=["ws"]), "no registry"),
                          "no package ws: no registry")
         self.assertIsNone(peers.why_not(of(needs=["ws"]), None))
 
     def test_each_folder_is_a_peer_that_has_what_it_starts(self):
         read = peers.peers_read()
-        self.assertEqual([peer.name for peer in read if not peer.workers], ["bun", "tcp", "ws"])
+        self.assertEqual([peer.name for peer in read if not peer.workers],
+                         ["bun", "nchan", "sio", "sio-bun", "sio-redis", "tcp", "tcp-redis", "ws"])
         for peer in read:
             if not peer.workers:
-                self.assertTrue((peers.HERE / peer.name / "server.js").exists())
-                self.assertEqual(peer.start[-2:], ["{clients}", "{api}"])
+                self.assertEqual(peer.start[2:4], ["{clients}", "{api}"])
+                self.assertTrue(pathlib.Path(peer.start[1].format(
+                    peer=peers.HERE / peer.name)).exists())
+
+    def test_one_that_does_not_start_is_skipped_and_the_others_are_measured(self):
+        broken, good = (peers.Peer(name, name, "ws", 0, [], ["sh", "-c", "echo no port >&2"])
+                        for name in ("broken", "good"))
+        measured = []
+
+        def measure_one(peer, _work, _args, _progress):
+            if peer is broken:
+                return peers.Running(peer)
+            measured.append(peer.name)
+            return 7, None, 0
+        with mock.patch.object(peers, "measure_one", measure_one), \
+                contextlib.redirect_stderr(io.StringIO()):
+            result = peers.measure_all([broken, good], [RATE, COST], argparse.Namespace(turns=1))
+        self.assertEqual(measured, ["good", "good"])
+        self.assertEqual(result["skipped"], {"broken": "does not start: no port"})
+        self.assertEqual(result["faults"], [])

@@ -1,10 +1,10 @@
 // Bun's WebSocket server: PORT of the clients, PORT of the pushes. A broadcast is a publish to a
 // topic, which is what Bun has for it.
 "use strict";
+const push = require("../push_bun.js");
 
 const welcome = '{"type":"welcome","session":"1","node":"peer","heartbeat":25}';
 const clients = new Map();
-let number = 0;
 
 const web = Bun.serve({
     port: +process.argv[2], hostname: "127.0.0.1",
@@ -25,25 +25,12 @@ const web = Bun.serve({
     },
 });
 
-Bun.serve({
-    port: +process.argv[3], hostname: "127.0.0.1", idleTimeout: 0,
-    async fetch(request) {
-        const body = await request.text();
-        const path = request.url.slice(request.url.indexOf("/", 8));
-        const id = (++number).toString(36).padStart(26, "0");
-        const text = `{"type":"message","id":"${id}","event":"message","data":${body}}`;
-        let recipients = 0;
-        if (path === "/v1/broadcast") {
-            web.publish("all", text);
-            recipients = clients.size;
-        } else {
-            const socket = clients.get(path.slice("/v1/clients/".length));
-            if (socket) {
-                socket.send(text);
-                recipients = 1;
-            }
-        }
-        return new Response(`{"id":"${id}","state":"queued","recipients":${recipients}}`, {
-            status: recipients ? 202 : 404, headers: { "Content-Type": "application/json" } });
-    },
+push.listen(+process.argv[3], (id, text) => {
+    const socket = clients.get(id);
+    if (socket)
+        socket.send(text);
+    return socket ? 1 : 0;
+}, (text) => {
+    web.publish("all", text);
+    return clients.size;
 });

@@ -71,17 +71,21 @@ static void more_workers_than_there_can_be(void **state) {
     assert_false(stats_parse(text, &stats));
 }
 
-static void the_largest_of_a_metric(void **state) {
+static void the_largest_of_a_metric_or_their_sum(void **state) {
     (void)state;
     static const char page[] = "# TYPE turn_seconds gauge\n"
                                "turn_seconds{worker=\"0\"} 0.0021\n"
                                "turn_seconds{worker=\"1\"} 0.0350\n"
                                "turn_seconds_total 9\n"
                                "other 7\n";
-    assert_true(metric_max(page, "turn_seconds") == 0.0350);
-    assert_true(metric_max(page, "other") == 7);
-    assert_true(metric_max(page, "turn") == -1);
-    assert_true(metric_max("", "other") == -1);
+    assert_true(metric_fold(page, "turn_seconds", false) == 0.0350);
+    assert_true(metric_fold(page, "other", false) == 7);
+    assert_true(metric_fold(page, "turn", false) == -1);
+    double sum = metric_fold(page, "turn_seconds", true);
+    assert_true(sum > 0.0370 && sum < 0.0372);
+    assert_true(metric_fold(page, "other", true) == 7);
+    assert_true(metric_fold(page, "turn", true) == -1);
+    assert_true(metric_fold("", "other", false) == -1);
 }
 
 int main(void) {
@@ -89,7 +93,7 @@ int main(void) {
         cmocka_unit_test(totals_and_workers),
         cmocka_unit_test(the_ledger_of_acknowledged_messages),
         cmocka_unit_test(something_else),
-        cmocka_unit_test(the_largest_of_a_metric),
+        cmocka_unit_test(the_largest_of_a_metric_or_their_sum),
         cmocka_unit_test(more_workers_than_there_can_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
 /* How the load tool tells a repeat from a latecomer, and whose message is whose. */
+#include "perf/load/bench_arrival.c"
 #include "perf/load/bench_swarm.c"
 
 #include "tests/support/cmocka_first.h"
@@ -102,7 +103,7 @@ static size_t acks_of(enum bench_form form, uint32_t count, uint8_t *said, size_
     for (uint32_t i = 0; i < count; i++) {
         char id[32];
         size_t len = (size_t)snprintf(id, sizeof id, "id-of-a-message-%010u", i);
-        ack_gather(&swarm, &client, &(struct bench_asks){(const uint8_t *)id, len, false});
+        ack_gather(&swarm, &client, &(struct bench_asks){.id = (const uint8_t *)id, .id_len = len});
     }
     acks_write(&swarm, &client);
     close(pair[0]);
@@ -227,18 +228,19 @@ static void late_messages_do_not_reach_the_next_run(void **state) {
     bench_share_begin(share);
     late.run = bench_share_run(share, swarm.tally, 1, 1);
     bench_payload_write(bytes, sizeof bytes, &late);
-    client_on_message(&swarm, 1, bytes, false, late.run, 1);
+    bench_arrived(swarm.share, swarm.tally, 1, bytes, false, late.run, 1);
     assert_int_equal(swarm.tally->received, 1);
     share->streams[0].next = 5; /* another swarm's */
     bench_share_begin(share);
-    client_on_message(&swarm, 1, bytes, false, late.run, 1); /* it does not know yet */
+    bench_arrived(swarm.share, swarm.tally, 1, bytes, false, late.run,
+                  1); /* it does not know yet */
     assert_int_equal(swarm.tally->duplicate, 1);
     assert_false(bench_share_begun(share, 2));
     uint32_t run = bench_share_run(share, swarm.tally, 1, 1);
     assert_false(bench_share_begun(share, 2));
     atomic_store(&share->tallies[0].run, run);
     assert_true(bench_share_begun(share, 2));
-    client_on_message(&swarm, 1, bytes, false, run, 1);
+    bench_arrived(swarm.share, swarm.tally, 1, bytes, false, run, 1);
     assert_int_equal(swarm.tally->stale, 1);
     assert_int_equal(swarm.tally->received + swarm.tally->duplicate, 0);
     assert_int_equal(share->streams[1].next + share->streams[1].unique, 0);
@@ -315,7 +317,7 @@ static void others_than_the_timed_only_count(void **state) {
     for (uint32_t client = 0; client < 2; client++) {
         struct bench_payload payload = {.run = run, .to = 0x10000000 | client, .at_ns = 1};
         bench_payload_write(bytes, sizeof bytes, &payload);
-        client_on_message(&swarm, client, bytes, false, run, 5000);
+        bench_arrived(swarm.share, swarm.tally, client, bytes, false, run, 5000);
         clients[client].pinged_ns = clock_ns();
         clients[client].pinged_run = run;
         client_on_pong(&swarm, &clients[client]);

@@ -115,12 +115,12 @@ static struct bench_line frame_is(const uint8_t *at, size_t len, enum bench_line
     for (size_t cut = 0; cut <= len; cut++) {
         uint8_t *exact = malloc(cut + (cut == 0));
         memcpy(exact, at, cut);
-        line = bench_ws_read(exact, cut, 128);
+        line = bench_ws_read(exact, cut, BENCH_FORM_WS, 128);
         free(exact);
         if (cut < len)
             assert_int_equal(line.kind, BENCH_LINE_MORE);
     }
-    line = bench_ws_read(at, len, 128);
+    line = bench_ws_read(at, len, BENCH_FORM_WS, 128);
     assert_int_equal(line.kind, kind);
     assert_int_equal(line.used, len);
     return line;
@@ -167,10 +167,10 @@ static void frames_that_are_taken(void **state) {
     memset(large, ' ', sizeof large);
     large[0] = '{';
     len = frame(out, 0x81, large, sizeof large);
-    line = bench_ws_read(out, len, 128);
+    line = bench_ws_read(out, len, BENCH_FORM_WS, 128);
     assert_int_equal(line.kind, BENCH_LINE_OTHER);
     assert_int_equal(line.used, len);
-    assert_int_equal(bench_ws_read(out, len - 1, 128).kind, BENCH_LINE_MORE);
+    assert_int_equal(bench_ws_read(out, len - 1, BENCH_FORM_WS, 128).kind, BENCH_LINE_MORE);
 }
 
 static void frames_that_no_server_may_write(void **state) {
@@ -198,7 +198,7 @@ static void frames_that_no_server_may_write(void **state) {
     };
     for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         const uint8_t *at = (const uint8_t *)bad[i].bytes;
-        struct bench_line line = bench_ws_read(at, bad[i].len, 128);
+        struct bench_line line = bench_ws_read(at, bad[i].len, BENCH_FORM_WS, 128);
         assert_int_equal(line.kind, BENCH_LINE_BAD);
         assert_int_equal(line.used, 0);
         assert_non_null(strstr(line.why, bad[i].why));
@@ -259,7 +259,7 @@ static void a_ping_comes_back_with_what_is_in_it(void **state) {
     (void)state;
     static struct bench_talk talk;
     uint8_t ping[] = {0x89, 3, 'a', 'b', 'c'};
-    struct bench_line line = bench_ws_read(ping, sizeof ping, 128);
+    struct bench_line line = bench_ws_read(ping, sizeof ping, BENCH_FORM_WS, 128);
     struct bench_said said = bench_talk_pong(&talk, BENCH_FORM_WS, &line, ping);
     assert_int_equal(said.len, 9);
     assert_int_equal(said.at[0], 0x8a);
