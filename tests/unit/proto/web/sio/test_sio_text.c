@@ -37,8 +37,8 @@ static struct span encode(const char *text, char room[200]) {
 static void knows_what_was_encoded_twice(void **state) {
     (void)state;
     static const char *const texts[] = {"\xc3\xa4",
-                                        "a\xe2\x82\xac"
-                                        "b",
+                                        ("a\xe2\x82\xac"
+                                         "b"),
                                         "\xf0\x9f\x98\x80", "2[\"x\",\"\xc3\x83\xc2\xa4\"]",
                                         "\xc3\xa4\xc3\xb6 12345678"};
     for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++) {
