@@ -13,9 +13,9 @@
 
 /* Is it a path that is served here? */
 bool engine_serves(struct span path);
-/* Answers a request, now or later. */
+/* Answers a request, now or later. `origin`: the header lines for whoever asks from another one. */
 void engine_serve(struct worker *worker, struct http_exchange *exchange,
-                  const struct http_request *http, struct span extra);
+                  const struct http_request *http, struct span origin);
 /* A request whose body has not come yet: false, and `error`, if that is too long. */
 bool engine_admit(struct worker *worker, const struct http_request *http, struct http_error *error);
 /* For the routes of the listener: how long a body may be. */
