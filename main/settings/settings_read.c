@@ -321,7 +321,7 @@ void read_keys(struct settings_build *build) {
 }
 
 #define SCRIPT_REMEDY                                                                              \
-    "; name dist/socket.io.min.js of the npm package socket.io-client, or leave the setting out"
+    "; name dist/socket.io.js of the npm package socket.io-client, or leave the setting out"
 
 void read_script(struct settings_build *build) {
     struct config *config = &build->config;

@@ -93,9 +93,9 @@ const struct setting settings_table[SETTINGS] = {
         .offset = AT(socketio_client),
         .fallback_words = "none",
         .help = "The script that pages load from /socket.io/socket.io.js of the web listener: "
-                "dist/socket.io.min.js of the npm package socket.io-client, in the version that "
-                "the pages want. At most 1 MiB. The page at / offers Socket.IO with it. SIGHUP "
-                "reads the file again."},
+                "dist/socket.io.min.js (of 2.x dist/socket.io.js) of the npm package "
+                "socket.io-client, in the version that the pages want. At most 1 MiB. The page "
+                "at / offers Socket.IO with it. SIGHUP reads the file again."},
     [SET_DEFLATE] = {
         .name = "deflate", .environment = "RINGPOST_DEFLATE", .value = "on|off",
         .kind = SETTING_SWITCH, .topic = TOPIC_LISTENERS, .offset = AT(deflate),
