@@ -1,5 +1,5 @@
-"""A client of python-socketio, told by lines of JSON what to do and telling by lines of JSON what it
-gets, in the words of npm/sio_client.js:
+"""A client of python-socketio, told by lines of JSON what to do and telling by lines of JSON what
+it gets, in the words of npm/sio_client.js:
 
     python3 sio_client.py sync|async
 

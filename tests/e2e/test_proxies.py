@@ -300,9 +300,9 @@ class Behind(unittest.TestCase):
     def check_haproxy_by_a_header(self, check):
         port = free_port()
         with Node("--forwarded", "127.0.0.7", "--steer", "tuple", "--heartbeat", "1") as node:
-            with self.haproxy_web(node, port,
-                                  ("    option httpchk", "    option forwardfor\n    option httpchk"),
-                                  ("send-proxy-v2 check check-send-proxy", "check")):
+            with self.haproxy_web(
+                    node, port, ("    option httpchk", "    option forwardfor\n    option httpchk"),
+                    ("send-proxy-v2 check check-send-proxy", "check")):
                 check(node, port)
 
     @unittest.skipUnless(HAPROXY, "haproxy is not installed")
