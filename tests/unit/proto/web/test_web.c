@@ -176,6 +176,16 @@ static void test_script(void **state) {
                  unknown[i]);
         assert_int_equal(status_of(ask(peer, request)), 200);
     }
+    /* When answers have used up their share: who asks for the head needs nothing of it. */
+    uint64_t ceiling_bytes = fake_server.answers.ceiling_bytes;
+    fake_server.answers.ceiling_bytes = 0;
+    answer = ask(peer, GET(SCRIPT_PATH));
+    assert_error(answer, 503, "overloaded");
+    assert_non_null(strstr(answer, "Retry-After: "));
+    answer = ask(peer, "HEAD " SCRIPT_PATH " HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_int_equal(status_of(answer), 200);
+    fake_server.answers.ceiling_bytes = ceiling_bytes;
+    assert_int_equal(status_of(ask(peer, GET(SCRIPT_PATH))), 200);
     assert_error(ask(peer, post(SCRIPT_PATH, "text/plain", "x")), 405, "method_not_allowed");
     answer = ask(peer, FROM("GET", SCRIPT_PATH, "https://app.example") "\r\n");
     assert_non_null(strstr(answer, "Access-Control-Allow-Origin: https://app.example\r\n"));
