@@ -11,6 +11,7 @@
 #define RINGPOST_CORE_CONFIG_H
 
 #include "core/base/log.h"
+#include "core/base/span.h"
 #include "core/limits.h"
 
 #include <stdbool.h>
@@ -59,6 +60,9 @@ struct config {
     unsigned origin_count;
     const char *web_hosts[ORIGINS_MAX]; /* --web-host, lower case; reloadable */
     unsigned web_host_count;
+    const char *socketio_client;            /* reloadable; NULL: none */
+    struct span socketio_script;            /* what is in that file; reloadable with it */
+    const char *socketio_version;           /* which script it is: an ETag, with its quotes */
     const char *namespaces[NAMESPACES_MAX]; /* `/` comes first (namespaces.h) */
     unsigned namespace_count;
     bool client_send;

@@ -11,6 +11,7 @@ _Static_assert(crypto_shorthash_siphashx24_BYTES == sizeof(struct hash128), "128
 _Static_assert(crypto_shorthash_siphash24_KEYBYTES == crypto_shorthash_siphashx24_KEYBYTES,
                "one key serves both");
 
+_Static_assert(sizeof(struct hash128) >= crypto_generichash_BYTES_MIN, "128 bits are enough");
 _Static_assert(HASH_KEY_BYTES == crypto_shorthash_siphash24_KEYBYTES, "the length of the key");
 
 static unsigned char key[crypto_shorthash_siphash24_KEYBYTES];
@@ -37,5 +38,13 @@ struct hash128 hash128(struct span bytes) {
     struct hash128 hash;
     crypto_shorthash_siphashx24((unsigned char *)&hash, (const unsigned char *)bytes.at, bytes.len,
                                 key);
+    return hash;
+}
+
+struct hash128 hash_content(struct span bytes) {
+    struct hash128 hash;
+    int result = crypto_generichash((unsigned char *)&hash, sizeof(hash),
+                                    (const unsigned char *)bytes.at, bytes.len, NULL, 0);
+    CHECK(result == 0, "libsodium does not hash");
     return hash;
 }

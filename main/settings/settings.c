@@ -174,6 +174,8 @@ static bool same_value(const struct config *old, const char *old_file, const str
     static char before[SETTING_VALUE_MAX], after[SETTING_VALUE_MAX]; /* the stack may be small */
     if (id == SET_API_KEY)
         return same_keys(old, new);
+    if (id == SET_SOCKETIO_CLIENT && !span_equal(old->socketio_script, new->socketio_script))
+        return false;
     config_format(old, old_file, id, before, sizeof(before));
     config_format(new, new_file, id, after, sizeof(after));
     return strcmp(before, after) == 0;
@@ -188,6 +190,9 @@ static void take_reloadable(struct config *config, const struct config *from) {
     config->origin_count = from->origin_count;
     memcpy(config->web_hosts, from->web_hosts, sizeof(config->web_hosts));
     config->web_host_count = from->web_host_count;
+    config->socketio_client = from->socketio_client;
+    config->socketio_script = from->socketio_script;
+    config->socketio_version = from->socketio_version;
     config->drain_timeout_ns = from->drain_timeout_ns;
     config->log_level = from->log_level;
 }

@@ -37,6 +37,7 @@ enum setting_id {
     SET_CORS,
     SET_WEB_HOST,
     SET_DEMO,
+    SET_SOCKETIO_CLIENT,
     SET_DEFLATE,
     SET_NODE,
     SET_WORKERS,

@@ -59,6 +59,8 @@ void read_file(struct settings_build *build);
 void apply_flags(struct settings_build *build);
 /* Adds the keys of --api-key-file to those that were given otherwise. */
 void read_keys(struct settings_build *build);
+/* Reads the script of --socketio-client. */
+void read_script(struct settings_build *build);
 
 /* settings_finish.c: what depends on several settings or on the machine. */
 void build_finish(struct settings_build *build);

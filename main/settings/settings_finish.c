@@ -271,6 +271,7 @@ void build_finish(struct settings_build *build) {
         memcpy(build->config.node, build->settings->random_node,
                sizeof(build->settings->random_node));
     read_keys(build);
+    read_script(build);
     place_workers(build);
     check_listeners(build);
     place_connections(build);

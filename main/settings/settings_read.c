@@ -1,5 +1,6 @@
 /* settings_read.c - finds the values in their places: the command line, the environment, the file.
  */
+#include "core/base/hash.h"
 #include "main/flags.h"
 #include "main/settings/settings_build.h"
 #include "main/settings/settings_value.h"
@@ -8,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -236,26 +238,29 @@ static FILE *file_open(const char *path) {
     return file;
 }
 
-/* The whole file that a setting names; NULL after noting why not. The caller frees it. */
+/* The whole file that a setting names; NULL after noting why not, with `remedy`. The caller frees
+ * it. */
 static char *file_load(struct settings_build *build, enum setting_id id,
-                       struct setting_origin origin, const char *path, size_t *len) {
+                       struct setting_origin origin, const char *path, const char *remedy,
+                       size_t *len) {
     char place[SETTINGS_TEXT_MAX];
     setting_place(build, id, origin, place, sizeof(place));
     FILE *file = file_open(path);
     char *text = file == NULL ? NULL : malloc(SETTINGS_FILE_BYTES_MAX + 1);
     if (file == NULL || text == NULL) {
-        build_problem(build, PROBLEM_START, "%s: cannot open %.120s: %s", place, path,
-                      errno == ENOTSUP ? "it is no file" : strerror(errno));
+        build_problem(build, PROBLEM_START, "%s: cannot open %.120s: %s%s", place, path,
+                      errno == ENOTSUP ? "it is no file" : strerror(errno), remedy);
         if (file != NULL)
             fclose(file);
         return NULL;
     }
     *len = fread(text, 1, SETTINGS_FILE_BYTES_MAX + 1, file);
     if (ferror(file)) {
-        build_problem(build, PROBLEM_START, "%s: cannot read %.120s: %s", place, path,
-                      strerror(errno));
+        build_problem(build, PROBLEM_START, "%s: cannot read %.120s: %s%s", place, path,
+                      strerror(errno), remedy);
     } else if (*len > SETTINGS_FILE_BYTES_MAX) {
-        build_problem(build, PROBLEM_FILE, "%s: %.120s is larger than 1 MiB", place, path);
+        build_problem(build, PROBLEM_FILE, "%s: %.120s is larger than 1 MiB%s", place, path,
+                      remedy);
     } else {
         fclose(file);
         return text;
@@ -281,7 +286,7 @@ static struct span without_mark(struct span text) {
 
 void read_file(struct settings_build *build) {
     size_t len;
-    char *text = file_load(build, SET_CONFIG, build->file_origin, build->file, &len);
+    char *text = file_load(build, SET_CONFIG, build->file_origin, build->file, "", &len);
     if (text == NULL)
         return;
     struct span rest = without_mark(span_of(text, len));
@@ -295,7 +300,7 @@ void read_keys(struct settings_build *build) {
     struct setting_origin origin = build->origins[SET_API_KEY_FILE];
     char place[SETTINGS_TEXT_MAX];
     size_t len;
-    char *text = path == NULL ? NULL : file_load(build, SET_API_KEY_FILE, origin, path, &len);
+    char *text = path == NULL ? NULL : file_load(build, SET_API_KEY_FILE, origin, path, "", &len);
     if (text == NULL)
         return;
     bool found = false;
@@ -313,4 +318,32 @@ void read_keys(struct settings_build *build) {
         return;
     setting_place(build, SET_API_KEY_FILE, origin, place, sizeof(place));
     build_problem(build, PROBLEM_START, "%s: %.120s holds no key; write one a line", place, path);
+}
+
+#define SCRIPT_REMEDY                                                                              \
+    "; name dist/socket.io.js of the npm package socket.io-client, or leave the setting out"
+
+void read_script(struct settings_build *build) {
+    struct config *config = &build->config;
+    const char *path = config->socketio_client;
+    struct setting_origin origin = build->origins[SET_SOCKETIO_CLIENT];
+    char place[SETTINGS_TEXT_MAX], version[40];
+    size_t len;
+    char *text = path == NULL
+                     ? NULL
+                     : file_load(build, SET_SOCKETIO_CLIENT, origin, path, SCRIPT_REMEDY, &len);
+    if (text == NULL)
+        return;
+    if (len == 0) {
+        setting_place(build, SET_SOCKETIO_CLIENT, origin, place, sizeof(place));
+        build_problem(build, PROBLEM_START, "%s: %.120s is empty" SCRIPT_REMEDY, place, path);
+    } else {
+        struct span script = span_of(text, len);
+        struct hash128 hash = hash_content(script);
+        snprintf(version, sizeof(version), "\"%016" PRIx64 "%016" PRIx64 "\"", hash.high, hash.low);
+        const char *kept = build_string(build, script);
+        config->socketio_script = kept == NULL ? SPAN("") : span_of(kept, len);
+        config->socketio_version = build_string(build, span_text(version));
+    }
+    free(text);
 }

@@ -87,6 +87,15 @@ const struct setting settings_table[SETTINGS] = {
         .kind = SETTING_SWITCH, .topic = TOPIC_LISTENERS, .offset = AT(demo),
         .fallback = "on",
         .help = "Serve the demo page at / of the web listener."},
+    [SET_SOCKETIO_CLIENT] = {
+        .name = "socketio-client", .environment = "RINGPOST_SOCKETIO_CLIENT", .value = "FILE",
+        .kind = SETTING_TEXT, .topic = TOPIC_LISTENERS, .traits = SETTING_RELOADABLE,
+        .offset = AT(socketio_client),
+        .fallback_words = "none",
+        .help = "The script that pages load from /socket.io/socket.io.js of the web listener: "
+                "dist/socket.io.min.js (of 2.x dist/socket.io.js) of the npm package "
+                "socket.io-client, in the version that the pages want. At most 1 MiB. The page "
+                "at / offers Socket.IO with it. SIGHUP reads the file again."},
     [SET_DEFLATE] = {
         .name = "deflate", .environment = "RINGPOST_DEFLATE", .value = "on|off",
         .kind = SETTING_SWITCH, .topic = TOPIC_LISTENERS, .offset = AT(deflate),
@@ -374,7 +383,6 @@ static const struct setting_later later[] = {
     {"alert-from", NULL},
     {"alert-after", NULL},
     {"recovery", "off"},
-    {"socketio-client", NULL},
     {"peer", NULL},
     {"peer-secret-file", NULL},
     {"amqp", NULL},

@@ -40,6 +40,7 @@ static const struct status_text status_texts[] = {
     STATUS(501, "Not Implemented"),
     STATUS(505, "HTTP Version Not Supported"),
     STATUS(204, "No Content"),
+    STATUS(304, "Not Modified"),
     STATUS(408, "Request Timeout"),
 };
 
@@ -64,6 +65,11 @@ uint8_t http_answer_flags(const struct http_request *request) {
     return (uint8_t)flags;
 }
 
+/* These have none, and say nothing of its type and length. */
+static bool has_body(unsigned status) {
+    return status != 204 && status != 304;
+}
+
 static void status_write(struct builder *out, unsigned status, const struct status_text *text) {
     builder_bytes(out, "HTTP/1.1 ", 9);
     builder_u64(out, status);
@@ -81,12 +87,12 @@ static void type_write(struct builder *out, const char *type) {
 /* Up to the place where the digits of the length go. */
 static void start_write(struct builder *out, unsigned status, const char *type) {
     const struct status_text *text = status_find(status);
-    if (text != NULL && type == NULL && status != 204) {
+    if (text != NULL && type == NULL && has_body(status)) {
         builder_bytes(out, text->json_start, text->json_start_bytes);
         return;
     }
     status_write(out, status, text);
-    if (status == 204)
+    if (!has_body(status))
         return;
     type_write(out, type);
     builder_span_add(out, SPAN(LENGTH_NAME));
@@ -108,9 +114,9 @@ static void common_write(struct builder *out, uint8_t answer_flags, struct span 
 void http_response_head(struct builder *out, uint8_t answer_flags, struct span date,
                         unsigned status, const char *type, struct span extra, uint64_t body_bytes) {
     size_t start = out->len;
-    CHECK(status != 204 || body_bytes == 0, "No Content has none");
+    CHECK(has_body(status) || body_bytes == 0, "a body where there is none");
     start_write(out, status, type);
-    if (status != 204) {
+    if (has_body(status)) {
         builder_u64(out, body_bytes);
         builder_bytes(out, "\r\n", 2);
     }
@@ -137,7 +143,7 @@ void http_response_whole(struct builder *out, uint8_t answer_flags, struct span 
 void http_response_stream(struct builder *out, uint8_t answer_flags, bool chunks, struct span date,
                           unsigned status, const char *type, struct span extra) {
     size_t start = out->len;
-    CHECK(status != 204, "No Content has no end to wait for");
+    CHECK(has_body(status), "no body has no end to wait for");
     status_write(out, status, status_find(status));
     type_write(out, type);
     if (chunks)
@@ -153,7 +159,7 @@ void http_response_stream(struct builder *out, uint8_t answer_flags, bool chunks
 static struct http_response head_open(struct builder *out, uint8_t answer_flags, struct span date,
                                       unsigned status, const char *type) {
     struct http_response response = {.out = out, .start = out->len, .answer_flags = answer_flags};
-    CHECK(status != 204, "No Content has no length to fill in");
+    CHECK(has_body(status), "no body has no length to fill in");
     start_write(out, status, type);
     response.length_at = out->len;
     builder_bytes(out, "          \r\n", LENGTH_DIGITS + 2);

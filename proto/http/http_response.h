@@ -41,7 +41,7 @@ const char *http_reason(unsigned status);
 
 /* A whole answer. `date` is the line of http_date.h, or empty. `type` NULL is application/json.
  * `extra` is empty, or whole header lines, each with its CR LF (http_field_write makes them). With
- * status 204 the body must be empty. */
+ * status 204 or 304 the body must be empty. */
 void http_response_whole(struct builder *out, uint8_t answer_flags, struct span date,
                          unsigned status, const char *type, struct span extra, struct span body);
 
@@ -51,7 +51,7 @@ void http_response_head(struct builder *out, uint8_t answer_flags, struct span d
                         unsigned status, const char *type, struct span extra, uint64_t body_bytes);
 
 /* Only its head, for a body that ends where it ends: with `chunks` it is written as such, otherwise
- * it ends with the connection, which the head says. Not for status 204. */
+ * it ends with the connection, which the head says. Not for status 204 or 304. */
 void http_response_stream(struct builder *out, uint8_t answer_flags, bool chunks, struct span date,
                           unsigned status, const char *type, struct span extra);
 
@@ -65,7 +65,7 @@ struct http_response {
 };
 
 /* Writes the head but for the length; the caller then writes the body into `out`, of any length,
- * and closes. Not for status 204. */
+ * and closes. Not for status 204 or 304. */
 struct http_response http_response_open(struct builder *out, uint8_t answer_flags, struct span date,
                                         unsigned status, const char *type, struct span extra);
 /* Fills in the length, and drops the body again if the request was HEAD. */

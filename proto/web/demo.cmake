@@ -1,6 +1,7 @@
 # demo.cmake - makes the header that proto/web/web_demo.c includes of proto/web/demo.html: the page
 # as an array of bytes, and the hashes of its style and script, by which alone the page's
-# Content-Security-Policy lets them in.
+# Content-Security-Policy lets them in. A second array is the page for nodes that serve the script
+# of Socket.IO: it loads that where the page has the line <!-- socket.io -->.
 
 # Sets `result` to the base64 of bytes that are given in hexadecimal.
 function(base64_of_hex hex result)
@@ -49,15 +50,29 @@ function(hash_of_element page name result)
   set(${result} "'sha256-${base64}'" PARENT_SCOPE)
 endfunction()
 
+# Sets `result` to the bytes that are given in hexadecimal as the inside of an array in C.
+function(array_of_hex hex result)
+  string(REGEX REPLACE "(..)" "0x\\1," bytes "${hex}")
+  string(REPEAT "....." 16 line)
+  string(REGEX REPLACE "(${line})" "\\1\n    " bytes "${bytes}")
+  set(${result} "${bytes}" PARENT_SCOPE)
+endfunction()
+
 function(make_demo_header html header)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${html})
   file(READ ${html} page)
   hash_of_element("${page}" style style)
   hash_of_element("${page}" script script)
   file(READ ${html} hex HEX)
-  string(REGEX REPLACE "(..)" "0x\\1," bytes "${hex}")
-  string(REPEAT "....." 16 line)
-  string(REGEX REPLACE "(${line})" "\\1\n    " bytes "${bytes}")
+  string(HEX "<!-- socket.io -->\n" mark)
+  string(HEX "<script src=\"socket.io/socket.io.js\"></script>\n" element)
+  string(REPLACE "${mark}" "" without "${hex}")
+  string(REPLACE "${mark}" "${element}" with "${hex}")
+  if(with STREQUAL hex)
+    message(FATAL_ERROR "the demo page has lost the line where Socket.IO is loaded")
+  endif()
+  array_of_hex("${without}" bytes)
+  array_of_hex("${with}" script_bytes)
   # Written only if it changed, so that nothing is compiled for nothing.
   file(CONFIGURE OUTPUT ${header} CONTENT [[
 /* Made of proto/web/demo.html by proto/web/demo.cmake. */
@@ -65,5 +80,7 @@ function(make_demo_header html header)
 #define WEB_DEMO_SCRIPT "@script@"
 static const unsigned char web_demo_bytes[] = {
     @bytes@};
+static const unsigned char web_demo_script_bytes[] = {
+    @script_bytes@};
 ]] @ONLY)
 endfunction()

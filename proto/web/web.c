@@ -38,6 +38,7 @@ static const struct route routes[] = {
     {"/", HTTP_METHOD_GET, true, false, NULL, web_get_page},
     {"/ws", HTTP_METHOD_GET, true, false, NULL, web_get_ws},
     {"/echo", HTTP_METHOD_GET, true, false, NULL, web_get_echo},
+    {"/socket.io/socket.io.js", HTTP_METHOD_GET, true, false, NULL, web_get_script},
     /* Answered before routes are looked at (engine_serve.h); here for the length of its body. */
     {"/socket.io/", HTTP_METHOD_POST, true, false, &engine_body, NULL},
 };
@@ -181,16 +182,17 @@ static void web_get_page(struct worker *worker, struct http_exchange *exchange,
                          const struct route_request *request) {
     char room[CORS_BYTES_MAX];
     struct builder lines = builder_over(room, sizeof room);
+    bool script = worker->config->socketio_script.len != 0;
     if (!worker->config->demo) {
         refuse(worker, exchange, not_found(), request->extra);
         return;
     }
     builder_span_add(&lines, request->extra);
-    builder_span_add(&lines, web_demo_lines());
+    builder_span_add(&lines, web_demo_lines(script));
     CHECK(!lines.full, "the header lines of the page are too long");
     if (exchange_query_empty(worker, exchange, request))
         exchange_answer(worker, exchange, 200, "text/html; charset=utf-8", builder_span(&lines),
-                        web_demo_page());
+                        web_demo_page(script));
 }
 
 static bool web_admit(struct worker *worker, const struct http_request *http,

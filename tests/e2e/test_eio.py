@@ -350,6 +350,17 @@ class Polls(unittest.TestCase):
             wait_until("silent sessions end",
                        lambda: node.metric("ringpost_engine_sessions") == 0)
 
+    def test_heartbeats_that_are_shorter_than_their_timeout(self):
+        """Each ping comes in its time, so that a proxy with less patience than both sees life."""
+        with Node(*FLAGS, "--heartbeat", "0.2", "--heartbeat-timeout", "20") as node, \
+                Web(node) as web:
+            session, _ = web.session()
+            began = time.time()
+            for _ in range(4):
+                self.assertEqual(session.get(), (200, b"2"))
+                self.assertEqual(session.post("3"), (200, b"ok"))
+            self.assertLess(time.time() - began, 15)
+
     def test_a_drain(self):
         with Node(*FLAGS) as node, Web(node) as web:
             sessions = [web.session()[0] for _ in range(4)]

@@ -10,11 +10,14 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
+import tempfile
 import threading
 import time
 import unittest
 
 from support import DEADLINE_S, JsonClient, Node, free_port, wait_until
+from test_page import SCRIPTS, Browser, browser_missing
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
 
@@ -102,6 +105,80 @@ class Clients(unittest.TestCase):
     @unittest.skipUnless(LUA, "lua5.4 is not installed")
     def test_lua_over_tcp(self):
         self.check_client(LUA, "lua/till.lua")
+
+
+def page_missing():
+    return browser_missing() or (
+        "" if SCRIPTS[4].exists() else "socket.io-client 4 is not in build/npm")
+
+
+@unittest.skipIf(page_missing(), page_missing())
+class Page(unittest.TestCase):
+    """As examples/README.md says it: the page from another server, the script from the node."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="ringpost-page-")
+        self.addCleanup(folder.cleanup)
+        self.web, self.pages = free_port(), free_port()
+        text = (EXAMPLES / "browser/client-socketio.html").read_text(encoding="utf-8")
+        self.assertEqual(text.count("http://127.0.0.1:8080"), 2)
+        text = text.replace("http://127.0.0.1:8080", f"http://127.0.0.1:{self.web}")
+        (pathlib.Path(folder.name) / "page.html").write_text(text, encoding="utf-8")
+        server = subprocess.Popen(
+            [sys.executable, "-m", "http.server", str(self.pages), "--bind", "127.0.0.1",
+             "--directory", folder.name], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(server.wait)
+        self.addCleanup(server.kill)
+
+    def node(self, *more):
+        return Node("--web", f"127.0.0.1:{self.web}", "--steer", "none",
+                    "--cors", f"http://127.0.0.1:{self.pages}",
+                    "--socketio-client", str(SCRIPTS[4]), *more)
+
+    def push(self, node, number):
+        wait_until("the page is there", lambda: node.api("GET", "/v1/clients/till-8")[0] == 200)
+        result = node.push("till-8", {"number": number},
+                           f"?event=payment&id=m{number}&ack=1&wait=ack&timeout=20")[1]
+        self.assertEqual(result.get("state"), "acked", result)
+
+    def test_socketio(self):
+        node = self.node()
+        self.addCleanup(lambda: node.kill())  # whichever it is then
+        browser = Browser()
+        self.addCleanup(browser.close)
+        url = f"http://127.0.0.1:{self.pages}/page.html?id=till-8&groups=shop-1,shop-2"
+        wait_until("the pages are served", lambda: browser(
+            f"return page.goto({json.dumps(url)}).then((answer) => answer.ok(), () => false)"))
+        self.push(node, 1)
+        self.assertEqual(browser("return trouble.filter((text) => !/favicon|404/.test(text))"), [])
+        self.assertEqual(node.api("POST", "/v1/groups/shop-2?event=price", "[1]",
+                                  {"Content-Type": "application/json"})[1]["recipients"], 1)
+        browser("await page.getByText('price [1]').waitFor()")
+        node.stop()
+        node = self.node()
+        self.push(node, 2)
+        node.push("till-8", {"number": 1}, "?event=payment&id=m1&ack=1&wait=ack&timeout=20")
+        node.kill()
+        node = self.node()
+        self.push(node, 3)
+        self.assertEqual(browser("return page.locator('li').allInnerTexts()"),
+                         ['payment {"number":1}', "price [1]", 'payment {"number":2}',
+                          'payment {"number":3}'])  # m1 came twice and was done once
+        browser.shot("example-socketio")
+        node.api("DELETE", "/v1/clients/till-8")
+        browser("await page.getByText('Closed by the node').waitFor()")
+        node.stop()
+
+    def test_a_page_that_is_not_allowed(self):
+        """The script loads, as scripts do, but the page gets no further."""
+        with Node("--web", f"127.0.0.1:{self.web}", "--socketio-client", str(SCRIPTS[4])) as node:
+            browser = Browser()
+            self.addCleanup(browser.close)
+            url = f"http://127.0.0.1:{self.pages}/page.html?id=till-8"
+            wait_until("the pages are served", lambda: browser(
+                f"return page.goto({json.dumps(url)}).then((answer) => answer.ok(), () => false)"))
+            browser("await page.getByText('no connection').waitFor()")
+            self.assertEqual(node.api("GET", "/v1/clients/till-8")[0], 404)
 
 
 class Moody(http.server.BaseHTTPRequestHandler):

@@ -14,18 +14,22 @@ import pathlib
 import re
 import select
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
 import unittest
 
-from support import DEADLINE_S, SANITIZED, Node, free_port, wait_until
+from support import DEADLINE_S, SANITIZED, Node, free_port, run, wait_until
 
 HERE = pathlib.Path(__file__).resolve().parent
 MODULES = HERE.parents[1] / "build/npm/node_modules"
 SHOTS = os.environ.get("RINGPOST_SHOTS")
 CHROMIUM = shutil.which("chromium")
 PHONE, DESKTOP = (375, 812), (1280, 800)
+SCRIPTS = {version: MODULES / f"socket.io-client-{version}/dist/socket.io.js"
+           for version in (1, 2, 3, 4)}
+SCRIPT_PATH = "/socket.io/socket.io.js"
 
 
 def node_version():
@@ -89,9 +93,9 @@ class Browser:
         self.folder.cleanup()
 
 
-def page_of(node):
+def page_of(node, path="/", method="GET", **headers):
     connection = http.client.HTTPConnection(*node.address("web"), timeout=DEADLINE_S)
-    connection.request("GET", "/")
+    connection.request(method, path, headers=headers)
     answer = connection.getresponse()
     body = answer.read()
     connection.close()
@@ -127,6 +131,89 @@ class Served(unittest.TestCase):
     def test_it_can_be_off(self):
         with Node("--demo", "off") as node:
             self.assertEqual(page_of(node)[0].status, 404)
+
+
+class Script(unittest.TestCase):
+    """--socketio-client."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="ringpost-script-")
+        self.addCleanup(folder.cleanup)
+        self.path = os.path.join(folder.name, "socket.io.js")
+
+    def write(self, script):
+        with open(self.path, "wb") as file:
+            file.write(script)
+
+    def test_it_is_served_as_it_is_and_read_again(self):
+        script = b"/* \0 */ 'no line feed at the end';" * 2000
+        self.write(script)
+        with Node("--socketio-client", self.path) as node:
+            answer, body = page_of(node, SCRIPT_PATH + "?v=4.8.3")
+            self.assertEqual((answer.status, body), (200, script))
+            self.assertEqual(answer.headers["Content-Type"],
+                             "application/javascript; charset=utf-8")
+            tag = answer.headers["ETag"]
+            answer, body = page_of(node, SCRIPT_PATH, "HEAD")
+            self.assertEqual((answer.status, answer.headers["Content-Length"], body),
+                             (200, str(len(script)), b""))
+            answer, body = page_of(node, SCRIPT_PATH, **{"If-None-Match": tag})
+            self.assertEqual((answer.status, body), (304, b""))
+            self.assertEqual(answer.headers["ETag"], tag)
+            policy = page_of(node)[0].headers["Content-Security-Policy"]
+            self.assertRegex(policy, "script-src 'sha256-[^ ]+' 'self';")
+
+            self.write(b"'new';")
+            node.signal(signal.SIGHUP)
+            node.wait_log(f"event=setting_changed setting=socketio-client to={self.path}")
+            wait_until("the new one is served", lambda: page_of(
+                node, SCRIPT_PATH, **{"If-None-Match": tag})[1] == b"'new';")
+            os.unlink(self.path)
+            node.signal(signal.SIGHUP)
+            node.wait_log("event=reload_refused problem=.*--socketio-client: cannot open")
+            self.assertEqual(page_of(node, SCRIPT_PATH)[1], b"'new';")
+            self.assertEqual(node.metric("ringpost_sandbox_refused_total"), 0)
+
+    def test_the_same_script_has_the_same_tag_on_every_node(self):
+        self.write(b"'x';")
+        tags = set()
+        for _ in range(2):
+            with Node("--socketio-client", self.path, workers=1) as node:
+                tags.add(page_of(node, SCRIPT_PATH)[0].headers["ETag"])
+        self.assertEqual(len(tags), 1)
+
+    def test_there_may_be_none(self):
+        with Node() as node:
+            answer, body = page_of(node, SCRIPT_PATH)
+            error = json.loads(body)["error"]
+            self.assertEqual((answer.status, error["code"]), (404, "not_found"))
+            self.assertIn("--socketio-client", error["message"])
+            self.assertNotIn("'self' ", page_of(node)[0].headers["Content-Security-Policy"])
+
+    def test_who_does_not_read_it_holds_a_bounded_part_of_the_memory(self):
+        """They are answered 503 then; producers and clients go on, and so does who reads."""
+        self.write(b"x" * 1024 * 1024)
+        with Node("--socketio-client", self.path, "--memory", "32M") as node:
+            lazy = []
+            for _ in range(40):
+                lazy.append(http.client.HTTPConnection(*node.address("web"), timeout=DEADLINE_S))
+                lazy[-1].connect()
+                lazy[-1].request("GET", SCRIPT_PATH)
+            wait_until("some are refused", lambda: page_of(node, SCRIPT_PATH)[0].status == 503)
+            self.assertEqual(json.loads(page_of(node, SCRIPT_PATH)[1])["error"]["code"],
+                             "overloaded")
+            self.assertLess(node.metric("ringpost_memory_bytes"), 12 * 1024 * 1024)
+            self.assertEqual(node.push("nobody", 1)[0], 404)
+            for connection in lazy:
+                connection.close()
+            wait_until("it is served again", lambda: page_of(node, SCRIPT_PATH)[0].status == 200)
+
+    def test_a_file_that_cannot_be_served_ends_the_start(self):
+        os.mkfifo(self.path)
+        status, _, said = run(["serve", "--socketio-client", self.path])
+        self.assertEqual(status, 1)
+        self.assertIn(f"--socketio-client: cannot open {self.path}: it is no file; name dist/",
+                      said)
 
 
 @unittest.skipIf(browser_missing(), browser_missing())
@@ -224,6 +311,47 @@ class Page(unittest.TestCase):
             self.assertEqual(browser("return page.locator('#status').innerText()"), "Connected")
             self.check_clean()
 
+    def check_by_socketio(self, version, size, scheme, shot):
+        with Node("--socketio-client", str(SCRIPTS[version])) as node:
+            browser = self.open(node, size, scheme)
+            browser("await page.getByRole('radio', {name: 'Socket.IO'}).check()")
+            self.check_width()
+            browser.shot(f"{shot}-before")
+            self.check_pushed(browser, node, shot, "Socket.IO")
+            self.waits("by websocket", "#facts")
+            # Any event, a group, bytes.
+            self.assertEqual(node.message(group="shop-1", event="an event of any name",
+                                          data="\u00e4\u20ac")[1]["recipients"], 1)
+            self.waits("\u00e4\u20ac", "li")
+            self.waits("shop-1", "li")
+            self.assertEqual(node.api("POST", "/v1/clients/till-7?raw=1&event=raw", b"\0\xff")[0],
+                             202)
+            self.waits("bytes, as base64", "li")
+            self.waits('"AP8="', "li")
+            self.check_width()
+            browser.shot(f"{shot}-more")
+            self.check_clean()
+
+    @unittest.skipUnless(SCRIPTS[4].exists(), "socket.io-client 4 is not in build/npm")
+    def test_a_phone_by_socketio_4(self):
+        self.check_by_socketio(4, PHONE, "light", "phone-socketio")
+
+    @unittest.skipUnless(SCRIPTS[4].exists(), "socket.io-client 4 is not in build/npm")
+    def test_a_phone_in_the_dark_by_socketio_4(self):
+        self.check_by_socketio(4, PHONE, "dark", "phone-dark-socketio")
+
+    @unittest.skipUnless(SCRIPTS[3].exists(), "socket.io-client 3 is not in build/npm")
+    def test_a_desktop_by_socketio_3(self):
+        self.check_by_socketio(3, DESKTOP, "light", "desktop-socketio")
+
+    @unittest.skipUnless(SCRIPTS[2].exists(), "socket.io-client 2 is not in build/npm")
+    def test_a_desktop_by_socketio_2(self):
+        self.check_by_socketio(2, DESKTOP, "dark", "desktop-dark-socketio")
+
+    @unittest.skipUnless(SCRIPTS[1].exists(), "socket.io-client 1 is not in build/npm")
+    def test_a_small_phone_by_socketio_1(self):
+        self.check_by_socketio(1, (320, 560), "light", "phone-small-socketio")
+
     def waits(self, text, selector="body"):
         """Until the element has this text."""
         self.browser(f"""await page.locator({json.dumps(selector)})
@@ -286,10 +414,10 @@ class Page(unittest.TestCase):
             self.assertEqual(browser("return page.locator('li').count()"), 0)
             self.check_clean()
 
-    def check_comes_back(self, transport):
+    def check_comes_back(self, transport, *flags):
         """After a goodbye when the node said, after a crash in its own time."""
         port = free_port()
-        web = ("--web", f"127.0.0.1:{port}")
+        web = ("--web", f"127.0.0.1:{port}", *flags)
         with Node(*web) as node:
             browser = self.open(node)
             self.connect("till-7", transport)
@@ -315,10 +443,25 @@ class Page(unittest.TestCase):
     def test_it_comes_back_by_sse(self):
         self.check_comes_back("SSE")
 
+    @unittest.skipUnless(SCRIPTS[4].exists(), "socket.io-client 4 is not in build/npm")
+    def test_it_comes_back_by_socketio_4(self):
+        self.check_comes_back("Socket.IO", "--socketio-client", str(SCRIPTS[4]))
+
+    @unittest.skipUnless(SCRIPTS[1].exists(), "socket.io-client 1 is not in build/npm")
+    def test_it_comes_back_by_socketio_1(self):
+        self.check_comes_back("Socket.IO", "--socketio-client", str(SCRIPTS[1]))
+
     def test_a_session_that_an_operator_closed_stays_closed(self):
-        with Node() as node:
+        self.check_stays_closed("WebSocket")
+
+    @unittest.skipUnless(SCRIPTS[4].exists(), "socket.io-client 4 is not in build/npm")
+    def test_a_session_by_socketio_that_an_operator_closed_stays_closed(self):
+        self.check_stays_closed("Socket.IO", "--socketio-client", str(SCRIPTS[4]))
+
+    def check_stays_closed(self, transport, *flags):
+        with Node(*flags) as node:
             browser = self.open(node)
-            self.connect("till-7")
+            self.connect("till-7", transport)
             self.assertEqual(node.api("DELETE", "/v1/clients/till-7")[1], {"closed": 1})
             self.waits("Ended", "#status")
             self.waits("The node closed the session", "#problem")

@@ -12,11 +12,14 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
+import test_sio_clients as published
 from support import DEADLINE_S, JsonClient, Node, Socket, free_port, wait_until
-from ws_client import PING, PONG, WebSocket, frame
+from test_sio import Polls
+from ws_client import PING, PONG, TEXT, WebSocket, frame
 
 PAGE = (pathlib.Path(__file__).resolve().parents[2] / "docs/proxies.md").read_text(encoding="utf-8")
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
@@ -172,6 +175,94 @@ class Behind(unittest.TestCase):
             producer.close()
             wait_until("all are acknowledged", lambda: node.metric("ringpost_ack_pending") == 0)
 
+    def check_polls(self, node, port):
+        """Eight clients that poll, each request by a connection of its own, wherever the proxy and
+        the kernel bring it. Gives one of them, `poll-1`."""
+        origin = {"Host": f"127.0.0.1:{port}", "Origin": f"http://127.0.0.1:{port}"}
+        clients = []
+        for number in range(8):
+            one = Polls(Through(port), 4 if number % 2 else 3, f"&id=poll-{number}", "127.0.0.33",
+                        origin)
+            if one.eio == 4:
+                one.say("0")
+            self.assertEqual(one.poll()[0][0], "0")
+            self.check_address(node, f"poll-{number}", "socketio-polling")
+            clients.append(one)
+
+        def polled():
+            """What each hears; all of them wait for it at the same time."""
+            heard = [None] * len(clients)
+
+            def wait(number):
+                heard[number] = clients[number].poll()
+            waiting = [threading.Thread(target=wait, args=(n,)) for n in range(len(clients))]
+            for thread in waiting:
+                thread.start()
+            for number in range(len(clients)):
+                self.assertEqual(node.push(f"poll-{number}", number)[0], 202)
+            for thread in waiting:
+                thread.join(2 * DEADLINE_S)
+            return heard
+
+        wanted = [[f'2["message",{number}]'] for number in range(8)]
+        for _ in range(5):
+            self.assertEqual(polled(), wanted)
+            for one in clients:
+                one.say('2["ignored"]')
+        self.assertGreater(node.metric("ringpost_relays_total"), 0, "no poll met a foreign worker")
+        return clients[1]
+
+    def check_socketio(self, node, port):
+        """Polls, WebSockets and upgrades, without stickiness, for each published client."""
+        client = self.check_polls(node, port)
+        heard = []  # by that one, which waits for longer than the proxy's timeouts
+        patient = threading.Thread(target=lambda: heard.append(client.poll()))
+        patient.start()
+        quiet_until = time.monotonic() + 5
+        origin = {"Host": f"127.0.0.1:{port}", "Origin": f"http://127.0.0.1:{port}"}
+        one = Polls(Through(port), 4, "&id=upgrades", "127.0.0.33", origin)
+        one.say("0")
+        one.poll()
+        with WebSocket(Through(port), "/socket.io/?" + one.query.replace("polling", "websocket"),
+                       "127.0.0.33", welcomed=False, **origin) as upgraded:
+            upgraded.send(frame(TEXT, "2probe"))
+            self.assertEqual(upgraded.frame(), (TEXT, b"3probe"))
+            upgraded.send(frame(TEXT, "5"))
+            wait_until("the upgrade is finished", lambda: node.api(
+                "GET", "/v1/clients/upgrades")[1]["sessions"][0]["transport"]
+                == "socketio-websocket")
+            self.check_address(node, "upgrades", "socketio-websocket")
+            self.assertEqual(node.push("upgrades", 1)[0], 202)
+            while (got := upgraded.frame()) == (TEXT, b"2"):
+                upgraded.send(frame(TEXT, "3"))
+            self.assertEqual(got, (TEXT, b'42["message",1]'))
+        if published.WHY_NOT is None:
+            for version in published.PACKAGES:
+                for transport, names in published.TRANSPORTS.items():
+                    self.check_published(node, port, version, transport, names)
+        time.sleep(max(0, quiet_until - time.monotonic()))
+        self.assertEqual(node.push("poll-1", "still there")[0], 202)
+        patient.join(2 * DEADLINE_S)
+        self.assertEqual(heard, [['2["message","still there"]']])
+
+    def check_published(self, node, port, version, transport, names):
+        me = f"published-{version}-{transport}"
+        with published.Client(version) as client:
+            client.open(f"http://127.0.0.1:{port}", transports=names)
+            client.wait(got="connect")
+            self.assertEqual(client.call("register", {"socketId": me}), [{"ok": True}])
+            wanted = "polling" if transport == "polling" else "websocket"
+            wait_until(f"{me} has its transport", lambda: node.api(
+                "GET", f"/v1/clients/{me}")[1]["sessions"][0]["transport"] == f"socketio-{wanted}")
+            answer = node.push(me, {"amount": 12}, "?ack=1&wait=ack&timeout=20")[1]
+            self.assertEqual(answer["state"], "acked", answer)
+            self.assertEqual(client.message()[0], [{"amount": 12}])
+            data = bytes(range(256)) * 156
+            node.api("POST", f"/v1/clients/{me}?raw=1", data)
+            self.assertEqual(client.message()[0], [published.packed(data)])
+            client.read()
+            self.assertFalse([one for one in client.told if one["got"] == "disconnect"])
+
     def line_with(self, stream, begin):
         """The next line that begins so."""
         while True:
@@ -180,47 +271,65 @@ class Behind(unittest.TestCase):
             if line.startswith(begin):
                 return line.rstrip(b"\r")
 
-    @unittest.skipUnless(HAPROXY, "haproxy is not installed")
-    def test_haproxy_browsers(self):
+    def haproxy_web(self, node, port, *pairs):
+        return self.haproxy(replaced(
+            snippet("HAProxy, raw TCP").split("frontend")[0]
+            + snippet("HAProxy, WebSocket, SSE and Socket.IO"),
+            ("bind :8083", f"bind 127.0.0.1:{port}"), ("60s", "3s"),
+            ("127.0.0.1:8080", f"127.0.0.1:{node.address('web')[1]} source 127.0.0.7"), *pairs),
+            port)
+
+    def check_haproxy(self, check):
         port = free_port()
         with Node("--proxy-protocol", "127.0.0.7", "--heartbeat", "1") as node:
-            web = node.address("web")[1]
-            config = replaced(
-                snippet("HAProxy, raw TCP").split("frontend")[0]
-                + snippet("HAProxy, WebSocket and SSE"),
-                ("bind :8083", f"bind 127.0.0.1:{port}"), ("60s", "3s"),
-                ("127.0.0.1:8080", f"127.0.0.1:{web} source 127.0.0.7"),
-                ("send-proxy-v2 check ", "send-proxy-v2 check inter 50ms "))
-            with self.haproxy(config, port):
+            with self.haproxy_web(node, port, ("send-proxy-v2 check ",
+                                               "send-proxy-v2 check inter 50ms ")):
                 before = accepted(node, "web")
                 wait_until("some checks", lambda: accepted(node, "web") > before + 3)
-                self.check_browser(node, port)
+                check(node, port)
             self.assertNotIn("bad_proxy_header", node.log())
 
     @unittest.skipUnless(HAPROXY, "haproxy is not installed")
-    def test_haproxy_browsers_by_a_header(self):
+    def test_haproxy_browsers(self):
+        self.check_haproxy(self.check_browser)
+
+    @unittest.skipUnless(HAPROXY, "haproxy is not installed")
+    def test_haproxy_socketio(self):
+        self.check_haproxy(self.check_socketio)
+
+    def check_haproxy_by_a_header(self, check):
         port = free_port()
-        with Node("--forwarded", "127.0.0.7", "--heartbeat", "1") as node:
-            web = node.address("web")[1]
+        with Node("--forwarded", "127.0.0.7", "--steer", "tuple", "--heartbeat", "1") as node:
+            with self.haproxy_web(
+                    node, port, ("    option httpchk", "    option forwardfor\n    option httpchk"),
+                    ("send-proxy-v2 check check-send-proxy", "check")):
+                check(node, port)
+
+    @unittest.skipUnless(HAPROXY, "haproxy is not installed")
+    def test_haproxy_browsers_by_a_header(self):
+        self.check_haproxy_by_a_header(self.check_browser)
+
+    @unittest.skipUnless(HAPROXY, "haproxy is not installed")
+    def test_haproxy_socketio_by_a_header(self):
+        self.check_haproxy_by_a_header(self.check_socketio)
+
+    def check_nginx(self, check):
+        port = free_port()
+        with Node("--forwarded", "127.0.0.1", "--steer", "tuple", "--heartbeat", "1") as node:
             config = replaced(
-                snippet("HAProxy, raw TCP").split("frontend")[0]
-                + snippet("HAProxy, WebSocket and SSE"),
-                ("bind :8083", f"bind 127.0.0.1:{port}"), ("60s", "3s"),
-                ("127.0.0.1:8080", f"127.0.0.1:{web} source 127.0.0.7"),
-                ("    option httpchk", "    option forwardfor\n    option httpchk"),
-                ("send-proxy-v2 check check-send-proxy", "check"))
-            with self.haproxy(config, port):
-                self.check_browser(node, port)
+                snippet("nginx, WebSocket, SSE and Socket.IO"),
+                ("listen 8083", f"listen 127.0.0.1:{port}"),
+                ("127.0.0.1:8080", f"127.0.0.1:{node.address('web')[1]}"), ("60s", "3s"))
+            with self.nginx("http", config, port):
+                check(node, port)
 
     @unittest.skipUnless(NGINX, "nginx is not installed")
     def test_nginx_browsers(self):
-        port = free_port()
-        with Node("--forwarded", "127.0.0.1", "--heartbeat", "1") as node:
-            config = replaced(
-                snippet("nginx, WebSocket and SSE"), ("listen 8083", f"listen 127.0.0.1:{port}"),
-                ("127.0.0.1:8080", f"127.0.0.1:{node.address('web')[1]}"), ("60s", "3s"))
-            with self.nginx("http", config, port):
-                self.check_browser(node, port)
+        self.check_nginx(self.check_browser)
+
+    @unittest.skipUnless(NGINX, "nginx is not installed")
+    def test_nginx_socketio(self):
+        self.check_nginx(self.check_socketio)
 
     @unittest.skipUnless(HAPROXY, "haproxy is not installed")
     def test_haproxy_raw_tcp_with_its_checks(self):

@@ -75,8 +75,8 @@ class Sio(WebSocket):
 class Polls:
     """A client that polls, over a connection for each request: the kernel chooses the worker."""
 
-    def __init__(self, node, eio=4, query=""):
-        self.node, self.eio = node, eio
+    def __init__(self, node, eio=4, query="", source="127.0.0.1", headers=None):
+        self.node, self.eio, self.source, self.headers = node, eio, source, headers or {}
         self.query = f"EIO={eio}&transport=polling{query}"
         self.got = []
         opened = self.ask("GET")[1].decode()
@@ -85,8 +85,9 @@ class Polls:
         self.got = [one[1:] for one in self.packets_of(opened) if one[0] == "4"]
 
     def ask(self, method, body=None):
-        connection = http.client.HTTPConnection(*self.node.address("web"), timeout=DEADLINE_S)
-        connection.request(method, "/socket.io/?" + self.query, body)
+        connection = http.client.HTTPConnection(*self.node.address("web"), timeout=DEADLINE_S,
+                                                source_address=(self.source, 0))
+        connection.request(method, "/socket.io/?" + self.query, body, self.headers)
         answer = connection.getresponse()
         status, content = answer.status, answer.read()
         connection.close()

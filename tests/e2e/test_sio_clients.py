@@ -28,10 +28,11 @@ elif not all((MODULES / package).exists() for package in PACKAGES.values()):
 class Client:
     """One process with a published client; what it tells is read as it comes."""
 
-    def __init__(self, version):
+    def __init__(self, version, command=None):
         self.version = version
         self.process = subprocess.Popen(
-            [NODE_JS, str(HERE / "npm" / "sio_client.js"), str(MODULES), PACKAGES[version]],
+            command or [NODE_JS, str(HERE / "npm" / "sio_client.js"), str(MODULES),
+                        PACKAGES[version]],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.told = []
         os.set_blocking(self.process.stdout.fileno(), False)
@@ -111,8 +112,14 @@ class SocketIo:
     def tearDownClass(cls):
         cls.node.stop()
 
+    def started(self):
+        return Client(self.version)
+
+    def started_peer(self):
+        return Client(4)
+
     def client(self, name="a", path="", query=None, **more):
-        client = Client(self.version)
+        client = self.started()
         self.addCleanup(client.__exit__)
         self.come(client, name, path, query, **more)
         return client
@@ -200,7 +207,7 @@ class SocketIo:
     def test_joins_leaves_sends(self):
         me, other = f"from-{self.transport}", f"to-{self.transport}"
         client = self.client(query={"id": me})
-        with Client(4) as peer:
+        with self.started_peer() as peer:
             peer.open(self.url, auth={"id": other})
             peer.wait(got="connect")
             self.assertEqual(client.call("join", ["j1", "j2"]), [{"ok": True}])

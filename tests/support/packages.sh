@@ -17,7 +17,8 @@ packages_test=("${packages_build[@]}" libcmocka-dev clang libclang-rt-dev clang-
     python3 curl netcat-openbsd lua5.4 lua-socket lua-cjson strace haproxy nginx-light
     libnginx-mod-stream)
 # Tests of browsers and of examples, which are skipped by name where these cannot be had.
-packages_more=(chromium nodejs npm python3-websockets)
+packages_more=(chromium nodejs npm python3-websockets python3-socketio python3-aiohttp
+    python3-requests python3-websocket)
 
 installed() {
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]

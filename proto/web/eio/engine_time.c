@@ -49,6 +49,7 @@ void engine_heard(struct worker *worker, struct engine *engine,
     } else if (packet->type == ENGINE_PONG) {
         engine->pinged = false;
         engine->beat_ns = worker->now_ns + worker->config->heartbeat_ns;
+        engine_watch(worker, engine); /* the timer waits for the timeout, which may be longer */
     } else if (engine->pinged && !engine->refreshed) {
         engine->refreshed = true;
         engine->beat_ns = worker->now_ns + silence_ns(worker, engine);

@@ -36,11 +36,22 @@ static void test_128_bits_differ(void **state) {
     assert_true(a.low != a.high);
 }
 
+/* Another program finds the same, as of BLAKE2b with 16 bytes. */
+static void test_content(void **state) {
+    (void)state;
+    struct hash128 empty = hash_content(SPAN("")), abc = hash_content(SPAN("abc"));
+    assert_true(empty.low == UINT64_C(0x40bdefd94169e6ca));
+    assert_true(empty.high == UINT64_C(0x7076a68e75884d4e));
+    assert_true(abc.low == UINT64_C(0x2b8d2bc691b74acf));
+    assert_true(abc.high == UINT64_C(0x1678287502c90921));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_vectors),
         cmocka_unit_test(test_key_is_drawn),
         cmocka_unit_test(test_128_bits_differ),
+        cmocka_unit_test(test_content),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

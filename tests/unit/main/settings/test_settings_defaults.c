@@ -23,6 +23,7 @@ static void test_defaults(void **state) {
         {SET_CORS, "-"},
         {SET_WEB_HOST, "-"},
         {SET_DEMO, "on"},
+        {SET_SOCKETIO_CLIENT, "-"},
         {SET_WORKERS, "4"},
         {SET_CPUS, "0-2,5"},
         {SET_SANDBOX, "on"},

@@ -9,6 +9,7 @@
 #include "tests/support/settings_load.h"
 
 #include <ctype.h>
+#include <sys/stat.h>
 
 /* What check-config prints as values is what a file may hold: written and read again it is the
  * same. */
@@ -167,6 +168,48 @@ static void test_reload_of_a_key_file(void **state) {
     settings_fini(&settings);
 }
 
+/* The script of --socketio-client is read again, byte for byte; who has an older config keeps the
+ * older script. */
+static void test_reload_of_a_script(void **state) {
+    char path[] = "/tmp/test_settings_script_XXXXXX", word[64], told[96];
+    (void)state;
+    int fd = mkstemp(path);
+    assert_int_equal(write(fd, "one\0;", 5), 5);
+    snprintf(word, sizeof(word), "--socketio-client=%s", path);
+    snprintf(told, sizeof(told), "socketio-client %s", path);
+    struct load load = {.flags = {word}};
+    struct config next;
+    struct reports reports = {0};
+    assert_true(load_it(&load));
+    struct config first = settings.config;
+    assert_true(span_equal(first.socketio_script, SPAN("one\0;")));
+    assert_int_equal(strlen(first.socketio_version), 34);
+    assert_true(settings_reload(&settings, &next, count_report, &reports));
+    assert_int_equal(reports.applied, 0);
+    assert_int_equal(pwrite(fd, "two", 3, 0), 3);
+    assert_true(settings_reload(&settings, &next, count_report, &reports));
+    settings_forget(&settings);
+    assert_int_equal(reports.applied, 1);
+    assert_string_equal(reports.last, told);
+    assert_true(span_equal(next.socketio_script, SPAN("two\0;")));
+    assert_true(span_equal(first.socketio_script, SPAN("one\0;")));
+    assert_string_not_equal(next.socketio_version, first.socketio_version);
+
+    /* One that cannot be served changes nothing. */
+    assert_int_equal(ftruncate(fd, 0), 0);
+    assert_false(settings_reload(&settings, &next, count_report, &reports));
+    assert_int_equal(ftruncate(fd, 1024 * 1024 + 1), 0);
+    assert_false(settings_reload(&settings, &next, count_report, &reports));
+    unlink(path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_false(settings_reload(&settings, &next, count_report, &reports));
+    assert_non_null(strstr(reports.last, "it is no file; name dist/"));
+    assert_true(span_equal(settings.latest.socketio_script, SPAN("two\0;")));
+    close(fd);
+    unlink(path);
+    settings_fini(&settings);
+}
+
 /* A file without its key, an emptied file: the node keeps what it has, of everything. */
 static void test_the_last_key_stays(void **state) {
     struct load load = {.file = "api-key = one\nlog-level = debug\n"};
@@ -292,6 +335,7 @@ int main(void) {
         cmocka_unit_test(test_the_last_key_stays),
         cmocka_unit_test(test_old_strings_are_forgotten),
         cmocka_unit_test(test_reload_of_a_key_file),
+        cmocka_unit_test(test_reload_of_a_script),
         cmocka_unit_test(test_pages),
         cmocka_unit_test(test_large_messages),
         cmocka_unit_test(test_table),

@@ -135,9 +135,87 @@ static void test_preflight(void **state) {
     assert_answer(ask(peer, GET("/healthz")), 200, "{\"status\":\"ok\"}");
 }
 
+#define SCRIPT "/* a script */"
+#define SCRIPT_PATH "/socket.io/socket.io.js"
+
+static void script_set(void) {
+    fake_config.socketio_script = SPAN(SCRIPT);
+    fake_config.socketio_version = "\"v1\"";
+}
+
+static void test_script(void **state) {
+    (void)state;
+    const char *answer = ask(peer, GET(SCRIPT_PATH));
+    assert_error(answer, 404, "not_found");
+    assert_non_null(strstr(answer, "see --socketio-client"));
+    script_set();
+    answer = ask(peer, GET(SCRIPT_PATH "?v=%zz"));
+    assert_int_equal(status_of(answer), 200);
+    assert_string_equal(body_of(answer), SCRIPT); /* without a line feed of ours */
+    assert_non_null(strstr(answer, "Content-Type: application/javascript; charset=utf-8\r\n"));
+    assert_non_null(strstr(answer, "Content-Length: 14\r\n"));
+    assert_non_null(strstr(answer, "\r\nETag: \"v1\"\r\nCache-Control: no-cache\r\n"));
+    assert_non_null(strstr(answer, "Vary: Origin\r\n"));
+    answer = ask(peer, "HEAD " SCRIPT_PATH " HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_answer(answer, 200, "");
+    assert_non_null(strstr(answer, "Content-Length: 14\r\n"));
+    static const char *const known[] = {"\"v1\"", "W/\"v1\"", "*", "\"v0, x\",\"v1\" , \"v2\""};
+    static const char *const unknown[] = {"\"v\"", "v1", "W/", "\"v1", "", "\"*\""};
+    char request[256];
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        snprintf(request, sizeof request,
+                 "GET " SCRIPT_PATH " HTTP/1.1\r\nHost: a\r\nIf-None-Match: %s\r\n\r\n", known[i]);
+        answer = ask(peer, request);
+        assert_answer(answer, 304, "");
+        assert_non_null(strstr(answer, "ETag: \"v1\"\r\n"));
+        assert_null(strstr(answer, "\r\nContent-"));
+    }
+    for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
+        snprintf(request, sizeof request,
+                 "GET " SCRIPT_PATH " HTTP/1.1\r\nHost: a\r\nIf-None-Match: %s\r\n\r\n",
+                 unknown[i]);
+        assert_int_equal(status_of(ask(peer, request)), 200);
+    }
+    /* When answers have used up their share: who asks for the head needs nothing of it. */
+    uint64_t ceiling_bytes = fake_server.answers.ceiling_bytes;
+    fake_server.answers.ceiling_bytes = 0;
+    answer = ask(peer, GET(SCRIPT_PATH));
+    assert_error(answer, 503, "overloaded");
+    assert_non_null(strstr(answer, "Retry-After: "));
+    answer = ask(peer, "HEAD " SCRIPT_PATH " HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_int_equal(status_of(answer), 200);
+    fake_server.answers.ceiling_bytes = ceiling_bytes;
+    assert_int_equal(status_of(ask(peer, GET(SCRIPT_PATH))), 200);
+    assert_error(ask(peer, post(SCRIPT_PATH, "text/plain", "x")), 405, "method_not_allowed");
+    answer = ask(peer, FROM("GET", SCRIPT_PATH, "https://app.example") "\r\n");
+    assert_non_null(strstr(answer, "Access-Control-Allow-Origin: https://app.example\r\n"));
+    answer = ask(peer, FROM("GET", SCRIPT_PATH, "https://evil.example") "\r\n");
+    assert_error(answer, 403, "forbidden");
+}
+
+/* The page loads it where there is one; nothing else changes. */
+static void test_page_with_script(void **state) {
+    (void)state;
+    struct span without = web_demo_page(false), with = web_demo_page(true);
+    struct span element = SPAN("<script src=\"socket.io/socket.io.js\"></script>\n");
+    const char *at = memmem(with.at, with.len, element.at, element.len);
+    assert_non_null(at);
+    assert_int_equal(with.len, without.len + element.len);
+    size_t before = (size_t)(at - with.at);
+    assert_memory_equal(with.at, without.at, before);
+    assert_memory_equal(at + element.len, without.at + before, without.len - before);
+    assert_null(memmem(with.at, with.len, "<!-- socket.io", 14));
+    assert_null(strstr(ask(peer, GET("/")), "=' 'self'; style-src"));
+    script_set();
+    const char *shown = ask(peer, GET("/"));
+    assert_non_null(strstr(shown, "=' 'self'; style-src"));
+    assert_non_null(strstr(shown, element.at));
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    const struct CMUnitTest tests[] = {TEST(test_paths), TEST(test_origins), TEST(test_hosts),
-                                       TEST(test_preflight)};
+    const struct CMUnitTest tests[] = {TEST(test_paths),  TEST(test_origins),
+                                       TEST(test_hosts),  TEST(test_preflight),
+                                       TEST(test_script), TEST(test_page_with_script)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
