@@ -325,6 +325,8 @@ void poll_arrive(struct worker *worker, struct relay *relay) {
 }
 
 void engine_polls_look(struct worker *worker, struct engine *engine) {
+    if (engine->deserted)
+        engine_end(worker, engine, CLOSE_CLIENT, ENGINE_CLOSE);
     if (!engine_is_gone(engine) && engine->post != NULL)
         post_go_on(worker, engine);
     if (engine_is_gone(engine) || engine->connection != NULL)
@@ -343,10 +345,14 @@ void engine_polls_close(struct worker *worker, struct engine *engine, char last)
         post_end(worker, engine, engine->post, 400, POLL_ANSWER_ERROR);
 }
 
+/* The session ends, but not in here: the connection may have closed in the middle of an answer to
+ * another poll, of this session or of any. */
 void poll_cancelled(struct worker *worker, struct relay *relay) {
     struct poll *poll = container_of(relay, struct poll, cancel);
     struct engine *engine = poll->engine;
-    if (engine != NULL) {
+    if (engine != NULL && engine->post == poll && engine->reading) {
+        /* It is being looked at, and goes back from there. */
+    } else if (engine != NULL) {
         /* It waits here: it goes back without an answer. */
         if (engine->get == poll)
             engine->get = NULL;
@@ -357,7 +363,9 @@ void poll_cancelled(struct worker *worker, struct relay *relay) {
         /* Its answer is on the way, to nobody. */
         engine = engine_find(worker, &poll->ask.sid);
     }
-    if (engine != NULL && !engine_is_gone(engine))
-        engine_end(worker, engine, CLOSE_CLIENT, ENGINE_CLOSE);
+    if (engine != NULL) {
+        engine->deserted = true;
+        engine_dirty(worker, engine);
+    }
     relay_send(worker, relay, relay->owner, poll_cancel_back);
 }
