@@ -360,8 +360,10 @@ void poll_cancelled(struct worker *worker, struct relay *relay) {
             engine->post = NULL;
         poll_answer(worker, poll, 400, POLL_ANSWER_NONE, 0);
     } else {
-        /* Its answer is on the way, to nobody. */
+        /* Its answer is on the way, to nobody; over a WebSocket the session does without. */
         engine = engine_find(worker, &poll->ask.sid);
+        if (engine != NULL && engine->connection != NULL)
+            engine = NULL;
     }
     if (engine != NULL) {
         engine->deserted = true;

@@ -218,23 +218,47 @@ static void test_the_end_of_a_post_cannot_be_answered(void **state) {
     assert_int_equal(engines(), 0);
 }
 
-/* A GET and a POST wait by the same connection when the upgrade ends the GET. */
-static void test_the_poll_of_an_upgrade_cannot_be_answered(void **state) {
-    char path[256];
-    with_app_that_stops(state);
+/* A WebSocket for the session, which is not probed yet. */
+static struct peer *upgrade_begin(void) {
+    char request[512];
     struct peer *socket = peer_connect(0, LISTENER_WEB);
-    snprintf(path, sizeof path,
+    snprintf(request, sizeof request,
              "GET /engine.io/?EIO=4&transport=websocket&sid=%s HTTP/1.1\r\nHost: a\r\n"
              "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
              "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
              sid);
-    assert_int_equal(status_of(ask(socket, path)), 101);
+    assert_int_equal(status_of(ask(socket, request)), 101);
+    return socket;
+}
+
+#define FRAME_UPGRADE SPAN("\x81\x81\0\0\0\0005")
+
+/* The poll that the upgrade ended is answered to nobody: the session does without it. */
+static void test_its_connection_goes_after_the_upgrade(void **state) {
+    (void)state;
+    struct peer *socket = upgrade_begin();
+    assert_string_equal(ask(other, get_sid()), "");
+    mailbox_fill(0, 1);
+    peer_send_bytes(socket, FRAME_UPGRADE);
+    for (unsigned i = 0; i < 4; i++)
+        worker_turn(worker_at(0), 0);
+    assert_true(relays_wait(&worker_at(0)->relays));
+    peer_end(other);
+    node_settle();
+    assert_int_equal(worker_at(1)->relays.away, 0);
+    assert_int_equal(engines(), 1);
+    assert_false(socket->closed);
+}
+
+/* A GET and a POST wait by the same connection when the upgrade ends the GET. */
+static void test_the_poll_of_an_upgrade_cannot_be_answered(void **state) {
+    with_app_that_stops(state);
+    struct peer *socket = upgrade_begin();
     peer_say(home, get_sid());
     peer_say(home, post_sid("4a"));
     assert_string_equal(home->out, "");
     memory_end();
-    peer_send_bytes(socket, SPAN("\x81\x81\0\0\0\0"
-                                 "5"));
+    peer_send_bytes(socket, FRAME_UPGRADE);
     node_settle();
     memory_back();
     assert_true(home->closed);
@@ -258,6 +282,7 @@ int main(void) {
         TEST(test_its_connection_goes_before_the_answer),
         TEST(test_two_at_once),
         TEST(test_too_much_waits),
+        TEST(test_its_connection_goes_after_the_upgrade),
         TEST(test_the_end_of_a_post_cannot_be_answered),
         TEST(test_the_poll_of_an_upgrade_cannot_be_answered),
         TEST(test_a_slot_is_small),
