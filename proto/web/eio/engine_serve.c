@@ -290,7 +290,9 @@ void engine_serve(struct worker *worker, struct http_exchange *exchange,
     if (http->body_bytes > worker->config->max_payload_bytes) {
         stats_add(&worker->stats.engine_refused, 1);
         exchange_answer_bare(worker, exchange, 413, NULL, extra, SPAN(""));
-    } else if (!asked_read(worker, http, &asked)) {
+    } else if (!asked_read(worker, http, &asked) || (asked.upgrades && http->has_body)) {
+        /* A body may lie in a block of its own, with the whole request, which is freed before the
+         * connection has changed. */
         engine_error_answer(worker, exchange, 3, asked.upgrades, extra);
     } else if (asked.transport == TRANSPORT_UNKNOWN) {
         engine_error_answer(worker, exchange, 0, asked.upgrades, extra);

@@ -168,6 +168,18 @@ static void test_too_much_waits(void **state) {
     assert_non_null(strstr(ask(home, get_sid()), "\"code\":1"));
 }
 
+/* It comes in two pieces, so that the request is put together elsewhere. */
+static void test_a_handshake_with_a_body(void **state) {
+    (void)state;
+    peer_say(home, "GET /engine.io/?EIO=4&transport=websocket&id=a HTTP/1.1\r\nHost: a\r\n"
+                   "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                   "Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
+    const char *answer = ask(home, "0\r\n\r\n");
+    assert_int_equal(status_of(answer), 400);
+    assert_string_equal(body_of(answer), "Bad request");
+}
+
 /* --- the memory is gone when a poll is answered ----------------------------------------------- */
 
 static size_t memory_taken;
@@ -282,6 +294,7 @@ int main(void) {
         TEST(test_its_connection_goes_before_the_answer),
         TEST(test_two_at_once),
         TEST(test_too_much_waits),
+        TEST(test_a_handshake_with_a_body),
         TEST(test_its_connection_goes_after_the_upgrade),
         TEST(test_the_end_of_a_post_cannot_be_answered),
         TEST(test_the_poll_of_an_upgrade_cannot_be_answered),
