@@ -13,6 +13,8 @@
 
 /* Of the lines that go with an answer, beside those for an origin. */
 #define EXTRA_BYTES_MAX 4608
+/* Of a subprotocol that is agreed to. */
+#define PROTOCOL_BYTES_MAX 128
 
 static const char *const paths[ENGINE_PATHS] = {
     [ENGINE_PATH_SOCKETIO] = "/socket.io/",
@@ -162,18 +164,30 @@ static void refuse(struct worker *worker, struct http_exchange *exchange, enum c
     exchange_refuse(worker, exchange, &error);
 }
 
+/* The first subprotocol that the client offers, which it gets back, as from the reference server: a
+ * browser ends a connection that is to have one and has none. Empty: there is none, or it is too
+ * long for an answer. */
+static struct span protocol_first(const struct http_request *http) {
+    struct span offered = http_fields_get(&http->fields, SPAN("sec-websocket-protocol"));
+    size_t len = 0;
+    while (len < offered.len && memchr(", \t", offered.at[len], 3) == NULL)
+        len++;
+    return len > PROTOCOL_BYTES_MAX ? SPAN("") : span_of(offered.at, len);
+}
+
 /* `engine` NULL: a session begins. */
 static void upgrade(struct worker *worker, struct http_exchange *exchange,
                     const struct http_request *http, const struct asked *asked,
                     struct engine *engine, struct span extra) {
-    struct handshake handshake = handshake_look(http, SPAN(""), false);
+    struct span protocol = protocol_first(http);
+    struct handshake handshake = handshake_look(http, protocol, false);
     if (handshake.status != 0 || !exchange_is_first(exchange)) {
         engine_error_answer(worker, exchange, 3, true, extra);
         return;
     }
     handshake_asked = (struct engine_handshake){asked->path, asked->version, asked->query};
     struct http_upgrade next = {&engine_socket_protocol, opened, engine};
-    handshake_accept(worker, exchange, &handshake, SPAN(""), extra, &next);
+    handshake_accept(worker, exchange, &handshake, protocol, extra, &next);
 }
 
 /* An upgrade of a session that polls: where it lives. */

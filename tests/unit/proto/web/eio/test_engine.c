@@ -180,6 +180,32 @@ static void test_a_handshake_with_a_body(void **state) {
     assert_string_equal(body_of(answer), "Bad request");
 }
 
+static const char *handshake_offering(const char *protocols) {
+    static char request[1024];
+    snprintf(request, sizeof request,
+             "GET /engine.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: a\r\n"
+             "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+             "Sec-WebSocket-Protocol: %s\r\n\r\n",
+             protocols);
+    return request;
+}
+
+static void test_the_first_subprotocol(void **state) {
+    (void)state;
+    char longest[200];
+    memset(longest, 'x', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    const char *answer = ask(home, handshake_offering("one , two"));
+    assert_non_null(strstr(answer, "\r\nSec-WebSocket-Protocol: one\r\n"));
+    answer = ask(other, handshake_offering(longest));
+    assert_int_equal(status_of(answer), 101);
+    assert_null(strstr(answer, "Sec-WebSocket-Protocol"));
+    answer = ask(peer_connect(0, LISTENER_WEB), handshake_offering(", two"));
+    assert_int_equal(status_of(answer), 101);
+    assert_int_equal(status_of(ask(peer_connect(0, LISTENER_WEB), handshake_offering("@"))), 400);
+}
+
 /* --- the memory is gone when a poll is answered ----------------------------------------------- */
 
 static size_t memory_taken;
@@ -295,6 +321,7 @@ int main(void) {
         TEST(test_two_at_once),
         TEST(test_too_much_waits),
         TEST(test_a_handshake_with_a_body),
+        TEST(test_the_first_subprotocol),
         TEST(test_its_connection_goes_after_the_upgrade),
         TEST(test_the_end_of_a_post_cannot_be_answered),
         TEST(test_the_poll_of_an_upgrade_cannot_be_answered),
