@@ -262,6 +262,10 @@ static void post_go_on(struct worker *worker, struct engine *engine) {
         post_end(worker, engine, poll, 200, POLL_ANSWER_OK);
 }
 
+bool engine_polled_text(const struct engine *engine) {
+    return engine->reading && engine->post->reader.form == ENGINE_PAYLOAD_3;
+}
+
 /* What the body is. False: it cannot be read. */
 static bool post_open(struct engine *engine, struct poll *poll) {
     char *at = poll->body == NULL ? NULL : poll->body->text;
