@@ -56,8 +56,9 @@ struct http_error engine_forbidden(void) {
                                .message = SPAN("{\"code\":4,\"message\":\"Forbidden\"}")};
 }
 
-void engine_forbid(struct worker *worker, struct http_exchange *exchange, struct span extra) {
-    engine_error_answer(worker, exchange, 4, false, extra);
+void engine_forbid(struct worker *worker, struct http_exchange *exchange,
+                   const struct http_request *http, struct span extra) {
+    engine_error_answer(worker, exchange, 4, http_asks_upgrade(http, SPAN("websocket")), extra);
 }
 
 void engine_http_open(struct http_connection *http) {

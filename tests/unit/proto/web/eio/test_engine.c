@@ -206,6 +206,17 @@ static void test_the_first_subprotocol(void **state) {
     assert_int_equal(status_of(ask(peer_connect(0, LISTENER_WEB), handshake_offering("@"))), 400);
 }
 
+static void test_a_foreign_page(void **state) {
+    (void)state;
+    char request[1024];
+    const char *offer = handshake_offering("x");
+    snprintf(request, sizeof request, "%.*sOrigin: http://evil.example\r\n\r\n",
+             (int)strlen(offer) - 2, offer);
+    const char *answer = ask(home, request);
+    assert_int_equal(status_of(answer), 400);
+    assert_string_equal(body_of(answer), "Forbidden");
+}
+
 /* --- the memory is gone when a poll is answered ----------------------------------------------- */
 
 static size_t memory_taken;
@@ -322,6 +333,7 @@ int main(void) {
         TEST(test_too_much_waits),
         TEST(test_a_handshake_with_a_body),
         TEST(test_the_first_subprotocol),
+        TEST(test_a_foreign_page),
         TEST(test_its_connection_goes_after_the_upgrade),
         TEST(test_the_end_of_a_post_cannot_be_answered),
         TEST(test_the_poll_of_an_upgrade_cannot_be_answered),
