@@ -156,8 +156,11 @@ static void too_long_write(const struct worker *worker, const struct http_connec
 
 static void refuse_broken(struct worker *worker, struct http_connection *http) {
     const struct http_refusal *refusal = &http->parser.refusal;
+    struct http_request *request = &http_context(worker)->request;
     if (!http->in_body && http->parser.target_known)
-        http->pushes = asks_to_push(http, &http_context(worker)->request);
+        http->pushes = asks_to_push(http, request);
+    if (!http->in_body && refusal->status == 413)
+        request->body_bytes = SIZE_MAX; /* longer than any may be */
     struct http_error error = {.status = refusal->status,
                                .code = refusal->code,
                                .message = span_text(refusal->message),
@@ -166,7 +169,7 @@ static void refuse_broken(struct worker *worker, struct http_connection *http) {
     char text[128];
     struct http_error unasked = {0};
     if (refusal->status == 413 && !http->in_body && http->parser.target_known &&
-        !head_admit(worker, http, &http_context(worker)->request, &unasked) &&
+        !head_admit(worker, http, request, &unasked) &&
         (unasked.status == 401 || unasked.status == 403 || unasked.bare)) {
         error = unasked; /* who may not ask is not told how much a body may have */
     } else if (refusal->status == 413) {

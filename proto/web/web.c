@@ -157,7 +157,7 @@ static void web_serve(struct worker *worker, struct http_exchange *exchange,
     case ORIGIN_FOREIGN:
     case ORIGIN_UNKNOWN_HOST:
         if (engine_serves(http->path))
-            engine_forbid(worker, exchange, SPAN(VARY));
+            engine_forbid(worker, exchange, http, SPAN(VARY));
         else
             refuse(worker, exchange, foreign(), SPAN(VARY));
         return;

@@ -326,6 +326,14 @@ class Polls(unittest.TestCase):
             self.assertEqual(session.post("4still there"), (200, b"ok"))
             self.assertEqual(session.get(), (200, b"4still there"))
 
+    def test_longer_than_any_body(self):
+        with Node(*FLAGS) as node, Web(node) as web:
+            session, _ = web.session()
+            for path in ("/engine.io/", "/socket.io/"):
+                answer = web.ask("POST", session.query, "4" + "x" * 1000000, path=path,
+                                 connection=web.open())
+                self.assertEqual(answer[:2], (413, b""))
+
     def test_answers_are_bounded(self):
         with Node(*FLAGS, "--max-payload", "2000") as node, Web(node) as web:
             session, _ = web.session()

@@ -23,6 +23,7 @@
 #define engine_outbox_last fake_engine_outbox_last
 #define engine_on_parked fake_engine_on_parked
 #define engine_form fake_engine_form
+#define engine_polled_text fake_engine_polled_text
 #define engine_resume fake_engine_resume
 #define engine_deadline fake_engine_deadline
 #define engine_version fake_engine_version
@@ -51,7 +52,8 @@ struct engine {
     enum close_reason reason; /* it was closed for */
     bool wants;               /* its last message was answered with "more" */
     unsigned resumes;
-    bool fails; /* the next write ends it */
+    bool fails;    /* the next write ends it */
+    bool in_bytes; /* it polls in payloads of bytes */
 };
 
 static struct engine eio_engines[EIO_ENGINES];
@@ -105,6 +107,10 @@ void engine_on_parked(struct worker *worker, struct engine *engine) {
     (void)worker;
     assert_true(engine->used);
 }
+bool engine_polled_text(const struct engine *engine) {
+    return engine->version == 3 && !engine->in_bytes;
+}
+
 enum engine_form engine_form(const struct engine *engine) {
     return engine->version == 4 ? EIO4_POLL : EIO3_POLL;
 }

@@ -104,6 +104,10 @@ void engine_on_parked(struct worker *worker, struct engine *engine);
 /* How messages for it are to be written at this moment. */
 enum engine_form engine_form(const struct engine *engine);
 
+/* Did the message that is being given to the app come in a poll of version 3, and in a payload of
+ * text? Some clients encode those in UTF-8 twice. */
+bool engine_polled_text(const struct engine *engine);
+
 /* Messages are given to the app again, in a later turn. */
 void engine_resume(struct worker *worker, struct engine *engine);
 

@@ -50,6 +50,7 @@ struct engine {
     bool reading : 1;   /* a POST is being looked at */
     bool unknown : 1;   /* the app has not taken it yet */
     bool probed : 1;    /* the probe of an upgrade was answered */
+    bool deserted : 1;  /* a poll's connection has gone: it ends later in the turn */
     struct peer_address peer;
     struct poll *get, *post;               /* polls that wait here */
     struct connection *connection, *probe; /* its WebSocket; one that may become it */

@@ -262,6 +262,10 @@ static void post_go_on(struct worker *worker, struct engine *engine) {
         post_end(worker, engine, poll, 200, POLL_ANSWER_OK);
 }
 
+bool engine_polled_text(const struct engine *engine) {
+    return engine->reading && engine->post->reader.form == ENGINE_PAYLOAD_3;
+}
+
 /* What the body is. False: it cannot be read. */
 static bool post_open(struct engine *engine, struct poll *poll) {
     char *at = poll->body == NULL ? NULL : poll->body->text;
@@ -325,6 +329,8 @@ void poll_arrive(struct worker *worker, struct relay *relay) {
 }
 
 void engine_polls_look(struct worker *worker, struct engine *engine) {
+    if (engine->deserted)
+        engine_end(worker, engine, CLOSE_CLIENT, ENGINE_CLOSE);
     if (!engine_is_gone(engine) && engine->post != NULL)
         post_go_on(worker, engine);
     if (engine_is_gone(engine) || engine->connection != NULL)
@@ -343,10 +349,14 @@ void engine_polls_close(struct worker *worker, struct engine *engine, char last)
         post_end(worker, engine, engine->post, 400, POLL_ANSWER_ERROR);
 }
 
+/* The session ends, but not in here: the connection may have closed in the middle of an answer to
+ * another poll, of this session or of any. */
 void poll_cancelled(struct worker *worker, struct relay *relay) {
     struct poll *poll = container_of(relay, struct poll, cancel);
     struct engine *engine = poll->engine;
-    if (engine != NULL) {
+    if (engine != NULL && engine->post == poll && engine->reading) {
+        /* It is being looked at, and goes back from there. */
+    } else if (engine != NULL) {
         /* It waits here: it goes back without an answer. */
         if (engine->get == poll)
             engine->get = NULL;
@@ -354,10 +364,14 @@ void poll_cancelled(struct worker *worker, struct relay *relay) {
             engine->post = NULL;
         poll_answer(worker, poll, 400, POLL_ANSWER_NONE, 0);
     } else {
-        /* Its answer is on the way, to nobody. */
+        /* Its answer is on the way, to nobody; over a WebSocket the session does without. */
         engine = engine_find(worker, &poll->ask.sid);
+        if (engine != NULL && engine->connection != NULL)
+            engine = NULL;
     }
-    if (engine != NULL && !engine_is_gone(engine))
-        engine_end(worker, engine, CLOSE_CLIENT, ENGINE_CLOSE);
+    if (engine != NULL) {
+        engine->deserted = true;
+        engine_dirty(worker, engine);
+    }
     relay_send(worker, relay, relay->owner, poll_cancel_back);
 }

@@ -13,6 +13,8 @@
 
 /* Of the lines that go with an answer, beside those for an origin. */
 #define EXTRA_BYTES_MAX 4608
+/* Of a subprotocol that is agreed to. */
+#define PROTOCOL_BYTES_MAX 128
 
 static const char *const paths[ENGINE_PATHS] = {
     [ENGINE_PATH_SOCKETIO] = "/socket.io/",
@@ -54,8 +56,9 @@ struct http_error engine_forbidden(void) {
                                .message = SPAN("{\"code\":4,\"message\":\"Forbidden\"}")};
 }
 
-void engine_forbid(struct worker *worker, struct http_exchange *exchange, struct span extra) {
-    engine_error_answer(worker, exchange, 4, false, extra);
+void engine_forbid(struct worker *worker, struct http_exchange *exchange,
+                   const struct http_request *http, struct span extra) {
+    engine_error_answer(worker, exchange, 4, http_asks_upgrade(http, SPAN("websocket")), extra);
 }
 
 void engine_http_open(struct http_connection *http) {
@@ -162,18 +165,30 @@ static void refuse(struct worker *worker, struct http_exchange *exchange, enum c
     exchange_refuse(worker, exchange, &error);
 }
 
+/* The first subprotocol that the client offers, which it gets back, as from the reference server: a
+ * browser ends a connection that is to have one and has none. Empty: there is none, or it is too
+ * long for an answer. */
+static struct span protocol_first(const struct http_request *http) {
+    struct span offered = http_fields_get(&http->fields, SPAN("sec-websocket-protocol"));
+    size_t len = 0;
+    while (len < offered.len && memchr(", \t", offered.at[len], 3) == NULL)
+        len++;
+    return len > PROTOCOL_BYTES_MAX ? SPAN("") : span_of(offered.at, len);
+}
+
 /* `engine` NULL: a session begins. */
 static void upgrade(struct worker *worker, struct http_exchange *exchange,
                     const struct http_request *http, const struct asked *asked,
                     struct engine *engine, struct span extra) {
-    struct handshake handshake = handshake_look(http, SPAN(""), false);
+    struct span protocol = protocol_first(http);
+    struct handshake handshake = handshake_look(http, protocol, false);
     if (handshake.status != 0 || !exchange_is_first(exchange)) {
         engine_error_answer(worker, exchange, 3, true, extra);
         return;
     }
     handshake_asked = (struct engine_handshake){asked->path, asked->version, asked->query};
     struct http_upgrade next = {&engine_socket_protocol, opened, engine};
-    handshake_accept(worker, exchange, &handshake, SPAN(""), extra, &next);
+    handshake_accept(worker, exchange, &handshake, protocol, extra, &next);
 }
 
 /* An upgrade of a session that polls: where it lives. */
@@ -290,7 +305,9 @@ void engine_serve(struct worker *worker, struct http_exchange *exchange,
     if (http->body_bytes > worker->config->max_payload_bytes) {
         stats_add(&worker->stats.engine_refused, 1);
         exchange_answer_bare(worker, exchange, 413, NULL, extra, SPAN(""));
-    } else if (!asked_read(worker, http, &asked)) {
+    } else if (!asked_read(worker, http, &asked) || (asked.upgrades && http->has_body)) {
+        /* A body may lie in a block of its own, with the whole request, which is freed before the
+         * connection has changed. */
         engine_error_answer(worker, exchange, 3, asked.upgrades, extra);
     } else if (asked.transport == TRANSPORT_UNKNOWN) {
         engine_error_answer(worker, exchange, 0, asked.upgrades, extra);

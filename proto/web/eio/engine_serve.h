@@ -20,8 +20,9 @@ void engine_serve(struct worker *worker, struct http_exchange *exchange,
 bool engine_admit(struct worker *worker, const struct http_request *http, struct http_error *error);
 /* For the routes of the listener: how long a body may be. */
 extern const struct route_body engine_body;
-/* 403, for a page that may not use the listener. */
-void engine_forbid(struct worker *worker, struct http_exchange *exchange, struct span extra);
+/* For a page that may not use the listener. */
+void engine_forbid(struct worker *worker, struct http_exchange *exchange,
+                   const struct http_request *http, struct span extra);
 struct http_error engine_forbidden(void);
 
 /* What the listener keeps for each connection begins with a struct poll_list

@@ -109,7 +109,7 @@ static bool text_serve(struct worker *worker, struct engine *engine, struct span
     return packet_serve(worker, engine, &packet, NULL);
 }
 
-/* What a client of protocol 4 has polled: it may be one of those that encode twice. */
+/* What a client of protocol 4 has polled as text: it may be one of those that encode that twice. */
 static bool polled_serve(struct worker *worker, struct engine *engine, struct span text) {
     struct sio *sio = sio_of(engine);
     enum sio_twice twice = sio->once ? SIO_TWICE_NO : sio_twice_look(text);
@@ -187,10 +187,9 @@ static bool on_open(struct worker *worker, struct engine *engine) {
 static bool on_message(struct worker *worker, struct engine *engine, struct span bytes,
                        bool binary) {
     served = engine;
-    bool polled = sio_version(engine) == SIO_PROTOCOL_4 && engine_form(engine) != EIO3_SOCKET;
-    bool alive = binary   ? attachment_serve(worker, engine, bytes)
-                 : polled ? polled_serve(worker, engine, bytes)
-                          : text_serve(worker, engine, bytes);
+    bool alive = binary                       ? attachment_serve(worker, engine, bytes)
+                 : engine_polled_text(engine) ? polled_serve(worker, engine, bytes)
+                                              : text_serve(worker, engine, bytes);
     alive &= served != NULL;
     served = NULL;
     if (!alive)

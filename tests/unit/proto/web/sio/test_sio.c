@@ -226,6 +226,22 @@ static void joins_and_leaves(void **state) {
     assert_true(stats_get(&eio_worker()->stats.sio_ignored) == before + 2);
 }
 
+/* A client 1.x encodes texts twice in payloads of text, and once in payloads of bytes. */
+static void decodes_texts_once_more(void **state) {
+    (void)state;
+    struct engine *engine = eio_open(3, "id=old");
+    eio_expect(engine, "0");
+    eio_say(engine, "2[\"join\",\"\u00c3\u00a91\"]");
+    engine->in_bytes = true;
+    eio_say(engine, "2[\"join\",\"\u00e92\"]");
+    eio_say(engine, "2[\"join\",\"\u00c3\u00a9\"]");
+    engine->in_bytes = false;
+    eio_say(engine, "2[\"join\",\"\u00c3\u00a93\"]");
+    const char *presence = ask(api, GET("/v1/clients/old"));
+    assert_non_null(
+        strstr(presence, "\"groups\":[\"\u00e91\",\"\u00e92\",\"\u00c3\u00a9\",\"\u00e93\"]"));
+}
+
 static void sends(void **state) {
     (void)state;
     struct engine *from = come("{\"id\":\"from\"}"),
@@ -468,6 +484,7 @@ int main(void) {
         CASE(survives_its_end_at_any_write),
         CASE(registers),
         CASE(joins_and_leaves),
+        CASE(decodes_texts_once_more),
         CASE(sends),
         CASE(sends_bytes),
         CASE(bounds_attachments),
