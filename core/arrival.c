@@ -42,9 +42,13 @@ static bool node_enter(struct worker *worker, enum listener_kind kind) {
     return true;
 }
 
-void arrival_leave(struct worker *worker, const struct peer_address *peer, bool address_held) {
-    if (address_held)
+void address_let(struct worker *worker, const struct peer_address *peer, bool held) {
+    if (held)
         addresses_leave(worker->server->addresses, peer);
+}
+
+void arrival_leave(struct worker *worker, const struct peer_address *peer, bool address_held) {
+    address_let(worker, peer, address_held);
     atomic_fetch_sub_explicit(&worker->server->connections, 1, memory_order_relaxed);
 }
 
@@ -111,21 +115,28 @@ void arrival_begin(struct worker *worker, struct connection *connection) {
     connection->protocol->on_open(worker, connection);
 }
 
-/* Counts the address; web and TCP only, a producer's pool of connections is one address by nature.
- * False: `why` says what there is none of. */
-static bool address_enter(struct worker *worker, struct connection *connection,
-                          enum refuse_reason *why) {
+bool address_hold(struct worker *worker, enum listener_kind kind, const struct peer_address *peer,
+                  bool *held, enum refuse_reason *why) {
     struct addresses *addresses = worker->server->addresses;
-    enum listener_kind kind = worker->listeners.at[connection->listener].kind;
+    *held = false;
+    /* Web and TCP only: a producer's pool of connections is one address by nature. */
     if (addresses == NULL || kind == LISTENER_API)
         return true;
     /* A proxy counts for nobody; the address that it forwards for will. */
-    if (kind == LISTENER_WEB && proxy_forwards(worker->config, &connection->peer))
+    if (kind == LISTENER_WEB && proxy_forwards(worker->config, peer))
         return true;
-    enum addresses_verdict verdict = addresses_enter(addresses, &connection->peer);
-    connection->address_held = verdict == ADDRESSES_DONE;
+    enum addresses_verdict verdict = addresses_enter(addresses, peer);
+    *held = verdict == ADDRESSES_DONE;
     *why = verdict == ADDRESSES_FULL ? REFUSE_ADDRESS : REFUSE_MEMORY;
-    return connection->address_held;
+    return *held;
+}
+
+static bool address_enter(struct worker *worker, struct connection *connection,
+                          enum refuse_reason *why) {
+    bool held, good = address_hold(worker, worker->listeners.at[connection->listener].kind,
+                                   &connection->peer, &held, why);
+    connection->address_held = held;
+    return good;
 }
 
 static void deadline_fired(struct endpoint *endpoint, struct timer *timer) {

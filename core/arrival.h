@@ -31,6 +31,12 @@ struct connection *arrival_place(struct worker *worker, struct listener *listene
 /* It has a socket and is counted; then its protocol hears of it. */
 void arrival_open(struct worker *worker, struct connection *connection, int fd);
 void arrival_begin(struct worker *worker, struct connection *connection);
+/* Counts one more of the address for --max-per-address, if that is set and this is no proxy that
+ * forwards: a connection, or a session that lives without one. `*held`: it was counted, and
+ * address_let is owed. False: it may have no more (REFUSE_ADDRESS), or REFUSE_MEMORY. */
+bool address_hold(struct worker *worker, enum listener_kind kind, const struct peer_address *peer,
+                  bool *held, enum refuse_reason *why);
+void address_let(struct worker *worker, const struct peer_address *peer, bool held);
 /* One connection less from the address, if it was counted, and in the node. */
 void arrival_leave(struct worker *worker, const struct peer_address *peer, bool address_held);
 

@@ -258,7 +258,7 @@ const struct setting settings_table[SETTINGS] = {
         .kind = SETTING_COUNT, .topic = TOPIC_LIMITS, .traits = SETTING_OFF, .min = 1,
         .max = 16777216, .offset = AT(max_per_address),
         .fallback = "off",
-        .help = "Connections from one address."},
+        .help = "Connections from one address, and sessions of Socket.IO from there that poll."},
     [SET_RATE_LIMIT] = {
         .name = "rate-limit", .environment = "RINGPOST_RATE_LIMIT", .value = "PER-SECOND",
         .kind = SETTING_RATE, .topic = TOPIC_LIMITS, .traits = SETTING_OFF, .min = 0.001,

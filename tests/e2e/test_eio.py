@@ -369,6 +369,27 @@ class Polls(unittest.TestCase):
                 self.assertEqual(session.post("3"), (200, b"ok"))
             self.assertLess(time.time() - began, 15)
 
+    def test_sessions_count_for_their_address(self):
+        """Those that poll are there between polls as well; one with a WebSocket has that."""
+        with Node(*FLAGS, "--max-per-address", "4") as node, Web(node, connections=1) as web:
+            sessions = [web.session()[0] for _ in range(3)]
+            status, body, _ = web.ask("GET", "EIO=4&transport=polling")
+            self.assertEqual(status, 429)
+            self.assertIn(b"--max-per-address", body)
+            self.assertEqual(node.metric("ringpost_refused_total",
+                                         reason="max_per_address"), 1)
+            self.assertEqual(sessions.pop().post("1"), (200, b"ok"))
+            frames = Frames(node, sessions[0].upgrade)
+            frames.send("2probe")
+            self.assertEqual(frames.hear(), (1, b"3probe"))
+            frames.send("5")
+            frames.send("4a")
+            self.assertEqual(frames.hear(), (1, b"4a"))
+            web.session()
+            status, _, _ = web.ask("GET", "EIO=4&transport=polling")
+            self.assertEqual(status, 429)
+            frames.close()
+
     def test_a_drain(self):
         with Node(*FLAGS) as node, Web(node) as web:
             sessions = [web.session()[0] for _ in range(4)]

@@ -26,6 +26,8 @@ void sio_scenario(struct scenario *scenario) {
     /* An old client is in `/` as well, of which the oracle of messages knows nothing. */
     if (scenario->old)
         scenario->broadcast = 0;
+    if (scenario->polls != 0 && scenario->max_per_address == 0 && sim_chance(150))
+        scenario->max_per_address = 2 + (uint32_t)sim_roll(6);
 }
 
 void sio_begin(struct encoding **encodings) {

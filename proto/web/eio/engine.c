@@ -1,5 +1,6 @@
 #include "proto/web/eio/engine.h"
 
+#include "core/arrival.h"
 #include "core/base/rand.h"
 #include "core/base/shortage.h"
 #include "core/connection.h"
@@ -430,12 +431,18 @@ void engine_end(struct worker *worker, struct engine *engine, enum close_reason 
         outbox_clear(worker, &engine->own, drop_reason_of(reason));
     if (!engine->unknown)
         app_of(engine)->on_close(worker, engine, reason);
+    engine_uncount(worker, engine);
     if (engine->connection == NULL)
         engine_polls_end(worker);
     engine_polls_close(worker, engine, last);
     engine_sockets_close(worker, engine, reason);
     outbox_clear(worker, &engine->own, drop_reason_of(reason));
     engine_let(worker, engine);
+}
+
+void engine_uncount(struct worker *worker, struct engine *engine) {
+    address_let(worker, &engine->peer, engine->counted);
+    engine->counted = false;
 }
 
 void engine_close(struct worker *worker, struct engine *engine, enum close_reason reason) {

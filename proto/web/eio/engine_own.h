@@ -45,6 +45,7 @@ struct engine {
     bool as_bytes : 1;  /* version 3: the answer that is being made is in bytes */
     bool pinged : 1;    /* version 4: and not answered yet */
     bool refreshed : 1; /* something else was heard meanwhile, which counts once */
+    bool counted : 1;   /* for --max-per-address, while it polls */
     bool overdue : 1;   /* it had to answer DEADLINE_GRACE_NS before `beat_ns` */
     bool paused : 1;    /* the app wants no message now */
     bool reading : 1;   /* a POST is being looked at */
@@ -122,6 +123,8 @@ void engine_dirty(struct worker *worker, struct engine *engine);
 /* It has no WebSocket any more, or has one: counted. False: no more may poll. */
 bool engine_polls_begin(struct worker *worker);
 void engine_polls_end(struct worker *worker);
+/* Its address may be counted as having one client less: it has a connection that is counted. */
+void engine_uncount(struct worker *worker, struct engine *engine);
 /* The next packet that waits in `written`, from `at` on; false: there is none. */
 bool engine_written_next(const struct engine *engine, uint32_t *at, struct engine_packet *packet);
 /* What is in front of `at` is done with. */

@@ -1,5 +1,6 @@
 #include "proto/web/eio/engine_serve.h"
 
+#include "core/arrival.h"
 #include "core/base/check.h"
 #include "core/base/shortage.h"
 #include "core/server.h"
@@ -240,18 +241,34 @@ bool engine_begin(struct worker *worker, struct engine *engine) {
 static void handshake_poll(struct worker *worker, struct http_exchange *exchange,
                            const struct http_request *http, const struct asked *asked,
                            struct span extra) {
+    const struct peer_address *peer = &exchange->http->connection->peer;
     struct engine *engine = NULL;
-    bool polls = engine_polls_begin(worker);
+    enum refuse_reason why;
+    bool counted, polls;
+    /* It is there also between two polls, without a connection that counts. */
+    if (SHORTAGE(!address_hold(worker, LISTENER_WEB, peer, &counted, &why))) {
+        stats_add(&worker->stats.refused[why], 1);
+        refuse(worker, exchange, why == REFUSE_ADDRESS ? CODE_RATE_LIMITED : CODE_OVERLOADED,
+               why == REFUSE_ADDRESS
+                   ? "this address has as many connections and sessions that poll as "
+                     "--max-per-address allows"
+                   : "there is no memory for one more address at the moment; try again",
+               extra);
+        return;
+    }
+    polls = engine_polls_begin(worker);
     if (!SHORTAGE(!polls))
-        engine = engine_make(worker, asked->path, asked->version, asked->base64,
-                             &exchange->http->connection->peer, asked->query);
+        engine =
+            engine_make(worker, asked->path, asked->version, asked->base64, peer, asked->query);
     if (SHORTAGE(engine == NULL)) {
+        address_let(worker, peer, counted);
         if (polls)
             engine_polls_end(worker);
         refuse(worker, exchange, CODE_OVERLOADED,
                "there is no room or memory for a session at the moment; try again", extra);
         return;
     }
+    engine->counted = counted;
     engine_hold(engine);
     struct sid sid = engine_sid_of(worker, engine);
     struct poll_ask ask = ask_of(http, asked, &sid);

@@ -114,6 +114,7 @@ static void take_over(struct worker *worker, struct engine *engine) {
     engine->probed = false;
     engine->probe_ns = 0;
     engine_polls_end(worker);
+    engine_uncount(worker, engine);
     stats_add(&worker->stats.engine_upgrades, 1);
     uint32_t at = engine->written_at;
     while (!engine_is_gone(engine) && connection_is_open(connection) &&
