@@ -295,6 +295,33 @@ static void test_a_wait_holds_its_fate(void **state) {
     end();
 }
 
+/* A session whose neighbour in the table is waited for is not. */
+static void test_who_is_waited_for(void **state) {
+    (void)state;
+    begin(10);
+    for (uint16_t count = 1; count <= 2; count++) {
+        const char *id = count == 1 ? "m" : "n";
+        struct fate *fate = take("", id, count, 1);
+        uint64_t hash = fate_address_hash(fate, 0);
+        struct span till = fate_address_text(fate, 0);
+        struct fate_wait wait;
+        assert_false(fates_waited(&fates, hash, till));
+        wait_for(&wait, id, 0);
+        assert_true(fates_any_waited(&fates));
+        for (uint32_t i = 0; i < count; i++)
+            assert_true(
+                fates_waited(&fates, fate_address_hash(fate, i), fate_address_text(fate, i)));
+        assert_false(fates_waited(&fates, hash + FATE_WAITED_PLACES, till));
+        assert_false(fates_waited(&fates, hash, SPAN("neighbour")));
+        for (uint32_t i = 0; i < count; i++)
+            settle(fate, i, FATE_ACKED);
+        fates_wait_end(&fates, &wait);
+        assert_false(fates_waited(&fates, hash, till));
+        assert_false(fates_any_waited(&fates));
+    }
+    end();
+}
+
 /* --- many threads ---------------------------------------------------------------------------- */
 
 #define WAITERS 3
@@ -416,6 +443,7 @@ int main(void) {
         cmocka_unit_test(test_waits_are_told),
         cmocka_unit_test(test_no_wait_for_what_is_settled),
         cmocka_unit_test(test_a_wait_holds_its_fate),
+        cmocka_unit_test(test_who_is_waited_for),
         cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
