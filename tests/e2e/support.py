@@ -93,10 +93,10 @@ class Node:
         self.ports_path = os.path.join(self.folder.name, "ports.json")
         command = [BINARY, "serve"]
         if defaults:
-            given = " ".join(flags)
-            for name in ("tcp", "web", "api"):
-                if not re.search(rf"--{name}\b", given):
-                    command += [f"--{name}", "127.0.0.1:0"]
+            given = {flag.split("=", 1)[0] for flag in flags}
+            for name in ("--tcp", "--web", "--api"):
+                if name not in given:
+                    command += [name, "127.0.0.1:0"]
             if "--workers" not in given:
                 command += ["--workers", str(workers)]
             command += ["--ports-file", self.ports_path]
