@@ -42,7 +42,7 @@ const struct setting settings_table[SETTINGS] = {
         .name = "web", .environment = "RINGPOST_WEB", .value = "ADDR:PORT",
         .kind = SETTING_LISTENERS, .topic = TOPIC_LISTENERS, .traits = SETTING_LIST,
         .fallback = "127.0.0.1:8080",
-        .help = "Addresses for browsers: /events, /ws, /healthz and a page. Otherwise like tcp."},
+        .help = "Addresses for browsers: /ws, /events, /socket.io/, a page. Otherwise like tcp."},
     [SET_API] = {
         .name = "api", .environment = "RINGPOST_API", .value = "ADDR:PORT",
         .kind = SETTING_LISTENERS, .topic = TOPIC_LISTENERS, .traits = SETTING_LIST,
