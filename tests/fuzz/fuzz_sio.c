@@ -49,7 +49,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *at, size_t len) {
         if (sio_packet_read(version, text, &packet) != NULL)
             continue;
         packet_look(&packet, text);
-        if (len < sizeof written / 2)
+        /* A number would be read as the id, or as more of it. */
+        if (len < sizeof written / 2 && packet.json.kind != JSON_NUMBER)
             again(version, &packet);
     }
     struct json_error error;

@@ -275,6 +275,8 @@ bool engine_jsonp_read(char *at, size_t len, struct span *payload) {
     while (query_next(&rest, &name, &value)) {
         if (!span_equal(name, SPAN("d")))
             continue;
+        if (value.len == 0) /* without a `=` it is nowhere in there */
+            return true;
         char *from = at + (value.at - at);
         if (!form_decode(from, &value.len) || !utf8_valid(value, NULL))
             return false;

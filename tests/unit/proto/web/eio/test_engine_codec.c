@@ -190,6 +190,7 @@ static void test_jsonp(void **state) {
     (void)state;
     assert_string_equal(jsonp_read("d=6%3A4hello"), "6:4hello");
     assert_string_equal(jsonp_read("x=1&d=a+b%20c&e"), "a b c");
+    assert_string_equal(jsonp_read("d"), "");
     assert_string_equal(jsonp_read("d=a%5Cnb"), "a\nb");
     assert_string_equal(jsonp_read("d=a%5C%5Cnb"), "a\\nb");
     assert_string_equal(jsonp_read("d=%5C%5C%5Cn"), "\\\\n");
