@@ -98,7 +98,9 @@ static void send_make(struct sim_sio *sio, unsigned client, char *text, size_t c
 
 void sio_packet_make(struct sim_sio *sio, unsigned client, char *text, size_t cap) {
     uint64_t roll = sim_roll(100);
-    if (!sio->asked) {
+    if (!sio->asked && sim_chance(30)) {
+        snprintf(text, cap, sio->old ? "40" SIO_NAME "?meta=2" : "40" SIO_NAME ",{\"id\":7}");
+    } else if (!sio->asked) {
         sio->asked = true;
         snprintf(text, cap,
                  sio->old ? "40" SIO_NAME "?id=sio-%u&groups=a&meta=1"

@@ -103,6 +103,10 @@ struct sio_session *sio_session_find(struct sio *sio, unsigned namespace);
 /* What is being served may end by what is written or sent. All of what follows returns false if the
  * engine has gone, with all of its sessions. */
 
+/* sio_app.c: a packet that may not stand here ends clients of protocol 5 (`bad_message`); others
+ * are forgiven. `wrong`: a constant for the log. */
+bool sio_misplaced(struct worker *worker, struct engine *engine, const char *wrong);
+
 /* sio_connect.c: CONNECT, and the end of namespaces. */
 bool sio_connect(struct worker *worker, struct engine *engine, const struct sio_packet *packet);
 /* Protocol 4: `/`, unasked. */
