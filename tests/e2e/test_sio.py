@@ -228,6 +228,41 @@ class Packets(unittest.TestCase):
                 client.say_packet("1")
                 self.assertTrue(client.ends())
 
+    def test_who_was_sent_away_is_closed_by_the_api(self):
+        with Node(*FLAGS, "--connect-timeout", "1") as node:
+            def closed(count):
+                wait_until(f"the API has closed {count}", lambda: node.metric(
+                    "ringpost_closed_total", reason="closed_by_api") == count)
+
+            def send_away(client, packet):
+                self.assertEqual(node.api("DELETE", "/v1/clients/a")[1], {"closed": 1})
+                self.assertEqual(client.packet(), packet)
+            for eio, connect in ((4, '0{"id":"a"}'), (3, None)):
+                with self.subTest(eio=eio):
+                    with Sio(node, eio=eio, query="&id=a", connect=connect) as client:
+                        send_away(client, "1")
+                        client.send(frame(CLOSE, b"\x03\xe8"))
+                        self.assertTrue(client.ends())
+                    closed(1 if eio == 4 else 3)
+                    with Sio(node, eio=eio, query="&id=a", connect=connect) as client:
+                        send_away(client, "1")
+                        self.assertTrue(client.ends())
+                    closed(2 if eio == 4 else 4)
+            # Who is in a namespace still, or again, ends by its own wish.
+            with Sio(node, connect='0{"id":"a"}') as client:
+                self.assertEqual(client.asks("0/admin")[:8], "0/admin,")
+                send_away(client, "1")
+                client.send(frame(CLOSE, b"\x03\xe8"))
+                self.assertTrue(client.ends())
+            with Sio(node, connect='0{"id":"a"}') as client:
+                send_away(client, "1")
+                self.assertEqual(client.asks("0")[0], "0")
+                client.send(frame(CLOSE, b"\x03\xe8"))
+                self.assertTrue(client.ends())
+            wait_until("all have ended",
+                       lambda: node.metric("ringpost_engine_ended_total") == 6)
+            closed(4)
+
     def test_bytes_both_ways_in_both_versions(self):
         with Node(*FLAGS) as node, Sio(node, connect='0{"id":"new"}') as new, \
                 Sio(node, 3, "&id=old") as old:

@@ -255,8 +255,9 @@ static bool is_waited(const struct worker *worker, const struct engine *engine) 
 }
 
 static void on_deadline(struct worker *worker, struct engine *engine) {
-    if (list_empty(&sio_of(engine)->sessions))
-        engine_close(worker, engine, CLOSE_HELLO_TIMEOUT);
+    const struct sio *sio = sio_of(engine);
+    if (list_empty(&sio->sessions))
+        engine_close(worker, engine, sio->sent_away ? CLOSE_CLOSED_BY_API : CLOSE_HELLO_TIMEOUT);
 }
 
 const struct engine_app sio_app = {

@@ -71,6 +71,11 @@ void sio_session_leave(struct worker *worker, struct engine *engine, struct sio_
     sio_deadline(worker, engine);
 }
 
+void sio_sent_away(struct engine *engine, bool sent_away) {
+    sio_of(engine)->sent_away = sent_away;
+    engine_parting(engine, sent_away ? CLOSE_CLOSED_BY_API : CLOSE_CLIENT);
+}
+
 void sio_deadline(struct worker *worker, struct engine *engine) {
     bool none = list_empty(&sio_of(engine)->sessions);
     engine_deadline(worker, engine, none ? worker->now_ns + worker->config->connect_timeout_ns : 0);
@@ -135,6 +140,7 @@ static bool enter(struct worker *worker, struct engine *engine, unsigned namespa
             sio_session_end(worker, engine, one);
         return refuse(worker, engine, namespace, code, why);
     }
+    sio_sent_away(engine, false);
     one->live = true;
     one->meta = names->meta;
     if (!welcome_write(worker, engine, one))
