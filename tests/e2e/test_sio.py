@@ -186,6 +186,12 @@ class Packets(unittest.TestCase):
                 client.attach(b"abc")
                 self.assertTrue(client.ends())
                 node.wait_log("session_closed reason=bad_frame .*bytes where no attachment is due")
+            # One that was in no namespace.
+            with Sio(node, connect=None) as client:
+                client.say_packet("8")
+                self.assertTrue(client.ends())
+                node.wait_log('session_closed reason=bad_frame id="?"? namespace="?"? address=')
+            self.assertEqual(node.log().count("session_closed"), 6)
 
     def test_a_second_connect_of_an_old_client_counts(self):
         with Node(*FLAGS) as node, Sio(node, eio=3) as client:

@@ -215,21 +215,25 @@ static bool is_ordinary(enum close_reason reason) {
     return reason == CLOSE_CLIENT || reason == CLOSE_DRAINING || reason == CLOSE_STOPPED;
 }
 
+/* `one` NULL: it was in no namespace. */
 static void end_log(const struct engine *engine, const struct sio_session *one,
                     enum close_reason reason) {
-    const struct name *id = one->session.id;
+    const struct name *id = one == NULL ? NULL : one->session.id;
+    struct span namespace = one == NULL ? SPAN("") : namespace_name(one->session.namespace);
     char address[PEER_ADDRESS_TEXT_MAX];
     net_peer_text(engine_peer(engine), address);
     log_event(LOG_INFO, "session_closed", LOG_STR("reason", close_reason_word(reason)),
               LOG_SPAN("id", id != NULL ? span_of(id->text, id->len) : SPAN("")),
-              LOG_SPAN("namespace", namespace_name(one->session.namespace)),
-              LOG_STR("address", address), LOG_U64("outbox_bytes", one->session.backlog.bytes),
+              LOG_SPAN("namespace", namespace), LOG_STR("address", address),
+              LOG_U64("outbox_bytes", one == NULL ? 0 : one->session.backlog.bytes),
               LOG_STR("wrong", ends_for == NULL ? "" : ends_for));
 }
 
 static void on_close(struct worker *worker, struct engine *engine, enum close_reason reason) {
     struct sio *sio = sio_of(engine);
     struct list *at;
+    if (list_empty(&sio->sessions) && ends_for != NULL)
+        end_log(engine, NULL, reason);
     while ((at = sio->sessions.next) != &sio->sessions) {
         struct sio_session *one = container_of(at, struct sio_session, link);
         if (!is_ordinary(reason))
