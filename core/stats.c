@@ -38,6 +38,15 @@ const char *refuse_reason_word(enum refuse_reason reason) {
     return words[reason];
 }
 
+const char *connect_refusal_word(enum connect_refusal refusal) {
+    static const char *const words[CONNECT_REFUSAL_COUNT] = {
+#define CONNECT_REFUSAL_WORD(name, word) [CONNECT_REFUSED_##name] = word,
+        CONNECT_REFUSALS(CONNECT_REFUSAL_WORD)
+#undef CONNECT_REFUSAL_WORD
+    };
+    return words[refusal];
+}
+
 const char *result_text(enum result_word result) {
     static const char *const words[RESULT_COUNT] = {
 #define RESULT_WORD_TEXT(name, word) [RESULT_##name] = word,

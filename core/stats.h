@@ -109,6 +109,22 @@ enum refuse_reason {
 };
 const char *refuse_reason_word(enum refuse_reason reason);
 
+/* Why a client of Socket.IO was not let into a namespace: the code of the error, or that there is
+ * no such namespace. */
+#define CONNECT_REFUSALS(X)                                                                        \
+    X(BAD_MESSAGE, "bad_message")                                                                  \
+    X(TOO_MANY_GROUPS, "too_many_groups")                                                          \
+    X(OVERLOADED, "overloaded")                                                                    \
+    X(INVALID_NAMESPACE, "invalid_namespace")
+
+enum connect_refusal {
+#define CONNECT_REFUSAL_ENUM(name, word) CONNECT_REFUSED_##name,
+    CONNECT_REFUSALS(CONNECT_REFUSAL_ENUM)
+#undef CONNECT_REFUSAL_ENUM
+        CONNECT_REFUSAL_COUNT
+};
+const char *connect_refusal_word(enum connect_refusal refusal);
+
 /* What became of a message that was asked for: its state, or the code of the error. Every message
  * is counted once; a request that is refused before its messages are known counts one, of
  * CLASS_UNKNOWN. */
@@ -284,6 +300,7 @@ struct stats {
 #undef STATS_MEMBER
     _Atomic uint64_t closed[CLOSE_REASON_COUNT];
     _Atomic uint64_t refused[REFUSE_REASON_COUNT];
+    _Atomic uint64_t connects_refused[CONNECT_REFUSAL_COUNT];
     _Atomic uint64_t results[RESULT_CLASSES][RESULT_COUNT]; /* at their producer's worker */
     _Atomic uint64_t auth_failures[LISTENER_KINDS];
     _Atomic uint64_t mails[STATS_MAILS];             /* by kind */

@@ -139,6 +139,14 @@ static void reasons_write(struct chain *chain, const struct stats *total) {
                  refuse_reason_word((enum refuse_reason)i));
         sample(chain, "ringpost_refused_total", labels, stats_get(&total->refused[i]));
     }
+    family(chain, "ringpost_socketio_connects_refused_total", "counter",
+           "clients of Socket.IO that were not let into a namespace, by reason");
+    for (unsigned i = 0; i < CONNECT_REFUSAL_COUNT; i++) {
+        snprintf(labels, sizeof labels, "{reason=\"%s\"}",
+                 connect_refusal_word((enum connect_refusal)i));
+        sample(chain, "ringpost_socketio_connects_refused_total", labels,
+               stats_get(&total->connects_refused[i]));
+    }
     family(chain, "ringpost_auth_failures_total", "counter",
            "requests with a wrong key, by listener");
     for (unsigned i = 0; i < LISTENER_KINDS; i++) {

@@ -37,6 +37,7 @@ static const char help[] =
     "  ringpost push --to till-7 --event payment '{\"amount\":12}'\n"
     "  ringpost push --group shop-1 --except till-7 '\"closing soon\"'\n"
     "  ringpost push --broadcast --text 'the network goes down at 9'\n"
+    "  ringpost push --to anna --namespace /shop --event order '{\"number\":7}'\n"
     "  jq -c .order order.json | ringpost push --to till-7 --id order-4711 -\n"
     "  ringpost push --to till-7 --ack --wait --event payment '{\"amount\":12}'\n"
     "\n"
@@ -45,6 +46,7 @@ static const char help[] =
     "  --group GROUP        everybody in a group\n"
     "  --broadcast          everybody\n"
     "  --except ID          leave out this client id; repeatable\n"
+    "  --namespace NAME     of Socket.IO clients, where all these are meant; / if absent\n"
     "\n"
     "What:\n"
     "  --event NAME         name of the event; `message` if absent\n"
@@ -81,7 +83,7 @@ static const char help[] =
 struct push {
     struct cli_list to, groups, except, words;
     bool broadcast, is_volatile, text, raw, json, ack, waits;
-    const char *event, *id, *api, *api_key, *tcp;
+    const char *event, *id, *namespace, *api, *api_key, *tcp;
     double ttl, timeout, wait_s;
     const char *key;
     char key_room[CLI_KEY_MAX], room[CLI_ADDRESS_MAX];
@@ -215,6 +217,10 @@ static bool write_message(struct push *push, struct builder *b, const char *firs
         builder_text(b, ",\"id\":");
         builder_json(b, span_text(push->id));
     }
+    if (push->namespace != NULL) {
+        builder_text(b, ",\"namespace\":");
+        builder_json(b, span_text(push->namespace));
+    }
     if (push->is_volatile)
         builder_text(b, ",\"volatile\":true");
     if (push->ack)
@@ -244,8 +250,8 @@ static bool write_raw_target(const struct push *push, char *target, size_t cap) 
         len += (size_t)snprintf(target + len, cap - len, "&ttl=%.9f", push->ttl);
     const struct {
         const char *name, *value;
-    } fields[] = {{"&event=", push->event}, {"&id=", push->id}};
-    for (unsigned n = 0; n < 2 && fits; n++) {
+    } fields[] = {{"&event=", push->event}, {"&id=", push->id}, {"&namespace=", push->namespace}};
+    for (unsigned n = 0; n < sizeof fields / sizeof *fields && fits; n++) {
         if (fields[n].value == NULL)
             continue;
         len += (size_t)snprintf(target + len, cap - len, "%s", fields[n].name);
@@ -282,6 +288,8 @@ static const char *zero_meaning(const struct push *push, struct span answer) {
         return NULL;
     if (push->broadcast)
         return "0: nobody is connected, so nobody got it";
+    if (push->groups.count != 0 && push->namespace != NULL)
+        return "0: nobody who is connected is in that group of that namespace, so nobody got it";
     if (push->groups.count != 0)
         return "0: nobody who is connected is in that group, so nobody got it; a group is made by "
                "its members, as with ringpost listen --group";
@@ -296,7 +304,8 @@ static void print_meaning(const struct push *push, struct span answer, const cha
     answer_text(answer_at(answer, "reason"), reason, sizeof(reason));
     const char *means = NULL;
     if (strcmp(state, "absent") == 0)
-        means = "nobody is connected under that id";
+        means = push->namespace == NULL ? "nobody is connected under that id"
+                                        : "nobody is connected under that id in that namespace";
     else if (strcmp(state, "duplicate") == 0)
         means = "that id was pushed before; nothing was sent again";
     else if (strcmp(state, "stored") == 0)
@@ -507,6 +516,7 @@ int cli_push(int argc, char **argv) {
         {.name = "group", .value = "GROUP", .list = &push.groups},
         {.name = "broadcast", .on = &push.broadcast},
         {.name = "except", .value = "ID", .list = &push.except},
+        {.name = "namespace", .value = "NAME", .text = &push.namespace},
         {.name = "event", .value = "NAME", .text = &push.event},
         {.name = "id", .value = "ID", .text = &push.id},
         {.name = "volatile", .on = &push.is_volatile},

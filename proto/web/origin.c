@@ -142,19 +142,43 @@ enum origin_verdict origin_look(const struct config *config, const struct http_r
     return host_is_known(config, request->host) ? ORIGIN_ALLOWED : ORIGIN_UNKNOWN_HOST;
 }
 
-/* Names whose refusal was told lately, each in the place of its hash: another name that falls there
- * displaces it, so that the table is bounded and a name is told again at the worst. */
+/* --- what was refused ------------------------------------------------------------------------- */
+
+/* Texts whose refusal was told lately, each in the place of its hash: another one that falls there
+ * displaces it, so that the table is bounded and a text is told again at the worst. */
 #define TOLD_PLACES 64
-static _Atomic uint64_t told[TOLD_PLACES];
+struct told {
+    _Atomic uint64_t at[TOLD_PLACES];
+};
+
+/* Is it told for the first time? */
+static bool told_add(struct told *told, struct span text) {
+    uint64_t hash = hash64(text) | 1; /* 0 is an empty place */
+    return atomic_exchange_explicit(&told->at[hash / 2 % TOLD_PLACES], hash,
+                                    memory_order_relaxed) != hash;
+}
 
 void origin_tell_unknown_host(struct span text) {
+    static struct told told;
     struct host host;
     if (!host_cut(text, &host))
         host = (struct host){.name = text};
-    uint64_t hash = hash64(host.name) | 1; /* 0 is an empty place */
-    if (atomic_exchange_explicit(&told[hash / 2 % TOLD_PLACES], hash, memory_order_relaxed) == hash)
+    if (!told_add(&told, host.name))
         return;
     log_event(LOG_WARN, "unknown_web_host", LOG_SPAN("host", host.name),
               LOG_STR("remedy", "if browsers shall reach web under this name, start the node with "
                                 "--web-host and the name"));
+}
+
+void origin_tell_foreign(struct span text) {
+    static struct told told;
+    struct origin origin;
+    if (!told_add(&told, text))
+        return;
+    log_event(LOG_WARN, "foreign_origin", LOG_SPAN("origin", text),
+              LOG_STR("remedy", origin_cut(text, &origin)
+                                    ? "if pages of this origin shall use web, start the node with "
+                                      "--cors and the origin"
+                                    : "such pages name no host; only --cors '*' lets them use web, "
+                                      "and every other page with them"));
 }

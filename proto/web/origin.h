@@ -4,7 +4,7 @@
  * it. DNS may point any name at this node, so a page of its own host is trusted only if that host
  * is known here.
  *
- * Threads: any (pure functions over the config, but for origin_tell_unknown_host). */
+ * Threads: any (pure functions over the config, but for origin_tell_*). */
 #ifndef RINGPOST_PROTO_WEB_ORIGIN_H
 #define RINGPOST_PROTO_WEB_ORIGIN_H
 
@@ -17,7 +17,7 @@ bool origin_host_is_loopback(struct span host);
 enum origin_verdict {
     ORIGIN_NONE,        /* no Origin: no browser, or not across origins */
     ORIGIN_ALLOWED,     /* its own host, or in --cors; to be echoed */
-    ORIGIN_FOREIGN,     /* neither */
+    ORIGIN_FOREIGN,     /* neither: see origin_tell_foreign */
     ORIGIN_UNKNOWN_HOST /* the host may be another's: see origin_tell_unknown_host */
 };
 /* May a page of that origin use `web`? A page may whose origin is in --cors, or its own host if
@@ -29,5 +29,7 @@ enum origin_verdict origin_look(const struct config *config, const struct http_r
 /* Logs the name that was refused, with the remedy; each name once, until others have taken its
  * place in a table of 64. Any thread. Needs hash_init. */
 void origin_tell_unknown_host(struct span text);
+/* The same for an origin. */
+void origin_tell_foreign(struct span text);
 
 #endif

@@ -22,12 +22,14 @@
 static void web_get_page(struct worker *worker, struct http_exchange *exchange,
                          const struct route_request *request);
 
-/* May the page that sent this use the listener? A refused host is told in the log. */
+/* May the page that sent this use the listener? Who is refused is told in the log. */
 static enum origin_verdict origin_of(const struct worker *worker, const struct http_request *http) {
     bool probe = span_equal(http->path, SPAN("/healthz"));
     enum origin_verdict origin = origin_look(worker->config, http, probe);
     if (origin == ORIGIN_UNKNOWN_HOST)
         origin_tell_unknown_host(http->host);
+    else if (origin == ORIGIN_FOREIGN)
+        origin_tell_foreign(http->origin);
     return origin;
 }
 

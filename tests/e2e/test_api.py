@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import time
 import unittest
 
@@ -386,6 +387,23 @@ class WebHosts(unittest.TestCase):
             self.assertEqual(self.ask(node, "Shop.Example", "/", "https://shop.example"), 200)
             self.assertEqual(self.ask(node, "evil.example"), 403)
             self.assertEqual(self.ask(node, "evil.example", "/healthz"), 200)
+
+    def test_refused_origins_are_told_once(self):
+        refused = (("http://evil.example", "--cors and the origin"),
+                   ("null", "--cors '[*]'"),
+                   ('http://a\\"b' + "c" * 600, "--cors and the origin"))
+        with Node("--cors", "https://shop.example") as node:
+            for path in ("/", "/events?id=a", "/ws", "/socket.io/?EIO=4&transport=polling"):
+                for origin, _ in refused:
+                    self.assertEqual(self.ask(node, "127.0.0.1", path, origin), 403)
+            for origin in ("https://shop.example", "http://127.0.0.1"):
+                self.assertEqual(self.ask(node, "127.0.0.1", "/", origin), 200)
+            for origin, remedy in refused:
+                shown = re.escape(origin[:9].replace("\\", ""))
+                node.wait_log(f'warn event=foreign_origin origin="?{shown}.* remedy=.*{remedy}')
+            told = [line for line in node.log().splitlines() if "foreign_origin" in line]
+            self.assertEqual(len(told), 3)
+            self.assertLess(max(map(len, told)), 600)
 
 
 if __name__ == "__main__":

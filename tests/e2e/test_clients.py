@@ -12,6 +12,7 @@ import termios
 import unittest
 
 from support import BINARY, DEADLINE_S, JsonClient, Node, run, wait_until
+from test_sio import Sio
 
 LUA = shutil.which("lua5.4") or shutil.which("lua")
 HERE = pathlib.Path(__file__).resolve().parent
@@ -106,6 +107,32 @@ class Commands(unittest.TestCase):
             status, out, error = run(["push", "--to", "nobody", *self.flags(node, "api"), "1"])
             self.assertEqual(status, 1)
             self.assertIn("absent", out + error)
+
+    def test_push_into_a_namespace(self):
+        with Node("--namespaces", "/shop", "--client-send", "on") as node, \
+                Sio(node, connect='0/shop,{"id":"a","group":"g","meta":true}') as client:
+            api = self.flags(node, "api")
+            for address in (["--to", "a"], ["--group", "g"], ["--broadcast"]):
+                for form, sent in (([], '["message",7'), (["--raw"], '["message",')):
+                    status, out, error = run(["push", *address, *form, "--namespace", "/shop",
+                                              *api, "7"])
+                    self.assertEqual((status, out[-13:]), (0, "recipients=1\n"), (out, error))
+                    self.assertIn(sent, client.packet())
+                    if form:
+                        self.assertEqual(client.attachment(), b"7")
+            status, out, _ = run(["push", "--to", "a", *api, "1"])
+            self.assertEqual(status, 1)
+            self.assertIn("absent", out)
+            for address, words in (("--to", "under that id in that namespace"),
+                                   ("--group", "in that group of that namespace")):
+                self.assertIn(words, run(["push", address, "b", "--namespace", "/shop", *api])[1])
+            tcp = self.flags(node, "tcp")
+            status, out, error = run(["push", "--to", "a", "--namespace", "/shop", *tcp, "8"])
+            self.assertEqual(status, 0, error)
+            self.assertIn('["message",8', client.packet())
+            status, _, error = run(["push", "--to", "a", "--namespace", "/none", *api, "1"])
+            self.assertEqual(status, 1)
+            self.assertIn("see --namespaces", error)
 
     def test_what_a_0_means(self):
         with Node() as node:

@@ -167,8 +167,64 @@ class Packets(unittest.TestCase):
             with Sio(node) as client:
                 client.attach(b"abc")
                 self.assertTrue(client.ends())
-            self.assertEqual(node.metric("ringpost_socketio_bad_packets_total"), 13)
+            self.assertEqual(node.metric("ringpost_socketio_bad_packets_total"), 14)
             self.assertEqual(node.metric("ringpost_sessions"), 0)
+
+    def test_the_log_says_what_was_wrong(self):
+        with Node(*FLAGS) as node:
+            for packet, reason, wrong in (
+                    ("0", "bad_message", "a second CONNECT for a namespace"),
+                    ('2/admin,["x"]', "bad_message",
+                     "a packet for a namespace that is not connected"),
+                    ("9", "bad_frame", "its type is unknown"),
+                    ("4", "bad_message", "a CONNECT_ERROR from a client")):
+                with self.subTest(packet=packet), Sio(node) as client:
+                    client.say_packet(packet)
+                    self.assertTrue(client.ends())
+                    node.wait_log(f'session_closed reason={reason} .*namespace=/ .*"{wrong}"')
+            with Sio(node) as client:
+                client.attach(b"abc")
+                self.assertTrue(client.ends())
+                node.wait_log("session_closed reason=bad_frame .*bytes where no attachment is due")
+            # One that was in no namespace.
+            with Sio(node, connect=None) as client:
+                client.say_packet("8")
+                self.assertTrue(client.ends())
+                node.wait_log('session_closed reason=bad_frame id="?"? namespace="?"? address=')
+            self.assertEqual(node.log().count("session_closed"), 6)
+
+    def test_a_second_connect_of_an_old_client_counts(self):
+        with Node(*FLAGS) as node, Sio(node, eio=3) as client:
+            client.say_packet("0/admin")
+            self.assertEqual(client.packet(), "0/admin,")
+            client.say_packet("0/admin")
+            self.assertEqual(client.asks('21["register",{"id":"a"}]'), '31[{"ok":true}]')
+            self.assertEqual(node.metric("ringpost_socketio_bad_packets_total"), 1)
+
+    def test_who_is_not_let_in_is_told_to_the_operator(self):
+        def refused(reason):
+            return node.metric("ringpost_socketio_connects_refused_total", reason=reason)
+        many = json.dumps({"groups": ["g%d" % i for i in range(65)]})
+        with Node(*FLAGS) as node:
+            with Sio(node, connect=None) as client:
+                self.assertEqual(client.asks("0/nowhere"),
+                                 '4/nowhere,{"message":"Invalid namespace"}')
+                node.wait_log('warn event=socketio_connect_refused reason=invalid_namespace '
+                              'namespace=/nowhere address=127.0.0.1:[0-9]+ '
+                              'wrong="it is not in --namespaces"')
+                self.assertIn("bad_message", client.asks('0{"id":7}'))
+                node.wait_log("socketio_connect_refused reason=bad_message namespace=/ .*"
+                              'wrong="id ')
+                self.assertIn("too_many_groups", client.asks("0/admin," + many))
+                node.wait_log("socketio_connect_refused reason=too_many_groups namespace=/admin ")
+                client.asks("0/nowhere\u202e" + "x" * 100)
+                node.wait_log("namespace=[^ ]*nowhere.*u202e")
+                self.assertEqual(client.asks("0")[0], "0")
+            with Sio(node, eio=3) as client:
+                self.assertEqual(client.asks("0/nowhere"), '4/nowhere,"Invalid namespace"')
+            self.assertEqual([refused(reason) for reason in (
+                "invalid_namespace", "bad_message", "too_many_groups", "overloaded")],
+                [3, 1, 1, 0])
 
     def test_who_comes_into_no_namespace_is_closed(self):
         with Node(*FLAGS, "--connect-timeout", "1") as node:
@@ -177,6 +233,41 @@ class Packets(unittest.TestCase):
             with Sio(node) as client:
                 client.say_packet("1")
                 self.assertTrue(client.ends())
+
+    def test_who_was_sent_away_is_closed_by_the_api(self):
+        with Node(*FLAGS, "--connect-timeout", "1") as node:
+            def closed(count):
+                wait_until(f"the API has closed {count}", lambda: node.metric(
+                    "ringpost_closed_total", reason="closed_by_api") == count)
+
+            def send_away(client, packet):
+                self.assertEqual(node.api("DELETE", "/v1/clients/a")[1], {"closed": 1})
+                self.assertEqual(client.packet(), packet)
+            for eio, connect in ((4, '0{"id":"a"}'), (3, None)):
+                with self.subTest(eio=eio):
+                    with Sio(node, eio=eio, query="&id=a", connect=connect) as client:
+                        send_away(client, "1")
+                        client.send(frame(CLOSE, b"\x03\xe8"))
+                        self.assertTrue(client.ends())
+                    closed(1 if eio == 4 else 3)
+                    with Sio(node, eio=eio, query="&id=a", connect=connect) as client:
+                        send_away(client, "1")
+                        self.assertTrue(client.ends())
+                    closed(2 if eio == 4 else 4)
+            # Who is in a namespace still, or again, ends by its own wish.
+            with Sio(node, connect='0{"id":"a"}') as client:
+                self.assertEqual(client.asks("0/admin")[:8], "0/admin,")
+                send_away(client, "1")
+                client.send(frame(CLOSE, b"\x03\xe8"))
+                self.assertTrue(client.ends())
+            with Sio(node, connect='0{"id":"a"}') as client:
+                send_away(client, "1")
+                self.assertEqual(client.asks("0")[0], "0")
+                client.send(frame(CLOSE, b"\x03\xe8"))
+                self.assertTrue(client.ends())
+            wait_until("all have ended",
+                       lambda: node.metric("ringpost_engine_ended_total") == 6)
+            closed(4)
 
     def test_bytes_both_ways_in_both_versions(self):
         with Node(*FLAGS) as node, Sio(node, connect='0{"id":"new"}') as new, \

@@ -248,8 +248,14 @@ class SocketIo:
     def test_is_closed_by_the_api(self):
         me = f"closed-{self.transport}"
         client = self.client(query={"id": me})
+
+        def closed():
+            return self.node.metric("ringpost_closed_total", reason="closed_by_api")
+        before = closed()
         self.assertEqual(self.node.api("DELETE", f"/v1/clients/{me}")[1], {"closed": 1})
         self.assertEqual(client.wait(got="disconnect")["reason"], "io server disconnect")
+        if self.transport == "websocket":
+            wait_until("its connection counts as the API's", lambda: closed() == before + 1)
 
     def test_comes_back(self):
         me = f"back-{self.transport}"

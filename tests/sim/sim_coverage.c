@@ -22,6 +22,7 @@ struct coverage {
     _Atomic uint64_t closed[CLOSE_REASON_COUNT];
     _Atomic uint64_t refused[REFUSE_REASON_COUNT];
     _Atomic uint64_t dropped[DROP_REASON_COUNT];
+    _Atomic uint64_t connects[CONNECT_REFUSAL_COUNT];
     _Atomic uint64_t mails[MAIL_KIND_COUNT];
     _Atomic uint64_t results[RESULT_COUNT];
     _Atomic uint64_t rings[RING_SHORTAGES];
@@ -79,6 +80,7 @@ void coverage_stats(const struct stats *total) {
     atomic_fetch_add(&coverage->runs, 1);
     merge(coverage->closed, total->closed, CLOSE_REASON_COUNT);
     merge(coverage->refused, total->refused, REFUSE_REASON_COUNT);
+    merge(coverage->connects, total->connects_refused, CONNECT_REFUSAL_COUNT);
     merge(coverage->mails, total->mails, MAIL_KIND_COUNT);
     for (unsigned class = 0; class < CLASSES; class ++)
         merge(coverage->dropped, total->copies_dropped[class], DROP_REASON_COUNT);
@@ -108,6 +110,7 @@ static struct apart exempt[] = {
      "asked for once a run; what it leads to is in test_encodings", false},
     {"short proto/client/websocket.c inflate: true", "the same, for what a client sends", false},
     {"close none", "no reason at all; it must never be counted", false},
+    {"connect too_many_groups", "a packet of 65 groups; test_sio has one", false},
     {"close unauthorized", "clients need no token in this version", false},
     {"close stopped", "only when the API's last answers outlast the end of the drain", false},
     {"counter lingers_cut", "takes 64 MiB, or a minute of one peer; test_http_connection does it",
@@ -374,6 +377,9 @@ unsigned coverage_print(void) {
     for (unsigned i = 0; i < DROP_REASON_COUNT; i++)
         missing +=
             point_print("drop", drop_reason_word((enum drop_reason)i), &coverage->dropped[i]);
+    for (unsigned i = 0; i < CONNECT_REFUSAL_COUNT; i++)
+        missing += point_print("connect", connect_refusal_word((enum connect_refusal)i),
+                               &coverage->connects[i]);
     for (unsigned i = 0; i < RESULT_COUNT; i++)
         missing += point_print("result", result_text((enum result_word)i), &coverage->results[i]);
 #define COUNTER_PRINT(member, name, help)                                                          \

@@ -98,7 +98,10 @@ static void send_make(struct sim_sio *sio, unsigned client, char *text, size_t c
 
 void sio_packet_make(struct sim_sio *sio, unsigned client, char *text, size_t cap) {
     uint64_t roll = sim_roll(100);
-    if (!sio->asked) {
+    if (!sio->asked && sim_chance(120)) {
+        const char *bad = sio->old ? "40" SIO_NAME "?meta=2" : "40" SIO_NAME ",{\"id\":7}";
+        snprintf(text, cap, "%s", sim_chance(500) ? bad : "40/nowhere,");
+    } else if (!sio->asked) {
         sio->asked = true;
         snprintf(text, cap,
                  sio->old ? "40" SIO_NAME "?id=sio-%u&groups=a&meta=1"

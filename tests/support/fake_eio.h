@@ -25,6 +25,7 @@
 #define engine_form fake_engine_form
 #define engine_polled_text fake_engine_polled_text
 #define engine_resume fake_engine_resume
+#define engine_parting fake_engine_parting
 #define engine_deadline fake_engine_deadline
 #define engine_version fake_engine_version
 #define engine_sid fake_engine_sid
@@ -49,8 +50,9 @@ struct engine {
     char query[256];
     char written[16384];
     uint64_t deadline_ns;
-    enum close_reason reason; /* it was closed for */
-    bool wants;               /* its last message was answered with "more" */
+    enum close_reason reason;  /* it was closed for */
+    enum close_reason parting; /* for what it is, if the client closes it */
+    bool wants;                /* its last message was answered with "more" */
     unsigned resumes;
     bool fails;    /* the next write ends it */
     bool in_bytes; /* it polls in payloads of bytes */
@@ -118,6 +120,9 @@ void engine_resume(struct worker *worker, struct engine *engine) {
     (void)worker;
     engine->resumes++;
     engine->wants = true;
+}
+void engine_parting(struct engine *engine, enum close_reason reason) {
+    engine->parting = reason;
 }
 void engine_deadline(struct worker *worker, struct engine *engine, uint64_t due_ns) {
     (void)worker;

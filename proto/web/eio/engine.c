@@ -236,6 +236,7 @@ struct engine *engine_make(struct worker *worker, enum engine_path path, unsigne
     }
     rand_fill(engine->random, sizeof engine->random);
     engine->version = (uint8_t)version;
+    engine->parting = CLOSE_CLIENT;
     engine->base64 = base64;
     engine->peer = *peer;
     engine->own = outbox_parked();
@@ -552,6 +553,10 @@ const struct peer_address *engine_peer(const struct engine *engine) {
 
 struct span engine_query(const struct engine *engine) {
     return span_of(engine->query == NULL ? "" : engine->query, engine->query_len);
+}
+
+void engine_parting(struct engine *engine, enum close_reason reason) {
+    engine->parting = (uint8_t)reason;
 }
 
 void engine_query_drop(struct worker *worker, struct engine *engine) {

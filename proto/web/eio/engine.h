@@ -121,6 +121,10 @@ void engine_close(struct worker *worker, struct engine *engine, enum close_reaso
 void engine_finish(struct worker *worker, struct engine *engine, enum close_reason reason);
 #define ENGINE_FINISH_NS (30 * NS_PER_S)
 
+/* Why the session ends if the client closes its WebSocket from now on; CLOSE_CLIENT at first: by
+ * its own wish. */
+void engine_parting(struct engine *engine, enum close_reason reason);
+
 /* Arms, moves, or with 0 disarms the app's deadline. */
 void engine_deadline(struct worker *worker, struct engine *engine, uint64_t due_ns);
 

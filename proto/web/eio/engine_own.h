@@ -40,6 +40,7 @@ struct engine {
     uint8_t version; /* 4 or 3 */
     uint8_t stage;   /* enum engine_stage */
     uint8_t reason;  /* enum close_reason, once it finishes */
+    uint8_t parting; /* likewise, if the client ends its WebSocket */
     uint8_t holds;
     bool base64 : 1;    /* version 3: it takes no bytes in polls */
     bool as_bytes : 1;  /* version 3: the answer that is being made is in bytes */

@@ -166,6 +166,13 @@ static void message_take(struct worker *worker, struct connection *connection,
     engine_let(worker, engine);
 }
 
+/* What a close frame of the client's means. */
+static enum close_reason parting_of(struct connection *connection) {
+    const struct engine *engine = socket_of(connection)->engine;
+    bool session = engine != NULL && !is_probe(connection);
+    return session ? (enum close_reason)engine->parting : CLOSE_CLIENT;
+}
+
 static void pong(struct worker *worker, struct connection *connection, struct span payload) {
     char bytes[2 + WS_CONTROL_BYTES_MAX];
     struct builder out = builder_over(bytes, sizeof bytes);
@@ -195,7 +202,7 @@ static size_t front_take(struct worker *worker, struct connection *connection, c
     case WS_PONG:
         break;
     case WS_CLOSE:
-        finish(worker, connection, item.close_code, CLOSE_CLIENT);
+        finish(worker, connection, item.close_code, parting_of(connection));
         break;
     case WS_REFUSED:
         finish(worker, connection, item.close_code,

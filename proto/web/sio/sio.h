@@ -84,6 +84,7 @@ struct sio {
     struct sio_parts *parts; /* NULL: no attachment is awaited */
     struct task task;        /* an acknowledgement found no room: it is told again */
     struct sio_ack held;     /* that one, while it is wanted */
+    bool sent_away;          /* it is in no namespace, since the API ended its last one */
     bool stopped;            /* no message is wanted before engine_resume */
     bool once;               /* protocol 4: it does not encode texts twice (sio_text.h) */
 };
@@ -103,6 +104,10 @@ struct sio_session *sio_session_find(struct sio *sio, unsigned namespace);
 /* What is being served may end by what is written or sent. All of what follows returns false if the
  * engine has gone, with all of its sessions. */
 
+/* sio_app.c: a packet that may not stand here ends clients of protocol 5 (`bad_message`); others
+ * are forgiven. `wrong`: a constant for the log. */
+bool sio_misplaced(struct worker *worker, struct engine *engine, const char *wrong);
+
 /* sio_connect.c: CONNECT, and the end of namespaces. */
 bool sio_connect(struct worker *worker, struct engine *engine, const struct sio_packet *packet);
 /* Protocol 4: `/`, unasked. */
@@ -112,6 +117,8 @@ void sio_session_end(struct worker *worker, struct engine *engine, struct sio_se
 /* The same for one alone, while the engine stays. */
 void sio_session_leave(struct worker *worker, struct engine *engine, struct sio_session *one);
 void sio_session_free(struct worker *worker, struct sio_session *one);
+/* From now on the client's end is the API's doing, or its own again. */
+void sio_sent_away(struct engine *engine, bool sent_away);
 /* Some time is left to come into a namespace, if it is in none. */
 void sio_deadline(struct worker *worker, struct engine *engine);
 

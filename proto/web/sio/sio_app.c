@@ -12,6 +12,25 @@
 
 /* Whose message is being served on this thread; NULL: it has ended meanwhile. */
 static _Thread_local struct engine *served;
+/* What was wrong with the packet that ends an engine, for the log; NULL: nothing. */
+static _Thread_local const char *ends_for;
+
+/* Closes the engine; false. */
+static bool bad(struct worker *worker, struct engine *engine, enum close_reason reason,
+                const char *wrong) {
+    stats_add(&worker->stats.sio_bad, 1);
+    ends_for = wrong;
+    engine_close(worker, engine, reason);
+    ends_for = NULL;
+    return false;
+}
+
+bool sio_misplaced(struct worker *worker, struct engine *engine, const char *wrong) {
+    if (sio_version(engine) == SIO_PROTOCOL_5)
+        return bad(worker, engine, CLOSE_BAD_MESSAGE, wrong);
+    stats_add(&worker->stats.sio_bad, 1);
+    return true;
+}
 
 /* --- attachments that are awaited ------------------------------------------------------------- */
 
@@ -30,11 +49,9 @@ static bool parts_add(struct worker *worker, struct engine *engine, uint32_t bef
                       struct span bytes) {
     struct sio *sio = sio_of(engine);
     size_t block_bytes = sizeof(struct sio_parts) + before + bytes.len;
-    if (before + bytes.len > SIO_PARTS_BYTES_MAX) {
-        stats_add(&worker->stats.sio_bad, 1);
-        engine_close(worker, engine, CLOSE_TOO_LARGE);
-        return false;
-    }
+    if (before + bytes.len > SIO_PARTS_BYTES_MAX)
+        return bad(worker, engine, CLOSE_TOO_LARGE,
+                   "a packet with its attachments is over 1000000 bytes");
     size_t had_bytes = sio->parts == NULL ? 0 : sio->parts->block_bytes;
     struct sio_parts *parts = memory_grow(&worker->account, sio->parts, had_bytes, block_bytes);
     if (SHORTAGE(parts == NULL)) {
@@ -62,13 +79,6 @@ static bool parts_begin(struct worker *worker, struct engine *engine, struct spa
 
 /* --- packets ---------------------------------------------------------------------------------- */
 
-/* Closes the engine; false. */
-static bool bad(struct worker *worker, struct engine *engine, enum close_reason reason) {
-    stats_add(&worker->stats.sio_bad, 1);
-    engine_close(worker, engine, reason);
-    return false;
-}
-
 /* One that is whole. False: the engine has gone. */
 static bool packet_serve(struct worker *worker, struct engine *engine,
                          const struct sio_packet *packet, const struct span *attachments) {
@@ -80,12 +90,10 @@ static bool packet_serve(struct worker *worker, struct engine *engine,
         return sio_connect(worker, engine, packet);
     if (namespace_find(packet->namespace, &namespace))
         one = sio_session_find(sio, namespace);
-    if (one == NULL || packet->type == SIO_CONNECT_ERROR) {
-        if (sio_version(engine) == SIO_PROTOCOL_5)
-            return bad(worker, engine, CLOSE_BAD_MESSAGE);
-        stats_add(&worker->stats.sio_bad, 1);
-        return true;
-    }
+    if (packet->type == SIO_CONNECT_ERROR)
+        return sio_misplaced(worker, engine, "a CONNECT_ERROR from a client");
+    if (one == NULL)
+        return sio_misplaced(worker, engine, "a packet for a namespace that is not connected");
     switch (packet->type) {
     case SIO_DISCONNECT:
         sio_session_leave(worker, engine, one);
@@ -101,9 +109,11 @@ static bool packet_serve(struct worker *worker, struct engine *engine,
 
 static bool text_serve(struct worker *worker, struct engine *engine, struct span text) {
     struct sio_packet packet;
-    if (sio_of(engine)->parts != NULL ||
-        sio_packet_read(sio_version(engine), text, &packet) != NULL)
-        return bad(worker, engine, CLOSE_BAD_FRAME);
+    const char *wrong = sio_of(engine)->parts != NULL
+                            ? "a text where an attachment is due"
+                            : sio_packet_read(sio_version(engine), text, &packet);
+    if (wrong != NULL)
+        return bad(worker, engine, CLOSE_BAD_FRAME, wrong);
     if (packet.attachments != 0)
         return parts_begin(worker, engine, text, &packet);
     return packet_serve(worker, engine, &packet, NULL);
@@ -132,7 +142,7 @@ static bool polled_serve(struct worker *worker, struct engine *engine, struct sp
 static bool attachment_serve(struct worker *worker, struct engine *engine, struct span bytes) {
     struct sio *sio = sio_of(engine);
     if (sio->parts == NULL)
-        return bad(worker, engine, CLOSE_BAD_FRAME);
+        return bad(worker, engine, CLOSE_BAD_FRAME, "bytes where no attachment is due");
     uint32_t before = parts_bytes(sio->parts);
     if (!parts_add(worker, engine, before, bytes))
         return false;
@@ -205,20 +215,25 @@ static bool is_ordinary(enum close_reason reason) {
     return reason == CLOSE_CLIENT || reason == CLOSE_DRAINING || reason == CLOSE_STOPPED;
 }
 
+/* `one` NULL: it was in no namespace. */
 static void end_log(const struct engine *engine, const struct sio_session *one,
                     enum close_reason reason) {
-    const struct name *id = one->session.id;
+    const struct name *id = one == NULL ? NULL : one->session.id;
+    struct span namespace = one == NULL ? SPAN("") : namespace_name(one->session.namespace);
     char address[PEER_ADDRESS_TEXT_MAX];
     net_peer_text(engine_peer(engine), address);
     log_event(LOG_INFO, "session_closed", LOG_STR("reason", close_reason_word(reason)),
               LOG_SPAN("id", id != NULL ? span_of(id->text, id->len) : SPAN("")),
-              LOG_SPAN("namespace", namespace_name(one->session.namespace)),
-              LOG_STR("address", address), LOG_U64("outbox_bytes", one->session.backlog.bytes));
+              LOG_SPAN("namespace", namespace), LOG_STR("address", address),
+              LOG_U64("outbox_bytes", one == NULL ? 0 : one->session.backlog.bytes),
+              LOG_STR("wrong", ends_for == NULL ? "" : ends_for));
 }
 
 static void on_close(struct worker *worker, struct engine *engine, enum close_reason reason) {
     struct sio *sio = sio_of(engine);
     struct list *at;
+    if (list_empty(&sio->sessions) && ends_for != NULL)
+        end_log(engine, NULL, reason);
     while ((at = sio->sessions.next) != &sio->sessions) {
         struct sio_session *one = container_of(at, struct sio_session, link);
         if (!is_ordinary(reason))
@@ -244,8 +259,9 @@ static bool is_waited(const struct worker *worker, const struct engine *engine) 
 }
 
 static void on_deadline(struct worker *worker, struct engine *engine) {
-    if (list_empty(&sio_of(engine)->sessions))
-        engine_close(worker, engine, CLOSE_HELLO_TIMEOUT);
+    const struct sio *sio = sio_of(engine);
+    if (list_empty(&sio->sessions))
+        engine_close(worker, engine, sio->sent_away ? CLOSE_CLOSED_BY_API : CLOSE_HELLO_TIMEOUT);
 }
 
 const struct engine_app sio_app = {

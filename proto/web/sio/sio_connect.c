@@ -1,5 +1,6 @@
 /* sio_connect.c - how a client comes into a namespace, and how it leaves; see sio.h. */
 #include "core/base/check.h"
+#include "core/base/log.h"
 #include "core/base/rand.h"
 #include "core/base/shortage.h"
 #include "core/namespaces.h"
@@ -70,12 +71,45 @@ void sio_session_leave(struct worker *worker, struct engine *engine, struct sio_
     sio_deadline(worker, engine);
 }
 
+void sio_sent_away(struct engine *engine, bool sent_away) {
+    sio_of(engine)->sent_away = sent_away;
+    engine_parting(engine, sent_away ? CLOSE_CLOSED_BY_API : CLOSE_CLIENT);
+}
+
 void sio_deadline(struct worker *worker, struct engine *engine) {
     bool none = list_empty(&sio_of(engine)->sessions);
     engine_deadline(worker, engine, none ? worker->now_ns + worker->config->connect_timeout_ns : 0);
 }
 
 /* --- coming ----------------------------------------------------------------------------------- */
+
+static enum connect_refusal refusal_of(enum code code) {
+    switch (code) {
+    case CODE_TOO_MANY_GROUPS:
+        return CONNECT_REFUSED_TOO_MANY_GROUPS;
+    case CODE_OVERLOADED:
+        return CONNECT_REFUSED_OVERLOADED;
+    default:
+        return CONNECT_REFUSED_BAD_MESSAGE;
+    }
+}
+
+static void refusal_tell(struct worker *worker, const struct engine *engine,
+                         enum connect_refusal refusal, struct span namespace, const char *wrong) {
+    char address[PEER_ADDRESS_TEXT_MAX];
+    net_peer_text(engine_peer(engine), address);
+    stats_add(&worker->stats.connects_refused[refusal], 1);
+    log_event(LOG_WARN, "socketio_connect_refused",
+              LOG_STR("reason", connect_refusal_word(refusal)), LOG_SPAN("namespace", namespace),
+              LOG_STR("address", address), LOG_STR("wrong", wrong));
+}
+
+static bool refuse(struct worker *worker, struct engine *engine, unsigned namespace, enum code code,
+                   const char *wrong) {
+    struct span name = namespace_name(namespace);
+    refusal_tell(worker, engine, refusal_of(code), name, wrong);
+    return sio_write_refusal(worker, engine, name, code, wrong);
+}
 
 /* The answer to CONNECT. */
 static bool welcome_write(struct worker *worker, struct engine *engine,
@@ -104,8 +138,9 @@ static bool enter(struct worker *worker, struct engine *engine, unsigned namespa
     if (code != CODE_NONE) {
         if (one != NULL)
             sio_session_end(worker, engine, one);
-        return sio_write_refusal(worker, engine, namespace_name(namespace), code, why);
+        return refuse(worker, engine, namespace, code, why);
     }
+    sio_sent_away(engine, false);
     one->live = true;
     one->meta = names->meta;
     if (!welcome_write(worker, engine, one))
@@ -139,8 +174,7 @@ static bool connect_to(struct worker *worker, struct engine *engine, unsigned na
     struct sio_names names;
     struct complaint complaint;
     if (!names_read(engine, packet, &names, &complaint))
-        return sio_write_refusal(worker, engine, namespace_name(namespace), complaint.code,
-                                 complaint.text);
+        return refuse(worker, engine, namespace, complaint.code, complaint.text);
     bool has_auth = packet != NULL && packet->json.kind == JSON_OBJECT;
     return enter(worker, engine, namespace, &names, has_auth ? packet->json.raw : SPAN("{}"));
 }
@@ -151,12 +185,12 @@ bool sio_connect_main(struct worker *worker, struct engine *engine) {
 
 bool sio_connect(struct worker *worker, struct engine *engine, const struct sio_packet *packet) {
     unsigned namespace;
-    if (!namespace_find(packet->namespace, &namespace))
+    if (!namespace_find(packet->namespace, &namespace)) {
+        refusal_tell(worker, engine, CONNECT_REFUSED_INVALID_NAMESPACE, packet->namespace,
+                     "it is not in --namespaces");
         return sio_write_unknown(worker, engine, packet->namespace);
+    }
     if (sio_session_find(sio_of(engine), namespace) == NULL)
         return connect_to(worker, engine, namespace, packet);
-    if (sio_version(engine) == SIO_PROTOCOL_4)
-        return true;
-    engine_close(worker, engine, CLOSE_BAD_MESSAGE);
-    return false;
+    return sio_misplaced(worker, engine, "a second CONNECT for a namespace");
 }

@@ -133,6 +133,8 @@ static void its_close(struct worker *worker, struct session *session, enum close
     if (!sio_write(worker, engine, SIO_DISCONNECT, session->namespace, NULL, SPAN("")))
         return;
     sio_session_leave(worker, engine, one);
+    if (list_empty(&sio_of(engine)->sessions))
+        sio_sent_away(engine, true);
 }
 
 const struct session_type sio_session_type = {

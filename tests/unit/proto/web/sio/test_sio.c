@@ -121,6 +121,42 @@ static void refuses_bad_names(void **state) {
     assert_non_null(strstr(ask(api, GET("/v1/clients/a")), "\"groups\":[]"));
 }
 
+static uint64_t refused(enum connect_refusal refusal) {
+    return stats_get(&eio_worker()->stats.connects_refused[refusal]);
+}
+
+static void counts_who_is_refused(void **state) {
+    (void)state;
+    struct engine *engine = eio_open(4, "id=a");
+    eio_say(engine, "0{\"id\":7}");
+    eio_say(engine, "0/nowhere,");
+    eio_say(eio_open(3, ""), "0/nowhere");
+    assert_int_equal(refused(CONNECT_REFUSED_BAD_MESSAGE), 1);
+    assert_int_equal(refused(CONNECT_REFUSED_INVALID_NAMESPACE), 2);
+    assert_int_equal(refused(CONNECT_REFUSED_TOO_MANY_GROUPS), 0);
+    assert_int_equal(refused(CONNECT_REFUSED_OVERLOADED), 0);
+}
+
+static void is_sent_away(void **state) {
+    (void)state;
+    struct engine *engine = come("{\"id\":\"a\"}");
+    eio_say(engine, "0/admin,{\"id\":\"b\"}");
+    assert_int_equal(engine->parting, CLOSE_CLIENT);
+    assert_answer(ask(api, DEL("/v1/clients/a")), 200, "{\"closed\":1}");
+    assert_int_equal(engine->parting, CLOSE_CLIENT);
+    assert_answer(ask(api, DEL("/v1/clients/b")), 200, "{\"closed\":1}");
+    assert_int_equal(engine->parting, CLOSE_CLOSED_BY_API);
+    eio_say(engine, "0{}");
+    assert_int_equal(engine->parting, CLOSE_CLIENT);
+    eio_say(engine, "1");
+    sio_app.on_deadline(eio_worker(), engine);
+    assert_int_equal(engine->reason, CLOSE_HELLO_TIMEOUT);
+    engine = come("{\"id\":\"a\"}");
+    assert_answer(ask(api, DEL("/v1/clients/a")), 200, "{\"closed\":1}");
+    sio_app.on_deadline(eio_worker(), engine);
+    assert_int_equal(engine->reason, CLOSE_CLOSED_BY_API);
+}
+
 static void closes_what_is_out_of_place(void **state) {
     (void)state;
     static const struct {
@@ -144,6 +180,7 @@ static void closes_what_is_out_of_place(void **state) {
         assert_false(engine->used);
         assert_int_equal(engine->reason, rows[i].reason);
     }
+    assert_int_equal(stats_get(&eio_worker()->stats.sio_bad), sizeof rows / sizeof *rows);
     struct engine *engine = eio_open(4, "");
     eio_say(engine, "2[\"x\"]");
     assert_false(engine->used);
@@ -480,6 +517,8 @@ int main(void) {
         CASE(comes_by_protocol_5),
         CASE(comes_by_protocol_4),
         CASE(refuses_bad_names),
+        CASE(counts_who_is_refused),
+        CASE(is_sent_away),
         CASE(closes_what_is_out_of_place),
         CASE(survives_its_end_at_any_write),
         CASE(registers),
