@@ -40,7 +40,9 @@ class PythonSocketIo(SocketIo):
         """After a crash, and after a drain but where it polls: there it takes the close packet for
         its own end (docs/socketio.md)."""
         me, port = f"back-{self.transport}", free_port()
-        flags = ("--web", f"127.0.0.1:{port}", "--steer", "none")
+        # A client that ends between two polls is missed only at its next pong.
+        flags = ("--web", f"127.0.0.1:{port}", "--steer", "none",
+                 "--heartbeat", "2", "--heartbeat-timeout", "4")
         node = Node(*flags)
         self.addCleanup(lambda: node.kill())  # whichever it is then
         client = self.started()
