@@ -85,14 +85,14 @@ enum code registration_attend(struct worker *worker, struct session *session, co
     return CODE_NONE;
 }
 
-static bool is_ordinary(enum close_reason reason) {
+bool registration_end_is_ordinary(enum close_reason reason) {
     return reason == CLOSE_CLIENT || reason == CLOSE_DRAINING || reason == CLOSE_CLOSED_BY_API ||
            reason == CLOSE_STOPPED;
 }
 
 void registration_end_log(const struct session *session, const struct peer_address *peer,
                           enum close_reason reason, uint64_t left_bytes) {
-    if (is_ordinary(reason))
+    if (registration_end_is_ordinary(reason))
         return;
     const struct name *id = session_is_open(session) ? session->id : NULL;
     char address[PEER_ADDRESS_TEXT_MAX];

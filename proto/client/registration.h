@@ -31,6 +31,8 @@ enum code registration_change(struct worker *worker, struct session *session, st
 /* It has been welcomed: what is pending for its id may come. */
 enum code registration_attend(struct worker *worker, struct session *session, const char **text);
 
+/* Is an end for that reason nothing to tell? Somebody wanted it. */
+bool registration_end_is_ordinary(enum close_reason reason);
 /* The session ends for that reason: one log line, unless it is an ordinary end. `left_bytes` waited
  * for it. */
 void registration_end_log(const struct session *session, const struct peer_address *peer,

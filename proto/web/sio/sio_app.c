@@ -6,6 +6,7 @@
 #include "core/namespaces.h"
 #include "core/server.h"
 #include "core/worker.h"
+#include "proto/client/registration.h"
 #include "proto/web/sio/sio.h"
 #include "proto/web/sio/sio_args.h"
 #include "proto/web/sio/sio_text.h"
@@ -211,10 +212,6 @@ static bool on_message(struct worker *worker, struct engine *engine, struct span
     return !sio->stopped;
 }
 
-static bool is_ordinary(enum close_reason reason) {
-    return reason == CLOSE_CLIENT || reason == CLOSE_DRAINING || reason == CLOSE_STOPPED;
-}
-
 /* `one` NULL: it was in no namespace. */
 static void end_log(const struct engine *engine, const struct sio_session *one,
                     enum close_reason reason) {
@@ -236,7 +233,7 @@ static void on_close(struct worker *worker, struct engine *engine, enum close_re
         end_log(engine, NULL, reason);
     while ((at = sio->sessions.next) != &sio->sessions) {
         struct sio_session *one = container_of(at, struct sio_session, link);
-        if (!is_ordinary(reason))
+        if (!registration_end_is_ordinary(reason))
             end_log(engine, one, reason);
         sio_session_end(worker, engine, one);
     }
