@@ -1,7 +1,7 @@
 // JSON lines over raw TCP in two processes with Redis between them: PORT of the clients, PORT of the
 // pushes, FOLDER. Each message goes to each process, which looks whether it has the client.
 "use strict";
-const net = require("net");
+const lines = require("../lines.js");
 const push = require("../push.js");
 const { processes } = require("../redis.js");
 
@@ -21,20 +21,7 @@ function deliver(message) {
 processes(process.argv[4], async (connect) => {
     const redis = await connect();
     await (await connect()).subscribe("push", deliver);
-    net.createServer({ noDelay: true }, (socket) => {
-        let said = "", id;
-        socket.on("data", (bytes) => {
-            said += bytes;
-            const end = said.indexOf("\n");
-            if (id !== undefined || end < 0)
-                return;
-            id = JSON.parse(said.slice(0, end)).id;
-            clients.set(id, socket);
-            socket.write(push.welcome + "\n");
-        });
-        socket.on("error", () => socket.destroy());
-        socket.on("close", () => clients.delete(id));
-    }).listen({ port: +process.argv[2], host: "127.0.0.1", backlog: 4096 });
+    lines.listen(+process.argv[2], clients);
     const send = (id, text) => {
         redis.publish("push", `${id} ${text}`);
         return 1; // nobody knows
