@@ -240,6 +240,7 @@ class Behind(unittest.TestCase):
             for version in published.PACKAGES:
                 for transport, names in published.TRANSPORTS.items():
                     self.check_published(node, port, version, transport, names)
+        # Longer than the proxy waits for an answer: that poll must still be there.
         time.sleep(max(0, quiet_until - time.monotonic()))
         self.assertEqual(node.push("poll-1", "still there")[0], 202)
         patient.join(2 * DEADLINE_S)

@@ -33,7 +33,7 @@ class PythonSocketIo(SocketIo):
         client = self.client(query={"id": me})
         self.assertEqual(self.node.api("DELETE", f"/v1/clients/{me}")[1], {"closed": 1})
         client.wait(got="disconnect")
-        time.sleep(0.5)
+        time.sleep(0.5)  # in which one that came back would be there: it waits for 50 ms
         self.assertEqual(self.node.api("GET", f"/v1/clients/{me}")[0], 404)
 
     def test_comes_back(self):
