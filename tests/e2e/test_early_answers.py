@@ -53,6 +53,37 @@ class EarlyAnswers(unittest.TestCase):
                 with self.subTest(status=status):
                     self.assert_answered(node, status, data)
 
+    def test_none_to_head_has_a_body(self):
+        """The client would take it for the beginning of the next answer."""
+        def ask(path, more=b"", key=b"right"):
+            return (b"HEAD %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
+                    b"Connection: close\r\n%s\r\n" % (path, key, more))
+
+        long, foreign = b"X: 1\r\n" * 4000, b"Origin: http://evil.example\r\n"
+        large = b"Content-Length: 20000000\r\n"
+        with Node(env=KEY) as node:
+            cases = [
+                ("api", 401, ask(b"/v1/stats", key=b"wrong")),
+                ("api", 401, ask(b"/v1/stats", large, key=b"wrong")),
+                ("api", 404, ask(b"/nope")),
+                ("api", 405, ask(b"/v1/messages")),
+                ("api", 413, ask(b"/v1/stats", large)),
+                ("api", 417, ask(b"/v1/stats", b"Expect: tea\r\n" + large)),
+                ("api", 431, ask(b"/v1/stats", long)),
+                ("api", 400, ask(b"/v1/stats", b"Content-Length: x\r\n")),
+                ("web", 403, ask(b"/healthz", foreign)),
+                ("web", 404, ask(b"/nope")),
+                ("web", 413, ask(b"/healthz", large)),
+                ("web", 431, ask(b"/healthz", long)),
+                ("web", 400, ask(b"/events?id=%zz")),
+            ]
+            for listener, status, data in cases:
+                with self.subTest(listener=listener, status=status):
+                    answer = self.ask(node.address(listener), data)
+                    self.assertTrue(answer.startswith(b"HTTP/1.1 %d " % status), answer[:100])
+                    head_of, end, body = answer.partition(b"\r\n\r\n")
+                    self.assertEqual((end, body), (b"\r\n\r\n", b""), head_of)
+
     def test_curl(self):
         with Node(env=KEY) as node, tempfile.NamedTemporaryFile() as file:
             file.write(bytes(400_000))
