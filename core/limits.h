@@ -127,6 +127,18 @@
 #define READ_LATE_NS (500 * 1000 * 1000)
 #define READ_OVER_NS (2LL * 1000 * 1000 * 1000)
 
+/* A listener takes so many connections in a turn at most. Each costs its worker some 30 us until it
+ * is greeted, so these are a slice (WORK_SLICE_NS). Where what had come waits longer than
+ * ACCEPT_LATE_NS for the worker, which is a little more than a turn, the listener takes
+ * ACCEPTS_LATE in each ACCEPT_PAUSE_NS, and no more than these in a turn, which lasts longer where
+ * the worker has little of a CPU: 1,000 a second, which are 3 % of its time. For producers and
+ * operators, who are few, it is twice as much. */
+#define ACCEPTS_MAX 16
+#define ACCEPT_LATE_NS (5 * 1000 * 1000)
+#define ACCEPTS_LATE 2
+#define ACCEPTS_LATE_API 4
+#define ACCEPT_PAUSE_NS (2 * 1000 * 1000)
+
 /* A send gathers at most so many runs and bytes; the rest follows in the next one. */
 #define SEND_RUNS_MAX 256
 #define SEND_BYTES_MAX (256 * 1024)
@@ -177,6 +189,7 @@
 #define HTTP_PIPELINE_MAX 4096 /* requests of one connection whose answers are still owed */
 
 _Static_assert(ENDPOINTS_MAX <= 64, "a set of endpoints must fit one word");
+_Static_assert(ACCEPTS_MAX <= 32, "the armed accepts of a listener must fit one word");
 _Static_assert(RECEIVE_BUFFERS <= 32768, "buffer ids are 15 bits in the provided ring");
 _Static_assert((RECEIVE_BUFFERS & (RECEIVE_BUFFERS - 1)) == 0,
                "the buffer ring wants a power of two");

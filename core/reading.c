@@ -1,6 +1,7 @@
 /* reading.c - which connection is read when; see reading.h and connection.h. */
 #include "core/reading.h"
 
+#include "core/server.h"
 #include "core/tag.h"
 #include "core/worker.h"
 
@@ -171,9 +172,17 @@ static uint64_t late_ns(const struct worker *worker) {
     return late_ns;
 }
 
-static void late_tell(struct worker *worker) {
+/* Those who hand connections over look at it, too. */
+static void piles_tell(struct worker *worker, bool piles) {
+    if (worker->reading.piles == piles)
+        return;
+    worker->reading.piles = piles;
+    server_piles_set(worker->server, worker->index, piles);
+}
+
+static void late_tell(struct worker *worker, uint64_t late_ns) {
     struct reading *reading = &worker->reading;
-    bool late = late_ns(worker) >= READ_LATE_NS;
+    bool late = late_ns >= READ_LATE_NS;
     if (late)
         reading->seen_late_ns = worker->now_ns;
     if (late && reading->late_ns == 0) {
@@ -193,7 +202,9 @@ static void late_tell(struct worker *worker) {
 
 void reading_look(struct worker *worker, bool all) {
     heard_look(worker, all);
-    late_tell(worker);
+    uint64_t ns = late_ns(worker);
+    piles_tell(worker, ns >= ACCEPT_LATE_NS);
+    late_tell(worker, ns);
 }
 
 bool reading_heard(const struct worker *worker, const struct connection *connection,

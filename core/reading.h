@@ -38,6 +38,7 @@ struct reading {
     uint64_t mark_ns;   /* heard_ns is to become that */
     uint32_t mark_left; /* when so many connections more have been read */
     uint64_t last_tag;  /* of a receive: several in a row are one */
+    bool piles;         /* what had come waits longer than ACCEPT_LATE_NS: listener.h */
     uint64_t late_ns; /* since when it reads late (READ_LATE_NS), and has said so; 0: it does not */
     uint64_t seen_late_ns;
 };

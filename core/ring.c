@@ -364,7 +364,7 @@ static struct io_uring_sqe *sqe_get(struct ring *ring) {
 
 void ring_accept(struct ring *ring, uint64_t tag, int listen_fd) {
     struct io_uring_sqe *sqe = sqe_get(ring);
-    io_uring_prep_multishot_accept(sqe, listen_fd, NULL, NULL, SOCK_CLOEXEC);
+    io_uring_prep_accept(sqe, listen_fd, NULL, NULL, SOCK_CLOEXEC);
     io_uring_sqe_set_data64(sqe, tag);
 }
 

@@ -6,7 +6,7 @@
  * fall and when buffers run out; so what is promised here is all that callers may rely on.
  *
  * An operation that is started ends with exactly one completion without `more`; multishot
- * operations (accept, receive, wake) give any number with `more` before that. Starting never fails:
+ * operations (receive, wake) give any number with `more` before that. Starting never fails:
  * when the submission queue is full, what is there is submitted first. Completions are copied out
  * by ring_reap and never handled from inside a submit.
  *
@@ -67,7 +67,9 @@ bool ring_open(struct ring **ring, const struct ring_settings *settings, char *p
                size_t problem_cap);
 void ring_close(struct ring *ring);
 
-/* Multishot accept on a listening descriptor; each completion's result is a new descriptor. */
+/* Accepts one connection of a listening descriptor, the one that has waited for the longest; the
+ * completion's result is a new descriptor. Several may be armed, each with a tag of its own. None
+ * is multishot, which would take the whole backlog at once. */
 void ring_accept(struct ring *ring, uint64_t tag, int listen_fd);
 /* Places in the table of files; 0: there is none. */
 unsigned ring_places(const struct ring *ring);

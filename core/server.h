@@ -70,6 +70,7 @@ struct server {
     _Atomic uint32_t phase;
     _Atomic uint64_t phase_since_ns;
     _Atomic uint32_t connections; /* of the whole node, for --max-connections */
+    _Atomic uint64_t piles_set;   /* workers whose input piles up (reading.h) */
     uint64_t drain_since_ns;
     pthread_t *threads;
     struct start *starts; /* what each thread is given */
@@ -119,6 +120,18 @@ static inline enum server_phase server_phase(const struct server *server) {
 }
 static inline const struct config *server_config(const struct server *server) {
     return atomic_load_explicit(&server->config, memory_order_acquire);
+}
+
+/* A worker's input begins to pile up, or does so no more; and: is there any? A worker. */
+static inline void server_piles_set(struct server *server, unsigned worker, bool piles) {
+    uint64_t bit = UINT64_C(1) << worker;
+    if (piles)
+        atomic_fetch_or_explicit(&server->piles_set, bit, memory_order_relaxed);
+    else
+        atomic_fetch_and_explicit(&server->piles_set, ~bit, memory_order_relaxed);
+}
+static inline bool server_any_piles(const struct server *server) {
+    return atomic_load_explicit(&server->piles_set, memory_order_relaxed) != 0;
 }
 
 #endif

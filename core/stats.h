@@ -187,6 +187,8 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
     X(relays, "relays_total", "requests that another worker carried out: polls of its sessions")   \
     X(relays_refused, "relays_refused_total", "such requests refused: its mailbox was full")       \
     X(accept_errors, "accept_errors_total", "accepts that failed")                                 \
+    X(accepts_put_off, "accepts_put_off_total",                                                    \
+      "turns in which a listener left connections in its backlog, since a worker reads late")      \
     X(unicasts, "unicasts_total", "messages to one client id")                                     \
     X(unicast_mails, "unicast_mails_total", "mails that messages to one client id took")           \
     X(mail_refused, "mail_refused_total", "messages refused because a mailbox was full")           \

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define TAG_OPS(X)                                                                                 \
-    X(ACCEPT)   /* slot: listener of the worker; multishot */                                      \
+    X(ACCEPT)   /* slot: listener of the worker; generation: which of its accepts */               \
     X(RECEIVE)  /* slot: connection; multishot into provided buffers */                            \
     X(SEND)     /* slot: connection */                                                             \
     X(LEND)     /* slot: connection; result: a descriptor for its socket */                        \

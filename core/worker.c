@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* A worker that waits for room in a mailbox looks so often. */
+/* A worker that waits for room in a mailbox, or with its accepts, looks so often. */
 #define ROOM_LOOK_NS NS_PER_MS
 /* A worker that sleeps gives memory of pieces back so often. */
 #define PIECES_TRIM_NS (2 * NS_PER_MS)
@@ -237,7 +237,7 @@ static void phase_enter(struct worker *worker, enum server_phase phase) {
     case PHASE_RUNNING:
         /* Only now: every worker is there to answer mail. */
         for (unsigned i = 0; i < worker->listeners.count; i++)
-            listener_arm(worker, &worker->listeners.at[i]);
+            listener_start(&worker->listeners.at[i]);
         break;
     case PHASE_STARTING:
         break;
@@ -349,6 +349,8 @@ static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
     if ((fanout_busy(&worker->fanout) || broadcasts_busy(&worker->broadcasts)) &&
         wait_ns > FANOUT_HELD_LOOK_NS)
         wait_ns = FANOUT_HELD_LOOK_NS;
+    if (worker->listeners.put_off && wait_ns > ROOM_LOOK_NS)
+        wait_ns = ROOM_LOOK_NS;
     if (worker->loop.pieces_left && wait_ns > PIECES_TRIM_NS)
         wait_ns = PIECES_TRIM_NS;
     return endpoint_wait_ns(&worker->endpoint, wait_ns);
@@ -466,6 +468,7 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     /* The others may begin while the sends are started, which takes most of a turn. */
     post_wake_all(&worker->endpoint);
     dirty_flush(worker);
+    listeners_work(worker);
     endpoint_messages_return(&worker->endpoint);
     post_wake_all(&worker->endpoint);
     queue_age_look(worker);

@@ -7,6 +7,7 @@
  * worker only. */
 #include "core/base/check.h"
 #include "core/base/clock.h"
+#include "core/limits.h"
 #include "core/slots.h"
 #include "tests/sim/sim_coverage.h"
 #include "tests/sim/sim_fiber.h"
@@ -157,7 +158,16 @@ static struct op *op_start(struct ring *ring, enum kernel_op kind, uint64_t tag,
     return op;
 }
 
+static unsigned accepts_of(const struct op_list *list, int listen_fd) {
+    unsigned count = 0;
+    for (unsigned i = 0; i < list->count; i++)
+        count += list->ops[i]->kind == KERNEL_ACCEPT && list->ops[i]->fd == listen_fd;
+    return count;
+}
+
 void ring_accept(struct ring *ring, uint64_t tag, int listen_fd) {
+    if (accepts_of(&ring->queued, listen_fd) + accepts_of(&ring->active, listen_fd) >= ACCEPTS_MAX)
+        sim_fail("worker %u starts too many accepts on descriptor %d", ring->worker, listen_fd);
     op_start(ring, KERNEL_ACCEPT, tag, listen_fd);
 }
 

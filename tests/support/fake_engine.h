@@ -52,8 +52,7 @@ struct peer {
 
 struct ring {
     unsigned index;
-    uint64_t accept_tags[LISTENERS_MAX];
-    int accept_fds[LISTENERS_MAX];
+    uint64_t accept_tags[LISTENERS_MAX * ACCEPTS_MAX]; /* 0: none */
     unsigned accepts;
     struct completion queue[4096];
     unsigned queued, reaped;
@@ -68,6 +67,7 @@ static struct ring fake_rings[WORKERS_MAX];
 static unsigned fake_rings_open;
 static uint64_t fake_now_ns = NS_PER_S;
 static uint64_t fake_moves;                               /* anything that happened */
+static bool fake_gathered = true;                         /* each submit has gathered all */
 static size_t fake_started_bytes, fake_started_bytes_max; /* of sends, submitted together */
 
 /* --- clock.h ---------------------------------------------------------------------------------- */
@@ -174,8 +174,26 @@ void ring_close(struct ring *ring) {
     (void)ring;
 }
 void ring_accept(struct ring *ring, uint64_t tag, int listen_fd) {
-    ring->accept_tags[ring->accepts] = tag;
-    ring->accept_fds[ring->accepts++] = listen_fd;
+    (void)listen_fd;
+    unsigned at = 0;
+    while (at < ring->accepts && ring->accept_tags[at] != 0)
+        at++;
+    CHECK(at < LISTENERS_MAX * ACCEPTS_MAX);
+    ring->accepts += at == ring->accepts;
+    ring->accept_tags[at] = tag;
+}
+
+/* One that is armed for the listener of the kind, which is none afterwards; 0: there is none.
+ * Listeners are opened in the order of their kinds. */
+static uint64_t accept_take(struct ring *ring, enum listener_kind kind) {
+    for (unsigned i = 0; i < ring->accepts; i++) {
+        uint64_t tag = ring->accept_tags[i];
+        if (tag == 0 || tag_slot(tag) != (uint32_t)kind + 1)
+            continue;
+        ring->accept_tags[i] = 0;
+        return tag;
+    }
+    return 0;
 }
 
 /* Hands over what the peer has sent, as far as a receive is armed. */
@@ -352,7 +370,7 @@ void ring_buffer_return(struct ring *ring, uint16_t buffer) {
 }
 bool ring_has_gathered(const struct ring *ring) {
     (void)ring;
-    return true;
+    return fake_gathered;
 }
 unsigned ring_buffers_free(const struct ring *ring) {
     return FAKE_BUFFERS - ring_buffers_lent(ring);
@@ -492,11 +510,9 @@ static inline struct peer *peer_connect(unsigned worker, enum listener_kind kind
             continue;
         *peer = (struct peer){.used = true, .worker = worker, .fd = PEER_FD_FIRST + (int)i};
         peer->out = calloc(1, 1);
-        /* Listeners are opened in the order of their kinds. */
-        complete(&fake_rings[worker],
-                 (struct completion){.tag = tag_make(TAG_ACCEPT, 0, (uint32_t)kind + 1),
-                                     .result = peer->fd,
-                                     .more = true});
+        uint64_t tag = accept_take(&fake_rings[worker], kind);
+        CHECK(tag != 0, "no accept is armed");
+        complete(&fake_rings[worker], (struct completion){.tag = tag, .result = peer->fd});
         node_settle();
         return peer;
     }
