@@ -18,22 +18,9 @@ struct http_connection *http_of(struct connection *connection) {
     return *(struct http_connection **)connection_state(connection);
 }
 
-/* The body that is the largest of any route; NULL: none takes one. */
-static const struct route_body *body_largest(const struct http_service *service,
-                                             const struct config *config) {
-    const struct route_body *largest = NULL;
-    for (size_t i = 0; i < service->route_count; i++) {
-        const struct route_body *body = service->routes[i].body;
-        if (body != NULL && (largest == NULL || body->max(config) > largest->max(config)))
-            largest = body;
-    }
-    return largest;
-}
-
-static size_t body_bytes_max(const struct http_service *service, const struct config *config) {
-    const struct route_body *largest = body_largest(service, config);
-    size_t bytes = largest == NULL ? 0 : largest->max(config);
-    return bytes > service->spare_body_bytes ? bytes : service->spare_body_bytes;
+/* What no request may have a longer body than. */
+static size_t body_bytes_max(const struct worker *worker, const struct connection *connection) {
+    return http_context(worker)->body_bytes_max[worker->listeners.at[connection->listener].kind];
 }
 
 void http_on_open(struct worker *worker, struct connection *connection) {
@@ -51,7 +38,6 @@ void http_on_open(struct worker *worker, struct connection *connection) {
     http->forwards = proxy_forwards(worker->config, &http->hop);
     if (service->open != NULL)
         service->open(worker, http);
-    http_parser_init(&http->parser, body_bytes_max(service, worker->config));
     *(struct http_connection **)connection_state(connection) = http;
     http_watch(worker, http, worker->now_ns + HTTP_IDLE_NS);
 }
@@ -59,15 +45,36 @@ void http_on_open(struct worker *worker, struct connection *connection) {
 void http_stop(struct http_connection *http, enum close_reason reason) {
     if (http->finish_reason == CLOSE_NONE)
         http->finish_reason = (uint8_t)reason;
-    http->input_due_ns = 0;
+    if (http->incoming != NULL)
+        http->incoming->due_ns = 0;
     http->continue_due = false;
 }
 
-void http_assembly_free(struct worker *worker, struct http_connection *http) {
-    if (http->assembly != NULL)
-        memory_put(&worker->account, http->assembly, http->assembly_cap);
-    http->assembly = NULL;
-    http->assembly_len = http->assembly_cap = 0;
+/* Bytes have come: is there a request that they go on with, or room for one? */
+static bool incoming_have(struct worker *worker, struct http_connection *http) {
+    if (http->incoming != NULL)
+        return true;
+    http->incoming = pool_get(&http_context(worker)->incoming);
+    if (SHORTAGE(http->incoming == NULL))
+        return false;
+    *http->incoming = (struct http_incoming){.assembly = NULL};
+    http_parser_init(&http->incoming->parser, body_bytes_max(worker, http->connection));
+    return true;
+}
+
+static void assembly_free(struct worker *worker, struct http_incoming *incoming) {
+    if (incoming->assembly != NULL)
+        memory_put(&worker->account, incoming->assembly, incoming->assembly_cap);
+    incoming->assembly = NULL;
+    incoming->assembly_len = incoming->assembly_cap = 0;
+}
+
+void http_incoming_free(struct worker *worker, struct http_connection *http) {
+    if (http->incoming == NULL)
+        return;
+    assembly_free(worker, http->incoming);
+    pool_put(&http_context(worker)->incoming, http->incoming);
+    http->incoming = NULL;
 }
 
 /* --- refusals --------------------------------------------------------------------------------- */
@@ -121,7 +128,7 @@ static bool head_admit(struct worker *worker, struct http_connection *http,
     const struct route **route = &http_context(worker)->match.route;
     *route = NULL;
     bool good = http->service->admit(worker, request, error);
-    http->body = *route == NULL ? NULL : (*route)->body;
+    http->incoming->body = *route == NULL ? NULL : (*route)->body;
     if (good)
         return true;
     if (http->service->refused != NULL)
@@ -145,19 +152,20 @@ static void head_guess(struct http_connection *http, const char *at, size_t len)
 /* Says which limit a body has passed while it came, or before its path was looked at. */
 static void too_long_write(const struct worker *worker, const struct http_connection *http,
                            struct builder *out) {
-    size_t max = http->parser.body_bytes_max;
-    const struct route_body *body = body_largest(http->service, worker->config);
-    if (http->in_body && http->body != NULL) {
-        body = http->body;
+    size_t max = http->incoming->parser.body_bytes_max;
+    const struct route_body *body = http_body_largest(http->service, worker->config);
+    if (http->in_body && http->incoming->body != NULL) {
+        body = http->incoming->body;
         max = body->max(worker->config) < max ? body->max(worker->config) : max;
     }
     builder_format(out, "the body is longer than %zu bytes%s", max, body == NULL ? "" : body->hint);
 }
 
 static void refuse_broken(struct worker *worker, struct http_connection *http) {
-    const struct http_refusal *refusal = &http->parser.refusal;
+    const struct http_parser *parser = &http->incoming->parser;
+    const struct http_refusal *refusal = &parser->refusal;
     struct http_request *request = &http_context(worker)->request;
-    if (!http->in_body && http->parser.target_known)
+    if (!http->in_body && parser->target_known)
         http->pushes = asks_to_push(http, request);
     if (!http->in_body && refusal->status == 413)
         request->body_bytes = SIZE_MAX; /* longer than any may be */
@@ -168,7 +176,7 @@ static void refuse_broken(struct worker *worker, struct http_connection *http) {
                                .offset = refusal->offset};
     char text[128];
     struct http_error unasked = {0};
-    if (refusal->status == 413 && !http->in_body && http->parser.target_known &&
+    if (refusal->status == 413 && !http->in_body && parser->target_known &&
         !head_admit(worker, http, request, &unasked) &&
         (unasked.status == 401 || unasked.status == 403 || unasked.bare)) {
         error = unasked; /* who may not ask is not told how much a body may have */
@@ -228,8 +236,9 @@ static uint8_t request_begin(struct worker *worker, struct http_connection *http
 static void request_refuse(struct worker *worker, struct http_connection *http,
                            const struct http_request *request, size_t come,
                            const struct http_error *error) {
-    http->skip_bytes = request->size - come;
-    http_parser_init(&http->parser, http->parser.body_bytes_max);
+    struct http_parser *parser = &http->incoming->parser;
+    http->incoming->skip_bytes = request->size - come;
+    http_parser_init(parser, parser->body_bytes_max);
     struct http_exchange *exchange =
         exchange_open(worker, http, request_begin(worker, http, request));
     bool pushes = http->pushes;
@@ -252,7 +261,7 @@ static bool head_look(struct worker *worker, struct http_connection *http,
     http->in_body = true;
     http->pushes = asks_to_push(http, request);
     http->bodyless = request->method == HTTP_METHOD_HEAD;
-    http->input_due_ns = worker->now_ns + HTTP_BODY_NS;
+    http->incoming->due_ns = worker->now_ns + HTTP_BODY_NS;
     enum refuse_reason why;
     (void)forwarded_look(worker, http, request, &why); /* it is refused when it is whole */
     if (!head_admit(worker, http, request, &error)) {
@@ -265,8 +274,9 @@ static bool head_look(struct worker *worker, struct http_connection *http,
         }
         return false;
     }
-    if (http->body != NULL)
-        http_parser_narrow(&http->parser, http->body->max(worker->config));
+    struct http_incoming *incoming = http->incoming;
+    if (incoming->body != NULL)
+        http_parser_narrow(&incoming->parser, incoming->body->max(worker->config));
     if (SHORTAGE(!memory_has(worker, request->size))) {
         stats_add(&worker->stats.http_requests, 1);
         refuse_memory(worker, http);
@@ -284,7 +294,7 @@ static bool head_look(struct worker *worker, struct http_connection *http,
 static void request_serve(struct worker *worker, struct http_connection *http,
                           const struct http_request *request) {
     http->in_body = http->pushes = http->bodyless = http->continue_due = false;
-    http->input_due_ns = 0;
+    http->incoming->due_ns = 0;
     uint8_t flags = request_begin(worker, http, request);
     if (asks_to_push(http, request) &&
         SHORTAGE(!http->service->admit_push(worker, http, request))) {
@@ -316,31 +326,33 @@ static void request_serve(struct worker *worker, struct http_connection *http,
 
 /* Chunks are taken out of a body where it lies, so what is kept of it gets shorter than what came;
  * from there on it is gathered here, the engine's input stays empty, and nothing is moved twice. */
-static bool assembly_add(struct worker *worker, struct http_connection *http, const char *at,
+static bool assembly_add(struct worker *worker, struct http_incoming *incoming, const char *at,
                          size_t len) {
-    size_t wanted = http->assembly_len + len;
-    if (wanted > http->assembly_cap) {
-        size_t cap = http->assembly_cap == 0 ? ASSEMBLY_BYTES_MIN : http->assembly_cap;
+    size_t wanted = incoming->assembly_len + len;
+    if (wanted > incoming->assembly_cap) {
+        size_t cap = incoming->assembly_cap == 0 ? ASSEMBLY_BYTES_MIN : incoming->assembly_cap;
         while (cap < wanted)
             cap *= 2;
-        char *grown = memory_grow(&worker->account, http->assembly, http->assembly_cap, cap);
+        char *grown =
+            memory_grow(&worker->account, incoming->assembly, incoming->assembly_cap, cap);
         if (SHORTAGE(grown == NULL))
             return false;
-        http->assembly = grown;
-        http->assembly_cap = cap;
+        incoming->assembly = grown;
+        incoming->assembly_cap = cap;
     }
-    memcpy(http->assembly + http->assembly_len, at, len);
-    http->assembly_len = wanted;
+    memcpy(incoming->assembly + incoming->assembly_len, at, len);
+    incoming->assembly_len = wanted;
     return true;
 }
 
 char *http_take_body(struct worker *worker, struct http_connection *http, struct span body,
                      size_t *cap) {
-    char *block = http->assembly;
-    if (block != NULL && body.at >= block && body.at < block + http->assembly_len) {
-        *cap = http->assembly_cap;
-        http->assembly = NULL;
-        http->assembly_len = http->assembly_cap = 0;
+    struct http_incoming *incoming = http->incoming;
+    char *block = incoming->assembly;
+    if (block != NULL && body.at >= block && body.at < block + incoming->assembly_len) {
+        *cap = incoming->assembly_cap;
+        incoming->assembly = NULL;
+        incoming->assembly_len = incoming->assembly_cap = 0;
         return block;
     }
     /* Behind a chunked body there is framing of it; one that is whole at once is short. */
@@ -354,22 +366,23 @@ char *http_take_body(struct worker *worker, struct http_connection *http, struct
 static size_t assembly_take(struct worker *worker, struct http_connection *http, const char *at,
                             size_t len, bool *waits) {
     struct http_request *request = &http_context(worker)->request;
-    if (SHORTAGE(!assembly_add(worker, http, at, len))) {
-        http_assembly_free(worker, http);
+    struct http_incoming *incoming = http->incoming;
+    if (SHORTAGE(!assembly_add(worker, incoming, at, len))) {
+        assembly_free(worker, incoming);
         refuse_memory(worker, http);
         return len;
     }
     size_t rest;
-    switch (http_request_next(&http->parser, http->assembly, &http->assembly_len, request)) {
+    switch (http_request_next(&incoming->parser, incoming->assembly, &incoming->assembly_len,
+                              request)) {
     case HTTP_EVENT_WHOLE:
-        /* It may end the connection, and the assembly with it. */
-        rest = http->assembly_len - request->size;
+        rest = incoming->assembly_len - request->size;
         CHECK(rest <= len, "bytes of the next request were there before");
         request_serve(worker, http, request);
-        http_assembly_free(worker, http);
+        assembly_free(worker, incoming);
         return len - rest;
     case HTTP_EVENT_REFUSED:
-        http_assembly_free(worker, http);
+        assembly_free(worker, incoming);
         refuse_broken(worker, http);
         return len;
     case HTTP_EVENT_MORE:
@@ -386,7 +399,7 @@ static size_t request_take(struct worker *worker, struct http_connection *http, 
                            size_t len, bool *waits) {
     struct http_request *request = &http_context(worker)->request;
     size_t left = len, size;
-    switch (http_request_next(&http->parser, at, &left, request)) {
+    switch (http_request_next(&http->incoming->parser, at, &left, request)) {
     case HTTP_EVENT_WHOLE:
         size = request->size;
         request_serve(worker, http, request);
@@ -399,7 +412,7 @@ static size_t request_take(struct worker *worker, struct http_connection *http, 
         return len;
     case HTTP_EVENT_HEAD:
         if (!head_look(worker, http, request, left)) {
-            *waits = http->skip_bytes != 0;
+            *waits = http_skips(http);
             return len;
         }
         break;
@@ -410,34 +423,31 @@ static size_t request_take(struct worker *worker, struct http_connection *http, 
     if (left == len)
         return 0;
     if (!http->closed && http->finish_reason == CLOSE_NONE &&
-        SHORTAGE(!assembly_add(worker, http, at, left))) {
+        SHORTAGE(!assembly_add(worker, http->incoming, at, left))) {
         refuse_memory(worker, http);
     }
     return len;
 }
 
 /* Sets the time by which what has begun to come must be there. */
-static void input_time(struct worker *worker, struct http_connection *http, size_t received,
-                       bool begun) {
-    if (!begun) {
-        http->input_due_ns = 0;
-        return;
-    }
+static void input_time(struct worker *worker, struct http_connection *http, size_t received) {
+    uint64_t *due_ns = &http->incoming->due_ns;
     if (http->in_body) {
-        uint64_t due_ns = http->input_due_ns + received * NS_PER_S / HTTP_BODY_BYTES_PER_S;
+        uint64_t rate_ns = *due_ns + received * NS_PER_S / HTTP_BODY_BYTES_PER_S;
         uint64_t last_ns = worker->now_ns + HTTP_BODY_NS;
-        http->input_due_ns = due_ns < last_ns ? due_ns : last_ns;
-    } else if (http->input_due_ns == 0) {
-        http->input_due_ns = worker->now_ns + HTTP_HEAD_NS;
+        *due_ns = rate_ns < last_ns ? rate_ns : last_ns;
+    } else if (*due_ns == 0) {
+        *due_ns = worker->now_ns + HTTP_HEAD_NS;
     }
-    http_watch(worker, http, http->input_due_ns);
+    http_watch(worker, http, *due_ns);
 }
 
 /* More of a body that is not wanted. Returns how many of the bytes belong to it. */
 static size_t body_skip(struct http_connection *http, size_t len, bool *waits) {
-    size_t skipped = len < http->skip_bytes ? len : http->skip_bytes;
-    http->skip_bytes -= skipped;
-    *waits = http->skip_bytes != 0;
+    size_t *skip_bytes = &http->incoming->skip_bytes;
+    size_t skipped = len < *skip_bytes ? len : *skip_bytes;
+    *skip_bytes -= skipped;
+    *waits = *skip_bytes != 0;
     http->in_body = *waits;
     return skipped;
 }
@@ -446,9 +456,18 @@ size_t http_on_bytes(struct worker *worker, struct connection *connection, char 
     struct http_connection *http = http_of(connection);
     size_t used = 0, received = len - http->kept_bytes;
     bool waits = false;
-    if (http->skip_bytes != 0)
+    if (http->finish_reason != CLOSE_NONE) {
+        http->kept_bytes = 0;
+        http_incoming_free(worker, http);
+        return len;
+    }
+    if (SHORTAGE(!incoming_have(worker, http))) {
+        connection_close(worker, connection, CLOSE_OVERLOADED);
+        return len;
+    }
+    if (http_skips(http))
         used = body_skip(http, len, &waits);
-    else if (http->assembly != NULL)
+    else if (http->incoming->assembly != NULL)
         used = assembly_take(worker, http, at, len, &waits);
     while (used < len && !waits && !http->closed && http->finish_reason == CLOSE_NONE &&
            !connection->paused && !connection->yielded && !http_changes(http)) {
@@ -456,25 +475,25 @@ size_t http_on_bytes(struct worker *worker, struct connection *connection, char 
         if (used < len && !waits && slice_over(worker) && !http_changes(http))
             connection_yield(worker, connection);
     }
-    if (http_changes(http) && !http->closed) {
-        http->kept_bytes = len - used;
-        http_change(worker, http);
-        return used;
-    }
-    if (http->closed || http->finish_reason != CLOSE_NONE)
+    if (http->closed || (http->finish_reason != CLOSE_NONE && !http_changes(http))) {
         used = len;
-    http->kept_bytes = len - used;
-    if (used < len)
+        waits = false;
+    }
+    http->kept_bytes = (uint32_t)(len - used);
+    if (waits)
+        input_time(worker, http, received);
+    else
+        http_incoming_free(worker, http);
+    if (http_changes(http) && !http->closed)
+        http_change(worker, http);
+    else if (used < len)
         head_guess(http, at + used, len - used);
-    if (!http->closed)
-        input_time(worker, http, received, waits && http->finish_reason == CLOSE_NONE);
     return used;
 }
 
 size_t http_input_max(struct worker *worker, struct connection *connection) {
-    (void)worker;
     /* What the parser would refuse by itself: an empty line, a head, a body. */
-    return 2 + HTTP_HEAD_BYTES_MAX + http_of(connection)->parser.body_bytes_max;
+    return 2 + HTTP_HEAD_BYTES_MAX + body_bytes_max(worker, connection);
 }
 
 void http_on_flood(struct worker *worker, struct connection *connection) {

@@ -18,8 +18,8 @@
  *
  * Answers that come after the connection has closed are dropped.
  *
- * Threads: the connection's worker. Owns: exchanges, answers that wait, the part of a chunked body
- * that has come. */
+ * Threads: the connection's worker. Owns: exchanges, answers that wait, what has come of a request
+ * beside the bytes that the engine keeps. */
 #ifndef RINGPOST_PROTO_HTTP_HTTP_CONNECTION_H
 #define RINGPOST_PROTO_HTTP_HTTP_CONNECTION_H
 
@@ -96,40 +96,46 @@ struct http_service {
                   const struct http_request *request);
 };
 
+/* A request of which a part has come. It is there while bytes are looked at, and between them while
+ * more of the request, or of a body that is thrown away, must come: an idle connection has none. */
+struct http_incoming {
+    struct http_parser parser;
+    const struct route_body *body; /* of the request whose head was seen; NULL: it has no route */
+    char *assembly;                /* a chunked request as far as it has come; NULL: none */
+    size_t assembly_len, assembly_cap;
+    size_t skip_bytes; /* of a body, to be thrown away: its request was answered */
+    uint64_t due_ns;   /* when all of it must have come; 0: it was not waited for yet */
+};
+
 /* What a connection's state area points to; from on_open to on_free. */
 struct http_connection {
     struct connection *connection;
     const struct http_service *service;
-    struct http_parser parser;
-    struct list owed;   /* exchanges, in the order asked */
-    uint32_t exchanges; /* with those whose connection has closed before they were answered */
-    size_t owed_bytes;  /* of answers that are there, and what stands for those that are not */
-    struct http_exchange *stream;  /* the last of `owed`, in pieces (http_stream.h); NULL: none */
-    const struct route_body *body; /* of the request whose head was seen; NULL: it has no route */
-    char *assembly;                /* a chunked request as far as it has come; NULL: none */
-    size_t assembly_len, assembly_cap;
-    size_t kept_bytes;       /* of the input, left with the engine */
-    size_t skip_bytes;       /* of a body, to be thrown away: its request was answered */
-    uint64_t input_due_ns;   /* when what has begun to come in must have come; 0: nothing has */
-    uint64_t armed_ns;       /* when the deadline fires; 0: it is not armed */
-    uint64_t active_ns;      /* the last request, the last answer */
-    uint64_t written;        /* bytes for the peer, since the start */
-    struct peer_address hop; /* the socket's own peer, or what PROXY named */
-    bool forwards;           /* it is a proxy of --forwarded */
-    uint8_t finish_reason;   /* enum close_reason: no request is read any more, and the connection
-                                ends with the last answer */
-    bool in_body;            /* the head of the current request was seen */
-    bool pushes;             /* and it asks for messages; before: it begins as if it did */
-    bool bodyless;           /* it is a HEAD, or begins as one: a refusal has no body, either */
-    bool continue_due;       /* 100 Continue, behind the answers that are owed */
-    bool serving;            /* `serve` is running */
-    bool held;               /* a request is being carried out over several turns; none is read */
-    bool unread;             /* a long answer is on its way; none is read before it has left */
-    bool closed;             /* on_close was called */
-    bool stayed;             /* it could not go to another worker (http_upgrade.h) */
-    uint8_t moves_to;        /* index + 1 of the worker that it is to go to; 0: none */
-    struct http_upgrade upgrade; /* what it becomes when `serve` has returned */
-    _Atomic bool *gone; /* of the call that it is held for, to be set when it closes; NULL */
+    struct http_incoming *incoming; /* NULL: nothing of a request has come, or it is done with */
+    struct list owed;               /* exchanges, in the order asked */
+    uint32_t exchanges;  /* with those whose connection has closed before they were answered */
+    uint32_t kept_bytes; /* of the input, left with the engine */
+    size_t owed_bytes;   /* of answers that are there, and what stands for the others */
+    struct http_exchange *stream; /* the last of `owed`, in pieces (http_stream.h); NULL: none */
+    uint64_t armed_ns;            /* when the deadline fires; 0: it is not armed */
+    uint64_t active_ns;           /* the last request, the last answer */
+    struct peer_address hop;      /* the socket's own peer, or what PROXY named */
+    bool forwards;                /* it is a proxy of --forwarded */
+    bool wrote;                   /* something, since the start */
+    uint8_t finish_reason; /* enum close_reason: no request is read any more, and the connection
+                              ends with the last answer */
+    bool in_body;          /* the head of the current request was seen */
+    bool pushes;           /* and it asks for messages; before: it begins as if it did */
+    bool bodyless;         /* it is a HEAD, or begins as one: a refusal has no body, either */
+    bool continue_due;     /* 100 Continue, behind the answers that are owed */
+    bool serving;          /* `serve` is running */
+    bool held;             /* a request is being carried out over several turns; none is read */
+    bool unread;           /* a long answer is on its way; none is read before it has left */
+    bool closed;           /* on_close was called */
+    bool stayed;           /* it could not go to another worker (http_upgrade.h) */
+    bool upgrades;         /* it becomes another protocol's when `serve` has returned */
+    uint8_t moves_to;      /* index + 1 of the worker that it is to go to; 0: none */
+    _Atomic bool *gone;    /* of the call that it is held for, to be set when it closes; NULL */
     _Alignas(max_align_t) unsigned char state[]; /* of the service: state_bytes of it */
 };
 
@@ -245,8 +251,15 @@ void http_stop(struct http_connection *http, enum close_reason reason);
 /* The same, after this answer. */
 void http_refuse_as(struct worker *worker, struct http_connection *http,
                     const struct http_error *error, enum close_reason reason);
-/* Lets go of what has come of a chunked body. */
-void http_assembly_free(struct worker *worker, struct http_connection *http);
+/* Lets go of what has come of a request. */
+void http_incoming_free(struct worker *worker, struct http_connection *http);
+/* Is a part of one waited for? When must it have come (0: none is); is it only thrown away? */
+static inline uint64_t http_due_ns(const struct http_connection *http) {
+    return http->incoming == NULL ? 0 : http->incoming->due_ns;
+}
+static inline bool http_skips(const struct http_connection *http) {
+    return http->incoming != NULL && http->incoming->skip_bytes != 0;
+}
 /* Writes an answer that was kept; it has the room in the outbox that it had before. */
 void held_write(struct worker *worker, struct http_exchange *exchange);
 /* The first answers that are there leave; with the last one perhaps the connection ends. */

@@ -18,7 +18,7 @@ static void http_wind_up(struct worker *worker, struct http_connection *http,
 
 void http_on_end(struct worker *worker, struct connection *connection) {
     struct http_connection *http = http_of(connection);
-    if (http->input_due_ns != 0 && http->skip_bytes == 0) {
+    if (http_due_ns(http) != 0 && !http_skips(http)) {
         /* It may still read, and a producer is to learn that its request was cut off. */
         struct http_error error = http_error_of(
             CODE_BAD_MESSAGE, "the connection ended within the request; nothing of it was taken");
@@ -39,15 +39,14 @@ void http_on_end_unread(struct worker *worker, struct connection *connection) {
 
 void http_on_drain(struct worker *worker, struct connection *connection) {
     struct http_connection *http = http_of(connection);
-    if (list_empty(&http->owed) && http->input_due_ns != 0 && http->skip_bytes == 0) {
+    if (list_empty(&http->owed) && http_due_ns(http) != 0 && !http_skips(http)) {
         /* A request is on its way. Its producer learns that it was not taken. */
         struct http_error error = http_error_of(CODE_DRAINING, "the node is going; nothing was "
                                                                "taken, send it elsewhere");
         http_refuse_as(worker, http, &error, CLOSE_HTTP_DONE);
         return;
     }
-    if (list_empty(&http->owed) && http->written == 0 &&
-        server_phase(worker->server) == PHASE_CLOSING) {
+    if (list_empty(&http->owed) && !http->wrote && server_phase(worker->server) == PHASE_CLOSING) {
         /* It has only just come, and its first request with it, perhaps: that will be told so. */
         connection_abandon(worker, connection);
         return;
@@ -95,8 +94,8 @@ void http_on_deadline(struct worker *worker, struct connection *connection) {
     struct http_connection *http = http_of(connection);
     uint64_t now_ns = worker->now_ns;
     http->armed_ns = 0;
-    if (http->input_due_ns != 0 && now_ns >= http->input_due_ns) {
-        if (http->skip_bytes != 0)
+    if (http_due_ns(http) != 0 && now_ns >= http_due_ns(http)) {
+        if (http_skips(http))
             http_wind_up(worker, http, CLOSE_HTTP_TIMEOUT); /* it has its answer */
         else
             refuse_late(worker, http);
@@ -108,12 +107,12 @@ void http_on_deadline(struct worker *worker, struct connection *connection) {
         return;
     }
     bool idle = list_empty(&http->owed) && outbox_empty(&connection->outbox);
-    if (idle && http->input_due_ns == 0 && now_ns - http->active_ns >= HTTP_IDLE_NS) {
+    if (idle && http_due_ns(http) == 0 && now_ns - http->active_ns >= HTTP_IDLE_NS) {
         connection_close(worker, connection, CLOSE_HTTP_IDLE);
         return;
     }
-    if (http->input_due_ns != 0)
-        http_watch(worker, http, http->input_due_ns);
+    if (http_due_ns(http) != 0)
+        http_watch(worker, http, http_due_ns(http));
     else
         http_watch(worker, http, idle ? http->active_ns + HTTP_IDLE_NS : now_ns + HTTP_WATCH_NS);
     if (!idle)
@@ -141,8 +140,8 @@ void http_on_close(struct worker *worker, struct connection *connection) {
     exchanges_drop(worker, http);
     if (http->service->ended != NULL)
         http->service->ended(worker, http);
-    if (!http->serving)
-        http_assembly_free(worker, http);
+    if (!connection->in_protocol) /* otherwise http_on_bytes does it, which looks at it still */
+        http_incoming_free(worker, http);
 }
 
 void http_on_free(struct worker *worker, struct connection *connection) {
@@ -156,6 +155,6 @@ void http_on_free(struct worker *worker, struct connection *connection) {
 void http_free(struct worker *worker, struct connection *connection) {
     struct http_connection *http = http_of(connection);
     enum listener_kind kind = worker->listeners.at[connection->listener].kind;
-    http_assembly_free(worker, http);
+    http_incoming_free(worker, http);
     pool_put(&http_context(worker)->connections[kind], http);
 }

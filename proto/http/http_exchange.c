@@ -22,7 +22,7 @@ void http_watch(struct worker *worker, struct http_connection *http, uint64_t du
 }
 
 void http_write(struct worker *worker, struct http_connection *http, struct span bytes) {
-    http->written += bytes.len;
+    http->wrote = true;
     http->active_ns = worker->now_ns;
     connection_write(worker, http->connection, bytes);
     if (!http->closed)
@@ -41,12 +41,11 @@ static void long_look(struct http_connection *http, bool reserve) {
     http->unread |= reserve || http_owed_bytes(http) > HTTP_UNSENT_FEW_BYTES;
 }
 
-static void body_write(struct worker *worker, struct http_connection *http, struct chunk *body,
-                       uint32_t bytes) {
+static void body_write(struct worker *worker, struct http_connection *http, struct chunk *body) {
     if (body == NULL)
         return;
     bool reserve = is_reserve(worker, body);
-    http->written += bytes;
+    http->wrote = true;
     if (http->closed)
         chunks_put(body);
     else if (SHORTAGE(!outbox_write_chunks(worker, http->connection, body)))
@@ -209,7 +208,7 @@ void exchanges_flush(struct worker *worker, struct http_connection *http) {
             busy_write(worker, http, exchange->answer_flags, exchange->busy);
         } else {
             held_write(worker, exchange);
-            body_write(worker, http, exchange->body, exchange->body_bytes);
+            body_write(worker, http, exchange->body);
             exchange->body = NULL;
         }
         exchange_free(worker, exchange);
@@ -266,14 +265,13 @@ void exchange_give(struct worker *worker, struct http_exchange *exchange, unsign
         return;
     }
     struct chunk *blocks = exchange->body;
-    uint32_t blocks_bytes = exchange->body_bytes;
     exchange->body = NULL;
     exchange_unlink(exchange);
     exchange_free(worker, exchange);
     http_write(worker, http, head);
     if (!http->closed && body.len != 0)
         http_write(worker, http, body);
-    body_write(worker, http, blocks, blocks_bytes);
+    body_write(worker, http, blocks);
     exchanges_flush(worker, http);
 }
 

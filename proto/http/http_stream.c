@@ -55,7 +55,6 @@ bool exchange_stream_begin(struct worker *worker, struct http_exchange *exchange
         return false;
     exchange->stream = stream;
     http->stream = exchange;
-    http->input_due_ns = 0;
     connection_pause(worker, http->connection);
     stream_watch(worker, http);
     if (http->connection->drain_told)

@@ -6,6 +6,10 @@
 #include "core/worker.h"
 #include "proto/http/http_context.h"
 
+/* What the connection becomes whose request is being served: from `serve` until it has changed, in
+ * the same call. */
+static _Thread_local struct http_upgrade upgrade_asked;
+
 bool http_asks_upgrade(const struct http_request *request, struct span token) {
     return http_fields_say(&request->fields, SPAN("connection"), SPAN("upgrade")) &&
            http_fields_say(&request->fields, SPAN("upgrade"), token);
@@ -38,7 +42,8 @@ void exchange_upgrade(struct worker *worker, struct http_exchange *exchange, str
     builder_span_add(&out, SPAN("\r\n"));
     CHECK(!out.full, "an answer's head is too long");
     http_write(worker, http, builder_span(&out));
-    http->upgrade = *upgrade;
+    http->upgrades = true;
+    upgrade_asked = *upgrade;
 }
 
 void exchange_hand_over(struct worker *worker, struct http_exchange *exchange, unsigned to) {
@@ -50,7 +55,7 @@ void exchange_hand_over(struct worker *worker, struct http_exchange *exchange, u
 
 void http_change(struct worker *worker, struct http_connection *http) {
     struct connection *connection = http->connection;
-    struct http_upgrade upgrade = http->upgrade;
+    struct http_upgrade upgrade = upgrade_asked;
     if (http->moves_to != 0) {
         unsigned to = http->moves_to - 1u;
         http->moves_to = 0;

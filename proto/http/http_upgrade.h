@@ -34,7 +34,7 @@ bool http_asks_upgrade(const struct http_request *request, struct span token);
 /* For the other files of this module: was either asked for, and does it, when `serve` has returned.
  */
 static inline bool http_changes(const struct http_connection *http) {
-    return http->upgrade.protocol != NULL || http->moves_to != 0;
+    return http->upgrades || http->moves_to != 0;
 }
 void http_change(struct worker *worker, struct http_connection *http);
 

@@ -20,12 +20,13 @@ TAKES = [
     "outbox_push_batch", "fanout_push",
     "broadcast_push", "fanout_reserve", "entries_get", "queue_make", "job_enter",
     "room_for_copies", "room_for_all", "reserve_all", "post_room", "publish_get",
-    "call_get", "call_start", "input_keep", "assembly_add", "exchange_open", "pending_get",
-    "sender_of", "entry_try", "entry_make", "dedup_claim", "dedup_relieve", "ids_relieve",
-    "gate_admit", "rate_take", "batch_new", "batch_room", "batch_suspend", "api_call_get",
-    "quota_take", "budget_take", "chunk_get", "chain_room", "outbox_write_chunks", "members_begin",
-    "relay_room", "engine_make", "poll_make", "engine_polls_begin",
-    "merge_begin", "fate_try", "fate_make", "fates_open", "fates_relieve", "wait_begin",
+    "call_get", "call_start", "input_keep", "incoming_have", "assembly_add", "exchange_open",
+    "pending_get", "sender_of", "entry_try", "entry_make", "dedup_claim", "dedup_relieve",
+    "ids_relieve", "gate_admit", "rate_take", "batch_new", "batch_room", "batch_suspend",
+    "api_call_get", "quota_take", "budget_take", "chunk_get", "chain_room",
+    "outbox_write_chunks", "members_begin", "relay_room", "engine_make", "poll_make",
+    "engine_polls_begin", "merge_begin", "fate_try", "fate_make", "fates_open", "fates_relieve",
+    "wait_begin",
 ]
 # Places that need none, and why.
 START = "a start that fails is a clear error, and the simulation begins behind it"

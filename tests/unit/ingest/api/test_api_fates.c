@@ -86,6 +86,23 @@ static void test_a_time_that_is_over(void **state) {
     assert_non_null(strstr(api->out, "\"now\":\"pending\"}"));
 }
 
+/* The rest of a request that is refused behind an answer that is owed still is not carried out. */
+static void test_a_request_that_is_late_meanwhile(void **state) {
+    (void)state;
+    peer_say(api,
+             post("/v1/clients/away?ack=1&id=m1&wait=ack&timeout=60", "application/json", "1"));
+    peer_say(api, "POST /v1/clients/away?ack=1&id=m2 HTTP/1.1\r\nHost: localhost\r\n"
+                  "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+                  "1\r\n1\r\n");
+    node_pass(31 * NS_PER_S);
+    assert_int_equal(api->out_len, 0);
+    peer_say(api, "0\r\n\r\n");
+    node_pass(30 * NS_PER_S);
+    assert_int_equal(status_of(api->out), 202);
+    assert_non_null(strstr(api->out, "HTTP/1.1 408 "));
+    assert_int_equal(status_of(ask(api_connect(), GET("/v1/messages/m2"))), 404);
+}
+
 static void test_expired_and_withdrawn(void **state) {
     (void)state;
     assert_string_equal(ask(api, post("/v1/clients/away?ack=1&ttl=2&id=m1&wait=ack&timeout=60",
@@ -515,6 +532,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_acked),
         TEST(test_a_time_that_is_over),
+        TEST(test_a_request_that_is_late_meanwhile),
         TEST(test_expired_and_withdrawn),
         TEST(test_several_ids),
         TEST(test_many_ids),
