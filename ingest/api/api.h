@@ -31,7 +31,7 @@ struct api_state {
 };
 
 static inline struct api_state *api_state(struct http_connection *http) {
-    return (struct api_state *)http->state;
+    return http_state(http);
 }
 static inline struct gate_source *api_source(struct http_connection *http) {
     return &api_state(http)->source;

@@ -14,32 +14,44 @@
 /* What a chunked body is gathered in, to begin with. */
 #define ASSEMBLY_BYTES_MIN 8192
 
-struct http_connection *http_of(struct connection *connection) {
-    return *(struct http_connection **)connection_state(connection);
+static bool has_large_state(const struct http_connection *http) {
+    return http_service(http)->state_bytes > HTTP_STATE_BYTES;
+}
+
+void *http_state(struct http_connection *http) {
+    return has_large_state(http) ? http->large_state : http->state;
 }
 
 /* What no request may have a longer body than. */
-static size_t body_bytes_max(const struct worker *worker, const struct connection *connection) {
-    return http_context(worker)->body_bytes_max[worker->listeners.at[connection->listener].kind];
+static size_t body_bytes_max(const struct worker *worker, const struct http_connection *http) {
+    return http_context(worker)->body_bytes_max[http->kind];
 }
 
 void http_on_open(struct worker *worker, struct connection *connection) {
-    enum listener_kind kind = worker->listeners.at[connection->listener].kind;
-    const struct http_service *service = http_service_of(kind);
-    struct http_connection *http = pool_get(&http_context(worker)->connections[kind]);
-    if (SHORTAGE(http == NULL)) {
-        connection_close(worker, connection, CLOSE_OVERLOADED);
-        return;
+    struct http_connection *http = http_of(connection);
+    http->kind = (uint8_t)worker->listeners.at[connection->listener].kind;
+    if (has_large_state(http)) {
+        http->large_state = pool_get(&http_context(worker)->states[http->kind]);
+        if (SHORTAGE(http->large_state == NULL)) {
+            connection_close(worker, connection, CLOSE_OVERLOADED);
+            return;
+        }
     }
-    *http = (struct http_connection){
-        .connection = connection, .service = service, .active_ns = worker->now_ns};
+    http->connection = connection;
+    http->active_ns = worker->now_ns;
     list_init(&http->owed);
     http->hop = connection->peer;
     http->forwards = proxy_forwards(worker->config, &http->hop);
-    if (service->open != NULL)
-        service->open(worker, http);
-    *(struct http_connection **)connection_state(connection) = http;
+    if (http_service(http)->open != NULL)
+        http_service(http)->open(worker, http);
     http_watch(worker, http, worker->now_ns + HTTP_IDLE_NS);
+}
+
+void http_free(struct worker *worker, struct connection *connection) {
+    struct http_connection *http = http_of(connection);
+    http_incoming_free(worker, http);
+    if (has_large_state(http))
+        pool_put(&http_context(worker)->states[http->kind], http->large_state);
 }
 
 void http_stop(struct http_connection *http, enum close_reason reason) {
@@ -58,7 +70,7 @@ static bool incoming_have(struct worker *worker, struct http_connection *http) {
     if (SHORTAGE(http->incoming == NULL))
         return false;
     *http->incoming = (struct http_incoming){.assembly = NULL};
-    http_parser_init(&http->incoming->parser, body_bytes_max(worker, http->connection));
+    http_parser_init(&http->incoming->parser, body_bytes_max(worker, http));
     return true;
 }
 
@@ -119,7 +131,7 @@ static void http_refuse_last(struct worker *worker, struct http_connection *http
 }
 
 static bool asks_to_push(const struct http_connection *http, const struct http_request *request) {
-    return http->service->pushes != NULL && http->service->pushes(request);
+    return http_service(http)->pushes != NULL && http_service(http)->pushes(request);
 }
 
 /* May it be asked, as far as the head tells? False: `error` says why not. */
@@ -127,12 +139,12 @@ static bool head_admit(struct worker *worker, struct http_connection *http,
                        const struct http_request *request, struct http_error *error) {
     const struct route **route = &http_context(worker)->match.route;
     *route = NULL;
-    bool good = http->service->admit(worker, request, error);
+    bool good = http_service(http)->admit(worker, request, error);
     http->incoming->body = *route == NULL ? NULL : (*route)->body;
     if (good)
         return true;
-    if (http->service->refused != NULL)
-        http->service->refused(worker, http, request, error);
+    if (http_service(http)->refused != NULL)
+        http_service(http)->refused(worker, http, request, error);
     return false;
 }
 
@@ -144,8 +156,8 @@ static void head_guess(struct http_connection *http, const char *at, size_t len)
     if (http->in_body)
         return;
     bool known = len - empty >= sizeof post - 1;
-    http->pushes =
-        http->service->pushes != NULL && known && memcmp(at + empty, post, sizeof post - 1) == 0;
+    http->pushes = http_service(http)->pushes != NULL && known &&
+                   memcmp(at + empty, post, sizeof post - 1) == 0;
     http->bodyless = known && memcmp(at + empty, head, sizeof head - 1) == 0;
 }
 
@@ -153,7 +165,7 @@ static void head_guess(struct http_connection *http, const char *at, size_t len)
 static void too_long_write(const struct worker *worker, const struct http_connection *http,
                            struct builder *out) {
     size_t max = http->incoming->parser.body_bytes_max;
-    const struct route_body *body = http_body_largest(http->service, worker->config);
+    const struct route_body *body = http_body_largest(http_service(http), worker->config);
     if (http->in_body && http->incoming->body != NULL) {
         body = http->incoming->body;
         max = body->max(worker->config) < max ? body->max(worker->config) : max;
@@ -297,7 +309,7 @@ static void request_serve(struct worker *worker, struct http_connection *http,
     http->incoming->due_ns = 0;
     uint8_t flags = request_begin(worker, http, request);
     if (asks_to_push(http, request) &&
-        SHORTAGE(!http->service->admit_push(worker, http, request))) {
+        SHORTAGE(!http_service(http)->admit_push(worker, http, request))) {
         exchange_busy(worker, http, flags);
         return;
     }
@@ -312,7 +324,7 @@ static void request_serve(struct worker *worker, struct http_connection *http,
     http->serving = true;
     enum refuse_reason why;
     if (forwarded_look(worker, http, request, &why))
-        http->service->serve(worker, exchange, request);
+        http_service(http)->serve(worker, exchange, request);
     else if (SHORTAGE(why == REFUSE_MEMORY))
         exchange_fail(worker, exchange, CODE_OVERLOADED,
                       "there is no memory for one more address at the moment; try again");
@@ -493,7 +505,7 @@ size_t http_on_bytes(struct worker *worker, struct connection *connection, char 
 
 size_t http_input_max(struct worker *worker, struct connection *connection) {
     /* What the parser would refuse by itself: an empty line, a head, a body. */
-    return 2 + HTTP_HEAD_BYTES_MAX + body_bytes_max(worker, connection);
+    return 2 + HTTP_HEAD_BYTES_MAX + body_bytes_max(worker, http_of(connection));
 }
 
 void http_on_flood(struct worker *worker, struct connection *connection) {

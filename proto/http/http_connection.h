@@ -66,7 +66,7 @@ struct http_service {
     const struct route *routes;
     size_t route_count;
     size_t spare_body_bytes;
-    size_t state_bytes; /* what it keeps for each connection, http->state */
+    size_t state_bytes; /* what it keeps for each connection: http_state */
     /* A connection has come: fills in its state, which is not zeroed. NULL: it keeps nothing. */
     void (*open)(struct worker *worker, struct http_connection *http);
     /* The peer has ended, and may be gone; or the connection has closed (http->closed), so that
@@ -107,37 +107,45 @@ struct http_incoming {
     uint64_t due_ns;   /* when all of it must have come; 0: it was not waited for yet */
 };
 
-/* What a connection's state area points to; from on_open to on_free. */
+/* Room in a connection for what its service keeps of it; more has a block of its own. */
+#define HTTP_STATE_BYTES 16
+
+/* The state area of a connection. Members stand so that no room is lost between them: it fills the
+ * area, which every idle connection pays for. */
 struct http_connection {
-    struct connection *connection;
-    const struct http_service *service;
+    struct connection *connection;  /* NULL: there was no memory for the state of its service */
     struct http_incoming *incoming; /* NULL: nothing of a request has come, or it is done with */
     struct list owed;               /* exchanges, in the order asked */
-    uint32_t exchanges;  /* with those whose connection has closed before they were answered */
-    uint32_t kept_bytes; /* of the input, left with the engine */
-    size_t owed_bytes;   /* of answers that are there, and what stands for the others */
-    struct http_exchange *stream; /* the last of `owed`, in pieces (http_stream.h); NULL: none */
-    uint64_t armed_ns;            /* when the deadline fires; 0: it is not armed */
-    uint64_t active_ns;           /* the last request, the last answer */
-    struct peer_address hop;      /* the socket's own peer, or what PROXY named */
-    bool forwards;                /* it is a proxy of --forwarded */
-    bool wrote;                   /* something, since the start */
-    uint8_t finish_reason; /* enum close_reason: no request is read any more, and the connection
-                              ends with the last answer */
-    bool in_body;          /* the head of the current request was seen */
-    bool pushes;           /* and it asks for messages; before: it begins as if it did */
-    bool bodyless;         /* it is a HEAD, or begins as one: a refusal has no body, either */
-    bool continue_due;     /* 100 Continue, behind the answers that are owed */
-    bool serving;          /* `serve` is running */
-    bool held;             /* a request is being carried out over several turns; none is read */
-    bool unread;           /* a long answer is on its way; none is read before it has left */
-    bool closed;           /* on_close was called */
-    bool stayed;           /* it could not go to another worker (http_upgrade.h) */
-    bool upgrades;         /* it becomes another protocol's when `serve` has returned */
-    uint8_t moves_to;      /* index + 1 of the worker that it is to go to; 0: none */
-    _Atomic bool *gone;    /* of the call that it is held for, to be set when it closes; NULL */
-    _Alignas(max_align_t) unsigned char state[]; /* of the service: state_bytes of it */
+    struct http_exchange *stream;   /* the last of `owed`, in pieces (http_stream.h); NULL: none */
+    _Atomic bool *gone;      /* of the call that it is held for, to be set when it closes; NULL */
+    size_t owed_bytes;       /* of answers that are there, and what stands for the others */
+    uint64_t armed_ns;       /* when the deadline fires; 0: it is not armed */
+    uint64_t active_ns;      /* the last request, the last answer */
+    uint32_t exchanges;      /* with those whose connection has closed before they were answered */
+    uint32_t kept_bytes;     /* of the input, left with the engine */
+    struct peer_address hop; /* the socket's own peer, or what PROXY named */
+    uint8_t kind;            /* enum listener_kind */
+    uint8_t finish_reason;   /* enum close_reason: no request is read any more, and the connection
+                                ends with the last answer */
+    uint8_t moves_to;        /* index + 1 of the worker that it is to go to; 0: none */
+    bool forwards : 1;       /* it is a proxy of --forwarded */
+    bool wrote : 1;          /* something, since the start */
+    bool in_body : 1;        /* the head of the current request was seen */
+    bool pushes : 1;         /* and it asks for messages; before: it begins as if it did */
+    bool bodyless : 1;       /* it is a HEAD, or begins as one: a refusal has no body, either */
+    bool continue_due : 1;   /* 100 Continue, behind the answers that are owed */
+    bool serving : 1;        /* `serve` is running */
+    bool held : 1;           /* a request is being carried out over several turns; none is read */
+    bool unread : 1;         /* a long answer is on its way; none is read before it has left */
+    bool closed : 1;         /* on_close was called */
+    bool stayed : 1;         /* it could not go to another worker (http_upgrade.h) */
+    bool upgrades : 1;       /* it becomes another protocol's when `serve` has returned */
+    union {                  /* of its service: http_state */
+        _Alignas(8) unsigned char state[HTTP_STATE_BYTES];
+        void *large_state;
+    };
 };
+_Static_assert(sizeof(struct http_connection) <= CONNECTION_STATE_BYTES, "it fits its slot");
 
 /* One request whose answer is owed. */
 struct http_exchange {
@@ -163,6 +171,13 @@ struct http_exchange {
     uint8_t stream_reason; /* enum close_reason: why the writer was told to end it */
     const struct http_stream *stream;
 };
+
+static inline struct http_connection *http_of(struct connection *connection) {
+    return connection_state(connection);
+}
+/* What its listener serves, and what that keeps of it, from `open` until the slot is freed. */
+const struct http_service *http_service(const struct http_connection *http);
+void *http_state(struct http_connection *http);
 
 /* Answers that are whole in one or two runs; they are copied. Each of the following ends the
  * exchange: it must not be touched afterwards, and the connection may have begun to close. */
@@ -236,7 +251,6 @@ void http_on_stayed(struct worker *worker, struct connection *connection);
 /* Between the files of this module. */
 /* Refuses a request because the worker is behind: an answer that is made already, in its place. */
 void exchange_busy(struct worker *worker, struct http_connection *http, uint8_t answer_flags);
-struct http_connection *http_of(struct connection *connection);
 struct http_exchange *exchange_open(struct worker *worker, struct http_connection *http,
                                     uint8_t answer_flags);
 void http_write(struct worker *worker, struct http_connection *http, struct span bytes);
@@ -269,7 +283,7 @@ bool exchange_hold(struct worker *worker, struct http_exchange *exchange, struct
                    struct span body);
 void exchange_unlink(struct http_exchange *exchange);
 void exchange_free(struct worker *worker, struct http_exchange *exchange);
-/* Gives its block back. */
+/* Gives back what it has beside its slot. */
 void http_free(struct worker *worker, struct connection *connection);
 /* Lets go of every exchange at the close. */
 void exchanges_drop(struct worker *worker, struct http_connection *http);

@@ -31,10 +31,8 @@ static void limits_init(struct http_context *context, const struct config *confi
 }
 
 static void pools_init(struct http_context *context) {
-    for (unsigned kind = 0; kind < LISTENER_KINDS; kind++) {
-        size_t state_bytes = services[kind] == NULL ? 0 : services[kind]->state_bytes;
-        pool_init(&context->connections[kind], sizeof(struct http_connection) + state_bytes);
-    }
+    for (unsigned kind = 0; kind < LISTENER_KINDS; kind++)
+        pool_init(&context->states[kind], services[kind] == NULL ? 0 : services[kind]->state_bytes);
     pool_init(&context->exchanges, sizeof(struct http_exchange));
     pool_init(&context->incoming, sizeof(struct http_incoming));
 }
@@ -63,7 +61,7 @@ void http_fini(struct server *server) {
         if (contexts[i] == NULL)
             continue;
         for (unsigned kind = 0; kind < LISTENER_KINDS; kind++)
-            pool_fini(&contexts[i]->connections[kind]);
+            pool_fini(&contexts[i]->states[kind]);
         pool_fini(&contexts[i]->exchanges);
         pool_fini(&contexts[i]->incoming);
         pool_put(&context_pool, contexts[i]);
@@ -76,8 +74,8 @@ struct http_context *http_context(const struct worker *worker) {
     return contexts[worker->index];
 }
 
-const struct http_service *http_service_of(enum listener_kind kind) {
-    return services[kind];
+const struct http_service *http_service(const struct http_connection *http) {
+    return services[http->kind];
 }
 
 struct span http_date(const struct worker *worker) {

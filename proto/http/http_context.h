@@ -25,10 +25,10 @@ struct worker;
 #define HTTP_ANSWER_BYTES_MAX 8192
 
 struct http_context {
-    struct pool connections[LISTENER_KINDS]; /* struct http_connection, with its service's state */
-    struct pool exchanges;                   /* struct http_exchange */
-    struct pool incoming;                    /* struct http_incoming */
-    size_t body_bytes_max[LISTENER_KINDS];   /* no reload changes what bodies may have */
+    struct pool states[LISTENER_KINDS];    /* of services that keep much for a connection */
+    struct pool exchanges;                 /* struct http_exchange */
+    struct pool incoming;                  /* struct http_incoming */
+    size_t body_bytes_max[LISTENER_KINDS]; /* no reload changes what bodies may have */
     struct http_request request;
     struct route_match match; /* of that request */
     struct complaint complaint;
@@ -56,7 +56,5 @@ struct span http_date(const struct worker *worker);
 /* The body that may be the longest of any route; NULL: none takes one. */
 const struct route_body *http_body_largest(const struct http_service *service,
                                            const struct config *config);
-/* What a listener of that kind serves. */
-const struct http_service *http_service_of(enum listener_kind kind);
 
 #endif

@@ -25,8 +25,8 @@ void http_on_end(struct worker *worker, struct connection *connection) {
         http_refuse_as(worker, http, &error, CLOSE_CLIENT);
     }
     http_stop(http, CLOSE_CLIENT);
-    if (http->service->ended != NULL)
-        http->service->ended(worker, http);
+    if (http_service(http)->ended != NULL)
+        http_service(http)->ended(worker, http);
     if (!http->closed && connection_is_open(connection))
         http_wind_up(worker, http, CLOSE_CLIENT);
 }
@@ -132,29 +132,22 @@ void http_on_sent(struct worker *worker, struct connection *connection) {
 
 void http_on_close(struct worker *worker, struct connection *connection) {
     struct http_connection *http = http_of(connection);
-    if (http == NULL)
-        return; /* there was no memory for it */
+    if (http->connection == NULL)
+        return; /* there was no memory for its state */
     http->closed = true;
     if (http->gone != NULL)
         atomic_store_explicit(http->gone, true, memory_order_relaxed);
     exchanges_drop(worker, http);
-    if (http->service->ended != NULL)
-        http->service->ended(worker, http);
+    if (http_service(http)->ended != NULL)
+        http_service(http)->ended(worker, http);
     if (!connection->in_protocol) /* otherwise http_on_bytes does it, which looks at it still */
         http_incoming_free(worker, http);
 }
 
 void http_on_free(struct worker *worker, struct connection *connection) {
     struct http_connection *http = http_of(connection);
-    if (http == NULL)
+    if (http->connection == NULL)
         return;
     CHECK(http->exchanges == 0, "%u requests are still being served", http->exchanges);
     http_free(worker, connection);
-}
-
-void http_free(struct worker *worker, struct connection *connection) {
-    struct http_connection *http = http_of(connection);
-    enum listener_kind kind = worker->listeners.at[connection->listener].kind;
-    http_incoming_free(worker, http);
-    pool_put(&http_context(worker)->connections[kind], http);
 }

@@ -45,7 +45,6 @@ static void body_write(struct worker *worker, struct http_connection *http, stru
     if (body == NULL)
         return;
     bool reserve = is_reserve(worker, body);
-    http->wrote = true;
     if (http->closed)
         chunks_put(body);
     else if (SHORTAGE(!outbox_write_chunks(worker, http->connection, body)))
@@ -152,11 +151,11 @@ static struct span busy_answer(struct worker *worker, const struct http_service 
 static void busy_write(struct worker *worker, struct http_connection *http, uint8_t answer_flags,
                        uint32_t count) {
     while (count-- != 0 && !http->closed)
-        http_write(worker, http, busy_answer(worker, http->service, answer_flags));
+        http_write(worker, http, busy_answer(worker, http_service(http), answer_flags));
 }
 
 void exchange_busy(struct worker *worker, struct http_connection *http, uint8_t answer_flags) {
-    size_t bytes = busy_answer(worker, http->service, answer_flags).len;
+    size_t bytes = busy_answer(worker, http_service(http), answer_flags).len;
     stats_add(&worker->stats.http_errors, 1);
     stats_add(&worker->stats.results[CLASS_UNKNOWN][RESULT_OVERLOADED], 1);
     if (list_empty(&http->owed)) {

@@ -457,8 +457,7 @@ void sse_post_ack(struct worker *worker, struct http_exchange *exchange,
 static struct sse *sse_on(const struct connection *connection) {
     /* http_of does not write. */
     const struct http_connection *http = http_of((struct connection *)(uintptr_t)connection);
-    if (http == NULL || http->stream == NULL || http->stream->stream_ended ||
-        http->stream->stream->room != on_room)
+    if (http->stream == NULL || http->stream->stream_ended || http->stream->stream->room != on_room)
         return NULL;
     return http->stream->task;
 }

@@ -104,7 +104,7 @@ static unsigned ack_waits(const struct worker *worker) {
         if (connection->state == CONNECTION_FREE || connection->protocol != &api_protocol)
             continue;
         struct http_connection *http = http_of(connection);
-        if (http == NULL)
+        if (http->connection == NULL)
             continue;
         const struct list *list = &api_state(http)->waits;
         for (const struct list *at = list->next; at != list; at = at->next)

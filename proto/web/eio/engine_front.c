@@ -8,7 +8,7 @@
 #include "proto/web/eio/engine_poll.h"
 
 static struct list *polls_of(struct http_connection *http) {
-    return &((struct poll_list *)(void *)http->state)->polls;
+    return &((struct poll_list *)http_state(http))->polls;
 }
 
 static struct span error_text(unsigned code) {

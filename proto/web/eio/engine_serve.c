@@ -63,7 +63,7 @@ void engine_forbid(struct worker *worker, struct http_exchange *exchange,
 }
 
 void engine_http_open(struct http_connection *http) {
-    list_init(&((struct poll_list *)(void *)http->state)->polls);
+    list_init(&((struct poll_list *)http_state(http))->polls);
 }
 
 void engine_http_ended(struct worker *worker, struct http_connection *http) {

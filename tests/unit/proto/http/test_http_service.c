@@ -22,7 +22,7 @@ struct toy_state {
 
 static void state_open(struct worker *worker, struct http_connection *http) {
     (void)worker;
-    *(struct toy_state *)http->state = (struct toy_state){.served = 0};
+    *(struct toy_state *)http_state(http) = (struct toy_state){.served = 0};
     opened++;
 }
 
@@ -30,7 +30,7 @@ static void state_open(struct worker *worker, struct http_connection *http) {
 static void serve_length(struct worker *worker, struct http_exchange *exchange,
                          const struct route_request *request) {
     char text[64];
-    struct toy_state *state = (struct toy_state *)exchange->http->state;
+    struct toy_state *state = http_state(exchange->http);
     int len = snprintf(text, sizeof text, "%zu %u", request->http->body.len, ++state->served);
     exchange_answer(worker, exchange, 200, HTTP_TYPE_TEXT, SPAN(""), span_of(text, (size_t)len));
 }
