@@ -134,7 +134,7 @@ static struct apart exempt[] = {
      "a text behind bytes in the poll of an old client, without memory; test_outbox_sessions does "
      "it",
      false},
-    {"short proto/web/eio/engine.c written_add: waits != 0 && waits + bytes > "
+    {"short proto/web/eio/engine_written.c engine_written_add: waits != 0 && waits + bytes > "
      "ENGINE_WRITTEN_BYTES_MAX",
      "256 KiB that a client never fetches; test_engine does it", false},
     {"short core/message.c message_open: !account_admits(&endpoint->account)",
@@ -178,7 +178,7 @@ static struct apart rare[] = {
     {"short proto/web/sio/sio_session.c acks_make_room: more == NULL", "", false},
     {"short proto/web/sio/sio_write.c sio_write_echo: room == NULL", "", false},
     {"short proto/client/websocket.c compressed_take: room == NULL", "", false},
-    {"short proto/web/eio/engine.c query_keep: engine->query == NULL", "", false},
+    {"short proto/web/eio/engine.c query_keep: kept == NULL", "", false},
     {"short core/session_ack.c session_acknowledge: ack == NULL", "", false},
     {"short core/session_ack.c session_acknowledge: worker->requests >= post->requests_max", "",
      false},

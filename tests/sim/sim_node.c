@@ -433,8 +433,8 @@ void turn_check(struct worker *worker) {
     }
     const struct engines *engines = engines_of(worker);
     for (uint32_t i = 1; i <= engines->used; i++)
-        if (((uintptr_t)engines->at[i] & 1) == 0) /* the place is not free */
-            outbox_look(worker, &engines->at[i]->own, &count);
+        if (((uintptr_t)engines->at[i] & 1) == 0 && engines->at[i]->polls != NULL) /* taken */
+            outbox_look(worker, &engines->at[i]->polls->own, &count);
     gauge_check(worker, "live", worker->slots.live, count.live);
     gauge_check(worker, "connections", stats_get(&worker->stats.connections), count.live);
     gauge_check(worker, "sessions", stats_get(&worker->stats.sessions), worker->sessions.count);

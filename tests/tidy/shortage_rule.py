@@ -25,8 +25,8 @@ TAKES = [
     "ids_relieve", "gate_admit", "rate_take", "batch_new", "batch_room", "batch_suspend",
     "api_call_get", "quota_take", "budget_take", "chunk_get", "chain_room",
     "outbox_write_chunks", "members_begin", "relay_room", "engine_make", "poll_make",
-    "engine_polls_begin", "merge_begin", "fate_try", "fate_make", "fates_open", "fates_relieve",
-    "wait_begin",
+    "engine_polls_begin", "engine_polls_get", "merge_begin", "fate_try", "fate_make",
+    "fates_open", "fates_relieve", "wait_begin",
 ]
 # Places that need none, and why.
 START = "a start that fails is a clear error, and the simulation begins behind it"

@@ -9,7 +9,6 @@
 #include "proto/web/eio/engine_own.h"
 
 #define SLOTS_MIN 64
-#define WRITTEN_MIN 256
 
 static const struct engine_app *apps[ENGINE_PATHS];
 static struct engines *contexts[WORKERS_MAX];
@@ -151,13 +150,10 @@ static struct engine *engine_get(struct worker *worker, struct engines *engines,
 static void engine_free(struct worker *worker, struct engine *engine) {
     struct engines *engines = engines_of(worker);
     unsigned path = engine->path;
-    CHECK(engine->get == NULL && engine->post == NULL && engine->connection == NULL &&
-          engine->probe == NULL && outbox_empty(&engine->own));
+    CHECK(engine->connection == NULL);
     engine_query_drop(worker, engine);
-    if (engine->written != NULL)
-        memory_put(&worker->account, engine->written, engine->written_cap);
+    engine_polls_free(worker, engine);
     timer_disarm(&worker->wheel, &engine->timer);
-    list_remove(&engine->dirty);
     engines->count--;
     stats_set(&worker->stats.engines, engines->count);
     place_put(worker, engines, engine->slot);
@@ -167,8 +163,11 @@ static void engine_free(struct worker *worker, struct engine *engine) {
 
 bool engine_let(struct worker *worker, struct engine *engine) {
     engine->holds--;
-    if (!engine_is_gone(engine))
+    if (!engine_is_gone(engine)) {
+        if (engine->holds == 0 && engine_polls_over(engine))
+            engine_polls_free(worker, engine);
         return true;
+    }
     if (engine->holds == 0)
         engine_free(worker, engine);
     return false;
@@ -195,18 +194,20 @@ static bool query_keep(struct worker *worker, struct engine *engine, struct span
         struct span name = span_of(part.at, equals == NULL ? part.len : (size_t)(equals - part.at));
         if (part.len == 0 || is_own_parameter(name))
             continue;
-        if (engine->query == NULL) {
+        struct engine_query *kept = engine->query;
+        if (kept == NULL) {
             /* No more is kept than is left of the query from here on. */
             uint32_t cap = (uint32_t)(part.len + 1 + rest.len);
-            engine->query = memory_get(&worker->account, cap);
-            if (SHORTAGE(engine->query == NULL))
+            kept = memory_get(&worker->account, sizeof *kept + cap);
+            if (SHORTAGE(kept == NULL))
                 return false;
-            engine->query_cap = cap;
+            *kept = (struct engine_query){.cap = cap};
+            engine->query = kept;
         } else {
-            engine->query[engine->query_len++] = '&';
+            kept->text[kept->len++] = '&';
         }
-        memcpy(engine->query + engine->query_len, part.at, part.len);
-        engine->query_len += (uint32_t)part.len;
+        memcpy(kept->text + kept->len, part.at, part.len);
+        kept->len += (uint32_t)part.len;
     }
     return true;
 }
@@ -228,7 +229,7 @@ void engine_open_write(struct worker *worker, const struct engine *engine, bool 
 }
 
 struct engine *engine_make(struct worker *worker, enum engine_path path, unsigned version,
-                           bool base64, const struct peer_address *peer, struct span query) {
+                           struct connection *connection, struct span query) {
     struct engine *engine = engine_get(worker, engines_of(worker), path);
     if (SHORTAGE(engine == NULL)) {
         stats_add(&worker->stats.memory_refused, 1);
@@ -237,13 +238,12 @@ struct engine *engine_make(struct worker *worker, enum engine_path path, unsigne
     rand_fill(engine->random, sizeof engine->random);
     engine->version = (uint8_t)version;
     engine->parting = CLOSE_CLIENT;
-    engine->base64 = base64;
-    engine->peer = *peer;
-    engine->own = outbox_parked();
-    list_init(&engine->dirty);
     engine_time_init(worker, engine);
-    if (query_keep(worker, engine, query))
+    bool has_polls = connection != NULL || engine_polls_get(worker, engine);
+    if (!SHORTAGE(!has_polls) && query_keep(worker, engine, query)) {
+        engine->connection = connection;
         return engine;
+    }
     stats_add(&worker->stats.memory_refused, 1);
     engine->stage = ENGINE_IS_GONE;
     engine_free(worker, engine);
@@ -251,80 +251,6 @@ struct engine *engine_make(struct worker *worker, enum engine_path path, unsigne
 }
 
 /* --- packets to the client -------------------------------------------------------------------- */
-
-/* In `written` each packet stands behind this. */
-struct written_head {
-    uint32_t len : 31;
-    uint32_t binary : 1;
-    char type;
-};
-
-bool engine_written_next(const struct engine *engine, uint32_t *at, struct engine_packet *packet) {
-    struct written_head head;
-    if (*at == engine->written_len)
-        return false;
-    memcpy(&head, engine->written + *at, sizeof head);
-    *packet =
-        (struct engine_packet){.type = head.type,
-                               .binary = head.binary,
-                               .bytes = span_of(engine->written + *at + sizeof head, head.len)};
-    *at += (uint32_t)sizeof head + head.len;
-    return true;
-}
-
-void engine_written_took(struct worker *worker, struct engine *engine, uint32_t at) {
-    engine->written_at = at;
-    if (at < engine->written_len || engine->written == NULL)
-        return;
-    memory_put(&worker->account, engine->written, engine->written_cap);
-    engine->written = NULL;
-    engine->written_len = engine->written_cap = engine->written_at = 0;
-}
-
-/* Makes room for so many bytes more. */
-static bool written_room(struct worker *worker, struct engine *engine, size_t bytes) {
-    if (engine->written_at != 0) {
-        engine->written_len -= engine->written_at;
-        memmove(engine->written, engine->written + engine->written_at, engine->written_len);
-        engine->written_at = 0;
-    }
-    size_t wanted = engine->written_len + bytes, cap = engine->written_cap;
-    if (wanted <= cap)
-        return true;
-    if (cap == 0)
-        cap = bytes < WRITTEN_MIN / 2 ? WRITTEN_MIN / 2 : bytes;
-    while (cap < wanted)
-        cap *= 2;
-    char *grown = memory_grow(&worker->account, engine->written, engine->written_cap, cap);
-    if (SHORTAGE(grown == NULL)) {
-        stats_add(&worker->stats.memory_refused, 1);
-        return false;
-    }
-    engine->written = grown;
-    engine->written_cap = (uint32_t)cap;
-    return true;
-}
-
-static bool written_add(struct worker *worker, struct engine *engine,
-                        const struct engine_packet *packet, enum close_reason *reason) {
-    struct written_head head = {
-        .len = packet->bytes.len & 0x7FFFFFFF, .binary = packet->binary, .type = packet->type};
-    size_t bytes = sizeof head + packet->bytes.len,
-           waits = engine->written_len - engine->written_at;
-    *reason = CLOSE_TOO_SLOW;
-    /* One that is longer by itself may still be alone. */
-    if (SHORTAGE(waits != 0 && waits + bytes > ENGINE_WRITTEN_BYTES_MAX))
-        return false;
-    *reason = CLOSE_OVERLOADED;
-    if (!written_room(worker, engine, bytes))
-        return false;
-    memcpy(engine->written + engine->written_len, &head, sizeof head);
-    if (packet->bytes.len != 0)
-        memcpy(engine->written + engine->written_len + sizeof head, packet->bytes.at,
-               packet->bytes.len);
-    engine->written_len += (uint32_t)bytes;
-    return true;
-}
 
 bool engine_packet(struct worker *worker, struct engine *engine,
                    const struct engine_packet *packet) {
@@ -335,7 +261,7 @@ bool engine_packet(struct worker *worker, struct engine *engine,
         engine_socket_write(worker, engine, packet);
         return !engine_is_gone(engine);
     }
-    if (SHORTAGE(!written_add(worker, engine, packet, &reason))) {
+    if (SHORTAGE(!engine_written_add(worker, engine->polls, packet, &reason))) {
         engine_end(worker, engine, reason, ENGINE_CLOSE);
         return false;
     }
@@ -421,15 +347,21 @@ static enum drop_reason drop_reason_of(enum close_reason reason) {
     return reason == CLOSE_DRAIN_TIMEOUT ? DROP_DRAIN_TIMEOUT : DROP_GONE;
 }
 
+/* Messages that wait where the app does not look for them, or not any more. */
+static void own_clear(struct worker *worker, struct engine *engine, enum close_reason reason) {
+    if (engine->polls != NULL)
+        outbox_clear(worker, &engine->polls->own, drop_reason_of(reason));
+}
+
 void engine_end(struct worker *worker, struct engine *engine, enum close_reason reason, char last) {
     if (engine_is_gone(engine))
         return;
     engine_hold(engine);
     engine->stage = ENGINE_IS_GONE;
     stats_add(&worker->stats.engines_ended, 1);
-    /* It ends in the middle of an upgrade: messages are where the app does not look for them. */
+    /* It may end in the middle of an upgrade. */
     if (engine->connection != NULL)
-        outbox_clear(worker, &engine->own, drop_reason_of(reason));
+        own_clear(worker, engine, reason);
     if (!engine->unknown)
         app_of(engine)->on_close(worker, engine, reason);
     engine_uncount(worker, engine);
@@ -437,13 +369,15 @@ void engine_end(struct worker *worker, struct engine *engine, enum close_reason 
         engine_polls_end(worker);
     engine_polls_close(worker, engine, last);
     engine_sockets_close(worker, engine, reason);
-    outbox_clear(worker, &engine->own, drop_reason_of(reason));
+    own_clear(worker, engine, reason);
     engine_let(worker, engine);
 }
 
 void engine_uncount(struct worker *worker, struct engine *engine) {
-    address_let(worker, &engine->peer, engine->counted);
-    engine->counted = false;
+    if (engine->polls == NULL)
+        return;
+    address_let(worker, &engine->polls->peer, engine->polls->counted);
+    engine->polls->counted = false;
 }
 
 void engine_close(struct worker *worker, struct engine *engine, enum close_reason reason) {
@@ -460,7 +394,7 @@ void engine_finish(struct worker *worker, struct engine *engine, enum close_reas
     }
     engine->stage = ENGINE_IS_FINISHING;
     engine->reason = (uint8_t)reason;
-    engine->finish_ns = worker->now_ns + ENGINE_FINISH_NS;
+    engine->polls->finish_ns = worker->now_ns + ENGINE_FINISH_NS;
     engine_watch(worker, engine);
     engine_dirty(worker, engine);
 }
@@ -469,9 +403,9 @@ void engine_finish(struct worker *worker, struct engine *engine, enum close_reas
 
 void engine_dirty(struct worker *worker, struct engine *engine) {
     struct engines *engines = engines_of(worker);
-    if (list_linked(&engine->dirty) || engine_is_gone(engine))
+    if (engine->polls == NULL || list_linked(&engine->polls->dirty) || engine_is_gone(engine))
         return;
-    list_add_tail(&engines->dirty, &engine->dirty);
+    list_add_tail(&engines->dirty, &engine->polls->dirty);
     if (engines->task_waits)
         return;
     engines->task_waits = true;
@@ -484,7 +418,7 @@ static void engines_work(struct worker *worker, struct task *task) {
     struct list *node;
     engines->task_waits = false;
     while ((node = list_pop(&engines->dirty)) != NULL) {
-        struct engine *engine = container_of(node, struct engine, dirty);
+        struct engine *engine = container_of(node, struct engine_polls, dirty)->engine;
         engine_hold(engine);
         engine_polls_look(worker, engine);
         engine_let(worker, engine);
@@ -508,7 +442,7 @@ struct engine *engine_of_state(const void *state) {
 }
 
 struct outbox *engine_outbox_last(struct engine *engine) {
-    return engine->connection != NULL ? &engine->connection->outbox : &engine->own;
+    return engine->connection != NULL ? &engine->connection->outbox : &engine->polls->own;
 }
 
 struct outbox *engine_outbox(struct engine *engine) {
@@ -519,13 +453,13 @@ struct outbox *engine_outbox(struct engine *engine) {
 }
 
 void engine_on_parked(struct worker *worker, struct engine *engine) {
-    if (engine->get != NULL)
+    if (engine_has_get(engine))
         engine_dirty(worker, engine);
 }
 
 bool engine_is_writable(const struct engine *engine) {
     return engine->connection != NULL ? outbox_empty(&engine->connection->outbox)
-                                      : engine->get != NULL;
+                                      : engine_has_get(engine);
 }
 
 enum engine_form engine_form(const struct engine *engine) {
@@ -533,7 +467,7 @@ enum engine_form engine_form(const struct engine *engine) {
         return engine->version == 4 ? EIO4_SOCKET : EIO3_SOCKET;
     if (engine->version == 4)
         return EIO4_POLL;
-    return engine->as_bytes ? EIO3_POLL_BINARY : EIO3_POLL;
+    return engine->polls->as_bytes ? EIO3_POLL_BINARY : EIO3_POLL;
 }
 
 unsigned engine_version(const struct engine *engine) {
@@ -548,11 +482,12 @@ struct span engine_sid(const struct worker *worker, const struct engine *engine,
 }
 
 const struct peer_address *engine_peer(const struct engine *engine) {
-    return &engine->peer;
+    return engine->connection != NULL ? &engine->connection->peer : &engine->polls->peer;
 }
 
 struct span engine_query(const struct engine *engine) {
-    return span_of(engine->query == NULL ? "" : engine->query, engine->query_len);
+    const struct engine_query *query = engine->query;
+    return query == NULL ? SPAN("") : span_of(query->text, query->len);
 }
 
 void engine_parting(struct engine *engine, enum close_reason reason) {
@@ -561,9 +496,8 @@ void engine_parting(struct engine *engine, enum close_reason reason) {
 
 void engine_query_drop(struct worker *worker, struct engine *engine) {
     if (engine->query != NULL)
-        memory_put(&worker->account, engine->query, engine->query_cap);
+        memory_put(&worker->account, engine->query, sizeof *engine->query + engine->query->cap);
     engine->query = NULL;
-    engine->query_len = engine->query_cap = 0;
 }
 
 const char *engine_transport(const struct engine *engine) {

@@ -4,6 +4,7 @@
  *     \---------------------- engine_end --------------------------/
  *
  *   engine.c         slots, packets, the end
+ *   engine_written.c what a session has while it polls, the packets that wait in there
  *   engine_time.c    heartbeats, deadlines, the drain
  *   engine_poll.c    a poll where its session lives: what it brings, what it is answered
  *   engine_front.c   a poll where it was accepted: to the session and back
@@ -33,6 +34,36 @@ struct connection;
 
 enum engine_stage { ENGINE_IS_OPEN, ENGINE_IS_FINISHING, ENGINE_IS_GONE };
 
+/* What a session has while it polls, and after an upgrade until nothing of its polls is left: one
+ * that begins with a WebSocket never has it. */
+struct engine_polls {
+    struct engine *engine;
+    struct list dirty; /* in engines->dirty while its polls are to be looked at */
+    struct peer_address peer;
+    bool base64 : 1;          /* version 3: it takes no bytes in polls */
+    bool as_bytes : 1;        /* version 3: the answer that is being made is in bytes */
+    bool counted : 1;         /* for --max-per-address */
+    bool reading : 1;         /* a POST is being looked at */
+    bool probed : 1;          /* the probe of an upgrade was answered */
+    bool deserted : 1;        /* a poll's connection has gone: it ends later in the turn */
+    struct poll *get, *post;  /* that wait here */
+    struct connection *probe; /* a WebSocket that may become the session's */
+    struct outbox own;        /* messages */
+    char *written;            /* packets */
+    uint32_t written_len, written_cap;
+    uint32_t written_at; /* of those that a poll has taken */
+    uint64_t finish_ns;  /* FINISHING: when it ends at the latest; 0 */
+    uint64_t probe_ns;   /* when the upgrade must be over; 0 */
+    uint64_t retry_ns;   /* there was no memory for an answer; 0 */
+};
+
+/* The query of the handshake. */
+struct engine_query {
+    uint32_t cap, len;
+    char text[];
+};
+
+/* There are very many of these. */
 struct engine {
     uint32_t slot;
     uint8_t random[SID_RANDOM_BYTES];
@@ -42,34 +73,17 @@ struct engine {
     uint8_t reason;  /* enum close_reason, once it finishes */
     uint8_t parting; /* likewise, if the client ends its WebSocket */
     uint8_t holds;
-    bool base64 : 1;    /* version 3: it takes no bytes in polls */
-    bool as_bytes : 1;  /* version 3: the answer that is being made is in bytes */
-    bool pinged : 1;    /* version 4: and not answered yet */
-    bool refreshed : 1; /* something else was heard meanwhile, which counts once */
-    bool counted : 1;   /* for --max-per-address, while it polls */
-    bool overdue : 1;   /* it had to answer DEADLINE_GRACE_NS before `beat_ns` */
-    bool paused : 1;    /* the app wants no message now */
-    bool reading : 1;   /* a POST is being looked at */
-    bool unknown : 1;   /* the app has not taken it yet */
-    bool probed : 1;    /* the probe of an upgrade was answered */
-    bool deserted : 1;  /* a poll's connection has gone: it ends later in the turn */
-    struct peer_address peer;
-    struct poll *get, *post;               /* polls that wait here */
-    struct connection *connection, *probe; /* its WebSocket; one that may become it */
-    struct outbox own;                     /* messages, without a WebSocket */
-    char *written;                         /* packets, likewise */
-    uint32_t written_len, written_cap;
-    uint32_t written_at; /* of those that a poll has taken */
-    char *query;
-    uint32_t query_len;
-    uint32_t query_cap;
-    struct list dirty; /* in engines->dirty while its polls are to be looked at */
+    bool pinged : 1;               /* version 4: and not answered yet */
+    bool refreshed : 1;            /* something else was heard meanwhile, which counts once */
+    bool overdue : 1;              /* it had to answer DEADLINE_GRACE_NS before `beat_ns` */
+    bool paused : 1;               /* the app wants no message now */
+    bool unknown : 1;              /* the app has not taken it yet */
+    struct connection *connection; /* its WebSocket; NULL: it polls */
+    struct engine_polls *polls;    /* NULL: it has a WebSocket, and no polls any more */
+    struct engine_query *query;    /* NULL: there was none, or it is dropped */
     struct timer timer;
-    uint64_t beat_ns;   /* the next ping, or when something must have been heard */
-    uint64_t app_ns;    /* the app's deadline; 0: none */
-    uint64_t finish_ns; /* FINISHING: when it ends at the latest; 0 */
-    uint64_t probe_ns;  /* when the upgrade must be over; 0 */
-    uint64_t retry_ns;  /* there was no memory for an answer; 0 */
+    uint64_t beat_ns; /* the next ping, or when something must have been heard */
+    uint64_t app_ns;  /* the app's deadline; 0: none */
     _Alignas(max_align_t) unsigned char state[];
 };
 
@@ -94,10 +108,10 @@ struct engines *engines_of(const struct worker *worker);
 const struct engine_app *engine_app_of(unsigned path);
 /* The first two bytes of every sid of this node. */
 uint16_t engines_node(const struct worker *worker);
-/* A session of a handshake, with its open packet; it polls, until engine_socket_take. NULL: no
- * memory, or no place. The app does not know of it yet. */
+/* A session of a handshake, over that WebSocket; `connection` NULL: it polls. Then its `polls` are
+ * the caller's to fill in. NULL: no memory, or no place. The app does not know of it yet. */
 struct engine *engine_make(struct worker *worker, enum engine_path path, unsigned version,
-                           bool base64, const struct peer_address *peer, struct span query);
+                           struct connection *connection, struct span query);
 /* NULL: there is none. */
 struct engine *engine_find(struct worker *worker, const struct sid *sid);
 struct sid engine_sid_of(const struct worker *worker, const struct engine *engine);
@@ -107,6 +121,10 @@ static inline void engine_hold(struct engine *engine) {
 }
 /* False: it is gone. */
 bool engine_let(struct worker *worker, struct engine *engine);
+/* Does a poll wait for what it is told? */
+static inline bool engine_has_get(const struct engine *engine) {
+    return engine->polls != NULL && engine->polls->get != NULL;
+}
 static inline bool engine_is_gone(const struct engine *engine) {
     return engine->stage == ENGINE_IS_GONE;
 }
@@ -119,22 +137,34 @@ void engine_on_packet(struct worker *worker, struct engine *engine,
 /* The end. `last` is what a poll that waits is told: ENGINE_CLOSE, or ENGINE_NOOP. While it is held
  * it stays as GONE. */
 void engine_end(struct worker *worker, struct engine *engine, enum close_reason reason, char last);
-/* Its polls are looked at later in this turn, or in the next. */
+/* Its polls, if it has any, are looked at later in this turn, or in the next. */
 void engine_dirty(struct worker *worker, struct engine *engine);
 /* It has no WebSocket any more, or has one: counted. False: no more may poll. */
 bool engine_polls_begin(struct worker *worker);
 void engine_polls_end(struct worker *worker);
 /* Its address may be counted as having one client less: it has a connection that is counted. */
 void engine_uncount(struct worker *worker, struct engine *engine);
-/* The next packet that waits in `written`, from `at` on; false: there is none. */
-bool engine_written_next(const struct engine *engine, uint32_t *at, struct engine_packet *packet);
-/* What is in front of `at` is done with. */
-void engine_written_took(struct worker *worker, struct engine *engine, uint32_t at);
 void engine_open_write(struct worker *worker, const struct engine *engine, bool upgrades,
                        struct builder *out);
 
 /* A new one writes its open packet, and the app is told. False: it has ended. While it is held. */
 bool engine_begin(struct worker *worker, struct engine *engine);
+
+/* engine_written.c */
+/* Its polls begin. False: no memory. */
+bool engine_polls_get(struct worker *worker, struct engine *engine);
+/* Harmless without any. */
+void engine_polls_free(struct worker *worker, struct engine *engine);
+/* It was upgraded, and nothing of its polls is left: they may be freed. */
+bool engine_polls_over(const struct engine *engine);
+/* A packet for the next poll. False: `*reason` to end the session for. */
+bool engine_written_add(struct worker *worker, struct engine_polls *polls,
+                        const struct engine_packet *packet, enum close_reason *reason);
+/* The next packet that waits in `written`, from `at` on; false: there is none. */
+bool engine_written_next(const struct engine_polls *polls, uint32_t *at,
+                         struct engine_packet *packet);
+/* What is in front of `at` is done with. */
+void engine_written_took(struct worker *worker, struct engine_polls *polls, uint32_t at);
 
 /* engine_time.c */
 void engine_time_init(struct worker *worker, struct engine *engine);

@@ -29,7 +29,7 @@ static void poll_refuse(struct worker *worker, struct poll *poll, unsigned code)
 }
 
 static bool may_be_bytes(const struct engine *engine, const struct poll *poll) {
-    return engine->version == 3 && !engine->base64 && !poll->ask.jsonp;
+    return engine->version == 3 && !engine->polls->base64 && !poll->ask.jsonp;
 }
 
 /* A payload that is being made. */
@@ -50,11 +50,11 @@ static struct span between(const struct engine *engine, const struct payload *pa
  * before (payload_begin); of messages the first decides: bytes behind a text wait for the next
  * answer. */
 static bool fits_kind(struct engine *engine, const struct payload *payload, bool bytes) {
-    if (!bytes || !payload->may_be_bytes || engine->as_bytes)
+    if (!bytes || !payload->may_be_bytes || engine->polls->as_bytes)
         return true;
     if (payload->any)
         return false;
-    engine->as_bytes = true;
+    engine->polls->as_bytes = true;
     return true;
 }
 
@@ -81,8 +81,8 @@ static bool payload_packet(struct engine *engine, struct payload *payload,
 
 static bool payload_packets(struct engine *engine, struct payload *payload) {
     struct engine_packet packet;
-    payload->written_at = engine->written_at;
-    for (uint32_t at = payload->written_at; engine_written_next(engine, &at, &packet);) {
+    payload->written_at = engine->polls->written_at;
+    for (uint32_t at = payload->written_at; engine_written_next(engine->polls, &at, &packet);) {
         if (!payload_packet(engine, payload, &packet))
             return false;
         payload->written_at = at;
@@ -93,15 +93,15 @@ static bool payload_packets(struct engine *engine, struct payload *payload) {
 static void payload_messages(struct worker *worker, struct engine *engine,
                              struct payload *payload) {
     const struct message *message;
-    while ((message = outbox_parked_first(worker, &engine->own)) != NULL) {
+    while ((message = outbox_parked_first(worker, &engine->polls->own)) != NULL) {
         if (!fits_kind(engine, payload, message->is_bytes))
             return;
         uint64_t left =
             payload->bytes_max > payload->bytes ? payload->bytes_max - payload->bytes : 0;
         size_t before = chain_bytes(&payload->chain);
         enum outbox_take took =
-            outbox_parked_take(worker, &engine->own, &payload->chain, between(engine, payload),
-                               payload->any ? left : SIZE_MAX);
+            outbox_parked_take(worker, &engine->polls->own, &payload->chain,
+                               between(engine, payload), payload->any ? left : SIZE_MAX);
         payload->starved |= took == OUTBOX_TAKE_STARVED;
         if (took != OUTBOX_TAKE_DONE)
             return;
@@ -112,7 +112,7 @@ static void payload_messages(struct worker *worker, struct engine *engine,
 
 static bool written_has_bytes(const struct engine *engine) {
     struct engine_packet packet;
-    for (uint32_t at = engine->written_at; engine_written_next(engine, &at, &packet);)
+    for (uint32_t at = engine->polls->written_at; engine_written_next(engine->polls, &at, &packet);)
         if (packet.binary)
             return true;
     return false;
@@ -120,7 +120,7 @@ static bool written_has_bytes(const struct engine *engine) {
 
 static struct payload payload_begin(struct worker *worker, struct engine *engine,
                                     const struct poll *poll) {
-    engine->as_bytes = may_be_bytes(engine, poll) && written_has_bytes(engine);
+    engine->polls->as_bytes = may_be_bytes(engine, poll) && written_has_bytes(engine);
     return (struct payload){.chain = chain_empty(worker, false),
                             .bytes_max = worker->config->max_payload_bytes,
                             .may_be_bytes = may_be_bytes(engine, poll)};
@@ -128,11 +128,11 @@ static struct payload payload_begin(struct worker *worker, struct engine *engine
 
 /* The poll that waits is answered with it. */
 static void payload_send(struct worker *worker, struct engine *engine, struct payload *payload) {
-    struct poll *poll = engine->get;
-    enum poll_answer answer = engine->as_bytes ? POLL_ANSWER_BYTES : POLL_ANSWER_TEXT;
-    engine->as_bytes = false;
-    engine->get = NULL;
-    engine_written_took(worker, engine, payload->written_at);
+    struct poll *poll = engine->polls->get;
+    enum poll_answer answer = engine->polls->as_bytes ? POLL_ANSWER_BYTES : POLL_ANSWER_TEXT;
+    engine->polls->as_bytes = false;
+    engine->polls->get = NULL;
+    engine_written_took(worker, engine->polls, payload->written_at);
     CHECK(chain_bytes(&payload->chain) == payload->bytes, "a payload is not as long as it was");
     poll->answer_bytes = (uint32_t)payload->bytes;
     poll->chunks = chain_take(&payload->chain);
@@ -140,8 +140,8 @@ static void payload_send(struct worker *worker, struct engine *engine, struct pa
 }
 
 bool engine_has_waiting(struct worker *worker, struct engine *engine) {
-    return engine->written_at != engine->written_len ||
-           outbox_parked_first(worker, &engine->own) != NULL;
+    return engine->polls->written_at != engine->polls->written_len ||
+           outbox_parked_first(worker, &engine->polls->own) != NULL;
 }
 
 /* --- a GET ------------------------------------------------------------------------------------ */
@@ -153,28 +153,28 @@ static const struct engine_packet closing = {.type = ENGINE_CLOSE};
 /* Is everything that waits in the payload? */
 static bool payload_has_all(struct worker *worker, struct engine *engine,
                             const struct payload *payload) {
-    return payload->written_at == engine->written_len &&
-           outbox_parked_first(worker, &engine->own) == NULL;
+    return payload->written_at == engine->polls->written_len &&
+           outbox_parked_first(worker, &engine->polls->own) == NULL;
 }
 
 /* Answers the GET that waits with what waits for it, if something does. */
 static void get_answer(struct worker *worker, struct engine *engine) {
-    struct payload payload = payload_begin(worker, engine, engine->get);
+    struct payload payload = payload_begin(worker, engine, engine->polls->get);
     if (payload_packets(engine, &payload))
         payload_messages(worker, engine, &payload);
     bool ends = engine->stage == ENGINE_IS_FINISHING && !payload.starved &&
                 payload_has_all(worker, engine, &payload) &&
                 payload_packet(engine, &payload, &closing);
-    if (!payload.any && engine->probed && !payload.starved)
+    if (!payload.any && engine->polls->probed && !payload.starved)
         payload_packet(engine, &payload, &noop);
     if (payload.any) {
         payload_send(worker, engine, &payload);
     } else {
         chain_free(&payload.chain);
-        engine->as_bytes = false;
+        engine->polls->as_bytes = false;
     }
     if (payload.starved) {
-        engine->retry_ns = worker->now_ns + RETRY_NS;
+        engine->polls->retry_ns = worker->now_ns + RETRY_NS;
         engine_watch(worker, engine);
     }
     if (ends)
@@ -182,32 +182,32 @@ static void get_answer(struct worker *worker, struct engine *engine) {
 }
 
 void engine_get_noop(struct worker *worker, struct engine *engine) {
-    struct payload payload = payload_begin(worker, engine, engine->get);
+    struct payload payload = payload_begin(worker, engine, engine->polls->get);
     payload_packet(engine, &payload, &noop);
     if (payload.any) {
-        payload.written_at = engine->written_at;
+        payload.written_at = engine->polls->written_at;
         payload_send(worker, engine, &payload);
         return;
     }
-    struct poll *poll = engine->get;
+    struct poll *poll = engine->polls->get;
     chain_free(&payload.chain);
-    engine->get = NULL;
+    engine->polls->get = NULL;
     poll_answer(worker, poll, 503, POLL_ANSWER_STARVED, 0);
 }
 
 /* It ends: what was written leaves, and the last packet; messages do not. */
 static void get_close(struct worker *worker, struct engine *engine, char last) {
-    struct payload payload = payload_begin(worker, engine, engine->get);
+    struct payload payload = payload_begin(worker, engine, engine->polls->get);
     payload.bytes_max = SIZE_MAX;
     payload_packets(engine, &payload);
     if (payload_packet(engine, &payload, last == ENGINE_NOOP ? &noop : &closing)) {
         payload_send(worker, engine, &payload);
         return;
     }
-    struct poll *poll = engine->get;
+    struct poll *poll = engine->polls->get;
     chain_free(&payload.chain);
-    engine->as_bytes = false;
-    engine->get = NULL;
+    engine->polls->as_bytes = false;
+    engine->polls->get = NULL;
     poll_answer(worker, poll, 503, POLL_ANSWER_STARVED, 0);
 }
 
@@ -222,9 +222,9 @@ static bool overlaps(struct worker *worker, struct engine *engine, struct poll *
 }
 
 static void get_arrive(struct worker *worker, struct engine *engine, struct poll *poll) {
-    if (overlaps(worker, engine, poll, engine->get))
+    if (overlaps(worker, engine, poll, engine->polls->get))
         return;
-    engine->get = poll;
+    engine->polls->get = poll;
     poll->engine = engine;
     get_answer(worker, engine);
 }
@@ -233,16 +233,16 @@ static void get_arrive(struct worker *worker, struct engine *engine, struct poll
 
 static void post_end(struct worker *worker, struct engine *engine, struct poll *poll,
                      unsigned status, enum poll_answer answer) {
-    engine->post = NULL;
+    engine->polls->post = NULL;
     poll_answer(worker, poll, status, answer, 3);
 }
 
 /* Gives the app what the POST brings, until it wants no more now. */
 static void post_go_on(struct worker *worker, struct engine *engine) {
-    struct poll *poll = engine->post;
+    struct poll *poll = engine->polls->post;
     struct engine_packet packet;
     enum engine_step step = ENGINE_STEP_PACKET;
-    engine->reading = true;
+    engine->polls->reading = true;
     while (!engine->paused && !engine_is_gone(engine)) {
         step = engine_payload_next(&poll->reader, &packet);
         if (step == ENGINE_STEP_BAD)
@@ -255,7 +255,7 @@ static void post_go_on(struct worker *worker, struct engine *engine) {
             break;
         }
     }
-    engine->reading = false;
+    engine->polls->reading = false;
     if (step == ENGINE_STEP_BAD)
         post_end(worker, engine, poll, 400, POLL_ANSWER_ERROR);
     else if (step == ENGINE_STEP_END || engine_is_gone(engine))
@@ -263,7 +263,8 @@ static void post_go_on(struct worker *worker, struct engine *engine) {
 }
 
 bool engine_polled_text(const struct engine *engine) {
-    return engine->reading && engine->post->reader.form == ENGINE_PAYLOAD_3;
+    return engine->polls != NULL && engine->polls->reading &&
+           engine->polls->post->reader.form == ENGINE_PAYLOAD_3;
 }
 
 /* What the body is. False: it cannot be read. */
@@ -282,7 +283,7 @@ static bool post_open(struct engine *engine, struct poll *poll) {
 }
 
 static void post_arrive(struct worker *worker, struct engine *engine, struct poll *poll) {
-    if (overlaps(worker, engine, poll, engine->post))
+    if (overlaps(worker, engine, poll, engine->polls->post))
         return;
     if (engine->version == 4 && poll->ask.bytes) {
         engine_end(worker, engine, CLOSE_BAD_FRAME, ENGINE_CLOSE);
@@ -294,7 +295,7 @@ static void post_arrive(struct worker *worker, struct engine *engine, struct pol
         poll_refuse(worker, poll, 3);
         return;
     }
-    engine->post = poll;
+    engine->polls->post = poll;
     poll->engine = engine;
     post_go_on(worker, engine);
 }
@@ -329,24 +330,26 @@ void poll_arrive(struct worker *worker, struct relay *relay) {
 }
 
 void engine_polls_look(struct worker *worker, struct engine *engine) {
-    if (engine->deserted)
+    if (engine->polls->deserted)
         engine_end(worker, engine, CLOSE_CLIENT, ENGINE_CLOSE);
-    if (!engine_is_gone(engine) && engine->post != NULL)
+    if (!engine_is_gone(engine) && engine->polls->post != NULL)
         post_go_on(worker, engine);
     if (engine_is_gone(engine) || engine->connection != NULL)
         return;
-    if (engine->get != NULL)
+    if (engine->polls->get != NULL)
         get_answer(worker, engine);
     else if (engine->stage == ENGINE_IS_FINISHING && !engine_has_waiting(worker, engine))
         engine_end(worker, engine, (enum close_reason)engine->reason, ENGINE_CLOSE);
 }
 
 void engine_polls_close(struct worker *worker, struct engine *engine, char last) {
-    if (engine->get != NULL)
+    if (engine->polls == NULL)
+        return;
+    if (engine->polls->get != NULL)
         get_close(worker, engine, last);
     /* One that is being looked at is answered there. */
-    if (engine->post != NULL && !engine->reading)
-        post_end(worker, engine, engine->post, 400, POLL_ANSWER_ERROR);
+    if (engine->polls->post != NULL && !engine->polls->reading)
+        post_end(worker, engine, engine->polls->post, 400, POLL_ANSWER_ERROR);
 }
 
 /* The session ends, but not in here: the connection may have closed in the middle of an answer to
@@ -354,14 +357,14 @@ void engine_polls_close(struct worker *worker, struct engine *engine, char last)
 void poll_cancelled(struct worker *worker, struct relay *relay) {
     struct poll *poll = container_of(relay, struct poll, cancel);
     struct engine *engine = poll->engine;
-    if (engine != NULL && engine->post == poll && engine->reading) {
+    if (engine != NULL && engine->polls->post == poll && engine->polls->reading) {
         /* It is being looked at, and goes back from there. */
     } else if (engine != NULL) {
         /* It waits here: it goes back without an answer. */
-        if (engine->get == poll)
-            engine->get = NULL;
+        if (engine->polls->get == poll)
+            engine->polls->get = NULL;
         else
-            engine->post = NULL;
+            engine->polls->post = NULL;
         poll_answer(worker, poll, 400, POLL_ANSWER_NONE, 0);
     } else {
         /* Its answer is on the way, to nobody; over a WebSocket the session does without. */
@@ -370,7 +373,7 @@ void poll_cancelled(struct worker *worker, struct relay *relay) {
             engine = NULL;
     }
     if (engine != NULL) {
-        engine->deserted = true;
+        engine->polls->deserted = true;
         engine_dirty(worker, engine);
     }
     relay_send(worker, relay, relay->owner, poll_cancel_back);

@@ -258,8 +258,7 @@ static void handshake_poll(struct worker *worker, struct http_exchange *exchange
     }
     polls = engine_polls_begin(worker);
     if (!SHORTAGE(!polls))
-        engine =
-            engine_make(worker, asked->path, asked->version, asked->base64, peer, asked->query);
+        engine = engine_make(worker, asked->path, asked->version, NULL, asked->query);
     if (SHORTAGE(engine == NULL)) {
         address_let(worker, peer, counted);
         if (polls)
@@ -268,7 +267,9 @@ static void handshake_poll(struct worker *worker, struct http_exchange *exchange
                "there is no room or memory for a session at the moment; try again", extra);
         return;
     }
-    engine->counted = counted;
+    engine->polls->peer = *peer;
+    engine->polls->base64 = asked->base64;
+    engine->polls->counted = counted;
     engine_hold(engine);
     struct sid sid = engine_sid_of(worker, engine);
     struct poll_ask ask = ask_of(http, asked, &sid);

@@ -25,7 +25,7 @@ static struct socket *socket_of(struct connection *connection) {
 
 static bool is_probe(struct connection *connection) {
     struct engine *engine = socket_of(connection)->engine;
-    return engine != NULL && engine->probe == connection;
+    return engine != NULL && engine->polls != NULL && engine->polls->probe == connection;
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -72,28 +72,28 @@ void engine_socket_pause(struct worker *worker, struct engine *engine, bool paus
 /* --- the upgrade ------------------------------------------------------------------------------ */
 
 /* The session goes on without it. */
-static void probe_forget(struct worker *worker, struct engine *engine) {
-    socket_of(engine->probe)->engine = NULL;
-    engine->probe = NULL;
-    engine->probed = false;
-    engine->probe_ns = 0;
+static void probe_forget(struct worker *worker, struct engine_polls *polls) {
+    socket_of(polls->probe)->engine = NULL;
+    polls->probe = NULL;
+    polls->probed = false;
+    polls->probe_ns = 0;
     stats_add(&worker->stats.engine_upgrades_failed, 1);
 }
 
 void engine_probe_abandon(struct worker *worker, struct engine *engine) {
-    struct connection *probe = engine->probe;
+    struct connection *probe = engine->polls == NULL ? NULL : engine->polls->probe;
     if (probe == NULL)
         return;
-    probe_forget(worker, engine);
+    probe_forget(worker, engine->polls);
     finish(worker, probe, WS_CLOSE_NONE, CLOSE_HELLO_TIMEOUT);
 }
 
 void engine_sockets_close(struct worker *worker, struct engine *engine, enum close_reason reason) {
     struct connection *connection = engine->connection;
     engine->connection = NULL;
-    if (engine->probe != NULL) {
-        struct connection *probe = engine->probe;
-        probe_forget(worker, engine);
+    if (engine->polls != NULL && engine->polls->probe != NULL) {
+        struct connection *probe = engine->polls->probe;
+        probe_forget(worker, engine->polls);
         finish(worker, probe, WS_CLOSE_NONE, reason);
     }
     if (connection == NULL)
@@ -105,25 +105,26 @@ void engine_sockets_close(struct worker *worker, struct engine *engine, enum clo
 
 /* From now on it has this WebSocket. */
 static void take_over(struct worker *worker, struct engine *engine) {
-    struct connection *connection = engine->probe;
+    struct engine_polls *polls = engine->polls; /* while it is held they stay */
+    struct connection *connection = polls->probe;
     struct engine_packet packet;
-    if (engine->get != NULL)
+    if (polls->get != NULL)
         engine_get_noop(worker, engine);
     engine->connection = connection;
-    engine->probe = NULL;
-    engine->probed = false;
-    engine->probe_ns = 0;
+    polls->probe = NULL;
+    polls->probed = false;
+    polls->probe_ns = 0;
     engine_polls_end(worker);
     engine_uncount(worker, engine);
     stats_add(&worker->stats.engine_upgrades, 1);
-    uint32_t at = engine->written_at;
+    uint32_t at = polls->written_at;
     while (!engine_is_gone(engine) && connection_is_open(connection) &&
-           engine_written_next(engine, &at, &packet))
+           engine_written_next(polls, &at, &packet))
         packet_write(worker, connection, engine->version, &packet);
     if (engine_is_gone(engine))
         return;
-    engine_written_took(worker, engine, engine->written_len);
-    outbox_move_all(worker, &engine->own, &connection->outbox);
+    engine_written_took(worker, polls, polls->written_len);
+    outbox_move_all(worker, &polls->own, &connection->outbox);
     if (engine->stage == ENGINE_IS_FINISHING)
         engine_close(worker, engine, (enum close_reason)engine->reason);
     else if (engine->paused)
@@ -133,8 +134,8 @@ static void take_over(struct worker *worker, struct engine *engine) {
 static void on_probe_packet(struct worker *worker, struct engine *engine,
                             const struct engine_packet *packet) {
     if (packet->type == ENGINE_PING && span_equal(packet->bytes, SPAN("probe"))) {
-        engine->probed = true;
-        packet_write(worker, engine->probe, engine->version,
+        engine->polls->probed = true;
+        packet_write(worker, engine->polls->probe, engine->version,
                      &(struct engine_packet){.type = ENGINE_PONG, .bytes = SPAN("probe")});
         engine_dirty(worker, engine);
     } else if (packet->type == ENGINE_UPGRADE) {
@@ -273,7 +274,7 @@ static void on_close(struct worker *worker, struct connection *connection) {
     if (engine == NULL)
         return;
     if (is_probe(connection))
-        probe_forget(worker, engine);
+        probe_forget(worker, engine->polls);
     else
         engine_end(worker, engine, (enum close_reason)connection->reason, ENGINE_CLOSE);
 }
@@ -299,26 +300,25 @@ const struct protocol engine_socket_protocol = {
 
 void engine_socket_probe(struct worker *worker, struct connection *connection,
                          struct engine *engine) {
-    if (engine->probe != NULL || engine->connection != NULL) {
+    if (engine->connection != NULL || engine->polls->probe != NULL) {
         /* There is one already. */
         finish(worker, connection, WS_CLOSE_NONE, CLOSE_BAD_MESSAGE);
         return;
     }
     socket_of(connection)->engine = engine;
-    engine->probe = connection;
-    engine->probe_ns = worker->now_ns + worker->config->upgrade_timeout_ns;
+    engine->polls->probe = connection;
+    engine->polls->probe_ns = worker->now_ns + worker->config->upgrade_timeout_ns;
     engine_watch(worker, engine);
 }
 
 void engine_socket_open(struct worker *worker, struct connection *connection,
                         const struct engine_handshake *handshake) {
-    struct engine *engine = engine_make(worker, handshake->path, handshake->version, true,
-                                        &connection->peer, handshake->query);
+    struct engine *engine =
+        engine_make(worker, handshake->path, handshake->version, connection, handshake->query);
     if (SHORTAGE(engine == NULL)) {
         finish(worker, connection, WS_CLOSE_TRY_LATER, CLOSE_OVERLOADED);
         return;
     }
-    engine->connection = connection;
     socket_of(connection)->engine = engine;
     engine_hold(engine);
     engine_begin(worker, engine);

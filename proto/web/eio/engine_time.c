@@ -29,9 +29,11 @@ static uint64_t first_of(uint64_t due_ns, uint64_t other_ns) {
 void engine_watch(struct worker *worker, struct engine *engine) {
     uint64_t due_ns = engine->beat_ns;
     due_ns = first_of(due_ns, engine->app_ns);
-    due_ns = first_of(due_ns, engine->finish_ns);
-    due_ns = first_of(due_ns, engine->probe_ns);
-    due_ns = first_of(due_ns, engine->retry_ns);
+    if (engine->polls != NULL) {
+        due_ns = first_of(due_ns, engine->polls->finish_ns);
+        due_ns = first_of(due_ns, engine->polls->probe_ns);
+        due_ns = first_of(due_ns, engine->polls->retry_ns);
+    }
     if (!timer_armed(&engine->timer) || due_ns < timer_due_ns(&engine->timer))
         timer_arm(&worker->wheel, &engine->timer, due_ns);
 }
@@ -85,18 +87,24 @@ static bool is_due(const struct worker *worker, uint64_t *due_ns) {
     return true;
 }
 
+/* The times of its polls. While it is held, which keeps them. */
+static void polls_due(struct worker *worker, struct engine *engine, struct engine_polls *polls) {
+    if (is_due(worker, &polls->finish_ns))
+        engine_end(worker, engine, (enum close_reason)engine->reason, ENGINE_CLOSE);
+    if (!engine_is_gone(engine) && is_due(worker, &polls->probe_ns))
+        engine_probe_abandon(worker, engine);
+    if (!engine_is_gone(engine) && is_due(worker, &polls->retry_ns))
+        engine_dirty(worker, engine);
+}
+
 static void on_due(struct endpoint *endpoint, struct timer *timer) {
     struct engine *engine = container_of(timer, struct engine, timer);
     struct worker *worker = worker_of(endpoint);
     engine_hold(engine);
     if (is_due(worker, &engine->app_ns))
         engine_app_of(engine->path)->on_deadline(worker, engine);
-    if (!engine_is_gone(engine) && is_due(worker, &engine->finish_ns))
-        engine_end(worker, engine, (enum close_reason)engine->reason, ENGINE_CLOSE);
-    if (!engine_is_gone(engine) && is_due(worker, &engine->probe_ns))
-        engine_probe_abandon(worker, engine);
-    if (!engine_is_gone(engine) && is_due(worker, &engine->retry_ns))
-        engine_dirty(worker, engine);
+    if (!engine_is_gone(engine) && engine->polls != NULL)
+        polls_due(worker, engine, engine->polls);
     if (!engine_is_gone(engine) && engine->beat_ns <= worker->now_ns)
         beat(worker, engine);
     if (!engine_is_gone(engine))

@@ -315,9 +315,30 @@ static void test_the_poll_of_an_upgrade_cannot_be_answered(void **state) {
     assert_int_equal(stats_get(&worker_at(0)->stats.engines_polling), 0);
 }
 
+static const struct engine_polls *polls(void) {
+    return engines_of(worker_at(0))->at[1]->polls;
+}
+
+/* What polls need is there as long as one of them is. */
+static void test_polls_end_with_the_upgrade(void **state) {
+    with_app_that_stops(state);
+    uint64_t before = worker_at(0)->account.used_bytes;
+    struct peer *socket = upgrade_begin();
+    peer_say(home, post_sid("4a"));
+    peer_send_bytes(socket, FRAME_UPGRADE);
+    node_settle();
+    assert_string_equal(home->out, "");
+    assert_non_null(polls());
+    engine_resume(worker_at(0), engines_of(worker_at(0))->at[1]);
+    node_settle();
+    assert_string_equal(body_of(home->out), "ok");
+    assert_null(polls());
+    assert_int_equal(worker_at(0)->account.used_bytes, before - sizeof(struct engine_polls));
+}
+
 static void test_a_slot_is_small(void **state) {
     (void)state;
-    assert_true(sizeof(struct engine) <= 384);
+    assert_true(sizeof(struct engine) <= 96);
 }
 
 int main(void) {
@@ -337,6 +358,7 @@ int main(void) {
         TEST(test_its_connection_goes_after_the_upgrade),
         TEST(test_the_end_of_a_post_cannot_be_answered),
         TEST(test_the_poll_of_an_upgrade_cannot_be_answered),
+        TEST(test_polls_end_with_the_upgrade),
         TEST(test_a_slot_is_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
