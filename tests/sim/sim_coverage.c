@@ -176,6 +176,7 @@ static struct apart rare[] = {
     {"short proto/web/eio/engine_front.c jsonp_make: all == NULL", "", false},
     {"short proto/web/eio/engine_serve.c handshake_poll: !polls", "", false},
     {"short proto/web/sio/sio_session.c acks_make_room: more == NULL", "", false},
+    {"short proto/web/sio/sio_events.c ack_hold: held == NULL", "", false},
     {"short proto/web/sio/sio_write.c sio_write_echo: room == NULL", "", false},
     {"short proto/client/websocket.c compressed_take: room == NULL", "", false},
     {"short proto/web/eio/engine.c query_keep: kept == NULL", "", false},

@@ -61,8 +61,8 @@ struct sio;
 struct sio_session {
     struct session session;
     struct client_sender sender;
-    struct list link; /* in sio->sessions */
-    struct sio *sio;  /* NULL: it has ended */
+    struct sio_session *next; /* of sio->first */
+    struct sio *sio;          /* NULL: it has ended */
     struct sio_acks acks;
     char sid[SIO_SID_BYTES]; /* protocol 5 */
     bool live;               /* it has been told of its CONNECT */
@@ -78,15 +78,21 @@ struct sio_parts {
     char bytes[];
 };
 
+/* An acknowledgement that found no room: it is told again. */
+struct sio_held {
+    struct task task;
+    struct sio *sio;
+    uint64_t id_hash, message_hash;
+};
+
 /* The state of an engine. */
 struct sio {
-    struct list sessions;    /* struct sio_session */
-    struct sio_parts *parts; /* NULL: no attachment is awaited */
-    struct task task;        /* an acknowledgement found no room: it is told again */
-    struct sio_ack held;     /* that one, while it is wanted */
-    bool sent_away;          /* it is in no namespace, since the API ended its last one */
-    bool stopped;            /* no message is wanted before engine_resume */
-    bool once;               /* protocol 4: it does not encode texts twice (sio_text.h) */
+    struct sio_session *first; /* in a namespace each, the latest first; NULL: none */
+    struct sio_parts *parts;   /* NULL: no attachment is awaited */
+    struct sio_held *held;     /* NULL: none is; no message is taken meanwhile */
+    bool sent_away;            /* it is in no namespace, since the API ended its last one */
+    bool stopped;              /* no message is wanted before engine_resume */
+    bool once;                 /* protocol 4: it does not encode texts twice (sio_text.h) */
 };
 
 static inline struct sio *sio_of(struct engine *engine) {
@@ -138,6 +144,7 @@ bool sio_event(struct worker *worker, struct engine *engine, struct sio_session 
                const struct sio_packet *packet, const struct span *attachments);
 void sio_ack(struct worker *worker, struct engine *engine, struct sio_session *one,
              const struct sio_packet *packet);
+void sio_held_free(struct worker *worker, struct sio *sio);
 
 /* sio_write.c: packets to the client. */
 bool sio_write(struct worker *worker, struct engine *engine, enum sio_type type, unsigned namespace,

@@ -1,5 +1,4 @@
 /* sio_app.c - what Engine.IO calls: messages become packets, with their attachments; see sio.h. */
-#include "core/attend.h"
 #include "core/base/check.h"
 #include "core/base/log.h"
 #include "core/base/shortage.h"
@@ -168,25 +167,9 @@ static bool attachment_serve(struct worker *worker, struct engine *engine, struc
     return alive;
 }
 
-/* --- an acknowledgement that found no room ---------------------------------------------------- */
-
-static void held_tell(struct worker *worker, struct task *task) {
-    struct sio *sio = container_of(task, struct sio, task);
-    if (attend_acknowledge_hash(worker, sio->held.id_hash, sio->held.message_hash)) {
-        sio->held.wanted = false;
-        sio_resume(worker, sio);
-    } else {
-        worker_put_off(worker, task);
-    }
-}
-
 /* --- what Engine.IO calls --------------------------------------------------------------------- */
 
 static bool on_open(struct worker *worker, struct engine *engine) {
-    struct sio *sio = sio_of(engine);
-    list_init(&sio->sessions);
-    list_init(&sio->task.link);
-    sio->task.work = held_tell;
     if (!sio_query_matters(engine_query(engine)))
         engine_query_drop(worker, engine);
     sio_deadline(worker, engine);
@@ -207,8 +190,6 @@ static bool on_message(struct worker *worker, struct engine *engine, struct span
         return true;
     struct sio *sio = sio_of(engine);
     sio->stopped = sio_is_busy(sio);
-    if (sio->held.wanted && !list_linked(&sio->task.link))
-        worker_put_off(worker, &sio->task);
     return !sio->stopped;
 }
 
@@ -228,26 +209,24 @@ static void end_log(const struct engine *engine, const struct sio_session *one,
 
 static void on_close(struct worker *worker, struct engine *engine, enum close_reason reason) {
     struct sio *sio = sio_of(engine);
-    struct list *at;
-    if (list_empty(&sio->sessions) && ends_for != NULL)
+    struct sio_session *one;
+    if (sio->first == NULL && ends_for != NULL)
         end_log(engine, NULL, reason);
-    while ((at = sio->sessions.next) != &sio->sessions) {
-        struct sio_session *one = container_of(at, struct sio_session, link);
+    while ((one = sio->first) != NULL) {
         if (!registration_end_is_ordinary(reason))
             end_log(engine, one, reason);
         sio_session_end(worker, engine, one);
     }
     parts_free(worker, sio);
-    list_remove(&sio->task.link);
+    sio_held_free(worker, sio);
     if (served == engine)
         served = NULL;
 }
 
 static bool is_waited(const struct worker *worker, const struct engine *engine) {
     const struct sio *sio = engine_state((struct engine *)(uintptr_t)engine);
-    for (const struct list *at = sio->sessions.next; at != &sio->sessions; at = at->next) {
-        const struct session *session = &container_of(at, struct sio_session, link)->session;
-        const struct name *id = session->id;
+    for (const struct sio_session *one = sio->first; one != NULL; one = one->next) {
+        const struct name *id = one->session.id;
         if (id != NULL &&
             fates_waited(&worker->server->fates, id->node.hash, span_of(id->text, id->len)))
             return true;
@@ -257,7 +236,7 @@ static bool is_waited(const struct worker *worker, const struct engine *engine) 
 
 static void on_deadline(struct worker *worker, struct engine *engine) {
     const struct sio *sio = sio_of(engine);
-    if (list_empty(&sio->sessions))
+    if (sio->first == NULL)
         engine_close(worker, engine, sio->sent_away ? CLOSE_CLOSED_BY_API : CLOSE_HELLO_TIMEOUT);
 }
 

@@ -38,8 +38,8 @@ static struct sio_session *session_make(struct worker *worker, struct sio *sio,
         .sio = sio,
     };
     one->sender.session = &one->session;
-    list_init(&one->link);
-    list_add_tail(&sio->sessions, &one->link);
+    one->next = sio->first;
+    sio->first = one;
     sid_make(one->sid);
     return one;
 }
@@ -54,7 +54,10 @@ void sio_session_free(struct worker *worker, struct sio_session *one) {
 void sio_session_end(struct worker *worker, struct engine *engine, struct sio_session *one) {
     session_close(worker, &one->session, engine_outbox_last(engine));
     sio_acks_free(worker, &one->acks);
-    list_remove(&one->link);
+    struct sio_session **at = &one->sio->first;
+    while (*at != one)
+        at = &(*at)->next;
+    *at = one->next;
     one->sio = NULL;
     one->live = false;
     if (one->sender.sends == 0)
@@ -77,7 +80,7 @@ void sio_sent_away(struct engine *engine, bool sent_away) {
 }
 
 void sio_deadline(struct worker *worker, struct engine *engine) {
-    bool none = list_empty(&sio_of(engine)->sessions);
+    bool none = sio_of(engine)->first == NULL;
     engine_deadline(worker, engine, none ? worker->now_ns + worker->config->connect_timeout_ns : 0);
 }
 

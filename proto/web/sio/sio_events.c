@@ -1,5 +1,6 @@
 /* sio_events.c - what a client emits: register, join, leave, send; and its callbacks; see sio.h. */
 #include "core/attend.h"
+#include "core/base/shortage.h"
 #include "core/directory.h"
 #include "core/server.h"
 #include "core/worker.h"
@@ -194,11 +195,47 @@ bool sio_event(struct worker *worker, struct engine *engine, struct sio_session 
     return true;
 }
 
+void sio_held_free(struct worker *worker, struct sio *sio) {
+    if (sio->held == NULL)
+        return;
+    list_remove(&sio->held->task.link);
+    memory_put(&worker->account, sio->held, sizeof *sio->held);
+    sio->held = NULL;
+}
+
+static void held_tell(struct worker *worker, struct task *task) {
+    struct sio_held *held = container_of(task, struct sio_held, task);
+    struct sio *sio = held->sio;
+    if (attend_acknowledge_hash(worker, held->id_hash, held->message_hash)) {
+        sio_held_free(worker, sio);
+        sio_resume(worker, sio);
+    } else {
+        worker_put_off(worker, task);
+    }
+}
+
+/* There was no room for it. Without memory either it is forgotten, and the message comes again. */
+static void ack_hold(struct worker *worker, struct sio *sio, const struct sio_ack *ack) {
+    struct sio_held *held = memory_get(&worker->account, sizeof *held);
+    if (SHORTAGE(held == NULL)) {
+        stats_add(&worker->stats.memory_refused, 1);
+        stats_add(&worker->stats.sio_acks_forgotten, 1);
+        return;
+    }
+    *held = (struct sio_held){.task = {.work = held_tell},
+                              .sio = sio,
+                              .id_hash = ack->id_hash,
+                              .message_hash = ack->message_hash};
+    list_init(&held->task.link);
+    worker_put_off(worker, &held->task);
+    sio->held = held;
+}
+
 void sio_ack(struct worker *worker, struct engine *engine, struct sio_session *one,
              const struct sio_packet *packet) {
     const struct sio_ack *ack = packet->has_id ? sio_acks_take(&one->acks, packet->id) : NULL;
     if (ack == NULL)
         stats_add(&worker->stats.acks_ignored, 1);
     else if (!attend_acknowledge_hash(worker, ack->id_hash, ack->message_hash))
-        sio_of(engine)->held = (struct sio_ack){ack->id_hash, ack->message_hash, true};
+        ack_hold(worker, sio_of(engine), ack);
 }

@@ -13,12 +13,10 @@ static struct sio_session *one_of(const struct session *session) {
 }
 
 struct sio_session *sio_session_find(struct sio *sio, unsigned namespace) {
-    for (struct list *at = sio->sessions.next; at != &sio->sessions; at = at->next) {
-        struct sio_session *one = container_of(at, struct sio_session, link);
-        if (one->session.namespace == namespace)
-            return one;
-    }
-    return NULL;
+    struct sio_session *one = sio->first;
+    while (one != NULL && one->session.namespace != namespace)
+        one = one->next;
+    return one;
 }
 
 /* --- numbers of acknowledgements -------------------------------------------------------------- */
@@ -133,7 +131,7 @@ static void its_close(struct worker *worker, struct session *session, enum close
     if (!sio_write(worker, engine, SIO_DISCONNECT, session->namespace, NULL, SPAN("")))
         return;
     sio_session_leave(worker, engine, one);
-    if (list_empty(&sio_of(engine)->sessions))
+    if (sio_of(engine)->first == NULL)
         sio_sent_away(engine, true);
 }
 
@@ -190,18 +188,18 @@ const struct client_sender_type sio_sender_type = {
 };
 
 static bool sends_reach(const struct sio *sio, uint32_t count) {
-    for (const struct list *at = sio->sessions.next; at != &sio->sessions; at = at->next)
-        if (container_of(at, struct sio_session, link)->sender.sends >= count)
+    for (const struct sio_session *one = sio->first; one != NULL; one = one->next)
+        if (one->sender.sends >= count)
             return true;
     return false;
 }
 
 bool sio_is_busy(const struct sio *sio) {
-    return sio->held.wanted || sends_reach(sio, CLIENT_SENDS_MAX);
+    return sio->held != NULL || sends_reach(sio, CLIENT_SENDS_MAX);
 }
 
 void sio_resume(struct worker *worker, struct sio *sio) {
-    if (!sio->stopped || sio->held.wanted || sends_reach(sio, CLIENT_SENDS_MAX / 2 + 1))
+    if (!sio->stopped || sio->held != NULL || sends_reach(sio, CLIENT_SENDS_MAX / 2 + 1))
         return;
     sio->stopped = false;
     engine_resume(worker, sio_engine(sio));

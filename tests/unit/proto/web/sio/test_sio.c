@@ -444,6 +444,45 @@ static void acknowledges_by_callback(void **state) {
     assert_true(engine->used);
 }
 
+/* One that finds no room to its keeper is told later; one that finds no memory either is forgotten.
+ */
+static void acknowledges_when_there_is_room(void **state) {
+    (void)state;
+    struct worker *worker = eio_worker();
+    struct queue *queue = &fake_server.post.boxes[1].from[0];
+    char id[16], text[64];
+    unsigned number = 0;
+    do
+        snprintf(id, sizeof id, "a%u", number++);
+    while (keeper_of(&fake_server, name_hash(NAME_ID, NAMESPACE_MAIN, span_text(id))) == 0);
+    snprintf(text, sizeof text, "{\"id\":\"%s\"}", id);
+    struct engine *engine = come(text);
+    for (unsigned i = 1; i <= 2; i++) {
+        snprintf(text, sizeof text, "/v1/clients/%s?ack=1&id=m%u", id, i);
+        push(text, "1");
+    }
+    (void)eio_messages(engine);
+    while (post_room(&fake_server.post, 0, 1))
+        assert_true(queue_push(queue, &(struct mail){.kind = MAIL_RETURN}));
+    assert_false(sio_app.on_message(worker, engine, SPAN("31000000000[]"), false));
+    assert_int_equal(engine->resumes, 0);
+    node_settle();
+    assert_int_equal(engine->resumes, 1);
+    assert_non_null(strstr(ask(api, GET("/v1/messages/m1")), "\"state\":\"acked\""));
+    while (post_room(&fake_server.post, 0, 1))
+        assert_true(queue_push(queue, &(struct mail){.kind = MAIL_RETURN}));
+    uint64_t ceiling_bytes = fake_server.budget.ceiling_bytes, taken = 0;
+    fake_server.budget.ceiling_bytes = 1;
+    while (account_try(&worker->account, 16))
+        taken += 16;
+    assert_true(sio_app.on_message(worker, engine, SPAN("31000000001[]"), false));
+    fake_server.budget.ceiling_bytes = ceiling_bytes;
+    account_give(&worker->account, taken);
+    assert_int_equal(stats_get(&worker->stats.sio_acks_forgotten), 1);
+    node_settle();
+    assert_non_null(strstr(ask(api, GET("/v1/messages/m2")), "\"state\":\"pending\""));
+}
+
 /* What was handed to it under one id it may acknowledge under another. */
 static void acknowledges_after_a_second_register(void **state) {
     (void)state;
@@ -531,6 +570,7 @@ int main(void) {
         CASE(forbids_sends),
         CASE(keeps_namespaces_apart),
         CASE(acknowledges_by_callback),
+        CASE(acknowledges_when_there_is_room),
         CASE(acknowledges_after_a_second_register),
         CASE(remembers_many_numbers),
         CASE(echoes),
