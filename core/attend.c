@@ -40,6 +40,43 @@ void attends_fini(struct worker *worker) {
 
 /* --- asking ---------------------------------------------------------------------------------- */
 
+/* The next client id with that hash; `*node` is table_first at first. */
+static struct name *next_id(struct table_node **node) {
+    while (*node != NULL) {
+        struct name *name = container_of(*node, struct name, node);
+        *node = table_next(*node);
+        if (name->kind == NAME_ID)
+            return name;
+    }
+    return NULL;
+}
+
+/* A question for all that have come until now is sent. Returns its number. */
+static uint32_t question_begin(struct worker *worker, uint64_t hash) {
+    uint32_t number = ++worker->attends.questions;
+    if (number == 0)
+        number = ++worker->attends.questions;
+    struct table_node *node = table_first(&worker->directory.names, hash);
+    for (struct name *name; (name = next_id(&node)) != NULL;) {
+        name->asking = false;
+        name->question = number;
+        for (struct list *at = name->sessions.next; at != &name->sessions; at = at->next) {
+            struct session *session = name_session(name, at);
+            if (session->attend == ATTEND_CAME)
+                session->attend = ATTEND_ASKED;
+        }
+    }
+    return number;
+}
+
+static bool question_under_way(struct worker *worker, uint64_t hash) {
+    struct table_node *node = table_first(&worker->directory.names, hash);
+    for (struct name *name; (name = next_id(&node)) != NULL;)
+        if (name->question != 0)
+            return true;
+    return false;
+}
+
 /* False: there is no room. */
 static bool ask_send(struct worker *worker, uint64_t hash, uint64_t serial, bool fresh) {
     unsigned keeper = keeper_of(worker->server, hash);
@@ -49,12 +86,14 @@ static bool ask_send(struct worker *worker, uint64_t hash, uint64_t serial, bool
                         .token = hash,
                         .object = mail_object(serial)};
     if (keeper == worker->index) {
+        mail.number = fresh ? question_begin(worker, hash) : 0;
         keeper_on_attend(worker, &mail);
         return true;
     }
     if (SHORTAGE(worker->requests >= worker->server->post.requests_max) ||
         SHORTAGE(!post_room(&worker->server->post, worker->index, keeper)))
         return false;
+    mail.number = fresh ? question_begin(worker, hash) : 0;
     worker->requests++;
     stats_set(&worker->stats.requests, worker->requests);
     post_send(&worker->endpoint, keeper, &mail);
@@ -79,6 +118,10 @@ static bool ask_later(struct worker *worker, uint64_t hash, uint64_t serial, boo
     return true;
 }
 
+static bool ask_may_go(struct worker *worker, const struct ask *ask) {
+    return ask->due_ns <= worker->now_ns && !(ask->fresh && question_under_way(worker, ask->hash));
+}
+
 void attends_work(struct worker *worker) {
     struct list todo, *node;
     list_init(&todo);
@@ -86,7 +129,7 @@ void attends_work(struct worker *worker) {
         list_add_tail(&todo, node);
     while ((node = list_pop(&todo)) != NULL) {
         struct ask *ask = container_of(node, struct ask, link);
-        if (ask->due_ns > worker->now_ns || !ask_send(worker, ask->hash, ask->serial, ask->fresh))
+        if (!ask_may_go(worker, ask) || !ask_send(worker, ask->hash, ask->serial, ask->fresh))
             list_add_tail(&worker->attends.waiting, node);
         else
             ask_put(worker, ask);
@@ -97,19 +140,12 @@ bool attend_begin(struct worker *worker, struct session *session) {
     struct name *name = session->id;
     CHECK(name != NULL && session->attend == ATTEND_NONE);
     uint64_t hash = name->node.hash;
-    session->attend = ATTEND_ASKED;
+    session->attend = ATTEND_CAME;
     if (name->asking)
         return true;
-    /* This worker itself is asked later in the turn, for all that come in it. */
-    bool own = keeper_of(worker->server, hash) == worker->index;
-    name->asking = true;
-    if (!own && ask_send(worker, hash, 0, true))
-        return true;
-    if (ask_later(worker, hash, 0, true, worker->now_ns) ||
-        (own && ask_send(worker, hash, 0, true)))
-        return true;
-    name->asking = false;
-    return false;
+    /* Later in the turn, for all that come in it. */
+    name->asking = ask_later(worker, hash, 0, true, worker->now_ns);
+    return name->asking || ask_send(worker, hash, 0, true);
 }
 
 /* Asks for what it has not, later in this turn or after a while. If there is not even memory for
@@ -124,11 +160,16 @@ void attend_resume(struct worker *worker, struct session *session) {
         ask_again(worker, session, worker->now_ns);
 }
 
-static void name_answered(struct name *name, uint64_t serial, bool fresh) {
-    name->asking &= !fresh;
+static void name_answered(struct name *name, const struct mail *answer) {
+    uint64_t serial = mail_value(answer);
+    bool fresh = answer->flag != 0;
+    /* Otherwise it is for sessions that have gone. */
+    bool awaited = fresh && name->question == answer->number;
+    if (awaited)
+        name->question = 0;
     for (struct list *at = name->sessions.next; at != &name->sessions; at = at->next) {
         struct session *session = name_session(name, at);
-        if (session->attend == ATTEND_ASKED && fresh) {
+        if (session->attend == ATTEND_ASKED && awaited) {
             session->attend = ATTEND_OPEN;
             session->taken_serial = serial;
         } else if (session->attend == ATTEND_RESUMING &&
@@ -138,19 +179,16 @@ static void name_answered(struct name *name, uint64_t serial, bool fresh) {
     }
 }
 
-void attend_answered(struct worker *worker, uint64_t hash, uint64_t serial, bool fresh) {
-    struct table_node *node = table_first(&worker->directory.names, hash);
-    for (; node != NULL; node = table_next(node)) {
-        struct name *name = container_of(node, struct name, node);
-        if (name->kind == NAME_ID)
-            name_answered(name, serial, fresh);
-    }
+void attend_answered(struct worker *worker, const struct mail *answer) {
+    struct table_node *node = table_first(&worker->directory.names, answer->token);
+    for (struct name *name; (name = next_id(&node)) != NULL;)
+        name_answered(name, answer);
 }
 
 void attend_on_attended(struct worker *worker, const struct mail *mail) {
     worker->requests--;
     stats_set(&worker->stats.requests, worker->requests);
-    attend_answered(worker, mail->token, mail_value(mail), mail->flag != 0);
+    attend_answered(worker, mail);
 }
 
 /* --- taking ---------------------------------------------------------------------------------- */

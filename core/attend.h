@@ -1,16 +1,20 @@
 /* attend.h - the sessions' side of messages that are to be acknowledged (keeper.h): which sessions
  * take them, and what each has.
  *
- *   NONE --hello with an id--> ASKED --ATTENDED--> OPEN --no room--> STOPPED --room--> RESUMING
- *                                                   ^                                     |
- *                                                   +------------- ATTENDED --------------+
+ *   NONE --hello with an id--> CAME --ATTEND--> ASKED --ATTENDED--> OPEN
+ *
+ *   OPEN --no room--> STOPPED --room--> RESUMING --ATTENDED--> OPEN
  *
  * A session that has taken its id asks the keeper of that id (ATTEND). The keeper answers ATTENDED
  * with the serial from which on it hands over, then hands over everything pending from there, the
  * oldest first, then what is new, all through one queue. So an ASKED session passes over what was
- * on its way before, and misses nothing. Nor does one that comes while another's question is under
- * way, so there is one for all of them: an answer costs what is pending times the sessions that are
- * there.
+ * on its way before, and misses nothing.
+ *
+ * An answer costs what is pending times the sessions that are there. So all that come in a turn,
+ * and while a question of others is under way, have one question, sent when those are answered. The
+ * answer to one that was sent before a session came is not for it: a first copy may be on its way
+ * behind it, which does not say `redelivered`, while another session has had the message written
+ * before this one came. So questions have numbers.
  *
  * An OPEN session has everything up to `taken_serial`. It takes what has a greater serial, and
  * passes over what it has; but a copy that is handed over for the client's silence it takes again,
@@ -22,7 +26,7 @@
  * would overtake. When half of its backlog has left it asks the keeper again (RESUMING), from what
  * it has on. So messages over the limit stay with the keeper, and never close a session.
  *
- * Threads: the worker's. Owns: questions that wait for room. Limits: a question under way is a
+ * Threads: the worker's. Owns: questions that wait. Limits: a question under way is a
  * request (mailbox.h); one that waits takes ASK_BYTES of --memory, a hello without them is refused
  * (`overloaded`). */
 #ifndef RINGPOST_CORE_ATTEND_H
@@ -52,6 +56,7 @@ enum {
 struct attends {
     struct list waiting; /* questions that found no room, or wait for a moment */
     struct pool pool;
+    uint32_t questions; /* the number of the last one for sessions that have come; wraps */
 };
 
 void attends_init(struct attends *attends);
@@ -87,9 +92,9 @@ enum ack_verdict attend_acknowledge_hashes(struct worker *worker, uint64_t id_ha
  * to the keeper that is asked afterwards is answered after it. */
 bool attend_acknowledge_to(struct worker *worker, uint64_t id_hash, uint64_t serial);
 
-/* The keeper's answer: it hands over everything that is pending with a greater serial. `fresh`: to
- * a session that has come. */
-void attend_answered(struct worker *worker, uint64_t hash, uint64_t serial, bool fresh);
+/* The keeper's answer (ATTENDED): it hands over everything that is pending with a greater serial.
+ */
+void attend_answered(struct worker *worker, const struct mail *answer);
 void attend_on_attended(struct worker *worker, const struct mail *mail);
 /* A message for the sessions of one of its ids (`address`); takes over a hold. */
 void attend_hand(struct worker *worker, struct message *message, uint16_t address, uint64_t serial,

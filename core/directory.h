@@ -20,13 +20,14 @@ struct name {
     uint32_t session_count; /* here, and pins */
     uint32_t told_count;    /* of those, the table of holders knows */
     uint32_t seen;          /* the last look at ids that met it (calls->stamp); 0: none has */
+    uint32_t question;      /* the last one that was sent, while it is under way; 0: none is */
     uint16_t pins;          /* of walks that stand at it */
     uint8_t kind;           /* enum name_kind */
     uint8_t namespace;
     uint8_t len;
     bool excepted; /* left out of the delivery that is under way */
     bool counted;  /* its sessions are, by delivery_count */
-    bool asking;   /* its keeper was asked for those that have come (attend.h) */
+    bool asking;   /* a question to its keeper waits, for sessions that have come (attend.h) */
     char text[];
 };
 

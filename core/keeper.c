@@ -476,16 +476,16 @@ void keeper_on_attend(struct worker *worker, const struct mail *mail) {
     uint64_t serial = mail_value(mail);
     if (fresh)
         serial = id == NULL ? worker->keeper.serial : kept_of(id->all.next)->serial - 1;
-    if (mail->from == worker->index) {
-        attend_answered(worker, mail->token, serial, fresh);
-    } else {
-        struct mail answer = {.kind = MAIL_ATTENDED,
-                              .flag = mail->flag,
-                              .from = (uint16_t)worker->index,
-                              .token = mail->token,
-                              .object = mail_object(serial)};
+    struct mail answer = {.kind = MAIL_ATTENDED,
+                          .flag = mail->flag,
+                          .from = (uint16_t)worker->index,
+                          .number = mail->number,
+                          .token = mail->token,
+                          .object = mail_object(serial)};
+    if (mail->from == worker->index)
+        attend_answered(worker, &answer);
+    else
         post_send(&worker->endpoint, mail->from, &answer);
-    }
     if (id == NULL)
         return;
     id_rewind(worker, id, serial);

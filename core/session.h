@@ -58,7 +58,14 @@ struct session_type {
 };
 
 /* What it does with messages that are to be acknowledged (attend.h). */
-enum attend_state { ATTEND_NONE, ATTEND_ASKED, ATTEND_OPEN, ATTEND_STOPPED, ATTEND_RESUMING };
+enum attend_state {
+    ATTEND_NONE,
+    ATTEND_CAME, /* its question waits to be sent */
+    ATTEND_ASKED,
+    ATTEND_OPEN,
+    ATTEND_STOPPED,
+    ATTEND_RESUMING
+};
 
 struct session {
     const struct session_type *type;

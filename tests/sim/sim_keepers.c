@@ -131,7 +131,8 @@ static void session_quiet_check(const struct worker *worker, const struct sessio
     if (session->id == NULL || attends_wait(&worker->attends))
         return;
     /* One that could not even ask goes, as soon as its peer lets it. */
-    bool asked = session->attend == ATTEND_ASKED && stats_get(&worker->stats.memory_refused) == 0;
+    bool asked = (session->attend == ATTEND_CAME || session->attend == ATTEND_ASKED) &&
+                 stats_get(&worker->stats.memory_refused) == 0;
     if (asked || session->attend == ATTEND_RESUMING)
         sim_fail("worker %u waits for a keeper, and nothing is on its way", worker->index);
     if (session->attend == ATTEND_STOPPED && session->backlog.messages == 0 &&
