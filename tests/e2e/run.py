@@ -125,7 +125,7 @@ def main():
     words.add_argument("--full", action="store_true", help="the counts of a soak")
     words.add_argument("--sanitized", action="store_true",
                        help="the binary is slow: smaller counts, longer deadline")
-    words.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1),
+    words.add_argument("--jobs", type=int, default=3 * (os.cpu_count() or 1),
                        help="tests that run at the same time; most of them wait most of the time")
     words.add_argument("--quiet", action="store_true", help="name only what fails")
     given = words.parse_args()
