@@ -100,10 +100,12 @@ class Bench(unittest.TestCase):
     def test_a_node_that_takes_fewer(self):
         for transport in ((), SSE, SIO, POLLS):
             with self.subTest(transport):
+                # A session that has no poll under way needs no connection for so long: many more
+                # than there are connections may be welcomed, one after the other.
+                most = 50 if transport is POLLS else 200
                 status, figures = bench("live", "--clients", "300", *transport,
-                                        server=("--max-connections", "200"))
+                                        server=("--max-connections", str(most)))
                 self.assertEqual(status, 1)
-                # a session that has no poll under way needs no connection for so long
                 self.assertLessEqual(figures["welcomed"], 299 if transport is POLLS else 200)
                 self.assertIn("of 300 clients were welcomed", figures["faults"][0])
                 self.assertIn("refused", figures["notes"][0])
