@@ -3,13 +3,9 @@
 #include "tests/support/cmocka_first.h"
 
 #include "core/base/crash.h"
-#include "core/base/hash.h"
-#include "core/server.h"
-#include "tests/toys/toy_protocol.h"
+#include "tests/support/kernel_node.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -19,34 +15,13 @@
 #define MOVES 400
 #define CLIENTS 8
 
-static struct server server;
-static struct config config;
-
 static void server_begin(bool kernel_6_1) {
-    static const struct server_parts parts = {.protocols = {[LISTENER_WEB] = &toy_protocol}};
-    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     char problem[512] = "";
-    hash_init(NULL);
-    log_set(LOG_ERROR, LOG_LOGFMT);
-    config = (struct config){.node = "n1",
-                             .workers = WORKERS,
-                             .steer = STEER_NONE,
-                             .max_connections = 100,
-                             .max_per_address = CLIENTS,
-                             .max_message_bytes = 65536,
-                             .max_body_bytes = 65536,
-                             .outbox_bytes = 1 << 20,
-                             .memory_bytes = 1 << 24,
-                             .drain_timeout_ns = 5 * NS_PER_S,
-                             .listener_count = 1,
-                             .test_kernel_6_1 = kernel_6_1};
-    config.cpus[0] = config.cpus[1] = -1;
-    config.listeners[0] = (struct listen_address){
-        .kind = LISTENER_WEB, .address_len = sizeof(any), .text = "127.0.0.1:0"};
-    memcpy(&config.listeners[0].address, &any, sizeof(any));
-    memset(&server, 0, sizeof(server));
-    if (!server_init(&server, &config, &parts, problem, sizeof(problem)) ||
-        !server_start(&server, problem, sizeof(problem)))
+    kernel_config(WORKERS);
+    config.max_per_address = CLIENTS;
+    config.test_kernel_6_1 = kernel_6_1;
+    kernel_init();
+    if (!server_start(&server, problem, sizeof(problem)))
         fail_msg("%s", problem);
     assert_int_equal(server.ring_settings.files != 0, !kernel_6_1 && ring_has_files());
 }
@@ -59,22 +34,6 @@ static void server_end(void) {
     assert_int_equal(atomic_load(&server.connections), 0);
     server_fini(&server);
     crash_thread_end(); /* of this thread, which server_start has begun */
-}
-
-static int client_open(void) {
-    struct sockaddr_in at;
-    socklen_t len = sizeof(at);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0);
-    assert_int_equal(getsockname(server.listen_fds[0][0], (struct sockaddr *)&at, &len), 0);
-    struct timeval patience = {.tv_sec = 10};
-    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&at, len), 0);
-    return fd;
-}
-
-static void say(int fd, const char *text) {
-    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
 }
 
 /* Reads so many bytes, or to the end. The kernel interrupts a thread that has had a ring, as the

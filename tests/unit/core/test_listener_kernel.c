@@ -1,16 +1,8 @@
 /* A crowd connects to a worker at one moment, on the real kernel: who was there is heard before all
  * of them are in. The test takes the turns itself. */
-#include "tests/support/cmocka_first.h"
+#include "tests/support/kernel_node.h"
 
-#include "core/base/crash.h"
-#include "core/base/hash.h"
-#include "core/server.h"
-#include "tests/toys/toy_protocol.h"
-
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <unistd.h>
 
 #define CROWD 400
 /* Until the one who was there is heard. Its bytes come behind the first accepts; a slow machine
@@ -18,32 +10,12 @@
 #define ACCEPTED_MEANWHILE (CROWD / 2)
 #define TURNS_MAX 100000
 
-static struct server server;
-static struct config config;
 static struct worker *worker;
 
 static void node_begin(void) {
-    static const struct server_parts parts = {.protocols = {[LISTENER_WEB] = &toy_protocol}};
-    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     char problem[512] = "";
-    hash_init(NULL);
-    log_set(LOG_ERROR, LOG_LOGFMT);
-    config = (struct config){.node = "n1",
-                             .workers = 1,
-                             .steer = STEER_NONE,
-                             .max_connections = 2 * CROWD,
-                             .max_message_bytes = 65536,
-                             .max_body_bytes = 65536,
-                             .outbox_bytes = 1 << 20,
-                             .memory_bytes = 1 << 24,
-                             .drain_timeout_ns = 5 * NS_PER_S,
-                             .listener_count = 1};
-    config.cpus[0] = -1;
-    config.listeners[0] = (struct listen_address){
-        .kind = LISTENER_WEB, .address_len = sizeof(any), .text = "127.0.0.1:0"};
-    memcpy(&config.listeners[0].address, &any, sizeof(any));
-    if (!server_init(&server, &config, &parts, problem, sizeof(problem)))
-        fail_msg("%s", problem);
+    kernel_config(1);
+    kernel_init();
     worker = &server.workers[0];
     if (!worker_open(worker, &server, 0, problem, sizeof(problem)))
         fail_msg("%s", problem);
@@ -63,20 +35,6 @@ static void node_end(void) {
     worker_close(worker);
     assert_int_equal(atomic_load(&server.connections), 0);
     server_fini(&server);
-}
-
-static int client_open(void) {
-    struct sockaddr_in at;
-    socklen_t len = sizeof(at);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0);
-    assert_int_equal(getsockname(server.listen_fds[0][0], (struct sockaddr *)&at, &len), 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&at, len), 0);
-    return fd;
-}
-
-static void say(int fd, const char *text) {
-    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
 }
 
 static bool has_answer(int fd, const char *text) {
