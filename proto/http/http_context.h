@@ -13,11 +13,11 @@
 #include "core/config.h"
 #include "core/pool.h"
 #include "proto/http/http.h"
+#include "proto/http/http_connection.h"
 #include "proto/http/http_date.h"
 #include "proto/http/routes.h"
 #include "proto/text/complaint.h"
 
-struct http_service;
 struct server;
 struct worker;
 
@@ -30,7 +30,8 @@ struct http_context {
     struct pool incoming;                  /* struct http_incoming */
     size_t body_bytes_max[LISTENER_KINDS]; /* no reload changes what bodies may have */
     struct http_request request;
-    struct route_match match; /* of that request */
+    struct route_match match;    /* of that request */
+    struct http_upgrade upgrade; /* what its connection becomes, when `serve` has returned */
     struct complaint complaint;
     char busy[512]; /* the answer of exchange_busy, for busy_service and busy_flags */
     uint32_t busy_bytes;

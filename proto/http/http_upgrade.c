@@ -6,10 +6,6 @@
 #include "core/worker.h"
 #include "proto/http/http_context.h"
 
-/* What the connection becomes whose request is being served: from `serve` until it has changed, in
- * the same call. */
-static _Thread_local struct http_upgrade upgrade_asked;
-
 bool http_asks_upgrade(const struct http_request *request, struct span token) {
     return http_fields_say(&request->fields, SPAN("connection"), SPAN("upgrade")) &&
            http_fields_say(&request->fields, SPAN("upgrade"), token);
@@ -43,7 +39,7 @@ void exchange_upgrade(struct worker *worker, struct http_exchange *exchange, str
     CHECK(!out.full, "an answer's head is too long");
     http_write(worker, http, builder_span(&out));
     http->upgrades = true;
-    upgrade_asked = *upgrade;
+    http_context(worker)->upgrade = *upgrade;
 }
 
 void exchange_hand_over(struct worker *worker, struct http_exchange *exchange, unsigned to) {
@@ -55,7 +51,7 @@ void exchange_hand_over(struct worker *worker, struct http_exchange *exchange, u
 
 void http_change(struct worker *worker, struct http_connection *http) {
     struct connection *connection = http->connection;
-    struct http_upgrade upgrade = upgrade_asked;
+    struct http_upgrade upgrade = http_context(worker)->upgrade;
     if (http->moves_to != 0) {
         unsigned to = http->moves_to - 1u;
         http->moves_to = 0;

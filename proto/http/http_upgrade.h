@@ -1,10 +1,11 @@
 /* http_upgrade.h - a connection that goes on with another protocol (RFC 9110, 7.8), or on another
  * worker.
  *
- *   serve: exchange_upgrade(...)   101 is written; when `serve` has returned, the connection
- * becomes one of that protocol: its on_open, then `opened`, then what the peer sent behind the
- * request serve: exchange_hand_over(...) the request is served anew on the other worker, as the
- * first one of the connection there; or here, if it could not go (handover.h)
+ *   exchange_upgrade     101 is written; when `serve` has returned, the connection becomes one of
+ *                        that protocol: its on_open, then `opened`, then what the peer sent behind
+ *                        the request
+ *   exchange_hand_over   the request is served anew on the other worker, as the first one of the
+ *                        connection there; or here, if it could not go (handover.h)
  *
  * Neither is possible while an answer to an earlier request is owed (exchange_is_first), since that
  * would have to leave before; who pipelines an upgrade behind a request that takes its time is

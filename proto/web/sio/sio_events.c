@@ -1,5 +1,6 @@
 /* sio_events.c - what a client emits: register, join, leave, send; and its callbacks; see sio.h. */
 #include "core/attend.h"
+#include "core/base/check.h"
 #include "core/base/shortage.h"
 #include "core/directory.h"
 #include "core/server.h"
@@ -216,6 +217,7 @@ static void held_tell(struct worker *worker, struct task *task) {
 
 /* There was no room for it. Without memory either it is forgotten, and the message comes again. */
 static void ack_hold(struct worker *worker, struct sio *sio, const struct sio_ack *ack) {
+    CHECK(sio->held == NULL, "a message was taken while an acknowledgement is held");
     struct sio_held *held = memory_get(&worker->account, sizeof *held);
     if (SHORTAGE(held == NULL)) {
         stats_add(&worker->stats.memory_refused, 1);
