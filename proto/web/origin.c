@@ -144,18 +144,24 @@ enum origin_verdict origin_look(const struct config *config, const struct http_r
 
 /* --- what was refused ------------------------------------------------------------------------- */
 
-/* Texts whose refusal was told lately, each in the place of its hash: another one that falls there
- * displaces it, so that the table is bounded and a text is told again at the worst. */
+/* The hashes of the last texts whose refusal was told; the oldest makes room for another, so that
+ * the table is bounded and a text is told again at the worst. Two workers that meet a new text at
+ * once may both tell it. */
 #define TOLD_PLACES 64
 struct told {
-    _Atomic uint64_t at[TOLD_PLACES];
+    _Atomic uint64_t at[TOLD_PLACES]; /* 0: empty */
+    _Atomic uint32_t next;
 };
 
 /* Is it told for the first time? */
 static bool told_add(struct told *told, struct span text) {
-    uint64_t hash = hash64(text) | 1; /* 0 is an empty place */
-    return atomic_exchange_explicit(&told->at[hash / 2 % TOLD_PLACES], hash,
-                                    memory_order_relaxed) != hash;
+    uint64_t hash = hash64(text) | 1;
+    for (size_t i = 0; i < TOLD_PLACES; i++)
+        if (atomic_load_explicit(&told->at[i], memory_order_relaxed) == hash)
+            return false;
+    uint32_t place = atomic_fetch_add_explicit(&told->next, 1, memory_order_relaxed) % TOLD_PLACES;
+    atomic_store_explicit(&told->at[place], hash, memory_order_relaxed);
+    return true;
 }
 
 void origin_tell_unknown_host(struct span text) {
