@@ -64,7 +64,7 @@ DOORS = [
     (r"wolfssl/", "core/tls.c"),
     (r"wolfssl/(options|wolfcrypt/sha)\.h", "proto/ws/ws_sha1.c"),
     (r"zlib\.h", "proto/ws/ws_deflate.c"),
-    (r"hiredis/", "ha/redis/"),
+    (r"hiredis/", "ha/redis/resp.c"),
     (r"isa-l", "ha/store/checksum.c"),
 ]
 
