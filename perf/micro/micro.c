@@ -70,11 +70,13 @@ int main(int argc, char **argv) {
     }
     bool list = argc == 2 && strcmp(argv[1], "--list") == 0;
     const char *only = argc == 2 && !list ? argv[1] : "";
-    const struct micro_step *const lists[] = {micro_codec_steps, micro_engine_steps};
+    const struct micro_step *const lists[] = {micro_codec_steps, micro_engine_steps,
+                                              micro_resp_steps};
     unsigned found = 0;
     hash_init(NULL);
     micro_codec_init();
     micro_engine_init();
+    micro_resp_init();
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         for (const struct micro_step *step = lists[i]; step->name != NULL; step++) {
             if (strstr(step->name, only) == NULL)
@@ -89,6 +91,7 @@ int main(int argc, char **argv) {
             }
             found++;
         }
+    micro_resp_fini();
     micro_engine_fini();
     if (found == 0) {
         fprintf(stderr, "micro: no step's name holds \"%s\"; --list has them all\n", only);

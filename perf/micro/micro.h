@@ -33,4 +33,9 @@ extern const struct micro_step micro_engine_steps[];
 void micro_engine_init(void);
 void micro_engine_fini(void);
 
+/* Replies of Redis, and the same by hiredis alone. */
+extern const struct micro_step micro_resp_steps[];
+void micro_resp_init(void);
+void micro_resp_fini(void);
+
 #endif
