@@ -1,0 +1,174 @@
+/* redis_url.c - see redis_url.h. */
+#include "ha/redis/redis_url.h"
+
+#include "proto/text/percent.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+static const struct span schemes[] = {
+    [REDIS_URL_PLAIN] = SPAN_INIT("redis://"),
+    [REDIS_URL_TLS] = SPAN_INIT("rediss://"),
+    [REDIS_URL_SENTINEL] = SPAN_INIT("redis+sentinel://"),
+    [REDIS_URL_CLUSTER] = SPAN_INIT("redis+cluster://"),
+};
+
+/* Cuts off what stands before the first `byte`, which is dropped. False: there is none. */
+static bool cut(struct span *rest, char byte, struct span *front) {
+    const char *found = rest->len == 0 ? NULL : memchr(rest->at, byte, rest->len);
+    if (found == NULL)
+        return false;
+    *front = span_of(rest->at, (size_t)(found - rest->at));
+    *rest = span_skip(*rest, front->len + 1);
+    return true;
+}
+
+/* Decimal without sign, at most `max`. */
+static bool number_parse(struct span text, uint32_t max, uint32_t *out) {
+    uint64_t value = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.at[i] < '0' || text.at[i] > '9')
+            return false;
+        value = value * 10 + (uint64_t)(text.at[i] - '0');
+        if (value > max)
+            return false;
+    }
+    *out = (uint32_t)value;
+    return text.len != 0;
+}
+
+/* The decoded text and a NUL. What is wrong with it is said by the caller, whose text it is. */
+static const char *text_decode(struct span raw, char *out, size_t bytes_max) {
+    struct builder scratch = builder_over(out, bytes_max);
+    struct span text;
+    const char *wrong = percent_text(raw, PERCENT_PATH, &scratch, &text, NULL);
+    if (wrong != NULL)
+        return wrong;
+    if (text.len > bytes_max)
+        return "is too long";
+    if (text.len != 0)
+        memmove(out, text.at, text.len);
+    out[text.len] = '\0';
+    return NULL;
+}
+
+static const char *user_parse(struct span text, struct redis_url *out) {
+    struct span user = text, password = text;
+    if (!cut(&password, ':', &user)) /* further colons are the password's */
+        password = span_of(NULL, 0);
+    if (user.len == 0 && password.len == 0)
+        return "has neither a user nor a password before its @";
+    if (text_decode(user, out->user, REDIS_URL_USER_BYTES_MAX) != NULL)
+        return "has a bad user; a user is UTF-8 of at most 128 bytes, with % written %25";
+    if (text_decode(password, out->password, REDIS_URL_PASSWORD_BYTES_MAX) != NULL)
+        return "has a bad password; a password is UTF-8 of at most 2048 bytes, with % written %25";
+    return NULL;
+}
+
+static bool host_byte_ok(char byte) {
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+           (byte >= '0' && byte <= '9') || byte == '.' || byte == '-' || byte == '_';
+}
+
+/* Takes the host off the front; what is left begins with the colon of a port, or is empty. */
+static const char *host_parse(struct span *rest, struct redis_url *out) {
+    struct span host = *rest;
+    if (rest->len != 0 && rest->at[0] == '[') {
+        *rest = span_skip(*rest, 1);
+        if (!cut(rest, ']', &host))
+            return "has no ] after the IPv6 address; write redis://[::1]:6379";
+        out->is_v6 = true;
+    } else {
+        host.len = 0;
+        while (host.len < rest->len && rest->at[host.len] != ':')
+            host.len++;
+        *rest = span_skip(*rest, host.len);
+    }
+    if (host.len == 0)
+        return "has no host; write redis://HOST:PORT";
+    if (host.len > REDIS_URL_HOST_BYTES_MAX)
+        return "has a host name of more than 255 bytes";
+    for (size_t i = 0; i < host.len && !out->is_v6; i++)
+        if (!host_byte_ok(host.at[i]))
+            return "has a host with a byte that no host has";
+    memcpy(out->host, host.at, host.len);
+    struct in6_addr v6;
+    if (out->is_v6 && (strlen(out->host) != host.len || inet_pton(AF_INET6, out->host, &v6) != 1))
+        return "has no IPv6 address between its brackets";
+    return NULL;
+}
+
+/* `rest` is what stands behind the host. */
+static const char *port_parse(struct span rest, struct redis_url *out) {
+    uint32_t port = REDIS_PORT;
+    if (rest.len != 0 && rest.at[0] != ':')
+        return "has something behind its IPv6 address; write redis://[::1]:6379";
+    if (rest.len != 0 && memchr(rest.at + 1, ':', rest.len - 1) != NULL)
+        return "has several colons; write an IPv6 address in brackets, redis://[::1]:6379";
+    if (rest.len != 0 && (!number_parse(span_skip(rest, 1), 65535, &port) || port == 0))
+        return "has a bad port; a port is a number from 1 to 65535";
+    out->port = (uint16_t)port;
+    return NULL;
+}
+
+static const char *plain_parse(struct span text, struct redis_url *out) {
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.at[i] <= 0x20 || text.at[i] == 0x7F)
+            return "holds a blank or a control character; write %20 for a blank";
+        else if (text.at[i] == '?' || text.at[i] == '#')
+            return "holds a ? or a #; in a user or password write %3F or %23, options have no "
+                   "place";
+    struct span authority = text, path = text, user;
+    if (cut(&path, '/', &authority)) {
+        if (memchr(path.at, '@', path.len) != NULL)
+            return "has a / in its user or password, or an @ in its db; write %2F";
+        if (path.len != 0 && !number_parse(path, REDIS_DB_MAX, &out->db))
+            return "has a bad db; a db is a number from 0 to 2147483647";
+    }
+    const char *wrong = NULL;
+    if (cut(&authority, '@', &user)) {
+        if (authority.len != 0 && memchr(authority.at, '@', authority.len) != NULL)
+            return "has an @ in its user or password; write %40";
+        wrong = user_parse(user, out);
+    }
+    if (wrong == NULL)
+        wrong = host_parse(&authority, out);
+    return wrong != NULL ? wrong : port_parse(authority, out);
+}
+
+const char *redis_url_parse(struct span text, struct redis_url *out) {
+    memset(out, 0, sizeof *out);
+    for (size_t kind = 0; kind < sizeof schemes / sizeof *schemes; kind++) {
+        struct span scheme = schemes[kind];
+        if (text.len < scheme.len || !span_equal_nocase(span_of(text.at, scheme.len), scheme))
+            continue;
+        out->kind = (enum redis_url_kind)kind;
+        if (out->kind != REDIS_URL_PLAIN)
+            return NULL;
+        const char *wrong = plain_parse(span_skip(text, scheme.len), out);
+        if (wrong != NULL)
+            memset(out, 0, sizeof *out);
+        return wrong;
+    }
+    return text.len == 0 ? "is empty; write redis://HOST:PORT"
+                         : "is no URL of Redis; write redis://HOST:PORT";
+}
+
+/* Everything is encoded that could be read as another part of the URL. */
+static void user_write(struct builder *out, const char *user) {
+    for (; *user != '\0'; user++) {
+        if (host_byte_ok(*user) || *user == '~')
+            builder_byte(out, *user);
+        else
+            builder_format(out, "%%%02X", (unsigned char)*user);
+    }
+}
+
+void redis_url_write(struct builder *out, const struct redis_url *url) {
+    builder_span_add(out, schemes[url->kind]);
+    if (url->kind != REDIS_URL_PLAIN)
+        return;
+    user_write(out, url->user);
+    builder_text(out, url->password[0] != '\0' ? ":***@" : url->user[0] != '\0' ? "@" : "");
+    builder_format(out, url->is_v6 ? "[%s]:%u/%u" : "%s:%u/%u", url->host, url->port, url->db);
+}

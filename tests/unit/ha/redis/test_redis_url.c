@@ -1,0 +1,252 @@
+/* Where Redis is: what is taken, what is refused and with which words, and that the password is
+ * told to nobody. */
+#include "ha/redis/redis_url.h"
+#include "tests/support/cmocka_first.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct redis_url url;
+
+/* In memory of its exact size. */
+static const char *parse(struct span text) {
+    char *alone = malloc(text.len != 0 ? text.len : 1);
+    assert_non_null(alone);
+    memcpy(alone, text.at, text.len);
+    memset(&url, 0x55, sizeof url);
+    const char *wrong = redis_url_parse(span_of(alone, text.len), &url);
+    free(alone);
+    return wrong;
+}
+
+static void expect(const char *text, const char *host, unsigned port, unsigned db, const char *user,
+                   const char *password) {
+    const char *wrong = parse(span_text(text));
+    if (wrong != NULL)
+        fail_msg("%s: %s", text, wrong);
+    assert_int_equal(url.kind, REDIS_URL_PLAIN);
+    assert_string_equal(url.host, host);
+    assert_int_equal(url.port, port);
+    assert_int_equal(url.db, db);
+    assert_string_equal(url.user, user);
+    assert_string_equal(url.password, password);
+    assert_int_equal(url.is_v6, strchr(host, ':') != NULL);
+}
+
+static void expect_wrong(struct span text, const char *want) {
+    static const struct redis_url zero;
+    const char *wrong = parse(text);
+    if (wrong == NULL)
+        fail_msg("%.*s is taken", SPAN_ARG(text));
+    assert_string_equal(wrong, want);
+    assert_memory_equal(&url, &zero, sizeof zero);
+}
+
+static void refused(const char *text, const char *want) {
+    expect_wrong(span_text(text), want);
+}
+
+static void test_what_is_taken(void **state) {
+    (void)state;
+    expect("redis://localhost", "localhost", 6379, 0, "", "");
+    expect("redis://10.0.0.7:6380", "10.0.0.7", 6380, 0, "", "");
+    expect("redis://cache-1.shop_x.example:1/", "cache-1.shop_x.example", 1, 0, "", "");
+    expect("REDIS://h/15", "h", 6379, 15, "", "");
+    expect("redis://h:65535/2147483647", "h", 65535, 2147483647, "", "");
+    expect("redis://[::1]", "::1", 6379, 0, "", "");
+    expect("redis://[2001:db8::7]:7/3", "2001:db8::7", 7, 3, "", "");
+    expect("redis://ann@h", "h", 6379, 0, "ann", "");
+    expect("redis://ann:@h", "h", 6379, 0, "ann", "");
+    expect("redis://:secret@h", "h", 6379, 0, "", "secret");
+    expect("redis://ann:secret@[::1]:7/3", "::1", 7, 3, "ann", "secret");
+    expect("redis://a%40b:%2F%3a%25%3F@h", "h", 6379, 0, "a@b", "/:%?");
+    expect("redis://:a:b@h", "h", 6379, 0, "", "a:b");
+    expect("redis://:a+b@h", "h", 6379, 0, "", "a+b");
+    expect("redis://%C3%A4:\xC3\xA4@h", "h", 6379, 0, "\xC3\xA4", "\xC3\xA4");
+}
+
+static void test_the_longest(void **state) {
+    (void)state;
+    static char text[8192], name[4096];
+    static const struct {
+        const char *format, *wrong;
+        size_t max;
+    } parts[] = {
+        {"redis://%s:6379", "has a host name of more than 255 bytes", 255},
+        {"redis://%s@h", "has a bad user; a user is UTF-8 of at most 128 bytes, with % written %25",
+         128},
+        {"redis://%%61%s@h",
+         "has a bad user; a user is UTF-8 of at most 128 bytes, with % written %25", 127},
+        {"redis://u:%s@h",
+         "has a bad password; a password is UTF-8 of at most 2048 bytes, with % written %25", 2048},
+        {"redis://u:%s%%61@h",
+         "has a bad password; a password is UTF-8 of at most 2048 bytes, with % written %25", 2047},
+    };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        for (size_t more = 0; more < 2; more++) {
+            memset(name, 'a', parts[i].max + more);
+            name[parts[i].max + more] = '\0';
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+            snprintf(text, sizeof text, parts[i].format, name);
+#pragma GCC diagnostic pop
+            if (more != 0)
+                refused(text, parts[i].wrong);
+            else
+                assert_null(parse(span_text(text)));
+        }
+    }
+}
+
+static void test_other_kinds_are_known(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *written;
+        enum redis_url_kind kind;
+    } kinds[] = {
+        {"rediss://:secret@h:6380/1", "rediss://", REDIS_URL_TLS},
+        {"redis+sentinel://a:26379,b:26379/main", "redis+sentinel://", REDIS_URL_SENTINEL},
+        {"Redis+Cluster://a:7001,b:7002", "redis+cluster://", REDIS_URL_CLUSTER},
+        {"rediss://", "rediss://", REDIS_URL_TLS},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        assert_null(parse(span_text(kinds[i].text)));
+        struct redis_url only = {.kind = kinds[i].kind};
+        assert_memory_equal(&url, &only, sizeof only);
+        char room[REDIS_URL_WRITTEN_MAX];
+        struct builder out = builder_over(room, sizeof room);
+        redis_url_write(&out, &url);
+        assert_true(span_equal(builder_span(&out), span_text(kinds[i].written)));
+    }
+}
+
+static void test_what_is_refused(void **state) {
+    (void)state;
+    static const char no_url[] = "is no URL of Redis; write redis://HOST:PORT";
+    static const char no_host[] = "has no host; write redis://HOST:PORT";
+    static const char bad_port[] = "has a bad port; a port is a number from 1 to 65535";
+    static const char bad_db[] = "has a bad db; a db is a number from 0 to 2147483647";
+    static const char bad_v6[] = "has no IPv6 address between its brackets";
+    static const char bad_user[] =
+        "has a bad user; a user is UTF-8 of at most 128 bytes, with % written %25";
+    static const char bad_password[] =
+        "has a bad password; a password is UTF-8 of at most 2048 bytes, with % written %25";
+    static const char options[] =
+        "holds a ? or a #; in a user or password write %3F or %23, options have no place";
+    refused("", "is empty; write redis://HOST:PORT");
+    refused("localhost:6379", no_url);
+    refused("redis:/h", no_url);
+    refused("redis+tls://h", no_url);
+    refused("unix:///run/redis.sock", no_url);
+    refused("redis://", no_host);
+    refused("redis:///3", no_host);
+    refused("redis://:6379", no_host);
+    refused("redis://u:p@", no_host);
+    refused("redis://[]", no_host);
+    refused("redis://h:", bad_port);
+    refused("redis://h:0", bad_port);
+    refused("redis://h:65536", bad_port);
+    refused("redis://h:4294967297", bad_port);
+    refused("redis://h:-1", bad_port);
+    refused("redis://h:6379x", bad_port);
+    refused("redis://h:1:2", "has several colons; write an IPv6 address in brackets, "
+                             "redis://[::1]:6379");
+    refused("redis://h/x", bad_db);
+    refused("redis://h/1/", bad_db);
+    refused("redis://h/-1", bad_db);
+    refused("redis://h/2147483648", bad_db);
+    refused("redis://h/18446744073709551616", bad_db);
+    refused("redis://[::1", "has no ] after the IPv6 address; write redis://[::1]:6379");
+    refused("redis://[::1]6379", "has something behind its IPv6 address; write redis://[::1]:6379");
+    refused("redis://[::1%25eth0]", bad_v6);
+    refused("redis://[127.0.0.1]", bad_v6);
+    refused("redis://h,g", "has a host with a byte that no host has");
+    refused("redis://h\xC3\xA4", "has a host with a byte that no host has");
+    refused("redis://@h", "has neither a user nor a password before its @");
+    refused("redis://:@h", "has neither a user nor a password before its @");
+    refused("redis://%zz@h", bad_user);
+    refused("redis://%00@h", bad_user);
+    refused("redis://u:%C3@h", bad_password);
+    refused("redis://u:100%@h", bad_password);
+    refused("redis://u:a@b@h", "has an @ in its user or password; write %40");
+    refused("redis://u:a/b@h", "has a / in its user or password, or an @ in its db; write %2F");
+    refused("redis://u:a?b@h", options);
+    refused("redis://u:a#b@h", options);
+    refused("redis://h?db=1", options);
+    refused("redis://h ", "holds a blank or a control character; write %20 for a blank");
+    expect_wrong(SPAN("redis://h\0"),
+                 "holds a blank or a control character; write %20 for a blank");
+    expect_wrong(SPAN("redis://[::1\0]"),
+                 "holds a blank or a control character; write %20 for a blank");
+}
+
+/* Whatever is done to a URL, no answer and no log line has its password. */
+static void test_the_password_is_told_to_nobody(void **state) {
+    (void)state;
+    static const char whole[] = "redis://ann:s3kr1t@h:6379/0";
+    static const char bytes[] = "@:/%?#[] \x7F\xC3"
+                                "a";
+    for (size_t at = 8; at < sizeof whole; at++) {
+        for (size_t i = 0; i < sizeof bytes; i++) {
+            char text[sizeof whole], room[REDIS_URL_WRITTEN_MAX];
+            struct builder out = builder_over(text, sizeof text);
+            builder_bytes(&out, whole, at);
+            builder_byte(&out, bytes[i]);
+            builder_text(&out, whole + at);
+            assert_false(out.full);
+            const char *wrong = parse(builder_span(&out));
+            out = builder_over(room, sizeof room);
+            redis_url_write(&out, &url);
+            assert_false(out.full);
+            assert_null(memmem(out.at, out.len, "s3kr1", 5));
+            assert_null(memmem(out.at, out.len, "3kr1t", 5));
+            if (wrong != NULL)
+                assert_null(strstr(wrong, "kr1"));
+        }
+    }
+}
+
+static void written(const char *text, const char *want) {
+    assert_null(parse(span_text(text)));
+    char room[REDIS_URL_WRITTEN_MAX];
+    struct builder out = builder_over(room, sizeof room);
+    redis_url_write(&out, &url);
+    assert_false(out.full);
+    if (!span_equal(builder_span(&out), span_text(want)))
+        fail_msg("%.*s, not %s", SPAN_ARG(builder_span(&out)), want);
+}
+
+static void test_what_is_logged(void **state) {
+    (void)state;
+    written("redis://h", "redis://h:6379/0");
+    written("redis://[::1]:7/3", "redis://[::1]:7/3");
+    written("redis://:secret@h", "redis://:***@h:6379/0");
+    written("redis://ann@h/1", "redis://ann@h:6379/1");
+    written("redis://ann:secret@h", "redis://ann:***@h:6379/0");
+    written("redis://a%40b%2f%C3%A4~.:x@h", "redis://a%40b%2F%C3%A4~.:***@h:6379/0");
+
+    /* The longest of all fits. */
+    memset(&url, 0, sizeof url);
+    memset(url.user, '@', REDIS_URL_USER_BYTES_MAX);
+    memset(url.host, 'a', REDIS_URL_HOST_BYTES_MAX);
+    url.password[0] = 'x';
+    url.is_v6 = true;
+    url.port = 65535;
+    url.db = REDIS_DB_MAX;
+    char room[REDIS_URL_WRITTEN_MAX];
+    struct builder out = builder_over(room, sizeof room);
+    redis_url_write(&out, &url);
+    assert_false(out.full);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_is_taken),
+        cmocka_unit_test(test_the_longest),
+        cmocka_unit_test(test_other_kinds_are_known),
+        cmocka_unit_test(test_what_is_refused),
+        cmocka_unit_test(test_the_password_is_told_to_nobody),
+        cmocka_unit_test(test_what_is_logged),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
