@@ -31,6 +31,7 @@ RUN apt-get update -qq \
     && llhttp=$(apt-cache pkgnames libllhttp | grep -E '^libllhttp[0-9.]+$' | head -n 1) \
     && hiredis=$(apt-cache pkgnames libhiredis | grep -E '^libhiredis[0-9.]+$' | head -n 1) \
     && wolfssl=$(apt-cache pkgnames libwolfssl | grep -E '^libwolfssl[0-9]+(t64)?$' | head -n 1) \
+    && hiredis=$(apt-cache pkgnames libhiredis | grep -E '^libhiredis[0-9.]+(t64)?$' | head -n 1) \
     && apt-get install -y -qq --no-install-recommends liburing2 libsodium23 libseccomp2 libisal2 \
         zlib1g "$hiredis" "$wolfssl" $llhttp >/dev/null \
     && rm -rf /var/lib/apt/lists/* \

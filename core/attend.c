@@ -319,7 +319,7 @@ static void ack_send(struct worker *worker, unsigned keeper, uint64_t hash, uint
 bool attend_acknowledge_hash(struct worker *worker, uint64_t id_hash, uint64_t message_hash) {
     unsigned keeper = keeper_of(worker->server, id_hash);
     if (keeper == worker->index) {
-        keeper_acknowledge(worker, id_hash, message_hash);
+        keeper_acknowledge(worker, id_hash, message_hash, false);
         return true;
     }
     if (SHORTAGE(!post_room(&worker->server->post, worker->index, keeper)))
@@ -340,7 +340,7 @@ bool attend_acknowledge(struct worker *worker, struct session *session, const st
         return attend_acknowledge_hash(worker, hash, hash64(ids[0]));
     if (keeper == worker->index) {
         for (size_t i = 0; i < count; i++)
-            keeper_acknowledge(worker, hash, hash64(ids[i]));
+            keeper_acknowledge(worker, hash, hash64(ids[i]), false);
         return true;
     }
     if (SHORTAGE(!post_room(&worker->server->post, worker->index, keeper)))
@@ -361,7 +361,7 @@ enum ack_verdict attend_acknowledge_hashes(struct worker *worker, uint64_t id_ha
     unsigned keeper = keeper_of(worker->server, id_hash);
     if (keeper == worker->index) {
         for (uint32_t i = 0; i < count; i++)
-            keeper_acknowledge(worker, id_hash, messages[i]);
+            keeper_acknowledge(worker, id_hash, messages[i], false);
         return ACK_TAKEN;
     }
     if (SHORTAGE(!post_room(&worker->server->post, worker->index, keeper)))

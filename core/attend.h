@@ -50,7 +50,8 @@ enum ack_verdict {
 enum {
     HAND_PROMPT = 1,      /* its producer asks for little */
     HAND_REDELIVERED = 2, /* it may have been written before */
-    HAND_SILENCE = 4      /* the client has not acknowledged it in time */
+    HAND_SILENCE = 4,     /* the client has not acknowledged it in time */
+    HAND_SETTLED = 8      /* to a port: it is not to be handed over any more */
 };
 
 struct attends {

@@ -101,6 +101,9 @@ struct config {
     enum store_kind store;
     const char *data; /* the directory of STORE_DISK; NULL: none */
     enum store_sync store_sync;
+    const char *redis;        /* a URL that redis_url_parse takes; NULL: no other nodes */
+    const char *redis_file;   /* where it was read; NULL: none */
+    const char *redis_prefix; /* of channels */
 
     enum log_level log_level; /* reloadable */
     enum log_format log_format;

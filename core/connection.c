@@ -188,10 +188,13 @@ void connection_finish(struct worker *worker, struct connection *connection,
     uint64_t flush_ns = reason == CLOSE_TOO_SLOW ? FLUSH_SLOW_NS : FLUSH_NS + bytes_ns;
     timer_arm(&worker->wheel, &connection->timer,
               worker->now_ns + (flush_ns < FLUSH_NS_MAX ? flush_ns : FLUSH_NS_MAX));
-    if (outbox_empty(&connection->outbox))
+    if (outbox_empty(&connection->outbox)) {
         connection_linger(worker, connection);
-    else
-        connection_rearm(worker, connection);
+        return;
+    }
+    if (connection->held) /* its session has ended, and nobody else lets it go */
+        connection_hold(worker, connection, false);
+    connection_rearm(worker, connection);
 }
 
 /* A step towards the end is done. */
@@ -514,6 +517,12 @@ void connection_flush(struct worker *worker, struct connection *connection) {
     /* Everything that waited may have expired. */
     if (outbox_empty(&connection->outbox))
         connection_emptied(worker, connection);
+}
+
+void connection_hold(struct worker *worker, struct connection *connection, bool holds) {
+    connection->held = holds;
+    if (!holds && !outbox_empty(&connection->outbox))
+        outbox_dirty(worker, connection, (enum send_lane)connection->lane);
 }
 
 void connection_deadline(struct worker *worker, struct connection *connection, uint64_t due_ns) {

@@ -76,6 +76,7 @@ struct connection {
     bool shut_whole : 1;   /* the shutdown of both directions was started */
     bool late : 1;         /* the end of the node does not wait for it */
     bool overdue : 1;      /* its deadline was put off once: not all that it said was heard */
+    bool held : 1;         /* while it is OPEN, nothing leaves */
     uint8_t moving;        /* index + 1 of the worker it is being handed over to; 0: it stays */
     struct peer_address peer;
     union {
@@ -150,6 +151,8 @@ void connection_finish(struct worker *worker, struct connection *connection,
 /* Stops and resumes taking input: the peer feels it by TCP's flow control. */
 void connection_pause(struct worker *worker, struct connection *connection);
 void connection_resume(struct worker *worker, struct connection *connection);
+/* What is written stays in its outbox while it is held, and OPEN. */
+void connection_hold(struct worker *worker, struct connection *connection, bool holds);
 /* The end of the node does not wait for it any more: in PHASE_CLOSING, instead of a goodbye. */
 void connection_abandon(struct worker *worker, struct connection *connection);
 /* For on_bytes: the time that a turn has for input is over (slice_over), what is not consumed is

@@ -38,8 +38,9 @@ struct delivery {
 
 /* Flags of a request (mail.flag of DELIVER). */
 enum {
-    DELIVER_PROMPT = 1, /* its producer asks for little: what is delivered at once has that lane */
-    DELIVER_RESERVE = 2 /* to one of several keepers: it only reserves a place (keeper.h) */
+    DELIVER_PROMPT = 1,  /* its producer asks for little: what is delivered at once has that lane */
+    DELIVER_RESERVE = 2, /* to one of several keepers: it only reserves a place (keeper.h) */
+    DELIVER_COUNT = 4    /* to a port: it only says how many hold the ids elsewhere */
 };
 
 /* Answer flags (mail.flag). */
@@ -49,6 +50,8 @@ enum {
     ANSWER_FOUND = 2,       /* at least one session was addressed, whatever became of its copy */
     ANSWER_STARVED = 4,     /* a copy was made and dropped, since there was no memory to keep it */
     ANSWER_UNAVAILABLE = 8, /* a port cannot reach what it speaks to: nobody knows who missed it */
+    /* With UNAVAILABLE: some may have got it; without: nobody else is known of yet. */
+    ANSWER_UNSURE = 32,
     /* With OVERLOADED, of a keeper: a client id has as much as it may have; `number`: which. */
     ANSWER_BACKLOG_FULL = 16
 };

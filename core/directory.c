@@ -11,6 +11,11 @@
 
 static const uint8_t name_text_max[NAME_SIZES] = {24, 64, NAME_BYTES_MAX};
 
+/* What it costs where other hosts are told of it. */
+static size_t name_share(const struct worker *worker, size_t len) {
+    return NAME_SHARE_BYTES + (worker->server->presence != NULL ? PRESENCE_ENTRY_BYTES + len : 0);
+}
+
 static unsigned name_size(size_t len) {
     unsigned size = 0;
     while (size + 1 < NAME_SIZES && len > name_text_max[size])
@@ -74,7 +79,7 @@ static struct name *name_get(struct worker *worker, enum name_kind kind, unsigne
     if (name != NULL)
         return name;
     struct pool *pool = &worker->directory.name_pools[name_size(text.len)];
-    name = charged_get(worker, pool, NAME_SHARE_BYTES);
+    name = charged_get(worker, pool, name_share(worker, text.len));
     if (SHORTAGE(name == NULL))
         return NULL;
     *name = (struct name){.node.hash = hash,
@@ -85,7 +90,7 @@ static struct name *name_get(struct worker *worker, enum name_kind kind, unsigne
     list_init(&name->sessions);
     if (SHORTAGE(!table_add(&worker->directory.names, &name->node))) {
         stats_add(&worker->stats.memory_refused, 1);
-        charged_put(worker, pool, name, NAME_SHARE_BYTES);
+        charged_put(worker, pool, name, name_share(worker, text.len));
         return NULL;
     }
     stats_add(&worker->stats.names, 1);
@@ -99,7 +104,7 @@ static void name_put(struct worker *worker, struct name *name) {
     table_remove(&worker->directory.names, &name->node);
     stats_sub(&worker->stats.names, 1);
     charged_put(worker, &worker->directory.name_pools[name_size(name->len)], name,
-                NAME_SHARE_BYTES);
+                name_share(worker, name->len));
 }
 
 /* Does this worker hold another name with the same hash? */
@@ -145,14 +150,36 @@ static void count_tell(struct worker *worker, struct name *name) {
     name->told_count = count;
 }
 
+/* All who may send to it know of its first session here, or of the last one's end. False: no memory
+ * to tell them, and nobody knows. */
+static bool name_begin(struct worker *worker, const struct name *name) {
+    struct server *server = worker->server;
+    struct span text = span_of(name->text, name->len);
+    if (SHORTAGE(!holders_add(server->holders, name->node.hash, worker->index)))
+        return false;
+    if (server->presence == NULL ||
+        !SHORTAGE(!presence_begin(server->presence, (enum name_kind)name->kind, text)))
+        return true;
+    if (!hash_shared(worker, name))
+        holders_remove(server->holders, name->node.hash, worker->index);
+    return false;
+}
+
+static void name_end(struct worker *worker, const struct name *name) {
+    struct server *server = worker->server;
+    if (!hash_shared(worker, name) && !FAULT(DIRECTORY_STALE))
+        holders_remove(server->holders, name->node.hash, worker->index);
+    if (server->presence != NULL)
+        presence_end(server->presence, (enum name_kind)name->kind, span_of(name->text, name->len));
+}
+
 /* A session, or a pin, less. */
 static void name_leave(struct worker *worker, struct name *name) {
     name->session_count--;
     count_tell(worker, name);
     if (name->session_count != 0)
         return;
-    if (!hash_shared(worker, name) && !FAULT(DIRECTORY_STALE))
-        holders_remove(worker->server->holders, name->node.hash, worker->index);
+    name_end(worker, name);
     name_put(worker, name);
 }
 
@@ -163,8 +190,7 @@ void name_unpin(struct worker *worker, struct name *name) {
 
 /* One session more. False: no memory to tell the others; the name may have gone. */
 static bool name_enter(struct worker *worker, struct name *name) {
-    if (name->session_count == 0 &&
-        SHORTAGE(!holders_add(worker->server->holders, name->node.hash, worker->index))) {
+    if (name->session_count == 0 && SHORTAGE(!name_begin(worker, name))) {
         stats_add(&worker->stats.memory_refused, 1);
         name_put(worker, name);
         return false;

@@ -161,6 +161,7 @@ struct span fate_id(const struct fate *fate);
 uint32_t fate_count(const struct fate *fate); /* of its addresses, in the order of the message's */
 const struct fate_address *fate_address(const struct fate *fate, uint32_t index);
 struct span fate_address_text(const struct fate *fate, uint32_t index);
+unsigned fate_namespace(const struct fate *fate);                    /* of its addresses */
 uint64_t fate_address_hash(const struct fate *fate, uint32_t index); /* name_hash of it */
 enum fate_state fate_state(const struct fate *fate);                 /* of the whole */
 /* Why the whole is DROPPED: the greatest reason of its addresses. */

@@ -34,6 +34,10 @@ struct span fate_address_text(const struct fate *fate, uint32_t index) {
     return span_of(fate_texts(fate) + address->at, address->len);
 }
 
+unsigned fate_namespace(const struct fate *fate) {
+    return (unsigned)fate->namespace;
+}
+
 uint64_t fate_address_hash(const struct fate *fate, uint32_t index) {
     return name_hash(NAME_ID, fate->namespace, fate_address_text(fate, index));
 }
@@ -136,6 +140,11 @@ void fates_release(struct fates *fates, struct fate *fate) {
     fate_unlock(stripe);
 }
 
+/* Its client had left; who keeps the message has lent it again. */
+static bool was_lent(const struct fate *fate) {
+    return fate->left == 0 && fate_reason(fate) == FATE_REASON_LENT;
+}
+
 enum fate_verdict fates_repeat(struct fates *fates, struct span scope, struct span id,
                                struct hash128 content, uint64_t now_ns,
                                struct fate_repeat *repeat) {
@@ -149,7 +158,7 @@ enum fate_verdict fates_repeat(struct fates *fates, struct span scope, struct sp
     enum fate_verdict verdict = FATE_UNKNOWN;
     fate_lock(stripe);
     struct fate *fate = fate_look(stripe, hash, id, &scope);
-    if (fate != NULL && !fate_id_is_made(fate) &&
+    if (fate != NULL && !fate_id_is_made(fate) && !was_lent(fate) &&
         (fate->left != 0 || fate->at_ns + fates->dedup_window_ns > now_ns)) {
         bool same = fate->content.low == content.low && fate->content.high == content.high;
         verdict = same ? FATE_DUPLICATE : FATE_REUSED;

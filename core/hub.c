@@ -50,6 +50,10 @@ void publish_put(struct endpoint *endpoint, struct publish *publish) {
 
 /* One that is to be acknowledged: its keepers have answered, and know what came of it. */
 void hub_decided(struct endpoint *endpoint, struct publish *publish) {
+    if (publish->ports_due != 0) {
+        publish->decided = true;
+        return;
+    }
     enum result_word result = publish->refused           ? RESULT_OVERLOADED
                               : publish->unstored        ? RESULT_STORAGE_UNAVAILABLE
                               : publish->recipients == 0 ? RESULT_STORED
@@ -64,7 +68,7 @@ static void publish_finish(struct endpoint *endpoint, struct publish *publish) {
         if (publish->message == NULL)
             hub_decided(endpoint, publish);
         else if (endpoint->server->parts.store != NULL && !publish->refused &&
-                 !FAULT(STORE_SKIPPED))
+                 !publish->message->lent && !FAULT(STORE_SKIPPED))
             store_put(endpoint, publish);
         else
             keeper_decide(endpoint, publish);
@@ -75,21 +79,34 @@ static void publish_finish(struct endpoint *endpoint, struct publish *publish) {
     /* Where some had no memory and others took it, it was taken, and those miss their copies. Where
      * nobody took it, the producer is told that the node was full. A volatile one that was dropped
      * elsewhere is not worth a second try either. */
-    bool full = publish->refused || publish->starved || publish->unavailable;
-    bool again = full && lost && !(is_volatile && publish->found);
+    bool again = lost && !(is_volatile && publish->found);
+    bool full = publish->refused || publish->starved;
+    /* A group may be empty everywhere: nobody is told of that either. */
+    bool unknown = publish->only_ids && (publish->unavailable || (publish->unsure && !is_volatile));
     if (publish->refused && !again) {
         stats_add(&endpoint->stats.copies[publish->class], publish->missing);
         stats_add(&endpoint->stats.copies_dropped[publish->class][DROP_NO_MEMORY],
                   publish->missing);
     }
-    if (again)
+    if (again && full)
         result = RESULT_OVERLOADED;
+    else if (again && unknown)
+        result = RESULT_CLUSTER_UNAVAILABLE;
     else if (lost && is_volatile)
         result = RESULT_DROPPED;
     else if (lost && publish->only_ids)
         result = publish->found ? RESULT_DROPPED : RESULT_ABSENT;
     publish->done(endpoint, publish, result, publish->recipients);
     publish_put(endpoint, publish);
+}
+
+/* Ports have said who holds the ids of a kept message elsewhere, or will not say it. */
+static void ports_counted(struct endpoint *endpoint, struct publish *publish, unsigned ports,
+                          uint32_t holders) {
+    publish->ports_due = (uint16_t)(publish->ports_due - ports);
+    publish->recipients += holders;
+    if (publish->decided && publish->ports_due == 0)
+        hub_decided(endpoint, publish);
 }
 
 /* An answer, or this worker's own part, has come; `recipients` miss it if it was refused. */
@@ -109,7 +126,12 @@ static void publish_answered(struct endpoint *endpoint, struct publish *publish,
     publish->refused |= refused;
     publish->found |= (flags & ANSWER_FOUND) != 0;
     publish->starved |= (flags & ANSWER_STARVED) != 0;
-    publish->unavailable |= (flags & ANSWER_UNAVAILABLE) != 0;
+    if ((flags & ANSWER_UNAVAILABLE) != 0) {
+        publish->unavailable = true;
+        publish->maybe |= (flags & ANSWER_UNSURE) != 0;
+    } else {
+        publish->unsure |= (flags & ANSWER_UNSURE) != 0;
+    }
     if (publish->answers == publish->answers_due)
         publish_finish(endpoint, publish);
 }
@@ -124,9 +146,9 @@ static uint64_t workers_of(const struct endpoint *endpoint) {
 static uint64_t holders_of(const struct endpoint *endpoint, const struct message *message,
                            uint32_t *sessions) {
     const struct server *server = endpoint->server;
+    uint64_t holders = atomic_load_explicit(&server->everything_set, memory_order_relaxed);
     if (message->broadcast)
-        return atomic_load_explicit(&server->broadcast_set, memory_order_relaxed);
-    uint64_t holders = 0;
+        return holders | atomic_load_explicit(&server->broadcast_set, memory_order_relaxed);
     for (uint32_t i = 0; i < message_address_count(message); i++)
         holders |= holders_find(server->holders, message->names[i].hash, sessions);
     return holders;
@@ -240,6 +262,26 @@ static void publish_end(struct endpoint *endpoint, struct publish *publish, stru
     publish_answered(endpoint, publish, endpoint->index, 0, flags);
 }
 
+/* Asks who holds the ids elsewhere. */
+static void keepers_count(struct endpoint *endpoint, struct publish *publish,
+                          struct message *message) {
+    uint64_t ports = atomic_load_explicit(&endpoint->server->everything_set, memory_order_relaxed) &
+                     ~self_bit(endpoint);
+    if (ports == 0 || message->lent)
+        return;
+    ports = port_waits_begin(endpoint, publish, ports);
+    publish->ports_due = (uint16_t)__builtin_popcountll(ports);
+    for (uint64_t rest = ports; rest != 0; rest &= rest - 1) {
+        message_hold(message, 1);
+        post_send(endpoint, (unsigned)__builtin_ctzll(rest),
+                  &(struct mail){.kind = MAIL_DELIVER,
+                                 .flag = DELIVER_COUNT,
+                                 .from = (uint16_t)endpoint->index,
+                                 .token = publish_token(publish),
+                                 .object = message});
+    }
+}
+
 /* To all of `keepers`; where they are several, or the store must have it first, each reserves, and
  * hears later what was decided. */
 static void keepers_publish(struct endpoint *endpoint, struct publish *publish,
@@ -262,7 +304,8 @@ static void keepers_publish(struct endpoint *endpoint, struct publish *publish,
                         .token = publish_token(publish),
                         .object = message};
     publish->answers_due = due;
-    bool stored = endpoint->server->parts.store != NULL;
+    keepers_count(endpoint, publish, message);
+    bool stored = endpoint->server->parts.store != NULL && !message->lent;
     if (stored)
         message->serial =
             atomic_fetch_add_explicit(&endpoint->server->serial, 1, memory_order_relaxed);
@@ -377,11 +420,20 @@ void hub_on_answer(struct endpoint *endpoint, const struct mail *mail) {
         return;
     struct publish *publish = publish_of(endpoint, mail->token);
     CHECK(publish != NULL, "an answer for a publish that is over");
+    if (publish->kept && mail->from >= endpoint->server->worker_count) {
+        publish->unavailable |= (mail->flag & ANSWER_UNAVAILABLE) != 0;
+        ports_counted(endpoint, publish, 1, mail->number);
+        return;
+    }
     publish_answered(endpoint, publish, mail->from, mail->number, mail->flag);
 }
 
 void hub_give_up(struct endpoint *endpoint, struct publish *publish, unsigned answers) {
-    publish->unavailable = true;
+    publish->unavailable = publish->maybe = true;
+    if (publish->kept) {
+        ports_counted(endpoint, publish, answers, 0);
+        return;
+    }
     publish->answers += answers;
     if (publish->answers == publish->answers_due)
         publish_finish(endpoint, publish);

@@ -13,10 +13,13 @@
  * copies are reserved where many are to be made (fanout.h), and no holder may be late (LATE_NS):
  * for what takes the prompt lane there (outbox.h), not with that lane, whatever waits beside it.
  *
- * A port that cannot take the message keeps nobody else from getting it (port_wait.h).
+ * A port that cannot take the message keeps nobody else from getting it (port_wait.h). Where nobody
+ * here got it either, and its producer asked for client ids alone, that is CLUSTER_UNAVAILABLE:
+ * whether somebody elsewhere would have is not known.
  *
  * A message that is to be acknowledged goes to the keepers of its ids instead (keeper.h), whoever
- * holds them, and where the node has a store (store.h), then to that.
+ * holds them, and where the node has a store (store.h), then to that. Ports are only asked how many
+ * hold its ids elsewhere (DELIVER_COUNT): its producer is told that, and nothing else waits for it.
  *
  * Threads: the producer's endpoint for publish and answers. Owns: struct publish. Limits:
  * requests_max of mailbox.h for everything in flight. */
@@ -33,7 +36,8 @@ struct worker;
 struct mail;
 struct publish;
 
-/* The outcome: RESULT_QUEUED, STORED, ABSENT, DROPPED, OVERLOADED, STORAGE_UNAVAILABLE. */
+/* The outcome: RESULT_QUEUED, STORED, ABSENT, DROPPED, OVERLOADED, CLUSTER_UNAVAILABLE,
+ * STORAGE_UNAVAILABLE. */
 typedef void publish_done(struct endpoint *endpoint, struct publish *publish,
                           enum result_word result, uint32_t recipients);
 
@@ -44,6 +48,8 @@ struct publish {
     publish_done *done;
     uint32_t answers_due;
     uint32_t answers;
+    uint16_t ports_due; /* kept: answers of ports that only count (DELIVER_COUNT) */
+    bool decided;       /* kept: but for these it is over */
     uint32_t recipients;
     uint32_t missing; /* sessions of workers that had no memory for it */
     uint8_t class;    /* of the message */
@@ -55,6 +61,8 @@ struct publish {
     uint8_t standing; /* enum standing, of its producer; set before hub_publish, as is: */
     bool prompt;      /* it asks for little, and this is all of it, not one of a batch */
     bool unavailable; /* a port could not take it, or did not answer in time (port_wait.h) */
+    bool maybe;       /* then: it had been handed over, so others may have got it all the same */
+    bool unsure;      /* a port does not know yet who holds what */
     struct port_wait *port_wait; /* NULL: it waits for no port */
     /* Of one to be acknowledged (keeper.h): a hold, and the keepers, where it has several; which of
      * them have taken it, or are still to be told what was decided. */

@@ -55,20 +55,20 @@ uint64_t keepers_of(const struct server *server, const struct message *message) 
 
 /* --- ids ------------------------------------------------------------------------------------- */
 
-static struct kept_id *id_find(const struct keeper *keeper, uint64_t hash) {
+struct kept_id *kept_id_find(const struct keeper *keeper, uint64_t hash) {
     struct table_node *node = table_first(&keeper->ids, hash);
     return node == NULL ? NULL : container_of(node, struct kept_id, node);
 }
 
 const struct kept_id *keeper_find(const struct worker *worker, uint64_t hash) {
-    return id_find(&worker->keeper, hash);
+    return kept_id_find(&worker->keeper, hash);
 }
 
 /* The id, made if need be; NULL: no memory. `restored`: within the ceiling or not, the store looks
  * at that when it is through. */
 static struct kept_id *id_get(struct worker *worker, uint64_t hash, bool restored) {
     struct keeper *keeper = &worker->keeper;
-    struct kept_id *id = id_find(keeper, hash);
+    struct kept_id *id = kept_id_find(keeper, hash);
     if (id != NULL)
         return id;
     if (restored)
@@ -80,7 +80,8 @@ static struct kept_id *id_get(struct worker *worker, uint64_t hash, bool restore
         account_give(&worker->account, ID_BYTES);
         return NULL;
     }
-    *id = (struct kept_id){.node.hash = hash};
+    *id = (struct kept_id){.node.hash = hash,
+                           .remote = keeper_is_remote(worker, hash) ? REMOTE_ONE : REMOTE_NONE};
     list_init(&id->all);
     list_init(&id->blocked);
     if (SHORTAGE(!table_add(&keeper->ids, &id->node))) {
@@ -104,12 +105,8 @@ static void id_put_if_empty(struct worker *worker, struct kept_id *id) {
 
 /* --- handing over ---------------------------------------------------------------------------- */
 
-static uint64_t hash_of(const struct kept *kept) {
-    return kept->message->names[kept->address].hash;
-}
-
 /* Which workers have sessions of the id. (A port that holds it gets what is not acknowledged.) */
-static uint64_t workers_with(const struct worker *worker, uint64_t hash, uint32_t *sessions) {
+uint64_t keeper_workers_with(const struct worker *worker, uint64_t hash, uint32_t *sessions) {
     uint64_t workers = (UINT64_C(1) << worker->server->worker_count) - 1;
     return holders_find(worker->server->holders, hash, sessions) & workers;
 }
@@ -133,6 +130,7 @@ static void hand_to(struct worker *worker, struct kept *kept, uint64_t workers, 
     message_hold(message, (uint32_t)__builtin_popcountll(workers));
     for (uint64_t rest = workers; rest != 0; rest &= rest - 1) {
         unsigned to = (unsigned)__builtin_ctzll(rest);
+        kept->sent_away |= to >= worker->server->worker_count;
         if (to != worker->index)
             post_send(&worker->endpoint, to, &mail);
     }
@@ -158,14 +156,15 @@ static void id_block(struct worker *worker, struct kept_id *id) {
 
 /* Hands over what waits, as far as the window and the mailboxes have room, and the slice lasts:
  * each is a copy for every session of the id. */
-static void id_go_on(struct worker *worker, struct kept_id *id) {
+void kept_id_go_on(struct worker *worker, struct kept_id *id) {
     unsigned handed = 0;
     while (id->next != NULL && id->next->state == KEPT_WAITING &&
            (id->handed < worker->config->ack_window || FAULT(WINDOW_IGNORED))) {
         struct kept *kept = id->next;
         uint32_t sessions = 0;
-        uint64_t workers = workers_with(worker, id->node.hash, &sessions);
-        if (workers == 0)
+        uint64_t workers = keeper_workers_with(worker, id->node.hash, &sessions);
+        uint64_t herald = keeper_herald_for(worker, kept);
+        if ((workers | herald) == 0)
             return;
         if ((handed != 0 || sessions > SESSIONS_FEW) && slice_over(worker)) {
             worker->keeper.cut = true;
@@ -182,13 +181,13 @@ static void id_go_on(struct worker *worker, struct kept_id *id) {
         id->handed++;
         id->next = kept_next(id, kept);
         kept_arm(worker, kept, worker->now_ns + worker->config->ack_silence_ns);
-        hand_to(worker, kept, workers, flags);
+        hand_to(worker, kept, workers | herald, flags);
         handed++;
     }
 }
 
 /* What was handed over behind `serial` waits again. */
-static void id_rewind(struct worker *worker, struct kept_id *id, uint64_t serial) {
+void kept_id_rewind(struct worker *worker, struct kept_id *id, uint64_t serial) {
     struct list *at = id->next == NULL ? id->all.prev : id->next->order.prev;
     for (; at != &id->all && kept_of(at)->serial > serial; at = at->prev) {
         struct kept *kept = kept_of(at);
@@ -223,7 +222,7 @@ void keeper_work(struct worker *worker) {
     while ((node = list_pop(&worker->keeper.blocked)) != NULL)
         list_add_tail(&todo, node);
     while ((node = list_pop(&todo)) != NULL) {
-        id_go_on(worker, container_of(node, struct kept_id, blocked));
+        kept_id_go_on(worker, container_of(node, struct kept_id, blocked));
         if (slice_over(worker))
             break;
     }
@@ -244,6 +243,7 @@ static void kept_remove(struct worker *worker, struct kept *kept) {
     tally_pass(&worker->tally, &kept->order);
     list_remove(&kept->order);
     id->count--;
+    id->lent -= kept->message->lent;
     id->handed -= kept->state == KEPT_HANDED;
     id->reserved -= kept->state == KEPT_RESERVED;
     if (kept->state != KEPT_RESERVED)
@@ -257,8 +257,9 @@ void kept_settle(struct worker *worker, struct kept *kept, enum fate_state state
     struct kept_id *id = kept->id;
     struct message *message = kept->message;
     uint16_t address = kept->address;
+    keeper_tell_settled(worker, kept);
     kept_remove(worker, kept);
-    if (worker->server->parts.store != NULL && !FAULT(SETTLED_EARLY)) {
+    if (worker->server->parts.store != NULL && !message->lent && !FAULT(SETTLED_EARLY)) {
         kept->state = KEPT_SETTLING;
         kept->outcome = (uint8_t)fate_word_of(state, reason);
         list_init(&kept->order);
@@ -271,7 +272,7 @@ void kept_settle(struct worker *worker, struct kept *kept, enum fate_state state
         message_release(&worker->endpoint, message);
     }
     if (id->count != 0)
-        id_go_on(worker, id);
+        kept_id_go_on(worker, id);
     id_put_if_empty(worker, id);
 }
 
@@ -291,16 +292,18 @@ static void on_due(struct endpoint *endpoint, struct timer *timer) {
         return;
     }
     uint32_t sessions = 0;
-    uint64_t workers = workers_with(worker, hash_of(kept), &sessions);
-    if (workers == 0) {
+    uint64_t workers = keeper_workers_with(worker, kept_id_hash(kept), &sessions);
+    uint64_t herald = keeper_herald_for(worker, kept);
+    if ((workers | herald) == 0) {
         /* Nobody is there: all of it is handed over again when somebody comes. */
-        id_rewind(worker, kept->id, 0);
+        kept_id_rewind(worker, kept->id, 0);
+        keeper_lent_drop(worker, kept->id);
     } else if (SHORTAGE(!room_for_all(worker, workers))) {
         kept_arm(worker, kept, worker->now_ns + ROOM_AGAIN_NS);
     } else {
         kept_arm(worker, kept, worker->now_ns + worker->config->ack_silence_ns);
         if (!FAULT(SILENCE_LOST))
-            hand_to(worker, kept, workers, hand_flags(kept) | HAND_SILENCE);
+            hand_to(worker, kept, workers | herald, hand_flags(kept) | HAND_SILENCE);
     }
 }
 
@@ -322,7 +325,7 @@ static void message_unkeep(struct worker *worker, struct message *message, uint1
         kept_remove(worker, kept);
         message_release(&worker->endpoint, message);
         if (id->count != 0)
-            id_go_on(worker, id);
+            kept_id_go_on(worker, id);
         id_put_if_empty(worker, id);
     }
 }
@@ -353,6 +356,7 @@ static bool address_keep(struct worker *worker, struct message *message, uint16_
         .serial = ++keeper->serial,
         .address = address,
         .prompt = prompt,
+        .written = message->again,
     };
     if (*full || SHORTAGE(!table_add(&keeper->kept, &kept->node))) {
         id_put_if_empty(worker, id);
@@ -365,6 +369,7 @@ static bool address_keep(struct worker *worker, struct message *message, uint16_
     list_add_tail(&id->all, &kept->order);
     id->count++;
     id->reserved++;
+    id->lent += message->lent;
     if (id->next == NULL)
         id->next = kept;
     kept_arm(worker, kept, CLOCK_NEVER);
@@ -404,7 +409,8 @@ static void message_take(struct worker *worker, struct message *message) {
         } else if (kept->withdrawn) {
             kept_settle(worker, kept, FATE_DROPPED, FATE_REASON_WITHDRAWN);
         } else {
-            id_go_on(worker, kept->id);
+            kept_id_go_on(worker, kept->id);
+            keeper_lent_look(worker, kept);
         }
     }
     keeper_age_look(worker);
@@ -472,8 +478,15 @@ void keeper_on_restore(struct worker *worker, const struct mail *mail) {
 
 void keeper_on_attend(struct worker *worker, const struct mail *mail) {
     bool fresh = mail->flag != 0;
-    struct kept_id *id = id_find(&worker->keeper, mail->token);
+    struct kept_id *id = kept_id_find(&worker->keeper, mail->token);
     uint64_t serial = mail_value(mail);
+    uint32_t sessions = 0;
+    keeper_workers_with(worker, mail->token, &sessions);
+    if (fresh && id != NULL && id->lent != 0 && sessions <= 1) {
+        /* Whoever keeps them is told that it has come, and lends them again. */
+        keeper_lent_drop(worker, id);
+        id = kept_id_find(&worker->keeper, mail->token);
+    }
     if (fresh)
         serial = id == NULL ? worker->keeper.serial : kept_of(id->all.next)->serial - 1;
     struct mail answer = {.kind = MAIL_ATTENDED,
@@ -488,8 +501,8 @@ void keeper_on_attend(struct worker *worker, const struct mail *mail) {
         post_send(&worker->endpoint, mail->from, &answer);
     if (id == NULL)
         return;
-    id_rewind(worker, id, serial);
-    id_go_on(worker, id);
+    kept_id_rewind(worker, id, serial);
+    kept_id_go_on(worker, id);
 }
 
 /* --- the end --------------------------------------------------------------------------------- */
@@ -508,10 +521,10 @@ bool keeper_drop(struct worker *worker) {
         struct kept *kept = container_of(node, struct kept, node);
         struct kept_id *id = kept->id;
         struct message *message = kept->message;
+        keeper->dropped += !message->lent;
         kept_remove(worker, kept);
         message_release(&worker->endpoint, message);
         id_put_if_empty(worker, id);
-        keeper->dropped++;
         if (slice_over(worker))
             break;
     }

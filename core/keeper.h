@@ -20,6 +20,12 @@
  * again and goes out from the oldest on; sessions that have it already pass it over (attend.h). A
  * copy that may have been written before says `redelivered`.
  *
+ * Where there are other nodes, the port to them (server_parts.herald) is one more that holds an id,
+ * as long as it says so (REMOTE): it gets what is handed over, and passes it on. There a message is
+ * kept by the keeper of that node as long as it has sessions of the id: it is lent (message.h). It
+ * goes to no store there, and to no third node; when it is acknowledged there, the port brings that
+ * here, as the word of a client.
+ *
  * A kept message is settled once: acknowledged, expired (its ttl), or withdrawn.
  *
  * Where the node has a store (store.h), what is settled here is told to that, and the fate is
@@ -72,14 +78,16 @@ struct kept {
     struct timer timer;     /* its ttl; while it is handed the silence, if that is over sooner */
     struct message *message;
     struct kept_id *id;
-    uint64_t serial;  /* its place in the order of all that this worker keeps */
-    uint16_t address; /* of message->names */
-    uint8_t state;    /* enum kept_state */
-    bool prompt;      /* its producer asks for little */
-    bool written;     /* it was handed over before */
-    bool withdrawn;   /* while it was reserved */
-    bool side;        /* tally.h; while it is WAITING or HANDED */
-    uint8_t outcome;  /* SETTLING: fate_word_of */
+    uint64_t serial;   /* its place in the order of all that this worker keeps */
+    uint16_t address;  /* of message->names */
+    uint8_t state;     /* enum kept_state */
+    bool prompt;       /* its producer asks for little */
+    bool written;      /* it was handed over before */
+    bool withdrawn;    /* while it was reserved */
+    bool side;         /* tally.h; while it is WAITING or HANDED */
+    bool sent_away;    /* it was handed to other nodes */
+    bool remote_acked; /* while it settles: by a client of another node */
+    uint8_t outcome;   /* SETTLING: fate_word_of */
 };
 
 /* A client id for which something is kept. */
@@ -90,6 +98,8 @@ struct kept_id {
     struct kept *next;      /* the first that is not handed; NULL: all are */
     uint32_t count, handed;
     uint32_t reserved; /* of `count`: not taken yet, so nobody is told of them */
+    uint32_t lent;     /* of `count`: other nodes keep them */
+    uint8_t remote;    /* REMOTE_*: are sessions of it on other nodes, as far as is known? */
 };
 
 /* The oldest message of all ids, looked for some ids at a time; see keeper_age.c. */
@@ -107,6 +117,14 @@ struct keeper_safe {
     uint64_t unsafe;                                  /* in acks_pending, and not kept any more */
 };
 
+/* Ids that nothing was kept for when the port said that other nodes have them: it may overtake the
+ * message that it was asked about. */
+#define KEEPER_REMOTES 256
+#define KEEPER_REMOTES_NS (2 * NS_PER_S)
+struct keeper_remote {
+    uint64_t hash, said_ns;
+};
+
 struct keeper {
     struct keeper_safe safe;
     struct keeper_age age;
@@ -114,9 +132,10 @@ struct keeper {
     struct pool id_pool;
     struct list blocked;  /* ids that have something to hand over when there is room, or time */
     struct list settling; /* what the store is to be told of when there is room */
-    bool cut;             /* `blocked` has some for which there was no time */
-    uint64_t serial;      /* of the last that was kept */
-    uint32_t dropped;     /* by keeper_drop */
+    struct keeper_remote remotes[KEEPER_REMOTES]; /* by hash */
+    bool cut;                  /* `blocked` has some for which there was no time */
+    uint64_t serial;           /* of the last that was kept */
+    uint32_t dropped;          /* by keeper_drop */
     struct table_node drop_at; /* of the last of these, the hash alone */
 };
 
@@ -147,9 +166,10 @@ void keeper_on_decide(struct worker *worker, const struct mail *mail);
 /* The store has had it since before the start: it is kept, whatever the backlog. What is settled is
  * passed over. */
 void keeper_on_restore(struct worker *worker, const struct mail *mail);
-/* A client acknowledges: the hash of its id, and hash64 of the message's. Unknown ones are counted
- * and forgotten. */
-void keeper_acknowledge(struct worker *worker, uint64_t id_hash, uint64_t message_hash);
+/* A client acknowledges, perhaps on another node (`from_port`): the hash of its id, and hash64 of
+ * the message's. Unknown ones are counted and forgotten. */
+void keeper_acknowledge(struct worker *worker, uint64_t id_hash, uint64_t message_hash,
+                        bool from_port);
 /* A client has had everything that was handed over with a serial up to this one: the first 1,024 of
  * them are settled. */
 void keeper_acknowledge_to(struct worker *worker, uint64_t id_hash, uint64_t serial);
@@ -197,6 +217,10 @@ void keeper_tell_safe(struct server *server, const struct fate *fate, uint32_t a
                       enum fate_state state, enum fate_reason reason);
 /* Counts what is safe by now as settled. */
 void keeper_safe_take(struct worker *worker);
+/* One other node, or several, have sessions of an id, or none has; to one they have just come. Or:
+ * a message that is lent to this node was settled by who keeps it (value: hash64 of its id). */
+enum { REMOTE_NONE, REMOTE_ONE, REMOTE_MANY, REMOTE_FRESH, REMOTE_SETTLED };
+void keeper_on_remote(struct worker *worker, const struct mail *mail);
 /* Takes back every address of the message that is kept here: settled as withdrawn. */
 void keeper_withdraw(struct worker *worker, struct span message_id, const struct fate *fate);
 

@@ -18,6 +18,30 @@ static inline struct kept *kept_next(const struct kept_id *id, struct kept *kept
     return kept->order.next == &id->all ? NULL : kept_of(kept->order.next);
 }
 
+static inline uint64_t kept_id_hash(const struct kept *kept) {
+    return kept->message->names[kept->address].hash;
+}
+
+/* keeper.c: the id, if something is kept for it. Which workers have sessions of it. What was handed
+ * over behind `serial` waits again. What waits is handed over, as far as there is room. */
+struct kept_id *kept_id_find(const struct keeper *keeper, uint64_t hash);
+uint64_t keeper_workers_with(const struct worker *worker, uint64_t hash, uint32_t *sessions);
+void kept_id_rewind(struct worker *worker, struct kept_id *id, uint64_t serial);
+void kept_id_go_on(struct worker *worker, struct kept_id *id);
+
+/* keeper_remote.c: was it said not long ago that other nodes have it? The port to them, as a set,
+ * if sessions of the id are there and it has room: where it has none, the message goes there when
+ * its silence is over. */
+bool keeper_is_remote(struct worker *worker, uint64_t hash);
+uint64_t keeper_herald_for(const struct worker *worker, const struct kept *kept);
+/* It settles: others have it that do not know. Their clients are not to be asked for it any more.
+ */
+void keeper_tell_settled(struct worker *worker, const struct kept *kept);
+/* Lets go of what is lent: those who keep it hand it over again where their clients are. The id may
+ * be gone afterwards. `look`: if it has found nobody here. */
+void keeper_lent_drop(struct worker *worker, struct kept_id *id);
+void keeper_lent_look(struct worker *worker, struct kept *kept);
+
 /* Its fate is decided. What waited behind it may go on. */
 void kept_settle(struct worker *worker, struct kept *kept, enum fate_state state,
                  enum fate_reason reason);

@@ -6,19 +6,22 @@
 #include "core/keeper_parts.h"
 #include "core/mailbox.h"
 #include "core/message.h"
+#include "core/server.h"
 #include "core/worker.h"
 
 #include <stdlib.h>
 
 /* --- what clients say ------------------------------------------------------------------------ */
 
-void keeper_acknowledge(struct worker *worker, uint64_t id_hash, uint64_t message_hash) {
+void keeper_acknowledge(struct worker *worker, uint64_t id_hash, uint64_t message_hash,
+                        bool from_port) {
     uint64_t hash = kept_hash(id_hash, message_hash);
     struct table_node *node = table_first(&worker->keeper.kept, hash);
     for (; node != NULL; node = table_next(node)) {
         struct kept *kept = container_of(node, struct kept, node);
         /* One that was never handed over cannot be known to its client. */
         if (kept->id->node.hash == id_hash && kept->written) {
+            kept->remote_acked = from_port;
             struct kept *behind = FAULT(ACK_TWICE) ? kept_next(kept->id, kept) : NULL;
             kept_settle(worker, kept, FATE_ACKED, FATE_REASON_NONE);
             if (behind != NULL && behind->state == KEPT_HANDED)
@@ -58,13 +61,14 @@ void keeper_on_ack(struct worker *worker, const struct mail *mail) {
         return;
     }
     if (mail->number == 1) {
-        keeper_acknowledge(worker, mail->token, mail_value(mail));
+        keeper_acknowledge(worker, mail->token, mail_value(mail),
+                           mail->from >= worker->server->worker_count);
         return;
     }
     struct ack_list *list = mail->object;
     size_t bytes = ack_list_take(worker, mail);
     for (uint32_t i = 0; i < list->count; i++)
-        keeper_acknowledge(worker, list->id_hash, list->message_hashes[i]);
+        keeper_acknowledge(worker, list->id_hash, list->message_hashes[i], false);
     free(list);
     account_give(&worker->account, bytes);
 }

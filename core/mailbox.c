@@ -138,7 +138,14 @@ static void mail_on_decide(struct endpoint *endpoint, const struct mail *mail) {
 }
 
 static void mail_on_hand(struct endpoint *endpoint, const struct mail *mail) {
-    attend_on_hand(worker_of(endpoint), mail);
+    if (endpoint->is_worker)
+        attend_on_hand(worker_of(endpoint), mail);
+    else
+        port_on_hand(endpoint, mail);
+}
+
+static void mail_on_remote(struct endpoint *endpoint, const struct mail *mail) {
+    keeper_on_remote(worker_of(endpoint), mail);
 }
 
 static void mail_on_ack(struct endpoint *endpoint, const struct mail *mail) {
@@ -179,7 +186,7 @@ static mail_handler *const handlers[MAIL_KIND_COUNT] = {
     [MAIL_ACK_FOR] = mail_on_ack_for, [MAIL_ACK_FOR_DONE] = mail_on_ack_for_done,
     [MAIL_PUT] = store_on_put,        [MAIL_PUT_DONE] = store_on_put_done,
     [MAIL_SETTLE] = store_on_settle,  [MAIL_RESTORE] = mail_on_restore,
-    [MAIL_RELAY] = mail_on_relay,
+    [MAIL_RELAY] = mail_on_relay,     [MAIL_REMOTE] = mail_on_remote,
 };
 
 static void mail_handle(struct endpoint *endpoint, const struct mail *mail) {

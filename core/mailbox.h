@@ -2,7 +2,7 @@
  *
  * Two sorts of mail share a queue. Requests (DELIVER, CALL, ADOPT, MOVE, ATTEND, ACK_FOR, PUT) may
  * be refused: they are taken only while more than `reserved` slots are free. So are DECIDE, HAND,
- * ACK, SETTLE, RESTORE and RELAY, which nobody answers: who has one waits for room. Answers
+ * ACK, SETTLE, RESTORE, REMOTE and RELAY, which nobody answers: who has one waits for room. Answers
  * (ANSWER, CALL_DONE, ATTENDED, ACK_FOR_DONE, PUT_DONE) always find room, by arithmetic: an
  * endpoint has at most `requests_max` requests of its own without an answer, and another endpoint
  * answers each of them at most once, so at most requests_max answers wait in one queue. (A publish
@@ -61,6 +61,8 @@ struct endpoint;
                   flag: fate_word_of */                                                            \
     X(RESTORE) /* from the store, to a keeper. object: message (a hold), number: so many will      \
                   come, about */                                                                   \
+    X(REMOTE)  /* to a keeper, from a port: other nodes hold an id. token: its hash, flag:         \
+                  REMOTE_* (keeper.h) */                                                           \
     X(RELAY)   /* work of a protocol, there or back (relay.h). object: relay */
 
 enum mail_kind {

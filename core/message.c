@@ -105,6 +105,8 @@ struct message *message_open(struct endpoint *endpoint, const struct message_par
         .owner = (uint16_t)endpoint->index,
         .broadcast = parts->broadcast,
         .is_bytes = parts->is_bytes,
+        .lent = parts->lent,
+        .again = parts->again,
         .class = parts->class,
         .namespace = parts->namespace,
         .id_len = (uint8_t)id_len,

@@ -50,6 +50,8 @@ struct message_parts {
     uint8_t class;        /* enum message_class */
     uint8_t namespace;    /* see limits.h */
     bool is_bytes;        /* the payload is bytes, not JSON */
+    bool lent;            /* another node keeps it, and has lent it to this one (keeper.h) */
+    bool again;           /* then: it may have been written to a client there */
     uint32_t breaks_grow; /* bytes that escaping line breaks adds to it, see proto/text/json.h */
     uint64_t ttl_ns;
     size_t payload_max; /* room for the payload */
@@ -60,6 +62,7 @@ struct message {
     uint16_t owner; /* endpoint whose memory this is */
     bool broadcast;
     bool is_bytes;
+    bool lent, again;
     uint8_t class;     /* enum message_class */
     uint8_t namespace; /* of all its addresses */
     uint8_t id_len;

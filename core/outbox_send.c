@@ -130,6 +130,8 @@ void outbox_flush(struct worker *worker, struct connection *connection) {
     struct outbox *outbox = &connection->outbox;
     if (outbox->first == NULL || ((connection->ops & OP_SEND) && !FAULT(OUTBOX_DOUBLE_SEND)))
         return;
+    if (connection->held && connection_is_open(connection))
+        return;
     struct flight *flight = worker_flight_get(worker);
     if (outbox->sent_bytes != 0 && outbox->first->kind == PIECE_BATCH &&
         piece_expires_ns(outbox->first) <= worker->now_ns &&

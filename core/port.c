@@ -28,6 +28,14 @@ static void on_deliver(struct endpoint *endpoint, const struct mail *mail) {
     port_answer(port, mail, 0, ANSWER_UNAVAILABLE);
 }
 
+void port_on_hand(struct endpoint *endpoint, const struct mail *mail) {
+    struct port *port = port_of(endpoint);
+    if (port->type->hand != NULL && !port->stopped)
+        port->type->hand(port, mail->object, mail);
+    else
+        message_release(endpoint, mail->object);
+}
+
 bool port_open(struct port *port, struct server *server, unsigned index) {
     CHECK(index >= server->worker_count && index < server->post.endpoints, "port %u", index);
     port->on_deliver = on_deliver;
@@ -39,12 +47,20 @@ void port_answer(struct port *port, const struct mail *request, uint32_t recipie
     hub_answer(&port->endpoint, request, recipients, flags, false);
 }
 
-void port_hear_broadcasts(struct port *port, bool hear) {
+static void hear(const struct port *port, _Atomic uint64_t *set, bool hears) {
     uint64_t bit = UINT64_C(1) << port->index;
-    if (hear)
-        atomic_fetch_or_explicit(&port->server->broadcast_set, bit, memory_order_relaxed);
+    if (hears)
+        atomic_fetch_or_explicit(set, bit, memory_order_relaxed);
     else
-        atomic_fetch_and_explicit(&port->server->broadcast_set, ~bit, memory_order_relaxed);
+        atomic_fetch_and_explicit(set, ~bit, memory_order_relaxed);
+}
+
+void port_hear_broadcasts(struct port *port, bool hears) {
+    hear(port, &port->server->broadcast_set, hears);
+}
+
+void port_hear_everything(struct port *port, bool hears) {
+    hear(port, &port->server->everything_set, hears);
 }
 
 /* --- the turn --------------------------------------------------------------------------------- */
@@ -74,9 +90,9 @@ static void port_wait(struct port *port, uint64_t wait_ns) {
 
 /* Is what this phase asks of the port done? What it was sent and has not answered is not waited
  * for here: its publishers go on without it. */
-static bool phase_done(const struct port *port, enum server_phase phase) {
+static bool phase_done(struct port *port, enum server_phase phase) {
     if (phase == PHASE_REFUSING)
-        return port->publishing == 0;
+        return (port->type->refuse == NULL || port->type->refuse(port)) && port->publishing == 0;
     return phase != PHASE_STOPPED || (port->stopped && port->requests == 0);
 }
 
@@ -88,6 +104,7 @@ static void phase_follow(struct port *port) {
     if (phase == PHASE_STOPPED && !port->stopped && !port->mail_left) {
         port->stopped = true;
         port_hear_broadcasts(port, false);
+        port_hear_everything(port, false);
         if (port->type->stop != NULL)
             port->type->stop(port);
     }

@@ -32,6 +32,13 @@
 struct message;
 struct port;
 
+/* Another node, as a port knows it. */
+#define PORT_NODE_BYTES 65
+struct port_node {
+    char name[PORT_NODE_BYTES]; /* empty: it has not said it */
+    char run[17];
+};
+
 /* What a port does. All on its own thread. */
 struct port_type {
     const char *name; /* at most 10 bytes; of its thread, and in the log */
@@ -42,6 +49,10 @@ struct port_type {
      * now or later, with a copy of `request`: the more it leaves without, the less it is given. A
      * message may be let go before or after its answer. NULL: it only brings messages in. */
     void (*deliver)(struct port *port, struct message *message, const struct mail *request);
+    /* A message that is to be acknowledged, for sessions of one of its ids (`mail->number`) on
+     * other nodes: from its keeper, which goes on keeping it. Takes over a hold. NULL: nobody is
+     * there. */
+    void (*hand)(struct port *port, struct message *message, const struct mail *mail);
     /* Once in each turn: reads and writes what its descriptors are ready for, while
      * endpoint_slice_over says no. May be NULL. */
     void (*turn)(struct port *port);
@@ -49,9 +60,25 @@ struct port_type {
      * looks), and clears `wake_fd` with net_wake_clear. It may come back at once where the last
      * turn left something to do. NULL: it has no descriptors. */
     void (*wait)(struct port *port, int wake_fd, uint64_t wait_ns);
+    /* The node ends (PHASE_REFUSING): asks whoever sends messages to stop. Called in each turn
+     * until it says true, nothing more will come; that must be soon. NULL: there is nothing to ask.
+     */
+    bool (*refuse)(struct port *port);
+    /* Other nodes that it knows, from number `from` on, at most `max`: how many there were. Any
+     * thread. NULL: it knows of none. */
+    unsigned (*nodes)(struct port *port, unsigned from, struct port_node *nodes, unsigned max);
     /* The node stops: lets go of every message that it still holds, answered or not, and of every
      * name; perhaps no turn came before, since the start failed. May be NULL. */
     void (*stop)(struct port *port);
+};
+
+/* A figure of a port's own, for /metrics and /v1/stats. Any thread reads it. */
+struct port_figure {
+    const char *metric; /* after "ringpost_"; those of one family stand in a row */
+    const char *label;  /* such as `reason="ack"`; NULL: none */
+    const char *kind;   /* "gauge" or "counter" */
+    const char *help;
+    const _Atomic uint64_t *value;
 };
 
 struct port {
@@ -64,6 +91,12 @@ struct port {
     bool stopped;   /* `stop` was called */
     /* When the turn began that is under way; 0: it waits. Any thread. */
     _Atomic uint64_t turn_ns;
+    /* Set before it runs; they live as long as it. */
+    const struct port_figure *figures;
+    unsigned figure_count;
+    /* What /readyz says while it cannot do its work ("redis"); NULL while it can. Any thread reads
+     * it. */
+    _Atomic(const char *) degraded;
 };
 
 void port_init(struct port *port, const struct port_type *type);
@@ -72,6 +105,8 @@ bool port_open(struct port *port, struct server *server, unsigned index);
 /* One turn; waits for at most `wait_ns` when there is nothing to do. False: the node has stopped.
  */
 bool port_turn(struct port *port, uint64_t wait_ns);
+/* A HAND has come. */
+void port_on_hand(struct endpoint *endpoint, const struct mail *mail);
 /* After all threads have ended. */
 void port_fini(struct port *port);
 
@@ -79,6 +114,8 @@ void port_fini(struct port *port);
 void port_answer(struct port *port, const struct mail *request, uint32_t recipients,
                  unsigned flags);
 /* Shall messages for everybody come to it? At first they do not. */
-void port_hear_broadcasts(struct port *port, bool hear);
+void port_hear_broadcasts(struct port *port, bool hears);
+/* Shall every message come to it, but those that are kept (keeper.h) and its own? As above. */
+void port_hear_everything(struct port *port, bool hears);
 
 #endif

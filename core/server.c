@@ -117,6 +117,9 @@ bool server_init(struct server *server, const struct config *config,
         server->endpoints[i] = &server->workers[i].endpoint;
     for (unsigned i = 0; i < parts->port_count; i++)
         server->endpoints[config->workers + i] = &parts->ports[i]->endpoint;
+    for (unsigned i = 0; i < parts->port_count && good; i++)
+        if (parts->ports[i] == parts->herald)
+            good = (server->presence = presence_new(server, config->workers + i)) != NULL;
     atomic_init(&server->serial, 1);
     atomic_init(&server->broadcast_set, (UINT64_C(1) << config->workers) - 1);
     for (uint32_t i = 0; i < config->listener_count; i++)
@@ -409,6 +412,8 @@ void server_fini(struct server *server) {
         addresses_free(server->addresses);
     if (server->holders != NULL)
         holders_free(server->holders);
+    if (server->presence != NULL)
+        presence_free(server->presence);
     free(server->workers);
     free(server->threads);
     free(server->starts);

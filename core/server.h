@@ -16,6 +16,7 @@
 #include "core/fates.h"
 #include "core/holders.h"
 #include "core/port.h"
+#include "core/presence.h"
 #include "core/quota.h"
 #include "core/store.h"
 #include "core/worker.h"
@@ -46,6 +47,8 @@ struct server_parts {
     struct port *ports[PORTS_MAX]; /* after port_init; the caller's, until server_fini */
     unsigned port_count;
     struct store *store; /* one of the ports (store.h); NULL: what is kept ends with the process */
+    struct port *herald; /* one of the ports, which tells other hosts of names (presence.h); NULL:
+                            there are no other hosts */
 };
 
 struct server {
@@ -58,7 +61,8 @@ struct server {
     struct worker *workers;
     unsigned worker_count;
     struct endpoint *endpoints[ENDPOINTS_MAX]; /* the workers, then the ports: post.endpoints */
-    _Atomic uint64_t broadcast_set; /* endpoints that messages for everybody go to (port.h) */
+    _Atomic uint64_t broadcast_set;  /* endpoints that messages for everybody go to (port.h) */
+    _Atomic uint64_t everything_set; /* ports that hear of every message that is not kept */
     struct post post;
     struct budget budget;
     struct quota answers, reserve; /* of calls: within --memory, and beyond it (chain.h) */
@@ -78,6 +82,7 @@ struct server {
     sem_t opened;                /* once by each thread when it has opened, or could not */
     struct addresses *addresses; /* for --max-per-address; NULL: off */
     struct holders *holders;     /* which endpoints hold a name */
+    struct presence *presence;   /* which names are held, for other hosts; NULL: there are none */
     struct fates fates;          /* of messages that are to be acknowledged */
     _Atomic uint64_t serial;     /* of the next message for the store */
     _Atomic uint32_t trailed[TRAIL_PLACES]; /* trails (trail.h) by the hash of their client id */

@@ -25,6 +25,7 @@ bool session_open(struct worker *worker, struct session *session, const struct s
     session->visit = 0;
     session->taken_serial = 0;
     session->attend = ATTEND_NONE;
+    session->held = false;
     session->backlog = (struct backlog){.bytes = 0};
     broadcasts_enter(&worker->broadcasts, session);
     session->since_ms = worker->now_wall_ms & ((UINT64_C(1) << 48) - 1);
@@ -37,6 +38,7 @@ bool session_open(struct worker *worker, struct session *session, const struct s
 void session_close(struct worker *worker, struct session *session, struct outbox *outbox) {
     if (!session_is_open(session))
         return;
+    ready_end(worker, session);
     trail_end(worker, session);
     directory_leave_all(worker, session);
     outbox_disown(outbox, session);

@@ -53,6 +53,9 @@ struct session_type {
     /* `look->transport` is NULL until then. */
     void (*look)(const struct worker *worker, const struct session *session,
                  struct session_look *look);
+    /* Nothing that is written to it leaves until it is let go (ready.h). NULL: its connection is
+     * held. */
+    void (*hold)(struct worker *worker, struct session *session, bool holds);
     /* The API, or a full backlog, ends it. */
     void (*close)(struct worker *worker, struct session *session, enum close_reason reason);
 };
@@ -76,6 +79,7 @@ struct session {
     uint64_t membership_count : 7;
     uint64_t attend : 3;    /* enum attend_state */
     uint64_t namespace : 4; /* of its names; set by its protocol before session_open */
+    uint64_t held : 1;      /* what is written to it stays for a while (ready.h) */
     uint64_t visit;         /* the last delivery that looked at it: once per message */
     uint32_t heard;         /* the last broadcast that it was visited with (broadcast.h) */
     uint32_t index;         /* in worker->sessions.at; UINT32_MAX: not open */

@@ -81,7 +81,8 @@ const char *drop_reason_word(enum drop_reason reason);
 /* Why a message that was to be acknowledged was dropped: the word on the wire, what it means. */
 #define FATE_REASONS(X)                                                                            \
     X(NONE, "", "it was not")                                                                      \
-    X(WITHDRAWN, "withdrawn", "DELETE /v1/messages")
+    X(WITHDRAWN, "withdrawn", "DELETE /v1/messages")                                               \
+    X(LENT, "lent", "another node keeps it, and its clients have left this one")
 
 enum fate_reason {
 #define FATE_REASON_ENUM(name, word, what) FATE_REASON_##name,
@@ -148,6 +149,7 @@ const char *connect_refusal_word(enum connect_refusal refusal);
     X(UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")                                            \
     X(UNAUTHORIZED, "unauthorized")                                                                \
     X(FORBIDDEN, "forbidden")                                                                      \
+    X(CLUSTER_UNAVAILABLE, "cluster_unavailable")                                                  \
     X(STORAGE_UNAVAILABLE, "storage_unavailable")                                                  \
     X(TIMEOUT, "timeout")
 

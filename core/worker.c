@@ -207,6 +207,7 @@ static void kept_go_on(struct worker *worker) {
         keeper_decisions_work(&worker->endpoint);
     if (attends_wait(&worker->attends))
         attends_work(worker);
+    readies_look(worker);
     if (relays_wait(&worker->relays))
         relays_work(worker);
     if (keeper_busy(&worker->keeper)) {
@@ -513,6 +514,7 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     waits_init(&worker->waits);
     keeper_init(&worker->keeper);
     attends_init(&worker->attends);
+    readies_init(&worker->readies);
     trails_init(&worker->trails);
     relays_init(&worker->relays);
     admission_init(&worker->admission);
@@ -558,6 +560,7 @@ void worker_fini(struct worker *worker) {
         fanout_fini(&worker->fanout);
         broadcasts_fini(&worker->broadcasts);
         attends_fini(worker);
+        readies_fini(&worker->readies);
         trails_fini(&worker->trails);
         keeper_fini(&worker->keeper);
         directory_fini(worker);

@@ -26,6 +26,7 @@
 #include "core/listener.h"
 #include "core/mailbox.h"
 #include "core/reading.h"
+#include "core/ready.h"
 #include "core/relay.h"
 #include "core/reply.h"
 #include "core/ring.h"
@@ -79,6 +80,7 @@ struct worker {
     struct waits waits;           /* wait.h */
     struct keeper keeper;         /* keeper.h */
     struct attends attends;       /* attend.h */
+    struct readies readies;       /* ready.h */
     struct trails trails;         /* trail.h */
     struct relays relays;         /* relay.h */
     struct tally tally;           /* tally.h */

@@ -10,6 +10,7 @@
 #include "core/sandbox.h"
 #include "core/server.h"
 #include "core/watch.h"
+#include "ha/redis/redis_port.h"
 #include "ha/store/disk_store.h"
 #include "ingest/api/api.h"
 #include "ingest/gate/client_send.h"
@@ -52,7 +53,8 @@ struct node {
     struct config_kept *configs;
     struct watch watch;
     struct server server;
-    struct disk_store disk; /* with --store disk */
+    struct disk_store disk;  /* with --store disk */
+    struct redis_port redis; /* with --redis */
 };
 
 static void configs_free(struct config_kept *kept) {
@@ -143,7 +145,8 @@ static void sandbox_begin(const struct config *config) {
     } else if (sandbox_unfit() != NULL) {
         log_event(LOG_WARN, "sandbox_off", LOG_STR("reason", sandbox_unfit()),
                   LOG_STR("remedy", "none needed for tests; use the release build otherwise"));
-    } else if (sandbox_enter(config->store == STORE_DISK, problem, sizeof(problem))) {
+    } else if (sandbox_enter(config->store == STORE_DISK, config->redis != NULL, problem,
+                             sizeof(problem))) {
         log_event(LOG_INFO, "sandbox_on", LOG_STR("privileges", "no new ones"));
     } else {
         log_event(
@@ -340,6 +343,15 @@ static void lost_log(struct server *server) {
                                     "/v1/messages/ID is 404) after a restart"));
 }
 
+/* Whoever waits for the node to be there may take it that it reaches the others, if it can. */
+#define REDIS_AWAIT_NS NS_PER_S
+
+static void redis_await(const struct redis_port *redis) {
+    uint64_t until_ns = clock_ns() + REDIS_AWAIT_NS;
+    while (!redis_is_up(redis) && clock_ns() < until_ns)
+        nanosleep(&(struct timespec){0, DRAIN_LOOK_NS}, NULL);
+}
+
 /* Before what is hashed is kept: the key of what was hashed before. */
 static bool hash_begin(const struct config *config, char *problem, size_t problem_cap) {
     uint8_t key[HASH_KEY_BYTES];
@@ -397,6 +409,11 @@ int serve_run(struct settings *settings) {
         parts.store = &node.disk.store;
         parts.ports[parts.port_count++] = &node.disk.store.port;
     }
+    if (kept->config.redis != NULL) {
+        redis_port_init(&node.redis, &kept->config);
+        parts.herald = &node.redis.port;
+        parts.ports[parts.port_count++] = &node.redis.port;
+    }
     sio_encodings_add(parts.encodings);
     if (!server_init(&node.server, &kept->config, &parts, problem, sizeof(problem)))
         return fail(problem);
@@ -411,6 +428,8 @@ int serve_run(struct settings *settings) {
     if (!server_start(&node.server, problem, sizeof(problem)))
         return fail(problem);
     stop_early_allow(false);
+    if (kept->config.redis != NULL)
+        redis_await(&node.redis);
     if (settings->config.ports_file != NULL &&
         !ports_file_write(&ports_file, &node.server, settings->config.ports_file, problem,
                           sizeof(problem)))

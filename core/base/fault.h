@@ -40,7 +40,10 @@
     X(SETTLED_EARLY, "a fate is settled before the store knows")                                   \
     X(UNSTORED_TAKEN, "a message that the store did not take is delivered all the same")           \
     X(VOID_LOST, "the store is not told that nobody waits for a message any more")                 \
-    X(SETTLE_LOST, "the store is never told that an address is settled")
+    X(SETTLE_LOST, "the store is never told that an address is settled")                           \
+    X(REDIS_SELF_COUNTED, "a node counts itself among those that took its message")                \
+    X(REDIS_COPY_TWICE, "a copy of a message that has come already is delivered")                  \
+    X(READY_EARLY, "a session is let go before its names are subscribed")
 
 enum fault {
 #define FAULT_ENUM(name, what) FAULT_##name,

@@ -265,8 +265,21 @@ static const char *hiredis_why(const redisReader *hiredis) {
     return "the reply is no RESP2";
 }
 
+/* The string that is announced makes the reply too long; `missing` bytes of it have not come. It is
+ * passed over if nothing follows it, so that what it ends is told. False: it cannot be. */
+static bool string_pass(struct resp_reader *reader, size_t announced, size_t missing) {
+    const redisReadTask *task = task_now(reader->hiredis);
+    if (task->parent == NULL || reader->item_count != reader->announced ||
+        announced > RESP_LONG_BYTES_MAX)
+        return refuse(reader, too_long) != NULL;
+    item_add(task, RESP_LONG)->text = SPAN("");
+    reader->passes = missing;
+    hiredis_free(reader); /* what it holds is of that string */
+    return hiredis_make(reader) || refuse(reader, no_memory) != NULL;
+}
+
 /* A string whose announcement hiredis has read, but not all of it has come: how much is missing.
- * False: it would be too long. `left` are the bytes from the length on. */
+ * False: it is too long. `left` are the bytes from the length on. */
 static bool string_wants(struct resp_reader *reader, struct span left, const char *line_end) {
     size_t announced = 0; /* hiredis has looked: these are digits of an int64_t */
     for (const char *at = left.at; at < line_end; at++)
@@ -274,7 +287,7 @@ static bool string_wants(struct resp_reader *reader, struct span left, const cha
     size_t head = (size_t)(line_end - left.at) + 2;
     if (reader->bytes + head + 2 > reader->bytes_max ||
         announced > reader->bytes_max - reader->bytes - head - 2)
-        return false;
+        return string_pass(reader, announced, head + announced + 2 - left.len);
     reader->wants = head + announced + 2 - left.len;
     return true;
 }
@@ -287,7 +300,7 @@ static bool stall(struct resp_reader *reader) {
     reader->is_stalled = true;
     reader->wants_line = false;
     reader->wants = 1;
-    if (reader->bytes + left.len > reader->bytes_max)
+    if (reader->bytes + left.len > reader->bytes_max && type != REDIS_REPLY_STRING)
         return refuse(reader, too_long) != NULL;
     if (type < 0) /* the next item has not begun */
         return true;
@@ -298,7 +311,7 @@ static bool stall(struct resp_reader *reader) {
     if (type == REDIS_REPLY_STRING) {
         const char *line_end = left.len < 2 ? NULL : memmem(left.at, left.len, "\r\n", 2);
         if (line_end != NULL)
-            return string_wants(reader, left, line_end) || refuse(reader, too_long) != NULL;
+            return string_wants(reader, left, line_end);
     }
     reader->wants_line = true;
     return left.len <= line_max + 1 || refuse(reader, line_too_long) != NULL;
@@ -382,6 +395,15 @@ enum resp_event resp_next(struct resp_reader *reader, struct span *input,
             if (!stall(reader))
                 return RESP_BROKEN;
         }
+        if (reader->passes != 0) {
+            size_t len = reader->passes < input->len ? reader->passes : input->len;
+            *input = span_skip(*input, len);
+            reader->passes -= len;
+            if (reader->passes == 0) {
+                tell(reader, reply);
+                return RESP_REPLY;
+            }
+        }
         if (input->len == 0)
             return RESP_MORE;
         if (!feed(reader, input))
@@ -405,6 +427,7 @@ bool resp_reader_init(struct resp_reader *reader, struct account *account, size_
 bool resp_reader_reset(struct resp_reader *reader) {
     hiredis_free(reader);
     reader->why = NULL;
+    reader->passes = 0;
     reader->is_stalled = true;
     reader->wants_line = false;
     reader->wants = 1;

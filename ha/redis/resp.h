@@ -26,10 +26,12 @@
  * Limits. A reply has at most `bytes_max` bytes as it is sent, RESP_ITEMS_MAX elements in arrays,
  * which are nested at most RESP_DEPTH_MAX deep, and lines (statuses, errors) of at most
  * RESP_LINE_BYTES_MAX. What is announced beyond is refused before it comes, and nothing is ever
- * taken because it was announced. Memory: everything, hiredis' included, is charged to `account`
- * before it is taken; with a bound of M bytes that is at most 3 M and 1.2 MiB. When the caller is
- * done with a large reply all but twice RESP_KEPT_BYTES and 32 KiB is given back; of hiredis'
- * buffer only once it is empty, which it is behind a string that came in one piece.
+ * taken because it was announced. But anybody may publish a long message: a string that ends a
+ * reply and would make it too long is passed over as it comes, up to RESP_LONG_BYTES_MAX of it, and
+ * told as RESP_LONG. Memory: everything, hiredis' included, is charged to `account` before it is
+ * taken; with a bound of M bytes that is at most 3 M and 1.2 MiB. When the caller is done with a
+ * large reply all but twice RESP_KEPT_BYTES and 32 KiB is given back; of hiredis' buffer only once
+ * it is empty, which it is behind a string that came in one piece.
  *
  * An error is final: it may be anything that has happened to the stream, so nothing behind it means
  * what it seems to. resp_reader_reset begins anew, with another connection.
@@ -46,6 +48,7 @@
 #define RESP_DEPTH_MAX 3
 #define RESP_LINE_BYTES_MAX ((size_t)64 << 10)
 #define RESP_PIECE_BYTES ((size_t)4 << 10)
+#define RESP_LONG_BYTES_MAX ((size_t)64 << 20)
 /* So much memory stays for the next reply; more is given back when the caller is done with one. */
 #define RESP_KEPT_BYTES ((size_t)64 << 10)
 
@@ -59,6 +62,7 @@ enum resp_type {
     RESP_ERROR,   /* `text`, such as ERR unknown command */
     RESP_INTEGER, /* `integer` */
     RESP_STRING,  /* `text`: any bytes */
+    RESP_LONG,    /* a string that was too long; its `text` is empty */
     RESP_NIL,     /* there is no string, or no array */
     RESP_ARRAY,   /* `count` elements follow */
 };
@@ -98,6 +102,7 @@ struct resp_reader {
     char *text;         /* the strings of the items, in their order */
     size_t text_len, text_cap;
     size_t bytes;    /* taken from hiredis' buffer for it */
+    size_t passes;   /* so many bytes of input are passed over; then it is whole */
     bool told;       /* it is the caller's until the next call */
     bool is_stalled; /* hiredis has to have more bytes: */
     bool wants_line; /* a line end among them, */

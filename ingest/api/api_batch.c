@@ -255,7 +255,7 @@ void batch_on_result(struct worker *worker, struct http_exchange *exchange, uint
                      const struct gate_result *result) {
     struct batch *batch = exchange->task;
     CHECK(index < batch->count && batch->left > 0, "a result for message %u of a batch", index);
-    if (result->code == CODE_NONE) {
+    if (result->code == CODE_NONE || result->maybe) {
         batch->decided++;
     } else if (result->status == 503 && batch->full == CODE_NONE) {
         batch->full = result->code;

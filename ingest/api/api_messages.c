@@ -69,6 +69,7 @@ void api_answer_result(struct worker *worker, struct http_exchange *exchange,
         error.has_offset = result->code == CODE_BAD_JSON;
         error.offset = result->offset;
         error.retry_after_s = result->retry_after_s;
+        error.maybe = result->maybe;
         exchange_refuse(worker, exchange, &error);
         return;
     }

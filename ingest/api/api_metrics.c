@@ -286,6 +286,24 @@ static void syncs_write(struct chain *chain, const struct store_figures *figures
     sample(chain, "ringpost_store_sync_seconds_count", "", count);
 }
 
+static void ports_write(struct chain *chain, const struct server *server) {
+    for (unsigned i = 0; i < server->parts.port_count; i++) {
+        const struct port *port = server->parts.ports[i];
+        const char *before = "";
+        for (unsigned j = 0; j < port->figure_count; j++) {
+            const struct port_figure *figure = &port->figures[j];
+            char name[64], label[64] = "";
+            snprintf(name, sizeof name, "ringpost_%s", figure->metric);
+            if (figure->label != NULL)
+                snprintf(label, sizeof label, "{%s}", figure->label);
+            if (strcmp(before, figure->metric) != 0)
+                family(chain, name, figure->kind, figure->help);
+            sample(chain, name, label, atomic_load_explicit(figure->value, memory_order_relaxed));
+            before = figure->metric;
+        }
+    }
+}
+
 static void store_write(struct chain *chain, const struct worker *worker) {
     const struct store *store = worker->server->parts.store;
     if (store == NULL)
@@ -334,6 +352,7 @@ void api_get_metrics(struct worker *worker, struct http_exchange *exchange,
         stats_sum(total, &worker->server->endpoints[i]->stats);
     node_write(&chain, worker);
     store_write(&chain, worker);
+    ports_write(&chain, worker->server);
     process_write(&chain, worker);
     reasons_write(&chain, total);
     encoded_write(&chain, worker->server, total);

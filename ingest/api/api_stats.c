@@ -204,6 +204,60 @@ static void worker_write(struct chain *chain, const struct config *config, unsig
     builder_byte(out, '}');
 }
 
+/* What the port to other nodes tells, without what has labels; null where there is none. */
+static bool redis_write(struct chain *chain, const struct server *server) {
+    const struct port *herald = server->parts.herald;
+    struct builder *out = &chain->out;
+    size_t bytes = 64 + (herald == NULL ? 0 : herald->figure_count * (size_t)96);
+    if (SHORTAGE(!chain_room(chain, bytes)))
+        return false;
+    builder_text(out, ",\"redis\":");
+    if (herald == NULL) {
+        builder_text(out, "null");
+        return true;
+    }
+    builder_byte(out, '{');
+    for (unsigned i = 0; i < herald->figure_count; i++) {
+        const struct port_figure *figure = &herald->figures[i];
+        if (figure->label == NULL)
+            json_key_u64(out, figure->metric,
+                         atomic_load_explicit(figure->value, memory_order_relaxed));
+    }
+    builder_byte(out, '}');
+    return true;
+}
+
+static void peer_write(struct builder *out, struct span name, struct span run, bool self) {
+    builder_text(out, self ? "{" : ",{");
+    json_key_text(out, "node", name);
+    json_key_text(out, "run", run);
+    builder_text(out, self ? ",\"self\":true}" : "}");
+}
+
+/* This node first. */
+static bool nodes_write(struct chain *chain, const struct server *server,
+                        const struct config *config) {
+    struct port *herald = server->parts.herald;
+    struct builder *out = &chain->out;
+    struct port_node nodes[8];
+    unsigned from = 0, count = 0;
+    if (SHORTAGE(!chain_room(chain, 512)))
+        return false;
+    builder_text(out, ",\"nodes\":[");
+    peer_write(out, span_text(config->node), span_text(server->run), true);
+    do {
+        if (herald != NULL && herald->type->nodes != NULL)
+            count = herald->type->nodes(herald, from, nodes, 8);
+        if (SHORTAGE(!chain_room(chain, 8 * 512)))
+            return false;
+        for (unsigned i = 0; i < count; i++)
+            peer_write(out, span_text(nodes[i].name), span_text(nodes[i].run), false);
+        from += count;
+    } while (count == 8);
+    builder_byte(out, ']');
+    return true;
+}
+
 /* Connections are counted by kind; with several listeners of one kind that is the kind's sum. */
 static void listeners_write(struct builder *out, const struct server *server,
                             const struct config *config, const struct stats *stats) {
@@ -277,15 +331,9 @@ static void object_write(struct worker *worker, const struct call *call, struct 
     listeners_write(out, server, worker->config, total);
     json_key(out, "slowest");
     slowest_write(out, &slowest);
-    json_key(out, "redis");
-    builder_text(out, "null");
-    json_key(out, "nodes");
-    builder_text(out, "[{");
-    json_key_text(out, "node", span_text(worker->config->node));
-    json_key_text(out, "run", span_text(server->run));
-    builder_text(out, ",\"self\":true}]");
     ledger_write(out, total);
-    builder_byte(out, '}');
+    if (redis_write(chain, server) && nodes_write(chain, server, worker->config))
+        builder_byte(out, '}');
 }
 
 static bool stats_finish(struct worker *worker, struct call *call) {

@@ -40,7 +40,8 @@ static struct pool *sends_of(const struct worker *worker) {
 /* A client has one word for all that cannot be done at the moment; that the node drains it hears in
  * a goodbye, too. */
 static enum code code_for_client(enum code code) {
-    bool later = code == CODE_DRAINING || code == CODE_STORAGE_UNAVAILABLE;
+    bool later = code == CODE_DRAINING || code == CODE_STORAGE_UNAVAILABLE ||
+                 code == CODE_CLUSTER_UNAVAILABLE;
     return later ? CODE_UNAVAILABLE : code;
 }
 

@@ -21,7 +21,8 @@
     X(TTL, "ttl")                                                                                  \
     X(NAMESPACE, "namespace")                                                                      \
     X(TYPE, "type")                                                                                \
-    X(REF, "ref")
+    X(REF, "ref")                                                                                  \
+    X(NODE, "node")
 
 enum field {
 #define FIELD_ENUM(name, word) FIELD_##name,
@@ -187,6 +188,11 @@ static bool field_from_json(struct envelope *envelope, enum envelope_form form, 
                set_namespace(envelope, text, complaint);
     case FIELD_TYPE:
         return true;
+    case FIELD_NODE:
+        if (value->kind != JSON_OBJECT)
+            return refuse(complaint, field, "is not an object");
+        envelope->node = value->raw;
+        return true;
     default: { /* FIELD_REF */
         const char *wrong = ref_check(value);
         if (wrong != NULL)
@@ -221,7 +227,8 @@ bool envelope_parse(struct envelope *envelope, struct envelope_scratch *room,
     }
     while (json_object_next(&cursor, &key, &value)) {
         enum field field = find_key(&key);
-        bool known = field < FIELDS && (form == ENVELOPE_LINE || field < FIELD_TYPE);
+        bool known = field < FIELD_TYPE || (form == ENVELOPE_LINE && field < FIELD_NODE) ||
+                     (form == ENVELOPE_NODE && field == FIELD_NODE);
         if (!known)
             refuse_unknown(complaint, json_inside(&key));
         bool absent = value.kind == JSON_NULL && field != FIELD_DATA;
@@ -234,7 +241,7 @@ bool envelope_parse(struct envelope *envelope, struct envelope_scratch *room,
         complaint_json(complaint, &cursor.error);
         return false;
     }
-    return envelope_finish(envelope, complaint);
+    return form == ENVELOPE_NODE || envelope_finish(envelope, complaint);
 }
 
 static bool text_from_query(const struct name_field *rule, struct span value, struct span *text,
@@ -307,6 +314,10 @@ bool envelope_set(struct envelope *envelope, struct span name, struct span value
 
 void envelope_set_broadcast(struct envelope *envelope) {
     envelope->parts.broadcast = true;
+}
+
+bool envelope_has_broadcast(const struct envelope *envelope) {
+    return has(envelope, FIELD_BROADCAST);
 }
 
 /* The `group` of a message that was not written as JSON: a string, or a list of several. */

@@ -63,6 +63,7 @@ struct envelope {
     struct span data;       /* as it came */
     enum payload_kind kind; /* what `data` is */
     struct span ref;        /* ENVELOPE_LINE: as written, to be echoed; empty: none */
+    struct span node;       /* ENVELOPE_NODE: the object; empty: none */
     /* Its own: */
     struct envelope_scratch *room;
     struct name_list to, groups, except;
@@ -75,6 +76,8 @@ enum envelope_form {
     ENVELOPE_MESSAGE, /* the fields of a message, and nothing else */
     ENVELOPE_LINE,    /* a client's line: `type` (not looked at) and `ref` as well */
     ENVELOPE_COUNTED, /* counted framing: without `data` */
+    ENVELOPE_NODE,    /* from Redis: an object `node` as well, which is not looked into; the caller
+                         may give an address before envelope_finish, which is not called */
 };
 
 /* Reads one object. False: `complaint`; envelope->ref is there if it could be made out.
@@ -93,6 +96,8 @@ void envelope_init(struct envelope *envelope, struct envelope_scratch *room);
 bool envelope_set(struct envelope *envelope, struct span field, struct span value,
                   struct complaint *complaint);
 void envelope_set_broadcast(struct envelope *envelope);
+/* Was `broadcast` given, if only as false? */
+bool envelope_has_broadcast(const struct envelope *envelope);
 /* Is everything there, and does it go together? */
 bool envelope_finish(struct envelope *envelope, struct complaint *complaint);
 

@@ -37,6 +37,7 @@ struct pending_publish {
     uint16_t share; /* its place */
     bool claimed;   /* it is the first with its id */
     bool waits;     /* gate_request.waits */
+    bool from_node; /* gate_request.from_node */
     uint8_t class;
     uint8_t id_len;
     uint8_t scope_len;
@@ -68,53 +69,13 @@ void gate_source_init(struct gate_source *source, struct connection *connection,
         connection->intake = &source->intake;
 }
 
-/* --- producers ------------------------------------------------------------------------------- */
-
-uint64_t producer_of_key(unsigned place) {
-    return 1 + (uint64_t)place;
-}
-
-/* Small numbers are keys'. */
-static uint64_t producer_of_hash(uint64_t hash) {
-    return hash > API_KEYS_MAX ? hash : hash + 1 + API_KEYS_MAX;
-}
-
-uint64_t producer_of_client(uint64_t name_hash) {
-    return producer_of_hash(name_hash);
-}
-
-uint64_t producer_of_address(const struct peer_address *peer) {
-    return producer_of_hash(hash64(span_of(peer->bytes, sizeof(peer->bytes))));
-}
-
-/* --- rates ----------------------------------------------------------------------------------- */
-
-bool gate_rate_take(struct gate_rate *rate, double per_second, uint64_t now_ns,
-                    uint64_t *retry_ns) {
-    if (!(per_second > 0))
-        return true;
-    double each_ns = (double)NS_PER_S / per_second;
-    uint64_t cost_ns = each_ns < 1 ? 1 : each_ns > 1e18 ? (uint64_t)1e18 : (uint64_t)each_ns;
-    uint64_t burst_ns = cost_ns > NS_PER_S ? cost_ns : NS_PER_S;
-    uint64_t used_until = atomic_load_explicit(&rate->used_until_ns, memory_order_relaxed);
-    for (;;) {
-        uint64_t next = (used_until > now_ns ? used_until : now_ns) + cost_ns;
-        if (next - now_ns > burst_ns) {
-            *retry_ns = next - now_ns - burst_ns;
-            return false;
-        }
-        if (atomic_compare_exchange_weak_explicit(&rate->used_until_ns, &used_until, next,
-                                                  memory_order_relaxed, memory_order_relaxed))
-            return true;
-    }
-}
-
 /* --- the end of a message -------------------------------------------------------------------- */
 
 static void result_tell(struct endpoint *endpoint, const struct gate_request *request,
                         struct gate_result *result) {
     const struct message_parts *parts = &request->envelope->parts;
-    stats_add(&endpoint->stats.results[parts->class][result->state], 1);
+    if (!request->from_node) /* it is counted where it was asked for */
+        stats_add(&endpoint->stats.results[parts->class][result->state], 1);
     result->id = parts->id;
     request->source->done(endpoint, request->source, request->request, request->index, result);
 }
@@ -130,7 +91,7 @@ static void pending_finish(struct endpoint *endpoint, struct pending_publish *pe
                            struct gate_result *result) {
     struct connection *connection = pending->source->connection;
     bool waits = pending->waits && result->fate != NULL && result->state != RESULT_DUPLICATE;
-    if (!waits)
+    if (!waits && !pending->from_node)
         stats_add(&endpoint->stats.results[pending->class][result->state], 1);
     result->id = span_of(pending->id, pending->id_len);
     account_give(&endpoint->account, pending->answer_bytes);
@@ -249,6 +210,8 @@ static void on_published(struct endpoint *endpoint, struct publish *publish, enu
     claim_settle(endpoint, pending, took, state, recipients);
     share_count(endpoint, pending, state, recipients);
     result.recipients = recipients;
+    result.cluster_lost = publish->unavailable && result.code == CODE_NONE;
+    result.maybe = publish->maybe && state == RESULT_CLUSTER_UNAVAILABLE;
     result.fate = pending->fate;
     pending_finish(endpoint, pending, &result);
 }
@@ -349,6 +312,7 @@ static struct pending_publish *pending_get(struct endpoint *endpoint,
     pending->answer_bytes = bytes;
     pending->claimed = false;
     pending->waits = request->waits;
+    pending->from_node = request->from_node;
     pending->class = request->envelope->parts.class;
     pending->scope_len = (uint8_t)request->scope.len;
     if (request->scope.len != 0)
@@ -397,7 +361,7 @@ static void pending_send(struct endpoint *endpoint, struct pending_publish *pend
         struct hash128 content = {0, 0};
         unsigned tries = 0;
         bool opened;
-        if (pending->claimed)
+        if (pending->claimed || message->lent)
             content = pending->claim.content;
         do {
             opened =
@@ -414,6 +378,23 @@ static void pending_send(struct endpoint *endpoint, struct pending_publish *pend
         pending->fate = message->fate;
     }
     hub_publish(endpoint, pending->publish, message);
+}
+
+/* One that another node keeps: its copies come one after the other, and the fates know it. */
+static void lent_send(struct endpoint *endpoint, const struct gate_request *request,
+                      struct pending_publish *pending, struct message *message) {
+    struct fate_repeat repeat;
+    pending->claim.content = envelope_digest(request->envelope, message_payload(message));
+    enum fate_verdict verdict = fate_repeat(endpoint, pending, &repeat);
+    if (verdict == FATE_UNKNOWN) {
+        pending_send(endpoint, pending, message);
+        return;
+    }
+    struct gate_result result =
+        gate_result_of(verdict == FATE_DUPLICATE ? RESULT_DUPLICATE : RESULT_ID_REUSED);
+    result.fate = repeat.fate;
+    message_release(endpoint, message);
+    pending_settle(endpoint, pending, &result);
 }
 
 /* The producer gave an id. True: the message is to be published now. */
@@ -475,12 +456,13 @@ static bool rate_take(struct endpoint *endpoint, const struct gate_request *requ
 
 void gate_publish(struct endpoint *endpoint, const struct gate_request *request) {
     struct gate_source *source = request->source;
-    if (server_phase(endpoint->server) >= PHASE_REFUSING) {
+    enum server_phase last = request->from_node ? PHASE_REFUSING : PHASE_RUNNING;
+    if (server_phase(endpoint->server) > last) {
         refuse(endpoint, request, RESULT_DRAINING);
         return;
     }
     uint64_t retry_ns = 0;
-    if (SHORTAGE(!rate_take(endpoint, request, &retry_ns))) {
+    if (!request->from_node && SHORTAGE(!rate_take(endpoint, request, &retry_ns))) {
         struct gate_result result = gate_result_of(RESULT_RATE_LIMITED);
         result.retry_after_s = (uint32_t)((retry_ns + NS_PER_S - 1) / NS_PER_S);
         result_tell(endpoint, request, &result);
@@ -503,7 +485,12 @@ void gate_publish(struct endpoint *endpoint, const struct gate_request *request)
     pending->id_len = (uint8_t)id.len;
     if (source->connection != NULL)
         connection_publish_begun(source->connection);
-    if (request->envelope->parts.id.len == 0 || pending_claim(endpoint, request, pending, message))
+    if (message->lent) {
+        lent_send(endpoint, request, pending, message);
+        return;
+    }
+    bool remembered = request->envelope->parts.id.len != 0 && !request->from_node;
+    if (!remembered || pending_claim(endpoint, request, pending, message))
         pending_send(endpoint, pending, message);
 }
 

@@ -66,6 +66,8 @@ struct gate_result {
     /* RESULT_DUPLICATE: the first result; its id is the same. */
     enum result_word first_state;
     uint32_t first_recipients;
+    bool cluster_lost; /* taken, but other nodes could not be reached: they may miss it */
+    bool maybe; /* RESULT_CLUSTER_UNAVAILABLE: it may have reached another node all the same */
     /* Of a message that is to be acknowledged and was taken, now or by the first of these
      * duplicates; held until the result was told. NULL: of another, or it is forgotten. */
     struct fate *fate;
@@ -124,6 +126,10 @@ struct gate_request {
     void *request;                   /* for `done` */
     uint32_t index;                  /* for `done` */
     bool in_batch;                   /* one of many that were admitted together */
+    bool from_node;                  /* another node's gate has let it in: nothing limits it here,
+                                        its id is not remembered unless it is lent (message.h), and
+                                        it passes while this node still waits for what is under way
+                                        (PHASE_REFUSING) */
     /* The source waits for the fate, if the result has one: the result `queued` or `stored` is not
      * the last word then, and the source counts what is (stats.results). */
     bool waits;

@@ -35,6 +35,12 @@ struct gate_result gate_result_of(enum result_word state) {
         result.message = "the node's queues or its memory are full; nothing was taken, try again";
         result.retry_after_s = 1;
         break;
+    case RESULT_CLUSTER_UNAVAILABLE:
+        result.code = CODE_CLUSTER_UNAVAILABLE;
+        result.message = "nobody here has that client id, and whether another node has is not "
+                         "known: Redis does not answer; try again";
+        result.retry_after_s = 1;
+        break;
     case RESULT_STORAGE_UNAVAILABLE:
         result.code = CODE_STORAGE_UNAVAILABLE;
         result.message = "the store cannot keep the message at the moment; it was not delivered, "
@@ -98,6 +104,10 @@ static void error_write(const struct gate_result *result, struct builder *out) {
         json_key_text(out, "field", span_text(result->field));
     if (result->code == CODE_BAD_JSON)
         json_key_u64(out, "offset", result->offset);
+    if (result->maybe) {
+        json_key(out, "maybe");
+        builder_text(out, "true");
+    }
     builder_byte(out, '}');
 }
 
@@ -126,6 +136,8 @@ void gate_result_write(const struct gate_result *result, bool with_status, struc
         error_write(result, out);
     } else {
         members_of(out, result->id, result->state, result->recipients);
+        if (result->cluster_lost)
+            json_key_text(out, "cluster", SPAN("unavailable"));
         if (result->state == RESULT_DUPLICATE) {
             json_key(out, "first");
             builder_byte(out, '{');

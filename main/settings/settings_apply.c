@@ -1,8 +1,10 @@
 /* settings_apply.c - one value of one setting: from text to its member of struct config. */
 #include "core/namespaces.h"
+#include "ha/redis/redis_url.h"
 #include "main/address.h"
 #include "main/settings/settings_build.h"
 #include "main/settings/settings_value.h"
+#include "main/version.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -60,10 +62,13 @@ static void *member(const struct reading *r) {
 __attribute__((format(printf, 2, 3))) static void refuse(const struct reading *r,
                                                          const char *format, ...) {
     char place[SETTINGS_TEXT_MAX], shown[VALUE_SHOWN_MAX], rest[SETTINGS_TEXT_MAX];
-    bool secret = r->setting->kind == SETTING_KEYS;
+    bool secret = r->setting->kind == SETTING_KEYS || r->setting->kind == SETTING_REDIS;
     const char *quote = secret ? "" : "\"";
     setting_place(r->build, r->id, r->origin, place, sizeof(place));
-    value_show(secret ? SPAN("the key") : r->text, shown, sizeof(shown));
+    value_show(!secret                            ? r->text
+               : r->setting->kind == SETTING_KEYS ? SPAN("the key")
+                                                  : SPAN("the URL"),
+               shown, sizeof(shown));
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(rest, sizeof(rest), format, arguments);
@@ -360,6 +365,34 @@ static void apply_text(const struct reading *r) {
         memcpy(member(r), &text, sizeof(text));
 }
 
+/* What a URL asks for that this version does not have. */
+static const char *const redis_later[] = {
+    [REDIS_URL_TLS] = "asks for TLS, which ringpost " RINGPOST_VERSION " does not have yet; put "
+                      "stunnel or the like between, and say redis://",
+    [REDIS_URL_SENTINEL] = "asks for Sentinel, which ringpost " RINGPOST_VERSION
+                           " does not have yet; name the Redis server itself by redis://",
+    [REDIS_URL_CLUSTER] = "asks for Redis Cluster, which ringpost " RINGPOST_VERSION
+                          " does not have yet; name a Redis server by redis://",
+};
+
+/* The value is a good one, so that this is no matter of usage. */
+static void refuse_later(const struct reading *r, const char *what) {
+    char place[SETTINGS_TEXT_MAX];
+    setting_place(r->build, r->id, r->origin, place, sizeof(place));
+    build_problem(r->build, PROBLEM_START, "%s: the URL %s", place, what);
+}
+
+static void apply_redis(const struct reading *r) {
+    struct redis_url url;
+    const char *wrong = redis_url_parse(r->text, &url);
+    if (wrong != NULL)
+        refuse(r, "%s; allowed: redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]", wrong);
+    else if (url.kind != REDIS_URL_PLAIN)
+        refuse_later(r, redis_later[url.kind]);
+    else
+        r->build->config.redis = build_string(r->build, r->text);
+}
+
 static void apply_one(const struct reading *r) {
     static void (*const kinds[])(const struct reading *) = {
         [SETTING_TEXT] = apply_text,          [SETTING_SWITCH] = apply_switch,
@@ -370,6 +403,7 @@ static void apply_one(const struct reading *r) {
         [SETTING_CPUS] = apply_cpus,          [SETTING_NETWORKS] = apply_network,
         [SETTING_KEYS] = apply_key,           [SETTING_ORIGINS] = apply_origin,
         [SETTING_HOSTS] = apply_host,         [SETTING_NAMESPACES] = apply_namespace,
+        [SETTING_REDIS] = apply_redis,
     };
     kinds[r->setting->kind](r);
 }

@@ -57,6 +57,8 @@ void read_flags(struct settings_build *build, int argc, char **argv);
 void read_environment(struct settings_build *build, char **environment, bool apply);
 void read_file(struct settings_build *build);
 void apply_flags(struct settings_build *build);
+/* Takes the URL of --redis-file, if there is one. */
+void read_redis(struct settings_build *build);
 /* Adds the keys of --api-key-file to those that were given otherwise. */
 void read_keys(struct settings_build *build);
 /* Reads the script of --socketio-client. */

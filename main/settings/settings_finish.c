@@ -1,4 +1,5 @@
 /* settings_finish.c - what depends on several settings, or on the machine. */
+#include "ha/redis/wire.h"
 #include "main/address.h"
 #include "main/settings/settings_build.h"
 #include "main/version.h"
@@ -266,11 +267,28 @@ static void place_store(struct settings_build *build) {
                      config->store_sync == STORE_SYNC_INTERVAL ? "interval" : "never");
 }
 
+static void place_redis(struct settings_build *build) {
+    const struct config *config = &build->config;
+    size_t len = strlen(config->redis_prefix);
+    if (len == 0 || len > WIRE_PREFIX_BYTES_MAX)
+        place_problem(build, SET_REDIS_PREFIX, "a prefix has 1 to 64 bytes");
+    if (config->redis == NULL) {
+        if (given(build, SET_REDIS_PREFIX))
+            build_remark(build, "redis-prefix says nothing without --redis");
+        return;
+    }
+    if (config->data != NULL && !given(build, SET_STORE))
+        place_problem(build, SET_DATA,
+                      "with --redis it is not clear where messages with ack are to be kept; say "
+                      "--store disk, or leave --data out");
+}
+
 void build_finish(struct settings_build *build) {
     if (!given(build, SET_NODE))
         memcpy(build->config.node, build->settings->random_node,
                sizeof(build->settings->random_node));
     read_keys(build);
+    read_redis(build);
     read_script(build);
     place_workers(build);
     check_listeners(build);
@@ -278,4 +296,5 @@ void build_finish(struct settings_build *build) {
     place_sizes(build);
     check_sizes(build);
     place_store(build);
+    place_redis(build);
 }

@@ -320,6 +320,33 @@ void read_keys(struct settings_build *build) {
     build_problem(build, PROBLEM_START, "%s: %.120s holds no key; write one a line", place, path);
 }
 
+void read_redis(struct settings_build *build) {
+    const char *path = build->config.redis_file;
+    struct setting_origin origin = build->origins[SET_REDIS_FILE];
+    char place[SETTINGS_TEXT_MAX];
+    size_t len;
+    char *text = path == NULL ? NULL : file_load(build, SET_REDIS_FILE, origin, path, "", &len);
+    if (text == NULL)
+        return;
+    unsigned found = 0;
+    struct span rest = without_mark(span_of(text, len));
+    setting_place(build, SET_REDIS_FILE, origin, place, sizeof(place));
+    if (build->config.redis != NULL)
+        build_problem(build, PROBLEM_START, "%s: redis is given as well; leave one of them out",
+                      place);
+    while (rest.len != 0) {
+        struct span url = value_trim(line_take(&rest));
+        if (url.len == 0 || url.at[0] == '#')
+            continue;
+        if (found++ == 0)
+            setting_apply(build, SET_REDIS, origin, url);
+    }
+    free(text);
+    if (found != 1)
+        build_problem(build, PROBLEM_START, "%s: %.120s holds %s; write one line with a URL", place,
+                      path, found == 0 ? "no URL" : "several");
+}
+
 #define SCRIPT_REMEDY                                                                              \
     "; name dist/socket.io.js of the npm package socket.io-client, or leave the setting out"
 

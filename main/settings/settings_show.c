@@ -5,6 +5,7 @@
 
 #include "core/base/builder.h"
 #include "core/base/clock.h"
+#include "ha/redis/redis_url.h"
 #include "main/address.h"
 #include "main/terminal.h"
 
@@ -54,6 +55,15 @@ static void show_texts(struct builder *out, const char *const *texts, unsigned c
         builder_format(out, "%s%s", n == 0 ? "" : ",", texts[n]);
     if (count == 0)
         builder_text(out, "-");
+}
+
+/* Without its password. */
+static void show_redis(struct builder *out, const char *text) {
+    struct redis_url url;
+    if (text != NULL && redis_url_parse(span_text(text), &url) == NULL)
+        redis_url_write(out, &url);
+    else
+        builder_byte(out, '-');
 }
 
 void config_format(const struct config *config, const char *file, enum setting_id id, char *text,
@@ -134,6 +144,9 @@ void config_format(const struct config *config, const char *file, enum setting_i
         break;
     case SETTING_NAMESPACES:
         show_texts(&out, config->namespaces, config->namespace_count);
+        break;
+    case SETTING_REDIS:
+        show_redis(&out, config->redis);
         break;
     }
     text[out.len] = '\0';

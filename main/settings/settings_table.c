@@ -18,6 +18,7 @@ const char *const settings_topic_titles[TOPICS] = {
     [TOPIC_NODE] = "The node and its threads",
     [TOPIC_CLIENTS] = "Clients and producers",
     [TOPIC_WAITING] = "Messages that wait",
+    [TOPIC_CLUSTER] = "Several nodes",
     [TOPIC_LIMITS] = "Limits",
     [TOPIC_LOG] = "Log",
     [TOPIC_TESTS] = "For tests",
@@ -337,6 +338,26 @@ const struct setting settings_table[SETTINGS] = {
         .help = "When the store on disk makes sure of what it wrote: before it answers, once a "
                 "second, or when the system does. Without `always` a cut of the power loses what "
                 "was answered."},
+    [SET_REDIS] = {
+        .name = "redis", .environment = "RINGPOST_REDIS", .value = "URL",
+        .kind = SETTING_REDIS, .topic = TOPIC_CLUSTER, .offset = AT(redis),
+        .fallback_words = "none",
+        .help = "A Redis server that ties nodes together: a message that is pushed to one node "
+                "reaches clients of all. redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]. Other users "
+                "of the machine can see flags: put a URL with a password into the environment or "
+                "into redis-file."},
+    [SET_REDIS_FILE] = {
+        .name = "redis-file", .environment = "RINGPOST_REDIS_FILE", .value = "FILE",
+        .kind = SETTING_TEXT, .topic = TOPIC_CLUSTER, .offset = AT(redis_file),
+        .fallback_words = "none",
+        .help = "Read the URL of redis from this file, which holds nothing else but blank lines "
+                "and # COMMENT lines."},
+    [SET_REDIS_PREFIX] = {
+        .name = "redis-prefix", .environment = "RINGPOST_REDIS_PREFIX", .value = "TEXT",
+        .kind = SETTING_TEXT, .topic = TOPIC_CLUSTER, .offset = AT(redis_prefix),
+        .fallback = "ringpost:",
+        .help = "What the names of all channels begin with. Nodes with another prefix are another "
+                "cluster, also on the same Redis."},
     [SET_LOG_LEVEL] = {
         .name = "log-level", .environment = "RINGPOST_LOG_LEVEL", .value = "LEVEL",
         .kind = SETTING_CHOICE, .choices = level_words, .topic = TOPIC_LOG,
@@ -371,9 +392,6 @@ const struct setting settings_table[SETTINGS] = {
 /* clang-format on */
 
 static const struct setting_later later[] = {
-    {"redis", NULL},
-    {"redis-file", NULL},
-    {"redis-prefix", NULL},
     {"socketio-redis-key", NULL},
     {"supervise", "off"},
     {"alert-url", NULL},
@@ -484,6 +502,9 @@ void settings_range_text(const struct setting *setting, char *text, size_t cap) 
     case SETTING_NAMESPACES:
         snprintf(text, cap, "%d names of 1 to %d bytes, / included", NAMESPACES_MAX,
                  NAMESPACE_BYTES_MAX);
+        break;
+    case SETTING_REDIS:
+        snprintf(text, cap, "redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]");
         break;
     case SETTING_TEXT:
         snprintf(text, cap, "%s", "");

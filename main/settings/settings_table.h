@@ -25,6 +25,7 @@ enum setting_kind {
     SETTING_ORIGINS,
     SETTING_HOSTS,
     SETTING_NAMESPACES,
+    SETTING_REDIS, /* a URL that may hold a password */
 };
 
 enum setting_topic {
@@ -32,6 +33,7 @@ enum setting_topic {
     TOPIC_NODE,
     TOPIC_CLIENTS,
     TOPIC_WAITING,
+    TOPIC_CLUSTER,
     TOPIC_LIMITS,
     TOPIC_LOG,
     TOPIC_TESTS,

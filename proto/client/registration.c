@@ -80,6 +80,7 @@ enum code registration_change(struct worker *worker, struct session *session, st
 }
 
 enum code registration_attend(struct worker *worker, struct session *session, const char **text) {
+    ready_begin(worker, session);
     if (session->id != NULL && SHORTAGE(!attend_begin(worker, session)))
         return no_memory(text, NO_SESSION);
     return CODE_NONE;

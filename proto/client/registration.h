@@ -28,7 +28,8 @@ enum code registration_join(struct worker *worker, struct session *session,
  * `*renamed`: what is pending for the new id may come (registration_attend). */
 enum code registration_change(struct worker *worker, struct session *session, struct span id,
                               const struct name_list *groups, bool *renamed, const char **text);
-/* It has been welcomed: what is pending for its id may come. */
+/* It has been welcomed: what is pending for its id may come. Its peer hears of all that when other
+ * hosts know of its names (ready.h). */
 enum code registration_attend(struct worker *worker, struct session *session, const char **text);
 
 /* Is an end for that reason nothing to tell? Somebody wanted it. */

@@ -1,5 +1,6 @@
 #include "proto/http/http_health.h"
 
+#include "core/base/strbuf.h"
 #include "core/server.h"
 #include "proto/http/http_connection.h"
 
@@ -21,17 +22,40 @@ void http_get_healthz(struct worker *worker, struct http_exchange *exchange,
         ok_answer(worker, exchange, request, SPAN("{\"status\":\"ok\"}"));
 }
 
+/* With what the node has to do without at the moment. */
+static void ready_answer(struct worker *worker, struct http_exchange *exchange,
+                         const struct route_request *request) {
+    const struct server *server = worker->server;
+    const struct store *store = server->parts.store;
+    char text[64 + PORTS_MAX * 16];
+    struct builder out = builder_over(text, sizeof(text));
+    builder_text(&out, "{\"status\":\"ready\",\"degraded\":[");
+    size_t none = out.len;
+    if (store != NULL && !store_is_available(store, worker->now_ns))
+        builder_text(&out, "\"store\"");
+    for (unsigned i = 0; i < server->parts.port_count; i++) {
+        const char *word =
+            atomic_load_explicit(&server->parts.ports[i]->degraded, memory_order_relaxed);
+        if (word == NULL)
+            continue;
+        json_comma(&out);
+        builder_json(&out, span_text(word));
+    }
+    if (out.len == none)
+        out.len = sizeof("{\"status\":\"ready\"") - 1;
+    else
+        builder_byte(&out, ']');
+    builder_byte(&out, '}');
+    ok_answer(worker, exchange, request, builder_span(&out));
+}
+
 void http_get_readyz(struct worker *worker, struct http_exchange *exchange,
                      const struct route_request *request) {
     if (!exchange_query_empty(worker, exchange, request))
         return;
     enum server_phase phase = server_phase(worker->server);
-    const struct store *store = worker->server->parts.store;
-    if (phase == PHASE_RUNNING && store != NULL && !store_is_available(store, worker->now_ns))
-        ok_answer(worker, exchange, request,
-                  SPAN("{\"status\":\"ready\",\"degraded\":[\"store\"]}"));
-    else if (phase == PHASE_RUNNING)
-        ok_answer(worker, exchange, request, SPAN("{\"status\":\"ready\"}"));
+    if (phase == PHASE_RUNNING)
+        ready_answer(worker, exchange, request);
     else if (phase == PHASE_STARTING)
         refuse(worker, exchange, request, CODE_UNAVAILABLE, "the node is starting");
     else

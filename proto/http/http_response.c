@@ -231,6 +231,8 @@ void http_error_write(struct builder *out, const struct http_error *error) {
         builder_span_add(out, SPAN(",\"offset\":"));
         builder_u64(out, error->offset);
     }
+    if (error->maybe)
+        builder_span_add(out, SPAN(",\"maybe\":true"));
     builder_span_add(out, SPAN("}}"));
 }
 

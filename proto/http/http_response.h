@@ -82,6 +82,7 @@ struct http_error {
     struct span message;
     struct span field; /* left out if `at` is NULL */
     bool has_offset;
+    bool maybe;             /* it may have been done all the same */
     uint64_t offset;        /* left out without has_offset */
     const char *allow;      /* 405: the methods, "GET, POST" */
     unsigned retry_after_s; /* 429 and 503: at least 1 is sent */

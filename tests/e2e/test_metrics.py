@@ -14,6 +14,8 @@ from test_ack import push
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NAME = re.compile(r"\b(?:ringpost|process)_[a-z0-9_]+")
+# One that is not there has all its metrics.
+NO_REDIS = ("--redis", "redis://127.0.0.1:1", "--store", "disk")
 SAMPLE = re.compile(r'([a-z_][a-z0-9_]*)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\.)*",?)*)\})? (\S+)')
 
 
@@ -70,7 +72,7 @@ def refused(node):
 
 class Metrics(unittest.TestCase):
     def test_the_form(self):
-        with Data() as data, data.node() as node:
+        with Data() as data, data.node(*NO_REDIS) as node:
             push(node, "till-7")
             raw = node.api("GET", "/metrics", raw=True)[1]
             lint(families(raw.decode()))
@@ -81,7 +83,7 @@ class Metrics(unittest.TestCase):
                 self.assertEqual((done.returncode, done.stderr + done.stdout), (0, b""))
 
     def test_a_dashboard_asks_for_what_is_there(self):
-        with Data() as data, data.node() as node:
+        with Data() as data, data.node(*NO_REDIS) as node:
             found = families(node.api("GET", "/metrics", raw=True)[1].decode())
             there = set(found)
             for _, samples in found.values():

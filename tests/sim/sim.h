@@ -18,7 +18,7 @@
 
 #define SIM_WORKERS_MAX 16
 #define SIM_PORTS_MAX 3
-#define SIM_ENDPOINTS_MAX (SIM_WORKERS_MAX + SIM_PORTS_MAX + 1) /* and the store */
+#define SIM_ENDPOINTS_MAX (SIM_WORKERS_MAX + SIM_PORTS_MAX + 2) /* and the store, and Redis */
 
 /* What a seed means; made by scenario_make and never changed afterwards. Chances are per mille. */
 struct scenario {
@@ -90,11 +90,15 @@ struct scenario {
     /* The store that such messages survive in. */
     bool store;
     unsigned store_late, store_hang, store_fail, store_full, store_death;
+
+    /* Redis, with other nodes behind it; none if `redis` is 0, else how many of these there are. */
+    unsigned redis, redis_messages; /* of each */
+    unsigned redis_eager, redis_reset, redis_stall, redis_refuse, redis_wrong, redis_window;
 };
 
-/* Fibers: the workers, then the ports, then the store. */
+/* Fibers: the workers, then the ports, then the store, then the port to Redis. */
 static inline unsigned scenario_endpoints(const struct scenario *scenario) {
-    return scenario->workers + scenario->ports + scenario->store;
+    return scenario->workers + scenario->ports + scenario->store + (scenario->redis != 0);
 }
 
 struct sim {
@@ -133,6 +137,11 @@ void sim_run(uint64_t seed, bool trace);
 
 static inline uint64_t sim_stamp(void) {
     return ++sim.sequence;
+}
+
+/* Do messages go to somebody else than sessions, who may not answer? */
+static inline bool scenario_has_others(void) {
+    return sim.scenario.ports != 0 || sim.scenario.redis != 0;
 }
 
 /* Chance of the world: uniform in [0, bound), in [low, high], and a coin of so many per mille. */

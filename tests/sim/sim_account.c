@@ -135,7 +135,7 @@ static bool delivers(const struct sim_attempt *attempt) {
 static bool perhaps_dropped(const struct stats *total, const struct sim_content *content,
                             const struct sim_attempt *attempt) {
     return attempt->state == ATTEMPT_REFUSED && !content->is_volatile &&
-           (stats_get(&total->memory_refused) != 0 || sim.scenario.ports != 0);
+           (stats_get(&total->memory_refused) != 0 || scenario_has_others());
 }
 
 /* One attempt: its answer against who was there. */

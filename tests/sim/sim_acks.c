@@ -134,8 +134,7 @@ static void recipients_check(const struct sim_content *content, const struct sim
         surely += session_surely(session, attempt->begin, attempt->answer);
         perhaps += session_maybe(session, attempt->begin, attempt->answer);
     }
-    if (attempt->recipients < surely ||
-        (attempt->recipients > perhaps && sim.scenario.ports == 0) ||
+    if (attempt->recipients < surely || (attempt->recipients > perhaps && !scenario_has_others()) ||
         (!attempt->waits && attempt->stored != (attempt->recipients == 0)))
         sim_fail("message %u counts %llu sessions, stored %d; it must be %u to %u", content->number,
                  (unsigned long long)attempt->recipients, attempt->stored, surely, perhaps);

@@ -4,6 +4,7 @@
 #include "core/base/clock.h"
 #include "tests/sim/sim_acks.h"
 #include "tests/sim/sim_port.h"
+#include "tests/sim/sim_redis.h"
 #include "tests/sim/sim_world.h"
 
 #include <stdio.h>
@@ -111,6 +112,7 @@ struct sim_session *session_add(struct link *link, int id, bool counted) {
                                     .link = link,
                                     .id = id,
                                     .counted = counted,
+                                    .begin_ns = sim.now_ns,
                                     .may_from = NEVER,
                                     .must_from = NEVER,
                                     .leave = NEVER};
@@ -506,4 +508,45 @@ uint32_t check_store_arrival(struct span event, struct span payload) {
                  SPAN_ARG(event));
     sim_digest(UINT64_C(0xD000000000000000) | number);
     return number;
+}
+
+/* --- Redis ------------------------------------------------------------------------------------ */
+
+static bool is_name_of(const enum name_kind *kind, unsigned name,
+                       const struct sim_content *content) {
+    if (kind == NULL)
+        return content->broadcast;
+    const uint8_t *list = *kind == NAME_ID ? content->to : content->groups;
+    unsigned count = *kind == NAME_ID ? content->to_count : content->group_count;
+    for (unsigned i = 0; i < count; i++)
+        if (list[i] == name)
+            return true;
+    return false;
+}
+
+struct sim_content *check_published(const enum name_kind *kind, unsigned name, struct span text) {
+    char plain[256];
+    size_t len = 0;
+    struct span event, data, node, bytes;
+    if (!json_member(text, "event", &event) || !json_member(text, "data", &data) ||
+        !json_member(text, "node", &node) || !json_string(event, plain, sizeof(plain), &len))
+        sim_fail("what is published is no message: %.*s", SPAN_ARG(text));
+    bool is_bytes = json_member(node, "bytes", &bytes);
+    uint32_t number = arrival_number(span_of(plain, len), is_bytes, data);
+    if (number >= content_count)
+        sim_fail("a message is published that nobody sent: %.*s", SPAN_ARG(text));
+    struct sim_content *content = contents[number];
+    if (!is_name_of(kind, name, content))
+        sim_fail("message %u is published where it does not belong: %.*s", number, SPAN_ARG(text));
+    if (is_bytes != content->is_bytes || !span_equal(data, text_as_span(&content->json)))
+        sim_fail("message %u is published mangled: %.*s", number, SPAN_ARG(text));
+    unsigned tries = 0, channels = content->broadcast ? 1U : 0U;
+    channels += content->to_count;
+    channels += content->group_count;
+    for (uint32_t i = content->first_attempt; i != UINT32_MAX; i = attempts[i]->next)
+        tries += !redis_is_stream(attempts[i]->stream);
+    if (++content->published > tries * channels)
+        sim_fail("message %u is published more often than it was sent", number);
+    sim_digest(UINT64_C(0xC000000000000000) | number);
+    return content;
 }

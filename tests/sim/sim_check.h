@@ -51,6 +51,7 @@ struct sim_session {
     bool sse, plain;    /* over server-sent events; of HTTP/1.0 */
     char text[32];      /* as its welcome called it; SSE */
     bool goodbye;       /* was said to it */
+    uint64_t begin_ns;  /* it was made, just before its hello is sent */
     uint64_t may_from;  /* hello sent */
     uint64_t must_from; /* welcome given; NEVER: not yet */
     uint64_t leave;     /* the peer began to leave; NEVER: it has not */
@@ -95,6 +96,7 @@ struct sim_content {
     uint32_t ports_took; /* how often ports have said that they take it */
     uint32_t stored;     /* how often the store has it, for good */
     uint32_t taken;      /* how often a producer was told that it was taken */
+    uint32_t published;  /* copies that were published in Redis */
     uint8_t port_seen[SIM_PORTS_MAX];
     uint8_t seen[SESSIONS_MAX];
 };
@@ -187,6 +189,10 @@ uint32_t check_port_arrival(unsigned port, uint32_t stream, struct span event, s
 
 /* A message has come to the store. Returns the number of its content. */
 uint32_t check_store_arrival(struct span event, struct span payload);
+
+/* A copy has come to Redis, on the channel of that address (of all, if there is none), as the whole
+ * JSON text. Returns its content. */
+struct sim_content *check_published(const enum name_kind *kind, unsigned name, struct span text);
 
 struct arrival {
     uint64_t offset;                            /* of the stream */

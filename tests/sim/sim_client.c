@@ -4,6 +4,7 @@
 #include "tests/sim/sim_acks.h"
 #include "tests/sim/sim_frames.h"
 #include "tests/sim/sim_peer.h"
+#include "tests/sim/sim_redis.h"
 #include "tests/sim/sim_sse.h"
 
 #include <stdio.h>
@@ -256,6 +257,7 @@ void client_on_welcome(struct sim_session *session) {
     if (session->may_from == NEVER)
         sim_fail("session %u is welcomed before its hello", session->number);
     session->must_from = sim_stamp();
+    sim_redis_welcome_check(session);
     hot.id = session->id;
     peers_hurry();
     for (unsigned i = 0; i < session->spell_count; i++)
@@ -314,9 +316,9 @@ void client_on_ok(struct sim_session *session, uint32_t ref, struct span id, str
 void client_on_error(struct sim_session *session, uint32_t ref, const char *code) {
     if (session->peer->style == STYLE_ABUSIVE || session->peer->session != session)
         return;
-    static const char *const harmless[] = {"overloaded",   "unavailable",       "rate_limited",
-                                           "too_slow",     "heartbeat_timeout", "draining",
-                                           "hello_timeout"};
+    static const char *const harmless[] = {"overloaded",    "unavailable",        "rate_limited",
+                                           "too_slow",      "heartbeat_timeout",  "draining",
+                                           "hello_timeout", "cluster_unavailable"};
     bool known = strcmp(code, "id_reused") == 0;
     for (unsigned i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
         known |= strcmp(code, harmless[i]) == 0;

@@ -13,14 +13,14 @@ void scenario_describe(const struct scenario *s, char *text, size_t cap) {
     snprintf(text, cap,
              "%s, %u workers, steer %s%s, slow %s, outbox %u, memory %llu, buffers %u of %u, "
              "slots %u, %u clients, %u producers, %u ports, %u toys, %u streams, %u polls%s, "
-             "sse %u, %u messages, ack %u (window %u, backlog %u, silence %llu ms)%s%s%s",
+             "sse %u, redis %u, %u messages, ack %u (window %u, backlog %u, silence %llu ms)%s%s%s",
              s->name, s->workers, steers[s->steer], s->kernel_steers ? " by the kernel" : "",
              policies[s->slow], s->outbox_bytes, (unsigned long long)s->memory_bytes, s->buffers,
              s->buffer_bytes, s->post_slots, s->clients, s->producers, s->ports, s->toys,
-             s->streams, s->polls, s->sio ? " of Socket.IO" : "", s->sse, s->messages, s->ack,
-             s->ack_window, s->ack_backlog, (unsigned long long)(s->ack_silence_ns / NS_PER_MS),
-             s->store ? ", a store" : "", s->client_send ? ", clients send" : "",
-             s->soon_behind ? ", soon behind" : "");
+             s->streams, s->polls, s->sio ? " of Socket.IO" : "", s->sse, s->redis, s->messages,
+             s->ack, s->ack_window, s->ack_backlog,
+             (unsigned long long)(s->ack_silence_ns / NS_PER_MS), s->store ? ", a store" : "",
+             s->client_send ? ", clients send" : "", s->soon_behind ? ", soon behind" : "");
 }
 
 static void listener_add(struct config *config, enum listener_kind kind, uint16_t port) {
@@ -64,6 +64,10 @@ void scenario_config(struct config *config) {
         .fate_max = s->fate_max,
         .fate_window_ns = 3600 * NS_PER_S,
     };
+    if (s->redis != 0) {
+        config->redis = s->redis % 2 == 0 ? "redis://redis" : "redis://user:pw@redis/3";
+        config->redis_prefix = s->redis % 2 == 0 ? "" : "rp:";
+    }
     for (unsigned i = 0; i < WORKERS_MAX; i++)
         config->cpus[i] = -1;
     listener_add(config, LISTENER_TCP, 7000);

@@ -98,6 +98,8 @@ bool keepers_undecided(const struct server *server) {
     for (unsigned i = 0; i < server->post.endpoints; i++)
         if (keeper_decisions_wait(server->endpoints[i]) ||
             !list_empty(&server->endpoints[i]->storing.order) ||
+            /* Who else has its ids is asked meanwhile. */
+            (sim.scenario.redis != 0 && server->endpoints[i]->port_waits.count != 0) ||
             (i >= server->worker_count && !sim_store_at(i) && sim_port_dead(i)))
             return true;
     return false;

@@ -139,7 +139,7 @@ static bool op_can_step(const struct op *op) {
         return link_input(link) > 0 || link->up_end_arrived || link->reset_arrived ||
                link->input_shut;
     case KERNEL_SEND:
-        return link->reset_arrived || link->down_end || link_room(link) > 0;
+        return link->reset_arrived || link->down_end || link_space(link) > 0;
     case KERNEL_WAKE:
         return slot != NULL && slot->wakes != slot->wakes_seen;
     default:
@@ -231,7 +231,7 @@ static bool send_step(struct ring *ring, struct op *op) {
         result = -errors[sim_roll(3)];
         link->send_failed = true;
     } else {
-        size_t len = send_length(op), room = link_room(link);
+        size_t len = send_length(op), room = link_space(link);
         if (len > room)
             len = room;
         if (len > 1 && sim_chance(sim.scenario.short_send))

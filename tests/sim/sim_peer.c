@@ -428,7 +428,7 @@ void peers_check(void) {
     for (unsigned i = 0; i < peer_count; i++) {
         struct sim_peer *peer = &peers[i];
         if (peer->link == NULL || peer->link->reset || peer->style == STYLE_ABUSIVE ||
-            peer->style == STYLE_DEAF || peer->style == STYLE_SLOW || link_room(peer->link) == 0)
+            peer->style == STYLE_DEAF || peer->style == STYLE_SLOW || link_space(peer->link) == 0)
             continue;
         struct request *request = peer->requests;
         if (request != NULL && request->taken_ns == 0 && peer->link->up.taken >= request->end)

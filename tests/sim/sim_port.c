@@ -4,10 +4,12 @@
 #include "core/port_wait.h"
 #include "ingest/gate/envelope.h"
 #include "ingest/gate/gate.h"
+#include "tests/fakes/fake_redis_socket.h"
 #include "tests/sim/sim_acks.h"
 #include "tests/sim/sim_fiber.h"
 #include "tests/sim/sim_node.h"
 #include "tests/sim/sim_peer.h"
+#include "tests/sim/sim_redis.h"
 #include "tests/sim/sim_store.h"
 
 #include <stdlib.h>
@@ -81,6 +83,9 @@ void sim_port_run(struct port *port, unsigned index) {
     lives[index] = (struct life){.wake_ns = CLOCK_NEVER};
     if (!port_open(port, node_server(), index))
         sim_fail("port %u does not open", index - sim.scenario.workers);
+    char problem[256] = "";
+    if (port->type->open != NULL && !port->type->open(port, problem, sizeof(problem)))
+        sim_fail("port %u does not open: %s", index - sim.scenario.workers, problem);
     lives[index].opened = true;
     if (sim.scenario.slice_ns != 0)
         port->slice_ns = sim.scenario.slice_ns;
@@ -102,7 +107,8 @@ bool sim_port_opened(unsigned index) {
 
 bool sim_port_wakes(unsigned index) {
     struct fake_fd *wake = fd_find(node_server()->post.boxes[index].wake_fd);
-    return wake->wakes != 0 || sim.now_ns >= lives[index].wake_ns;
+    return wake->wakes != 0 || sim.now_ns >= lives[index].wake_ns ||
+           (sim_redis_at(index) && fake_sockets_wake());
 }
 
 uint64_t sim_port_wake_ns(unsigned index) {
@@ -203,7 +209,7 @@ static void on_result(struct endpoint *endpoint, struct gate_source *source, voi
         [RESULT_DROPPED] = ATTEMPT_DROPPED,     [RESULT_DUPLICATE] = ATTEMPT_DUPLICATE,
         [RESULT_ID_REUSED] = ATTEMPT_ID_REUSED, [RESULT_OVERLOADED] = ATTEMPT_REFUSED,
         [RESULT_DRAINING] = ATTEMPT_REFUSED,    [RESULT_RATE_LIMITED] = ATTEMPT_REFUSED,
-        [RESULT_STORED] = ATTEMPT_QUEUED,
+        [RESULT_STORED] = ATTEMPT_QUEUED,       [RESULT_CLUSTER_UNAVAILABLE] = ATTEMPT_REFUSED,
     };
     bool unstored = result->state == RESULT_STORAGE_UNAVAILABLE && sim_store_may_refuse();
     struct sim_attempt *attempt = attempt_at(index);

@@ -260,6 +260,11 @@ static uint64_t number_of(struct span object, const char *name) {
     return number;
 }
 
+/* To others than ids nobody is told that nobody has them. */
+static bool is_for_ids(const struct sim_content *content) {
+    return content->group_count == 0 && !content->broadcast;
+}
+
 static void error_take(struct sim_attempt *attempt, unsigned status, struct span error,
                        struct span whole) {
     struct span code;
@@ -272,6 +277,8 @@ static void error_take(struct sim_attempt *attempt, unsigned status, struct span
     bool refused =
         (status == 503 && (json_is(code, "overloaded") || json_is(code, "draining"))) ||
         (status == 429 && json_is(code, "rate_limited")) ||
+        (status == 503 && json_is(code, "cluster_unavailable") && scenario_has_others() &&
+         (attempt->in_batch || is_for_ids(content_at(attempt->content)))) ||
         (status == 503 && json_is(code, "storage_unavailable") && sim_store_may_refuse() &&
          (attempt->in_batch || content_at(attempt->content)->ack));
     if (!refused)

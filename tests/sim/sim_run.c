@@ -13,6 +13,7 @@
 #include "tests/sim/sim_peer.h"
 #include "tests/sim/sim_polls.h"
 #include "tests/sim/sim_port.h"
+#include "tests/sim/sim_redis.h"
 #include "tests/sim/sim_scenarios.h"
 #include "tests/sim/sim_sse.h"
 #include "tests/sim/sim_store.h"
@@ -180,7 +181,7 @@ static bool anything_can_step(void) {
             return true;
     }
     return world_can_step() || peers_can_step() || toys_can_step() || streams_can_step() ||
-           posters_can_step() || polls_can_step();
+           posters_can_step() || polls_can_step() || redis_can_step();
 }
 
 static uint64_t min_u64(uint64_t a, uint64_t b) {
@@ -209,6 +210,7 @@ static void time_jump(void) {
     uint64_t next = min_u64(min_u64(world_next_ns(), peers_next_ns()),
                             min_u64(toys_next_ns(), streams_next_ns()));
     next = min_u64(next, min_u64(posters_next_ns(), polls_next_ns()));
+    next = min_u64(next, redis_next_ns());
     for (unsigned i = 0; i < scenario_endpoints(&sim.scenario); i++)
         if (fiber_state(i) == FIBER_ASLEEP)
             next = min_u64(next, fiber_wake_ns(i));
@@ -314,6 +316,7 @@ static void sim_loop(void) {
         moved |= streams_step();
         moved |= posters_step();
         moved |= polls_step();
+        moved |= redis_step();
         moved |= fibers_step();
         bool quiet = !moved && !anything_can_step();
         enum stage before = stage;
@@ -360,6 +363,7 @@ void sim_run(uint64_t seed, bool trace) {
     sim_loop();
     struct stats total = {0};
     node_close(&total);
+    redis_account();
     check_account(&total);
     acks_account(&total, node_fates_forgotten());
     sim_store_account();
@@ -373,4 +377,5 @@ void sim_run(uint64_t seed, bool trace) {
     check_close();
     acks_close();
     world_close();
+    redis_close();
 }

@@ -5,6 +5,7 @@
 #include "core/base/check.h"
 #include "core/base/clock.h"
 #include "core/limits.h"
+#include "ha/redis/nodes.h"
 #include "tests/sim/sim_kernel_ring.h"
 #include "tests/sim/sim_sio.h"
 
@@ -502,6 +503,34 @@ static void with_acks(struct scenario *s) {
     s->post_slots = sim_chance(200) ? 8 : s->post_slots;
 }
 
+/* What the port takes when it opens: its tables, and room for its two connections. */
+#define REDIS_BYTES (2 * COUNTS_MAX * sizeof(struct count_place) + 4 * 64 * KB + 108 * KB)
+
+/* The same, with any of the others; drawn behind all of them. */
+static void with_redis(struct scenario *s) {
+    if (s->store && s->ack >= ACKS_MANY)
+        return; /* the store has these for itself */
+    s->redis = PICK(1, 2, 3);
+    s->memory_bytes += REDIS_BYTES;
+    s->descriptors++;
+    s->redis_messages = PICK(0, 20, 60);
+    s->redis_eager = PICK(100, 500, 900);
+    s->redis_reset = PICK(0, 0, 1, 5);
+    s->redis_stall = PICK(0, 2, 20);
+    s->redis_refuse = PICK(0, 100, 500);
+    s->redis_wrong = PICK(0, 0, 2);
+    s->redis_window = PICK(1, 64, 64) * KB;
+    if (sim_chance(400)) { /* little more than that */
+        s->memory_bytes = REDIS_BYTES + PICK(8, 16, 32, 64) * KB;
+        s->payload_max = 6000;
+        s->redis_messages = 60;
+        s->redis_stall = PICK(2, 20);
+    }
+    /* Nothing is written to a session that is held (ready.h), no ping either. */
+    s->heartbeat_timeout_ns += 2 * NS_PER_S;
+    s->close_first = false; /* it keeps names of whoever has gone until Redis knows */
+}
+
 void scenario_make(struct scenario *scenario, uint64_t seed) {
     /* Twice what has the most to reach. */
     static void (*const kinds[])(struct scenario *) = {
@@ -535,6 +564,8 @@ void scenario_make(struct scenario *scenario, uint64_t seed) {
     scenario->deflate = sim_chance(500);
     scenario->sio =
         scenario->polls != 0 && scenario->ack != 0 && !scenario->store && sim_chance(850);
+    if (!scenario->calm && sim_chance(300))
+        with_redis(scenario);
     if (scenario->payload_max > scenario->max_message_bytes / 2)
         scenario->payload_max = scenario->max_message_bytes / 2;
     CHECK(scenario->workers <= SIM_WORKERS_MAX);

@@ -319,7 +319,7 @@ void sim_store_close(void) {
 }
 
 bool sim_store_at(unsigned index) {
-    return sim.scenario.store && index + 1 == scenario_endpoints(&sim.scenario);
+    return sim.scenario.store && index == sim.scenario.workers + sim.scenario.ports;
 }
 
 void sim_store_body(unsigned index) {

@@ -267,7 +267,7 @@ size_t link_take_input(struct link *link, char *to, size_t max) {
     return len;
 }
 
-size_t link_room(const struct link *link) {
+size_t link_space(const struct link *link) {
     return pipe_room(&link->down);
 }
 

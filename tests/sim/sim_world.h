@@ -144,7 +144,7 @@ struct link *listen_pop(struct fake_fd *listener);
 /* What the node reads from the link, and the room that it may write to. */
 size_t link_input(const struct link *link);
 size_t link_take_input(struct link *link, char *to, size_t max);
-size_t link_room(const struct link *link);
+size_t link_space(const struct link *link);
 void link_put_output(struct link *link, const char *at, size_t len);
 
 #endif

@@ -135,6 +135,10 @@ enum directory_verdict directory_rename(struct worker *w, struct session *sessio
     return directory_take_id(w, session, id);
 }
 
+void ready_begin(struct worker *w, struct session *session) {
+    (void)w, (void)session;
+}
+
 bool attend_begin(struct worker *w, struct session *session) {
     (void)w, (void)session;
     return true;

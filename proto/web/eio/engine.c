@@ -331,6 +331,15 @@ void engine_on_packet(struct worker *worker, struct engine *engine,
     }
 }
 
+void engine_session_hold(struct worker *worker, struct engine *engine, bool holds) {
+    CHECK(holds ? engine->held_sessions < UINT8_MAX : engine->held_sessions > 0);
+    engine->held_sessions = (uint8_t)(engine->held_sessions + (holds ? 1 : -1));
+    if (engine->connection != NULL)
+        connection_hold(worker, engine->connection, engine->held_sessions != 0);
+    if (engine->held_sessions == 0 && engine->polls != NULL && engine->polls->get != NULL)
+        engine_dirty(worker, engine);
+}
+
 void engine_resume(struct worker *worker, struct engine *engine) {
     if (!engine->paused)
         return;

@@ -111,6 +111,10 @@ bool engine_polled_text(const struct engine *engine);
 /* Messages are given to the app again, in a later turn. */
 void engine_resume(struct worker *worker, struct engine *engine);
 
+/* One session of the app more, or less, is held (session_type.hold): nothing leaves while any is.
+ */
+void engine_session_hold(struct worker *worker, struct engine *engine, bool holds);
+
 /* Ends the session now: on_close is called before this returns. A poll that waits gets what was
  * written by engine_write and a close packet; messages that wait are dropped. A WebSocket gets its
  * close frame behind what was written. */

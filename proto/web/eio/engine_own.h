@@ -73,6 +73,7 @@ struct engine {
     uint8_t reason;  /* enum close_reason, once it finishes */
     uint8_t parting; /* likewise, if the client ends its WebSocket */
     uint8_t holds;
+    uint8_t held_sessions;         /* of the app: while there are any nothing leaves (ready.h) */
     bool pinged : 1;               /* version 4: and not answered yet */
     bool refreshed : 1;            /* something else was heard meanwhile, which counts once */
     bool overdue : 1;              /* it had to answer DEADLINE_GRACE_NS before `beat_ns` */

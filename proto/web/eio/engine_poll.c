@@ -160,7 +160,7 @@ static bool payload_has_all(struct worker *worker, struct engine *engine,
 /* Answers the GET that waits with what waits for it, if something does. */
 static void get_answer(struct worker *worker, struct engine *engine) {
     struct payload payload = payload_begin(worker, engine, engine->polls->get);
-    if (payload_packets(engine, &payload))
+    if (engine->held_sessions == 0 && payload_packets(engine, &payload))
         payload_messages(worker, engine, &payload);
     bool ends = engine->stage == ENGINE_IS_FINISHING && !payload.starved &&
                 payload_has_all(worker, engine, &payload) &&

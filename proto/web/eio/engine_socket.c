@@ -114,6 +114,8 @@ static void take_over(struct worker *worker, struct engine *engine) {
     polls->probe = NULL;
     polls->probed = false;
     polls->probe_ns = 0;
+    if (engine->held_sessions != 0)
+        connection_hold(worker, connection, true);
     engine_polls_end(worker);
     engine_uncount(worker, engine);
     stats_add(&worker->stats.engine_upgrades, 1);

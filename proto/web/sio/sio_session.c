@@ -135,6 +135,10 @@ static void its_close(struct worker *worker, struct session *session, enum close
         sio_sent_away(engine, true);
 }
 
+static void its_hold(struct worker *worker, struct session *session, bool holds) {
+    engine_session_hold(worker, sio_engine(one_of(session)->sio), holds);
+}
+
 const struct session_type sio_session_type = {
     .transport = "socketio",
     .encoding = its_encoding,
@@ -142,6 +146,7 @@ const struct session_type sio_session_type = {
     .on_parked = on_parked,
     .mark = its_mark,
     .look = its_look,
+    .hold = its_hold,
     .close = its_close,
 };
 

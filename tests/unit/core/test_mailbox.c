@@ -53,6 +53,14 @@ void keeper_on_restore(struct worker *worker, const struct mail *mail) {
     (void)worker;
     (void)mail;
 }
+void keeper_on_remote(struct worker *worker, const struct mail *mail) {
+    (void)worker;
+    (void)mail;
+}
+void port_on_hand(struct endpoint *endpoint, const struct mail *mail) {
+    (void)endpoint;
+    (void)mail;
+}
 void store_on_put(struct endpoint *endpoint, const struct mail *mail) {
     (void)endpoint;
     (void)mail;

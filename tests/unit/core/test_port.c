@@ -106,7 +106,7 @@ static void test_late_after_the_deadline(void **state) {
     (void)state;
     first.way = TOY_LATE;
     first.delay_ns = 3 * NS_PER_S;
-    assert_error(pushed(HELD), 503, "overloaded");
+    assert_error(pushed(HELD), 503, "cluster_unavailable");
     assert_int_equal(COUNTED(ports_late), 1);
     assert_int_equal(owed(0, &first), 1);
     /* The publish that has its slot now is another one, which the late answer is not for. */
@@ -155,7 +155,7 @@ static void test_silent(void **state) {
 static void test_unavailable(void **state) {
     (void)state;
     first.way = TOY_UNAVAILABLE;
-    assert_error(ask(api, JSON_POST("/v1/messages", HELD)), 503, "overloaded");
+    assert_error(ask(api, JSON_POST("/v1/messages", HELD)), 503, "cluster_unavailable");
     const char *answer = ask(api, JSON_POST("/v1/messages", "{\"group\":\"g\"}"));
     assert_non_null(strstr(answer, "\"state\":\"queued\",\"recipients\":1"));
     /* Another port takes it. */
@@ -250,7 +250,7 @@ static void test_drain_while_silent(void **state) {
     server_drain(&fake_server);
     node_pass(PORT_ANSWER_NS + 100 * NS_PER_MS);
     assert_int_equal(status_of(api->out), 503);
-    assert_int_equal(told(&first, RESULT_OVERLOADED), 1);
+    assert_int_equal(told(&first, RESULT_CLUSTER_UNAVAILABLE), 1);
     assert_true(server_through(&fake_server, PHASE_REFUSING));
     assert_false(list_empty(&first.kept));
     stop();

@@ -1,0 +1,100 @@
+/* keeper_remote.c - what is kept here for clients of other nodes, and for other nodes here; see
+ * keeper.h. */
+#include "core/attend.h"
+#include "core/base/shortage.h"
+#include "core/keeper_parts.h"
+#include "core/server.h"
+#include "core/worker.h"
+
+static struct keeper_remote *remote_of(struct keeper *keeper, uint64_t hash) {
+    return &keeper->remotes[hash % KEEPER_REMOTES];
+}
+
+bool keeper_is_remote(struct worker *worker, uint64_t hash) {
+    const struct keeper_remote *remote = remote_of(&worker->keeper, hash);
+    return remote->hash == hash && remote->said_ns + KEEPER_REMOTES_NS > worker->now_ns;
+}
+
+/* The port to other nodes, as a set, if sessions of the id are there and it has room: where it has
+ * none, the message goes there when its silence is over. */
+uint64_t keeper_herald_for(const struct worker *worker, const struct kept *kept) {
+    const struct port *herald = worker->server->parts.herald;
+    if (!kept->id->remote || herald == NULL || kept->message->lent ||
+        SHORTAGE(!post_room(&worker->server->post, worker->index, herald->index)))
+        return 0;
+    return UINT64_C(1) << herald->index;
+}
+
+/* Others have it that do not know: their clients are not to be asked for it any more. */
+void keeper_tell_settled(struct worker *worker, const struct kept *kept) {
+    const struct port *herald = worker->server->parts.herald;
+    if (!kept->sent_away || (kept->remote_acked && kept->id->remote != REMOTE_MANY) ||
+        SHORTAGE(!post_room(&worker->server->post, worker->index, herald->index)))
+        return;
+    message_hold(kept->message, 1);
+    post_send(&worker->endpoint, herald->index,
+              &(struct mail){.kind = MAIL_HAND,
+                             .flag = HAND_SETTLED,
+                             .from = (uint16_t)worker->index,
+                             .number = kept->address,
+                             .object = kept->message});
+}
+
+/* Those who keep them hand them over again where their clients are. The id may be gone afterwards.
+ */
+void keeper_lent_drop(struct worker *worker, struct kept_id *id) {
+    uint64_t hash = id->node.hash;
+    struct list *at = id->all.next;
+    while (id != NULL && id->lent != 0 && at != &id->all) {
+        struct kept *kept = kept_of(at);
+        at = at->next;
+        if (!kept->message->lent || kept->state == KEPT_RESERVED)
+            continue;
+        kept_settle(worker, kept, FATE_DROPPED, FATE_REASON_LENT);
+        id = kept_id_find(&worker->keeper, hash);
+    }
+}
+
+/* One that is lent and found nobody here does not wait for anybody. */
+void keeper_lent_look(struct worker *worker, struct kept *kept) {
+    uint32_t sessions = 0;
+    if (kept->message->lent && kept->state == KEPT_WAITING &&
+        keeper_workers_with(worker, kept_id_hash(kept), &sessions) == 0)
+        keeper_lent_drop(worker, kept->id);
+}
+
+static void lent_settled(struct worker *worker, uint64_t id_hash, uint64_t message_hash) {
+    struct table_node *node = table_first(&worker->keeper.kept, kept_hash(id_hash, message_hash));
+    for (; node != NULL; node = table_next(node)) {
+        struct kept *kept = container_of(node, struct kept, node);
+        if (kept->id->node.hash == id_hash && kept->message->lent && kept->state != KEPT_RESERVED) {
+            kept_settle(worker, kept, FATE_DROPPED, FATE_REASON_LENT);
+            return;
+        }
+    }
+}
+
+void keeper_on_remote(struct worker *worker, const struct mail *mail) {
+    if (mail->flag == REMOTE_SETTLED) {
+        lent_settled(worker, mail->token, mail_value(mail));
+        return;
+    }
+    struct kept_id *id = kept_id_find(&worker->keeper, mail->token);
+    if (id == NULL) {
+        uint64_t said_ns = mail->flag == REMOTE_NONE ? 0 : worker->now_ns;
+        *remote_of(&worker->keeper, mail->token) = (struct keeper_remote){mail->token, said_ns};
+        return;
+    }
+    unsigned was = id->remote;
+    uint32_t sessions = 0;
+    bool fresh = mail->flag == REMOTE_FRESH || (mail->flag != REMOTE_NONE && was == REMOTE_NONE);
+    id->remote = mail->flag != REMOTE_FRESH ? mail->flag
+                 : was == REMOTE_NONE       ? REMOTE_ONE
+                                            : REMOTE_MANY;
+    bool gone = mail->flag == REMOTE_NONE && was != REMOTE_NONE &&
+                keeper_workers_with(worker, mail->token, &sessions) == 0;
+    if (fresh || gone)
+        kept_id_rewind(worker, id, 0);
+    if (fresh)
+        kept_id_go_on(worker, id);
+}

@@ -1,0 +1,153 @@
+#include "ha/redis/nodes.h"
+
+#include "core/base/check.h"
+#include "core/base/shortage.h"
+#include "core/memory.h"
+
+bool nodes_init(struct nodes *nodes, struct account *account) {
+    size_t bytes = COUNTS_MAX * sizeof(struct count_place);
+    *nodes = (struct nodes){.account = account};
+    table_init(&nodes->runs);
+    list_init(&nodes->order);
+    nodes->counts = memory_get(account, bytes);
+    nodes->looks = memory_get(account, bytes);
+    if (nodes->counts == NULL || nodes->looks == NULL)
+        return false;
+    memset(nodes->counts, 0, bytes);
+    memset(nodes->looks, 0, bytes);
+    return true;
+}
+
+void nodes_fini(struct nodes *nodes) {
+    if (nodes->account == NULL)
+        return;
+    while (!list_empty(&nodes->order))
+        nodes_leave(nodes, container_of(nodes->order.next, struct peer_node, link));
+    table_fini(&nodes->runs);
+    if (nodes->counts != NULL)
+        memory_put(nodes->account, nodes->counts, COUNTS_MAX * sizeof(struct count_place));
+    if (nodes->looks != NULL)
+        memory_put(nodes->account, nodes->looks, COUNTS_MAX * sizeof(struct count_place));
+    nodes->account = NULL;
+}
+
+/* --- nodes ----------------------------------------------------------------------------------- */
+
+/* A run is random, and its first half is enough to find it by. */
+static uint64_t run_hash(const char run[WIRE_RUN_BYTES]) {
+    uint64_t halves[2];
+    memcpy(halves, run, sizeof(halves));
+    return (halves[0] ^ halves[1] * UINT64_C(0x9E3779B97F4A7C15)) | 1;
+}
+
+static struct peer_node *find(const struct nodes *nodes, const char run[WIRE_RUN_BYTES]) {
+    struct table_node *at = table_first(&nodes->runs, run_hash(run));
+    for (; at != NULL; at = table_next(at)) {
+        struct peer_node *node = container_of(at, struct peer_node, node);
+        if (memcmp(node->run, run, WIRE_RUN_BYTES) == 0)
+            return node;
+    }
+    return NULL;
+}
+
+static struct peer_node *node_make(struct nodes *nodes, const char run[WIRE_RUN_BYTES]) {
+    if (SHORTAGE(nodes->count == NODES_MAX))
+        return NULL;
+    struct peer_node *node = memory_get(nodes->account, sizeof(*node));
+    if (SHORTAGE(node == NULL))
+        return NULL;
+    memset(node, 0, sizeof(*node));
+    node->node.hash = run_hash(run);
+    memcpy(node->run, run, WIRE_RUN_BYTES);
+    list_init(&node->link);
+    if (SHORTAGE(!table_add(&nodes->runs, &node->node))) {
+        memory_put(nodes->account, node, sizeof(*node));
+        return NULL;
+    }
+    nodes->count++;
+    return node;
+}
+
+struct peer_node *nodes_hear(struct nodes *nodes, const char run[WIRE_RUN_BYTES], uint64_t now_ns) {
+    struct peer_node *node = find(nodes, run);
+    if (node == NULL)
+        node = node_make(nodes, run);
+    if (SHORTAGE(node == NULL))
+        return NULL;
+    node->heard_ns = now_ns;
+    list_remove(&node->link);
+    list_add_tail(&nodes->order, &node->link);
+    return node;
+}
+
+void nodes_leave(struct nodes *nodes, struct peer_node *node) {
+    list_remove(&node->link);
+    table_remove(&nodes->runs, &node->node);
+    nodes->count--;
+    memory_put(nodes->account, node, sizeof(*node));
+}
+
+struct peer_node *nodes_silent(struct nodes *nodes, uint64_t now_ns) {
+    if (list_empty(&nodes->order))
+        return NULL;
+    struct peer_node *first = container_of(nodes->order.next, struct peer_node, link);
+    return first->heard_ns + NODES_SILENT_NS <= now_ns ? first : NULL;
+}
+
+const struct peer_node *nodes_namesake(const struct nodes *nodes, const struct peer_node *node) {
+    for (const struct list *at = nodes->order.next; at != &nodes->order; at = at->next) {
+        const struct peer_node *other = container_of(at, const struct peer_node, link);
+        if (other != node && strcmp(other->name, node->name) == 0)
+            return other;
+    }
+    return NULL;
+}
+
+/* --- messages -------------------------------------------------------------------------------- */
+
+static uint64_t *word_of(struct node_window *window, uint64_t number) {
+    return &window->seen[number % NODES_WINDOW / 64];
+}
+
+bool nodes_first(struct peer_node *node, uint64_t number) {
+    struct node_window *window = &node->window;
+    uint64_t bit = UINT64_C(1) << number % 64;
+    if (window->top >= NODES_WINDOW && number <= window->top - NODES_WINDOW)
+        return false;
+    if (number > window->top) {
+        if (number - window->top >= NODES_WINDOW)
+            memset(window->seen, 0, sizeof(window->seen));
+        else
+            for (uint64_t i = window->top; i++ != number;)
+                *word_of(window, i) &= ~(UINT64_C(1) << i % 64);
+        window->top = number;
+    }
+    bool first = (*word_of(window, number) & bit) == 0;
+    *word_of(window, number) |= bit;
+    return first;
+}
+
+static struct count_place *place_of(struct count_place *places, uint64_t key) {
+    return &places[(key ^ key >> 32) % COUNTS_MAX];
+}
+
+void nodes_number(struct nodes *nodes, uint64_t channel, struct wire_node *copy) {
+    uint64_t key = channel | 1;
+    struct count_place *place = place_of(nodes->counts, key);
+    if (place->key != key)
+        *place = (struct count_place){.key = key, .epoch = ++nodes->epoch};
+    copy->epoch = place->epoch;
+    copy->count = ++place->count;
+}
+
+uint64_t nodes_missing(struct nodes *nodes, uint64_t channel, uint64_t since,
+                       const struct wire_node *copy) {
+    uint64_t key = (channel ^ run_hash(copy->run) ^ since * UINT64_C(0xD6E8FEB86659FD93)) | 1;
+    struct count_place *place = place_of(nodes->looks, key);
+    uint64_t missing = 0;
+    if (place->key == key && place->epoch == copy->epoch && copy->count > place->count)
+        missing = copy->count - place->count - 1;
+    if (place->key != key || place->epoch != copy->epoch || copy->count > place->count)
+        *place = (struct count_place){.key = key, .count = copy->count, .epoch = copy->epoch};
+    return missing;
+}

@@ -1,0 +1,48 @@
+/* redis_expect.h - what the port has asked Redis, and was not answered yet; for the files of
+ * redis_*.c alone.
+ *
+ * Redis answers commands of one connection in their order, so there is one queue for each link.
+ *
+ * Threads: the port's. Owns: a hold on the name. */
+#ifndef RINGPOST_HA_REDIS_REDIS_EXPECT_H
+#define RINGPOST_HA_REDIS_REDIS_EXPECT_H
+
+#include "core/presence.h"
+#include "ha/redis/redis_port.h"
+
+/* What a command takes beside its words. */
+#define REDIS_COMMAND_BYTES 128
+
+enum redis_expect_kind {
+    REDIS_EXPECT_PUBLISH, /* a copy of a message */
+    REDIS_EXPECT_HAND,    /* the same of one that is kept */
+    REDIS_EXPECT_COUNT,   /* PUBSUB NUMSUB for one that is kept */
+    REDIS_EXPECT_WORD,
+    REDIS_EXPECT_PING,
+    REDIS_EXPECT_SUBSCRIBE, /* the last three: by the subscriber link */
+    REDIS_EXPECT_UNSUBSCRIBE,
+    REDIS_EXPECT_ORDER /* PING there */
+};
+
+struct redis_expect {
+    struct redis_expect *next;
+    struct list link;           /* in redis->parked */
+    struct redis_ask *ask;      /* of a copy; NULL: nobody is told */
+    struct presence_name *name; /* NULL: none of this node's, or `all` */
+    uint64_t asked_ns;
+    uint64_t copy;        /* its number */
+    uint64_t id_hash;     /* HAND, COUNT: of the client id */
+    uint64_t subscribers; /* as answered */
+    uint64_t ready;       /* begins that are known to all once this is confirmed; 0: no more */
+    uint64_t begun;       /* presence_begun, when it was sent */
+    uint32_t commands;    /* of the name, then */
+    uint8_t kind;         /* enum redis_expect_kind */
+    bool to_all;
+    bool certain; /* then this node's part in it was known */
+};
+
+/* NULL: no memory. */
+struct redis_expect *redis_expect_get(struct redis_port *redis, enum redis_expect_kind kind);
+void redis_expect_put(struct redis_port *redis, struct redis_expect *expect);
+
+#endif

@@ -1,0 +1,482 @@
+/* redis_out.c - messages from this node to Redis, and what it answers; see redis_port.h. */
+#include "core/base/check.h"
+#include "core/base/fault.h"
+#include "core/base/log.h"
+#include "core/base/shortage.h"
+#include "core/delivery.h"
+#include "core/server.h"
+#include "ha/redis/redis_expect.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A message, until its last copy is answered. */
+struct redis_ask {
+    struct mail request;
+    uint32_t nodes; /* that took it */
+    uint16_t due;   /* copies without an answer */
+    bool unsure;
+};
+
+static const struct span publish_word = SPAN_INIT("PUBLISH");
+
+void redis_out_init(struct redis_port *redis) {
+    pool_init(&redis->asks, sizeof(struct redis_ask));
+    pool_init(&redis->expects, sizeof(struct redis_expect));
+    list_init(&redis->parked);
+    list_init(&redis->parked_next);
+    redis->last = &redis->first;
+}
+
+void redis_out_fini(struct redis_port *redis) {
+    if (redis->rest != NULL)
+        memory_put(&redis->port.account, redis->rest, redis->rest_cap);
+    redis->rest = NULL;
+    pool_fini(&redis->asks);
+    pool_fini(&redis->expects);
+}
+
+/* --- expectations ----------------------------------------------------------------------------- */
+
+struct redis_expect *redis_expect_get(struct redis_port *redis, enum redis_expect_kind kind) {
+    struct redis_expect *expect = NULL;
+    if (!SHORTAGE(!account_take(&redis->port.account, sizeof(*expect)))) {
+        expect = pool_get(&redis->expects);
+        if (SHORTAGE(expect == NULL))
+            account_give(&redis->port.account, sizeof(*expect));
+    }
+    if (SHORTAGE(expect == NULL))
+        return NULL;
+    *expect = (struct redis_expect){.kind = (uint8_t)kind, .asked_ns = redis->port.now_ns};
+    list_init(&expect->link);
+    redis_count(&redis->figures.waiting, 1);
+    return expect;
+}
+
+void redis_expect_put(struct redis_port *redis, struct redis_expect *expect) {
+    list_remove(&expect->link);
+    if (expect->name != NULL)
+        presence_let(redis->port.server->presence, expect->name);
+    pool_put(&redis->expects, expect);
+    account_give(&redis->port.account, sizeof(*expect));
+    redis_count(&redis->figures.waiting, (uint64_t)-1);
+}
+
+static void expect_add(struct redis_port *redis, struct redis_expect *expect) {
+    *redis->last = expect;
+    redis->last = &expect->next;
+}
+
+static struct redis_expect *expect_take(struct redis_port *redis) {
+    struct redis_expect *expect = redis->first;
+    redis->first = expect->next;
+    if (redis->first == NULL)
+        redis->last = &redis->first;
+    expect->next = NULL;
+    return expect;
+}
+
+bool redis_out_is_silent(const struct redis_port *redis) {
+    return redis->first != NULL && redis->first->asked_ns + SILENT_NS <= redis->port.now_ns;
+}
+
+/* --- answers ---------------------------------------------------------------------------------- */
+
+static void ask_end(struct redis_port *redis, struct redis_ask *ask, unsigned flags) {
+    if ((flags & ANSWER_UNAVAILABLE) != 0)
+        redis_count(&redis->figures.unavailable, 1);
+    port_answer(&redis->port, &ask->request, ask->nodes, flags);
+    pool_put(&redis->asks, ask);
+    account_give(&redis->port.account, sizeof(*ask));
+}
+
+/* One copy is answered. */
+static void copy_answered(struct redis_port *redis, struct redis_ask *ask, uint64_t nodes) {
+    ask->nodes += nodes > UINT32_MAX - ask->nodes ? UINT32_MAX - ask->nodes : (uint32_t)nodes;
+    ask->unsure |= redis->port.now_ns < redis->unsure_ns;
+    if (--ask->due == 0)
+        ask_end(redis, ask, ask->unsure ? ANSWER_UNSURE : 0);
+}
+
+static bool own_seen(const struct redis_port *redis, uint64_t copy) {
+    return redis->copy - copy < OWN_COPIES &&
+           (redis->own[copy % OWN_COPIES / 64] >> copy % 64 & 1) != 0;
+}
+
+/* Is it known without more whether this node was among those that it was sent to? */
+static bool is_certain(const struct redis_port *redis, const struct redis_expect *expect) {
+    const struct presence_name *name = expect->name;
+    if (expect->subscribers == 0)
+        return true;
+    if (name == NULL)
+        return expect->to_all ? expect->certain && redis->hears_all
+                              : expect->begun == presence_begun(redis->port.server->presence);
+    return expect->certain && name->commands == expect->commands;
+}
+
+static void decide(struct redis_port *redis, struct redis_expect *expect, bool own) {
+    uint64_t nodes = expect->subscribers;
+    if (nodes != 0 && own && !FAULT(REDIS_SELF_COUNTED))
+        nodes--;
+    if (expect->kind == REDIS_EXPECT_COUNT)
+        redis_acks_counted(redis, expect, nodes);
+    else if (expect->kind == REDIS_EXPECT_HAND)
+        redis_acks_handed(redis, expect, nodes);
+    if (expect->ask != NULL)
+        copy_answered(redis, expect->ask, nodes);
+    redis_expect_put(redis, expect);
+}
+
+static void published(struct redis_port *redis, struct redis_expect *expect, int64_t subscribers) {
+    const struct presence_name *name = expect->name;
+    expect->subscribers = subscribers < 0 ? 0 : (uint64_t)subscribers;
+    /* No copy comes back of a question: what is not certain counts as one's own. */
+    if (is_certain(redis, expect) || expect->kind == REDIS_EXPECT_COUNT)
+        decide(redis, expect,
+               name == NULL ? expect->to_all : name->subscribed == redis->connections);
+    else
+        list_add_tail(&redis->parked_next, &expect->link);
+}
+
+static void order(struct redis_port *redis) {
+    if (list_empty(&redis->parked_next) || redis->asks_order || !redis_names_order(redis))
+        return;
+    list_append(&redis->parked, &redis->parked_next);
+}
+
+void redis_out_ordered(struct redis_port *redis) {
+    for (struct list *node; (node = list_pop(&redis->parked)) != NULL;) {
+        struct redis_expect *expect = container_of(node, struct redis_expect, link);
+        decide(redis, expect, own_seen(redis, expect->copy));
+    }
+}
+
+static const char *const kind_words[] = {
+    [REDIS_EXPECT_PUBLISH] = "PUBLISH", [REDIS_EXPECT_HAND] = "PUBLISH",
+    [REDIS_EXPECT_COUNT] = "PUBSUB",    [REDIS_EXPECT_WORD] = "PUBLISH",
+    [REDIS_EXPECT_PING] = "PING",
+};
+
+/* Is it what that command is answered with? */
+static bool is_answer(const struct redis_expect *expect, const struct resp_reply *reply) {
+    switch ((enum redis_expect_kind)expect->kind) {
+    case REDIS_EXPECT_PUBLISH:
+    case REDIS_EXPECT_HAND:
+        return reply->type == RESP_INTEGER;
+    case REDIS_EXPECT_COUNT: /* an ACL may forbid it */
+        return reply->type == RESP_ERROR || (reply->type == RESP_ARRAY && reply->item_count == 2 &&
+                                             reply->items[1].type == RESP_INTEGER);
+    default:
+        return reply->type != RESP_ERROR;
+    }
+}
+
+/* Nobody knows, then, who is elsewhere: it is handed to other nodes to find out. */
+static void count_refused(struct redis_port *redis, struct redis_expect *expect, struct span why) {
+    log_event(LOG_WARN, "redis_count_refused", LOG_SPAN("problem", why),
+              LOG_STR("meaning", "producers of messages with ack are not told whether a client is "
+                                 "connected to another node; it gets them all the same"),
+              LOG_STR("remedy", "allow PUBSUB to the Redis user"));
+    redis_acks_counted(redis, expect, 1);
+    if (expect->ask != NULL)
+        copy_answered(redis, expect->ask, 0);
+    redis_expect_put(redis, expect);
+}
+
+/* The answer to the command that is the first to be answered. False: the connection is lost. */
+static bool answered(struct redis_port *redis, const struct resp_reply *reply) {
+    if (redis->first == NULL) {
+        redis_lose(redis, "Redis answers what it was not asked");
+        return false;
+    }
+    if (!is_answer(redis->first, reply)) {
+        char why[160];
+        bool error = reply->type == RESP_ERROR;
+        snprintf(why, sizeof(why), "Redis answers %s: %.*s", kind_words[redis->first->kind],
+                 error ? (int)reply->text.len : 12, error ? reply->text.at : "not as asked");
+        redis_lose(redis, why);
+        return false;
+    }
+    struct redis_expect *expect = expect_take(redis);
+    if (expect->kind == REDIS_EXPECT_COUNT && reply->type == RESP_ERROR)
+        count_refused(redis, expect, reply->text);
+    else if (expect->kind == REDIS_EXPECT_COUNT)
+        published(redis, expect, reply->items[1].integer);
+    else if (expect->kind == REDIS_EXPECT_HAND || expect->ask != NULL)
+        published(redis, expect, reply->integer);
+    else
+        redis_expect_put(redis, expect);
+    return true;
+}
+
+void redis_out_answers(struct redis_port *redis) {
+    struct resp_reply reply;
+    while (link_next(&redis->commands, &reply, redis->port.now_ns))
+        if (!answered(redis, &reply) || endpoint_slice_over(&redis->port.endpoint))
+            break;
+    if (redis->up)
+        order(redis);
+}
+
+void redis_out_lost(struct redis_port *redis) {
+    list_append(&redis->parked, &redis->parked_next);
+    while (redis->first != NULL)
+        list_add_tail(&redis->parked, &expect_take(redis)->link);
+    for (struct list *node; (node = list_pop(&redis->parked)) != NULL;) {
+        struct redis_expect *expect = container_of(node, struct redis_expect, link);
+        struct redis_ask *ask = expect->ask;
+        if (ask != NULL && --ask->due == 0)
+            ask_end(redis, ask, ANSWER_UNAVAILABLE | ANSWER_UNSURE);
+        redis_expect_put(redis, expect);
+    }
+}
+
+/* --- copies ----------------------------------------------------------------------------------- */
+
+bool redis_rest_room(struct redis_port *redis, size_t bytes) {
+    if (bytes <= redis->rest_cap)
+        return true;
+    size_t cap = redis->rest_cap == 0 ? 4096 : redis->rest_cap;
+    while (cap < bytes)
+        cap *= 2;
+    char *more = redis->rest == NULL
+                     ? memory_get(&redis->port.account, cap)
+                     : memory_grow(&redis->port.account, redis->rest, redis->rest_cap, cap);
+    if (SHORTAGE(more == NULL))
+        return false;
+    redis->rest = more;
+    redis->rest_cap = cap;
+    return true;
+}
+
+/* What is known of this node's own part in what is sent there now. */
+static void own_note(struct redis_port *redis, struct redis_expect *expect,
+                     const struct wire_channel *channel) {
+    struct presence *presence = redis->port.server->presence;
+    expect->to_all = channel->place == WIRE_ALL;
+    expect->certain = expect->to_all && redis->hears_all;
+    if (!expect->to_all) {
+        enum name_kind kind = channel->place == WIRE_ID ? NAME_ID : NAME_GROUP;
+        expect->begun = presence_begun(presence);
+        expect->name = presence_hold(presence, kind, channel->name, NULL);
+    }
+    if (expect->name != NULL) {
+        expect->commands = expect->name->commands;
+        expect->certain = expect->commands == expect->name->confirmed;
+    }
+}
+
+/* Writes one copy, and gives what is expected for it. NULL: no room or memory. */
+static struct redis_expect *copy_send(struct redis_port *redis, enum redis_expect_kind kind,
+                                      struct wire_node *node, const struct wire_channel *channel,
+                                      struct span rest) {
+    char name[WIRE_CHANNEL_BYTES_MAX], head[WIRE_NODE_BYTES_MAX];
+    struct span to = span_of(name, wire_channel_write(redis->prefix, channel, name));
+    struct redis_expect *expect = redis_expect_get(redis, kind);
+    if (SHORTAGE(expect == NULL))
+        return NULL;
+    struct builder text = builder_over(head, sizeof(head)), out;
+    size_t room = REDIS_COMMAND_BYTES + to.len + WIRE_NODE_BYTES_MAX + rest.len;
+    if (SHORTAGE(!link_room(&redis->commands, room, &out))) {
+        redis_expect_put(redis, expect);
+        return NULL;
+    }
+    node->copy = redis->copy + 1;
+    nodes_number(&redis->nodes, hash64(to), node);
+    wire_node_write(node, &text);
+    CHECK(!text.full, "a node object is too long");
+    size_t length = text.len + rest.len;
+    builder_span_add(&out, SPAN("*3\r\n$7\r\nPUBLISH\r\n$"));
+    builder_u64(&out, to.len);
+    builder_span_add(&out, SPAN("\r\n"));
+    builder_span_add(&out, to);
+    builder_span_add(&out, SPAN("\r\n$"));
+    builder_u64(&out, length);
+    builder_span_add(&out, SPAN("\r\n"));
+    builder_span_add(&out, builder_span(&text));
+    builder_span_add(&out, rest);
+    builder_span_add(&out, SPAN("\r\n"));
+    link_put(&redis->commands, &out);
+    expect->copy = ++redis->copy;
+    redis->own[expect->copy % OWN_COPIES / 64] &= ~(UINT64_C(1) << expect->copy % 64);
+    own_note(redis, expect, channel);
+    expect_add(redis, expect);
+    redis_count(&redis->figures.published, 1);
+    return expect;
+}
+
+/* One copy of a message whose publisher is answered. False: no room or memory. */
+static bool ask_send(struct redis_port *redis, struct redis_ask *ask, struct wire_node *node,
+                     const struct wire_channel *channel, struct span rest) {
+    struct redis_expect *expect = copy_send(redis, REDIS_EXPECT_PUBLISH, node, channel, rest);
+    if (SHORTAGE(expect == NULL))
+        return false;
+    expect->ask = ask;
+    ask->due++;
+    return true;
+}
+
+/* A new number for the message. */
+static struct wire_node node_of(struct redis_port *redis, const struct message *message) {
+    struct wire_node node = {.number = ++redis->number, .is_bytes = message->is_bytes};
+    memcpy(node.run, redis->port.server->run, WIRE_RUN_BYTES);
+    return node;
+}
+
+/* What its copies share. False: no memory. */
+static bool rest_write(struct redis_port *redis, const struct message *message,
+                       const struct message_name *only, struct span *rest) {
+    size_t bytes = wire_rest_bytes(message);
+    if (SHORTAGE(!redis_rest_room(redis, bytes)))
+        return false;
+    struct builder out = builder_over(redis->rest, bytes);
+    wire_rest_write(message, only, redis->port.now_ns, &out);
+    CHECK(!out.full, "a message is longer than it was said to be");
+    *rest = builder_span(&out);
+    return true;
+}
+
+/* Writes all copies. False: some of them found no room. */
+static bool copies_send(struct redis_port *redis, struct redis_ask *ask,
+                        const struct message *message) {
+    struct wire_node node = node_of(redis, message);
+    struct span rest;
+    if (!rest_write(redis, message, NULL, &rest))
+        return false;
+    uint32_t count = message_address_count(message);
+    if (message->broadcast || count > WIRE_ADDRESSES_MAX)
+        return ask_send(redis, ask, &node, &(struct wire_channel){.place = WIRE_ALL}, rest);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct message_name *name = &message->names[i];
+        struct wire_channel channel = {.place = name->kind == NAME_ID ? WIRE_ID : WIRE_GROUP,
+                                       .name = message_name_text(message, name)};
+        if (!ask_send(redis, ask, &node, &channel, rest))
+            return false;
+    }
+    return true;
+}
+
+/* Asks who has the ids of a message that is kept. Of more than WIRE_ADDRESSES_MAX nobody asks. */
+static bool questions_send(struct redis_port *redis, struct redis_ask *ask,
+                           const struct message *message) {
+    uint32_t count = message->to_count > WIRE_ADDRESSES_MAX ? 0 : message->to_count;
+    for (uint32_t i = 0; i < count; i++) {
+        char text[WIRE_CHANNEL_BYTES_MAX];
+        struct wire_channel channel = {WIRE_ID, message_name_text(message, &message->names[i])};
+        const struct span words[] = {
+            SPAN_INIT("PUBSUB"), SPAN_INIT("NUMSUB"),
+            span_of(text, wire_channel_write(redis->prefix, &channel, text))};
+        struct redis_expect *expect = redis_expect_get(redis, REDIS_EXPECT_COUNT);
+        if (SHORTAGE(expect == NULL))
+            return false;
+        if (!link_command(&redis->commands, words, 3)) {
+            redis_expect_put(redis, expect);
+            return false;
+        }
+        own_note(redis, expect, &channel);
+        expect->id_hash = message->names[i].hash;
+        expect->ask = ask;
+        ask->due++;
+        expect_add(redis, expect);
+    }
+    return true;
+}
+
+static struct redis_ask *ask_get(struct redis_port *redis, const struct mail *request) {
+    struct redis_ask *ask = NULL;
+    if (!SHORTAGE(!account_take(&redis->port.account, sizeof(*ask)))) {
+        ask = pool_get(&redis->asks);
+        if (SHORTAGE(ask == NULL))
+            account_give(&redis->port.account, sizeof(*ask));
+    }
+    if (ask != NULL)
+        *ask = (struct redis_ask){.request = *request};
+    return ask;
+}
+
+void redis_out_deliver(struct port *port, struct message *message, const struct mail *request) {
+    struct redis_port *redis = redis_of(port);
+    struct redis_ask *ask = NULL;
+    if (redis->up && !redis_out_is_silent(redis))
+        ask = ask_get(redis, request);
+    if (ask == NULL) {
+        message_release(&port->endpoint, message);
+        redis_count(&redis->figures.unavailable, 1);
+        port_answer(port, request, 0, ANSWER_UNAVAILABLE);
+        return;
+    }
+    ask->due = 1; /* until all are written */
+    bool all = (request->flag & DELIVER_COUNT) != 0 ? questions_send(redis, ask, message)
+                                                    : copies_send(redis, ask, message);
+    message_release(&port->endpoint, message);
+    if (!all) {
+        /* What was written goes on, and is answered to nobody. */
+        for (struct redis_expect *at = redis->first; at != NULL; at = at->next)
+            if (at->ask == ask)
+                at->ask = NULL;
+        ask_end(redis, ask,
+                ask->due == 1 ? ANSWER_UNAVAILABLE : ANSWER_UNAVAILABLE | ANSWER_UNSURE);
+        return;
+    }
+    if (--ask->due == 0)
+        ask_end(redis, ask, 0);
+}
+
+void redis_out_keep(struct redis_port *redis, const struct message *message,
+                    const struct message_name *to, bool again) {
+    struct wire_channel channel = {WIRE_ID, message_name_text(message, to)};
+    struct wire_node node = node_of(redis, message);
+    struct span rest;
+    node.keeps = true;
+    node.again = again;
+    if (!rest_write(redis, message, to, &rest))
+        return;
+    struct redis_expect *expect = copy_send(redis, REDIS_EXPECT_HAND, &node, &channel, rest);
+    if (!SHORTAGE(expect == NULL))
+        expect->id_hash = to->hash;
+}
+
+/* --- other commands --------------------------------------------------------------------------- */
+
+static void command_send(struct redis_port *redis, enum redis_expect_kind kind,
+                         const struct span *words, unsigned count) {
+    struct redis_expect *expect = redis->up ? redis_expect_get(redis, kind) : NULL;
+    if (expect == NULL)
+        return;
+    if (link_command(&redis->commands, words, count))
+        expect_add(redis, expect);
+    else
+        redis_expect_put(redis, expect);
+}
+
+void redis_out_text(struct redis_port *redis, const struct wire_channel *channel,
+                    struct span text) {
+    char name[WIRE_CHANNEL_BYTES_MAX];
+    size_t len = wire_channel_write(redis->prefix, channel, name);
+    const struct span words[] = {publish_word, span_of(name, len), text};
+    command_send(redis, REDIS_EXPECT_WORD, words, 3);
+}
+
+static void word_send(struct redis_port *redis, struct wire_node node) {
+    char text[WIRE_NODE_BYTES_MAX];
+    struct builder word = builder_over(text, sizeof(text));
+    memcpy(node.run, redis->port.server->run, WIRE_RUN_BYTES);
+    wire_word_write(&node, &word);
+    redis_out_text(redis, &(struct wire_channel){.place = WIRE_ALL}, builder_span(&word));
+}
+
+void redis_out_word(struct redis_port *redis, bool lives) {
+    word_send(redis,
+              (struct wire_node){.name = span_text(redis->port.config->node), .lives = lives});
+}
+
+void redis_out_asks(struct redis_port *redis) {
+    word_send(redis, (struct wire_node){
+                         .name = span_text(redis->port.config->node), .lives = true, .asks = true});
+}
+
+void redis_out_ping(struct redis_port *redis) {
+    const struct span word = SPAN("PING");
+    redis->commands.asked_ns = redis->port.now_ns;
+    command_send(redis, REDIS_EXPECT_PING, &word, 1);
+}

@@ -1,0 +1,268 @@
+/* redis_port.h - the port that ties nodes together by the pub/sub of one Redis (wire.h).
+ *
+ *   a message out: worker --DELIVER--> redis_out.c --PUBLISH--> Redis --count--> ANSWER
+ *   a message in:  Redis --message--> redis_in.c --> gate --> hub --> workers
+ *   a name:        directory --> presence.h --> redis_names.c --SUBSCRIBE--> Redis --> ready.h
+ *
+ * Out. Every message that is not kept comes here, since another node may hold its names. It goes
+ * once to the channel of each address, or, to everybody or more than WIRE_ADDRESSES_MAX addresses,
+ * once to `all`. What PUBLISH answers is how many nodes have subscribed, less this one if it has.
+ * Whether it had is known, unless a command about the name was under way meanwhile: the two links
+ * have no order between them. Then the answer waits for a PING on the subscriber's link, behind
+ * which this node's own copy has come back or will not.
+ *
+ * In. Copies of this node's own messages are passed over; of a message of another node the first
+ * copy counts. The gate publishes it to this node's sessions alone: a port never gets its own
+ * messages back. While the workers are behind, nothing more is read, for IN_HELD_NS at most.
+ *
+ * Up and down. Both links belong together: when one is lost, so is the other, what was published
+ * and not answered is unavailable and perhaps there, and all names are to be subscribed again.
+ * Nobody waits for Redis while it is gone: messages are answered at once (ANSWER_UNAVAILABLE), and
+ * new sessions are let go once it has been gone for DOWN_HOLD_NS. For UNSURE_NS after it has come
+ * back nodes are still subscribing, and nobody is called absent.
+ *
+ * Threads: its own; `figures` any. Owns: its links, asks and expectations, charged to its account.
+ * Limits: answers that it owes, by port_wait.h; bytes that wait, LINK_OUT_BYTES_MAX a link;
+ * NODES_MAX nodes. */
+#ifndef RINGPOST_HA_REDIS_REDIS_PORT_H
+#define RINGPOST_HA_REDIS_REDIS_PORT_H
+
+#include "core/mailbox.h"
+#include "core/port.h"
+#include "ha/redis/link.h"
+#include "ha/redis/nodes.h"
+#include "ingest/gate/gate.h"
+
+#include <pthread.h>
+
+struct config;
+struct presence_name;
+
+/* A message that comes in while the workers are behind waits so long, and all behind it. */
+#define IN_HELD_NS NS_PER_S
+/* Redis has been gone for so long that new sessions do not wait for it. */
+#define DOWN_HOLD_NS NS_PER_S
+/* Commands without an answer for so long: it counts as gone. */
+#define SILENT_NS NS_PER_S
+#define UNSURE_NS (5 * NS_PER_S)
+#define LIVES_NS NS_PER_S /* between the words that this node lives */
+
+/* Copies of this node's own messages that have come back are remembered by their numbers, so many
+ * of the last. */
+#define OWN_COPIES 65536
+
+/* Why a message from Redis was not taken. */
+#define REDIS_REFUSALS(X)                                                                          \
+    X(CHANNEL, "channel") /* not one of this node's */                                             \
+    X(JSON, "bad_json")                                                                            \
+    X(MESSAGE, "bad_message")                                                                      \
+    X(TOO_LARGE, "too_large")                                                                      \
+    X(ADDRESS, "address") /* it names another address than its channel */                          \
+    X(ACK, "ack")                                                                                  \
+    X(NODE, "node")             /* an object `node` that no node writes */                         \
+    X(OVERLOADED, "overloaded") /* the workers, or the memory */                                   \
+    X(DRAINING, "draining")
+
+enum redis_refusal {
+#define REDIS_REFUSAL_ENUM(name, word) REDIS_REFUSED_##name,
+    REDIS_REFUSALS(REDIS_REFUSAL_ENUM)
+#undef REDIS_REFUSAL_ENUM
+        REDIS_REFUSAL_COUNT
+};
+const char *redis_refusal_word(enum redis_refusal refusal);
+
+/* What is told of it, each written by the port alone. */
+#define REDIS_FIGURES(X)                                                                           \
+    X(connected, "redis_connected", "gauge", "1 while both connections to Redis are up")           \
+    X(nodes, "redis_nodes", "gauge", "other nodes that were heard of within 3 s")                  \
+    X(names, "redis_names", "gauge", "client ids and groups that this node has subscribed")        \
+    X(waiting, "redis_waiting", "gauge", "commands that Redis has not answered")                   \
+    X(waiting_bytes, "redis_waiting_bytes", "gauge", "bytes that wait to be sent to Redis")        \
+    X(lost, "redis_lost_total", "counter", "times that the connection to Redis was lost")          \
+    X(published, "redis_published_total", "counter", "copies of messages published")               \
+    X(received, "redis_received_total", "counter",                                                 \
+      "messages of other nodes and programs that were taken")                                      \
+    X(own, "redis_own_total", "counter", "copies of this node's messages that came back")          \
+    X(repeated, "redis_repeated_total", "counter", "copies of messages that had come already")     \
+    X(missed, "redis_missed_total", "counter",                                                     \
+      "copies of messages for this node that never came, by the numbers of those that did")        \
+    X(lent, "redis_lent", "gauge",                                                                 \
+      "messages with ack that other nodes keep and clients here have")                             \
+    X(unavailable, "redis_unavailable_total", "counter",                                           \
+      "messages that could not be published, or not be known to be")
+
+struct redis_figures {
+#define REDIS_FIGURE_MEMBER(name, metric, kind, help) _Atomic uint64_t name;
+    REDIS_FIGURES(REDIS_FIGURE_MEMBER)
+#undef REDIS_FIGURE_MEMBER
+    _Atomic uint64_t refused[REDIS_REFUSAL_COUNT];
+};
+
+/* The nodes that are known, for other threads. */
+struct redis_known {
+    pthread_mutex_t lock;
+    unsigned count;
+    struct port_node nodes[NODES_MAX];
+};
+
+#define REDIS_LENT_MAX 1000000
+
+/* What this node tells others in one go: an array that grows until it is flushed. */
+struct redis_word {
+    struct wire_channel channel;
+    struct builder out;
+};
+
+/* A message whose publisher is owed an answer. */
+struct redis_ask;
+/* A command without its answer. */
+struct redis_expect;
+
+struct redis_port {
+    struct port port;
+    struct redis_server server;
+    struct redis_figures figures;
+    struct port_figure shown[32]; /* the same, for others */
+    struct span prefix;           /* of channels */
+    struct link commands, subscriber;
+    bool up;              /* both are */
+    uint32_t connections; /* how often it came up; the number of the one that is */
+    uint64_t down_ns;     /* since when it is not */
+    uint64_t unsure_ns;   /* until then nobody is called absent */
+    bool leaves;          /* the node drains: names are given up */
+    uint64_t leaves_ns;   /* since then */
+    bool told;            /* the log knows that it is down */
+    uint64_t told_ns;     /* when it was told last */
+    /* redis_out.c */
+    struct pool asks, expects;
+    struct redis_expect *first, **last; /* of the commands link, in their order */
+    struct list parked;                 /* that wait for the PING that is under way */
+    struct list parked_next;            /* and that came behind it */
+    uint64_t number, copy;              /* of the last message, and copy */
+    char *rest;                         /* room for a text */
+    size_t rest_cap;
+    uint64_t own[OWN_COPIES / 64]; /* the copies that came back, of the last OWN_COPIES */
+    /* redis_names.c */
+    struct redis_expect *first_name, **last_name; /* of the subscriber's link */
+    uint64_t names;                               /* that are to be subscribed by now */
+    bool hears_all;                               /* `all` is confirmed */
+    bool asks_order;                              /* a PING is under way */
+    uint64_t ready;                               /* begins that are known to all */
+    /* redis_in.c */
+    struct nodes nodes;
+    struct redis_known known; /* the same, for other threads */
+    struct gate_source source;
+    bool held;        /* a message could not be taken: `in` is tried again */
+    uint64_t held_ns; /* since when */
+    struct resp_reply in;
+    enum result_word result; /* of the message that was handed to the gate last */
+    bool told_result;        /* it is there */
+    bool handing;            /* it is being handed over */
+    uint64_t lives_ns;       /* when this node says again that it lives */
+    /* redis_acks.c */
+    struct pool lent_pool;
+    struct list lents;  /* messages that other nodes keep, which wait to be settled */
+    char *word_room[2]; /* of: */
+    struct redis_word came, acked;
+    char acked_run[WIRE_RUN_BYTES]; /* whom `acked` is for */
+    bool tells_again;               /* all client ids are to be told, from `told_to` on */
+    uint64_t told_to;
+};
+
+/* Prepares it. The config must outlive it; its URL was checked (redis_url.h). */
+void redis_port_init(struct redis_port *redis, const struct config *config);
+static inline bool redis_is_up(const struct redis_port *redis) {
+    return atomic_load_explicit(&redis->figures.connected, memory_order_relaxed) != 0;
+}
+
+/* --- for the files of redis_*.c --------------------------------------------------------------- */
+
+static inline struct redis_port *redis_of(struct port *port) {
+    return (struct redis_port *)(void *)port;
+}
+static inline void redis_count(_Atomic uint64_t *figure, uint64_t more) {
+    atomic_store_explicit(figure, atomic_load_explicit(figure, memory_order_relaxed) + more,
+                          memory_order_relaxed);
+}
+static inline void redis_figure(_Atomic uint64_t *figure, uint64_t value) {
+    atomic_store_explicit(figure, value, memory_order_relaxed);
+}
+/* Both links are given up. */
+void redis_lose(struct redis_port *redis, const char *why);
+
+/* redis_out.c */
+void redis_out_init(struct redis_port *redis);
+void redis_out_deliver(struct port *port, struct message *message, const struct mail *request);
+/* Reads the answers to commands. */
+void redis_out_answers(struct redis_port *redis);
+/* No answer will come: all that are owed are given. */
+void redis_out_lost(struct redis_port *redis);
+/* All that was sent to this node's subscriptions before the PING has come. */
+void redis_out_ordered(struct redis_port *redis);
+/* Says on `all` that this node lives, or leaves; that it wants to be told of all client ids. */
+void redis_out_word(struct redis_port *redis, bool lives);
+void redis_out_asks(struct redis_port *redis);
+/* Publishes a text between nodes. */
+void redis_out_text(struct redis_port *redis, const struct wire_channel *channel, struct span text);
+/* Publishes a message that this node keeps, for one of its ids. */
+void redis_out_keep(struct redis_port *redis, const struct message *message,
+                    const struct message_name *to, bool again);
+void redis_out_ping(struct redis_port *redis);
+/* Has Redis not answered for SILENT_NS? */
+bool redis_out_is_silent(const struct redis_port *redis);
+void redis_out_fini(struct redis_port *redis);
+/* Room in redis->rest for so many bytes; what was there may be gone. */
+bool redis_rest_room(struct redis_port *redis, size_t bytes);
+
+/* redis_names.c */
+void redis_names_init(struct redis_port *redis);
+/* It has come up: all is to be subscribed. */
+void redis_names_begin(struct redis_port *redis);
+/* Subscribes what has changed. */
+void redis_names_work(struct redis_port *redis);
+/* Sends the PING that answers wait for, unless one is under way. False: no room. */
+bool redis_names_order(struct redis_port *redis);
+/* A confirmation, or what else comes on the subscriber's link but messages. */
+void redis_names_confirmed(struct redis_port *redis, const struct resp_reply *reply);
+void redis_names_lost(struct redis_port *redis);
+/* The node drains: gives all up but its own channel. */
+void redis_names_leave(struct redis_port *redis);
+/* No message comes by a name or `all` any more. */
+bool redis_names_left(const struct redis_port *redis);
+
+/* redis_acks.c */
+struct redis_lent;
+bool redis_acks_init(struct redis_port *redis);
+void redis_acks_fini(struct redis_port *redis);
+size_t redis_lent_bytes(void);
+void redis_acks_hand(struct port *port, struct message *message, const struct mail *mail);
+/* How many nodes have subscribed to the id; how many have got a copy. */
+void redis_acks_counted(struct redis_port *redis, const struct redis_expect *expect,
+                        uint64_t nodes);
+void redis_acks_handed(struct redis_port *redis, const struct redis_expect *expect, uint64_t nodes);
+/* A client id has come to this node, and is subscribed. */
+void redis_acks_came(struct redis_port *redis, struct span id);
+/* A word of another node about such messages. False: no room to tell the keepers; try again. */
+bool redis_acks_word(struct redis_port *redis, const struct wire_node *word);
+/* Tells the keeper of the id; false: no room. */
+bool redis_remote_tell(struct redis_port *redis, uint64_t hash, unsigned flag);
+/* For a message that is lent to this node, before the gate has it (NULL: no memory); and what the
+ * gate says, which ends it or begins its wait. */
+struct redis_lent *redis_lent_get(struct redis_port *redis, const char run[WIRE_RUN_BYTES]);
+void redis_lent_result(struct redis_port *redis, struct redis_lent *lent,
+                       const struct gate_result *result);
+void redis_acks_work(struct redis_port *redis);
+void redis_word_flush(struct redis_port *redis, struct redis_word *word);
+/* The node drains: nobody waits for clients here any more. */
+void redis_acks_leave(struct redis_port *redis);
+
+/* redis_in.c */
+void redis_in_init(struct redis_port *redis);
+/* Reads what comes by subscription. */
+void redis_in_read(struct redis_port *redis);
+void redis_in_lost(struct redis_port *redis);
+/* Nodes that have gone silent. */
+void redis_in_nodes(struct redis_port *redis);
+unsigned redis_in_known(struct port *port, unsigned from, struct port_node *nodes, unsigned max);
+
+#endif

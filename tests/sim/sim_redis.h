@@ -1,0 +1,51 @@
+/* sim_redis.h - a fake Redis behind the fake sockets (tests/fakes/fake_redis_socket.h), with other
+ * nodes and programs that subscribe and publish there.
+ *
+ * The port's two connections have no order to each other: each carries out its commands, and is
+ * told their answers, at times of its own. It refuses connections, resets them between any two
+ * bytes, stands still, reads slowly and answers wrongly as the scenario says.
+ *
+ * Each other node counts as PORT_TAKES in what PUBLISH answers, so that the oracle can tell them
+ * from sessions, and from the node itself where it is counted by mistake. What they publish are
+ * messages as those of any producer; their answer is the gate's result.
+ *
+ * Threads: one. Owns: the port, its server, the others. */
+#ifndef RINGPOST_TESTS_SIM_SIM_REDIS_H
+#define RINGPOST_TESTS_SIM_SIM_REDIS_H
+
+#include "core/message.h"
+#include "core/stats.h"
+#include "tests/sim/sim.h"
+
+struct server_parts;
+struct sim_session;
+
+/* --- the port (sim_redis_port.c) -------------------------------------------------------------- */
+
+/* Before server_init, behind the store: the port, if the scenario has one. */
+void sim_redis_open(struct server_parts *parts, const struct config *config);
+/* The body of the fiber of that endpoint, if sim_redis_at says that it is the port's. */
+bool sim_redis_at(unsigned index);
+void sim_redis_body(unsigned index);
+/* Messages of all endpoints that it has and has not answered. */
+uint64_t sim_redis_owes(void);
+/* When the node has stopped. */
+void sim_redis_port_account(void);
+
+/* --- what is behind it ------------------------------------------------------------------------ */
+
+void redis_open(void);
+void redis_close(void);
+bool redis_step(void);
+bool redis_can_step(void);
+uint64_t redis_next_ns(void);
+/* Is it the stream of another node? */
+bool redis_is_stream(uint32_t stream);
+/* The gate's result for the message with that id. */
+void redis_told(struct span id, enum result_word result, uint32_t recipients);
+/* The session has its welcome: are its names subscribed? */
+void sim_redis_welcome_check(const struct sim_session *session);
+/* The node has stopped: what it never took is refused. */
+void redis_account(void);
+
+#endif

@@ -1,0 +1,152 @@
+/* The port to Redis without memory: what it cannot publish is answered so, and what it cannot
+ * subscribe ends the connection, after which all is subscribed again. */
+#include "tests/support/fake_redis.h"
+
+static struct peer *api;
+static uint64_t taken;
+
+static int setup(void **state) {
+    (void)state;
+    redis_node_open();
+    api = api_connect();
+    /* The workers have a little in hand. */
+    peer_say(api, JSON_POST("/v1/messages", "{\"to\":\"warm\"}"));
+    redis_settle();
+    taken = 0;
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    redis_node_close();
+    return 0;
+}
+
+static void memory_ends(size_t part) {
+    for (; account_take(&redis.port.account, part); taken += part)
+        ;
+}
+
+static void memory_is_back(void) {
+    account_give(&redis.port.account, taken);
+    taken = 0;
+}
+
+/* Redis takes nothing more, and what waits leaves no room for a command. */
+static void fill(struct link *link) {
+    static char text[1 << 17];
+    struct builder out;
+    fake_socket_find(link->fd)->send_room = 0;
+    size_t bytes = link->out_cap - link->out_len - 16;
+    assert_true(bytes < sizeof(text) && link_room(link, bytes, &out));
+    builder_bytes(&out, text, bytes);
+    link_put(link, &out);
+}
+
+static void empty(struct link *link) {
+    link->out_len = link->out_at = 0;
+    fake_socket_find(link->fd)->send_room = SIZE_MAX;
+}
+
+static void unavailable(void) {
+    free(peer_heard(api));
+    peer_say(api, JSON_POST("/v1/messages", "{\"to\":\"x\"}"));
+    assert_error(api->out, 503, "cluster_unavailable");
+    assert_null(strstr(api->out, "maybe"));
+}
+
+static void test_no_room_to_publish(void **state) {
+    (void)state;
+    fill(&redis.commands);
+    memory_ends(4096);
+    unavailable();
+    unavailable();
+    memory_is_back();
+    empty(&redis.commands);
+    redis_published[0] = '\0';
+    redis_others = 1;
+    free(peer_heard(api));
+    peer_say(api, JSON_POST("/v1/messages", "{\"to\":\"x\"}"));
+    redis_settle();
+    assert_int_equal(status_of(api->out), 202);
+    /* What was never sent has no number that others could miss. */
+    assert_non_null(strstr(redis_published, "\"s\":1,"));
+    assert_int_equal(FIGURE(unavailable), 2);
+    assert_int_equal(FIGURE(waiting), 0);
+    assert_true(redis.up);
+}
+
+static void test_no_memory_to_publish(void **state) {
+    (void)state;
+    memory_ends(1);
+    unavailable();
+    memory_is_back();
+    assert_true(redis.up);
+    assert_int_equal(FIGURE(waiting), 0);
+}
+
+static void test_no_memory_for_bytes(void **state) {
+    (void)state;
+    static char text[8192];
+    /* The reader has the room that it needs for such texts. */
+    snprintf(text, sizeof(text), "{\"data\":\"%07000d\"}", 0);
+    redis_message("rp:all", text);
+    redis_settle();
+    snprintf(text, sizeof(text),
+             "{\"node\":{\"run\":\"0123456789abcdef\",\"p\":1,\"n\":1,\"bytes\":true},"
+             "\"broadcast\":true,\"data\":\"%06000d\"}",
+             0);
+    redis_message("rp:all", text);
+    memory_ends(4096);
+    redis_settle();
+    assert_int_equal(REFUSED(MESSAGE), 1);
+    memory_is_back();
+    text[strlen("{\"node\":{\"run\":\"0123456789abcdef\",\"p\":1,\"n\":")] = '2';
+    redis_message("rp:all", text);
+    redis_settle();
+    assert_int_equal(FIGURE(received), 2);
+}
+
+static void subscribed_again(void) {
+    for (unsigned i = 0; i < 50 && !redis.up; i++)
+        redis_pass(100 * NS_PER_MS);
+    redis_settle();
+    assert_non_null(redis_channel("rp:id:a"));
+    assert_int_equal(FIGURE(names), 1);
+    presence_end(fake_server.presence, NAME_ID, SPAN("a"));
+    redis_settle();
+    assert_null(redis_channel("rp:id:a"));
+    assert_int_equal(presence_count(fake_server.presence), 0);
+}
+
+static void test_no_room_to_subscribe(void **state) {
+    (void)state;
+    fill(&redis.subscriber);
+    memory_ends(4096);
+    assert_true(presence_begin(fake_server.presence, NAME_ID, SPAN("a")));
+    node_settle();
+    assert_false(redis.up);
+    assert_int_equal(FIGURE(waiting), 0);
+    memory_is_back();
+    subscribed_again();
+}
+
+static void test_no_memory_to_subscribe(void **state) {
+    (void)state;
+    memory_ends(1);
+    assert_true(presence_begin(fake_server.presence, NAME_ID, SPAN("a")));
+    node_settle();
+    assert_false(redis.up);
+    memory_is_back();
+    subscribed_again();
+}
+
+int main(void) {
+#define ONE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        ONE(test_no_room_to_publish),     ONE(test_no_memory_to_publish),
+        ONE(test_no_memory_for_bytes),    ONE(test_no_room_to_subscribe),
+        ONE(test_no_memory_to_subscribe),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
