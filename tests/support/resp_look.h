@@ -36,6 +36,8 @@ static inline void resp_look_item(struct span *wire, const struct resp_item *ite
         resp_look_bytes(wire, item->text);
         resp_look_bytes(wire, SPAN("\r\n"));
         return;
+    case RESP_LONG: /* it was not kept */
+        return;
     case RESP_NIL:
         CHECK(item->text.len == 0);
         resp_look_number(wire, wire->len != 0 && wire->at[0] == '*' ? '*' : '$', -1);

@@ -99,17 +99,17 @@ static void test_settled_when_it_is_safe(void **state) {
     node_pass(6 * NS_PER_S);
     assert_int_equal(owed_count, 3);
     assert_ledger("{\"accepted\":3,\"acked\":0,\"expired\":0,\"pending\":3,"
-                  "\"dropped\":{\"withdrawn\":0}");
+                  "\"dropped\":{\"withdrawn\":0,\"lent\":0}");
     assert_non_null(strstr(ask(api, GET("/v1/messages/m1")), "\"state\":\"pending\""));
     safe();
     assert_ledger("{\"accepted\":3,\"acked\":1,\"expired\":0,\"pending\":2,"
-                  "\"dropped\":{\"withdrawn\":0}");
+                  "\"dropped\":{\"withdrawn\":0,\"lent\":0}");
     safe();
     assert_ledger("{\"accepted\":3,\"acked\":1,\"expired\":0,\"pending\":1,"
-                  "\"dropped\":{\"withdrawn\":1}");
+                  "\"dropped\":{\"withdrawn\":1,\"lent\":0}");
     safe();
     assert_ledger("{\"accepted\":3,\"acked\":1,\"expired\":1,\"pending\":0,"
-                  "\"dropped\":{\"withdrawn\":1}");
+                  "\"dropped\":{\"withdrawn\":1,\"lent\":0}");
 }
 
 /* The metrics see it soon by themselves, and then the node does not look any more. */

@@ -101,7 +101,7 @@ static uint64_t told(unsigned i, enum result_word result) {
 /* Until the port has been told so many results. */
 static void results_wait(unsigned i, uint64_t count) {
     for (unsigned looks = 0; looks < 20000; looks++) {
-        if (told(i, RESULT_QUEUED) + told(i, RESULT_OVERLOADED) >= count)
+        if (told(i, RESULT_QUEUED) + told(i, RESULT_CLUSTER_UNAVAILABLE) >= count)
             return;
         usleep(
             500); /* a port on another thread tells nobody but its counters; ten seconds in all */
@@ -148,7 +148,7 @@ static void test_both_at_once(void **state) {
     threads_end();
     for (unsigned i = 0; i < PORTS; i++) {
         assert_int_equal(told(i, RESULT_QUEUED), toys[1 - i].took);
-        assert_int_equal(told(i, RESULT_QUEUED) + told(i, RESULT_OVERLOADED), MESSAGES);
+        assert_int_equal(told(i, RESULT_QUEUED) + told(i, RESULT_CLUSTER_UNAVAILABLE), MESSAGES);
         assert_int_equal(stats_get(&toys[i].port.stats.ports_late), 0);
     }
 }
@@ -164,7 +164,7 @@ static void test_stop_while_silent(void **state) {
     feed(1, 20);
     results_wait(1, 20);
     threads_end();
-    assert_int_equal(told(0, RESULT_OVERLOADED), 20);
+    assert_int_equal(told(0, RESULT_CLUSTER_UNAVAILABLE), 20);
     assert_true(list_empty(&toys[1].kept));
 }
 

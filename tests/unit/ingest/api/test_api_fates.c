@@ -485,7 +485,7 @@ static void test_statistics(void **state) {
     ask(api, DEL("/v1/messages/m3"));
     const char *answer = ask(api, GET("/v1/stats"));
     assert_non_null(strstr(answer, "\"ledger\":{\"ack\":{\"accepted\":3,\"acked\":1,\"expired\":0,"
-                                   "\"pending\":1,\"dropped\":{\"withdrawn\":1}},"
+                                   "\"pending\":1,\"dropped\":{\"withdrawn\":1,\"lent\":0}},"
                                    "\"default\":{\"made\":0,"));
     assert_non_null(strstr(answer, "\"ack_copies\":{\"made\":1,\"sent\":1,\"waiting\":0,"));
     assert_non_null(strstr(answer, "\"accepted\":3,\"absent\":0,"));
