@@ -10,8 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What waits to be sent has so much room at first, and again when all has left. */
+/* What waits to be sent has so much room at first, and again when all has left and it had more than
+ * OUT_BYTES_KEPT. */
 #define OUT_BYTES_MIN (64 * 1024)
+#define OUT_BYTES_KEPT (1024 * 1024)
 
 bool link_init(struct link *link, const char *name, const struct redis_server *server,
                struct account *account, size_t reply_bytes_max) {
@@ -23,12 +25,25 @@ bool link_init(struct link *link, const char *name, const struct redis_server *s
            link->out != NULL;
 }
 
+/* Nothing waits to be sent any more. */
+static void out_clear(struct link *link) {
+    link->out_at = link->out_len = 0;
+    if (link->out_cap <= OUT_BYTES_KEPT)
+        return;
+    char *less = memory_get(link->account, OUT_BYTES_MIN);
+    if (SHORTAGE(less == NULL))
+        return;
+    memory_put(link->account, link->out, link->out_cap);
+    link->out = less;
+    link->out_cap = OUT_BYTES_MIN;
+}
+
 static void socket_end(struct link *link) {
     if (link->fd >= 0)
         redis_socket_close(link->fd);
     link->fd = -1;
     link->in_ready = link->out_ready = false;
-    link->out_at = link->out_len = 0;
+    out_clear(link);
     link->input = SPAN("");
 }
 
@@ -46,13 +61,15 @@ void link_fini(struct link *link) {
 
 /* --- the end --------------------------------------------------------------------------------- */
 
-static uint64_t retry_wait_ns(unsigned tries) {
+static uint64_t retry_wait_ns(unsigned tries, uint64_t max_ns) {
+    if (tries == 0)
+        return rand_below(LINK_RETRY_FIRST_NS + 1);
     uint64_t wait_ns = LINK_RETRY_MIN_NS;
-    for (unsigned i = 1; i < tries && wait_ns < LINK_RETRY_MAX_NS; i++)
+    for (unsigned i = 1; i < tries && wait_ns < max_ns; i++)
         wait_ns *= 2;
-    if (wait_ns > LINK_RETRY_MAX_NS)
-        wait_ns = LINK_RETRY_MAX_NS;
-    return wait_ns - wait_ns / 4 + rand_below(wait_ns / 2 + 1);
+    if (wait_ns > max_ns)
+        wait_ns = max_ns;
+    return wait_ns - rand_below(wait_ns / 2 + 1);
 }
 
 void link_lose(struct link *link, uint64_t now_ns, const char *why) {
@@ -60,12 +77,20 @@ void link_lose(struct link *link, uint64_t now_ns, const char *why) {
         return;
     if (why != link->why)
         snprintf(link->why, sizeof(link->why), "%s", why);
-    if (link->state == LINK_UP && now_ns - link->up_ns >= LINK_GOOD_NS)
-        link->tries = 0;
     socket_end(link);
     link->was_up = link->state == LINK_UP;
     link->state = LINK_DOWN;
-    link->retry_ns = now_ns + retry_wait_ns(++link->tries);
+    link->retry_ns = now_ns;
+    if (link->was_up && now_ns - link->up_ns >= LINK_GOOD_NS)
+        link->tries = 0;
+    if (!link->was_up) {
+        link->address = (link->address + 1) % link->server->address_count;
+        if (++link->failed < link->server->address_count)
+            return;
+    }
+    link->failed = 0;
+    link->retry_ns +=
+        retry_wait_ns(link->tries++, link->was_up ? LINK_AWAY_MAX_NS : LINK_RETRY_MAX_NS);
 }
 
 static void lose_by_error(struct link *link, uint64_t now_ns, const char *what, int error) {
@@ -116,7 +141,7 @@ static void try(struct link *link, uint64_t now_ns) {
         link_lose(link, now_ns, "no memory");
         return;
     }
-    link->fd = redis_socket_open(&server->addresses[link->tries % server->address_count]);
+    link->fd = redis_socket_open(&server->addresses[link->address]);
     if (link->fd < 0)
         lose_by_error(link, now_ns, "cannot connect", errno);
 }
@@ -124,6 +149,12 @@ static void try(struct link *link, uint64_t now_ns) {
 static bool begins(struct span text, const char *with) {
     size_t len = strlen(with);
     return text.len >= len && memcmp(text.at, with, len) == 0;
+}
+
+/* An answer to ROLE, such as ["master", ...]? */
+static bool is_role(const struct resp_reply *reply, const char *role) {
+    return reply->type == RESP_ARRAY && reply->item_count > 0 &&
+           reply->items[0].type == RESP_STRING && span_equal(reply->items[0].text, span_text(role));
 }
 
 /* What came in answer to the greeting. */
@@ -137,15 +168,16 @@ static void greeted(struct link *link, const struct resp_reply *reply, uint64_t 
     if (reply->type == RESP_ERROR) {
         snprintf(why, sizeof(why), "Redis answers: %.*s", SPAN_ARG(reply->text));
         link_lose(link, now_ns, why);
-    } else if (reply->type == RESP_ARRAY && reply->item_count > 0 &&
-               reply->items[0].type == RESP_STRING &&
-               span_equal(reply->items[0].text, SPAN("slave"))) {
+    } else if (is_role(reply, "slave")) {
         link_lose(link, now_ns, "it is a replica: what is published there reaches no other node");
+    } else if (is_role(reply, "sentinel")) {
+        link_lose(link, now_ns, "it is a Sentinel: name the Redis server itself");
     } else if (link->answers_due == 0) {
         link->state = LINK_UP;
         link->connections++;
-        link->up_ns = link->heard_ns = now_ns;
-        link->asked_ns = 0;
+        link->up_ns = now_ns;
+        link->failed = 0;
+        link_bide(link, now_ns);
     }
 }
 
@@ -163,8 +195,8 @@ void link_send(struct link *link, uint64_t now_ns) {
         }
         link->out_at += (size_t)sent;
     }
-    if (link->out_at == link->out_len)
-        link->out_at = link->out_len = 0;
+    if (link->out_len != 0 && link->out_at == link->out_len)
+        out_clear(link);
 }
 
 /* Receives once, if there may be something. False: nothing came. */
@@ -185,8 +217,7 @@ static bool receive(struct link *link, uint64_t now_ns) {
     }
     link->in_ready = got == LINK_IN_BYTES; /* there is more, or poll will say so */
     link->input = span_of(link->in, (size_t)got);
-    link->heard_ns = now_ns;
-    link->asked_ns = 0;
+    link_bide(link, now_ns);
     return true;
 }
 
@@ -227,13 +258,23 @@ bool link_step(struct link *link, uint64_t now_ns) {
     if ((link->state == LINK_CONNECTING || link->state == LINK_GREETING) &&
         now_ns >= link->begun_ns + LINK_CONNECT_NS)
         link_lose(link, now_ns, "it does not answer");
-    if (link->state == LINK_UP && now_ns >= link->heard_ns + LINK_SILENT_NS)
+    if (link->state == LINK_UP && link->asked_ns != 0 && !link->in_ready &&
+        now_ns >= link->asked_ns + LINK_ANSWER_NS)
         link_lose(link, now_ns, "it does not answer");
     return !was_up && link->state == LINK_UP;
 }
 
 bool link_wants_ping(const struct link *link, uint64_t now_ns) {
-    return link->state == LINK_UP && link->asked_ns == 0 && now_ns >= link->heard_ns + LINK_ASK_NS;
+    return link->state == LINK_UP && link->asked_ns == 0 && now_ns >= link->ask_ns;
+}
+
+void link_asked(struct link *link, uint64_t now_ns, bool sent) {
+    link->asked_ns = sent ? now_ns : 0;
+    link->ask_ns = now_ns + LINK_ASK_NS;
+}
+
+void link_bide(struct link *link, uint64_t now_ns) {
+    link_asked(link, now_ns, false);
 }
 
 /* --- commands -------------------------------------------------------------------------------- */
@@ -243,14 +284,16 @@ bool link_room(struct link *link, size_t bytes, struct builder *out) {
     size_t waiting = link->out_len - link->out_at;
     if (SHORTAGE(waiting + bytes > LINK_OUT_BYTES_MAX))
         return false;
-    if (link->out_cap - link->out_len < bytes && link->out_at != 0) {
+    /* Only where that frees much: a socket that takes little would have all of it moved each time.
+     */
+    if (link->out_cap - link->out_len < bytes && link->out_at >= link->out_cap / 4) {
         memmove(link->out, link->out + link->out_at, waiting);
         link->out_at = 0;
         link->out_len = waiting;
     }
     if (link->out_cap - link->out_len < bytes) {
         size_t cap = link->out_cap;
-        while (cap - waiting < bytes)
+        while (cap - link->out_len < bytes)
             cap *= 2;
         char *more = memory_grow(link->account, link->out, link->out_cap, cap);
         if (SHORTAGE(more == NULL))
@@ -300,5 +343,5 @@ uint64_t link_due_ns(const struct link *link) {
     case LINK_UP:
         break;
     }
-    return link->heard_ns + (link->asked_ns == 0 ? LINK_ASK_NS : LINK_SILENT_NS);
+    return link->asked_ns == 0 ? link->ask_ns : link->asked_ns + LINK_ANSWER_NS;
 }

@@ -5,18 +5,22 @@
  *    ^                 |              |                                |
  *    +-----------------+--------------+------ link_lose ---------------+
  *
- * GREETING: AUTH, SELECT, CLIENT SETNAME, ROLE, PING, all sent at once. A wrong password and a
- * replica (whose PUBLISH reaches nobody else) lose the link again; what an ACL keeps from us of the
- * other two is done without.
+ * GREETING: AUTH, SELECT, CLIENT SETNAME, ROLE, PING, all sent at once. A wrong password, a replica
+ * (whose PUBLISH reaches nobody else) and a Sentinel lose the link again; what an ACL keeps from us
+ * of CLIENT and ROLE is done without.
  *
- * A link that is lost is tried again after LINK_RETRY_MIN_NS, which doubles up to
- * LINK_RETRY_MAX_NS, give or take a quarter by chance, over the addresses in turn. It begins anew
- * once the link has been UP for LINK_GOOD_NS: who is let in and sent away again would come back
- * five times a second for ever, and have all names subscribed each time. One that says nothing for
- * LINK_SILENT_NS is lost; PING asks it to say something.
+ * A link that is lost is tried again within LINK_RETRY_FIRST_NS: until then other nodes take its
+ * clients for absent. The next waits are LINK_RETRY_MIN_NS, doubled each time, less up to a half by
+ * chance. Where nobody lets it in they end at LINK_RETRY_MAX_NS: nodes that come back to the same
+ * Redis shall do so while UNSURE_NS lasts (redis_port.h). One that is let in and sent away waits up
+ * to LINK_AWAY_MAX_NS, since each time all names are subscribed. It begins anew once the link has
+ * been UP for LINK_GOOD_NS. A host's addresses are tried one behind the other before it waits.
+ *
+ * One that says nothing for LINK_ASK_NS is asked to (PING), and is lost when it does not answer
+ * that in LINK_ANSWER_NS. What lies in the socket is read first: this node may have stood still.
  *
  * Threads: the port's. Owns: its socket, and memory charged to the account. Limits: what waits to
- * be sent is LINK_OUT_BYTES_MAX; a reply `reply_bytes_max`. */
+ * be sent is LINK_OUT_BYTES_MAX, in a buffer of at most twice that; a reply `reply_bytes_max`. */
 #ifndef RINGPOST_HA_REDIS_LINK_H
 #define RINGPOST_HA_REDIS_LINK_H
 
@@ -27,12 +31,15 @@
 
 #define LINK_OUT_BYTES_MAX (16 * 1024 * 1024)
 #define LINK_IN_BYTES (64 * 1024)
+#define LINK_RETRY_FIRST_NS (50 * NS_PER_MS)
 #define LINK_RETRY_MIN_NS (200 * NS_PER_MS)
-#define LINK_RETRY_MAX_NS (10 * NS_PER_S)
+#define LINK_RETRY_MAX_NS (2 * NS_PER_S)
+#define LINK_AWAY_MAX_NS (10 * NS_PER_S)
 #define LINK_GOOD_NS (10 * NS_PER_S)
 #define LINK_CONNECT_NS (3 * NS_PER_S) /* up to UP */
 #define LINK_ASK_NS NS_PER_S           /* without a byte: PING */
-#define LINK_SILENT_NS (5 * NS_PER_S)
+#define LINK_ANSWER_NS (4 * NS_PER_S)
+#define LINK_SILENT_NS (LINK_ASK_NS + LINK_ANSWER_NS)
 
 struct account;
 
@@ -54,14 +61,16 @@ struct link {
     enum link_state state;
     int fd;               /* -1: none */
     uint32_t connections; /* how often it came UP */
-    unsigned tries;       /* since it was UP last for so long that it counts */
+    unsigned tries;       /* of all addresses, since it was UP last for so long that it counts */
+    unsigned address;     /* of the server's: the one that is tried next, or was last */
+    unsigned failed;      /* so many of them, since it waited last */
     unsigned answers_due; /* GREETING */
     bool was_up;          /* DOWN: it had come UP before */
     uint64_t begun_ns;    /* the try that is under way */
     uint64_t retry_ns;    /* DOWN: when to try again */
     uint64_t up_ns;       /* the beginning of UP */
-    uint64_t heard_ns;    /* a byte, or the beginning of UP */
-    uint64_t asked_ns;    /* PING; 0: heard since */
+    uint64_t ask_ns;      /* UP: when it is to be asked to say something */
+    uint64_t asked_ns;    /* when it was; 0: something has come since */
     char *out;            /* what waits to be sent: from out_at to out_len */
     size_t out_at, out_len, out_cap;
     char *in; /* LINK_IN_BYTES; received, not read: `input` */
@@ -78,9 +87,10 @@ void link_fini(struct link *link);
 
 /* Once a turn: connects, greets, notices silence. True: it has come UP just now. */
 bool link_step(struct link *link, uint64_t now_ns);
-/* It has said nothing for so long that it is to be asked: the caller sends PING, and notes it in
- * `asked_ns`. */
+/* It has said nothing for so long that it is to be asked: the caller sends PING, and says whether
+ * there was room for that (link_asked). */
 bool link_wants_ping(const struct link *link, uint64_t now_ns);
+void link_asked(struct link *link, uint64_t now_ns, bool sent);
 /* Sends what waits, as far as the socket takes it. */
 void link_send(struct link *link, uint64_t now_ns);
 /* The next reply of one that is UP. False: there is none at the moment, or the link was lost. */
@@ -91,11 +101,8 @@ static inline void link_hurry(struct link *link, uint64_t now_ns) {
     if (link->state == LINK_DOWN && !link->was_up)
         link->retry_ns = now_ns;
 }
-/* One that is UP waits for the other to be of use: nobody asks it, so its silence says nothing. */
-static inline void link_bide(struct link *link, uint64_t now_ns) {
-    if (link->state == LINK_UP)
-        link->heard_ns = now_ns;
-}
+/* Its silence says nothing now: nobody asks it, or nobody listens. */
+void link_bide(struct link *link, uint64_t now_ns);
 /* It is given up, and tried again later. `why` is a sentence. */
 void link_lose(struct link *link, uint64_t now_ns, const char *why);
 

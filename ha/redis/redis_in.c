@@ -321,7 +321,7 @@ static bool held_take(struct redis_port *redis) {
 
 void redis_in_read(struct redis_port *redis) {
     if (!held_take(redis)) {
-        redis->subscriber.heard_ns = redis->port.now_ns; /* it is this node that does not listen */
+        link_bide(&redis->subscriber, redis->port.now_ns);
         return;
     }
     while (link_next(&redis->subscriber, &redis->in, redis->port.now_ns)) {

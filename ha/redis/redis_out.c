@@ -438,15 +438,18 @@ void redis_out_keep(struct redis_port *redis, const struct message *message,
 
 /* --- other commands --------------------------------------------------------------------------- */
 
-static void command_send(struct redis_port *redis, enum redis_expect_kind kind,
+/* False: Redis is away, or there is no room. */
+static bool command_send(struct redis_port *redis, enum redis_expect_kind kind,
                          const struct span *words, unsigned count) {
     struct redis_expect *expect = redis->up ? redis_expect_get(redis, kind) : NULL;
     if (expect == NULL)
-        return;
-    if (link_command(&redis->commands, words, count))
+        return false;
+    bool sent = link_command(&redis->commands, words, count);
+    if (sent)
         expect_add(redis, expect);
     else
         redis_expect_put(redis, expect);
+    return sent;
 }
 
 void redis_out_text(struct redis_port *redis, const struct wire_channel *channel,
@@ -475,8 +478,7 @@ void redis_out_asks(struct redis_port *redis) {
                          .name = span_text(redis->port.config->node), .lives = true, .asks = true});
 }
 
-void redis_out_ping(struct redis_port *redis) {
+bool redis_out_ping(struct redis_port *redis) {
     const struct span word = SPAN("PING");
-    redis->commands.asked_ns = redis->port.now_ns;
-    command_send(redis, REDIS_EXPECT_PING, &word, 1);
+    return command_send(redis, REDIS_EXPECT_PING, &word, 1);
 }

@@ -207,7 +207,8 @@ void redis_out_text(struct redis_port *redis, const struct wire_channel *channel
 /* Publishes a message that this node keeps, for one of its ids. */
 void redis_out_keep(struct redis_port *redis, const struct message *message,
                     const struct message_name *to, bool again);
-void redis_out_ping(struct redis_port *redis);
+/* False: no room. */
+bool redis_out_ping(struct redis_port *redis);
 /* Has Redis not answered for SILENT_NS? */
 bool redis_out_is_silent(const struct redis_port *redis);
 void redis_out_fini(struct redis_port *redis);

@@ -134,7 +134,7 @@ static void test_greets_with_all(void **state) {
 }
 
 static void greeted_with(const char *answers, const char *why) {
-    now_ns += 2 * LINK_RETRY_MAX_NS;
+    now_ns += LINK_AWAY_MAX_NS;
     step();
     step();
     assert_int_equal(at->state, LINK_GREETING);
@@ -154,6 +154,7 @@ static void test_answers_to_the_greeting(void **state) {
     greeted_with("-NOAUTH Authentication required.\r\n", "NOAUTH");
     greeted_with("+OK\r\n*5\r\n$5\r\nslave\r\n$1\r\nh\r\n:1\r\n$9\r\nconnected\r\n:7\r\n",
                  "replica");
+    greeted_with("+OK\r\n*2\r\n$8\r\nsentinel\r\n*1\r\n$1\r\nm\r\n", "Sentinel");
     greeted_with("+OK\r\n-LOADING Redis is loading\r\n", "LOADING");
     greeted_with("+OK\r\n" MASTER "-ERR no\r\n", "ERR no");
     greeted_with("HTTP/1.1 400 Bad Request\r\n", "");
@@ -196,22 +197,35 @@ static void test_cannot_connect(void **state) {
     assert_lost("does not answer");
 }
 
-/* One address after the other, later and later, and never all at the same time. */
+/* Nobody lets it in: how long did it wait for its next round of all addresses? */
+static uint64_t round_fails(void) {
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(at->retry_ns, now_ns); /* one address behind the other */
+        unsigned opened = fake_sockets.opened;
+        step();
+        assert_int_equal(fake_sockets.opened, opened + 1);
+        assert_int_equal(at->state, LINK_DOWN);
+    }
+    unsigned opened = fake_sockets.opened;
+    uint64_t wait_ns = at->retry_ns - now_ns;
+    now_ns = at->retry_ns - 1;
+    step();
+    assert_int_equal(fake_sockets.opened, opened);
+    now_ns++;
+    return wait_ns;
+}
+
+/* Later and later, and never all at the same time. */
 static void test_tries_again(void **state) {
     (void)state;
     fake_sockets.open_error = ECONNREFUSED;
+    at->retry_ns = now_ns;
+    assert_in_range(round_fails(), 0, LINK_RETRY_FIRST_NS);
     uint64_t wanted_ns = LINK_RETRY_MIN_NS, differ = 0;
     for (unsigned i = 0; i < 20; i++) {
-        step();
-        assert_int_equal(at->state, LINK_DOWN);
-        uint64_t wait_ns = at->retry_ns - now_ns;
-        assert_in_range(wait_ns, wanted_ns - wanted_ns / 4, wanted_ns + wanted_ns / 4);
+        uint64_t wait_ns = round_fails();
+        assert_in_range(wait_ns, wanted_ns / 2, wanted_ns);
         differ += wait_ns != wanted_ns;
-        unsigned opened = fake_sockets.opened;
-        now_ns = at->retry_ns - 1;
-        step();
-        assert_int_equal(fake_sockets.opened, opened);
-        now_ns++;
         wanted_ns = 2 * wanted_ns < LINK_RETRY_MAX_NS ? 2 * wanted_ns : LINK_RETRY_MAX_NS;
     }
     assert_true(differ > 10);
@@ -221,24 +235,39 @@ static void test_tries_again(void **state) {
         step();
         used[i] = redis()->address;
         link_lose(at, now_ns, "again");
-        now_ns = at->retry_ns;
     }
     assert_memory_not_equal(&used[0], &used[1], sizeof(used[0]));
     assert_memory_not_equal(&used[1], &used[2], sizeof(used[0]));
     assert_memory_not_equal(&used[0], &used[2], sizeof(used[0]));
-    /* One that was up for a while is tried again soon, one that was not is not. */
+}
+
+static uint64_t wait_when_sent_away(uint64_t up_ns) {
     come_up();
+    for (uint64_t until_ns = now_ns + up_ns; now_ns < until_ns; now_ns += NS_PER_S)
+        link_bide(at, now_ns);
     link_lose(at, now_ns, "again");
-    assert_true(at->retry_ns - now_ns >= LINK_RETRY_MAX_NS * 3 / 4);
+    uint64_t wait_ns = at->retry_ns - now_ns;
     now_ns = at->retry_ns;
+    return wait_ns;
+}
+
+/* One that stayed is tried again at once, at the same address; one that is let in and sent away
+ * again and again is not. */
+static void test_is_sent_away(void **state) {
+    (void)state;
     come_up();
-    for (unsigned i = 0; i < 11; i++) {
-        now_ns += NS_PER_S;
-        at->heard_ns = now_ns;
-        step();
-    }
+    struct redis_address address = redis()->address;
     link_lose(at, now_ns, "again");
-    assert_in_range(at->retry_ns - now_ns, LINK_RETRY_MIN_NS * 3 / 4, LINK_RETRY_MIN_NS * 5 / 4);
+    assert_in_range(at->retry_ns - now_ns, 0, LINK_RETRY_FIRST_NS);
+    now_ns = at->retry_ns;
+    uint64_t wait_ns = 0;
+    for (unsigned i = 0; i < 10; i++)
+        wait_ns = wait_when_sent_away(NS_PER_S);
+    assert_in_range(wait_ns, LINK_AWAY_MAX_NS / 2, LINK_AWAY_MAX_NS);
+    assert_in_range(wait_when_sent_away(LINK_GOOD_NS), 0, LINK_RETRY_FIRST_NS);
+    assert_in_range(wait_when_sent_away(NS_PER_S), LINK_RETRY_MIN_NS / 2, LINK_RETRY_MIN_NS);
+    step();
+    assert_memory_equal(&address, &redis()->address, sizeof(address));
 }
 
 static void test_silence(void **state) {
@@ -248,7 +277,7 @@ static void test_silence(void **state) {
     assert_false(link_wants_ping(at, now_ns));
     now_ns++;
     assert_true(link_wants_ping(at, now_ns));
-    at->asked_ns = now_ns;
+    link_asked(at, now_ns, true);
     assert_false(link_wants_ping(at, now_ns));
     struct resp_reply reply;
     say("+PONG\r\n");
@@ -257,16 +286,50 @@ static void test_silence(void **state) {
     assert_false(link_wants_ping(at, now_ns));
     assert_true(link_wants_ping(at, now_ns + LINK_ASK_NS));
     /* A byte is enough, whatever it begins. */
-    now_ns += LINK_SILENT_NS - 1;
+    now_ns += LINK_ASK_NS;
+    link_asked(at, now_ns, true);
+    now_ns += LINK_ANSWER_NS - 1;
     say("$");
     step();
     assert_false(link_next(at, &reply, now_ns));
-    now_ns += LINK_SILENT_NS - 1;
+    now_ns += LINK_ASK_NS;
+    link_asked(at, now_ns, true);
+    assert_int_equal(link_due_ns(at), now_ns + LINK_ANSWER_NS);
+    now_ns += LINK_ANSWER_NS - 1;
     step();
     assert_true(link_is_up(at));
     now_ns++;
     step();
     assert_lost("does not answer");
+}
+
+/* There was no room for the PING: Redis cannot be blamed for that, and it is tried again. */
+static void test_nobody_could_ask(void **state) {
+    (void)state;
+    come_up();
+    now_ns += LINK_ASK_NS;
+    assert_true(link_wants_ping(at, now_ns));
+    link_asked(at, now_ns, false);
+    assert_false(link_wants_ping(at, now_ns));
+    assert_int_equal(link_due_ns(at), now_ns + LINK_ASK_NS);
+    now_ns += 2 * LINK_SILENT_NS;
+    step();
+    assert_true(link_is_up(at) && link_wants_ping(at, now_ns));
+}
+
+/* It was this node that stood still: the answer lies in the socket. */
+static void test_stood_still(void **state) {
+    (void)state;
+    struct resp_reply reply;
+    come_up();
+    now_ns += LINK_ASK_NS;
+    link_asked(at, now_ns, true);
+    say("+PONG\r\n");
+    now_ns += 10 * LINK_SILENT_NS;
+    step();
+    assert_true(link_is_up(at) && link_next(at, &reply, now_ns));
+    step();
+    assert_true(link_is_up(at));
 }
 
 static void test_sends_in_parts(void **state) {
@@ -309,10 +372,13 @@ static void test_room(void **state) {
         all += bytes;
     assert_in_range(at->out_len - at->out_at, LINK_OUT_BYTES_MAX - bytes, LINK_OUT_BYTES_MAX);
     assert_false(link_room(at, bytes, &out));
+    size_t most = at->out_cap;
     redis()->send_room = SIZE_MAX;
     step();
+    /* The buffer was no more than twice what may wait, and is small again. */
+    assert_in_range(most, LINK_OUT_BYTES_MAX, 2 * LINK_OUT_BYTES_MAX);
+    assert_int_equal(account.used_bytes, used);
     assert_true(link_room(at, bytes, &out));
-    assert_true(account.used_bytes >= used);
     /* What waited is gone with the connection. */
     redis()->send_room = redis()->sent_len;
     assert_true(link_command(at, &word, 1));
@@ -320,6 +386,30 @@ static void test_room(void **state) {
     assert_int_equal(at->out_len, 0);
     now_ns = at->retry_ns;
     come_up();
+}
+
+/* A socket that takes a little at a time: what waits is not moved for each. */
+static void test_little_room(void **state) {
+    (void)state;
+    static char text[1000];
+    const struct span word = span_of(text, sizeof(text));
+    come_up();
+    redis()->send_room = 0;
+    size_t bytes = resp_command_bytes(&word, 1);
+    while (link_command(at, &word, 1))
+        ;
+    unsigned moves = 0;
+    for (unsigned i = 0; i < 30000; i++) {
+        size_t before = at->out_at;
+        fake_socket_take(redis(), redis()->sent_len);
+        redis()->send_room = bytes;
+        link_send(at, now_ns);
+        assert_true(at->out_at > before);
+        before = at->out_at;
+        assert_true(link_command(at, &word, 1));
+        moves += at->out_at < before;
+    }
+    assert_in_range(moves, 1, 5);
 }
 
 static void test_no_memory_for_room(void **state) {
@@ -432,9 +522,13 @@ int main(void) {
         ONE(test_answers_to_the_greeting),
         ONE(test_cannot_connect),
         ONE(test_tries_again),
+        ONE(test_is_sent_away),
         ONE(test_silence),
+        ONE(test_nobody_could_ask),
+        ONE(test_stood_still),
         ONE(test_sends_in_parts),
         ONE(test_room),
+        ONE(test_little_room),
         ONE(test_is_lost),
         ONE(test_replies),
         ONE(test_is_lost_while_it_greets),
