@@ -18,6 +18,9 @@ struct redis_ask {
     bool unsure;
 };
 
+/* Whatever Redis says, the sessions of this node can be added to it. */
+#define NODES_COUNTED_MAX ((uint32_t)INT32_MAX)
+
 static const struct span publish_word = SPAN_INIT("PUBLISH");
 
 void redis_out_init(struct redis_port *redis) {
@@ -92,15 +95,22 @@ static void ask_end(struct redis_port *redis, struct redis_ask *ask, unsigned fl
 
 /* One copy is answered. */
 static void copy_answered(struct redis_port *redis, struct redis_ask *ask, uint64_t nodes) {
-    ask->nodes += nodes > UINT32_MAX - ask->nodes ? UINT32_MAX - ask->nodes : (uint32_t)nodes;
+    ask->nodes +=
+        nodes > NODES_COUNTED_MAX - ask->nodes ? NODES_COUNTED_MAX - ask->nodes : (uint32_t)nodes;
     ask->unsure |= redis->port.now_ns < redis->unsure_ns;
     if (--ask->due == 0)
         ask_end(redis, ask, ask->unsure ? ANSWER_UNSURE : 0);
 }
 
-static bool own_seen(const struct redis_port *redis, uint64_t copy) {
-    return redis->copy - copy < OWN_COPIES &&
-           (redis->own[copy % OWN_COPIES / 64] >> copy % 64 & 1) != 0;
+/* Has that copy come back? So many others may have gone out since that nobody knows: then it has,
+ * and the answer is not sure. */
+static bool own_seen(const struct redis_port *redis, const struct redis_expect *expect) {
+    if (SHORTAGE(redis->copy - expect->copy >= OWN_COPIES)) {
+        if (expect->ask != NULL)
+            expect->ask->unsure = true;
+        return true;
+    }
+    return (redis->own[expect->copy % OWN_COPIES / 64] >> expect->copy % 64 & 1) != 0;
 }
 
 /* Is it known without more whether this node was among those that it was sent to? */
@@ -147,7 +157,7 @@ static void order(struct redis_port *redis) {
 void redis_out_ordered(struct redis_port *redis) {
     for (struct list *node; (node = list_pop(&redis->parked)) != NULL;) {
         struct redis_expect *expect = container_of(node, struct redis_expect, link);
-        decide(redis, expect, own_seen(redis, expect->copy));
+        decide(redis, expect, own_seen(redis, expect));
     }
 }
 
@@ -405,15 +415,15 @@ void redis_out_deliver(struct port *port, struct message *message, const struct 
         port_answer(port, request, 0, ANSWER_UNAVAILABLE);
         return;
     }
-    ask->due = 1; /* until all are written */
+    ask->due = 1;                               /* until all are written */
+    struct redis_expect **copies = redis->last; /* where the first of them is put */
     bool all = (request->flag & DELIVER_COUNT) != 0 ? questions_send(redis, ask, message)
                                                     : copies_send(redis, ask, message);
     message_release(&port->endpoint, message);
     if (!all) {
         /* What was written goes on, and is answered to nobody. */
-        for (struct redis_expect *at = redis->first; at != NULL; at = at->next)
-            if (at->ask == ask)
-                at->ask = NULL;
+        for (struct redis_expect *at = *copies; at != NULL; at = at->next)
+            at->ask = NULL;
         ask_end(redis, ask,
                 ask->due == 1 ? ANSWER_UNAVAILABLE : ANSWER_UNAVAILABLE | ANSWER_UNSURE);
         return;

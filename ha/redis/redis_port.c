@@ -20,6 +20,7 @@ static size_t reply_bytes_max(const struct config *config) {
 /* --- up and down ----------------------------------------------------------------------------- */
 
 static const char other_lost[] = "the other connection to it was lost";
+static const char leaving[] = "this node ends";
 
 static void told_down(struct redis_port *redis) {
     /* Where one was lost for the other, that one has the cause. */
@@ -88,6 +89,11 @@ static void link_look_alone(struct redis_port *redis, struct link *link) {
 
 static void links_look(struct redis_port *redis) {
     uint64_t now_ns = redis->port.now_ns;
+    if (redis->leaves && !redis->up) { /* nobody is to count it again */
+        link_lose(&redis->commands, now_ns, leaving);
+        link_lose(&redis->subscriber, now_ns, leaving);
+        return;
+    }
     if (!redis->up) {
         link_bide(&redis->commands, now_ns);
         link_bide(&redis->subscriber, now_ns);
@@ -165,9 +171,13 @@ static void redis_turn(struct port *port) {
     links_look(redis);
     if (is_up_still(redis))
         redis_names_work(redis);
+    /* Either may use up the slice, and the other gets on by one reply then. */
+    redis->answers_first = !redis->answers_first;
+    if (redis->answers_first && is_up_still(redis))
+        redis_out_answers(redis);
     if (is_up_still(redis))
         redis_in_read(redis);
-    if (is_up_still(redis))
+    if (!redis->answers_first && is_up_still(redis))
         redis_out_answers(redis);
     if (is_up_still(redis)) {
         keep_in_touch(redis);
@@ -187,8 +197,12 @@ static void redis_turn(struct port *port) {
 
 /* The moment that something is to be done although nothing has come. */
 static uint64_t due_ns(const struct redis_port *redis) {
-    uint64_t due = link_due_ns(&redis->commands), other = link_due_ns(&redis->subscriber);
-    due = other < due ? other : due;
+    uint64_t due = CLOCK_NEVER, other;
+    if (redis->up || !redis->leaves) {
+        due = link_due_ns(&redis->commands);
+        other = link_due_ns(&redis->subscriber);
+        due = other < due ? other : due;
+    }
     if (redis->up && redis->lives_ns < due)
         due = redis->lives_ns;
     if (!redis->up && due > redis->down_ns + DOWN_HOLD_NS &&

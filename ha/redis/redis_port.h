@@ -133,6 +133,7 @@ struct redis_port {
     uint64_t leaves_ns;   /* since then */
     bool told;            /* the log knows that it is down */
     uint64_t told_ns;     /* when it was told last */
+    bool answers_first;   /* in this turn, before what comes by subscription */
     /* redis_out.c */
     struct pool asks, expects;
     struct redis_expect *first, **last; /* of the commands link, in their order */
