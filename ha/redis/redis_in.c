@@ -116,8 +116,10 @@ static bool copy_is_new(struct redis_port *redis, const struct wire_channel *cha
     if (channel->place != WIRE_ALL) {
         enum name_kind kind = channel->place == WIRE_ID ? NAME_ID : NAME_GROUP;
         struct presence_name *name = presence_hold(presence, kind, channel->name, &since);
-        if (name == NULL)
-            return false; /* it has gone */
+        if (name == NULL) {
+            redis_count(&redis->figures.gone, 1);
+            return false;
+        }
         presence_let(presence, name);
     }
     uint64_t missing = nodes_missing(&redis->nodes, hash64(text), since, node);
@@ -137,9 +139,12 @@ static bool copy_is_new(struct redis_port *redis, const struct wire_channel *cha
 
 /* `data` of bytes came as base64. False: it is none, or there is no memory to decode it. */
 static bool bytes_take(struct redis_port *redis, struct envelope *envelope,
-                       struct complaint *complaint) {
+                       struct complaint *complaint, bool *starved) {
     struct span data = envelope->data;
-    if (data.len < 2 || data.at[0] != '"' || SHORTAGE(!redis_rest_room(redis, data.len)))
+    if (data.len < 2 || data.at[0] != '"')
+        return false;
+    *starved = SHORTAGE(!redis_rest_room(redis, data.len));
+    if (*starved)
         return false;
     struct builder out = builder_over(redis->rest, redis->rest_cap);
     return base64_decode(span_of(data.at + 1, data.len - 2), &out) == NULL &&
@@ -232,6 +237,10 @@ static bool message_take(struct redis_port *redis, struct span text, struct span
         refuse(redis, REDIS_REFUSED_NODE, channel_text, "its object node is not one");
         return true;
     }
+    if (from_node && node.number == 0 && !envelope_is_node_alone(&envelope)) {
+        refuse(redis, REDIS_REFUSED_NODE, channel_text, "its object node has no number");
+        return true;
+    }
     if (from_node && node.number == 0) {
         if (node.name.len != 0)
             word_take(redis, &node);
@@ -256,8 +265,11 @@ static bool message_take(struct redis_port *redis, struct span text, struct span
         refuse(redis, REDIS_REFUSED_ADDRESS, channel_text, "it names another address");
         return true;
     }
-    if ((node.is_bytes && !bytes_take(redis, &envelope, &complaint)) ||
+    bool starved = false;
+    if ((node.is_bytes && !bytes_take(redis, &envelope, &complaint, &starved)) ||
         !envelope_finish(&envelope, &complaint)) {
+        if (starved)
+            return false;
         refuse(redis, REDIS_REFUSED_MESSAGE, channel_text,
                complaint.text[0] != '\0' ? complaint.text : "its bytes are not base64");
         return true;
@@ -306,6 +318,10 @@ static bool take(struct redis_port *redis) {
     return message_take(redis, text, channel);
 }
 
+static void held_refuse(struct redis_port *redis, const char *why) {
+    refuse(redis, REDIS_REFUSED_OVERLOADED, redis->in.items[1].text, why);
+}
+
 /* Tries again what could not be taken. False: it has to wait longer. */
 static bool held_take(struct redis_port *redis) {
     if (!redis->held)
@@ -313,7 +329,7 @@ static bool held_take(struct redis_port *redis) {
     if (!take(redis)) {
         if (redis->port.now_ns - redis->held_ns < IN_HELD_NS)
             return false;
-        refuse(redis, REDIS_REFUSED_OVERLOADED, SPAN(""), "this node has been behind for a second");
+        held_refuse(redis, "this node has been behind for a second");
     }
     redis->held = false;
     return true;
@@ -336,6 +352,8 @@ void redis_in_read(struct redis_port *redis) {
 }
 
 void redis_in_lost(struct redis_port *redis) {
+    if (redis->held)
+        held_refuse(redis, "this node was behind, and Redis was lost before it had room");
     redis->held = false;
 }
 
@@ -344,9 +362,10 @@ void redis_in_nodes(struct redis_port *redis) {
     /* What they have said may have come, and wait to be read. */
     bool is_behind = redis->held || redis->subscriber.input.len != 0 || redis->subscriber.in_ready;
     while (!is_behind && (node = nodes_silent(&redis->nodes, redis->port.now_ns)) != NULL) {
-        log_event(
-            LOG_WARN, "redis_node_silent", LOG_STR("node", node->name),
-            LOG_STR("meaning", "it has said nothing for 3 s: it has ended, or has lost Redis"));
+        if (redis->up) /* otherwise it is this node that hears nothing: redis_lost */
+            log_event(
+                LOG_WARN, "redis_node_silent", LOG_STR("node", node->name),
+                LOG_STR("meaning", "it has said nothing for 3 s: it has ended, or has lost Redis"));
         nodes_leave(&redis->nodes, node);
         known_tell(redis);
     }

@@ -84,6 +84,8 @@ const char *redis_refusal_word(enum redis_refusal refusal);
       "messages of other nodes and programs that were taken")                                      \
     X(own, "redis_own_total", "counter", "copies of this node's messages that came back")          \
     X(repeated, "redis_repeated_total", "counter", "copies of messages that had come already")     \
+    X(gone, "redis_gone_total", "counter",                                                         \
+      "copies of messages for this node whose last session here had gone meanwhile")               \
     X(missed, "redis_missed_total", "counter",                                                     \
       "copies of messages for this node that never came, by the numbers of those that did")        \
     X(lent, "redis_lent", "gauge",                                                                 \

@@ -320,6 +320,10 @@ bool envelope_has_broadcast(const struct envelope *envelope) {
     return has(envelope, FIELD_BROADCAST);
 }
 
+bool envelope_is_node_alone(const struct envelope *envelope) {
+    return envelope->seen == 1u << FIELD_NODE;
+}
+
 /* The `group` of a message that was not written as JSON: a string, or a list of several. */
 static void write_group(struct envelope *envelope) {
     const struct name_list *groups = &envelope->groups;

@@ -98,6 +98,8 @@ bool envelope_set(struct envelope *envelope, struct span field, struct span valu
 void envelope_set_broadcast(struct envelope *envelope);
 /* Was `broadcast` given, if only as false? */
 bool envelope_has_broadcast(const struct envelope *envelope);
+/* Is there nothing but an object `node`? */
+bool envelope_is_node_alone(const struct envelope *envelope);
 /* Is everything there, and does it go together? */
 bool envelope_finish(struct envelope *envelope, struct complaint *complaint);
 

@@ -167,6 +167,7 @@ static void test_refused(void **state) {
         {"rp:all", "{\"broadcast\":false}", REDIS_REFUSED_ADDRESS},
         {"rp:id:till", "{\"ack\":true}", REDIS_REFUSED_ACK},
         {"rp:id:till", "{\"node\":{}}", REDIS_REFUSED_NODE},
+        {"rp:id:till", "{\"node\":{\"run\":\"0000000000000007\"},\"data\":1}", REDIS_REFUSED_NODE},
         {"rp:id:till", "{\"node\":{\"run\":\"0\",\"n\":1},\"to\":\"till\"}", REDIS_REFUSED_NODE},
     };
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -224,6 +225,7 @@ static void test_missed(void **state) {
     assert_int_equal(FIGURE(missed), 3);
     /* One for a name that has just gone is nobody's. */
     comes("rp:id:gone", copy(7, 27, 9, "\"to\":[\"gone\"],\"data\":1"));
+    assert_int_equal(FIGURE(gone), 1);
     assert_int_equal(FIGURE(received), 4);
     assert_int_equal(refused(), 0);
 }
@@ -330,6 +332,7 @@ static void test_lost_while_held(void **state) {
     redis_link(COMMANDS)->error = ECONNRESET;
     node_settle();
     assert_false(redis.up || redis.held);
+    assert_int_equal(REFUSED(OVERLOADED), 1); /* no number would tell that it is missing */
     let();
     for (unsigned i = 0; i < 50 && !redis.up; i++)
         redis_pass(100 * NS_PER_MS);
