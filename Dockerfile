@@ -29,7 +29,6 @@ ARG DEBCONF_NOWARNINGS=yes
 # Whatever libraries the program is linked with, by the packages that they come from.
 RUN apt-get update -qq \
     && llhttp=$(apt-cache pkgnames libllhttp | grep -E '^libllhttp[0-9.]+$' | head -n 1) \
-    && hiredis=$(apt-cache pkgnames libhiredis | grep -E '^libhiredis[0-9.]+$' | head -n 1) \
     && wolfssl=$(apt-cache pkgnames libwolfssl | grep -E '^libwolfssl[0-9]+(t64)?$' | head -n 1) \
     && hiredis=$(apt-cache pkgnames libhiredis | grep -E '^libhiredis[0-9.]+(t64)?$' | head -n 1) \
     && apt-get install -y -qq --no-install-recommends liburing2 libsodium23 libseccomp2 libisal2 \
