@@ -217,10 +217,12 @@ static bool redis_write(struct chain *chain, const struct server *server) {
         return true;
     }
     builder_byte(out, '{');
+    size_t skip =
+        strlen(herald->type->name) + 1; /* metrics begin with it, and so does this object */
     for (unsigned i = 0; i < herald->figure_count; i++) {
         const struct port_figure *figure = &herald->figures[i];
         if (figure->label == NULL)
-            json_key_u64(out, figure->metric,
+            json_key_u64(out, figure->metric + skip,
                          atomic_load_explicit(figure->value, memory_order_relaxed));
     }
     builder_byte(out, '}');

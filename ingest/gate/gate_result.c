@@ -38,7 +38,7 @@ struct gate_result gate_result_of(enum result_word state) {
     case RESULT_CLUSTER_UNAVAILABLE:
         result.code = CODE_CLUSTER_UNAVAILABLE;
         result.message = "nobody here has that client id, and whether another node has is not "
-                         "known: Redis does not answer; try again";
+                         "known: Redis does not answer, or has only just come back; try again";
         result.retry_after_s = 1;
         break;
     case RESULT_STORAGE_UNAVAILABLE:

@@ -425,6 +425,20 @@ class Programs(Shared):
             self.assertEqual(self.publish(channel, '{"data":1}'), 0)
 
 
+class Statistics(unittest.TestCase):
+    @unittest.skipUnless(HAVE, "there is no redis-server")
+    def test_they_tell_of_redis_and_the_nodes(self):
+        with Redis() as redis, cluster(redis, "a", "b") as (a, b), JsonClient(a, "x", ["g"]):
+            told = a.api("GET", "/v1/stats")[1]
+            self.assertEqual((told["redis"]["connected"], told["redis"]["nodes"],
+                              told["redis"]["names"], told["redis"]["lost_total"]), (1, 1, 2, 0))
+            self.assertFalse([name for name in told["redis"] if name.startswith("redis")])
+            self.assertEqual([(one["node"], one.get("self")) for one in told["nodes"]],
+                             [("a", True), ("b", None)])
+            self.assertEqual(told["nodes"][1]["run"],
+                             b.api("GET", "/v1/stats")[1]["nodes"][0]["run"])
+
+
 class Prefixes(unittest.TestCase):
     @unittest.skipUnless(HAVE, "there is no redis-server")
     def test_two_clusters_do_not_meet(self):
