@@ -31,7 +31,7 @@ static void out_clear(struct link *link) {
     if (link->out_cap <= OUT_BYTES_KEPT)
         return;
     char *less = memory_get(link->account, OUT_BYTES_MIN);
-    if (SHORTAGE(less == NULL))
+    if (less == NULL)
         return;
     memory_put(link->account, link->out, link->out_cap);
     link->out = less;

@@ -359,9 +359,16 @@ void redis_in_lost(struct redis_port *redis) {
 
 void redis_in_nodes(struct redis_port *redis) {
     struct peer_node *node;
-    /* What they have said may have come, and wait to be read. */
-    bool is_behind = redis->held || redis->subscriber.input.len != 0 || redis->subscriber.in_ready;
-    while (!is_behind && (node = nodes_silent(&redis->nodes, redis->port.now_ns)) != NULL) {
+    const struct link *link = &redis->subscriber;
+    uint64_t now_ns = redis->port.now_ns;
+    if (redis->up && link->asked_ns != 0 && now_ns - link->asked_ns >= LINK_ASK_NS)
+        redis->quiet_ns = now_ns;
+    /* What they have said may have come, and wait to be read; or it is at Redis, which says nothing
+     * to anybody, or whose connections are only coming back. Who is forgotten too early is told
+     * twice what has come in part. */
+    bool is_behind = redis->held || link->input.len != 0 || link->in_ready ||
+                     (redis->up && now_ns - redis->quiet_ns < NODES_SILENT_NS);
+    while (!is_behind && (node = nodes_silent(&redis->nodes, now_ns)) != NULL) {
         if (redis->up) /* otherwise it is this node that hears nothing: redis_lost */
             log_event(
                 LOG_WARN, "redis_node_silent", LOG_STR("node", node->name),

@@ -105,7 +105,7 @@ static void copy_answered(struct redis_port *redis, struct redis_ask *ask, uint6
 /* Has that copy come back? So many others may have gone out since that nobody knows: then it has,
  * and the answer is not sure. */
 static bool own_seen(const struct redis_port *redis, const struct redis_expect *expect) {
-    if (SHORTAGE(redis->copy - expect->copy >= OWN_COPIES)) {
+    if (redis->copy - expect->copy >= OWN_COPIES) {
         if (expect->ask != NULL)
             expect->ask->unsure = true;
         return true;

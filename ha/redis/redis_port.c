@@ -62,7 +62,7 @@ static void came_up(struct redis_port *redis) {
     redis->connections++;
     if (redis->connections > 1)
         redis->unsure_ns = redis->port.now_ns + UNSURE_NS;
-    redis->lives_ns = redis->port.now_ns;
+    redis->lives_ns = redis->quiet_ns = redis->port.now_ns;
     redis->told = false;
     redis->commands.why[0] = redis->subscriber.why[0] = '\0';
     redis_figure(&redis->figures.connected, 1);

@@ -162,6 +162,7 @@ struct redis_port {
     bool told_result;        /* it is there */
     bool handing;            /* it is being handed over */
     uint64_t lives_ns;       /* when this node says again that it lives */
+    uint64_t quiet_ns;       /* when Redis said nothing last, or has just come up */
     /* redis_acks.c */
     struct pool lent_pool;
     struct list lents;  /* messages that other nodes keep, which wait to be settled */

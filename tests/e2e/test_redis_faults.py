@@ -155,6 +155,7 @@ class Faults(unittest.TestCase):
                 self.assertEqual(node.metric("ringpost_redis_lost_total"), lost)
                 self.assertEqual(node.log().count("event=redis_connected"), 1 + lost)
                 self.assertLess(len(node.log().splitlines()), 200)
+                self.assertNotIn("redis_node_silent", node.log())
             return producers
 
     def check(self, name, producer, here, there):

@@ -389,6 +389,27 @@ static void test_nodes(void **state) {
     assert_int_equal(FIGURE(nodes), 2);
 }
 
+/* Redis stands still between two copies of a message: it is not the other node that is silent, and
+ * the second copy is known for what it is. */
+static void test_redis_stands_still(void **state) {
+    (void)state;
+    const char *fields = "\"to\":[\"till\"],\"group\":\"g\",\"data\":1";
+    comes("rp:all", word(7, "n2", true));
+    comes("rp:id:till", copy(7, 1, 1, fields));
+    assert_int_equal(got(), 1);
+    redis_runs[SUBSCRIBER] = redis_runs[COMMANDS] = false;
+    redis_pass(LINK_SILENT_NS - 200 * NS_PER_MS);
+    assert_true(redis.up && FIGURE(nodes) == 1);
+    redis_runs[SUBSCRIBER] = redis_runs[COMMANDS] = true;
+    redis_settle();
+    comes("rp:group:g", copy(7, 1, 1, fields));
+    assert_int_equal(got(), 0);
+    assert_int_equal(FIGURE(repeated), 1);
+    /* And if it says nothing now, it is silent. */
+    redis_pass(NODES_SILENT_NS + 200 * NS_PER_MS);
+    assert_int_equal(FIGURE(nodes), 0);
+}
+
 /* --- the end
  * --------------------------------------------------------------------------------------- */
 
@@ -465,6 +486,7 @@ int main(void) {
         ONE(test_lost_while_held),
         ONE(test_unknown_node),
         ONE(test_nodes),
+        ONE(test_redis_stands_still),
         ONE(test_behind_the_drain),
         ONE(test_drain),
         ONE(test_drain_while_silent),
