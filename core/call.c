@@ -2,11 +2,12 @@
 
 #include "core/base/check.h"
 #include "core/base/shortage.h"
+#include "core/port.h"
 #include "core/server.h"
 #include "core/worker.h"
 
 void calls_init(struct calls *calls) {
-    *calls = (struct calls){.own = 0};
+    *calls = (struct calls){.stamp = 0};
     list_init(&calls->waiting);
 }
 
@@ -15,24 +16,32 @@ static struct chunk *block_of(struct call *call) {
     return (struct chunk *)(void *)((char *)call - offsetof(struct chunk, text));
 }
 
-struct call *call_get(struct worker *worker, bool reserve) {
-    unsigned workers = worker->server->worker_count;
-    if (SHORTAGE(worker->requests >= worker->server->post.requests_max) ||
-        SHORTAGE(worker->calls.own >= CALLS_MAX)) {
-        stats_add(&worker->stats.requests_refused, 1);
+static unsigned worker_count(const struct endpoint *endpoint) {
+    return endpoint->server->worker_count;
+}
+
+struct call *call_get(struct endpoint *endpoint, const struct call_nodes *nodes, bool reserve) {
+    struct server *server = endpoint->server;
+    if (SHORTAGE(endpoint->requests >= server->post.requests_max) ||
+        SHORTAGE(endpoint->calling >= CALLS_MAX)) {
+        stats_add(&endpoint->stats.requests_refused, 1);
         return NULL;
     }
-    size_t bytes = sizeof(struct call) + workers * sizeof(struct call_part);
-    struct chunk *block = chunk_get(worker, bytes, reserve);
+    bool asks = nodes != NULL && endpoint->is_worker && server->parts.herald != NULL;
+    unsigned parts = server->worker_count + asks;
+    size_t bytes = sizeof(struct call) + parts * sizeof(struct call_part);
+    struct chunk *block = chunk_get(endpoint, bytes, reserve);
     if (SHORTAGE(block == NULL)) {
-        stats_add(&worker->stats.answers_refused, 1);
+        stats_add(&endpoint->stats.answers_refused, 1);
         return NULL;
     }
     struct call *call = memset(block->text, 0, bytes);
-    call->owner = (uint16_t)worker->index;
-    call->missing = (uint16_t)workers;
+    call->nodes = nodes;
+    call->owner = (uint16_t)endpoint->index;
+    call->missing = call->part_count = (uint16_t)parts;
+    call->wide = asks || !endpoint->is_worker;
     call->reserve = reserve;
-    for (unsigned i = 0; i < workers; i++) {
+    for (unsigned i = 0; i < parts; i++) {
         list_init(&call->parts[i].link);
         call->parts[i].call = call;
     }
@@ -44,8 +53,8 @@ static void blocks_put(struct chunk *const *blocks) {
         chunk_put(blocks[i]);
 }
 
-static void call_free(const struct worker *worker, struct call *call) {
-    for (unsigned i = 0; i < worker->server->worker_count; i++) {
+static void call_free(struct call *call) {
+    for (unsigned i = 0; i < call->part_count; i++) {
         chain_free(&call->parts[i].text);
         blocks_put(call->parts[i].blocks);
     }
@@ -53,10 +62,15 @@ static void call_free(const struct worker *worker, struct call *call) {
     chunk_put(block_of(call));
 }
 
-static void own_add(struct worker *worker, uint32_t by) {
-    worker->calls.own += by;
-    worker->requests += by;
-    stats_set(&worker->stats.requests, worker->requests);
+static void own_add(struct endpoint *endpoint, uint32_t by) {
+    endpoint->calling += by;
+    endpoint->requests += by;
+    stats_set(&endpoint->stats.requests, endpoint->requests);
+}
+
+void call_end(struct endpoint *endpoint, struct call *call) {
+    call_free(call);
+    own_add(endpoint, UINT32_MAX); /* one less */
 }
 
 static void part_wait(struct worker *worker, struct call *call) {
@@ -64,19 +78,23 @@ static void part_wait(struct worker *worker, struct call *call) {
 }
 
 /* One part more is there, and known so to the owner. */
-static void call_collect(struct worker *worker, struct call *call) {
+static void call_collect(struct endpoint *endpoint, struct call *call) {
     CHECK(call->missing > 0);
-    if (--call->missing == 0)
-        part_wait(worker, call); /* for finish */
+    if (--call->missing != 0)
+        return;
+    if (endpoint->is_worker)
+        part_wait(worker_of(endpoint), call); /* for finish */
+    else
+        port_on_called(endpoint, call);
 }
 
-static void part_end(struct worker *worker, struct call *call) {
-    if (call->owner == worker->index)
-        call_collect(worker, call);
+void call_part_done(struct endpoint *endpoint, struct call *call) {
+    if (call->owner == endpoint->index)
+        call_collect(endpoint, call);
     else
-        post_send(&worker->endpoint, call->owner,
+        post_send(endpoint, call->owner,
                   &(struct mail){
-                      .kind = MAIL_CALL_DONE, .from = (uint16_t)worker->index, .object = call});
+                      .kind = MAIL_CALL_DONE, .from = (uint16_t)endpoint->index, .object = call});
 }
 
 void calls_work(struct worker *worker) {
@@ -87,37 +105,46 @@ void calls_work(struct worker *worker) {
         if (call->owner == worker->index && call->missing == 0) {
             if (call->finish(worker, call)) {
                 list_remove(&part->link);
-                call_free(worker, call);
-                own_add(worker, UINT32_MAX); /* one less */
+                call_end(&worker->endpoint, call);
             }
         } else if (call->run(worker, call, part)) {
             CHECK(calls->walk.name == NULL, "a part is complete and its walk is not");
             list_remove(&part->link);
-            part_end(worker, call);
+            call_part_done(&worker->endpoint, call);
         }
         if (slice_over(worker))
             return;
     }
 }
 
-bool call_start(struct worker *worker, struct call *call) {
-    struct post *post = &worker->server->post;
-    for (unsigned to = 0; to < worker->server->worker_count; to++) {
-        if (to != worker->index && SHORTAGE(!post_room(post, worker->index, to))) {
-            stats_add(&worker->stats.mail_refused, 1);
-            call_free(worker, call);
+/* Who has the part of that number. */
+static unsigned part_place(const struct endpoint *endpoint, unsigned part) {
+    return part < worker_count(endpoint) ? part : endpoint->server->parts.herald->index;
+}
+
+bool call_start(struct endpoint *endpoint, struct call *call) {
+    struct post *post = &endpoint->server->post;
+    for (unsigned i = 0; i < call->part_count; i++) {
+        unsigned to = part_place(endpoint, i);
+        if (to != endpoint->index && SHORTAGE(!post_room(post, endpoint->index, to))) {
+            stats_add(&endpoint->stats.mail_refused, 1);
+            call_free(call);
             return false;
         }
     }
-    own_add(worker, 1);
-    for (unsigned i = 0; i < worker->server->worker_count; i++)
-        call->parts[i].text = chain_empty(&worker->server->workers[i], call->reserve);
-    for (unsigned to = 0; to < worker->server->worker_count; to++)
-        if (to != worker->index)
-            post_send(
-                &worker->endpoint, to,
-                &(struct mail){.kind = MAIL_CALL, .from = (uint16_t)worker->index, .object = call});
-    part_wait(worker, call);
+    own_add(endpoint, 1);
+    for (unsigned i = 0; i < call->part_count; i++)
+        call->parts[i].text =
+            chain_empty(endpoint->server->endpoints[part_place(endpoint, i)], call->reserve);
+    for (unsigned i = 0; i < call->part_count; i++) {
+        unsigned to = part_place(endpoint, i);
+        if (to != endpoint->index)
+            post_send(endpoint, to,
+                      &(struct mail){
+                          .kind = MAIL_CALL, .from = (uint16_t)endpoint->index, .object = call});
+    }
+    if (endpoint->is_worker)
+        part_wait(worker_of(endpoint), call);
     return true;
 }
 
@@ -139,10 +166,13 @@ bool call_walk(struct worker *worker, struct call_part *part, enum name_kind kin
     return true;
 }
 
-void call_on_mail(struct worker *worker, const struct mail *mail) {
-    part_wait(worker, mail->object);
+void call_on_mail(struct endpoint *endpoint, const struct mail *mail) {
+    if (endpoint->is_worker)
+        part_wait(worker_of(endpoint), mail->object);
+    else
+        port_on_call(endpoint, mail->object);
 }
 
-void call_on_done_mail(struct worker *worker, const struct mail *mail) {
-    call_collect(worker, mail->object);
+void call_on_done_mail(struct endpoint *endpoint, const struct mail *mail) {
+    call_collect(endpoint, mail->object);
 }

@@ -29,22 +29,22 @@ static struct chunk *chunk_make(struct quota *quota, size_t cap) {
     return chunk;
 }
 
-struct chunk *chunk_get(struct worker *worker, size_t cap, bool reserve) {
-    struct server *server = worker->server;
+struct chunk *chunk_get(struct endpoint *endpoint, size_t cap, bool reserve) {
+    struct server *server = endpoint->server;
     struct quota *quota = &server->answers;
     size_t bytes = chunk_bytes(cap);
     if (cap > UINT32_MAX / 2)
         return NULL;
-    if (SHORTAGE(!quota_take(quota, &worker->account, bytes))) {
+    if (SHORTAGE(!quota_take(quota, &endpoint->account, bytes))) {
         quota = &server->reserve;
-        if (!reserve || SHORTAGE(!quota_take(quota, &worker->account, bytes)))
+        if (!reserve || SHORTAGE(!quota_take(quota, &endpoint->account, bytes)))
             return NULL;
     }
     return chunk_make(quota, cap);
 }
 
-struct chunk *chunk_force(struct worker *worker, size_t cap) {
-    struct quota *quota = &worker->server->answers;
+struct chunk *chunk_force(struct endpoint *endpoint, size_t cap) {
+    struct quota *quota = &endpoint->server->answers;
     quota_force(quota, chunk_bytes(cap));
     return chunk_make(quota, cap);
 }
@@ -106,7 +106,7 @@ bool chain_room(struct chain *chain, size_t bytes) {
         cap = CHUNK_BYTES_MAX;
     while (cap <= bytes + 1)
         cap *= 2;
-    struct chunk *chunk = chunk_get(chain->worker, cap, chain->reserve);
+    struct chunk *chunk = chunk_get(chain->endpoint, cap, chain->reserve);
     if (SHORTAGE(chunk == NULL))
         chain_fail(chain);
     else
@@ -127,13 +127,13 @@ void chain_join(struct chain *chain, struct chain *more) {
         chain->last = more->last;
         chain->out = more->out;
     }
-    *more = chain_empty(more->worker, more->reserve);
+    *more = chain_empty(more->endpoint, more->reserve);
     if (failed)
         chain_fail(chain);
 }
 
 void chain_add(struct chain *chain, struct chunk *chunk) {
-    struct chain more = chain_empty(chain->worker, chain->reserve);
+    struct chain more = chain_empty(chain->endpoint, chain->reserve);
     more.first = more.last = chunk;
     more.out = builder_over(chunk->text, chunk->cap);
     more.out.len = chunk->len;
@@ -146,11 +146,11 @@ struct chunk *chain_take(struct chain *chain) {
         chain->last->len = (uint32_t)chain->out.len;
     for (struct chunk **at = &first; *at != NULL; at = &(*at)->next)
         *at = chunk_fit(*at);
-    *chain = chain_empty(chain->worker, chain->reserve);
+    *chain = chain_empty(chain->endpoint, chain->reserve);
     return first;
 }
 
 void chain_free(struct chain *chain) {
     chunks_put(chain->first);
-    *chain = chain_empty(chain->worker, chain->reserve);
+    *chain = chain_empty(chain->endpoint, chain->reserve);
 }

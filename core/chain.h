@@ -2,7 +2,7 @@
  * (call.h) has to tell, from the worker that writes it to the outbox that sends it, without being
  * copied.
  *
- *   struct chain chain = chain_empty(worker, false);
+ *   struct chain chain = chain_empty(&worker->endpoint, false);
  *   if (chain_room(&chain, 64)) { builder_u64(&chain.out, n); ... }
  *   outbox_write_chunks(worker, connection, chain_take(&chain));
  *
@@ -21,7 +21,7 @@
 #include "core/base/builder.h"
 #include "core/quota.h"
 
-struct worker;
+struct endpoint;
 
 /* One block. Not zeroed. */
 struct chunk {
@@ -32,10 +32,10 @@ struct chunk {
 };
 
 /* NULL: no memory. `reserve`: where there is none within --memory, from beyond it. */
-struct chunk *chunk_get(struct worker *worker, size_t cap, bool reserve);
+struct chunk *chunk_get(struct endpoint *endpoint, size_t cap, bool reserve);
 /* The same even past the share and the ceiling: for what must be told and is bounded by what was
  * charged before it. NULL: the system has none. */
-struct chunk *chunk_force(struct worker *worker, size_t cap);
+struct chunk *chunk_force(struct endpoint *endpoint, size_t cap);
 /* It will have no more text than it has: gives back the rest. It may be elsewhere now. */
 struct chunk *chunk_fit(struct chunk *chunk);
 /* Gives it back; NULL is none. Any thread. */
@@ -44,7 +44,7 @@ void chunk_put(struct chunk *chunk);
 void chunks_put(struct chunk *first);
 
 struct chain {
-    struct worker *worker; /* that writes it */
+    struct endpoint *endpoint; /* that writes it */
     struct chunk *first, *last;
     uint64_t bytes;     /* of all blocks but the last */
     struct builder out; /* over the last block */
@@ -53,8 +53,8 @@ struct chain {
 };
 
 /* A zeroed one is empty, too, but nothing may be written into it. */
-static inline struct chain chain_empty(struct worker *worker, bool reserve) {
-    return (struct chain){.worker = worker, .reserve = reserve};
+static inline struct chain chain_empty(struct endpoint *endpoint, bool reserve) {
+    return (struct chain){.endpoint = endpoint, .reserve = reserve};
 }
 static inline uint64_t chain_bytes(const struct chain *chain) {
     return chain->bytes + chain->out.len;

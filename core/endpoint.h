@@ -73,6 +73,7 @@ struct endpoint {
     uint32_t free_publish;     /* index + 1; 0: none */
     uint32_t requests;         /* publishes and calls in flight */
     uint32_t publishing;       /* of those, publishes */
+    uint32_t calling;          /* and calls (call.h) */
     struct port_waits port_waits;
     struct storing storing;
     struct list undecided; /* publishes whose keepers have not all been told (keeper.h) */

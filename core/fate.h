@@ -26,7 +26,8 @@ struct fate {
     uint64_t namespace : 4;    /* of its addresses */
     uint64_t id_len : 7, scope_len : 8;
     uint64_t at_ns;       /* monotonic: accepted; when all is settled: settled */
-    uint64_t serial : 56; /* of its message, in the store (store.h) */
+    uint64_t serial : 55; /* of its message, in the store (store.h) */
+    uint64_t lent : 1;    /* another node keeps the message, and tells of it */
     uint64_t phase : 3;   /* enum fate_phase */
     uint64_t stored : 2;  /* enum fate_stored */
     uint64_t first : 3;   /* enum result_word: QUEUED or STORED */
@@ -65,7 +66,7 @@ void fate_unlock(struct fate_stripe *stripe);
  * one. */
 void fate_let_go(struct fate_stripe *stripe, struct fate *fate);
 /* The youngest of that id: in that scope, as long as it is known; or in any, as long as it is to be
- * told of, where the empty one comes first. NULL: none. Under the stripe's lock. */
+ * told of here, where the empty one comes first. NULL: none. Under the stripe's lock. */
 struct fate *fate_look(const struct fate_stripe *stripe, uint64_t hash, struct span id,
                        const struct span *scope);
 

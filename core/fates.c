@@ -272,6 +272,7 @@ bool fates_open(struct fates *fates, struct message *message, struct span scope,
                           .namespace = message->namespace & 15u,
                           .id_len = id.len & 127u,
                           .scope_len = (uint8_t)scope.len,
+                          .lent = message->lent,
                           .phase = FATE_OPEN};
     list_init(&fate->waits);
     char *text = (char *)(fate->addresses + fate->count);

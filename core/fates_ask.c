@@ -101,8 +101,8 @@ struct fate *fate_look(const struct fate_stripe *stripe, uint64_t hash, struct s
         struct fate *fate = container_of(node, struct fate, node);
         if (fate->phase == FATE_OPEN || !span_equal(fate_id(fate), id))
             continue;
-        bool wanted =
-            scope == NULL ? fate->phase != FATE_RECALLED : span_equal(fate_scope(fate), *scope);
+        bool wanted = scope == NULL ? fate->phase != FATE_RECALLED && !fate->lent
+                                    : span_equal(fate_scope(fate), *scope);
         if (wanted && comes_first(fate, found))
             found = fate;
     }

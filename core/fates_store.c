@@ -4,7 +4,7 @@
 #include "core/base/fault.h"
 #include "core/fate.h"
 
-#define SERIAL_MASK ((UINT64_C(1) << 56) - 1)
+#define SERIAL_MASK ((UINT64_C(1) << 55) - 1)
 
 struct span fate_scope_of(const struct fate *fate) {
     return fate_scope(fate);

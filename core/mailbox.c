@@ -117,14 +117,6 @@ static void mail_on_deliver(struct endpoint *endpoint, const struct mail *mail) 
 }
 
 /* Only workers get these. */
-static void mail_on_call(struct endpoint *endpoint, const struct mail *mail) {
-    call_on_mail(worker_of(endpoint), mail);
-}
-
-static void mail_on_call_done(struct endpoint *endpoint, const struct mail *mail) {
-    call_on_done_mail(worker_of(endpoint), mail);
-}
-
 static void mail_on_adopt(struct endpoint *endpoint, const struct mail *mail) {
     worker_on_adopt(worker_of(endpoint), mail);
 }
@@ -178,7 +170,7 @@ static void mail_on_relay(struct endpoint *endpoint, const struct mail *mail) {
 
 static mail_handler *const handlers[MAIL_KIND_COUNT] = {
     [MAIL_DELIVER] = mail_on_deliver, [MAIL_ANSWER] = hub_on_answer,
-    [MAIL_CALL] = mail_on_call,       [MAIL_CALL_DONE] = mail_on_call_done,
+    [MAIL_CALL] = call_on_mail,       [MAIL_CALL_DONE] = call_on_done_mail,
     [MAIL_RETURN] = mail_on_return,   [MAIL_ADOPT] = mail_on_adopt,
     [MAIL_MOVE] = mail_on_move,       [MAIL_DECIDE] = mail_on_decide,
     [MAIL_HAND] = mail_on_hand,       [MAIL_ACK] = mail_on_ack,

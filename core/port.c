@@ -1,5 +1,6 @@
 #include "core/port.h"
 
+#include "core/call.h"
 #include "core/delivery.h"
 #include "core/hub.h"
 #include "core/keeper.h"
@@ -34,6 +35,21 @@ void port_on_hand(struct endpoint *endpoint, const struct mail *mail) {
         port->type->hand(port, mail->object, mail);
     else
         message_release(endpoint, mail->object);
+}
+
+void port_on_call(struct endpoint *endpoint, struct call *call) {
+    struct port *port = port_of(endpoint);
+    if (port->type->call != NULL && !port->stopped) {
+        port->type->call(port, call);
+        return;
+    }
+    call->parts[endpoint->server->worker_count].missing = true;
+    call_part_done(endpoint, call);
+}
+
+void port_on_called(struct endpoint *endpoint, struct call *call) {
+    struct port *port = port_of(endpoint);
+    port->type->called(port, call);
 }
 
 bool port_open(struct port *port, struct server *server, unsigned index) {

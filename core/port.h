@@ -29,6 +29,7 @@
 #include "core/endpoint.h"
 #include "core/mailbox.h"
 
+struct call;
 struct message;
 struct port;
 
@@ -53,6 +54,12 @@ struct port_type {
      * other nodes: from its keeper, which goes on keeping it. Takes over a hold. NULL: nobody is
      * there. */
     void (*hand)(struct port *port, struct message *message, const struct mail *mail);
+    /* A call (call.h) that asks other nodes: what they say goes into the part of others, and
+     * call_part_done is called exactly once, soon, now or later. NULL: they are not asked. */
+    void (*call)(struct port *port, struct call *call);
+    /* A call that the port has started for another node: all parts are there; it tells them, and
+     * calls call_end. */
+    void (*called)(struct port *port, struct call *call);
     /* Once in each turn: reads and writes what its descriptors are ready for, while
      * endpoint_slice_over says no. May be NULL. */
     void (*turn)(struct port *port);
@@ -67,8 +74,9 @@ struct port_type {
     /* Other nodes that it knows, from number `from` on, at most `max`: how many there were. Any
      * thread. NULL: it knows of none. */
     unsigned (*nodes)(struct port *port, unsigned from, struct port_node *nodes, unsigned max);
-    /* The node stops: lets go of every message that it still holds, answered or not, and of every
-     * name; perhaps no turn came before, since the start failed. May be NULL. */
+    /* The node stops: lets go of every message that it still holds, answered or not, of every
+     * name, and of calls (call_part_done); perhaps no turn came before, since the start failed. May
+     * be NULL. */
     void (*stop)(struct port *port);
 };
 
@@ -107,6 +115,10 @@ bool port_open(struct port *port, struct server *server, unsigned index);
 bool port_turn(struct port *port, uint64_t wait_ns);
 /* A HAND has come. */
 void port_on_hand(struct endpoint *endpoint, const struct mail *mail);
+/* A call has come that other nodes are asked as well; one that this port has started is complete.
+ */
+void port_on_call(struct endpoint *endpoint, struct call *call);
+void port_on_called(struct endpoint *endpoint, struct call *call);
 /* After all threads have ended. */
 void port_fini(struct port *port);
 

@@ -380,6 +380,7 @@ int serve_run(struct settings *settings) {
                       &encoding_sse_plain},
         .client_gate = &client_send_gate,
         .on_nudged = gate_on_nudged,
+        .call_of = api_call_of,
     };
     static const struct http_service *const services[LISTENER_KINDS] = {
         [LISTENER_WEB] = &web_service,

@@ -17,6 +17,7 @@ enum redis_expect_kind {
     REDIS_EXPECT_PUBLISH, /* a copy of a message */
     REDIS_EXPECT_HAND,    /* the same of one that is kept */
     REDIS_EXPECT_COUNT,   /* PUBSUB NUMSUB for one that is kept */
+    REDIS_EXPECT_CALL,    /* PUBLISH of a call; `copy` is its number */
     REDIS_EXPECT_WORD,
     REDIS_EXPECT_PING,
     REDIS_EXPECT_SUBSCRIBE, /* the last three: by the subscriber link */

@@ -242,6 +242,10 @@ static bool message_take(struct redis_port *redis, struct span text, struct span
         return true;
     }
     if (from_node && node.number == 0) {
+        if (node.call != 0)
+            redis_calls_asked(redis, &node);
+        if (node.answer != 0 && channel.place == WIRE_NODE)
+            redis_calls_answered(redis, &node);
         if (node.name.len != 0)
             word_take(redis, &node);
         return redis_acks_word(redis, &node);

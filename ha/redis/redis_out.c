@@ -132,6 +132,8 @@ static void decide(struct redis_port *redis, struct redis_expect *expect, bool o
         redis_acks_counted(redis, expect, nodes);
     else if (expect->kind == REDIS_EXPECT_HAND)
         redis_acks_handed(redis, expect, nodes);
+    else if (expect->kind == REDIS_EXPECT_CALL)
+        redis_calls_counted(redis, expect->copy, nodes);
     if (expect->ask != NULL)
         copy_answered(redis, expect->ask, nodes);
     redis_expect_put(redis, expect);
@@ -140,8 +142,10 @@ static void decide(struct redis_port *redis, struct redis_expect *expect, bool o
 static void published(struct redis_port *redis, struct redis_expect *expect, int64_t subscribers) {
     const struct presence_name *name = expect->name;
     expect->subscribers = subscribers < 0 ? 0 : (uint64_t)subscribers;
-    /* No copy comes back of a question: what is not certain counts as one's own. */
-    if (is_certain(redis, expect) || expect->kind == REDIS_EXPECT_COUNT)
+    /* No numbered copy comes back of a question or call: what is not certain counts as one's own.
+     */
+    if (is_certain(redis, expect) || expect->kind == REDIS_EXPECT_COUNT ||
+        expect->kind == REDIS_EXPECT_CALL)
         decide(redis, expect,
                name == NULL ? expect->to_all : name->subscribed == redis->connections);
     else
@@ -164,7 +168,7 @@ void redis_out_ordered(struct redis_port *redis) {
 static const char *const kind_words[] = {
     [REDIS_EXPECT_PUBLISH] = "PUBLISH", [REDIS_EXPECT_HAND] = "PUBLISH",
     [REDIS_EXPECT_COUNT] = "PUBSUB",    [REDIS_EXPECT_WORD] = "PUBLISH",
-    [REDIS_EXPECT_PING] = "PING",
+    [REDIS_EXPECT_CALL] = "PUBLISH",    [REDIS_EXPECT_PING] = "PING",
 };
 
 /* Is it what that command is answered with? */
@@ -172,6 +176,7 @@ static bool is_answer(const struct redis_expect *expect, const struct resp_reply
     switch ((enum redis_expect_kind)expect->kind) {
     case REDIS_EXPECT_PUBLISH:
     case REDIS_EXPECT_HAND:
+    case REDIS_EXPECT_CALL:
         return reply->type == RESP_INTEGER;
     case REDIS_EXPECT_COUNT: /* an ACL may forbid it */
         return reply->type == RESP_ERROR || (reply->type == RESP_ARRAY && reply->item_count == 2 &&
@@ -212,7 +217,8 @@ static bool answered(struct redis_port *redis, const struct resp_reply *reply) {
         count_refused(redis, expect, reply->text);
     else if (expect->kind == REDIS_EXPECT_COUNT)
         published(redis, expect, reply->items[1].integer);
-    else if (expect->kind == REDIS_EXPECT_HAND || expect->ask != NULL)
+    else if (expect->kind == REDIS_EXPECT_HAND || expect->kind == REDIS_EXPECT_CALL ||
+             expect->ask != NULL)
         published(redis, expect, reply->integer);
     else
         redis_expect_put(redis, expect);
@@ -468,6 +474,24 @@ void redis_out_text(struct redis_port *redis, const struct wire_channel *channel
     size_t len = wire_channel_write(redis->prefix, channel, name);
     const struct span words[] = {publish_word, span_of(name, len), text};
     command_send(redis, REDIS_EXPECT_WORD, words, 3);
+}
+
+bool redis_out_call(struct redis_port *redis, const struct wire_channel *channel, struct span text,
+                    uint64_t number) {
+    char name[WIRE_CHANNEL_BYTES_MAX];
+    size_t len = wire_channel_write(redis->prefix, channel, name);
+    const struct span words[] = {publish_word, span_of(name, len), text};
+    struct redis_expect *expect = redis_expect_get(redis, REDIS_EXPECT_CALL);
+    if (SHORTAGE(expect == NULL))
+        return false;
+    if (SHORTAGE(!link_command(&redis->commands, words, 3))) {
+        redis_expect_put(redis, expect);
+        return false;
+    }
+    expect->copy = number;
+    own_note(redis, expect, channel);
+    expect_add(redis, expect);
+    return true;
 }
 
 static void word_send(struct redis_port *redis, struct wire_node node) {

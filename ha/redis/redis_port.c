@@ -54,6 +54,7 @@ void redis_lose(struct redis_port *redis, const char *why) {
     redis_names_lost(redis);
     redis_in_lost(redis);
     redis_out_lost(redis);
+    redis_calls_lost(redis);
     told_down(redis);
 }
 
@@ -182,6 +183,7 @@ static void redis_turn(struct port *port) {
     if (is_up_still(redis)) {
         keep_in_touch(redis);
         redis_acks_work(redis);
+        redis_calls_work(redis);
     }
     redis_in_nodes(redis);
     ready_tell(redis);
@@ -205,6 +207,8 @@ static uint64_t due_ns(const struct redis_port *redis) {
     }
     if (redis->up && redis->lives_ns < due)
         due = redis->lives_ns;
+    if (redis_calls_due_ns(redis) < due)
+        due = redis_calls_due_ns(redis);
     if (!redis->up && due > redis->down_ns + DOWN_HOLD_NS &&
         presence_ready(redis->port.server->presence) != UINT64_MAX)
         due = redis->down_ns + DOWN_HOLD_NS;
@@ -248,6 +252,8 @@ static bool redis_refuse(struct port *port) {
         if (redis->up)
             redis_names_leave(redis);
     }
+    if (redis->called_open != 0)
+        return false;
     return redis_names_left(redis) || port->now_ns - redis->leaves_ns >= SILENT_NS;
 }
 
@@ -266,6 +272,7 @@ static void redis_stop(struct port *port) {
     link_fini(&redis->subscriber);
     nodes_fini(&redis->nodes);
     redis_acks_fini(redis);
+    redis_calls_fini(redis);
     redis_out_fini(redis);
 }
 
@@ -295,6 +302,8 @@ void redis_port_init(struct redis_port *redis, const struct config *config) {
                                           .open = redis_open,
                                           .deliver = redis_out_deliver,
                                           .hand = redis_acks_hand,
+                                          .call = redis_calls_ask,
+                                          .called = redis_calls_called,
                                           .turn = redis_turn,
                                           .wait = redis_wait,
                                           .refuse = redis_refuse,
@@ -312,6 +321,7 @@ void redis_port_init(struct redis_port *redis, const struct config *config) {
     redis_out_init(redis);
     list_init(&redis->lents);
     pool_init(&redis->lent_pool, redis_lent_bytes());
+    redis_calls_init(redis);
     redis_names_init(redis);
     redis_in_init(redis);
 }

@@ -3,6 +3,7 @@
  *   a message out: worker --DELIVER--> redis_out.c --PUBLISH--> Redis --count--> ANSWER
  *   a message in:  Redis --message--> redis_in.c --> gate --> hub --> workers
  *   a name:        directory --> presence.h --> redis_names.c --SUBSCRIBE--> Redis --> ready.h
+ *   a call:        redis_calls.c; a message with ack: redis_acks.c
  *
  * Out. Every message that is not kept comes here, since another node may hold its names. It goes
  * once to the channel of each address, or, to everybody or more than WIRE_ADDRESSES_MAX addresses,
@@ -35,6 +36,7 @@
 
 #include <pthread.h>
 
+struct call;
 struct config;
 struct presence_name;
 
@@ -91,7 +93,11 @@ const char *redis_refusal_word(enum redis_refusal refusal);
     X(lent, "redis_lent", "gauge",                                                                 \
       "messages with ack that other nodes keep and clients here have")                             \
     X(unavailable, "redis_unavailable_total", "counter",                                           \
-      "messages that could not be published, or not be known to be")
+      "messages that could not be published, or not be known to be")                               \
+    X(calls, "redis_calls_total", "counter", "calls of the API that other nodes were asked")       \
+    X(calls_incomplete, "redis_calls_incomplete_total", "counter",                                 \
+      "calls of the API that some nodes did not answer in time, or could not be asked")            \
+    X(called, "redis_called_total", "counter", "calls of other nodes' API that came here")
 
 struct redis_figures {
 #define REDIS_FIGURE_MEMBER(name, metric, kind, help) _Atomic uint64_t name;
@@ -108,6 +114,10 @@ struct redis_known {
 };
 
 #define REDIS_LENT_MAX 1000000
+
+/* Calls of the API wait so long for other nodes, and so many at once. */
+#define CALL_WAIT_NS (500 * NS_PER_MS)
+#define REDIS_CALLS_MAX 1024
 
 /* What this node tells others in one go: an array that grows until it is flushed. */
 struct redis_word {
@@ -171,6 +181,11 @@ struct redis_port {
     char acked_run[WIRE_RUN_BYTES]; /* whom `acked` is for */
     bool tells_again;               /* all client ids are to be told, from `told_to` on */
     uint64_t told_to;
+    /* redis_calls.c */
+    struct list calls; /* of this node, the oldest first */
+    struct pool call_pool, called_pool;
+    uint32_t calls_open, called_open; /* of this node; of others */
+    uint64_t call_number;             /* of the last */
 };
 
 /* Prepares it. The config must outlive it; its URL was checked (redis_url.h). */
@@ -211,6 +226,9 @@ void redis_out_text(struct redis_port *redis, const struct wire_channel *channel
 /* Publishes a message that this node keeps, for one of its ids. */
 void redis_out_keep(struct redis_port *redis, const struct message *message,
                     const struct message_name *to, bool again);
+/* Publishes a call; redis_calls_counted follows, or redis_calls_lost. False: no room or memory. */
+bool redis_out_call(struct redis_port *redis, const struct wire_channel *channel, struct span text,
+                    uint64_t number);
 /* False: no room. */
 bool redis_out_ping(struct redis_port *redis);
 /* Has Redis not answered for SILENT_NS? */
@@ -260,6 +278,21 @@ void redis_acks_work(struct redis_port *redis);
 void redis_word_flush(struct redis_port *redis, struct redis_word *word);
 /* The node drains: nobody waits for clients here any more. */
 void redis_acks_leave(struct redis_port *redis);
+
+/* redis_calls.c */
+void redis_calls_init(struct redis_port *redis);
+void redis_calls_fini(struct redis_port *redis);
+void redis_calls_ask(struct port *port, struct call *call);
+void redis_calls_called(struct port *port, struct call *call);
+/* So many other nodes have got the call. */
+void redis_calls_counted(struct redis_port *redis, uint64_t number, uint64_t nodes);
+/* Another node asks; answers. */
+void redis_calls_asked(struct redis_port *redis, const struct wire_node *node);
+void redis_calls_answered(struct redis_port *redis, const struct wire_node *node);
+/* Those whose time is over end. */
+void redis_calls_work(struct redis_port *redis);
+uint64_t redis_calls_due_ns(const struct redis_port *redis);
+void redis_calls_lost(struct redis_port *redis);
 
 /* redis_in.c */
 void redis_in_init(struct redis_port *redis);

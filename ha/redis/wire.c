@@ -77,6 +77,23 @@ void wire_word_write(const struct wire_node *node, struct builder *out) {
     builder_text(out, "}}");
 }
 
+static void numbered(const char run[WIRE_RUN_BYTES], const char *what, uint64_t number,
+                     struct builder *out) {
+    builder_span_add(out, opening);
+    builder_bytes(out, run, WIRE_RUN_BYTES);
+    builder_byte(out, '"');
+    json_key_u64(out, what, number);
+}
+
+void wire_call_begin(const char run[WIRE_RUN_BYTES], uint64_t number, struct builder *out) {
+    numbered(run, "call", number, out);
+    json_key(out, "does");
+}
+
+void wire_answer_begin(const char run[WIRE_RUN_BYTES], uint64_t number, struct builder *out) {
+    numbered(run, "answer", number, out);
+}
+
 /* Keys, brackets, numbers, the ttl. */
 #define REST_BYTES 320
 
@@ -213,6 +230,18 @@ bool wire_node_read(struct span object, struct wire_node *node) {
             node->settled = value.raw;
         else if (span_equal(name, SPAN("acked")) && (good = value.kind == JSON_ARRAY))
             node->acked = value.raw;
+        else if (span_equal(name, SPAN("call")))
+            good = value.kind == JSON_NUMBER && json_u64(value.raw, &node->call);
+        else if (span_equal(name, SPAN("answer")))
+            good = value.kind == JSON_NUMBER && json_u64(value.raw, &node->answer);
+        else if (span_equal(name, SPAN("more")))
+            node->more = value.kind == JSON_TRUE;
+        else if (span_equal(name, SPAN("failed")))
+            node->failed = value.kind == JSON_TRUE;
+        else if (span_equal(name, SPAN("does")) && (good = value.kind == JSON_OBJECT))
+            node->does = value.raw;
+        else if (span_equal(name, SPAN("says")) && (good = value.kind == JSON_ARRAY))
+            node->says = value.raw;
         else if (span_equal(name, SPAN("name")) &&
                  (good = value.kind == JSON_STRING && !value.escaped))
             node->name = json_inside(&value);

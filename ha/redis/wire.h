@@ -35,6 +35,15 @@
  *
  *   {"node":{"run":"<16 hex>","acked":[["m1","till-7"],["m2","till-8","/admin"]]}}
  *
+ * It asks the others for a call (core/call.h), and each answers on the channel of the node that
+ * asks, in one text or several:
+ *
+ *   {"node":{"run":"<16 hex>","call":7,"does":{"what":"client","id":"till-7"}}}
+ *   {"node":{"run":"<16 hex>","answer":7,"more":true,"says":[{...},{...}]}}
+ *   {"node":{"run":"<16 hex>","answer":7,"says":[]}}
+ *
+ * with `failed`: true where a node could not say it.
+ *
  * Who keeps a message says on the channel of the client id that it is settled, if others have it
  * for clients of theirs: `settled`, of the same form as `acked`.
  *
@@ -74,6 +83,9 @@ struct wire_node {
     struct span name; /* of a node */
     bool lives, asks;
     struct span came, acked, settled; /* the arrays as they came; empty: none */
+    uint64_t call, answer;            /* numbers of calls, from 1 */
+    bool more, failed;
+    struct span does, says; /* the object, the array */
 };
 
 /* The beginning of a message: its object `node`, and the comma behind it. At most so many bytes. */
@@ -81,6 +93,10 @@ struct wire_node {
 void wire_node_write(const struct wire_node *node, struct builder *out);
 /* A whole word. */
 void wire_word_write(const struct wire_node *node, struct builder *out);
+/* The beginning of a call, up to the object that says what it does, behind which two brackets
+ * follow; and of an answer. */
+void wire_call_begin(const char run[WIRE_RUN_BYTES], uint64_t number, struct builder *out);
+void wire_answer_begin(const char run[WIRE_RUN_BYTES], uint64_t number, struct builder *out);
 /* What follows: the message's own fields, the same on every channel, and the end of the object. At
  * most wire_rest_bytes. `only`: the one address that it is for, of one that is kept; else NULL. */
 size_t wire_rest_bytes(const struct message *message);

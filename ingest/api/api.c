@@ -156,8 +156,9 @@ static void refuse_call(struct worker *worker, struct http_exchange *exchange) {
                   "the node has no room for another call; nothing was done, try again");
 }
 
-struct call *api_call_get(struct worker *worker, struct http_exchange *exchange, bool reserve) {
-    struct call *call = call_get(worker, reserve);
+struct call *api_call_get(struct worker *worker, struct http_exchange *exchange,
+                          const struct call_nodes *nodes, bool reserve) {
+    struct call *call = call_get(&worker->endpoint, nodes, reserve);
     if (SHORTAGE(call == NULL)) {
         refuse_call(worker, exchange);
         return NULL;
@@ -171,7 +172,7 @@ static bool start(struct worker *worker, struct call *call) {
     struct http_connection *http = exchange->http;
     /* It must find its connection again when it is done. */
     http_hold(worker, http);
-    if (SHORTAGE(!call_start(worker, call))) {
+    if (SHORTAGE(!call_start(&worker->endpoint, call))) {
         refuse_call(worker, exchange);
         http_release(worker, http);
         return false;
@@ -195,8 +196,8 @@ void api_call_end(struct worker *worker, struct http_connection *http) {
     http_release(worker, http);
 }
 
-bool api_call_failed(const struct worker *worker, const struct call *call) {
-    for (unsigned i = 0; i < worker->server->worker_count; i++)
+bool api_call_failed(const struct call *call) {
+    for (unsigned i = 0; i < call->part_count; i++)
         if (call->parts[i].failed)
             return true;
     return false;

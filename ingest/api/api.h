@@ -19,6 +19,7 @@
 #include "proto/http/routes.h"
 
 struct call;
+struct call_nodes;
 
 extern const struct protocol api_protocol;
 extern const struct http_service api_service; /* for http_init; needs api_init */
@@ -36,6 +37,9 @@ static inline struct api_state *api_state(struct http_connection *http) {
 static inline struct gate_source *api_source(struct http_connection *http) {
     return &api_state(http)->source;
 }
+
+/* For server_parts (api_nodes.c). */
+struct call *api_call_of(struct endpoint *endpoint, struct span asked);
 
 /* --- the handlers ----------------------------------------------------------------------------- */
 
@@ -72,6 +76,8 @@ void api_get_stats(struct worker *worker, struct http_exchange *exchange,
                    const struct route_request *request);
 void api_get_metrics(struct worker *worker, struct http_exchange *exchange,
                      const struct route_request *request);
+
+#define API_PAGE_MAX 1000 /* entries of a page */
 
 /* --- what they share -------------------------------------------------------------------------- */
 
@@ -111,8 +117,10 @@ void batch_on_result(struct worker *worker, struct http_exchange *exchange, uint
 /* Hands one message, in the context's envelope, to the gate. */
 void api_publish(struct worker *worker, struct http_exchange *exchange, uint32_t index);
 
-/* A call for the exchange; NULL: it was answered (overloaded). `reserve`: as call_get has it. */
-struct call *api_call_get(struct worker *worker, struct http_exchange *exchange, bool reserve);
+/* A call for the exchange; NULL: it was answered (overloaded). `nodes` and `reserve` as call_get
+ * has them. */
+struct call *api_call_get(struct worker *worker, struct http_exchange *exchange,
+                          const struct call_nodes *nodes, bool reserve);
 /* Sends it; `finish` must end with api_call_end. The connection is held until then. */
 /* False: it could not be sent, and was answered. */
 bool api_call_start(struct worker *worker, struct call *call);
@@ -121,7 +129,7 @@ void api_look_up_start(struct worker *worker, struct call *call);
 /* The call is answered: the connection may go. The exchange is gone already. */
 void api_call_end(struct worker *worker, struct http_connection *http);
 /* Did some worker have no memory for its part? */
-bool api_call_failed(const struct worker *worker, const struct call *call);
+bool api_call_failed(const struct call *call);
 /* Answers with what was written, or says that there was no memory for it; empties it. */
 void api_answer_chain(struct worker *worker, struct http_exchange *exchange, const char *type,
                       struct chain *chain);

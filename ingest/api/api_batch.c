@@ -136,7 +136,7 @@ static bool batch_chain(struct worker *worker, struct batch *batch, struct chain
     for (uint32_t next = 0, end;; next = end + 1) {
         size_t bytes = run_bytes(batch, next, &end);
         if (bytes != 0) {
-            struct chunk *run = chunk_force(worker, bytes);
+            struct chunk *run = chunk_force(&worker->endpoint, bytes);
             if (SHORTAGE(run == NULL))
                 return false;
             struct builder out = builder_over(run->text, bytes);
@@ -153,7 +153,7 @@ static bool batch_chain(struct worker *worker, struct batch *batch, struct chain
 
 static void batch_answer_chunked(struct worker *worker, struct http_exchange *exchange,
                                  struct batch *batch, const char *type) {
-    struct chain chain = chain_empty(worker, false);
+    struct chain chain = chain_empty(&worker->endpoint, false);
     if (SHORTAGE(batch->failed) || SHORTAGE(!batch_chain(worker, batch, &chain))) {
         chain_free(&chain);
         batch_free(worker, batch);
@@ -213,7 +213,8 @@ static void entry_write(const struct batch *batch, uint32_t index, const struct 
 /* False: there is no room for a block now. */
 static bool entry_chunk(struct worker *worker, struct batch *batch, uint32_t index,
                         const struct gate_result *result) {
-    struct chunk *chunk = chunk_get(worker, gate_result_bytes(result) + AROUND_BYTES + 1, false);
+    struct chunk *chunk =
+        chunk_get(&worker->endpoint, gate_result_bytes(result) + AROUND_BYTES + 1, false);
     if (SHORTAGE(chunk == NULL))
         return false;
     struct builder out = builder_over(chunk->text, chunk->cap);

@@ -7,14 +7,13 @@
 #include "core/call.h"
 #include "core/keeper.h"
 #include "core/server.h"
-#include "ingest/api/api.h"
+#include "ingest/api/api_nodes.h"
 #include "ingest/gate/fate_text.h"
 #include "proto/http/query.h"
 #include "proto/text/names.h"
 
 #define WITHDRAW_WAIT_NS (5 * NS_PER_S)
 #define PAGE_DEFAULT 100
-#define PAGE_MAX 1000
 
 /* --- GET /v1/messages/{id} -------------------------------------------------------------------- */
 
@@ -22,18 +21,17 @@ static struct fates *fates_of(struct worker *worker) {
     return &worker->server->fates;
 }
 
-/* NULL: there is none; it was answered. */
-static struct fate *fate_find(struct worker *worker, struct http_exchange *exchange,
-                              struct span id) {
-    struct fate *fate = message_id_check(id) == NULL ? fates_find(fates_of(worker), id) : NULL;
-    if (fate == NULL)
-        exchange_fail(worker, exchange, CODE_NOT_FOUND, "no fate is known of a message of this id");
-    return fate;
+static void answer_unknown(struct worker *worker, struct http_exchange *exchange) {
+    exchange_fail(worker, exchange, CODE_NOT_FOUND, "no fate is known of a message of this id");
+}
+
+static struct fate *fate_find(struct worker *worker, struct span id) {
+    return message_id_check(id) == NULL ? fates_find(fates_of(worker), id) : NULL;
 }
 
 void api_answer_fate(struct worker *worker, struct http_exchange *exchange, struct fate *fate,
                      bool reserve) {
-    struct chain chain = chain_empty(worker, reserve);
+    struct chain chain = chain_empty(&worker->endpoint, reserve);
     if (!SHORTAGE(!chain_room(&chain, fate_bytes_max(fate)))) {
         size_t before = chain.out.len;
         fate_write(fate, &chain.out);
@@ -43,13 +41,81 @@ void api_answer_fate(struct worker *worker, struct http_exchange *exchange, stru
     api_answer_chain(worker, exchange, NULL, &chain);
 }
 
+/* Other nodes are asked alone. */
+static bool nothing_run(struct worker *worker, struct call *call, struct call_part *part) {
+    (void)worker, (void)call, (void)part;
+    return true;
+}
+
+static void fate_tell(struct endpoint *endpoint, struct call *call, struct chain *out) {
+    struct fates *fates = &endpoint->server->fates;
+    struct fate *fate = fates_find(fates, api_call_name(call, 0));
+    if (fate == NULL)
+        return;
+    if (!SHORTAGE(!chain_room(out, fate_bytes_max(fate) + 16))) {
+        size_t before = out->out.len;
+        builder_text(&out->out, "{\"fate\":");
+        fate_write(fate, &out->out);
+        builder_text(&out->out, "}\n");
+        out->failed |= out->out.len - before > CALL_LINE_BYTES; /* of very many ids */
+    }
+    fates_release(fates, fate);
+}
+
+static bool message_finish(struct worker *worker, struct call *call) {
+    struct http_exchange *exchange = call->request;
+    struct http_connection *http = exchange->http;
+    struct api_lines lines;
+    struct span line, fate = SPAN("");
+    bool complete = api_lines_begin(worker, call, &lines);
+    while (fate.len == 0 && api_line_next(&lines, &line))
+        if (!api_line_value(line, "fate", &fate))
+            fate = SPAN("");
+    if (fate.len != 0) {
+        struct chain chain = chain_empty(&worker->endpoint, false);
+        if (!SHORTAGE(!chain_room(&chain, fate.len)))
+            builder_span_add(&chain.out, fate);
+        api_answer_chain(worker, exchange, NULL, &chain);
+    } else if (api_call_failed(call)) {
+        exchange_fail(worker, exchange, CODE_OVERLOADED,
+                      "there was no memory for what other nodes say; try again");
+    } else if (!complete) {
+        exchange_fail(worker, exchange, CODE_CLUSTER_UNAVAILABLE,
+                      "no fate is known here of a message of this id, and not all other nodes have "
+                      "answered; try again");
+    } else {
+        answer_unknown(worker, exchange);
+    }
+    api_call_end(worker, http);
+    return true;
+}
+
+const struct api_kind api_message_kind = {
+    .nodes = {CALL_ALL, api_ask, fate_tell},
+    .what = "message",
+    .names = {{"id", message_id_check, false}},
+    .run = nothing_run,
+};
+
 void api_get_message(struct worker *worker, struct http_exchange *exchange,
                      const struct route_request *request) {
     if (!exchange_query_empty(worker, exchange, request))
         return;
-    struct fate *fate = fate_find(worker, exchange, request->names[0]);
-    if (fate != NULL)
+    const struct span names[2] = {request->names[0], SPAN_INIT("")};
+    struct fate *fate = fate_find(worker, names[0]);
+    if (fate != NULL) {
         api_answer_fate(worker, exchange, fate, false);
+        return;
+    }
+    if (message_id_check(names[0]) != NULL || worker->server->parts.herald == NULL) {
+        answer_unknown(worker, exchange);
+        return;
+    }
+    struct call *call = api_kind_get(worker, exchange, &api_message_kind, names, NAMESPACE_MAIN, 0);
+    if (call == NULL)
+        return;
+    call->finish = message_finish;
+    api_look_up_start(worker, call);
 }
 
 /* --- DELETE /v1/messages/{id} ----------------------------------------------------------------- */
@@ -78,15 +144,17 @@ void api_delete_message(struct worker *worker, struct http_exchange *exchange,
                         const struct route_request *request) {
     if (!exchange_query_empty(worker, exchange, request))
         return;
-    struct fate *fate = fate_find(worker, exchange, request->names[0]);
-    if (fate == NULL)
+    struct fate *fate = fate_find(worker, request->names[0]);
+    if (fate == NULL) {
+        answer_unknown(worker, exchange);
         return;
+    }
     if (fate_state(fate) != FATE_PENDING) { /* it stays as it is */
         api_answer_fate(worker, exchange, fate, true);
         return;
     }
     /* It must be possible also when what waits holds all the memory. */
-    struct call *call = api_call_get(worker, exchange, true);
+    struct call *call = api_call_get(worker, exchange, NULL, true);
     if (SHORTAGE(call == NULL)) {
         fates_release(fates_of(worker), fate);
         return;
@@ -163,7 +231,7 @@ static bool pending_run(struct worker *worker, struct call *call, struct call_pa
 static bool pending_finish(struct worker *worker, struct call *call) {
     struct http_exchange *exchange = call->request;
     struct http_connection *http = exchange->http;
-    struct chain chain = chain_empty(worker, false);
+    struct chain chain = chain_empty(&worker->endpoint, false);
     struct call_part *keeper = NULL;
     for (unsigned i = 0; i < worker->server->worker_count; i++)
         if (call->parts[i].text.first != NULL)
@@ -178,7 +246,7 @@ static bool pending_finish(struct worker *worker, struct call *call) {
         else
             builder_text(&chain.out, "],\"next\":null}");
     }
-    chain.failed |= api_call_failed(worker, call);
+    chain.failed |= api_call_failed(call);
     api_answer_chain(worker, exchange, NULL, &chain);
     api_call_end(worker, http);
     return true;
@@ -193,7 +261,7 @@ static bool page_read(struct worker *worker, struct http_exchange *exchange,
     const char *wrong = name_check(request->names[0]);
     bool good = query_read(request->http->query, request->texts, fields, 3, complaint) &&
                 query_namespace(&fields[2], namespace, complaint) &&
-                (!fields[0].given || query_u64(&fields[0], 1, PAGE_MAX, limit, complaint));
+                (!fields[0].given || query_u64(&fields[0], 1, API_PAGE_MAX, limit, complaint));
     *after = fields[1].value;
     if (good && wrong != NULL) {
         complaint_make(complaint, CODE_BAD_MESSAGE, SPAN("client id"), "the client id %s", wrong);
@@ -215,7 +283,7 @@ void api_get_pending(struct worker *worker, struct http_exchange *exchange,
     unsigned namespace;
     if (!page_read(worker, exchange, request, &limit, &after, &namespace))
         return;
-    struct call *call = api_call_get(worker, exchange, false);
+    struct call *call = api_call_get(worker, exchange, NULL, false);
     if (SHORTAGE(call == NULL))
         return;
     call->argument = name_hash(NAME_ID, namespace, request->names[0]);

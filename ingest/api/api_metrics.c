@@ -345,7 +345,7 @@ void api_get_metrics(struct worker *worker, struct http_exchange *exchange,
                      const struct route_request *request) {
     if (!exchange_query_empty(worker, exchange, request))
         return;
-    struct chain chain = chain_empty(worker, true);
+    struct chain chain = chain_empty(&worker->endpoint, true);
     struct stats *total = &api_context(worker)->total;
     memset(total, 0, sizeof(*total));
     for (unsigned i = 0; i < worker->server->post.endpoints; i++)

@@ -53,7 +53,7 @@ static bool stats_run(struct worker *worker, struct call *call, struct call_part
     if (!tally_work(worker))
         return false;
     keeper_safe_take(worker);
-    part->blocks[0] = chunk_get(worker, sizeof(struct stats_part), call->reserve);
+    part->blocks[0] = chunk_get(&worker->endpoint, sizeof(struct stats_part), call->reserve);
     part->failed = part->blocks[0] == NULL;
     if (SHORTAGE(part->failed))
         return true;
@@ -341,10 +341,10 @@ static void object_write(struct worker *worker, const struct call *call, struct 
 static bool stats_finish(struct worker *worker, struct call *call) {
     struct http_exchange *exchange = call->request;
     struct http_connection *http = exchange->http;
-    struct chain chain = chain_empty(worker, true);
+    struct chain chain = chain_empty(&worker->endpoint, true);
     struct stats *total = &api_context(worker)->total;
     memset(total, 0, sizeof(*total));
-    if (api_call_failed(worker, call) || SHORTAGE(!chain_room(&chain, HEAD_BYTES)))
+    if (api_call_failed(call) || SHORTAGE(!chain_room(&chain, HEAD_BYTES)))
         chain.failed = true;
     else
         object_write(worker, call, total, &chain);
@@ -357,7 +357,7 @@ void api_get_stats(struct worker *worker, struct http_exchange *exchange,
                    const struct route_request *request) {
     if (!exchange_query_empty(worker, exchange, request))
         return;
-    struct call *call = api_call_get(worker, exchange, true);
+    struct call *call = api_call_get(worker, exchange, NULL, true);
     if (SHORTAGE(call == NULL))
         return;
     call->run = stats_run;

@@ -29,14 +29,15 @@ bool distinct_clear(struct distinct *distinct) {
     return count == left;
 }
 
-void distinct_add(struct distinct *distinct, uint64_t hash) {
+bool distinct_add(struct distinct *distinct, uint64_t hash) {
     hash += hash == 0; /* 0 is an empty slot */
     uint64_t at = hash & distinct->mask;
     while (distinct->slots[at] != 0) {
         if (distinct->slots[at] == hash)
-            return;
+            return false;
         at = (at + 1) & distinct->mask;
     }
     distinct->slots[at] = hash;
     distinct->count++;
+    return true;
 }

@@ -23,6 +23,7 @@ size_t distinct_bytes(uint64_t hashes);
 struct distinct *distinct_over(void *memory, uint64_t hashes);
 /* Clears some more, in a few microseconds. True: it is ready to take hashes. */
 bool distinct_clear(struct distinct *distinct);
-void distinct_add(struct distinct *distinct, uint64_t hash);
+/* False: it was there already. */
+bool distinct_add(struct distinct *distinct, uint64_t hash);
 
 #endif

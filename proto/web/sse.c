@@ -288,7 +288,7 @@ static void question_ask(struct worker *worker, struct sse *sse, struct span las
     if (id == NULL || message_id_check(last) != NULL ||
         !trails_may_have(worker->server, id->node.hash))
         return;
-    struct call *call = call_get(worker, false);
+    struct call *call = call_get(&worker->endpoint, NULL, false);
     if (SHORTAGE(call == NULL))
         return;
     memcpy(call->text, id->text, id->len);
@@ -298,7 +298,7 @@ static void question_ask(struct worker *worker, struct sse *sse, struct span las
     call->run = question_run;
     call->visit = question_visit;
     call->finish = question_finish;
-    if (!SHORTAGE(!call_start(worker, call)))
+    if (!SHORTAGE(!call_start(&worker->endpoint, call)))
         sse->question = call;
 }
 

@@ -54,7 +54,7 @@ void web_get_script(struct worker *worker, struct http_exchange *exchange,
         return;
     }
     if ((exchange->answer_flags & HTTP_ANSWER_BODYLESS) == 0) {
-        copy = chunk_get(worker, script.len, false);
+        copy = chunk_get(&worker->endpoint, script.len, false);
         if (SHORTAGE(copy == NULL)) {
             refuse(worker, exchange, request, CODE_OVERLOADED,
                    "the node has no memory for the script now");

@@ -146,7 +146,7 @@ static struct apart exempt[] = {
      "half of the operator's reserve unread while other memory is free again; "
      "test_answers_unread does it",
      false},
-    {"short core/call.c call_get: worker->calls.own >= CALLS_MAX",
+    {"short core/call.c call_get: endpoint->calling >= CALLS_MAX",
      "a thousand connections with a call each; test_calls does it", false},
     {"short core/outbox.c outbox_move: !batch_split(worker, from, before, piece)",
      "those that move here have no batches; test_outbox_sessions does it", false},
@@ -222,7 +222,7 @@ static struct apart rare[] = {
     {"short tests/toys/toy_engine.c on_open: !session_open(worker, &toy->session, &session_type)",
      "", false},
     {"short proto/web/sse.c ack_ask: asked == NULL", "", false},
-    {"short proto/web/sse.c question_ask: !call_start(worker, call)", "", false},
+    {"short proto/web/sse.c question_ask: !call_start(&worker->endpoint, call)", "", false},
     {"short proto/web/sse.c question_ask: call == NULL", "", false},
     {"short proto/web/sse.c question_finish: !attend_acknowledge_to(worker, "
      "sse->session.id->node.hash, all.count)",
@@ -260,7 +260,7 @@ static struct apart rare[] = {
     {"short core/outbox_batch.c batch_pieces: piece == NULL", "", false},
     {"short core/outbox_batch.c batch_split: chain == NULL", "", false},
     {"short core/piece.c piece_get: !account_take(&worker->account, piece_bytes(kind))", "", false},
-    {"short core/chain.c chunk_get: !quota_take(quota, &worker->account, bytes)", "", false},
+    {"short core/chain.c chunk_get: !quota_take(quota, &endpoint->account, bytes)", "", false},
     {"short core/frame_batch.c frame_batch_open: batch == NULL", "", false},
     {"short ingest/api/api_batch.c batch_answer: batch->failed", "", false},
     {"short ingest/api/api_batch.c batch_count: !batch_furnish(worker, batch)", "", false},

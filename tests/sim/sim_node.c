@@ -150,6 +150,7 @@ void node_open(void) {
                       &encoding_sse_plain},
         .client_gate = &client_send_gate,
         .on_nudged = gate_on_nudged,
+        .call_of = api_call_of,
     };
     toy_sessions_init();
     if (sim.scenario.toys != 0)

@@ -212,7 +212,7 @@ static inline const char *eio_messages(struct engine *engine) {
     struct worker *worker = eio_worker();
     node_settle();
     while (outbox_parked_first(worker, &engine->outbox) != NULL) {
-        struct chain chain = chain_empty(worker, false);
+        struct chain chain = chain_empty(&worker->endpoint, false);
         assert_int_equal(
             outbox_parked_take(worker, &engine->outbox, &chain, SPAN(""), SIZE_MAX / 2),
             OUTBOX_TAKE_DONE);

@@ -64,6 +64,7 @@ static inline void http_node_open(void) {
                       &encoding_sse_plain},
         .client_gate = &client_send_gate,
         .on_nudged = gate_on_nudged,
+        .call_of = api_call_of,
     };
     while (parts.port_count < PORTS_MAX && fake_ports[parts.port_count] != NULL) {
         parts.ports[parts.port_count] = fake_ports[parts.port_count];

@@ -49,7 +49,7 @@ static void overloaded(struct worker *worker, struct http_exchange *exchange, st
 }
 
 static struct chunk *body_copy(struct worker *worker, struct span body) {
-    struct chunk *chunk = chunk_get(worker, body.len, false);
+    struct chunk *chunk = chunk_get(&worker->endpoint, body.len, false);
     if (SHORTAGE(chunk == NULL))
         return NULL;
     memcpy(chunk->text, body.at, body.len);
@@ -105,7 +105,7 @@ bool poll_begin(struct worker *worker, struct http_exchange *exchange, const str
 
 /* A payload as a script: the whole of it in one block. NULL: no memory. */
 static struct chunk *jsonp_make(struct worker *worker, struct poll *poll) {
-    struct chunk *all = chunk_get(worker, poll->answer_bytes, false);
+    struct chunk *all = chunk_get(&worker->endpoint, poll->answer_bytes, false);
     if (SHORTAGE(all == NULL))
         return NULL;
     for (const struct chunk *at = poll->chunks; at != NULL; at = at->next) {
@@ -113,8 +113,9 @@ static struct chunk *jsonp_make(struct worker *worker, struct poll *poll) {
         all->len += at->len;
     }
     struct span text = span_of(all->text, all->len);
-    struct chunk *script = chunk_get(
-        worker, engine_jsonp_len(text) + POLL_JSONP_MAX + sizeof "___eio[](\"\");", false);
+    struct chunk *script =
+        chunk_get(&worker->endpoint,
+                  engine_jsonp_len(text) + POLL_JSONP_MAX + sizeof "___eio[](\"\");", false);
     if (!SHORTAGE(script == NULL)) {
         struct builder out = builder_over(script->text, script->cap);
         builder_span_add(&out, SPAN("___eio["));

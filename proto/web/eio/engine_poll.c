@@ -121,7 +121,7 @@ static bool written_has_bytes(const struct engine *engine) {
 static struct payload payload_begin(struct worker *worker, struct engine *engine,
                                     const struct poll *poll) {
     engine->polls->as_bytes = may_be_bytes(engine, poll) && written_has_bytes(engine);
-    return (struct payload){.chain = chain_empty(worker, false),
+    return (struct payload){.chain = chain_empty(&worker->endpoint, false),
                             .bytes_max = worker->config->max_payload_bytes,
                             .may_be_bytes = may_be_bytes(engine, poll)};
 }

@@ -60,7 +60,8 @@ static void numbers_write(struct chain *chain, unsigned from, unsigned to) {
 /* Over many blocks nothing is lost, and a comma is never forgotten between two of them. */
 static void test_text_goes_on(void **state) {
     (void)state;
-    struct chain chain = chain_empty(&workers[0], false), more = chain_empty(&workers[1], false);
+    struct chain chain = chain_empty(&workers[0].endpoint, false),
+                 more = chain_empty(&workers[1].endpoint, false);
     assert_true(chain_room(&chain, 1));
     builder_byte(&chain.out, '[');
     numbers_write(&chain, 0, 10000);
@@ -84,7 +85,7 @@ static void test_text_goes_on(void **state) {
 
 static void test_empty_ones(void **state) {
     (void)state;
-    struct chain chain = chain_empty(&workers[0], false), none = {.first = NULL};
+    struct chain chain = chain_empty(&workers[0].endpoint, false), none = {.first = NULL};
     chain_join(&chain, &none);
     assert_int_equal(chain_bytes(&chain), 0);
     assert_null(chain_take(&chain));
@@ -93,7 +94,7 @@ static void test_empty_ones(void **state) {
 
 static void test_the_share(void **state) {
     (void)state;
-    struct chain chain = chain_empty(&workers[0], false);
+    struct chain chain = chain_empty(&workers[0].endpoint, false);
     static char text[1000];
     unsigned count = 0;
     while (chain_room(&chain, sizeof text)) {
@@ -115,12 +116,12 @@ static void test_the_share(void **state) {
 static void test_the_reserve(void **state) {
     (void)state;
     account_force(&workers[1].account, 1 << 20);
-    assert_null(chunk_get(&workers[0], 100, false));
-    struct chunk *one = chunk_get(&workers[0], 100, true),
-                 *two = chunk_get(&workers[0], 3000, true);
+    assert_null(chunk_get(&workers[0].endpoint, 100, false));
+    struct chunk *one = chunk_get(&workers[0].endpoint, 100, true),
+                 *two = chunk_get(&workers[0].endpoint, 3000, true);
     assert_non_null(one);
     assert_non_null(two);
-    assert_null(chunk_get(&workers[0], 3000, true));
+    assert_null(chunk_get(&workers[0].endpoint, 3000, true));
     assert_int_equal(quota_used(&server.answers), 0);
     chunk_put(one);
     chunk_put(two);
@@ -132,11 +133,12 @@ static void test_the_reserve(void **state) {
  * whatever was taken before. */
 static void test_blocks_are_added(void **state) {
     (void)state;
-    struct chain chain = chain_empty(&workers[0], false);
+    struct chain chain = chain_empty(&workers[0].endpoint, false);
     account_force(&workers[1].account, 1 << 20);
-    assert_null(chunk_get(&workers[0], 8, false));
+    assert_null(chunk_get(&workers[0].endpoint, 8, false));
     uint64_t granted = atomic_load(&server.budget.granted_bytes);
-    struct chunk *one = chunk_force(&workers[0], 8), *two = chunk_force(&workers[0], 8);
+    struct chunk *one = chunk_force(&workers[0].endpoint, 8),
+                 *two = chunk_force(&workers[0].endpoint, 8);
     assert_int_equal(atomic_load(&server.budget.granted_bytes) - granted,
                      quota_used(&server.answers));
     memcpy(one->text, "[1", one->len = 2);
@@ -157,13 +159,14 @@ static void test_blocks_are_added(void **state) {
 
 static void test_a_failure_is_inherited(void **state) {
     (void)state;
-    struct chain chain = chain_empty(&workers[0], false), more = chain_empty(&workers[1], false);
+    struct chain chain = chain_empty(&workers[0].endpoint, false),
+                 more = chain_empty(&workers[1].endpoint, false);
     assert_true(chain_room(&chain, 10));
     assert_false(chain_room(&more, 1 << 20));
     chain_join(&chain, &more);
     assert_true(chain.failed);
     chain_free(&chain);
-    assert_null(chunk_get(&workers[0], (size_t)UINT32_MAX, true));
+    assert_null(chunk_get(&workers[0].endpoint, (size_t)UINT32_MAX, true));
 }
 
 int main(void) {

@@ -21,12 +21,12 @@ void hub_on_answer(struct endpoint *endpoint, const struct mail *mail) {
     (void)endpoint;
     (void)mail;
 }
-void call_on_mail(struct worker *worker, const struct mail *mail) {
-    (void)worker;
+void call_on_mail(struct endpoint *endpoint, const struct mail *mail) {
+    (void)endpoint;
     (void)mail;
 }
-void call_on_done_mail(struct worker *worker, const struct mail *mail) {
-    (void)worker;
+void call_on_done_mail(struct endpoint *endpoint, const struct mail *mail) {
+    (void)endpoint;
     (void)mail;
 }
 void worker_on_adopt(struct worker *worker, const struct mail *mail) {

@@ -230,7 +230,7 @@ static void test_it_moves_to_another_connection(void **state) {
 static void test_a_poll_takes_it(void **state) {
     (void)state;
     char room[64];
-    struct chain chain = {.worker = &worker, .out = builder_over(room, sizeof(room))};
+    struct chain chain = {.endpoint = &worker.endpoint, .out = builder_over(room, sizeof(room))};
     place = &parked;
     push(&parked, &session, "one", 1000);
     spoken = &wide;

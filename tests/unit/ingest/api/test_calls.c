@@ -162,7 +162,7 @@ static void test_one_at_a_time(void **state) {
         peer_send(api, GET("/v1/groups/g?limit=3"));
     for (unsigned i = 0; i < 10; i++) {
         node_turns();
-        assert_true(fake_server.workers[0].calls.own <= 1);
+        assert_true(fake_server.workers[0].calling <= 1);
     }
     slices_set(WORK_SLICE_NS);
     node_settle();
@@ -194,7 +194,7 @@ static void test_gone_meanwhile(void **state) {
             node_turns();
         slices_set(WORK_SLICE_NS);
         node_settle();
-        assert_int_equal(fake_server.workers[0].calls.own, 0);
+        assert_int_equal(fake_server.workers[0].calling, 0);
         assert_true(peer->closed);
         peer_forget(peer);
         assert_int_equal(quota_used(&fake_server.answers), 0);
@@ -309,10 +309,10 @@ static void test_small_answers_at_the_ceiling(void **state) {
 
 static void test_too_many_calls(void **state) {
     (void)state;
-    fake_server.workers[0].calls.own = CALLS_MAX;
+    fake_server.workers[0].calling = CALLS_MAX;
     assert_error(ask(api, GET("/v1/clients/x")), 503, "overloaded");
     assert_int_equal(TOTAL(requests_refused), 1);
-    fake_server.workers[0].calls.own = 0;
+    fake_server.workers[0].calling = 0;
     assert_error(ask(api, GET("/v1/clients/x")), 404, "not_found");
 }
 

@@ -87,7 +87,7 @@ static void test_distinct(void **state) {
         while (!distinct_clear(distinct))
             ;
         for (uint64_t i = 0; i < sizes[n]; i++)
-            distinct_add(distinct, i / 2 * UINT64_C(0x100000000000));
+            (void)distinct_add(distinct, i / 2 * UINT64_C(0x100000000000));
         assert_int_equal(distinct->count, (sizes[n] + 1) / 2);
         free(memory);
     }
