@@ -158,20 +158,21 @@ static void id_block(struct worker *worker, struct kept_id *id) {
  * each is a copy for every session of the id. */
 void kept_id_go_on(struct worker *worker, struct kept_id *id) {
     unsigned handed = 0;
-    while (id->next != NULL && id->next->state == KEPT_WAITING &&
+    while (!id->stands && id->next != NULL && id->next->state == KEPT_WAITING &&
            (id->handed < worker->config->ack_window || FAULT(WINDOW_IGNORED))) {
         struct kept *kept = id->next;
         uint32_t sessions = 0;
         uint64_t workers = keeper_workers_with(worker, id->node.hash, &sessions);
-        uint64_t herald = keeper_herald_for(worker, kept);
-        if ((workers | herald) == 0)
+        bool full;
+        uint64_t herald = keeper_herald_for(worker, kept, &full);
+        if ((workers | herald) == 0 && !full)
             return;
         if ((handed != 0 || sessions > SESSIONS_FEW) && slice_over(worker)) {
             worker->keeper.cut = true;
             id_block(worker, id);
             return;
         }
-        if (SHORTAGE(!room_for_all(worker, workers))) {
+        if ((workers == 0 && full) || SHORTAGE(!room_for_all(worker, workers))) {
             id_block(worker, id);
             return;
         }
@@ -293,12 +294,13 @@ static void on_due(struct endpoint *endpoint, struct timer *timer) {
     }
     uint32_t sessions = 0;
     uint64_t workers = keeper_workers_with(worker, kept_id_hash(kept), &sessions);
-    uint64_t herald = keeper_herald_for(worker, kept);
-    if ((workers | herald) == 0) {
+    bool full;
+    uint64_t herald = keeper_herald_for(worker, kept, &full);
+    if ((workers | herald) == 0 && !full) {
         /* Nobody is there: all of it is handed over again when somebody comes. */
         kept_id_rewind(worker, kept->id, 0);
         keeper_lent_drop(worker, kept->id);
-    } else if (SHORTAGE(!room_for_all(worker, workers))) {
+    } else if ((workers == 0 && full) || SHORTAGE(!room_for_all(worker, workers))) {
         kept_arm(worker, kept, worker->now_ns + ROOM_AGAIN_NS);
     } else {
         kept_arm(worker, kept, worker->now_ns + worker->config->ack_silence_ns);

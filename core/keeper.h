@@ -100,6 +100,7 @@ struct kept_id {
     uint32_t reserved; /* of `count`: not taken yet, so nobody is told of them */
     uint32_t lent;     /* of `count`: other nodes keep them */
     uint8_t remote;    /* REMOTE_*: are sessions of it on other nodes, as far as is known? */
+    bool stands;       /* nothing is handed over for a moment */
 };
 
 /* The oldest message of all ids, looked for some ids at a time; see keeper_age.c. */
@@ -218,7 +219,8 @@ void keeper_tell_safe(struct server *server, const struct fate *fate, uint32_t a
 /* Counts what is safe by now as settled. */
 void keeper_safe_take(struct worker *worker);
 /* One other node, or several, have sessions of an id, or none has; to one they have just come. Or:
- * a message that is lent to this node was settled by who keeps it (value: hash64 of its id). */
+ * a message that is lent to this node was settled by who keeps it (value: hash64 of its id; number:
+ * the lower half of message->serial). */
 enum { REMOTE_NONE, REMOTE_ONE, REMOTE_MANY, REMOTE_FRESH, REMOTE_SETTLED };
 void keeper_on_remote(struct worker *worker, const struct mail *mail);
 /* Takes back every address of the message that is kept here: settled as withdrawn. */

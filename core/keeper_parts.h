@@ -30,10 +30,10 @@ void kept_id_rewind(struct worker *worker, struct kept_id *id, uint64_t serial);
 void kept_id_go_on(struct worker *worker, struct kept_id *id);
 
 /* keeper_remote.c: was it said not long ago that other nodes have it? The port to them, as a set,
- * if sessions of the id are there and it has room: where it has none, the message goes there when
- * its silence is over. */
+ * if sessions of the id are there and it has room; `*full`: it has none. Then, where sessions are
+ * here as well, the message goes there when its silence is over. */
 bool keeper_is_remote(struct worker *worker, uint64_t hash);
-uint64_t keeper_herald_for(const struct worker *worker, const struct kept *kept);
+uint64_t keeper_herald_for(const struct worker *worker, const struct kept *kept, bool *full);
 /* It settles: others have it that do not know. Their clients are not to be asked for it any more.
  */
 void keeper_tell_settled(struct worker *worker, const struct kept *kept);

@@ -1,6 +1,7 @@
 /* keeper_remote.c - what is kept here for clients of other nodes, and for other nodes here; see
  * keeper.h. */
 #include "core/attend.h"
+#include "core/base/fault.h"
 #include "core/base/shortage.h"
 #include "core/keeper_parts.h"
 #include "core/server.h"
@@ -15,14 +16,13 @@ bool keeper_is_remote(struct worker *worker, uint64_t hash) {
     return remote->hash == hash && remote->said_ns + KEEPER_REMOTES_NS > worker->now_ns;
 }
 
-/* The port to other nodes, as a set, if sessions of the id are there and it has room: where it has
- * none, the message goes there when its silence is over. */
-uint64_t keeper_herald_for(const struct worker *worker, const struct kept *kept) {
+uint64_t keeper_herald_for(const struct worker *worker, const struct kept *kept, bool *full) {
     const struct port *herald = worker->server->parts.herald;
-    if (!kept->id->remote || herald == NULL || kept->message->lent ||
-        SHORTAGE(!post_room(&worker->server->post, worker->index, herald->index)))
+    *full = false;
+    if (!kept->id->remote || herald == NULL || kept->message->lent)
         return 0;
-    return UINT64_C(1) << herald->index;
+    *full = SHORTAGE(!post_room(&worker->server->post, worker->index, herald->index));
+    return *full ? 0 : UINT64_C(1) << herald->index;
 }
 
 /* Others have it that do not know: their clients are not to be asked for it any more. */
@@ -40,11 +40,12 @@ void keeper_tell_settled(struct worker *worker, const struct kept *kept) {
                              .object = kept->message});
 }
 
-/* Those who keep them hand them over again where their clients are. The id may be gone afterwards.
- */
+/* Those who keep them hand them over again where their clients are: so none of them is handed over
+ * here while others go. The id may be gone afterwards. */
 void keeper_lent_drop(struct worker *worker, struct kept_id *id) {
     uint64_t hash = id->node.hash;
     struct list *at = id->all.next;
+    id->stands = true;
     while (id != NULL && id->lent != 0 && at != &id->all) {
         struct kept *kept = kept_of(at);
         at = at->next;
@@ -53,6 +54,10 @@ void keeper_lent_drop(struct worker *worker, struct kept_id *id) {
         kept_settle(worker, kept, FATE_DROPPED, FATE_REASON_LENT);
         id = kept_id_find(&worker->keeper, hash);
     }
+    if (id == NULL)
+        return;
+    id->stands = false;
+    kept_id_go_on(worker, id);
 }
 
 /* One that is lent and found nobody here does not wait for anybody. */
@@ -63,11 +68,16 @@ void keeper_lent_look(struct worker *worker, struct kept *kept) {
         keeper_lent_drop(worker, kept->id);
 }
 
-static void lent_settled(struct worker *worker, uint64_t id_hash, uint64_t message_hash) {
+/* Another node may have lent one with the same id, which it keeps still. */
+static void lent_settled(struct worker *worker, uint64_t id_hash, uint64_t message_hash,
+                         uint32_t lender) {
     struct table_node *node = table_first(&worker->keeper.kept, kept_hash(id_hash, message_hash));
     for (; node != NULL; node = table_next(node)) {
         struct kept *kept = container_of(node, struct kept, node);
-        if (kept->id->node.hash == id_hash && kept->message->lent && kept->state != KEPT_RESERVED) {
+        const struct message *message = kept->message;
+        bool its_own = (uint32_t)message->serial == lender || FAULT(LENT_SETTLED_BY_ANY);
+        if (kept->id->node.hash == id_hash && message->lent && its_own &&
+            kept->state != KEPT_RESERVED) {
             kept_settle(worker, kept, FATE_DROPPED, FATE_REASON_LENT);
             return;
         }
@@ -76,7 +86,7 @@ static void lent_settled(struct worker *worker, uint64_t id_hash, uint64_t messa
 
 void keeper_on_remote(struct worker *worker, const struct mail *mail) {
     if (mail->flag == REMOTE_SETTLED) {
-        lent_settled(worker, mail->token, mail_value(mail));
+        lent_settled(worker, mail->token, mail_value(mail), mail->number);
         return;
     }
     struct kept_id *id = kept_id_find(&worker->keeper, mail->token);

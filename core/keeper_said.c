@@ -13,23 +13,39 @@
 
 /* --- what clients say ------------------------------------------------------------------------ */
 
-void keeper_acknowledge(struct worker *worker, uint64_t id_hash, uint64_t message_hash,
-                        bool from_port) {
-    uint64_t hash = kept_hash(id_hash, message_hash);
-    struct table_node *node = table_first(&worker->keeper.kept, hash);
+/* What a client there, or here, may acknowledge: one that was never handed over cannot be known to
+ * it, and what a third node keeps is told to that alone. */
+static bool is_known(const struct kept *kept, bool from_port) {
+    return from_port && !FAULT(REMOTE_ACK_OF_ANY) ? kept->sent_away : kept->written;
+}
+
+/* The first of that id which it may be; NULL: there is none. */
+static struct kept *acknowledged(struct worker *worker, uint64_t id_hash, uint64_t message_hash,
+                                 bool from_port, bool only_lent) {
+    struct table_node *node = table_first(&worker->keeper.kept, kept_hash(id_hash, message_hash));
     for (; node != NULL; node = table_next(node)) {
         struct kept *kept = container_of(node, struct kept, node);
-        /* One that was never handed over cannot be known to its client. */
-        if (kept->id->node.hash == id_hash && kept->written) {
-            kept->remote_acked = from_port;
-            struct kept *behind = FAULT(ACK_TWICE) ? kept_next(kept->id, kept) : NULL;
-            kept_settle(worker, kept, FATE_ACKED, FATE_REASON_NONE);
-            if (behind != NULL && behind->state == KEPT_HANDED)
-                kept_settle(worker, behind, FATE_ACKED, FATE_REASON_NONE);
-            return;
-        }
+        if (kept->id->node.hash == id_hash && is_known(kept, from_port) &&
+            (!only_lent || kept->message->lent))
+            return kept;
     }
-    stats_add(&worker->stats.acks_ignored, 1);
+    return NULL;
+}
+
+void keeper_acknowledge(struct worker *worker, uint64_t id_hash, uint64_t message_hash,
+                        bool from_port) {
+    struct kept *kept = acknowledged(worker, id_hash, message_hash, from_port, false);
+    if (kept == NULL)
+        stats_add(&worker->stats.acks_ignored, 1);
+    while (kept != NULL) {
+        kept->remote_acked = from_port;
+        struct kept *behind = FAULT(ACK_TWICE) ? kept_next(kept->id, kept) : NULL;
+        kept_settle(worker, kept, FATE_ACKED, FATE_REASON_NONE);
+        if (behind != NULL && behind->state == KEPT_HANDED)
+            kept_settle(worker, behind, FATE_ACKED, FATE_REASON_NONE);
+        /* A node that was started again lends what it had lent before: its client has it once. */
+        kept = from_port ? NULL : acknowledged(worker, id_hash, message_hash, false, true);
+    }
 }
 
 /* Of one mail, as of one list of acknowledgements: what is left comes again. */

@@ -107,6 +107,7 @@ struct message *message_open(struct endpoint *endpoint, const struct message_par
         .is_bytes = parts->is_bytes,
         .lent = parts->lent,
         .again = parts->again,
+        .serial = parts->lender,
         .class = parts->class,
         .namespace = parts->namespace,
         .id_len = (uint8_t)id_len,

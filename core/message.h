@@ -52,6 +52,7 @@ struct message_parts {
     bool is_bytes;        /* the payload is bytes, not JSON */
     bool lent;            /* another node keeps it, and has lent it to this one (keeper.h) */
     bool again;           /* then: it may have been written to a client there */
+    uint64_t lender;      /* and who that is: a hash */
     uint32_t breaks_grow; /* bytes that escaping line breaks adds to it, see proto/text/json.h */
     uint64_t ttl_ns;
     size_t payload_max; /* room for the payload */
@@ -80,7 +81,7 @@ struct message {
     uint64_t expires_wall_ms; /* the same by the wall clock, for who keeps it beyond this process */
     union {
         struct message *next; /* on the way home */
-        uint64_t serial;      /* in the store (store.h), in the order accepted */
+        uint64_t serial;      /* in the store (store.h), in the order accepted; or the lender */
     };
     struct fate *fate; /* of one that is to be acknowledged (fates.h); else NULL */
     struct message_name names[];

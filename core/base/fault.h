@@ -43,7 +43,11 @@
     X(SETTLE_LOST, "the store is never told that an address is settled")                           \
     X(REDIS_SELF_COUNTED, "a node counts itself among those that took its message")                \
     X(REDIS_COPY_TWICE, "a copy of a message that has come already is delivered")                  \
-    X(READY_EARLY, "a session is let go before its names are subscribed")
+    X(READY_EARLY, "a session is let go before its names are subscribed")                          \
+    X(CAME_UNSAID, "other nodes are not told that a client has come")                              \
+    X(LENT_ACK_UNSAID, "who keeps a message is not told that it was acknowledged elsewhere")       \
+    X(LENT_SETTLED_BY_ANY, "a node's word settles what another one has lent")                      \
+    X(REMOTE_ACK_OF_ANY, "a node's acknowledgement settles what a third one keeps")
 
 enum fault {
 #define FAULT_ENUM(name, what) FAULT_##name,

@@ -17,6 +17,7 @@
  * messages that are lent; REMOTES_MAX mails that wait for room, and then nothing more is read;
  * WORD_BYTES_MAX a word. */
 #include "core/base/check.h"
+#include "core/base/fault.h"
 #include "core/base/hash.h"
 #include "core/base/shortage.h"
 #include "core/delivery.h"
@@ -34,6 +35,8 @@
 #define ENTRY_BYTES (6 * (NAME_BYTES_MAX + MESSAGE_ID_BYTES_MAX + NAMESPACE_BYTES_MAX) + 16)
 /* Client ids that are told again to a node that asks, in one turn. */
 #define CAME_A_TURN 256
+/* They are not while so many bytes wait to be sent. */
+#define CAME_WAITING_BYTES (1024 * 1024)
 
 /* A message that another node keeps, until it is settled here. */
 struct redis_lent {
@@ -50,8 +53,10 @@ void redis_word_flush(struct redis_port *redis, struct redis_word *word) {
         return;
     builder_text(&word->out, "]}}");
     CHECK(!word->out.full, "a word is too long");
-    if (redis->up)
-        redis_out_text(redis, &word->channel, builder_span(&word->out));
+    bool told = redis->up && redis_out_text(redis, &word->channel, builder_span(&word->out));
+    /* What was acknowledged is told again with the next copy; where it is lost with the connection,
+     * all is told anew. */
+    redis->untold |= !told && word == &redis->came;
     word->out.len = 0;
 }
 
@@ -98,9 +103,15 @@ void redis_acks_counted(struct redis_port *redis, const struct redis_expect *exp
         (void)redis_remote_tell(redis, expect->id_hash, nodes == 1 ? REMOTE_ONE : REMOTE_MANY);
 }
 
+static uint64_t *came_mark(struct redis_port *redis, uint64_t hash) {
+    return &redis->came_marks[hash % CAME_MARKS];
+}
+
 void redis_acks_handed(struct redis_port *redis, const struct redis_expect *expect,
                        uint64_t nodes) {
-    if (nodes == 0)
+    /* The answer says what was when Redis had the copy; that somebody has come since may have been
+     * told before it. */
+    if (nodes == 0 && *came_mark(redis, expect->id_hash) <= expect->copy)
         (void)redis_remote_tell(redis, expect->id_hash, REMOTE_NONE);
 }
 
@@ -142,7 +153,11 @@ void redis_acks_hand(struct port *port, struct message *message, const struct ma
 
 /* A client id has come here. */
 void redis_acks_came(struct redis_port *redis, struct span id) {
-    if (redis->nodes.count != 0)
+    if (FAULT(CAME_UNSAID))
+        return;
+    if (redis->nodes.count == 0)
+        redis->untold = true; /* until somebody is known */
+    else
         builder_json(entry_begin(redis, &redis->came, "came"), id);
 }
 
@@ -160,9 +175,12 @@ static bool came_take(struct redis_port *redis, const struct json_value *value) 
     if (value->kind != JSON_STRING || json_text(value, &decoded, &id) != NULL ||
         name_check(id) != NULL)
         return true;
-    for (unsigned i = 0; i < namespaces_count(); i++)
-        if (!redis_remote_tell(redis, name_hash(NAME_ID, i, id), REMOTE_FRESH))
+    for (unsigned i = 0; i < namespaces_count(); i++) {
+        uint64_t hash = name_hash(NAME_ID, i, id);
+        *came_mark(redis, hash) = redis->copy + 1;
+        if (!redis_remote_tell(redis, hash, REMOTE_FRESH))
             return false;
+    }
     return true;
 }
 
@@ -193,7 +211,7 @@ static void entry_take(struct redis_port *redis, const struct json_value *value,
     struct server *server = redis->port.server;
     uint64_t message_hash;
     if (!entry_read(value, &mail.token, &message_hash))
-        return;
+        return; /* as text that is none is: nobody can be told */
     unsigned keeper = keeper_of(server, mail.token);
     if (SHORTAGE(!post_room(&server->post, redis->port.index, keeper)))
         return;
@@ -202,22 +220,55 @@ static void entry_take(struct redis_port *redis, const struct json_value *value,
     post_send(&redis->port.endpoint, keeper, &mail);
 }
 
-bool redis_acks_word(struct redis_port *redis, const struct wire_node *word) {
+static void entries_take(struct redis_port *redis, struct span array, struct mail mail) {
     struct json_cursor cursor;
     struct json_value value;
-    if (word->asks)
-        redis->tells_again = true;
-    if (word->acked.len != 0 && json_open(&cursor, word->acked) == JSON_ARRAY)
+    if (array.len != 0 && json_open(&cursor, array) == JSON_ARRAY)
         while (json_array_next(&cursor, &value))
-            entry_take(redis, &value, (struct mail){.kind = MAIL_ACK, .number = 1});
-    if (word->settled.len != 0 && json_open(&cursor, word->settled) == JSON_ARRAY)
-        while (json_array_next(&cursor, &value))
-            entry_take(redis, &value, (struct mail){.kind = MAIL_REMOTE, .flag = REMOTE_SETTLED});
-    if (word->came.len != 0 && json_open(&cursor, word->came) == JSON_ARRAY)
-        while (json_array_next(&cursor, &value))
+            entry_take(redis, &value, mail);
+}
+
+/* False: there is no room; it goes on from there when it is tried again. */
+static bool cames_take(struct redis_port *redis, struct span array) {
+    struct json_cursor cursor;
+    struct json_value value;
+    uint32_t place = 0;
+    if (array.len != 0 && json_open(&cursor, array) == JSON_ARRAY)
+        while (json_array_next(&cursor, &value)) {
+            if (place++ < redis->came_taken)
+                continue;
             if (!came_take(redis, &value))
-                return false; /* from its beginning again: to be told twice is harmless */
+                return false;
+            redis->came_taken = place;
+        }
+    redis->came_taken = 0;
     return true;
+}
+
+/* Each word counts where it belongs alone. */
+bool redis_acks_word(struct redis_port *redis, const struct wire_channel *channel,
+                     const struct wire_node *word) {
+    uint32_t lender = (uint32_t)hash64(span_of(word->run, WIRE_RUN_BYTES));
+    const struct mail acked = {.kind = MAIL_ACK, .number = 1};
+    const struct mail settled = {.kind = MAIL_REMOTE, .flag = REMOTE_SETTLED, .number = lender};
+    switch (channel->place) {
+    case WIRE_NODE:
+        if (span_equal(channel->name, span_of(redis->port.server->run, WIRE_RUN_BYTES)))
+            entries_take(redis, word->acked, acked);
+        return true;
+    case WIRE_ID:
+        entries_take(redis, word->settled, settled);
+        return true;
+    case WIRE_ALL:
+        /* Who asks while others are told may have missed the first of them. */
+        if (word->asks && !redis->held) {
+            redis->tells_once_more |= redis->tells_again;
+            redis->tells_again = true;
+        }
+        return cames_take(redis, word->came);
+    default:
+        return true;
+    }
 }
 
 /* --- lent to this node ------------------------------------------------------------------------ */
@@ -242,16 +293,18 @@ static void lent_free(struct redis_port *redis, struct redis_lent *lent) {
 static void on_settled(struct endpoint *endpoint, struct fate_wait *wait) {
     struct redis_lent *lent = container_of(wait, struct redis_lent, wait);
     struct redis_port *redis = lent->redis;
-    if (fate_state(wait->fate) == FATE_ACKED)
+    if (fate_state(wait->fate) == FATE_ACKED && !FAULT(LENT_ACK_UNSAID))
         report(redis, lent->run, wait->fate);
     fates_wait_end(&endpoint->server->fates, wait);
     lent_free(redis, lent);
 }
 
+bool redis_lent_full(const struct redis_port *redis) {
+    return redis->figures.lent >= REDIS_LENT_MAX;
+}
+
 struct redis_lent *redis_lent_get(struct redis_port *redis, const char run[WIRE_RUN_BYTES]) {
     struct redis_lent *lent = NULL;
-    if (SHORTAGE(redis->figures.lent >= REDIS_LENT_MAX))
-        return NULL;
     if (!SHORTAGE(!account_take(&redis->port.account, sizeof(*lent)))) {
         lent = pool_get(&redis->lent_pool);
         if (SHORTAGE(lent == NULL))
@@ -302,10 +355,24 @@ bool redis_acks_init(struct redis_port *redis) {
     return true;
 }
 
+/* All are told again as fast as Redis takes it. */
+bool redis_acks_busy(const struct redis_port *redis) {
+    return redis->up && redis->tells_again &&
+           redis->commands.out_len - redis->commands.out_at < CAME_WAITING_BYTES;
+}
+
 void redis_acks_work(struct redis_port *redis) {
-    if (redis->tells_again && !presence_ids(redis->port.server->presence, &redis->told_to,
-                                            CAME_A_TURN, came_again, redis)) {
-        redis->tells_again = false;
+    uint64_t now_ns = redis->port.now_ns;
+    if (redis->untold && redis->nodes.count != 0 && now_ns >= redis->told_again_ns) {
+        redis->told_again_ns = now_ns + NS_PER_S;
+        redis->tells_once_more |= redis->tells_again;
+        redis->tells_again = true;
+        redis->untold = false;
+    }
+    if (redis_acks_busy(redis) && !presence_ids(redis->port.server->presence, &redis->told_to,
+                                                CAME_A_TURN, came_again, redis)) {
+        redis->tells_again = redis->tells_once_more;
+        redis->tells_once_more = false;
         redis->told_to = 0;
     }
     redis_word_flush(redis, &redis->came);

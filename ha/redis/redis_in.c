@@ -57,10 +57,11 @@ static bool gate_take(struct redis_port *redis, const struct envelope *envelope,
     struct gate_request request = {
         .source = &redis->source, .envelope = envelope, .from_node = true};
     if (envelope->parts.lent) {
-        /* A copy for another id of the same message is another message here. */
-        snprintf(
-            scope, sizeof(scope), "%.16s%016llx", node->run,
-            (unsigned long long)name_hash(NAME_ID, envelope->parts.namespace, envelope->to.at[0]));
+        /* A copy for another id of the same message is another message here; so are two of the same
+         * id there, which came from different clients. */
+        uint64_t which = name_hash(NAME_ID, envelope->parts.namespace, envelope->to.at[0]) ^
+                         hash64(envelope->data) ^ 3 * hash64(envelope->parts.event);
+        snprintf(scope, sizeof(scope), "%.16s%016llx", node->run, (unsigned long long)which);
         request.scope = span_text(scope);
         request.waits = true;
         request.request = redis_lent_get(redis, node->run);
@@ -248,7 +249,7 @@ static bool message_take(struct redis_port *redis, struct span text, struct span
             redis_calls_answered(redis, &node);
         if (node.name.len != 0)
             word_take(redis, &node);
-        return redis_acks_word(redis, &node);
+        return redis_acks_word(redis, &channel, &node);
     }
     if (channel.place == WIRE_NODE) {
         refuse(redis, REDIS_REFUSED_CHANNEL, channel_text, "only nodes write to each other there");
@@ -256,11 +257,18 @@ static bool message_take(struct redis_port *redis, struct span text, struct span
     }
     if (from_node && !redis->held && !copy_is_new(redis, &channel, channel_text, &node))
         return true;
-    bool lent = from_node && node.keeps && channel.place == WIRE_ID && envelope.to.count == 1 &&
-                span_equal(envelope.to.at[0], channel.name);
+    bool kept = envelope.parts.class == CLASS_ACK;
+    bool lent = kept && from_node && node.keeps && channel.place == WIRE_ID &&
+                envelope.to.count == 1 && span_equal(envelope.to.at[0], channel.name);
     envelope.parts.lent = lent;
     envelope.parts.again = lent && node.again;
-    if (envelope.parts.class == CLASS_ACK && !lent) {
+    envelope.parts.lender = lent ? hash64(span_of(node.run, WIRE_RUN_BYTES)) : 0;
+    if (lent && SHORTAGE(redis_lent_full(redis))) {
+        /* Nobody else waits for that: it is lent again, and there may be room then. */
+        refuse(redis, REDIS_REFUSED_OVERLOADED, channel_text, "too many are lent to this node");
+        return true;
+    }
+    if (kept && !lent) {
         refuse(redis, REDIS_REFUSED_ACK, channel_text,
                "nobody could be told what became of it: push it over HTTP");
         return true;
@@ -334,6 +342,7 @@ static bool held_take(struct redis_port *redis) {
         if (redis->port.now_ns - redis->held_ns < IN_HELD_NS)
             return false;
         held_refuse(redis, "this node has been behind for a second");
+        redis_acks_given_up(redis);
     }
     redis->held = false;
     return true;
@@ -359,6 +368,7 @@ void redis_in_lost(struct redis_port *redis) {
     if (redis->held)
         held_refuse(redis, "this node was behind, and Redis was lost before it had room");
     redis->held = false;
+    redis_acks_given_up(redis);
 }
 
 void redis_in_nodes(struct redis_port *redis) {

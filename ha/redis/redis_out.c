@@ -468,12 +468,12 @@ static bool command_send(struct redis_port *redis, enum redis_expect_kind kind,
     return sent;
 }
 
-void redis_out_text(struct redis_port *redis, const struct wire_channel *channel,
+bool redis_out_text(struct redis_port *redis, const struct wire_channel *channel,
                     struct span text) {
     char name[WIRE_CHANNEL_BYTES_MAX];
     size_t len = wire_channel_write(redis->prefix, channel, name);
     const struct span words[] = {publish_word, span_of(name, len), text};
-    command_send(redis, REDIS_EXPECT_WORD, words, 3);
+    return command_send(redis, REDIS_EXPECT_WORD, words, 3);
 }
 
 bool redis_out_call(struct redis_port *redis, const struct wire_channel *channel, struct span text,

@@ -218,7 +218,7 @@ static uint64_t due_ns(const struct redis_port *redis) {
 /* Is there something that the last turn had no time for? */
 static bool is_busy(const struct redis_port *redis) {
     return redis->commands.input.len != 0 || redis->subscriber.input.len != 0 ||
-           redis->commands.in_ready || redis->subscriber.in_ready;
+           redis->commands.in_ready || redis->subscriber.in_ready || redis_acks_busy(redis);
 }
 
 static void redis_wait(struct port *port, int wake_fd, uint64_t wait_ns) {

@@ -114,6 +114,7 @@ struct redis_known {
 };
 
 #define REDIS_LENT_MAX 1000000
+#define CAME_MARKS 256
 
 /* Calls of the API wait so long for other nodes, and so many at once. */
 #define CALL_WAIT_NS (500 * NS_PER_MS)
@@ -180,7 +181,12 @@ struct redis_port {
     struct redis_word came, acked;
     char acked_run[WIRE_RUN_BYTES]; /* whom `acked` is for */
     bool tells_again;               /* all client ids are to be told, from `told_to` on */
-    uint64_t told_to;
+    bool tells_once_more;           /* and then again: somebody asked meanwhile */
+    bool untold;                    /* some were not told: nobody was known, or there was no room */
+    uint64_t told_to, told_again_ns;
+    uint32_t came_taken; /* of the word that is held, so many are told to their keepers */
+    uint64_t came_marks[CAME_MARKS]; /* the next copy when it was last said that an id has come, by
+                                        its hash */
     /* redis_calls.c */
     struct list calls; /* of this node, the oldest first */
     struct pool call_pool, called_pool;
@@ -221,8 +227,8 @@ void redis_out_ordered(struct redis_port *redis);
 /* Says on `all` that this node lives, or leaves; that it wants to be told of all client ids. */
 void redis_out_word(struct redis_port *redis, bool lives);
 void redis_out_asks(struct redis_port *redis);
-/* Publishes a text between nodes. */
-void redis_out_text(struct redis_port *redis, const struct wire_channel *channel, struct span text);
+/* Publishes a text between nodes. False: no room or memory. */
+bool redis_out_text(struct redis_port *redis, const struct wire_channel *channel, struct span text);
 /* Publishes a message that this node keeps, for one of its ids. */
 void redis_out_keep(struct redis_port *redis, const struct message *message,
                     const struct message_name *to, bool again);
@@ -265,8 +271,15 @@ void redis_acks_counted(struct redis_port *redis, const struct redis_expect *exp
 void redis_acks_handed(struct redis_port *redis, const struct redis_expect *expect, uint64_t nodes);
 /* A client id has come to this node, and is subscribed. */
 void redis_acks_came(struct redis_port *redis, struct span id);
-/* A word of another node about such messages. False: no room to tell the keepers; try again. */
-bool redis_acks_word(struct redis_port *redis, const struct wire_node *word);
+/* A word of another node about such messages. False: no room to tell the keepers; try again, or
+ * give it up. */
+bool redis_acks_word(struct redis_port *redis, const struct wire_channel *channel,
+                     const struct wire_node *word);
+static inline void redis_acks_given_up(struct redis_port *redis) {
+    redis->came_taken = 0;
+}
+/* Can no message be lent to this node any more, for there are REDIS_LENT_MAX? */
+bool redis_lent_full(const struct redis_port *redis);
 /* Tells the keeper of the id; false: no room. */
 bool redis_remote_tell(struct redis_port *redis, uint64_t hash, unsigned flag);
 /* For a message that is lent to this node, before the gate has it (NULL: no memory); and what the
@@ -275,6 +288,8 @@ struct redis_lent *redis_lent_get(struct redis_port *redis, const char run[WIRE_
 void redis_lent_result(struct redis_port *redis, struct redis_lent *lent,
                        const struct gate_result *result);
 void redis_acks_work(struct redis_port *redis);
+/* Has it more to say at once? */
+bool redis_acks_busy(const struct redis_port *redis);
 void redis_word_flush(struct redis_port *redis, struct redis_word *word);
 /* The node drains: nobody waits for clients here any more. */
 void redis_acks_leave(struct redis_port *redis);
