@@ -282,7 +282,8 @@ static void id_check(const struct sim_content *content) {
 
 /* Past its ttl a message is not handed to a socket any more. */
 static void ttl_check(const struct sim_content *content) {
-    if (content->attempts != 1 || content->handed_ns == 0)
+    /* What another node lends ends a while later here than there. */
+    if (content->attempts != 1 || content->handed_ns == 0 || content->lent)
         return;
     const struct sim_attempt *attempt = attempt_at(content->first_attempt);
     if (attempt->answer_ns != NEVER &&

@@ -13,7 +13,7 @@ static struct sim_content *content_draw(void) {
     for (unsigned tries = 0; tries < 16 && total > 0; tries++) {
         struct sim_content *content =
             content_at(total - 1 - (uint32_t)sim_roll(total < 60 ? total : 60));
-        if (content->ack && content->id[0] != '\0')
+        if (content->ack && !content->lent && content->id[0] != '\0')
             return content;
     }
     return NULL;
@@ -107,7 +107,7 @@ static void pending_take(const struct request *request, struct span body) {
         for (uint32_t i = content_total(); i > 0 && content == NULL; i--)
             if (content_at(i - 1)->ack && json_is(id, content_at(i - 1)->id))
                 content = content_at(i - 1);
-        if (content == NULL || !ack_is_alone(content))
+        if (content == NULL || content->lent || !ack_is_alone(content))
             continue; /* it may be one whose answer is on its way */
         int place = ack_place(content, request->id);
         const struct sim_attempt *attempt = attempt_at(content->first_attempt);

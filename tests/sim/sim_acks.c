@@ -60,7 +60,7 @@ void acks_on_arrival(struct sim_session *session, struct sim_content *content, b
     if (session->id < 0 || place < 0)
         sim_fail("session %u of id %d got message %u, which is not for it", session->number,
                  session->id, content->number);
-    if (sim.scenario.store && content->stored == 0)
+    if (sim.scenario.store && content->stored == 0 && !content->lent)
         sim_fail("session %u got message %u before the store had it", session->number,
                  content->number);
     struct sim_ack *ack = &content->acks[place];
@@ -69,7 +69,8 @@ void acks_on_arrival(struct sim_session *session, struct sim_content *content, b
     if (!redelivered && before && content->attempts == 1)
         sim_fail("session %u got message %u again, and it does not say `redelivered`",
                  session->number, content->number);
-    if (session->sse && content->seen[session->number] != 0 && content->attempts == 1)
+    if (session->sse && content->seen[session->number] != 0 && content->attempts == 1 &&
+        !content->lent)
         sim_fail("session %u got message %u again for its silence", session->number,
                  content->number);
     content->arrived++;
@@ -89,8 +90,26 @@ void acks_on_arrival(struct sim_session *session, struct sim_content *content, b
 
 void acks_said(struct sim_content *content, int id) {
     struct sim_ack *ack = &content->acks[ack_place(content, id)];
+    acks_said_elsewhere(content, id);
+    if (ack->acked_here == 0)
+        ack->acked_here = sim_stamp();
+}
+
+void acks_said_elsewhere(struct sim_content *content, int id) {
+    struct sim_ack *ack = &content->acks[ack_place(content, id)];
     if (ack->acked == 0)
         ack->acked = sim_stamp();
+}
+
+bool ack_said_here(const char *message_id, int id) {
+    for (uint32_t i = 0; i < content_total(); i++) {
+        const struct sim_content *content = content_at(i);
+        int place = content->ack ? ack_place(content, id) : -1;
+        if (place >= 0 && content->acks[place].acked_here != 0 &&
+            strcmp(content->id, message_id) == 0)
+            return true;
+    }
+    return false;
 }
 
 /* --- the end ---------------------------------------------------------------------------------- */
@@ -103,7 +122,7 @@ static void order_check(const struct sim_session *session, uint32_t *last) {
     memset(last, 0, stream_total() * sizeof(*last));
     for (unsigned i = 0; i < session->ack_log_count; i++) {
         const struct sim_content *content = content_at(session->ack_log[i]);
-        if (!ack_is_alone(content))
+        if (!ack_is_alone(content) || content->lent)
             continue;
         const struct sim_attempt *attempt = attempt_at(content->first_attempt);
         if (attempt->answer < latest)
@@ -134,8 +153,11 @@ static void recipients_check(const struct sim_content *content, const struct sim
         surely += session_surely(session, attempt->begin, attempt->answer);
         perhaps += session_maybe(session, attempt->begin, attempt->answer);
     }
-    if (attempt->recipients < surely || (attempt->recipients > perhaps && !scenario_has_others()) ||
-        (!attempt->waits && attempt->stored != (attempt->recipients == 0)))
+    /* Of each id the node may have taken another one for itself. */
+    uint64_t all = attempt->recipients + attempt->port_recipients * PORT_TAKES;
+    unsigned wrong = sim.scenario.redis != 0 ? content->to_count : 0;
+    if (all + wrong < surely || (all > perhaps && !scenario_has_others()) ||
+        (!attempt->waits && attempt->stored != (all == 0)))
         sim_fail("message %u counts %llu sessions, stored %d; it must be %u to %u", content->number,
                  (unsigned long long)attempt->recipients, attempt->stored, surely, perhaps);
 }
@@ -150,8 +172,10 @@ static uint64_t content_account(const struct sim_content *content, uint64_t *acc
         if (attempt->state == ATTEMPT_ABSENT || attempt->state == ATTEMPT_DROPPED)
             sim_fail("message %u, which is to be acknowledged, is answered %d", content->number,
                      attempt->state);
-        *accepted_min += taken && !attempt->stopped ? content->to_count : 0;
-        *accepted_max += taken || attempt->state == ATTEMPT_OPEN ? content->to_count : 0;
+        *accepted_min += taken && !attempt->stopped && !content->lent ? content->to_count : 0;
+        *accepted_max += content->lent                             ? content->lent_taken
+                         : taken || attempt->state == ATTEMPT_OPEN ? content->to_count
+                                                                   : 0;
         possible |= taken || attempt->state == ATTEMPT_OPEN;
         most += taken || attempt->state == ATTEMPT_OPEN;
         if (taken && attempt->counted)

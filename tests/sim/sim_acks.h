@@ -23,6 +23,9 @@ void acks_close(void);
 void acks_on_arrival(struct sim_session *session, struct sim_content *content, bool redelivered);
 /* A client of that id, which has the message, begins to acknowledge it. */
 void acks_said(struct sim_content *content, int id);
+/* The same at another node. Did one of this node acknowledge a message with that id? */
+void acks_said_elsewhere(struct sim_content *content, int id);
+bool ack_said_here(const char *message_id, int id);
 /* When the last copy was handed whole to the socket of the session; 0: none was. */
 uint64_t acks_arrived_ns(const struct sim_session *session, uint32_t content);
 /* The place of the client id among those of the message; -1: it is not for it. */
@@ -36,6 +39,14 @@ bool ack_is_alone(const struct sim_content *content);
 void fate_records_look(struct server *server);
 /* How many messages for the id were written to some session, and are not settled. */
 unsigned fate_records_in_flight(int id);
+/* What was seen of the fate of a message for one of its ids, the latest of that message id: of one
+ * that is lent by that run; of the node's own, if it is empty. */
+struct fate_seen {
+    bool found;
+    uint8_t state;
+    uint64_t stamp; /* when it was settled */
+};
+struct fate_seen fate_record_find(struct span run, const char *message_id, int id);
 /* Whoever is not settled is kept, and the other way round. */
 void fate_records_quiet_check(struct server *server);
 /* The end: each fate against what was asked, sent, and said. */

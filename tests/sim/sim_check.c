@@ -272,8 +272,10 @@ void attempt_answered(struct sim_attempt *attempt, enum attempt_state state, boo
     /* By now, and by all its attempts: an answer that comes later is for nobody. */
     struct sim_content *content = contents[attempt->content];
     content->taken += state == ATTEMPT_QUEUED;
-    if (sim.scenario.store && content->ack && content->taken > content->stored)
+    if (sim.scenario.store && content->ack && !content->lent && content->taken > content->stored)
         sim_fail("message %u is said to be taken, and the store does not have it", content->number);
+    if (content->ack && sim.scenario.redis != 0)
+        content->ports_took = content->to_count * sim.scenario.redis; /* they are asked, in short */
     if (attempt->port_recipients > content->ports_took)
         sim_fail("message %u counts %llu ports, %u have taken it", attempt->content,
                  (unsigned long long)attempt->port_recipients, content->ports_took);
@@ -503,7 +505,7 @@ uint32_t content_number(struct span event, struct span payload) {
 
 uint32_t check_store_arrival(struct span event, struct span payload) {
     uint32_t number = arrival_number(event, false, payload);
-    if (number >= content_count || !contents[number]->ack)
+    if (number >= content_count || !contents[number]->ack || contents[number]->lent)
         sim_fail("the store got a message that is not to be acknowledged: event %.*s",
                  SPAN_ARG(event));
     sim_digest(UINT64_C(0xD000000000000000) | number);
@@ -524,7 +526,7 @@ static bool is_name_of(const enum name_kind *kind, unsigned name,
     return false;
 }
 
-struct sim_content *check_published(const enum name_kind *kind, unsigned name, struct span text) {
+static struct sim_content *published(const enum name_kind *kind, unsigned name, struct span text) {
     char plain[256];
     size_t len = 0;
     struct span event, data, node, bytes;
@@ -540,13 +542,32 @@ struct sim_content *check_published(const enum name_kind *kind, unsigned name, s
         sim_fail("message %u is published where it does not belong: %.*s", number, SPAN_ARG(text));
     if (is_bytes != content->is_bytes || !span_equal(data, text_as_span(&content->json)))
         sim_fail("message %u is published mangled: %.*s", number, SPAN_ARG(text));
+    sim_digest(UINT64_C(0xC000000000000000) | number);
+    return content;
+}
+
+struct sim_content *check_lent(unsigned id, struct span text) {
+    const enum name_kind kind = NAME_ID;
+    struct sim_content *content = published(&kind, id, text);
+    struct span to, ack, element;
+    bool first = true;
+    if (!content->ack || content->lent || !json_member(text, "ack", &ack) ||
+        !json_member(text, "to", &to) || !json_element(&to, &first, &element) ||
+        !json_is(element, name_of_id(id).at) || json_element(&to, &first, &element))
+        sim_fail("a message goes to other nodes as one of this: %.*s", SPAN_ARG(text));
+    return content;
+}
+
+struct sim_content *check_published(const enum name_kind *kind, unsigned name, struct span text) {
+    struct sim_content *content = published(kind, name, text);
+    if (content->ack)
+        sim_fail("message %u, which is to be acknowledged, is published", content->number);
     unsigned tries = 0, channels = content->broadcast ? 1U : 0U;
     channels += content->to_count;
     channels += content->group_count;
     for (uint32_t i = content->first_attempt; i != UINT32_MAX; i = attempts[i]->next)
         tries += !redis_is_stream(attempts[i]->stream);
     if (++content->published > tries * channels)
-        sim_fail("message %u is published more often than it was sent", number);
-    sim_digest(UINT64_C(0xC000000000000000) | number);
+        sim_fail("message %u is published more often than it was sent", content->number);
     return content;
 }

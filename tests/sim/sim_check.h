@@ -68,7 +68,9 @@ struct sim_session {
 /* What is known of one address of a message that is to be acknowledged: stamps; 0: never. */
 struct sim_ack {
     uint64_t written;    /* the first copy was handed whole to a session of the id */
-    uint64_t acked;      /* one of its sessions that had it acknowledged it first */
+    uint64_t acked;      /* one of its sessions that had it acknowledged it first, */
+    uint64_t acked_here; /* and one that was here */
+    bool lent;           /* it was handed to other nodes */
     uint8_t told;        /* enum fate_state: the latest that an operator was told, */
     uint64_t told_stamp; /* and when he first was */
 };
@@ -77,6 +79,9 @@ struct sim_content {
     uint32_t number;
     bool broadcast, is_volatile, is_bytes;
     bool ack;               /* it is to be acknowledged */
+    bool lent;              /* another node keeps it */
+    bool lent_refused;      /* the node had no room for it once */
+    uint32_t lent_taken;    /* how often it was taken */
     char id[66];            /* its id, once it is known; may be another one's too */
     uint64_t withdrawn;     /* stamp: somebody began to withdraw that id; 0: nobody */
     struct sim_ack acks[8]; /* of each of `to` */
@@ -191,7 +196,8 @@ uint32_t check_port_arrival(unsigned port, uint32_t stream, struct span event, s
 uint32_t check_store_arrival(struct span event, struct span payload);
 
 /* A copy has come to Redis, on the channel of that address (of all, if there is none), as the whole
- * JSON text. Returns its content. */
+ * JSON text; or of one that this node keeps, on that of an id. Returns its content. */
+struct sim_content *check_lent(unsigned id, struct span text);
 struct sim_content *check_published(const enum name_kind *kind, unsigned name, struct span text);
 
 struct arrival {

@@ -102,7 +102,7 @@ static struct sim_content *content_again(void) {
     for (unsigned tries = 0; tries < 8 && total > 0; tries++) {
         uint32_t back = (uint32_t)sim_roll(total < 24 ? total : 24);
         struct sim_content *content = content_at(total - 1 - back);
-        if (content->key >= 0)
+        if (content->key >= 0 && !content->lent)
             return content;
     }
     return NULL;
@@ -167,6 +167,22 @@ struct sim_content *content_make(struct sim_peer *peer, bool for_path) {
     if (scenario->ack != 0 && sim_chance(scenario->ack) && (!sim_store_hangs() || sim_chance(100)))
         make_ack(content, for_path);
     if (for_path && !for_client && sim_chance(scenario->bytes_payload))
+        payload_bytes(content);
+    else
+        payload_json(content);
+    return content;
+}
+
+struct sim_content *content_make_lent(void) {
+    struct sim_content *content = content_add();
+    content->event = (uint8_t)sim_roll(5);
+    content->lent = true;
+    make_ack(content, false);
+    if (hot.id >= 0 && sim_chance(400))
+        name_put(content->to, content->to_count, (uint8_t)hot.id);
+    if (content->ttl_s <= 0)
+        content->ttl_s = (double)sim_between(5, 600);
+    if (sim_chance(sim.scenario.bytes_payload))
         payload_bytes(content);
     else
         payload_json(content);

@@ -114,6 +114,8 @@ static struct apart exempt[] = {
     {"short ha/redis/redis_in.c bytes_take: !redis_rest_room(redis, data.len)", "the same", false},
     {"short ha/redis/redis_out.c ask_get: !account_take(&redis->port.account, sizeof(*ask))",
      "the same", false},
+    {"short ha/redis/redis_in.c message_take: redis_lent_full(redis)",
+     "a million messages that are lent; test_redis_acks does it", false},
     {"short ha/redis/nodes.c node_make: nodes->count == NODES_MAX",
      "a thousand nodes; test_nodes does it", false},
     {"short ha/redis/resp.c resp_reader_init: reader->items == NULL",
@@ -177,6 +179,13 @@ static struct apart exempt[] = {
 
 /* What takes two things at the same moment, and so some thousand runs. */
 static struct apart rare[] = {
+    {"short core/store.c store_settle: !post_room(&server->post, endpoint->index, "
+     "store_index(server))",
+     "", false},
+    {"short ingest/api/api_stats.c redis_write: !chain_room(chain, bytes)", "", false},
+    {"short ingest/api/api_stats.c nodes_write: !chain_room(chain, 512)", "", false},
+    {"short ingest/api/api_stats.c nodes_write: !chain_room(chain, 8 * 512)", "", false},
+    {"short ha/redis/redis_out.c questions_send: expect == NULL", "", false},
     {"short core/directory.c directory_rename: !name_enter(worker, name)", "", false},
     {"short core/directory.c directory_rename: name == NULL", "", false},
     {"short core/session_ack.c session_acknowledge: !post_room(post, worker->index, "

@@ -15,6 +15,7 @@
 
 #define ADDRESSES_MAX 8
 #define BUCKETS 1024
+#define LENT_SCOPE_BYTES 32
 
 struct record_address {
     int id;
@@ -33,6 +34,7 @@ struct record {
     struct text id, scope;
     uint32_t count;
     uint8_t phase;
+    bool lent; /* by another node, whose run its scope begins with */
     struct record_address addresses[ADDRESSES_MAX];
 };
 
@@ -90,6 +92,7 @@ static struct record *record_of(const struct fate *fate) {
     record->count = fate->count;
     text_span(&record->id, fate_id(fate));
     text_span(&record->scope, fate_scope(fate));
+    record->lent = fate_scope(fate).len == LENT_SCOPE_BYTES;
     for (uint32_t i = 0; i < fate->count; i++)
         record->addresses[i].id = id_number(fate_address_text(fate, i));
     record->older = records;
@@ -104,7 +107,8 @@ static void record_look(struct record *record, const struct fate *fate) {
     record->looked = looks;
     record->phase = fate->phase;
     record->serial = fate->serial;
-    if (sim.scenario.store && fate->phase != FATE_OPEN && !sim_store_has(fate->serial))
+    bool store = sim.scenario.store && !record->lent;
+    if (store && fate->phase != FATE_OPEN && !sim_store_has(fate->serial))
         sim_fail("%.*s is taken, and the store does not have it",
                  SPAN_ARG(text_as_span(&record->id)));
     for (uint32_t i = 0; i < record->count; i++) {
@@ -120,8 +124,8 @@ static void record_look(struct record *record, const struct fate *fate) {
                      fate_state_word((enum fate_state)state));
         address->state = state;
         address->reason = atomic_load(&fate->addresses[i].reason);
-        if (sim.scenario.store && !sim_store_has_settled(fate->serial, i, (enum fate_state)state,
-                                                         (enum fate_reason)address->reason))
+        if (store && !sim_store_has_settled(fate->serial, i, (enum fate_state)state,
+                                            (enum fate_reason)address->reason))
             sim_fail("the fate of %.*s for id %d becomes %s, and the store does not know",
                      SPAN_ARG(text_as_span(&record->id)), address->id,
                      fate_state_word((enum fate_state)state));
@@ -201,9 +205,10 @@ static struct sim_content *content_of(const struct record *record) {
     struct span id = text_as_span(&record->id);
     for (uint32_t i = content_total(); i > 0; i--) {
         struct sim_content *content = content_at(i - 1);
-        if (!content->ack || !span_equal(span_text(content->id), id))
+        if (!content->ack || content->lent != record->lent ||
+            !span_equal(span_text(content->id), id))
             continue;
-        return ack_is_alone(content) ? content : NULL;
+        return record->lent || ack_is_alone(content) ? content : NULL;
     }
     return NULL;
 }
@@ -216,12 +221,26 @@ static bool perhaps_settling(const struct sim_content *content, int place) {
                                   sim.now_ns >= attempt->begin_ns + (uint64_t)(ttl_s * 1e9));
 }
 
+struct fate_seen fate_record_find(struct span run, const char *message_id, int id) {
+    for (const struct record *record = records; record != NULL; record = record->older) {
+        if (record->lent != (run.len != 0) || !span_starts(text_as_span(&record->scope), run) ||
+            !span_equal(text_as_span(&record->id), span_text(message_id)))
+            continue;
+        for (uint32_t i = 0; i < record->count; i++)
+            if (record->addresses[i].id == id)
+                return (struct fate_seen){true, record->addresses[i].state,
+                                          record->addresses[i].stamp};
+    }
+    return (struct fate_seen){.found = false};
+}
+
 unsigned fate_records_in_flight(int id) {
     unsigned count = 0;
     fate_records_look(node_server()); /* a turn that was interrupted may have settled some */
     for (unsigned i = 0; i < BUCKETS; i++) {
         for (const struct record *record = there[i]; record != NULL; record = record->next) {
-            for (uint32_t j = 0; j < record->count; j++) {
+            /* What was lent, let go and lent again was written, and waits. */
+            for (uint32_t j = 0; !record->lent && j < record->count; j++) {
                 if (record->addresses[j].id != id || record->addresses[j].state != FATE_PENDING)
                     continue;
                 const struct sim_content *content = content_of(record);
@@ -267,7 +286,8 @@ static bool store_stands_still(const struct server *server) {
 static bool is_lost(const struct server *server, const struct record *record, uint32_t address) {
     return record->addresses[address].state == FATE_PENDING && (record->kept >> address & 1) == 0 &&
            !store_stands_still(server) &&
-           !(sim.scenario.store && sim_store_is_settling(record->serial, address));
+           (record->lent ||
+            !(sim.scenario.store && sim_store_is_settling(record->serial, address)));
 }
 
 void fate_records_quiet_check(struct server *server) {
@@ -282,7 +302,7 @@ void fate_records_quiet_check(struct server *server) {
                 if (is_lost(server, record, j))
                     sim_fail("%.*s is pending for id %d, and nobody keeps it",
                              SPAN_ARG(text_as_span(&record->id)), record->addresses[j].id);
-            if (sim.scenario.store && record->phase != FATE_OPEN)
+            if (sim.scenario.store && !record->lent && record->phase != FATE_OPEN)
                 sim_store_need_check(record->fate);
             record->kept = 0;
         }
@@ -323,6 +343,26 @@ static void address_account(const struct sim_content *content, const struct sim_
     }
 }
 
+/* One that another node keeps, for one of its ids. */
+static void lent_account(const struct sim_content *content, const struct record *record) {
+    const struct sim_attempt *attempt = attempt_at(content->first_attempt);
+    const struct record_address *address = &record->addresses[0];
+    if (record->count != 1 || ack_place(content, address->id) < 0)
+        sim_fail("message %u, which another node keeps, has a fate for id %d of %u",
+                 content->number, address->id, record->count);
+    if (address->state == FATE_ACKED && !ack_said_here(content->id, address->id))
+        sim_fail("message %u, which another node keeps, is acked by id %d, and nobody said so",
+                 content->number, address->id);
+    if (address->state == FATE_EXPIRED &&
+        address->now_ns < attempt->begin_ns + (uint64_t)(content->ttl_s * 1e9))
+        sim_fail("message %u, which another node keeps, expired too early for id %d",
+                 content->number, address->id);
+    if (address->state == FATE_DROPPED && address->reason != FATE_REASON_LENT &&
+        content->withdrawn == 0 && ack_is_alone(content))
+        sim_fail("message %u, which another node keeps, is dropped for id %d", content->number,
+                 address->id);
+}
+
 static uint8_t whole_state(const struct record *record) {
     uint8_t worst = FATE_ACKED;
     for (uint32_t i = 0; i < record->count; i++) {
@@ -360,7 +400,9 @@ void fate_records_account(const struct stats *total, bool forgotten) {
         for (uint32_t i = 0; i < record->count; i++)
             settled[record->addresses[i].state]++;
         const struct sim_content *content = content_of(record);
-        if (content != NULL)
+        if (content != NULL && record->lent)
+            lent_account(content, record);
+        else if (content != NULL)
             record_account(record, content, forgotten);
     }
     for (unsigned i = 0; i < FATE_REASON_COUNT; i++)

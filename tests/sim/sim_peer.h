@@ -166,6 +166,8 @@ void peers_hurry(void);
 
 /* A new content that the peer might send, or one that was tried before. */
 struct sim_content *content_make(struct sim_peer *peer, bool for_path);
+/* One that another node keeps. */
+struct sim_content *content_make_lent(void);
 /* The fields of the message as a JSON object; `without_data` for counted framing. */
 void content_write(const struct sim_content *content, struct text *text, const char *before,
                    bool without_data);

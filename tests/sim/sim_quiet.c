@@ -129,6 +129,7 @@ static void quiet_redis_check(void) {
 
 void node_quiet_check(void) {
     quiet_redis_check();
+    redis_quiet_check();
     keepers_quiet_check(node_server());
     fate_records_quiet_check(node_server());
     for (unsigned to = 0; to < node_server()->post.endpoints; to++) {

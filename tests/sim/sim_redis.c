@@ -5,29 +5,14 @@
 #include "core/ready.h"
 #include "tests/fakes/fake_redis_socket.h"
 #include "tests/sim/sim_node.h"
-#include "tests/sim/sim_peer.h"
 #include "tests/sim/sim_port.h"
+#include "tests/sim/sim_redis_parts.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define WORDS_MAX 600
-#define COPIES_MAX 64
-/* Of ids, by number of their message; those of ports are below. */
-#define SCOPES UINT64_C(0x780000000000)
-
-/* What a channel stands for. */
-enum place { PLACE_ID, PLACE_GROUP, PLACE_ALL, PLACE_OTHER };
-struct channel {
-    enum place place;
-    unsigned name;
-};
-
-/* Who has subscribed what. */
-struct ears {
-    bool ids[NAMES_MAX], groups[NAMES_MAX], all;
-};
 
 struct conn {
     int fd; /* 0: there is none */
@@ -35,41 +20,22 @@ struct conn {
     struct ears ears;
     unsigned others; /* channels that are none of these */
     bool subscribes;
-    uint64_t since_ns; /* it does */
+    uint64_t since_ns, since;        /* it does; the stamp */
+    uint64_t begun;                  /* stamp; the first command */
+    uint64_t came_due_ns[NAMES_MAX]; /* an id was subscribed, and others are to be told; 0: none */
     uint64_t stalled_ns;
 };
 
-struct copy {
-    uint32_t content;
-    struct channel channel;
-    uint64_t number;
-};
-
-/* Another node, or a program: the last of them. */
-struct other {
-    struct sim_peer maker;
-    uint32_t stream;
-    char run[17];
-    uint64_t number, copy, counts[2 * NAMES_MAX + 1];
-    struct ears ears;
-    unsigned left; /* messages */
-    uint64_t next_ns, word_ns;
-    struct copy copies[COPIES_MAX];
-    unsigned copy_count;
-    bool is_program;
-};
-
 static struct conn conns[FAKE_SOCKETS_MAX];
-static struct other others[4];
-static unsigned other_count;
+static uint64_t zero_ns; /* when the node knew of no other the last time */
 
-static struct span prefix(void) {
+struct span redis_prefix(void) {
     return span_text(sim.scenario.redis % 2 == 0 ? "" : "rp:");
 }
 
 /* --- channels --------------------------------------------------------------------------------- */
 
-static bool begins(struct span *text, struct span with) {
+bool redis_begins(struct span *text, struct span with) {
     if (text->len < with.len || memcmp(text->at, with.at, with.len) != 0)
         return false;
     *text = span_of(text->at + with.len, text->len - with.len);
@@ -78,22 +44,28 @@ static bool begins(struct span *text, struct span with) {
 
 static struct channel channel_read(struct span text) {
     struct channel channel = {.place = PLACE_OTHER};
-    if (!begins(&text, prefix()))
+    if (!redis_begins(&text, redis_prefix()))
         return channel;
-    bool id = begins(&text, SPAN("id:")), group = !id && begins(&text, SPAN("group:"));
+    bool id = redis_begins(&text, SPAN("id:")), group = !id && redis_begins(&text, SPAN("group:"));
     unsigned count = id ? sim.scenario.ids : group ? sim.scenario.groups : 0;
     for (unsigned i = 0; i < count; i++)
         if (span_equal(text, id ? name_of_id(i) : name_of_group(i)))
             return (struct channel){id ? PLACE_ID : PLACE_GROUP, i};
     if (!id && !group && span_equal(text, SPAN("all")))
         channel.place = PLACE_ALL;
+    if (redis_begins(&text, SPAN("node:")) && span_equal(text, span_text(node_server()->run)))
+        channel.place = PLACE_OWN;
     return channel;
 }
 
-static void channel_write(struct text *text, struct channel channel) {
-    text_span(text, prefix());
+void channel_write(struct text *text, struct channel channel) {
+    text_span(text, redis_prefix());
     if (channel.place == PLACE_ALL) {
         text_format(text, "all");
+        return;
+    }
+    if (channel.place == PLACE_OWN) {
+        text_format(text, "node:%s", node_server()->run);
         return;
     }
     text_format(text, channel.place == PLACE_ID ? "id:" : "group:");
@@ -102,7 +74,7 @@ static void channel_write(struct text *text, struct channel channel) {
 }
 
 /* NULL: it is none that is told apart. */
-static bool *ear_of(struct ears *ears, struct channel channel) {
+bool *ear_of(struct ears *ears, struct channel channel) {
     switch (channel.place) {
     case PLACE_ID:
         return &ears->ids[channel.name];
@@ -110,6 +82,8 @@ static bool *ear_of(struct ears *ears, struct channel channel) {
         return &ears->groups[channel.name];
     case PLACE_ALL:
         return &ears->all;
+    case PLACE_OWN:
+        return &ears->own;
     case PLACE_OTHER:
         break;
     }
@@ -123,7 +97,7 @@ static void bulk(struct text *text, struct span bytes) {
 }
 
 /* To the node, if it listens. Returns how many of its connections do. */
-static unsigned message_send(struct channel channel, struct span name, struct span text) {
+unsigned message_send(struct channel channel, struct span name, struct span text) {
     unsigned count = 0;
     for (unsigned i = 0; i < FAKE_SOCKETS_MAX; i++) {
         const bool *ear = ear_of(&conns[i].ears, channel);
@@ -139,16 +113,50 @@ static unsigned message_send(struct channel channel, struct span name, struct sp
 
 /* --- commands --------------------------------------------------------------------------------- */
 
-static void publish(struct conn *conn, struct span name, struct span text) {
-    struct channel channel = channel_read(name);
+/* Others are told which clients have come to the node. */
+static void came_note(struct channel channel, struct span node) {
+    struct span came, element;
+    bool first = true;
+    if (channel.place != PLACE_ALL || !json_member(node, "came", &came))
+        return;
+    while (json_element(&came, &first, &element))
+        for (unsigned i = 0; i < sim.scenario.ids; i++)
+            for (unsigned j = 0; j < FAKE_SOCKETS_MAX; j++)
+                if (json_is(element, name_of_id(i).at))
+                    conns[j].came_due_ns[i] = 0;
+}
+
+unsigned text_send(struct channel channel, const char *text) {
+    struct text name = {0};
+    channel_write(&name, channel);
+    unsigned count = message_send(channel, text_as_span(&name), span_text(text));
+    text_free(&name);
+    return count;
+}
+
+/* How many of the others have subscribed it. */
+static unsigned others_with(struct channel channel) {
     unsigned count = 0;
-    struct span data;
-    bool is_word = !json_member(text, "data", &data);
     for (unsigned i = 0; i < other_count; i++) {
         const bool *ear = ear_of(&others[i].ears, channel);
         count += ear != NULL && *ear;
     }
-    if (!is_word && channel.place < PLACE_OTHER) {
+    return count;
+}
+
+static void publish(struct conn *conn, struct span name, struct span text) {
+    struct channel channel = channel_read(name);
+    unsigned count = others_with(channel);
+    struct span data, node = SPAN(""), keeps;
+    bool is_word = !json_member(text, "data", &data);
+    bool is_node = json_member(text, "node", &node);
+    if (is_word && is_node) {
+        came_note(channel, node);
+        count += lent_word(name, node);
+    } else if (!is_word && is_node && json_member(node, "keeps", &keeps)) {
+        if (channel.place == PLACE_ID)
+            lent_published(channel.name, node, text);
+    } else if (!is_word && channel.place <= PLACE_ALL) {
         const enum name_kind kinds[] = {NAME_ID, NAME_GROUP};
         check_published(channel.place == PLACE_ALL ? NULL : &kinds[channel.place], channel.name,
                         text)
@@ -160,9 +168,14 @@ static void publish(struct conn *conn, struct span name, struct span text) {
 
 static void subscribe(struct conn *conn, struct span name, bool more) {
     bool *ear = ear_of(&conn->ears, channel_read(name));
-    if (!conn->subscribes)
+    struct channel channel = channel_read(name);
+    if (!conn->subscribes) {
         conn->since_ns = sim.now_ns;
+        conn->since = sim_stamp();
+    }
     conn->subscribes = true;
+    if (channel.place == PLACE_ID)
+        conn->came_due_ns[channel.name] = more ? sim.now_ns : 0;
     if (ear != NULL)
         *ear = more;
     else
@@ -173,9 +186,8 @@ static void subscribe(struct conn *conn, struct span name, bool more) {
     text_format(&conn->out, ":1\r\n");
 }
 
-/* Nobody else: what is kept for acknowledgements is not for the others here. */
 static void count_tell(struct conn *conn, struct span name) {
-    unsigned count = 0;
+    unsigned count = others_with(channel_read(name)) * PORT_TAKES;
     for (unsigned i = 0; i < FAKE_SOCKETS_MAX; i++) {
         const bool *ear = ear_of(&conns[i].ears, channel_read(name));
         count += conns[i].fd != 0 && ear != NULL && *ear;
@@ -186,6 +198,8 @@ static void count_tell(struct conn *conn, struct span name) {
 }
 
 static void execute(struct conn *conn, const struct span *words, unsigned count) {
+    if (conn->begun == 0)
+        conn->begun = sim_stamp();
     static const char *const wrong[] = {"-ERR wrong\r\n", ":7\r\n", "x\r\n", "*0\r\n", "+OK\r\n"};
     if (sim_chance(sim.scenario.redis_wrong)) {
         text_format(&conn->out, "%s", wrong[sim_roll(5)]);
@@ -334,157 +348,14 @@ static bool conn_step(struct conn *conn) {
     return moved;
 }
 
-/* --- the others ------------------------------------------------------------------------------- */
-
-static void copies_add(struct other *other, const struct sim_content *content) {
-    other->number++;
-    struct copy copy = {.content = content->number, .number = other->number};
-    unsigned total = content->to_count + content->group_count;
-    for (unsigned i = 0; i < total; i++) {
-        bool id = i < content->to_count;
-        copy.channel.place = id ? PLACE_ID : PLACE_GROUP;
-        copy.channel.name = id ? content->to[i] : content->groups[i - content->to_count];
-        other->copies[other->copy_count++] = copy;
-    }
-    if (total == 0) {
-        copy.channel.place = PLACE_ALL;
-        other->copies[other->copy_count++] = copy;
-    }
-}
-
-static void copy_send(struct other *other) {
-    struct copy copy = other->copies[0];
-    memmove(other->copies, other->copies + 1, --other->copy_count * sizeof(copy));
-    struct sim_content *content = content_at(copy.content);
-    struct text name = {0}, text = {0}, before = {0};
-    channel_write(&name, copy.channel);
-    unsigned place = copy.channel.place == PLACE_ALL  ? 2 * NAMES_MAX
-                     : copy.channel.place == PLACE_ID ? copy.channel.name
-                                                      : NAMES_MAX + copy.channel.name;
-    if (!other->is_program)
-        text_format(
-            &before, "\"node\":{\"run\":\"%s\",\"p\":%llu,\"n\":%llu,\"s\":%llu,\"e\":1%s},",
-            other->run, (unsigned long long)++other->copy, (unsigned long long)copy.number,
-            (unsigned long long)++other->counts[place], content->is_bytes ? ",\"bytes\":true" : "");
-    text_add(&before, "", 1);
-    struct text plain = content->payload;
-    if (content->is_bytes)
-        content->payload = content->json;
-    content_write(content, &text, before.at, false);
-    content->payload = plain;
-    message_send(copy.channel, text_as_span(&name), text_as_span(&text));
-    text_free(&name);
-    text_free(&text);
-    text_free(&before);
-}
-
-/* What no node writes, and nothing may come of. */
-static void garbage_send(void) {
-    static const char *const texts[] = {
-        "",
-        "{",
-        "\xff\xfe",
-        "[]",
-        "{\"to\":\"nobody\"}",
-        "{\"ack\":true}",
-        "{\"node\":{}}",
-        "{\"node\":{\"run\":\"fffffffffffffff\",\"n\":1},\"broadcast\":true}",
-        "{\"node\":{\"run\":\"ffffffffffffffff\",\"n\":18446744073709551615},\"to\":\"nobody\"}",
-        "{\"node\":{\"run\":\"ffffffffffffffff\",\"n\":18446744073709551614,\"s\":"
-        "18446744073709551615},\"to\":\"nobody\"}",
-        "{\"node\":{\"run\":\"ffffffffffffffff\",\"lives\":false}}"};
-    struct channel channel = {.place = (enum place)sim_roll(3)};
-    channel.name =
-        (unsigned)sim_roll(channel.place == PLACE_ID ? sim.scenario.ids : sim.scenario.groups);
-    struct text name = {0};
-    channel_write(&name, channel);
-    message_send(channel, text_as_span(&name),
-                 span_text(texts[sim_roll(sizeof(texts) / sizeof(texts[0]))]));
-    text_free(&name);
-}
-
-static void word_send(const char *run, unsigned index) {
-    struct text name = {0}, text = {0};
-    struct channel all = {.place = PLACE_ALL};
-    channel_write(&name, all);
-    text_format(&text, "{\"node\":{\"run\":\"%s\",\"name\":\"other-%u\",\"lives\":true}}", run,
-                index);
-    message_send(all, text_as_span(&name), text_as_span(&text));
-    text_free(&name);
-    text_free(&text);
-}
-
-static void message_make(struct other *other) {
-    struct scenario *scenario = &sim.scenario;
-    unsigned repeated = scenario->repeated, bytes_payload = scenario->bytes_payload;
-    scenario->repeated = 0;
-    if (other->is_program) /* only nodes have bytes */
-        scenario->bytes_payload = 0;
-    struct sim_content *content = content_make(&other->maker, other->is_program || sim_chance(400));
-    scenario->repeated = repeated;
-    scenario->bytes_payload = bytes_payload;
-    content->ack = false;
-    content->key = (int)content->number;
-    attempt_add(content, other->stream, SCOPES + content->number);
-    copies_add(other, content);
-}
-
-static bool other_step(struct other *other) {
-    unsigned index = (unsigned)(other - others);
-    if (other->copy_count != 0) {
-        if (!sim_chance(sim.scenario.redis_eager))
-            return false;
-        copy_send(other);
-        return true;
-    }
-    if (other->left == 0)
-        return false;
-    if (!other->is_program && sim.now_ns >= other->word_ns) {
-        other->word_ns = sim.now_ns + NS_PER_S / 2 + sim_roll(NS_PER_S);
-        word_send(other->run, index);
-        /* Nodes that come to say that, and nothing else. */
-        for (unsigned i = 0; i < 3 && sim_chance(300); i++) {
-            char run[17];
-            snprintf(run, sizeof(run), "%016llx", (unsigned long long)sim_roll(UINT64_C(1) << 32));
-            word_send(run, 10 + i);
-        }
-        return true;
-    }
-    if (sim.now_ns < other->next_ns)
-        return false;
-    other->next_ns = sim.now_ns + sim_roll(sim.scenario.think_max_ns * 4);
-    struct ears *ears = &other->ears;
-    if (sim_chance(200))
-        ears->ids[sim_roll(sim.scenario.ids)] ^= true;
-    if (sim_chance(200))
-        ears->groups[sim_roll(sim.scenario.groups)] ^= true;
-    if (sim_chance(50))
-        garbage_send();
-    other->left--;
-    message_make(other);
-    return true;
-}
-
 /* --- the run ---------------------------------------------------------------------------------- */
 
 void redis_open(void) {
     fake_sockets_reset();
     fake_sockets.accepts = false;
-    memset(others, 0, sizeof(others));
-    other_count = sim.scenario.redis;
-    for (unsigned i = 0; i < other_count; i++) {
-        struct other *other = &others[i];
-        other->maker.kind = PEER_PRODUCER;
-        other->stream = stream_add();
-        other->left = sim.scenario.redis_messages;
-        other->is_program = i == 2;
-        other->ears.all = !other->is_program;
-        snprintf(other->run, sizeof(other->run), "%016x", 0xabc0 + i);
-        for (unsigned j = 0; j < sim.scenario.ids; j++)
-            other->ears.ids[j] = sim_chance(300);
-        for (unsigned j = 0; j < sim.scenario.groups; j++)
-            other->ears.groups[j] = sim_chance(300);
-    }
+    others_open();
+    lent_open();
+    zero_ns = sim.now_ns;
 }
 
 bool redis_step(void) {
@@ -495,6 +366,8 @@ bool redis_step(void) {
     conns_follow();
     for (unsigned i = 0; i < FAKE_SOCKETS_MAX; i++)
         moved |= conn_step(&conns[i]);
+    if (sim_redis_nodes() == 0)
+        zero_ns = sim.now_ns;
     for (unsigned i = 0; i < other_count; i++)
         moved |= other_step(&others[i]);
     return moved;
@@ -508,9 +381,7 @@ bool redis_can_step(void) {
         if (conn_can_step(&conns[i]))
             return true;
     for (unsigned i = 0; i < other_count; i++)
-        if (others[i].copy_count != 0 ||
-            (others[i].left != 0 && (sim.now_ns >= others[i].next_ns ||
-                                     (!others[i].is_program && sim.now_ns >= others[i].word_ns))))
+        if (other_can_step(&others[i]))
             return true;
     return false;
 }
@@ -523,12 +394,70 @@ uint64_t redis_next_ns(void) {
         if (conns[i].fd != 0 && IS_STALLED(&conns[i]))
             next_ns = EARLIER(conns[i].stalled_ns, next_ns);
     for (unsigned i = 0; sim.scenario.redis != 0 && i < other_count; i++)
-        if (others[i].left != 0) {
-            next_ns = EARLIER(others[i].next_ns, next_ns);
-            if (!others[i].is_program)
-                next_ns = EARLIER(others[i].word_ns, next_ns);
-        }
+        next_ns = EARLIER(other_next_ns(&others[i]), next_ns);
     return next_ns;
+}
+
+/* --- is all done that is due? ------------------------------------------------------------------
+ */
+
+static const struct conn *conn_subscribing(void) {
+    const struct conn *conn = NULL;
+    for (unsigned i = 0; sim.scenario.redis != 0 && i < FAKE_SOCKETS_MAX; i++)
+        if (conns[i].fd != 0 && conns[i].subscribes)
+            conn = &conns[i];
+    return conn;
+}
+
+uint64_t redis_subscriber(uint64_t *since) {
+    const struct conn *conn = conn_subscribing();
+    if (conn != NULL && since != NULL)
+        *since = conn->since;
+    return conn == NULL ? 0 : (uint64_t)conn->fd;
+}
+
+uint64_t redis_steady_since(void) {
+    uint64_t since = 0;
+    for (unsigned i = 0; i < FAKE_SOCKETS_MAX; i++) {
+        uint64_t stamp = conns[i].subscribes ? conns[i].since : conns[i].begun;
+        if (conns[i].fd != 0 && stamp > since)
+            since = stamp;
+    }
+    return since;
+}
+
+bool redis_is_steady(void) {
+    unsigned count = 0;
+    const struct scenario *s = &sim.scenario;
+    if (s->redis == 0 || s->redis_wrong != 0 || s->no_memory != 0 || s->post_slots != 0 ||
+        s->memory_bytes < UINT64_C(1) << 26 || conn_subscribing() == NULL ||
+        server_phase(node_server()) != PHASE_RUNNING || !sim_redis_port_is_steady())
+        return false;
+    for (unsigned i = 0; i < FAKE_SOCKETS_MAX; i++) {
+        const struct fake_socket *socket = fake_socket_find(conns[i].fd);
+        if (conns[i].fd == 0)
+            continue;
+        if (socket == NULL || IS_STALLED(&conns[i]) || conns[i].in.len != 0 ||
+            conns[i].out.len != 0 || socket->sent_len != 0 || socket->said_len != 0 ||
+            socket->error != 0 || socket->ended)
+            return false;
+        count++;
+    }
+    return count == 2;
+}
+
+/* Words are gathered, and told again once a second if that found no room. */
+#define CAME_NS (2 * NS_PER_S)
+
+void redis_quiet_check(void) {
+    if (!redis_is_steady())
+        return;
+    const struct conn *conn = conn_subscribing();
+    for (unsigned i = 0; i < sim.scenario.ids; i++)
+        if (conn->ears.ids[i] && conn->came_due_ns[i] != 0 &&
+            conn->came_due_ns[i] + CAME_NS < sim.now_ns && zero_ns + CAME_NS < sim.now_ns)
+            sim_fail("no other node is told that clients of id %u have come", i);
+    lent_quiet_check();
 }
 
 /* --- the oracle ------------------------------------------------------------------------------- */
@@ -546,13 +475,17 @@ void redis_told(struct span id, enum result_word result, uint32_t recipients) {
         [RESULT_DROPPED] = ATTEMPT_DROPPED,  [RESULT_OVERLOADED] = ATTEMPT_REFUSED,
         [RESULT_DRAINING] = ATTEMPT_REFUSED, [RESULT_CLUSTER_UNAVAILABLE] = ATTEMPT_REFUSED,
     };
-    if (!begins(&id, SPAN("key-")))
+    if (!redis_begins(&id, SPAN("key-")))
         return; /* of nobody, to nobody */
     char number[16] = "";
     snprintf(number, sizeof(number), "%.*s", SPAN_ARG(id));
     struct sim_content *content = content_at((uint32_t)strtoul(number, NULL, 10));
     struct sim_attempt *attempt = attempt_at(content->first_attempt);
     enum attempt_state state = states[result];
+    if (content->lent) {
+        lent_told(content, result);
+        return;
+    }
     if (!redis_is_stream(attempt->stream) || state == ATTEMPT_OPEN)
         sim_fail("message %u from Redis is answered %u", content->number, result);
     if (attempt->state != ATTEMPT_OPEN)
@@ -563,10 +496,7 @@ void redis_told(struct span id, enum result_word result, uint32_t recipients) {
 }
 
 void sim_redis_welcome_check(const struct sim_session *session) {
-    const struct conn *conn = NULL;
-    for (unsigned i = 0; sim.scenario.redis != 0 && i < FAKE_SOCKETS_MAX; i++)
-        if (conns[i].fd != 0 && conns[i].subscribes)
-            conn = &conns[i];
+    const struct conn *conn = conn_subscribing();
     if (conn == NULL || conn->since_ns >= session->begin_ns ||
         sim.now_ns - session->begin_ns >= READY_NS || sim.scenario.no_memory != 0 ||
         sim.scenario.memory_bytes < UINT64_C(1) << 26 || session->leave != NEVER ||

@@ -29,6 +29,9 @@ bool sim_redis_at(unsigned index);
 void sim_redis_body(unsigned index);
 /* Messages of all endpoints that it has and has not answered. */
 uint64_t sim_redis_owes(void);
+/* How many others it knows. Both connections are up to it, and it has no message that waits. */
+uint64_t sim_redis_nodes(void);
+bool sim_redis_port_is_steady(void);
 /* When the node has stopped. */
 void sim_redis_port_account(void);
 
@@ -45,6 +48,8 @@ bool redis_is_stream(uint32_t stream);
 void redis_told(struct span id, enum result_word result, uint32_t recipients);
 /* The session has its welcome: are its names subscribed? */
 void sim_redis_welcome_check(const struct sim_session *session);
+/* Nothing goes on at this moment: is all done that is due between nodes? */
+void redis_quiet_check(void);
 /* The node has stopped: what it never took is refused. */
 void redis_account(void);
 

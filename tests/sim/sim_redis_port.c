@@ -48,6 +48,14 @@ uint64_t sim_redis_owes(void) {
     return sim.scenario.redis == 0 ? 0 : redis.asks.in_use;
 }
 
+uint64_t sim_redis_nodes(void) {
+    return atomic_load(&redis.figures.nodes);
+}
+
+bool sim_redis_port_is_steady(void) {
+    return redis.up && !redis.held && !redis.leaves;
+}
+
 void sim_redis_port_account(void) {
     const struct redis_figures *figures = &redis.figures;
     if (atomic_load(&figures->lost) == 0 && atomic_load(&figures->missed) != 0)
@@ -56,4 +64,8 @@ void sim_redis_port_account(void) {
     if (atomic_load(&figures->waiting) != 0)
         sim_fail("the port to Redis still waits for %llu answers",
                  (unsigned long long)atomic_load(&figures->waiting));
+    if (atomic_load(&figures->lent) != 0 || redis.lent_pool.in_use != 0)
+        sim_fail("the port to Redis still has %llu messages that were lent, by its count %llu",
+                 (unsigned long long)redis.lent_pool.in_use,
+                 (unsigned long long)atomic_load(&figures->lent));
 }
