@@ -214,7 +214,8 @@ void redis_calls_lost(struct redis_port *redis) {
 
 /* --- there ------------------------------------------------------------------------------------ */
 
-static void piece_send(struct redis_port *redis, const struct redis_called *to, struct span lines,
+/* False: no room. */
+static bool piece_send(struct redis_port *redis, const struct redis_called *to, struct span lines,
                        char *room, const char *flag) {
     struct builder out = builder_over(room, lines.len + AROUND_BYTES);
     wire_answer_begin(redis->port.server->run, to->number, &out);
@@ -227,13 +228,14 @@ static void piece_send(struct redis_port *redis, const struct redis_called *to, 
         *at = at + 1 == end ? ' ' : ',';
     builder_text(&out, "]}}");
     CHECK(!out.full, "an answer is too long");
-    redis_out_text(redis, &(struct wire_channel){WIRE_NODE, span_of(to->run, WIRE_RUN_BYTES)},
-                   builder_span(&out));
+    return redis_out_text(redis,
+                          &(struct wire_channel){WIRE_NODE, span_of(to->run, WIRE_RUN_BYTES)},
+                          builder_span(&out));
 }
 
 static void failed_send(struct redis_port *redis, const struct redis_called *to) {
     char room[AROUND_BYTES];
-    piece_send(redis, to, SPAN(""), room, ",\"failed\":true");
+    (void)piece_send(redis, to, SPAN(""), room, ",\"failed\":true");
 }
 
 /* Up to the end of the last line that is within PIECE_BYTES, or of the first one. */
@@ -260,13 +262,15 @@ static void lines_send(struct redis_port *redis, const struct redis_called *to,
         builder_bytes(&all, chunk->text, chunk->len);
     chunks_put(first);
     struct span lines = builder_span(&all);
-    do {
+    bool more = true;
+    while (more) {
         size_t piece = piece_len(lines);
-        bool more = piece != lines.len;
-        piece_send(redis, to, span_of(lines.at, piece), redis->rest + len,
-                   more ? ",\"more\":true" : "");
+        more = piece != lines.len;
+        if (!piece_send(redis, to, span_of(lines.at, piece), redis->rest + len,
+                        more ? ",\"more\":true" : ""))
+            return; /* who asks does without it once its time is over */
         lines = span_of(lines.at + piece, lines.len - piece);
-    } while (lines.len != 0);
+    }
 }
 
 void redis_calls_called(struct port *port, struct call *call) {
