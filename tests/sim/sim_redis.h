@@ -29,6 +29,8 @@ bool sim_redis_at(unsigned index);
 void sim_redis_body(unsigned index);
 /* Messages of all endpoints that it has and has not answered. */
 uint64_t sim_redis_owes(void);
+/* Does a call wait for other nodes? For a time at the most. */
+bool sim_redis_calls_wait(void);
 /* How many others it knows. Both connections are up to it, and it has no message that waits. */
 uint64_t sim_redis_nodes(void);
 bool sim_redis_port_is_steady(void);

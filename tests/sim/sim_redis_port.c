@@ -48,6 +48,14 @@ uint64_t sim_redis_owes(void) {
     return sim.scenario.redis == 0 ? 0 : redis.asks.in_use;
 }
 
+bool sim_redis_calls_wait(void) {
+    if (sim.scenario.redis == 0 || redis.calls_open == 0)
+        return false;
+    if (redis_calls_due_ns(&redis) + CALL_WAIT_NS < sim.now_ns)
+        sim_fail("a call waits for other nodes, and its time is over");
+    return true;
+}
+
 uint64_t sim_redis_nodes(void) {
     return atomic_load(&redis.figures.nodes);
 }
@@ -64,6 +72,10 @@ void sim_redis_port_account(void) {
     if (atomic_load(&figures->waiting) != 0)
         sim_fail("the port to Redis still waits for %llu answers",
                  (unsigned long long)atomic_load(&figures->waiting));
+    if (redis.calls_open != 0 || redis.called_open != 0 || redis.call_pool.in_use != 0 ||
+        redis.called_pool.in_use != 0)
+        sim_fail("the port to Redis still has %u calls, and %u of other nodes", redis.calls_open,
+                 redis.called_open);
     if (atomic_load(&figures->lent) != 0 || redis.lent_pool.in_use != 0)
         sim_fail("the port to Redis still has %llu messages that were lent, by its count %llu",
                  (unsigned long long)redis.lent_pool.in_use,
