@@ -165,8 +165,11 @@ void kept_id_go_on(struct worker *worker, struct kept_id *id) {
         uint64_t workers = keeper_workers_with(worker, id->node.hash, &sessions);
         bool full;
         uint64_t herald = keeper_herald_for(worker, kept, &full);
-        if ((workers | herald) == 0 && !full)
+        if ((workers | herald) == 0 && !full) {
+            if (kept->message->lent) /* it must not hold up what other nodes could be handed */
+                kept_arm(worker, kept, worker->now_ns);
             return;
+        }
         if ((handed != 0 || sessions > SESSIONS_FEW) && slice_over(worker)) {
             worker->keeper.cut = true;
             id_block(worker, id);
@@ -290,6 +293,7 @@ static void on_due(struct endpoint *endpoint, struct timer *timer) {
     }
     if (kept->state != KEPT_HANDED) {
         kept_arm(worker, kept, CLOCK_NEVER);
+        keeper_lent_look(worker, kept);
         return;
     }
     uint32_t sessions = 0;

@@ -1,0 +1,53 @@
+"""Messages with `ack` that one node keeps, and whose client comes to another."""
+
+import time
+import unittest
+
+from redis_server import HAVE, Redis, cluster, node_of
+from support import JsonClient, wait_until
+
+SILENCE_S = 30  # what is late by this was handed over only for the client's silence
+
+
+def fate(node, message_id):
+    return node.api("GET", f"/v1/messages/{message_id}")[1]["state"]
+
+
+@unittest.skipUnless(HAVE, "there is no redis-server")
+class Moves(unittest.TestCase):
+    flags = ("--ack-silence", str(SILENCE_S))
+
+    def check_comes(self, node, *kept):
+        """A client of that node gets what (node, message id) say that is kept for it, soon."""
+        began = time.monotonic()
+        with JsonClient(node, "till") as client:
+            heard = [client.hear_message()["id"] for _ in kept]
+            self.assertEqual(sorted(heard), sorted(message_id for _, message_id in kept))
+            client.say(type="ack", ids=heard)
+            for keeper, message_id in kept:
+                wait_until("it is settled", lambda keeper=keeper, message_id=message_id:
+                           fate(keeper, message_id) == "acked")
+        self.assertLess(time.monotonic() - began, SILENCE_S / 2)
+
+    def test_both_nodes_keep_something(self):
+        """What the first node has for the client from the second does not hold up its own."""
+        with Redis() as redis, cluster(redis, "a", "b", flags=self.flags) as (a, b):
+            with JsonClient(a, "till") as client:
+                b.message(to="till", ack=True, id="lent", data=1)
+                self.assertEqual(client.hear_message()["id"], "lent")
+                a.message(to="till", ack=True, id="own", data=2)
+                self.assertEqual(client.hear_message()["id"], "own")
+            wait_until("it has gone", lambda: redis.ask("PUBSUB", "NUMSUB", "ringpost:id:till")[1]
+                       == 0)
+            self.check_comes(b, (b, "lent"), (a, "own"))
+
+    def test_a_node_that_has_just_started(self):
+        """It has not heard yet that there is another."""
+        with Redis() as redis, node_of(redis, "a", *self.flags) as a:
+            self.assertEqual(a.message(to="till", ack=True, id="m", data=1)[1]["state"], "stored")
+            with node_of(redis, "b", *self.flags) as b:
+                self.check_comes(b, (a, "m"))
+
+
+if __name__ == "__main__":
+    unittest.main()
