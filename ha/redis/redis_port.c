@@ -31,7 +31,7 @@ static void told_down(struct redis_port *redis) {
     redis->told = true;
     redis->told_ns = redis->port.now_ns;
     log_event(LOG_ERROR, "redis_lost", LOG_STR("redis", redis->server.text),
-              LOG_STR("problem", link->why),
+              LOG_STR("problem", link->why[0] == '\0' ? "it does not answer" : link->why),
               LOG_STR("meaning",
                       "clients and producers of this node go on; messages for clients of "
                       "other nodes are refused or miss them, and the answers say so"),

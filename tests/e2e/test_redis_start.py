@@ -179,6 +179,13 @@ class Without(unittest.TestCase):
                         self.assertEqual(b.message(to="x", data=4)[1]["recipients"], 1)
                         self.assertEqual(client.hear_message()["data"], 4)
 
+    def test_it_hangs_at_the_start(self):
+        with Redis() as redis:
+            redis.pause()
+            with node_of(redis, "a") as a:
+                line = a.wait_log("event=redis_lost .*").group(0)
+                self.assertIn('problem="it does not answer"', line)
+
     def check_degraded(self, node, client):
         """What a node says whose Redis is gone; the client is `x` in the group `g`."""
         status, answer, _ = node.message(to="x", data=1)
