@@ -98,9 +98,9 @@ bool redis_remote_tell(struct redis_port *redis, uint64_t hash, unsigned flag) {
 
 void redis_acks_counted(struct redis_port *redis, const struct redis_expect *expect,
                         uint64_t nodes) {
-    /* Where there is no room the keeper hears of it when it hands over for the silence. */
-    if (nodes != 0)
-        (void)redis_remote_tell(redis, expect->id_hash, nodes == 1 ? REMOTE_ONE : REMOTE_MANY);
+    if (nodes != 0 &&
+        !redis_remote_tell(redis, expect->id_hash, nodes == 1 ? REMOTE_ONE : REMOTE_MANY))
+        redis->asks_later = true;
 }
 
 static uint64_t *came_mark(struct redis_port *redis, uint64_t hash) {
@@ -363,6 +363,10 @@ bool redis_acks_busy(const struct redis_port *redis) {
 
 void redis_acks_work(struct redis_port *redis) {
     uint64_t now_ns = redis->port.now_ns;
+    if (redis->asks_later && !redis_out_is_silent(redis)) {
+        redis->asks_later = false;
+        redis_out_asks(redis);
+    }
     if (redis->untold && redis->nodes.count != 0 && now_ns >= redis->told_again_ns) {
         redis->told_again_ns = now_ns + NS_PER_S;
         redis->tells_once_more |= redis->tells_again;

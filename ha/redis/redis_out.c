@@ -372,11 +372,10 @@ static bool copies_send(struct redis_port *redis, struct redis_ask *ask,
     return true;
 }
 
-/* Asks who has the ids of a message that is kept. Of more than WIRE_ADDRESSES_MAX nobody asks. */
+/* Asks who has the ids of a message that is kept, however many: it is handed to nobody else. */
 static bool questions_send(struct redis_port *redis, struct redis_ask *ask,
                            const struct message *message) {
-    uint32_t count = message->to_count > WIRE_ADDRESSES_MAX ? 0 : message->to_count;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < message->to_count; i++) {
         char text[WIRE_CHANNEL_BYTES_MAX];
         struct wire_channel channel = {WIRE_ID, message_name_text(message, &message->names[i])};
         const struct span words[] = {
@@ -413,9 +412,11 @@ static struct redis_ask *ask_get(struct redis_port *redis, const struct mail *re
 void redis_out_deliver(struct port *port, struct message *message, const struct mail *request) {
     struct redis_port *redis = redis_of(port);
     struct redis_ask *ask = NULL;
+    bool counts = (request->flag & DELIVER_COUNT) != 0;
     if (redis->up && !redis_out_is_silent(redis))
         ask = ask_get(redis, request);
     if (ask == NULL) {
+        redis->asks_later |= counts;
         message_release(&port->endpoint, message);
         redis_count(&redis->figures.unavailable, 1);
         port_answer(port, request, 0, ANSWER_UNAVAILABLE);
@@ -423,10 +424,10 @@ void redis_out_deliver(struct port *port, struct message *message, const struct 
     }
     ask->due = 1;                               /* until all are written */
     struct redis_expect **copies = redis->last; /* where the first of them is put */
-    bool all = (request->flag & DELIVER_COUNT) != 0 ? questions_send(redis, ask, message)
-                                                    : copies_send(redis, ask, message);
+    bool all = counts ? questions_send(redis, ask, message) : copies_send(redis, ask, message);
     message_release(&port->endpoint, message);
     if (!all) {
+        redis->asks_later |= counts;
         /* What was written goes on, and is answered to nobody. */
         for (struct redis_expect *at = *copies; at != NULL; at = at->next)
             at->ask = NULL;

@@ -192,6 +192,7 @@ struct redis_port {
     struct pool call_pool, called_pool;
     uint32_t calls_open, called_open; /* of this node; of others */
     uint64_t call_number;             /* of the last */
+    bool asks_later;                  /* who has an id could not be asked: others are to tell all */
 };
 
 /* Prepares it. The config must outlive it; its URL was checked (redis_url.h). */

@@ -1,5 +1,6 @@
 """Messages with `ack` that one node keeps, and whose client comes to another."""
 
+import contextlib
 import time
 import unittest
 
@@ -7,6 +8,7 @@ from redis_server import HAVE, Redis, cluster, node_of
 from support import JsonClient, wait_until
 
 SILENCE_S = 30  # what is late by this was handed over only for the client's silence
+FRESH_S = 2.2  # a node remembers for 2 s which ids have come to others
 
 
 def fate(node, message_id):
@@ -47,6 +49,31 @@ class Moves(unittest.TestCase):
             self.assertEqual(a.message(to="till", ack=True, id="m", data=1)[1]["state"], "stored")
             with node_of(redis, "b", *self.flags) as b:
                 self.check_comes(b, (a, "m"))
+
+    def test_more_than_sixteen_ids(self):
+        ids = [f"till-{number}" for number in range(17)]
+        with Redis() as redis, cluster(redis, "a", "b", flags=self.flags) as (a, b), \
+                contextlib.ExitStack() as stack:
+            for one in ids:
+                stack.enter_context(JsonClient(b, one))
+            time.sleep(FRESH_S)
+            answer = a.message(to=ids, ack=True, id="m", data=1)[1]
+            self.assertEqual((answer["state"], answer["recipients"]), ("queued", len(ids)))
+
+    def test_taken_while_redis_was_silent(self):
+        """So the node could not ask who has the id, and no connection is lost."""
+        with Redis() as redis, cluster(redis, "a", "b", flags=self.flags) as (a, b), \
+                JsonClient(b, "till") as client:
+            time.sleep(FRESH_S)
+            redis.pause()
+            a.message(to="nobody", data=1)
+            answer = a.message(to="till", ack=True, id="m", data=1)[1]
+            self.assertEqual((answer["state"], answer["cluster"]), ("stored", "unavailable"))
+            redis.resume()
+            self.assertEqual(client.hear_message()["id"], "m")
+            client.say(type="ack", id="m")
+            wait_until("it is settled", lambda: fate(a, "m") == "acked")
+            self.assertEqual(a.metric("ringpost_redis_lost_total"), 0)
 
 
 if __name__ == "__main__":
