@@ -80,7 +80,7 @@ static void redis_subscribe(const char *name, bool more) {
 
 static void redis_publish(const char *channel, const char *text) {
     char answer[40];
-    bool word = strstr(text, "\"lives\"") != NULL;
+    bool word = strstr(text, "\"lives\"") != NULL || strstr(text, "\"came\"") != NULL;
     snprintf(answer, sizeof(answer), ":%u\r\n",
              redis_others + (redis_channel(channel) != NULL ? 1 : 0));
     size_t len = strlen(redis_published);
