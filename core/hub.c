@@ -364,9 +364,10 @@ void hub_publish(struct endpoint *endpoint, struct publish *publish, struct mess
         message_hold(message, due - 1);
     for (uint64_t rest = (workers | ports) & ~self_bit(endpoint); rest != 0; rest &= rest - 1) {
         unsigned to = (unsigned)__builtin_ctzll(rest);
-        if (unicast)
+        bool is_worker = to < endpoint->server->worker_count;
+        if (unicast && is_worker)
             stats_add(&endpoint->stats.unicast_mails, 1);
-        mail.number = to < endpoint->server->worker_count ? reserved[to] : 0;
+        mail.number = is_worker ? reserved[to] : 0;
         post_send(endpoint, to, &mail);
     }
     if (workers & self_bit(endpoint)) {

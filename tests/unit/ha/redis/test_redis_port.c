@@ -262,6 +262,20 @@ static void test_races_at_random(void **state) {
     assert_int_equal(redis_channel_count(), 2);
 }
 
+/* What goes to the port is no mail between workers. */
+static void test_unicast_mails(void **state) {
+    (void)state;
+    uint64_t mails = 0, unicasts = 0;
+    redis_others = 1;
+    assert_queued(push("{\"to\":\"x\"}"), 1);
+    for (unsigned i = 0; i < fake_server.worker_count; i++) {
+        mails += stats_get(&fake_server.workers[i].stats.unicast_mails);
+        unicasts += stats_get(&fake_server.workers[i].stats.unicasts);
+    }
+    assert_int_equal(unicasts, 1);
+    assert_int_equal(mails, 0);
+}
+
 /* Whatever Redis says, the sessions of this node count. */
 static void test_absurd_counts(void **state) {
     (void)state;
@@ -348,10 +362,19 @@ static void test_errors(void **state) {
 int main(void) {
 #define ONE(test) cmocka_unit_test_setup_teardown(test, redis_setup, redis_teardown)
     const struct CMUnitTest tests[] = {
-        ONE(test_comes_up),      ONE(test_no_such_host),   ONE(test_names),
-        ONE(test_many_names),    ONE(test_counts),         ONE(test_many_addresses),
-        ONE(test_races),         ONE(test_races_to_all),   ONE(test_races_at_random),
-        ONE(test_absurd_counts), ONE(test_not_remembered), ONE(test_answers_that_nobody_asked_for),
+        ONE(test_comes_up),
+        ONE(test_no_such_host),
+        ONE(test_names),
+        ONE(test_many_names),
+        ONE(test_counts),
+        ONE(test_many_addresses),
+        ONE(test_races),
+        ONE(test_races_to_all),
+        ONE(test_races_at_random),
+        ONE(test_unicast_mails),
+        ONE(test_absurd_counts),
+        ONE(test_not_remembered),
+        ONE(test_answers_that_nobody_asked_for),
         ONE(test_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
