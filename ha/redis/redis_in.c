@@ -382,12 +382,15 @@ void redis_in_nodes(struct redis_port *redis) {
      * twice what has come in part. */
     bool is_behind = redis->held || link->input.len != 0 || link->in_ready ||
                      (redis->up && now_ns - redis->quiet_ns < NODES_SILENT_NS);
+    bool changed = false;
     while (!is_behind && (node = nodes_silent(&redis->nodes, now_ns)) != NULL) {
         if (redis->up) /* otherwise it is this node that hears nothing: redis_lost */
             log_event(
                 LOG_WARN, "redis_node_silent", LOG_STR("node", node->name),
                 LOG_STR("meaning", "it has said nothing for 3 s: it has ended, or has lost Redis"));
         nodes_leave(&redis->nodes, node);
-        known_tell(redis);
+        changed = true;
     }
+    if (changed)
+        known_tell(redis);
 }
