@@ -155,10 +155,12 @@ static void keep_in_touch(struct redis_port *redis) {
         redis->lives_ns = now_ns + LIVES_NS;
         redis_out_word(redis, true);
     }
+    /* What waits for its answer asks as well, and leaves perhaps no room for more. */
     if (link_wants_ping(&redis->subscriber, now_ns))
-        link_asked(&redis->subscriber, now_ns, redis->asks_order || redis_names_order(redis));
+        link_asked(&redis->subscriber, now_ns,
+                   redis->first_name != NULL || redis_names_order(redis));
     if (link_wants_ping(&redis->commands, now_ns))
-        link_asked(&redis->commands, now_ns, redis_out_ping(redis));
+        link_asked(&redis->commands, now_ns, redis->first != NULL || redis_out_ping(redis));
 }
 
 /* Sessions wait for what this says (ready.h). */

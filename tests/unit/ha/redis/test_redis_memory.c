@@ -76,23 +76,42 @@ static void test_no_room_to_publish(void **state) {
     assert_true(redis.up);
 }
 
-/* There is room for the first copy of a message, and not for the second. */
-static void test_no_room_for_all_copies(void **state) {
-    (void)state;
+/* Redis takes nothing more, and so much may still wait for it. */
+static void fill_but(struct link *link, size_t left_over) {
     static char text[1 << 17];
-    struct peer *first = api_connect();
     struct builder out;
-    struct link *link = &redis.commands;
-    redis_runs[COMMANDS] = false;
-    peer_say(first, JSON_POST("/v1/messages", "{\"to\":\"x\"}"));
-    node_settle();
     fake_socket_find(link->fd)->send_room = 0;
-    for (size_t left; (left = LINK_OUT_BYTES_MAX - 500 - link->out_len + link->out_at) != 0;) {
+    for (size_t left;
+         (left = LINK_OUT_BYTES_MAX - left_over - link->out_len + link->out_at) != 0;) {
         size_t bytes = left < sizeof(text) ? left : sizeof(text);
         assert_true(link_room(link, bytes, &out));
         builder_bytes(&out, text, bytes);
         link_put(link, &out);
     }
+}
+
+/* It hangs, and so much waits for it that there is no room to ask whether it is there. */
+static void test_no_room_to_ask(void **state) {
+    (void)state;
+    redis_runs[COMMANDS] = false;
+    peer_say(api, JSON_POST("/v1/messages", "{\"to\":\"x\"}"));
+    node_settle();
+    fill_but(&redis.commands, 0);
+    redis_pass(LINK_SILENT_NS - 200 * NS_PER_MS);
+    assert_true(redis.up);
+    redis_pass(LINK_ASK_NS);
+    assert_int_equal(FIGURE(lost), 1);
+    redis_runs[COMMANDS] = true;
+}
+
+/* There is room for the first copy of a message, and not for the second. */
+static void test_no_room_for_all_copies(void **state) {
+    (void)state;
+    struct peer *first = api_connect();
+    redis_runs[COMMANDS] = false;
+    peer_say(first, JSON_POST("/v1/messages", "{\"to\":\"x\"}"));
+    node_settle();
+    fill_but(&redis.commands, 500);
     free(peer_heard(api));
     peer_say(api, JSON_POST("/v1/messages", "{\"to\":[\"y\",\"z\"]}"));
     node_settle();
@@ -175,9 +194,10 @@ static void test_no_memory_to_subscribe(void **state) {
 int main(void) {
 #define ONE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
-        ONE(test_no_room_to_publish),   ONE(test_no_room_for_all_copies),
-        ONE(test_no_memory_to_publish), ONE(test_no_memory_for_bytes),
-        ONE(test_no_room_to_subscribe), ONE(test_no_memory_to_subscribe),
+        ONE(test_no_room_to_publish),     ONE(test_no_room_for_all_copies),
+        ONE(test_no_room_to_ask),         ONE(test_no_memory_to_publish),
+        ONE(test_no_memory_for_bytes),    ONE(test_no_room_to_subscribe),
+        ONE(test_no_memory_to_subscribe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
