@@ -144,8 +144,8 @@ bool attend_begin(struct worker *worker, struct session *session) {
     if (name->asking)
         return true;
     /* Later in the turn, for all that come in it. */
-    name->asking = ask_later(worker, hash, 0, true, worker->now_ns);
-    return name->asking || ask_send(worker, hash, 0, true);
+    name->asking = ask_later(worker, hash, worker->now_ns, true, worker->now_ns);
+    return name->asking || ask_send(worker, hash, worker->now_ns, true);
 }
 
 /* Asks for what it has not, later in this turn or after a while. If there is not even memory for

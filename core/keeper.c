@@ -303,7 +303,7 @@ static void on_due(struct endpoint *endpoint, struct timer *timer) {
     if ((workers | herald) == 0 && !full) {
         /* Nobody is there: all of it is handed over again when somebody comes. */
         kept_id_rewind(worker, kept->id, 0);
-        keeper_lent_drop(worker, kept->id);
+        keeper_lent_drop(worker, kept->id, UINT64_MAX);
     } else if ((workers == 0 && full) || SHORTAGE(!room_for_all(worker, workers))) {
         kept_arm(worker, kept, worker->now_ns + ROOM_AGAIN_NS);
     } else {
@@ -485,12 +485,13 @@ void keeper_on_restore(struct worker *worker, const struct mail *mail) {
 void keeper_on_attend(struct worker *worker, const struct mail *mail) {
     bool fresh = mail->flag != 0;
     struct kept_id *id = kept_id_find(&worker->keeper, mail->token);
-    uint64_t serial = mail_value(mail);
+    uint64_t serial = mail_value(mail); /* fresh: when it came */
     uint32_t sessions = 0;
     keeper_workers_with(worker, mail->token, &sessions);
     if (fresh && id != NULL && id->lent != 0 && sessions <= 1) {
-        /* Whoever keeps them is told that it has come, and lends them again. */
-        keeper_lent_drop(worker, id);
+        /* Whoever keeps them is told that it has come, and lends them again. What came since was
+         * lent for that. */
+        keeper_lent_drop(worker, id, serial);
         id = kept_id_find(&worker->keeper, mail->token);
     }
     if (fresh)

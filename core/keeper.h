@@ -124,6 +124,7 @@ struct keeper_safe {
 #define KEEPER_REMOTES_NS (2 * NS_PER_S)
 struct keeper_remote {
     uint64_t hash, said_ns;
+    uint64_t shared_ns; /* when another took the place of one that was said lately; 0: never */
 };
 
 struct keeper {

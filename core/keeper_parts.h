@@ -37,9 +37,10 @@ uint64_t keeper_herald_for(const struct worker *worker, const struct kept *kept,
 /* It settles: others have it that do not know. Their clients are not to be asked for it any more.
  */
 void keeper_tell_settled(struct worker *worker, const struct kept *kept);
-/* Lets go of what is lent: those who keep it hand it over again where their clients are. The id may
- * be gone afterwards. `look`: if it has found nobody here. */
-void keeper_lent_drop(struct worker *worker, struct kept_id *id);
+/* Lets go of what was lent up to then: those who keep it hand it over again where their clients
+ * are. The id may be gone afterwards. `look`: of one that has found nobody here, and all beside it.
+ */
+void keeper_lent_drop(struct worker *worker, struct kept_id *id, uint64_t until_ns);
 void keeper_lent_look(struct worker *worker, struct kept *kept);
 
 /* Its fate is decided. What waited behind it may go on. */

@@ -11,9 +11,29 @@ static struct keeper_remote *remote_of(struct keeper *keeper, uint64_t hash) {
     return &keeper->remotes[hash % KEEPER_REMOTES];
 }
 
+static bool is_lately(const struct worker *worker, uint64_t ns) {
+    return ns != 0 && ns + KEEPER_REMOTES_NS > worker->now_ns;
+}
+
+/* Of ids that share a place none is forgotten: where one is not held elsewhere, handing it over
+ * finds that out. */
 bool keeper_is_remote(struct worker *worker, uint64_t hash) {
     const struct keeper_remote *remote = remote_of(&worker->keeper, hash);
-    return remote->hash == hash && remote->said_ns + KEEPER_REMOTES_NS > worker->now_ns;
+    return (remote->hash == hash && is_lately(worker, remote->said_ns)) ||
+           is_lately(worker, remote->shared_ns);
+}
+
+/* Nothing is kept for it; but something may be on its way here, sent before this was said. */
+static void remote_note(struct worker *worker, uint64_t hash, bool none) {
+    struct keeper_remote *remote = remote_of(&worker->keeper, hash);
+    if (none && remote->hash == hash)
+        remote->said_ns = 0;
+    if (none)
+        return;
+    if (remote->hash != hash && is_lately(worker, remote->said_ns))
+        remote->shared_ns = worker->now_ns;
+    remote->hash = hash;
+    remote->said_ns = worker->now_ns;
 }
 
 uint64_t keeper_herald_for(const struct worker *worker, const struct kept *kept, bool *full) {
@@ -42,14 +62,15 @@ void keeper_tell_settled(struct worker *worker, const struct kept *kept) {
 
 /* Those who keep them hand them over again where their clients are: so none of them is handed over
  * here while others go. The id may be gone afterwards. */
-void keeper_lent_drop(struct worker *worker, struct kept_id *id) {
+void keeper_lent_drop(struct worker *worker, struct kept_id *id, uint64_t until_ns) {
     uint64_t hash = id->node.hash;
     struct list *at = id->all.next;
     id->stands = true;
     while (id != NULL && id->lent != 0 && at != &id->all) {
         struct kept *kept = kept_of(at);
         at = at->next;
-        if (!kept->message->lent || kept->state == KEPT_RESERVED)
+        if (!kept->message->lent || kept->state == KEPT_RESERVED ||
+            kept->message->accepted_ns > until_ns)
             continue;
         kept_settle(worker, kept, FATE_DROPPED, FATE_REASON_LENT);
         id = kept_id_find(&worker->keeper, hash);
@@ -65,7 +86,7 @@ void keeper_lent_look(struct worker *worker, struct kept *kept) {
     uint32_t sessions = 0;
     if (kept->message->lent && kept->state == KEPT_WAITING &&
         keeper_workers_with(worker, kept_id_hash(kept), &sessions) == 0)
-        keeper_lent_drop(worker, kept->id);
+        keeper_lent_drop(worker, kept->id, UINT64_MAX);
 }
 
 /* Another node may have lent one with the same id, which it keeps still. */
@@ -91,8 +112,7 @@ void keeper_on_remote(struct worker *worker, const struct mail *mail) {
     }
     struct kept_id *id = kept_id_find(&worker->keeper, mail->token);
     if (id == NULL) {
-        uint64_t said_ns = mail->flag == REMOTE_NONE ? 0 : worker->now_ns;
-        *remote_of(&worker->keeper, mail->token) = (struct keeper_remote){mail->token, said_ns};
+        remote_note(worker, mail->token, mail->flag == REMOTE_NONE);
         return;
     }
     unsigned was = id->remote;

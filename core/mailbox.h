@@ -51,8 +51,8 @@ struct endpoint;
                     (session_ack.h) */                                                             \
     X(ACK_FOR_DONE) /* the same, back: counts as an answer */                                      \
     X(ATTEND)       /* to a keeper: a session wants what is pending. token: hash of its id, value: \
-                       the serial up to which it has all; flag 1: it has come, and number is that  \
-                       of the question */                                                          \
+                       the serial up to which it has all; flag 1: it has come, number is that of   \
+                       the question, value when it came */                                         \
     X(ATTENDED)     /* the same, back: counts as an answer */                                      \
     X(PUT)          /* to the store (store.h): token: publish, object: message (a hold, and one of \
                        its fate), number: recipients */                                            \
