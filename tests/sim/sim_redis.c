@@ -446,16 +446,21 @@ bool redis_is_steady(void) {
     return count == 2;
 }
 
-/* Words are gathered, and told again once a second if that found no room. */
-#define CAME_NS (2 * NS_PER_S)
+/* Who came while nobody was known is told of once a second. */
+#define CAME_NS (NS_PER_S + 200 * NS_PER_MS)
+
+static bool came_is_due(uint64_t due_ns) {
+    if (due_ns == 0)
+        return false;
+    return zero_ns < due_ns || zero_ns + CAME_NS < sim.now_ns;
+}
 
 void redis_quiet_check(void) {
     if (!redis_is_steady())
         return;
     const struct conn *conn = conn_subscribing();
     for (unsigned i = 0; i < sim.scenario.ids; i++)
-        if (conn->ears.ids[i] && conn->came_due_ns[i] != 0 &&
-            conn->came_due_ns[i] + CAME_NS < sim.now_ns && zero_ns + CAME_NS < sim.now_ns)
+        if (conn->ears.ids[i] && came_is_due(conn->came_due_ns[i]))
             sim_fail("no other node is told that clients of id %u have come", i);
     lent_quiet_check();
 }

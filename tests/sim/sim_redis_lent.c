@@ -386,7 +386,7 @@ void lent_died(struct other *other, bool keeps) {
 
 void lent_step(struct other *other) {
     other->lends_ns = CLOCK_NEVER;
-    if (sim_chance(60))
+    if (sim_chance(150))
         wrong_say(other);
     for (unsigned i = 0; i < HELDS_MAX; i++) {
         struct held *held = &helds[i];
@@ -411,7 +411,7 @@ void lent_step(struct other *other) {
 
 /* --- the oracle ------------------------------------------------------------------------------- */
 
-/* The only session of the id since then, there all the time and long before; NULL: there are
+/* The only session of the id since then, there all the time and for a while before; NULL: there are
  * others, or none. */
 static const struct sim_session *session_of(unsigned id, uint64_t since, uint64_t since_ns) {
     const struct sim_session *only = NULL;
@@ -421,7 +421,7 @@ static const struct sim_session *session_of(unsigned id, uint64_t since, uint64_
             !session_maybe(session, since, NEVER))
             continue;
         if (only != NULL || !session_surely(session, since, sim.sequence) ||
-            session->begin_ns + 3 * NS_PER_S > since_ns)
+            session->begin_ns + 300 * NS_PER_MS > since_ns)
             return NULL;
         only = session;
     }
