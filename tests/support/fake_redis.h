@@ -26,6 +26,7 @@ static unsigned redis_others; /* that have subscribed whatever it is */
 static const char *redis_publish_answer, *redis_subscribe_answer; /* instead; NULL: as it is */
 static char redis_channels[REDIS_CHANNELS][300];                  /* that the node has subscribed */
 static char redis_published[1 << 20]; /* channel, blank, text, line feed; words of nodes not */
+static char redis_said[1 << 16];      /* the same of words, but for those that it lives */
 static unsigned redis_publishes, redis_words;
 static char redis_untold[LINKS][1 << 20];
 static size_t redis_untold_len[LINKS];
@@ -80,17 +81,28 @@ static void redis_subscribe(const char *name, bool more) {
 
 static void redis_publish(const char *channel, const char *text) {
     char answer[40];
-    bool word = strstr(text, "\"lives\"") != NULL || strstr(text, "\"came\"") != NULL;
+    bool word = strstr(text, "\"data\"") == NULL && strstr(text, "\"call\"") == NULL &&
+                strstr(text, "\"answer\"") == NULL;
     snprintf(answer, sizeof(answer), ":%u\r\n",
              redis_others + (redis_channel(channel) != NULL ? 1 : 0));
     size_t len = strlen(redis_published);
+    size_t said = strlen(redis_said);
     if (!word)
         snprintf(redis_published + len, sizeof(redis_published) - len, "%s %s\n", channel, text);
+    else if (strstr(text, "\"lives\"") == NULL)
+        snprintf(redis_said + said, sizeof(redis_said) - said, "%s %s\n", channel, text);
     redis_publishes += !word;
     redis_words += word;
     if (redis_channel(channel) != NULL)
         redis_message(channel, text);
     redis_say(COMMANDS, redis_publish_answer != NULL && !word ? redis_publish_answer : answer);
+}
+
+static void redis_count_subscribers(const char *channel) {
+    char answer[400];
+    snprintf(answer, sizeof(answer), "*2\r\n$%zu\r\n%s\r\n:%d\r\n", strlen(channel), channel,
+             (int)redis_others + (redis_channel(channel) != NULL));
+    redis_say(COMMANDS, answer);
 }
 
 #define REDIS_WORDS_MAX 600
@@ -122,6 +134,8 @@ static bool redis_run(unsigned link) {
     fake_socket_take(at, (size_t)(next - text));
     if (strcmp(words[0], "PUBLISH") == 0)
         redis_publish(words[1], words[2]);
+    else if (strcmp(words[0], "PUBSUB") == 0)
+        redis_count_subscribers(words[2]);
     else if (strcmp(words[0], "PING") == 0)
         redis_say(link, link == SUBSCRIBER && redis_channel_count() != 0
                             ? "*2\r\n$4\r\npong\r\n$0\r\n\r\n"
@@ -190,7 +204,7 @@ static void redis_node_open(void) {
     fake_sockets_reset();
     redis_others = redis_publishes = redis_words = 0;
     redis_publish_answer = redis_subscribe_answer = NULL;
-    redis_published[0] = '\0';
+    redis_published[0] = redis_said[0] = '\0';
     for (unsigned link = 0; link < LINKS; link++) {
         redis_runs[link] = redis_tells[link] = true;
         redis_untold_len[link] = 0;
