@@ -186,6 +186,10 @@ static struct apart rare[] = {
     {"short ingest/api/api_stats.c nodes_write: !chain_room(chain, 512)", "", false},
     {"short ingest/api/api_stats.c nodes_write: !chain_room(chain, 8 * 512)", "", false},
     {"short ha/redis/redis_out.c questions_send: expect == NULL", "", false},
+    {"short ha/redis/redis_out.c redis_out_keep: expect == NULL", "", false},
+    {"short ha/redis/redis_acks.c redis_lent_get: !account_take(&redis->port.account, "
+     "sizeof(*lent))",
+     "", false},
     {"short core/directory.c directory_rename: !name_enter(worker, name)", "", false},
     {"short core/directory.c directory_rename: name == NULL", "", false},
     {"short core/session_ack.c session_acknowledge: !post_room(post, worker->index, "
