@@ -309,6 +309,28 @@ static void test_many_come(void **state) {
     assert_int_equal(stats_get(&redis.port.stats.mails[MAIL_REMOTE]), 1000);
 }
 
+/* That an id has come to another node is known before its message, of many ids as well. */
+static void test_many_have_come(void **state) {
+    (void)state;
+    enum { IDS = 600 };
+    char word[16384], body[100];
+    struct builder out = builder_over(word, sizeof(word));
+    builder_text(&out, "\"came\":[\"c0\"");
+    for (unsigned i = 1; i < IDS; i++)
+        builder_format(&out, ",\"c%u\"", i);
+    builder_format(&out, "]");
+    char text[17000];
+    snprintf(text, sizeof(text), "{\"node\":{\"run\":\"%016x\",%s}}", 7, word);
+    comes("rp:all", text);
+    for (unsigned i = 0; i < IDS; i++) {
+        redis_published[0] = '\0';
+        snprintf(body, sizeof(body), "{\"to\":\"c%u\",\"ack\":true,\"data\":1}", i);
+        push(body);
+        if (strstr(redis_published, "\"keeps\":true") == NULL)
+            fail_msg("c%u is forgotten", i);
+    }
+}
+
 int main(void) {
 #define ONE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -325,6 +347,7 @@ int main(void) {
         ONE(test_came_before_anybody),
         ONE(test_asked_meanwhile),
         cmocka_unit_test_setup_teardown(test_many_come, setup_small, teardown_small),
+        ONE(test_many_have_come),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
