@@ -115,9 +115,8 @@ static void links_look(struct redis_port *redis) {
     }
     link_look_alone(redis, &redis->commands);
     link_look_alone(redis, &redis->subscriber);
-    if (!redis->up && !redis->told && now_ns - redis->down_ns >= DOWN_HOLD_NS)
-        told_down(redis);
-    else if (!redis->up && redis->told && now_ns - redis->told_ns >= TELL_NS)
+    uint64_t tell_ns = redis->told ? redis->told_ns + TELL_NS : redis->down_ns + DOWN_HOLD_NS;
+    if (!redis->up && now_ns >= tell_ns)
         told_down(redis);
 }
 
