@@ -73,7 +73,9 @@ class Presence(Shared):
         self.client(self.a, "crowd")
         status, answer = whole(self.nodes[2], "/v1/clients/crowd")
         self.assertEqual((status, len(answer["sessions"])), (200, len(clients) + 1))
-        self.assertEqual(len({one["session"] for one in answer["sessions"]}), len(clients) + 1)
+        # Names of sessions are those of their node.
+        self.assertEqual(len({(one["node"], one["session"]) for one in answer["sessions"]}),
+                         len(clients) + 1)
 
 
 class Members(Shared):

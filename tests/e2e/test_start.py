@@ -218,7 +218,7 @@ class LowLimits(unittest.TestCase):
             self.assertEqual([node.push("nobody", 1)[0] for _ in range(20)], [404] * 20)
 
     def test_data(self):
-        self.assertRegex(self.outcome({"data": 10000000}), "RLIMIT_DATA of .*LimitDATA")
+        self.assertRegex(self.outcome({"data": 11000000}), "RLIMIT_DATA of .*LimitDATA")
 
     def test_a_small_stack(self):
         with Node("--config", "/dev/null", limits={"stack": 131072}) as node:
