@@ -47,7 +47,8 @@
     X(CAME_UNSAID, "other nodes are not told that a client has come")                              \
     X(LENT_ACK_UNSAID, "who keeps a message is not told that it was acknowledged elsewhere")       \
     X(LENT_SETTLED_BY_ANY, "a node's word settles what another one has lent")                      \
-    X(REMOTE_ACK_OF_ANY, "a node's acknowledgement settles what a third one keeps")
+    X(REMOTE_ACK_OF_ANY, "a node's acknowledgement settles what a third one keeps")                \
+    X(CALL_COMPLETE, "an answer is said to be whole although a node is missing")
 
 enum fault {
 #define FAULT_ENUM(name, what) FAULT_##name,

@@ -14,6 +14,7 @@
  * Threads: the port's. Owns: struct redis_call and redis_called, charged to its account. Limits:
  * REDIS_CALLS_MAX of this node, CALLED_MAX of others. */
 #include "core/base/check.h"
+#include "core/base/fault.h"
 #include "core/base/shortage.h"
 #include "core/call.h"
 #include "core/namespaces.h"
@@ -84,7 +85,7 @@ static void not_asked(struct redis_port *redis, struct call *call) {
 
 static void end(struct redis_port *redis, struct redis_call *asked, bool missing) {
     struct call *call = asked->call;
-    if (missing || asked->missing) {
+    if ((missing || asked->missing) && !FAULT(CALL_COMPLETE)) {
         redis_count(&redis->figures.calls_incomplete, 1);
         part_of(redis, call)->missing = true;
     }

@@ -454,7 +454,7 @@ static bool close_possible(const struct link *link, enum close_reason reason) {
         return (session && !scenario->calm) || outlasts_drain(link) ||
                (link->kind != LISTENER_API && sim_waits_are_on());
     case CLOSE_CLOSED_BY_API:
-        return session && scenario->calls != 0;
+        return session && (scenario->calls != 0 || scenario->redis != 0);
     case CLOSE_TOO_SLOW:
         return session && !scenario->calm && scenario->slow == SLOW_CLOSE;
     case CLOSE_OVERLOADED:

@@ -4,6 +4,9 @@
 #include "tests/sim/sim_acks.h"
 #include "tests/sim/sim_node.h"
 #include "tests/sim/sim_peer.h"
+#include "tests/sim/sim_redis.h"
+
+#include <stdio.h>
 
 #define PAGE_MAX 20
 
@@ -29,10 +32,18 @@ bool ack_call_draw(struct request *request, struct text *target, const char **me
         text_format(target, "/pending?limit=%u", request->limit);
         return true;
     }
+    if (sim.scenario.redis != 0 && roll >= 85) {
+        request->call = CALL_FATE;
+        request->content = UINT32_MAX;
+        snprintf(request->message, sizeof(request->message), "far-%u", (unsigned)sim_roll(20));
+        text_format(target, "/v1/messages/%s", request->message);
+        return true;
+    }
     struct sim_content *content = content_draw();
     if (content == NULL)
         return false;
     request->content = content->number;
+    snprintf(request->message, sizeof(request->message), "%s", content->id);
     request->call = roll < 70 ? CALL_FATE : CALL_WITHDRAW;
     *method = roll < 70 ? "GET" : "DELETE";
     text_format(target, "/v1/messages/");
@@ -133,9 +144,20 @@ void ack_call_take(const struct request *request, unsigned status, struct span b
         pending_take(request, body);
         return;
     }
-    struct sim_content *content = content_at(request->content);
+    struct span far;
+    bool is_far = status == 200 && json_member(body, "far", &far);
     if (status != 200 && status != 404)
         sim_fail("a fate is answered %u: %.*s", status, SPAN_ARG(body));
+    if (request->call == CALL_FATE && (is_far || status == 404))
+        redis_call_check(request, body, is_far);
+    if (is_far && request->call == CALL_FATE)
+        return;
+    if (request->content == UINT32_MAX) {
+        if (status == 200)
+            sim_fail("a fate of nobody: %.*s", SPAN_ARG(body));
+        return;
+    }
+    struct sim_content *content = content_at(request->content);
     if (!ack_is_alone(content))
         return;
     if (status == 200)

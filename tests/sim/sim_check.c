@@ -59,6 +59,7 @@ static uint32_t attempt_count;
 static uint32_t stream_count;
 static bool unsure[NAMES_MAX][NAMES_MAX];   /* by id and group */
 static uint64_t close_stamps[NAMES_MAX][2]; /* by id: the last and the one before; 0: never */
+static bool close_unsure[NAMES_MAX];        /* by id */
 /* What each port has ever held. */
 static struct { bool hears, ids[NAMES_MAX], groups[NAMES_MAX]; } port_names[SIM_PORTS_MAX];
 
@@ -81,6 +82,7 @@ void check_open(void) {
     session_count = content_count = attempt_count = stream_count = 0;
     memset(unsure, 0, sizeof(unsure));
     memset(close_stamps, 0, sizeof(close_stamps));
+    memset(close_unsure, 0, sizeof(close_unsure));
     memset(port_names, 0, sizeof(port_names));
 }
 
@@ -164,9 +166,15 @@ void close_asked_set(int id) {
     close_stamps[id][0] = sim_stamp();
 }
 
+void close_unsure_set(int id) {
+    close_unsure[id] = true;
+}
+
 bool close_asked(const struct sim_session *session, uint64_t before) {
     if (session->id < 0)
         return false;
+    if (close_unsure[session->id])
+        return true;
     const uint64_t *stamps = close_stamps[session->id];
     return (stamps[0] <= before ? stamps[0] : stamps[1]) > session->must_from;
 }

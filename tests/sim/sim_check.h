@@ -153,6 +153,8 @@ void session_left(struct sim_session *session, unsigned group, uint64_t sent);
  * from then on, a while before their links do. */
 void close_asked_set(int id);
 bool close_asked(const struct sim_session *session, uint64_t before);
+/* Others may close the sessions of the id at any time from now on. */
+void close_unsure_set(int id);
 void group_unsure_set(int id, unsigned group);
 bool group_unsure(int id, unsigned group);
 

@@ -116,6 +116,8 @@ static struct apart exempt[] = {
      "the same", false},
     {"short ha/redis/redis_in.c message_take: redis_lent_full(redis)",
      "a million messages that are lent; test_redis_acks does it", false},
+    {"short ha/redis/redis_calls.c redis_calls_ask: redis->calls_open >= REDIS_CALLS_MAX",
+     "a thousand calls that wait for other nodes; test_redis_calls does it", false},
     {"short ha/redis/nodes.c node_make: nodes->count == NODES_MAX",
      "a thousand nodes; test_nodes does it", false},
     {"short ha/redis/resp.c resp_reader_init: reader->items == NULL",
@@ -293,7 +295,8 @@ static struct apart rare[] = {
      "worker->now_ns + ack->timeout_ns)",
      "", false},
     {"short ingest/api/api_groups.c api_get_group: call == NULL", "", false},
-    {"short ingest/api/api_groups.c merge_begin: call->blocks[BLOCK_DISTINCT] == NULL", "", false},
+    {"short ingest/api/api_groups.c distinct_begin: call->blocks[BLOCK_DISTINCT] == NULL", "",
+     false},
     {"short ingest/api/api_groups.c merge_begin: call->blocks[BLOCK_MERGE] == NULL", "", false},
     {"short ingest/api/api_groups.c name_write: !chain_room(&merge->chain, 2 * "
      "builder_json_max(NAME_BYTES_MAX) + 64)",

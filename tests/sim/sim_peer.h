@@ -60,7 +60,8 @@ struct request {
         CALL_WITHDRAW,
         CALL_PENDING
     } call;
-    uint32_t content; /* CALL_FATE, CALL_WITHDRAW */
+    uint32_t content; /* CALL_FATE, CALL_WITHDRAW; UINT32_MAX: of nobody here */
+    char message[66]; /* CALL_FATE: its id */
     int id;
     unsigned group;
     unsigned limit; /* CALL_PAGE, CALL_PENDING */

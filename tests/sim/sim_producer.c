@@ -5,6 +5,7 @@
 #include "tests/sim/sim_acks.h"
 #include "tests/sim/sim_peer.h"
 #include "tests/sim/sim_port.h"
+#include "tests/sim/sim_redis.h"
 #include "tests/sim/sim_store.h"
 
 #include <stdio.h>
@@ -439,7 +440,31 @@ static bool is_unsafe(struct span body) {
            json_is(code, "storage_unavailable");
 }
 
+/* Of sessions, how many are at other nodes. */
+static unsigned elements_far(struct span body) {
+    struct span list, element, far;
+    unsigned count = 0;
+    bool first = true;
+    if (json_member(body, "sessions", &list))
+        while (json_element(&list, &first, &element))
+            count += json_member(element, "far", &far);
+    return count;
+}
+
+/* A number of sessions, in which those of other nodes count as PORT_TAKES. */
+static void count_check(const struct request *request, struct span body, const char *name,
+                        bool all) {
+    uint64_t count = number_of(body, name);
+    redis_call_check(request, body, count - count % PORT_TAKES);
+    sessions_check(request, count % PORT_TAKES, all);
+}
+
 static void call_take(const struct request *request, unsigned status, struct span body) {
+    struct span error, code;
+    if (status == 503 && json_member(body, "error", &error) && json_member(error, "code", &code) &&
+        json_is(code, "cluster_unavailable") &&
+        (sim.scenario.redis == 0 || (request->call != CALL_SESSIONS && request->call != CALL_FATE)))
+        sim_fail("a call needs no other nodes, and is answered %.*s", SPAN_ARG(body));
     if (status == 503 && is_unsafe(body) && (request->call != CALL_WITHDRAW || !sim.scenario.store))
         sim_fail("a call needs no store, and is answered %.*s", SPAN_ARG(body));
     if (status == 503 || status == 429)
@@ -450,16 +475,19 @@ static void call_take(const struct request *request, unsigned status, struct spa
     case CALL_ANYTHING:
         return;
     case CALL_SESSIONS:
+        redis_call_check(request, body, elements_far(body));
         if (status == 404)
             sessions_check(request, 0, true);
         else
-            sessions_check(request, elements(body, "sessions"), true);
+            sessions_check(request, elements(body, "sessions") - elements_far(body), true);
         return;
     case CALL_CLOSE:
-        sessions_check(request, number_of(body, "closed"), true);
+        count_check(request, body, "closed", true);
         break;
     case CALL_MOVE:
-        sessions_check(request, number_of(body, "sessions"), !request->leaves);
+        if (status == 409 && sim.scenario.redis != 0 && redis_said(request).full)
+            return;
+        count_check(request, body, "sessions", !request->leaves);
         break;
     case CALL_FATE:
     case CALL_WITHDRAW:
@@ -467,8 +495,10 @@ static void call_take(const struct request *request, unsigned status, struct spa
         ack_call_take(request, status, body);
         return;
     case CALL_PAGE:
-        if (status == 200)
+        if (status == 200) {
+            redis_call_check(request, body, 0);
             page_check(request, body);
+        }
         break;
     }
     if (status != 200)

@@ -150,7 +150,12 @@ static void publish(struct conn *conn, struct span name, struct span text) {
     struct span data, node = SPAN(""), keeps;
     bool is_word = !json_member(text, "data", &data);
     bool is_node = json_member(text, "node", &node);
-    if (is_word && is_node) {
+    bool is_call = is_word && is_node && json_member(node, "call", &keeps);
+    if (is_call) {
+        count = calls_asked(channel, node);
+    } else if (is_word && is_node && json_member(node, "answer", &keeps)) {
+        count = askers_answered(name, node);
+    } else if (is_word && is_node) {
         came_note(channel, node);
         count += lent_word(name, node);
     } else if (!is_word && is_node && json_member(node, "keeps", &keeps)) {
@@ -163,7 +168,7 @@ static void publish(struct conn *conn, struct span name, struct span text) {
             ->ports_took += count;
     }
     unsigned own = message_send(channel, name, text);
-    text_format(&conn->out, ":%u\r\n", count * PORT_TAKES + own);
+    text_format(&conn->out, ":%u\r\n", count * (is_call ? 1 : PORT_TAKES) + own);
 }
 
 static void subscribe(struct conn *conn, struct span name, bool more) {
@@ -355,6 +360,8 @@ void redis_open(void) {
     fake_sockets.accepts = false;
     others_open();
     lent_open();
+    calls_open();
+    askers_open();
     zero_ns = sim.now_ns;
 }
 
@@ -368,6 +375,9 @@ bool redis_step(void) {
         moved |= conn_step(&conns[i]);
     if (sim_redis_nodes() == 0)
         zero_ns = sim.now_ns;
+    for (unsigned i = 0; i < other_count; i++)
+        if (!sim_redis_knows(others[i].run))
+            others[i].unknown = sim_stamp();
     for (unsigned i = 0; i < other_count; i++)
         moved |= other_step(&others[i]);
     return moved;
@@ -463,6 +473,7 @@ void redis_quiet_check(void) {
         if (conn->ears.ids[i] && came_is_due(conn->came_due_ns[i]))
             sim_fail("no other node is told that clients of id %u have come", i);
     lent_quiet_check();
+    askers_quiet_check();
 }
 
 /* --- the oracle ------------------------------------------------------------------------------- */
@@ -505,7 +516,8 @@ void sim_redis_welcome_check(const struct sim_session *session) {
     if (conn == NULL || conn->since_ns >= session->begin_ns ||
         sim.now_ns - session->begin_ns >= READY_NS || sim.scenario.no_memory != 0 ||
         sim.scenario.memory_bytes < UINT64_C(1) << 26 || session->leave != NEVER ||
-        server_phase(node_server()) != PHASE_RUNNING || close_asked(session, sim.sequence))
+        server_phase(node_server()) != PHASE_RUNNING || session->link->close_stamp != 0 ||
+        close_asked(session, sim.sequence))
         return;
     if (session->id >= 0 && !conn->ears.ids[session->id])
         sim_fail("session %u is welcomed, and Redis does not know its id", session->number);
@@ -531,5 +543,6 @@ void redis_account(void) {
 void redis_close(void) {
     for (unsigned i = 0; i < FAKE_SOCKETS_MAX; i++)
         conn_end(&conns[i]);
+    calls_close();
     fake_sockets_reset();
 }

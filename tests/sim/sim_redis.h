@@ -17,6 +17,7 @@
 #include "core/stats.h"
 #include "tests/sim/sim.h"
 
+struct request;
 struct server_parts;
 struct sim_session;
 
@@ -33,6 +34,8 @@ uint64_t sim_redis_owes(void);
 bool sim_redis_calls_wait(void);
 /* How many others it knows. Both connections are up to it, and it has no message that waits. */
 uint64_t sim_redis_nodes(void);
+/* Does it know the node of that run? */
+bool sim_redis_knows(const char *run);
 bool sim_redis_port_is_steady(void);
 /* When the node has stopped. */
 void sim_redis_port_account(void);
@@ -50,6 +53,15 @@ bool redis_is_stream(uint32_t stream);
 void redis_told(struct span id, enum result_word result, uint32_t recipients);
 /* The session has its welcome: are its names subscribed? */
 void sim_redis_welcome_check(const struct sim_session *session);
+/* What other nodes have said to calls that the request may have made. */
+struct redis_said {
+    bool complete;        /* to one of them all that the node knew have answered */
+    uint64_t least, most; /* of whatever is counted, and that it must say if it is complete */
+    bool full;            /* some say that not all could join */
+};
+struct redis_said redis_said(const struct request *request);
+/* An answer to the request has so many sessions, or fates, of other nodes: do they fit? */
+void redis_call_check(const struct request *request, struct span body, uint64_t count);
 /* Nothing goes on at this moment: is all done that is due between nodes? */
 void redis_quiet_check(void);
 /* The node has stopped: what it never took is refused. */

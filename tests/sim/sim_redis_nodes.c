@@ -192,7 +192,7 @@ uint64_t other_next_ns(const struct other *other) {
         next_ns = EARLIER(other->next_ns, next_ns);
     if (is_there(other) && !other->is_program)
         next_ns = EARLIER(other->word_ns, next_ns);
-    return next_ns;
+    return EARLIER(calls_next_ns(other), next_ns);
 }
 
 static void words_say(struct other *other) {
@@ -211,6 +211,10 @@ bool other_step(struct other *other) {
         if (!sim_chance(sim.scenario.redis_eager))
             return false;
         copy_send(other);
+        return true;
+    }
+    if (sim.now_ns >= calls_next_ns(other)) {
+        calls_step(other);
         return true;
     }
     if (other->asked) {
@@ -235,6 +239,8 @@ bool other_step(struct other *other) {
         other->ears.groups[sim_roll(sim.scenario.groups)] ^= true;
     if (sim_chance(50))
         garbage_send();
+    if (!other->is_program && sim_chance(200))
+        askers_ask(other);
     if (!other->is_program && other->generation + 1 < GENERATIONS_MAX && sim_chance(10))
         other_die(other);
     other->left--;

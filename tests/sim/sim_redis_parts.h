@@ -1,6 +1,7 @@
 /* sim_redis_parts.h - what the files of the fake Redis (sim_redis.h) share: the server
- * (sim_redis.c), other nodes and programs behind it (sim_redis_nodes.c), and messages that are to
- * be acknowledged from node to node (sim_redis_lent.c).
+ * (sim_redis.c), other nodes and programs behind it (sim_redis_nodes.c), messages that are to be
+ * acknowledged from node to node (sim_redis_lent.c), and calls (sim_redis_calls.c,
+ * sim_redis_askers.c).
  *
  * Another node is a run of it: it may die and come back as another one, with what it keeps or
  * without. It lends messages to the node, tells it of clients that have come, and acknowledges what
@@ -52,6 +53,7 @@ struct other {
     bool came[NAMES_MAX]; /* the node was told, on the connection that it has still */
     uint64_t came_fd;     /* that one */
     uint64_t lends_ns;    /* when it looks again at what it lends, and was lent */
+    uint64_t unknown;     /* stamp: the node did not know it the last time */
 };
 
 extern struct other others[OTHERS_MAX];
@@ -106,5 +108,23 @@ unsigned lent_word(struct span channel, struct span node);
 /* The gate's result for one that was lent. */
 void lent_told(struct sim_content *content, enum result_word result);
 void lent_quiet_check(void);
+
+/* --- calls ------------------------------------------------------------------------------------ */
+
+void calls_open(void);
+void calls_close(void);
+/* The node asks. Returns how many of the others hear it. */
+unsigned calls_asked(struct channel channel, struct span node);
+/* The next answer of the other node, and its time. */
+void calls_step(struct other *other);
+uint64_t calls_next_ns(const struct other *other);
+
+void askers_open(void);
+/* Another node asks, once or very often. */
+void askers_ask(const struct other *other);
+/* The node answers one. Returns how many hear it. */
+unsigned askers_answered(struct span channel, struct span node);
+/* What was asked is answered. */
+void askers_quiet_check(void);
 
 #endif

@@ -60,6 +60,13 @@ uint64_t sim_redis_nodes(void) {
     return atomic_load(&redis.figures.nodes);
 }
 
+bool sim_redis_knows(const char *run) {
+    for (const struct list *at = redis.nodes.order.next; at != &redis.nodes.order; at = at->next)
+        if (memcmp(container_of(at, const struct peer_node, link)->run, run, WIRE_RUN_BYTES) == 0)
+            return true;
+    return false;
+}
+
 bool sim_redis_port_is_steady(void) {
     return redis.up && !redis.held && !redis.leaves;
 }
