@@ -251,9 +251,10 @@ static size_t piece_len(struct span lines) {
 
 static void lines_send(struct redis_port *redis, const struct redis_called *to,
                        struct chain *chain) {
-    size_t len = chain_bytes(chain);
-    if (chain->failed ||
-        SHORTAGE(!redis_rest_room(redis, len + CALL_LINE_BYTES + PIECE_BYTES + AROUND_BYTES))) {
+    /* A short answer must not take for good what the longest line would. */
+    size_t len = chain_bytes(chain), piece_max = CALL_LINE_BYTES + PIECE_BYTES;
+    size_t room = len + (len < piece_max ? len : piece_max) + AROUND_BYTES;
+    if (chain->failed || SHORTAGE(!redis_rest_room(redis, room))) {
         failed_send(redis, to);
         return;
     }
