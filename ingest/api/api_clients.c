@@ -342,7 +342,8 @@ static bool close_finish(struct worker *worker, struct call *call) {
     uint64_t count = call_count(&worker->endpoint, call), more = 0;
     bool failed = false;
     bool complete = others_count(worker, call, &count, &more, &failed);
-    count_answer(worker, call, "closed", count, complete);
+    /* What others say may have found no memory. */
+    count_answer(worker, call, "closed", count, complete && !failed && !api_call_failed(call));
     return true;
 }
 

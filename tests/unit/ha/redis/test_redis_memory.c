@@ -191,13 +191,114 @@ static void test_no_memory_to_subscribe(void **state) {
     subscribed_again();
 }
 
+/* --- calls ------------------------------------------------------------------------------------ */
+
+static void call_api(const char *method, const char *path) {
+    char text[200];
+    snprintf(text, sizeof(text), "%s %s HTTP/1.1\r\nHost: localhost\r\n\r\n", method, path);
+    free(peer_heard(api));
+    peer_say(api, text);
+    node_settle();
+}
+
+/* There is memory for such a call when there is none for others. */
+static void not_asked(void) {
+    call_api("DELETE", "/v1/clients/x");
+    assert_int_equal(status_of(api->out), 200);
+    assert_non_null(strstr(api->out, "{\"closed\":0,\"cluster\":\"unavailable\"}"));
+    assert_int_equal(FIGURE(calls), 0);
+    assert_int_equal(FIGURE(calls_incomplete), 1);
+    assert_int_equal(redis.calls_open, 0);
+    assert_true(redis.up);
+}
+
+static void test_no_room_to_call(void **state) {
+    (void)state;
+    fill(&redis.commands);
+    memory_ends(4096);
+    not_asked();
+    assert_int_equal(redis.call_number, 1);
+    memory_is_back();
+    empty(&redis.commands);
+}
+
+static void test_no_memory_to_call(void **state) {
+    (void)state;
+    memory_ends(1);
+    not_asked();
+    assert_int_equal(redis.call_number, 0);
+    memory_is_back();
+}
+
+/* There is memory to remember the call, and none to expect Redis' answer. */
+static void test_no_memory_to_expect(void **state) {
+    (void)state;
+    memory_ends(1);
+    account_give(&redis.port.account, redis.call_pool.object_bytes);
+    taken -= redis.call_pool.object_bytes;
+    not_asked();
+    assert_int_equal(redis.call_number, 1);
+    memory_is_back();
+}
+
+static void asks(void) {
+    redis_published[0] = '\0';
+    redis_message("rp:all", "{\"node\":{\"run\":\"0000000000000007\",\"call\":5,"
+                            "\"does\":{\"what\":\"client\",\"id\":\"x\"}}}");
+    redis_settle();
+    assert_int_equal(redis.called_open, 0);
+}
+
+/* There is none for the call itself, and a little for what is said then. */
+static void test_no_memory_to_answer(void **state) {
+    (void)state;
+    asks();
+    assert_non_null(strstr(redis_published, "\"answer\":5,\"says\":[]}}"));
+    assert_true(redis.rest_cap < 65536); /* a short answer takes little */
+    memory_ends(512);
+    asks();
+    memory_is_back();
+    assert_non_null(strstr(redis_published, "\"answer\":5,\"failed\":true,\"says\":[]}}"));
+}
+
+/* What others say finds no memory: then it is not known how many they have closed. */
+static void test_no_memory_for_what_they_say(void **state) {
+    (void)state;
+    static char text[8192], channel[64];
+    snprintf(channel, sizeof(channel), "rp:node:%s", fake_server.run);
+    snprintf(
+        text, sizeof(text),
+        "{\"node\":{\"run\":\"%016x\",\"answer\":1,\"says\":[{\"count\":3,\"x\":\"%06000d\"}]}}", 7,
+        0);
+    redis_message(channel, text); /* the reader has the room that it needs for such a text */
+    redis_settle();
+    redis_others = 1;
+    call_api("DELETE", "/v1/clients/x");
+    redis_settle();
+    assert_int_equal(api->out_len, 0);
+    /* Neither within --memory nor beyond. */
+    uint64_t answers = fake_server.answers.ceiling_bytes;
+    uint64_t reserve = fake_server.reserve.ceiling_bytes;
+    redis_message(channel, text);
+    fake_server.answers.ceiling_bytes = fake_server.reserve.ceiling_bytes = 4096;
+    redis_settle();
+    fake_server.answers.ceiling_bytes = answers;
+    fake_server.reserve.ceiling_bytes = reserve;
+    assert_true(redis.up);
+    assert_int_equal(FIGURE(calls_incomplete), 0);
+    assert_int_equal(status_of(api->out), 200);
+    assert_non_null(strstr(api->out, "{\"closed\":0,\"cluster\":\"unavailable\"}"));
+}
+
 int main(void) {
 #define ONE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
         ONE(test_no_room_to_publish),     ONE(test_no_room_for_all_copies),
         ONE(test_no_room_to_ask),         ONE(test_no_memory_to_publish),
         ONE(test_no_memory_for_bytes),    ONE(test_no_room_to_subscribe),
-        ONE(test_no_memory_to_subscribe),
+        ONE(test_no_memory_to_subscribe), ONE(test_no_room_to_call),
+        ONE(test_no_memory_to_call),      ONE(test_no_memory_to_expect),
+        ONE(test_no_memory_to_answer),    ONE(test_no_memory_for_what_they_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
