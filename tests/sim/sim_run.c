@@ -28,7 +28,7 @@
 /* Per mille of the steps; in every third run for what seldom has an occasion. */
 #define FAULT_CHANCE 30
 #define FAULT_CHANCE_OFTEN 500
-#define STEPS_MAX 3000000
+#define STEPS_MAX 10000000
 #define LOAD_NS_MAX (300 * NS_PER_S)
 #define LEAVE_NS_MAX (1000 * NS_PER_S) /* longer than any message lasts */
 
