@@ -142,12 +142,15 @@ static void decide(struct redis_port *redis, struct redis_expect *expect, bool o
 static void published(struct redis_port *redis, struct redis_expect *expect, int64_t subscribers) {
     const struct presence_name *name = expect->name;
     expect->subscribers = subscribers < 0 ? 0 : (uint64_t)subscribers;
-    /* No numbered copy comes back of a question or call: what is not certain counts as one's own.
-     */
-    if (is_certain(redis, expect) || expect->kind == REDIS_EXPECT_COUNT ||
-        expect->kind == REDIS_EXPECT_CALL)
-        decide(redis, expect,
-               name == NULL ? expect->to_all : name->subscribed == redis->connections);
+    bool certain = is_certain(redis, expect);
+    bool own = name == NULL ? expect->to_all : name->subscribed == redis->connections;
+    /* No numbered copy comes back of a question or call. What is not certain counts as one's own
+     * for the one; for the other as another node's, which does not answer in time: so nobody who
+     * has something to say is missed without a word. */
+    if (certain || expect->kind == REDIS_EXPECT_COUNT)
+        decide(redis, expect, own);
+    else if (expect->kind == REDIS_EXPECT_CALL)
+        decide(redis, expect, false);
     else
         list_add_tail(&redis->parked_next, &expect->link);
 }
