@@ -1,7 +1,6 @@
 /* keeper_remote.c - what is kept here for clients of other nodes, and for other nodes here; see
  * keeper.h. */
 #include "core/attend.h"
-#include "core/base/fault.h"
 #include "core/base/shortage.h"
 #include "core/keeper_parts.h"
 #include "core/server.h"
@@ -96,7 +95,7 @@ static void lent_settled(struct worker *worker, uint64_t id_hash, uint64_t messa
     for (; node != NULL; node = table_next(node)) {
         struct kept *kept = container_of(node, struct kept, node);
         const struct message *message = kept->message;
-        bool its_own = (uint32_t)message->serial == lender || FAULT(LENT_SETTLED_BY_ANY);
+        bool its_own = (uint32_t)message->serial == lender;
         if (kept->id->node.hash == id_hash && message->lent && its_own &&
             kept->state != KEPT_RESERVED) {
             kept_settle(worker, kept, FATE_DROPPED, FATE_REASON_LENT);
