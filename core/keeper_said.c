@@ -16,7 +16,7 @@
 /* What a client there, or here, may acknowledge: one that was never handed over cannot be known to
  * it, and what a third node keeps is told to that alone. */
 static bool is_known(const struct kept *kept, bool from_port) {
-    return from_port && !FAULT(REMOTE_ACK_OF_ANY) ? kept->sent_away : kept->written;
+    return from_port ? kept->sent_away : kept->written;
 }
 
 /* The first of that id which it may be; NULL: there is none. */

@@ -46,7 +46,6 @@
     X(READY_EARLY, "a session is let go before its names are subscribed")                          \
     X(CAME_UNSAID, "other nodes are not told that a client has come")                              \
     X(LENT_ACK_UNSAID, "who keeps a message is not told that it was acknowledged elsewhere")       \
-    X(REMOTE_ACK_OF_ANY, "a node's acknowledgement settles what a third one keeps")                \
     X(CALL_COMPLETE, "an answer is said to be whole although a node is missing")
 
 enum fault {

@@ -194,10 +194,8 @@ static uint64_t fault_from(int fault, uint64_t from) {
     static const struct {
         int fault;
         uint64_t seed;
-    } late[] = {{FAULT_PORT_LATE_TAKEN, 168},
-                {FAULT_SILENCE_LOST, 225},
-                {FAULT_VOID_LOST, 219},
-                {FAULT_LENT_ACK_UNSAID, 225}};
+    } late[] = {
+        {FAULT_PORT_LATE_TAKEN, 168}, {FAULT_SILENCE_LOST, 225}, {FAULT_LENT_ACK_UNSAID, 225}};
     for (size_t i = 0; i < sizeof(late) / sizeof(late[0]); i++)
         if (late[i].fault == fault)
             return late[i].seed;
