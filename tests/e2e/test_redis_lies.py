@@ -10,7 +10,7 @@ from redis_liar import Close, Liar, bulk, garbage, polite
 from redis_server import is_up
 from support import SANITIZED, JsonClient, Node, wait_until
 
-WATCHED_S = 1.2
+WATCHED_S = 0.5
 MB = 1 << 20
 BIG = b"x" * 65536
 

@@ -176,8 +176,9 @@ container() {
 
 # What tells soonest and costs least comes first. Each test meets both ways of the ring and both
 # sanitizers, but not each with each: a soak has the other two pairs. Tests that wait for programs
-# that others wrote, and tests of the commands, which have one thread, meet one sanitizer
-# (but_others); clients in Python, which take seconds to start, meet the release (but_python).
+# that others wrote, and those of one thread, of the commands and of a Redis that lies, meet one
+# sanitizer (but_others); so do those that wait for a Redis that comes and goes (but_waits); clients
+# in Python, which take seconds to start, meet the release (but_python).
 stage_names=(tools tidy perf unit clang sim faults e2e tsan e2e-tsan e2e-6.1-asan fuzz clang-tidy)
 more_stage_names=(e2e-6.1 e2e-asan clang-tidy-deep power docker)
 
@@ -195,7 +196,7 @@ run_stage() {
     e2e-6.1) stage "$1" "end to end, Linux 6.1's features" e2e release \
         --extra "--test-kernel-6.1 on" ;;
     e2e-6.1-asan) stage "$1" "end to end, ASan+UBSan, Linux 6.1" e2e dev --sanitized \
-        --extra "--test-kernel-6.1 on" "${but_python[@]}" ;;
+        --extra "--test-kernel-6.1 on" "${but_python[@]}" "${but_waits[@]}" ;;
     tsan) stage "$1" "unit tests, TSan" unit_tsan ;;
     e2e-tsan) stage "$1" "end to end, TSan" e2e tsan --sanitized "${but_others[@]}" ;;
     e2e-asan) stage "$1" "end to end, ASan+UBSan" e2e dev --sanitized ;;
@@ -243,14 +244,17 @@ stages_test() {
     how=test seeds=200 fuzz_s=4 power_runs=50 full=()
     but_python=(--but test_sio_python)
     but_others=("${but_python[@]}" --but test_examples --but test_page --but test_proxies
-        --but test_sio_clients --but test_bench --but test_commands --but test_packaging)
+        --but test_sio_clients --but test_bench --but test_commands --but test_packaging
+        --but test_redis_lies)
+    but_waits=(--but test_redis_faults --but test_redis_start)
     stages_named "$@"
     if [ $# -eq 0 ]; then set -- "${stage_names[@]}"; fi
     run_stages "$@"
 }
 
 stages_soak() {
-    how=soak seeds=10000 fuzz_s=60 power_runs=2000 full=(--full) but_others=() but_python=()
+    how=soak seeds=10000 fuzz_s=60 power_runs=2000 full=(--full) but_others=() but_python=() \
+        but_waits=()
     stages_named "$@"
     if [ $# -eq 0 ]; then set -- unit power tsan sim faults fuzz e2e e2e-6.1 e2e-asan e2e-tsan \
         clang-tidy-deep; fi
