@@ -267,6 +267,7 @@ class Away(Acks):
     def test_the_node_that_keeps_it_with_a_store(self):
         data = Data("--store", "disk", "--redis", self.redis.url(), "--node", "a", *FLAGS)
         self.addCleanup(data.folder.cleanup)
+        self.addCleanup(lambda: [node.kill() for node in data.nodes])
         with node_of(self.redis, "b", *FLAGS) as b, JsonClient(b, "till") as till:
             a = data.node()
             wait_until("they know each other", lambda: a.metric("ringpost_redis_nodes") == 1)
