@@ -486,12 +486,13 @@ void keeper_on_attend(struct worker *worker, const struct mail *mail) {
     bool fresh = mail->flag != 0;
     struct kept_id *id = kept_id_find(&worker->keeper, mail->token);
     uint64_t serial = mail_value(mail); /* fresh: when it came */
-    uint32_t sessions = 0;
-    keeper_workers_with(worker, mail->token, &sessions);
-    if (fresh && id != NULL && id->lent != 0 && sessions <= 1) {
-        /* Whoever keeps them is told that it has come, and lends them again. What came since was
-         * lent for that. */
-        keeper_lent_drop(worker, id, serial);
+    if (fresh && id != NULL && id->lent != 0) {
+        /* It is the first that is back: whoever keeps them is told that it has come, and lends them
+         * again. What came since was lent for that. */
+        uint32_t sessions = 0;
+        keeper_workers_with(worker, mail->token, &sessions);
+        if (sessions <= 1)
+            keeper_lent_drop(worker, id, serial);
         id = kept_id_find(&worker->keeper, mail->token);
     }
     if (fresh)

@@ -14,8 +14,8 @@
  * reported; where the report is lost, the next copy is answered with it.
  *
  * Threads: the port's. Owns: struct redis_lent, charged to its account. Limits: REDIS_LENT_MAX
- * messages that are lent; REMOTES_MAX mails that wait for room, and then nothing more is read;
- * WORD_BYTES_MAX a word. */
+ * messages that are lent, beyond which a copy is refused; WORD_BYTES_MAX a word. A word for which
+ * keepers have no room is held, and nothing behind it is read, for IN_HELD_NS at most. */
 #include "core/base/check.h"
 #include "core/base/fault.h"
 #include "core/base/hash.h"
