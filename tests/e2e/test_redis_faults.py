@@ -14,6 +14,8 @@ from support import DEADLINE_S, SANITIZED, JsonClient, Socket, wait_until
 RATE = 200 if SANITIZED else 2000  # of each producer
 TICK_S = 0.01
 GAP_S = 10 if SANITIZED else 1
+# A build with a sanitizer may be pushed more than it can serve, on a machine with much to do.
+TOO_SLOW = [(503, "overloaded", None)] if SANITIZED else []
 
 
 class Producer(threading.Thread):
@@ -142,7 +144,8 @@ class Faults(unittest.TestCase):
                 "degraded" not in ready(one) for one in (a, b)))
             for producer in producers.values():
                 producer.stop()
-            for node, name in ((a, "ca"), (b, "cb")):
+            # By the other node, behind all that this one still has on its way.
+            for node, name in ((b, "ca"), (a, "cb")):
                 self.assertEqual(node.message(to=name, data="end")[0], 202)
             for listener in listeners.values():
                 listener.join(DEADLINE_S)
@@ -161,12 +164,12 @@ class Faults(unittest.TestCase):
     def check(self, name, producer, here, there, node_there):
         # At the own node all arrive, in order, without a stop.
         answers = producer.of(0)
-        words = collections.Counter((one["status"], one.get("state"), one.get("cluster"))
-                                    for _, one in answers)
+        words = collections.Counter((one["status"], one.get("state") or one["error"]["code"],
+                                     one.get("cluster")) for _, one in answers)
         print(f"  {name}, here:  {dict(words)}")
-        self.assertTrue(set(words) <= {(202, "queued", None), (202, "queued", "unavailable")},
-                        words)
-        self.assertEqual(here.numbers(name), [i for i, _ in answers])
+        self.assertTrue(set(words) <= {(202, "queued", None), (202, "queued", "unavailable"),
+                                       *TOO_SLOW}, words)
+        self.assertEqual(here.numbers(name), [i for i, one in answers if one["status"] == 202])
         times = [when for _, when in here.heard[name]]
         gap = max(after - before for before, after in zip(times, times[1:]))
         print(f"  {name}, here:  the longest gap was {gap * 1000:.0f} ms, "
@@ -179,6 +182,7 @@ class Faults(unittest.TestCase):
         print(f"  {name}, there: {dict(words)}")
         self.assertTrue({(status, code) for status, code, _ in words} <=
                         {(202, None), (503, "cluster_unavailable"),
+                         *((status, code) for status, code, _ in TOO_SLOW),
                          *([(404, None)] if self.absent else [])}, words)
         heard = there.numbers(name)
         self.assertEqual(heard, sorted(set(heard)))
@@ -360,8 +364,11 @@ class Afterwards(unittest.TestCase):
             began = time.monotonic()
             wait_until("it is back", lambda: is_up(a) and is_up(b))
             last = [{"to": f"c{i}", "data": i} for i in range(count)]
-            wait_until("all are known", lambda: all(
-                one["status"] == 202 for one in a.api("POST", "/v1/messages", last)[1]))
+
+            def all_known():
+                status, answers, _ = a.api("POST", "/v1/messages", last)
+                return status == 200 and all(one["status"] == 202 for one in answers)
+            wait_until("all are known", all_known)
             print(f"{11 * count} names are there again after {time.monotonic() - began:.2f} s")
             self.assertEqual(b.metric("ringpost_redis_names"), 11 * count)
             for i, client in enumerate(clients):
