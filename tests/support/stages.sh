@@ -97,8 +97,8 @@ power() {
     say "$(grep -c '^\[       OK' "$log") passed, $(grep -c '^\[  FAILED  \] test' "$log") failed"
 }
 
-# Only what changed since it passed. Nothing is linked: the presets tsan and fuzz do that with
-# clang.
+# Tests and tools, and only what changed since it passed. Nothing is linked; the presets tsan and
+# fuzz compile and link the program with clang.
 compiles() {
     cmake --preset clang && python3 tests/tidy/compile_check.py warnings
 }
@@ -177,8 +177,9 @@ container() {
 # What tells soonest and costs least comes first. Each test meets both ways of the ring and both
 # sanitizers, but not each with each: a soak has the other two pairs. Tests that wait for programs
 # that others wrote, and those of one thread, of the commands and of a Redis that lies, meet one
-# sanitizer (but_others); so do those that wait for a Redis that comes and goes (but_waits); clients
-# in Python, which take seconds to start, meet the release (but_python).
+# sanitizer (but_others; the lies of a Redis only that, but_lies); so do those that wait for a Redis
+# that comes and goes (but_waits); clients in Python, which take seconds to start, meet the release
+# (but_python). Where one thread reads hostile bytes (but_bytes) TSan has nothing to see.
 stage_names=(tools tidy perf unit clang sim faults e2e tsan e2e-tsan e2e-6.1-asan fuzz clang-tidy)
 more_stage_names=(e2e-6.1 e2e-asan clang-tidy-deep power docker)
 
@@ -189,16 +190,17 @@ run_stage() {
     perf) stage "$1" "measuring scripts" perf_scripts ;;
     unit) stage "$1" "unit tests, ASan+UBSan" unit ;;
     power) stage "$1" "power cuts, $power_runs runs" power "$power_runs" ;;
-    clang) stage "$1" "compiles without a warning (clang)" compiles ;;
+    clang) stage "$1" "tests compile without a warning" compiles ;;
     sim) stage "$1" "simulation, $seeds seeds" simulate "$seeds" ;;
     faults) stage "$1" "simulation, planted bugs" planted ;;
-    e2e) stage "$1" "end to end, release" e2e release "${full[@]}" ;;
+    e2e) stage "$1" "end to end, release" e2e release "${full[@]}" "${but_lies[@]}" ;;
     e2e-6.1) stage "$1" "end to end, Linux 6.1's features" e2e release \
         --extra "--test-kernel-6.1 on" ;;
     e2e-6.1-asan) stage "$1" "end to end, ASan+UBSan, Linux 6.1" e2e dev --sanitized \
         --extra "--test-kernel-6.1 on" "${but_python[@]}" "${but_waits[@]}" ;;
     tsan) stage "$1" "unit tests, TSan" unit_tsan ;;
-    e2e-tsan) stage "$1" "end to end, TSan" e2e tsan --sanitized "${but_others[@]}" ;;
+    e2e-tsan) stage "$1" "end to end, TSan" e2e tsan --sanitized "${but_others[@]}" \
+        "${but_bytes[@]}" ;;
     e2e-asan) stage "$1" "end to end, ASan+UBSan" e2e dev --sanitized ;;
     fuzz) stage "$1" "fuzz, $fuzz_s s a target" fuzz "$fuzz_s" ;;
     clang-tidy) stage "$1" "clang-tidy" clang_tidy ;;
@@ -247,6 +249,9 @@ stages_test() {
         --but test_sio_clients --but test_bench --but test_commands --but test_packaging
         --but test_redis_lies)
     but_waits=(--but test_redis_faults --but test_redis_start)
+    but_lies=(--but test_redis_lies)
+    but_bytes=(--but test_http_wire --but test_early_answers --but test_survival --but test_start
+        --but test_metrics --but test_sandbox --but test_hardening --but test_support)
     stages_named "$@"
     if [ $# -eq 0 ]; then set -- "${stage_names[@]}"; fi
     run_stages "$@"
@@ -254,7 +259,7 @@ stages_test() {
 
 stages_soak() {
     how=soak seeds=10000 fuzz_s=60 power_runs=2000 full=(--full) but_others=() but_python=() \
-        but_waits=()
+        but_waits=() but_lies=() but_bytes=()
     stages_named "$@"
     if [ $# -eq 0 ]; then set -- unit power tsan sim faults fuzz e2e e2e-6.1 e2e-asan e2e-tsan \
         clang-tidy-deep; fi

@@ -211,7 +211,7 @@ static void model_run(unsigned workers, uint64_t refuse_ns, bool stalls, double 
     for (unsigned i = 0; i < workers; i++)
         admission_init(&models[i].admission);
     uint64_t turns = 0;
-    for (uint64_t now_ns = NS_PER_S; now_ns < 11 * NS_PER_S; now_ns += turn_ns, turns++) {
+    for (uint64_t now_ns = NS_PER_S; now_ns < 6 * NS_PER_S; now_ns += turn_ns, turns++) {
         for (unsigned i = 0; i < workers; i++) {
             /* Each loses its CPU for 100 ms, at another time. */
             bool gone = stalls && (turns + i * 37) % 500 < 50;
@@ -222,7 +222,7 @@ static void model_run(unsigned workers, uint64_t refuse_ns, bool stalls, double 
     }
     for (unsigned i = 0; i < workers; i++) {
         const struct model *m = &models[i];
-        double goodput = (double)m->taken / 9 / highest;
+        double goodput = (double)m->taken / 4 / highest;
         double up = stalls ? 0.9 : 1;
         /* What refusing has no time for is bounded by the socket; up to there all is fresh. */
         double saved = 1 - (double)refuse_ns / (double)take_ns; /* of taking one, by refusing it */
