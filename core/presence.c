@@ -195,6 +195,16 @@ struct presence_name *presence_hold(struct presence *presence, enum name_kind ki
     return name;
 }
 
+uint64_t presence_begun_of(struct presence *presence, uint64_t hash) {
+    pthread_mutex_lock(&presence->lock);
+    const struct table_node *node = table_first(&presence->names, hash);
+    const struct presence_name *name =
+        node == NULL ? NULL : container_of(node, const struct presence_name, node);
+    uint64_t begun = name != NULL && name->holders != 0 ? name->begun : 0;
+    pthread_mutex_unlock(&presence->lock);
+    return begun;
+}
+
 void presence_let(struct presence *presence, struct presence_name *name) {
     pthread_mutex_lock(&presence->lock);
     CHECK(name->holds > 0);

@@ -82,6 +82,9 @@ unsigned presence_take(struct presence *presence, bool leaves, struct presence_c
  * has it, nor is anything of it under way. */
 struct presence_name *presence_hold(struct presence *presence, enum name_kind kind,
                                     struct span text, uint64_t *begun);
+/* The number of the last begin of the name with that hash (name_hash, in the main namespace); 0:
+ * nobody has it. */
+uint64_t presence_begun_of(struct presence *presence, uint64_t hash);
 /* A hold ends. An entry that nobody has, and that is not subscribed, is freed with its last one. */
 void presence_let(struct presence *presence, struct presence_name *name);
 /* Another connection, with that number, has taken the place of the one before; 0: there is none.

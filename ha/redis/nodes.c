@@ -5,16 +5,17 @@
 #include "core/memory.h"
 
 bool nodes_init(struct nodes *nodes, struct account *account) {
-    size_t bytes = COUNTS_MAX * sizeof(struct count_place);
+    const size_t counts = COUNTS_MAX * sizeof(struct count_place);
+    const size_t looks = COUNTS_MAX * sizeof(struct look_place);
     *nodes = (struct nodes){.account = account};
     table_init(&nodes->runs);
     list_init(&nodes->order);
-    nodes->counts = memory_get(account, bytes);
-    nodes->looks = memory_get(account, bytes);
+    nodes->counts = memory_get(account, counts);
+    nodes->looks = memory_get(account, looks);
     if (nodes->counts == NULL || nodes->looks == NULL)
         return false;
-    memset(nodes->counts, 0, bytes);
-    memset(nodes->looks, 0, bytes);
+    memset(nodes->counts, 0, counts);
+    memset(nodes->looks, 0, looks);
     return true;
 }
 
@@ -27,7 +28,7 @@ void nodes_fini(struct nodes *nodes) {
     if (nodes->counts != NULL)
         memory_put(nodes->account, nodes->counts, COUNTS_MAX * sizeof(struct count_place));
     if (nodes->looks != NULL)
-        memory_put(nodes->account, nodes->looks, COUNTS_MAX * sizeof(struct count_place));
+        memory_put(nodes->account, nodes->looks, COUNTS_MAX * sizeof(struct look_place));
     nodes->account = NULL;
 }
 
@@ -40,7 +41,7 @@ static uint64_t run_hash(const char run[WIRE_RUN_BYTES]) {
     return (halves[0] ^ halves[1] * UINT64_C(0x9E3779B97F4A7C15)) | 1;
 }
 
-static struct peer_node *find(const struct nodes *nodes, const char run[WIRE_RUN_BYTES]) {
+struct peer_node *nodes_find(const struct nodes *nodes, const char run[WIRE_RUN_BYTES]) {
     struct table_node *at = table_first(&nodes->runs, run_hash(run));
     for (; at != NULL; at = table_next(at)) {
         struct peer_node *node = container_of(at, struct peer_node, node);
@@ -69,7 +70,7 @@ static struct peer_node *node_make(struct nodes *nodes, const char run[WIRE_RUN_
 }
 
 struct peer_node *nodes_hear(struct nodes *nodes, const char run[WIRE_RUN_BYTES], uint64_t now_ns) {
-    struct peer_node *node = find(nodes, run);
+    struct peer_node *node = nodes_find(nodes, run);
     if (node == NULL)
         node = node_make(nodes, run);
     if (SHORTAGE(node == NULL))
@@ -127,27 +128,39 @@ bool nodes_first(struct peer_node *node, uint64_t number) {
     return first;
 }
 
-static struct count_place *place_of(struct count_place *places, uint64_t key) {
-    return &places[(key ^ key >> 32) % COUNTS_MAX];
+static size_t place_of(uint64_t key) {
+    return (key ^ key >> 32) % COUNTS_MAX;
 }
 
-void nodes_number(struct nodes *nodes, uint64_t channel, struct wire_node *copy) {
+void nodes_number(struct nodes *nodes, uint64_t channel, uint64_t now_ns, struct wire_node *copy) {
     uint64_t key = channel | 1;
-    struct count_place *place = place_of(nodes->counts, key);
+    struct count_place *place = &nodes->counts[place_of(key)];
     if (place->key != key)
         *place = (struct count_place){.key = key, .epoch = ++nodes->epoch};
+    place->sent_ns = now_ns;
     copy->epoch = place->epoch;
     copy->count = ++place->count;
 }
 
-uint64_t nodes_missing(struct nodes *nodes, uint64_t channel, uint64_t since,
-                       const struct wire_node *copy) {
-    uint64_t key = (channel ^ run_hash(copy->run) ^ since * UINT64_C(0xD6E8FEB86659FD93)) | 1;
-    struct count_place *place = place_of(nodes->looks, key);
-    uint64_t missing = 0;
-    if (place->key == key && place->epoch == copy->epoch && copy->count > place->count)
-        missing = copy->count - place->count - 1;
-    if (place->key != key || place->epoch != copy->epoch || copy->count > place->count)
-        *place = (struct count_place){.key = key, .count = copy->count, .epoch = copy->epoch};
+static uint64_t look_key(const char run[WIRE_RUN_BYTES], uint64_t epoch) {
+    return (run_hash(run) ^ epoch * UINT64_C(0xD6E8FEB86659FD93)) | 1;
+}
+
+struct look_place *nodes_look(struct nodes *nodes, const char run[WIRE_RUN_BYTES], uint64_t epoch) {
+    uint64_t key = look_key(run, epoch);
+    struct look_place *place = &nodes->looks[place_of(key)];
+    return place->key == key ? place : NULL;
+}
+
+uint64_t nodes_missing(struct nodes *nodes, uint64_t name, uint64_t since,
+                       const struct wire_node *copy, bool *late) {
+    uint64_t key = look_key(copy->run, copy->epoch);
+    struct look_place *place = &nodes->looks[place_of(key)];
+    bool known = place->key == key && place->since == since && place->name == name;
+    *late = known && copy->count <= place->count;
+    if (*late)
+        return 0;
+    uint64_t missing = known ? copy->count - place->count - 1 : 0;
+    *place = (struct look_place){key, copy->count, since, name};
     return missing;
 }

@@ -7,10 +7,11 @@
  * same: the first one counts (nodes_first). Numbers are remembered in a window; one that is older
  * than that counts as seen.
  *
- * Each copy has a number on its channel, by epochs. So who has heard a channel all the time knows
- * how many are missing (nodes_missing). Both tables, of those who count and of those who look, have
- * one place for several channels: a channel that loses its place begins a new epoch, or is not
- * looked at until its next copy.
+ * Each copy has a number on its channel, by epochs; an epoch of a run is of one channel. So who has
+ * heard a channel all the time knows how many are missing: when the next copy comes
+ * (nodes_missing), or when it is told which was the last (nodes_last). Both tables, of those who
+ * count and of those who look, have one place for several channels: a channel that loses its place
+ * begins a new epoch, or is not looked at until its next copy.
  *
  * Threads: the port's. Owns: the entries, charged to the account. Limits: NODES_MAX nodes,
  * COUNTS_MAX channels of each sort. */
@@ -45,9 +46,18 @@ struct peer_node {
     struct node_window window;
 };
 
+/* A channel on which this node sends. */
 struct count_place {
     uint64_t key; /* 0: free */
-    uint64_t count, epoch;
+    uint64_t count, epoch, sent_ns;
+};
+
+/* A channel on which copies of another node come. */
+struct look_place {
+    uint64_t key; /* of its run and epoch; 0: free */
+    uint64_t count;
+    uint64_t since; /* changes when this node begins anew to hear the channel */
+    uint64_t name;  /* hash of its name (presence.h); 0: `all` */
 };
 
 struct nodes {
@@ -56,7 +66,7 @@ struct nodes {
     struct list order;
     unsigned count;
     struct count_place *counts; /* of copies that this node sends, COUNTS_MAX */
-    struct count_place *looks;  /* of copies that come, COUNTS_MAX */
+    struct look_place *looks;   /* of copies that come, COUNTS_MAX */
     uint64_t epoch;             /* the last one that was begun */
 };
 
@@ -67,6 +77,8 @@ void nodes_fini(struct nodes *nodes);
 /* The node of that run, which has been heard now; it is new where its name is empty and nothing was
  * heard of it yet. NULL: no memory, or there are too many. */
 struct peer_node *nodes_hear(struct nodes *nodes, const char run[WIRE_RUN_BYTES], uint64_t now_ns);
+/* The same, if it is known; else NULL. */
+struct peer_node *nodes_find(const struct nodes *nodes, const char run[WIRE_RUN_BYTES]);
 /* Forgets it. */
 void nodes_leave(struct nodes *nodes, struct peer_node *node);
 /* The first that has been silent for too long; NULL: none. */
@@ -77,10 +89,12 @@ const struct peer_node *nodes_namesake(const struct nodes *nodes, const struct p
 /* Is it the first copy of that message? */
 bool nodes_first(struct peer_node *node, uint64_t number);
 /* Gives the next copy on the channel with that hash its number. */
-void nodes_number(struct nodes *nodes, uint64_t channel, struct wire_node *copy);
-/* How many copies are missing between the last one and this one, of one run on one channel. `since`
- * changes when this node begins anew to hear the channel. */
-uint64_t nodes_missing(struct nodes *nodes, uint64_t channel, uint64_t since,
-                       const struct wire_node *copy);
+void nodes_number(struct nodes *nodes, uint64_t channel, uint64_t now_ns, struct wire_node *copy);
+/* How many copies are missing between the last one and this one, of one run on one channel.
+ * `*late`: it was said to be missing before. */
+uint64_t nodes_missing(struct nodes *nodes, uint64_t name, uint64_t since,
+                       const struct wire_node *copy, bool *late);
+/* The place of a run's epoch, where copies of it have come; else NULL. */
+struct look_place *nodes_look(struct nodes *nodes, const char run[WIRE_RUN_BYTES], uint64_t epoch);
 
 #endif

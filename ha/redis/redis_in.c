@@ -107,7 +107,7 @@ static bool address_take(struct envelope *envelope, const struct wire_channel *c
 /* A copy of a node's message that was not there yet. False: it is passed over, or refused. */
 static bool copy_is_new(struct redis_port *redis, const struct wire_channel *channel,
                         struct span text, const struct wire_node *node) {
-    uint64_t since = 0;
+    uint64_t since = 0, which = 0;
     struct presence *presence = redis->port.server->presence;
     struct peer_node *from = nodes_hear(&redis->nodes, node->run, redis->port.now_ns);
     if (SHORTAGE(from == NULL)) {
@@ -121,9 +121,13 @@ static bool copy_is_new(struct redis_port *redis, const struct wire_channel *cha
             redis_count(&redis->figures.gone, 1);
             return false;
         }
+        which = name->node.hash;
         presence_let(presence, name);
     }
-    uint64_t missing = nodes_missing(&redis->nodes, hash64(text), since, node);
+    bool late;
+    uint64_t missing = nodes_missing(&redis->nodes, which, since, node, &late);
+    if (late)
+        redis_count(&redis->figures.late, 1);
     if (missing != 0) {
         redis_count(&redis->figures.missed, missing);
         log_event(LOG_WARN, "redis_missed", LOG_U64("messages", missing), LOG_SPAN("channel", text),
@@ -249,6 +253,8 @@ static bool message_take(struct redis_port *redis, struct span text, struct span
             redis_calls_answered(redis, &node);
         if (node.name.len != 0)
             word_take(redis, &node);
+        if (!redis->held)
+            redis_last_word(redis, &channel, &node);
         return redis_acks_word(redis, &channel, &node);
     }
     if (channel.place == WIRE_NODE) {

@@ -301,7 +301,7 @@ static struct redis_expect *copy_send(struct redis_port *redis, enum redis_expec
         return NULL;
     }
     node->copy = redis->copy + 1;
-    nodes_number(&redis->nodes, hash64(to), node);
+    nodes_number(&redis->nodes, hash64(to), redis->port.now_ns, node);
     wire_node_write(node, &text);
     CHECK(!text.full, "a node object is too long");
     size_t length = text.len + rest.len;
@@ -498,22 +498,30 @@ bool redis_out_call(struct redis_port *redis, const struct wire_channel *channel
     return true;
 }
 
-static void word_send(struct redis_port *redis, struct wire_node node) {
+static const struct wire_channel to_all = {.place = WIRE_ALL};
+
+static void word_send(struct redis_port *redis, const struct wire_channel *channel,
+                      struct wire_node node) {
     char text[WIRE_NODE_BYTES_MAX];
     struct builder word = builder_over(text, sizeof(text));
     memcpy(node.run, redis->port.server->run, WIRE_RUN_BYTES);
+    node.name = span_text(redis->port.config->node);
     wire_word_write(&node, &word);
-    redis_out_text(redis, &(struct wire_channel){.place = WIRE_ALL}, builder_span(&word));
+    redis_out_text(redis, channel, builder_span(&word));
 }
 
 void redis_out_word(struct redis_port *redis, bool lives) {
-    word_send(redis,
-              (struct wire_node){.name = span_text(redis->port.config->node), .lives = lives});
+    word_send(redis, &to_all, (struct wire_node){.lives = lives});
 }
 
 void redis_out_asks(struct redis_port *redis) {
-    word_send(redis, (struct wire_node){
-                         .name = span_text(redis->port.config->node), .lives = true, .asks = true});
+    word_send(redis, &to_all, (struct wire_node){.lives = true, .asks = true});
+}
+
+void redis_out_asks_sent(struct redis_port *redis, const char *run, uint64_t ms) {
+    const struct wire_channel one = {WIRE_NODE, span_of(run, run == NULL ? 0 : WIRE_RUN_BYTES)};
+    word_send(redis, run == NULL ? &to_all : &one,
+              (struct wire_node){.lives = true, .asks_sent = ms});
 }
 
 bool redis_out_ping(struct redis_port *redis) {

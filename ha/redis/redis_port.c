@@ -55,6 +55,7 @@ void redis_lose(struct redis_port *redis, const char *why) {
     redis_in_lost(redis);
     redis_out_lost(redis);
     redis_calls_lost(redis);
+    redis_last_lost(redis);
     told_down(redis);
 }
 
@@ -184,6 +185,7 @@ static void redis_turn(struct port *port) {
     if (is_up_still(redis)) {
         keep_in_touch(redis);
         redis_acks_work(redis);
+        redis_last_work(redis);
         redis_calls_work(redis);
     }
     redis_in_nodes(redis);
@@ -210,6 +212,8 @@ static uint64_t due_ns(const struct redis_port *redis) {
         due = redis->lives_ns;
     if (redis_calls_due_ns(redis) < due)
         due = redis_calls_due_ns(redis);
+    if (redis_last_due_ns(redis) > redis->port.now_ns && redis_last_due_ns(redis) < due)
+        due = redis_last_due_ns(redis);
     if (!redis->up && due > redis->down_ns + DOWN_HOLD_NS &&
         presence_ready(redis->port.server->presence) != UINT64_MAX)
         due = redis->down_ns + DOWN_HOLD_NS;
@@ -219,7 +223,8 @@ static uint64_t due_ns(const struct redis_port *redis) {
 /* Is there something that the last turn had no time for? */
 static bool is_busy(const struct redis_port *redis) {
     return redis->commands.input.len != 0 || redis->subscriber.input.len != 0 ||
-           redis->commands.in_ready || redis->subscriber.in_ready || redis_acks_busy(redis);
+           redis->commands.in_ready || redis->subscriber.in_ready || redis_acks_busy(redis) ||
+           redis_last_busy(redis);
 }
 
 static void redis_wait(struct port *port, int wake_fd, uint64_t wait_ns) {

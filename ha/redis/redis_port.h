@@ -3,7 +3,7 @@
  *   a message out: worker --DELIVER--> redis_out.c --PUBLISH--> Redis --count--> ANSWER
  *   a message in:  Redis --message--> redis_in.c --> gate --> hub --> workers
  *   a name:        directory --> presence.h --> redis_names.c --SUBSCRIBE--> Redis --> ready.h
- *   a call:        redis_calls.c; a message with ack: redis_acks.c
+ *   a call:        redis_calls.c; a message with ack: redis_acks.c; what was lost: redis_last.c
  *
  * Out. Every message that is not kept comes here, since another node may hold its names. It goes
  * once to the channel of each address, or, to everybody or more than WIRE_ADDRESSES_MAX addresses,
@@ -90,6 +90,8 @@ const char *redis_refusal_word(enum redis_refusal refusal);
       "copies of messages for this node whose last session here had gone meanwhile")               \
     X(missed, "redis_missed_total", "counter",                                                     \
       "copies of messages for this node that never came, by the numbers of those that did")        \
+    X(late, "redis_late_total", "counter",                                                         \
+      "copies of messages that came after they had counted as missed")                             \
     X(lent, "redis_lent", "gauge",                                                                 \
       "messages with ack that other nodes keep and clients here have")                             \
     X(unavailable, "redis_unavailable_total", "counter",                                           \
@@ -126,6 +128,17 @@ struct redis_word {
     struct builder out;
 };
 
+/* Others that ask which copies were the last. */
+struct redis_last {
+    bool asked;               /* the others were, by this connection */
+    bool answers, again;      /* they are answered, and once more */
+    bool to_all;              /* several have asked */
+    char run[WIRE_RUN_BYTES]; /* else who has */
+    uint64_t since_ns;        /* what was sent since then */
+    uint64_t begins_ns;       /* not before that */
+    uint32_t at;              /* the next place of `counts` */
+};
+
 /* A message whose publisher is owed an answer. */
 struct redis_ask;
 /* A command without its answer. */
@@ -135,7 +148,7 @@ struct redis_port {
     struct port port;
     struct redis_server server;
     struct redis_figures figures;
-    struct port_figure shown[32]; /* the same, for others */
+    struct port_figure shown[40]; /* the same, for others */
     struct span prefix;           /* of channels */
     struct link commands, subscriber;
     bool up;              /* both are */
@@ -187,6 +200,8 @@ struct redis_port {
     uint32_t came_taken; /* of the word that is held, so many are told to their keepers */
     uint64_t came_marks[CAME_MARKS]; /* the next copy when it was last said that an id has come, by
                                         its hash */
+    /* redis_last.c */
+    struct redis_last last_sent;
     /* redis_calls.c */
     struct list calls; /* of this node, the oldest first */
     struct pool call_pool, called_pool;
@@ -228,6 +243,8 @@ void redis_out_ordered(struct redis_port *redis);
 /* Says on `all` that this node lives, or leaves; that it wants to be told of all client ids. */
 void redis_out_word(struct redis_port *redis, bool lives);
 void redis_out_asks(struct redis_port *redis);
+/* Asks a node (NULL: all) for the last copies that it has sent within so many ms. */
+void redis_out_asks_sent(struct redis_port *redis, const char *run, uint64_t ms);
 /* Publishes a text between nodes. False: no room or memory. */
 bool redis_out_text(struct redis_port *redis, const struct wire_channel *channel, struct span text);
 /* Publishes a message that this node keeps, for one of its ids. */
@@ -294,6 +311,17 @@ bool redis_acks_busy(const struct redis_port *redis);
 void redis_word_flush(struct redis_port *redis, struct redis_word *word);
 /* The node drains: nobody waits for clients here any more. */
 void redis_acks_leave(struct redis_port *redis);
+
+/* redis_last.c */
+/* A word of another node about the last copies. */
+void redis_last_word(struct redis_port *redis, const struct wire_channel *channel,
+                     const struct wire_node *word);
+/* Asks where need be, and answers. */
+void redis_last_work(struct redis_port *redis);
+bool redis_last_busy(const struct redis_port *redis);
+/* When an answer begins; CLOCK_NEVER: nobody has asked. */
+uint64_t redis_last_due_ns(const struct redis_port *redis);
+void redis_last_lost(struct redis_port *redis);
 
 /* redis_calls.c */
 void redis_calls_init(struct redis_port *redis);

@@ -74,6 +74,8 @@ void wire_word_write(const struct wire_node *node, struct builder *out) {
     builder_text(out, node->lives ? "true" : "false");
     if (node->asks)
         builder_text(out, ",\"asks\":true");
+    if (node->asks_sent != 0)
+        json_key_u64(out, "asks_sent", node->asks_sent);
     builder_text(out, "}}");
 }
 
@@ -230,6 +232,10 @@ bool wire_node_read(struct span object, struct wire_node *node) {
             node->settled = value.raw;
         else if (span_equal(name, SPAN("acked")) && (good = value.kind == JSON_ARRAY))
             node->acked = value.raw;
+        else if (span_equal(name, SPAN("sent")) && (good = value.kind == JSON_ARRAY))
+            node->sent = value.raw;
+        else if (span_equal(name, SPAN("asks_sent")))
+            good = value.kind == JSON_NUMBER && json_u64(value.raw, &node->asks_sent);
         else if (span_equal(name, SPAN("call")))
             good = value.kind == JSON_NUMBER && json_u64(value.raw, &node->call);
         else if (span_equal(name, SPAN("answer")))

@@ -10,7 +10,7 @@
  *   run  of the node that took the message in; new at every start
  *   n    number of the message there, from 1: copies of it on several channels have the same
  *   p    number of this copy: of PUBLISH commands that carry messages
- *   s,e  number of this copy on its channel, and the epoch of that count (counts.h)
+ *   s,e  number of this copy on its channel, and the epoch of that count (nodes.h)
  *   bytes  true: `data` is base64 of bytes
  *   keeps  true: a message that is to be acknowledged, which that node keeps; it goes to the
  *          channels of its ids one by one, each copy to that id alone. `again`: true if it may have
@@ -43,6 +43,12 @@
  *   {"node":{"run":"<16 hex>","answer":7,"says":[]}}
  *
  * with `failed`: true where a node could not say it.
+ *
+ * A node whose connection was lost asks the others, on `all`, which copies were the last that they
+ * have sent within so many milliseconds, and so do they ask it. Answers have epochs and numbers:
+ *
+ *   {"node":{"run":"<16 hex>","name":"node-a","lives":true,"asks_sent":6200}}
+ *   {"node":{"run":"<16 hex>","sent":[[4,17],[9,1]]}}
  *
  * Who keeps a message says on the channel of the client id that it is settled, if others have it
  * for clients of theirs: `settled`, of the same form as `acked`.
@@ -83,7 +89,9 @@ struct wire_node {
     struct span name; /* of a node */
     bool lives, asks;
     struct span came, acked, settled; /* the arrays as they came; empty: none */
-    uint64_t call, answer;            /* numbers of calls, from 1 */
+    struct span sent;
+    uint64_t asks_sent;    /* ms; 0: it does not */
+    uint64_t call, answer; /* numbers of calls, from 1 */
     bool more, failed;
     struct span does, says; /* the object, the array */
 };

@@ -504,7 +504,8 @@ static void with_acks(struct scenario *s) {
 }
 
 /* What the port takes when it opens: its tables, and room for its two connections. */
-#define REDIS_BYTES (2 * COUNTS_MAX * sizeof(struct count_place) + 4 * 64 * KB + 108 * KB)
+#define REDIS_BYTES                                                                                \
+    (COUNTS_MAX * (sizeof(struct count_place) + sizeof(struct look_place)) + 4 * 64 * KB + 108 * KB)
 
 /* The same, with any of the others; drawn behind all of them. */
 static void with_redis(struct scenario *s) {
