@@ -105,6 +105,15 @@ struct config {
     const char *redis_file;   /* where it was read; NULL: none */
     const char *redis_prefix; /* of channels */
 
+    /* Alerts (ha/alert/alert_place.h). */
+    const char *alert_url; /* NULL: none */
+    const char *alert_mail[ALERT_MAILS_MAX];
+    unsigned alert_mail_count;
+    const char *alert_smtp;      /* NULL: none */
+    const char *alert_smtp_file; /* where it was read; NULL: none */
+    const char *alert_from;      /* NULL: ringpost@ the host's name */
+    uint64_t alert_after_ns;
+
     enum log_level log_level; /* reloadable */
     enum log_format log_format;
 

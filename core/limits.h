@@ -31,6 +31,7 @@
 #define API_KEYS_MAX 64
 #define ORIGINS_MAX 64
 #define PROXY_NETS_MAX 32
+#define ALERT_MAILS_MAX 16
 
 /* The ring of one worker. The sizes that are wanted, and the floor below which a start fails. */
 #define RING_SQ_ENTRIES 4096

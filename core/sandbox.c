@@ -19,7 +19,8 @@ enum extent {
     FREELY,
     READING,     /* a file is opened, not made, and not for writing; but see WRITING */
     WRITING,     /* only with a store on disk */
-    CONNECTING,  /* only with Redis: the sockets of its own that the node opens */
+    CONNECTING,  /* only with Redis or alerts: the sockets of its own that the node opens */
+    LOOKING_UP,  /* only with alerts: what the C library asks name servers with */
     NO_NEW_CODE, /* memory does not become executable */
 };
 
@@ -104,11 +105,15 @@ static const struct allowed table[] = {
     CALL(openat, WRITING),
     CALL(flock, WRITING),
     CALL(fstatfs, WRITING),
-    /* Redis */
+    /* Redis, alerts */
     CALL(socket, CONNECTING),
     CALL(connect, CONNECTING),
     CALL(sendto, CONNECTING),
     CALL(recvfrom, CONNECTING),
+    /* the look-up of a host, which libcurl's sockets need nothing of */
+    CALL(bind, LOOKING_UP),
+    CALL(recvmsg, LOOKING_UP),
+    CALL(sendmmsg, LOOKING_UP),
 };
 
 #define NUMBERS 1024 /* of calls; the highest now is some 460 */
@@ -188,18 +193,21 @@ static int rule_add(scmp_filter_ctx filter, const struct allowed *allowed) {
     case FREELY:
     case WRITING:
     case CONNECTING:
+    case LOOKING_UP:
         break;
     }
     return seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed->call, 0);
 }
 
-static int filter_load(scmp_filter_ctx filter, bool writes, bool connects) {
+static int filter_load(scmp_filter_ctx filter, bool writes, bool connects, bool looks_up) {
     /* All threads at once, or none. A table of jumps instead of one comparison after the other. */
     int error = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
     if (error == 0)
         error = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
     for (size_t i = 0; error == 0 && i < sizeof(table) / sizeof(table[0]); i++) {
-        if ((table[i].extent == WRITING && !writes) || (table[i].extent == CONNECTING && !connects))
+        enum extent extent = table[i].extent;
+        if ((extent == WRITING && !writes) || (extent == CONNECTING && !connects) ||
+            (extent == LOOKING_UP && !looks_up))
             continue;
         error = rule_add(filter, &table[i]);
         if (error == -EDOM) /* this processor has no such call */
@@ -219,7 +227,7 @@ static bool filter_has_room(void) {
     return room != MAP_FAILED;
 }
 
-bool sandbox_enter(bool writes, bool connects, char *problem, size_t problem_cap) {
+bool sandbox_enter(bool writes, bool connects, bool looks_up, char *problem, size_t problem_cap) {
     if (!filter_has_room()) {
         snprintf(problem, problem_cap, "no memory for the filter");
         return false;
@@ -230,7 +238,7 @@ bool sandbox_enter(bool writes, bool connects, char *problem, size_t problem_cap
     sigemptyset(&action.sa_mask);
     sigaction(SIGSYS, &action, NULL);
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
-    int error = filter == NULL ? -ENOMEM : filter_load(filter, writes, connects);
+    int error = filter == NULL ? -ENOMEM : filter_load(filter, writes, connects, looks_up);
     if (filter != NULL)
         seccomp_release(filter);
     if (error != 0)

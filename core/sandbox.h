@@ -29,7 +29,7 @@ const char *sandbox_unfit(void);
 /* From now on: no new privileges, and only the calls of the table; those that write files only if
  * `writes`, those that open connections only if `connects`. Takes over SIGSYS, which no thread may
  * block. False, with the reason in `problem`: nothing was changed. */
-bool sandbox_enter(bool writes, bool connects, char *problem, size_t problem_cap);
+bool sandbox_enter(bool writes, bool connects, bool looks_up, char *problem, size_t problem_cap);
 
 /* Calls that were refused since. */
 uint64_t sandbox_refused(void);

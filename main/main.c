@@ -35,6 +35,7 @@ static const char help[] =
     "Commands:\n"
     "  serve         run a node (also without a command)\n"
     "  check-config  check the settings for serve, and show where each comes from\n"
+    "  alert-test    send one alert by the settings for serve\n"
     "  listen        be a client and print what arrives\n"
     "  push          send a message\n"
     "  fate          tell what has become of a message that is to be acknowledged\n"
@@ -75,7 +76,7 @@ static const struct command {
     {"fate", cli_fate},     {"top", cli_top},
     {"audit", cli_audit},   {"store", cli_store},
     {"health", cli_health}, {"bench", bench_main},
-    {"help", run_help},
+    {"help", run_help},     {"alert-test", cli_alert_test},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -10,6 +10,7 @@
 #include "core/sandbox.h"
 #include "core/server.h"
 #include "core/watch.h"
+#include "ha/alert/alert_port.h"
 #include "ha/redis/redis_port.h"
 #include "ha/store/disk_store.h"
 #include "ingest/api/api.h"
@@ -55,6 +56,7 @@ struct node {
     struct server server;
     struct disk_store disk;  /* with --store disk */
     struct redis_port redis; /* with --redis */
+    struct alert_port alert; /* with --alert-url or --alert-mail */
 };
 
 static void configs_free(struct config_kept *kept) {
@@ -145,8 +147,9 @@ static void sandbox_begin(const struct config *config) {
     } else if (sandbox_unfit() != NULL) {
         log_event(LOG_WARN, "sandbox_off", LOG_STR("reason", sandbox_unfit()),
                   LOG_STR("remedy", "none needed for tests; use the release build otherwise"));
-    } else if (sandbox_enter(config->store == STORE_DISK, config->redis != NULL, problem,
-                             sizeof(problem))) {
+    } else if (sandbox_enter(config->store == STORE_DISK,
+                             config->redis != NULL || alert_is_wanted(config),
+                             alert_is_wanted(config), problem, sizeof(problem))) {
         log_event(LOG_INFO, "sandbox_on", LOG_STR("privileges", "no new ones"));
     } else {
         log_event(
@@ -414,6 +417,10 @@ int serve_run(struct settings *settings) {
         redis_port_init(&node.redis, &kept->config);
         parts.herald = &node.redis.port;
         parts.ports[parts.port_count++] = &node.redis.port;
+    }
+    if (alert_is_wanted(&kept->config)) {
+        alert_port_init(&node.alert, &kept->config, node.server.run);
+        parts.ports[parts.port_count++] = &node.alert.port;
     }
     sio_encodings_add(parts.encodings);
     if (!server_init(&node.server, &kept->config, &parts, problem, sizeof(problem)))

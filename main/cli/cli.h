@@ -21,6 +21,7 @@ int cli_audit(int argc, char **argv);
 int cli_health(int argc, char **argv);
 int cli_fate(int argc, char **argv);
 int cli_store(int argc, char **argv);
+int cli_alert_test(int argc, char **argv);
 
 /* Prints "ringpost COMMAND: ..." and where the help is, harmlessly whatever it quotes
  * (terminal_format); returns CLI_USAGE. */

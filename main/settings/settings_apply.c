@@ -2,6 +2,7 @@
 #include "core/namespaces.h"
 #include "ha/redis/redis_url.h"
 #include "main/address.h"
+#include "main/settings/settings_alert.h"
 #include "main/settings/settings_build.h"
 #include "main/settings/settings_value.h"
 #include "main/version.h"
@@ -62,7 +63,8 @@ static void *member(const struct reading *r) {
 __attribute__((format(printf, 2, 3))) static void refuse(const struct reading *r,
                                                          const char *format, ...) {
     char place[SETTINGS_TEXT_MAX], shown[VALUE_SHOWN_MAX], rest[SETTINGS_TEXT_MAX];
-    bool secret = r->setting->kind == SETTING_KEYS || r->setting->kind == SETTING_REDIS;
+    bool secret = r->setting->kind == SETTING_KEYS || r->setting->kind == SETTING_REDIS ||
+                  r->id == SET_ALERT_URL || r->id == SET_ALERT_SMTP;
     const char *quote = secret ? "" : "\"";
     setting_place(r->build, r->id, r->origin, place, sizeof(place));
     value_show(!secret                            ? r->text
@@ -393,6 +395,22 @@ static void apply_redis(const struct reading *r) {
         r->build->config.redis = build_string(r->build, r->text);
 }
 
+static void apply_alert(const struct reading *r) {
+    struct config *config = &r->build->config;
+    const char *wrong = settings_alert_wrong(r->id, r->text);
+    if (wrong != NULL) {
+        refuse(r, "%s", wrong);
+    } else if (r->id != SET_ALERT_MAIL) {
+        *settings_alert_member(config, r->id) = build_string(r->build, r->text);
+    } else if (!listed(config->alert_mail, config->alert_mail_count, r->text)) {
+        const char *kept;
+        if (config->alert_mail_count == ALERT_MAILS_MAX)
+            refuse(r, "is one address too many; allowed: %d", ALERT_MAILS_MAX);
+        else if ((kept = build_string(r->build, r->text)) != NULL)
+            config->alert_mail[config->alert_mail_count++] = kept;
+    }
+}
+
 static void apply_one(const struct reading *r) {
     static void (*const kinds[])(const struct reading *) = {
         [SETTING_TEXT] = apply_text,          [SETTING_SWITCH] = apply_switch,
@@ -403,7 +421,7 @@ static void apply_one(const struct reading *r) {
         [SETTING_CPUS] = apply_cpus,          [SETTING_NETWORKS] = apply_network,
         [SETTING_KEYS] = apply_key,           [SETTING_ORIGINS] = apply_origin,
         [SETTING_HOSTS] = apply_host,         [SETTING_NAMESPACES] = apply_namespace,
-        [SETTING_REDIS] = apply_redis,
+        [SETTING_REDIS] = apply_redis,        [SETTING_ALERT] = apply_alert,
     };
     kinds[r->setting->kind](r);
 }
@@ -443,6 +461,9 @@ static void list_reset(struct settings_build *build, enum setting_id id) {
         break;
     case SET_CPUS:
         build->cpu_count = 0;
+        break;
+    case SET_ALERT_MAIL:
+        config->alert_mail_count = 0;
         break;
     case SET_API_KEY:
         config->api_key_count = 0;

@@ -59,6 +59,8 @@ void read_file(struct settings_build *build);
 void apply_flags(struct settings_build *build);
 /* Takes the URL of --redis-file, if there is one. */
 void read_redis(struct settings_build *build);
+/* The same of --alert-smtp-file. */
+void read_alert(struct settings_build *build);
 /* Adds the keys of --api-key-file to those that were given otherwise. */
 void read_keys(struct settings_build *build);
 /* Reads the script of --socketio-client. */

@@ -1,6 +1,7 @@
 /* settings_finish.c - what depends on several settings, or on the machine. */
 #include "ha/redis/wire.h"
 #include "main/address.h"
+#include "main/settings/settings_alert.h"
 #include "main/settings/settings_build.h"
 #include "main/version.h"
 
@@ -283,12 +284,23 @@ static void place_redis(struct settings_build *build) {
                       "--store disk, or leave --data out");
 }
 
+static void place_alert(struct settings_build *build) {
+    char why[SETTINGS_TEXT_MAX];
+    const char *problem = settings_alert_problem(&build->config);
+    if (problem != NULL)
+        place_problem(build, SET_ALERT_MAIL, problem);
+    for (unsigned n = 0; settings_alert_remark(&build->config, n, why, sizeof(why)); n++)
+        if (why[0] != '\0')
+            build_remark(build, "%s", why);
+}
+
 void build_finish(struct settings_build *build) {
     if (!given(build, SET_NODE))
         memcpy(build->config.node, build->settings->random_node,
                sizeof(build->settings->random_node));
     read_keys(build);
     read_redis(build);
+    read_alert(build);
     read_script(build);
     place_workers(build);
     check_listeners(build);
@@ -297,4 +309,5 @@ void build_finish(struct settings_build *build) {
     check_sizes(build);
     place_store(build);
     place_redis(build);
+    place_alert(build);
 }

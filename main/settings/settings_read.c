@@ -320,31 +320,40 @@ void read_keys(struct settings_build *build) {
     build_problem(build, PROBLEM_START, "%s: %.120s holds no key; write one a line", place, path);
 }
 
-void read_redis(struct settings_build *build) {
-    const char *path = build->config.redis_file;
-    struct setting_origin origin = build->origins[SET_REDIS_FILE];
+/* Takes the URL of one setting from the file that another one names. */
+static void read_url(struct settings_build *build, enum setting_id id, enum setting_id file,
+                     const char *path) {
+    struct setting_origin origin = build->origins[file];
     char place[SETTINGS_TEXT_MAX];
     size_t len;
-    char *text = path == NULL ? NULL : file_load(build, SET_REDIS_FILE, origin, path, "", &len);
+    char *text = path == NULL ? NULL : file_load(build, file, origin, path, "", &len);
     if (text == NULL)
         return;
     unsigned found = 0;
     struct span rest = without_mark(span_of(text, len));
-    setting_place(build, SET_REDIS_FILE, origin, place, sizeof(place));
-    if (build->config.redis != NULL)
-        build_problem(build, PROBLEM_START, "%s: redis is given as well; leave one of them out",
-                      place);
+    setting_place(build, file, origin, place, sizeof(place));
+    if (build->origins[id].source != SOURCE_DEFAULT)
+        build_problem(build, PROBLEM_START, "%s: %s is given as well; leave one of them out", place,
+                      settings_table[id].name);
     while (rest.len != 0) {
         struct span url = value_trim(line_take(&rest));
         if (url.len == 0 || url.at[0] == '#')
             continue;
         if (found++ == 0)
-            setting_apply(build, SET_REDIS, origin, url);
+            setting_apply(build, id, origin, url);
     }
     free(text);
     if (found != 1)
         build_problem(build, PROBLEM_START, "%s: %.120s holds %s; write one line with a URL", place,
                       path, found == 0 ? "no URL" : "several");
+}
+
+void read_redis(struct settings_build *build) {
+    read_url(build, SET_REDIS, SET_REDIS_FILE, build->config.redis_file);
+}
+
+void read_alert(struct settings_build *build) {
+    read_url(build, SET_ALERT_SMTP, SET_ALERT_SMTP_FILE, build->config.alert_smtp_file);
 }
 
 #define SCRIPT_REMEDY                                                                              \

@@ -7,6 +7,7 @@
 #include "core/base/clock.h"
 #include "ha/redis/redis_url.h"
 #include "main/address.h"
+#include "main/settings/settings_alert.h"
 #include "main/terminal.h"
 
 #include <inttypes.h>
@@ -147,6 +148,12 @@ void config_format(const struct config *config, const char *file, enum setting_i
         break;
     case SETTING_REDIS:
         show_redis(&out, config->redis);
+        break;
+    case SETTING_ALERT:
+        if (id == SET_ALERT_MAIL)
+            show_texts(&out, config->alert_mail, config->alert_mail_count);
+        else
+            settings_alert_show(&out, config, id);
         break;
     }
     text[out.len] = '\0';

@@ -1,6 +1,8 @@
 /* settings_table.c - see settings_table.h. */
 #include "main/settings/settings_table.h"
 
+#include "main/settings/settings_alert.h"
+
 #include <stddef.h>
 #include <stdio.h>
 
@@ -19,6 +21,7 @@ const char *const settings_topic_titles[TOPICS] = {
     [TOPIC_CLIENTS] = "Clients and producers",
     [TOPIC_WAITING] = "Messages that wait",
     [TOPIC_CLUSTER] = "Several nodes",
+    [TOPIC_ALERTS] = "Alerts",
     [TOPIC_LIMITS] = "Limits",
     [TOPIC_LOG] = "Log",
     [TOPIC_TESTS] = "For tests",
@@ -358,6 +361,43 @@ const struct setting settings_table[SETTINGS] = {
         .fallback = "ringpost:",
         .help = "What the names of all channels begin with. Nodes with another prefix are another "
                 "cluster, also on the same Redis."},
+    [SET_ALERT_URL] = {
+        .name = "alert-url", .environment = "RINGPOST_ALERT_URL", .value = "URL",
+        .kind = SETTING_ALERT, .topic = TOPIC_ALERTS,
+        .fallback_words = "none",
+        .help = "Post a JSON object to this http:// or https:// URL when the node has lost Redis, "
+                "its store, or memory below its ceiling, and when that is back. Its `text` is what "
+                "a chat shows. Whoever knows the URL may post there: put it into the environment "
+                "or the file, which other users cannot see."},
+    [SET_ALERT_MAIL] = {
+        .name = "alert-mail", .environment = "RINGPOST_ALERT_MAIL", .value = "ADDRESS",
+        .kind = SETTING_ALERT, .topic = TOPIC_ALERTS, .traits = SETTING_LIST,
+        .fallback_words = "none",
+        .help = "Send the same as mail to these addresses, by alert-smtp."},
+    [SET_ALERT_SMTP] = {
+        .name = "alert-smtp", .environment = "RINGPOST_ALERT_SMTP", .value = "URL",
+        .kind = SETTING_ALERT, .topic = TOPIC_ALERTS,
+        .fallback_words = "none",
+        .help = "The server that takes the mail. smtp:// uses STARTTLS if the server has it, and "
+                "insists with a password (not to this machine); smtps:// begins with TLS. Put a "
+                "URL with a password into the environment or into alert-smtp-file."},
+    [SET_ALERT_SMTP_FILE] = {
+        .name = "alert-smtp-file", .environment = "RINGPOST_ALERT_SMTP_FILE", .value = "FILE",
+        .kind = SETTING_TEXT, .topic = TOPIC_ALERTS, .offset = AT(alert_smtp_file),
+        .fallback_words = "none",
+        .help = "Read the URL of alert-smtp from this file, which holds nothing else but blank "
+                "lines and # COMMENT lines."},
+    [SET_ALERT_FROM] = {
+        .name = "alert-from", .environment = "RINGPOST_ALERT_FROM", .value = "ADDRESS",
+        .kind = SETTING_ALERT, .topic = TOPIC_ALERTS,
+        .fallback_words = "ringpost@ the host's name",
+        .help = "Whom the mail is from."},
+    [SET_ALERT_AFTER] = {
+        .name = "alert-after", .environment = "RINGPOST_ALERT_AFTER", .value = "SECONDS",
+        .kind = SETTING_SECONDS, .topic = TOPIC_ALERTS, .min = 0, .max = 86400,
+        .offset = AT(alert_after_ns),
+        .fallback = "10",
+        .help = "What is lost for less than this is not told."},
     [SET_LOG_LEVEL] = {
         .name = "log-level", .environment = "RINGPOST_LOG_LEVEL", .value = "LEVEL",
         .kind = SETTING_CHOICE, .choices = level_words, .topic = TOPIC_LOG,
@@ -394,12 +434,6 @@ const struct setting settings_table[SETTINGS] = {
 static const struct setting_later later[] = {
     {"socketio-redis-key", NULL},
     {"supervise", "off"},
-    {"alert-url", NULL},
-    {"alert-mail", NULL},
-    {"alert-smtp", NULL},
-    {"alert-smtp-file", NULL},
-    {"alert-from", NULL},
-    {"alert-after", NULL},
     {"recovery", "off"},
     {"peer", NULL},
     {"peer-secret-file", NULL},
@@ -505,6 +539,9 @@ void settings_range_text(const struct setting *setting, char *text, size_t cap) 
         break;
     case SETTING_REDIS:
         snprintf(text, cap, "redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]");
+        break;
+    case SETTING_ALERT:
+        settings_alert_range((enum setting_id)(setting - settings_table), text, cap);
         break;
     case SETTING_TEXT:
         snprintf(text, cap, "%s", "");

@@ -26,6 +26,7 @@ enum setting_kind {
     SETTING_HOSTS,
     SETTING_NAMESPACES,
     SETTING_REDIS, /* a URL that may hold a password */
+    SETTING_ALERT, /* a URL that may hold a secret, or addresses of mail */
 };
 
 enum setting_topic {
@@ -34,6 +35,7 @@ enum setting_topic {
     TOPIC_CLIENTS,
     TOPIC_WAITING,
     TOPIC_CLUSTER,
+    TOPIC_ALERTS,
     TOPIC_LIMITS,
     TOPIC_LOG,
     TOPIC_TESTS,

@@ -67,6 +67,7 @@ DOORS = [
     (r"hiredis/", "ha/redis/resp.c"),
     (r"hiredis/", "perf/micro/micro_resp.c"),  # what resp.c is measured beside
     (r"isa-l", "ha/store/checksum.c"),
+    (r"curl/", "ha/alert/alert_send.c"),
 ]
 
 # Calls, why not, and the files that may. Paths that end in / are folders.

@@ -43,7 +43,7 @@ static void in_a_process(void (*body)(void)) {
 
 static void enter(void) {
     char problem[160] = "";
-    EXPECT(sandbox_enter(false, false, problem, sizeof(problem)));
+    EXPECT(sandbox_enter(false, false, false, problem, sizeof(problem)));
 }
 
 /* errno of a call that must fail, 0 when it does not. */
