@@ -184,6 +184,8 @@ void alert_mail_write(struct builder *out, const struct alert_teller *teller,
     if (notice->state == ALERT_DIGEST)
         builder_format(out, "Subject: [ringpost] %s: %" PRIu32 " alerts were not sent\r\n",
                        teller->node, notice->suppressed);
+    else if (notice->state == ALERT_TEST)
+        builder_format(out, "Subject: [ringpost] %s: test\r\n", teller->node);
     else
         builder_format(out, "Subject: [ringpost] %s: %s %s\r\n", teller->node, notice->what,
                        alert_state_word(notice->state));

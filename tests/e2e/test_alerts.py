@@ -1,0 +1,240 @@
+"""Alerts: a real Redis goes and comes, a real mail server and a receiver of JSON are told, or do
+not want to be; and `ringpost alert-test`."""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import tempfile
+import unittest
+
+from alert_ends import HAVE_OPENSSL, SMTP_PYTHON, MailServer, Webhook, self_signed
+from redis_server import HAVE as HAVE_REDIS
+from redis_server import Redis
+from support import Node, free_port, run, wait_until
+
+
+@unittest.skipUnless(HAVE_REDIS, "there is no redis-server")
+class Node_(unittest.TestCase):
+    def told(self, got, state, node):
+        self.assertEqual((got["what"], got["state"], got["node"]), ("redis", state, "till-a"), got)
+        self.assertRegex(got["run"], "^[0-9a-f]{16}$")
+        self.assertRegex(got["since"], r"^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
+        self.assertIn("ringpost till-a: redis ", got["text"])
+        self.assertIn(got["meaning"], got["text"])
+        self.assertIn(got["remedy"], got["text"])
+        node.wait_log(f"event=alert_sent what=redis state={state} to=http://localhost:")
+
+    def test_redis_is_lost_and_comes_back(self):
+        """By both ways at once, with the sandbox on where it can be: `localhost` is looked up in
+        it."""
+        smtp = MailServer() if SMTP_PYTHON else contextlib.nullcontext()
+        more = ["--alert-mail", "ann@example.org,ben@example.org", "--alert-smtp", smtp.url()] \
+            if SMTP_PYTHON else []
+        with smtp, Webhook() as webhook, Redis() as redis, \
+                Node("--node", "till-a", "--redis", redis.url(), "--alert-after", "0.3",
+                     "--alert-url", webhook.url("localhost"), *more) as node:
+            node.wait_log("event=redis_connected")
+            redis.kill()
+            self.told(lost := webhook.next(), "lost", node)
+            redis.start()
+            self.told(back := webhook.next(), "back", node)
+            self.assertEqual(lost["since"], back["since"])
+            self.assertEqual(node.metric("ringpost_alerts_sent_total", way="url"), 2)
+            self.assertNotIn("secret", node.log())
+            if not SMTP_PYTHON:
+                return
+            mail = smtp.next()
+            self.assertEqual(mail["to"], ["ann@example.org", "ben@example.org"])
+            self.assertRegex(mail["from"], "^ringpost@")
+            self.assertIn("Subject: [ringpost] till-a: redis lost\r\n", mail["text"])
+            self.assertIn("Subject: [ringpost] till-a: redis back\r\n", smtp.next()["text"])
+            wait_until("both are counted",
+                       lambda: node.metric("ringpost_alerts_sent_total", way="mail") == 2)
+
+    def test_a_receiver_that_fails_is_asked_again(self):
+        with Webhook(500, "close", 200) as webhook, \
+                Node("--redis", f"redis://127.0.0.1:{free_port()}", "--alert-after", "0",
+                     "--alert-url", webhook.url()) as node:
+            first = webhook.next()
+            node.wait_log('event=alert_failed .*problem="it answers 500: said by \\[31m the rec')
+            self.assertEqual(node.metric("ringpost_alerts_waiting"), 1)
+            node.signal(signal.SIGTERM)  # it need not wait for the next try
+
+        self.assertEqual(first["state"], "lost")
+
+    def test_a_receiver_that_hangs_is_in_nobodys_way(self):
+        with Webhook("hang") as webhook, \
+                Node("--redis", f"redis://127.0.0.1:{free_port()}", "--alert-after", "0",
+                     "--alert-url", webhook.url()) as node:
+            webhook.next()
+            for i in range(10):
+                self.assertEqual(node.push(f"till-{i}", 1)[0], 503)  # Redis is lost
+            node.signal(signal.SIGTERM)
+            self.assertEqual(node.wait_exit(), 0)
+            self.assertIn('event=alert_dropped what=redis state=lost', node.log())
+            self.assertIn("event=stopped", node.log())
+
+    def test_a_host_that_is_not_there(self):
+        """Whatever the machine's resolver does for that, the sandbox lets it, and nobody waits."""
+        with Node("--redis", f"redis://127.0.0.1:{free_port()}", "--alert-after", "0",
+                  "--alert-url", "http://alert-test.invalid/") as node:
+            node.wait_log('event=alert_failed .*problem="its host cannot be looked up: ')
+
+
+    @unittest.skipUnless(SMTP_PYTHON, "python3-aiosmtpd is not there")
+    @unittest.skipUnless(HAVE_OPENSSL, "there is no openssl to make a certificate with")
+    def test_tls(self):
+        """What it reads and calls for that, the sandbox lets it."""
+        host, address = this_host(self)
+        with tempfile.TemporaryDirectory() as folder:
+            certificate = self_signed(folder)
+            with Webhook(certificate=certificate) as webhook, \
+                    MailServer(certificate=certificate, host=address) as server, \
+                    Node("--redis", f"redis://127.0.0.1:{free_port()}", "--alert-after", "0",
+                         "--alert-url", f"https://localhost:{webhook.port}/", "--alert-mail",
+                         "ann@example.org", "--alert-smtp", server.url(host=host)) as node:
+                self.assertTrue(server.next()["tls"])
+                node.wait_log("event=alert_sent ")
+                node.wait_log("event=alert_failed .*certificate")
+
+
+def this_host(test):
+    """This machine's name, which is no loopback in a URL, and its address."""
+    host = socket.gethostname()
+    if not re.fullmatch(r"([A-Za-z0-9][-A-Za-z0-9]*\.)*[A-Za-z][-A-Za-z0-9]*", host):
+        test.skipTest("this machine's name is none that a URL may have")
+    try:
+        return host, socket.gethostbyname(host)
+    except OSError:
+        return test.skipTest("this machine's name has no address")
+
+
+class Test(unittest.TestCase):
+    """ringpost alert-test"""
+
+    def test_a_webhook(self):
+        takes = (200, 204, "endless", "cut")
+        refuses = {500: "it answers 500", 404: "it answers 404", 302: "redirects are not followed",
+                   "close": "", "head": "without an end"}
+        for way in (*takes, *refuses):
+            with self.subTest(way), Webhook(way) as webhook:
+                status, out, error = run(["alert-test", "--node", "till-a", "--alert-url",
+                                          webhook.url()])
+                self.assertEqual(webhook.next()["state"], "test")
+                self.assertTrue(webhook.posted.empty())  # once, and no redirect
+                shown = f"webhook: http://127.0.0.1:{webhook.port}/***"
+                if way in takes:
+                    code = way if isinstance(way, int) else 200
+                    self.assertEqual((status, out, error), (0, f"{shown} took it ({code})\n", ""))
+                else:
+                    self.assertEqual((status, out), (1, ""))
+                    self.assertIn(f"ringpost alert-test: {shown} did not take it: ", error)
+                    self.assertIn(refuses[way], error)
+                    self.assertNotIn("\x1b", error)
+
+    def test_what_cannot_be_reached(self):
+        port = free_port()
+        for host, words in (("127.0.0.1", "see that it listens there"),
+                            ("alert-test.invalid", "its host cannot be looked up")):
+            status, _, error = run(["alert-test", "--alert-url", f"http://{host}:{port}/"])
+            self.assertEqual(status, 1)
+            self.assertIn(words, error)
+
+    def test_settings(self):
+        status, _, error = run(["alert-test"])
+        self.assertEqual(status, 1)
+        self.assertIn("the settings name nobody to tell", error)
+        status, _, error = run(["alert-test", "--alert-mail", "a@b"])
+        self.assertEqual(status, 1)
+        self.assertIn("--alert-mail: nobody takes the mail", error)
+        status, _, error = run(["alert-test", "--alert-mail", "a@b\r\nRCPT TO:<c@d>"])
+        self.assertEqual(status, 2)
+        status, _, error = run(["alert-test", "--alert-url", "https://u:hidden@a/hidden"])
+        self.assertEqual(status, 2)
+        self.assertNotIn("hidden", error)
+        status, out, _ = run(["check-config", "--alert-url", "https://a/hidden", "--alert-mail",
+                              "a@b", "--alert-smtp", "smtp://ann:hidden@mail.example"])
+        self.assertEqual(status, 0)
+        self.assertIn("https://a:443/***", out)
+        self.assertIn("smtp://ann:***@mail.example:25", out)
+        self.assertNotIn("hidden", out)
+
+
+@unittest.skipUnless(SMTP_PYTHON, "python3-aiosmtpd is not there")
+class TestMail(unittest.TestCase):
+    """ringpost alert-test, by mail"""
+
+    def send(self, url, *more, to="ann@example.org"):
+        return run(["alert-test", "--alert-mail", to, "--alert-from", "node@shop.example", *more,
+                    *(["--alert-smtp", url] if url else [])])
+
+    def test_it_arrives(self):
+        with MailServer() as server:
+            status, out, error = self.send(server.url())
+            self.assertEqual((status, error), (0, ""))
+            self.assertEqual(out, f"mail: smtp://127.0.0.1:{server.port} took it for "
+                                  "ann@example.org\n")
+            mail = server.next()
+            self.assertEqual((mail["from"], mail["to"]), ("node@shop.example",
+                                                          ["ann@example.org"]))
+            self.assertRegex(mail["text"], "\r\nSubject: \\[ringpost\\] [^\r\n]*: test\r\n")
+            self.assertIn("this is a test.", mail["text"])
+
+    def test_a_server_that_hangs_once_it_has_taken_the_mail(self):
+        with MailServer() as server:
+            status, _, error = self.send(server.url(), "--alert-from", "hang@shop.example")
+            self.assertEqual((status, error), (0, ""))
+            self.assertEqual(server.next()["from"], "hang@shop.example")
+
+    def test_one_of_two_addresses_is_wrong(self):
+        with MailServer() as server:
+            status, _, error = self.send(server.url(), to="no-one@example.org,ann@example.org")
+            self.assertEqual(status, 1)
+            self.assertIn("took it, but not for everybody: it says 550 5.1.1 nobody", error)
+            self.assertEqual(server.next()["to"], ["ann@example.org"])
+
+    def test_all_addresses_are_wrong(self):
+        with MailServer() as server:
+            status, _, error = self.send(server.url(), to="no-one@example.org")
+            self.assertEqual(status, 1)
+            self.assertIn("did not take it: it says 550 5.1.1 nobody", error)
+
+    def test_a_password(self):
+        """From a file; and a wrong one."""
+        with MailServer("ann@b", "p:w") as server, tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "smtp")
+            with open(path, "w", encoding="ascii") as file:
+                file.write(f"# of the relay\n{server.url('ann%40b', 'p%3Aw')}\n")
+            status, _, error = self.send(None, "--alert-smtp-file", path)
+            self.assertEqual((status, error), (0, ""))
+            server.next()
+            status, _, error = self.send(server.url("ann%40b", "other"))
+            self.assertEqual(status, 1)
+            self.assertIn("give the right user and password", error)
+            self.assertNotIn("other", error)
+
+    @unittest.skipUnless(HAVE_OPENSSL, "there is no openssl to make a certificate with")
+    def test_tls_beyond_this_machine(self):
+        host, address = this_host(self)
+        with tempfile.TemporaryDirectory() as folder, \
+                MailServer("ann", "pw", self_signed(folder), address) as server:
+            status, _, error = self.send(server.url("ann", "pw", host))
+            self.assertEqual(status, 1)
+            self.assertIn("certificate", error)
+            self.assertTrue(server.logins.empty())
+        with tempfile.TemporaryDirectory() as folder, \
+                MailServer(certificate=self_signed(folder), host=address) as server:
+            status, _, error = self.send(server.url(host=host))  # as mail servers do
+            self.assertEqual((status, error), (0, ""))
+            self.assertTrue(server.next()["tls"])
+        with MailServer("ann", "pw", host=address) as server:
+            status, _, error = self.send(server.url("ann", "pw", host))
+            self.assertEqual(status, 1)
+            self.assertIn("a password goes nowhere without TLS", error)
+            self.assertTrue(server.logins.empty())
+
+
+if __name__ == "__main__":
+    unittest.main()
