@@ -15,7 +15,8 @@ RUN apt-get update -qq \
     && llhttp=$(apt-cache show libllhttp-dev >/dev/null 2>&1 && echo libllhttp-dev || echo node-llhttp) \
     && apt-get install -y -qq --no-install-recommends \
         gcc make libc6-dev cmake ninja-build pkg-config liburing-dev libck-dev libsodium-dev \
-        libseccomp-dev libisal-dev libhiredis-dev libwolfssl-dev zlib1g-dev "$llhttp" >/dev/null \
+        libseccomp-dev libisal-dev libhiredis-dev libwolfssl-dev zlib1g-dev libcurl4-gnutls-dev \
+        "$llhttp" >/dev/null \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
@@ -26,13 +27,14 @@ RUN cmake --preset release && ninja -C build/release ringpost \
 FROM ${BASE}
 ARG DEBIAN_FRONTEND=noninteractive
 ARG DEBCONF_NOWARNINGS=yes
-# Whatever libraries the program is linked with, by the packages that they come from.
+# Whatever libraries the program is linked with, by the packages that they come from; what alerts load.
 RUN apt-get update -qq \
     && llhttp=$(apt-cache pkgnames libllhttp | grep -E '^libllhttp[0-9.]+$' | head -n 1) \
     && wolfssl=$(apt-cache pkgnames libwolfssl | grep -E '^libwolfssl[0-9]+(t64)?$' | head -n 1) \
     && hiredis=$(apt-cache pkgnames libhiredis | grep -E '^libhiredis[0-9.]+(t64)?$' | head -n 1) \
+    && curl=$(apt-cache pkgnames libcurl3 | grep -E '^libcurl3(t64)?-gnutls$' | head -n 1) \
     && apt-get install -y -qq --no-install-recommends liburing2 libsodium23 libseccomp2 libisal2 \
-        zlib1g "$hiredis" "$wolfssl" $llhttp >/dev/null \
+        zlib1g "$hiredis" "$wolfssl" "$curl" ca-certificates $llhttp >/dev/null \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --no-log-init --uid 700 --no-create-home --shell /usr/sbin/nologin ringpost \
     && install -d -o ringpost -g ringpost -m 700 /var/lib/ringpost

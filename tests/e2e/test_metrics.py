@@ -15,7 +15,8 @@ from test_ack import push
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NAME = re.compile(r"\b(?:ringpost|process)_[a-z0-9_]+")
 # One that is not there has all its metrics.
-NO_REDIS = ("--redis", "redis://127.0.0.1:1", "--store", "disk")
+NO_REDIS = ("--redis", "redis://127.0.0.1:1", "--store", "disk", "--alert-url",
+            "http://127.0.0.1:1/")
 SAMPLE = re.compile(r'([a-z_][a-z0-9_]*)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\.)*",?)*)\})? (\S+)')
 
 

@@ -134,7 +134,9 @@ static void test_the_longest_fits(void **state) {
         alert_json_write(&out, &long_teller, &notice);
         assert_false(out.full);
         assert_int_equal(room[out.len - 1], '}');
+        room[out.len] = '\0';
         assert_memory_equal(room, "{\"text\":\"ringpost n", 19);
+        assert_non_null(strstr(room, ".\",\"node\":")); /* its text is whole */
         out = builder_over(room, ALERT_MAIL_MAX);
         alert_mail_write(&out, &long_teller, &notice, &letter);
         assert_false(out.full);
