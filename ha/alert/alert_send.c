@@ -133,6 +133,19 @@ static size_t on_head(char *at, size_t size, size_t count, void *user) {
     return len;
 }
 
+/* What a mail server is told: from the first RCPT on a refusal is of an address, and the mail may
+ * go to others. Before that it is of something that libcurl does without, or nothing was sent. */
+static int on_trace(CURL *easy, curl_infotype type, char *at, size_t len, void *user) {
+    struct alert_transfer *transfer = user;
+    (void)easy;
+    if (type == CURLINFO_HEADER_OUT && span_starts(span_of(at, len), SPAN("RCPT ")) &&
+        !transfer->asks_for_addresses) {
+        transfer->asks_for_addresses = true;
+        transfer->refused = false;
+    }
+    return 0;
+}
+
 static size_t on_body(char *at, size_t size, size_t count, void *user) {
     struct alert_transfer *transfer = user;
     size_t len = size * count;
@@ -231,6 +244,9 @@ static CURLcode mail_set(struct alert_transfer *transfer) {
     SET(CURLOPT_MAIL_RCPT, transfer->lists[LIST_TO]);
     /* One address that is wrong must not keep the others from hearing of it. */
     SET(CURLOPT_MAIL_RCPT_ALLLOWFAILS, 1L);
+    SET(CURLOPT_VERBOSE, 1L);
+    SET(CURLOPT_DEBUGFUNCTION, on_trace);
+    SET(CURLOPT_DEBUGDATA, transfer);
     SET(CURLOPT_UPLOAD, 1L);
     SET(CURLOPT_READFUNCTION, on_read);
     SET(CURLOPT_READDATA, transfer);

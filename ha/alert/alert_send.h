@@ -61,6 +61,7 @@ struct alert_transfer {
     size_t head_bytes, body_bytes;
     bool too_much;             /* it was cut off for what it said */
     bool refused;              /* a mail server refused something */
+    bool asks_for_addresses;   /* it was asked whether it takes mail for them */
     char said[ALERT_SAID_MAX]; /* the last line of a mail server's refusal, or the body's beginning
                                 */
     size_t said_len;

@@ -32,9 +32,9 @@ HAVE_OPENSSL = shutil.which("openssl") is not None
 
 
 class Webhook:
-    """`ways`: what the requests in turn get, the last one for all that follow. A way is a status, or
-    "hang", "close" (without an answer), "endless" (200 and a body without an end), "head" (a head
-    without an end), "cut" (200 and less than was announced)."""
+    """`ways`: what the requests in turn get, the last one for all that follow. A way is a status,
+    or "hang", "close" (without an answer), "endless" (200 and a body without an end), "head" (a
+    head without an end), "cut" (200 and less than was announced)."""
 
     def __init__(self, *ways, certificate=None):
         self.ways = list(ways) or [200]
