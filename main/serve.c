@@ -419,7 +419,7 @@ int serve_run(struct settings *settings) {
         parts.ports[parts.port_count++] = &node.redis.port;
     }
     if (alert_is_wanted(&kept->config)) {
-        alert_port_init(&node.alert, &kept->config, node.server.run);
+        alert_port_init(&node.alert, &settings->config, node.server.run);
         parts.ports[parts.port_count++] = &node.alert.port;
     }
     sio_encodings_add(parts.encodings);

@@ -4,6 +4,8 @@
 #include "core/config.h"
 #include "core/server.h"
 
+#define MEMORY_FREE_PART 8
+
 static struct alert_port *alert_of(struct port *port) {
     return (struct alert_port *)(void *)port;
 }
@@ -15,7 +17,8 @@ static void count(_Atomic uint64_t *figure) {
 /* --- what is lost ------------------------------------------------------------------------------
  */
 
-/* Was anything refused for want of memory since the last look, or is there none? */
+/* Was anything refused for want of memory since the last look, or is there none? Then it is short
+ * until an eighth is free again: whoever is refused comes again when it likes. */
 static bool memory_is_short(struct alert_port *alert) {
     const struct server *server = alert->port.server;
     uint64_t refused = 0;
@@ -23,9 +26,14 @@ static bool memory_is_short(struct alert_port *alert) {
         const struct stats *stats = &server->endpoints[i]->stats;
         refused += stats_get(&stats->memory_refused) + stats_get(&stats->refused[REFUSE_MEMORY]);
     }
+    uint64_t ceiling = server->budget.ceiling_bytes;
     bool grew = refused != alert->memory_refused;
+    bool is_low = atomic_load_explicit(&server->budget.granted_bytes, memory_order_relaxed) >
+                  ceiling - ceiling / MEMORY_FREE_PART;
     alert->memory_refused = refused;
-    return grew || budget_is_full(&server->budget);
+    alert->memory_short =
+        grew || budget_is_full(&server->budget) || (alert->memory_short && is_low);
+    return alert->memory_short;
 }
 
 static void look(struct alert_port *alert) {

@@ -51,10 +51,12 @@ struct alert_port {
     struct alert_line line;
     uint64_t looks_ns;       /* when it looks next */
     uint64_t memory_refused; /* by all threads, when it looked last */
+    bool memory_short;       /* then */
     uint64_t leaves_ns;      /* the node drains since then; 0: it does not */
 };
 
-/* Prepares it. The config must outlive it, and `run` too, which may be filled in later. */
+/* Prepares it. The config must outlive it, so it is none that a reload replaces; and `run` too,
+ * which may be filled in later. */
 void alert_port_init(struct alert_port *alert, const struct config *config, const char *run);
 
 #endif

@@ -4,6 +4,7 @@ not want to be; and `ringpost alert-test`."""
 import contextlib
 import os
 import re
+import resource
 import signal
 import socket
 import tempfile
@@ -12,9 +13,10 @@ import unittest
 from alert_ends import HAVE_OPENSSL, SMTP_PYTHON, MailServer, Webhook, self_signed
 from redis_server import HAVE as HAVE_REDIS
 from redis_server import Redis
+from stored import Data
 from support import SANITIZED, Node, free_port, run, wait_until
 
-# Of a program without other threads that matter; the nodes above do the same in such builds.
+# Other tests take the same ways through the code in such a build.
 SANITIZED_SKIPS = "the release build shows it"
 
 
@@ -39,6 +41,10 @@ class Node_(unittest.TestCase):
                 Node("--node", "till-a", "--redis", redis.url(), "--alert-after", "0.3",
                      "--alert-url", webhook.url("localhost"), *more) as node:
             node.wait_log("event=redis_connected")
+            for count in (1, 2):  # a reload frees the settings before it
+                node.signal(signal.SIGHUP)
+                wait_until("it has reloaded", lambda n=count: node.log().count(
+                    "event=reloaded") == n)
             redis.kill()
             self.told(lost := webhook.next(), "lost", node)
             redis.start()
@@ -55,6 +61,30 @@ class Node_(unittest.TestCase):
             self.assertIn("Subject: [ringpost] till-a: redis back\r\n", smtp.next()["text"])
             wait_until("both are counted",
                        lambda: node.metric("ringpost_alerts_sent_total", way="mail") == 2)
+
+    @unittest.skipIf(SANITIZED, SANITIZED_SKIPS)
+    def test_the_store_and_memory(self):
+        with Webhook() as webhook, Data() as data, \
+                data.node("--alert-after", "0.3", "--alert-url", webhook.url(), "--memory", "1M",
+                          "--max-message", "100K") as node:
+            resource.prlimit(node.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+            self.assertEqual(node.push("till-1", 1, "?ack=true")[0], 503)
+            lost = webhook.next()
+            resource.prlimit(node.pid, resource.RLIMIT_FSIZE,
+                             (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            back = webhook.next()
+            for got, state in ((lost, "lost"), (back, "back")):
+                self.assertEqual((got["what"], got["state"]), ("store", state), got)
+            taken = 0
+            while node.push("till-1", "x" * 50000, f"?ack=true&id=m{taken}")[0] == 202:
+                taken += 1
+            lost = webhook.next()
+            for i in range(taken):
+                self.assertEqual(node.api("DELETE", f"/v1/messages/m{i}")[0], 200)
+            back = webhook.next()
+            for got, state in ((lost, "lost"), (back, "back")):
+                self.assertEqual((got["what"], got["state"]), ("memory", state), got)
+            self.assertIn("the memory ceiling has been reached", lost["text"])
 
     def test_a_receiver_that_fails_is_asked_again(self):
         with Webhook(500, "close", 200) as webhook, \
@@ -86,6 +116,7 @@ class Node_(unittest.TestCase):
             node.wait_log('event=alert_failed .*problem="its host cannot be looked up: ')
 
 
+    @unittest.skipIf(SANITIZED, "TLS is of libraries that have no sanitizer")
     @unittest.skipUnless(SMTP_PYTHON, "python3-aiosmtpd is not there")
     @unittest.skipUnless(HAVE_OPENSSL, "there is no openssl to make a certificate with")
     def test_tls(self):
