@@ -153,6 +153,8 @@ class Test(unittest.TestCase):
         refuses = {500: "it answers 500", 404: "it answers 404", 302: "redirects are not followed",
                    "close": "", "head": "without an end"}
         for way in (*takes, *refuses):
+            if SANITIZED and isinstance(way, int) and way != 500:
+                continue  # those that send what they like are for these builds
             with self.subTest(way), Webhook(way) as webhook:
                 status, out, error = run(["alert-test", "--node", "till-a", "--alert-url",
                                           webhook.url()])
