@@ -14,8 +14,7 @@ static void count(_Atomic uint64_t *figure) {
     stats_add(figure, 1);
 }
 
-/* --- what is lost ------------------------------------------------------------------------------
- */
+/* --- what is lost --------------------------------------------------------------------------- */
 
 /* Was anything refused for want of memory since the last look, or is there none? Then it is short
  * until an eighth is free again: whoever is refused comes again when it likes. */
@@ -57,8 +56,7 @@ static void look(struct alert_port *alert) {
     stats_set(&alert->figures.suppressed, alert->watch.suppressed_total);
 }
 
-/* --- what is told of what was told --------------------------------------------------------------
- */
+/* --- what is told of what was told ---------------------------------------------------------- */
 
 static void on_end(void *user, enum alert_way_kind kind, const struct alert_notice *notice,
                    enum alert_end end, const struct alert_result *result) {
@@ -93,8 +91,7 @@ static void on_end(void *user, enum alert_way_kind kind, const struct alert_noti
               LOG_STR("remedy", result->remedy));
 }
 
-/* --- the port ----------------------------------------------------------------------------------
- */
+/* --- the port ------------------------------------------------------------------------------- */
 
 static bool alert_open(struct port *port, char *problem, size_t problem_cap) {
     return alert_line_open(&alert_of(port)->line, problem, problem_cap);

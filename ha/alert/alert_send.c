@@ -14,8 +14,7 @@ _Static_assert(sizeof(((struct alert_transfer *)0)->error) >= CURL_ERROR_SIZE, "
 
 enum { LIST_NAMES, LIST_HEAD, LIST_TO };
 
-/* --- the library -------------------------------------------------------------------------------
- */
+/* --- the library ---------------------------------------------------------------------------- */
 
 /* Loaded when there are alerts: with all that it needs it takes 20 ms and 6 MB of every process,
  * also of a probe that asks for health. The one over GnuTLS, since OpenSSL's shares names of
@@ -87,8 +86,7 @@ bool alert_send_init(struct alert_sender *sender, char *problem, size_t problem_
     return false;
 }
 
-/* --- what libcurl asks and tells ---------------------------------------------------------------
- */
+/* --- what libcurl asks and tells ------------------------------------------------------------ */
 
 static size_t on_read(char *at, size_t size, size_t count, void *user) {
     struct alert_transfer *transfer = user;
@@ -157,8 +155,7 @@ static size_t on_body(char *at, size_t size, size_t count, void *user) {
     return 0;
 }
 
-/* --- a transfer --------------------------------------------------------------------------------
- */
+/* --- a transfer ----------------------------------------------------------------------------- */
 
 static bool list_add(struct alert_transfer *transfer, unsigned list, const char *text) {
     struct curl_slist *more = api.curl_slist_append(transfer->lists[list], text);
@@ -301,8 +298,7 @@ void alert_send_work(struct alert_sender *sender) {
     api.curl_multi_perform(sender->multi, &running);
 }
 
-/* --- how it ended ------------------------------------------------------------------------------
- */
+/* --- how it ended --------------------------------------------------------------------------- */
 
 static const char *remedy_http(unsigned status) {
     if (status < 400)
@@ -342,6 +338,24 @@ static const char *remedy_of(CURLcode code) {
     }
 }
 
+/* A receiver that answers with the path that it was asked for (as many do that know it not) would
+ * bring the secret in it into the log. Is any piece of the URL in what it said? */
+static bool said_has_secret(const struct alert_transfer *transfer) {
+    enum { PIECE_MIN = 4 };
+    const char *at = strstr(transfer->parcel.url, "://") + 3;
+    char piece[ALERT_SAID_MAX];
+    for (at += strcspn(at, "/?"); *at != '\0';) {
+        at += strspn(at, "/?&=");
+        size_t len = strcspn(at, "/?&="), most = len < sizeof(piece) ? len : sizeof(piece) - 1;
+        memcpy(piece, at, most);
+        piece[most] = '\0';
+        if (len >= PIECE_MIN && strstr(transfer->said, piece) != NULL)
+            return true;
+        at += len;
+    }
+    return strpbrk(transfer->said, "/?=<") != NULL;
+}
+
 static void result_http(const struct alert_transfer *transfer, struct alert_result *result) {
     unsigned status = result->status;
     if (status >= 200 && status < 300) {
@@ -350,8 +364,9 @@ static void result_http(const struct alert_transfer *transfer, struct alert_resu
     }
     result->is_final = status < 500 && status != 408 && status != 425 && status != 429;
     result->remedy = remedy_http(status);
+    bool tells = transfer->said_len != 0 && !said_has_secret(transfer);
     snprintf(result->problem, sizeof(result->problem), "it answers %u%s%s", status,
-             transfer->said_len == 0 ? "" : ": ", transfer->said);
+             tells ? ": " : "", tells ? transfer->said : "");
 }
 
 static void result_make(const struct alert_transfer *transfer, CURLcode code,

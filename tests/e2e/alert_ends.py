@@ -83,7 +83,8 @@ class Webhook:
             if way == "cut":
                 request.send_header("Content-Length", "1000")
             request.end_headers()
-            request.wfile.write(b"said by\x1b[31m the receiver")
+            said = f"nobody knows {request.path}" if way == 404 else "said by\x1b[31m the receiver"
+            request.wfile.write(said.encode())
             while way == "endless" and not self.ended.is_set():
                 request.wfile.write(b"x" * 4000)
 
