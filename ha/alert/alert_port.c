@@ -107,18 +107,26 @@ static void alert_turn(struct port *port) {
     stats_set(&alert->figures.waiting, alert_line_waiting(&alert->line));
 }
 
+/* When it has something to do by itself. */
+static uint64_t due_ns(const struct alert_port *alert, uint64_t now_ns) {
+    uint64_t due_ns = alert_line_due_ns(&alert->line, now_ns);
+    uint64_t looks_ns = alert->looks_ns;
+    if (looks_ns == 0) /* it has no turns yet */
+        looks_ns = now_ns + ALERT_LOOK_NS;
+    if (alert->leaves_ns != 0)
+        looks_ns = alert->leaves_ns + ALERT_LEAVE_NS;
+    bool is_over = alert->leaves_ns != 0 && looks_ns <= now_ns;
+    return is_over || due_ns < looks_ns ? due_ns : looks_ns;
+}
+
 static void alert_wait(struct port *port, int wake_fd, uint64_t wait_ns) {
     struct alert_port *alert = alert_of(port);
-    uint64_t now_ns = clock_ns();
-    uint64_t due_ns = alert_line_due_ns(&alert->line, now_ns);
-    uint64_t looks_ns = alert->leaves_ns == 0 ? alert->looks_ns : alert->leaves_ns + ALERT_LEAVE_NS;
-    if (looks_ns < due_ns && (alert->leaves_ns == 0 || looks_ns > now_ns))
-        due_ns = looks_ns;
+    uint64_t now_ns = clock_ns(), at_ns = due_ns(alert, now_ns);
     if (port->stopped) {
         net_wake_wait(wake_fd, wait_ns);
         return;
     }
-    uint64_t until_due_ns = due_ns <= now_ns ? 0 : due_ns - now_ns;
+    uint64_t until_due_ns = at_ns <= now_ns ? 0 : at_ns - now_ns;
     alert_send_wait(&alert->line.sender, wake_fd, until_due_ns < wait_ns ? until_due_ns : wait_ns);
     net_wake_clear(wake_fd);
 }

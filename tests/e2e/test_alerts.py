@@ -7,6 +7,7 @@ import re
 import resource
 import signal
 import socket
+import subprocess
 import tempfile
 import unittest
 
@@ -14,7 +15,7 @@ from alert_ends import HAVE_OPENSSL, SMTP_PYTHON, MailServer, Webhook, self_sign
 from redis_server import HAVE as HAVE_REDIS
 from redis_server import Redis
 from stored import Data
-from support import SANITIZED, Node, free_port, run, wait_until
+from support import BINARY, SANITIZED, Node, free_port, run, wait_until
 
 # Other tests take the same ways through the code in such a build.
 SANITIZED_SKIPS = "the release build shows it"
@@ -75,12 +76,17 @@ class Node_(unittest.TestCase):
             back = webhook.next()
             for got, state in ((lost, "lost"), (back, "back")):
                 self.assertEqual((got["what"], got["state"]), ("store", state), got)
-            taken = 0
-            while node.push("till-1", "x" * 50000, f"?ack=true&id=m{taken}")[0] == 202:
-                taken += 1
+            taken = []
+
+            def push():
+                one = f"m{len(taken)}"
+                if node.push("till-1", "x" * 50000, f"?ack=true&id={one}")[0] == 202:
+                    taken.append(one)
+                return not webhook.posted.empty()
+            wait_until("memory is told of", push)
             lost = webhook.next()
-            for i in range(taken):
-                self.assertEqual(node.api("DELETE", f"/v1/messages/m{i}")[0], 200)
+            for one in taken:
+                self.assertEqual(node.api("DELETE", f"/v1/messages/{one}")[0], 200)
             back = webhook.next()
             for got, state in ((lost, "lost"), (back, "back")):
                 self.assertEqual((got["what"], got["state"]), ("memory", state), got)
@@ -178,6 +184,21 @@ class Test(unittest.TestCase):
             status, _, error = run(["alert-test", "--alert-url", f"http://{host}:{port}/"])
             self.assertEqual(status, 1)
             self.assertIn(words, error)
+
+    def test_the_library_is_loaded_only_for_alerts(self):
+        """And where it cannot be, the start says what to install."""
+        loaded = subprocess.run(["ldd", BINARY], stdout=subprocess.PIPE, check=True).stdout
+        self.assertNotIn(b"curl", loaded)
+        with tempfile.TemporaryDirectory() as folder:
+            with open(os.path.join(folder, "libcurl-gnutls.so.4"), "wb"):
+                pass
+            for command in ("alert-test", "serve"):
+                status, _, error = run([command, "--alert-url", "http://127.0.0.1:1/", "--tcp",
+                                        "off", "--web", "off", "--api", "127.0.0.1:0"],
+                                       env={**os.environ, "LD_LIBRARY_PATH": folder})
+                self.assertEqual(status, 1)
+                self.assertIn("alerts need libcurl (", error)
+                self.assertIn("apt-get install libcurl3-gnutls", error)
 
     def test_settings(self):
         status, _, error = run(["alert-test"])
