@@ -56,10 +56,10 @@ unsigned alert_names_add(struct alert_names *names, const struct alert_place *pl
 /* Starts the thread, if there are hosts. 0, or an errno. */
 int alert_names_start(struct alert_names *names);
 /* The addresses of a host. The thread looks again where those that are known are old. */
-enum alert_found alert_names_get(struct alert_names *names, unsigned name, uint64_t now_ns,
+enum alert_found alert_names_get(struct alert_names *names, unsigned number, uint64_t now_ns,
                                  char addresses[NAMES_TEXT_MAX], char problem[NAMES_PROBLEM_MAX]);
 /* None of the addresses did: the next wish waits for new ones. */
-void alert_names_doubt(struct alert_names *names, unsigned name);
+void alert_names_doubt(struct alert_names *names, unsigned number);
 /* Ends the thread, or leaves it. */
 void alert_names_end(struct alert_names *names);
 

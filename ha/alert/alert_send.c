@@ -2,7 +2,6 @@
 
 #include "core/base/check.h"
 #include "core/base/clock.h"
-#include "core/base/shortage.h"
 
 #define CURL_DISABLE_TYPECHECK /* its macros stand in the way of a table of functions */
 #include <curl/curl.h>
@@ -159,7 +158,7 @@ static size_t on_body(char *at, size_t size, size_t count, void *user) {
 
 static bool list_add(struct alert_transfer *transfer, unsigned list, const char *text) {
     struct curl_slist *more = api.curl_slist_append(transfer->lists[list], text);
-    if (SHORTAGE(more == NULL))
+    if (more == NULL)
         return false;
     transfer->lists[list] = more;
     return true;

@@ -67,8 +67,8 @@ struct alert_watch {
 };
 
 void alert_watch_init(struct alert_watch *watch, uint64_t after_ns);
-/* `what` is a word while it is lost, NULL while it is there. */
-void alert_watch_see(struct alert_watch *watch, unsigned subject, const char *what, uint64_t now_ns,
+/* `number` is of a subject; `what` is a word while it is lost, NULL while it is there. */
+void alert_watch_see(struct alert_watch *watch, unsigned number, const char *what, uint64_t now_ns,
                      uint64_t wall_ms);
 /* What is to be told now, one after the other; false: nothing more. */
 bool alert_watch_next(struct alert_watch *watch, struct alert_notice *notice, uint64_t now_ns,
