@@ -158,7 +158,8 @@ class Between(unittest.TestCase):
         with its connection."""
         size, count = 60000, 250
         with Redis("--client-output-buffer-limit", "pubsub 0 0 0") as redis, \
-                cluster(redis, "a", "b") as (a, b), JsonClient(b, "x") as client:
+                cluster(redis, "a", "b", flags=("--outbox-bytes", "64M")) as (a, b), \
+                JsonClient(b, "x") as client:
             self.assertEqual(a.message(to="x", data="first")[0], 202)
             self.assertEqual(client.hear_message()["data"], "first")
             [line] = [one for one in redis.ask("CLIENT", "LIST", "TYPE", "pubsub").splitlines()
