@@ -112,6 +112,7 @@ bool endpoint_open(struct endpoint *endpoint, struct server *server, unsigned in
     port_waits_init(&endpoint->port_waits);
     storing_init(&endpoint->storing);
     list_init(&endpoint->undecided);
+    relays_init(&endpoint->relays);
     endpoint_turn_begin(endpoint);
     wheel_init(&endpoint->wheel, endpoint->now_ns);
     uint32_t requests_max = server->post.requests_max;

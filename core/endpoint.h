@@ -20,6 +20,7 @@
 #include "core/memory.h"
 #include "core/pool.h"
 #include "core/recorder.h"
+#include "core/relay.h"
 #include "core/stats.h"
 #include "core/timer.h"
 
@@ -77,6 +78,7 @@ struct endpoint {
     struct port_waits port_waits;
     struct storing storing;
     struct list undecided; /* publishes whose keepers have not all been told (keeper.h) */
+    struct relays relays;  /* relay.h */
 
     uint64_t message_serial; /* random at start; the changing part of the ids that the node makes */
     struct timer trim;       /* armed while blocks of the account have memory to give back */

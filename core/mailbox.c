@@ -165,7 +165,7 @@ static void mail_on_restore(struct endpoint *endpoint, const struct mail *mail) 
 }
 
 static void mail_on_relay(struct endpoint *endpoint, const struct mail *mail) {
-    relay_on_mail(worker_of(endpoint), mail);
+    relay_on_mail(endpoint, mail);
 }
 
 static mail_handler *const handlers[MAIL_KIND_COUNT] = {

@@ -52,6 +52,11 @@ void port_on_called(struct endpoint *endpoint, struct call *call) {
     port->type->called(port, call);
 }
 
+void port_on_relay(struct endpoint *endpoint, struct relay *relay) {
+    struct port *port = port_of(endpoint);
+    port->type->relay(port, relay);
+}
+
 bool port_open(struct port *port, struct server *server, unsigned index) {
     CHECK(index >= server->worker_count && index < server->post.endpoints, "port %u", index);
     port->on_deliver = on_deliver;
@@ -84,7 +89,8 @@ void port_hear_everything(struct port *port, bool hears) {
 static uint64_t wait_for(const struct port *port, uint64_t wait_ns) {
     if (port->mail_left)
         return 0;
-    if (keeper_decisions_wait(&port->endpoint) && wait_ns > ROOM_LOOK_NS)
+    if ((keeper_decisions_wait(&port->endpoint) || relays_wait(&port->relays)) &&
+        wait_ns > ROOM_LOOK_NS)
         wait_ns = ROOM_LOOK_NS;
     return endpoint_wait_ns(&port->endpoint, wait_ns);
 }
@@ -109,7 +115,10 @@ static void port_wait(struct port *port, uint64_t wait_ns) {
 static bool phase_done(struct port *port, enum server_phase phase) {
     if (phase == PHASE_REFUSING)
         return (port->type->refuse == NULL || port->type->refuse(port)) && port->publishing == 0;
-    return phase != PHASE_STOPPED || (port->stopped && port->requests == 0);
+    if (phase == PHASE_CLOSING)
+        return port->type->close == NULL || port->type->close(port);
+    return phase != PHASE_STOPPED ||
+           (port->stopped && port->requests == 0 && port->relays.away == 0);
 }
 
 static void phase_follow(struct port *port) {
@@ -157,6 +166,8 @@ bool port_turn(struct port *port, uint64_t wait_ns) {
     slices_give(port, 1);
     if (keeper_decisions_wait(endpoint))
         keeper_decisions_work(endpoint);
+    if (relays_wait(&port->relays))
+        relays_work(endpoint);
     wheel_advance(&endpoint->wheel, endpoint, endpoint->now_ns);
     phase_follow(port);
     outside_look(port);

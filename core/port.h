@@ -32,12 +32,15 @@
 struct call;
 struct message;
 struct port;
+struct relay;
 
 /* Another node, as a port knows it. */
 #define PORT_NODE_BYTES 65
+#define PORT_PEER_BYTES 56
 struct port_node {
     char name[PORT_NODE_BYTES]; /* empty: it has not said it */
     char run[17];
+    char peer[PORT_PEER_BYTES]; /* where it takes polls of its sessions; empty: nowhere */
 };
 
 /* What a port does. All on its own thread. */
@@ -60,6 +63,9 @@ struct port_type {
     /* A call that the port has started for another node: all parts are there; it tells them, and
      * calls call_end. */
     void (*called)(struct port *port, struct call *call);
+    /* A relay (relay.h) has come, or come back; also after `stop`, when it is to go back at once.
+     * NULL: none is sent to it. */
+    void (*relay)(struct port *port, struct relay *relay);
     /* Once in each turn: reads and writes what its descriptors are ready for, while
      * endpoint_slice_over says no. May be NULL. */
     void (*turn)(struct port *port);
@@ -71,6 +77,10 @@ struct port_type {
      * until it says true, nothing more will come; that must be soon. NULL: there is nothing to ask.
      */
     bool (*refuse)(struct port *port);
+    /* All sessions have had their last word (PHASE_CLOSING): called in each turn until it says
+     * true, what was to be passed on has left; that must be soon. NULL: there is nothing to wait
+     * for. */
+    bool (*close)(struct port *port);
     /* Other nodes that it knows, from number `from` on, at most `max`: how many there were. Any
      * thread. NULL: it knows of none. */
     unsigned (*nodes)(struct port *port, unsigned from, struct port_node *nodes, unsigned max);
@@ -105,6 +115,9 @@ struct port {
     /* What /readyz says while it cannot do its work ("redis"); NULL while it can. Any thread reads
      * it. */
     _Atomic(const char *) degraded;
+    /* The herald tells other nodes that this port is reached there; empty: it is not. Written
+     * before PHASE_RUNNING. */
+    char address[PORT_PEER_BYTES];
 };
 
 void port_init(struct port *port, const struct port_type *type);
@@ -119,6 +132,7 @@ void port_on_hand(struct endpoint *endpoint, const struct mail *mail);
  */
 void port_on_call(struct endpoint *endpoint, struct call *call);
 void port_on_called(struct endpoint *endpoint, struct call *call);
+void port_on_relay(struct endpoint *endpoint, struct relay *relay);
 /* After all threads have ended. */
 void port_fini(struct port *port);
 

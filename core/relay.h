@@ -1,5 +1,5 @@
-/* relay.h - work of a protocol that is carried out on another worker, where the thing is that it
- * concerns: it goes there, and comes back when it is done, which may be much later.
+/* relay.h - work of a protocol that is carried out on another worker, or by a port, where the thing
+ * is that it concerns: it goes there, and comes back when it is done, which may be much later.
  *
  *   owner: relay_init, relay_room?, relay_send(to) ---- RELAY ----> there: relay->run
  *   owner: relay->run <---- RELAY ---- there, now or later: relay_send(owner)
@@ -12,8 +12,12 @@
  * To its own worker it goes at once: `run` is called before relay_send returns. So one code path
  * serves what is here and what is elsewhere.
  *
- * Threads: a worker's own functions; `run` on the worker that the relay arrives at. Owns: nothing.
- * Limits: those of what it is embedded in. The end of the node waits until all are back. */
+ * A port gets it by port_type.relay instead, where `run` says which of its protocol's steps it is,
+ * and sends it by relay_pass; a port may also be the owner.
+ *
+ * Threads: an endpoint's own functions; `run` on the worker that the relay arrives at. Owns:
+ * nothing. Limits: those of what it is embedded in. The end of the node waits until all are back.
+ */
 #ifndef RINGPOST_CORE_RELAY_H
 #define RINGPOST_CORE_RELAY_H
 
@@ -22,6 +26,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct endpoint;
 struct mail;
 struct relay;
 struct worker;
@@ -29,12 +34,12 @@ struct worker;
 struct relay {
     struct list link; /* in relays->waiting */
     void (*run)(struct worker *worker, struct relay *relay);
-    uint16_t owner, to; /* workers */
+    uint16_t owner, to; /* endpoints */
 };
 
 struct relays {
     struct list waiting; /* for room in a mailbox, the oldest first */
-    uint32_t away;       /* of this worker, with others */
+    uint32_t away;       /* of this endpoint, with others */
 };
 
 void relays_init(struct relays *relays);
@@ -42,14 +47,17 @@ static inline void relay_init(struct relay *relay, unsigned owner) {
     list_init(&relay->link);
     relay->owner = (uint16_t)owner;
 }
-/* Is there room for one more to that worker? False is counted. */
-bool relay_room(struct worker *worker, unsigned to);
+/* Is there room for one more to that endpoint? False is counted. */
+bool relay_room(struct endpoint *endpoint, unsigned to);
 /* Goes there; `run` says what is done with it. The relay may be gone when this returns. */
 void relay_send(struct worker *worker, struct relay *relay, unsigned to,
                 void (*run)(struct worker *worker, struct relay *relay));
-void relay_on_mail(struct worker *worker, const struct mail *mail);
+/* The same from any endpoint, and to another one. */
+void relay_pass(struct endpoint *endpoint, struct relay *relay, unsigned to,
+                void (*run)(struct worker *worker, struct relay *relay));
+void relay_on_mail(struct endpoint *endpoint, const struct mail *mail);
 /* Sends what waited for room. */
-void relays_work(struct worker *worker);
+void relays_work(struct endpoint *endpoint);
 static inline bool relays_wait(const struct relays *relays) {
     return !list_empty(&relays->waiting);
 }

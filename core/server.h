@@ -49,6 +49,8 @@ struct server_parts {
     struct store *store; /* one of the ports (store.h); NULL: what is kept ends with the process */
     struct port *herald; /* one of the ports, which tells other hosts of names (presence.h); NULL:
                             there are no other hosts */
+    struct port *peers; /* one of the ports, which passes polls on to the nodes where their sessions
+                           live; NULL: there is none */
     /* A call that another node asks for (call.h), in the words of its call_nodes, on a port's
      * thread: ready for call_start. NULL: it is none, or there is no room. */
     struct call *(*call_of)(struct endpoint *endpoint, struct span asked);

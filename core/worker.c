@@ -209,7 +209,7 @@ static void kept_go_on(struct worker *worker) {
         attends_work(worker);
     readies_look(worker);
     if (relays_wait(&worker->relays))
-        relays_work(worker);
+        relays_work(&worker->endpoint);
     if (keeper_busy(&worker->keeper)) {
         slice_begin(worker);
         keeper_work(worker);
@@ -516,7 +516,6 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     attends_init(&worker->attends);
     readies_init(&worker->readies);
     trails_init(&worker->trails);
-    relays_init(&worker->relays);
     admission_init(&worker->admission);
     sending_init(&worker->sending);
     reading_init(&worker->reading, worker->now_ns);

@@ -27,7 +27,6 @@
 #include "core/mailbox.h"
 #include "core/reading.h"
 #include "core/ready.h"
-#include "core/relay.h"
 #include "core/reply.h"
 #include "core/ring.h"
 #include "core/slots.h"
@@ -82,7 +81,6 @@ struct worker {
     struct attends attends;       /* attend.h */
     struct readies readies;       /* ready.h */
     struct trails trails;         /* trail.h */
-    struct relays relays;         /* relay.h */
     struct tally tally;           /* tally.h */
 };
 

@@ -48,3 +48,21 @@ struct hash128 hash_content(struct span bytes) {
     CHECK(result == 0, "libsodium does not hash");
     return hash;
 }
+
+_Static_assert(PROOF_KEY_BYTES >= crypto_generichash_KEYBYTES_MIN, "a key is long enough");
+
+void proof_key(struct span secret, uint8_t made[PROOF_KEY_BYTES]) {
+    int result = crypto_generichash(made, PROOF_KEY_BYTES, (const unsigned char *)secret.at,
+                                    secret.len, NULL, 0);
+    CHECK(result == 0, "libsodium does not hash");
+}
+
+void proof_make(const uint8_t with[PROOF_KEY_BYTES], struct span bytes, uint8_t made[PROOF_BYTES]) {
+    int result = crypto_generichash(made, PROOF_BYTES, (const unsigned char *)bytes.at, bytes.len,
+                                    with, PROOF_KEY_BYTES);
+    CHECK(result == 0, "libsodium does not hash");
+}
+
+bool proof_same(const uint8_t a[PROOF_BYTES], const uint8_t b[PROOF_BYTES]) {
+    return sodium_memcmp(a, b, PROOF_BYTES) == 0;
+}

@@ -87,7 +87,7 @@ bool poll_begin(struct worker *worker, struct http_exchange *exchange, const str
     unsigned home = ask->sid.worker;
     struct poll *poll = NULL;
     stats_add(&worker->stats.engine_requests, 1);
-    if (!SHORTAGE(!relay_room(worker, home)))
+    if (!SHORTAGE(!relay_room(&worker->endpoint, home)))
         poll = poll_make(worker, ask, body, extra);
     if (SHORTAGE(poll == NULL)) {
         stats_add(&worker->stats.engine_refused, 1);

@@ -57,6 +57,9 @@ void keeper_on_remote(struct worker *worker, const struct mail *mail) {
     (void)worker;
     (void)mail;
 }
+void port_on_relay(struct endpoint *endpoint, struct relay *relay) {
+    (void)endpoint, (void)relay;
+}
 void port_on_hand(struct endpoint *endpoint, const struct mail *mail) {
     (void)endpoint;
     (void)mail;
