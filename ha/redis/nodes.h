@@ -42,6 +42,7 @@ struct peer_node {
     struct list link;       /* in nodes->order, the one that was silent for the longest first */
     char run[WIRE_RUN_BYTES];
     char name[NODES_NAME_BYTES_MAX + 1]; /* empty: it has not said it */
+    char peer[PORT_PEER_BYTES];          /* where it takes polls of its sessions; empty: nowhere */
     uint64_t heard_ns;
     struct node_window window;
 };

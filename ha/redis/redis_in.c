@@ -182,6 +182,7 @@ static void known_tell(struct redis_port *redis) {
         memcpy(shown->name, node->name, sizeof(shown->name));
         memcpy(shown->run, node->run, WIRE_RUN_BYTES);
         shown->run[WIRE_RUN_BYTES] = '\0';
+        memcpy(shown->peer, node->peer, sizeof(shown->peer));
     }
     pthread_mutex_unlock(&known->lock);
     redis_figure(&redis->figures.nodes, redis->nodes.count);
@@ -211,7 +212,10 @@ static void word_take(struct redis_port *redis, const struct wire_node *word) {
     if (node->name[0] != '\0' || word->name.len > NODES_NAME_BYTES_MAX)
         return;
     memcpy(node->name, word->name.at, word->name.len);
+    if (word->peer.len != 0 && word->peer.len < PORT_PEER_BYTES)
+        memcpy(node->peer, word->peer.at, word->peer.len);
     known_tell(redis);
+    redis->lives_ns = redis->port.now_ns; /* it has come just now, and is to know of this one */
     log_event(LOG_INFO, "redis_node_found", LOG_STR("node", node->name));
     if (span_equal(word->name, span_text(redis->port.config->node)) ||
         nodes_namesake(&redis->nodes, node) != NULL)

@@ -504,8 +504,11 @@ static void word_send(struct redis_port *redis, const struct wire_channel *chann
                       struct wire_node node) {
     char text[WIRE_NODE_BYTES_MAX];
     struct builder word = builder_over(text, sizeof(text));
+    const struct port *peers = redis->port.server->parts.peers;
     memcpy(node.run, redis->port.server->run, WIRE_RUN_BYTES);
     node.name = span_text(redis->port.config->node);
+    if (peers != NULL)
+        node.peer = span_text(peers->address);
     wire_word_write(&node, &word);
     redis_out_text(redis, channel, builder_span(&word));
 }

@@ -76,6 +76,8 @@ void wire_word_write(const struct wire_node *node, struct builder *out) {
         builder_text(out, ",\"asks\":true");
     if (node->asks_sent != 0)
         json_key_u64(out, "asks_sent", node->asks_sent);
+    if (node->peer.len != 0)
+        json_key_text(out, "peer", node->peer);
     builder_text(out, "}}");
 }
 
@@ -251,6 +253,9 @@ bool wire_node_read(struct span object, struct wire_node *node) {
         else if (span_equal(name, SPAN("name")) &&
                  (good = value.kind == JSON_STRING && !value.escaped))
             node->name = json_inside(&value);
+        else if (span_equal(name, SPAN("peer")) &&
+                 (good = value.kind == JSON_STRING && !value.escaped))
+            node->peer = json_inside(&value);
         if (!good)
             return false;
     }

@@ -23,6 +23,9 @@
  * lives, under which name, and at its end that it leaves:
  *
  *   {"node":{"run":"<16 hex>","name":"node-a","lives":true}}
+ *   {"node":{"run":"<16 hex>","name":"node-a","lives":true,"peer":"192.0.2.7:7010"}}
+ *
+ * the second where it takes polls of its sessions from others (ha/peer), at that address.
  *
  * It tells on `all` which client ids have come to it, so that who keeps something for them hands it
  * over; and, where it keeps something and has just come itself, that it wants to be told of all:
@@ -87,6 +90,7 @@ struct wire_node {
     bool is_bytes, keeps, again;
     /* Of words: */
     struct span name; /* of a node */
+    struct span peer; /* where it takes polls of its sessions; empty: nowhere */
     bool lives, asks;
     struct span came, acked, settled; /* the arrays as they came; empty: none */
     struct span sent;
@@ -97,7 +101,7 @@ struct wire_node {
 };
 
 /* The beginning of a message: its object `node`, and the comma behind it. At most so many bytes. */
-#define WIRE_NODE_BYTES_MAX 192
+#define WIRE_NODE_BYTES_MAX 256
 void wire_node_write(const struct wire_node *node, struct builder *out);
 /* A whole word. */
 void wire_word_write(const struct wire_node *node, struct builder *out);

@@ -292,6 +292,19 @@ static void test_own_copies(void **state) {
                         "{\"node\":{\"run\":\"0123456789abcdef\",\"name\":\"n\",\"lives\":true}}");
     assert_true(is_own(text, &copy));
     assert_int_equal(copy, 0);
+    /* As long as one may be. */
+    out = builder_over(text, sizeof(text));
+    wire_word_write(&(struct wire_node){.run = "0123456789abcdef",
+                                        .name = SPAN("0123456789012345678901234567890123456789"
+                                                     "012345678901234567890123"),
+                                        .lives = true,
+                                        .asks = true,
+                                        .peer = SPAN("[2001:0db8:0001:0002:0003:0004:0005:0006]:"
+                                                     "65535")},
+                    &out);
+    assert_false(out.full);
+    text[out.len] = '\0';
+    assert_non_null(strstr(text, ",\"peer\":\"[2001:"));
     assert_false(is_own("", &copy));
     assert_false(is_own("{\"to\":\"a\"}", &copy));
     assert_false(is_own(" {\"node\":{\"run\":\"0123456789abcdef\",\"p\":9", &copy));
@@ -317,10 +330,14 @@ static void test_objects(void **state) {
     assert_int_equal(node.number, 5);
     assert_true(node_reads("{" RUN ",\"n\":18446744073709551615,\"lives\":1,\"bytes\":0}", &node));
     assert_true(node.number == UINT64_MAX && !node.lives && !node.is_bytes);
+    assert_true(node_reads("{" RUN ",\"peer\":\"192.0.2.7:7010\"}", &node));
+    assert_int_equal(node.peer.len, strlen("192.0.2.7:7010"));
     static const char *const wrong[] = {
         "",
         "{}",
         "[]",
+        "{" RUN ",\"peer\":7}",
+        "{" RUN ",\"peer\":\"\\u0031\"}",
         "7",
         "{\"run\":7}",
         "{\"run\":\"\"}",
