@@ -101,9 +101,12 @@ struct config {
     enum store_kind store;
     const char *data; /* the directory of STORE_DISK; NULL: none */
     enum store_sync store_sync;
-    const char *redis;        /* a URL that redis_url_parse takes; NULL: no other nodes */
-    const char *redis_file;   /* where it was read; NULL: none */
-    const char *redis_prefix; /* of channels */
+    const char *redis;            /* a URL that redis_url_parse takes; NULL: no other nodes */
+    const char *redis_file;       /* where it was read; NULL: none */
+    const char *redis_prefix;     /* of channels */
+    struct listen_address peer;   /* where other nodes ask for polls; its `text` NULL: nowhere */
+    const char *peer_secret_file; /* NULL: none */
+    uint8_t peer_key[32];         /* what is in it (hash.h) */
 
     /* Alerts (ha/alert/alert_place.h). */
     const char *alert_url; /* NULL: none */

@@ -239,6 +239,8 @@ enum { CLASS_UNKNOWN = CLASSES, RESULT_CLASSES };
       "copies whose callback cannot be understood any more: too many were without one")            \
     X(engine_requests, "engine_requests_total", "polls of Engine.IO sessions, GET and POST")       \
     X(engine_refused, "engine_refused_total", "Engine.IO requests refused, for whatever reason")   \
+    X(engine_foreign, "engine_foreign_total",                                                      \
+      "Engine.IO requests for sessions that this run of this node does not have, not passed on")   \
     X(engine_opened, "engine_opened_total", "Engine.IO sessions opened")                           \
     X(engines_ended, "engine_ended_total", "Engine.IO sessions ended")                             \
     X(engine_upgrades, "engine_upgrades_total", "sessions that went from polling to WebSocket")    \

@@ -11,6 +11,7 @@
 #include "core/server.h"
 #include "core/watch.h"
 #include "ha/alert/alert_port.h"
+#include "ha/peer/peer_port.h"
 #include "ha/redis/redis_port.h"
 #include "ha/store/disk_store.h"
 #include "ingest/api/api.h"
@@ -57,6 +58,7 @@ struct node {
     struct disk_store disk;  /* with --store disk */
     struct redis_port redis; /* with --redis */
     struct alert_port alert; /* with --alert-url or --alert-mail */
+    struct peer_port peers;  /* with --peer */
 };
 
 static void configs_free(struct config_kept *kept) {
@@ -421,6 +423,11 @@ int serve_run(struct settings *settings) {
     if (alert_is_wanted(&kept->config)) {
         alert_port_init(&node.alert, &settings->config, node.server.run);
         parts.ports[parts.port_count++] = &node.alert.port;
+    }
+    if (kept->config.peer.text != NULL) {
+        peer_port_init(&node.peers, &kept->config);
+        parts.peers = &node.peers.port;
+        parts.ports[parts.port_count++] = &node.peers.port;
     }
     sio_encodings_add(parts.encodings);
     if (!server_init(&node.server, &kept->config, &parts, problem, sizeof(problem)))

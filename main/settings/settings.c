@@ -176,6 +176,9 @@ static bool same_value(const struct config *old, const char *old_file, const str
         return same_keys(old, new);
     if (id == SET_SOCKETIO_CLIENT && !span_equal(old->socketio_script, new->socketio_script))
         return false;
+    if (id == SET_PEER_SECRET_FILE &&
+        memcmp(old->peer_key, new->peer_key, sizeof(old->peer_key)) != 0)
+        return false;
     config_format(old, old_file, id, before, sizeof(before));
     config_format(new, new_file, id, after, sizeof(after));
     return strcmp(before, after) == 0;

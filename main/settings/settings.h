@@ -77,6 +77,8 @@ enum setting_id {
     SET_REDIS,
     SET_REDIS_FILE,
     SET_REDIS_PREFIX,
+    SET_PEER,
+    SET_PEER_SECRET_FILE,
     SET_ALERT_URL,
     SET_ALERT_MAIL,
     SET_ALERT_SMTP,

@@ -7,6 +7,7 @@
 #include "main/settings/settings_value.h"
 #include "main/version.h"
 
+#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -411,6 +412,23 @@ static void apply_alert(const struct reading *r) {
     }
 }
 
+static void apply_peer(const struct reading *r) {
+    char why[ADDRESS_WHY_MAX];
+    struct listen_address address = {.kind = LISTENER_WEB};
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&address.address;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&address.address;
+    if (!address_parse(r->text, &address, why)) {
+        refuse(r, "%s", why);
+        return;
+    }
+    bool all = address.address.ss_family == AF_INET ? v4->sin_addr.s_addr == 0
+                                                    : IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr);
+    if (all)
+        refuse(r, "stands for all addresses; write the one by which other nodes reach this one");
+    else if ((address.text = build_string(r->build, r->text)) != NULL)
+        r->build->config.peer = address;
+}
+
 static void apply_one(const struct reading *r) {
     static void (*const kinds[])(const struct reading *) = {
         [SETTING_TEXT] = apply_text,          [SETTING_SWITCH] = apply_switch,
@@ -422,6 +440,7 @@ static void apply_one(const struct reading *r) {
         [SETTING_KEYS] = apply_key,           [SETTING_ORIGINS] = apply_origin,
         [SETTING_HOSTS] = apply_host,         [SETTING_NAMESPACES] = apply_namespace,
         [SETTING_REDIS] = apply_redis,        [SETTING_ALERT] = apply_alert,
+        [SETTING_PEER] = apply_peer,
     };
     kinds[r->setting->kind](r);
 }

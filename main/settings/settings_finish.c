@@ -294,6 +294,25 @@ static void place_alert(struct settings_build *build) {
             build_remark(build, "%s", why);
 }
 
+static void place_peer(struct settings_build *build) {
+    const struct config *config = &build->config;
+    bool secret = config->peer_secret_file != NULL;
+    if (config->peer.text == NULL) {
+        if (secret)
+            build_remark(build, "peer-secret-file says nothing without --peer");
+        return;
+    }
+    if (!secret)
+        place_problem(build, SET_PEER,
+                      "nodes must know each other by a secret; name it by --peer-secret-file FILE");
+    if (config->redis == NULL)
+        place_problem(build, SET_PEER,
+                      "nodes learn of each other by Redis; say --redis URL, or leave --peer out");
+    for (unsigned i = 0; i < config->listener_count; i++)
+        if (address_overlaps(&config->peer, &config->listeners[i]))
+            place_problem(build, SET_PEER, "another listener has that address; use another port");
+}
+
 void build_finish(struct settings_build *build) {
     if (!given(build, SET_NODE))
         memcpy(build->config.node, build->settings->random_node,
@@ -301,6 +320,7 @@ void build_finish(struct settings_build *build) {
     read_keys(build);
     read_redis(build);
     read_alert(build);
+    read_peer_secret(build);
     read_script(build);
     place_workers(build);
     check_listeners(build);
@@ -310,4 +330,5 @@ void build_finish(struct settings_build *build) {
     place_store(build);
     place_redis(build);
     place_alert(build);
+    place_peer(build);
 }

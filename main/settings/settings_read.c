@@ -356,6 +356,34 @@ void read_alert(struct settings_build *build) {
     read_url(build, SET_ALERT_SMTP, SET_ALERT_SMTP_FILE, build->config.alert_smtp_file);
 }
 
+#define SECRET_BYTES_MIN 16
+
+void read_peer_secret(struct settings_build *build) {
+    const char *path = build->config.peer_secret_file;
+    struct setting_origin origin = build->origins[SET_PEER_SECRET_FILE];
+    char place[SETTINGS_TEXT_MAX];
+    size_t len;
+    char *text =
+        path == NULL ? NULL : file_load(build, SET_PEER_SECRET_FILE, origin, path, "", &len);
+    if (text == NULL)
+        return;
+    struct span secret = span_of(text, len);
+    while (secret.len != 0 && memchr(" \t\r\n", secret.at[secret.len - 1], 4) != NULL)
+        secret.len--;
+    while (secret.len != 0 && memchr(" \t\r\n", secret.at[0], 4) != NULL)
+        secret = span_skip(secret, 1);
+    setting_place(build, SET_PEER_SECRET_FILE, origin, place, sizeof(place));
+    if (secret.len < SECRET_BYTES_MIN)
+        build_problem(
+            build, PROBLEM_START,
+            "%s: %.120s holds %zu bytes; write 16 or more, such as `openssl rand -hex 32`", place,
+            path, secret.len);
+    else
+        proof_key(secret, build->config.peer_key);
+    explicit_bzero(text, len);
+    free(text);
+}
+
 #define SCRIPT_REMEDY                                                                              \
     "; name dist/socket.io.js of the npm package socket.io-client, or leave the setting out"
 

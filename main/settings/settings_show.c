@@ -155,6 +155,9 @@ void config_format(const struct config *config, const char *file, enum setting_i
         else
             settings_alert_show(&out, config, id);
         break;
+    case SETTING_PEER:
+        builder_text(&out, config->peer.text == NULL ? "-" : config->peer.text);
+        break;
     }
     text[out.len] = '\0';
 }

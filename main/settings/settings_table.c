@@ -361,6 +361,19 @@ const struct setting settings_table[SETTINGS] = {
         .fallback = "ringpost:",
         .help = "What the names of all channels begin with. Nodes with another prefix are another "
                 "cluster, also on the same Redis."},
+    [SET_PEER] = {
+        .name = "peer", .environment = "RINGPOST_PEER", .value = "ADDR:PORT",
+        .kind = SETTING_PEER, .topic = TOPIC_CLUSTER,
+        .fallback_words = "none",
+        .help = "With redis: pass Engine.IO polls on to the nodes where their sessions live, and "
+                "take theirs at this address, by which other nodes reach this one. So clients of "
+                "Socket.IO that poll need no sticky balancer. Needs peer-secret-file."},
+    [SET_PEER_SECRET_FILE] = {
+        .name = "peer-secret-file", .environment = "RINGPOST_PEER_SECRET_FILE", .value = "FILE",
+        .kind = SETTING_TEXT, .topic = TOPIC_CLUSTER, .offset = AT(peer_secret_file),
+        .fallback_words = "none",
+        .help = "A secret by which the nodes know each other, the same for all: 16 bytes or more, "
+                "white space around it aside."},
     [SET_ALERT_URL] = {
         .name = "alert-url", .environment = "RINGPOST_ALERT_URL", .value = "URL",
         .kind = SETTING_ALERT, .topic = TOPIC_ALERTS,
@@ -435,8 +448,6 @@ static const struct setting_later later[] = {
     {"socketio-redis-key", NULL},
     {"supervise", "off"},
     {"recovery", "off"},
-    {"peer", NULL},
-    {"peer-secret-file", NULL},
     {"amqp", NULL},
     {"amqp-file", NULL},
     {"amqp-queue", NULL},
@@ -542,6 +553,9 @@ void settings_range_text(const struct setting *setting, char *text, size_t cap) 
         break;
     case SETTING_ALERT:
         settings_alert_range((enum setting_id)(setting - settings_table), text, cap);
+        break;
+    case SETTING_PEER:
+        snprintf(text, cap, "ADDR:PORT of one machine");
         break;
     case SETTING_TEXT:
         snprintf(text, cap, "%s", "");

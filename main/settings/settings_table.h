@@ -27,6 +27,7 @@ enum setting_kind {
     SETTING_NAMESPACES,
     SETTING_REDIS, /* a URL that may hold a password */
     SETTING_ALERT, /* a URL that may hold a secret, or addresses of mail */
+    SETTING_PEER,
 };
 
 enum setting_topic {

@@ -47,6 +47,7 @@ static void http_after(struct server *server) {
 static struct port *fake_ports[PORTS_MAX];
 static struct store *fake_store; /* one of them; NULL: there is none */
 static struct port *fake_herald; /* likewise */
+static struct port *fake_passes; /* likewise: passes polls on */
 static enum log_level fake_log_level = LOG_ERROR;
 static const uint8_t *fake_hash_key; /* NULL: any */
 
@@ -72,6 +73,7 @@ static inline void http_node_open(void) {
     }
     parts.store = fake_store;
     parts.herald = fake_herald;
+    parts.peers = fake_passes;
     sio_encodings_add(parts.encodings);
     hash_init(fake_hash_key);
     log_set(fake_log_level, LOG_LOGFMT);
@@ -83,7 +85,7 @@ static inline void http_node_close(void) {
     fake_config = (struct config){0};
     memset(fake_ports, 0, sizeof(fake_ports));
     fake_store = NULL;
-    fake_herald = NULL;
+    fake_herald = fake_passes = NULL;
 }
 
 static inline struct peer *api_connect(void) {

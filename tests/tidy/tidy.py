@@ -43,6 +43,7 @@ ROOMS = {
     "ingest/gate": [*CORE, "proto/text"],
     "ingest/api": [*CORE, "proto/text", "proto/http", "proto/web", "ingest/gate"],
     "ha": [*CORE, "proto/text", "ingest/gate"],
+    "ha/peer": [*CORE, "proto/text", "proto/web/eio/engine.h", "proto/web/eio/engine_poll.h"],
     "main": ["*"],
     "perf/load": BASE,
     "perf/limit": [*BASE, "perf/load", "ha"],

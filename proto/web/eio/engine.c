@@ -5,7 +5,6 @@
 #include "core/base/shortage.h"
 #include "core/connection.h"
 #include "core/server.h"
-#include "proto/text/hex.h"
 #include "proto/web/eio/engine_own.h"
 
 #define SLOTS_MIN 64
@@ -66,11 +65,7 @@ void engines_fini(void) {
 }
 
 uint16_t engines_node(const struct worker *worker) {
-    const char *run = worker->server->run;
-    unsigned node = 0;
-    for (unsigned i = 0; i < 4; i++)
-        node = node * 16 + (unsigned)hex_digit(run[i]);
-    return (uint16_t)node;
+    return sid_node(worker->server->run);
 }
 
 /* --- slots ------------------------------------------------------------------------------------ */

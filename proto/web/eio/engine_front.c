@@ -2,6 +2,7 @@
 #include "core/base/check.h"
 #include "core/base/shortage.h"
 #include "core/chain.h"
+#include "core/server.h"
 #include "core/worker.h"
 #include "proto/http/http_connection.h"
 #include "proto/web/eio/engine_own.h"
@@ -82,9 +83,14 @@ static struct poll *poll_make(struct worker *worker, const struct poll_ask *ask,
     return NULL;
 }
 
+/* The worker where the session lives, or the port that passes polls on to other nodes. */
+static unsigned home_of(const struct worker *worker, const struct sid *sid) {
+    return sid->node == engines_node(worker) ? sid->worker : worker->server->parts.peers->index;
+}
+
 bool poll_begin(struct worker *worker, struct http_exchange *exchange, const struct poll_ask *ask,
                 struct span body, struct span extra) {
-    unsigned home = ask->sid.worker;
+    unsigned home = home_of(worker, &ask->sid);
     struct poll *poll = NULL;
     stats_add(&worker->stats.engine_requests, 1);
     if (!SHORTAGE(!relay_room(&worker->endpoint, home)))
@@ -95,6 +101,7 @@ bool poll_begin(struct worker *worker, struct http_exchange *exchange, const str
         return false;
     }
     poll->exchange = exchange;
+    poll->home = (uint16_t)home;
     poll->away = 1;
     list_add_tail(polls_of(exchange->http), &poll->link);
     relay_send(worker, &poll->go, home, poll_arrive);
@@ -208,6 +215,6 @@ void polls_gone(struct worker *worker, struct http_connection *http) {
             continue;
         poll->cancelled = true;
         poll->away++;
-        relay_send(worker, &poll->cancel, poll->ask.sid.worker, poll_cancelled);
+        relay_send(worker, &poll->cancel, poll->home, poll_cancelled);
     }
 }

@@ -378,3 +378,14 @@ void poll_cancelled(struct worker *worker, struct relay *relay) {
     }
     relay_send(worker, relay, relay->owner, poll_cancel_back);
 }
+
+void poll_released(struct worker *worker, struct relay *relay) {
+    struct poll *poll = container_of(relay, struct poll, cancel);
+    struct engine *engine = poll->engine;
+    if (engine != NULL && engine->polls->get == poll) {
+        engine_hold(engine);
+        engine_get_noop(worker, engine);
+        engine_let(worker, engine);
+    }
+    relay_send(worker, relay, relay->owner, poll_cancel_back);
+}

@@ -4,15 +4,19 @@
  *   front: poll_begin -- go --> home: poll_arrive ... poll_answer -- go --> front: the answer
  *   front: the connection is gone -- cancel --> home: it ends -- cancel --> front
  *
+ * A session of another node is reached by way of a port (ha/peer), which is the home for the front,
+ * and is the front for the home there.
+ *
  * There is one path for sessions that live here and elsewhere (core/relay.h). A GET may be away for
  * as long as the session lives; then its connection may go, and the second relay says so. The poll
  * is freed where it was made, when both are back.
  *
- * Threads: each part is of the worker that the comment names. Owns: the body, the answer. */
+ * Threads: each part is of the endpoint that the comment names. Owns: the body, the answer. */
 #ifndef RINGPOST_PROTO_WEB_EIO_ENGINE_POLL_H
 #define RINGPOST_PROTO_WEB_EIO_ENGINE_POLL_H
 
 #include "core/base/list.h"
+#include "core/base/table.h"
 #include "core/relay.h"
 #include "proto/web/eio/engine_codec.h"
 #include "proto/web/eio/engine_sid.h"
@@ -21,6 +25,7 @@ struct chunk;
 struct engine;
 struct http_connection;
 struct http_exchange;
+struct peer_guest;
 struct worker;
 
 enum poll_kind { POLL_GET, POLL_POST, POLL_OTHER /* a method that is neither */ };
@@ -49,19 +54,38 @@ struct poll_ask {
     char jsonp_digits[POLL_JSONP_MAX];
 };
 
+/* A poll at the port that passes it on (ha/peer/peer_away.c). */
+struct poll_away {
+    struct table_node node; /* hash: its number there */
+    struct list order;      /* by age */
+    struct list queue;      /* while something of it is to be written */
+    void *host;             /* that is waited for; NULL: none, or not any more */
+    uint64_t due_ns;
+    uint8_t todo;
+    bool is_here; /* `go` is */
+};
+
 struct poll {
     struct relay go, cancel;
     struct poll_ask ask;
     /* The front's. */
-    struct list link;               /* in the polls of its connection, while that waits for it */
-    struct http_exchange *exchange; /* NULL: the connection has gone */
+    struct list link; /* in the polls of its connection, while that waits for it */
+    union {
+        struct http_exchange *exchange; /* NULL: the connection has gone */
+        struct peer_guest *guest;       /* of a port, where it came by another node */
+    };
     uint32_t extra_len;
-    uint8_t away; /* of go and cancel */
+    uint16_t home; /* endpoint */
+    uint8_t away;  /* of go and cancel */
     bool cancelled;
-    /* The home's, while it is there. */
-    struct engine *engine; /* that it waits in */
     struct chunk *body;
-    struct engine_reader reader; /* POST: what was not looked at */
+    union {
+        struct {                         /* the home's, while it is there */
+            struct engine *engine;       /* that it waits in */
+            struct engine_reader reader; /* POST: what was not looked at */
+        };
+        struct poll_away passed; /* a port's, which passes it on */
+    };
     /* What is answered. */
     uint8_t answer; /* enum poll_answer */
     uint8_t code;
@@ -89,6 +113,9 @@ void poll_cancel_back(struct worker *worker, struct relay *relay);
 /* engine_poll.c */
 void poll_arrive(struct worker *worker, struct relay *relay);
 void poll_cancelled(struct worker *worker, struct relay *relay);
+/* By `cancel` as well, while it is not needed for that: a GET that waits is answered at once, by
+ * what waits for it or by nothing, since where it was accepted nobody can wait any more. */
+void poll_released(struct worker *worker, struct relay *relay);
 
 /* Answers an error of Engine.IO in the words of the reference server; `upgrades`: to a request for
  * a WebSocket. */

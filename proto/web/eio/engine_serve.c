@@ -2,6 +2,7 @@
 
 #include "core/arrival.h"
 #include "core/base/check.h"
+#include "core/base/log.h"
 #include "core/base/shortage.h"
 #include "core/server.h"
 #include "core/worker.h"
@@ -123,10 +124,37 @@ static void digits_take(struct poll_ask *ask, struct span text) {
             ask->jsonp_digits[ask->jsonp_len++] = text.at[i];
 }
 
-/* The session that the request is for. False: it cannot be one of this node. */
-static bool sid_look(const struct worker *worker, const struct asked *asked, struct sid *sid) {
-    return sid_read(asked->sid, sid) && sid->node == engines_node(worker) &&
-           sid->worker < worker->server->worker_count;
+/* Where the session may be that the request is for. */
+enum whereabouts { SID_NOWHERE, SID_HERE, SID_ELSEWHERE };
+
+static enum whereabouts sid_look(const struct worker *worker, const struct asked *asked,
+                                 struct sid *sid) {
+    if (!sid_read(asked->sid, sid))
+        return SID_NOWHERE;
+    if (sid->node != engines_node(worker))
+        return SID_ELSEWHERE;
+    return sid->worker < worker->server->worker_count ? SID_HERE : SID_NOWHERE;
+}
+
+/* How often it is said, by all workers together. */
+#define FOREIGN_LOG_NS (60 * NS_PER_S)
+
+/* A session of another node that is not asked. */
+static void foreign_tell(struct worker *worker) {
+    static _Atomic uint64_t told_ns;
+    uint64_t told = atomic_load_explicit(&told_ns, memory_order_relaxed);
+    stats_add(&worker->stats.engine_foreign, 1);
+    if (worker->server->parts.peers != NULL ||
+        (told != 0 && worker->now_ns < told + FOREIGN_LOG_NS) ||
+        !atomic_compare_exchange_strong(&told_ns, &told, worker->now_ns))
+        return;
+    log_event(LOG_WARN, "poll_of_another_node", LOG_STR("answer", "Session ID unknown"),
+              LOG_STR("meaning",
+                      "a client polls for a session that another node has, or an earlier "
+                      "run of this one had; it begins a new one"),
+              LOG_STR("remedy", "where a balancer spreads the polls of a client over nodes, give "
+                                "each node --redis, --peer ADDR:PORT and --peer-secret-file, or "
+                                "make the balancer sticky"));
 }
 
 static struct poll_ask ask_of(const struct http_request *http, const struct asked *asked,
@@ -314,6 +342,7 @@ void engine_serve(struct worker *worker, struct http_exchange *exchange,
     struct builder lines = builder_over(room, sizeof room);
     struct asked asked;
     struct sid sid;
+    enum whereabouts where;
     builder_span_add(&lines, origin);
     builder_span_add(&lines, SPAN("Cache-Control: no-store\r\n"));
     if (is_old_explorer(http))
@@ -331,7 +360,11 @@ void engine_serve(struct worker *worker, struct http_exchange *exchange,
         engine_error_answer(worker, exchange, 0, asked.upgrades, extra);
     } else if (asked.sid.len == 0) {
         handshake(worker, exchange, http, &asked, extra);
-    } else if (!sid_look(worker, &asked, &sid)) {
+    } else if ((where = sid_look(worker, &asked, &sid)) == SID_NOWHERE) {
+        engine_error_answer(worker, exchange, 1, asked.upgrades, extra);
+    } else if (where == SID_ELSEWHERE && (asked.upgrades || worker->server->parts.peers == NULL)) {
+        /* Whoever polls goes on to do so if the upgrade fails. */
+        foreign_tell(worker);
         engine_error_answer(worker, exchange, 1, asked.upgrades, extra);
     } else if (asked.upgrades) {
         upgrade_sid(worker, exchange, http, &asked, &sid, extra);

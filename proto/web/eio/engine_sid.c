@@ -1,5 +1,7 @@
 #include "proto/web/eio/engine_sid.h"
 
+#include "proto/text/hex.h"
+
 static const char letters[65] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
 
 void sid_write(const struct sid *sid, char text[SID_TEXT_BYTES]) {
@@ -45,6 +47,13 @@ bool sid_read(struct span text, struct sid *sid) {
     sid->slot = (uint32_t)bytes[3] << 16 | (uint32_t)bytes[4] << 8 | bytes[5];
     memcpy(sid->random, bytes + SID_BYTES - SID_RANDOM_BYTES, SID_RANDOM_BYTES);
     return true;
+}
+
+uint16_t sid_node(const char *run) {
+    unsigned node = 0;
+    for (unsigned i = 0; i < 4; i++)
+        node = node * 16 + (unsigned)hex_digit(run[i]);
+    return (uint16_t)node;
 }
 
 bool sid_random_same(const uint8_t *a, const uint8_t *b) {

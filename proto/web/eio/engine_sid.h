@@ -1,6 +1,6 @@
 /* engine_sid.h - the id of an Engine.IO session: 15 bytes in 20 characters of A-Z a-z 0-9 _ -.
  *
- *   2 bytes  node     of this run of this node (engine_node)
+ *   2 bytes  node     the first of the run of its node (sid_node)
  *   1 byte   worker   where the session lives
  *   3 bytes  slot     of that worker
  *   9 bytes  random   which nobody can guess; compared in constant time
@@ -26,6 +26,8 @@ struct sid {
 void sid_write(const struct sid *sid, char text[SID_TEXT_BYTES]);
 /* False: it is none. */
 bool sid_read(struct span text, struct sid *sid);
+/* What stands for the node of that run, which is in hexadecimal. */
+uint16_t sid_node(const char *run);
 /* Are the random parts the same? In constant time. */
 bool sid_random_same(const uint8_t *a, const uint8_t *b);
 

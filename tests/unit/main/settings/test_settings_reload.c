@@ -328,10 +328,41 @@ static void test_mangled_file(void **state) {
     }
 }
 
+/* Another secret in the file counts after a restart, and the log says so. */
+static void test_peer_secret(void **state) {
+    char path[] = "/tmp/test_settings_secret_XXXXXX", word[80];
+    struct config next;
+    struct reports reports = {0};
+    (void)state;
+    int fd = mkstemp(path);
+    assert_int_equal(write(fd, " 0123456789abcdef\r\n", 19), 19);
+    snprintf(word, sizeof(word), "--peer-secret-file=%s", path);
+    struct load load = {.flags = {word, "--peer=127.0.0.1:7010", "--redis=redis://127.0.0.1"}};
+    assert_true(load_it(&load));
+    uint8_t key[PROOF_KEY_BYTES];
+    proof_key(SPAN("0123456789abcdef"), key);
+    assert_memory_equal(settings.config.peer_key, key, sizeof(key));
+    expect_shown(SET_PEER, "127.0.0.1:7010");
+    assert_true(settings_reload(&settings, &next, count_report, &reports));
+    assert_int_equal(reports.restart, 0);
+    assert_int_equal(pwrite(fd, " 0123456789abcdeF", 17, 0), 17);
+    assert_true(settings_reload(&settings, &next, count_report, &reports));
+    assert_int_equal(reports.restart, 1);
+    assert_non_null(strstr(reports.last, "peer-secret-file"));
+    assert_memory_equal(next.peer_key, key, sizeof(key));
+    assert_int_equal(ftruncate(fd, 5), 0);
+    assert_false(settings_reload(&settings, &next, count_report, &reports));
+    assert_null(strstr(reports.last, "0123"));
+    close(fd);
+    unlink(path);
+    settings_fini(&settings);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_peer_secret),
         cmocka_unit_test(test_the_last_key_stays),
         cmocka_unit_test(test_old_strings_are_forgotten),
         cmocka_unit_test(test_reload_of_a_key_file),
