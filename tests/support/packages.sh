@@ -12,7 +12,7 @@ llhttp_package() {
 }
 
 packages_build=(gcc make libc6-dev cmake ninja-build pkg-config liburing-dev libck-dev libsodium-dev
-    libseccomp-dev libisal-dev libhiredis-dev libwolfssl-dev zlib1g-dev
+    libseccomp-dev libisal-dev libhiredis-dev libmpack-dev libwolfssl-dev zlib1g-dev
     libcurl4-gnutls-dev llhttp)
 packages_test=("${packages_build[@]}" libcmocka-dev clang libclang-rt-dev clang-format clang-tidy
     python3 curl netcat-openbsd lua5.4 lua-socket lua-cjson strace haproxy nginx-light

@@ -68,6 +68,7 @@ DOORS = [
     (r"hiredis/", "ha/redis/resp.c"),
     (r"hiredis/", "perf/micro/micro_resp.c"),  # what resp.c is measured beside
     (r"isa-l", "ha/store/checksum.c"),
+    (r"mpack(\.h|/)", "ha/adapter/msgpack.c"),
     (r"curl/", "ha/alert/alert_send.c"),
 ]
 
