@@ -176,7 +176,7 @@ static bool session_visit(struct worker *worker, struct session *session) {
     struct broadcast_round *end = broadcasts->rounds + broadcasts->count;
     struct outbox *outbox = session->type->outbox(session);
     if (outbox == NULL || session->namespace != broadcasts->namespace ||
-        (session->id != NULL && session->id->excepted)) {
+        delivery_leaves_out(worker, session)) {
         for (; round < end; round++)
             round_visited(session, round, false, 0);
         return true;

@@ -107,6 +107,8 @@ struct config {
     struct listen_address peer;   /* where other nodes ask for polls; its `text` NULL: nowhere */
     const char *peer_secret_file; /* NULL: none */
     uint8_t peer_key[32];         /* what is in it (hash.h) */
+    /* Of the channels of Socket.IO servers (ha/redis/redis_adapter.h); NULL: none. */
+    const char *socketio_redis_key;
 
     /* Alerts (ha/alert/alert_place.h). */
     const char *alert_url; /* NULL: none */

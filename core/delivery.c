@@ -5,7 +5,38 @@
 #include "core/server.h"
 #include "core/worker.h"
 
+static bool rooms_leave_out(const struct session *session) {
+    const struct list *all = &session->memberships;
+    for (const struct list *at = all->next; at != all; at = at->next)
+        if (container_of(at, struct membership, session_link)->name->excepted)
+            return true;
+    return false;
+}
+
+bool delivery_leaves_out(const struct worker *worker, const struct session *session) {
+    return (session->id != NULL && session->id->excepted) ||
+           (worker->delivery.excepts_rooms && rooms_leave_out(session));
+}
+
+void delivery_except_rooms(struct worker *worker, unsigned namespace,
+                           const struct message_name *names, uint32_t count, const char *texts,
+                           bool excepted) {
+    worker->delivery.excepts_rooms = excepted && count != 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct name *name =
+            directory_find(worker, (enum name_kind)names[i].kind, namespace, names[i].hash,
+                           span_of(texts + names[i].at, names[i].len));
+        if (name != NULL)
+            name->excepted = excepted;
+    }
+}
+
 void delivery_except(struct worker *worker, const struct message *message, bool excepted) {
+    if (message->excepts_rooms) {
+        delivery_except_rooms(worker, message->namespace, message_except(message),
+                              message->except_count, message_texts(message), excepted);
+        return;
+    }
     const struct message_name *except = message_except(message);
     for (uint16_t i = 0; i < message->except_count; i++) {
         struct name *name = directory_find(worker, NAME_ID, message->namespace, except[i].hash,
@@ -80,7 +111,7 @@ static void deliver_now(struct worker *worker, struct name *name, struct parcel 
             next = at->next;
             struct session *session = name_session(name, at);
             struct outbox *outbox = session->type->outbox(session);
-            if (outbox == NULL || (session->id != NULL && session->id->excepted))
+            if (outbox == NULL || delivery_leaves_out(worker, session))
                 continue;
             enum outbox_verdict verdict = delivery_push(worker, session, outbox, parcel, lane);
             CHECK(verdict != OUTBOX_WAIT, "an outbox filled up while it was looked at");
@@ -109,9 +140,10 @@ static bool is_counted(const struct session *session) {
     return false;
 }
 
-static bool would_get(const struct message *message, struct session *session) {
+static bool would_get(const struct worker *worker, const struct message *message,
+                      struct session *session) {
     return session->namespace == message->namespace && session->type->outbox(session) != NULL &&
-           !(session->id != NULL && session->id->excepted);
+           !delivery_leaves_out(worker, session);
 }
 
 static struct name *address_find(struct worker *worker, const struct message *message, uint32_t i) {
@@ -126,14 +158,14 @@ static uint32_t delivery_count(struct worker *worker, const struct message *mess
     uint32_t count = 0, addresses = message_address_count(message);
     delivery_except(worker, message, true);
     for (uint32_t i = 0; message->broadcast && i < worker->sessions.count; i++)
-        count += would_get(message, worker->sessions.at[i]);
+        count += would_get(worker, message, worker->sessions.at[i]);
     for (uint32_t i = 0; !message->broadcast && i < addresses; i++) {
         struct name *name = address_find(worker, message, i);
         if (name == NULL || name->counted)
             continue;
         for (struct list *at = name->sessions.next; at != &name->sessions; at = at->next) {
             struct session *session = name_session(name, at);
-            count += would_get(message, session) && !is_counted(session);
+            count += would_get(worker, message, session) && !is_counted(session);
         }
         name->counted = true;
     }

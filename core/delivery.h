@@ -32,6 +32,7 @@ struct delivery {
     uint64_t late_ns, late_patience_ns; /* LATE_NS, LATE_PATIENCE_NS; tests take others */
     uint64_t held_late_ns;              /* HELD_LATE_NS; as these */
     struct lateness late, prompt_late, fanout_late;
+    bool excepts_rooms;   /* what is excepted now is groups and sessions' own names */
     uint64_t mail_age_ns; /* of the oldest message that came by mail in this turn */
     struct queue_age queue_age;
 };
@@ -65,8 +66,16 @@ void deliver(struct worker *worker, struct message *message, const struct mail *
 enum outbox_verdict delivery_push(struct worker *worker, struct session *session,
                                   struct outbox *outbox, struct parcel *parcel,
                                   enum send_lane lane);
-/* Marks the ids that the message leaves out, for the time of a piece of its delivery, or takes the
- * marks away: one look a session, however many are left out. */
+/* Marks the names that the message leaves out, for the time of a piece of its delivery, or takes
+ * the marks away: one look a session at its id (of rooms: at its groups), however many are left
+ * out. */
 void delivery_except(struct worker *worker, const struct message *message, bool excepted);
+/* The same for so many groups and sessions' own names in a namespace, whose texts begin at `texts`.
+ */
+void delivery_except_rooms(struct worker *worker, unsigned namespace,
+                           const struct message_name *names, uint32_t count, const char *texts,
+                           bool excepted);
+/* Is the session left out, by these marks? */
+bool delivery_leaves_out(const struct worker *worker, const struct session *session);
 
 #endif

@@ -12,8 +12,9 @@
 static const uint8_t name_text_max[NAME_SIZES] = {24, 64, NAME_BYTES_MAX};
 
 /* What it costs where other hosts are told of it. */
-static size_t name_share(const struct worker *worker, size_t len) {
-    return NAME_SHARE_BYTES + (worker->server->presence != NULL ? PRESENCE_ENTRY_BYTES + len : 0);
+static size_t name_share(const struct worker *worker, enum name_kind kind, size_t len) {
+    bool told = kind != NAME_OWN && worker->server->presence != NULL;
+    return NAME_SHARE_BYTES + (told ? PRESENCE_ENTRY_BYTES + len : 0);
 }
 
 static unsigned name_size(size_t len) {
@@ -79,7 +80,7 @@ static struct name *name_get(struct worker *worker, enum name_kind kind, unsigne
     if (name != NULL)
         return name;
     struct pool *pool = &worker->directory.name_pools[name_size(text.len)];
-    name = charged_get(worker, pool, name_share(worker, text.len));
+    name = charged_get(worker, pool, name_share(worker, kind, text.len));
     if (SHORTAGE(name == NULL))
         return NULL;
     *name = (struct name){.node.hash = hash,
@@ -90,10 +91,10 @@ static struct name *name_get(struct worker *worker, enum name_kind kind, unsigne
     list_init(&name->sessions);
     if (SHORTAGE(!table_add(&worker->directory.names, &name->node))) {
         stats_add(&worker->stats.memory_refused, 1);
-        charged_put(worker, pool, name, name_share(worker, text.len));
+        charged_put(worker, pool, name, name_share(worker, kind, text.len));
         return NULL;
     }
-    stats_add(&worker->stats.names, 1);
+    stats_add(&worker->stats.names, kind != NAME_OWN);
     return name;
 }
 
@@ -102,9 +103,9 @@ static void name_put(struct worker *worker, struct name *name) {
     if (name->session_count != 0)
         return;
     table_remove(&worker->directory.names, &name->node);
-    stats_sub(&worker->stats.names, 1);
+    stats_sub(&worker->stats.names, name->kind != NAME_OWN);
     charged_put(worker, &worker->directory.name_pools[name_size(name->len)], name,
-                name_share(worker, name->len));
+                name_share(worker, (enum name_kind)name->kind, name->len));
 }
 
 /* Does this worker hold another name with the same hash? */
@@ -157,7 +158,7 @@ static bool name_begin(struct worker *worker, const struct name *name) {
     struct span text = span_of(name->text, name->len);
     if (SHORTAGE(!holders_add(server->holders, name->node.hash, worker->index)))
         return false;
-    if (server->presence == NULL ||
+    if (server->presence == NULL || name->kind == NAME_OWN ||
         !SHORTAGE(!presence_begin(server->presence, (enum name_kind)name->kind, text)))
         return true;
     if (!hash_shared(worker, name))
@@ -169,7 +170,7 @@ static void name_end(struct worker *worker, const struct name *name) {
     struct server *server = worker->server;
     if (!hash_shared(worker, name) && !FAULT(DIRECTORY_STALE))
         holders_remove(server->holders, name->node.hash, worker->index);
-    if (server->presence != NULL)
+    if (server->presence != NULL && name->kind != NAME_OWN)
         presence_end(server->presence, (enum name_kind)name->kind, span_of(name->text, name->len));
 }
 
@@ -260,9 +261,11 @@ static void membership_end(struct worker *worker, struct membership *membership)
     walk_pass(&worker->calls.walk, &membership->name_link);
     list_remove(&membership->name_link);
     list_remove(&membership->session_link);
-    membership->session->membership_count--;
+    if (name->kind == NAME_GROUP) {
+        membership->session->membership_count--;
+        stats_sub(&worker->stats.memberships, 1);
+    }
     charged_put(worker, &worker->directory.memberships, membership, 0);
-    stats_sub(&worker->stats.memberships, 1);
     name_leave(worker, name);
 }
 
@@ -278,10 +281,23 @@ static bool membership_begin(struct worker *worker, struct session *session, str
     membership->name = name;
     membership->session = session;
     list_add_tail(&name->sessions, &membership->name_link);
+    if (name->kind == NAME_OWN) {
+        list_add_head(&session->memberships, &membership->session_link);
+        return true;
+    }
     list_add_tail(&session->memberships, &membership->session_link);
     session->membership_count++;
     stats_add(&worker->stats.memberships, 1);
     return true;
+}
+
+enum directory_verdict directory_take_own(struct worker *worker, struct session *session,
+                                          struct span own) {
+    CHECK(directory_own(session) == NULL, "a session takes a second name of its own");
+    struct name *name = name_get(worker, NAME_OWN, session->namespace, own);
+    if (SHORTAGE(name == NULL) || SHORTAGE(!membership_begin(worker, session, name)))
+        return DIRECTORY_NO_MEMORY;
+    return DIRECTORY_DONE;
 }
 
 static struct name *group_find(struct worker *worker, const struct session *session,

@@ -13,10 +13,10 @@
 #include "core/pool.h"
 #include "core/session.h"
 
-/* A client id or group that has sessions here. */
+/* A client id, a group, or one session's own name, that has sessions here. */
 struct name {
     struct table_node node;
-    struct list sessions;   /* NAME_ID: session.id_link; NAME_GROUP: membership.name_link */
+    struct list sessions;   /* NAME_ID: session.id_link; others: membership.name_link */
     uint32_t session_count; /* here, and pins */
     uint32_t told_count;    /* of those, the table of holders knows */
     uint32_t seen;          /* the last look at ids that met it (calls->stamp); 0: none has */
@@ -71,7 +71,19 @@ enum directory_verdict directory_join(struct worker *worker, struct session *ses
 /* Leaves the groups; those it is not in are passed over. */
 void directory_leave(struct worker *worker, struct session *session, const struct span *groups,
                      size_t count);
-/* Leaves all groups and gives up the id. */
+/* Gives the session a name of its own, which is no group of its: messages to rooms find it (and
+ * leave it out) by that. It has none yet. Other nodes are not told. */
+enum directory_verdict directory_take_own(struct worker *worker, struct session *session,
+                                          struct span own);
+/* That name; NULL: it has none. */
+static inline struct name *directory_own(const struct session *session) {
+    if (list_empty(&session->memberships))
+        return NULL;
+    struct name *name =
+        container_of(session->memberships.next, struct membership, session_link)->name;
+    return name->kind == NAME_OWN ? name : NULL;
+}
+/* Leaves all groups and gives up the id, and its own name. */
 void directory_leave_all(struct worker *worker, struct session *session);
 /* The name, if it has sessions here; NULL otherwise. */
 struct name *directory_find(struct worker *worker, enum name_kind kind, unsigned namespace,

@@ -366,7 +366,7 @@ static bool is_repeat(const struct fanout_run *run, struct session *session) {
 
 /* Gives the session the messages of the run. False: its own send must go first; come again. */
 static bool session_visit(struct worker *worker, struct fanout_run *run, struct session *session) {
-    if (is_repeat(run, session) || (session->id != NULL && session->id->excepted))
+    if (is_repeat(run, session) || delivery_leaves_out(worker, session))
         return true;
     struct outbox *outbox = session->type->outbox(session);
     if (outbox == NULL) {

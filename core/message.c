@@ -34,10 +34,13 @@ static char *message_bytes(const struct message *message) {
 }
 
 uint64_t name_hash(enum name_kind kind, unsigned namespace, struct span text) {
-    /* Ids and groups are different spaces; one bit of the hash keeps them apart. What namespaces
-     * add spreads over all bits. */
+    /* Each kind is a space of its own; bits of the hash keep them apart. What namespaces add
+     * spreads over all bits. */
+    static const uint64_t kinds[] = {[NAME_ID] = 0,
+                                     [NAME_GROUP] = UINT64_C(0x8000000080000000),
+                                     [NAME_OWN] = UINT64_C(0x4000000040000000)};
     uint64_t hash = hash64(text) ^ namespace * UINT64_C(0x9e3779b97f4a7c15);
-    return kind == NAME_GROUP ? hash ^ UINT64_C(0x8000000080000000) : hash;
+    return hash ^ kinds[kind];
 }
 
 /* The wall time as far as ids show it: it follows the clock forward, at once; when the clock is set
@@ -85,12 +88,38 @@ static struct message_name *names_write(struct message_name *at, const struct sp
     return at;
 }
 
+/* The names again that may be sessions' own, of a message to rooms; `out` NULL: only counts. */
+static uint16_t own_write(struct message_name *at, const struct message_parts *parts,
+                          const struct span *names, uint16_t count, struct builder *out) {
+    uint16_t own = 0;
+    for (uint16_t i = 0; parts->rooms && i < count; i++) {
+        if (!name_may_be_own(names[i]))
+            continue;
+        if (out != NULL)
+            names_write(at + own, &names[i], 1, NAME_OWN, parts->namespace, out);
+        own++;
+    }
+    return own;
+}
+
+static uint32_t own_bytes(const struct message_parts *parts) {
+    uint32_t bytes = 0;
+    for (uint16_t i = 0; parts->rooms && i < parts->group_count; i++)
+        bytes += name_may_be_own(parts->groups[i]) ? (uint32_t)parts->groups[i].len : 0;
+    for (uint16_t i = 0; parts->rooms && i < parts->except_count; i++)
+        bytes += name_may_be_own(parts->except[i]) ? (uint32_t)parts->except[i].len : 0;
+    return bytes;
+}
+
 struct message *message_open(struct endpoint *endpoint, const struct message_parts *parts) {
-    uint32_t names = (uint32_t)parts->to_count + parts->group_count + parts->except_count;
+    uint16_t own_groups = own_write(NULL, parts, parts->groups, parts->group_count, NULL);
+    uint16_t own_except = own_write(NULL, parts, parts->except, parts->except_count, NULL);
+    uint32_t names = (uint32_t)parts->to_count + parts->group_count + parts->except_count +
+                     own_groups + own_except;
     size_t id_len = parts->id.len != 0 ? parts->id.len : MESSAGE_ID_MADE_BYTES;
     size_t texts = texts_bytes(parts->to, parts->to_count) +
                    texts_bytes(parts->groups, parts->group_count) +
-                   texts_bytes(parts->except, parts->except_count);
+                   texts_bytes(parts->except, parts->except_count) + own_bytes(parts);
     size_t before_payload = texts + id_len + parts->event.len + parts->group_json.len;
     uint16_t kept = kept_count(parts->class, parts->to_count);
     size_t bytes = sizeof(struct message) + names * sizeof(struct message_name) +
@@ -107,13 +136,14 @@ struct message *message_open(struct endpoint *endpoint, const struct message_par
         .is_bytes = parts->is_bytes,
         .lent = parts->lent,
         .again = parts->again,
+        .excepts_rooms = parts->rooms && parts->except_count != 0,
         .serial = parts->lender,
         .class = parts->class,
         .namespace = parts->namespace,
         .id_len = (uint8_t)id_len,
         .to_count = parts->to_count,
-        .group_count = parts->group_count,
-        .except_count = parts->except_count,
+        .group_count = (uint16_t)(parts->group_count + own_groups),
+        .except_count = (uint16_t)(parts->except_count + own_except),
         .event_len = (uint16_t)parts->event.len,
         .breaks_grow = parts->breaks_grow,
         .group_json_len = (uint32_t)parts->group_json.len,
@@ -129,7 +159,10 @@ struct message *message_open(struct endpoint *endpoint, const struct message_par
     struct message_name *name = message->names;
     name = names_write(name, parts->to, parts->to_count, NAME_ID, parts->namespace, &out);
     name = names_write(name, parts->groups, parts->group_count, NAME_GROUP, parts->namespace, &out);
-    names_write(name, parts->except, parts->except_count, NAME_ID, parts->namespace, &out);
+    name += own_write(name, parts, parts->groups, parts->group_count, &out);
+    name = names_write(name, parts->except, parts->except_count,
+                       parts->rooms ? NAME_GROUP : NAME_ID, parts->namespace, &out);
+    own_write(name, parts, parts->except, parts->except_count, &out);
     if (parts->id.len != 0) {
         builder_span_add(&out, parts->id);
     } else {
@@ -181,6 +214,10 @@ void message_take_home(struct endpoint *endpoint, struct message *chain) {
         memory_put(&endpoint->account, chain, chain->block_bytes);
         chain = next;
     }
+}
+
+const char *message_texts(const struct message *message) {
+    return message_bytes(message);
 }
 
 struct span message_name_text(const struct message *message, const struct message_name *name) {

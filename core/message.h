@@ -25,7 +25,8 @@ struct endpoint;
 struct worker;
 struct builder;
 
-enum name_kind { NAME_ID, NAME_GROUP };
+/* OWN: a session's own name, which it has alone and is told by its protocol (a Socket.IO id). */
+enum name_kind { NAME_ID, NAME_GROUP, NAME_OWN };
 /* ACK: kept until it is acknowledged. */
 enum message_class { CLASS_DEFAULT, CLASS_VOLATILE, CLASS_ACK, CLASSES };
 
@@ -37,6 +38,9 @@ struct message_name {
     uint8_t kind; /* enum name_kind */
 };
 
+/* Of each name that may be one session's own, behind that of a namespace and `#` if any. */
+#define NAME_OWN_BYTES 20
+
 /* What goes into a message; spans point anywhere and are copied. The lists hold no repeats. */
 struct message_parts {
     struct span id;         /* empty: the node makes one */
@@ -47,12 +51,13 @@ struct message_parts {
     const struct span *except;
     uint16_t to_count, group_count, except_count;
     bool broadcast;
-    uint8_t class;        /* enum message_class */
-    uint8_t namespace;    /* see limits.h */
-    bool is_bytes;        /* the payload is bytes, not JSON */
-    bool lent;            /* another node keeps it, and has lent it to this one (keeper.h) */
-    bool again;           /* then: it may have been written to a client there */
-    uint64_t lender;      /* and who that is: a hash */
+    uint8_t class;     /* enum message_class */
+    uint8_t namespace; /* see limits.h */
+    bool is_bytes;     /* the payload is bytes, not JSON */
+    bool rooms;      /* `groups` and `except` are rooms: groups, and sessions by their own names */
+    bool lent;       /* another node keeps it, and has lent it to this one (keeper.h) */
+    bool again;      /* then: it may have been written to a client there */
+    uint64_t lender; /* and who that is: a hash */
     uint32_t breaks_grow; /* bytes that escaping line breaks adds to it, see proto/text/json.h */
     uint64_t ttl_ns;
     size_t payload_max; /* room for the payload */
@@ -64,10 +69,12 @@ struct message {
     bool broadcast;
     bool is_bytes;
     bool lent, again;
-    uint8_t class;     /* enum message_class */
-    uint8_t namespace; /* of all its addresses */
+    bool excepts_rooms; /* `except` has groups and sessions' own names, not ids */
+    uint8_t class;      /* enum message_class */
+    uint8_t namespace;  /* of all its addresses */
     uint8_t id_len;
-    uint16_t to_count, group_count, except_count; /* names[]: to, then groups, then except */
+    uint16_t to_count, group_count, except_count; /* names[]: to, then groups (with sessions' own
+                                                     names), then except */
     uint16_t event_len;
     uint32_t group_json_len;
     uint32_t payload_len;
@@ -106,6 +113,8 @@ void message_release(struct endpoint *endpoint, struct message *message);
 void message_take_home(struct endpoint *endpoint, struct message *chain);
 
 struct span message_name_text(const struct message *message, const struct message_name *name);
+/* Where the texts of its names begin. */
+const char *message_texts(const struct message *message);
 struct span message_id(const struct message *message);
 struct span message_event(const struct message *message);
 struct span message_group_json(const struct message *message);
@@ -145,7 +154,13 @@ static inline bool message_is_unicast(const struct message *m) {
     return m->to_count == 1 && m->group_count == 0;
 }
 
-/* The hash of a name, the same on every worker; ids and groups are different spaces, and so is each
+/* May a room of that name be a session's own? */
+static inline bool name_may_be_own(struct span room) {
+    return room.len == NAME_OWN_BYTES ||
+           (room.len > NAME_OWN_BYTES && room.at[room.len - NAME_OWN_BYTES - 1] == '#');
+}
+
+/* The hash of a name, the same on every worker; each kind is a space of its own, and so is each
  * namespace. */
 uint64_t name_hash(enum name_kind kind, unsigned namespace, struct span text);
 

@@ -74,7 +74,7 @@ struct session {
     const struct session_type *type;
     struct name *id;         /* NULL: it goes without one */
     struct list id_link;     /* in id->sessions */
-    struct list memberships; /* struct membership */
+    struct list memberships; /* struct membership; that of its own name, if any, is the first */
     uint64_t since_ms : 48;  /* wall clock */
     uint64_t membership_count : 7;
     uint64_t attend : 3;    /* enum attend_state */

@@ -107,6 +107,8 @@ static void session_write(struct worker *worker, struct chain *chain, bool told,
     for (const struct list *at = session->memberships.next; at != &session->memberships;
          at = at->next) {
         const struct name *group = container_of(at, struct membership, session_link)->name;
+        if (group->kind != NAME_GROUP)
+            continue;
         json_comma(out);
         builder_json(out, span_of(group->text, group->len));
     }
