@@ -20,8 +20,10 @@ enum redis_expect_kind {
     REDIS_EXPECT_CALL,    /* PUBLISH of a call; `copy` is its number */
     REDIS_EXPECT_WORD,
     REDIS_EXPECT_PING,
-    REDIS_EXPECT_SUBSCRIBE, /* the last three: by the subscriber link */
+    REDIS_EXPECT_SUBSCRIBE, /* all from here on: by the subscriber link */
     REDIS_EXPECT_UNSUBSCRIBE,
+    REDIS_EXPECT_PSUBSCRIBE,
+    REDIS_EXPECT_PUNSUBSCRIBE,
     REDIS_EXPECT_ORDER /* PING there */
 };
 
@@ -45,5 +47,9 @@ struct redis_expect {
 /* NULL: no memory. */
 struct redis_expect *redis_expect_get(struct redis_port *redis, enum redis_expect_kind kind);
 void redis_expect_put(struct redis_port *redis, struct redis_expect *expect);
+/* Sends a command about the channels words[1..count) by the subscriber's link, and waits for what
+ * confirms each. False: no memory or room; the connection is to be given up. */
+bool redis_names_command(struct redis_port *redis, enum redis_expect_kind kind, struct span *words,
+                         unsigned count);
 
 #endif

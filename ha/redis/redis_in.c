@@ -49,10 +49,8 @@ void redis_in_init(struct redis_port *redis) {
     redis->source.standing = ASKS_MUCH;
 }
 
-/* Hands it to this node's sessions. False: the workers are behind, or there is no memory; it is to
- * be tried again. */
-static bool gate_take(struct redis_port *redis, const struct envelope *envelope,
-                      const struct wire_node *node) {
+bool redis_gate_take(struct redis_port *redis, const struct envelope *envelope,
+                     const struct wire_node *node) {
     char scope[2 * WIRE_RUN_BYTES + 1];
     struct gate_request request = {
         .source = &redis->source, .envelope = envelope, .from_node = true};
@@ -296,7 +294,7 @@ static bool message_take(struct redis_port *redis, struct span text, struct span
                complaint.text[0] != '\0' ? complaint.text : "its bytes are not base64");
         return true;
     }
-    if (!gate_take(redis, &envelope, &node))
+    if (!redis_gate_take(redis, &envelope, &node))
         return false;
     if (redis->told_result && redis->result == RESULT_DRAINING)
         refuse(redis, REDIS_REFUSED_DRAINING, channel_text, "this node is going");
@@ -323,6 +321,9 @@ static bool is_message(const struct resp_reply *reply, struct span *channel, str
 static bool take(struct redis_port *redis) {
     struct span channel, text;
     uint64_t copy;
+    bool taken;
+    if (redis_adapter_comes(redis, &redis->in, &taken))
+        return taken;
     if (!is_message(&redis->in, &channel, &text)) {
         redis_names_confirmed(redis, &redis->in);
         return true;
@@ -351,7 +352,8 @@ static bool held_take(struct redis_port *redis) {
     if (!take(redis)) {
         if (redis->port.now_ns - redis->held_ns < IN_HELD_NS)
             return false;
-        held_refuse(redis, "this node has been behind for a second");
+        if (!redis_adapter_given_up(redis, &redis->in))
+            held_refuse(redis, "this node has been behind for a second");
         redis_acks_given_up(redis);
     }
     redis->held = false;

@@ -59,6 +59,8 @@ struct batch {
 static const struct span command_words[] = {
     [REDIS_EXPECT_SUBSCRIBE] = SPAN_INIT("SUBSCRIBE"),
     [REDIS_EXPECT_UNSUBSCRIBE] = SPAN_INIT("UNSUBSCRIBE"),
+    [REDIS_EXPECT_PSUBSCRIBE] = SPAN_INIT("PSUBSCRIBE"),
+    [REDIS_EXPECT_PUNSUBSCRIBE] = SPAN_INIT("PUNSUBSCRIBE"),
 };
 
 static size_t channel_write(const struct redis_port *redis, const struct presence_name *name,
@@ -156,6 +158,18 @@ void redis_names_work(struct redis_port *redis) {
     }
 }
 
+bool redis_names_command(struct redis_port *redis, enum redis_expect_kind kind, struct span *words,
+                         unsigned count) {
+    words[0] = command_words[kind];
+    for (unsigned i = 1; i < count; i++) {
+        struct redis_expect *expect = redis_expect_get(redis, kind);
+        if (SHORTAGE(expect == NULL))
+            return false;
+        expect_add(redis, expect);
+    }
+    return link_command(&redis->subscriber, words, count);
+}
+
 /* --- a connection ---------------------------------------------------------------------------- */
 
 void redis_names_begin(struct redis_port *redis) {
@@ -179,6 +193,10 @@ void redis_names_begin(struct redis_port *redis) {
         return;
     }
     second->to_all = true; /* the last of the two */
+    if (!redis_adapter_begin(redis)) {
+        redis_lose(redis, "there is no memory for what is to be subscribed");
+        return;
+    }
     redis->names = 0;
     presence_renew(redis->port.server->presence, redis->connections);
 }
@@ -188,14 +206,21 @@ static bool is_kind(const struct resp_reply *reply, const char *word) {
            reply->items[0].type == RESP_STRING && span_equal(reply->items[0].text, span_text(word));
 }
 
+static const char *const confirm_words[] = {
+    [REDIS_EXPECT_SUBSCRIBE] = "subscribe",
+    [REDIS_EXPECT_UNSUBSCRIBE] = "unsubscribe",
+    [REDIS_EXPECT_PSUBSCRIBE] = "psubscribe",
+    [REDIS_EXPECT_PUNSUBSCRIBE] = "punsubscribe",
+};
+
 /* Is the reply what comes for it? */
 static bool is_for(const struct redis_port *redis, const struct resp_reply *reply,
                    const struct redis_expect *expect) {
     char text[WIRE_CHANNEL_BYTES_MAX];
     if (expect->kind == REDIS_EXPECT_ORDER) /* without subscriptions it is answered as anywhere */
         return is_kind(reply, "pong") || reply->type == RESP_STATUS;
-    if (!is_kind(reply, expect->kind == REDIS_EXPECT_SUBSCRIBE ? "subscribe" : "unsubscribe") ||
-        reply->item_count != 3 || reply->items[1].type != RESP_STRING)
+    if (!is_kind(reply, confirm_words[expect->kind]) || reply->item_count != 3 ||
+        reply->items[1].type != RESP_STRING)
         return false;
     return expect->name == NULL ||
            span_equal(reply->items[1].text,
@@ -264,7 +289,8 @@ void redis_names_leave(struct redis_port *redis) {
     redis->hears_all = false;
     if (expect != NULL)
         expect_add(redis, expect);
-    if (expect == NULL || !link_command(&redis->subscriber, words, 2)) {
+    if (expect == NULL || !link_command(&redis->subscriber, words, 2) ||
+        !redis_adapter_leave(redis)) {
         redis_lose(redis, "there is no memory for what is to be unsubscribed");
         return;
     }

@@ -428,6 +428,8 @@ void redis_out_deliver(struct port *port, struct message *message, const struct 
     ask->due = 1;                               /* until all are written */
     struct redis_expect **copies = redis->last; /* where the first of them is put */
     bool all = counts ? questions_send(redis, ask, message) : copies_send(redis, ask, message);
+    if (!counts)
+        redis_adapter_publish(redis, message);
     message_release(&port->endpoint, message);
     if (!all) {
         redis->asks_later |= counts;
@@ -496,6 +498,11 @@ bool redis_out_call(struct redis_port *redis, const struct wire_channel *channel
     own_note(redis, expect, channel);
     expect_add(redis, expect);
     return true;
+}
+
+bool redis_out_plain(struct redis_port *redis, struct span channel, struct span text) {
+    const struct span words[] = {publish_word, channel, text};
+    return command_send(redis, REDIS_EXPECT_WORD, words, 3);
 }
 
 static const struct wire_channel to_all = {.place = WIRE_ALL};

@@ -249,6 +249,14 @@ static void redis_wait(struct port *port, int wake_fd, uint64_t wait_ns) {
     link_polled(&redis->subscriber, fds[2].revents);
 }
 
+/* What workers have carried out for a node, or for a server of Socket.IO. */
+static void redis_called(struct port *port, struct call *call) {
+    if (redis_rooms_is(call))
+        redis_rooms_called(redis_of(port), call);
+    else
+        redis_calls_called(port, call);
+}
+
 static bool redis_refuse(struct port *port) {
     struct redis_port *redis = redis_of(port);
     if (!redis->leaves) {
@@ -258,7 +266,7 @@ static bool redis_refuse(struct port *port) {
         if (redis->up)
             redis_names_leave(redis);
     }
-    if (redis->called_open != 0)
+    if (redis->called_open + redis->adapter.open != 0)
         return false;
     return redis_names_left(redis) || port->now_ns - redis->leaves_ns >= SILENT_NS;
 }
@@ -273,6 +281,7 @@ static void redis_stop(struct port *port) {
         redis_names_lost(redis);
         redis_out_lost(redis);
     }
+    CHECK(redis->adapter.open == 0, "a request of a server is under way");
     presence_ready_to(port->server->presence, UINT64_MAX);
     link_fini(&redis->commands);
     link_fini(&redis->subscriber);
@@ -300,6 +309,19 @@ static void figures_tell(struct redis_port *redis) {
                 &redis->figures.refused[REDIS_REFUSED_##name]);
     REDIS_REFUSALS(REDIS_REFUSAL_TELL)
 #undef REDIS_REFUSAL_TELL
+    if (redis_adapter_is_on(&redis->adapter)) {
+#define ADAPTER_FIGURE_TELL(name, metric, help)                                                    \
+    figure_tell(redis, "socketio_adapter_" metric, NULL, "counter", help,                          \
+                &redis->adapter.figures.name);
+        ADAPTER_FIGURES(ADAPTER_FIGURE_TELL)
+#undef ADAPTER_FIGURE_TELL
+#define ADAPTER_REFUSAL_TELL(name, word)                                                           \
+    figure_tell(redis, "socketio_adapter_refused_total", "reason=\"" word "\"", "counter",         \
+                "events and requests of servers that were not taken",                              \
+                &redis->adapter.figures.refused[ADAPTER_REFUSED_##name]);
+        ADAPTER_REFUSALS(ADAPTER_REFUSAL_TELL)
+#undef ADAPTER_REFUSAL_TELL
+    }
     redis->port.figures = redis->shown;
 }
 
@@ -309,7 +331,7 @@ void redis_port_init(struct redis_port *redis, const struct config *config) {
                                           .deliver = redis_out_deliver,
                                           .hand = redis_acks_hand,
                                           .call = redis_calls_ask,
-                                          .called = redis_calls_called,
+                                          .called = redis_called,
                                           .turn = redis_turn,
                                           .wait = redis_wait,
                                           .refuse = redis_refuse,
@@ -323,6 +345,7 @@ void redis_port_init(struct redis_port *redis, const struct config *config) {
     redis_url_write(&text, &redis->server.url);
     snprintf(redis->server.client, sizeof(redis->server.client), "ringpost-%s", config->node);
     atomic_init(&redis->port.degraded, "redis");
+    redis_adapter_init(redis, config);
     figures_tell(redis);
     redis_out_init(redis);
     list_init(&redis->lents);

@@ -32,12 +32,14 @@
 #include "core/port.h"
 #include "ha/redis/link.h"
 #include "ha/redis/nodes.h"
+#include "ha/redis/redis_adapter.h"
 #include "ingest/gate/gate.h"
 
 #include <pthread.h>
 
 struct call;
 struct config;
+struct envelope;
 struct presence_name;
 
 /* A message that comes in while the workers are behind waits so long, and all behind it. */
@@ -148,7 +150,7 @@ struct redis_port {
     struct port port;
     struct redis_server server;
     struct redis_figures figures;
-    struct port_figure shown[40]; /* the same, for others */
+    struct port_figure shown[64]; /* the same, for others */
     struct span prefix;           /* of channels */
     struct link commands, subscriber;
     bool up;              /* both are */
@@ -208,6 +210,7 @@ struct redis_port {
     uint32_t calls_open, called_open; /* of this node; of others */
     uint64_t call_number;             /* of the last */
     bool asks_later;                  /* who has an id could not be asked: others are to tell all */
+    struct redis_adapter adapter;
 };
 
 /* Prepares it. The config must outlive it; its URL was checked (redis_url.h). */
@@ -253,6 +256,8 @@ void redis_out_keep(struct redis_port *redis, const struct message *message,
 /* Publishes a call; redis_calls_counted follows, or redis_calls_lost. False: no room or memory. */
 bool redis_out_call(struct redis_port *redis, const struct wire_channel *channel, struct span text,
                     uint64_t number);
+/* Publishes any text to any channel. False: Redis is away, or there is no room or memory. */
+bool redis_out_plain(struct redis_port *redis, struct span channel, struct span text);
 /* False: no room. */
 bool redis_out_ping(struct redis_port *redis);
 /* Has Redis not answered for SILENT_NS? */
@@ -340,6 +345,11 @@ void redis_calls_lost(struct redis_port *redis);
 
 /* redis_in.c */
 void redis_in_init(struct redis_port *redis);
+/* Hands a message to this node's sessions; `node` that it came from is looked at if it is lent.
+ * False: the workers are behind, or there is no memory; it is to be tried again. What the gate says
+ * at once is in `result`. */
+bool redis_gate_take(struct redis_port *redis, const struct envelope *envelope,
+                     const struct wire_node *node);
 /* Reads what comes by subscription. */
 void redis_in_read(struct redis_port *redis);
 void redis_in_lost(struct redis_port *redis);

@@ -1,4 +1,5 @@
 /* settings_finish.c - what depends on several settings, or on the machine. */
+#include "ha/adapter/packet.h"
 #include "ha/redis/wire.h"
 #include "main/address.h"
 #include "main/settings/settings_alert.h"
@@ -268,11 +269,40 @@ static void place_store(struct settings_build *build) {
                      config->store_sync == STORE_SYNC_INTERVAL ? "interval" : "never");
 }
 
+/* Whatever stands under an adapter's key and is none of its packets ends stock servers. */
+static bool is_under_key(const char *prefix, const char *key) {
+    static const char *const places[] = {"#", "-request#", "-response#"};
+    size_t key_len = strlen(key);
+    if (strncmp(prefix, key, key_len) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
+        if (strncmp(prefix + key_len, places[i], strlen(places[i])) == 0)
+            return true;
+    return false;
+}
+
+static void place_adapter(struct settings_build *build) {
+    const struct config *config = &build->config;
+    const char *key = config->socketio_redis_key;
+    if (key == NULL)
+        return;
+    if (strlen(key) > ADAPTER_KEY_BYTES_MAX)
+        place_problem(build, SET_SOCKETIO_REDIS_KEY, "a key has 64 bytes at the most");
+    else if (config->redis == NULL)
+        place_problem(build, SET_SOCKETIO_REDIS_KEY,
+                      "the adapter of Socket.IO servers works over Redis; name it by --redis URL");
+    else if (is_under_key(config->redis_prefix, key))
+        place_problem(build, SET_REDIS_PREFIX,
+                      "channels of nodes must not stand under the key of Socket.IO servers, which "
+                      "do not survive what they cannot read; say another prefix");
+}
+
 static void place_redis(struct settings_build *build) {
     const struct config *config = &build->config;
     size_t len = strlen(config->redis_prefix);
     if (len == 0 || len > WIRE_PREFIX_BYTES_MAX)
         place_problem(build, SET_REDIS_PREFIX, "a prefix has 1 to 64 bytes");
+    place_adapter(build);
     if (config->redis == NULL) {
         if (given(build, SET_REDIS_PREFIX))
             build_remark(build, "redis-prefix says nothing without --redis");

@@ -374,6 +374,13 @@ const struct setting settings_table[SETTINGS] = {
         .fallback_words = "none",
         .help = "A secret by which the nodes know each other, the same for all: 16 bytes or more, "
                 "white space around it aside."},
+    [SET_SOCKETIO_REDIS_KEY] = {
+        .name = "socketio-redis-key", .environment = "RINGPOST_SOCKETIO_REDIS_KEY", .value = "KEY",
+        .kind = SETTING_TEXT, .topic = TOPIC_CLUSTER, .offset = AT(socketio_redis_key),
+        .fallback_words = "none",
+        .help = "Take a seat in the cluster of Socket.IO servers whose Redis adapter has this key "
+                "(theirs is socket.io unless they say so), over the same Redis as redis: what "
+                "they and their emitters emit reaches clients here, and the other way round."},
     [SET_ALERT_URL] = {
         .name = "alert-url", .environment = "RINGPOST_ALERT_URL", .value = "URL",
         .kind = SETTING_ALERT, .topic = TOPIC_ALERTS,
@@ -445,7 +452,6 @@ const struct setting settings_table[SETTINGS] = {
 /* clang-format on */
 
 static const struct setting_later later[] = {
-    {"socketio-redis-key", NULL},
     {"supervise", "off"},
     {"recovery", "off"},
     {"amqp", NULL},

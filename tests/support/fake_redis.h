@@ -67,6 +67,26 @@ static void redis_message(const char *channel, const char *text) {
     redis_say(SUBSCRIBER, "\r\n");
 }
 
+/* What a subscription to a pattern brings. */
+static void redis_pmessage(const char *pattern, const char *channel, struct span bytes) {
+    char head[700];
+    snprintf(head, sizeof(head), "*4\r\n$8\r\npmessage\r\n$%zu\r\n%s\r\n$%zu\r\n%s\r\n$%zu\r\n",
+             strlen(pattern), pattern, strlen(channel), channel, bytes.len);
+    redis_say(SUBSCRIBER, head);
+    CHECK(redis_untold_len[SUBSCRIBER] + bytes.len <= sizeof(redis_untold[SUBSCRIBER]));
+    memcpy(redis_untold[SUBSCRIBER] + redis_untold_len[SUBSCRIBER], bytes.at, bytes.len);
+    redis_untold_len[SUBSCRIBER] += bytes.len;
+    redis_say(SUBSCRIBER, "\r\n");
+}
+
+/* To a pattern. */
+static void redis_psubscribe(const char *name, bool more) {
+    char answer[400];
+    snprintf(answer, sizeof(answer), "*3\r\n$%u\r\n%s\r\n$%zu\r\n%s\r\n:%u\r\n", more ? 10 : 12,
+             more ? "psubscribe" : "punsubscribe", strlen(name), name, redis_channel_count());
+    redis_say(SUBSCRIBER, answer);
+}
+
 static void redis_subscribe(const char *name, bool more) {
     char *place = redis_channel(name);
     char answer[400];
@@ -144,6 +164,9 @@ static bool redis_run(unsigned link) {
         redis_say(link, "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n");
     else if (strstr(words[0], "SUBSCRIBE") == NULL)
         redis_say(link, "+OK\r\n");
+    else if (words[0][0] == 'P')
+        for (unsigned i = 1; i < count; i++)
+            redis_psubscribe(words[i], words[0][1] == 'S');
     else
         for (unsigned i = 1; i < count; i++)
             redis_subscribe(words[i], words[0][0] == 'S');

@@ -128,6 +128,21 @@ static bool welcome_write(struct worker *worker, struct engine *engine,
                      builder_span(&json));
 }
 
+_Static_assert(NAME_OWN_BYTES == SIO_SID_BYTES && NAME_OWN_BYTES == ENGINE_SID_BYTES,
+               "messages to rooms find sids");
+
+/* Servers of Socket.IO that are joined to this node know it by its sid, as a room. */
+static enum code own_take(struct worker *worker, struct session *session, const char **why) {
+    struct session_look look = {.transport = NULL};
+    if (worker->config->socketio_redis_key == NULL)
+        return CODE_NONE;
+    session->type->look(worker, session, &look);
+    if (!SHORTAGE(directory_take_own(worker, session, span_text(look.text)) != DIRECTORY_DONE))
+        return CODE_NONE;
+    *why = "no memory for one more session";
+    return CODE_OVERLOADED;
+}
+
 /* It comes into the namespace under these names. */
 static bool enter(struct worker *worker, struct engine *engine, unsigned namespace,
                   const struct sio_names *names, struct span auth) {
@@ -138,6 +153,8 @@ static bool enter(struct worker *worker, struct engine *engine, unsigned namespa
     if (one != NULL)
         code = registration_enter(worker, &one->session, &sio_session_type, names->id,
                                   &names->groups, &why);
+    if (code == CODE_NONE)
+        code = own_take(worker, &one->session, &why);
     if (code != CODE_NONE) {
         if (one != NULL)
             sio_session_end(worker, engine, one);

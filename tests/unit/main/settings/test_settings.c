@@ -220,6 +220,32 @@ static void test_file_problems(void **state) {
     settings_fini(&settings);
 }
 
+/* A seat among Socket.IO servers needs Redis, and channels of nodes apart from theirs. */
+static void test_adapter(void **state) {
+    (void)state;
+    struct load load = {.flags = {"--socketio-redis-key", "socket.io"}};
+    assert_false(load_it(&load));
+    assert_non_null(strstr(settings.problems[0].text, "name it by --redis URL"));
+    settings_fini(&settings);
+    load.flags[2] = "--redis=redis://x";
+    assert_true(load_it(&load));
+    expect_shown(SET_SOCKETIO_REDIS_KEY, "socket.io");
+    settings_fini(&settings);
+    static const char *const prefixes[] = {"socket.io#/#", "socket.io-request#", "socket.io-"};
+    for (unsigned i = 0; i < 3; i++) {
+        load.flags[3] = "--redis-prefix";
+        load.flags[4] = prefixes[i];
+        assert_int_equal(load_it(&load), i == 2);
+        if (i != 2)
+            assert_non_null(strstr(settings.problems[0].text, "under the key of Socket.IO"));
+        settings_fini(&settings);
+    }
+    load.flags[1] = "0123456789012345678901234567890123456789012345678901234567890123x";
+    assert_false(load_it(&load));
+    assert_non_null(strstr(settings.problems[0].text, "a key has 64 bytes at the most"));
+    settings_fini(&settings);
+}
+
 /* More problems than are kept are counted. */
 static void test_many_problems(void **state) {
     char text[2 * (SETTINGS_PROBLEMS_MAX + 5) + 1];
@@ -528,21 +554,14 @@ static void test_help_flag(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_precedence),
-        cmocka_unit_test(test_switches),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_file_problems),
-        cmocka_unit_test(test_many_problems),
-        cmocka_unit_test(test_ranges),
-        cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_key_file),
-        cmocka_unit_test(test_key_stays_secret),
-        cmocka_unit_test(test_later),
-        cmocka_unit_test(test_reachable_listeners),
-        cmocka_unit_test(test_lists),
-        cmocka_unit_test(test_workers),
-        cmocka_unit_test(test_resources),
-        cmocka_unit_test(test_environment_unknown),
+        cmocka_unit_test(test_precedence), cmocka_unit_test(test_switches),
+        cmocka_unit_test(test_refused),    cmocka_unit_test(test_file_problems),
+        cmocka_unit_test(test_adapter),    cmocka_unit_test(test_many_problems),
+        cmocka_unit_test(test_ranges),     cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_key_file),   cmocka_unit_test(test_key_stays_secret),
+        cmocka_unit_test(test_later),      cmocka_unit_test(test_reachable_listeners),
+        cmocka_unit_test(test_lists),      cmocka_unit_test(test_workers),
+        cmocka_unit_test(test_resources),  cmocka_unit_test(test_environment_unknown),
         cmocka_unit_test(test_help_flag),
     };
     int fd = mkstemp(file_path);

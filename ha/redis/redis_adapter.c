@@ -1,0 +1,346 @@
+/* redis_adapter.c - events of Socket.IO servers and emitters to this node's sessions, and messages
+ * of this node to them; see redis_adapter.h. */
+#include "core/base/hash.h"
+#include "core/base/log.h"
+#include "core/base/shortage.h"
+#include "core/namespaces.h"
+#include "core/server.h"
+#include "ha/adapter/packet.h"
+#include "ha/redis/redis_expect.h"
+#include "ingest/gate/envelope.h"
+#include "proto/text/hex.h"
+
+#include <stdio.h>
+
+static const char *const refusal_words[ADAPTER_REFUSAL_COUNT] = {
+#define ADAPTER_REFUSAL_WORD(name, word) [ADAPTER_REFUSED_##name] = (word),
+    ADAPTER_REFUSALS(ADAPTER_REFUSAL_WORD)
+#undef ADAPTER_REFUSAL_WORD
+};
+
+void redis_adapter_refuse(struct redis_port *redis, enum adapter_refusal refusal,
+                          struct span channel, const char *why) {
+    redis_count(&redis->adapter.figures.refused[refusal], 1);
+    log_event(LOG_INFO, "socketio_adapter_refused", LOG_STR("reason", refusal_words[refusal]),
+              LOG_SPAN("channel", channel), LOG_STR("problem", why));
+}
+
+void redis_adapter_init(struct redis_port *redis, const struct config *config) {
+    redis->adapter.answer_bytes_max = ROOMS_ANSWER_BYTES_MAX;
+    if (config->socketio_redis_key != NULL)
+        redis->adapter.key = span_text(config->socketio_redis_key);
+}
+
+/* Nodes whose messages come by this cluster's own channels begin with the same. */
+#define UID_CLUSTER_BYTES ((size_t)(ADAPTER_UID_BYTES - WIRE_RUN_BYTES))
+
+static void uid_make(struct redis_port *redis) {
+    char uid[ADAPTER_UID_BYTES + 1];
+    snprintf(uid, sizeof(uid), "ringpost-%016llx-%.16s",
+             (unsigned long long)hash_content(redis->prefix).low, redis->port.server->run);
+    memcpy(redis->adapter.uid, uid, ADAPTER_UID_BYTES);
+}
+
+/* --- what is subscribed ----------------------------------------------------------------------- */
+
+/* One command about all requests, and one about all events. */
+static bool command(struct redis_port *redis, enum redis_expect_kind kind) {
+    char texts[NAMESPACES_MAX][2 * ADAPTER_CHANNEL_BYTES_MAX];
+    struct span words[1 + NAMESPACES_MAX];
+    bool events = kind == REDIS_EXPECT_PSUBSCRIBE || kind == REDIS_EXPECT_PUNSUBSCRIBE;
+    unsigned count = namespaces_count();
+    for (unsigned i = 0; i < count; i++) {
+        struct builder out = builder_over(texts[i], sizeof(texts[i]));
+        if (events)
+            adapter_pattern_write(&out, redis->adapter.key, namespace_name(i));
+        else
+            adapter_channel_write(&out, ADAPTER_REQUESTS, redis->adapter.key, namespace_name(i),
+                                  SPAN(""));
+        words[1 + i] = builder_span(&out);
+    }
+    return redis_names_command(redis, kind, words, 1 + count);
+}
+
+bool redis_adapter_begin(struct redis_port *redis) {
+    if (!redis_adapter_is_on(&redis->adapter))
+        return true;
+    uid_make(redis);
+    return command(redis, REDIS_EXPECT_PSUBSCRIBE) && command(redis, REDIS_EXPECT_SUBSCRIBE);
+}
+
+bool redis_adapter_leave(struct redis_port *redis) {
+    return !redis_adapter_is_on(&redis->adapter) ||
+           (command(redis, REDIS_EXPECT_UNSUBSCRIBE) && command(redis, REDIS_EXPECT_PUNSUBSCRIBE));
+}
+
+/* --- events in -------------------------------------------------------------------------------- */
+
+/* May somebody be in that room here? */
+static bool is_here(struct redis_port *redis, struct span room) {
+    struct presence *presence = redis->port.server->presence;
+    if (name_check(room) != NULL)
+        return false;
+    if (name_may_be_own(room))
+        return true;
+    struct presence_name *name = presence_hold(presence, NAME_GROUP, room, NULL);
+    if (name != NULL)
+        presence_let(presence, name);
+    return name != NULL;
+}
+
+/* Emitters of Socket.IO 1 and 2 publish an event to several rooms once to each: the copy on the
+ * channel of the first that is here counts. */
+static bool is_the_copy(struct redis_port *redis, const struct adapter_event *event,
+                        struct span room) {
+    struct span rooms = event->rooms, name;
+    uint32_t left = event->room_count;
+    if (room.len == 0 || left <= 1)
+        return true;
+    while (adapter_name_next(&rooms, &left, &name))
+        if (is_here(redis, name))
+            return span_equal(name, room);
+    return false;
+}
+
+enum event_end { EVENT_TAKEN, EVENT_PASSED, EVENT_REFUSED, EVENT_LATER };
+
+struct event_fault {
+    enum adapter_refusal refusal;
+    struct complaint complaint;
+};
+
+/* Its rooms, and whom it leaves out. Names that nobody here can have are left out themselves.
+ * False: there are too many. */
+static bool names_set(struct envelope *envelope, struct span field, struct span names,
+                      uint32_t count, struct complaint *complaint) {
+    struct span name;
+    while (adapter_name_next(&names, &count, &name))
+        if (name_check(name) == NULL && !envelope_set(envelope, field, name, complaint))
+            return false;
+    return true;
+}
+
+static enum event_end fault(struct event_fault *fault, enum adapter_refusal refusal,
+                            const char *why) {
+    fault->refusal = refusal;
+    if (why != NULL)
+        complaint_make(&fault->complaint, CODE_BAD_MESSAGE, SPAN(""), "%s", why);
+    return EVENT_REFUSED;
+}
+
+static enum event_end data_set(struct redis_port *redis, struct envelope *envelope,
+                               const struct adapter_event *event, struct event_fault *wrong) {
+    size_t max = redis->port.config->max_message_bytes;
+    struct span bytes;
+    struct complaint *complaint = &wrong->complaint;
+    if (adapter_data_is_bytes(event, &bytes))
+        return envelope_set_data(envelope, PAYLOAD_BYTES, bytes, max, complaint)
+                   ? EVENT_TAKEN
+                   : fault(wrong, ADAPTER_REFUSED_TOO_LARGE, NULL);
+    if (SHORTAGE(!redis_rest_room(redis, max + 1)))
+        return EVENT_LATER;
+    struct builder json = builder_over(redis->rest, max + 1);
+    const char *why = adapter_data_write(event, &json);
+    if (why != NULL)
+        return fault(wrong, ADAPTER_REFUSED_PACKET, why);
+    if (json.full)
+        return fault(wrong, ADAPTER_REFUSED_TOO_LARGE,
+                     "its arguments are longer than --max-message");
+    if (envelope_set_data(envelope, PAYLOAD_JSON, builder_span(&json), max, complaint))
+        return EVENT_TAKEN;
+    return fault(wrong,
+                 complaint->code == CODE_TOO_LARGE ? ADAPTER_REFUSED_TOO_LARGE
+                                                   : ADAPTER_REFUSED_PACKET,
+                 NULL);
+}
+
+static enum event_end event_take(struct redis_port *redis, unsigned namespace,
+                                 const struct adapter_event *event, struct event_fault *wrong) {
+    struct endpoint *endpoint = &redis->port.endpoint;
+    struct complaint *complaint = &wrong->complaint;
+    struct envelope envelope;
+    envelope_init(&envelope, gate_of(endpoint)->contexts[endpoint->index].room);
+    struct span nsp = namespace_name(namespace);
+    if (!span_equal(event->nsp.len == 0 ? SPAN("/") : event->nsp, nsp))
+        return EVENT_PASSED;
+    if (!envelope_set(&envelope, SPAN("event"), event->name, complaint) ||
+        !envelope_set(&envelope, SPAN("namespace"), nsp, complaint) ||
+        (event->is_volatile && !envelope_set(&envelope, SPAN("volatile"), SPAN("true"), complaint)))
+        return fault(wrong, ADAPTER_REFUSED_MESSAGE, NULL);
+    if (!names_set(&envelope, SPAN("group"), event->rooms, event->room_count, complaint) ||
+        !names_set(&envelope, SPAN("except"), event->except, event->except_count, complaint))
+        return fault(wrong, ADAPTER_REFUSED_ROOMS, NULL);
+    if (event->room_count == 0)
+        envelope_set_broadcast(&envelope);
+    else if (envelope.groups.count == 0)
+        return EVENT_PASSED;
+    envelope.parts.rooms = true;
+    enum event_end end = data_set(redis, &envelope, event, wrong);
+    if (end != EVENT_TAKEN)
+        return end;
+    if (!envelope_finish(&envelope, complaint))
+        return fault(wrong, ADAPTER_REFUSED_MESSAGE, NULL);
+    if (!redis_gate_take(redis, &envelope, NULL))
+        return EVENT_LATER;
+    if (redis->told_result && redis->result == RESULT_DRAINING)
+        return fault(wrong, ADAPTER_REFUSED_DRAINING, "this node is going");
+    return EVENT_TAKEN;
+}
+
+/* False: it is to be tried again. */
+static bool event_end(struct redis_port *redis, enum event_end end, struct span channel,
+                      const struct event_fault *wrong) {
+    if (end == EVENT_TAKEN)
+        redis_count(&redis->adapter.figures.received, 1);
+    else if (end == EVENT_PASSED)
+        redis_count(&redis->adapter.figures.passed, 1);
+    else if (end == EVENT_REFUSED)
+        redis_adapter_refuse(redis, wrong->refusal, channel, wrong->complaint.text);
+    return end != EVENT_LATER;
+}
+
+static bool event_comes(struct redis_port *redis, unsigned namespace, struct span room,
+                        struct span channel, struct span text) {
+    struct adapter_event event;
+    struct event_fault wrong;
+    enum event_end end = EVENT_PASSED;
+    const char *why = NULL;
+    struct span cluster = span_of(redis->adapter.uid, UID_CLUSTER_BYTES);
+    if (room.len == 0 || is_here(redis, room))
+        why = adapter_event_read(text, &event);
+    else
+        return event_end(redis, end, channel, NULL);
+    bool own = why == NULL && event.uid.len == ADAPTER_UID_BYTES &&
+               span_equal(span_of(event.uid.at, UID_CLUSTER_BYTES), cluster);
+    if (why != NULL)
+        end = fault(&wrong, ADAPTER_REFUSED_PACKET, why);
+    else if (!own && is_the_copy(redis, &event, room))
+        end = event_take(redis, namespace, &event, &wrong);
+    return event_end(redis, end, channel, &wrong);
+}
+
+/* One that came as a request, since its sender wants acknowledgements. */
+static bool event_asked(struct redis_port *redis, unsigned namespace,
+                        const struct adapter_request *request) {
+    struct event_fault wrong;
+    enum event_end end = event_take(redis, namespace, &request->event, &wrong);
+    return event_end(redis, end, SPAN("of requests"), &wrong);
+}
+
+/* --- what comes ------------------------------------------------------------------------------- */
+
+/* What came by a subscription of the adapter. */
+struct heard {
+    struct span channel, text;
+    bool is_long;    /* longer than any message; `text` is empty */
+    bool is_strange; /* nobody publishes there */
+    enum adapter_place place;
+    unsigned namespace;
+    struct span room;
+};
+
+/* False: it is not the adapter's. By its patterns nothing else comes. */
+static bool heard_of(const struct redis_port *redis, const struct resp_reply *reply,
+                     struct heard *heard) {
+    bool pattern = reply->item_count == 4;
+    const struct resp_item *items = reply->items + pattern;
+    struct span nsp;
+    if (!redis_adapter_is_on(&redis->adapter) || reply->type != RESP_ARRAY ||
+        reply->count != reply->item_count || (reply->item_count != 3 && !pattern) ||
+        reply->items[0].type != RESP_STRING || items[1].type != RESP_STRING ||
+        (items[2].type != RESP_STRING && items[2].type != RESP_LONG) ||
+        !span_equal(reply->items[0].text, pattern ? SPAN("pmessage") : SPAN("message")))
+        return false;
+    heard->channel = items[1].text;
+    heard->is_long = items[2].type == RESP_LONG;
+    heard->text = heard->is_long ? SPAN("") : items[2].text;
+    bool known = adapter_channel_read(redis->adapter.key, heard->channel, &heard->place, &nsp,
+                                      &heard->room) &&
+                 namespace_find(nsp, &heard->namespace) &&
+                 (heard->place == ADAPTER_EVENTS) == pattern;
+    heard->is_strange = !known;
+    return known || pattern;
+}
+
+bool redis_adapter_comes(struct redis_port *redis, const struct resp_reply *reply, bool *taken) {
+    struct heard heard;
+    *taken = true;
+    if (!heard_of(redis, reply, &heard))
+        return false;
+    if (heard.is_strange)
+        redis_adapter_refuse(redis, ADAPTER_REFUSED_PACKET, heard.channel,
+                             "servers do not publish there");
+    else if (heard.is_long)
+        redis_adapter_refuse(redis, ADAPTER_REFUSED_TOO_LARGE, heard.channel,
+                             "it is longer than any message");
+    else if (heard.place == ADAPTER_EVENTS)
+        *taken = event_comes(redis, heard.namespace, heard.room, heard.channel, heard.text);
+    else
+        *taken = redis_rooms_asked(redis, heard.namespace, heard.text, event_asked);
+    return true;
+}
+
+bool redis_adapter_given_up(struct redis_port *redis, const struct resp_reply *reply) {
+    struct heard heard;
+    if (!heard_of(redis, reply, &heard))
+        return false;
+    redis_adapter_refuse(redis, ADAPTER_REFUSED_OVERLOADED, heard.channel,
+                         "this node has been behind for a second");
+    if (!heard.is_strange && heard.place == ADAPTER_REQUESTS)
+        redis_rooms_given_up(redis, heard.namespace, heard.text);
+    return true;
+}
+
+/* --- messages out ----------------------------------------------------------------------------- */
+
+static size_t message_bytes(const struct message *message) {
+    size_t names = 0, count = message_address_count(message) + (size_t)message->except_count;
+    for (size_t i = 0; i < count; i++)
+        names += message->names[i].len + MSGPACK_HEAD_BYTES;
+    names += (size_t)ADAPTER_EVENT_BYTES + ADAPTER_UID_BYTES + NAMESPACE_BYTES_MAX;
+    return names + message->event_len + msgpack_json_bytes(message->payload_len);
+}
+
+static void message_write(struct redis_port *redis, const struct message *message,
+                          struct builder *out) {
+    uint32_t rooms = message_address_count(message);
+    adapter_event_begin(out, span_of(redis->adapter.uid, ADAPTER_UID_BYTES),
+                        message_event(message));
+    if (message->is_bytes)
+        msgpack_put_bin(out, message_payload(message));
+    else
+        msgpack_from_json(message_payload(message), out);
+    adapter_event_nsp(out, namespace_name(message->namespace));
+    adapter_event_rooms(out, rooms);
+    for (uint32_t i = 0; i < rooms; i++)
+        msgpack_put_str(out, message_name_text(message, &message->names[i]));
+    adapter_event_except(out, message->except_count);
+    for (uint32_t i = 0; i < message->except_count; i++)
+        msgpack_put_str(out, message_name_text(message, &message_except(message)[i]));
+    adapter_event_end(out, message->class == CLASS_VOLATILE);
+}
+
+static bool message_publish(struct redis_port *redis, const struct message *message) {
+    char name[ADAPTER_CHANNEL_BYTES_MAX];
+    size_t bytes = message_bytes(message);
+    if (!redis->up || redis_out_is_silent(redis) || SHORTAGE(!redis_rest_room(redis, bytes)))
+        return false;
+    struct builder text = builder_over(redis->rest, bytes);
+    struct builder channel = builder_over(name, sizeof(name));
+    struct span room = message_address_count(message) == 1
+                           ? message_name_text(message, &message->names[0])
+                           : SPAN("");
+    message_write(redis, message, &text);
+    CHECK(!text.full, "an event is longer than it was said to be");
+    adapter_channel_write(&channel, ADAPTER_EVENTS, redis->adapter.key,
+                          namespace_name(message->namespace), room);
+    return redis_out_plain(redis, builder_span(&channel), builder_span(&text));
+}
+
+void redis_adapter_publish(struct redis_port *redis, const struct message *message) {
+    struct adapter_figures *figures = &redis->adapter.figures;
+    if (!redis_adapter_is_on(&redis->adapter) || message->class == CLASS_ACK)
+        return;
+    bool published = message_publish(redis, message);
+    redis_count(published ? &figures->published : &figures->unpublished, 1);
+}
