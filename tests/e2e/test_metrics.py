@@ -16,7 +16,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 NAME = re.compile(r"\b(?:ringpost|process)_[a-z0-9_]+")
 # One that is not there has all its metrics; so have other nodes. Any file is a secret.
 NO_REDIS = ("--redis", "redis://127.0.0.1:1", "--store", "disk", "--alert-url",
-            "http://127.0.0.1:1/", "--peer", "127.0.0.1:0", "--peer-secret-file", __file__)
+            "http://127.0.0.1:1/", "--peer", "127.0.0.1:0", "--peer-secret-file", __file__,
+            "--socketio-redis-key", "key")
 SAMPLE = re.compile(r'([a-z_][a-z0-9_]*)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\.)*",?)*)\})? (\S+)')
 
 
