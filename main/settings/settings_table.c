@@ -452,21 +452,11 @@ const struct setting settings_table[SETTINGS] = {
 /* clang-format on */
 
 static const struct setting_later later[] = {
-    {"supervise", "off"},
-    {"recovery", "off"},
-    {"amqp", NULL},
-    {"amqp-file", NULL},
-    {"amqp-queue", NULL},
-    {"amqp-declare", NULL},
-    {"amqp-queue-ttl", NULL},
-    {"amqp-prefetch", NULL},
-    {"amqp-settle", NULL},
-    {"amqp-hold", NULL},
-    {"amqp-refused", NULL},
-    {"amqp-results", NULL},
-    {"amqp-replies", NULL},
-    {"amqp-ca", NULL},
-    {"amqp-cert", NULL},
+    {"supervise", "off"},     {"recovery", "off"},     {"amqp", NULL},
+    {"amqp-file", NULL},      {"amqp-queue", NULL},    {"amqp-declare", NULL},
+    {"amqp-queue-ttl", NULL}, {"amqp-prefetch", NULL}, {"amqp-settle", NULL},
+    {"amqp-hold", NULL},      {"amqp-refused", NULL},  {"amqp-results", NULL},
+    {"amqp-replies", NULL},   {"amqp-ca", NULL},       {"amqp-cert", NULL},
     {"amqp-key", NULL},
 };
 
