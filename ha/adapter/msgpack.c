@@ -39,7 +39,8 @@ static bool item_read(const mpack_token_t *token, struct msgpack_item *item) {
         return true;
     case MPACK_TOKEN_EXT:
         item->kind = MSGPACK_EXT;
-        item->ext_type = (signed char)token->data.ext_type; /* libmpack tells 0 to 255 */
+        /* libmpack tells 0 to 255. */
+        item->ext_type = token->data.ext_type - (token->data.ext_type > 127 ? 256 : 0);
         return true;
     case MPACK_TOKEN_CHUNK:
         break;

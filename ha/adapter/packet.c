@@ -345,12 +345,11 @@ static const char *json_read(struct span text, struct adapter_request *request) 
             type = json_u64(value.raw, &type) ? type : UINT64_MAX;
         else if (span_equal(name, SPAN("opts")))
             options = value.raw;
-        else if (span_equal(name, SPAN("rooms")) && value.kind == JSON_ARRAY)
+        else if ((span_equal(name, SPAN("rooms")) && value.kind == JSON_ARRAY) ||
+                 (span_equal(name, SPAN("room")) && value.kind == JSON_STRING))
             request->joins = value.raw;
         else if (span_equal(name, SPAN("sid")) && value.kind == JSON_STRING)
             request->one = value.raw;
-        else if (span_equal(name, SPAN("room")) && value.kind == JSON_STRING)
-            request->joins = value.raw;
         else if (span_equal(name, SPAN("close")))
             request->close = value.kind == JSON_TRUE;
     }
@@ -396,10 +395,10 @@ static const char *packed_read(struct span text, char room[ADAPTER_ID_BYTES_MAX]
             packet = value;
         else if (span_equal(key, SPAN("opts")))
             options = value;
-        else if (span_equal(key, SPAN("requestId")) && msgpack_text(&value, &id))
-            continue;
-        else if (span_equal(key, SPAN("uid")) && msgpack_text(&value, &event->uid))
-            continue;
+        else if (span_equal(key, SPAN("requestId")))
+            msgpack_text(&value, &id);
+        else if (span_equal(key, SPAN("uid")))
+            msgpack_text(&value, &event->uid);
         else if (span_equal(key, SPAN("type")) && msgpack_next(&peek, &item) &&
                  item.kind == MSGPACK_NATURAL)
             type = item.natural;
