@@ -102,8 +102,8 @@ static void test_refuses_what_is_none(void **state) {
 static void test_goes_as_deep_as_json(void **state) {
     (void)state;
     char deep[1000];
-    struct span got, rest = span_of(deep, sizeof(deep));
     memset(deep, '\x91', sizeof(deep));
+    struct span got, rest = span_of(deep, sizeof(deep));
     deep[JSON_DEPTH_MAX] = '\xc0';
     assert_null(json_of(span_of(deep, JSON_DEPTH_MAX + 1), &got));
     assert_int_equal(got.len, 2 * JSON_DEPTH_MAX + 4);
