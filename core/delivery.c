@@ -21,13 +21,15 @@ bool delivery_leaves_out(const struct worker *worker, const struct session *sess
 void delivery_except_rooms(struct worker *worker, unsigned namespace,
                            const struct message_name *names, uint32_t count, const char *texts,
                            bool excepted) {
-    worker->delivery.excepts_rooms = excepted && count != 0;
+    worker->delivery.excepts_rooms = false;
     for (uint32_t i = 0; i < count; i++) {
         struct name *name =
             directory_find(worker, (enum name_kind)names[i].kind, namespace, names[i].hash,
                            span_of(texts + names[i].at, names[i].len));
-        if (name != NULL)
-            name->excepted = excepted;
+        if (name == NULL)
+            continue;
+        name->excepted = excepted;
+        worker->delivery.excepts_rooms = excepted;
     }
 }
 

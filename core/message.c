@@ -7,6 +7,7 @@
 #include "core/base/hash.h"
 #include "core/base/rand.h"
 #include "core/base/shortage.h"
+#include "core/holders.h"
 #include "core/keeper.h"
 #include "core/server.h"
 #include "core/worker.h"
@@ -88,38 +89,73 @@ static struct message_name *names_write(struct message_name *at, const struct sp
     return at;
 }
 
-/* The names again that may be sessions' own, of a message to rooms; `out` NULL: only counts. */
-static uint16_t own_write(struct message_name *at, const struct message_parts *parts,
-                          const struct span *names, uint16_t count, struct builder *out) {
-    uint16_t own = 0;
-    for (uint16_t i = 0; parts->rooms && i < count; i++) {
-        if (!name_may_be_own(names[i]))
-            continue;
-        if (out != NULL)
-            names_write(at + own, &names[i], 1, NAME_OWN, parts->namespace, out);
-        own++;
-    }
-    return own;
+/* What the rooms of a message stand for here. */
+struct rooms {
+    uint16_t group_count, except_count; /* of names */
+    uint32_t text_bytes;
+    uint8_t groups[ADDRESSES_PER_MESSAGE_MAX], except[ADDRESSES_PER_MESSAGE_MAX];
+};
+
+enum { ROOM_GROUP = 1, ROOM_OWN = 2 };
+
+bool name_is_held(const struct endpoint *endpoint, enum name_kind kind, unsigned namespace,
+                  struct span name) {
+    uint32_t sessions = 0;
+    return holders_find(endpoint->server->holders, name_hash(kind, namespace, name), &sessions) !=
+           0;
 }
 
-static uint32_t own_bytes(const struct message_parts *parts) {
-    uint32_t bytes = 0;
-    for (uint16_t i = 0; parts->rooms && i < parts->group_count; i++)
-        bytes += name_may_be_own(parts->groups[i]) ? (uint32_t)parts->groups[i].len : 0;
-    for (uint16_t i = 0; parts->rooms && i < parts->except_count; i++)
-        bytes += name_may_be_own(parts->except[i]) ? (uint32_t)parts->except[i].len : 0;
-    return bytes;
+/* A room is a group, a session's own name, or both. `all`: one that nobody is in is a group.
+ * Returns how many names that makes. */
+static uint16_t rooms_look(const struct endpoint *endpoint, unsigned namespace,
+                           const struct span *names, uint16_t count, bool all, uint8_t *kinds,
+                           uint32_t *text_bytes) {
+    uint16_t total = 0;
+    for (uint16_t i = 0; i < count; i++) {
+        bool own =
+            name_may_be_own(names[i]) && name_is_held(endpoint, NAME_OWN, namespace, names[i]);
+        bool group = (all && !own) || name_is_held(endpoint, NAME_GROUP, namespace, names[i]);
+        kinds[i] = (uint8_t)((group ? ROOM_GROUP : 0) | (own ? ROOM_OWN : 0));
+        total = (uint16_t)(total + group + own);
+        *text_bytes += (uint32_t)((size_t)(group + own) * names[i].len);
+    }
+    return total;
+}
+
+static struct message_name *rooms_write(struct message_name *at, const struct span *names,
+                                        uint16_t count, const uint8_t *kinds, unsigned namespace,
+                                        struct builder *out) {
+    for (uint16_t i = 0; i < count; i++) {
+        if ((kinds[i] & ROOM_GROUP) != 0)
+            at = names_write(at, &names[i], 1, NAME_GROUP, namespace, out);
+        if ((kinds[i] & ROOM_OWN) != 0)
+            at = names_write(at, &names[i], 1, NAME_OWN, namespace, out);
+    }
+    return at;
+}
+
+static void rooms_of(const struct endpoint *endpoint, const struct message_parts *parts,
+                     struct rooms *rooms) {
+    rooms->text_bytes = 0;
+    if (!parts->rooms) {
+        rooms->group_count = parts->group_count;
+        rooms->except_count = parts->except_count;
+        rooms->text_bytes = texts_bytes(parts->groups, parts->group_count) +
+                            texts_bytes(parts->except, parts->except_count);
+        return;
+    }
+    rooms->group_count = rooms_look(endpoint, parts->namespace, parts->groups, parts->group_count,
+                                    true, rooms->groups, &rooms->text_bytes);
+    rooms->except_count = rooms_look(endpoint, parts->namespace, parts->except, parts->except_count,
+                                     false, rooms->except, &rooms->text_bytes);
 }
 
 struct message *message_open(struct endpoint *endpoint, const struct message_parts *parts) {
-    uint16_t own_groups = own_write(NULL, parts, parts->groups, parts->group_count, NULL);
-    uint16_t own_except = own_write(NULL, parts, parts->except, parts->except_count, NULL);
-    uint32_t names = (uint32_t)parts->to_count + parts->group_count + parts->except_count +
-                     own_groups + own_except;
+    struct rooms rooms;
+    rooms_of(endpoint, parts, &rooms);
+    uint32_t names = (uint32_t)parts->to_count + rooms.group_count + rooms.except_count;
     size_t id_len = parts->id.len != 0 ? parts->id.len : MESSAGE_ID_MADE_BYTES;
-    size_t texts = texts_bytes(parts->to, parts->to_count) +
-                   texts_bytes(parts->groups, parts->group_count) +
-                   texts_bytes(parts->except, parts->except_count) + own_bytes(parts);
+    size_t texts = texts_bytes(parts->to, parts->to_count) + rooms.text_bytes;
     size_t before_payload = texts + id_len + parts->event.len + parts->group_json.len;
     uint16_t kept = kept_count(parts->class, parts->to_count);
     size_t bytes = sizeof(struct message) + names * sizeof(struct message_name) +
@@ -136,14 +172,14 @@ struct message *message_open(struct endpoint *endpoint, const struct message_par
         .is_bytes = parts->is_bytes,
         .lent = parts->lent,
         .again = parts->again,
-        .excepts_rooms = parts->rooms && parts->except_count != 0,
+        .excepts_rooms = parts->rooms && rooms.except_count != 0,
         .serial = parts->lender,
         .class = parts->class,
         .namespace = parts->namespace,
         .id_len = (uint8_t)id_len,
         .to_count = parts->to_count,
-        .group_count = (uint16_t)(parts->group_count + own_groups),
-        .except_count = (uint16_t)(parts->except_count + own_except),
+        .group_count = rooms.group_count,
+        .except_count = rooms.except_count,
         .event_len = (uint16_t)parts->event.len,
         .breaks_grow = parts->breaks_grow,
         .group_json_len = (uint32_t)parts->group_json.len,
@@ -158,11 +194,15 @@ struct message *message_open(struct endpoint *endpoint, const struct message_par
     struct builder out = builder_over(message_bytes(message), before_payload);
     struct message_name *name = message->names;
     name = names_write(name, parts->to, parts->to_count, NAME_ID, parts->namespace, &out);
-    name = names_write(name, parts->groups, parts->group_count, NAME_GROUP, parts->namespace, &out);
-    name += own_write(name, parts, parts->groups, parts->group_count, &out);
-    name = names_write(name, parts->except, parts->except_count,
-                       parts->rooms ? NAME_GROUP : NAME_ID, parts->namespace, &out);
-    own_write(name, parts, parts->except, parts->except_count, &out);
+    if (parts->rooms) {
+        name = rooms_write(name, parts->groups, parts->group_count, rooms.groups, parts->namespace,
+                           &out);
+        rooms_write(name, parts->except, parts->except_count, rooms.except, parts->namespace, &out);
+    } else {
+        name = names_write(name, parts->groups, parts->group_count, NAME_GROUP, parts->namespace,
+                           &out);
+        names_write(name, parts->except, parts->except_count, NAME_ID, parts->namespace, &out);
+    }
     if (parts->id.len != 0) {
         builder_span_add(&out, parts->id);
     } else {

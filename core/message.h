@@ -160,6 +160,9 @@ static inline bool name_may_be_own(struct span room) {
            (room.len > NAME_OWN_BYTES && room.at[room.len - NAME_OWN_BYTES - 1] == '#');
 }
 
+/* Has any session of this node the name? */
+bool name_is_held(const struct endpoint *endpoint, enum name_kind kind, unsigned namespace,
+                  struct span name);
 /* The hash of a name, the same on every worker; each kind is a space of its own, and so is each
  * namespace. */
 uint64_t name_hash(enum name_kind kind, unsigned namespace, struct span text);

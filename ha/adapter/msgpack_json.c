@@ -29,12 +29,13 @@ static void real_write(struct builder *out, double value) {
  * gmtime_r would look for a time zone in a file. */
 static void date_write(struct builder *out, int64_t ms) {
     const int64_t day_ms = INT64_C(86400000), year_0_days = 719528;
-    int64_t days = ms / day_ms - (ms % day_ms < 0), left = ms - days * day_ms;
+    int64_t days = ms / day_ms - (ms % day_ms < 0);
     /* The years 0 to 9999: others have a form of their own. */
     if (days < -year_0_days || days > 2932896) {
         builder_text(out, "null");
         return;
     }
+    int64_t left = ms - days * day_ms;
     int64_t z = days + 719468 + 146097, era = z / 146097, of_era = z % 146097;
     int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
     int64_t of_year = of_era - (365 * year + year / 4 - year / 100),
@@ -176,7 +177,7 @@ const char *msgpack_to_json(struct span *rest, struct builder *out) {
                 .fresh = true,
             };
         }
-        if (wrong != NULL)
+        if (wrong != NULL || out->full) /* what is too long costs no more */
             return wrong;
     } while (depth != 0);
     return NULL;

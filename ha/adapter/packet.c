@@ -220,7 +220,7 @@ const char *adapter_data_write(const struct adapter_event *event, struct builder
     for (uint32_t i = 0; i < event->data_count; i++) {
         builder_byte(out, i == 0 ? '[' : ',');
         const char *wrong = msgpack_to_json(&rest, out);
-        if (wrong != NULL)
+        if (wrong != NULL || out->full)
             return wrong;
     }
     builder_byte(out, ']');
@@ -306,18 +306,25 @@ static bool is_answered(const struct adapter_request *request) {
 }
 
 /* Its `opts`; lists that are none are left out. */
-static void targets_read(struct adapter_request *request, struct span object) {
+/* False: whom it is about cannot be told, and all would be too many. */
+static bool targets_read(struct adapter_request *request, struct span object) {
     struct json_cursor cursor;
     struct json_value key, value;
     if (json_open(&cursor, object) != JSON_OBJECT)
-        return;
+        return false;
     while (json_object_next(&cursor, &key, &value)) {
         struct span name = json_inside(&key);
-        if (value.kind == JSON_ARRAY && span_equal(name, SPAN("rooms")))
+        bool rooms = span_equal(name, SPAN("rooms"));
+        if ((!rooms && !span_equal(name, SPAN("except"))) || value.kind == JSON_NULL)
+            continue;
+        if (value.kind != JSON_ARRAY)
+            return false;
+        if (rooms)
             request->rooms = value.raw;
-        else if (value.kind == JSON_ARRAY && span_equal(name, SPAN("except")))
+        else
             request->except = value.raw;
     }
+    return true;
 }
 
 static void id_take(struct adapter_request *request, const struct json_value *value, bool is_old) {
@@ -357,8 +364,8 @@ static const char *json_read(struct span text, struct adapter_request *request) 
         return not_json;
     request->does = does_of(request, type);
     request->is_answered = is_answered(request);
-    if (options.len != 0)
-        targets_read(request, options);
+    if (options.len != 0 && !targets_read(request, options))
+        return "its rooms are no list";
     bool changes = request->does == ADAPTER_JOIN || request->does == ADAPTER_LEAVE;
     if (!changes) { /* they are whom it is about */
         if (options.len == 0)

@@ -76,28 +76,23 @@ bool redis_adapter_leave(struct redis_port *redis) {
 /* --- events in -------------------------------------------------------------------------------- */
 
 /* May somebody be in that room here? */
-static bool is_here(struct redis_port *redis, struct span room) {
-    struct presence *presence = redis->port.server->presence;
-    if (name_check(room) != NULL)
-        return false;
-    if (name_may_be_own(room))
-        return true;
-    struct presence_name *name = presence_hold(presence, NAME_GROUP, room, NULL);
-    if (name != NULL)
-        presence_let(presence, name);
-    return name != NULL;
+static bool is_here(struct redis_port *redis, unsigned namespace, struct span room) {
+    return name_check(room) == NULL &&
+           (name_is_held(&redis->port.endpoint, NAME_GROUP, namespace, room) ||
+            (name_may_be_own(room) &&
+             name_is_held(&redis->port.endpoint, NAME_OWN, namespace, room)));
 }
 
 /* Emitters of Socket.IO 1 and 2 publish an event to several rooms once to each: the copy on the
  * channel of the first that is here counts. */
-static bool is_the_copy(struct redis_port *redis, const struct adapter_event *event,
-                        struct span room) {
+static bool is_the_copy(struct redis_port *redis, unsigned namespace,
+                        const struct adapter_event *event, struct span room) {
     struct span rooms = event->rooms, name;
     uint32_t left = event->room_count;
     if (room.len == 0 || left <= 1)
         return true;
     while (adapter_name_next(&rooms, &left, &name))
-        if (is_here(redis, name))
+        if (is_here(redis, namespace, name))
             return span_equal(name, room);
     return false;
 }
@@ -206,7 +201,7 @@ static bool event_comes(struct redis_port *redis, unsigned namespace, struct spa
     enum event_end end = EVENT_PASSED;
     const char *why = NULL;
     struct span cluster = span_of(redis->adapter.uid, UID_CLUSTER_BYTES);
-    if (room.len == 0 || is_here(redis, room))
+    if (room.len == 0 || is_here(redis, namespace, room))
         why = adapter_event_read(text, &event);
     else
         return event_end(redis, end, channel, NULL);
@@ -214,7 +209,7 @@ static bool event_comes(struct redis_port *redis, unsigned namespace, struct spa
                span_equal(span_of(event.uid.at, UID_CLUSTER_BYTES), cluster);
     if (why != NULL)
         end = fault(&wrong, ADAPTER_REFUSED_PACKET, why);
-    else if (!own && is_the_copy(redis, &event, room))
+    else if (!own && is_the_copy(redis, namespace, &event, room))
         end = event_take(redis, namespace, &event, &wrong);
     return event_end(redis, end, channel, &wrong);
 }
@@ -337,10 +332,10 @@ static bool message_publish(struct redis_port *redis, const struct message *mess
     return redis_out_plain(redis, builder_span(&channel), builder_span(&text));
 }
 
-void redis_adapter_publish(struct redis_port *redis, const struct message *message) {
+void redis_adapter_publish(struct redis_port *redis, const struct message *message, bool goes) {
     struct adapter_figures *figures = &redis->adapter.figures;
     if (!redis_adapter_is_on(&redis->adapter) || message->class == CLASS_ACK)
         return;
-    bool published = message_publish(redis, message);
+    bool published = goes && message_publish(redis, message);
     redis_count(published ? &figures->published : &figures->unpublished, 1);
 }

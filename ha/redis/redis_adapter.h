@@ -90,8 +90,9 @@ bool redis_adapter_leave(struct redis_port *redis);
  * given up. */
 bool redis_adapter_comes(struct redis_port *redis, const struct resp_reply *reply, bool *taken);
 bool redis_adapter_given_up(struct redis_port *redis, const struct resp_reply *reply);
-/* Publishes a message of this node. */
-void redis_adapter_publish(struct redis_port *redis, const struct message *message);
+/* Publishes a message of this node. `goes`: other nodes get it; otherwise its producer is refused
+ * and comes again, so that it only counts as unpublished. */
+void redis_adapter_publish(struct redis_port *redis, const struct message *message, bool goes);
 
 /* --- between redis_adapter.c and redis_rooms.c ------------------------------------------------ */
 

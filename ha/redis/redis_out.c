@@ -429,7 +429,7 @@ void redis_out_deliver(struct port *port, struct message *message, const struct 
     struct redis_expect **copies = redis->last; /* where the first of them is put */
     bool all = counts ? questions_send(redis, ask, message) : copies_send(redis, ask, message);
     if (!counts)
-        redis_adapter_publish(redis, message);
+        redis_adapter_publish(redis, message, all);
     message_release(&port->endpoint, message);
     if (!all) {
         redis->asks_later |= counts;

@@ -286,8 +286,8 @@ static void place_adapter(struct settings_build *build) {
     const char *key = config->socketio_redis_key;
     if (key == NULL)
         return;
-    if (strlen(key) > ADAPTER_KEY_BYTES_MAX)
-        place_problem(build, SET_SOCKETIO_REDIS_KEY, "a key has 64 bytes at the most");
+    if (key[0] == '\0' || strlen(key) > ADAPTER_KEY_BYTES_MAX)
+        place_problem(build, SET_SOCKETIO_REDIS_KEY, "a key has 1 to 64 bytes");
     else if (config->redis == NULL)
         place_problem(build, SET_SOCKETIO_REDIS_KEY,
                       "the adapter of Socket.IO servers works over Redis; name it by --redis URL");

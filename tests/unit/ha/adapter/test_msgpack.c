@@ -75,6 +75,7 @@ static void test_reads_dates_of_both_ages(void **state) {
             "\"0000-01-01T00:00:00.000Z\"");
     becomes(BYTES("\xc7\x0c\xff\x00\x00\x00\x00\x7f\xff\xff\xff\xff\xff\xff\xff"), "null");
     becomes(BYTES("\xd7\x00\x7f\xff\xff\xff\xff\xff\xff\xff"), "null");
+    becomes(BYTES("\xd7\x00\x80\x00\x00\x00\x00\x00\x00\x00"), "null");
     becomes(BYTES("\xd4\x00\x00"), "null");
     becomes(BYTES("\x92\xc7\x03\x05zzz\xd8\x05zzzzzzzzzzzzzzzz"), "[null,null]");
 }

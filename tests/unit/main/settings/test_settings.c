@@ -242,7 +242,7 @@ static void test_adapter(void **state) {
     }
     load.flags[1] = "0123456789012345678901234567890123456789012345678901234567890123x";
     assert_false(load_it(&load));
-    assert_non_null(strstr(settings.problems[0].text, "a key has 64 bytes at the most"));
+    assert_non_null(strstr(settings.problems[0].text, "a key has 1 to 64 bytes"));
     settings_fini(&settings);
 }
 
