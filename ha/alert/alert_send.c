@@ -124,22 +124,23 @@ static size_t on_head(char *at, size_t size, size_t count, void *user) {
         transfer->said_len = 0;
         said_add(transfer, span_of(at, len));
     }
-    /* It has taken the mail. What it says to QUIT is nothing to wait for. */
-    if (transfer->content_sent == transfer->parcel.content.len && len > 3 && at[0] == '2')
-        api.curl_easy_setopt(transfer->easy, CURLOPT_SERVER_RESPONSE_TIMEOUT, (long)ALERT_QUIT_S);
     return len;
 }
 
 /* What a mail server is told: from the first RCPT on a refusal is of an address, and the mail may
- * go to others. Before that it is of something that libcurl does without, or nothing was sent. */
+ * go to others. Before that it is of something that libcurl does without, or nothing was sent.
+ * Behind QUIT libcurl waits without giving the thread back, also where the mail was refused; and
+ * what is said to that is nothing to wait for. */
 static int on_trace(CURL *easy, curl_infotype type, char *at, size_t len, void *user) {
     struct alert_transfer *transfer = user;
-    (void)easy;
-    if (type == CURLINFO_HEADER_OUT && span_starts(span_of(at, len), SPAN("RCPT ")) &&
-        !transfer->asks_for_addresses) {
+    if (type != CURLINFO_HEADER_OUT)
+        return 0;
+    if (span_starts(span_of(at, len), SPAN("RCPT ")) && !transfer->asks_for_addresses) {
         transfer->asks_for_addresses = true;
         transfer->refused = false;
     }
+    if (span_starts(span_of(at, len), SPAN("QUIT")))
+        api.curl_easy_setopt(easy, CURLOPT_SERVER_RESPONSE_TIMEOUT, (long)ALERT_QUIT_S);
     return 0;
 }
 
@@ -338,18 +339,17 @@ static const char *remedy_of(CURLcode code) {
 }
 
 /* A receiver that answers with the path that it was asked for (as many do that know it not) would
- * bring the secret in it into the log. Is any piece of the URL in what it said? */
+ * bring the secret in it into the log. Is any piece of the URL in what it said? Of a long one a run
+ * of PIECE_MAX bytes is enough, since a part of it may be told, or what is kept may end in it. */
 static bool said_has_secret(const struct alert_transfer *transfer) {
-    enum { PIECE_MIN = 4 };
+    enum { PIECE_MIN = 4, PIECE_MAX = 8 };
     const char *at = strstr(transfer->parcel.url, "://") + 3;
-    char piece[ALERT_SAID_MAX];
     for (at += strcspn(at, "/?"); *at != '\0';) {
         at += strspn(at, "/?&=");
-        size_t len = strcspn(at, "/?&="), most = len < sizeof(piece) ? len : sizeof(piece) - 1;
-        memcpy(piece, at, most);
-        piece[most] = '\0';
-        if (len >= PIECE_MIN && strstr(transfer->said, piece) != NULL)
-            return true;
+        size_t len = strcspn(at, "/?&="), run = len < PIECE_MAX ? len : PIECE_MAX;
+        for (size_t i = 0; len >= PIECE_MIN && i + run <= len; i++)
+            if (memmem(transfer->said, transfer->said_len, at + i, run) != NULL)
+                return true;
         at += len;
     }
     return strpbrk(transfer->said, "/?=<") != NULL;

@@ -38,6 +38,7 @@ class Webhook:
 
     def __init__(self, *ways, certificate=None):
         self.ways = list(ways) or [200]
+        self.secret = None  # a refusal tells it
         self.posted = queue.Queue()  # (path, head, body)
         self.ended = threading.Event()
         outer = self
@@ -84,6 +85,8 @@ class Webhook:
                 request.send_header("Content-Length", "1000")
             request.end_headers()
             said = f"nobody knows {request.path}" if way == 404 else "said by\x1b[31m the receiver"
+            if self.secret:
+                said = f"no such token {self.secret}"
             request.wfile.write(said.encode())
             while way == "endless" and not self.ended.is_set():
                 request.wfile.write(b"x" * 4000)

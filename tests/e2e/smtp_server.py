@@ -4,8 +4,8 @@ tests may run in a Python that has no packages of Debian's. Ends with its standa
     python3 smtp_server.py HOST CERTIFICATE KEY USER PASSWORD    ("-" for what there is not)
 
 Writes a JSON object a line: {"port": ...}, then {"from", "to", "text", "tls"} of each mail and
-{"user", "password"} of each login. Addresses that begin with "no-" are refused, and what is mailed
-from "hang@..." is taken and then nothing is said any more, also not to QUIT."""
+{"user", "password"} of each login. Addresses that begin with "no-" are refused. What is mailed
+from "hang@..." is taken or refused as well, but nothing is said to QUIT then."""
 
 import asyncio
 import json
@@ -24,6 +24,11 @@ def tell(**fields):
 
 
 class Handler:
+    async def handle_MAIL(self, _server, session, envelope, address, _options):
+        session.hangs = address.startswith("hang@")
+        envelope.mail_from = address
+        return "250 2.1.0 good"
+
     async def handle_RCPT(self, _server, _session, envelope, address, _options):
         if address.startswith("no-"):
             return "550 5.1.1 nobody of that name"
@@ -31,7 +36,6 @@ class Handler:
         return "250 2.1.5 good"
 
     async def handle_DATA(self, _server, session, envelope):
-        session.hangs = envelope.mail_from.startswith("hang@")
         tell(**{"from": envelope.mail_from}, to=envelope.rcpt_tos, text=envelope.content.decode(),
              tls=session.ssl is not None)
         return "250 2.0.0 taken"

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 import unittest
 
 from alert_ends import HAVE_OPENSSL, SMTP_PYTHON, MailServer, Webhook, self_signed
@@ -177,6 +178,17 @@ class Test(unittest.TestCase):
                     self.assertNotIn("\x1b", error)
                     self.assertNotIn("secret", error)
 
+    def test_a_receiver_that_tells_a_part_of_a_long_secret(self):
+        secret = "".join(f"{i:04x}" for i in range(0x1000, 0x1040))
+        for cut in (0, 100):
+            with self.subTest(cut), Webhook(403) as webhook:
+                webhook.secret = secret[cut:]
+                status, _, error = run(["alert-test", "--alert-url",
+                                        webhook.url(path=f"/?token={secret}")])
+                self.assertEqual(status, 1)
+                self.assertIn("it answers 403;", error)
+                self.assertNotIn(secret[cut:cut + 16], error)
+
     def test_what_cannot_be_reached(self):
         port = free_port()
         for host, words in (("127.0.0.1", "see that it listens there"),
@@ -246,6 +258,17 @@ class TestMail(unittest.TestCase):
             status, _, error = self.send(server.url(), "--alert-from", "hang@shop.example")
             self.assertEqual((status, error), (0, ""))
             self.assertEqual(server.next()["from"], "hang@shop.example")
+
+    @unittest.skipIf(SANITIZED, SANITIZED_SKIPS)
+    def test_a_server_that_hangs_once_it_has_refused_the_mail(self):
+        """The thread is held by that for a second, and not for as long as a try may take."""
+        with MailServer() as server:
+            began = time.monotonic()
+            status, _, error = self.send(server.url(), "--alert-from", "hang@shop.example",
+                                         to="no-one@example.org")
+            self.assertEqual(status, 1)
+            self.assertIn("did not take it: it says 550 5.1.1 nobody", error)
+            self.assertLess(time.monotonic() - began, 10)
 
     def test_one_of_two_addresses_is_wrong(self):
         with MailServer() as server:
