@@ -183,7 +183,8 @@ void redis_last_word(struct redis_port *redis, const struct wire_channel *channe
     if (word->asks_sent == 0)
         return;
     asked(redis, word);
-    /* It may have lost what it had not sent yet. Who has just come back itself asks all anyway. */
-    if (is_all && redis->port.now_ns >= redis->unsure_ns)
+    /* It may have lost what it had not sent yet. Who has just come back itself asks all anyway; but
+     * one that is back only now has not heard what was asked before. */
+    if (is_all && (redis->port.now_ns >= redis->unsure_ns || redis->last_sent.asked))
         redis_out_asks_sent(redis, word->run, word->asks_sent);
 }

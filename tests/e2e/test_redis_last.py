@@ -93,6 +93,19 @@ class Told(unittest.TestCase):
             self.assertEqual(a.metric("ringpost_redis_missed_total"), 4)
             self.assertEqual(a.metric("ringpost_redis_late_total"), 1)
 
+    def test_who_is_back_later_is_asked_too(self):
+        """As where Redis was started anew: it has not heard what others asked before."""
+        with Redis() as redis, beside(redis) as (a, other), JsonClient(a, "x") as client:
+            other.send("x", 1, 7, "first")
+            self.assertEqual(client.hear_message()["data"], "first")
+            cut(redis, a)
+            other.hear("asks_sent")
+            other.say(name="other", lives=True, asks_sent=7000)
+            word = other.hear("asks_sent")
+            self.assertEqual(word["asks_sent"], 7000)
+            other.say(f"node:{word['run']}", sent=[[7, 2]])
+            wait_until("it is counted", lambda: a.metric("ringpost_redis_missed_total") == 1)
+
     def test_an_id_that_was_away_has_missed_nothing(self):
         with Redis() as redis, beside(redis) as (a, other):
             for name, epoch in (("x", 1), ("y", 2)):
