@@ -12,6 +12,8 @@
 #define LOOK_AGAIN_NS (100 * NS_PER_MS)
 #define NODES_AT_ONCE 32
 #define TELL_NS (10 * NS_PER_S)
+/* The herald hears them one by one when it has come back, and they may come back later. */
+#define FORGET_NS (5 * NS_PER_S)
 
 struct peer_host *peer_host_next(struct peer_port *peers, uint16_t node,
                                  const struct peer_host *after) {
@@ -85,14 +87,17 @@ static void host_free(struct peer_port *peers, struct peer_host *host) {
     memory_put(&peers->port.account, host, sizeof(*host));
 }
 
-/* Who is there no more. While the herald hears nobody, all may be. */
+/* Who has not been there for a while. While the herald hears nobody, all may be. */
 static void hosts_trim(struct peer_port *peers, const struct port *herald) {
     uint64_t reached = 0;
     bool deaf = atomic_load_explicit(&herald->degraded, memory_order_relaxed) != NULL;
     for (struct list *at = peers->hosts.next, *next; at != &peers->hosts; at = next) {
         struct peer_host *host = container_of(at, struct peer_host, link);
         next = at->next;
-        if (!host->listed && !deaf && host->call == NULL && host->away == 0)
+        if (host->listed || deaf)
+            host->listed_ns = peers->port.now_ns;
+        if (peers->port.now_ns - host->listed_ns >= FORGET_NS && host->call == NULL &&
+            host->away == 0)
             host_free(peers, host);
         else
             reached += host->address[0] != '\0';

@@ -13,7 +13,7 @@
  * them, and knows theirs (port_type.nodes). What is told there is believed of nobody: who is called
  * proves first that it knows the secret, and that it is at that address; only then is anything said
  * of polls. A node that is heard of no more is kept while there is a connection to it, and while
- * the herald itself hears nothing.
+ * the herald itself hears nothing, and for some seconds more.
  *
  * Nodes are told apart by two bytes of a sid. If two others have the same, they are asked one after
  * the other: who does not have the session says so. One that has this node's own is not asked, and
@@ -123,6 +123,7 @@ struct peer_host {
     char address[PORT_PEER_BYTES]; /* empty: it has none */
     uint16_t node;                 /* of its sids */
     bool listed;                   /* the herald knows of it */
+    uint64_t listed_ns;            /* when it did last, or might have */
     bool told;                     /* the log knows that it cannot be reached */
     uint64_t told_ns;
     struct peer_link *call; /* NULL: there is none */

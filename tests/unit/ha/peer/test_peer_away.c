@@ -262,8 +262,12 @@ static void test_who_cannot_be_called(void **state) {
 
 static void test_who_is_not_known(void **state) {
     (void)state;
-    herald_count = 0;
     node_pass(NS_PER_S);
+    herald_count = 0;
+    node_pass(4 * NS_PER_S);
+    assert_int_equal(passes.host_count, 1);
+    node_pass(2 * NS_PER_S);
+    assert_int_equal(passes.host_count, 0);
     peer_say(web, POLL);
     assert_told(web->out, 400, UNKNOWN);
     assert_int_equal(failed(PEER_FAILED_UNKNOWN), 1);
@@ -277,11 +281,26 @@ static void test_who_is_not_known(void **state) {
     herald_count = 0;
     herald_add("other", OTHER_RUN, OTHER_ADDRESS);
     node_pass(NS_PER_S);
-    one_asked();
+    struct wire *wire = one_asked();
     /* It is kept while there is a connection. */
     herald_count = 0;
-    node_pass(2 * NS_PER_S);
+    for (unsigned i = 0; i < 3; i++) {
+        frame_say(wire, (struct peer_head){.type = PEER_PING}, NULL);
+        node_pass(2 * NS_PER_S);
+    }
     assert_int_equal(passes.host_count, 1);
+}
+
+/* The herald has lost all, and has come back; it has not heard of them yet. */
+static void test_who_is_not_known_again_yet(void **state) {
+    (void)state;
+    node_pass(NS_PER_S);
+    herald_count = 0;
+    atomic_store(&herald.degraded, "redis");
+    node_pass(10 * NS_PER_S);
+    atomic_store(&herald.degraded, NULL);
+    node_pass(NS_PER_S);
+    one_asked();
 }
 
 static void test_who_idles(void **state) {
@@ -377,6 +396,7 @@ int main(void) {
         TEST(test_who_proves_nothing),
         TEST(test_who_cannot_be_called),
         TEST(test_who_is_not_known),
+        TEST(test_who_is_not_known_again_yet),
         TEST(test_who_idles),
         TEST(test_two_alike),
         TEST(test_two_alike_and_one_away),
