@@ -421,6 +421,8 @@ class Page(unittest.TestCase):
         with Node(*web) as node:
             browser = self.open(node)
             self.connect("till-7", transport)
+            if flags:  # one that is cut off within its upgrade notices it late
+                wait_until("it is upgraded", lambda: node.metric("ringpost_engine_upgrades_total"))
         self.waits("Reconnecting", "#status")
         browser.shot(f"reconnecting-{transport}")
         node = Node(*web)
