@@ -79,7 +79,7 @@ static void grant_back(struct budget *budget, uint64_t bytes) {
     uint64_t before =
         atomic_fetch_sub_explicit(&budget->granted_bytes, bytes, memory_order_relaxed);
     if (!atomic_load_explicit(&budget->over, memory_order_relaxed) ||
-        before - bytes > budget->ceiling_bytes)
+        before - bytes + budget->grant_bytes > budget->ceiling_bytes)
         return;
     atomic_store_explicit(&budget->beyond_bytes, 0, memory_order_relaxed);
     atomic_store_explicit(&budget->over, false, memory_order_relaxed);
@@ -110,10 +110,11 @@ void budget_restore(struct budget *budget) {
 uint64_t budget_restored(struct budget *budget) {
     uint64_t granted = atomic_load_explicit(&budget->granted_bytes, memory_order_relaxed);
     uint64_t over = granted > budget->ceiling_bytes ? granted - budget->ceiling_bytes : 0;
+    bool full = budget_is_full(budget);
     atomic_store_explicit(&budget->beyond_bytes,
-                          over == 0 ? 0 : over + budget->ceiling_bytes / BUDGET_BEYOND_PART,
+                          full ? over + budget->ceiling_bytes / BUDGET_BEYOND_PART : 0,
                           memory_order_relaxed);
-    atomic_store_explicit(&budget->over, over != 0, memory_order_relaxed);
+    atomic_store_explicit(&budget->over, full, memory_order_relaxed);
     return over;
 }
 

@@ -12,9 +12,9 @@
  * `used_bytes`.
  *
  * A start that restores what was taken under the same ceiling may need more than before, since
- * other accounts have it: it goes up to a quarter beyond (budget_restore). Then, until what is
- * granted is below the ceiling again, no message is taken, and whatever else there is has a quarter
- * more, so that clients can come and acknowledge (budget_restored).
+ * other accounts have it: it goes up to a quarter beyond (budget_restore). Where no grant is left
+ * then, no message is taken until one is, and whatever else there is has a quarter more, so that
+ * clients can come and acknowledge (budget_restored).
  *
  * Threads: budget: any; account: its endpoint's. */
 #ifndef RINGPOST_CORE_MEMORY_H
@@ -38,7 +38,7 @@ struct budget {
     _Atomic uint64_t granted_bytes;
     _Atomic uint64_t
         beyond_bytes; /* so far beyond the ceiling grants may go, if nothing gives way */
-    atomic_bool over; /* what was restored is beyond it: no message is taken */
+    atomic_bool over; /* what was restored leaves no grant: no message is taken */
     /* Asked at the ceiling by an account that presses, on its thread: somebody gives up about a
      * grant of what can be missed best. False: nobody has anything. NULL: nobody does. */
     bool (*relieve)(void *argument, struct account *account);

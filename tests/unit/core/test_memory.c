@@ -123,6 +123,18 @@ static void test_a_start_may_go_beyond(void **state) {
     account_give(&port, 89000);
     account_trim(&port);
     assert_int_equal(atomic_load(&budget.granted_bytes), 0);
+    /* One that leaves no grant goes on in the same way, or nobody could make room. */
+    uint64_t all = budget.ceiling_bytes / budget.grant_bytes * budget.grant_bytes;
+    budget_restore(&budget);
+    assert_true(account_take(&port, all));
+    assert_int_equal(budget_restored(&budget), 0);
+    assert_false(account_admits(&worker));
+    assert_true(account_take(&worker, 1000));
+    account_give(&worker, 1000);
+    account_give(&port, all);
+    account_trim(&worker);
+    account_trim(&port);
+    assert_true(account_admits(&worker));
     /* A start that stays below leaves nothing. */
     budget_restore(&budget);
     assert_int_equal(budget_restored(&budget), 0);
