@@ -247,7 +247,7 @@ stages_test() {
     but_python=(--but test_sio_python)
     but_others=("${but_python[@]}" --but test_examples --but test_page --but test_proxies
         --but test_sio_clients --but test_bench --but test_commands --but test_packaging
-        --but test_redis_lies)
+        --but test_redis_lies --but test_adapter --but test_alerts)
     but_waits=(--but test_redis_faults --but test_redis_start)
     but_lies=(--but test_redis_lies)
     but_bytes=(--but test_http_wire --but test_early_answers --but test_survival --but test_start
