@@ -128,8 +128,8 @@ static bool welcome_write(struct worker *worker, struct engine *engine,
                      builder_span(&json));
 }
 
-_Static_assert(NAME_OWN_BYTES == SIO_SID_BYTES && NAME_OWN_BYTES == ENGINE_SID_BYTES,
-               "messages to rooms find sids");
+_Static_assert(NAME_OWN_BYTES == SIO_SID_BYTES, "messages to rooms find sids");
+_Static_assert(NAME_OWN_BYTES == ENGINE_SID_BYTES, "they find those of old clients");
 
 /* Servers of Socket.IO that are joined to this node know it by its sid, as a room. */
 static enum code own_take(struct worker *worker, struct session *session, const char **why) {
