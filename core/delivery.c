@@ -5,17 +5,12 @@
 #include "core/server.h"
 #include "core/worker.h"
 
-static bool rooms_leave_out(const struct session *session) {
+bool delivery_rooms_leave_out(const struct session *session) {
     const struct list *all = &session->memberships;
     for (const struct list *at = all->next; at != all; at = at->next)
         if (container_of(at, struct membership, session_link)->name->excepted)
             return true;
     return false;
-}
-
-bool delivery_leaves_out(const struct worker *worker, const struct session *session) {
-    return (session->id != NULL && session->id->excepted) ||
-           (worker->delivery.excepts_rooms && rooms_leave_out(session));
 }
 
 void delivery_except_rooms(struct worker *worker, unsigned namespace,

@@ -75,7 +75,9 @@ void delivery_except(struct worker *worker, const struct message *message, bool 
 void delivery_except_rooms(struct worker *worker, unsigned namespace,
                            const struct message_name *names, uint32_t count, const char *texts,
                            bool excepted);
-/* Is the session left out, by these marks? */
-bool delivery_leaves_out(const struct worker *worker, const struct session *session);
+/* Is the session left out, by marks at its rooms? delivery_leaves_out of worker.h asks where need
+ * be.
+ */
+bool delivery_rooms_leave_out(const struct session *session);
 
 #endif

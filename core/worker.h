@@ -146,4 +146,10 @@ static inline void worker_flight_keep(struct worker *worker) {
 /* An accepted connection from another worker (mail ADOPT). */
 void worker_on_adopt(struct worker *worker, const struct mail *mail);
 
+/* Is the session left out of what is delivered now (delivery_except)? */
+static inline bool delivery_leaves_out(const struct worker *worker, const struct session *session) {
+    return (session->id != NULL && session->id->excepted) ||
+           (worker->delivery.excepts_rooms && delivery_rooms_leave_out(session));
+}
+
 #endif
