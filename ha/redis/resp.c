@@ -28,10 +28,15 @@ static size_t digits_of(uint64_t value) {
     return digits;
 }
 
+/* What a string takes as it is sent. */
+static size_t string_bytes(size_t len) {
+    return 1 + digits_of(len) + 2 + len + 2;
+}
+
 size_t resp_command_bytes(const struct span *words, unsigned count) {
     size_t bytes = 1 + digits_of(count) + 2;
     for (unsigned i = 0; i < count; i++)
-        bytes += 1 + digits_of(words[i].len) + 2 + words[i].len + 2;
+        bytes += string_bytes(words[i].len);
     return bytes;
 }
 
@@ -64,6 +69,14 @@ static void *refuse(struct resp_reader *reader, const char *why) {
     return NULL;
 }
 
+/* An item that takes so many bytes as it is sent. They are counted here, item by item: what has
+ * been received of the next one must not decide. False: with it the reply is longer than one may
+ * be. */
+static bool counts(struct resp_reader *reader, size_t bytes) {
+    reader->bytes += bytes;
+    return reader->bytes <= reader->bytes_max || refuse(reader, too_long) != NULL;
+}
+
 /* There is room for it: what is announced is looked at before it comes. */
 static struct resp_item *item_add(const redisReadTask *task, enum resp_type type) {
     struct resp_reader *reader = task->privdata;
@@ -93,6 +106,21 @@ static bool text_room(struct resp_reader *reader, size_t len) {
     return true;
 }
 
+/* A string that makes the reply too long. It is passed over if nothing follows it, so that what it
+ * ends is told. False: it cannot be. */
+static bool string_pass(const redisReadTask *task, size_t len) {
+    struct resp_reader *reader = task->privdata;
+    if (task->parent == NULL || reader->item_count != reader->announced ||
+        len > RESP_LONG_BYTES_MAX)
+        return refuse(reader, too_long) != NULL;
+    item_add(task, RESP_LONG)->text = SPAN("");
+    return true;
+}
+
+static bool string_is_long(const struct resp_reader *reader, size_t len) {
+    return string_bytes(len) > reader->bytes_max - reader->bytes;
+}
+
 static void *on_string(const redisReadTask *task, char *at, size_t len) {
     struct resp_reader *reader = task->privdata;
     enum resp_type type = task->type == REDIS_REPLY_STATUS  ? RESP_STATUS
@@ -102,6 +130,10 @@ static void *on_string(const redisReadTask *task, char *at, size_t len) {
         return refuse(reader, line_too_long);
     if (type == RESP_STRING && task->type != REDIS_REPLY_STRING)
         return refuse(reader, bad_type);
+    if (type == RESP_STRING && string_is_long(reader, len))
+        return string_pass(task, len) ? reader : NULL;
+    if (!counts(reader, type == RESP_STRING ? string_bytes(len) : 1 + len + 2))
+        return NULL;
     /* hiredis has both bytes, but does not look at them behind a string. */
     if (at[len] != '\r' || at[len + 1] != '\n')
         return refuse(reader, "a string of the reply does not end where it said");
@@ -115,6 +147,10 @@ static void *on_string(const redisReadTask *task, char *at, size_t len) {
 }
 
 static void *on_integer(const redisReadTask *task, long long value) {
+    bool is_below = value < 0;
+    uint64_t amount = is_below ? -(uint64_t)value : (uint64_t)value;
+    if (!counts(task->privdata, 1 + is_below + digits_of(amount) + 2))
+        return NULL;
     item_add(task, RESP_INTEGER)->integer = value;
     return task->privdata;
 }
@@ -122,6 +158,8 @@ static void *on_integer(const redisReadTask *task, long long value) {
 static void *on_nil(const redisReadTask *task) {
     if (task->type == REDIS_REPLY_NIL)
         return refuse(task->privdata, bad_type);
+    if (!counts(task->privdata, sizeof "$-1\r\n" - 1))
+        return NULL;
     item_add(task, RESP_NIL)->text = SPAN("");
     return task->privdata;
 }
@@ -132,6 +170,8 @@ static void *array_add(const redisReadTask *task, unsigned long long count) {
         return refuse(reader, bad_type);
     if (count > RESP_ITEMS_MAX - reader->announced)
         return refuse(reader, "the reply has more elements than a reply may have");
+    if (!counts(reader, 1 + digits_of(count) + 2))
+        return NULL;
     reader->announced += (unsigned)count;
     struct resp_item *item = item_add(task, RESP_ARRAY);
     if (item->depth >= RESP_DEPTH_MAX)
@@ -265,19 +305,6 @@ static const char *hiredis_why(const redisReader *hiredis) {
     return "the reply is no RESP2";
 }
 
-/* The string that is announced makes the reply too long; `missing` bytes of it have not come. It is
- * passed over if nothing follows it, so that what it ends is told. False: it cannot be. */
-static bool string_pass(struct resp_reader *reader, size_t announced, size_t missing) {
-    const redisReadTask *task = task_now(reader->hiredis);
-    if (task->parent == NULL || reader->item_count != reader->announced ||
-        announced > RESP_LONG_BYTES_MAX)
-        return refuse(reader, too_long) != NULL;
-    item_add(task, RESP_LONG)->text = SPAN("");
-    reader->passes = missing;
-    hiredis_free(reader); /* what it holds is of that string */
-    return hiredis_make(reader) || refuse(reader, no_memory) != NULL;
-}
-
 /* A string whose announcement hiredis has read, but not all of it has come: how much is missing.
  * False: it is too long. `left` are the bytes from the length on. */
 static bool string_wants(struct resp_reader *reader, struct span left, const char *line_end) {
@@ -285,11 +312,16 @@ static bool string_wants(struct resp_reader *reader, struct span left, const cha
     for (const char *at = left.at; at < line_end; at++)
         announced = announced * 10 + (size_t)(*at - '0');
     size_t head = (size_t)(line_end - left.at) + 2;
-    if (reader->bytes + head + 2 > reader->bytes_max ||
-        announced > reader->bytes_max - reader->bytes - head - 2)
-        return string_pass(reader, announced, head + announced + 2 - left.len);
-    reader->wants = head + announced + 2 - left.len;
-    return true;
+    size_t missing = head + announced + 2 - left.len;
+    if (!string_is_long(reader, announced)) {
+        reader->wants = missing;
+        return true;
+    }
+    if (!string_pass(task_now(reader->hiredis), announced))
+        return false;
+    reader->passes = missing;
+    hiredis_free(reader); /* what it holds is of that string */
+    return hiredis_make(reader) || refuse(reader, no_memory) != NULL;
 }
 
 /* hiredis has no whole reply: what does it wait for? False: it never comes. */
@@ -300,12 +332,12 @@ static bool stall(struct resp_reader *reader) {
     reader->is_stalled = true;
     reader->wants_line = false;
     reader->wants = 1;
-    if (reader->bytes + left.len > reader->bytes_max && type != REDIS_REPLY_STRING)
-        return refuse(reader, too_long) != NULL;
     if (type < 0) /* the next item has not begun */
         return true;
     if (type == REDIS_REPLY_NIL || type > REDIS_REPLY_ERROR)
         return refuse(reader, bad_type) != NULL;
+    if (type != REDIS_REPLY_STRING && reader->bytes + 1 + left.len > reader->bytes_max)
+        return refuse(reader, too_long) != NULL;
     bool is_text = type == REDIS_REPLY_STATUS || type == REDIS_REPLY_ERROR;
     size_t line_max = is_text ? RESP_LINE_BYTES_MAX : NUMBER_BYTES_MAX;
     if (type == REDIS_REPLY_STRING) {
@@ -382,13 +414,9 @@ enum resp_event resp_next(struct resp_reader *reader, struct span *input,
     for (;;) {
         if (!reader->is_stalled) {
             void *object;
-            size_t before = hiredis_left(reader);
             if (redisReaderGetReply(reader->hiredis, &object) != REDIS_OK)
                 return broken(reader, hiredis_why(reader->hiredis));
-            reader->bytes += before - hiredis_left(reader);
             if (object != NULL) {
-                if (reader->bytes > reader->bytes_max)
-                    return broken(reader, too_long);
                 tell(reader, reply);
                 return RESP_REPLY;
             }

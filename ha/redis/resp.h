@@ -101,7 +101,7 @@ struct resp_reader {
     unsigned announced; /* elements, of all arrays so far */
     char *text;         /* the strings of the items, in their order */
     size_t text_len, text_cap;
-    size_t bytes;    /* taken from hiredis' buffer for it */
+    size_t bytes;    /* that its items took as they were sent; at most bytes_max */
     size_t passes;   /* so many bytes of input are passed over; then it is whole */
     bool told;       /* it is the caller's until the next call */
     bool is_stalled; /* hiredis has to have more bytes: */

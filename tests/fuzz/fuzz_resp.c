@@ -28,7 +28,9 @@ static unsigned read_all(struct resp_reader *reader, struct span wire, size_t pi
         enum resp_event event;
         while ((event = resp_next(reader, &input, &reply)) == RESP_REPLY) {
             size_t used = resp_look(&reply, span_skip(wire, *bytes));
-            CHECK(used <= bytes_max);
+            const struct resp_item *last =
+                reply.item_count == 0 ? &reply.item : &reply.items[reply.item_count - 1];
+            CHECK(last->type == RESP_LONG ? used > bytes_max : used <= bytes_max);
             *bytes += used;
             CHECK(*bytes <= from + len - input.len);
             CHECK(reader->account->used_bytes <= memory_max);

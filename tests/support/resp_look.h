@@ -7,6 +7,7 @@
 #include "ha/redis/resp.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static inline void resp_look_bytes(struct span *wire, struct span want) {
     CHECK(span_starts(*wire, want));
@@ -17,6 +18,18 @@ static inline void resp_look_number(struct span *wire, char type, long long numb
     char line[32];
     int len = snprintf(line, sizeof line, "%c%lld\r\n", type, number);
     resp_look_bytes(wire, span_of(line, (size_t)len));
+}
+
+/* A string that was not kept: any bytes. */
+static inline void resp_look_long(struct span *wire) {
+    char *end;
+    CHECK(span_starts(*wire, SPAN("$")));
+    struct span head = span_of(wire->at, wire->len < 22 ? wire->len : 22);
+    CHECK(memmem(head.at, head.len, "\r\n", 2) != NULL);
+    unsigned long long len = strtoull(wire->at + 1, &end, 10);
+    size_t bytes = (size_t)(end - wire->at) + 2 + len + 2;
+    CHECK(bytes <= wire->len);
+    *wire = span_skip(*wire, bytes);
 }
 
 static inline void resp_look_item(struct span *wire, const struct resp_item *item) {
@@ -36,7 +49,9 @@ static inline void resp_look_item(struct span *wire, const struct resp_item *ite
         resp_look_bytes(wire, item->text);
         resp_look_bytes(wire, SPAN("\r\n"));
         return;
-    case RESP_LONG: /* it was not kept */
+    case RESP_LONG:
+        CHECK(item->text.len == 0);
+        resp_look_long(wire);
         return;
     case RESP_NIL:
         CHECK(item->text.len == 0);
