@@ -274,7 +274,8 @@ void attempt_answered(struct sim_attempt *attempt, enum attempt_state state, boo
                       uint64_t recipients) {
     CHECK(attempt->state == ATTEMPT_OPEN && attempt->answer == NEVER);
     attempt->state = state;
-    attempt->counted = counted;
+    /* A Redis that lies says any number. */
+    attempt->counted = counted && sim.scenario.redis_wrong == 0;
     attempt->recipients = recipients % PORT_TAKES;
     attempt->port_recipients = recipients / PORT_TAKES;
     /* By now, and by all its attempts: an answer that comes later is for nobody. */
