@@ -100,7 +100,7 @@ static bool share_make(struct bench_field *field, enum bench_kind kind) {
     share->form = o->form;
     share->by_hello = o->by_hello;
     share->meta = strncmp(o->scenario, "ack", 3) == 0;
-    const struct sockaddr_in *to = &field->server.clients;
+    const struct sockaddr_in *to = &field->clients_at[0];
     char address[INET_ADDRSTRLEN];
     snprintf(share->host, sizeof share->host, "%s:%u",
              inet_ntop(AF_INET, &to->sin_addr, address, sizeof address), ntohs(to->sin_port));
@@ -120,8 +120,9 @@ static bool swarm_make(struct bench_field *field, struct bench_net *net, struct 
     swarm_range(field, number, &first, &count);
     net->gather_ns = o->gather_us * 1000;
     net->stamped = o->tickets && first < field->share->timed;
-    return bench_net_open(net) && bench_swarm_open(swarm, net, field->share, number, first, count,
-                                                   &field->server.clients, o->sources);
+    return bench_net_open(net) &&
+           bench_swarm_open(swarm, net, field->share, number, first, count, field->clients_at,
+                            field->far_count != 0 ? field->far_count : 1, o->sources);
 }
 
 static bool helpers_fork(struct bench_field *field) {
@@ -145,12 +146,20 @@ static bool helpers_fork(struct bench_field *field) {
     return true;
 }
 
+static void server_look(struct bench_field *field, struct bench_server *server) {
+    if (!bench_server_alive(server))
+        snprintf(field->broken, sizeof field->broken, "%s", server->ending);
+}
+
 /* Is everybody there who has to be? If not, says who and ends what goes on. */
 bool bench_field_alive(struct bench_field *field) {
     if (bench_interrupted) /* what a terminal interrupts, it interrupts all together */
         return false;
-    if (!bench_server_alive(&field->server))
-        snprintf(field->broken, sizeof field->broken, "%s", field->server.ending);
+    server_look(field, &field->server);
+    for (uint32_t i = 0; i < field->far_count; i++)
+        server_look(field, &field->far[i]);
+    if (!bench_redis_alive(&field->redis))
+        snprintf(field->broken, sizeof field->broken, "the Redis between the nodes ended");
     for (uint32_t i = 1; i < field->swarms && field->broken[0] == '\0'; i++) {
         int status;
         if (field->helpers[i] <= 0 || waitpid(field->helpers[i], &status, WNOHANG) == 0)
@@ -207,13 +216,49 @@ static bool producers_make(struct bench_field *field, enum bench_kind kind) {
     return o->lone <= 0 || beside_add(field, &its);
 }
 
+/* One that its Redis ties to the others. */
+static bool tied_open(struct bench_field *field, struct bench_server *server, unsigned number) {
+    char name[16];
+    snprintf(name, sizeof name, "bench-%u", number);
+    const char *const more[] = {"--redis", field->redis.url, "--node", name, NULL};
+    return bench_server_open(server, field->options, more);
+}
+
+static bool nodes_open(struct bench_field *field) {
+    static const char *const none[] = {NULL};
+    const struct bench_options *o = field->options;
+    if (o->nodes == 1) {
+        bool opened = bench_server_open(&field->server, o, none);
+        field->clients_at[0] = field->server.clients;
+        return opened;
+    }
+    if (!bench_redis_open(&field->redis) || !tied_open(field, &field->server, 1))
+        return false;
+    while (field->far_count < o->nodes - 1) {
+        struct bench_server *far = &field->far[field->far_count++];
+        if (!tied_open(field, far, field->far_count + 1))
+            return false;
+        field->clients_at[field->far_count - 1] = far->clients;
+    }
+    return true;
+}
+
+int64_t bench_field_kb(const struct bench_field *field, int64_t (*of)(pid_t pid)) {
+    int64_t sum = of(field->server.pid);
+    for (uint32_t i = 0; i < field->far_count; i++) {
+        int64_t its = of(field->far[i].pid);
+        sum = sum < 0 || its < 0 ? -1 : sum + its;
+    }
+    return sum;
+}
+
 bool bench_field_open(struct bench_field *field, const struct bench_options *options,
                       enum bench_kind kind) {
     *field = (struct bench_field){.options = options, .net.epoll = -1, .pss_none_kb = -1};
     field->swarms = swarms_needed(options);
     if (field->swarms > BENCH_SWARMS_MAX)
         return errno = EMFILE, complain("too many clients for 16 processes");
-    if (!bench_server_open(&field->server, options))
+    if (!nodes_open(field))
         return false;
     /* after the node was started, which would inherit it */
     if (options->cpus != NULL && !bench_cpus_pin(options->cpus))
@@ -228,7 +273,7 @@ bool bench_field_open(struct bench_field *field, const struct bench_options *opt
     if (field->producers.broken || field->beside[0].broken)
         return errno = ECONNREFUSED, complain("the producers cannot connect");
     if (field->server.pid != 0)
-        field->pss_none_kb = bench_proc_pss_kb(field->server.pid);
+        field->pss_none_kb = bench_field_kb(field, bench_proc_pss_kb);
     return true;
 }
 
@@ -245,7 +290,15 @@ void bench_field_close(struct bench_field *field) {
     if (field->swarm.clients != NULL)
         bench_swarm_close(&field->swarm);
     bench_net_close(&field->net);
+    for (uint32_t i = 0; i < field->far_count; i++) {
+        field->far[i].failed |= field->server.failed;
+        bench_server_close(&field->far[i]);
+        field->server.failed |= field->far[i].failed;
+        if (field->server.ending[0] == '\0')
+            memcpy(field->server.ending, field->far[i].ending, sizeof field->server.ending);
+    }
     bench_server_close(&field->server);
+    bench_redis_close(&field->redis);
     bench_share_close(field->share);
     field->share = NULL;
 }

@@ -10,6 +10,7 @@
 
 #include "perf/load/bench_options.h"
 #include "perf/load/bench_producer.h"
+#include "perf/load/bench_redis.h"
 #include "perf/load/bench_report.h"
 #include "perf/load/bench_server.h"
 #include "perf/load/bench_swarm.h"
@@ -19,7 +20,11 @@
 
 struct bench_field {
     const struct bench_options *options;
-    struct bench_server server;
+    struct bench_server server;                   /* where producers push */
+    struct bench_server far[BENCH_NODES_MAX - 1]; /* where clients are, if there are several */
+    uint32_t far_count;
+    struct bench_redis redis;
+    struct sockaddr_in clients_at[BENCH_NODES_MAX];
     struct bench_share *share;
     struct bench_net net;
     struct bench_swarm swarm;
@@ -28,16 +33,16 @@ struct bench_field {
     uint32_t beside_count;
     pid_t helpers[BENCH_SWARMS_MAX];
     uint32_t swarms;
-    int64_t pss_none_kb; /* of the node before the first client, -1: unknown */
+    int64_t pss_none_kb; /* of all nodes before the first client, -1: unknown */
     double open_s;       /* from the first connection to the last welcome */
     uint32_t lost_told;  /* clients that the node closed, as far as results have told them */
     char broken[128];    /* what ended too early, node or helper; then bench_interrupted is set */
 };
 
-/* CPU time of the node and of ourselves at a moment. */
+/* CPU time of all nodes, of their Redis, and of ourselves at a moment. */
 struct bench_mark {
     uint64_t at_ns;
-    uint64_t server_ns;
+    uint64_t server_ns, redis_ns;
     uint64_t own_ns[BENCH_SWARMS_MAX];
     uint64_t own_wait_ns[BENCH_SWARMS_MAX]; /* ready to run, and without a CPU */
     double server_user_s, server_kernel_s;
@@ -64,7 +69,8 @@ struct bench_result {
     uint64_t behind_half; /* deliveries that were due and had not been made at half time, */
     uint64_t behind;      /* and when the pushing ended; */
     uint64_t behind_max;  /* so many may be, if the rate is to be held */
-    double server_cpu_s, server_user_s, server_kernel_s;
+    double server_cpu_s, server_user_s, server_kernel_s; /* of all nodes */
+    double redis_cpu_s;
     double own_busiest, own_all;         /* share of a core: the busiest process, all together */
     double own_producers;                /* the process that drives the producers */
     double own_clients;                  /* the busiest of those that drive clients alone */
@@ -122,6 +128,9 @@ bool bench_field_send(struct bench_field *field, uint64_t messages);
 void bench_field_turn(struct bench_field *field, uint64_t wait_ns);
 /* Is everybody there who has to be? If not, says who and ends what goes on. */
 bool bench_field_alive(struct bench_field *field);
+
+/* What `of` (bench_proc.h) says of all nodes together; -1: of one it is unknown. */
+int64_t bench_field_kb(const struct bench_field *field, int64_t (*of)(pid_t pid));
 
 void bench_mark_take(const struct bench_field *field, struct bench_mark *mark);
 

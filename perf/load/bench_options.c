@@ -43,6 +43,7 @@ static int count_flag_read(struct bench_options *o, const char *name, const char
         {"--gather", 0, 100000, &o->gather_us},
         {"--send-buffer", 4096, 1 << 24, &o->send_buffer},
         {"--workers", 1, 1024, &o->workers},
+        {"--nodes", 1, BENCH_NODES_MAX, &o->nodes},
         {"--never", 0, 100, &o->never},
         {"--hold", 0, BENCH_HELD_MAX, &o->hold},
         {"--reconnect", 0, 100, &o->reconnect},
@@ -220,6 +221,26 @@ static bool transport_settle(struct bench_options *o) {
     return true;
 }
 
+/* Several nodes are measured by what goes between them. */
+static bool nodes_settle(struct bench_options *o) {
+    static const char *const scenarios[] = {"unicast", "unicast-max", "broadcast", "groups",
+                                            "ping"};
+    if (o->nodes == 1)
+        return true;
+    bool is_for = false;
+    for (size_t i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++)
+        is_for |= strcmp(o->scenario, scenarios[i]) == 0;
+    if (!is_for)
+        bench_complain("--nodes is of unicast, unicast-max, broadcast, groups and ping");
+    else if (!o->spawn)
+        bench_complain("--nodes starts its nodes: it does not go with --tcp, --web and --api");
+    else if (o->transport == BENCH_OVER_SIO_POLL)
+        bench_complain("--nodes does not go with --transport sio-poll");
+    if (o->workers == 0)
+        o->workers = 1;
+    return is_for && o->spawn && o->transport != BENCH_OVER_SIO_POLL;
+}
+
 int bench_options_read(struct bench_options *o, int argc, char **argv) {
     *o = (struct bench_options){.size = 128,
                                 .inflight = BENCH_NOT_GIVEN,
@@ -228,6 +249,7 @@ int bench_options_read(struct bench_options *o, int argc, char **argv) {
                                 .lone = -1,
                                 .heartbeat_s = -1,
                                 .batch = 1,
+                                .nodes = 1,
                                 .groups = 100,
                                 .join = 1,
                                 .window = 32,
@@ -268,7 +290,7 @@ int bench_options_read(struct bench_options *o, int argc, char **argv) {
         bench_help_print(stderr);
         return 2;
     }
-    if (!transport_settle(o))
+    if (!transport_settle(o) || !nodes_settle(o))
         return 2;
     if (o->join > o->groups) {
         fputs("ringpost bench: --join cannot be more than --groups\n", stderr);

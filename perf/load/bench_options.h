@@ -13,6 +13,7 @@
 
 #define BENCH_SERVER_ARGS_MAX 32
 #define BENCH_NOT_GIVEN UINT32_MAX
+#define BENCH_NODES_MAX 3u
 
 /* How clients connect. */
 enum bench_transport {
@@ -68,6 +69,8 @@ struct bench_options {
     const char *server;    /* its binary; NULL: this one */
     const char *server_args[BENCH_SERVER_ARGS_MAX];
     uint32_t server_arg_count;
+    uint32_t nodes; /* that one Redis ties; producers push to the first, clients are at the others.
+                       One: both are at that one, and there is no Redis */
     uint32_t workers;
     const char *server_cpus;
     const char *cpus; /* where the load tool itself runs */

@@ -173,7 +173,12 @@ static void cost_report(const struct bench_field *field, const struct bench_resu
                         accepted > 0 ? result->server_cpu_s * 1e6 / accepted : 0, 2, "us");
     bench_report_number(report, "server_us_per_delivery", "node CPU for a delivery",
                         received > 0 ? result->server_cpu_s * 1e6 / received : 0, 2, "us");
-    int64_t pss_kb = bench_proc_pss_kb(field->server.pid);
+    if (field->redis.pid != 0) {
+        bench_report_number(report, "nodes", "nodes that Redis ties", field->far_count + 1, 0, "");
+        bench_report_number(report, "redis_us_per_message", "Redis CPU for an accepted message",
+                            accepted > 0 ? result->redis_cpu_s * 1e6 / accepted : 0, 2, "us");
+    }
+    int64_t pss_kb = bench_field_kb(field, bench_proc_pss_kb);
     if (pss_kb < 0 || field->pss_none_kb < 0)
         return;
     double clients = field->share->clients;

@@ -31,6 +31,16 @@ struct bench_push bench_push_for(const struct bench_field *field, double rate, d
     return push;
 }
 
+static void server_mark(const struct bench_server *server, struct bench_mark *mark) {
+    double user_s = 0, kernel_s = 0;
+    if (server->pid == 0)
+        return;
+    mark->server_ns += bench_proc_cpu_ns(server->pid);
+    bench_proc_cpu_split(server->pid, &user_s, &kernel_s);
+    mark->server_user_s += user_s;
+    mark->server_kernel_s += kernel_s;
+}
+
 void bench_mark_take(const struct bench_field *field, struct bench_mark *mark) {
     memset(mark, 0, sizeof *mark);
     mark->at_ns = clock_ns();
@@ -41,10 +51,11 @@ void bench_mark_take(const struct bench_field *field, struct bench_mark *mark) {
         mark->own_ns[i] = bench_proc_cpu_ns(field->helpers[i]);
         mark->own_wait_ns[i] = bench_proc_wait_ns(field->helpers[i]);
     }
-    if (field->server.pid != 0) {
-        mark->server_ns = bench_proc_cpu_ns(field->server.pid);
-        bench_proc_cpu_split(field->server.pid, &mark->server_user_s, &mark->server_kernel_s);
-    }
+    server_mark(&field->server, mark);
+    for (uint32_t i = 0; i < field->far_count; i++)
+        server_mark(&field->far[i], mark);
+    if (field->redis.pid != 0)
+        mark->redis_ns = bench_proc_cpu_ns(field->redis.pid);
 }
 
 /* None if the process ended between. */
@@ -56,6 +67,7 @@ static void result_cpu(const struct bench_field *field, const struct bench_mark 
                        const struct bench_mark *to, struct bench_result *result) {
     double wall_ns = (double)(to->at_ns - from->at_ns);
     result->server_cpu_s = spent_ns(from->server_ns, to->server_ns) / 1e9;
+    result->redis_cpu_s = spent_ns(from->redis_ns, to->redis_ns) / 1e9;
     result->server_user_s = to->server_user_s - from->server_user_s;
     result->server_kernel_s = to->server_kernel_s - from->server_kernel_s;
     for (uint32_t i = 0; i < field->swarms; i++) {
@@ -74,7 +86,8 @@ static void result_cpu(const struct bench_field *field, const struct bench_mark 
     }
     result->others = -1;
     if (from->machine_s >= 0 && field->server.pid != 0) {
-        double others_s = to->machine_s - from->machine_s - result->server_cpu_s;
+        double others_s =
+            to->machine_s - from->machine_s - result->server_cpu_s - result->redis_cpu_s;
         result->others = others_s * 1e9 / wall_ns - result->own_all;
         if (result->others < 0) /* the machine's clock ticks in hundredths */
             result->others = 0;
@@ -210,10 +223,10 @@ static void run_look(struct bench_field *field, struct run_state *state, uint64_
                    (unsigned long long)state->received);
     if (field->server.pid == 0)
         return;
-    int64_t rss_kb = bench_proc_rss_kb(field->server.pid);
+    int64_t rss_kb = bench_field_kb(field, bench_proc_rss_kb);
     if (rss_kb > result->rss_max_kb)
         result->rss_max_kb = rss_kb;
-    int64_t pss_kb = field->producers.push.pss ? bench_proc_pss_kb(field->server.pid) : -1;
+    int64_t pss_kb = field->producers.push.pss ? bench_field_kb(field, bench_proc_pss_kb) : -1;
     if (pss_kb > result->pss_max_kb)
         result->pss_max_kb = pss_kb;
 }

@@ -56,11 +56,12 @@ static bool many_clients(const struct bench_options *options) {
 }
 
 static _Noreturn void child_run(const struct bench_server *server,
-                                const struct bench_options *options, const char *binary) {
+                                const struct bench_options *options, const char *const *more,
+                                const char *binary) {
     char ports[PATH_BYTES], log[PATH_BYTES], workers[16], connections[16];
     server_path(server, "ports", ports);
     server_path(server, "log", log);
-    const char *args[24 + BENCH_SERVER_ARGS_MAX];
+    const char *args[24 + BENCH_SERVER_MORE_MAX + BENCH_SERVER_ARGS_MAX];
     uint32_t n = 0;
     bool is_tcp = options->transport == BENCH_OVER_TCP;
     args[n++] = binary;
@@ -92,6 +93,8 @@ static _Noreturn void child_run(const struct bench_server *server,
         args[n++] = "--max-connections";
         args[n++] = connections;
     }
+    for (uint32_t i = 0; i < BENCH_SERVER_MORE_MAX && more[i] != NULL; i++)
+        args[n++] = more[i];
     for (uint32_t i = 0; i < options->server_arg_count; i++)
         args[n++] = options->server_args[i];
     args[n] = NULL;
@@ -153,7 +156,8 @@ static void log_show(const struct bench_server *server) {
     fclose(file);
 }
 
-static bool server_spawn(struct bench_server *server, const struct bench_options *options) {
+static bool server_spawn(struct bench_server *server, const struct bench_options *options,
+                         const char *const *more) {
     char own[512];
     const char *binary = options->server;
     if (binary == NULL) {
@@ -175,7 +179,7 @@ static bool server_spawn(struct bench_server *server, const struct bench_options
     server->ours = true;
     server->pid = fork();
     if (server->pid == 0)
-        child_run(server, options, binary);
+        child_run(server, options, more, binary);
     if (server->pid < 0) {
         fprintf(stderr, "ringpost bench: cannot start the node: %s\n", strerror(errno));
         return false;
@@ -192,13 +196,14 @@ static bool server_spawn(struct bench_server *server, const struct bench_options
     return false;
 }
 
-bool bench_server_open(struct bench_server *server, const struct bench_options *options) {
+bool bench_server_open(struct bench_server *server, const struct bench_options *options,
+                       const char *const *more) {
     *server = (struct bench_server){.pid = options->pid,
                                     .clients = options->transport == BENCH_OVER_TCP ? options->tcp
                                                                                     : options->web,
                                     .api = options->api};
     if (options->spawn)
-        return server_spawn(server, options);
+        return server_spawn(server, options, more);
     if (server->pid == 0)
         server->pid = bench_proc_listener(&server->api);
     if (server->pid == 0)

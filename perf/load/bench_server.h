@@ -1,4 +1,4 @@
-/* bench_server.h - the node under load: one that we start and end, or one that runs already.
+/* bench_server.h - a node under load: one that we start and end, or one that runs already.
  *
  * A started node gets ephemeral loopback ports, a temporary directory (in TMPDIR, or /tmp) for its
  * ports file and log, and dies with the load tool. It is ended by its process id and nothing else.
@@ -10,6 +10,7 @@
 #include "perf/load/bench_options.h"
 
 #define BENCH_DIR_BYTES 256u
+#define BENCH_SERVER_MORE_MAX 6u
 
 struct bench_server {
     pid_t pid; /* 0: unknown */
@@ -20,8 +21,10 @@ struct bench_server {
     struct sockaddr_in clients, api; /* where clients connect, and producers */
 };
 
-/* Starts or finds the node. False after a line on standard error. */
-bool bench_server_open(struct bench_server *server, const struct bench_options *options);
+/* Starts or finds the node. `more` are further arguments of one that is started, as many as there
+ * are before a NULL, BENCH_SERVER_MORE_MAX at most. False after a line on standard error. */
+bool bench_server_open(struct bench_server *server, const struct bench_options *options,
+                       const char *const *more);
 /* Does it still live? True also if we cannot know. */
 bool bench_server_alive(struct bench_server *server);
 /* Ends a node of ours: asks, waits 5 s, kills. */

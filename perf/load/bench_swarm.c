@@ -17,8 +17,9 @@ enum { CLOSED, CONNECTING, SHAKING, GREETING, READY, LOST };
 
 bool bench_swarm_open(struct bench_swarm *swarm, struct bench_net *net, struct bench_share *share,
                       uint32_t number, uint32_t first, uint32_t count, const struct sockaddr_in *to,
-                      uint32_t sources) {
-    *swarm = (struct bench_swarm){.net = net, .share = share, .to = *to, .sources = sources};
+                      uint32_t to_count, uint32_t sources) {
+    *swarm = (struct bench_swarm){
+        .net = net, .share = share, .to = to, .to_count = to_count, .sources = sources};
     swarm->tally = &share->tallies[number];
     swarm->first = first;
     swarm->count = count;
@@ -404,7 +405,9 @@ static void client_open(struct bench_swarm *swarm, uint32_t place, uint64_t now_
     client->state = CONNECTING;
     swarm->pending++;
     swarm->tally->opened++;
-    client->fd = bench_net_connect(&swarm->to, source);
+    /* Whatever groups it is in, which its number says as well. */
+    uint32_t at = (uint32_t)(((uint64_t)(number * UINT32_C(2654435761)) * swarm->to_count) >> 32);
+    client->fd = bench_net_connect(&swarm->to[at], source);
     if (client->fd < 0 || (swarm->net->stamped && !bench_net_stamp(client->fd))) {
         client_on_end(swarm, client, strerror(errno));
         return;

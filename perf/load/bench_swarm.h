@@ -42,9 +42,10 @@ struct bench_swarm {
     struct bench_net *net;
     struct bench_share *share;
     struct bench_tally *tally;
-    struct sockaddr_in to;
-    uint32_t first, count; /* its clients: first .. first + count - 1 */
-    uint32_t sources;      /* source addresses 127.0.1.1 and up */
+    const struct sockaddr_in *to; /* where clients connect, */
+    uint32_t to_count;            /* some at each */
+    uint32_t first, count;        /* its clients: first .. first + count - 1 */
+    uint32_t sources;             /* source addresses 127.0.1.1 and up */
     struct bench_client *clients;
     uint32_t pending;          /* connecting, shaking or greeting */
     uint64_t opening_ns;       /* when the order to open came; 0: not opening */
@@ -59,10 +60,10 @@ struct bench_swarm {
     uint64_t acks_hashes[BENCH_ACKS_MAX]; /* of the ids in it (bench_fate_hash) */
 };
 
-/* False with errno without memory. */
+/* `to` must outlive it. False with errno without memory. */
 bool bench_swarm_open(struct bench_swarm *swarm, struct bench_net *net, struct bench_share *share,
                       uint32_t number, uint32_t first, uint32_t count, const struct sockaddr_in *to,
-                      uint32_t sources);
+                      uint32_t to_count, uint32_t sources);
 void bench_swarm_close(struct bench_swarm *swarm);
 /* Obeys orders and opens what is due. Call once each turn. Gives in how many nanoseconds it wants
  * to be called again at the latest. */

@@ -20,6 +20,7 @@ import signal
 import sys
 import time
 import unittest
+import zlib
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -69,17 +70,34 @@ class Result(unittest.TestResult):
         self.say("skip", test, f"         {reason}")
 
 
-def groups_of(words, but):
-    """The names of the tests that contain one of the words (none: all) and none of `but`, in groups
-    that run one after the other: a class whose tests share something, or one test."""
+class Choice:
+    """Which tests are to be run."""
+
+    def __init__(self, given):
+        self.only = given.only
+        self.but = given.but
+        self.half = given.half
+        self.whole = given.whole
+
+    def takes(self, name):
+        def has(words):
+            return any(word in name for word in words)
+        if (self.only and not has(self.only)) or has(self.but):
+            return False
+        # By its class, whose tests may share something.
+        half = zlib.crc32(name.rpartition(".")[0].encode()) % 2
+        return self.half is None or half == self.half or has(self.whole)
+
+
+def groups_of(choice):
+    """The names of the chosen tests, in groups that run one after the other: a class whose tests
+    share something, or one test."""
     groups = []
     for path in sorted(HERE.glob("test_*.py")):
         module = importlib.import_module(path.stem)
         for case in unittest.TestLoader().loadTestsFromModule(module):
             tests = list(case)
-            names = [test.id() for test in tests
-                     if (not words or any(word in test.id() for word in words))
-                     and not any(word in test.id() for word in but)]
+            names = [test.id() for test in tests if choice.takes(test.id())]
             shares = tests and "setUpClass" in vars(type(tests[0]))
             groups += [names] if shares and names else [[name] for name in names]
     return groups
@@ -94,10 +112,10 @@ def run_group(job):
     return result.passed, result.broken, "\n".join(result.said), output.getvalue()
 
 
-def run_all(words, but, verbose, jobs):
+def run_all(choice, verbose, jobs):
     """Gives how many passed and the names of what failed."""
     passed, broken = 0, []
-    groups = [(names, verbose) for names in groups_of(words, but)]
+    groups = [(names, verbose) for names in groups_of(choice)]
     gc.freeze()  # or each process that is forked copies what its collector looks through
     # A fork costs as much as a test. What one leaves behind in its process meets few others.
     with multiprocessing.Pool(jobs, maxtasksperchild=16) as pool:
@@ -121,6 +139,10 @@ def main():
                        help="only tests whose name contains this word (repeatable)")
     words.add_argument("--but", action="append", default=[],
                        help="no tests whose name contains this word (repeatable)")
+    words.add_argument("--half", type=int, choices=(0, 1),
+                       help="only the classes of one half, or of the other")
+    words.add_argument("--whole", action="append", default=[],
+                       help="with --half, also all tests whose name contains this word (repeatable)")
     words.add_argument("--extra", default="", help="flags that every node is started with")
     words.add_argument("--full", action="store_true", help="the counts of a soak")
     words.add_argument("--sanitized", action="store_true",
@@ -141,7 +163,7 @@ def main():
         return 2
 
     sys.path.insert(0, str(HERE))
-    passed, broken = run_all(given.only, given.but, not given.quiet, given.jobs)
+    passed, broken = run_all(Choice(given), not given.quiet, given.jobs)
     failed = len(broken)
     if passed + failed == 0:
         print("no test was chosen")

@@ -10,6 +10,7 @@ import time
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
+import redis_server
 from stored import Data
 from support import BINARY, DEADLINE_S, EXTRA_FLAGS
 
@@ -44,7 +45,8 @@ POLLS = ("--transport", "sio-poll")
 
 
 def end_child(what):
-    """For `meanwhile`: kills the node, or a process of clients, when there is traffic."""
+    """For `meanwhile`: kills a node, its Redis, or a process of clients, when there is traffic."""
+    wanted = {"node": b"serve", "clients": b"bench"}
     def end(process):
         deadline = time.monotonic() + DEADLINE_S
         while len(os.listdir(f"/proc/{process.pid}/fd")) < 30 and time.monotonic() < deadline:
@@ -53,11 +55,50 @@ def end_child(what):
         path = f"/proc/{process.pid}/task/{process.pid}/children"
         for pid in pathlib.Path(path).read_text(encoding="utf-8").split():
             arguments = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            if (arguments[1] == b"bench") == (what == "clients"):
+            if (arguments[1] == wanted[what] if what in wanted
+                    else arguments[0].startswith(b"redis-server")):
                 os.kill(int(pid), signal.SIGKILL)
                 return
         raise AssertionError("no such child")
     return end
+
+
+@unittest.skipUnless(redis_server.HAVE, "redis-server is missing")
+class Nodes(unittest.TestCase):
+    """Producers push to one node, and clients are at others."""
+
+    def test_what_goes_between_them_is_measured(self):
+        for scenario, options, delivered in (
+                ("unicast", ("--nodes", "2", "--rate", "500"), 500),
+                ("unicast", ("--nodes", "3", "--rate", "500", *WS), 500),
+                ("groups", ("--nodes", "3", "--groups", "4", "--rate", "20"), 20 * 25),
+                ("broadcast", ("--nodes", "3", "--rate", "20"), 20 * 100)):
+            with self.subTest(scenario=scenario, options=options):
+                status, figures = bench(scenario, "--clients", "100", "--seconds", "1", *options)
+                self.assertEqual((status, figures["faults"]), (0, []))
+                self.assertEqual(figures["delivered"], delivered)
+                self.assertEqual(figures["nodes"], int(options[1]))
+                self.assertGreater(figures["redis_us_per_message"], 0)
+
+    def test_it_ends_with_each_of_them(self):
+        for what, word in (("node", "signal 9"), ("redis", "the Redis between the nodes ended")):
+            with self.subTest(what=what):
+                status, figures = bench("unicast", "--nodes", "2", "--clients", "100", "--rate",
+                                        "500", "--seconds", "60", meanwhile=end_child(what))
+                self.assertEqual(status, 1)
+                self.assertIn(word, " ".join(figures["faults"]))
+
+    def test_what_it_is_not_for(self):
+        for options, word in ((("storm", "--nodes", "2"), "--nodes is of"),
+                              (("unicast", "--nodes", "4"), "--nodes needs"),
+                              (("unicast", "--nodes", "2", *POLLS), "sio-poll"),
+                              (("unicast", "--nodes", "2", "--tcp", "127.0.0.1:1", "--api",
+                                "127.0.0.1:2"), "--nodes starts its nodes")):
+            with self.subTest(options=options):
+                done = subprocess.run([BINARY, "bench", *options], capture_output=True, text=True,
+                                      timeout=DEADLINE_S, check=False)
+                self.assertEqual(done.returncode, 2)
+                self.assertIn(word, done.stderr)
 
 
 class Bench(unittest.TestCase):

@@ -122,9 +122,10 @@ clang_tidy() {
     cmake --preset clang && python3 tests/tidy/compile_check.py "${1-clang-tidy}"
 }
 
+# simulate PRESET SEEDS
 simulate() {
-    compile sim ringpost_sim &&
-        still build/sim/ringpost_sim --seeds "$1" --jobs "$cpus" --require-coverage
+    compile "$1" ringpost_sim &&
+        still "build/$1/ringpost_sim" --seeds "$2" --jobs "$cpus" --require-coverage
 }
 
 # Every planted bug must be found, and every canary must sing.
@@ -174,14 +175,15 @@ container() {
     tests/docker.sh
 }
 
-# What tells soonest and costs least comes first. Each test meets both ways of the ring and both
-# sanitizers, but not each with each: a soak has the other two pairs. Tests that wait for programs
-# that others wrote, and those of one thread, of the commands and of a Redis that lies, meet one
-# sanitizer (but_others; the lies of a Redis only that, but_lies); so do those that wait for a Redis
-# that comes and goes (but_waits); clients in Python, which take seconds to start, meet the release
-# (but_python). Where one thread reads hostile bytes (but_bytes) TSan has nothing to see.
+# What tells soonest and costs least comes first. Each end-to-end test meets the release and one
+# sanitizer, which a soak has both of: a half of the classes meets TSan (half_tsan), the other ASan
+# with the ring as Linux 6.1 has it (half_asan). Where TSan has nothing to see, ASan has the whole:
+# programs that others wrote, the commands, a Redis that lies (but_others; the last without the
+# release, but_lies), and what one thread does with hostile bytes (but_bytes). A Redis that comes and
+# goes is waited for with TSan (but_waits); clients in Python, which take seconds to start, meet the
+# release alone (but_python).
 stage_names=(tools tidy perf unit clang sim faults e2e tsan e2e-tsan e2e-6.1-asan fuzz clang-tidy)
-more_stage_names=(e2e-6.1 e2e-asan clang-tidy-deep power docker)
+more_stage_names=(sim-bare e2e-6.1 e2e-asan clang-tidy-deep power docker)
 
 run_stage() {
     case $1 in
@@ -191,16 +193,17 @@ run_stage() {
     unit) stage "$1" "unit tests, ASan+UBSan" unit ;;
     power) stage "$1" "power cuts, $power_runs runs" power "$power_runs" ;;
     clang) stage "$1" "tests compile without a warning" compiles ;;
-    sim) stage "$1" "simulation, $seeds seeds" simulate "$seeds" ;;
+    sim) stage "$1" "simulation, $seeds seeds" simulate sim "$seeds" ;;
+    sim-bare) stage "$1" "simulation, $bare_seeds, no sanitizer" simulate sim-bare "$bare_seeds" ;;
     faults) stage "$1" "simulation, planted bugs" planted ;;
     e2e) stage "$1" "end to end, release" e2e release "${full[@]}" "${but_lies[@]}" ;;
     e2e-6.1) stage "$1" "end to end, Linux 6.1's features" e2e release \
         --extra "--test-kernel-6.1 on" ;;
     e2e-6.1-asan) stage "$1" "end to end, ASan+UBSan, Linux 6.1" e2e dev --sanitized \
-        --extra "--test-kernel-6.1 on" "${but_python[@]}" "${but_waits[@]}" ;;
+        --extra "--test-kernel-6.1 on" "${but_python[@]}" "${but_waits[@]}" "${half_asan[@]}" ;;
     tsan) stage "$1" "unit tests, TSan" unit_tsan ;;
     e2e-tsan) stage "$1" "end to end, TSan" e2e tsan --sanitized "${but_others[@]}" \
-        "${but_bytes[@]}" ;;
+        "${but_bytes[@]}" "${half_tsan[@]}" ;;
     e2e-asan) stage "$1" "end to end, ASan+UBSan" e2e dev --sanitized ;;
     fuzz) stage "$1" "fuzz, $fuzz_s s a target" fuzz "$fuzz_s" ;;
     clang-tidy) stage "$1" "clang-tidy" clang_tidy ;;
@@ -243,7 +246,7 @@ stages_named() {
 }
 
 stages_test() {
-    how=test seeds=200 fuzz_s=4 power_runs=50 full=()
+    how=test seeds=200 bare_seeds=1000 fuzz_s=4 power_runs=50 full=()
     but_python=(--but test_sio_python)
     but_others=("${but_python[@]}" --but test_examples --but test_page --but test_proxies
         --but test_sio_clients --but test_bench --but test_commands --but test_packaging
@@ -252,16 +255,18 @@ stages_test() {
     but_lies=(--but test_redis_lies)
     but_bytes=(--but test_http_wire --but test_early_answers --but test_survival --but test_start
         --but test_metrics --but test_sandbox --but test_hardening --but test_support)
+    half_tsan=(--half 0 "${but_waits[@]/#--but/--whole}")
+    half_asan=(--half 1 "${but_others[@]/#--but/--whole}" "${but_bytes[@]/#--but/--whole}")
     stages_named "$@"
     if [ $# -eq 0 ]; then set -- "${stage_names[@]}"; fi
     run_stages "$@"
 }
 
 stages_soak() {
-    how=soak seeds=10000 fuzz_s=60 power_runs=2000 full=(--full) but_others=() but_python=() \
-        but_waits=() but_lies=() but_bytes=()
+    how=soak seeds=1000 bare_seeds=10000 fuzz_s=60 power_runs=2000 full=(--full)
+    but_others=() but_python=() but_waits=() but_lies=() but_bytes=() half_tsan=() half_asan=()
     stages_named "$@"
-    if [ $# -eq 0 ]; then set -- unit power tsan sim faults fuzz e2e e2e-6.1 e2e-asan e2e-tsan \
+    if [ $# -eq 0 ]; then set -- unit power tsan sim sim-bare faults fuzz e2e e2e-6.1 e2e-asan e2e-tsan \
         clang-tidy-deep; fi
     say "ringpost $(sed -n 's/.*RINGPOST_VERSION "\(.*\)"/\1/p' main/version.h), $(date -u +%F)," \
         "Linux $(uname -r), $cpus CPUs ($(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1))"
