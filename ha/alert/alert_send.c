@@ -381,9 +381,13 @@ static void result_make(const struct alert_transfer *transfer, CURLcode code,
     if (transfer->parcel.url == NULL && transfer->refused) {
         result->sent = code == CURLE_OK;
         result->is_final = !result->sent && transfer->said[0] == '5';
-        snprintf(result->problem, sizeof(result->problem), "it says %s", transfer->said);
         result->remedy =
             code == CURLE_LOGIN_DENIED ? remedy_smtp(535) : remedy_smtp(result->status);
+        if (code == CURLE_LOGIN_DENIED) /* some servers repeat what they were sent */
+            snprintf(result->problem, sizeof(result->problem), "it refuses user and password, %.3s",
+                     transfer->said);
+        else
+            snprintf(result->problem, sizeof(result->problem), "it says %s", transfer->said);
         return;
     }
     if (transfer->parcel.url == NULL && code == CURLE_OK) {

@@ -56,7 +56,10 @@ async def main(host, certificate, key, user, password):
         def authenticate(_server, _session, _envelope, _mechanism, data):
             login = data.login.decode(), data.password.decode()
             tell(user=login[0], password=login[1])
-            return AuthResult(success=login == (user, password), handled=False)
+            if login == (user, password):
+                return AuthResult(success=True)
+            return AuthResult(success=False, handled=False,
+                              message=f"535 5.7.8 no such password: {login[1]}")
         more = {"authenticator": authenticate, "auth_required": True, "auth_require_tls": False}
     server = await asyncio.get_running_loop().create_server(
         lambda: SMTP(Handler(), hostname="mail.example", tls_context=context, **more), host, 0)

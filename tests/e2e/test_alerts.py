@@ -296,6 +296,7 @@ class TestMail(unittest.TestCase):
             server.next()
             status, _, error = self.send(server.url("ann%40b", "other"))
             self.assertEqual(status, 1)
+            self.assertIn("it refuses user and password, 535", error)
             self.assertIn("give the right user and password", error)
             self.assertNotIn("other", error)
 
