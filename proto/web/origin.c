@@ -142,6 +142,62 @@ enum origin_verdict origin_look(const struct config *config, const struct http_r
     return host_is_known(config, request->host) ? ORIGIN_ALLOWED : ORIGIN_UNKNOWN_HOST;
 }
 
+/* --- requests without one --------------------------------------------------------------------- */
+
+static struct span field(const struct http_request *request, const char *name) {
+    return http_fields_get(&request->fields, span_text(name));
+}
+
+/* All browsers call themselves so, and no page can make them say something else. */
+static bool is_browser(const struct http_request *request) {
+    struct span agent = field(request, "user-agent");
+    return span_starts(agent, SPAN("Mozilla/")) || span_starts(agent, SPAN("Opera/")) ||
+           field(request, "sec-fetch-site").at != NULL;
+}
+
+/* The origin of the page in a Referer; empty: none. */
+static struct span referer_origin(const struct http_request *request) {
+    struct span text = field(request, "referer");
+    const char *mark = text.len < 3 ? NULL : memmem(text.at, text.len, "://", 3);
+    if (mark == NULL)
+        return SPAN("");
+    size_t len = (size_t)(mark - text.at) + 3;
+    while (len < text.len && memchr("/?#", text.at[len], 3) == NULL)
+        len++;
+    return span_of(text.at, len);
+}
+
+/* May the page have the script? Newer browsers say whether it is one of this host; the others say
+ * which page it is, unless that forbids it. */
+static bool script_may(const struct config *config, const struct http_request *request) {
+    struct span site = field(request, "sec-fetch-site"), page = referer_origin(request);
+    struct origin origin;
+    bool has_page = origin_cut(page, &origin);
+    for (unsigned i = 0; i < config->origin_count; i++)
+        if (strcmp(config->origins[i], "*") == 0 ||
+            (has_page && origin_is(&origin, page, config->origins[i])))
+            return true;
+    if (site.at != NULL)
+        return span_equal(site, SPAN("same-origin")) || span_equal(site, SPAN("none"));
+    return has_page && request->host.at != NULL &&
+           span_equal_nocase(origin.host, port_drop(request->host, origin.scheme));
+}
+
+bool origin_admits_unsaid(const struct config *config, const struct http_request *request,
+                          bool script) {
+    if (request->origin.at != NULL || !is_browser(request))
+        return true;
+    if (script && !script_may(config, request)) {
+        struct span page = referer_origin(request);
+        origin_tell_foreign(page.len != 0 ? page : SPAN("null"));
+        return false;
+    }
+    if (request->host.at == NULL || host_is_known(config, request->host))
+        return true;
+    origin_tell_unknown_host(request->host);
+    return false;
+}
+
 /* --- what was refused ------------------------------------------------------------------------- */
 
 /* The hashes of the last texts whose refusal was told; the oldest makes room for another, so that

@@ -143,13 +143,21 @@ static bool options_answer(struct worker *worker, struct http_exchange *exchange
     return true;
 }
 
+/* Does the path give messages to whoever asks? Those of Engine.IO look by themselves. */
+static bool gives_messages(struct span path) {
+    return span_equal(path, SPAN("/events")) || span_equal(path, SPAN("/ws"));
+}
+
 static void web_serve(struct worker *worker, struct http_exchange *exchange,
                       const struct http_request *http) {
     char room[CORS_BYTES_MAX];
     struct span cors = SPAN(VARY);
     switch (origin_of(worker, http)) {
     case ORIGIN_NONE:
-        break;
+        if (!gives_messages(http->path) || origin_admits_unsaid(worker->config, http, false))
+            break;
+        refuse(worker, exchange, foreign(), SPAN(VARY));
+        return;
     case ORIGIN_ALLOWED:
         if (http->origin.len <= ECHO_BYTES_MAX) {
             cors = cors_write(http, room);

@@ -276,6 +276,26 @@ class Polls(unittest.TestCase):
             self.assertEqual(web.ask("POST", query, "d=4%3A4a%5Cnb", form)[:2], (200, b"ok"))
             self.assertEqual(web.ask("GET", query)[1], b'___eio[7]("4:4a\\nb");')
 
+    def test_jsonp_is_for_pages_of_the_host(self):
+        """Any page can load a script, and no browser sends an Origin with that."""
+        agent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0 Safari/537.36"
+        query = "EIO=3&transport=polling&j=0"
+        with Node(*FLAGS) as node, Web(node) as web:
+            host = node.ports["web"][0]
+            for more, status in (({"Sec-Fetch-Site": "cross-site"}, 403), ({}, 403),
+                                 ({"Referer": "http://evil.example/"}, 403),
+                                 ({"Sec-Fetch-Site": "same-origin"}, 200),
+                                 ({"Referer": f"http://{host}/till"}, 200)):
+                with self.subTest(more=more):
+                    answer = web.ask("GET", query, headers={"User-Agent": agent, **more})
+                    self.assertEqual(answer[0], status)
+            # The name of a page, pointed here by its owner.
+            evil = {"User-Agent": agent, "Host": "evil.example"}
+            self.assertEqual(web.ask("GET", "EIO=4&transport=polling", headers=evil)[0], 403)
+            self.assertEqual(web.ask("GET", "id=till-7", headers=evil, path="/events")[0], 403)
+            self.assertEqual(web.ask("GET", "", headers=evil, path="/")[0], 200)
+            node.wait_log("event=unknown_web_host host=evil.example")
+
     def test_two_at_once_end_the_session(self):
         with Node(*FLAGS) as node, Web(node) as web:
             for _ in range(4):

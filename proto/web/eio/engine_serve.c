@@ -12,6 +12,7 @@
 #include "proto/web/eio/engine_poll.h"
 #include "proto/web/eio/engine_socket.h"
 #include "proto/web/handshake.h"
+#include "proto/web/origin.h"
 
 /* Of the lines that go with an answer, beside those for an origin. */
 #define EXTRA_BYTES_MAX 4608
@@ -356,6 +357,8 @@ void engine_serve(struct worker *worker, struct http_exchange *exchange,
         /* A body may lie in a block of its own, with the whole request, which is freed before the
          * connection has changed. */
         engine_error_answer(worker, exchange, 3, asked.upgrades, extra);
+    } else if (!origin_admits_unsaid(worker->config, http, asked.jsonp)) {
+        engine_error_answer(worker, exchange, 4, asked.upgrades, extra);
     } else if (asked.transport == TRANSPORT_UNKNOWN) {
         engine_error_answer(worker, exchange, 0, asked.upgrades, extra);
     } else if (asked.sid.len == 0) {

@@ -131,11 +131,67 @@ static void test_own_hosts(void **state) {
     assert_int_equal(origin_look(&config, &request, true), ORIGIN_NONE);
 }
 
+/* `site` is Sec-Fetch-Site; it and `referer` may be NULL. */
+static bool unsaid(const char *agent, const char *host, const char *site, const char *referer,
+                   bool script) {
+    const struct http_field all[] = {{SPAN_INIT("User-Agent"), span_text(agent)},
+                                     {SPAN_INIT("Sec-Fetch-Site"), span_text(site ? site : "")},
+                                     {SPAN_INIT("Referer"), span_text(referer ? referer : "")}};
+    const bool given[] = {true, site != NULL, referer != NULL};
+    request.fields.count = 0;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (given[i])
+            request.fields.list[request.fields.count++] = all[i];
+    header(&request.host, host);
+    header(&request.origin, NULL);
+    return origin_admits_unsaid(&config, &request, script);
+}
+
+#define BROWSER "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+
+static void test_without_an_origin(void **state) {
+    (void)state;
+    hash_init(NULL);
+    config = (struct config){.web_hosts = {"shop.example"}, .web_host_count = 1};
+    /* Programs say nothing and may do anything. */
+    assert_true(unsaid("curl/8.5.0", "evil.example", NULL, NULL, false));
+    assert_true(unsaid("", NULL, NULL, NULL, true));
+    /* A page of a name that was pointed here. */
+    assert_false(unsaid(BROWSER, "evil.example", NULL, NULL, false));
+    assert_false(unsaid(BROWSER, "evil.example", "same-origin", "http://evil.example/", false));
+    assert_false(unsaid("Opera/9.80", "evil.example", NULL, NULL, false));
+    assert_false(unsaid("x", "evil.example", "same-origin", NULL, false));
+    assert_true(unsaid(BROWSER, "shop.example:8080", NULL, NULL, false));
+    assert_true(unsaid(BROWSER, "10.0.0.1", NULL, NULL, false));
+    assert_true(unsaid(BROWSER, NULL, NULL, NULL, false)); /* HTTP/1.0 */
+    /* A script, which is for the page that loads it. */
+    assert_true(unsaid(BROWSER, "10.0.0.1", "same-origin", NULL, true));
+    assert_true(unsaid(BROWSER, "10.0.0.1", "none", NULL, true));
+    assert_false(unsaid(BROWSER, "10.0.0.1", "cross-site", NULL, true));
+    assert_false(unsaid(BROWSER, "10.0.0.1", "same-site", "http://10.0.0.1/", true));
+    assert_false(unsaid(BROWSER, "10.0.0.1", NULL, NULL, true));
+    assert_true(unsaid(BROWSER, "10.0.0.1:80", NULL, "http://10.0.0.1/till?x=1", true));
+    assert_true(unsaid(BROWSER, "shop.example", NULL, "https://Shop.Example", true));
+    assert_false(unsaid(BROWSER, "10.0.0.1", NULL, "http://evil.example/10.0.0.1", true));
+    assert_false(unsaid(BROWSER, "10.0.0.1", NULL, "http://10.0.0.1.evil.example/", true));
+    assert_false(unsaid(BROWSER, "10.0.0.1", NULL, "http://evil.example?://10.0.0.1/", true));
+    assert_false(unsaid(BROWSER, "10.0.0.1", NULL, "nothing", true));
+    assert_false(unsaid(BROWSER, "evil.example", NULL, "http://evil.example/", true));
+    /* One that --cors lets in. */
+    config.origins[0] = "https://app.example";
+    config.origin_count = 1;
+    assert_true(unsaid(BROWSER, "10.0.0.1", "cross-site", "https://app.example/", true));
+    assert_false(unsaid(BROWSER, "10.0.0.1", "cross-site", NULL, true));
+    config.origins[0] = "*";
+    assert_true(unsaid(BROWSER, "10.0.0.1", "cross-site", NULL, true));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_loopback_names),
         cmocka_unit_test(test_origins),
         cmocka_unit_test(test_own_hosts),
+        cmocka_unit_test(test_without_an_origin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
