@@ -152,6 +152,20 @@ class Packets(unittest.TestCase):
             self.assertEqual(node.api("DELETE", "/v1/clients/till")[1], {"closed": 2})
             self.assertEqual({client.packet(), client.packet()}, {"1", "1/admin,"})
 
+    def test_a_long_event_is_not_read(self):
+        """Whatever is behind its name, which would take everybody's time."""
+        long = "1," * 150000 + "["
+        with Node(*FLAGS, "--max-message", "65536") as node:
+            with Sio(node, connect='0{"id":"till"}') as client:
+                client.say_packet(f'2["x",{long}')
+                self.assertIn("too_large", client.asks(f'27["join",{long}'))
+                self.assertEqual(node.metric("ringpost_socketio_events_ignored_total"), 1)
+                self.assertIn('"ok":true', client.asks('28["join","a"]'))
+            for packet in (f'0{{"id":[{long}', f'2{{"x":[{long}', f'31[{long}', f'51-["x",{long}'):
+                with self.subTest(packet=packet[:9]), Sio(node) as client:
+                    client.say_packet(packet)
+                    self.assertTrue(client.ends())
+
     def test_what_is_wrong_closes(self):
         with Node(*FLAGS) as node:
             for packet in ("0", "2/admin,[\"x\"]", "2/nowhere,[\"x\"]", "9", "2", "2{}",

@@ -46,6 +46,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *at, size_t len) {
     struct span text = span_of(at, len);
     struct sio_packet packet;
     for (enum sio_version version = SIO_PROTOCOL_4; version <= SIO_PROTOCOL_5; version++) {
+        if (sio_packet_read_long(version, text, &packet) == NULL)
+            CHECK(packet.is_long && packet.type == SIO_EVENT && packet.json.kind == JSON_NONE);
         if (sio_packet_read(version, text, &packet) != NULL)
             continue;
         packet_look(&packet, text);

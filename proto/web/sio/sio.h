@@ -35,6 +35,8 @@
 
 #define SIO_SID_BYTES 20
 #define SIO_PARTS_BYTES_MAX (1000 * 1000)
+/* What a packet has besides the data of a message: 1,000 names of 128 bytes, in quotes. */
+#define SIO_NAMES_BYTES_MAX (160 * 1024)
 #define SIO_ACKS_MIN 16
 #define SIO_ACKS_MAX 131072
 

@@ -107,11 +107,23 @@ static bool packet_serve(struct worker *worker, struct engine *engine,
     }
 }
 
+/* A packet that is longer has nothing in it that could be of use: at most it is a `send`, with its
+ * data, or the longest of the others. Reading it all would only take time from everybody. */
+static bool is_long(const struct config *config, struct span text) {
+    size_t bytes_max = SIO_NAMES_BYTES_MAX + (config->client_send ? config->max_message_bytes : 0);
+    return text.len > bytes_max && !config->conformance;
+}
+
+static const char *packet_read(const struct worker *worker, const struct engine *engine,
+                               struct span text, struct sio_packet *packet) {
+    return is_long(worker->config, text) ? sio_packet_read_long(sio_version(engine), text, packet)
+                                         : sio_packet_read(sio_version(engine), text, packet);
+}
+
 static bool text_serve(struct worker *worker, struct engine *engine, struct span text) {
     struct sio_packet packet;
-    const char *wrong = sio_of(engine)->parts != NULL
-                            ? "a text where an attachment is due"
-                            : sio_packet_read(sio_version(engine), text, &packet);
+    const char *wrong = sio_of(engine)->parts != NULL ? "a text where an attachment is due"
+                                                      : packet_read(worker, engine, text, &packet);
     if (wrong != NULL)
         return bad(worker, engine, CLOSE_BAD_FRAME, wrong);
     if (packet.attachments != 0)

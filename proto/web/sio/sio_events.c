@@ -161,17 +161,39 @@ static bool conformance_serve(const struct event *event, struct span name, bool 
 
 /* --- the doors -------------------------------------------------------------------------------- */
 
+static const struct event_kind {
+    struct span name;
+    bool (*serve)(const struct event *event);
+} kinds[] = {
+    {SPAN_INIT("register"), on_register},
+    {SPAN_INIT("join"), on_join},
+    {SPAN_INIT("leave"), on_leave},
+    {SPAN_INIT("send"), on_send},
+};
+
+/* NULL: it is none of the node's. */
+static const struct event_kind *kind_of(struct span name) {
+    for (unsigned i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (span_equal(name, kinds[i].name))
+            return &kinds[i];
+    return NULL;
+}
+
+static struct span event_name(const struct sio_packet *packet) {
+    return packet->event.kind == JSON_STRING ? json_inside(&packet->event) : packet->event.raw;
+}
+
+/* One of which only the name was read. */
+static bool event_long(const struct event *event) {
+    if (kind_of(event_name(event->packet)) != NULL)
+        return tell_error(event, CODE_TOO_LARGE,
+                          "the event is longer than any of that name has to be");
+    stats_add(&event->worker->stats.sio_ignored, 1);
+    return true;
+}
+
 bool sio_event(struct worker *worker, struct engine *engine, struct sio_session *one,
                const struct sio_packet *packet, const struct span *attachments) {
-    static const struct {
-        struct span name;
-        bool (*serve)(const struct event *event);
-    } events[] = {
-        {SPAN_INIT("register"), on_register},
-        {SPAN_INIT("join"), on_join},
-        {SPAN_INIT("leave"), on_leave},
-        {SPAN_INIT("send"), on_send},
-    };
     struct event event = {worker,
                           engine,
                           one,
@@ -179,16 +201,17 @@ bool sio_event(struct worker *worker, struct engine *engine, struct sio_session 
                           attachments,
                           packet->has_id ? &packet->id : NULL,
                           {.kind = JSON_NONE}};
-    struct span name =
-        packet->event.kind == JSON_STRING ? json_inside(&packet->event) : packet->event.raw;
+    if (packet->is_long)
+        return event_long(&event);
+    struct span name = event_name(packet);
+    const struct event_kind *kind = kind_of(name);
     struct json_cursor cursor;
     struct json_value first;
     json_open(&cursor, packet->json.raw);
     if (!json_array_next(&cursor, &first) || !json_array_next(&cursor, &event.argument))
         event.argument.kind = JSON_NONE;
-    for (unsigned i = 0; i < sizeof events / sizeof *events; i++)
-        if (span_equal(name, events[i].name))
-            return events[i].serve(&event);
+    if (kind != NULL)
+        return kind->serve(&event);
     bool alive = true;
     if (worker->config->conformance && conformance_serve(&event, name, &alive))
         return alive;

@@ -67,10 +67,11 @@ static const char *namespace_read(enum sio_version version, struct eye *eye,
     return name_check(whole) == NULL ? NULL : "its namespace is no name";
 }
 
-/* The first element of an event's array. */
-static const char *event_read(struct sio_packet *packet) {
+/* The first element of an event's array, of which no more is looked at. */
+static const char *event_read(struct sio_packet *packet, struct span array) {
     struct json_cursor cursor;
-    json_open(&cursor, packet->json.raw);
+    if (json_open(&cursor, array) != JSON_ARRAY)
+        return "its payload is not an array";
     if (!json_array_next(&cursor, &packet->event))
         return "its event has no name";
     if (packet->event.kind == JSON_NUMBER)
@@ -106,12 +107,13 @@ static const char *payload_check(enum sio_version version, struct sio_packet *pa
     if (type_is_binary(packet->type) &&
         !sio_placeholders_fit(packet->json.raw, packet->attachments))
         return "a placeholder names no attachment";
-    return type_is_event(packet->type) ? event_read(packet) : NULL;
+    return type_is_event(packet->type) ? event_read(packet, packet->json.raw) : NULL;
 }
 
-const char *sio_packet_read(enum sio_version version, struct span text, struct sio_packet *packet) {
+/* All but the payload, which is `rest`. */
+static const char *head_read(enum sio_version version, struct span text, struct sio_packet *packet,
+                             struct span *rest) {
     struct eye eye = {text.at, text.at + text.len};
-    struct json_error error;
     const char *wrong = NULL;
     *packet = (struct sio_packet){.type = SIO_TYPES};
     if (text.len == 0 || *eye.at < '0' || *eye.at >= '0' + SIO_TYPES)
@@ -128,7 +130,26 @@ const char *sio_packet_read(enum sio_version version, struct span text, struct s
         if (!eye_number(&eye, SIO_ID_MAX, &packet->id))
             return "its id is too large";
     }
-    struct span rest = span_of(eye.at, (size_t)(eye.end - eye.at));
+    *rest = span_of(eye.at, (size_t)(eye.end - eye.at));
+    return NULL;
+}
+
+const char *sio_packet_read_long(enum sio_version version, struct span text,
+                                 struct sio_packet *packet) {
+    struct span rest;
+    const char *wrong = head_read(version, text, packet, &rest);
+    if (wrong != NULL)
+        return wrong;
+    packet->is_long = true;
+    return packet->type == SIO_EVENT ? event_read(packet, rest) : "its payload is too long";
+}
+
+const char *sio_packet_read(enum sio_version version, struct span text, struct sio_packet *packet) {
+    struct json_error error;
+    struct span rest;
+    const char *wrong = head_read(version, text, packet, &rest);
+    if (wrong != NULL)
+        return wrong;
     if (rest.len != 0 && !json_scan(rest, &packet->json, &error))
         return "its payload is not JSON";
     return payload_check(version, packet);

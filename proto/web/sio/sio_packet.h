@@ -47,10 +47,15 @@ struct sio_packet {
     uint64_t id;
     struct json_value json;  /* kind JSON_NONE: there is none */
     struct json_value event; /* EVENT, BINARY_EVENT: the first element: a string or a number */
+    bool is_long;            /* an EVENT of which no more than that was read; `json` is none */
 };
 
 /* Reads one packet. NULL, or a constant that says what is wrong with it. */
 const char *sio_packet_read(enum sio_version version, struct span text, struct sio_packet *packet);
+/* The same of one that is longer than any that is of use, in a time that does not grow with it: of
+ * an EVENT its name (is_long). Of other types it is wrong. */
+const char *sio_packet_read_long(enum sio_version version, struct span text,
+                                 struct sio_packet *packet);
 
 /* Does every placeholder of a valid JSON text name one of so many attachments? Keys are compared as
  * they are written: one with escapes is none. */

@@ -272,13 +272,38 @@ static void writes_heads(void **state) {
     assert_false(out.full);
 }
 
+/* Of one that is longer than of use only the name of its event is looked at. */
+static void test_long_ones(void **state) {
+    (void)state;
+    struct sio_packet packet;
+    struct span event = SPAN("2/admin,12[ \"send\",{\"to\":not even JSON");
+    assert_null(sio_packet_read_long(SIO_PROTOCOL_5, event, &packet));
+    assert_true(packet.is_long && packet.has_id && packet.id == 12);
+    assert_true(span_equal(packet.namespace, SPAN("/admin")));
+    assert_true(span_equal(packet.event.raw, SPAN("\"send\"")));
+    assert_int_equal(packet.json.kind, JSON_NONE);
+    const char *const wrong[] = {"0{\"id\":\"a\"",
+                                 "2{\"send\":1",
+                                 "2",
+                                 "2[",
+                                 "2[[\"send\"",
+                                 "2[\"connect\",1",
+                                 "31[\"send\"",
+                                 "9[\"send\"",
+                                 "51-[\"send\",1",
+                                 "12[\"send\",1",
+                                 ""};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_non_null(sio_packet_read_long(SIO_PROTOCOL_5, span_text(wrong[i]), &packet));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(takes_connects),         cmocka_unit_test(takes_events),
-        cmocka_unit_test(refuses_reserved_words), cmocka_unit_test(takes_the_others),
-        cmocka_unit_test(counts_attachments),     cmocka_unit_test(looks_at_placeholders),
-        cmocka_unit_test(goes_as_deep_as_json),   cmocka_unit_test(survives_anything),
-        cmocka_unit_test(writes_heads),
+        cmocka_unit_test(test_long_ones),        cmocka_unit_test(takes_connects),
+        cmocka_unit_test(takes_events),          cmocka_unit_test(refuses_reserved_words),
+        cmocka_unit_test(takes_the_others),      cmocka_unit_test(counts_attachments),
+        cmocka_unit_test(looks_at_placeholders), cmocka_unit_test(goes_as_deep_as_json),
+        cmocka_unit_test(survives_anything),     cmocka_unit_test(writes_heads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
