@@ -26,11 +26,11 @@ enum origin_verdict {
  */
 enum origin_verdict origin_look(const struct config *config, const struct http_request *request,
                                 bool any_host);
-/* A page may be behind a request without Origin, too: browsers send none with a GET to the page's own
- * host, whatever name its owner has pointed here, nor for a script (`script`: the answer is one,
- * JSONP), which any page may load. May whoever sent it have what it asks for? Programs that are no
- * browsers may; so may what has an Origin, which origin_look has judged. What is refused is logged,
- * as by the two below. */
+/* A page may be behind a request without Origin, too: browsers send none with a GET to the page's
+ * own host, whatever name its owner has pointed here, nor for a script (`script`: the answer is
+ * one, JSONP), which any page may load. May whoever sent it have what it asks for? Programs that
+ * are no browsers may; so may what has an Origin, which origin_look has judged. What is refused is
+ * logged, as by the two below. */
 bool origin_admits_unsaid(const struct config *config, const struct http_request *request,
                           bool script);
 /* Logs the name that was refused, with the remedy; each name once, until others have taken its

@@ -142,7 +142,7 @@ def main():
     words.add_argument("--half", type=int, choices=(0, 1),
                        help="only the classes of one half, or of the other")
     words.add_argument("--whole", action="append", default=[],
-                       help="with --half, also all tests whose name contains this word (repeatable)")
+                       help="with --half, all tests whose name contains this word (repeatable)")
     words.add_argument("--extra", default="", help="flags that every node is started with")
     words.add_argument("--full", action="store_true", help="the counts of a soak")
     words.add_argument("--sanitized", action="store_true",

@@ -179,9 +179,9 @@ container() {
 # sanitizer, which a soak has both of: a half of the classes meets TSan (half_tsan), the other ASan
 # with the ring as Linux 6.1 has it (half_asan). Where TSan has nothing to see, ASan has the whole:
 # programs that others wrote, the commands, a Redis that lies (but_others; the last without the
-# release, but_lies), and what one thread does with hostile bytes (but_bytes). A Redis that comes and
-# goes is waited for with TSan (but_waits); clients in Python, which take seconds to start, meet the
-# release alone (but_python).
+# release, but_lies), and what one thread does with hostile bytes (but_bytes). A Redis that comes
+# and goes is waited for with TSan (but_waits); clients in Python, which take seconds to start, meet
+# the release alone (but_python).
 stage_names=(tools tidy perf unit clang sim faults e2e tsan e2e-tsan e2e-6.1-asan fuzz clang-tidy)
 more_stage_names=(sim-bare e2e-6.1 e2e-asan clang-tidy-deep power docker)
 
@@ -266,8 +266,8 @@ stages_soak() {
     how=soak seeds=1000 bare_seeds=10000 fuzz_s=60 power_runs=2000 full=(--full)
     but_others=() but_python=() but_waits=() but_lies=() but_bytes=() half_tsan=() half_asan=()
     stages_named "$@"
-    if [ $# -eq 0 ]; then set -- unit power tsan sim sim-bare faults fuzz e2e e2e-6.1 e2e-asan e2e-tsan \
-        clang-tidy-deep; fi
+    if [ $# -eq 0 ]; then set -- unit power tsan sim sim-bare faults fuzz e2e e2e-6.1 e2e-asan \
+        e2e-tsan clang-tidy-deep; fi
     say "ringpost $(sed -n 's/.*RINGPOST_VERSION "\(.*\)"/\1/p' main/version.h), $(date -u +%F)," \
         "Linux $(uname -r), $cpus CPUs ($(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1))"
     run_stages "$@"
