@@ -71,12 +71,12 @@ static bool host_byte_ok(char byte) {
 }
 
 /* Takes the host off the front; what is left begins with the colon of a port, or is empty. */
-static const char *host_parse(struct span *rest, struct redis_url *out) {
+static const char *host_parse(struct span *rest, struct redis_place *out) {
     struct span host = *rest;
     if (rest->len != 0 && rest->at[0] == '[') {
         *rest = span_skip(*rest, 1);
         if (!cut(rest, ']', &host))
-            return "has no ] after the IPv6 address; write redis://[::1]:6379";
+            return "has no ] after the IPv6 address; write [::1]:6379";
         out->is_v6 = true;
     } else {
         host.len = 0;
@@ -85,7 +85,7 @@ static const char *host_parse(struct span *rest, struct redis_url *out) {
         *rest = span_skip(*rest, host.len);
     }
     if (host.len == 0)
-        return "has no host; write redis://HOST:PORT";
+        return "has no host; write HOST:PORT";
     if (host.len > REDIS_URL_HOST_BYTES_MAX)
         return "has a host name of more than 255 bytes";
     for (size_t i = 0; i < host.len && !out->is_v6; i++)
@@ -98,42 +98,80 @@ static const char *host_parse(struct span *rest, struct redis_url *out) {
     return NULL;
 }
 
-/* `rest` is what stands behind the host. */
-static const char *port_parse(struct span rest, struct redis_url *out) {
-    uint32_t port = REDIS_PORT;
-    if (rest.len != 0 && rest.at[0] != ':')
-        return "has something behind its IPv6 address; write redis://[::1]:6379";
-    if (rest.len != 0 && memchr(rest.at + 1, ':', rest.len - 1) != NULL)
-        return "has several colons; write an IPv6 address in brackets, redis://[::1]:6379";
-    if (rest.len != 0 && (!number_parse(span_skip(rest, 1), 65535, &port) || port == 0))
+static const char *place_parse(struct span text, uint16_t port_default, struct redis_place *out) {
+    uint32_t port = port_default;
+    const char *wrong = host_parse(&text, out);
+    if (wrong != NULL)
+        return wrong;
+    if (text.len != 0 && text.at[0] != ':')
+        return "has something behind its IPv6 address; write [::1]:6379";
+    if (text.len != 0 && memchr(text.at + 1, ':', text.len - 1) != NULL)
+        return "has several colons; write an IPv6 address in brackets, [::1]:6379";
+    if (text.len != 0 && (!number_parse(span_skip(text, 1), 65535, &port) || port == 0))
         return "has a bad port; a port is a number from 1 to 65535";
     out->port = (uint16_t)port;
     return NULL;
 }
 
-static const char *plain_parse(struct span text, struct redis_url *out) {
+static const char *sentinels_parse(struct span text, struct redis_url *out) {
+    bool more = true;
+    while (more) {
+        struct span one = text;
+        more = cut(&text, ',', &one);
+        if (out->sentinel_count == REDIS_URL_SENTINELS_MAX)
+            return "names more than 16 Sentinels";
+        const char *wrong =
+            place_parse(one, REDIS_SENTINEL_PORT, &out->sentinels[out->sentinel_count++]);
+        if (wrong != NULL)
+            return wrong;
+    }
+    return NULL;
+}
+
+/* NAME[/DB]: the db is left in `path`. */
+static const char *name_parse(struct span *path, struct redis_url *out) {
+    struct span name = *path;
+    if (!cut(path, '/', &name))
+        *path = span_of(NULL, 0);
+    if (name.len == 0)
+        return "does not name the server; write redis+sentinel://HOST:PORT,HOST:PORT/NAME";
+    if (name.len > REDIS_URL_NAME_BYTES_MAX)
+        return "names a server by more than 128 bytes";
+    for (size_t i = 0; i < name.len; i++)
+        if (!host_byte_ok(name.at[i]))
+            return "names a server as no Sentinel does; a name is of letters, digits, ., - and _";
+    memcpy(out->name, name.at, name.len);
+    return NULL;
+}
+
+/* Behind the scheme. */
+static const char *rest_parse(struct span text, struct redis_url *out) {
     for (size_t i = 0; i < text.len; i++)
         if ((unsigned char)text.at[i] <= 0x20 || text.at[i] == 0x7F)
             return "holds a blank or a control character; write %20 for a blank";
         else if (text.at[i] == '?' || text.at[i] == '#')
             return "holds a ? or a #; in a user or password write %3F or %23, options have no "
                    "place";
+    bool by_name = out->kind == REDIS_URL_SENTINEL;
     struct span authority = text, path = text, user;
-    if (cut(&path, '/', &authority)) {
-        if (memchr(path.at, '@', path.len) != NULL)
-            return "has a / in its user or password, or an @ in its db; write %2F";
-        if (path.len != 0 && !number_parse(path, REDIS_DB_MAX, &out->db))
-            return "has a bad db; a db is a number from 0 to 2147483647";
-    }
     const char *wrong = NULL;
-    if (cut(&authority, '@', &user)) {
+    if (!cut(&path, '/', &authority))
+        path = span_of(NULL, 0);
+    if (path.len != 0 && memchr(path.at, '@', path.len) != NULL)
+        return "has a / in its user or password, or an @ in its db; write %2F";
+    if (by_name)
+        wrong = name_parse(&path, out);
+    if (wrong == NULL && path.len != 0 && !number_parse(path, REDIS_DB_MAX, &out->db))
+        wrong = "has a bad db; a db is a number from 0 to 2147483647";
+    if (wrong == NULL && cut(&authority, '@', &user)) {
         if (authority.len != 0 && memchr(authority.at, '@', authority.len) != NULL)
             return "has an @ in its user or password; write %40";
         wrong = user_parse(user, out);
     }
-    if (wrong == NULL)
-        wrong = host_parse(&authority, out);
-    return wrong != NULL ? wrong : port_parse(authority, out);
+    if (wrong != NULL)
+        return wrong;
+    return by_name ? sentinels_parse(authority, out)
+                   : place_parse(authority, REDIS_PORT, &out->place);
 }
 
 const char *redis_url_parse(struct span text, struct redis_url *out) {
@@ -143,9 +181,9 @@ const char *redis_url_parse(struct span text, struct redis_url *out) {
         if (text.len < scheme.len || !span_equal_nocase(span_of(text.at, scheme.len), scheme))
             continue;
         out->kind = (enum redis_url_kind)kind;
-        if (out->kind != REDIS_URL_PLAIN)
+        if (out->kind == REDIS_URL_TLS || out->kind == REDIS_URL_CLUSTER)
             return NULL;
-        const char *wrong = plain_parse(span_skip(text, scheme.len), out);
+        const char *wrong = rest_parse(span_skip(text, scheme.len), out);
         if (wrong != NULL)
             memset(out, 0, sizeof *out);
         return wrong;
@@ -164,11 +202,23 @@ static void user_write(struct builder *out, const char *user) {
     }
 }
 
+void redis_place_write(struct builder *out, const struct redis_place *place) {
+    builder_format(out, place->is_v6 ? "[%s]:%u" : "%s:%u", place->host, place->port);
+}
+
 void redis_url_write(struct builder *out, const struct redis_url *url) {
     builder_span_add(out, schemes[url->kind]);
-    if (url->kind != REDIS_URL_PLAIN)
+    if (url->kind == REDIS_URL_TLS || url->kind == REDIS_URL_CLUSTER)
         return;
     user_write(out, url->user);
     builder_text(out, url->password[0] != '\0' ? ":***@" : url->user[0] != '\0' ? "@" : "");
-    builder_format(out, url->is_v6 ? "[%s]:%u/%u" : "%s:%u/%u", url->host, url->port, url->db);
+    if (url->kind == REDIS_URL_PLAIN)
+        redis_place_write(out, &url->place);
+    for (unsigned i = 0; i < url->sentinel_count && url->kind == REDIS_URL_SENTINEL; i++) {
+        builder_text(out, i != 0 ? "," : "");
+        redis_place_write(out, &url->sentinels[i]);
+    }
+    if (url->kind == REDIS_URL_SENTINEL)
+        builder_format(out, "/%s", url->name);
+    builder_format(out, "/%u", url->db);
 }

@@ -1,11 +1,13 @@
 /* redis_url.h - where Redis is, as a setting says it:
  *
  *   redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]
+ *   redis+sentinel://[USER[:PASSWORD]@]HOST[:PORT][,HOST[:PORT]]... /NAME[/DB]
  *
- * HOST is a name, an IPv4 address, or an IPv6 address in brackets; PORT is 6379 and DB 0 unless it
- * is said. USER and PASSWORD are percent-encoded, and UTF-8. What else a Redis can be is known by
- * its name only, so that a setting can say that it is not there: of such a URL nothing but the kind
- * is read.
+ * HOST is a name, an IPv4 address, or an IPv6 address in brackets; PORT is 6379, of a Sentinel
+ * 26379, and DB 0 unless it is said. USER and PASSWORD are percent-encoded, and UTF-8; behind
+ * Sentinels they are those of the server that is called NAME there. What else a Redis can be is
+ * known by its name only, so that a setting can say that it is not there: of such a URL nothing but
+ * the kind is read.
  *
  * The password is nowhere but in the struct: what is wrong is told by constants that repeat nothing
  * of the text, and redis_url_write leaves the password out.
@@ -18,7 +20,10 @@
 #include "core/base/span.h"
 
 #define REDIS_PORT 6379
+#define REDIS_SENTINEL_PORT 26379
 #define REDIS_DB_MAX INT32_MAX
+#define REDIS_URL_SENTINELS_MAX 16
+#define REDIS_URL_NAME_BYTES_MAX 128
 #define REDIS_URL_HOST_BYTES_MAX 255
 #define REDIS_URL_USER_BYTES_MAX 128
 #define REDIS_URL_PASSWORD_BYTES_MAX 2048 /* some services give tokens out as passwords */
@@ -30,26 +35,43 @@ enum redis_url_kind {
     REDIS_URL_CLUSTER,  /* redis+cluster://HOST:PORT,HOST:PORT */
 };
 
-struct redis_url {
-    enum redis_url_kind kind; /* unless it is REDIS_URL_PLAIN all else is zero */
-    bool is_v6;               /* the host is an IPv6 address; here it has no brackets */
+struct redis_place {
+    bool is_v6; /* the host is an IPv6 address; here it has no brackets */
     uint16_t port;
-    uint32_t db;
-    /* Empty: it is not said. None holds a NUL but at its end. */
     char host[REDIS_URL_HOST_BYTES_MAX + 1];
+};
+
+/* Texts are empty where nothing is said. None holds a NUL but at its end. */
+struct redis_url {
+    enum redis_url_kind kind; /* of REDIS_URL_TLS and REDIS_URL_CLUSTER all else is zero */
+    /* The server; with Sentinels it is theirs to say, and zero. */
+    union {
+        struct redis_place;
+        struct redis_place place;
+    };
+    uint32_t db;
     char user[REDIS_URL_USER_BYTES_MAX + 1];
     char password[REDIS_URL_PASSWORD_BYTES_MAX + 1];
+    /* REDIS_URL_SENTINEL */
+    unsigned sentinel_count;
+    struct redis_place sentinels[REDIS_URL_SENTINELS_MAX];
+    char name[REDIS_URL_NAME_BYTES_MAX + 1]; /* of the server */
 };
 
 /* NULL, or a constant that says what is wrong, behind the name of the setting ("has no host"); then
  * all of `out` is zero. */
 const char *redis_url_parse(struct span text, struct redis_url *out);
 
+/* A host and its port, an IPv6 address in brackets; and the room that this needs at most. */
+#define REDIS_PLACE_WRITTEN_MAX (REDIS_URL_HOST_BYTES_MAX + sizeof "[]:65535")
+void redis_place_write(struct builder *out, const struct redis_place *place);
+
 /* Room that redis_url_write needs at most. */
 #define REDIS_URL_WRITTEN_MAX                                                                      \
-    (sizeof "redis://" + 3 * REDIS_URL_USER_BYTES_MAX + sizeof ":***@" +                           \
-     REDIS_URL_HOST_BYTES_MAX + sizeof "[]:65535/2147483647")
-/* The URL for logs: `***` for the password, the port and the db in any case; of another kind only
+    (sizeof "redis+sentinel://" + 3 * REDIS_URL_USER_BYTES_MAX + sizeof ":***@" +                  \
+     REDIS_URL_SENTINELS_MAX * REDIS_PLACE_WRITTEN_MAX + REDIS_URL_NAME_BYTES_MAX +                \
+     sizeof "//2147483647")
+/* The URL for logs: `***` for the password, ports and the db in any case; of TLS and Cluster only
  * what it begins with. */
 void redis_url_write(struct builder *out, const struct redis_url *url);
 
