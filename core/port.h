@@ -37,6 +37,7 @@ struct relay;
 /* Another node, as a port knows it. */
 #define PORT_NODE_BYTES 65
 #define PORT_PEER_BYTES 56
+#define PORT_WHERE_BYTES 272
 struct port_node {
     char name[PORT_NODE_BYTES]; /* empty: it has not said it */
     char run[17];
@@ -84,6 +85,9 @@ struct port_type {
     /* Other nodes that it knows, from number `from` on, at most `max`: how many there were. Any
      * thread. NULL: it knows of none. */
     unsigned (*nodes)(struct port *port, unsigned from, struct port_node *nodes, unsigned max);
+    /* Where that is which it speaks to at present, HOST:PORT; empty: it does not know. Any thread.
+     * NULL: nobody is told. */
+    void (*where)(struct port *port, char *text, size_t cap);
     /* The node stops: lets go of every message that it still holds, answered or not, of every
      * name, and of calls (call_part_done); perhaps no turn came before, since the start failed. May
      * be NULL. */

@@ -61,7 +61,7 @@ void link_fini(struct link *link) {
 
 /* --- the end --------------------------------------------------------------------------------- */
 
-static uint64_t retry_wait_ns(unsigned tries, uint64_t max_ns) {
+uint64_t link_retry_wait_ns(unsigned tries, uint64_t max_ns) {
     if (tries == 0)
         return rand_below(LINK_RETRY_FIRST_NS + 1);
     uint64_t wait_ns = LINK_RETRY_MIN_NS;
@@ -90,7 +90,7 @@ void link_lose(struct link *link, uint64_t now_ns, const char *why) {
     }
     link->failed = 0;
     link->retry_ns +=
-        retry_wait_ns(link->tries++, link->was_up ? LINK_AWAY_MAX_NS : LINK_RETRY_MAX_NS);
+        link_retry_wait_ns(link->tries++, link->was_up ? LINK_AWAY_MAX_NS : LINK_RETRY_MAX_NS);
 }
 
 static void lose_by_error(struct link *link, uint64_t now_ns, const char *what, int error) {
@@ -244,7 +244,7 @@ bool link_next(struct link *link, struct resp_reply *reply, uint64_t now_ns) {
 bool link_step(struct link *link, uint64_t now_ns) {
     struct resp_reply reply;
     bool was_up = link->state == LINK_UP;
-    if (link->state == LINK_DOWN && now_ns >= link->retry_ns)
+    if (link->state == LINK_DOWN && now_ns >= link_due_ns(link))
         try(link, now_ns);
     if (link->state == LINK_CONNECTING && link->out_ready) {
         int error = redis_socket_connected(link->fd);
@@ -336,7 +336,7 @@ void link_polled(struct link *link, short revents) {
 uint64_t link_due_ns(const struct link *link) {
     switch (link->state) {
     case LINK_DOWN:
-        return link->retry_ns;
+        return link->server->address_count == 0 ? CLOCK_NEVER : link->retry_ns;
     case LINK_CONNECTING:
     case LINK_GREETING:
         return link->begun_ns + LINK_CONNECT_NS;

@@ -15,6 +15,8 @@
  * Redis shall do so while UNSURE_NS lasts (redis_port.h). One that is let in and sent away waits up
  * to LINK_AWAY_MAX_NS, since each time all names are subscribed. It begins anew once the link has
  * been UP for LINK_GOOD_NS. A host's addresses are tried one behind the other before it waits.
+ * None is tried while the server has none.
+ * None is tried while the server has none.
  *
  * One that says nothing for LINK_ASK_NS is asked to (PING), and is lost when it does not answer
  * that in LINK_ANSWER_NS. What lies in the socket is read first: this node may have stood still.
@@ -51,7 +53,7 @@ struct redis_server {
     char text[256];  /* for people: without the password */
     char client[80]; /* of CLIENT SETNAME */
     struct redis_address addresses[REDIS_ADDRESSES_MAX];
-    unsigned address_count;
+    unsigned address_count; /* 0: nobody has said where it is (redis_sentinel.h) */
 };
 
 struct link {
@@ -101,6 +103,12 @@ static inline void link_hurry(struct link *link, uint64_t now_ns) {
     if (link->state == LINK_DOWN && !link->was_up)
         link->retry_ns = now_ns;
 }
+/* The server is another one: it is tried now, as if there had been none. It is DOWN. */
+static inline void link_anew(struct link *link, uint64_t now_ns) {
+    link->address = link->failed = link->tries = 0;
+    link->was_up = false;
+    link->retry_ns = now_ns;
+}
 /* Its silence says nothing now: nobody asks it, or nobody listens. */
 void link_bide(struct link *link, uint64_t now_ns);
 /* It is given up, and tried again later. `why` is a sentence. */
@@ -112,6 +120,9 @@ bool link_room(struct link *link, size_t bytes, struct builder *out);
 void link_put(struct link *link, const struct builder *out);
 /* One command; false as above. */
 bool link_command(struct link *link, const struct span *words, unsigned count);
+
+/* How long to wait before a try that comes behind so many others. */
+uint64_t link_retry_wait_ns(unsigned tries, uint64_t max_ns);
 
 /* What it waits for, for poll(2), and how long it may. */
 struct pollfd link_poll(const struct link *link);

@@ -21,6 +21,8 @@ static size_t reply_bytes_max(const struct config *config) {
 
 static const char other_lost[] = "the other connection to it was lost";
 static const char leaving[] = "this node ends";
+static const char moved[] = "a Sentinel has named this server instead of the one before";
+static const char unnamed[] = "no Sentinel has said yet where it is";
 
 static void told_down(struct redis_port *redis) {
     /* Where one was lost for the other, that one has the cause. */
@@ -89,8 +91,20 @@ static void link_look_alone(struct redis_port *redis, struct link *link) {
         link_lose(link, redis->port.now_ns, "Redis answers what it was not asked");
 }
 
+/* Goes where Sentinels say that the server is. */
+static void server_follow(struct redis_port *redis) {
+    uint64_t now_ns = redis->port.now_ns;
+    bool works = redis->up && !redis_out_is_silent(redis);
+    if (!redis_sentinel_step(&redis->sentinel, works, now_ns))
+        return;
+    redis_lose(redis, moved);
+    link_anew(&redis->commands, now_ns);
+    link_anew(&redis->subscriber, now_ns);
+}
+
 static void links_look(struct redis_port *redis) {
     uint64_t now_ns = redis->port.now_ns;
+    server_follow(redis);
     if (redis->leaves && !redis->up) { /* nobody is to count it again */
         link_lose(&redis->commands, now_ns, leaving);
         link_lose(&redis->subscriber, now_ns, leaving);
@@ -123,10 +137,8 @@ static void links_look(struct redis_port *redis) {
 
 /* --- the port -------------------------------------------------------------------------------- */
 
-static bool redis_open(struct port *port, char *problem, size_t problem_cap) {
-    struct redis_port *redis = redis_of(port);
-    struct redis_server *server = &redis->server;
-    struct account *account = &port->account;
+/* False: the host has no address. */
+static bool server_resolve(struct redis_server *server, char *problem, size_t problem_cap) {
     char why[160];
     server->address_count = redis_socket_resolve(server->url.host, server->url.port,
                                                  server->addresses, why, sizeof(why));
@@ -137,6 +149,17 @@ static bool redis_open(struct port *port, char *problem, size_t problem_cap) {
                  server->url.host, why);
         return false;
     }
+    return true;
+}
+
+static bool redis_open(struct port *port, char *problem, size_t problem_cap) {
+    struct redis_port *redis = redis_of(port);
+    struct redis_server *server = &redis->server;
+    struct account *account = &port->account;
+    bool named = redis_sentinel_is_on(&redis->sentinel);
+    if (named ? !redis_sentinel_open(&redis->sentinel, account, port->now_ns, problem, problem_cap)
+              : !server_resolve(server, problem, problem_cap))
+        return false;
     size_t reply_max = reply_bytes_max(port->config);
     if (!link_init(&redis->commands, "commands", server, account, reply_max) ||
         !link_init(&redis->subscriber, "subscriber", server, account, reply_max) ||
@@ -144,6 +167,8 @@ static bool redis_open(struct port *port, char *problem, size_t problem_cap) {
         snprintf(problem, problem_cap, "no memory for the connection to Redis: raise --memory");
         return false;
     }
+    if (named)
+        snprintf(redis->commands.why, sizeof(redis->commands.why), "%s", unnamed);
     redis->down_ns = port->now_ns;
     port_hear_everything(port, true);
     return true;
@@ -202,9 +227,10 @@ static void redis_turn(struct port *port) {
 
 /* The moment that something is to be done although nothing has come. */
 static uint64_t due_ns(const struct redis_port *redis) {
-    uint64_t due = CLOCK_NEVER, other;
+    uint64_t due = redis_sentinel_due_ns(&redis->sentinel), other;
     if (redis->up || !redis->leaves) {
-        due = link_due_ns(&redis->commands);
+        other = link_due_ns(&redis->commands);
+        due = other < due ? other : due;
         other = link_due_ns(&redis->subscriber);
         due = other < due ? other : due;
     }
@@ -231,7 +257,8 @@ static void redis_wait(struct port *port, int wake_fd, uint64_t wait_ns) {
     struct redis_port *redis = redis_of(port);
     struct pollfd fds[] = {{.fd = wake_fd, .events = POLLIN},
                            link_poll(&redis->commands),
-                           link_poll(&redis->subscriber)};
+                           link_poll(&redis->subscriber),
+                           redis_sentinel_poll(&redis->sentinel)};
     uint64_t now_ns = clock_ns(), due = due_ns(redis);
     if (due - now_ns < wait_ns || due <= now_ns)
         wait_ns = due <= now_ns ? 0 : due - now_ns;
@@ -243,10 +270,11 @@ static void redis_wait(struct port *port, int wake_fd, uint64_t wait_ns) {
     } else if (is_busy(redis)) {
         wait_ns = 0;
     }
-    redis_socket_wait(fds, 3, wait_ns);
+    redis_socket_wait(fds, 4, wait_ns);
     net_wake_clear(wake_fd);
     link_polled(&redis->commands, fds[1].revents);
     link_polled(&redis->subscriber, fds[2].revents);
+    redis_sentinel_polled(&redis->sentinel, fds[3].revents);
 }
 
 /* What workers have carried out for a node, or for a server of Socket.IO. */
@@ -285,10 +313,15 @@ static void redis_stop(struct port *port) {
     presence_ready_to(port->server->presence, UINT64_MAX);
     link_fini(&redis->commands);
     link_fini(&redis->subscriber);
+    redis_sentinel_fini(&redis->sentinel);
     nodes_fini(&redis->nodes);
     redis_acks_fini(redis);
     redis_calls_fini(redis);
     redis_out_fini(redis);
+}
+
+static void redis_where(struct port *port, char *text, size_t cap) {
+    redis_sentinel_server(&redis_of(port)->sentinel, text, cap);
 }
 
 static void figure_tell(struct redis_port *redis, const char *metric, const char *label,
@@ -322,6 +355,12 @@ static void figures_tell(struct redis_port *redis) {
         ADAPTER_REFUSALS(ADAPTER_REFUSAL_TELL)
 #undef ADAPTER_REFUSAL_TELL
     }
+    if (redis_sentinel_is_on(&redis->sentinel)) {
+#define SENTINEL_FIGURE_TELL(name, metric, kind, help)                                             \
+    figure_tell(redis, metric, NULL, kind, help, &redis->sentinel.figures.name);
+        SENTINEL_FIGURES(SENTINEL_FIGURE_TELL)
+#undef SENTINEL_FIGURE_TELL
+    }
     redis->port.figures = redis->shown;
 }
 
@@ -336,13 +375,13 @@ void redis_port_init(struct redis_port *redis, const struct config *config) {
                                           .wait = redis_wait,
                                           .refuse = redis_refuse,
                                           .nodes = redis_in_known,
+                                          .where = redis_where,
                                           .stop = redis_stop};
     memset(redis, 0, sizeof(*redis));
     port_init(&redis->port, &type);
     redis->prefix = span_text(config->redis_prefix);
     redis_url_parse(span_text(config->redis), &redis->server.url);
-    struct builder text = builder_over(redis->server.text, sizeof(redis->server.text) - 1);
-    redis_url_write(&text, &redis->server.url);
+    redis_sentinel_init(&redis->sentinel, &redis->server);
     snprintf(redis->server.client, sizeof(redis->server.client), "ringpost-%s", config->node);
     atomic_init(&redis->port.degraded, "redis");
     redis_adapter_init(redis, config);

@@ -33,6 +33,7 @@
 #include "ha/redis/link.h"
 #include "ha/redis/nodes.h"
 #include "ha/redis/redis_adapter.h"
+#include "ha/redis/redis_sentinel.h"
 #include "ingest/gate/gate.h"
 
 #include <pthread.h>
@@ -149,6 +150,7 @@ struct redis_expect;
 struct redis_port {
     struct port port;
     struct redis_server server;
+    struct redis_sentinel sentinel;
     struct redis_figures figures;
     struct port_figure shown[64]; /* the same, for others */
     struct span prefix;           /* of channels */

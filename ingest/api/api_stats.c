@@ -206,9 +206,10 @@ static void worker_write(struct chain *chain, const struct config *config, unsig
 
 /* What the port to other nodes tells, without what has labels; null where there is none. */
 static bool redis_write(struct chain *chain, const struct server *server) {
-    const struct port *herald = server->parts.herald;
+    struct port *herald = server->parts.herald;
     struct builder *out = &chain->out;
-    size_t bytes = 64 + (herald == NULL ? 0 : herald->figure_count * (size_t)96);
+    size_t bytes = 64 + builder_json_max(PORT_WHERE_BYTES) +
+                   (herald == NULL ? 0 : herald->figure_count * (size_t)96);
     if (SHORTAGE(!chain_room(chain, bytes)))
         return false;
     builder_text(out, ",\"redis\":");
@@ -217,6 +218,11 @@ static bool redis_write(struct chain *chain, const struct server *server) {
         return true;
     }
     builder_byte(out, '{');
+    if (herald->type->where != NULL) {
+        char where[PORT_WHERE_BYTES];
+        herald->type->where(herald, where, sizeof(where));
+        json_key_text(out, "server", span_text(where));
+    }
     size_t skip =
         strlen(herald->type->name) + 1; /* metrics begin with it, and so does this object */
     for (unsigned i = 0; i < herald->figure_count; i++) {

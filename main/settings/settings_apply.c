@@ -372,8 +372,6 @@ static void apply_text(const struct reading *r) {
 static const char *const redis_later[] = {
     [REDIS_URL_TLS] = "asks for TLS, which ringpost " RINGPOST_VERSION " does not have yet; put "
                       "stunnel or the like between, and say redis://",
-    [REDIS_URL_SENTINEL] = "asks for Sentinel, which ringpost " RINGPOST_VERSION
-                           " does not have yet; name the Redis server itself by redis://",
     [REDIS_URL_CLUSTER] = "asks for Redis Cluster, which ringpost " RINGPOST_VERSION
                           " does not have yet; name a Redis server by redis://",
 };
@@ -389,8 +387,8 @@ static void apply_redis(const struct reading *r) {
     struct redis_url url;
     const char *wrong = redis_url_parse(r->text, &url);
     if (wrong != NULL)
-        refuse(r, "%s; allowed: redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]", wrong);
-    else if (url.kind != REDIS_URL_PLAIN)
+        refuse_range(r, wrong);
+    else if (url.kind == REDIS_URL_TLS || url.kind == REDIS_URL_CLUSTER)
         refuse_later(r, redis_later[url.kind]);
     else
         r->build->config.redis = build_string(r->build, r->text);

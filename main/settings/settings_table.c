@@ -1,6 +1,7 @@
 /* settings_table.c - see settings_table.h. */
 #include "main/settings/settings_table.h"
 
+#include "ha/redis/redis_url.h"
 #include "main/settings/settings_alert.h"
 
 #include <stddef.h>
@@ -346,8 +347,10 @@ const struct setting settings_table[SETTINGS] = {
         .kind = SETTING_REDIS, .topic = TOPIC_CLUSTER, .offset = AT(redis),
         .fallback_words = "none",
         .help = "A Redis server that ties nodes together: a message that is pushed to one node "
-                "reaches clients of all. redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]. Other users "
-                "of the machine can see flags: put a URL with a password into the environment or "
+                "reaches clients of all. redis://[USER[:PASSWORD]@]HOST[:PORT][/DB] is the server "
+                "itself; redis+sentinel://...HOST:PORT,HOST:PORT/NAME are Sentinels that say where "
+                "the server called NAME is, and are followed when it fails over. Other users of "
+                "the machine can see flags: put a URL with a password into the environment or "
                 "into redis-file."},
     [SET_REDIS_FILE] = {
         .name = "redis-file", .environment = "RINGPOST_REDIS_FILE", .value = "FILE",
@@ -545,7 +548,11 @@ void settings_range_text(const struct setting *setting, char *text, size_t cap) 
                  NAMESPACE_BYTES_MAX);
         break;
     case SETTING_REDIS:
-        snprintf(text, cap, "redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]");
+        snprintf(text, cap,
+                 "redis://[USER[:PASSWORD]@]HOST[:PORT][/DB], or "
+                 "redis+sentinel://[USER[:PASSWORD]@]HOST[:PORT],HOST[:PORT]/NAME[/DB] with 1 to "
+                 "%d Sentinels",
+                 REDIS_URL_SENTINELS_MAX);
         break;
     case SETTING_ALERT:
         settings_alert_range((enum setting_id)(setting - settings_table), text, cap);

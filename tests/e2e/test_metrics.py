@@ -15,7 +15,7 @@ from test_ack import push
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NAME = re.compile(r"\b(?:ringpost|process)_[a-z0-9_]+")
 # One that is not there has all its metrics; so have other nodes. Any file is a secret.
-NO_REDIS = ("--redis", "redis://127.0.0.1:1", "--store", "disk", "--alert-url",
+NO_REDIS = ("--redis", "redis+sentinel://127.0.0.1:1/m", "--store", "disk", "--alert-url",
             "http://127.0.0.1:1/", "--peer", "127.0.0.1:0", "--peer-secret-file", __file__,
             "--socketio-redis-key", "key")
 SAMPLE = re.compile(r'([a-z_][a-z0-9_]*)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\.)*",?)*)\})? (\S+)')

@@ -270,6 +270,33 @@ static void test_is_sent_away(void **state) {
     assert_memory_equal(&address, &redis()->address, sizeof(address));
 }
 
+/* Nobody has said where the server is; then it is said, and said again. */
+static void test_goes_where_it_is_sent(void **state) {
+    (void)state;
+    server.address_count = 0;
+    assert_false(step());
+    assert_int_equal(fake_sockets.opened, 0);
+    assert_true(link_due_ns(at) == CLOCK_NEVER);
+    server.address_count = 1;
+    link_anew(at, now_ns);
+    assert_int_equal(link_due_ns(at), now_ns);
+    come_up();
+    /* Neither that it was sent away from one nor how often it was says anything of another. */
+    for (unsigned i = 0; i < 5; i++) {
+        link_lose(at, now_ns, "again");
+        now_ns = at->retry_ns;
+        come_up();
+    }
+    link_lose(at, now_ns, "moved");
+    assert_true(at->retry_ns > now_ns);
+    link_anew(at, now_ns);
+    assert_int_equal(link_due_ns(at), now_ns);
+    fake_sockets.open_error = ECONNREFUSED;
+    step();
+    assert_lost("cannot connect");
+    assert_in_range(at->retry_ns - now_ns, 0, LINK_RETRY_FIRST_NS);
+}
+
 static void test_silence(void **state) {
     (void)state;
     come_up();
@@ -522,6 +549,7 @@ int main(void) {
         ONE(test_cannot_connect),
         ONE(test_tries_again),
         ONE(test_is_sent_away),
+        ONE(test_goes_where_it_is_sent),
         ONE(test_silence),
         ONE(test_nobody_could_ask),
         ONE(test_stood_still),
