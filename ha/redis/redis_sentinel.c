@@ -34,6 +34,7 @@ void redis_sentinel_init(struct redis_sentinel *sentinel, struct redis_server *s
     pthread_mutex_init(&sentinel->lock, NULL);
     if (server->url.kind == REDIS_URL_SENTINEL) {
         sentinel->server = server;
+        sentinel->name = span_text(server->url.name);
         snprintf(server->text, sizeof(server->text), "%s, by Sentinel", server->url.name);
     } else {
         server_tell(sentinel, server);
@@ -112,8 +113,7 @@ static void say(struct redis_sentinel *sentinel, const struct span *words, unsig
 }
 
 static void ask(struct redis_sentinel *sentinel, uint64_t now_ns) {
-    const struct span words[] = {SPAN("SENTINEL"), SPAN("GET-MASTER-ADDR-BY-NAME"),
-                                 span_text(sentinel->server->url.name)};
+    const struct span words[] = {SPAN("SENTINEL"), SPAN("GET-MASTER-ADDR-BY-NAME"), sentinel->name};
     sentinel->state = SENTINEL_ASKED;
     sentinel->asked_ns = now_ns;
     say(sentinel, words, 3, now_ns);
@@ -209,7 +209,7 @@ static void moved(struct redis_sentinel *sentinel, const struct redis_place *pla
         return;
     figure_add(&sentinel->figures.failovers);
     log_event(LOG_WARN, "redis_failover", LOG_STR("from", from), LOG_STR("to", to),
-              LOG_STR("name", server->url.name), LOG_STR("sentinel", by));
+              LOG_SPAN("name", sentinel->name), LOG_STR("sentinel", by));
 }
 
 /* True: the server is another one now. */
@@ -232,7 +232,7 @@ static bool named(struct redis_sentinel *sentinel, const struct redis_place *pla
         char by[REDIS_PLACE_WRITTEN_MAX];
         place_text(sentinel->addresses[sentinel->at].place, by, sizeof(by));
         log_event(LOG_INFO, "redis_sentinel_connected", LOG_STR("sentinel", by),
-                  LOG_STR("name", server->url.name), LOG_STR("redis", server->text));
+                  LOG_SPAN("name", sentinel->name), LOG_STR("redis", server->text));
         sentinel->told = false;
     }
     return moves;
@@ -258,7 +258,7 @@ static bool replied(struct redis_sentinel *sentinel, const struct resp_reply *re
     const struct resp_item *items = reply->items;
     struct redis_place place;
     struct redis_address address;
-    char why[160];
+    char why[200];
     if (sentinel->state != SENTINEL_ASKED) {
         lose(sentinel, now_ns, "it answers what it was not asked", reach);
     } else if (reply->type == RESP_ERROR && begins(reply->text, "NOAUTH") && !sentinel->auth_sent &&
@@ -269,7 +269,7 @@ static bool replied(struct redis_sentinel *sentinel, const struct resp_reply *re
     } else if (sentinel->auth_due) {
         sentinel->auth_due = false;
     } else if (reply->type == RESP_NIL) {
-        snprintf(why, sizeof(why), "it knows no server by the name %s", url->name);
+        snprintf(why, sizeof(why), "it knows no server by the name %.*s", SPAN_ARG(sentinel->name));
         lose(sentinel, now_ns, why,
              "let the name at the end of --redis be the one of `sentinel monitor`");
     } else if (reply->type != RESP_ARRAY || reply->item_count != 2 ||

@@ -60,6 +60,7 @@ struct sentinel_address {
 
 struct redis_sentinel {
     struct redis_server *server; /* that they name; NULL: there are no Sentinels */
+    struct span name;            /* of it, as they have it */
     struct sentinel_figures figures;
     struct sentinel_address addresses[SENTINEL_ADDRESSES_MAX];
     unsigned address_count;
