@@ -12,18 +12,20 @@
 #define UNITS_MAX 64
 #define UNITS_MIN 8 /* or 7, behind the head */
 #define REGION_BYTES_MIN (256 * 1024)
-/* Four sizes in each doubling, but for those of one to four pages. */
+/* Beyond four pages there are four sizes in each doubling. */
 #define STEPS 4
-#define MIN_BITS 6
+/* Smaller than a page: as many blocks as a page has room for, each the larger for it. The number of
+ * such a size counts from PARTS_MAX blocks a page down to two. */
+#define PARTS_ALIGN 16
+#define PARTS_MAX (PAGE_BYTES / BLOCK_BYTES_MIN)
 #define PARTS_BYTES_MAX (PAGE_BYTES / 2)
-#define PAGE_SIZES 21 /* of those smaller than a page */
+#define PAGE_SIZES (PARTS_MAX - 1) /* numbers of those smaller than a page */
 #define LARGE_FROM (PAGE_SIZES + 4)
 #define LARGE_BITS 14
 
-_Static_assert(BLOCK_BYTES_MIN == 1 << MIN_BITS, "the smallest size");
 _Static_assert(LARGE_BITS == 14 && PAGE_BYTES == 1 << 12, "four pages");
-_Static_assert(BLOCK_BYTES_MIN / STEPS % _Alignof(max_align_t) == 0, "every block is aligned");
-_Static_assert(PAGE_BYTES / BLOCK_BYTES_MIN <= 64, "the blocks of a page are the bits of a word");
+_Static_assert(PARTS_ALIGN % _Alignof(max_align_t) == 0, "every block is aligned");
+_Static_assert(PARTS_MAX <= 64, "the blocks of a page are the bits of a word");
 
 /* At the start of each region, which is aligned to its length: a block finds its region by its
  * address. The units begin behind the page of the head. */
@@ -71,26 +73,26 @@ static size_t step_bytes(unsigned step) {
 static unsigned size_of(size_t bytes) {
     if (bytes <= BLOCK_BYTES_MIN)
         return 0;
+    if (bytes <= PARTS_BYTES_MAX) {
+        unsigned aligned = ((unsigned)bytes + PARTS_ALIGN - 1) & ~(PARTS_ALIGN - 1U);
+        return PARTS_MAX - PAGE_BYTES / aligned;
+    }
     unsigned bits = bits_of(bytes - 1) - 1;
-    if (bytes <= PARTS_BYTES_MAX)
-        return 1 + step_of(bytes, bits) - MIN_BITS * STEPS;
     if (bits < LARGE_BITS)
         return PAGE_SIZES - 1 + (unsigned)((bytes + PAGE_BYTES - 1) / PAGE_BYTES);
     return LARGE_FROM + step_of(bytes, bits) - LARGE_BITS * STEPS;
 }
 
 static size_t size_bytes(unsigned size) {
-    if (size == 0)
-        return BLOCK_BYTES_MIN;
     if (size < PAGE_SIZES)
-        return step_bytes(MIN_BITS * STEPS + size - 1);
+        return PAGE_BYTES / (PARTS_MAX - size) & ~(PARTS_ALIGN - (size_t)1);
     if (size < LARGE_FROM)
         return (size_t)(size - PAGE_SIZES + 1) * PAGE_BYTES;
     return step_bytes(LARGE_BITS * STEPS + size - LARGE_FROM);
 }
 
 static size_t unit_bytes_of(unsigned size) {
-    return size_bytes(size) < PAGE_BYTES ? PAGE_BYTES : size_bytes(size);
+    return size < PAGE_SIZES ? PAGE_BYTES : size_bytes(size);
 }
 
 static size_t region_bytes(unsigned size) {

@@ -13,9 +13,10 @@
  * bytes stay; of the rest, what was not used for a while is given back, in steps. A region goes
  * when nothing of it is in use or warm.
  *
- * There are BLOCK_SIZES sizes from BLOCK_BYTES_MIN to BLOCK_BYTES_MAX: four in each doubling, but
- * for one to four pages. Larger blocks are mappings of their own. Under AddressSanitizer every
- * block is an allocation of its own, so that a stale pointer is seen.
+ * There are sizes from BLOCK_BYTES_MIN to BLOCK_BYTES_MAX: below a page those that fill one with
+ * two blocks, three, and so on; one to four pages; then four in each doubling. Larger blocks are
+ * mappings of their own. Under AddressSanitizer every block is an allocation of its own, so that a
+ * stale pointer is seen.
  *
  * Threads: its owner's. Owns: the regions. Zeroed it is empty, and keeps nothing warm. */
 #ifndef RINGPOST_CORE_BLOCK_CACHE_H
@@ -29,7 +30,7 @@
 
 #define BLOCK_BYTES_MIN 64
 #define BLOCK_BYTES_MAX (7 * 512 * 1024)
-#define BLOCK_SIZES 56
+#define BLOCK_SIZES 98 /* numbers of sizes; those of some numbers are never asked for */
 /* What is free and has its memory stays up to this, in each cache. */
 #define WARM_BYTES_MAX (8 * 1024 * 1024)
 /* So much of the rest is given back at a time, in steps between which the clock is read; the next

@@ -32,14 +32,23 @@ static void put_many(unsigned from, unsigned count, unsigned step, size_t bytes)
 
 static void test_sizes_cover_all_lengths(void **state) {
     (void)state;
-    for (unsigned size = 0; size < BLOCK_SIZES; size++) {
+    unsigned size = 0;
+    for (size_t bytes = 1; bytes <= BLOCK_BYTES_MAX; bytes = size_bytes(size) + 1) {
+        assert_true(bytes == 1 || size_of(bytes) > size);
+        size = size_of(bytes);
+        assert_true(size_bytes(size) >= bytes);
         assert_int_equal(size_of(size_bytes(size)), size);
-        if (size + 1 < BLOCK_SIZES)
-            assert_int_equal(size_of(size_bytes(size) + 1), size + 1);
-        assert_true(size_bytes(size) < PAGE_BYTES || size_bytes(size) % PAGE_BYTES == 0);
+        if (size_bytes(size) >= PAGE_BYTES)
+            assert_int_equal(size_bytes(size) % PAGE_BYTES, 0);
+        else /* no block more would find room in a page */
+            assert_true(PAGE_BYTES / (size_bytes(size) + PARTS_ALIGN) <
+                        PAGE_BYTES / size_bytes(size));
     }
+    assert_int_equal(size, BLOCK_SIZES - 1);
     assert_int_equal(size_bytes(0), BLOCK_BYTES_MIN);
-    assert_int_equal(size_bytes(size_of(150)), 160);
+    assert_int_equal(size_bytes(size_of(144)), 144);
+    assert_int_equal(size_bytes(size_of(257)), 272);
+    assert_int_equal(size_bytes(size_of(1025)), 1360);
     assert_int_equal(size_bytes(size_of(PARTS_BYTES_MAX)), PARTS_BYTES_MAX);
     assert_int_equal(size_bytes(PAGE_SIZES), PAGE_BYTES);
     assert_int_equal(size_bytes(LARGE_FROM - 1), 16384);
