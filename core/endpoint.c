@@ -84,10 +84,12 @@ void endpoint_messages_return(struct endpoint *endpoint) {
     trim_look(endpoint);
 }
 
-uint64_t endpoint_wait_ns(const struct endpoint *endpoint, uint64_t wait_ns) {
+uint64_t endpoint_wait_ns(const struct endpoint *endpoint, uint64_t wait_ns, uint64_t next_ns) {
     if (endpoint->homebound_set != 0 && wait_ns > HOMEBOUND_NS)
         wait_ns = HOMEBOUND_NS;
-    uint64_t next_ns = wheel_next_ns(&endpoint->wheel);
+    uint64_t wheel_ns = wheel_next_ns(&endpoint->wheel);
+    if (wheel_ns < next_ns)
+        next_ns = wheel_ns;
     if (next_ns != CLOCK_NEVER) {
         uint64_t now_ns = clock_ns();
         uint64_t away_ns = next_ns > now_ns ? next_ns - now_ns : 0;

@@ -109,9 +109,9 @@ void endpoint_turn_begin(struct endpoint *endpoint);
 void endpoint_nudges_take(struct endpoint *endpoint);
 /* Sends the messages home that were let go, and gives memory back. */
 void endpoint_messages_return(struct endpoint *endpoint);
-/* How much of `wait_ns` it may sleep: until the next timer, and not long with messages of others.
- */
-uint64_t endpoint_wait_ns(const struct endpoint *endpoint, uint64_t wait_ns);
+/* How much of `wait_ns` it may sleep: until the next timer, or `next_ns`, and not long with
+ * messages of others. */
+uint64_t endpoint_wait_ns(const struct endpoint *endpoint, uint64_t wait_ns, uint64_t next_ns);
 /* Is the slice of time of this kind of work over? */
 static inline bool endpoint_slice_over(struct endpoint *endpoint) {
     endpoint->looked_ns = clock_ns();

@@ -78,14 +78,13 @@ void fates_reserve(struct fates *fates, uint64_t count) {
 /* --- one fate -------------------------------------------------------------------------------- */
 
 static size_t size_for(unsigned addresses, size_t texts) {
-    size_t bytes = offsetof(struct fate, addresses) + addresses * sizeof(struct fate_address);
-    bytes += texts;
+    size_t bytes = offsetof(struct fate, addresses) + fate_addresses_bytes(addresses) + texts;
     return bytes > sizeof(struct fate) ? bytes : sizeof(struct fate);
 }
 
 static size_t fate_bytes(const struct fate *fate) {
-    const struct fate_address *last = &fate->addresses[fate->count - 1];
-    return size_for(fate->count, (size_t)last->at + last->len);
+    uint32_t last = fate->count - 1u;
+    return size_for(fate->count, (size_t)fate_address_at(fate, last) + fate->addresses[last].len);
 }
 
 static void count_set(struct fate_stripe *stripe) {
@@ -268,23 +267,23 @@ bool fates_open(struct fates *fates, struct message *message, struct span scope,
                           .at_ns = message->accepted_ns,
                           .holds = 1,
                           .count = message->to_count,
-                          .left = message->to_count,
+                          .left = message->to_count & FATE_LEFT_MASK,
                           .namespace = message->namespace & 15u,
                           .id_len = id.len & 127u,
                           .scope_len = (uint8_t)scope.len,
                           .lent = message->lent,
                           .phase = FATE_OPEN};
     list_init(&fate->waits);
-    char *text = (char *)(fate->addresses + fate->count);
-    size_t at = 0;
+    char *text = fate_texts(fate);
+    uint32_t at = 0;
     if (scope.len != 0)
         memcpy(text, scope.at, scope.len);
-    at += scope.len;
+    at += (uint32_t)scope.len;
     memcpy(text + at, id.at, id.len);
-    at += id.len;
+    at += (uint32_t)id.len;
     for (unsigned i = 0; i < fate->count; i++) {
         struct fate_address *address = &fate->addresses[i];
-        address->at = (uint32_t)at;
+        fate_address_at_set(fate, i, at);
         address->len = to[i].len;
         address->noted = 0;
         atomic_init(&address->state, FATE_PENDING);
@@ -324,7 +323,7 @@ void fates_taken(struct fates *fates, struct fate *fate, enum result_word first,
     CHECK(fate->phase == FATE_OPEN, "a message is taken twice");
     older_forget(fates, stripe, fate);
     fate->first = first & 7u;
-    fate->recipients = recipients;
+    fate->recipients = recipients & FATE_RECIPIENTS_MAX;
     fate->phase = FATE_TAKEN;
     if (fate->left == 0)
         fate_queue(fates, stripe, fate, now_ns);

@@ -76,8 +76,7 @@ const char *fate_state_word(enum fate_state state);
 
 /* What settled an address; `state` and `reason` are read without the lock by who holds the fate. */
 struct fate_address {
-    uint32_t at; /* of the client id, in the fate's texts */
-    uint8_t len;
+    uint8_t len;            /* of the client id */
     _Atomic uint8_t state;  /* enum fate_state */
     _Atomic uint8_t reason; /* enum fate_reason; there before the state is */
     uint8_t noted; /* what the store has noted of it: a word, see fate_word_of; 0: nothing */

@@ -31,7 +31,7 @@ const struct fate_address *fate_address(const struct fate *fate, uint32_t index)
 
 struct span fate_address_text(const struct fate *fate, uint32_t index) {
     const struct fate_address *address = fate_address(fate, index);
-    return span_of(fate_texts(fate) + address->at, address->len);
+    return span_of(fate_texts(fate) + fate_address_at(fate, index), address->len);
 }
 
 unsigned fate_namespace(const struct fate *fate) {

@@ -4,8 +4,6 @@
 #include "core/base/fault.h"
 #include "core/fate.h"
 
-#define SERIAL_MASK ((UINT64_C(1) << 55) - 1)
-
 struct span fate_scope_of(const struct fate *fate) {
     return fate_scope(fate);
 }
@@ -55,8 +53,8 @@ void fates_record(struct fates *fates, struct fate *fate, uint64_t serial, uint3
     if (fate->phase != FATE_FORGOTTEN) {
         atomic_fetch_add_explicit(&fates->record_bytes, (uint64_t)record_bytes - fate->record_bytes,
                                   memory_order_relaxed);
-        fate->serial = serial & SERIAL_MASK;
-        fate->recipients = recipients;
+        fate->serial = serial & FATE_SERIAL_MASK;
+        fate->recipients = recipients & FATE_RECIPIENTS_MAX;
         fate->record = record;
         fate->record_bytes = record_bytes;
     }

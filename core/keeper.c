@@ -21,10 +21,11 @@
 /* An id, and its bucket in the table. */
 #define ID_BYTES (sizeof(struct kept_id) + sizeof(void *))
 
-static void on_due(struct endpoint *endpoint, struct timer *timer);
+static void on_due(struct endpoint *endpoint, struct timed *timed);
 
-void keeper_init(struct keeper *keeper) {
+void keeper_init(struct keeper *keeper, uint64_t now_ns) {
     *keeper = (struct keeper){.serial = 0};
+    wheel_init_same(&keeper->wheel, now_ns, on_due);
     table_init(&keeper->ids);
     table_init(&keeper->kept);
     pool_init(&keeper->id_pool, sizeof(struct kept_id));
@@ -120,7 +121,7 @@ static bool room_for_all(const struct worker *worker, uint64_t workers) {
 }
 
 static void hand_to(struct worker *worker, struct kept *kept, uint64_t workers, unsigned flags) {
-    struct message *message = kept->message;
+    struct message *message = kept_message(kept);
     struct mail mail = {.kind = MAIL_HAND,
                         .flag = (uint8_t)flags,
                         .from = (uint16_t)worker->index,
@@ -140,8 +141,8 @@ static void hand_to(struct worker *worker, struct kept *kept, uint64_t workers, 
 
 /* Both timers of a kept message are one: it fires when the first of the two is over. */
 static void kept_arm(struct worker *worker, struct kept *kept, uint64_t wake_ns) {
-    uint64_t expires_ns = kept->message->expires_ns;
-    timer_arm(&worker->wheel, &kept->timer, wake_ns < expires_ns ? wake_ns : expires_ns);
+    uint64_t expires_ns = kept_message(kept)->expires_ns;
+    timed_arm(&worker->keeper.wheel, &kept->timed, wake_ns < expires_ns ? wake_ns : expires_ns);
 }
 
 static unsigned hand_flags(const struct kept *kept) {
@@ -166,7 +167,7 @@ void kept_id_go_on(struct worker *worker, struct kept_id *id) {
         bool full;
         uint64_t herald = keeper_herald_for(worker, kept, &full);
         if ((workers | herald) == 0 && !full) {
-            if (kept->message->lent) /* it must not hold up what other nodes could be handed */
+            if (kept_message(kept)->lent) /* it must not hold up what other nodes could be handed */
                 kept_arm(worker, kept, worker->now_ns);
             return;
         }
@@ -209,7 +210,7 @@ static bool settling_work(struct worker *worker) {
     while ((node = list_pop(&worker->keeper.settling)) != NULL) {
         struct kept *kept = kept_of(node);
         /* The message, and what is kept of it within, is the store's when this says yes. */
-        if (!store_settle(&worker->endpoint, kept->message, kept->address,
+        if (!store_settle(&worker->endpoint, kept_message(kept), kept->address,
                           fate_word_state(kept->outcome), fate_word_reason(kept->outcome))) {
             list_add_head(&worker->keeper.settling, node);
             return false;
@@ -240,14 +241,14 @@ void keeper_work(struct worker *worker) {
 /* Takes it out of everything, but for the hold of its message. */
 static void kept_remove(struct worker *worker, struct kept *kept) {
     struct kept_id *id = kept->id;
-    timer_disarm(&worker->wheel, &kept->timer);
+    timed_disarm(&worker->keeper.wheel, &kept->timed);
     table_remove(&worker->keeper.kept, &kept->node);
     if (id->next == kept)
         id->next = kept_next(id, kept);
     tally_pass(&worker->tally, &kept->order);
     list_remove(&kept->order);
     id->count--;
-    id->lent -= kept->message->lent;
+    id->lent -= kept_message(kept)->lent;
     id->handed -= kept->state == KEPT_HANDED;
     id->reserved -= kept->state == KEPT_RESERVED;
     if (kept->state != KEPT_RESERVED)
@@ -259,7 +260,7 @@ static void kept_remove(struct worker *worker, struct kept *kept) {
 void kept_settle(struct worker *worker, struct kept *kept, enum fate_state state,
                  enum fate_reason reason) {
     struct kept_id *id = kept->id;
-    struct message *message = kept->message;
+    struct message *message = kept_message(kept);
     uint16_t address = kept->address;
     keeper_tell_settled(worker, kept);
     kept_remove(worker, kept);
@@ -280,13 +281,13 @@ void kept_settle(struct worker *worker, struct kept *kept, enum fate_state state
     id_put_if_empty(worker, id);
 }
 
-static void on_due(struct endpoint *endpoint, struct timer *timer) {
+static void on_due(struct endpoint *endpoint, struct timed *timed) {
     struct worker *worker = worker_of(endpoint);
-    struct kept *kept = container_of(timer, struct kept, timer);
-    if (worker->now_ns >= kept->message->expires_ns) {
+    struct kept *kept = container_of(timed, struct kept, timed);
+    if (worker->now_ns >= kept_message(kept)->expires_ns) {
         /* One that is not decided yet is held by its publish, which is soon. */
         if (kept->state == KEPT_RESERVED)
-            timer_arm(&worker->wheel, timer, worker->now_ns + ROOM_AGAIN_NS);
+            timed_arm(&worker->keeper.wheel, timed, worker->now_ns + ROOM_AGAIN_NS);
         else
             kept_settle(worker, kept, FATE_EXPIRED, FATE_REASON_NONE);
         return;
@@ -357,10 +358,9 @@ static bool address_keep(struct worker *worker, struct message *message, uint16_
     *full = !restored && backlog_full(worker, id);
     *kept = (struct kept){
         .node.hash = kept_hash(id->node.hash, hash64(message_id(message))),
-        .message = message,
         .id = id,
-        .serial = ++keeper->serial,
-        .address = address,
+        .serial = ++keeper->serial & KEPT_SERIAL_MASK,
+        .address = address & KEPT_ADDRESS_MASK,
         .prompt = prompt,
         .written = message->again,
     };
@@ -371,7 +371,7 @@ static bool address_keep(struct worker *worker, struct message *message, uint16_
     message_hold(message, 1);
     kept->state = KEPT_RESERVED;
     list_init(&kept->order);
-    timer_init(&kept->timer, on_due);
+    timed_init(&kept->timed);
     list_add_tail(&id->all, &kept->order);
     id->count++;
     id->reserved++;
@@ -519,7 +519,7 @@ bool keeper_drop(struct worker *worker) {
     struct keeper *keeper = &worker->keeper;
     /* The store will not know: these are pending again when the node starts. */
     for (struct list *node; (node = list_pop(&keeper->settling)) != NULL;)
-        message_release(&worker->endpoint, kept_of(node)->message);
+        message_release(&worker->endpoint, kept_message(kept_of(node)));
     while (keeper->kept.count != 0) {
         /* On from the last one: a walk from the start would pass all that is empty by now. */
         struct table_node *node = table_walk(&keeper->kept, &keeper->drop_at);
@@ -528,7 +528,7 @@ bool keeper_drop(struct worker *worker) {
         keeper->drop_at.hash = node->hash;
         struct kept *kept = container_of(node, struct kept, node);
         struct kept_id *id = kept->id;
-        struct message *message = kept->message;
+        struct message *message = kept_message(kept);
         keeper->dropped += !message->lent;
         kept_remove(worker, kept);
         message_release(&worker->endpoint, message);

@@ -11,7 +11,7 @@
  * The keeper of an id is worker_of_name: the hash of the name, modulo the workers. Every message of
  * the class to that id passes it, whoever holds the sessions, so there is one order. What it keeps
  * of a message with several ids is one `struct kept` for each id of its own; these lie within the
- * message's block (message.h), so that keeping takes no memory that could be short.
+ * message's block (message_kept), so that keeping takes no memory that could be short.
  *
  * Of each id:  handed, the oldest first ... | waiting ...
  * At most --ack-window are handed over and not acknowledged. Those that wait follow as room comes;
@@ -71,24 +71,32 @@ enum kept_state {
     KEPT_SETTLING /* not kept any more; the store does not know yet (store.h) */
 };
 
-/* What the keeper of an address has of the message. */
+/* What the keeper of an address has of the message, in front of which it stands (kept_message).
+ * Members stand so that no room is lost between them: there may be millions of these. */
 struct kept {
     struct table_node node; /* in keeper->kept: hash of message id and client id */
     struct list order;      /* in kept_id->all; SETTLING: in keeper->settling */
-    struct timer timer;     /* its ttl; while it is handed the silence, if that is over sooner */
-    struct message *message;
-    struct kept_id *id;
-    uint64_t serial;   /* its place in the order of all that this worker keeps */
-    uint16_t address;  /* of message->names */
-    uint8_t state;     /* enum kept_state */
-    bool prompt;       /* its producer asks for little */
-    bool written;      /* it was handed over before */
-    bool withdrawn;    /* while it was reserved */
-    bool side;         /* tally.h; while it is WAITING or HANDED */
-    bool sent_away;    /* it was handed to other nodes */
-    bool remote_acked; /* while it settles: by a client of another node */
-    uint8_t outcome;   /* SETTLING: fate_word_of */
+    struct timed timed;     /* its ttl; while it is handed the silence, if that is over sooner */
+    union {
+        struct kept_id *id;
+        uint8_t outcome; /* SETTLING: fate_word_of */
+    };
+    uint64_t serial : 45;  /* its place in the order of all that this worker keeps */
+    uint64_t address : 10; /* of message->names */
+    uint64_t state : 3;    /* enum kept_state */
+    bool prompt : 1;       /* its producer asks for little */
+    bool written : 1;      /* it was handed over before */
+    bool withdrawn : 1;    /* while it was reserved */
+    bool side : 1;         /* tally.h; while it is WAITING or HANDED */
+    bool sent_away : 1;    /* it was handed to other nodes */
+    bool remote_acked : 1; /* while it settles: by a client of another node */
 };
+
+/* A worker that keeps a million messages a second comes to the last one after a year. */
+#define KEPT_SERIAL_MASK ((UINT64_C(1) << 45) - 1)
+#define KEPT_ADDRESS_MASK ((UINT64_C(1) << 10) - 1)
+_Static_assert(ADDRESSES_PER_MESSAGE_MAX <= KEPT_ADDRESS_MASK, "every address has its number");
+_Static_assert(KEPT_SETTLING < 8, "a state has three bits");
 
 /* A client id for which something is kept. */
 struct kept_id {
@@ -130,6 +138,7 @@ struct keeper_remote {
 struct keeper {
     struct keeper_safe safe;
     struct keeper_age age;
+    struct wheel wheel; /* of struct kept */
     struct table ids, kept;
     struct pool id_pool;
     struct list blocked;  /* ids that have something to hand over when there is room, or time */
@@ -141,7 +150,7 @@ struct keeper {
     struct table_node drop_at; /* of the last of these, the hash alone */
 };
 
-void keeper_init(struct keeper *keeper);
+void keeper_init(struct keeper *keeper, uint64_t now_ns);
 void keeper_fini(struct keeper *keeper);
 
 /* Which worker keeps what is for the client id with that name_hash. Any thread. */
@@ -190,6 +199,10 @@ static inline bool keeper_busy(const struct keeper *keeper) {
 /* Lets go of what is kept, for as long as the slice lasts. True: nothing is. */
 bool keeper_drop(struct worker *worker);
 
+/* The message of which it is a part. */
+static inline struct message *kept_message(const struct kept *kept) {
+    return (struct message *)(uintptr_t)(kept + kept->address + 1);
+}
 /* What is kept for a client id here, for whoever tells it; NULL: nothing, or this is not its
  * keeper. */
 const struct kept_id *keeper_find(const struct worker *worker, uint64_t hash);

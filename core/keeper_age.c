@@ -25,8 +25,8 @@ static void on_look(struct endpoint *endpoint, struct timer *timer) {
     }
     for (unsigned i = 0; i < IDS_PER_LOOK && age->next != NULL; i++) {
         const struct kept *first = kept_id_oldest(age->next);
-        if (first != NULL && first->message->accepted_ns < age->oldest_ns)
-            age->oldest_ns = first->message->accepted_ns;
+        if (first != NULL && kept_message(first)->accepted_ns < age->oldest_ns)
+            age->oldest_ns = kept_message(first)->accepted_ns;
         age->next = id_behind(keeper, age->next);
     }
     bool nothing = keeper->ids.count == 0;

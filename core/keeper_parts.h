@@ -19,7 +19,7 @@ static inline struct kept *kept_next(const struct kept_id *id, struct kept *kept
 }
 
 static inline uint64_t kept_id_hash(const struct kept *kept) {
-    return kept->message->names[kept->address].hash;
+    return kept_message(kept)->names[kept->address].hash;
 }
 
 /* keeper.c: the id, if something is kept for it. Which workers have sessions of it. What was handed

@@ -38,7 +38,7 @@ static void remote_note(struct worker *worker, uint64_t hash, bool none) {
 uint64_t keeper_herald_for(const struct worker *worker, const struct kept *kept, bool *full) {
     const struct port *herald = worker->server->parts.herald;
     *full = false;
-    if (!kept->id->remote || herald == NULL || kept->message->lent)
+    if (!kept->id->remote || herald == NULL || kept_message(kept)->lent)
         return 0;
     *full = SHORTAGE(!post_room(&worker->server->post, worker->index, herald->index));
     return *full ? 0 : UINT64_C(1) << herald->index;
@@ -50,13 +50,13 @@ void keeper_tell_settled(struct worker *worker, const struct kept *kept) {
     if (!kept->sent_away || (kept->remote_acked && kept->id->remote != REMOTE_MANY) ||
         SHORTAGE(!post_room(&worker->server->post, worker->index, herald->index)))
         return;
-    message_hold(kept->message, 1);
+    message_hold(kept_message(kept), 1);
     post_send(&worker->endpoint, herald->index,
               &(struct mail){.kind = MAIL_HAND,
                              .flag = HAND_SETTLED,
                              .from = (uint16_t)worker->index,
                              .number = kept->address,
-                             .object = kept->message});
+                             .object = kept_message(kept)});
 }
 
 /* Those who keep them hand them over again where their clients are: so none of them is handed over
@@ -68,8 +68,8 @@ void keeper_lent_drop(struct worker *worker, struct kept_id *id, uint64_t until_
     while (id != NULL && id->lent != 0 && at != &id->all) {
         struct kept *kept = kept_of(at);
         at = at->next;
-        if (!kept->message->lent || kept->state == KEPT_RESERVED ||
-            kept->message->accepted_ns > until_ns)
+        if (!kept_message(kept)->lent || kept->state == KEPT_RESERVED ||
+            kept_message(kept)->accepted_ns > until_ns)
             continue;
         kept_settle(worker, kept, FATE_DROPPED, FATE_REASON_LENT);
         id = kept_id_find(&worker->keeper, hash);
@@ -83,7 +83,7 @@ void keeper_lent_drop(struct worker *worker, struct kept_id *id, uint64_t until_
 /* One that is lent and found nobody here does not wait for anybody. */
 void keeper_lent_look(struct worker *worker, struct kept *kept) {
     uint32_t sessions = 0;
-    if (kept->message->lent && kept->state == KEPT_WAITING &&
+    if (kept_message(kept)->lent && kept->state == KEPT_WAITING &&
         keeper_workers_with(worker, kept_id_hash(kept), &sessions) == 0)
         keeper_lent_drop(worker, kept->id, UINT64_MAX);
 }
@@ -94,7 +94,7 @@ static void lent_settled(struct worker *worker, uint64_t id_hash, uint64_t messa
     struct table_node *node = table_first(&worker->keeper.kept, kept_hash(id_hash, message_hash));
     for (; node != NULL; node = table_next(node)) {
         struct kept *kept = container_of(node, struct kept, node);
-        const struct message *message = kept->message;
+        const struct message *message = kept_message(kept);
         bool its_own = (uint32_t)message->serial == lender;
         if (kept->id->node.hash == id_hash && message->lent && its_own &&
             kept->state != KEPT_RESERVED) {

@@ -26,7 +26,7 @@ static struct kept *acknowledged(struct worker *worker, uint64_t id_hash, uint64
     for (; node != NULL; node = table_next(node)) {
         struct kept *kept = container_of(node, struct kept, node);
         if (kept->id->node.hash == id_hash && is_known(kept, from_port) &&
-            (!only_lent || kept->message->lent))
+            (!only_lent || kept_message(kept)->lent))
             return kept;
     }
     return NULL;
@@ -122,7 +122,8 @@ const struct kept *keeper_find_message(const struct worker *worker, uint64_t has
     struct table_node *node = table_first(&worker->keeper.kept, both);
     for (; node != NULL; node = table_next(node)) {
         const struct kept *kept = container_of(node, struct kept, node);
-        if (kept->id->node.hash == hash && span_equal(message_id(kept->message), message_id_text))
+        if (kept->id->node.hash == hash &&
+            span_equal(message_id(kept_message(kept)), message_id_text))
             return kept;
     }
     return NULL;
@@ -136,7 +137,7 @@ void keeper_withdraw(struct worker *worker, struct span message_id, const struct
             table_first(&worker->keeper.kept, kept_hash(id_hash, message_hash));
         for (; node != NULL; node = table_next(node)) {
             struct kept *kept = container_of(node, struct kept, node);
-            if (kept->message->fate != fate || kept->address != i)
+            if (kept_message(kept)->fate != fate || kept->address != i)
                 continue;
             /* Its producer's decision is on its way. */
             if (kept->state == KEPT_RESERVED)

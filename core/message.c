@@ -7,6 +7,7 @@
 #include "core/base/hash.h"
 #include "core/base/rand.h"
 #include "core/base/shortage.h"
+#include "core/fates.h"
 #include "core/holders.h"
 #include "core/keeper.h"
 #include "core/server.h"
@@ -26,12 +27,15 @@ static uint16_t kept_count(uint8_t class, uint16_t to_count) {
 
 struct kept *message_kept(struct message *message, uint16_t address) {
     CHECK(address < kept_count(message->class, message->to_count));
-    return (struct kept *)(uintptr_t)names_end(message) + address;
+    return (struct kept *)(void *)message - (address + 1);
+}
+
+static void *message_block(struct message *message) {
+    return (struct kept *)(void *)message - kept_count(message->class, message->to_count);
 }
 
 static char *message_bytes(const struct message *message) {
-    const struct kept *kept = (const struct kept *)(const void *)names_end(message);
-    return (char *)(uintptr_t)(kept + kept_count(message->class, message->to_count));
+    return (char *)(uintptr_t)names_end(message);
 }
 
 uint64_t name_hash(enum name_kind kind, unsigned namespace, struct span text) {
@@ -163,19 +167,20 @@ struct message *message_open(struct endpoint *endpoint, const struct message_par
     CHECK(bytes <= UINT32_MAX, "a message of %zu bytes", bytes);
     if (SHORTAGE(!account_admits(&endpoint->account)))
         return NULL;
-    struct message *message = memory_get(&endpoint->account, bytes);
-    if (SHORTAGE(message == NULL))
+    struct kept *block = memory_get(&endpoint->account, bytes);
+    if (SHORTAGE(block == NULL))
         return NULL;
+    struct message *message = (struct message *)(void *)(block + kept);
     *message = (struct message){
-        .owner = (uint16_t)endpoint->index,
+        .owner = (uint8_t)endpoint->index,
         .broadcast = parts->broadcast,
         .is_bytes = parts->is_bytes,
         .lent = parts->lent,
         .again = parts->again,
         .excepts_rooms = parts->rooms && rooms.except_count != 0,
         .serial = parts->lender,
-        .class = parts->class,
-        .namespace = parts->namespace,
+        .class = parts->class & 3u,
+        .namespace = parts->namespace & 15u,
         .id_len = (uint8_t)id_len,
         .to_count = parts->to_count,
         .group_count = rooms.group_count,
@@ -184,11 +189,8 @@ struct message *message_open(struct endpoint *endpoint, const struct message_par
         .breaks_grow = parts->breaks_grow,
         .group_json_len = (uint32_t)parts->group_json.len,
         .block_bytes = (uint32_t)bytes,
-        .texts_at = (uint32_t)texts,
-        .payload_at = (uint32_t)before_payload,
         .accepted_ns = endpoint->now_ns,
         .expires_ns = endpoint->now_ns + parts->ttl_ns,
-        .expires_wall_ms = endpoint->now_wall_ms + parts->ttl_ns / NS_PER_MS,
     };
     atomic_init(&message->holders, 1);
     struct builder out = builder_over(message_bytes(message), before_payload);
@@ -213,13 +215,15 @@ struct message *message_open(struct endpoint *endpoint, const struct message_par
     builder_span_add(&out, parts->event);
     builder_span_add(&out, parts->group_json);
     CHECK(!out.full && out.len == before_payload);
-    for (uint16_t i = 0; i < kept; i++)
-        message_kept(message, i)->state = KEPT_NONE;
+    for (uint16_t i = 0; i < kept; i++) {
+        block[i].state = KEPT_NONE;
+        block[i].address = (kept - 1u - i) & KEPT_ADDRESS_MASK;
+    }
     return message;
 }
 
 char *message_payload_room(struct message *message) {
-    return message_bytes(message) + message->payload_at;
+    return (char *)(uintptr_t)message_payload(message).at;
 }
 
 void message_seal(struct message *message, size_t payload_len) {
@@ -236,7 +240,7 @@ void message_release(struct endpoint *endpoint, struct message *message) {
         atomic_fetch_sub_explicit(&message->holders, 1, memory_order_acq_rel) != 1)
         return;
     if (message->owner == endpoint->index) {
-        memory_put(&endpoint->account, message, message->block_bytes);
+        memory_put(&endpoint->account, message_block(message), message->block_bytes);
         return;
     }
     if (endpoint->homebound_set == 0)
@@ -251,7 +255,7 @@ void message_take_home(struct endpoint *endpoint, struct message *chain) {
         struct message *next = chain->next;
         CHECK(chain->owner == endpoint->index, "a message of endpoint %u came to %u", chain->owner,
               endpoint->index);
-        memory_put(&endpoint->account, chain, chain->block_bytes);
+        memory_put(&endpoint->account, message_block(chain), chain->block_bytes);
         chain = next;
     }
 }
@@ -264,23 +268,29 @@ struct span message_name_text(const struct message *message, const struct messag
     return span_of(message_bytes(message) + name->at, name->len);
 }
 
+/* Behind the texts of the names. */
+static const char *message_id_at(const struct message *message) {
+    const struct message_name *end = names_end(message);
+    return message_bytes(message) + (end == message->names ? 0 : end[-1].at + end[-1].len);
+}
+
 struct span message_id(const struct message *message) {
-    return span_of(message_bytes(message) + message->texts_at, message->id_len);
+    return span_of(message_id_at(message), message->id_len);
 }
 
 struct span message_event(const struct message *message) {
-    return span_of(message_bytes(message) + message->texts_at + message->id_len,
-                   message->event_len);
+    return span_of(message_id_at(message) + message->id_len, message->event_len);
 }
 
 struct span message_group_json(const struct message *message) {
-    return span_of(message_bytes(message) + message->texts_at + message->id_len +
-                       message->event_len,
+    return span_of(message_id_at(message) + message->id_len + message->event_len,
                    message->group_json_len);
 }
 
 struct span message_payload(const struct message *message) {
-    return span_of(message_bytes(message) + message->payload_at, message->payload_len);
+    return span_of(message_id_at(message) + message->id_len + message->event_len +
+                       message->group_json_len,
+                   message->payload_len);
 }
 
 struct parcel *parcel_open(struct worker *worker, struct message *message) {
@@ -358,5 +368,9 @@ void parcel_unref(struct worker *worker, struct parcel *parcel) {
 }
 
 uint64_t message_accepted_ms(const struct message *message) {
-    return message->expires_wall_ms - (message->expires_ns - message->accepted_ns) / NS_PER_MS;
+    return fate_accepted_ms(message->fate);
+}
+
+uint64_t message_expires_ms(const struct message *message) {
+    return message_accepted_ms(message) + (message->expires_ns - message->accepted_ns) / NS_PER_MS;
 }

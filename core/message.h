@@ -1,9 +1,9 @@
 /* message.h - the immutable envelope and payload, and a worker's own view of it.
  *
- * A `struct message` is one block: header, names, texts, payload. It is opened by the endpoint that
- * takes it in, filled, sealed, and from then on read by any thread. `holders` counts threads and
- * mails in flight, never recipients; when the last holder lets go, the block travels home to the
- * endpoint whose memory it is (message_release).
+ * A `struct message` is one block: what its keepers have of it, header, names, texts, payload. It
+ * is opened by the endpoint that takes it in, filled, sealed, and from then on read by any thread.
+ * `holders` counts threads and mails in flight, never recipients; when the last holder lets go, the
+ * block travels home to the endpoint whose memory it is (message_release).
  *
  * A `struct parcel` is what one worker makes of a message it delivers: a plain count of the outbox
  * pieces and batches that refer to it, and each encoded frame, made once for all recipients of that
@@ -65,36 +65,36 @@ struct message_parts {
 
 struct message {
     _Atomic uint32_t holders;
-    uint16_t owner; /* endpoint whose memory this is */
-    bool broadcast;
-    bool is_bytes;
-    bool lent, again;
-    bool excepts_rooms; /* `except` has groups and sessions' own names, not ids */
-    uint8_t class;      /* enum message_class */
-    uint8_t namespace;  /* of all its addresses */
+    uint8_t owner; /* endpoint whose memory this is */
     uint8_t id_len;
     uint16_t to_count, group_count, except_count; /* names[]: to, then groups (with sessions' own
                                                      names), then except */
     uint16_t event_len;
+    uint8_t class : 2;     /* enum message_class */
+    uint8_t namespace : 4; /* of all its addresses */
+    bool lent : 1, again : 1;
+    bool broadcast : 1;
+    bool is_bytes : 1;
+    bool excepts_rooms : 1; /* `except` has groups and sessions' own names, not ids */
     uint32_t group_json_len;
     uint32_t payload_len;
-    uint32_t
-        breaks_grow; /* bytes more where U+0085, U+2028, U+2029 are escaped; 0: none is there */
-    uint32_t block_bytes;     /* of the whole block, for the account */
-    uint32_t texts_at;        /* offset in bytes[] of id, event, group_json, in that order */
-    uint32_t payload_at;      /* offset in bytes[] */
-    uint64_t accepted_ns;     /* monotonic */
-    uint64_t expires_ns;      /* monotonic; from then on it is not handed to a socket any more */
-    uint64_t expires_wall_ms; /* the same by the wall clock, for who keeps it beyond this process */
+    uint32_t breaks_grow; /* bytes more where line breaks are escaped (U+0085, U+2028, U+2029) */
+    uint32_t block_bytes; /* of the whole block, for the account */
+    uint64_t accepted_ns; /* monotonic */
+    uint64_t expires_ns;  /* monotonic; from then on it is not handed to a socket any more */
     union {
         struct message *next; /* on the way home */
         uint64_t serial;      /* in the store (store.h), in the order accepted; or the lender */
     };
     struct fate *fate; /* of one that is to be acknowledged (fates.h); else NULL */
     struct message_name names[];
-    /* then, of one that is to be acknowledged, a struct kept for each of `to` (message_kept); then
-     * bytes[]: the texts of the names, id, event, group_json, payload */
+    /* then bytes[]: the texts of the names, id, event, group_json, payload, in that order. In front
+     * of one that is to be acknowledged stand a struct kept for each of `to`, the first one last.
+     */
 };
+
+_Static_assert(CLASSES <= 1 << 2 && NAMESPACES_MAX <= 1 << 4, "they have room");
+_Static_assert(ENDPOINTS_MAX <= UINT8_MAX, "the owner has room");
 
 #define MESSAGE_ID_MADE_BYTES 26
 
@@ -135,8 +135,10 @@ static inline const struct message_name *message_except(const struct message *m)
 struct kept;
 struct kept *message_kept(struct message *message, uint16_t address);
 
-/* When it was accepted, by the wall clock. */
+/* When it was accepted, and from when on it is not handed to a socket any more, by the wall clock:
+ * of one that has a fate. */
 uint64_t message_accepted_ms(const struct message *message);
+uint64_t message_expires_ms(const struct message *message);
 
 /* The first so many of names[]. */
 static inline uint32_t message_address_count(const struct message *m) {

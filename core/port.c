@@ -92,7 +92,7 @@ static uint64_t wait_for(const struct port *port, uint64_t wait_ns) {
     if ((keeper_decisions_wait(&port->endpoint) || relays_wait(&port->relays)) &&
         wait_ns > ROOM_LOOK_NS)
         wait_ns = ROOM_LOOK_NS;
-    return endpoint_wait_ns(&port->endpoint, wait_ns);
+    return endpoint_wait_ns(&port->endpoint, wait_ns, CLOCK_NEVER);
 }
 
 static void port_wait(struct port *port, uint64_t wait_ns) {

@@ -16,7 +16,17 @@ static inline unsigned level_shift(unsigned level) {
     return level * TIMER_FAN_BITS;
 }
 
+static void timer_fires(struct endpoint *endpoint, struct timed *timed) {
+    struct timer *timer = container_of(timed, struct timer, timed);
+    timer->fire(endpoint, timer);
+}
+
 void wheel_init(struct wheel *wheel, uint64_t now_ns) {
+    wheel_init_same(wheel, now_ns, timer_fires);
+}
+
+void wheel_init_same(struct wheel *wheel, uint64_t now_ns, timed_fire *fire) {
+    wheel->fire = fire;
     wheel->tick = now_ns / TIMER_TICK_NS;
     wheel->armed = 0;
     list_init(&wheel->due);
@@ -28,16 +38,20 @@ void wheel_init(struct wheel *wheel, uint64_t now_ns) {
     }
 }
 
+void timed_init(struct timed *timed) {
+    list_init(&timed->link);
+    timed->due_tick = 0;
+}
+
 void timer_init(struct timer *timer, timer_fire *fire) {
-    list_init(&timer->link);
-    timer->due_tick = 0;
+    timed_init(&timer->timed);
     timer->fire = fire;
 }
 
 /* On the lowest level that reaches so far. There its slot has not come up yet: the current one of a
  * higher level and the one after it are within the reach of the level below. */
-static void timer_place(struct wheel *wheel, struct timer *timer) {
-    uint64_t due = timer->due_tick < wheel->tick ? wheel->tick : timer->due_tick;
+static void timed_place(struct wheel *wheel, struct timed *timed) {
+    uint64_t due = timed->due_tick < wheel->tick ? wheel->tick : timed->due_tick;
     uint64_t number = due, current = wheel->tick;
     unsigned level = 0;
     while (number - current >= TIMER_SLOTS && level < TIMER_LEVELS - 1) {
@@ -49,22 +63,22 @@ static void timer_place(struct wheel *wheel, struct timer *timer) {
     if (number - current >= TIMER_SLOTS)
         number = current + TIMER_SLOTS - 1;
     unsigned slot = (unsigned)number & SLOT_MASK;
-    list_add_tail(&wheel->slots[level][slot], &timer->link);
+    list_add_tail(&wheel->slots[level][slot], &timed->link);
     wheel->occupied[level] |= UINT64_C(1) << slot;
 }
 
-void timer_arm(struct wheel *wheel, struct timer *timer, uint64_t due_ns) {
-    timer_disarm(wheel, timer);
+void timed_arm(struct wheel *wheel, struct timed *timed, uint64_t due_ns) {
+    timed_disarm(wheel, timed);
     /* Rounded up, so that it never fires early. */
-    timer->due_tick = due_ns / TIMER_TICK_NS + 1;
+    timed->due_tick = due_ns / TIMER_TICK_NS + 1;
     wheel->armed++;
-    timer_place(wheel, timer);
+    timed_place(wheel, timed);
 }
 
-void timer_disarm(struct wheel *wheel, struct timer *timer) {
-    if (!timer_armed(timer))
+void timed_disarm(struct wheel *wheel, struct timed *timed) {
+    if (!timed_armed(timed))
         return;
-    list_remove(&timer->link);
+    list_remove(&timed->link);
     wheel->armed--;
 }
 
@@ -119,13 +133,13 @@ static unsigned wheel_sort(struct wheel *wheel) {
     for (unsigned level = 1; level < TIMER_LEVELS; level++) {
         struct list *node;
         while (sorted < SORT_AT_ONCE && (node = list_pop(&wheel->sorting[level])) != NULL) {
-            struct timer *timer = container_of(node, struct timer, link);
+            struct timed *timed = container_of(node, struct timed, link);
             sorted++;
             /* Late already: the endpoint was away, or has too much to do. */
-            if (timer->due_tick < wheel->tick)
+            if (timed->due_tick < wheel->tick)
                 list_add_tail(&wheel->due, node);
             else
-                timer_place(wheel, timer);
+                timed_place(wheel, timed);
         }
     }
     return sorted;
@@ -135,10 +149,10 @@ static bool wheel_fire(struct wheel *wheel, struct endpoint *endpoint) {
     struct list *node = list_pop(&wheel->due);
     if (node == NULL)
         return false;
-    struct timer *timer = container_of(node, struct timer, link);
+    struct timed *timed = container_of(node, struct timed, link);
     wheel->armed--;
     stats_add(&endpoint->stats.timers_fired, 1);
-    timer->fire(endpoint, timer);
+    wheel->fire(endpoint, timed);
     return true;
 }
 

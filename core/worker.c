@@ -354,7 +354,7 @@ static uint64_t wait_for(struct worker *worker, uint64_t wait_ns) {
         wait_ns = ROOM_LOOK_NS;
     if (worker->loop.pieces_left && wait_ns > PIECES_TRIM_NS)
         wait_ns = PIECES_TRIM_NS;
-    return endpoint_wait_ns(&worker->endpoint, wait_ns);
+    return endpoint_wait_ns(&worker->endpoint, wait_ns, wheel_next_ns(&worker->keeper.wheel));
 }
 
 /* What is over soon is not told: a burst, or a CPU that was away. What has been told counts until
@@ -445,6 +445,8 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     endpoint_nudges_take(&worker->endpoint);
     slice_begin(worker);
     wheel_advance(&worker->wheel, &worker->endpoint, worker->now_ns);
+    slice_begin(worker);
+    wheel_advance(&worker->keeper.wheel, &worker->endpoint, worker->now_ns);
     phase_follow(worker);
     resumed_handle(worker);
     starved_handle(worker);
@@ -512,7 +514,7 @@ bool worker_open(struct worker *worker, struct server *server, unsigned index, c
     broadcasts_init(&worker->broadcasts);
     calls_init(&worker->calls);
     waits_init(&worker->waits);
-    keeper_init(&worker->keeper);
+    keeper_init(&worker->keeper, worker->now_ns);
     attends_init(&worker->attends);
     readies_init(&worker->readies);
     trails_init(&worker->trails);

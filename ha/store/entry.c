@@ -84,7 +84,7 @@ void entry_message_write(const struct message *message, uint32_t recipients,
     struct pen pen = out_begin(out);
     put_u64(&pen, message->serial);
     put_u64(&pen, fate_accepted_ms(fate));
-    put_u64(&pen, message->expires_wall_ms);
+    put_u64(&pen, message_expires_ms(message));
     put_u64(&pen, content.low);
     put_u64(&pen, content.high);
     put_u32(&pen, recipients);

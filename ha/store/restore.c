@@ -165,7 +165,6 @@ static struct message *message_make(struct restore *restore, const struct entry_
     message->accepted_ns = monotonic_of(restore, in->accepted_ms);
     uint64_t ttl_ms = whole ? in->expires_ms - in->accepted_ms : 0;
     message->expires_ns = message->accepted_ns + ttl_ms * NS_PER_MS;
-    message->expires_wall_ms = in->accepted_ms + ttl_ms;
     if (fates_open(restore->fates, message, in->scope, in->content, in->accepted_ms))
         return message;
     message_release(restore->endpoint, message);

@@ -124,7 +124,7 @@ static void pending_look(const struct worker *worker, const struct call *call,
         const struct kept *oldest = kept_id_oldest(id);
         if (oldest == NULL)
             continue;
-        uint64_t oldest_ms = message_accepted_ms(oldest->message);
+        uint64_t oldest_ms = message_accepted_ms(kept_message(oldest));
         if (part->more[MORE_PENDING] == 0 || oldest_ms < part->more[MORE_OLDEST_MS])
             part->more[MORE_OLDEST_MS] = oldest_ms;
         part->more[MORE_PENDING] += kept_id_pending(id);

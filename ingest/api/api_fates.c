@@ -181,7 +181,7 @@ static void pending_write(struct chain *chain, const struct message *message) {
     struct builder *out = &chain->out;
     char accepted[WALL_TEXT_BYTES], expires[WALL_TEXT_BYTES];
     wall_text(message_accepted_ms(message), accepted);
-    wall_text(message->expires_wall_ms, expires);
+    wall_text(message_expires_ms(message), expires);
     json_comma(out);
     builder_byte(out, '{');
     json_key_text(out, "id", message_id(message));
@@ -211,7 +211,7 @@ static bool pending_run(struct worker *worker, struct call *call, struct call_pa
     const struct kept *at = page_begin(worker, call, id);
     part->count = kept_id_pending(id);
     for (uint32_t shown = 0; at != NULL && shown < call->limit; shown++) {
-        last = at->message;
+        last = kept_message(at);
         pending_write(chain, last);
         at = kept_id_behind(id, at);
     }

@@ -260,7 +260,7 @@ static void kept_mark(const struct worker *worker, bool undecided) {
     struct table_node *node = NULL;
     while (kepts->count != 0 && (node = table_walk(kepts, node)) != NULL) {
         const struct kept *kept = container_of(node, struct kept, node);
-        struct record *record = record_of(kept->message->fate);
+        struct record *record = record_of(kept_message(kept)->fate);
         /* A publish ends when all keepers know; the first may have handed it over by then. */
         if (kept->state != KEPT_RESERVED && record->phase != FATE_TAKEN && !undecided)
             sim_fail("worker %u keeps %.*s, which is in phase %u", worker->index,
@@ -273,7 +273,7 @@ static void kept_mark(const struct worker *worker, bool undecided) {
     for (const struct list *at = worker->keeper.settling.next; at != &worker->keeper.settling;
          at = at->next) {
         const struct kept *kept = container_of(at, struct kept, order);
-        record_of(kept->message->fate)->kept |= UINT64_C(1) << kept->address;
+        record_of(kept_message(kept)->fate)->kept |= UINT64_C(1) << kept->address;
     }
 }
 

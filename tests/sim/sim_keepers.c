@@ -27,7 +27,7 @@ static void id_check(const struct worker *worker, const struct kept_id *id) {
             next = kept;
         if (kept->state == KEPT_HANDED && next != NULL)
             sim_fail("worker %u has handed over a message behind one that waits", worker->index);
-        if (!timer_armed(&kept->timer))
+        if (!timed_armed(&kept->timed))
             sim_fail("worker %u keeps a message for ever", worker->index);
     }
     if (count != id->count || handed != id->handed || next != id->next || count == 0)
@@ -63,10 +63,10 @@ void keeper_turn_check(const struct worker *worker) {
         count++;
         silence_look(worker, kept);
         pending += kept->state != KEPT_RESERVED;
-        if (sim.scenario.store && kept->state != KEPT_RESERVED && !kept->message->lent &&
-            !sim_store_has(kept->message->serial))
+        if (sim.scenario.store && kept->state != KEPT_RESERVED && !kept_message(kept)->lent &&
+            !sim_store_has(kept_message(kept)->serial))
             sim_fail("worker %u keeps a message that the store does not have", worker->index);
-        if (atomic_load(&kept->message->holders) == 0)
+        if (atomic_load(&kept_message(kept)->holders) == 0)
             sim_fail("worker %u keeps a message that nobody holds", worker->index);
     }
     node = NULL;
@@ -125,7 +125,7 @@ static void id_quiet_check(const struct server *server, const struct worker *wor
         bool asks = !attends_wait(&other->attends) && stats_get(&other->stats.memory_refused) == 0;
         workers |= (uint64_t)asks << i;
     }
-    if (id->remote != REMOTE_NONE && !next->message->lent)
+    if (id->remote != REMOTE_NONE && !kept_message(next)->lent)
         sim_fail("worker %u has a message to hand over, room for it, and other nodes to go to",
                  worker->index);
     if ((holders_find(server->holders, id->node.hash, &sessions) & workers) != 0)

@@ -64,9 +64,9 @@ static struct watched *watched_at(const struct worker *worker, uint64_t serial) 
 
 void silence_look(const struct worker *worker, const struct kept *kept) {
     struct watched *watch = watched_at(worker, kept->serial);
-    uint64_t due_ns = timer_due_ns(&kept->timer); /* rounded up to a tick */
+    uint64_t due_ns = timed_due_ns(&kept->timed); /* rounded up to a tick */
     /* One that is to expire first says nothing of when it was handed over. */
-    if (kept->state != KEPT_HANDED || due_ns > kept->message->expires_ns) {
+    if (kept->state != KEPT_HANDED || due_ns > kept_message(kept)->expires_ns) {
         *watch = (struct watched){.due_ns = 0};
         return;
     }
@@ -120,7 +120,7 @@ static bool must_have(const struct worker *worker, const struct session *session
 }
 
 static void worker_check(const struct worker *worker, const struct kept *kept, uint64_t over_ns) {
-    const struct message *message = kept->message;
+    const struct message *message = kept_message(kept);
     struct span id = message_name_text(message, &message->names[kept->address]);
     uint32_t number = content_number(message_event(message), message_payload(message));
     for (unsigned i = 0; i < world_links(); i++) {
@@ -150,7 +150,7 @@ void silence_quiet_check(const struct server *server) {
             const struct kept *kept = container_of(node, struct kept, node);
             uint64_t over_ns = watched_at(keeper, kept->serial)->over_ns;
             if (kept->state != KEPT_HANDED || over_ns == 0 ||
-                sim.now_ns >= kept->message->expires_ns)
+                sim.now_ns >= kept_message(kept)->expires_ns)
                 continue;
             for (unsigned j = 0; j < server->worker_count; j++)
                 worker_check(&server->workers[j], kept, over_ns);

@@ -84,6 +84,20 @@ static void test_parts_come_out_as_they_went_in(void **state) {
     node_close();
 }
 
+/* As docs/performance.md says: a block of 208 bytes, of which 19 fill a page. */
+static void test_bytes_of_one_to_be_acknowledged(void **state) {
+    (void)state;
+    node_open(1 << 20);
+    struct span to[] = {SPAN("0123456789abcdef")};
+    struct message_parts parts = {
+        .event = SPAN("message"), .to = to, .to_count = 1, .class = CLASS_ACK, .payload_max = 7};
+    struct message *message = message_open(&workers[0].endpoint, &parts);
+    assert_int_equal(message_id(message).len, 26);
+    assert_int_equal(message->block_bytes, 208);
+    message_release(&workers[0].endpoint, message);
+    node_close();
+}
+
 /* What is said of a message beside its texts. */
 static void test_class_namespace_and_wall_time(void **state) {
     (void)state;
@@ -91,11 +105,17 @@ static void test_class_namespace_and_wall_time(void **state) {
     struct span to[] = {SPAN("till-7")};
     struct message_parts parts = {
         .to = to, .to_count = 1, .class = CLASS_ACK, .namespace = 3, .ttl_ns = 5 * NS_PER_S};
-    workers[0].now_wall_ms = UINT64_C(1764400000000);
     struct message *message = message_open(&workers[0].endpoint, &parts);
     assert_int_equal(message->class, CLASS_ACK);
     assert_int_equal(message->namespace, 3);
-    assert_int_equal(message->expires_wall_ms, UINT64_C(1764400005000));
+    config.fate_max = config.dedup_max = 1;
+    fates_init(&server.fates, &server.budget, &config, NULL, NULL);
+    assert_true(fates_open(&server.fates, message, SPAN(""), (struct hash128){0, 0},
+                           UINT64_C(1764400000000)));
+    assert_int_equal(message_accepted_ms(message), UINT64_C(1764400000000));
+    assert_int_equal(message_expires_ms(message), UINT64_C(1764400005000));
+    fates_cancel(&server.fates, message->fate);
+    fates_fini(&server.fates);
     assert_int_equal(message_to(message)->hash, name_hash(NAME_ID, 3, SPAN("till-7")));
     message_release(&workers[0].endpoint, message);
     node_close();
@@ -250,6 +270,7 @@ static void test_two_workers_and_the_way_home(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parts_come_out_as_they_went_in),
+        cmocka_unit_test(test_bytes_of_one_to_be_acknowledged),
         cmocka_unit_test(test_class_namespace_and_wall_time),
         cmocka_unit_test(test_made_ids_are_sorted_and_differ),
         cmocka_unit_test(test_made_ids_are_sorted_when_the_clock_goes_back),

@@ -57,7 +57,7 @@ static struct message *message_make(const struct span *to, uint16_t count, struc
     message_seal(message, payload.len);
     message->serial = ENTRY_SERIAL_MAX;
     message->accepted_ns = endpoint.now_ns;
-    message->expires_wall_ms = NOW_MS + 600000;
+    message->expires_ns = endpoint.now_ns + 600 * NS_PER_S;
     assert_true(fates_open(&fates, message, scope, (struct hash128){1, UINT64_MAX}, NOW_MS));
     fates_record(&fates, message->fate, message->serial, 3, 1, 1);
     return message;

@@ -127,7 +127,7 @@ static void order_look(const struct kept_id *id) {
     uint64_t serial = 0;
     unsigned number = 0, before = 0;
     for (const struct list *at = id->all.next; at != &id->all; at = at->next) {
-        const struct message *message = container_of(at, struct kept, order)->message;
+        const struct message *message = kept_message(container_of(at, struct kept, order));
         CHECK(message->serial > serial, "serial %llu after %llu",
               (unsigned long long)message->serial, (unsigned long long)serial);
         serial = message->serial;
@@ -159,7 +159,7 @@ static unsigned fate_look(unsigned number, struct fate *fate, bool fresh) {
         CHECK(settling || state != FATE_PENDING || kept != NULL, "m%u for c%u is pending, and lost",
               number, message->to[place]);
         if (kept != NULL)
-            kept_look(number, kept->message);
+            kept_look(number, kept_message(kept));
         count += kept != NULL;
     }
     return count;

@@ -28,9 +28,9 @@ static struct message *make_message(struct span id, struct span event, struct sp
     message->event_len = (uint16_t)event.len;
     message->group_json_len = (uint32_t)group_json.len;
     message->payload_len = (uint32_t)payload.len;
-    message->payload_at = (uint32_t)(id.len + event.len + group_json.len);
     message->is_bytes = is_bytes;
-    struct builder bytes = builder_over(message->names + 1, message->payload_at + payload.len);
+    struct builder bytes =
+        builder_over(message->names + 1, id.len + event.len + group_json.len + payload.len);
     builder_span_add(&bytes, id);
     builder_span_add(&bytes, event);
     builder_span_add(&bytes, group_json);

@@ -15,10 +15,9 @@ static struct message *make_message(struct span id, struct span event, struct sp
     message->id_len = (uint8_t)id.len;
     message->event_len = (uint16_t)event.len;
     message->payload_len = (uint32_t)payload.len;
-    message->payload_at = (uint32_t)(id.len + event.len);
     message->is_bytes = is_bytes;
     message->breaks_grow = is_bytes ? 0 : (uint32_t)json_breaks_grow(payload);
-    struct builder bytes = builder_over(message->names + 1, message->payload_at + payload.len);
+    struct builder bytes = builder_over(message->names + 1, id.len + event.len + payload.len);
     builder_span_add(&bytes, id);
     builder_span_add(&bytes, event);
     builder_span_add(&bytes, payload);

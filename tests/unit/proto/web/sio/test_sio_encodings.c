@@ -24,10 +24,9 @@ static struct message *make_message(const struct shape *shape) {
     message->event_len = (uint16_t)event.len;
     message->group_json_len = (uint32_t)group.len;
     message->payload_len = (uint32_t)payload.len;
-    message->payload_at = (uint32_t)texts;
     message->is_bytes = shape->is_bytes;
-    message->class = shape->ack ? CLASS_ACK : CLASS_DEFAULT;
-    message->namespace = (uint8_t)shape->namespace;
+    message->class = (shape->ack ? CLASS_ACK : CLASS_DEFAULT) & 3u;
+    message->namespace = shape->namespace & 15u;
     struct builder bytes = builder_over(message->names, texts + payload.len);
     builder_span_add(&bytes, id);
     builder_span_add(&bytes, event);
