@@ -219,6 +219,7 @@ static void fate_queue(struct fates *fates, struct fate_stripe *stripe, struct f
 static struct fate *fate_try(struct fate_stripe *stripe, const struct message *message,
                              uint64_t hash, size_t texts) {
     size_t bytes = size_for(message->to_count, texts);
+    table_prefetch(&stripe->fates, hash);
     struct fate *fate = memory_get(&stripe->account, bytes);
     if (SHORTAGE(fate == NULL))
         return NULL;

@@ -232,7 +232,7 @@ void store_restoring(struct store *store, uint64_t count) {
 
 bool store_restore(struct store *store, struct message *message) {
     struct server *server = store->port.server;
-    uint64_t keepers = keepers_of(server, message), since_ns = clock_ns();
+    uint64_t keepers = keepers_of(server, message), since_ns = 0;
     struct mail mail = {.kind = MAIL_RESTORE,
                         .from = (uint16_t)store->port.index,
                         .object = message,
@@ -240,6 +240,8 @@ bool store_restore(struct store *store, struct message *message) {
     for (; keepers != 0; keepers &= keepers - 1) {
         unsigned to = (unsigned)__builtin_ctzll(keepers);
         while (SHORTAGE(!post_room(&server->post, store->port.index, to))) {
+            if (since_ns == 0)
+                since_ns = clock_ns();
             if (!restore_wait(store, since_ns)) {
                 message_release(&store->port.endpoint, message);
                 return false;

@@ -113,6 +113,11 @@ void table_reserve(struct table *table, uint64_t count) {
     }
 }
 
+void table_prefetch(const struct table *table, uint64_t hash) {
+    if (table->buckets != 0)
+        __builtin_prefetch(bucket_at(table, index_of(table, hash)));
+}
+
 bool table_add(struct table *table, struct table_node *node) {
     if (!begin(table))
         return false;

@@ -44,6 +44,8 @@ bool table_add(struct table *table, struct table_node *node);
 /* So many nodes are about to come to a table that is empty: the buckets for them are made at once,
  * which makes adding cheaper. As many as there is memory for. */
 void table_reserve(struct table *table, uint64_t count);
+/* What table_add and table_first look at for that hash is fetched meanwhile. */
+void table_prefetch(const struct table *table, uint64_t hash);
 /* The node must be in the table. */
 void table_remove(struct table *table, struct table_node *node);
 /* The first node with that hash, and the next one with the same hash after `node`; NULL: no more.

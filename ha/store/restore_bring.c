@@ -87,7 +87,6 @@ static bool message_bring(struct restore *restore, struct restored *restored) {
     restore->disk->pending_bytes += fate_record_bytes(fate);
     restore->disk->ending_bytes += disk_store_ending_bytes(fate);
     fates_release(restore->fates, fate);
-    restore_progress(restore);
     restored->phase = VOIDED; /* what there is of it is its keepers' */
     return store_restore(&restore->disk->store, restored->message);
 }
@@ -111,13 +110,29 @@ static bool ceiling_look(struct restore *restore) {
     return true;
 }
 
+/* What message_bring will look at. */
+static void sheet_prefetch(const struct sheet *sheet) {
+    for (unsigned i = 0; i < SHEET_SERIALS; i++) {
+        const struct restored *restored = &sheet->restored[i];
+        if (restored->phase != PENDING)
+            continue;
+        __builtin_prefetch(restored->fate);
+        __builtin_prefetch(restored->message);
+        __builtin_prefetch(restored->message->names);
+    }
+}
+
 static bool messages_bring(struct restore *restore, struct sheet **sheets) {
     bool good = true;
     store_restoring(&restore->disk->store, restore->pending);
-    for (uint32_t n = 0; n < restore->sheets.count && good; n++)
+    for (uint32_t n = 0; n < restore->sheets.count && good; n++) {
+        if (n + 1 < restore->sheets.count)
+            sheet_prefetch(sheets[n + 1]);
         for (unsigned i = 0; i < SHEET_SERIALS && good; i++)
             if (sheets[n]->restored[i].phase == PENDING)
                 good = message_bring(restore, &sheets[n]->restored[i]);
+        restore_progress(restore);
+    }
     if (!good || !store_restored(&restore->disk->store))
         return fail_workers(restore);
     return ceiling_look(restore);
