@@ -364,7 +364,7 @@ static void act_odd(struct sim_poller *poller) {
         link_reset(waits->link, ECONNRESET);
     } else if (wire == NULL) {
         return;
-    } else if (roll < 45) {
+    } else if (roll < 45 && poller->sid[0] != '\0') { /* without one it would open another */
         request(wire, WIRE_OTHER, "GET", poller->sid, NULL);
         if (waits != NULL)
             session_forget(poller);
