@@ -497,10 +497,6 @@ void ring_issue(struct ring *ring) {
 void ring_submit(struct ring *ring, uint64_t wait_ns) {
     struct io_uring *uring = &ring->uring;
     ring->gathered = false;
-    if (wait_ns == 0 && io_uring_cq_ready(uring) >= GATHERED_MAX) {
-        ring_issue(ring); /* enough waits; receiving more would take the time that it needs */
-        return;
-    }
     buffers_publish(ring);
     if (wait_ns == 0) {
         entered(ring, io_uring_submit_and_get_events(uring));

@@ -324,6 +324,8 @@ static struct apart rare[] = {
      false},
     {"short core/outbox.c outbox_make_room: !batch_split(worker, outbox, before, piece)", "",
      false},
+    {"short core/outbox_parked.c outbox_parked_take: !chain_room(chain, between.len + bytes)", "",
+     false},
     {"short core/outbox_batch.c batch_pieces: piece == NULL", "", false},
     {"short core/outbox_batch.c batch_split: chain == NULL", "", false},
     {"short core/piece.c piece_get: !account_take(&worker->account, piece_bytes(kind))", "", false},
