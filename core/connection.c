@@ -15,6 +15,7 @@
 #include "core/worker.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 
 /* How long a peer may take to read its last words: so long, and by their size, but not for ever. */
@@ -120,6 +121,7 @@ void connection_close(struct worker *worker, struct connection *connection,
     outbox_clear(worker, &connection->outbox, drop_reason_of(connection->reason));
     /* Closing a socket does not end what is in flight on it. */
     connection_receive_stop(worker, connection);
+    connection_unwatch(worker, connection);
     send_stop(worker, connection);
     connection_join(worker, connection);
 }
@@ -282,6 +284,12 @@ static void connection_told_end(struct worker *worker, struct connection *connec
         connection_close(worker, connection, CLOSE_CLIENT);
 }
 
+/* Nothing is read of it, but that its peer has ended is known. */
+static void connection_told_end_unread(struct worker *worker, struct connection *connection) {
+    if (connection->protocol->on_end_unread != NULL)
+        connection->protocol->on_end_unread(worker, connection);
+}
+
 /* What follows every feeding: the connection may have begun to end meanwhile. */
 static void input_settle(struct worker *worker, struct connection *connection, size_t fed,
                          size_t used) {
@@ -300,8 +308,12 @@ static void input_settle(struct worker *worker, struct connection *connection, s
             connection->protocol->on_flood(worker, connection);
         return;
     }
-    if (connection->end_seen && !connection->end_told && connection_input_wanted(connection))
+    if (!connection->end_seen || connection->end_told)
+        return;
+    if (connection_input_wanted(connection))
         connection_told_end(worker, connection);
+    else if (connection->paused) /* again, after input of which the protocol was told no end */
+        connection_told_end_unread(worker, connection);
 }
 
 /* There is no memory for what has come, so it is lost, and the stream with it. */
@@ -392,6 +404,25 @@ void connection_on_queued(struct worker *worker, const struct completion *comple
         intake_told(connection->intake, (uint32_t)completion->result, worker->now_ns);
 }
 
+/* Of the watch, or of its cancellation. What the watch says counts only while nothing is received,
+ * which would tell it behind what comes before. */
+void connection_on_watch(struct worker *worker, const struct completion *completion) {
+    struct connection *connection = connection_of(worker, completion);
+    bool ended = tag_op(completion->tag) == TAG_WATCH && completion->result > 0;
+    if (connection->unwatched)
+        connection->unwatched = false; /* one of two */
+    else
+        connection->ops &= (uint8_t)~OP_WATCH;
+    if (ended && connection->state == CONNECTION_OPEN && !(connection->ops & OP_RECEIVE)) {
+        if (completion->result & (POLLERR | POLLHUP))
+            connection_close(worker, connection, CLOSE_PEER_ERROR);
+        else if (connection->paused && connection->moving == 0)
+            connection_told_end_unread(worker, connection);
+    }
+    handover_look(worker, connection);
+    connection_join(worker, connection);
+}
+
 void connection_on_receive(struct worker *worker, const struct completion *completion) {
     struct connection *connection = connection_of(worker, completion);
     if (!completion->more)
@@ -416,8 +447,8 @@ void connection_on_receive(struct worker *worker, const struct completion *compl
             connection_close(worker, connection, connection->reason);
         else if (connection->state == CONNECTION_OPEN && connection_input_wanted(connection))
             connection_told_end(worker, connection);
-        else if (connection->state == CONNECTION_OPEN && connection->protocol->on_end_unread)
-            connection->protocol->on_end_unread(worker, connection);
+        else if (connection->state == CONNECTION_OPEN)
+            connection_told_end_unread(worker, connection);
     } else if (SHORTAGE(result == -ENOBUFS)) {
         stats_add(&worker->stats.buffers_out, 1);
     } else if (result != -ECANCELED && result != -EAGAIN && result != -EINTR) {

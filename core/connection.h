@@ -46,7 +46,8 @@ enum { /* operations in flight */
        OP_CLOSE = 1 << 3,
        OP_CANCEL = 1 << 4, /* of the receive */
        OP_QUEUED = 1 << 5,
-       OP_UNSEND = 1 << 6 /* cancellation of the send */
+       OP_UNSEND = 1 << 6, /* cancellation of the send */
+       OP_WATCH = 1 << 7   /* of the peer's end, or the cancellation of that */
 };
 
 /* Room for the protocol's state within the slot. */
@@ -77,6 +78,8 @@ struct connection {
     bool late : 1;         /* the end of the node does not wait for it */
     bool overdue : 1;      /* its deadline was put off once: not all that it said was heard */
     bool held : 1;         /* while it is OPEN, nothing leaves */
+    bool deaf : 1;         /* paused, perhaps for long: not even PAUSE_SLACK_BYTES are received */
+    bool unwatched : 1;    /* the watch of its peer's end and its cancellation will both complete */
     uint8_t moving;        /* index + 1 of the worker it is being handed over to; 0: it stays */
     struct peer_address peer;
     union {
@@ -151,6 +154,9 @@ void connection_finish(struct worker *worker, struct connection *connection,
 /* Stops and resumes taking input: the peer feels it by TCP's flow control. */
 void connection_pause(struct worker *worker, struct connection *connection);
 void connection_resume(struct worker *worker, struct connection *connection);
+/* The same for what may last long: nothing is received meanwhile but what is on its way, so that
+ * input waits with the peer and takes no memory here. Paused or not; until connection_resume. */
+void connection_pause_long(struct worker *worker, struct connection *connection);
 /* What is written stays in its outbox while it is held, and OPEN. */
 void connection_hold(struct worker *worker, struct connection *connection, bool holds);
 /* The end of the node does not wait for it any more: in PHASE_CLOSING, instead of a goodbye. */
@@ -169,6 +175,7 @@ void connection_on_receive(struct worker *worker, const struct completion *compl
 void connection_on_send(struct worker *worker, const struct completion *completion);
 void connection_on_lend(struct worker *worker, const struct completion *completion);
 void connection_on_shutdown(struct worker *worker, const struct completion *completion);
+void connection_on_watch(struct worker *worker, const struct completion *completion);
 void connection_on_queued(struct worker *worker, const struct completion *completion);
 void connection_on_cancel(struct worker *worker, const struct completion *completion);
 void connection_on_closed(struct worker *worker, const struct completion *completion);
@@ -190,6 +197,10 @@ void connection_flood_look(struct worker *worker, struct connection *connection,
 /* A paused connection may go on to receive so much before its receive is really stopped: most
  * pauses are shorter than that, and stopping costs two operations. */
 #define PAUSE_SLACK_BYTES (64 * 1024)
+/* Nothing is received of a paused connection: its peer's end is watched for (on_end_unread), and no
+ * more. */
+void connection_watch(struct worker *worker, struct connection *connection);
+void connection_unwatch(struct worker *worker, struct connection *connection);
 /* For handover.c: asks for the end of its receive, unless there is none; lets this turn look at its
  * input again, or at how far its hand-over is (not here and now: the caller may be in the middle of
  * something). */

@@ -44,7 +44,8 @@ void connection_become(struct worker *worker, struct connection *connection,
         memset(connection->protocol_state, 0, sizeof(connection->protocol_state));
     bool drains = connection->drain_told;
     connection->protocol = protocol;
-    connection->paused = connection->end_told = connection->drain_told = false;
+    connection->paused = connection->deaf = false;
+    connection->end_told = connection->drain_told = false;
     protocol->on_open(worker, connection);
     if (drains)
         connection_drain(worker, connection);
@@ -127,6 +128,7 @@ static bool is_still(const struct connection *connection) {
 
 void handover_step(struct worker *worker, struct connection *connection) {
     connection_receive_stop(worker, connection);
+    connection_unwatch(worker, connection);
     if (!is_still(connection))
         return; /* what it waits for calls again when it ends */
     if (!ring_is_kept(connection->socket)) {

@@ -44,7 +44,8 @@ struct protocol {
      * the connection is closed (`client`). */
     void (*on_end)(struct worker *worker, struct connection *connection);
     /* The same while its input is paused, so that on_end is not called yet; perhaps not everything
-     * before it was handed over. NULL: it is told when the input is resumed. */
+     * before it was handed over. It may be told again, where more was handed over and it is paused
+     * still. NULL: it is told when the input is resumed. */
     void (*on_end_unread)(struct worker *worker, struct connection *connection);
     /* The connection's timer fired. */
     void (*on_deadline)(struct worker *worker, struct connection *connection);

@@ -38,7 +38,7 @@ static bool receive_wanted(const struct connection *connection) {
             /* What a connection that had to give way has left is read first: more would wait
                unseen. */
             ? connection_input_wanted(connection) ||
-                  (!connection->yielded && connection->moving == 0 &&
+                  (!connection->yielded && connection->moving == 0 && !connection->deaf &&
                    connection->input_len <= PAUSE_SLACK_BYTES)
             : connection->state == CONNECTION_FLUSHING || connection->state == CONNECTION_LINGERING;
     return wanted && !connection->end_seen && !(connection->ops & OP_RECEIVE);
@@ -70,6 +70,23 @@ void connection_rearm(struct worker *worker, struct connection *connection) {
         connection_receive(worker, connection);
     else if (receive_wanted(connection) && !list_linked(&connection->resume_link))
         list_add_tail(&worker->reading.floods, &connection->resume_link);
+    connection_watch(worker, connection);
+}
+
+void connection_watch(struct worker *worker, struct connection *connection) {
+    if (connection->state != CONNECTION_OPEN || !connection->paused || connection->moving != 0 ||
+        connection->end_seen || (connection->ops & (OP_RECEIVE | OP_WATCH)) ||
+        receive_wanted(connection) || connection->protocol->on_end_unread == NULL)
+        return;
+    connection->ops |= OP_WATCH;
+    ring_watch_end(worker->ring, tag_of(TAG_WATCH, connection), connection->socket);
+}
+
+void connection_unwatch(struct worker *worker, struct connection *connection) {
+    if (!(connection->ops & OP_WATCH) || connection->unwatched)
+        return;
+    connection->unwatched = true;
+    ring_cancel(worker->ring, tag_of(TAG_UNWATCH, connection), tag_of(TAG_WATCH, connection));
 }
 
 void connection_look_again(struct worker *worker, struct connection *connection) {
@@ -88,10 +105,16 @@ void connection_pause(struct worker *worker, struct connection *connection) {
     connection->paused = true;
 }
 
+void connection_pause_long(struct worker *worker, struct connection *connection) {
+    connection->paused = connection->deaf = true;
+    connection_receive_stop(worker, connection);
+    connection_watch(worker, connection);
+}
+
 void connection_resume(struct worker *worker, struct connection *connection) {
     if (!connection->paused)
         return;
-    connection->paused = false;
+    connection->paused = connection->deaf = false;
     connection_look_again(worker, connection);
 }
 

@@ -474,6 +474,13 @@ int ring_queued(struct ring *ring, uint64_t tag, int socket) {
     return -1;
 }
 
+void ring_watch_end(struct ring *ring, uint64_t tag, int socket) {
+    struct io_uring_sqe *sqe = sqe_get(ring);
+    io_uring_prep_poll_add(sqe, socket, POLLRDHUP);
+    socket_set(sqe, socket);
+    io_uring_sqe_set_data64(sqe, tag);
+}
+
 void ring_wake_watch(struct ring *ring, uint64_t tag, int wake_fd) {
     /* Each write to the descriptor makes one completion; its counter is never read, and cannot be
      * filled in the life of a machine. */

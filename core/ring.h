@@ -112,6 +112,9 @@ void ring_cancel(struct ring *ring, uint64_t tag, uint64_t target);
 /* How many received bytes wait in the socket? Where that is known at once, they are returned and
  * nothing is started; otherwise -1, and the completion tells. */
 int ring_queued(struct ring *ring, uint64_t tag, int socket);
+/* Completes when the peer has sent its end, whatever bytes wait in the socket before that; result:
+ * of poll(2), with POLLERR or POLLHUP if the connection has broken. */
+void ring_watch_end(struct ring *ring, uint64_t tag, int socket);
 /* Multishot: completes each time somebody writes to the wake descriptor (net_wake). */
 void ring_wake_watch(struct ring *ring, uint64_t tag, int wake_fd);
 

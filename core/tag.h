@@ -23,6 +23,8 @@
     X(QUEUED)   /* slot: connection; result: bytes that wait in its socket */                      \
     X(CANCEL)   /* slot: connection (its receive), or 0: a listener; of a cancellation itself */   \
     X(UNSEND)   /* slot: connection; the same of its send */                                       \
+    X(WATCH)    /* slot: connection; its peer's end, which nothing is received for */              \
+    X(UNWATCH)  /* slot: connection; the cancellation of that */                                   \
     X(REFUSE)   /* slot 0: close of a descriptor that never became a connection */                 \
     X(WAKE)     /* slot 0: another thread has something for this worker; multishot */
 

@@ -43,6 +43,7 @@ bool api_wait_prepare(struct worker *worker, struct http_exchange *exchange, uin
         .exchange = exchange, .accepted_ns = worker->now_ns, .timeout_ns = timeout_ns};
     list_init(&ack->link);
     exchange->task = ack;
+    exchange_waits(exchange);
     return true;
 }
 
@@ -148,7 +149,7 @@ static void on_deadline(struct worker *worker, struct wait *wait) {
 static bool ack_begin(struct worker *worker, struct ack_wait *ack) {
     static const struct wait_type type = {on_drain, on_deadline};
     struct http_connection *http = ack->exchange->http;
-    if (http->closed || http->connection->end_told || ack->timeout_ns == 0)
+    if (http->closed || http->ended || ack->timeout_ns == 0)
         return false;
     ack->fate_wait.told = on_told;
     ack->waits = fates_wait(&worker->server->fates, &ack->fate_wait, ack->fate, worker->index);
@@ -190,6 +191,7 @@ void api_wait_withdrawn(struct worker *worker, struct http_exchange *exchange, s
     *ack = (struct ack_wait){
         .exchange = exchange, .fate = fate, .timeout_ns = timeout_ns, .withdrawn = true};
     list_init(&ack->link);
+    exchange_waits(exchange);
     if (!ack_begin(worker, ack))
         ack_answer(worker, ack);
 }

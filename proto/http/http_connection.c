@@ -218,14 +218,24 @@ static bool memory_has(struct worker *worker, size_t bytes) {
     return true;
 }
 
-/* The request is whose a trusted proxy says it is. False: see arrival_rename. */
+/* The request is whose a trusted proxy says it is. False: that address may have no more
+ * connections, which is counted; `error` says why. */
 static bool forwarded_look(struct worker *worker, struct http_connection *http,
-                           const struct http_request *request, enum refuse_reason *why) {
+                           const struct http_request *request, struct http_error *error) {
+    enum refuse_reason why;
+    struct peer_address peer = http->hop;
     if (!http->forwards)
         return true;
-    struct peer_address peer = http->hop;
     forwarded_peer(worker->config, request, &peer);
-    return arrival_rename(worker, http->connection, &peer, why);
+    if (arrival_rename(worker, http->connection, &peer, &why))
+        return true;
+    if (SHORTAGE(why == REFUSE_MEMORY))
+        *error = http_error_of(CODE_OVERLOADED,
+                               "there is no memory for one more address at the moment; try again");
+    else
+        *error = http_error_of(CODE_RATE_LIMITED,
+                               "this address has as many connections as --max-per-address allows");
+    return false;
 }
 
 /* What its answer must know of a request, which is counted; says too whether another may follow. */
@@ -274,9 +284,8 @@ static bool head_look(struct worker *worker, struct http_connection *http,
     http->pushes = asks_to_push(http, request);
     http->bodyless = request->method == HTTP_METHOD_HEAD;
     http->incoming->due_ns = worker->now_ns + HTTP_BODY_NS;
-    enum refuse_reason why;
-    (void)forwarded_look(worker, http, request, &why); /* it is refused when it is whole */
-    if (!head_admit(worker, http, request, &error)) {
+    if (!forwarded_look(worker, http, request, &error) ||
+        !head_admit(worker, http, request, &error)) {
         if (request->size != 0 && request->size <= HTTP_REFUSED_BODY_BYTES_MAX &&
             !request->expects_continue) {
             request_refuse(worker, http, request, come, &error);
@@ -308,29 +317,28 @@ static void request_serve(struct worker *worker, struct http_connection *http,
     http->in_body = http->pushes = http->bodyless = http->continue_due = false;
     http->incoming->due_ns = 0;
     uint8_t flags = request_begin(worker, http, request);
-    if (asks_to_push(http, request) &&
-        SHORTAGE(!http_service(http)->admit_push(worker, http, request))) {
+    struct http_error error;
+    bool pushes = asks_to_push(http, request);
+    bool allowed = forwarded_look(worker, http, request, &error); /* a push is that peer's */
+    if (allowed && pushes && SHORTAGE(!http_service(http)->admit_push(worker, http, request))) {
         exchange_busy(worker, http, flags);
         return;
     }
     struct http_exchange *exchange = exchange_open(worker, http, flags);
     if (SHORTAGE(exchange == NULL)) {
-        if (asks_to_push(http, request))
+        if (pushes)
             stats_refuse(&worker->stats, code_word(CODE_OVERLOADED));
         connection_close(worker, http->connection, CLOSE_OVERLOADED);
         return;
     }
     exchange->chunks = request->version_minor != 0;
     http->serving = true;
-    enum refuse_reason why;
-    if (forwarded_look(worker, http, request, &why))
+    if (allowed) {
         http_service(http)->serve(worker, exchange, request);
-    else if (SHORTAGE(why == REFUSE_MEMORY))
-        exchange_fail(worker, exchange, CODE_OVERLOADED,
-                      "there is no memory for one more address at the moment; try again");
-    else
-        exchange_fail(worker, exchange, CODE_RATE_LIMITED,
-                      "this address has as many connections as --max-per-address allows");
+    } else {
+        exchange->pushes = pushes;
+        exchange_refuse(worker, exchange, &error);
+    }
     http->serving = false;
     if (!http->closed)
         http_pace(worker, http);
@@ -500,6 +508,8 @@ size_t http_on_bytes(struct worker *worker, struct connection *connection, char 
         http_change(worker, http);
     else if (used < len)
         head_guess(http, at + used, len - used);
+    if (http->waits != 0 && connection->deaf && !http->closed && http_service(http)->ends_crowded)
+        http_service(http)->ended(worker, http);
     return used;
 }
 

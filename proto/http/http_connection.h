@@ -12,9 +12,10 @@
  * Reading pauses while HTTP_UNSENT_BYTES_MAX of answers are owed: what the peer has not taken, what
  * waits for an earlier answer, and HTTP_OWED_BYTES for each that is still to be made. Behind a long
  * answer (exchange_answer_chain) it pauses already at HTTP_UNSENT_FEW_BYTES, until all of them have
- * left; while the node is at --memory, at replies_unsent_max (core/reply.h). Time is bounded as the
- * constants below say; who is late with a request gets 408, who does not read answers or is idle is
- * closed.
+ * left; while the node is at --memory, at replies_unsent_max (core/reply.h); and while an answer is
+ * owed that may be long in coming (exchange_waits), at HTTP_BEHIND_BYTES_MAX of the others, since
+ * no peer can take those, whether it reads or has gone. Time is bounded as the constants below say;
+ * who is late with a request gets 408, who does not read answers or is idle is closed.
  *
  * Answers that come after the connection has closed are dropped.
  *
@@ -39,6 +40,8 @@
 
 #define HTTP_UNSENT_BYTES_MAX (1024 * 1024)
 #define HTTP_UNSENT_FEW_BYTES (64 * 1024)
+/* Of answers behind one that may be long in coming (exchange_waits). */
+#define HTTP_BEHIND_BYTES_MAX (16 * 1024)
 /* What an answer counts for at the least from its request on: so HTTP_PIPELINE_MAX may be owed. */
 #define HTTP_OWED_BYTES (HTTP_UNSENT_BYTES_MAX / HTTP_PIPELINE_MAX)
 /* The body of a refused request is thrown away as it comes; if that is not more, the connection
@@ -69,11 +72,16 @@ struct http_service {
     size_t state_bytes; /* what it keeps for each connection: http_state */
     /* A connection has come: fills in its state, which is not zeroed. NULL: it keeps nothing. */
     void (*open)(struct worker *worker, struct http_connection *http);
-    /* The peer has ended, and may be gone; or the connection has closed (http->closed), so that
+    /* The peer has ended, and may be gone, though requests before its end may still come, and this
+     * once more behind them; or the connection has closed (http->closed), so that
      * nobody takes the answers that are still to be made. Who makes one is not disturbed by either,
      * but who only waits for something to answer with need not go on. NULL: nobody wants to know.
      */
     void (*ended)(struct worker *worker, struct http_connection *http);
+    /* That is called, too, where so much is pipelined behind an answer that waits that no more is
+     * read. Then it cannot be known whether the peer has gone: its end may be stuck behind what it
+     * has sent. */
+    bool ends_crowded;
     /* Does it ask to push messages? Then `admit_push` is asked, and a refusal counts as one message
      * (stats_refuse). NULL: no request does. */
     bool (*pushes)(const struct http_request *request);
@@ -121,7 +129,9 @@ struct http_connection {
     size_t owed_bytes;       /* of answers that are there, and what stands for the others */
     uint64_t armed_ns;       /* when the deadline fires; 0: it is not armed */
     uint64_t active_ns;      /* the last request, the last answer */
-    uint32_t exchanges;      /* with those whose connection has closed before they were answered */
+    uint16_t exchanges;      /* with those whose connection has closed before they were answered;
+                                hardly more than HTTP_PIPELINE_MAX */
+    uint16_t waits;          /* of those in `owed`: their answers may be long in coming */
     uint32_t kept_bytes;     /* of the input, left with the engine */
     struct peer_address hop; /* the socket's own peer, or what PROXY named */
     uint8_t kind;            /* enum listener_kind */
@@ -137,6 +147,7 @@ struct http_connection {
     bool serving : 1;        /* `serve` is running */
     bool held : 1;           /* a request is being carried out over several turns; none is read */
     bool unread : 1;         /* a long answer is on its way; none is read before it has left */
+    bool ended : 1;          /* the peer has, though not all before its end may have been read */
     bool closed : 1;         /* on_close was called */
     bool stayed : 1;         /* it could not go to another worker (http_upgrade.h) */
     bool upgrades : 1;       /* it becomes another protocol's when `serve` has returned */
@@ -159,7 +170,9 @@ struct http_exchange {
     uint32_t body_bytes;
     uint8_t answer_flags; /* enum http_answer_flags */
     bool answered;
-    bool beyond; /* of reply_take, for `held` */
+    bool beyond;      /* of reply_take, for `held` */
+    bool slot_beyond; /* the same for the exchange itself */
+    bool waits;       /* its answer may be long in coming; not answered yet */
     uint32_t
         busy;    /* so many requests in a row, with the same flags, were refused for being behind */
     bool pushes; /* it asks for messages of which none was counted: a refusal counts as one */
@@ -207,6 +220,8 @@ void exchange_complain(struct worker *worker, struct http_exchange *exchange,
 /* False: the query holds something; it was answered. For paths without parameters. */
 bool exchange_query_empty(struct worker *worker, struct http_exchange *exchange,
                           const struct route_request *request);
+/* For `serve`: the answer waits for what others do, perhaps for long. Little is kept behind it. */
+void exchange_waits(struct http_exchange *exchange);
 /* No further request is read until http_release, and the connection's slot stays as long; for a
  * request that takes several turns. */
 void http_hold(struct worker *worker, struct http_connection *http);

@@ -24,6 +24,7 @@ void http_on_end(struct worker *worker, struct connection *connection) {
             CODE_BAD_MESSAGE, "the connection ended within the request; nothing of it was taken");
         http_refuse_as(worker, http, &error, CLOSE_CLIENT);
     }
+    http->ended = true;
     http_stop(http, CLOSE_CLIENT);
     if (http_service(http)->ended != NULL)
         http_service(http)->ended(worker, http);
@@ -33,8 +34,11 @@ void http_on_end(struct worker *worker, struct connection *connection) {
 
 void http_on_end_unread(struct worker *worker, struct connection *connection) {
     struct http_connection *http = http_of(connection);
+    http->ended = true;
     if (http->stream != NULL)
         http_stream_stop(worker, http, CLOSE_CLIENT);
+    if (!http->closed && http_service(http)->ended != NULL)
+        http_service(http)->ended(worker, http);
 }
 
 void http_on_drain(struct worker *worker, struct connection *connection) {

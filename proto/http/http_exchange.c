@@ -52,18 +52,26 @@ static void body_write(struct worker *worker, struct http_connection *http, stru
     long_look(http, reserve);
 }
 
+/* What is owed beside the answers that wait. */
+static size_t behind_bytes(const struct http_connection *http) {
+    return http->owed_bytes - (size_t)http->waits * HTTP_OWED_BYTES;
+}
+
 /* Must what was written leave before more is read? `part`: 1 to stop reading, 2 to go on. */
 static bool must_wait(const struct worker *worker, const struct http_connection *http,
                       size_t part) {
     size_t owed = http_owed_bytes(http);
     return http->unread || SHORTAGE(owed >= HTTP_UNSENT_BYTES_MAX / part) ||
+           (http->waits != 0 && behind_bytes(http) >= HTTP_BEHIND_BYTES_MAX / part) ||
            SHORTAGE(owed > replies_unsent_max(worker) / part &&
                     (replies_press(&worker->replies) || budget_is_full(worker->account.budget)));
 }
 
 void http_pace(struct worker *worker, struct http_connection *http) {
     struct connection *connection = http->connection;
-    if (!connection->paused) {
+    if (http->waits != 0 && !connection->deaf && must_wait(worker, http, 1)) {
+        connection_pause_long(worker, connection);
+    } else if (!connection->paused) {
         if (must_wait(worker, http, 1))
             connection_pause(worker, connection);
     } else if (!http->held && http->stream == NULL && !must_wait(worker, http, 2)) {
@@ -91,12 +99,29 @@ static void exchange_charge(struct http_exchange *exchange, size_t bytes) {
     exchange->http->owed_bytes += more;
 }
 
+/* The only one of its connection needs no more room than that was given; what is pipelined behind
+ * it is charged as replies are. */
+static bool exchange_room(struct worker *worker, const struct http_connection *http, bool *beyond) {
+    *beyond = false;
+    if (!list_empty(&http->owed))
+        return !SHORTAGE(
+            !reply_take(worker, http_owed_bytes(http), sizeof(struct http_exchange), beyond));
+    account_force(&worker->account, sizeof(struct http_exchange));
+    return true;
+}
+
 struct http_exchange *exchange_open(struct worker *worker, struct http_connection *http,
                                     uint8_t answer_flags) {
-    struct http_exchange *exchange = pool_get(&http_context(worker)->exchanges);
-    if (SHORTAGE(exchange == NULL))
+    bool beyond;
+    if (SHORTAGE(!exchange_room(worker, http, &beyond)))
         return NULL;
-    *exchange = (struct http_exchange){.http = http, .answer_flags = answer_flags};
+    struct http_exchange *exchange = pool_get(&http_context(worker)->exchanges);
+    if (SHORTAGE(exchange == NULL)) {
+        reply_give(worker, sizeof *exchange, beyond);
+        return NULL;
+    }
+    *exchange =
+        (struct http_exchange){.http = http, .answer_flags = answer_flags, .slot_beyond = beyond};
     list_init(&exchange->link);
     list_add_tail(&http->owed, &exchange->link);
     exchange_charge(exchange, HTTP_OWED_BYTES);
@@ -109,10 +134,23 @@ void exchange_free(struct worker *worker, struct http_exchange *exchange) {
         reply_put(worker, exchange->held, exchange->held_bytes, exchange->beyond);
     chunks_put(exchange->body);
     exchange->http->exchanges--;
+    reply_give(worker, sizeof *exchange, exchange->slot_beyond);
     pool_put(&http_context(worker)->exchanges, exchange);
 }
 
+void exchange_waits(struct http_exchange *exchange) {
+    exchange->waits = true;
+    exchange->http->waits++;
+}
+
+static void wait_over(struct http_exchange *exchange) {
+    if (exchange->waits)
+        exchange->http->waits--;
+    exchange->waits = false;
+}
+
 void exchange_unlink(struct http_exchange *exchange) {
+    wait_over(exchange);
     list_remove(&exchange->link);
     exchange->http->owed_bytes -= exchange->charged;
 }
@@ -259,6 +297,7 @@ void exchange_give(struct worker *worker, struct http_exchange *exchange, unsign
         exchange_free(worker, exchange);
         return;
     }
+    wait_over(exchange);
     if (http->owed.next != &exchange->link) {
         (void)exchange_hold(worker, exchange, head, body);
         return;

@@ -186,7 +186,7 @@ void http_stream_look(struct worker *worker, struct http_connection *http) {
     /* Nothing is read, so the engine does not tell the end. */
     if (http->connection->drain_told)
         http_stream_stop(worker, http, CLOSE_DRAINING);
-    else if (http->connection->end_seen)
+    else if (http->ended)
         http_stream_stop(worker, http, CLOSE_CLIENT);
     if (!http->closed && http->stream != NULL)
         quiet_look(worker, http);

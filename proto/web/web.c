@@ -229,6 +229,7 @@ const struct http_service web_service = {
     .state_bytes = sizeof(struct poll_list),
     .open = web_open,
     .ended = engine_http_ended,
+    .ends_crowded = true,
     .routes = routes,
     .route_count = sizeof routes / sizeof *routes,
     .spare_body_bytes = SPARE_BODY_BYTES,

@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import socket
 import time
 import unittest
 
@@ -360,6 +361,21 @@ class Forwarded(unittest.TestCase):
             self.assertEqual(self.ask(node, "192.0.2.2, 127.0.0.1"), 429)
             for _ in range(3):  # the proxy's own, such as its probes
                 self.assertEqual(self.ask(node, None), 200)
+
+    def test_a_request_in_pieces_is_refused_once(self):
+        request = (b"POST /events/ack HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 192.0.2.1\r\n"
+                   b"Content-Length: 9\r\n\r\n{\"a\":123}")
+        with Node("--forwarded", "127.0.0.1", "--max-per-address", "1", "--workers", "1") as node:
+            self.assertEqual(self.ask(node, "192.0.2.1"), 200)
+            with Socket(node.address("web")) as one:
+                one.send(request[:-5])
+                while b"429 " not in one.buffer:
+                    self.assertTrue(one.fill())
+                one.send(request[-5:] + request)
+                one.socket.shutdown(socket.SHUT_WR)
+                self.assertEqual(one.rest().count(b"HTTP/1.1 429"), 2)
+            refused = node.metric("ringpost_refused_total", reason="max_per_address")
+            self.assertEqual(refused, 2)
 
     def test_nobody_else_is_believed(self):
         with Node("--forwarded", "10.0.0.0/8", "--max-per-address", "1", "--workers", "1") as node:

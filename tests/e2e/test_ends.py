@@ -1,5 +1,7 @@
 """How connections end: what it costs the node, and what it says of it."""
 
+import http.client
+import json
 import os
 import socket
 import time
@@ -73,3 +75,47 @@ class Ends(unittest.TestCase):
                         pass
                     one.socket.shutdown(socket.SHUT_WR)
                     self.assertEqual(one.rest().count(b"HTTP/1.1 20"), 40)
+
+
+PROBE = b"HEAD /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+class BehindAWait(unittest.TestCase):
+    """Requests pipelined behind an answer that waits, of a peer that goes or stays."""
+
+    @staticmethod
+    def poll(node):
+        web = http.client.HTTPConnection(*node.address("web"), timeout=10)
+        path = "/socket.io/?EIO=4&transport=polling"
+        web.request("GET", path)
+        sid = json.loads(web.getresponse().read()[1:])["sid"]
+        web.close()
+        return f"GET {path}&sid={sid} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+    def test_a_poll_does_not_wait_for_who_has_gone(self):
+        for probes in (0, 50, 4000):  # the end is read; it is; it is stuck behind them
+            with self.subTest(probes=probes), Node("--heartbeat", "600") as node:
+                for _ in range(20):
+                    with Socket(node.address("web")) as one:
+                        one.send(self.poll(node) + PROBE * probes)
+                wait_until("sessions and connections have ended", lambda n=node: (
+                    n.metric("ringpost_engine_sessions") == 0 and
+                    n.metric("ringpost_connections") <= 1))
+
+    def test_a_poll_gives_way_to_what_comes_behind_it(self):
+        with Node("--heartbeat", "600") as node, Socket(node.address("web")) as one:
+            one.send(self.poll(node) + PROBE * 4000)
+            one.socket.shutdown(socket.SHUT_WR)
+            answers = one.rest()
+            self.assertEqual(answers.count(b"HTTP/1.1 200"), 4000)
+            self.assertTrue(answers.startswith(b"HTTP/1.1 400"))  # the session has ended
+
+    def test_a_producer_that_waits_ends(self):
+        wait = (b"POST /v1/clients/away?ack=1&wait=ack&timeout=60 HTTP/1.1\r\nHost: localhost\r\n"
+                b"Content-Length: 1\r\n\r\n1")
+        with Node() as node, Socket(node.address("api")) as one:
+            one.send(wait + PROBE * 300 + wait + PROBE * 300)
+            one.socket.shutdown(socket.SHUT_WR)
+            answers = one.rest()
+            self.assertEqual(answers.count(b'"state":"pending"'), 2)
+            self.assertEqual(answers.count(b"HTTP/1.1 200"), 600)

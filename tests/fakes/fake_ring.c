@@ -280,6 +280,10 @@ int ring_queued(struct ring *ring, uint64_t tag, int socket) {
     return -1;
 }
 
+void ring_watch_end(struct ring *ring, uint64_t tag, int socket) {
+    op_start(ring, KERNEL_WATCH, tag, socket_fd(ring, socket));
+}
+
 void ring_wake_watch(struct ring *ring, uint64_t tag, int wake_fd) {
     op_start(ring, KERNEL_WAKE, tag, wake_fd);
 }

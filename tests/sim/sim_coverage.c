@@ -428,7 +428,7 @@ static const struct {
     {KERNEL_SEND, ENOMEM},        {KERNEL_SEND, ENOBUFS},        {KERNEL_SEND, EINTR},
     {KERNEL_SEND, EAGAIN},        {KERNEL_SEND, ECANCELED},      {KERNEL_LEND, EMFILE},
     {KERNEL_SHUTDOWN, ENOTCONN},  {KERNEL_CLOSE, EIO},           {KERNEL_CANCEL, ENOENT},
-    {KERNEL_CANCEL, EALREADY},
+    {KERNEL_CANCEL, EALREADY},    {KERNEL_WATCH, ECANCELED},
 };
 
 static unsigned shortages_print(void) {

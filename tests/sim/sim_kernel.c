@@ -4,10 +4,11 @@
 #include "tests/sim/sim_kernel_ring.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 
-static const char *const op_names[KERNEL_OPS] = {"accept", "receive", "send", "lend",  "shutdown",
-                                                 "close",  "cancel",  "wake", "queued"};
+static const char *const op_names[KERNEL_OPS] = {"accept", "receive", "send", "lend",   "shutdown",
+                                                 "close",  "cancel",  "wake", "queued", "watch"};
 
 const char *kernel_op_name(enum kernel_op op) {
     return op_names[op];
@@ -138,6 +139,8 @@ static bool op_can_step(const struct op *op) {
     case KERNEL_RECEIVE:
         return link_input(link) > 0 || link->up_end_arrived || link->reset_arrived ||
                link->input_shut;
+    case KERNEL_WATCH:
+        return link->up_end_arrived || link->reset_arrived || link->input_shut;
     case KERNEL_SEND:
         return link->reset_arrived || link->down_end || link_space(link) > 0;
     case KERNEL_WAKE:
@@ -247,6 +250,17 @@ static bool queued_step(struct ring *ring, struct op *op) {
     return true;
 }
 
+static bool watch_step(struct ring *ring, struct op *op) {
+    const struct link *link = fd_find(op->fd)->link;
+    int32_t result = POLLRDHUP;
+    if (op->cancelled)
+        result = -ECANCELED;
+    else if (link->reset_arrived)
+        result |= POLLERR | POLLHUP;
+    complete(ring, op, result, false, -1);
+    return true;
+}
+
 static bool lend_step(struct ring *ring, struct op *op) {
     struct link *link = fd_find(op->fd)->link;
     int fd = sim_chance(100) ? -1 : fd_open(FD_LENT);
@@ -303,8 +317,8 @@ static bool wake_step(struct ring *ring, struct op *op) {
 
 static bool op_step(struct ring *ring, struct op *op) {
     static bool (*const steps[KERNEL_OPS])(struct ring *, struct op *) = {
-        accept_step, receive_step, send_step, lend_step,  shutdown_step,
-        close_step,  cancel_step,  wake_step, queued_step};
+        accept_step, receive_step, send_step, lend_step,   shutdown_step,
+        close_step,  cancel_step,  wake_step, queued_step, watch_step};
     sim_digest((uint64_t)ring->worker << 56 | (uint64_t)op->kind << 48 | (uint32_t)op->fd);
     return steps[op->kind](ring, op);
 }

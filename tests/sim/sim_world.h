@@ -82,6 +82,7 @@ enum kernel_op {
     KERNEL_CANCEL,
     KERNEL_WAKE,
     KERNEL_QUEUED,
+    KERNEL_WATCH,
     KERNEL_OPS
 };
 

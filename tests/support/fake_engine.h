@@ -21,6 +21,7 @@
 #include "core/tag.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/uio.h>
@@ -36,6 +37,7 @@ struct peer {
     unsigned worker;
     int fd;
     uint64_t receive_tag; /* 0: no receive is armed */
+    uint64_t watch_tag;   /* 0: its end is not watched for */
     bool closed;          /* the node has closed the descriptor */
     bool ended;           /* the node has sent its end */
     bool stalled;         /* takes nothing: sends wait */
@@ -220,6 +222,10 @@ static void peer_deliver(struct ring *ring, struct peer *peer) {
         complete(ring, (struct completion){.tag = peer->receive_tag});
         peer->receive_tag = 0;
     }
+    if (peer->watch_tag != 0 && peer->in_end) {
+        complete(ring, (struct completion){.tag = peer->watch_tag, .result = POLLRDHUP});
+        peer->watch_tag = 0;
+    }
 }
 
 unsigned ring_places(const struct ring *ring) {
@@ -233,7 +239,8 @@ int ring_keep(struct ring *ring, uint32_t place, int fd) {
 /* Whatever ring it comes to. */
 void ring_let_go(struct ring *ring, int fd) {
     (void)ring;
-    CHECK(peer_of(fd)->receive_tag == 0 && peer_of(fd)->send_tag == 0);
+    CHECK(peer_of(fd)->receive_tag == 0 && peer_of(fd)->send_tag == 0 &&
+          peer_of(fd)->watch_tag == 0);
 }
 void ring_receive(struct ring *ring, uint64_t tag, int fd, bool once) {
     (void)once; /* never asked for here: no turn runs out of time */
@@ -312,8 +319,8 @@ void ring_cancel(struct ring *ring, uint64_t tag, uint64_t target) {
         struct peer *peer = &fake_peers[i];
         if (!peer->used || peer->worker != ring->index)
             continue;
-        uint64_t *tags[] = {&peer->receive_tag, &peer->send_tag};
-        for (unsigned n = 0; n < 2; n++) {
+        uint64_t *tags[] = {&peer->receive_tag, &peer->send_tag, &peer->watch_tag};
+        for (unsigned n = 0; n < 3; n++) {
             if (*tags[n] == target) {
                 *tags[n] = 0;
                 found = true;
@@ -333,6 +340,12 @@ void ring_cancel(struct ring *ring, uint64_t tag, uint64_t target) {
 int ring_queued(struct ring *ring, uint64_t tag, int fd) {
     (void)ring, (void)tag;
     return (int)peer_of(fd)->in_len;
+}
+void ring_watch_end(struct ring *ring, uint64_t tag, int fd) {
+    struct peer *peer = peer_of(fd);
+    CHECK(peer->watch_tag == 0);
+    peer->watch_tag = tag;
+    peer_deliver(ring, peer);
 }
 void ring_wake_watch(struct ring *ring, uint64_t tag, int wake_fd) {
     (void)ring, (void)tag, (void)wake_fd;

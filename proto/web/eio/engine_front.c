@@ -100,6 +100,8 @@ bool poll_begin(struct worker *worker, struct http_exchange *exchange, const str
         overloaded(worker, exchange, extra);
         return false;
     }
+    if (ask->kind == POLL_GET)
+        exchange_waits(exchange);
     poll->exchange = exchange;
     poll->home = (uint16_t)home;
     poll->away = 1;
