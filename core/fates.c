@@ -39,9 +39,10 @@ void fates_init(struct fates *fates, struct budget *budget, const struct config 
     atomic_init(&fates->forgotten, 0);
     atomic_init(&fates->ids_forgotten, 0);
     atomic_init(&fates->waits_ended, 0);
-    for (unsigned i = 0; i <= FATE_WAITED_PLACES; i++) {
+    for (unsigned i = 0; i < FATE_WAITED_PLACES; i++) {
         CHECK(pthread_mutex_init(&fates->waited[i].lock, NULL) == 0);
-        list_init(&fates->waited[i].waits);
+        table_init(&fates->waited[i].entries);
+        fates->waited[i].unnamed = 0;
         atomic_init(&fates->waited[i].addresses, 0);
     }
     atomic_init(&fates->record_bytes, 0);
@@ -468,5 +469,11 @@ void fates_fini(struct fates *fates) {
     for (unsigned i = 0; i < ENDPOINTS_MAX; i++) {
         CHECK(list_empty(&fates->told[i].waits), "a wait was told and has not ended");
         pthread_mutex_destroy(&fates->told[i].lock);
+    }
+    for (unsigned i = 0; i < FATE_WAITED_PLACES; i++) {
+        CHECK(fates->waited[i].entries.count + fates->waited[i].unnamed == 0,
+              "somebody waits at the end");
+        table_fini(&fates->waited[i].entries);
+        pthread_mutex_destroy(&fates->waited[i].lock);
     }
 }

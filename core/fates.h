@@ -64,7 +64,7 @@ struct fate;
 struct fates;
 struct message;
 
-#define FATE_WAITED_PLACES 256
+#define FATE_WAITED_PLACES 16
 #define FATE_STRIPES 16
 #define FATE_STRIPES_FROM 65536
 
@@ -194,9 +194,9 @@ enum fate_verdict fates_repeat(struct fates *fates, struct span scope, struct sp
 
 struct fate_wait {
     struct list link;  /* in the fate's waits, or in `told` */
-    struct list named; /* in `waited` */
     struct fate *fate; /* held until fates_wait_end */
     uint16_t endpoint; /* whose it is */
+    bool named;        /* its addresses are charged, see fate_waited */
     /* For who fetches it by fates_told, to be called: it is settled. */
     void (*told)(struct endpoint *endpoint, struct fate_wait *wait);
 };
@@ -206,9 +206,11 @@ struct fate_wait {
 bool fates_wait(struct fates *fates, struct fate_wait *wait, struct fate *fate, unsigned endpoint);
 /* It waits no longer, whether it was told or not; lets go of the fate. By its endpoint. */
 void fates_wait_end(struct fates *fates, struct fate_wait *wait);
-/* Does somebody wait for a message to that client id, which has that hash? Its sessions are to stay
- * until fates_waits_ended, a counter that wraps, has changed. */
-bool fates_waited(struct fates *fates, uint64_t hash, struct span id);
+/* Does somebody wait for a message to the client id of that hash? Its sessions are to stay until
+ * fates_waits_ended, a counter that wraps, has changed. It takes one look-up, however many wait for
+ * however many. True too, while there was no memory to note what some wait for, for an id that may
+ * be one of those. */
+bool fates_waited(struct fates *fates, uint64_t hash);
 uint32_t fates_waits_ended(const struct fates *fates);
 /* Does anybody wait for any fate? */
 bool fates_any_waited(const struct fates *fates);
@@ -245,12 +247,13 @@ struct fate_told {
     struct list waits;
 };
 
-/* Waits, found by what they wait for. */
+/* The addresses that are waited for, of those whose hash belongs here. Each wait has taken the
+ * memory for as many entries as it has addresses from its fate's stripe; several may share one. */
 struct fate_waited {
     pthread_mutex_t lock;
-    struct list waits;
-    /* Addresses that they wait for and whose hash belongs here, also of waits for several. */
-    _Atomic uint32_t addresses;
+    struct table entries;       /* a hash, and how many wait for it */
+    uint32_t unnamed;           /* addresses that there was no memory for */
+    _Atomic uint32_t addresses; /* in all, for who asks without the lock */
 };
 
 struct fates {
@@ -264,8 +267,7 @@ struct fates {
     _Atomic uint64_t forgotten;     /* that nobody is told of, before their window was over */
     _Atomic uint64_t ids_forgotten; /* the same of their ids */
     _Atomic uint64_t record_bytes;  /* of all their records in the store */
-    /* By the hash of the one address; the last one has waits for several. */
-    struct fate_waited waited[FATE_WAITED_PLACES + 1];
+    struct fate_waited waited[FATE_WAITED_PLACES]; /* by the hash of the address */
     _Atomic uint32_t waits_ended;
     void (*nudge)(void *argument, unsigned endpoint);
     void *nudge_argument;

@@ -1,8 +1,11 @@
 /* fates_ask.c - looking a fate up, at it, and waiting for it; see fates.h. */
 #include "core/base/check.h"
 #include "core/base/clock.h"
+#include "core/base/shortage.h"
 #include "core/fate.h"
 #include "core/message.h"
+
+#include <stdlib.h>
 
 const char *fate_state_word(enum fate_state state) {
     static const char *const words[FATE_STATES] = {
@@ -175,60 +178,86 @@ enum fate_verdict fates_repeat(struct fates *fates, struct span scope, struct sp
 
 /* --- waiting --------------------------------------------------------------------------------- */
 
-static struct fate_waited *waited_of(struct fates *fates, const struct fate *fate) {
-    return &fates->waited[fate_count(fate) == 1 ? fate_address_hash(fate, 0) % FATE_WAITED_PLACES
-                                                : FATE_WAITED_PLACES];
+/* An address that is waited for, and by how many. */
+struct fate_named {
+    struct table_node node;
+    uint32_t waits;
+};
+
+/* Of an entry, with its share of the table and what the allocator adds. */
+#define NAMED_BYTES (sizeof(struct fate_named) + 3 * sizeof(void *))
+
+static size_t named_bytes(const struct fate *fate) {
+    return fate_count(fate) * NAMED_BYTES;
 }
 
-static void waited_count(struct fates *fates, const struct fate *fate, bool more) {
-    for (uint32_t i = 0; i < fate_count(fate); i++) {
-        _Atomic uint32_t *addresses =
-            &fates->waited[fate_address_hash(fate, i) % FATE_WAITED_PLACES].addresses;
-        if (more)
-            atomic_fetch_add_explicit(addresses, 1, memory_order_relaxed);
-        else
-            atomic_fetch_sub_explicit(addresses, 1, memory_order_relaxed);
+static struct fate_named *named_find(const struct fate_waited *waited, uint64_t hash) {
+    struct table_node *node = table_first(&waited->entries, hash);
+    return node == NULL ? NULL : container_of(node, struct fate_named, node);
+}
+
+/* False: no memory. */
+static bool named_add(struct fate_waited *waited, uint64_t hash) {
+    struct fate_named *named = named_find(waited, hash);
+    if (named != NULL) {
+        named->waits++;
+        return true;
     }
-}
-
-static void waited_add(struct fates *fates, struct fate_wait *wait) {
-    struct fate_waited *waited = waited_of(fates, wait->fate);
-    CHECK(pthread_mutex_lock(&waited->lock) == 0);
-    list_add_tail(&waited->waits, &wait->named);
-    CHECK(pthread_mutex_unlock(&waited->lock) == 0);
-    waited_count(fates, wait->fate, true);
-}
-
-static void waited_remove(struct fates *fates, struct fate_wait *wait) {
-    struct fate_waited *waited = waited_of(fates, wait->fate);
-    CHECK(pthread_mutex_lock(&waited->lock) == 0);
-    list_remove(&wait->named);
-    CHECK(pthread_mutex_unlock(&waited->lock) == 0);
-    waited_count(fates, wait->fate, false);
-}
-
-/* The hash is of the namespace, too. */
-static bool fate_names(const struct fate *fate, uint64_t hash, struct span id) {
-    for (uint32_t i = 0; i < fate_count(fate); i++)
-        if (span_equal(fate_address_text(fate, i), id) && fate_address_hash(fate, i) == hash)
-            return true;
+    named = malloc(sizeof *named);
+    if (SHORTAGE(named == NULL))
+        return false;
+    *named = (struct fate_named){.node.hash = hash, .waits = 1};
+    if (!SHORTAGE(!table_add(&waited->entries, &named->node)))
+        return true;
+    free(named);
     return false;
 }
 
-static bool waited_has(struct fate_waited *waited, uint64_t hash, struct span id) {
-    bool has = false;
-    CHECK(pthread_mutex_lock(&waited->lock) == 0);
-    for (const struct list *at = waited->waits.next; !has && at != &waited->waits; at = at->next)
-        has = fate_names(container_of(at, struct fate_wait, named)->fate, hash, id);
-    CHECK(pthread_mutex_unlock(&waited->lock) == 0);
-    return has;
+/* False: there is none. With several waits for one address it does not matter which of them found
+ * no memory. */
+static bool named_remove(struct fate_waited *waited, uint64_t hash) {
+    struct fate_named *named = named_find(waited, hash);
+    if (named == NULL)
+        return false;
+    if (--named->waits == 0) {
+        table_remove(&waited->entries, &named->node);
+        free(named);
+    }
+    return true;
 }
 
-bool fates_waited(struct fates *fates, uint64_t hash, struct span id) {
+static void waited_add(struct fates *fates, const struct fate_wait *wait) {
+    for (uint32_t i = 0; i < fate_count(wait->fate); i++) {
+        uint64_t hash = fate_address_hash(wait->fate, i);
+        struct fate_waited *waited = &fates->waited[hash % FATE_WAITED_PLACES];
+        CHECK(pthread_mutex_lock(&waited->lock) == 0);
+        if (!wait->named || !named_add(waited, hash))
+            waited->unnamed++;
+        atomic_fetch_add_explicit(&waited->addresses, 1, memory_order_relaxed);
+        CHECK(pthread_mutex_unlock(&waited->lock) == 0);
+    }
+}
+
+static void waited_remove(struct fates *fates, const struct fate_wait *wait) {
+    for (uint32_t i = 0; i < fate_count(wait->fate); i++) {
+        uint64_t hash = fate_address_hash(wait->fate, i);
+        struct fate_waited *waited = &fates->waited[hash % FATE_WAITED_PLACES];
+        CHECK(pthread_mutex_lock(&waited->lock) == 0);
+        if (!wait->named || !named_remove(waited, hash))
+            waited->unnamed--;
+        atomic_fetch_sub_explicit(&waited->addresses, 1, memory_order_relaxed);
+        CHECK(pthread_mutex_unlock(&waited->lock) == 0);
+    }
+}
+
+bool fates_waited(struct fates *fates, uint64_t hash) {
     struct fate_waited *waited = &fates->waited[hash % FATE_WAITED_PLACES];
-    return atomic_load_explicit(&waited->addresses, memory_order_relaxed) != 0 &&
-           (waited_has(waited, hash, id) ||
-            waited_has(&fates->waited[FATE_WAITED_PLACES], hash, id));
+    if (atomic_load_explicit(&waited->addresses, memory_order_relaxed) == 0)
+        return false;
+    CHECK(pthread_mutex_lock(&waited->lock) == 0);
+    bool has = waited->unnamed != 0 || named_find(waited, hash) != NULL;
+    CHECK(pthread_mutex_unlock(&waited->lock) == 0);
+    return has;
 }
 
 bool fates_any_waited(const struct fates *fates) {
@@ -247,9 +276,9 @@ bool fates_wait(struct fates *fates, struct fate_wait *wait, struct fate *fate, 
     wait->fate = fate;
     wait->endpoint = (uint16_t)endpoint;
     list_init(&wait->link);
-    list_init(&wait->named);
     fate_lock(stripe);
     bool pending = fate->left != 0;
+    wait->named = pending && !SHORTAGE(!account_take(&stripe->account, named_bytes(fate)));
     if (pending)
         list_add_tail(&fate->waits, &wait->link);
     fate_unlock(stripe);
@@ -272,6 +301,8 @@ void fates_wait_end(struct fates *fates, struct fate_wait *wait) {
         list_remove(&wait->link);
         CHECK(pthread_mutex_unlock(&told->lock) == 0);
     }
+    if (wait->named)
+        account_give(&stripe->account, named_bytes(fate));
     fate_let_go(stripe, fate);
     fate_unlock(stripe);
     wait->fate = NULL;

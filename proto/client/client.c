@@ -422,7 +422,7 @@ bool client_is_waited(const struct worker *worker, const struct connection *conn
     const struct client *client = (const struct client *)(const void *)connection->protocol_state;
     const struct name *id = client->session.id;
     return client->stage == CLIENT_LIVE && id != NULL &&
-           fates_waited(&worker->server->fates, id->node.hash, span_of(id->text, id->len));
+           fates_waited(&worker->server->fates, id->node.hash);
 }
 
 void client_on_drain(struct worker *worker, struct connection *connection) {

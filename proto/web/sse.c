@@ -468,7 +468,7 @@ bool sse_is_waited(const struct worker *worker, const struct connection *connect
         return fates_any_waited(&worker->server->fates);
     const struct name *id = sse->session.id;
     return sse->stage == STAGE_LIVE && id != NULL &&
-           fates_waited(&worker->server->fates, id->node.hash, span_of(id->text, id->len));
+           fates_waited(&worker->server->fates, id->node.hash);
 }
 
 struct session *sse_session(struct connection *connection) {

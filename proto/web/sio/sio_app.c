@@ -239,8 +239,7 @@ static bool is_waited(const struct worker *worker, const struct engine *engine) 
     const struct sio *sio = engine_state((struct engine *)(uintptr_t)engine);
     for (const struct sio_session *one = sio->first; one != NULL; one = one->next) {
         const struct name *id = one->session.id;
-        if (id != NULL &&
-            fates_waited(&worker->server->fates, id->node.hash, span_of(id->text, id->len)))
+        if (id != NULL && fates_waited(&worker->server->fates, id->node.hash))
             return true;
     }
     return false;

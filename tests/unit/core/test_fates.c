@@ -303,22 +303,72 @@ static void test_who_is_waited_for(void **state) {
         const char *id = count == 1 ? "m" : "n";
         struct fate *fate = take("", id, count, 1);
         uint64_t hash = fate_address_hash(fate, 0);
-        struct span till = fate_address_text(fate, 0);
         struct fate_wait wait;
-        assert_false(fates_waited(&fates, hash, till));
+        assert_false(fates_waited(&fates, hash));
         wait_for(&wait, id, 0);
         assert_true(fates_any_waited(&fates));
         for (uint32_t i = 0; i < count; i++)
-            assert_true(
-                fates_waited(&fates, fate_address_hash(fate, i), fate_address_text(fate, i)));
-        assert_false(fates_waited(&fates, hash + FATE_WAITED_PLACES, till));
-        assert_false(fates_waited(&fates, hash, SPAN("neighbour")));
+            assert_true(fates_waited(&fates, fate_address_hash(fate, i)));
+        assert_false(fates_waited(&fates, hash + FATE_WAITED_PLACES));
         for (uint32_t i = 0; i < count; i++)
             settle(fate, i, FATE_ACKED);
         fates_wait_end(&fates, &wait);
-        assert_false(fates_waited(&fates, hash, till));
+        assert_false(fates_waited(&fates, hash));
         assert_false(fates_any_waited(&fates));
     }
+    end();
+}
+
+/* Each address has one entry, however many wait for it: the look-up does not grow with them. */
+static void test_many_are_waited_for(void **state) {
+    (void)state;
+    begin(10);
+    enum { WAITS = 20, ADDRESSES = 3 };
+    struct fate *fates_of[WAITS];
+    struct fate_wait waits[WAITS];
+    for (unsigned i = 0; i < WAITS; i++) {
+        char id[8];
+        snprintf(id, sizeof id, "m%u", i);
+        fates_of[i] = take("", id, ADDRESSES, 1);
+        wait_for(&waits[i], id, 0);
+    }
+    uint32_t entries = 0;
+    for (unsigned i = 0; i < FATE_WAITED_PLACES; i++)
+        entries += fates.waited[i].entries.count;
+    assert_int_equal(entries, ADDRESSES);
+    uint64_t hash = fate_address_hash(fates_of[0], ADDRESSES - 1);
+    for (unsigned i = 0; i < WAITS; i++) {
+        assert_true(fates_waited(&fates, hash));
+        for (unsigned to = 0; to < ADDRESSES; to++)
+            settle(fates_of[i], to, FATE_ACKED);
+        fates_wait_end(&fates, &waits[i]);
+    }
+    assert_false(fates_waited(&fates, hash));
+    end();
+}
+
+/* Without memory for its addresses it is taken for one that waits for anybody. */
+static void test_waited_for_without_memory(void **state) {
+    (void)state;
+    begin(10);
+    struct fate *fate = take("", "m", 1, 1), *other = take("", "n", 1, 1);
+    uint64_t hash = fate_address_hash(fate, 0), neighbour = hash + FATE_WAITED_PLACES;
+    struct fate_wait without, with;
+    struct account *account = &fates.stripes[0].account;
+    uint64_t taken = 0;
+    while (account_take(account, 16))
+        taken += 16;
+    wait_for(&without, "m", 0);
+    account_give(account, taken);
+    assert_true(fates_waited(&fates, hash) && fates_waited(&fates, neighbour));
+    wait_for(&with, "n", 0);
+    fates_wait_end(&fates, &without);
+    assert_true(fates_waited(&fates, hash));
+    assert_false(fates_waited(&fates, neighbour));
+    settle(fate, 0, FATE_ACKED);
+    settle(other, 0, FATE_ACKED);
+    fates_wait_end(&fates, &with);
+    assert_false(fates_waited(&fates, hash) || fates_any_waited(&fates));
     end();
 }
 
@@ -444,6 +494,8 @@ int main(void) {
         cmocka_unit_test(test_no_wait_for_what_is_settled),
         cmocka_unit_test(test_a_wait_holds_its_fate),
         cmocka_unit_test(test_who_is_waited_for),
+        cmocka_unit_test(test_many_are_waited_for),
+        cmocka_unit_test(test_waited_for_without_memory),
         cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
