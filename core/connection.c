@@ -519,8 +519,7 @@ void connection_on_send(struct worker *worker, const struct completion *completi
     if (result >= 0) {
         outbox_on_sent(worker, connection, (uint32_t)result);
     } else {
-        connection->outbox.committed =
-            connection->outbox.sent_bytes ? connection->outbox.first : NULL;
+        outbox_on_unsent(connection);
         if (result != -EAGAIN && result != -EINTR) {
             connection_close(worker, connection, CLOSE_PEER_ERROR);
             connection_join(worker, connection);

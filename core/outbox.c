@@ -16,29 +16,19 @@ void sending_init(struct sending *sending) {
     for (unsigned lane = 0; lane < LANES; lane++)
         list_init(&sending->dirty[lane]);
     pool_init(&sending->pieces, sizeof(struct piece));
-    pool_init(&sending->marked_pieces, sizeof(struct marked_piece));
-    sending->pieces.lazy = sending->marked_pieces.lazy = true;
+    pool_init(&sending->shared_pieces, sizeof(struct shared_piece));
+    sending->pieces.lazy = sending->shared_pieces.lazy = true;
 }
 
 bool sending_trim(struct sending *sending) {
     pool_trim(&sending->pieces);
-    pool_trim(&sending->marked_pieces);
-    return pool_wants_trim(&sending->pieces) || pool_wants_trim(&sending->marked_pieces);
+    pool_trim(&sending->shared_pieces);
+    return pool_wants_trim(&sending->pieces) || pool_wants_trim(&sending->shared_pieces);
 }
 
 void sending_fini(struct sending *sending) {
     pool_fini(&sending->pieces);
-    pool_fini(&sending->marked_pieces);
-}
-
-static void piece_append(struct outbox *outbox, struct piece *piece) {
-    piece->next = NULL;
-    if (outbox->last != NULL)
-        outbox->last->next = piece;
-    else
-        outbox->first = piece;
-    outbox->last = piece;
-    outbox->bytes += piece->bytes;
+    pool_fini(&sending->shared_pieces);
 }
 
 static bool outbox_sends(struct outbox *outbox) {
@@ -46,10 +36,24 @@ static bool outbox_sends(struct outbox *outbox) {
     return connection != NULL && (connection->ops & OP_SEND) != 0;
 }
 
-/* The first piece that is not in flight nor sent in part, behind `*before`. */
-static struct piece *first_waiting(struct outbox *outbox, struct piece **before) {
-    *before = outbox->committed;
-    return *before == NULL ? outbox->first : (*before)->next;
+/* The first piece that is not in flight nor sent in part. */
+static struct piece *first_waiting(const struct outbox *outbox) {
+    return outbox->committed == NULL ? outbox->first : outbox->committed->next;
+}
+
+/* The next piece that waits for the session behind that one; NULL: the first. What is another's is
+ * not walked through: of a session that may have any neighbours in its outbox there is a list. */
+static struct piece *next_of(const struct outbox *outbox, struct session *session,
+                             struct piece *piece) {
+    if (session->type->waiting != NULL) {
+        const struct list *own = session->type->waiting(session);
+        const struct list *at = piece == NULL ? own->next : piece_shared(piece)->own.next;
+        return at == own ? NULL : &container_of(at, struct shared_piece, own)->piece;
+    }
+    piece = piece == NULL ? first_waiting(outbox) : piece->next;
+    while (piece != NULL && piece->session != session)
+        piece = piece->next;
+    return piece;
 }
 
 /* --- messages --------------------------------------------------------------------------------- */
@@ -68,29 +72,24 @@ static bool is_slow(const struct worker *worker, struct outbox *outbox, struct s
 }
 
 /* Drops the session's waiting messages from the front until `wanted` bytes more have room, or all
- * of them. */
+ * of them. What is to be acknowledged stays: those behind it must not overtake it. */
 static void outbox_make_room(struct worker *worker, struct outbox *outbox, struct session *session,
                              uint32_t wanted, bool all, enum drop_reason reason) {
     uint32_t limit = worker->config->outbox_bytes;
-    struct piece *before, *piece = first_waiting(outbox, &before);
+    struct piece *piece = next_of(outbox, session, NULL);
     while (piece != NULL && (all || !backlog_has_room(&session->backlog, wanted, limit))) {
-        /* What is to be acknowledged stays: those behind it must not overtake it. */
-        bool stays = piece_is_single(piece) && message_is_kept(piece->parcel->message);
-        if (piece->session != session || stays) {
-            before = piece;
-            piece = piece->next;
-            continue;
-        }
-        bool apart =
-            piece->kind != PIECE_BATCH || !SHORTAGE(!batch_split(worker, outbox, before, piece));
-        piece = before == NULL ? outbox->first : before->next;
-        struct piece *next = piece->next;
+        struct piece *parts =
+            piece->kind == PIECE_BATCH ? batch_split(worker, outbox, piece) : piece;
+        bool apart = !SHORTAGE(parts == NULL);
+        if (apart)
+            piece = parts;
+        struct piece *next = next_of(outbox, session, piece);
         if (!apart)
-            piece_drop(worker, outbox, before, piece, DROP_NO_MEMORY);
+            piece_drop(worker, outbox, piece, DROP_NO_MEMORY);
         else if (piece->parcel->message->class == CLASS_VOLATILE)
-            piece_drop(worker, outbox, before, piece, DROP_VOLATILE);
-        else
-            piece_drop(worker, outbox, before, piece, reason);
+            piece_drop(worker, outbox, piece, DROP_VOLATILE);
+        else if (!message_is_kept(piece->parcel->message))
+            piece_drop(worker, outbox, piece, reason);
         piece = next;
     }
 }
@@ -98,7 +97,7 @@ static void outbox_make_room(struct worker *worker, struct outbox *outbox, struc
 /* In an outbox of its own nothing else looks at the time. */
 static void parked_expire(struct worker *worker, struct outbox *outbox) {
     while (outbox->first != NULL && piece_expires_ns(outbox->first) <= worker->now_ns)
-        piece_drop(worker, outbox, NULL, outbox->first, DROP_EXPIRED);
+        piece_drop(worker, outbox, outbox->first, DROP_EXPIRED);
 }
 
 bool outbox_must_wait(struct worker *worker, struct outbox *outbox, struct session *session,
@@ -171,7 +170,7 @@ enum outbox_verdict outbox_push(struct worker *worker, struct outbox *outbox,
                      &verdict)) {
         reason = DROP_NO_MEMORY;
         verdict = OUTBOX_STARVED;
-        piece = piece_get(worker, frame_is_marked(frame) ? PIECE_MARKED : PIECE_PARCEL);
+        piece = piece_get(worker, frame_is_marked(frame) ? PIECE_MARKED : PIECE_PARCEL, session);
     } else if (SHORTAGE(verdict == OUTBOX_WAIT)) {
         return verdict;
     }
@@ -184,7 +183,6 @@ enum outbox_verdict outbox_push(struct worker *worker, struct outbox *outbox,
     parcel_ref(parcel);
     piece->parcel = parcel;
     piece->encoding = (uint8_t)encoding->index;
-    piece->session = session;
     piece->bytes = frame->total_bytes;
     piece->again = encoding->is_again;
     if (piece->kind == PIECE_MARKED)
@@ -192,7 +190,7 @@ enum outbox_verdict outbox_push(struct worker *worker, struct outbox *outbox,
     backlog_add(worker, &session->backlog, 1, piece->bytes);
     stats_add(&worker->stats.outbox_bytes, piece->bytes);
     stats_add(&worker->stats.copies_waiting[class], 1);
-    piece_append(outbox, piece);
+    piece_link(outbox, piece);
     if (backlog_half_full(worker, &session->backlog))
         slow_watch(worker, outbox, session);
     outbox_tell(worker, outbox, session, was_empty, lane);
@@ -211,12 +209,11 @@ bool outbox_push_batch(struct worker *worker, struct outbox *outbox, struct sess
                 backlog->messages + batch->count <= BACKLOG_MESSAGES_MAX;
     if (SHORTAGE(!room) || worker->config->slow == SLOW_KEEP_LATEST)
         return false;
-    struct piece *piece = piece_get(worker, PIECE_BATCH);
+    struct piece *piece = piece_get(worker, PIECE_BATCH, session);
     if (SHORTAGE(piece == NULL))
         return false;
     frame_batch_ref(batch);
     piece->batch = batch;
-    piece->session = session;
     piece->parts = batch->count;
     piece->bytes = batch->bytes;
     for (unsigned class = 0; class < CLASSES; class ++) {
@@ -225,7 +222,7 @@ bool outbox_push_batch(struct worker *worker, struct outbox *outbox, struct sess
     }
     backlog_add(worker, backlog, batch->count, batch->bytes);
     stats_add(&worker->stats.outbox_bytes, batch->bytes);
-    piece_append(outbox, piece);
+    piece_link(outbox, piece);
     outbox_tell(worker, outbox, session, false, LANE_BULK);
     return true;
 }
@@ -249,6 +246,7 @@ static void piece_reframe(struct worker *worker, struct piece *piece,
 /* What has left a session's outbox counts for nobody. */
 static void piece_disown(const struct worker *worker, struct piece *piece) {
     struct session *session = piece->session;
+    piece_unwait(piece);
     backlog_less(piece, piece_messages(piece), piece->bytes);
     backlog_took(worker, &session->backlog, piece->bytes);
     piece->session = NULL;
@@ -263,66 +261,86 @@ static void flight_disown(const struct worker *worker, struct outbox *outbox,
             piece_disown(worker, piece);
 }
 
-uint32_t outbox_move(struct worker *worker, struct session *session, struct outbox *from,
-                     struct outbox *to, uint32_t max_bytes) {
-    const struct encoding *base = session->type->encoding(session);
-    const struct outbox *its_own = session->type->outbox(session);
-    uint32_t moved = 0;
-    if (its_own != from)
-        flight_disown(worker, from, session);
-    struct piece *before, *piece = first_waiting(from, &before);
-    for (; piece != NULL; piece = before == NULL ? from->first : before->next) {
-        if (piece->session != session) {
-            before = piece;
-            continue;
-        }
-        if (piece->kind == PIECE_BATCH) {
-            if (SHORTAGE(!batch_split(worker, from, before, piece)))
-                piece_drop(worker, from, before, piece, DROP_NO_MEMORY);
-            continue;
-        }
-        const struct frame *frame = NULL;
-        const struct encoding *encoding = piece->again && base->again != NULL ? base->again : base;
-        bool expired = piece_expires_ns(piece) <= worker->now_ns;
-        if (!expired)
-            frame = parcel_frame(worker, piece->parcel, encoding);
-        if (expired || SHORTAGE(frame == NULL)) {
-            piece_drop(worker, from, before, piece, expired ? DROP_EXPIRED : DROP_NO_MEMORY);
-            continue;
-        }
-        if (moved != 0 && (uint64_t)moved + frame->total_bytes > max_bytes)
-            break;
-        piece_unlink(from, before, piece);
-        from->bytes -= piece->bytes;
-        tally_see(worker, piece);
-        piece_reframe(worker, piece, encoding);
-        piece_append(to, piece);
-        moved += piece->bytes;
-        if (its_own != to)
-            piece_disown(worker, piece);
+/* One that waits goes to the end of the other outbox, unless it is a batch, which comes apart.
+ * Returns the bytes that were moved. */
+static uint32_t piece_move(struct worker *worker, struct piece *piece, struct outbox *from,
+                           struct outbox *to) {
+    struct session *session = piece->session;
+    const struct encoding *encoding = session->type->encoding(session);
+    const struct frame *frame = NULL;
+    if (piece->again && encoding->again != NULL)
+        encoding = encoding->again;
+    bool expired = piece_expires_ns(piece) <= worker->now_ns;
+    if (!expired)
+        frame = parcel_frame(worker, piece->parcel, encoding);
+    if (expired || SHORTAGE(frame == NULL)) {
+        piece_drop(worker, from, piece, expired ? DROP_EXPIRED : DROP_NO_MEMORY);
+        return 0;
     }
-    if (moved != 0 && !to->parked)
+    piece_unlink(from, piece);
+    from->bytes -= piece->bytes;
+    tally_see(worker, piece);
+    piece_reframe(worker, piece, encoding);
+    piece_link(to, piece);
+    if (session->type->outbox(session) != to)
+        piece_disown(worker, piece);
+    if (!to->parked)
         outbox_dirty(worker, connection_of_outbox(to), LANE_DIRECT);
+    return piece->bytes;
+}
+
+uint32_t outbox_move(struct worker *worker, struct session *session, struct outbox *from,
+                     struct outbox *to) {
+    uint32_t moved = 0;
+    if (session->type->outbox(session) != from)
+        flight_disown(worker, from, session);
+    struct piece *next, *piece = first_waiting(from);
+    for (; piece != NULL; piece = next) {
+        next = piece->next;
+        if (piece->session != session)
+            continue;
+        if (piece->kind != PIECE_BATCH) {
+            moved += piece_move(worker, piece, from, to);
+            continue;
+        }
+        struct piece *parts = batch_split(worker, from, piece);
+        if (SHORTAGE(parts == NULL))
+            piece_drop(worker, from, piece, DROP_NO_MEMORY);
+        else
+            next = parts;
+    }
     return moved;
 }
 
-void outbox_disown(struct outbox *outbox, struct session *session) {
+void outbox_move_all(struct worker *worker, struct outbox *parked, struct outbox *to) {
+    while (parked->first != NULL) {
+        CHECK(piece_is_single(parked->first), "there is a piece of kind %u without a connection",
+              parked->first->kind);
+        if (parked->first->session == NULL)
+            piece_drop(worker, parked, parked->first, DROP_GONE);
+        else
+            piece_move(worker, parked->first, parked, to);
+    }
+}
+
+void outbox_disown(struct worker *worker, struct outbox *outbox, struct session *session) {
     if (session->backlog.messages == 0)
         return;
-    for (struct piece *piece = outbox->first; piece != NULL; piece = piece->next)
-        if (piece->session == session)
-            piece->session = NULL;
+    flight_disown(worker, outbox, session);
+    struct piece *next, *piece = next_of(outbox, session, NULL);
+    for (; piece != NULL; piece = next) {
+        next = next_of(outbox, session, piece);
+        piece_disown(worker, piece);
+    }
     session->backlog = (struct backlog){.bytes = 0};
 }
 
 void outbox_drop(struct worker *worker, struct outbox *outbox, struct session *session,
                  enum drop_reason reason) {
-    struct piece *before, *piece = first_waiting(outbox, &before);
-    for (; piece != NULL; piece = before == NULL ? outbox->first : before->next) {
-        if (piece->session == session)
-            piece_drop(worker, outbox, before, piece, reason);
-        else
-            before = piece;
+    struct piece *next, *piece = next_of(outbox, session, NULL);
+    for (; piece != NULL; piece = next) {
+        next = next_of(outbox, session, piece);
+        piece_drop(worker, outbox, piece, reason);
     }
 }
 
@@ -337,7 +355,7 @@ static enum send_lane reply_lane(const struct worker *worker, const struct conne
 }
 
 static void reply_append(struct outbox *outbox, struct piece *piece) {
-    piece_append(outbox, piece);
+    piece_link(outbox, piece);
     outbox->reply_bytes += piece->bytes;
 }
 
@@ -409,19 +427,18 @@ bool outbox_write_chunks(struct worker *worker, struct connection *connection,
 }
 
 void outbox_clear(struct worker *worker, struct outbox *outbox, enum drop_reason reason) {
-    struct piece *before = outbox_sends(outbox) ? outbox->committed : NULL;
-    struct piece *piece = before == NULL ? outbox->first : before->next;
     uint32_t sent = 0;
-    if (before != NULL) {
-        before->next = NULL;
-        outbox->last = before;
+    struct piece *piece = outbox->first;
+    if (outbox_sends(outbox)) {
+        piece = first_waiting(outbox);
     } else {
         sent = outbox->sent_bytes;
-        outbox->first = outbox->last = outbox->committed = NULL;
+        outbox->committed = NULL;
         outbox->sent_bytes = 0;
     }
     while (piece != NULL) {
         struct piece *next = piece->next;
+        piece_unlink(outbox, piece);
         piece_settle(worker, outbox, piece, sent, reason);
         piece_free(worker, piece);
         piece = next;

@@ -42,8 +42,9 @@ struct piece;
 
 struct outbox {
     struct piece *first, *last;
-    struct piece
-        *committed;       /* the last one that must stay: in flight, or sent in part; NULL: none */
+    /* The last one that must stay: in flight, or sent in part; NULL: none. Those up to it are in no
+     * session's list of what waits. */
+    struct piece *committed;
     uint32_t bytes;       /* waiting and in flight */
     uint32_t reply_bytes; /* of those, of replies */
     uint32_t sent_bytes;  /* of the first piece, already with the kernel */
@@ -73,7 +74,7 @@ struct sending {
     struct list dirty[LANES]; /* connections with something to send */
     struct flight *flights;   /* SENDS_PER_SUBMIT of them */
     unsigned flights_used;    /* since the last submit */
-    struct pool pieces, marked_pieces;
+    struct pool pieces, shared_pieces;
     uint32_t seen_ms; /* when all completions that had come were handled, the last time */
     uint32_t away_ms; /* when the worker came back after it had no CPU for AWAY_NS */
 };
@@ -101,15 +102,14 @@ bool outbox_must_wait(struct worker *worker, struct outbox *outbox, struct sessi
 bool outbox_push_batch(struct worker *worker, struct outbox *outbox, struct session *session,
                        struct frame_batch *batch);
 /* Moves what waits for the session from one outbox to the end of another, in its order, encoded for
- * the transport that the session has now: whole messages, from the first on, as long as they are no
- * more than `max_bytes` on the wire together, but at least one. Expired ones are dropped on the
- * way, and one for whose frame there is no memory; counted. What is in flight stays. A message
- * counts in the backlog only while it is where session_type.outbox says: say that first. Returns
- * the bytes that were moved; 0: nothing was left. */
+ * the transport that the session has now. Expired ones are dropped on the way, and one for whose
+ * frame there is no memory; counted. What is in flight stays. A message counts in the backlog only
+ * while it is where session_type.outbox says: say that first. Returns the bytes that were moved; 0:
+ * nothing was left. */
 uint32_t outbox_move(struct worker *worker, struct session *session, struct outbox *from,
-                     struct outbox *to, uint32_t max_bytes);
-/* The same for all sessions that something waits for in an outbox of their own; what is nobody's
- * any more is dropped. */
+                     struct outbox *to);
+/* The same for all that waits in an outbox of the sessions' own, in the order in which it came;
+ * what is nobody's any more is dropped. */
 void outbox_move_all(struct worker *worker, struct outbox *parked, struct outbox *to);
 /* The first message that waits in an outbox of a session's own; NULL: none. Expired ones, and those
  * of sessions that have ended, are dropped. */
@@ -119,10 +119,12 @@ const struct message *outbox_parked_first(struct worker *worker, struct outbox *
 enum outbox_take { OUTBOX_TAKE_DONE, OUTBOX_TAKE_LONG, OUTBOX_TAKE_STARVED };
 enum outbox_take outbox_parked_take(struct worker *worker, struct outbox *parked,
                                     struct chain *chain, struct span between, size_t max_bytes);
-/* The session ends, or has other memory from now on, while its messages may go on to be sent: they
- * count for nobody's limits any more. */
-void outbox_disown(struct outbox *outbox, struct session *session);
-/* Drops what waits for the session in there, unless it is in flight, counted with the reason. */
+/* The session ends, while its messages may go on to be sent: they count for nobody's limits any
+ * more. So it is for outboxes that end, too, or the caller bounds what is left in them. */
+void outbox_disown(struct worker *worker, struct outbox *outbox, struct session *session);
+/* Drops what waits for the session in there, unless it is in flight or out in part, counted with
+ * the reason. Like all that looks for what is one session's, it takes the time of what that has
+ * waiting, whatever else is in there. */
 void outbox_drop(struct worker *worker, struct outbox *outbox, struct session *session,
                  enum drop_reason reason);
 /* Appends bytes, copied: an answer or a control line, in the lane of such. False: no memory (the
@@ -143,6 +145,8 @@ bool outbox_any_dirty(const struct worker *worker);
 struct connection *outbox_next_dirty(struct worker *worker, unsigned i);
 /* The send in flight ended with `sent` bytes. */
 void outbox_on_sent(struct worker *worker, struct connection *connection, uint32_t sent);
+/* The send in flight ended with none: it failed. */
+void outbox_on_unsent(struct connection *connection);
 /* Drops everything that is not in flight, counted with the reason; everything when nothing is. */
 void outbox_clear(struct worker *worker, struct outbox *outbox, enum drop_reason reason);
 /* The next send of its connection is started before others; nothing, if it has none. */

@@ -18,35 +18,42 @@ static struct piece *batch_pieces(struct worker *worker, const struct piece *who
     struct piece *chain = NULL, **end = &chain;
     for (uint32_t i = first; i < whole->parts; i++) {
         const struct frame_batch_part *part = &whole->batch->parts[i];
-        struct piece *piece = pool_get(&worker->sending.pieces);
+        struct piece *piece = piece_get_again(worker, whole);
         if (SHORTAGE(piece == NULL)) {
             pieces_free(worker, chain);
             return NULL;
         }
-        account_force(&worker->account, sizeof(struct piece));
         parcel_ref(part->parcel);
-        *piece = (struct piece){.kind = PIECE_PARCEL,
-                                .parcel = part->parcel,
-                                .encoding = (uint8_t)whole->batch->encoding,
-                                .session = whole->session,
-                                .side = whole->side,
-                                .bytes = part->frame->total_bytes};
+        piece->parcel = part->parcel;
+        piece->encoding = (uint8_t)whole->batch->encoding;
+        piece->bytes = part->frame->total_bytes;
+        piece->prev = *last;
         *last = *end = piece;
         end = &piece->next;
     }
     return chain;
 }
 
-bool batch_split(struct worker *worker, struct outbox *outbox, struct piece *before,
-                 struct piece *piece) {
+/* In the session's list they take the place of the batch; before all, if that is out in part. */
+static void batch_pieces_wait(struct piece *whole, struct piece *first,
+                              const struct piece *behind) {
+    struct list *at = &piece_shared(whole)->own;
+    at = list_linked(at) ? at->prev : whole->session->type->waiting(whole->session);
+    for (struct piece *piece = first; piece != behind; piece = piece->next) {
+        list_add_head(at, &piece_shared(piece)->own);
+        at = at->next;
+    }
+}
+
+struct piece *batch_split(struct worker *worker, struct outbox *outbox, struct piece *piece) {
     struct frame_batch *batch = piece->batch;
-    uint32_t sent = before == NULL ? outbox->sent_bytes : 0, whole = 0, begin = 0;
+    uint32_t sent = piece->prev == NULL ? outbox->sent_bytes : 0, whole = 0, begin = 0;
     while (batch->parts[whole].end <= sent)
         begin = batch->parts[whole++].end;
     struct piece *last = NULL, *chain = batch_pieces(worker, piece, whole, &last);
     if (SHORTAGE(chain == NULL)) {
         stats_add(&worker->stats.memory_refused, 1);
-        return false;
+        return NULL;
     }
     for (uint32_t i = 0; i < whole; i++)
         copies_settled(worker, piece, batch->parts[i].parcel->message->class, 1,
@@ -54,18 +61,24 @@ bool batch_split(struct worker *worker, struct outbox *outbox, struct piece *bef
     backlog_less(piece, whole, begin);
     outbox->bytes -= begin;
     stats_sub(&worker->stats.outbox_bytes, begin);
-    if (before == NULL) {
+    last->next = piece->next;
+    if (piece->next != NULL)
+        piece->next->prev = last;
+    else
+        outbox->last = last;
+    chain->prev = piece->prev;
+    if (piece->prev == NULL) {
         outbox->first = chain;
         outbox->sent_bytes = sent - begin;
         outbox->committed = sent != begin ? chain : NULL;
     } else {
-        before->next = chain;
+        piece->prev->next = chain;
     }
-    last->next = piece->next;
-    if (outbox->last == piece)
-        outbox->last = last;
+    if (piece->shared && piece->session != NULL)
+        batch_pieces_wait(piece, sent != begin ? chain->next : chain, last->next);
+    piece_unwait(piece);
     piece_free(worker, piece);
-    return true;
+    return chain;
 }
 
 void batch_cut(struct worker *worker, struct outbox *outbox) {
@@ -87,9 +100,7 @@ void batch_cut(struct worker *worker, struct outbox *outbox) {
     piece->bytes = end;
     if (end != outbox->sent_bytes)
         return;
-    outbox->first = piece->next;
-    if (outbox->first == NULL)
-        outbox->last = NULL;
+    piece_unlink(outbox, piece);
     outbox->sent_bytes = 0;
     outbox->committed = NULL;
     piece_settle(worker, outbox, piece, end, reason);

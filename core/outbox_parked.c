@@ -1,21 +1,11 @@
-/* outbox_parked.c - messages of sessions without a connection: to one that they have now, or into
- * the answer of a poll; see outbox.h. */
+/* outbox_parked.c - messages of sessions without a connection: into the answer of a poll; see
+ * outbox.h. */
 #include "core/attend.h"
 #include "core/base/check.h"
 #include "core/base/shortage.h"
 #include "core/chain.h"
 #include "core/outbox.h"
 #include "core/piece.h"
-
-void outbox_move_all(struct worker *worker, struct outbox *parked, struct outbox *to) {
-    while (parked->first != NULL) {
-        struct session *session = parked->first->session;
-        if (session == NULL)
-            piece_drop(worker, parked, NULL, parked->first, DROP_GONE);
-        else
-            outbox_move(worker, session, parked, to, UINT32_MAX);
-    }
-}
 
 const struct message *outbox_parked_first(struct worker *worker, struct outbox *parked) {
     struct piece *piece;
@@ -26,7 +16,7 @@ const struct message *outbox_parked_first(struct worker *worker, struct outbox *
         bool expired = piece_expires_ns(piece) <= worker->now_ns;
         if (session != NULL && !expired)
             return piece->parcel->message;
-        piece_drop(worker, parked, NULL, piece, expired ? DROP_EXPIRED : DROP_GONE);
+        piece_drop(worker, parked, piece, expired ? DROP_EXPIRED : DROP_GONE);
         if (session != NULL)
             attend_look(worker, session);
     }
@@ -70,7 +60,7 @@ enum outbox_take outbox_parked_take(struct worker *worker, struct outbox *parked
     for (unsigned i = 0; i < count; i++)
         builder_bytes(&chain->out, runs[i].iov_base, runs[i].iov_len);
     piece->bytes = queued_bytes;
-    piece_unlink(parked, NULL, piece);
+    piece_unlink(parked, piece);
     piece_settle(worker, parked, piece, queued_bytes, DROP_GONE);
     piece_free(worker, piece);
     backlog_took(worker, &session->backlog, queued_bytes);

@@ -135,25 +135,27 @@ void outbox_flush(struct worker *worker, struct connection *connection) {
     struct flight *flight = worker_flight_get(worker);
     if (outbox->sent_bytes != 0 && outbox->first->kind == PIECE_BATCH &&
         piece_expires_ns(outbox->first) <= worker->now_ns &&
-        SHORTAGE(!batch_split(worker, outbox, NULL, outbox->first)))
+        SHORTAGE(batch_split(worker, outbox, outbox->first) == NULL))
         batch_cut(worker, outbox);
     unsigned runs = 0;
     uint32_t bytes = 0, skip = outbox->sent_bytes, bytes_max = send_bytes_max(worker->config);
-    struct piece *before = NULL, *piece = outbox->first;
+    struct piece *last = NULL, *piece = outbox->first;
     while (piece != NULL && runs + PIECE_RUNS_MAX <= SEND_RUNS_MAX && bytes < bytes_max) {
         /* One that the peer has seen a part of must be finished, expired or not. */
         bool expired = skip == 0 && piece_expires_ns(piece) <= worker->now_ns;
         enum drop_reason reason = DROP_EXPIRED;
         if (expired && piece->kind == PIECE_BATCH) {
-            if (SHORTAGE(!batch_split(worker, outbox, before, piece)))
+            struct piece *parts = batch_split(worker, outbox, piece);
+            if (SHORTAGE(parts == NULL))
                 reason = DROP_NO_MEMORY;
-            piece = before == NULL ? outbox->first : before->next;
+            else
+                piece = parts;
             expired = piece_expires_ns(piece) <= worker->now_ns;
         }
         struct piece *next = piece->next;
         if (expired) {
             struct session *session = piece->session;
-            piece_drop(worker, outbox, before, piece, reason);
+            piece_drop(worker, outbox, piece, reason);
             if (session != NULL) /* perhaps nothing is left that could be sent */
                 attend_look(worker, session);
         } else {
@@ -161,11 +163,12 @@ void outbox_flush(struct worker *worker, struct connection *connection) {
             runs += piece_runs(piece, skip, flight->runs + runs);
             bytes += piece->bytes - skip;
             skip = 0;
-            before = piece;
+            piece_unwait(piece);
+            last = piece;
         }
         piece = next;
     }
-    outbox->committed = before;
+    outbox->committed = last;
     if (piece == NULL)
         connection->lane = LANE_BULK; /* nothing is left that hurries */
     if (runs == 0)
@@ -187,6 +190,20 @@ void outbox_flush(struct worker *worker, struct connection *connection) {
     connection->flight_bytes = bytes;
 }
 
+/* The send in flight has ended: what is left of it waits again, but for a first piece that is out
+ * in part. */
+static void flight_end(struct outbox *outbox) {
+    struct piece *piece = outbox->committed;
+    outbox->committed = outbox->sent_bytes != 0 ? outbox->first : NULL;
+    for (; piece != outbox->committed; piece = piece->prev)
+        if (piece->shared && piece->session != NULL)
+            list_add_head(piece->session->type->waiting(piece->session), &piece_shared(piece)->own);
+}
+
+void outbox_on_unsent(struct connection *connection) {
+    flight_end(&connection->outbox);
+}
+
 void outbox_on_sent(struct worker *worker, struct connection *connection, uint32_t sent) {
     struct outbox *outbox = &connection->outbox;
     uint32_t seen_ms = worker->sending.seen_ms, started_ms = connection->sending_ms;
@@ -199,7 +216,6 @@ void outbox_on_sent(struct worker *worker, struct connection *connection, uint32
         if (FAULT(OUTBOX_SKIP_SHORT))
             sent = connection->flight_bytes;
     }
-    outbox->committed = NULL;
     while (sent > 0) {
         struct piece *piece = outbox->first;
         CHECK(piece != NULL, "more was sent than there was");
@@ -210,9 +226,9 @@ void outbox_on_sent(struct worker *worker, struct connection *connection, uint32
             outbox->sent_bytes += sent;
         } else {
             outbox->sent_bytes = 0;
-            outbox->first = piece->next;
-            if (outbox->first == NULL)
-                outbox->last = NULL;
+            if (piece == outbox->committed)
+                outbox->committed = NULL;
+            piece_unlink(outbox, piece);
             piece_settle(worker, outbox, piece, piece->bytes, DROP_GONE);
             piece_free(worker, piece);
         }
@@ -222,8 +238,7 @@ void outbox_on_sent(struct worker *worker, struct connection *connection, uint32
             attend_look(worker, session);
         }
     }
-    if (outbox->sent_bytes != 0)
-        outbox->committed = outbox->first;
+    flight_end(outbox);
 }
 
 /* Only the front is looked at: behind an answer or two stands the first message. */

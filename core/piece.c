@@ -1,15 +1,16 @@
 #include "core/piece.h"
 
+#include "core/base/check.h"
 #include "core/base/fault.h"
 #include "core/base/shortage.h"
 #include "core/chain.h"
 
-static size_t piece_bytes(unsigned kind) {
-    return kind == PIECE_MARKED ? sizeof(struct marked_piece) : sizeof(struct piece);
+static size_t piece_bytes(bool shared) {
+    return shared ? sizeof(struct shared_piece) : sizeof(struct piece);
 }
 
-static struct pool *piece_pool(struct worker *worker, unsigned kind) {
-    return kind == PIECE_MARKED ? &worker->sending.marked_pieces : &worker->sending.pieces;
+static struct pool *piece_pool(struct worker *worker, bool shared) {
+    return shared ? &worker->sending.shared_pieces : &worker->sending.pieces;
 }
 
 void piece_free(struct worker *worker, struct piece *piece) {
@@ -22,9 +23,9 @@ void piece_free(struct worker *worker, struct piece *piece) {
             frame_batch_unref(worker, piece->batch);
         else if (!FAULT(PARCEL_LEAK))
             parcel_unref(worker, piece->parcel);
-        account_give(&worker->account, piece_bytes(piece->kind));
+        account_give(&worker->account, piece_bytes(piece->shared));
     }
-    pool_put(piece_pool(worker, piece->kind), piece);
+    pool_put(piece_pool(worker, piece->shared), piece);
 }
 
 void copies_settled(struct worker *worker, const struct piece *piece, unsigned class,
@@ -67,34 +68,69 @@ void piece_settle(struct worker *worker, struct outbox *outbox, const struct pie
     backlog_less(piece, piece_messages(piece), piece->bytes);
 }
 
-struct piece *piece_get(struct worker *worker, enum piece_kind kind) {
-    struct pool *pool = piece_pool(worker, kind);
-    if (SHORTAGE(!account_take(&worker->account, piece_bytes(kind)))) {
+struct piece *piece_get(struct worker *worker, enum piece_kind kind, struct session *session) {
+    bool shared = session->type->waiting != NULL;
+    CHECK(shared || kind != PIECE_MARKED, "a session with marks has no list");
+    struct pool *pool = piece_pool(worker, shared);
+    if (SHORTAGE(!account_take(&worker->account, piece_bytes(shared)))) {
         stats_add(&worker->stats.memory_refused, 1);
         return NULL;
     }
     struct piece *piece = pool_get(pool);
     if (SHORTAGE(piece == NULL)) {
         stats_add(&worker->stats.memory_refused, 1);
-        account_give(&worker->account, piece_bytes(kind));
+        account_give(&worker->account, piece_bytes(shared));
         return NULL;
     }
-    *piece = (struct piece){.kind = (uint8_t)kind, .side = worker->tally.side};
+    *piece = (struct piece){
+        .kind = (uint8_t)kind, .session = session, .side = worker->tally.side, .shared = shared};
+    if (shared)
+        list_init(&piece_shared(piece)->own);
     return piece;
 }
 
-void piece_unlink(struct outbox *outbox, struct piece *before, const struct piece *piece) {
-    if (before != NULL)
-        before->next = piece->next;
-    else
-        outbox->first = piece->next;
-    if (outbox->last == piece)
-        outbox->last = before;
+struct piece *piece_get_again(struct worker *worker, const struct piece *batch) {
+    struct piece *piece = pool_get(piece_pool(worker, batch->shared));
+    if (SHORTAGE(piece == NULL))
+        return NULL;
+    account_force(&worker->account, piece_bytes(batch->shared));
+    *piece = (struct piece){.kind = PIECE_PARCEL,
+                            .session = batch->session,
+                            .side = batch->side,
+                            .shared = batch->shared};
+    if (batch->shared)
+        list_init(&piece_shared(piece)->own);
+    return piece;
 }
 
-void piece_drop(struct worker *worker, struct outbox *outbox, struct piece *before,
-                struct piece *piece, enum drop_reason reason) {
-    piece_unlink(outbox, before, piece);
+void piece_link(struct outbox *outbox, struct piece *piece) {
+    piece->next = NULL;
+    piece->prev = outbox->last;
+    if (outbox->last != NULL)
+        outbox->last->next = piece;
+    else
+        outbox->first = piece;
+    outbox->last = piece;
+    outbox->bytes += piece->bytes;
+    if (piece->shared)
+        list_add_tail(piece->session->type->waiting(piece->session), &piece_shared(piece)->own);
+}
+
+void piece_unlink(struct outbox *outbox, struct piece *piece) {
+    piece_unwait(piece);
+    if (piece->prev != NULL)
+        piece->prev->next = piece->next;
+    else
+        outbox->first = piece->next;
+    if (piece->next != NULL)
+        piece->next->prev = piece->prev;
+    else
+        outbox->last = piece->prev;
+}
+
+void piece_drop(struct worker *worker, struct outbox *outbox, struct piece *piece,
+                enum drop_reason reason) {
+    piece_unlink(outbox, piece);
     piece_settle(worker, outbox, piece, 0, reason);
     piece_free(worker, piece);
 }

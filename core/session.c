@@ -18,6 +18,8 @@ bool session_open(struct worker *worker, struct session *session, const struct s
         worker->sessions.cap = cap;
     }
     session->type = type;
+    if (type->waiting != NULL)
+        list_init(type->waiting(session));
     list_init(&session->id_link);
     list_init(&session->memberships);
     session->id = NULL;
@@ -41,7 +43,7 @@ void session_close(struct worker *worker, struct session *session, struct outbox
     ready_end(worker, session);
     trail_end(worker, session);
     directory_leave_all(worker, session);
-    outbox_disown(outbox, session);
+    outbox_disown(worker, outbox, session);
     CHECK(worker->sessions.at[session->index] == session);
     broadcasts_leave(&worker->broadcasts, session);
     struct session *last = worker->sessions.at[--worker->sessions.count];

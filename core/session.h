@@ -42,9 +42,12 @@ struct session_type {
     /* Something waits in an outbox of its own that was empty. NULL: it never has one. */
     void (*on_parked)(struct worker *worker, struct session *session);
     /* Writes MARK_BYTES (message.h) for one copy of a message. NULL: its encodings have no marks.
-     */
+     * With it there is `waiting`. */
     void (*mark)(struct worker *worker, struct session *session, const struct message *message,
                  char *mark);
+    /* The outbox's list of what waits for it. NULL: it never shares an outbox with others, so all
+     * messages there are its own. */
+    struct list *(*waiting)(struct session *session);
     /* Where it is noted what was written to it (trail.h). NULL: it is not. */
     struct trail *(*trail)(struct session *session);
     /* A message that its client does not acknowledge comes again only when the client comes back:

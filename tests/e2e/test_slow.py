@@ -7,6 +7,7 @@ import time
 import unittest
 
 from support import SANITIZED, JsonClient, Node, Socket, wait_until
+from ws_client import TEXT, WebSocket, frame
 
 
 def unacknowledged(address, peer):
@@ -42,6 +43,45 @@ class Slow(unittest.TestCase):
                                                reason="too_slow"), 0)
                 node.wait_log("session_closed.*too_slow.*slow")
                 self.assertEqual(node.api("GET", "/v1/clients/slow")[0], 404)
+
+    def test_who_leaves_a_namespace_again_and_again(self):
+        """What waits for a session that its client has left is gone with it, and counted."""
+        limit = 65536
+        with Node("--outbox-bytes", str(limit), "--send-buffer", "4096") as node:
+            client = WebSocket(node, "/socket.io/?EIO=4&transport=websocket", welcomed=False,
+                               receive_buffer=4096)
+
+            def say(*packets):
+                seen = node.metric("ringpost_socketio_packets_total")
+                client.send(b"".join(frame(TEXT, packet) for packet in packets))
+                wait_until("the packets are taken", lambda: node.metric(
+                    "ringpost_socketio_packets_total") == seen + len(packets))
+            with client:
+                say('40{"groups":["g"]}')
+                for _ in range(30):
+                    for _ in range(4):
+                        self.assertEqual(node.message(group="g", data="x" * 12000)[0], 202)
+                    say("41", '40{"groups":["g"]}')
+                # In flight when it left, and nothing else.
+                self.assertLess(node.metric("ringpost_outbox_bytes"), limit)
+                self.assertGreater(node.metric("ringpost_ledger", fate="dropped", reason="gone"),
+                                   60)
+                self.assertEqual(node.metric("ringpost_sessions"), 1)
+
+    def test_a_message_before_the_api_sends_a_client_away(self):
+        """It is in front of the DISCONNECT, if the client reads."""
+        with Node() as node:
+            with WebSocket(node, "/socket.io/?EIO=4&transport=websocket", welcomed=False,
+                           receive_buffer=4096) as client:
+                client.send(frame(TEXT, '40{"id":"a"}'))
+                wait_until("it is there", lambda: node.api("GET", "/v1/clients/a")[0] == 200)
+                for number in range(20):
+                    self.assertEqual(node.push("a", f"{number:030000}")[0], 202)
+                self.assertEqual(node.api("DELETE", "/v1/clients/a")[1], {"closed": 1})
+                got = [client.frame()[1] for _ in range(23)]
+                self.assertEqual([len(one) for one in got[2:22]],
+                                 [len('42["message",""]') + 30000] * 20)
+                self.assertEqual(got[22], b"41")
 
     def test_a_message_that_does_not_fit_beside_little(self):
         """Less than half of the limit waits, and nobody takes it: no broadcast waits for ever."""

@@ -221,9 +221,11 @@ static void endpoint_left_check(const struct endpoint *endpoint) {
 }
 
 static void worker_left_check(const struct worker *worker) {
-    if (worker->sending.pieces.in_use != 0 || worker->delivery.parcels.in_use != 0)
+    if (worker->sending.pieces.in_use + worker->sending.shared_pieces.in_use != 0 ||
+        worker->delivery.parcels.in_use != 0)
         sim_fail("worker %u still holds %llu pieces and %llu parcels", worker->index,
-                 (unsigned long long)worker->sending.pieces.in_use,
+                 (unsigned long long)(worker->sending.pieces.in_use +
+                                      worker->sending.shared_pieces.in_use),
                  (unsigned long long)worker->delivery.parcels.in_use);
     if (worker->directory.names.count != 0 || worker->directory.memberships.in_use != 0)
         sim_fail("worker %u still knows %u names and %llu memberships", worker->index,
@@ -325,6 +327,25 @@ static enum close_reason reason_left(const struct worker *worker, const struct l
     return CLOSE_CLIENT;
 }
 
+/* Its list is what waits for it, in that order, and has nothing that is in flight. */
+static void waiting_check(const struct worker *worker, const struct outbox *outbox,
+                          const struct session *session) {
+    if (session->type->waiting == NULL)
+        return;
+    const struct list *own = session->type->waiting((struct session *)(uintptr_t)session);
+    const struct list *at = own->next;
+    const struct piece *piece = outbox->committed == NULL ? outbox->first : outbox->committed->next;
+    for (; piece != NULL; piece = piece->next) {
+        if (piece->session != session)
+            continue;
+        if (at == own || &container_of(at, struct shared_piece, own)->piece != piece)
+            sim_fail("worker %u: what waits for a session is not in its list", worker->index);
+        at = at->next;
+    }
+    if (at != own)
+        sim_fail("worker %u: more is in a session's list than waits for it", worker->index);
+}
+
 /* What the outbox has of a session is what that counts. */
 static void backlog_check(const struct worker *worker, const struct outbox *outbox,
                           const struct session *session) {
@@ -336,13 +357,18 @@ static void backlog_check(const struct worker *worker, const struct outbox *outb
     if (bytes != session->backlog.bytes || messages != session->backlog.messages)
         sim_fail("worker %u: a session counts %u messages of %u bytes, it has %u of %u",
                  worker->index, session->backlog.messages, session->backlog.bytes, messages, bytes);
+    waiting_check(worker, outbox, session);
 }
 
 static void outbox_look(const struct worker *worker, const struct outbox *outbox,
                         struct recount *count) {
     uint32_t bytes = 0, replies = 0;
     const struct session *looked = NULL;
+    const struct piece *before = NULL;
     for (const struct piece *piece = outbox->first; piece != NULL; piece = piece->next) {
+        if (piece->prev != before)
+            sim_fail("worker %u: a piece of an outbox has lost the one before it", worker->index);
+        before = piece;
         bytes += piece->bytes;
         replies += piece_is_reply(piece) ? piece->bytes : 0;
         count->pieces += piece_messages(piece);

@@ -45,6 +45,7 @@ static struct config config;
 static struct worker worker;
 static struct connection connection;
 static struct session session;
+static const struct session_type alone = {.transport = "test"};
 static struct flight flights[SENDS_PER_SUBMIT];
 
 /* An encoding that is easy to read: <payload> */
@@ -72,6 +73,7 @@ static int open_node(void **state) {
     memset(&worker, 0, sizeof(worker));
     memset(&connection, 0, sizeof(connection));
     memset(&session, 0, sizeof(session));
+    session.type = &alone;
     config = (struct config){.outbox_bytes = 200, .slow = SLOW_CLOSE};
     atomic_init(&server.config, &config);
     server.worker_count = 1;

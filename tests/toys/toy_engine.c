@@ -10,6 +10,7 @@
 
 struct toy_engine {
     struct session session;
+    struct list waiting;
     uint32_t number, marks;
 };
 
@@ -32,6 +33,10 @@ static struct outbox *its_outbox(struct session *session) {
 
 static void on_parked(struct worker *worker, struct session *session) {
     engine_on_parked(worker, engine_of(session));
+}
+
+static struct list *its_waiting(struct session *session) {
+    return &toy_of(session)->waiting;
 }
 
 static void its_mark(struct worker *worker, struct session *session, const struct message *message,
@@ -60,6 +65,7 @@ static const struct session_type session_type = {.transport = "toy",
                                                  .outbox = its_outbox,
                                                  .on_parked = on_parked,
                                                  .mark = its_mark,
+                                                 .waiting = its_waiting,
                                                  .look = its_look,
                                                  .close = its_close};
 

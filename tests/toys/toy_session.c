@@ -24,6 +24,10 @@ static struct outbox *its_outbox(struct session *session) {
     return toy->connection == NULL ? &toy->own : &toy->connection->outbox;
 }
 
+static struct list *its_waiting(struct session *session) {
+    return &toy_of(session)->waiting;
+}
+
 static void its_mark(struct worker *worker, struct session *session, const struct message *message,
                      char *mark) {
     (void)worker, (void)message;
@@ -61,6 +65,7 @@ static const struct session_type session_type = {.transport = "toy",
                                                  .outbox = its_outbox,
                                                  .on_parked = on_parked,
                                                  .mark = its_mark,
+                                                 .waiting = its_waiting,
                                                  .look = its_look,
                                                  .close = its_close};
 
@@ -107,7 +112,7 @@ void toy_sessions_take(struct worker *worker, struct connection *connection,
             continue;
         toy->connection = connection;
         toy->encoding = encoding;
-        outbox_move(worker, &toy->session, &toy->own, &connection->outbox, UINT32_MAX);
+        outbox_move(worker, &toy->session, &toy->own, &connection->outbox);
         taken++;
     }
 }
@@ -119,9 +124,9 @@ void toy_sessions_leave(struct worker *worker, struct connection *connection) {
             continue;
         toy->connection = NULL;
         toy->encoding = &toy_encodings[TOY_PLAIN];
-        outbox_move(worker, &toy->session, &connection->outbox, &toy->own, UINT32_MAX);
+        outbox_move(worker, &toy->session, &connection->outbox, &toy->own);
         if (!wait_begin(worker, &toy->wait, &wait_type, worker->now_ns + TOY_PARKED_NS)) {
-            outbox_disown(&connection->outbox, &toy->session);
+            outbox_disown(worker, &connection->outbox, &toy->session);
             toy_end(worker, toy, DROP_GONE);
         }
     }

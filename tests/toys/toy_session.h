@@ -18,6 +18,7 @@
 
 struct toy_session {
     struct session session;
+    struct list waiting;
     struct outbox own;
     struct connection *connection; /* NULL: it waits in `own` */
     const struct encoding *encoding;

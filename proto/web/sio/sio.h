@@ -65,6 +65,7 @@ struct sio_session {
     struct client_sender sender;
     struct sio_session *next; /* of sio->first */
     struct sio *sio;          /* NULL: it has ended */
+    struct list waiting;      /* of the core: its messages, among those of the other namespaces */
     struct sio_acks acks;
     char sid[SIO_SID_BYTES]; /* protocol 5 */
     bool live;               /* it has been told of its CONNECT */
@@ -122,8 +123,13 @@ bool sio_connect(struct worker *worker, struct engine *engine, const struct sio_
 bool sio_connect_main(struct worker *worker, struct engine *engine);
 /* Leaves the directory, and frees it, now or when its sends are answered. */
 void sio_session_end(struct worker *worker, struct engine *engine, struct sio_session *one);
-/* The same for one alone, while the engine stays. */
-void sio_session_leave(struct worker *worker, struct engine *engine, struct sio_session *one);
+/* The same for one alone, while the engine stays: its client or the API ended it. What waits for it
+ * and has not begun to be sent is dropped (`gone`), so a client that leaves again and again without
+ * reading has no more in its outbox than its sessions may have. What waits at the API's end
+ * (`kept`) is sent in front of the DISCONNECT, as long as a connection has no more than
+ * --outbox-bytes; but a client that polls would get it behind that. */
+void sio_session_leave(struct worker *worker, struct engine *engine, struct sio_session *one,
+                       bool kept);
 void sio_session_free(struct worker *worker, struct sio_session *one);
 /* From now on the client's end is the API's doing, or its own again. */
 void sio_sent_away(struct engine *engine, bool sent_away);

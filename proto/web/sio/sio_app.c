@@ -96,7 +96,7 @@ static bool packet_serve(struct worker *worker, struct engine *engine,
         return sio_misplaced(worker, engine, "a packet for a namespace that is not connected");
     switch (packet->type) {
     case SIO_DISCONNECT:
-        sio_session_leave(worker, engine, one);
+        sio_session_leave(worker, engine, one, false);
         return true;
     case SIO_EVENT:
     case SIO_BINARY_EVENT:

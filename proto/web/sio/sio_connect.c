@@ -64,11 +64,11 @@ void sio_session_end(struct worker *worker, struct engine *engine, struct sio_se
         sio_session_free(worker, one);
 }
 
-void sio_session_leave(struct worker *worker, struct engine *engine, struct sio_session *one) {
-    /* A client that polls would get what waits for it behind its end; over a WebSocket it leaves
-     * in front of that. */
+void sio_session_leave(struct worker *worker, struct engine *engine, struct sio_session *one,
+                       bool kept) {
     struct outbox *outbox = engine_outbox_last(engine);
-    if (outbox->parked)
+    uint32_t bytes = outbox->bytes - outbox->reply_bytes;
+    if (!kept || outbox->parked || bytes > worker->config->outbox_bytes)
         outbox_drop(worker, outbox, &one->session, DROP_GONE);
     sio_session_end(worker, engine, one);
     sio_deadline(worker, engine);

@@ -69,6 +69,10 @@ struct sio_ack *sio_acks_take(struct sio_acks *acks, uint64_t id) {
     return ack;
 }
 
+static struct list *its_waiting(struct session *session) {
+    return &one_of(session)->waiting;
+}
+
 static void its_mark(struct worker *worker, struct session *session, const struct message *message,
                      char *mark) {
     struct sio_acks *acks = &one_of(session)->acks;
@@ -130,7 +134,7 @@ static void its_close(struct worker *worker, struct session *session, enum close
     }
     if (!sio_write(worker, engine, SIO_DISCONNECT, session->namespace, NULL, SPAN("")))
         return;
-    sio_session_leave(worker, engine, one);
+    sio_session_leave(worker, engine, one, true);
     if (sio_of(engine)->first == NULL)
         sio_sent_away(engine, true);
 }
@@ -145,6 +149,7 @@ const struct session_type sio_session_type = {
     .outbox = its_outbox,
     .on_parked = on_parked,
     .mark = its_mark,
+    .waiting = its_waiting,
     .look = its_look,
     .hold = its_hold,
     .close = its_close,

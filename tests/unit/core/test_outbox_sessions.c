@@ -52,6 +52,7 @@ static const struct encoding marked = {.index = 2,
                                        .mark_at = mark_at};
 
 static struct outbox parked;
+static struct list lists[2]; /* of what waits for `session`, and for `other` */
 static struct connection second;
 static struct session other;
 static const struct encoding *spoken;
@@ -76,8 +77,17 @@ static void type_mark(struct worker *w, struct session *of, const struct message
 static struct outbox *type_outbox(struct session *of) {
     return of == &session ? place : other_place;
 }
-static const struct session_type type = {
-    .outbox = type_outbox, .encoding = type_encoding, .on_parked = type_parked, .mark = type_mark};
+static struct list *type_waiting(struct session *of) {
+    return &lists[of == &other];
+}
+static const struct session_type type = {.outbox = type_outbox,
+                                         .encoding = type_encoding,
+                                         .on_parked = type_parked,
+                                         .mark = type_mark,
+                                         .waiting = type_waiting};
+/* Alone in its outbox: there is no list. */
+static const struct session_type lone = {
+    .outbox = type_outbox, .encoding = type_encoding, .on_parked = type_parked};
 
 static int open_sessions(void **state) {
     open_node(state);
@@ -86,6 +96,8 @@ static int open_sessions(void **state) {
     list_init(&second.flush_link);
     memset(&other, 0, sizeof(other));
     session.type = other.type = &type;
+    list_init(&lists[0]);
+    list_init(&lists[1]);
     spoken = &plain;
     parked_told = marks = 0;
     place = other_place = &connection.outbox;
@@ -95,6 +107,7 @@ static int open_sessions(void **state) {
 static int close_sessions(void **state) {
     assert_true(outbox_empty(&parked));
     assert_true(outbox_empty(&second.outbox));
+    assert_true(list_empty(&lists[0]) && list_empty(&lists[1]));
     assert_int_equal(parked.bytes + second.outbox.bytes, 0);
     assert_int_equal(other.backlog.messages + other.backlog.bytes, 0);
     return close_node(state);
@@ -154,7 +167,7 @@ static void test_one_of_two_ends(void **state) {
     struct outbox *outbox = &connection.outbox;
     push(outbox, &session, "one", 1000);
     push(outbox, &other, "two", 1000);
-    outbox_disown(outbox, &session);
+    outbox_disown(&worker, outbox, &session);
     assert_int_equal(session.backlog.messages + session.backlog.bytes, 0);
     assert_int_equal(other.backlog.messages, 1);
     expect_sent(&connection, "<one><two>");
@@ -178,7 +191,7 @@ static void test_none(void **state) {
     assert_int_equal(push(&parked, &session, "1234567890", NS_PER_S), OUTBOX_FULL);
     assert_false(outbox_push_batch(&worker, &parked, &session, NULL));
     place = &connection.outbox;
-    assert_int_equal(outbox_move(&worker, &session, &parked, &connection.outbox, 1000), 19);
+    assert_int_equal(outbox_move(&worker, &session, &parked, &connection.outbox), 19);
     assert_int_equal(session.backlog.bytes, 19);
     expect_sent(&connection, "<abcdefghij><later>");
     place = &parked;
@@ -187,24 +200,197 @@ static void test_none(void **state) {
     outbox_clear(&worker, &parked, DROP_GONE);
 }
 
-/* As much as fits, but at least one, and only its own. */
-static void test_a_part_moves(void **state) {
+/* Only its own; where the session is not, they count for nobody. */
+static void test_one_of_two_moves(void **state) {
     (void)state;
     push(&connection.outbox, &session, "1", 1000);
     push(&connection.outbox, &other, "x", 1000);
     push(&connection.outbox, &session, "22", 1000);
-    push(&connection.outbox, &session, "333", 1000);
     place = &parked;
-    assert_int_equal(outbox_move(&worker, &session, &connection.outbox, &parked, 2), 3);
-    assert_int_equal(outbox_move(&worker, &session, &connection.outbox, &parked, 8), 4);
+    assert_int_equal(outbox_move(&worker, &session, &connection.outbox, &parked), 7);
     assert_int_equal(parked.bytes, 7);
-    expect_sent(&connection, "<x><333>");
-    assert_int_equal(outbox_move(&worker, &session, &connection.outbox, &parked, 8), 0);
-    /* As a poll takes them: on their way they count for nobody. */
-    assert_int_equal(outbox_move(&worker, &session, &parked, &second.outbox, 8), 7);
+    expect_sent(&connection, "<x>");
+    assert_int_equal(outbox_move(&worker, &session, &connection.outbox, &parked), 0);
+    assert_int_equal(outbox_move(&worker, &session, &parked, &second.outbox), 7);
     assert_int_equal(session.backlog.messages + session.backlog.bytes, 0);
     assert_true(list_linked(&second.flush_link));
     expect_sent(&second, "<1><22>");
+}
+
+/* In the order in which they came, whosesoever they are; those that nobody has any more are
+ * dropped, and so are the expired ones. */
+static void test_all_move(void **state) {
+    (void)state;
+    place = other_place = &parked;
+    push(&parked, &session, "1", 1000);
+    push(&parked, &other, "x", 1000);
+    push(&parked, &session, "gone", 10);
+    push(&parked, &session, "2", 1000);
+    push(&parked, &other, "y", 1000);
+    outbox_disown(&worker, &parked, &other);
+    push(&parked, &other, "z", 1000);
+    push(&parked, &session, "3", 1000);
+    worker.now_ns += 10;
+    spoken = &wide;
+    place = other_place = &connection.outbox;
+    outbox_move_all(&worker, &parked, &connection.outbox);
+    assert_int_equal(session.backlog.messages, 3);
+    assert_int_equal(stats_get(&worker.stats.copies_dropped[CLASS_DEFAULT][DROP_GONE]), 2);
+    assert_int_equal(stats_get(&worker.stats.copies_dropped[CLASS_DEFAULT][DROP_EXPIRED]), 1);
+    expect_sent(&connection, "[[1]][[2]][[z]][[3]]");
+}
+
+/* --- what is one session's is found without a walk through the rest ----------------------------
+ */
+
+/* Whoever walks on from the first piece of the other session ends the test. */
+static struct piece *trap_set(struct outbox *outbox) {
+    struct piece *piece = outbox->first;
+    while (piece->session != &other)
+        piece = piece->next;
+    struct piece *next = piece->next;
+    piece->next = (struct piece *)sizeof(struct piece);
+    return next;
+}
+
+static void trap_undo(struct outbox *outbox, struct piece *next) {
+    struct piece *piece = outbox->first;
+    while (piece->session != &other)
+        piece = piece->next;
+    piece->next = next;
+}
+
+static void push_many(unsigned count) {
+    config.outbox_bytes = 1000;
+    for (unsigned i = 0; i < count; i++)
+        push(&connection.outbox, &other, "o", NS_PER_S);
+}
+
+static void test_it_drops_its_oldest(void **state) {
+    (void)state;
+    worker.now_ns = NS_PER_S;
+    config.slow = SLOW_DROP_OLDEST;
+    push(&connection.outbox, &session, "0", NS_PER_S);
+    flush();
+    push_many(3);
+    push(&connection.outbox, &session, "1", NS_PER_S);
+    push(&connection.outbox, &session, "2", NS_PER_S);
+    struct piece *next = trap_set(&connection.outbox);
+    config.outbox_bytes = 9;
+    assert_int_equal(push(&connection.outbox, &session, "3", NS_PER_S), OUTBOX_WAIT);
+    worker.now_ns += SLOW_NS;
+    assert_int_equal(push(&connection.outbox, &session, "3", NS_PER_S), OUTBOX_TAKEN);
+    config.slow = SLOW_KEEP_LATEST;
+    assert_int_equal(push(&connection.outbox, &session, "4", NS_PER_S), OUTBOX_TAKEN);
+    trap_undo(&connection.outbox, next);
+    on_sent(3);
+    expect_sent(&connection, "<o><o><o><4>");
+    assert_int_equal(stats_get(&worker.stats.copies_dropped[CLASS_DEFAULT][DROP_DROP_OLDEST]), 1);
+    assert_int_equal(stats_get(&worker.stats.copies_dropped[CLASS_DEFAULT][DROP_KEEP_LATEST]), 2);
+}
+
+/* What is in flight stays, and so does what is out in part; what came back from a short send is
+ * dropped like what was never sent. */
+static void test_it_leaves(void **state) {
+    (void)state;
+    for (uint32_t sent = 0; sent <= 9; sent++) {
+        push(&connection.outbox, &session, "1", NS_PER_S);
+        push(&connection.outbox, &session, "2", NS_PER_S);
+        push(&connection.outbox, &session, "3", NS_PER_S);
+        flush();
+        if (sent < 9)
+            on_sent(sent);
+        push_many(3);
+        push(&connection.outbox, &session, "4", NS_PER_S);
+        struct piece *next = trap_set(&connection.outbox);
+        outbox_drop(&worker, &connection.outbox, &session, DROP_GONE);
+        outbox_disown(&worker, &connection.outbox, &session);
+        assert_int_equal(session.backlog.messages + session.backlog.bytes, 0);
+        trap_undo(&connection.outbox, next);
+        if (sent == 9)
+            on_sent(9);
+        else if (sent % 3 == 1)
+            expect_sent(&connection, sent == 1   ? "1><o><o><o>"
+                                     : sent == 4 ? "2><o><o><o>"
+                                                 : "3><o><o><o>");
+        else if (sent % 3 == 2)
+            expect_sent(&connection, "><o><o><o>");
+        if (!outbox_empty(&connection.outbox))
+            expect_sent(&connection, "<o><o><o>");
+    }
+}
+
+/* Nor does it matter how often one leaves: nothing is left of it but what is in flight. */
+static void test_it_leaves_again_and_again(void **state) {
+    (void)state;
+    push(&connection.outbox, &session, "flies", NS_PER_S);
+    flush();
+    for (unsigned i = 0; i < 100; i++) {
+        push(&connection.outbox, &session, "1234567890", NS_PER_S);
+        push(&connection.outbox, &session, "1234567890", NS_PER_S);
+        outbox_drop(&worker, &connection.outbox, &session, DROP_GONE);
+        outbox_disown(&worker, &connection.outbox, &session);
+        assert_int_equal(connection.outbox.bytes, 7);
+    }
+    on_sent(7);
+    assert_int_equal(stats_get(&worker.stats.copies_dropped[CLASS_DEFAULT][DROP_GONE]), 200);
+}
+
+/* A batch that was out in part comes apart in front of what waits. */
+static void test_a_batch_in_its_list(void **state) {
+    (void)state;
+    for (uint32_t sent = 0; sent <= 6; sent++) {
+        struct parcel *parcels[] = {parcel_with("a", 5, false), parcel_with("b", NS_PER_S, false),
+                                    parcel_with("c", NS_PER_S, false)};
+        struct frame_batch *batch = frame_batch_open(&worker, parcels, 3, &plain);
+        assert_true(outbox_push_batch(&worker, &connection.outbox, &session, batch));
+        frame_batch_unref(&worker, batch);
+        for (unsigned i = 0; i < 3; i++)
+            parcel_unref(&worker, parcels[i]);
+        push(&connection.outbox, &session, "d", NS_PER_S);
+        flush();
+        on_sent(sent);
+        worker.now_ns += 5;
+        flush(); /* "a" has expired */
+        on_sent(0);
+        push_many(1);
+        outbox_drop(&worker, &connection.outbox, &session, DROP_GONE);
+        assert_int_equal(session.backlog.messages, sent % 3 != 0);
+        expect_sent(&connection, sent == 1       ? "a><o>"
+                                 : sent == 4     ? "b><o>"
+                                 : sent % 3 == 2 ? "><o>"
+                                                 : "<o>");
+    }
+}
+
+/* A send that failed gives everything back. */
+static void test_nothing_was_sent(void **state) {
+    (void)state;
+    push(&connection.outbox, &session, "1", NS_PER_S);
+    push(&connection.outbox, &session, "2", NS_PER_S);
+    flush();
+    connection.ops &= (uint8_t)~OP_SEND;
+    outbox_on_unsent(&connection);
+    outbox_drop(&worker, &connection.outbox, &session, DROP_GONE);
+    assert_true(outbox_empty(&connection.outbox));
+}
+
+/* One without a list shares its outbox with answers alone. */
+static void test_one_alone(void **state) {
+    (void)state;
+    session.type = &lone;
+    worker.now_ns = NS_PER_S;
+    config.slow = SLOW_KEEP_LATEST;
+    config.outbox_bytes = 9;
+    push(&connection.outbox, &session, "1", NS_PER_S);
+    flush();
+    push(&connection.outbox, &session, "2", NS_PER_S);
+    assert_true(outbox_write(&worker, &connection, SPAN("ok")));
+    push(&connection.outbox, &session, "3", NS_PER_S);
+    assert_int_equal(session.backlog.messages, 2);
+    outbox_disown(&worker, &connection.outbox, &session);
+    on_sent(3);
+    expect_sent(&connection, "ok<3>");
 }
 
 /* What is in flight stays; the rest is written as the new transport wants it. */
@@ -217,7 +403,7 @@ static void test_it_moves_to_another_connection(void **state) {
     worker.now_ns += 10;
     spoken = &wide;
     place = &second.outbox;
-    assert_int_equal(outbox_move(&worker, &session, &connection.outbox, &second.outbox, 100), 9);
+    assert_int_equal(outbox_move(&worker, &session, &connection.outbox, &second.outbox), 9);
     /* What is still in flight there may outlive the session. */
     assert_int_equal(session.backlog.bytes, 9);
     push(&second.outbox, &session, "new", 1000);
@@ -259,7 +445,7 @@ static void test_a_batch_moves(void **state) {
         parcel_unref(&worker, parcels[i]);
     spoken = &wide;
     place = &second.outbox;
-    assert_int_equal(outbox_move(&worker, &session, &connection.outbox, &second.outbox, 100), 10);
+    assert_int_equal(outbox_move(&worker, &session, &connection.outbox, &second.outbox), 10);
     assert_true(outbox_empty(&connection.outbox));
     expect_sent(&second, "[[a]][[b]]");
 }
@@ -278,7 +464,7 @@ static void test_marks(void **state) {
         assert_int_equal(stats_get(&worker.stats.encoded[marked.index]), step);
         parcel_unref(&worker, parcel);
         /* The mark that it got stays its own when it moves. */
-        outbox_move(&worker, &other, &parked, &connection.outbox, 100);
+        outbox_move(&worker, &other, &parked, &connection.outbox);
         for (size_t at = 0; at < sizeof(wanted) - 1; at += step) {
             flush();
             assert_int_equal(handed_len, sizeof(wanted) - 1 - at);
@@ -310,7 +496,15 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_one_is_dropped_for, open_sessions, close_sessions),
         cmocka_unit_test_setup_teardown(test_one_of_two_ends, open_sessions, close_sessions),
         cmocka_unit_test_setup_teardown(test_none, open_sessions, close_sessions),
-        cmocka_unit_test_setup_teardown(test_a_part_moves, open_sessions, close_sessions),
+        cmocka_unit_test_setup_teardown(test_one_of_two_moves, open_sessions, close_sessions),
+        cmocka_unit_test_setup_teardown(test_all_move, open_sessions, close_sessions),
+        cmocka_unit_test_setup_teardown(test_it_drops_its_oldest, open_sessions, close_sessions),
+        cmocka_unit_test_setup_teardown(test_it_leaves, open_sessions, close_sessions),
+        cmocka_unit_test_setup_teardown(test_it_leaves_again_and_again, open_sessions,
+                                        close_sessions),
+        cmocka_unit_test_setup_teardown(test_a_batch_in_its_list, open_sessions, close_sessions),
+        cmocka_unit_test_setup_teardown(test_nothing_was_sent, open_sessions, close_sessions),
+        cmocka_unit_test_setup_teardown(test_one_alone, open_sessions, close_sessions),
         cmocka_unit_test_setup_teardown(test_it_moves_to_another_connection, open_sessions,
                                         close_sessions),
         cmocka_unit_test_setup_teardown(test_a_poll_takes_it, open_sessions, close_sessions),
