@@ -6,6 +6,7 @@
 Ends with the line `N passed, N failed`.
 """
 
+import argparse
 import os
 import pathlib
 import subprocess
@@ -132,13 +133,27 @@ class Stages(unittest.TestCase):
                          ["stage bad:", "see it", "stage false:", "./dev test false"])
 
 
+def groups(only=(), but=(), half=None, whole=()):
+    given = argparse.Namespace(only=only, but=but, half=half, whole=whole)
+    return e2e.groups_of(e2e.Choice(given))
+
+
 class EndToEnd(unittest.TestCase):
     def test_tests_that_share_something_stay_together(self):
-        groups = e2e.groups_of([], [])
-        lies = [names for names in groups if any("bench_lies" in name for name in names)]
+        groups_all = groups()
+        lies = [names for names in groups_all if any("bench_lies" in name for name in names)]
         self.assertEqual(len(lies), 1)
-        self.assertGreater(len(groups), 50)
-        self.assertEqual([len(names) for names in e2e.groups_of(["test_top_ends_at_q"], [])], [1])
+        self.assertGreater(len(groups_all), 50)
+        self.assertEqual([len(names) for names in groups(["test_top_ends_at_q"])], [1])
+
+    def test_two_halves_are_the_whole(self):
+        def names(**choice):
+            return {name for group in groups(**choice) for name in group}
+        first, second = names(half=0), names(half=1)
+        self.assertEqual(first | second, names())
+        self.assertEqual(first & second, set())
+        self.assertGreater(min(len(first), len(second)), len(first | second) / 4)
+        self.assertEqual(names(half=0, whole=["test_ack"]), first | names(only=["test_ack"]))
 
 
 def main():

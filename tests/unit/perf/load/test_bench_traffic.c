@@ -72,6 +72,12 @@ void bench_field_idle(struct bench_field *field, double seconds) {
     (void)seconds;
 }
 
+int64_t bench_field_kb(const struct bench_field *field, int64_t (*of)(pid_t pid)) {
+    (void)field;
+    (void)of;
+    return -1;
+}
+
 void bench_mark_take(const struct bench_field *field, struct bench_mark *mark) {
     (void)field;
     (void)mark;
