@@ -99,15 +99,10 @@ static void exchange_charge(struct http_exchange *exchange, size_t bytes) {
     exchange->http->owed_bytes += more;
 }
 
-/* The only one of its connection needs no more room than that was given; what is pipelined behind
- * it is charged as replies are. */
+/* It is charged as its reply is. */
 static bool exchange_room(struct worker *worker, const struct http_connection *http, bool *beyond) {
-    *beyond = false;
-    if (!list_empty(&http->owed))
-        return !SHORTAGE(
-            !reply_take(worker, http_owed_bytes(http), sizeof(struct http_exchange), beyond));
-    account_force(&worker->account, sizeof(struct http_exchange));
-    return true;
+    return !SHORTAGE(
+        !reply_take(worker, http_owed_bytes(http), sizeof(struct http_exchange), beyond));
 }
 
 struct http_exchange *exchange_open(struct worker *worker, struct http_connection *http,
