@@ -381,7 +381,6 @@ static struct apart rare[] = {
     {"short proto/http/http_connection.c memory_has: !account_take(&worker->account, bytes)", "",
      false},
     {"short proto/http/http_connection.c request_refuse: exchange == NULL", "", false},
-    {"short proto/http/http_connection.c request_serve: why == REFUSE_MEMORY", "", false},
     {"short proto/http/http_exchange.c exchange_busy: last == NULL", "", false},
     {"short proto/http/http_exchange.c must_wait: owed >= HTTP_UNSENT_BYTES_MAX / part", "", false},
     {"short core/reply.c replies_unsent_max: replies_press(&worker->replies)", "", false},
