@@ -202,7 +202,7 @@ static uint64_t fault_from(int fault, uint64_t from) {
         {FAULT_SETTLED_EARLY, 58},       {FAULT_SETTLE_LOST, 58},
         {FAULT_MOVED_TOO_EARLY, 57},     {FAULT_MOVED_WITHOUT_INPUT, 63},
         {FAULT_PORT_LATE_TAKEN, 168},    {FAULT_VOID_LOST, 238},
-        {FAULT_SILENCE_LOST, 225},       {FAULT_LENT_ACK_UNSAID, 225},
+        {FAULT_SILENCE_LOST, 225},       {FAULT_LENT_ACK_UNSAID, 567},
     };
     for (size_t i = 0; i < sizeof(late) / sizeof(late[0]); i++)
         if (late[i].fault == fault)
