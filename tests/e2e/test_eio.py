@@ -20,7 +20,7 @@ FLAGS = ("--steer", "tuple", "--workers", "2", "--conformance", "on")
 class Web:
     """Connections to `web`; a request takes the next one, so that the workers take turns."""
 
-    def __init__(self, node, connections=6):
+    def __init__(self, node, connections=13):
         self.node = node
         self.all = [self.open() for _ in range(connections)]
         self.turn = 0
