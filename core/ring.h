@@ -119,9 +119,9 @@ void ring_watch_end(struct ring *ring, uint64_t tag, int socket);
 void ring_wake_watch(struct ring *ring, uint64_t tag, int wake_fd);
 
 /* Submits what was started and gathers completions: some in any case, or who has said something
- * would wait as long as many sends complete; more as long as fewer than GATHERED_MAX wait. Waits up
- * to `wait_ns` for the first one (0: does not wait; CLOCK_NEVER: as long as it takes). Returns early
- * on a signal. */
+ * would wait as long as many sends complete; more as long as fewer than GATHERED_MAX wait.
+ * `wait_ns`: it waits so long for the first one (0: does not wait; CLOCK_NEVER: as long as it
+ * takes). Returns early on a signal. */
 void ring_submit(struct ring *ring, uint64_t wait_ns);
 /* Only submits: what has happened meanwhile waits for the next ring_submit. */
 void ring_issue(struct ring *ring);
