@@ -38,6 +38,8 @@ static const struct span field_names[FIELDS] = {
 };
 
 #define FIELD_NAME_BYTES_MAX 9 /* "namespace"; what is longer is no field */
+/* Its name, if all of it is escapes, with what stands between it and the value. */
+#define FIELD_AROUND_BYTES (6 * FIELD_NAME_BYTES_MAX + 4)
 
 static enum field find_field(struct span name) {
     unsigned field = 0;
@@ -208,10 +210,39 @@ static bool field_from_json(struct envelope *envelope, enum envelope_form form, 
 static __attribute__((cold)) bool refuse_text(struct envelope *envelope, enum envelope_form form,
                                               struct span text, struct complaint *complaint) {
     struct json_error error;
+    if (text.len > ENVELOPE_REREAD_BYTES)
+        return false;
     if (!json_scan(text, NULL, &error))
         complaint_json(complaint, &error);
     else if (form == ENVELOPE_LINE && envelope->ref.len == 0)
         envelope->ref = ref_find(text);
+    return false;
+}
+
+/* The next field of a long text. Lists of names may be long, anything else is not read beyond what
+ * its data may have: then the complaint says so. */
+static __attribute__((cold)) bool next_of_long(struct json_cursor *cursor, struct json_value *key,
+                                               struct json_value *value, size_t max_message_bytes,
+                                               struct complaint *complaint) {
+    struct json_cursor before = *cursor;
+    bool over;
+    if (json_object_next_within(cursor, max_message_bytes + FIELD_AROUND_BYTES, key, value, &over))
+        return true;
+    if (!over)
+        return false;
+    enum field field = key->kind == JSON_STRING ? find_key(key) : FIELDS;
+    if (field == FIELD_TO || field == FIELD_GROUP || field == FIELD_EXCEPT) {
+        *cursor = before;
+        return json_object_next(cursor, key, value);
+    }
+    if (field != FIELDS)
+        complaint_make(complaint, CODE_TOO_LARGE, field_names[field], "%s is longer than %zu bytes",
+                       field_names[field].at, max_message_bytes);
+    else if (key->kind == JSON_STRING)
+        refuse_unknown(complaint, json_inside(key));
+    else
+        complaint_make(complaint, CODE_BAD_MESSAGE, SPAN(""),
+                       "a field's name is longer than %zu bytes", max_message_bytes);
     return false;
 }
 
@@ -225,7 +256,10 @@ bool envelope_parse(struct envelope *envelope, struct envelope_scratch *room,
         complaint_make(complaint, CODE_BAD_MESSAGE, SPAN(""), "a message must be a JSON object");
         return refuse_text(envelope, form, text, complaint);
     }
-    while (json_object_next(&cursor, &key, &value)) {
+    bool is_long = text.len > ENVELOPE_REREAD_BYTES;
+    complaint->code = CODE_NONE;
+    while (is_long ? next_of_long(&cursor, &key, &value, max_message_bytes, complaint)
+                   : json_object_next(&cursor, &key, &value)) {
         enum field field = find_key(&key);
         bool known = field < FIELD_TYPE || (form == ENVELOPE_LINE && field < FIELD_NODE) ||
                      (form == ENVELOPE_NODE && field == FIELD_NODE);
@@ -237,6 +271,8 @@ bool envelope_parse(struct envelope *envelope, struct envelope_scratch *room,
              !field_from_json(envelope, form, field, &value, max_message_bytes, complaint)))
             return refuse_text(envelope, form, text, complaint);
     }
+    if (complaint->code != CODE_NONE)
+        return false;
     if (cursor.error.text != NULL) {
         complaint_json(complaint, &cursor.error);
         return false;

@@ -4,9 +4,10 @@
  * client's `send`), the control line of counted framing with its payload apart, and the path and
  * query of an HTTP request with its body apart. All fill the same struct and obey the same rules.
  *
- * A text that is not JSON is BAD_JSON, whatever else is wrong with it; otherwise the first thing
- * wrong in the order written is told. Unknown and repeated fields are refused by name. A field that
- * is null counts as absent, but for `data`, which is null then.
+ * A text that is not JSON is BAD_JSON, whatever else is wrong with it, unless it has more than
+ * ENVELOPE_REREAD_BYTES; otherwise the first thing wrong in the order written is told. Unknown and
+ * repeated fields are refused by name. A field that is null counts as absent, but for `data`, which
+ * is null then.
  *
  * Threads: any (pure functions). Owns nothing: spans point into the text, or into the room when a
  * string had escapes; both must live until the message is made. Limits: limits.h; the room is
@@ -33,6 +34,10 @@ struct json_value;
 static inline size_t envelope_text_bytes_max(size_t max_message_bytes) {
     return max_message_bytes + (size_t)3 * ADDRESSES_PER_MESSAGE_MAX * (3 * NAME_BYTES_MAX + 4);
 }
+
+/* A text in which something is wrong is read once more, to the end, if it is no longer than this:
+ * one that costs a turn much is read once. */
+#define ENVELOPE_REREAD_BYTES ((size_t)256 * 1024)
 
 /* Enough for the decoded names of three lists, for id and event, and for what is being looked at.
  * */

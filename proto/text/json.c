@@ -419,12 +419,17 @@ bool json_blanks_pass(struct json_cursor *cursor, size_t max_bytes) {
     return after == end && end != cursor->end;
 }
 
+/* The next member, or the next element where there is no key. */
+static bool next(struct json_cursor *cursor, struct json_value *key, struct json_value *value) {
+    return key != NULL ? json_object_next(cursor, key, value) : json_array_next(cursor, value);
+}
+
 /* Takes the text for one that ends at `window`; what could go on behind that is over. */
-static bool next_before(struct json_cursor *cursor, const char *window, struct json_value *value,
-                        bool *over) {
+static bool next_before(struct json_cursor *cursor, const char *window, struct json_value *key,
+                        struct json_value *value, bool *over) {
     const char *end = cursor->end;
     cursor->end = window;
-    bool there = json_array_next(cursor, value);
+    bool there = next(cursor, key, value);
     cursor->end = end;
     if (there)
         *over = value->raw.at + value->raw.len == window;
@@ -435,13 +440,13 @@ static bool next_before(struct json_cursor *cursor, const char *window, struct j
     return there;
 }
 
-bool json_array_next_within(struct json_cursor *cursor, size_t max_bytes, struct json_value *value,
-                            bool *over) {
+static bool next_within(struct json_cursor *cursor, size_t max_bytes, struct json_value *key,
+                        struct json_value *value, bool *over) {
     *over = false;
     if ((size_t)(cursor->end - cursor->at) <= max_bytes)
-        return json_array_next(cursor, value);
+        return next(cursor, key, value);
     struct json_cursor before = *cursor;
-    bool there = next_before(cursor, cursor->at + max_bytes, value, over);
+    bool there = next_before(cursor, cursor->at + max_bytes, key, value, over);
     if (!*over)
         return there;
     /* Are there blanks among it? */
@@ -450,13 +455,24 @@ bool json_array_next_within(struct json_cursor *cursor, size_t max_bytes, struct
     const char *window = json_dense_end(rest, max_bytes);
     *over = false;
     if (window == cursor->end)
-        return json_array_next(cursor, value);
-    there = next_before(cursor, window, value, over);
+        return next(cursor, key, value);
+    there = next_before(cursor, window, key, value, over);
     if (!*over)
         return there;
     cursor->error.text = NULL;
     cursor->place = JSON_AFTER;
     return false;
+}
+
+bool json_array_next_within(struct json_cursor *cursor, size_t max_bytes, struct json_value *value,
+                            bool *over) {
+    return next_within(cursor, max_bytes, NULL, value, over);
+}
+
+bool json_object_next_within(struct json_cursor *cursor, size_t max_bytes, struct json_value *key,
+                             struct json_value *value, bool *over) {
+    *key = (struct json_value){.kind = JSON_NONE};
+    return next_within(cursor, max_bytes, key, value, over);
 }
 
 bool json_find(struct span object, const char *name, struct json_value *value) {

@@ -86,6 +86,10 @@ bool json_blanks_pass(struct json_cursor *cursor, size_t max_bytes);
 #define JSON_WINDOW_BYTES_MIN 4 /* of `max_bytes` */
 bool json_array_next_within(struct json_cursor *cursor, size_t max_bytes, struct json_value *value,
                             bool *over);
+/* The next member, likewise; where it is over, `key` is the name, or JSON_NONE: it has not ended
+ * either. */
+bool json_object_next_within(struct json_cursor *cursor, size_t max_bytes, struct json_value *key,
+                             struct json_value *value, bool *over);
 /* Where in the cursor's text the value begins. */
 static inline size_t json_offset(const struct json_cursor *cursor, const struct json_value *value) {
     return (size_t)(value->raw.at - cursor->start);

@@ -56,8 +56,8 @@ static void expect_wrong_form(enum envelope_form form, const char *text, enum co
         fail_msg("%s was taken", text);
     if (complaint.code != code || strcmp(complaint.field, field) != 0 ||
         strcmp(complaint.text, says) != 0)
-        fail_msg("%s: %s, field \"%s\", \"%s\"", text, code_word(complaint.code), complaint.field,
-                 complaint.text);
+        fail_msg("%.200s: %s, field \"%s\", \"%s\"", text, code_word(complaint.code),
+                 complaint.field, complaint.text);
 }
 
 /* BAD_MESSAGE about one field. */

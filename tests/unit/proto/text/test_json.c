@@ -436,6 +436,36 @@ static void a_walk_in_windows(struct span text, size_t max_bytes) {
     }
 }
 
+/* The members of an object are told by the same windows, with the name of the one that is over. */
+static void walks_an_object_in_windows(void **state) {
+    (void)state;
+    struct span text = SPAN("{\"a\":1, \"bc\" :  [2,3] ,\"d\":\"0123456789\"}");
+    for (size_t max = JSON_WINDOW_BYTES_MIN; max <= text.len + 1; max++) {
+        struct json_cursor whole, cut;
+        struct json_value key, value, cut_key, cut_value;
+        bool over = false, more = true;
+        json_open(&whole, text);
+        json_open(&cut, text);
+        while (more && !over) {
+            more = json_object_next(&whole, &key, &value);
+            bool there = json_object_next_within(&cut, max, &cut_key, &cut_value, &over);
+            if (over) {
+                assert_null(cut.error.text);
+                if (cut_key.kind != JSON_NONE)
+                    assert_true(span_equal(cut_key.raw, key.raw));
+                assert_false(json_object_next(&cut, &key, &value));
+            } else {
+                assert_int_equal(there, more);
+                assert_true(!there || span_equal(cut_value.raw, value.raw));
+                assert_true(!there || span_equal(cut_key.raw, key.raw));
+            }
+        }
+        /* The last member has the most; the window has it, and the byte behind it. */
+        size_t most = strlen(",\"d\":\"0123456789\"");
+        assert_int_equal(over, max <= most + 1);
+    }
+}
+
 static void walks_in_windows(void **state) {
     (void)state;
     static const char *const texts[] = {
@@ -459,6 +489,7 @@ static void walks_in_windows(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(walks_in_windows),
+        cmocka_unit_test(walks_an_object_in_windows),
         cmocka_unit_test(takes_what_is_right),
         cmocka_unit_test(says_what_is_wrong_and_where),
         cmocka_unit_test(knows_an_empty_text),
