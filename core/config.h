@@ -101,7 +101,9 @@ struct config {
     enum store_kind store;
     const char *data; /* the directory of STORE_DISK; NULL: none */
     enum store_sync store_sync;
-    const char *redis;            /* a URL that redis_url_parse takes; NULL: no other nodes */
+    /* URLs that redis_url_parse takes; none: no other nodes. */
+    const char *redis[REDIS_SERVERS_MAX];
+    unsigned redis_count;
     const char *redis_file;       /* where it was read; NULL: none */
     const char *redis_prefix;     /* of channels */
     struct listen_address peer;   /* where other nodes ask for polls; its `text` NULL: nowhere */

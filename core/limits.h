@@ -32,6 +32,7 @@
 #define ORIGINS_MAX 64
 #define PROXY_NETS_MAX 32
 #define ALERT_MAILS_MAX 16
+#define REDIS_SERVERS_MAX 16 /* that channels are spread over */
 
 /* The ring of one worker. The sizes that are wanted, and the floor below which a start fails. */
 #define RING_SQ_ENTRIES 4096

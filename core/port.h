@@ -37,7 +37,6 @@ struct relay;
 /* Another node, as a port knows it. */
 #define PORT_NODE_BYTES 65
 #define PORT_PEER_BYTES 56
-#define PORT_WHERE_BYTES 272
 struct port_node {
     char name[PORT_NODE_BYTES]; /* empty: it has not said it */
     char run[17];
@@ -45,6 +44,14 @@ struct port_node {
 };
 
 /* What a port does. All on its own thread. */
+#define PORT_SERVER_BYTES 256
+/* A server outside that a port speaks to. */
+struct port_server {
+    char text[PORT_SERVER_BYTES]; /* where it is, without secrets */
+    bool connected;
+    uint64_t lost; /* how often its connection was */
+};
+
 struct port_type {
     const char *name; /* at most 10 bytes; of its thread, and in the log */
     /* Once, after port_open: what must be there before the node runs. It may take long; workers
@@ -85,9 +92,9 @@ struct port_type {
     /* Other nodes that it knows, from number `from` on, at most `max`: how many there were. Any
      * thread. NULL: it knows of none. */
     unsigned (*nodes)(struct port *port, unsigned from, struct port_node *nodes, unsigned max);
-    /* Where that is which it speaks to at present, HOST:PORT; empty: it does not know. Any thread.
-     * NULL: nobody is told. */
-    void (*where)(struct port *port, char *text, size_t cap);
+    /* Servers that it speaks to, as above. NULL: it tells of none. */
+    unsigned (*servers)(struct port *port, unsigned from, struct port_server *servers,
+                        unsigned max);
     /* The node stops: lets go of every message that it still holds, answered or not, of every
      * name, and of calls (call_part_done); perhaps no turn came before, since the start failed. May
      * be NULL. */

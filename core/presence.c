@@ -13,9 +13,15 @@ struct presence {
     unsigned port;
     pthread_mutex_t lock;
     struct table names;
-    struct list changed, seen;
-    uint64_t numbered;   /* begins so far */
-    uint32_t connection; /* of the port, by which names are subscribed */
+    struct list changed;
+    uint64_t numbered; /* begins so far */
+    /* The port's shards: */
+    unsigned shards;
+    unsigned (*shard_of)(void *argument, enum name_kind kind, struct span text); /* NULL: one */
+    void *argument;
+    struct list seen[PRESENCE_SHARDS_MAX];
+    uint32_t connections[PRESENCE_SHARDS_MAX]; /* by which names are subscribed; 0: none */
+    uint32_t subscribed[PRESENCE_SHARDS_MAX];  /* so many */
     _Atomic uint64_t begun, ready;
     _Atomic uint64_t watching; /* endpoints to be nudged */
     _Atomic uint32_t count;
@@ -30,7 +36,9 @@ struct presence *presence_new(struct server *server, unsigned port) {
     pthread_mutex_init(&presence->lock, NULL);
     table_init(&presence->names);
     list_init(&presence->changed);
-    list_init(&presence->seen);
+    presence->shards = 1;
+    for (unsigned i = 0; i < PRESENCE_SHARDS_MAX; i++)
+        list_init(&presence->seen[i]);
     return presence;
 }
 
@@ -42,7 +50,8 @@ static void name_free(struct presence *presence, struct presence_name *name) {
 }
 
 void presence_free(struct presence *presence) {
-    list_append(&presence->changed, &presence->seen);
+    for (unsigned i = 0; i < PRESENCE_SHARDS_MAX; i++)
+        list_append(&presence->changed, &presence->seen[i]);
     while (!list_empty(&presence->changed)) {
         struct presence_name *name =
             container_of(presence->changed.next, struct presence_name, link);
@@ -88,7 +97,13 @@ static struct presence_name *name_have(struct presence *presence, enum name_kind
 }
 
 static bool is_subscribed(const struct presence *presence, const struct presence_name *name) {
-    return name->subscribed != 0 && name->subscribed == presence->connection;
+    return name->subscribed != 0 && name->subscribed == presence->connections[name->shard];
+}
+
+static void subscribed_set(struct presence *presence, struct presence_name *name, bool wanted) {
+    bool was = is_subscribed(presence, name);
+    presence->subscribed[name->shard] += (uint32_t)wanted - (uint32_t)was;
+    name->subscribed = wanted ? presence->connections[name->shard] : 0;
 }
 
 /* Frees it, if nobody has it and nothing is to be told of it. */
@@ -157,6 +172,32 @@ uint32_t presence_count(const struct presence *presence) {
 
 /* --- the port's ------------------------------------------------------------------------------ */
 
+void presence_share(struct presence *presence, unsigned shards,
+                    unsigned (*shard_of)(void *argument, enum name_kind kind, struct span text),
+                    void *argument) {
+    CHECK(shards > 0 && shards <= PRESENCE_SHARDS_MAX, "%u shards", shards);
+    pthread_mutex_lock(&presence->lock);
+    presence->shards = shards;
+    presence->shard_of = shard_of;
+    presence->argument = argument;
+    pthread_mutex_unlock(&presence->lock);
+}
+
+/* Puts it among those of its shard that were looked at. False: nobody is there to be told of it. */
+static bool place(struct presence *presence, struct presence_name *name) {
+    unsigned shard = 0;
+    if (presence->shard_of != NULL)
+        shard = presence->shard_of(presence->argument, (enum name_kind)name->kind,
+                                   span_of(name->text, name->len));
+    CHECK(shard < presence->shards, "a name of shard %u", shard);
+    bool there = presence->connections[shard] != 0;
+    if (!there || shard != name->shard)
+        subscribed_set(presence, name, false);
+    name->shard = (uint8_t)shard;
+    list_add_tail(&presence->seen[shard], &name->link);
+    return there;
+}
+
 unsigned presence_take(struct presence *presence, bool leaves, struct presence_change *changes,
                        unsigned max, uint64_t *all) {
     unsigned count = 0;
@@ -165,15 +206,16 @@ unsigned presence_take(struct presence *presence, bool leaves, struct presence_c
         struct presence_name *name =
             container_of(list_pop(&presence->changed), struct presence_name, link);
         bool wanted = name->holders != 0 && !leaves;
-        list_add_tail(&presence->seen, &name->link);
-        bool came = name->came && wanted, same = wanted == is_subscribed(presence, name);
+        bool there = place(presence, name);
+        bool came = name->came && wanted && there;
+        bool same = !there || wanted == is_subscribed(presence, name);
         name->came = false;
         if (same && !came) {
             name_look(presence, name);
             continue;
         }
         name->holds++;
-        name->subscribed = wanted ? presence->connection : 0;
+        subscribed_set(presence, name, wanted);
         changes[count++] = (struct presence_change){name, same     ? PRESENCE_CAME
                                                           : wanted ? PRESENCE_SUBSCRIBE
                                                                    : PRESENCE_UNSUBSCRIBE};
@@ -213,11 +255,33 @@ void presence_let(struct presence *presence, struct presence_name *name) {
     pthread_mutex_unlock(&presence->lock);
 }
 
-void presence_renew(struct presence *presence, uint32_t connection) {
+void presence_renew(struct presence *presence, unsigned shard, uint32_t connection) {
     pthread_mutex_lock(&presence->lock);
-    presence->connection = connection;
-    list_append(&presence->changed, &presence->seen);
+    if (presence->connections[shard] != connection)
+        presence->subscribed[shard] = 0;
+    presence->connections[shard] = connection;
+    list_append(&presence->changed, &presence->seen[shard]);
     pthread_mutex_unlock(&presence->lock);
+}
+
+bool presence_gone(struct presence *presence, enum name_kind kind, struct span text,
+                   uint32_t connection) {
+    pthread_mutex_lock(&presence->lock);
+    struct presence_name *name = name_find(presence, kind, text);
+    bool was = name != NULL && name->subscribed == connection && is_subscribed(presence, name);
+    if (was)
+        subscribed_set(presence, name, false);
+    if (name != NULL)
+        name_look(presence, name);
+    pthread_mutex_unlock(&presence->lock);
+    return was;
+}
+
+uint32_t presence_subscribed(struct presence *presence, unsigned shard) {
+    pthread_mutex_lock(&presence->lock);
+    uint32_t count = presence->subscribed[shard];
+    pthread_mutex_unlock(&presence->lock);
+    return count;
 }
 
 void presence_ready_to(struct presence *presence, uint64_t begun) {

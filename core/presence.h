@@ -6,7 +6,12 @@
  *
  * One entry for each kind and text, whatever the namespaces and however many workers hold it. An
  * entry is in one of two lists: of those that have changed, and of those that the port has looked
- * at since. When all that others knew is lost, the second is put behind the first at once.
+ * at since, one list a shard. When all that others knew by a shard is lost, its list is put behind
+ * the first at once.
+ *
+ * The port may speak to several servers, its shards, which come and go by themselves. A name
+ * belongs to exactly one of them; which one is the port's to say (presence_share), whenever it
+ * looks at the name.
  *
  * Each begin has a number. The port says up to which number all is known to others
  * (presence_ready_to); a session whose names were begun by then is ready (ready.h).
@@ -24,6 +29,8 @@
 struct presence;
 struct server;
 
+#define PRESENCE_SHARDS_MAX 128
+
 /* What an entry takes besides its text, about. */
 #define PRESENCE_ENTRY_BYTES 144
 
@@ -35,6 +42,7 @@ struct presence_name {
     uint64_t begun;   /* number of its last begin */
     uint8_t kind;     /* enum name_kind */
     uint8_t len;
+    uint8_t shard;       /* that it was of when the port looked at it last */
     uint32_t holds;      /* presence_take and presence_hold without presence_let */
     uint32_t subscribed; /* the connection that it was last to be subscribed by; 0: it was to be
                             unsubscribed. Written by presence_take alone */
@@ -73,9 +81,15 @@ struct presence_change {
     enum presence_news news;
 };
 
+/* There are so many shards, one unless it is said. `shard_of` tells which one a name is of, below
+ * that number; with the lock held, by the port's thread. */
+void presence_share(struct presence *presence, unsigned shards,
+                    unsigned (*shard_of)(void *argument, enum name_kind kind, struct span text),
+                    void *argument);
 /* Looks at what has changed, the oldest first, and takes so many changes at most that are to be
- * told; from now on they count as told. `leaves`: nothing is to be subscribed any more. Returns how
- * many; `*all` is the number of the last begin, if nothing that changed is left, else 0. */
+ * told; from now on they count as told. Names of a shard without a connection are passed over, and
+ * come again with its next one. `leaves`: nothing is to be subscribed any more. Returns how many;
+ * `*all` is the number of the last begin, if nothing that changed is left, else 0. */
 unsigned presence_take(struct presence *presence, bool leaves, struct presence_change *changes,
                        unsigned max, uint64_t *all);
 /* The entry of a name, with a hold, and the number of its last begin (may be NULL). NULL: nobody
@@ -87,9 +101,16 @@ struct presence_name *presence_hold(struct presence *presence, enum name_kind ki
 uint64_t presence_begun_of(struct presence *presence, uint64_t hash);
 /* A hold ends. An entry that nobody has, and that is not subscribed, is freed with its last one. */
 void presence_let(struct presence *presence, struct presence_name *name);
-/* Another connection, with that number, has taken the place of the one before; 0: there is none.
- * Every entry is as one that has changed. */
-void presence_renew(struct presence *presence, uint32_t connection);
+/* Another connection of the shard, with that number, which no other shard's has, has taken the
+ * place of the one before; 0: there is none. Every entry of the shard is as one that has changed,
+ * also where the number is the same. */
+void presence_renew(struct presence *presence, unsigned shard, uint32_t connection);
+/* The subscription of that name by that connection of a shard has ended by itself. It is looked at
+ * again with the next presence_renew of its shard. False: it was none. */
+bool presence_gone(struct presence *presence, enum name_kind kind, struct span text,
+                   uint32_t connection);
+/* How many names are to be subscribed by the shard's connection by now. */
+uint32_t presence_subscribed(struct presence *presence, unsigned shard);
 /* All begins up to that number are known to others, or are not waited for. */
 void presence_ready_to(struct presence *presence, uint64_t begun);
 /* Calls `each` for some of the client ids that have sessions, from `*at` on (0: from the start),

@@ -150,7 +150,7 @@ static void sandbox_begin(const struct config *config) {
         log_event(LOG_WARN, "sandbox_off", LOG_STR("reason", sandbox_unfit()),
                   LOG_STR("remedy", "none needed for tests; use the release build otherwise"));
     } else if (sandbox_enter(config->store == STORE_DISK,
-                             config->redis != NULL || alert_is_wanted(config),
+                             config->redis_count != 0 || alert_is_wanted(config),
                              alert_is_wanted(config), problem, sizeof(problem))) {
         log_event(LOG_INFO, "sandbox_on", LOG_STR("privileges", "no new ones"));
     } else {
@@ -415,7 +415,7 @@ int serve_run(struct settings *settings) {
         parts.store = &node.disk.store;
         parts.ports[parts.port_count++] = &node.disk.store.port;
     }
-    if (kept->config.redis != NULL) {
+    if (kept->config.redis_count != 0) {
         redis_port_init(&node.redis, &kept->config);
         parts.herald = &node.redis.port;
         parts.ports[parts.port_count++] = &node.redis.port;
@@ -443,7 +443,7 @@ int serve_run(struct settings *settings) {
     if (!server_start(&node.server, problem, sizeof(problem)))
         return fail(problem);
     stop_early_allow(false);
-    if (kept->config.redis != NULL)
+    if (kept->config.redis_count != 0)
         redis_await(&node.redis);
     if (settings->config.ports_file != NULL &&
         !ports_file_write(&ports_file, &node.server, settings->config.ports_file, problem,

@@ -168,7 +168,7 @@ static void greeted(struct link *link, const struct resp_reply *reply, uint64_t 
     if (reply->type == RESP_ERROR) {
         snprintf(why, sizeof(why), "Redis answers: %.*s", SPAN_ARG(reply->text));
         link_lose(link, now_ns, why);
-    } else if (is_role(reply, "slave")) {
+    } else if (is_role(reply, "slave") && !link->server->any_role) {
         link_lose(link, now_ns, "it is a replica: what is published there reaches no other node");
     } else if (is_role(reply, "sentinel")) {
         link_lose(link, now_ns, "it is a Sentinel: name the Redis server itself");

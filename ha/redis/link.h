@@ -16,7 +16,6 @@
  * to LINK_AWAY_MAX_NS, since each time all names are subscribed. It begins anew once the link has
  * been UP for LINK_GOOD_NS. A host's addresses are tried one behind the other before it waits.
  * None is tried while the server has none.
- * None is tried while the server has none.
  *
  * One that says nothing for LINK_ASK_NS is asked to (PING), and is lost when it does not answer
  * that in LINK_ANSWER_NS. What lies in the socket is read first: this node may have stood still.
@@ -52,6 +51,7 @@ struct redis_server {
     struct redis_url url;
     char text[256];  /* for people: without the password */
     char client[80]; /* of CLIENT SETNAME */
+    bool any_role;   /* a replica will do */
     struct redis_address addresses[REDIS_ADDRESSES_MAX];
     unsigned address_count; /* 0: nobody has said where it is (redis_sentinel.h) */
 };

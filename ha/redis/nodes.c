@@ -132,11 +132,12 @@ static size_t place_of(uint64_t key) {
     return (key ^ key >> 32) % COUNTS_MAX;
 }
 
-void nodes_number(struct nodes *nodes, uint64_t channel, uint64_t now_ns, struct wire_node *copy) {
-    uint64_t key = channel | 1;
+void nodes_number(struct nodes *nodes, uint64_t channel, unsigned shard, uint64_t now_ns,
+                  struct wire_node *copy) {
+    uint64_t key = (channel ^ shard * UINT64_C(0x9E3779B97F4A7C15)) | 1;
     struct count_place *place = &nodes->counts[place_of(key)];
     if (place->key != key)
-        *place = (struct count_place){.key = key, .epoch = ++nodes->epoch};
+        *place = (struct count_place){.key = key, .epoch = ++nodes->epoch, .shard = shard};
     place->sent_ns = now_ns;
     copy->epoch = place->epoch;
     copy->count = ++place->count;

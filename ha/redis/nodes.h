@@ -47,10 +47,11 @@ struct peer_node {
     struct node_window window;
 };
 
-/* A channel on which this node sends. */
+/* A channel on which this node sends, by a shard. */
 struct count_place {
     uint64_t key; /* 0: free */
     uint64_t count, epoch, sent_ns;
+    unsigned shard;
 };
 
 /* A channel on which copies of another node come. */
@@ -89,8 +90,9 @@ const struct peer_node *nodes_namesake(const struct nodes *nodes, const struct p
 
 /* Is it the first copy of that message? */
 bool nodes_first(struct peer_node *node, uint64_t number);
-/* Gives the next copy on the channel with that hash its number. */
-void nodes_number(struct nodes *nodes, uint64_t channel, uint64_t now_ns, struct wire_node *copy);
+/* Gives the next copy on the channel with that hash its number, by that shard alone. */
+void nodes_number(struct nodes *nodes, uint64_t channel, unsigned shard, uint64_t now_ns,
+                  struct wire_node *copy);
 /* How many copies are missing between the last one and this one, of one run on one channel.
  * `*late`: it was said to be missing before. */
 uint64_t nodes_missing(struct nodes *nodes, uint64_t name, uint64_t since,

@@ -53,7 +53,8 @@ void redis_word_flush(struct redis_port *redis, struct redis_word *word) {
         return;
     builder_text(&word->out, "]}}");
     CHECK(!word->out.full, "a word is too long");
-    bool told = redis->up && redis_out_text(redis, &word->channel, builder_span(&word->out));
+    struct redis_shard *shard = redis_shard_of(redis, &word->channel);
+    bool told = redis_out_text(shard, &word->channel, builder_span(&word->out));
     /* What was acknowledged is told again with the next copy; where it is lost with the connection,
      * all is told anew. */
     redis->untold |= !told && word == &redis->came;
@@ -146,7 +147,7 @@ void redis_acks_hand(struct port *port, struct message *message, const struct ma
     const struct message_name *to = &message->names[mail->number];
     if ((mail->flag & HAND_SETTLED) != 0)
         settled_send(redis, message, to);
-    else if (redis->up && !redis_out_is_silent(redis) && message->expires_ns > port->now_ns)
+    else if (message->expires_ns > port->now_ns)
         redis_out_keep(redis, message, to, (mail->flag & HAND_REDELIVERED) != 0);
     message_release(&port->endpoint, message);
 }
@@ -357,13 +358,15 @@ bool redis_acks_init(struct redis_port *redis) {
 
 /* All are told again as fast as Redis takes it. */
 bool redis_acks_busy(const struct redis_port *redis) {
-    return redis->up && redis->tells_again &&
-           redis->commands.out_len - redis->commands.out_at < CAME_WAITING_BYTES;
+    const struct redis_shard *shard = redis->all_by;
+    return redis->tells_again && shard != NULL &&
+           shard->commands.out_len - shard->commands.out_at < CAME_WAITING_BYTES;
 }
 
 void redis_acks_work(struct redis_port *redis) {
     uint64_t now_ns = redis->port.now_ns;
-    if (redis->asks_later && !redis_out_is_silent(redis)) {
+    const struct redis_shard *shard = redis->all_by;
+    if (redis->asks_later && shard != NULL && shard->hears_all && redis_shard_works(shard)) {
         redis->asks_later = false;
         redis_out_asks(redis);
     }

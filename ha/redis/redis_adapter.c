@@ -44,7 +44,8 @@ static void uid_make(struct redis_port *redis) {
 /* --- what is subscribed ----------------------------------------------------------------------- */
 
 /* One command about all requests, and one about all events. */
-static bool command(struct redis_port *redis, enum redis_expect_kind kind) {
+static bool command(struct redis_shard *shard, enum redis_expect_kind kind) {
+    const struct redis_port *redis = shard->redis;
     char texts[NAMESPACES_MAX][2 * ADAPTER_CHANNEL_BYTES_MAX];
     struct span words[1 + NAMESPACES_MAX];
     bool events = kind == REDIS_EXPECT_PSUBSCRIBE || kind == REDIS_EXPECT_PUNSUBSCRIBE;
@@ -58,19 +59,23 @@ static bool command(struct redis_port *redis, enum redis_expect_kind kind) {
                                   SPAN(""));
         words[1 + i] = builder_span(&out);
     }
-    return redis_names_command(redis, kind, words, 1 + count);
+    return redis_names_command(shard, kind, words, 1 + count);
 }
 
-bool redis_adapter_begin(struct redis_port *redis) {
-    if (!redis_adapter_is_on(&redis->adapter))
+static bool has_seat(const struct redis_shard *shard) {
+    return redis_adapter_is_on(&shard->redis->adapter) && shard->index == 0;
+}
+
+bool redis_adapter_begin(struct redis_shard *shard) {
+    if (!has_seat(shard))
         return true;
-    uid_make(redis);
-    return command(redis, REDIS_EXPECT_PSUBSCRIBE) && command(redis, REDIS_EXPECT_SUBSCRIBE);
+    uid_make(shard->redis);
+    return command(shard, REDIS_EXPECT_PSUBSCRIBE) && command(shard, REDIS_EXPECT_SUBSCRIBE);
 }
 
-bool redis_adapter_leave(struct redis_port *redis) {
-    return !redis_adapter_is_on(&redis->adapter) ||
-           (command(redis, REDIS_EXPECT_UNSUBSCRIBE) && command(redis, REDIS_EXPECT_PUNSUBSCRIBE));
+bool redis_adapter_leave(struct redis_shard *shard) {
+    return !has_seat(shard) ||
+           (command(shard, REDIS_EXPECT_UNSUBSCRIBE) && command(shard, REDIS_EXPECT_PUNSUBSCRIBE));
 }
 
 /* --- events in -------------------------------------------------------------------------------- */
@@ -318,7 +323,7 @@ static void message_write(struct redis_port *redis, const struct message *messag
 static bool message_publish(struct redis_port *redis, const struct message *message) {
     char name[ADAPTER_CHANNEL_BYTES_MAX];
     size_t bytes = message_bytes(message);
-    if (!redis->up || redis_out_is_silent(redis) || SHORTAGE(!redis_rest_room(redis, bytes)))
+    if (!redis_shard_works(redis->shards[0]) || SHORTAGE(!redis_rest_room(redis, bytes)))
         return false;
     struct builder text = builder_over(redis->rest, bytes);
     struct builder channel = builder_over(name, sizeof(name));

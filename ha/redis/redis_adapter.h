@@ -29,6 +29,7 @@ struct call;
 struct config;
 struct adapter_request;
 struct redis_port;
+struct redis_shard;
 struct resp_reply;
 
 #define ROOMS_CALLS_MAX 64
@@ -83,9 +84,10 @@ void redis_adapter_init(struct redis_port *redis, const struct config *config);
 static inline bool redis_adapter_is_on(const struct redis_adapter *adapter) {
     return adapter->key.len != 0;
 }
-/* A connection has come up: its channels are to be subscribed; and given up. False: no memory. */
-bool redis_adapter_begin(struct redis_port *redis);
-bool redis_adapter_leave(struct redis_port *redis);
+/* A connection of the first shard, which alone has the seat, has come up: its channels are to be
+ * subscribed; and given up. False: no memory. */
+bool redis_adapter_begin(struct redis_shard *shard);
+bool redis_adapter_leave(struct redis_shard *shard);
 /* Is what came by subscription the adapter's? `*taken` false: not now, it is to be tried again; or
  * given up. */
 bool redis_adapter_comes(struct redis_port *redis, const struct resp_reply *reply, bool *taken);

@@ -36,6 +36,7 @@
 struct redis_call {
     struct list link; /* in redis->calls, the oldest first */
     struct call *call;
+    const struct redis_shard *shard; /* by which others are asked */
     uint64_t number;
     uint64_t until_ns;
     uint64_t wanted; /* nodes that will say something; once it is counted */
@@ -46,6 +47,7 @@ struct redis_call {
 
 /* A call of another node. */
 struct redis_called {
+    struct redis_shard *shard; /* by which it came: who asks hears it there, unless in a Cluster */
     char run[WIRE_RUN_BYTES];
     uint64_t number;
 };
@@ -118,7 +120,9 @@ void redis_calls_ask(struct port *port, struct call *call) {
     struct redis_call *asked = NULL;
     char text[CALL_ASK_BYTES + AROUND_BYTES];
     struct builder out = builder_over(text, sizeof(text));
-    if (redis->up && !redis->leaves && !redis_out_is_silent(redis) &&
+    struct wire_channel channel = channel_of(call);
+    struct redis_shard *shard = redis_shard_of(redis, &channel);
+    if (shard != NULL && redis_shard_works(shard) && !redis->leaves &&
         !SHORTAGE(redis->calls_open >= REDIS_CALLS_MAX))
         asked = charged_get(redis, &redis->call_pool);
     if (asked == NULL) {
@@ -126,17 +130,17 @@ void redis_calls_ask(struct port *port, struct call *call) {
         return;
     }
     *asked = (struct redis_call){.call = call,
+                                 .shard = shard,
                                  .number = ++redis->call_number,
                                  .until_ns = port->now_ns + CALL_WAIT_NS,
-                                 .missing = port->now_ns < redis->unsure_ns};
+                                 .missing = port->now_ns < shard->unsure_ns};
     wire_call_begin(port->server->run, asked->number, &out);
     call->nodes->ask(call, &out);
     builder_text(&out, "}}");
     CHECK(!out.full, "what a call asks is too long");
-    struct wire_channel channel = channel_of(call);
     list_add_tail(&redis->calls, &asked->link);
     redis->calls_open++;
-    if (redis_out_call(redis, &channel, builder_span(&out), asked->number))
+    if (redis_out_call(shard, &channel, builder_span(&out), asked->number))
         redis_count(&redis->figures.calls, 1);
     else
         end(redis, asked, true);
@@ -147,12 +151,23 @@ static void look(struct redis_port *redis, struct redis_call *asked) {
         end(redis, asked, false);
 }
 
-void redis_calls_counted(struct redis_port *redis, uint64_t number, uint64_t nodes) {
+/* By now every node has said that it lives, by some shard. */
+static bool has_heard_all(const struct redis_port *redis) {
+    for (unsigned i = 0; i < redis->shard_count; i++) {
+        const struct redis_shard *shard = redis->shards[i];
+        if (shard->hears_all && redis->port.now_ns - shard->all_ns >= HEARD_ALL_NS)
+            return true;
+    }
+    return false;
+}
+
+void redis_calls_counted(struct redis_shard *shard, uint64_t number, uint64_t nodes) {
+    struct redis_port *redis = shard->redis;
     struct redis_call *asked = find(redis, number);
     if (asked == NULL)
         return;
     uint64_t known = redis->nodes.count;
-    bool heard_all = redis->port.now_ns - redis->subscriber.up_ns >= HEARD_ALL_NS;
+    bool heard_all = has_heard_all(redis);
     if (asked->call->nodes->reach == CALL_ALL)
         asked->wanted = heard_all || known > nodes ? known : nodes;
     else /* a program may have subscribed, which says nothing */
@@ -208,9 +223,20 @@ void redis_calls_work(struct redis_port *redis) {
         end(redis, container_of(redis->calls.next, struct redis_call, link), true);
 }
 
-void redis_calls_lost(struct redis_port *redis) {
-    while (!list_empty(&redis->calls))
-        end(redis, container_of(redis->calls.next, struct redis_call, link), true);
+void redis_calls_missed(struct redis_port *redis, uint64_t number) {
+    struct redis_call *asked = find(redis, number);
+    if (asked != NULL)
+        end(redis, asked, true);
+}
+
+void redis_calls_lost(struct redis_shard *shard) {
+    struct redis_port *redis = shard->redis;
+    for (struct list *at = redis->calls.next, *next; at != &redis->calls; at = next) {
+        struct redis_call *asked = container_of(at, struct redis_call, link);
+        next = at->next;
+        if (asked->shard == shard)
+            end(redis, asked, true);
+    }
 }
 
 /* --- there ------------------------------------------------------------------------------------ */
@@ -229,9 +255,10 @@ static bool piece_send(struct redis_port *redis, const struct redis_called *to, 
         *at = at + 1 == end ? ' ' : ',';
     builder_text(&out, "]}}");
     CHECK(!out.full, "an answer is too long");
-    return redis_out_text(redis,
-                          &(struct wire_channel){WIRE_NODE, span_of(to->run, WIRE_RUN_BYTES)},
-                          builder_span(&out));
+    struct wire_channel channel = {WIRE_NODE, span_of(to->run, WIRE_RUN_BYTES)};
+    struct redis_shard *shard =
+        redis->cluster == NULL ? to->shard : redis_shard_of(redis, &channel);
+    return redis_out_text(shard, &channel, builder_span(&out));
 }
 
 static void failed_send(struct redis_port *redis, const struct redis_called *to) {
@@ -279,7 +306,7 @@ void redis_calls_called(struct port *port, struct call *call) {
     struct redis_port *redis = redis_of(port);
     struct redis_called *to = call->request;
     struct chain chain = chain_empty(&port->endpoint, call->reserve);
-    if (redis->up) {
+    if (to->shard->up) {
         call->nodes->tell(&port->endpoint, call, &chain);
         lines_send(redis, to, &chain);
         chain_free(&chain);
@@ -289,8 +316,9 @@ void redis_calls_called(struct port *port, struct call *call) {
     call_end(&port->endpoint, call);
 }
 
-void redis_calls_asked(struct redis_port *redis, const struct wire_node *node) {
-    struct redis_called to = {.number = node->call};
+void redis_calls_asked(struct redis_shard *shard, const struct wire_node *node) {
+    struct redis_port *redis = shard->redis;
+    struct redis_called to = {.shard = shard, .number = node->call};
     memcpy(to.run, node->run, sizeof(to.run));
     redis_count(&redis->figures.called, 1);
     struct redis_called *called = NULL;
@@ -313,7 +341,7 @@ void redis_calls_asked(struct redis_port *redis, const struct wire_node *node) {
 }
 
 void redis_calls_fini(struct redis_port *redis) {
-    redis_calls_lost(redis);
+    CHECK(list_empty(&redis->calls), "a call of this node is under way");
     CHECK(redis->called_open == 0, "a call of another node is under way");
     pool_fini(&redis->call_pool);
     pool_fini(&redis->called_pool);

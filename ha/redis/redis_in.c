@@ -196,6 +196,31 @@ unsigned redis_in_known(struct port *port, unsigned from, struct port_node *node
     return count;
 }
 
+void redis_in_servers_tell(struct redis_port *redis) {
+    struct redis_known *known = &redis->known;
+    pthread_mutex_lock(&known->lock);
+    known->server_count = redis->shard_count;
+    for (unsigned i = 0; i < redis->shard_count; i++) {
+        const struct redis_shard *shard = redis->shards[i];
+        struct port_server *shown = &known->servers[i];
+        snprintf(shown->text, sizeof(shown->text), "%s", shard->server.text);
+        shown->connected = shard->up;
+        shown->lost = shard->connections - shard->up;
+    }
+    pthread_mutex_unlock(&known->lock);
+}
+
+unsigned redis_in_servers(struct port *port, unsigned from, struct port_server *servers,
+                          unsigned max) {
+    struct redis_known *known = &redis_of(port)->known;
+    unsigned count = 0;
+    pthread_mutex_lock(&known->lock);
+    for (; count < max && from + count < known->server_count; count++)
+        servers[count] = known->servers[from + count];
+    pthread_mutex_unlock(&known->lock);
+    return count;
+}
+
 /* A word of a node that is no message. */
 static void word_take(struct redis_port *redis, const struct wire_node *word) {
     struct peer_node *node = nodes_hear(&redis->nodes, word->run, redis->port.now_ns);
@@ -224,7 +249,8 @@ static void word_take(struct redis_port *redis, const struct wire_node *word) {
 }
 
 /* False: it could not be taken now, and is to be tried again. */
-static bool message_take(struct redis_port *redis, struct span text, struct span channel_text) {
+static bool message_take(struct redis_shard *shard, struct span text, struct span channel_text) {
+    struct redis_port *redis = shard->redis;
     struct endpoint *endpoint = &redis->port.endpoint;
     struct envelope envelope;
     struct complaint complaint = {.code = CODE_BAD_MESSAGE};
@@ -250,13 +276,13 @@ static bool message_take(struct redis_port *redis, struct span text, struct span
     }
     if (from_node && node.number == 0) {
         if (node.call != 0)
-            redis_calls_asked(redis, &node);
+            redis_calls_asked(shard, &node);
         if (node.answer != 0 && channel.place == WIRE_NODE)
             redis_calls_answered(redis, &node);
         if (node.name.len != 0)
             word_take(redis, &node);
         if (!redis->held)
-            redis_last_word(redis, &channel, &node);
+            redis_last_word(shard, &channel, &node);
         return redis_acks_word(redis, &channel, &node);
     }
     if (channel.place == WIRE_NODE) {
@@ -304,13 +330,14 @@ static bool message_take(struct redis_port *redis, struct span text, struct span
 }
 
 /* A reply that is a message: its channel and text. */
-static bool is_message(const struct resp_reply *reply, struct span *channel, struct span *text) {
+static bool is_message(const struct redis_port *redis, const struct resp_reply *reply,
+                       struct span *channel, struct span *text) {
     if (reply->type != RESP_ARRAY || reply->item_count != 3 || reply->count != 3)
         return false;
     const struct resp_item *items = reply->items;
     if (items[0].type != RESP_STRING || items[1].type != RESP_STRING ||
         (items[2].type != RESP_STRING && items[2].type != RESP_LONG) ||
-        !span_equal(items[0].text, SPAN("message")))
+        !span_equal(items[0].text, redis->cluster != NULL ? SPAN("smessage") : SPAN("message")))
         return false;
     *channel = items[1].text;
     *text = items[2].text;
@@ -318,14 +345,15 @@ static bool is_message(const struct resp_reply *reply, struct span *channel, str
 }
 
 /* The reply in redis->in. False: it is to be tried again. */
-static bool take(struct redis_port *redis) {
+static bool take(struct redis_shard *shard) {
+    struct redis_port *redis = shard->redis;
     struct span channel, text;
     uint64_t copy;
     bool taken;
     if (redis_adapter_comes(redis, &redis->in, &taken))
         return taken;
-    if (!is_message(&redis->in, &channel, &text)) {
-        redis_names_confirmed(redis, &redis->in);
+    if (!is_message(redis, &redis->in, &channel, &text)) {
+        redis_names_confirmed(shard, &redis->in);
         return true;
     }
     if (redis->in.items[2].type == RESP_LONG) {
@@ -338,7 +366,7 @@ static bool take(struct redis_port *redis) {
             redis->own[copy % OWN_COPIES / 64] |= UINT64_C(1) << copy % 64;
         return true;
     }
-    return message_take(redis, text, channel);
+    return message_take(shard, text, channel);
 }
 
 static void held_refuse(struct redis_port *redis, const char *why) {
@@ -349,7 +377,7 @@ static void held_refuse(struct redis_port *redis, const char *why) {
 static bool held_take(struct redis_port *redis) {
     if (!redis->held)
         return true;
-    if (!take(redis)) {
+    if (!take(redis->held_shard)) {
         if (redis->port.now_ns - redis->held_ns < IN_HELD_NS)
             return false;
         if (!redis_adapter_given_up(redis, &redis->in))
@@ -360,15 +388,18 @@ static bool held_take(struct redis_port *redis) {
     return true;
 }
 
-void redis_in_read(struct redis_port *redis) {
-    if (!held_take(redis)) {
-        link_bide(&redis->subscriber, redis->port.now_ns);
+void redis_in_read(struct redis_shard *shard) {
+    struct redis_port *redis = shard->redis;
+    bool is_held = redis->held && (redis->held_shard != shard || !held_take(redis));
+    if (is_held) { /* whatever shard it came by: workers are behind for all */
+        link_bide(&shard->subscriber, redis->port.now_ns);
         return;
     }
-    while (link_next(&redis->subscriber, &redis->in, redis->port.now_ns)) {
-        if (!take(redis)) {
+    while (link_next(&shard->subscriber, &redis->in, redis->port.now_ns)) {
+        if (!take(shard)) {
             redis->held = true;
             redis->held_ns = redis->port.now_ns;
+            redis->held_shard = shard;
             return;
         }
         if (endpoint_slice_over(&redis->port.endpoint))
@@ -376,26 +407,34 @@ void redis_in_read(struct redis_port *redis) {
     }
 }
 
-void redis_in_lost(struct redis_port *redis) {
-    if (redis->held)
-        held_refuse(redis, "this node was behind, and Redis was lost before it had room");
+void redis_in_lost(struct redis_shard *shard) {
+    struct redis_port *redis = shard->redis;
+    if (!redis->held || redis->held_shard != shard)
+        return;
+    held_refuse(redis, "this node was behind, and Redis was lost before it had room");
     redis->held = false;
     redis_acks_given_up(redis);
 }
 
+/* What others have said by it may have come, and wait to be read; or it is at Redis, which says
+ * nothing to anybody, or whose connections are only coming back. */
+static bool is_behind(struct redis_shard *shard) {
+    const struct link *link = &shard->subscriber;
+    uint64_t now_ns = shard->redis->port.now_ns;
+    if (link->asked_ns != 0 && now_ns - link->asked_ns >= LINK_ASK_NS)
+        shard->quiet_ns = now_ns;
+    return link->input.len != 0 || link->in_ready || now_ns - shard->quiet_ns < NODES_SILENT_NS;
+}
+
 void redis_in_nodes(struct redis_port *redis) {
     struct peer_node *node;
-    const struct link *link = &redis->subscriber;
-    uint64_t now_ns = redis->port.now_ns;
-    if (redis->up && link->asked_ns != 0 && now_ns - link->asked_ns >= LINK_ASK_NS)
-        redis->quiet_ns = now_ns;
-    /* What they have said may have come, and wait to be read; or it is at Redis, which says nothing
-     * to anybody, or whose connections are only coming back. Who is forgotten too early is told
-     * twice what has come in part. */
-    bool is_behind = redis->held || link->input.len != 0 || link->in_ready ||
-                     (redis->up && now_ns - redis->quiet_ns < NODES_SILENT_NS);
-    bool changed = false;
-    while (!is_behind && (node = nodes_silent(&redis->nodes, now_ns)) != NULL) {
+    bool hears = false, changed = false;
+    for (unsigned i = 0; i < redis->shard_count; i++)
+        if (redis->shards[i]->up && (redis->cluster == NULL || redis->shards[i]->hears_all))
+            hears |= !is_behind(redis->shards[i]);
+    /* Who is forgotten too early is told twice what has come in part. */
+    bool waits = redis->held || (redis->up && !hears);
+    while (!waits && (node = nodes_silent(&redis->nodes, redis->port.now_ns)) != NULL) {
         if (redis->up) /* otherwise it is this node that hears nothing: redis_lost */
             log_event(
                 LOG_WARN, "redis_node_silent", LOG_STR("node", node->name),

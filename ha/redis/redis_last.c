@@ -12,11 +12,14 @@
  * in the socket of a connection that was given up, which Redis may read later: that is counted as
  * late.
  *
+ * All that goes by the shard whose connection was lost, and is about what was sent by it: shards
+ * have no order between them.
+ *
  * Of a channel on which nothing has come from a node yet, losses are unknown.
  *
- * Threads: the port's. Limits: one answer at a time, to all where several ask meanwhile; COUNTS_MAX
- * channels; a turn writes no more than a text, and nothing while LAST_WAITING_BYTES wait;
- * LAST_PAUSE_NS between two. */
+ * Threads: the port's. Limits: one answer at a time by a shard, to all where several ask meanwhile;
+ * COUNTS_MAX channels; a turn writes no more than a text, and nothing while LAST_WAITING_BYTES
+ * wait; LAST_PAUSE_NS between two. */
 #include "core/base/log.h"
 #include "core/presence.h"
 #include "core/server.h"
@@ -37,10 +40,10 @@
 
 /* --- answering ------------------------------------------------------------------------------- */
 
-static void asked(struct redis_port *redis, const struct wire_node *word) {
-    struct redis_last *last = &redis->last_sent;
+static void asked(struct redis_shard *shard, const struct wire_node *word) {
+    struct redis_last *last = &shard->last_sent;
     uint64_t ms = word->asks_sent < LAST_MAX_MS ? word->asks_sent : LAST_MAX_MS;
-    uint64_t now_ns = redis->port.now_ns, since_ns = 0;
+    uint64_t now_ns = shard->redis->port.now_ns, since_ns = 0;
     if (now_ns > ms * NS_PER_MS)
         since_ns = now_ns - ms * NS_PER_MS;
     if (!last->answers) {
@@ -58,11 +61,11 @@ static void asked(struct redis_port *redis, const struct wire_node *word) {
 }
 
 /* The next of what was sent since then, into a text; false: there is no more. */
-static bool entries_write(struct redis_port *redis, struct builder *out) {
-    struct redis_last *last = &redis->last_sent;
+static bool entries_write(struct redis_shard *shard, struct builder *out) {
+    struct redis_last *last = &shard->last_sent;
     for (; last->at < COUNTS_MAX; last->at++) {
-        const struct count_place *place = &redis->nodes.counts[last->at];
-        if (place->key == 0 || place->sent_ns < last->since_ns)
+        const struct count_place *place = &shard->redis->nodes.counts[last->at];
+        if (place->key == 0 || place->shard != shard->index || place->sent_ns < last->since_ns)
             continue;
         if (out->cap - out->len < ENTRY_BYTES)
             return true;
@@ -75,36 +78,36 @@ static bool entries_write(struct redis_port *redis, struct builder *out) {
     return false;
 }
 
-bool redis_last_busy(const struct redis_port *redis) {
-    return redis->up && redis->last_sent.answers &&
-           redis->last_sent.begins_ns <= redis->port.now_ns &&
-           redis->commands.out_len - redis->commands.out_at < LAST_WAITING_BYTES;
+bool redis_last_busy(const struct redis_shard *shard) {
+    return shard->up && shard->last_sent.answers &&
+           shard->last_sent.begins_ns <= shard->redis->port.now_ns &&
+           shard->commands.out_len - shard->commands.out_at < LAST_WAITING_BYTES;
 }
 
-uint64_t redis_last_due_ns(const struct redis_port *redis) {
-    return redis->up && redis->last_sent.answers ? redis->last_sent.begins_ns : CLOCK_NEVER;
+uint64_t redis_last_due_ns(const struct redis_shard *shard) {
+    return shard->up && shard->last_sent.answers ? shard->last_sent.begins_ns : CLOCK_NEVER;
 }
 
-static void answer(struct redis_port *redis) {
-    struct redis_last *last = &redis->last_sent;
+static void answer(struct redis_shard *shard) {
+    struct redis_last *last = &shard->last_sent;
     struct wire_channel channel = {.place = WIRE_ALL};
     char text[TEXT_BYTES_MAX];
     struct builder out = builder_over(text, sizeof(text) - 4);
     builder_text(&out, "{\"node\":{\"run\":\"");
-    builder_text(&out, redis->port.server->run);
+    builder_text(&out, shard->redis->port.server->run);
     builder_text(&out, "\",\"sent\":[");
     size_t empty = out.len;
-    bool more = entries_write(redis, &out);
+    bool more = entries_write(shard, &out);
     out.cap = sizeof(text);
     if (!last->to_all)
         channel = (struct wire_channel){WIRE_NODE, span_of(last->run, WIRE_RUN_BYTES)};
     if (out.len != empty) {
         builder_text(&out, "]}}");
-        (void)redis_out_text(redis, &channel, builder_span(&out));
+        (void)redis_out_text(shard, &channel, builder_span(&out));
     }
     if (more)
         return;
-    last->begins_ns = redis->port.now_ns + LAST_PAUSE_NS;
+    last->begins_ns = shard->redis->port.now_ns + LAST_PAUSE_NS;
     last->answers = last->again;
     last->again = false;
     last->at = 0;
@@ -112,21 +115,22 @@ static void answer(struct redis_port *redis) {
 
 /* --- asking ---------------------------------------------------------------------------------- */
 
-void redis_last_work(struct redis_port *redis) {
-    struct redis_last *last = &redis->last_sent;
-    uint64_t now_ns = redis->port.now_ns;
-    if (!last->asked && redis->ready != 0 && redis->hears_all) {
+void redis_last_work(struct redis_shard *shard) {
+    struct redis_last *last = &shard->last_sent;
+    uint64_t now_ns = shard->redis->port.now_ns;
+    /* In a Cluster answers come by the shard of the node's own channel alone. */
+    if (shard->redis->cluster == NULL && !last->asked && shard->ready != 0 && shard->hears_all) {
         last->asked = true;
-        if (redis->connections > 1)
-            redis_out_asks_sent(redis, NULL,
-                                (now_ns - redis->down_ns + LAST_BEFORE_NS) / NS_PER_MS);
+        if (shard->connections > 1)
+            redis_out_asks_sent(shard, NULL,
+                                (now_ns - shard->down_ns + LAST_BEFORE_NS) / NS_PER_MS);
     }
-    if (redis_last_busy(redis))
-        answer(redis);
+    if (redis_last_busy(shard))
+        answer(shard);
 }
 
-void redis_last_lost(struct redis_port *redis) {
-    redis->last_sent = (struct redis_last){.asked = false};
+void redis_last_lost(struct redis_shard *shard) {
+    shard->last_sent = (struct redis_last){.asked = false};
 }
 
 /* One that was heard all the time up to `place`, of which the last is `count`. */
@@ -172,19 +176,19 @@ static void told(struct redis_port *redis, const struct wire_node *word) {
                       "Redis, this node's or its"));
 }
 
-void redis_last_word(struct redis_port *redis, const struct wire_channel *channel,
+void redis_last_word(struct redis_shard *shard, const struct wire_channel *channel,
                      const struct wire_node *word) {
     bool is_all = channel->place == WIRE_ALL;
     if (!is_all && (channel->place != WIRE_NODE ||
-                    !span_equal(channel->name, span_text(redis->port.server->run))))
+                    !span_equal(channel->name, span_text(shard->redis->port.server->run))))
         return;
     if (word->sent.len != 0)
-        told(redis, word);
+        told(shard->redis, word);
     if (word->asks_sent == 0)
         return;
-    asked(redis, word);
+    asked(shard, word);
     /* It may have lost what it had not sent yet. Who has just come back itself asks all anyway; but
      * one that is back only now has not heard what was asked before. */
-    if (is_all && (redis->port.now_ns >= redis->unsure_ns || redis->last_sent.asked))
-        redis_out_asks_sent(redis, word->run, word->asks_sent);
+    if (is_all && (shard->redis->port.now_ns >= shard->unsure_ns || shard->last_sent.asked))
+        redis_out_asks_sent(shard, word->run, word->asks_sent);
 }

@@ -1,4 +1,5 @@
-/* redis_port.h - the port that ties nodes together by the pub/sub of one Redis (wire.h).
+/* redis_port.h - the port that ties nodes together by the pub/sub of Redis (wire.h), on one server
+ * or several, its shards (redis_shard.h).
  *
  *   a message out: worker --DELIVER--> redis_out.c --PUBLISH--> Redis --count--> ANSWER
  *   a message in:  Redis --message--> redis_in.c --> gate --> hub --> workers
@@ -16,24 +17,25 @@
  * copy counts. The gate publishes it to this node's sessions alone: a port never gets its own
  * messages back. While the workers are behind, nothing more is read, for IN_HELD_NS at most.
  *
- * Up and down. Both links belong together: when one is lost, so is the other, what was published
- * and not answered is unavailable and perhaps there, and all names are to be subscribed again.
- * Nobody waits for Redis while it is gone: messages are answered at once (ANSWER_UNAVAILABLE), and
- * new sessions are let go once it has been gone for DOWN_HOLD_NS. For UNSURE_NS after it has come
- * back nodes are still subscribing, and nobody is called absent.
+ * Up and down, each shard by itself. Nobody waits for one that is gone: messages for its channels
+ * are answered at once (ANSWER_UNAVAILABLE), and new sessions are let go once it has been gone for
+ * DOWN_HOLD_NS. For UNSURE_NS after it has come back nodes are still subscribing, and nobody who is
+ * looked for there is called absent.
  *
- * Threads: its own; `figures` any. Owns: its links, asks and expectations, charged to its account.
+ * Threads: its own; `figures` any. Owns: its shards, asks and expectations, charged to its account.
  * Limits: answers that it owes, by port_wait.h; bytes that wait, LINK_OUT_BYTES_MAX a link;
- * NODES_MAX nodes. */
+ * REDIS_SHARDS_MAX shards; NODES_MAX nodes. */
 #ifndef RINGPOST_HA_REDIS_REDIS_PORT_H
 #define RINGPOST_HA_REDIS_REDIS_PORT_H
 
 #include "core/mailbox.h"
 #include "core/port.h"
-#include "ha/redis/link.h"
+#include "core/presence.h"
 #include "ha/redis/nodes.h"
 #include "ha/redis/redis_adapter.h"
+#include "ha/redis/redis_cluster.h"
 #include "ha/redis/redis_sentinel.h"
+#include "ha/redis/redis_shard.h"
 #include "ingest/gate/gate.h"
 
 #include <pthread.h>
@@ -41,7 +43,8 @@
 struct call;
 struct config;
 struct envelope;
-struct presence_name;
+
+#define REDIS_SHARDS_MAX PRESENCE_SHARDS_MAX
 
 /* A message that comes in while the workers are behind waits so long, and all behind it. */
 #define IN_HELD_NS NS_PER_S
@@ -51,6 +54,7 @@ struct presence_name;
 #define SILENT_NS NS_PER_S
 #define UNSURE_NS (5 * NS_PER_S)
 #define LIVES_NS NS_PER_S /* between the words that this node lives */
+#define ROLE_NS NS_PER_S
 
 /* Copies of this node's own messages that have come back are remembered by their numbers, so many
  * of the last. */
@@ -78,7 +82,13 @@ const char *redis_refusal_word(enum redis_refusal refusal);
 
 /* What is told of it, each written by the port alone. */
 #define REDIS_FIGURES(X)                                                                           \
-    X(connected, "redis_connected", "gauge", "1 while both connections to Redis are up")           \
+    X(connected, "redis_connected", "gauge", "servers of Redis both connections to which are up")  \
+    X(shards, "redis_shards", "gauge", "servers of Redis over which channels are spread")          \
+    X(maps, "redis_maps_total", "counter", "maps of a Redis Cluster that brought something new")   \
+    X(maps_refused, "redis_maps_refused_total", "counter",                                         \
+      "maps of a Redis Cluster that were not taken")                                               \
+    X(moved, "redis_moved_total", "counter",                                                       \
+      "commands and subscriptions that a server of a Redis Cluster said to be elsewhere")          \
     X(nodes, "redis_nodes", "gauge", "other nodes that were heard of within 3 s")                  \
     X(names, "redis_names", "gauge", "client ids and groups that this node has subscribed")        \
     X(waiting, "redis_waiting", "gauge", "commands that Redis has not answered")                   \
@@ -111,11 +121,12 @@ struct redis_figures {
     _Atomic uint64_t refused[REDIS_REFUSAL_COUNT];
 };
 
-/* The nodes that are known, for other threads. */
+/* The nodes that are known, and the shards, for other threads. */
 struct redis_known {
     pthread_mutex_t lock;
-    unsigned count;
+    unsigned count, server_count;
     struct port_node nodes[NODES_MAX];
+    struct port_server servers[REDIS_SHARDS_MAX];
 };
 
 #define REDIS_LENT_MAX 1000000
@@ -131,17 +142,6 @@ struct redis_word {
     struct builder out;
 };
 
-/* Others that ask which copies were the last. */
-struct redis_last {
-    bool asked;               /* the others were, by this connection */
-    bool answers, again;      /* they are answered, and once more */
-    bool to_all;              /* several have asked */
-    char run[WIRE_RUN_BYTES]; /* else who has */
-    uint64_t since_ns;        /* what was sent since then */
-    uint64_t begins_ns;       /* not before that */
-    uint32_t at;              /* the next place of `counts` */
-};
-
 /* A message whose publisher is owed an answer. */
 struct redis_ask;
 /* A command without its answer. */
@@ -149,48 +149,41 @@ struct redis_expect;
 
 struct redis_port {
     struct port port;
-    struct redis_server server;
     struct redis_sentinel sentinel;
     struct redis_figures figures;
     struct port_figure shown[64]; /* the same, for others */
     struct span prefix;           /* of channels */
-    struct link commands, subscriber;
-    bool up;              /* both are */
-    uint32_t connections; /* how often it came up; the number of the one that is */
-    uint64_t down_ns;     /* since when it is not */
-    uint64_t unsure_ns;   /* until then nobody is called absent */
-    bool leaves;          /* the node drains: names are given up */
-    uint64_t leaves_ns;   /* since then */
-    bool told;            /* the log knows that it is down */
-    uint64_t told_ns;     /* when it was told last */
-    bool answers_first;   /* in this turn, before what comes by subscription */
+    struct redis_shard *shards[REDIS_SHARDS_MAX];
+    unsigned shard_count;
+    struct redis_cluster *cluster; /* NULL: the servers are plain ones */
+    uint64_t begun_ns;
+    struct redis_shard *all_by; /* what is for all goes by it; NULL: none is up */
+    bool up;                    /* one of them is */
+    uint32_t connections;       /* of all; the number of the last */
+    bool leaves;                /* the node drains: names are given up */
+    uint64_t leaves_ns;         /* since then */
+    unsigned first_shard;       /* in this turn */
+    bool answers_first;         /* in this turn, before what comes by subscription */
     /* redis_out.c */
     struct pool asks, expects;
-    struct redis_expect *first, **last; /* of the commands link, in their order */
-    struct list parked;                 /* that wait for the PING that is under way */
-    struct list parked_next;            /* and that came behind it */
-    uint64_t number, copy;              /* of the last message, and copy */
-    char *rest;                         /* room for a text */
+    uint64_t number, copy; /* of the last message, and copy */
+    char *rest;            /* room for a text */
     size_t rest_cap;
     uint64_t own[OWN_COPIES / 64]; /* the copies that came back, of the last OWN_COPIES */
     /* redis_names.c */
-    struct redis_expect *first_name, **last_name; /* of the subscriber's link */
-    uint64_t names;                               /* that are to be subscribed by now */
-    bool hears_all;                               /* `all` is confirmed */
-    bool asks_order;                              /* a PING is under way */
-    uint64_t ready;                               /* begins that are known to all */
+    bool names_left; /* that have changed, and were not looked at */
     /* redis_in.c */
     struct nodes nodes;
     struct redis_known known; /* the same, for other threads */
     struct gate_source source;
-    bool held;        /* a message could not be taken: `in` is tried again */
-    uint64_t held_ns; /* since when */
+    bool held;                      /* a message could not be taken: `in` is tried again */
+    uint64_t held_ns;               /* since when */
+    struct redis_shard *held_shard; /* by which it came */
     struct resp_reply in;
     enum result_word result; /* of the message that was handed to the gate last */
     bool told_result;        /* it is there */
     bool handing;            /* it is being handed over */
     uint64_t lives_ns;       /* when this node says again that it lives */
-    uint64_t quiet_ns;       /* when Redis said nothing last, or has just come up */
     /* redis_acks.c */
     struct pool lent_pool;
     struct list lents;  /* messages that other nodes keep, which wait to be settled */
@@ -204,8 +197,6 @@ struct redis_port {
     uint32_t came_taken; /* of the word that is held, so many are told to their keepers */
     uint64_t came_marks[CAME_MARKS]; /* the next copy when it was last said that an id has come, by
                                         its hash */
-    /* redis_last.c */
-    struct redis_last last_sent;
     /* redis_calls.c */
     struct list calls; /* of this node, the oldest first */
     struct pool call_pool, called_pool;
@@ -217,8 +208,11 @@ struct redis_port {
 
 /* Prepares it. The config must outlive it; its URL was checked (redis_url.h). */
 void redis_port_init(struct redis_port *redis, const struct config *config);
+/* Every shard is; any thread. */
 static inline bool redis_is_up(const struct redis_port *redis) {
-    return atomic_load_explicit(&redis->figures.connected, memory_order_relaxed) != 0;
+    uint64_t shards = atomic_load_explicit(&redis->figures.shards, memory_order_relaxed);
+    return shards != 0 &&
+           atomic_load_explicit(&redis->figures.connected, memory_order_relaxed) == shards;
 }
 
 /* --- for the files of redis_*.c --------------------------------------------------------------- */
@@ -233,52 +227,66 @@ static inline void redis_count(_Atomic uint64_t *figure, uint64_t more) {
 static inline void redis_figure(_Atomic uint64_t *figure, uint64_t value) {
     atomic_store_explicit(figure, value, memory_order_relaxed);
 }
-/* Both links are given up. */
-void redis_lose(struct redis_port *redis, const char *why);
+/* Some shard is up, and answers. */
+static inline bool redis_works(const struct redis_port *redis) {
+    for (unsigned i = 0; i < redis->shard_count; i++)
+        if (redis_shard_works(redis->shards[i]))
+            return true;
+    return false;
+}
 
 /* redis_out.c */
 void redis_out_init(struct redis_port *redis);
 void redis_out_deliver(struct port *port, struct message *message, const struct mail *request);
 /* Reads the answers to commands. */
-void redis_out_answers(struct redis_port *redis);
+void redis_out_answers(struct redis_shard *shard);
 /* No answer will come: all that are owed are given. */
-void redis_out_lost(struct redis_port *redis);
+void redis_out_lost(struct redis_shard *shard);
 /* All that was sent to this node's subscriptions before the PING has come. */
-void redis_out_ordered(struct redis_port *redis);
-/* Says on `all` that this node lives, or leaves; that it wants to be told of all client ids. */
+void redis_out_ordered(struct redis_shard *shard);
+/* Says on `all` of every shard that this node lives, or leaves; on one, that it wants to be told of
+ * all client ids. */
 void redis_out_word(struct redis_port *redis, bool lives);
 void redis_out_asks(struct redis_port *redis);
 /* Asks a node (NULL: all) for the last copies that it has sent within so many ms. */
-void redis_out_asks_sent(struct redis_port *redis, const char *run, uint64_t ms);
-/* Publishes a text between nodes. False: no room or memory. */
-bool redis_out_text(struct redis_port *redis, const struct wire_channel *channel, struct span text);
+void redis_out_asks_sent(struct redis_shard *shard, const char *run, uint64_t ms);
+/* Publishes a text between nodes. False: no room or memory, or `shard` is NULL or away. */
+bool redis_out_text(struct redis_shard *shard, const struct wire_channel *channel,
+                    struct span text);
 /* Publishes a message that this node keeps, for one of its ids. */
 void redis_out_keep(struct redis_port *redis, const struct message *message,
                     const struct message_name *to, bool again);
 /* Publishes a call; redis_calls_counted follows, or redis_calls_lost. False: no room or memory. */
-bool redis_out_call(struct redis_port *redis, const struct wire_channel *channel, struct span text,
+bool redis_out_call(struct redis_shard *shard, const struct wire_channel *channel, struct span text,
                     uint64_t number);
-/* Publishes any text to any channel. False: Redis is away, or there is no room or memory. */
+/* Publishes any text to any channel of the first shard. False: Redis is away, or there is no room
+ * or memory. */
 bool redis_out_plain(struct redis_port *redis, struct span channel, struct span text);
 /* False: no room. */
-bool redis_out_ping(struct redis_port *redis);
+bool redis_out_ping(struct redis_shard *shard);
+/* Of a Cluster: is it a primary still? Asked once in ROLE_NS, and for those that nobody took: a
+ * replica takes messages as well, and does not know who hears them. */
+void redis_out_role(struct redis_shard *shard);
 /* Has Redis not answered for SILENT_NS? */
-bool redis_out_is_silent(const struct redis_port *redis);
+bool redis_out_is_silent(const struct redis_shard *shard);
 void redis_out_fini(struct redis_port *redis);
 /* Room in redis->rest for so many bytes; what was there may be gone. */
 bool redis_rest_room(struct redis_port *redis, size_t bytes);
 
 /* redis_names.c */
-void redis_names_init(struct redis_port *redis);
 /* It has come up: all is to be subscribed. */
-void redis_names_begin(struct redis_port *redis);
+void redis_names_begin(struct redis_shard *shard);
+/* Subscribes `all` and this node's own channel there, where they belong there and are not. */
+void redis_names_own(struct redis_shard *shard);
 /* Subscribes what has changed. */
 void redis_names_work(struct redis_port *redis);
+/* Has it more to subscribe at once? */
+bool redis_names_busy(const struct redis_port *redis);
 /* Sends the PING that answers wait for, unless one is under way. False: no room. */
-bool redis_names_order(struct redis_port *redis);
+bool redis_names_order(struct redis_shard *shard);
 /* A confirmation, or what else comes on the subscriber's link but messages. */
-void redis_names_confirmed(struct redis_port *redis, const struct resp_reply *reply);
-void redis_names_lost(struct redis_port *redis);
+void redis_names_confirmed(struct redis_shard *shard, const struct resp_reply *reply);
+void redis_names_lost(struct redis_shard *shard);
 /* The node drains: gives all up but its own channel. */
 void redis_names_leave(struct redis_port *redis);
 /* No message comes by a name or `all` any more. */
@@ -321,31 +329,35 @@ void redis_acks_leave(struct redis_port *redis);
 
 /* redis_last.c */
 /* A word of another node about the last copies. */
-void redis_last_word(struct redis_port *redis, const struct wire_channel *channel,
+void redis_last_word(struct redis_shard *shard, const struct wire_channel *channel,
                      const struct wire_node *word);
 /* Asks where need be, and answers. */
-void redis_last_work(struct redis_port *redis);
-bool redis_last_busy(const struct redis_port *redis);
+void redis_last_work(struct redis_shard *shard);
+bool redis_last_busy(const struct redis_shard *shard);
 /* When an answer begins; CLOCK_NEVER: nobody has asked. */
-uint64_t redis_last_due_ns(const struct redis_port *redis);
-void redis_last_lost(struct redis_port *redis);
+uint64_t redis_last_due_ns(const struct redis_shard *shard);
+void redis_last_lost(struct redis_shard *shard);
 
 /* redis_calls.c */
 void redis_calls_init(struct redis_port *redis);
 void redis_calls_fini(struct redis_port *redis);
 void redis_calls_ask(struct port *port, struct call *call);
 void redis_calls_called(struct port *port, struct call *call);
+/* The call has reached nobody. */
+void redis_calls_missed(struct redis_port *redis, uint64_t number);
 /* So many other nodes have got the call. */
-void redis_calls_counted(struct redis_port *redis, uint64_t number, uint64_t nodes);
+void redis_calls_counted(struct redis_shard *shard, uint64_t number, uint64_t nodes);
 /* Another node asks; answers. */
-void redis_calls_asked(struct redis_port *redis, const struct wire_node *node);
+void redis_calls_asked(struct redis_shard *shard, const struct wire_node *node);
 void redis_calls_answered(struct redis_port *redis, const struct wire_node *node);
 /* Those whose time is over end. */
 void redis_calls_work(struct redis_port *redis);
 uint64_t redis_calls_due_ns(const struct redis_port *redis);
-void redis_calls_lost(struct redis_port *redis);
+void redis_calls_lost(struct redis_shard *shard);
 
 /* redis_in.c */
+/* Other threads may know how the shards are. */
+void redis_in_servers_tell(struct redis_port *redis);
 void redis_in_init(struct redis_port *redis);
 /* Hands a message to this node's sessions; `node` that it came from is looked at if it is lent.
  * False: the workers are behind, or there is no memory; it is to be tried again. What the gate says
@@ -353,10 +365,13 @@ void redis_in_init(struct redis_port *redis);
 bool redis_gate_take(struct redis_port *redis, const struct envelope *envelope,
                      const struct wire_node *node);
 /* Reads what comes by subscription. */
-void redis_in_read(struct redis_port *redis);
-void redis_in_lost(struct redis_port *redis);
+void redis_in_read(struct redis_shard *shard);
+void redis_in_lost(struct redis_shard *shard);
 /* Nodes that have gone silent. */
 void redis_in_nodes(struct redis_port *redis);
+/* What other threads are told of. */
+unsigned redis_in_servers(struct port *port, unsigned from, struct port_server *servers,
+                          unsigned max);
 unsigned redis_in_known(struct port *port, unsigned from, struct port_node *nodes, unsigned max);
 
 #endif

@@ -18,33 +18,9 @@ static void place_text(const struct redis_place *place, char *text, size_t cap) 
     text[out.len] = '\0';
 }
 
-/* Tells where the server is: the log by the links' text, others by the name. */
-static void server_tell(struct redis_sentinel *sentinel, struct redis_server *server) {
-    struct builder text = builder_over(server->text, sizeof(server->text) - 1);
-    redis_url_write(&text, &server->url);
-    server->text[text.len] = '\0';
-    pthread_mutex_lock(&sentinel->lock);
-    place_text(&server->url.place, sentinel->named, sizeof(sentinel->named));
-    pthread_mutex_unlock(&sentinel->lock);
-}
-
-void redis_sentinel_init(struct redis_sentinel *sentinel, struct redis_server *server) {
+void redis_sentinel_init(struct redis_sentinel *sentinel) {
     memset(sentinel, 0, sizeof(*sentinel));
     sentinel->fd = -1;
-    pthread_mutex_init(&sentinel->lock, NULL);
-    if (server->url.kind == REDIS_URL_SENTINEL) {
-        sentinel->server = server;
-        sentinel->name = span_text(server->url.name);
-        snprintf(server->text, sizeof(server->text), "%s, by Sentinel", server->url.name);
-    } else {
-        server_tell(sentinel, server);
-    }
-}
-
-void redis_sentinel_server(struct redis_sentinel *sentinel, char *text, size_t cap) {
-    pthread_mutex_lock(&sentinel->lock);
-    snprintf(text, cap, "%s", sentinel->named);
-    pthread_mutex_unlock(&sentinel->lock);
 }
 
 /* --- the end --------------------------------------------------------------------------------- */
@@ -203,7 +179,9 @@ static void moved(struct redis_sentinel *sentinel, const struct redis_place *pla
     server->url.place = *place;
     server->addresses[0] = *address;
     server->address_count = 1;
-    server_tell(sentinel, server);
+    struct builder text = builder_over(server->text, sizeof(server->text) - 1);
+    redis_url_write(&text, &server->url);
+    server->text[text.len] = '\0';
     sentinel->moved_ns = now_ns;
     if (first)
         return;
@@ -315,10 +293,14 @@ static bool hear(struct redis_sentinel *sentinel, uint64_t now_ns) {
 
 /* --- a turn ---------------------------------------------------------------------------------- */
 
-bool redis_sentinel_open(struct redis_sentinel *sentinel, struct account *account, uint64_t now_ns,
-                         char *problem, size_t problem_cap) {
-    const struct redis_url *url = &sentinel->server->url;
+bool redis_sentinel_open(struct redis_sentinel *sentinel, struct redis_server *server,
+                         struct account *account, uint64_t now_ns, char *problem,
+                         size_t problem_cap) {
+    const struct redis_url *url = &server->url;
     char why[160] = "";
+    sentinel->server = server;
+    sentinel->name = span_text(url->name);
+    snprintf(server->text, sizeof(server->text), "%s, by Sentinel", url->name);
     for (unsigned i = 0; i < url->sentinel_count; i++) {
         const struct redis_place *place = &url->sentinels[i];
         struct redis_address found[REDIS_ADDRESSES_MAX];

@@ -19,15 +19,13 @@
  *
  * A Sentinel that asks for a password is given user and password of the URL.
  *
- * Threads: the port's; `figures` and redis_sentinel_server any. Owns: its socket, and memory
+ * Threads: the port's; `figures` any. Owns: its socket, and memory
  * charged to the account. Limits: REDIS_URL_SENTINELS_MAX Sentinels with REDIS_ADDRESSES_MAX
  * addresses each; SENTINEL_REPLY_BYTES_MAX of a reply. */
 #ifndef RINGPOST_HA_REDIS_REDIS_SENTINEL_H
 #define RINGPOST_HA_REDIS_REDIS_SENTINEL_H
 
 #include "ha/redis/link.h"
-
-#include <pthread.h>
 
 #define SENTINEL_ASK_NS NS_PER_S
 #define SENTINEL_HURRY_NS (200 * NS_PER_MS)
@@ -82,20 +80,19 @@ struct redis_sentinel {
     bool tells;        /* the log hears of who is lost in this round */
     bool told;         /* it has, since one answered */
     uint64_t told_ns;
-    pthread_mutex_t lock;                /* of: */
-    char named[REDIS_PLACE_WRITTEN_MAX]; /* where the server is; empty: nobody has said */
 };
 
-/* `server->url` says who the Sentinels are, or that there are none. Both must stay where they are.
- */
-void redis_sentinel_init(struct redis_sentinel *sentinel, struct redis_server *server);
+/* There are none until redis_sentinel_open. */
+void redis_sentinel_init(struct redis_sentinel *sentinel);
 static inline bool redis_sentinel_is_on(const struct redis_sentinel *sentinel) {
     return sentinel->server != NULL;
 }
-/* At the start: looks up their addresses. Those that have none are left out, with a line of the
- * log. False: none has one, or there is no memory; `problem` says so. */
-bool redis_sentinel_open(struct redis_sentinel *sentinel, struct account *account, uint64_t now_ns,
-                         char *problem, size_t problem_cap);
+/* At the start: looks up the addresses of those that `server->url` names; both must stay where they
+ * are. Those that have none are left out, with a line of the log. False: none has one, or there is
+ * no memory; `problem` says so. */
+bool redis_sentinel_open(struct redis_sentinel *sentinel, struct redis_server *server,
+                         struct account *account, uint64_t now_ns, char *problem,
+                         size_t problem_cap);
 void redis_sentinel_fini(struct redis_sentinel *sentinel);
 
 /* Once a turn: `works` says whether the server answers. True: they have named another server,
@@ -105,9 +102,5 @@ bool redis_sentinel_step(struct redis_sentinel *sentinel, bool works, uint64_t n
 struct pollfd redis_sentinel_poll(const struct redis_sentinel *sentinel);
 void redis_sentinel_polled(struct redis_sentinel *sentinel, short revents);
 uint64_t redis_sentinel_due_ns(const struct redis_sentinel *sentinel);
-
-/* Where the server is, HOST:PORT, also without Sentinels; empty: nobody has said yet. Any thread.
- */
-void redis_sentinel_server(struct redis_sentinel *sentinel, char *text, size_t cap);
 
 #endif

@@ -174,6 +174,63 @@ static const char *rest_parse(struct span text, struct redis_url *out) {
                    : place_parse(authority, REDIS_PORT, &out->place);
 }
 
+/* One of several nodes: `USER:PASSWORD@` and one of `HOST:PORT,HOST:PORT`, as of a plain server.
+ * False: there is no such one. */
+static bool node_cut(struct span text, unsigned index, char *room, struct span *one) {
+    const char *at = text.len == 0 ? NULL : memrchr(text.at, '@', text.len);
+    struct span who = span_of(text.at, at == NULL ? 0 : (size_t)(at - text.at) + 1);
+    struct span rest = span_skip(text, who.len), node;
+    bool more = true;
+    for (unsigned i = 0; more; i++) {
+        more = cut(&rest, ',', &node);
+        if (!more)
+            node = rest;
+        if (i != index)
+            continue;
+        if (who.len != 0)
+            memcpy(room, who.at, who.len);
+        if (node.len != 0)
+            memcpy(room + who.len, node.at, node.len);
+        *one = span_of(room, who.len + node.len);
+        return true;
+    }
+    return false;
+}
+
+#define CLUSTER_BYTES_MAX 16384
+
+static const char *cluster_parse(struct span text, struct redis_url *out) {
+    char room[CLUSTER_BYTES_MAX];
+    struct span one;
+    unsigned count = 0;
+    if (text.len > sizeof(room))
+        return "is too long";
+    if (text.len != 0 && memchr(text.at, '/', text.len) != NULL)
+        return "has a / behind its nodes; a Cluster has one database";
+    for (; node_cut(text, count, room, &one); count++) {
+        struct redis_url node;
+        memset(&node, 0, sizeof node);
+        const char *wrong = rest_parse(one, &node);
+        if (wrong != NULL)
+            return wrong;
+        if (count == REDIS_URL_NODES_MAX)
+            return "names more than 16 nodes; a few are enough, they know the others";
+        if (count == 0) {
+            *out = node;
+            out->kind = REDIS_URL_CLUSTER;
+        }
+    }
+    return NULL;
+}
+
+bool redis_url_node(struct span text, unsigned index, struct redis_url *out) {
+    char room[CLUSTER_BYTES_MAX];
+    struct span one, scheme = schemes[REDIS_URL_CLUSTER];
+    memset(out, 0, sizeof *out);
+    return text.len > scheme.len && text.len <= sizeof(room) &&
+           node_cut(span_skip(text, scheme.len), index, room, &one) && rest_parse(one, out) == NULL;
+}
+
 const char *redis_url_parse(struct span text, struct redis_url *out) {
     memset(out, 0, sizeof *out);
     for (size_t kind = 0; kind < sizeof schemes / sizeof *schemes; kind++) {
@@ -181,15 +238,29 @@ const char *redis_url_parse(struct span text, struct redis_url *out) {
         if (text.len < scheme.len || !span_equal_nocase(span_of(text.at, scheme.len), scheme))
             continue;
         out->kind = (enum redis_url_kind)kind;
-        if (out->kind == REDIS_URL_TLS || out->kind == REDIS_URL_CLUSTER)
+        if (out->kind == REDIS_URL_TLS)
             return NULL;
-        const char *wrong = rest_parse(span_skip(text, scheme.len), out);
+        text = span_skip(text, scheme.len);
+        const char *wrong =
+            out->kind == REDIS_URL_CLUSTER ? cluster_parse(text, out) : rest_parse(text, out);
         if (wrong != NULL)
             memset(out, 0, sizeof *out);
         return wrong;
     }
     return text.len == 0 ? "is empty; write redis://HOST:PORT"
                          : "is no URL of Redis; write redis://HOST:PORT";
+}
+
+bool redis_url_begins(struct span text) {
+    for (size_t kind = 0; kind < sizeof schemes / sizeof *schemes; kind++)
+        if (text.len >= schemes[kind].len &&
+            span_equal_nocase(span_of(text.at, schemes[kind].len), schemes[kind]))
+            return true;
+    return false;
+}
+
+bool redis_url_same_server(const struct redis_url *a, const struct redis_url *b) {
+    return a->port == b->port && span_equal_nocase(span_text(a->host), span_text(b->host));
 }
 
 /* Everything is encoded that could be read as another part of the URL. */
@@ -208,17 +279,18 @@ void redis_place_write(struct builder *out, const struct redis_place *place) {
 
 void redis_url_write(struct builder *out, const struct redis_url *url) {
     builder_span_add(out, schemes[url->kind]);
-    if (url->kind == REDIS_URL_TLS || url->kind == REDIS_URL_CLUSTER)
+    if (url->kind == REDIS_URL_TLS)
         return;
     user_write(out, url->user);
     builder_text(out, url->password[0] != '\0' ? ":***@" : url->user[0] != '\0' ? "@" : "");
-    if (url->kind == REDIS_URL_PLAIN)
-        redis_place_write(out, &url->place);
     for (unsigned i = 0; i < url->sentinel_count && url->kind == REDIS_URL_SENTINEL; i++) {
         builder_text(out, i != 0 ? "," : "");
         redis_place_write(out, &url->sentinels[i]);
     }
     if (url->kind == REDIS_URL_SENTINEL)
         builder_format(out, "/%s", url->name);
-    builder_format(out, "/%u", url->db);
+    else
+        redis_place_write(out, &url->place);
+    if (url->kind != REDIS_URL_CLUSTER)
+        builder_format(out, "/%u", url->db);
 }

@@ -2,6 +2,7 @@
  *
  *   redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]
  *   redis+sentinel://[USER[:PASSWORD]@]HOST[:PORT][,HOST[:PORT]]... /NAME[/DB]
+ *   redis+cluster://[USER[:PASSWORD]@]HOST[:PORT],...
  *
  * HOST is a name, an IPv4 address, or an IPv6 address in brackets; PORT is 6379, of a Sentinel
  * 26379, and DB 0 unless it is said. USER and PASSWORD are percent-encoded, and UTF-8; behind
@@ -24,6 +25,7 @@
 #define REDIS_DB_MAX INT32_MAX
 #define REDIS_URL_SENTINELS_MAX 16
 #define REDIS_URL_NAME_BYTES_MAX 128
+#define REDIS_URL_NODES_MAX 16 /* of a Cluster */
 #define REDIS_URL_HOST_BYTES_MAX 255
 #define REDIS_URL_USER_BYTES_MAX 128
 #define REDIS_URL_PASSWORD_BYTES_MAX 2048 /* some services give tokens out as passwords */
@@ -32,7 +34,7 @@ enum redis_url_kind {
     REDIS_URL_PLAIN,    /* redis:// */
     REDIS_URL_TLS,      /* rediss:// */
     REDIS_URL_SENTINEL, /* redis+sentinel://HOST:PORT,HOST:PORT/NAME */
-    REDIS_URL_CLUSTER,  /* redis+cluster://HOST:PORT,HOST:PORT */
+    REDIS_URL_CLUSTER,  /* redis+cluster://HOST:PORT,HOST:PORT; what is read is of the first */
 };
 
 struct redis_place {
@@ -43,8 +45,8 @@ struct redis_place {
 
 /* Texts are empty where nothing is said. None holds a NUL but at its end. */
 struct redis_url {
-    enum redis_url_kind kind; /* of REDIS_URL_TLS and REDIS_URL_CLUSTER all else is zero */
-    /* The server; with Sentinels it is theirs to say, and zero. */
+    enum redis_url_kind kind; /* of REDIS_URL_TLS all else is zero */
+    /* The server, or the first node of a Cluster; with Sentinels it is theirs to say, and zero. */
     union {
         struct redis_place;
         struct redis_place place;
@@ -65,14 +67,21 @@ const char *redis_url_parse(struct span text, struct redis_url *out);
 /* A host and its port, an IPv6 address in brackets; and the room that this needs at most. */
 #define REDIS_PLACE_WRITTEN_MAX (REDIS_URL_HOST_BYTES_MAX + sizeof "[]:65535")
 void redis_place_write(struct builder *out, const struct redis_place *place);
+/* Of a Cluster: the node that is named there at that place, as if it were a plain server. False:
+ * there is none. */
+bool redis_url_node(struct span text, unsigned index, struct redis_url *out);
+/* Does it begin as a URL of any of these kinds? */
+bool redis_url_begins(struct span text);
+/* Do both name one server, by the same host and port, whatever the user and the database? */
+bool redis_url_same_server(const struct redis_url *a, const struct redis_url *b);
 
 /* Room that redis_url_write needs at most. */
 #define REDIS_URL_WRITTEN_MAX                                                                      \
     (sizeof "redis+sentinel://" + 3 * REDIS_URL_USER_BYTES_MAX + sizeof ":***@" +                  \
      REDIS_URL_SENTINELS_MAX * REDIS_PLACE_WRITTEN_MAX + REDIS_URL_NAME_BYTES_MAX +                \
      sizeof "//2147483647")
-/* The URL for logs: `***` for the password, ports and the db in any case; of TLS and Cluster only
- * what it begins with. */
+/* The URL for logs: `***` for the password, ports and the db in any case; of TLS only what
+ * it begins with, of a Cluster the first node. */
 void redis_url_write(struct builder *out, const struct redis_url *url);
 
 #endif

@@ -204,12 +204,39 @@ static void worker_write(struct chain *chain, const struct config *config, unsig
     builder_byte(out, '}');
 }
 
+/* The servers that the port to other nodes speaks to, and the end of its object. */
+static bool servers_write(struct chain *chain, struct port *herald) {
+    struct builder *out = &chain->out;
+    struct port_server servers[4];
+    unsigned from = 0, count = 0;
+    json_key(out, "servers");
+    builder_byte(out, '[');
+    do {
+        if (SHORTAGE(!chain_room(chain, (sizeof(servers) / sizeof(servers[0])) *
+                                            (builder_json_max(PORT_SERVER_BYTES) + 96))))
+            return false;
+        if (herald->type->servers != NULL)
+            count = herald->type->servers(herald, from, servers, 4);
+        for (unsigned i = 0; i < count; i++) {
+            json_comma(out);
+            builder_byte(out, '{');
+            json_key_text(out, "server", span_text(servers[i].text));
+            json_key(out, "connected");
+            builder_text(out, servers[i].connected ? "true" : "false");
+            json_key_u64(out, "lost_total", servers[i].lost);
+            builder_byte(out, '}');
+        }
+        from += count;
+    } while (count == 4);
+    builder_text(out, "]}");
+    return true;
+}
+
 /* What the port to other nodes tells, without what has labels; null where there is none. */
 static bool redis_write(struct chain *chain, const struct server *server) {
     struct port *herald = server->parts.herald;
     struct builder *out = &chain->out;
-    size_t bytes = 64 + builder_json_max(PORT_WHERE_BYTES) +
-                   (herald == NULL ? 0 : herald->figure_count * (size_t)96);
+    size_t bytes = 64 + (herald == NULL ? 0 : herald->figure_count * (size_t)96);
     if (SHORTAGE(!chain_room(chain, bytes)))
         return false;
     builder_text(out, ",\"redis\":");
@@ -218,11 +245,6 @@ static bool redis_write(struct chain *chain, const struct server *server) {
         return true;
     }
     builder_byte(out, '{');
-    if (herald->type->where != NULL) {
-        char where[PORT_WHERE_BYTES];
-        herald->type->where(herald, where, sizeof(where));
-        json_key_text(out, "server", span_text(where));
-    }
     size_t skip =
         strlen(herald->type->name) + 1; /* metrics begin with it, and so does this object */
     for (unsigned i = 0; i < herald->figure_count; i++) {
@@ -231,8 +253,7 @@ static bool redis_write(struct chain *chain, const struct server *server) {
             json_key_u64(out, figure->metric + skip,
                          atomic_load_explicit(figure->value, memory_order_relaxed));
     }
-    builder_byte(out, '}');
-    return true;
+    return servers_write(chain, herald);
 }
 
 static void peer_write(struct builder *out, struct span name, struct span run, bool self) {

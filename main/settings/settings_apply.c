@@ -368,30 +368,58 @@ static void apply_text(const struct reading *r) {
         memcpy(member(r), &text, sizeof(text));
 }
 
-/* What a URL asks for that this version does not have. */
-static const char *const redis_later[] = {
-    [REDIS_URL_TLS] = "asks for TLS, which ringpost " RINGPOST_VERSION " does not have yet; put "
-                      "stunnel or the like between, and say redis://",
-    [REDIS_URL_CLUSTER] = "asks for Redis Cluster, which ringpost " RINGPOST_VERSION
-                          " does not have yet; name a Redis server by redis://",
-};
-
 /* The value is a good one, so that this is no matter of usage. */
-static void refuse_later(const struct reading *r, const char *what) {
+static void refuse_tls(const struct reading *r) {
     char place[SETTINGS_TEXT_MAX];
     setting_place(r->build, r->id, r->origin, place, sizeof(place));
-    build_problem(r->build, PROBLEM_START, "%s: the URL %s", place, what);
+    build_problem(r->build, PROBLEM_START,
+                  "%s: the URL asks for TLS, which ringpost " RINGPOST_VERSION
+                  " does not have yet; put stunnel or the like between, and say redis://",
+                  place);
+}
+
+/* A URL like those before it: a plain server that is none of them. */
+static bool redis_fits(const struct reading *r, const struct redis_url *url) {
+    const struct config *config = &r->build->config;
+    struct redis_url other;
+    for (unsigned i = 0; i < config->redis_count; i++) {
+        redis_url_parse(span_text(config->redis[i]), &other);
+        if (other.kind != REDIS_URL_PLAIN || url->kind != REDIS_URL_PLAIN)
+            refuse(r, "is one of several; only redis:// may be repeated");
+        else if (redis_url_same_server(url, &other))
+            refuse(r, "names a server that another one names already");
+        else
+            continue;
+        return false;
+    }
+    if (config->redis_count == REDIS_SERVERS_MAX)
+        refuse(r, "is one server too many; allowed: %d", REDIS_SERVERS_MAX);
+    return config->redis_count < REDIS_SERVERS_MAX;
 }
 
 static void apply_redis(const struct reading *r) {
+    struct config *config = &r->build->config;
     struct redis_url url;
-    const char *wrong = redis_url_parse(r->text, &url);
+    const char *kept, *wrong = redis_url_parse(r->text, &url);
     if (wrong != NULL)
         refuse_range(r, wrong);
-    else if (url.kind == REDIS_URL_TLS || url.kind == REDIS_URL_CLUSTER)
-        refuse_later(r, redis_later[url.kind]);
-    else
-        r->build->config.redis = build_string(r->build, r->text);
+    else if (url.kind == REDIS_URL_TLS)
+        refuse_tls(r);
+    else if (redis_fits(r, &url) && (kept = build_string(r->build, r->text)) != NULL)
+        config->redis[config->redis_count++] = kept;
+}
+
+/* The comma behind an entry of a list. A comma in a URL of Redis is its own, unless another such
+ * URL follows. NULL: there is none. */
+static const char *entry_end(const struct setting *setting, struct span text) {
+    const char *comma = memchr(text.at, ',', text.len);
+    if (setting->kind != SETTING_REDIS)
+        return comma;
+    const char *end = text.at + text.len;
+    for (; comma != NULL; comma = memchr(comma + 1, ',', (size_t)(end - comma - 1)))
+        if (redis_url_begins(value_trim(span_of(comma + 1, (size_t)(end - comma - 1)))))
+            return comma;
+    return NULL;
 }
 
 static void apply_alert(const struct reading *r) {
@@ -482,6 +510,9 @@ static void list_reset(struct settings_build *build, enum setting_id id) {
     case SET_ALERT_MAIL:
         config->alert_mail_count = 0;
         break;
+    case SET_REDIS:
+        config->redis_count = 0;
+        break;
     case SET_API_KEY:
         config->api_key_count = 0;
         break;
@@ -506,7 +537,7 @@ void setting_apply(struct settings_build *build, enum setting_id id, struct sett
         return;
     }
     for (bool more = true; more;) {
-        const char *comma = memchr(text.at, ',', text.len);
+        const char *comma = entry_end(r.setting, text);
         more = comma != NULL;
         r.text = value_trim(more ? span_of(text.at, (size_t)(comma - text.at)) : text);
         if (r.text.len == 0)

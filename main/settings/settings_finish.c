@@ -1,5 +1,6 @@
 /* settings_finish.c - what depends on several settings, or on the machine. */
 #include "ha/adapter/packet.h"
+#include "ha/redis/redis_url.h"
 #include "ha/redis/wire.h"
 #include "main/address.h"
 #include "main/settings/settings_alert.h"
@@ -281,6 +282,12 @@ static bool is_under_key(const char *prefix, const char *key) {
     return false;
 }
 
+static bool redis_is_cluster(const struct config *config) {
+    struct redis_url url;
+    redis_url_parse(span_text(config->redis[0]), &url);
+    return url.kind == REDIS_URL_CLUSTER;
+}
+
 static void place_adapter(struct settings_build *build) {
     const struct config *config = &build->config;
     const char *key = config->socketio_redis_key;
@@ -288,9 +295,13 @@ static void place_adapter(struct settings_build *build) {
         return;
     if (key[0] == '\0' || strlen(key) > ADAPTER_KEY_BYTES_MAX)
         place_problem(build, SET_SOCKETIO_REDIS_KEY, "a key has 1 to 64 bytes");
-    else if (config->redis == NULL)
+    else if (config->redis_count == 0)
         place_problem(build, SET_SOCKETIO_REDIS_KEY,
                       "the adapter of Socket.IO servers works over Redis; name it by --redis URL");
+    else if (redis_is_cluster(config))
+        place_problem(build, SET_SOCKETIO_REDIS_KEY,
+                      "the adapter of Socket.IO servers has no place in a Redis Cluster yet; name "
+                      "the servers' Redis by redis://");
     else if (is_under_key(config->redis_prefix, key))
         place_problem(build, SET_REDIS_PREFIX,
                       "channels of nodes must not stand under the key of Socket.IO servers, which "
@@ -303,7 +314,7 @@ static void place_redis(struct settings_build *build) {
     if (len == 0 || len > WIRE_PREFIX_BYTES_MAX)
         place_problem(build, SET_REDIS_PREFIX, "a prefix has 1 to 64 bytes");
     place_adapter(build);
-    if (config->redis == NULL) {
+    if (config->redis_count == 0) {
         if (given(build, SET_REDIS_PREFIX))
             build_remark(build, "redis-prefix says nothing without --redis");
         return;
@@ -335,7 +346,7 @@ static void place_peer(struct settings_build *build) {
     if (!secret)
         place_problem(build, SET_PEER,
                       "nodes must know each other by a secret; name it by --peer-secret-file FILE");
-    if (config->redis == NULL)
+    if (config->redis_count == 0)
         place_problem(build, SET_PEER,
                       "nodes learn of each other by Redis; say --redis URL, or leave --peer out");
     for (unsigned i = 0; i < config->listener_count; i++)

@@ -320,9 +320,10 @@ void read_keys(struct settings_build *build) {
     build_problem(build, PROBLEM_START, "%s: %.120s holds no key; write one a line", place, path);
 }
 
-/* Takes the URL of one setting from the file that another one names. */
+/* Takes the URL of one setting, or several of a list, from the file that another one names. */
 static void read_url(struct settings_build *build, enum setting_id id, enum setting_id file,
                      const char *path) {
+    bool list = (settings_table[id].traits & SETTING_LIST) != 0;
     struct setting_origin origin = build->origins[file];
     char place[SETTINGS_TEXT_MAX];
     size_t len;
@@ -332,18 +333,21 @@ static void read_url(struct settings_build *build, enum setting_id id, enum sett
     unsigned found = 0;
     struct span rest = without_mark(span_of(text, len));
     setting_place(build, file, origin, place, sizeof(place));
-    if (build->origins[id].source != SOURCE_DEFAULT)
+    if (build->origins[id].source != SOURCE_DEFAULT) {
         build_problem(build, PROBLEM_START, "%s: %s is given as well; leave one of them out", place,
                       settings_table[id].name);
+        free(text);
+        return;
+    }
     while (rest.len != 0) {
         struct span url = value_trim(line_take(&rest));
         if (url.len == 0 || url.at[0] == '#')
             continue;
-        if (found++ == 0)
+        if (found++ == 0 || list)
             setting_apply(build, id, origin, url);
     }
     free(text);
-    if (found != 1)
+    if (found == 0 || (found > 1 && !list))
         build_problem(build, PROBLEM_START, "%s: %.120s holds %s; write one line with a URL", place,
                       path, found == 0 ? "no URL" : "several");
 }

@@ -58,12 +58,21 @@ static void show_texts(struct builder *out, const char *const *texts, unsigned c
         builder_text(out, "-");
 }
 
-/* Without its password. */
-static void show_redis(struct builder *out, const char *text) {
+/* Without their passwords. */
+static void show_redis(struct builder *out, const struct config *config) {
     struct redis_url url;
-    if (text != NULL && redis_url_parse(span_text(text), &url) == NULL)
+    for (unsigned i = 0; i < config->redis_count; i++) {
+        redis_url_parse(span_text(config->redis[i]), &url);
+        builder_text(out, i == 0 ? "" : ",");
         redis_url_write(out, &url);
-    else
+        bool is_cluster = url.kind == REDIS_URL_CLUSTER;
+        for (unsigned n = 1; is_cluster && redis_url_node(span_text(config->redis[i]), n, &url);
+             n++) {
+            builder_byte(out, ',');
+            redis_place_write(out, &url.place);
+        }
+    }
+    if (config->redis_count == 0)
         builder_byte(out, '-');
 }
 
@@ -147,7 +156,7 @@ void config_format(const struct config *config, const char *file, enum setting_i
         show_texts(&out, config->namespaces, config->namespace_count);
         break;
     case SETTING_REDIS:
-        show_redis(&out, config->redis);
+        show_redis(&out, config);
         break;
     case SETTING_ALERT:
         if (id == SET_ALERT_MAIL)

@@ -344,20 +344,23 @@ const struct setting settings_table[SETTINGS] = {
                 "was answered."},
     [SET_REDIS] = {
         .name = "redis", .environment = "RINGPOST_REDIS", .value = "URL",
-        .kind = SETTING_REDIS, .topic = TOPIC_CLUSTER, .offset = AT(redis),
+        .kind = SETTING_REDIS, .topic = TOPIC_CLUSTER, .traits = SETTING_LIST,
         .fallback_words = "none",
         .help = "A Redis server that ties nodes together: a message that is pushed to one node "
                 "reaches clients of all. redis://[USER[:PASSWORD]@]HOST[:PORT][/DB] is the server "
-                "itself; redis+sentinel://...HOST:PORT,HOST:PORT/NAME are Sentinels that say where "
-                "the server called NAME is, and are followed when it fails over. Other users of "
-                "the machine can see flags: put a URL with a password into the environment or "
-                "into redis-file."},
+                "itself; given several times, channels are spread over these servers: name the "
+                "same ones, by the same hosts and ports, on every node. "
+                "redis+sentinel://...HOST:PORT,HOST:PORT/NAME are Sentinels that say where the "
+                "server called NAME is, and are followed when it fails over. "
+                "redis+cluster://HOST:PORT,... names some nodes of a Redis Cluster of version 7.0 "
+                "or later. Other users of the machine can see flags: put a URL with a password "
+                "into the environment or into redis-file."},
     [SET_REDIS_FILE] = {
         .name = "redis-file", .environment = "RINGPOST_REDIS_FILE", .value = "FILE",
         .kind = SETTING_TEXT, .topic = TOPIC_CLUSTER, .offset = AT(redis_file),
         .fallback_words = "none",
-        .help = "Read the URL of redis from this file, which holds nothing else but blank lines "
-                "and # COMMENT lines."},
+        .help = "Read the URL of redis from this file, or several, one a line; it holds nothing "
+                "else but blank lines and # COMMENT lines."},
     [SET_REDIS_PREFIX] = {
         .name = "redis-prefix", .environment = "RINGPOST_REDIS_PREFIX", .value = "TEXT",
         .kind = SETTING_TEXT, .topic = TOPIC_CLUSTER, .offset = AT(redis_prefix),
@@ -549,10 +552,10 @@ void settings_range_text(const struct setting *setting, char *text, size_t cap) 
         break;
     case SETTING_REDIS:
         snprintf(text, cap,
-                 "redis://[USER[:PASSWORD]@]HOST[:PORT][/DB], or "
+                 "1 to %d of redis://[USER[:PASSWORD]@]HOST[:PORT][/DB], or one "
                  "redis+sentinel://[USER[:PASSWORD]@]HOST[:PORT],HOST[:PORT]/NAME[/DB] with 1 to "
-                 "%d Sentinels",
-                 REDIS_URL_SENTINELS_MAX);
+                 "%d Sentinels, or one redis+cluster://[USER[:PASSWORD]@]HOST[:PORT],...",
+                 REDIS_SERVERS_MAX, REDIS_URL_SENTINELS_MAX);
         break;
     case SETTING_ALERT:
         settings_alert_range((enum setting_id)(setting - settings_table), text, cap);

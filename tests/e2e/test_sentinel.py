@@ -17,11 +17,17 @@ READY = {"status": "ready"}
 COMES_S = 5 if SANITIZED else 1
 
 
+def server_text(node):
+    """What it calls the only server that it speaks to."""
+    one, = node.stats()["redis"]["servers"]
+    return one["server"]
+
+
 def server_of(node):
     """The port of the server that it says it is connected to; None: to none."""
     if not is_up(node):
         return None
-    return int(node.stats()["redis"]["server"].rsplit(":", 1)[1])
+    return int(server_text(node).removesuffix("/0").rsplit(":", 1)[1])
 
 
 def metric(node, name):
@@ -195,7 +201,7 @@ class Sentinels(unittest.TestCase):
                               rf'{one.port} problem="it knows no server by the name another"')
             node.wait_log(r"event=redis_lost .*no Sentinel has said yet where it is")
             self.assertEqual(ready(node)["degraded"], ["redis"])
-            self.assertEqual(node.stats()["redis"]["server"], "")
+            self.assertEqual(server_text(node), "another, by Sentinel")
             status, answer, _ = node.message(to="x", data=1)
             self.assertEqual((status, answer["cluster"]), (202, "unavailable"))
             self.assertEqual(client.hear_message()["data"], 1)
@@ -316,6 +322,7 @@ class Lies(unittest.TestCase):
             with Liar(Said(lambda: address(named[0]))) as sentinel, \
                     Node("--redis", f"redis+sentinel://127.0.0.1:{sentinel.port}/m") as node:
                 node.wait_log(r"event=redis_lost .*it is a replica")
+                self.assertEqual(server_text(node), f"redis://127.0.0.1:{replica.port}/0")
                 self.assertFalse(is_up(node))
                 asked = sentinel.commands
                 began = time.monotonic()

@@ -197,12 +197,12 @@ static uint64_t fault_from(int fault, uint64_t from) {
     } late[] = {
         {FAULT_REDIS_SELF_COUNTED, 246}, {FAULT_READY_EARLY, 22},
         {FAULT_ACK_TWICE, 24},           {FAULT_WINDOW_IGNORED, 24},
-        {FAULT_REDIS_COPY_TWICE, 33},    {FAULT_CAME_UNSAID, 567},
+        {FAULT_REDIS_COPY_TWICE, 33},    {FAULT_CAME_UNSAID, 225},
         {FAULT_CALL_COMPLETE, 33},       {FAULT_BROADCAST_REPEATED, 36},
         {FAULT_SETTLED_EARLY, 58},       {FAULT_SETTLE_LOST, 58},
         {FAULT_MOVED_TOO_EARLY, 57},     {FAULT_MOVED_WITHOUT_INPUT, 63},
         {FAULT_PORT_LATE_TAKEN, 168},    {FAULT_VOID_LOST, 238},
-        {FAULT_SILENCE_LOST, 225},       {FAULT_LENT_ACK_UNSAID, 567},
+        {FAULT_SILENCE_LOST, 225},       {FAULT_LENT_ACK_UNSAID, 225},
     };
     for (size_t i = 0; i < sizeof(late) / sizeof(late[0]); i++)
         if (late[i].fault == fault)

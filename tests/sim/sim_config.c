@@ -65,7 +65,8 @@ void scenario_config(struct config *config) {
         .fate_window_ns = 3600 * NS_PER_S,
     };
     if (s->redis != 0) {
-        config->redis = s->redis % 2 == 0 ? "redis://redis" : "redis://user:pw@redis/3";
+        config->redis[0] = s->redis % 2 == 0 ? "redis://redis" : "redis://user:pw@redis/3";
+        config->redis_count = 1;
         config->redis_prefix = s->redis % 2 == 0 ? "" : "rp:";
     }
     for (unsigned i = 0; i < WORKERS_MAX; i++)

@@ -33,7 +33,10 @@ static size_t redis_untold_len[LINKS];
 static int redis_fds[LINKS]; /* that it knows */
 
 static struct fake_socket *redis_link(unsigned link) {
-    return fake_socket_find(link == COMMANDS ? redis.commands.fd : redis.subscriber.fd);
+    if (redis.shard_count == 0) /* the port has stopped */
+        return NULL;
+    return fake_socket_find(link == COMMANDS ? redis.shards[0]->commands.fd
+                                             : redis.shards[0]->subscriber.fd);
 }
 
 static void redis_say(unsigned link, const char *text) {
@@ -233,7 +236,8 @@ static void redis_node_open(void) {
         redis_untold_len[link] = 0;
         redis_fds[link] = -1;
     }
-    fake_config.redis = "redis://:pw@redis:7/1";
+    fake_config.redis[0] = "redis://:pw@redis:7/1";
+    fake_config.redis_count = 1;
     fake_config.redis_prefix = "rp:";
     snprintf(fake_config.node, sizeof(fake_config.node), "n1");
     redis_port_init(&redis, &fake_config);

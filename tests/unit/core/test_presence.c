@@ -85,7 +85,7 @@ static const char *taken(bool leaves, uint64_t *all) {
 static void test_a_name_comes_and_goes(void **state) {
     (void)state;
     uint64_t all = 0;
-    presence_renew(presence, 1);
+    presence_renew(presence, 0, 1);
     begin("a");
     assert_int_equal(nudges[PORT], 1);
     begin("a"); /* on another worker: nothing new to tell */
@@ -123,7 +123,7 @@ static void test_a_name_comes_and_goes(void **state) {
 static void test_a_hold(void **state) {
     (void)state;
     uint64_t since = 77;
-    presence_renew(presence, 1);
+    presence_renew(presence, 0, 1);
     assert_null(presence_hold(presence, NAME_ID, SPAN("a"), &since));
     assert_int_equal(since, 77);
     begin("a");
@@ -156,37 +156,119 @@ static void test_without_a_connection(void **state) {
     begin("a");
     end("a");
     assert_int_equal(presence_count(presence), 0);
-    presence_renew(presence, 1);
+    presence_renew(presence, 0, 1);
     begin("a");
     begin("b");
     begin("c");
     assert_string_equal(taken(false, NULL), "+a+b+c");
-    presence_renew(presence, 0);
+    presence_renew(presence, 0, 0);
     /* What ends now is told to nobody. */
     end("a");
     assert_int_equal(presence_count(presence), 2);
-    presence_renew(presence, 2);
+    presence_renew(presence, 0, 2);
     assert_string_equal(taken(false, &all), "+b+c");
     assert_int_equal(all, 4);
     /* The end was not told yet when the connection went: it has nobody to be told to. */
     end("b");
-    presence_renew(presence, 0);
-    presence_renew(presence, 3);
+    presence_renew(presence, 0, 0);
+    presence_renew(presence, 0, 3);
     assert_string_equal(taken(false, &all), "+c");
     assert_int_equal(presence_count(presence), 1);
     end("c");
     assert_string_equal(taken(false, &all), "-c");
 }
 
+/* --- shards ------------------------------------------------------------------------------------
+ */
+
+static unsigned shift; /* where names stand has changed */
+
+/* By the first letter. */
+static unsigned shard_of(void *argument, enum name_kind kind, struct span text) {
+    (void)kind;
+    assert_ptr_equal(argument, &shift);
+    return ((unsigned)text.at[0] - 'a' + shift) % 2;
+}
+
+/* A shard that is lost concerns its own names alone. */
+static void test_shards_come_and_go(void **state) {
+    (void)state;
+    uint64_t all = 0;
+    shift = 0;
+    presence_share(presence, 2, shard_of, &shift);
+    presence_renew(presence, 0, 1);
+    begin("a");
+    begin("b");
+    begin("c");
+    /* The other one is not there: `b` is passed over, and all is told that can be. */
+    assert_string_equal(taken(false, &all), "+a+c");
+    assert_int_equal(all, 3);
+    presence_renew(presence, 1, 2);
+    assert_string_equal(taken(false, &all), "+b");
+    presence_renew(presence, 0, 0);
+    end("a");
+    end("b");
+    begin("d");
+    assert_string_equal(taken(false, &all), "-b+d");
+    assert_int_equal(all, 4);
+    assert_int_equal(presence_count(presence), 2); /* c and d */
+    begin("e");
+    end("e");
+    begin("e");
+    assert_string_equal(taken(false, &all), "");
+    presence_renew(presence, 0, 3);
+    assert_string_equal(taken(false, &all), "+c+e");
+    /* One that went and came, of each. */
+    end("c");
+    begin("c");
+    end("d");
+    begin("d");
+    assert_string_equal(taken(false, &all), "=c=d");
+    end("c");
+    end("d");
+    end("e");
+    assert_string_equal(taken(false, NULL), "-c-d-e");
+    assert_int_equal(presence_count(presence), 0);
+}
+
+/* Names that are another shard's from now on are subscribed there, and are nothing to the one that
+ * they have left. */
+static void test_names_move(void **state) {
+    (void)state;
+    shift = 0;
+    presence_share(presence, 2, shard_of, &shift);
+    presence_renew(presence, 0, 1);
+    presence_renew(presence, 1, 2);
+    begin("a");
+    begin("b");
+    assert_string_equal(taken(false, NULL), "+a+b");
+    shift = 1;
+    presence_renew(presence, 0, 1);
+    presence_renew(presence, 1, 2);
+    assert_string_equal(taken(false, NULL), "+a+b");
+    presence_renew(presence, 0, 1);
+    presence_renew(presence, 1, 2);
+    assert_string_equal(taken(false, NULL), "");
+    /* Nobody has it any more when it is to move. */
+    end("a");
+    shift = 0;
+    assert_string_equal(taken(false, NULL), "");
+    assert_int_equal(presence_count(presence), 1);
+    end("b");
+    shift = 1;
+    assert_string_equal(taken(false, NULL), "-b");
+    assert_int_equal(presence_count(presence), 0);
+}
+
 static void test_leaves(void **state) {
     (void)state;
     uint64_t all = 0;
-    presence_renew(presence, 1);
+    presence_renew(presence, 0, 1);
     begin("a");
     begin("b");
     assert_string_equal(taken(false, NULL), "+a+b");
     begin("c");
-    presence_renew(presence, 1);
+    presence_renew(presence, 0, 1);
     assert_string_equal(taken(true, &all), "-a-b");
     assert_int_equal(all, 3);
     begin("d");
@@ -204,7 +286,7 @@ static void test_some_at_a_time(void **state) {
     (void)state;
     struct presence_change changes[2];
     uint64_t all = 7;
-    presence_renew(presence, 1);
+    presence_renew(presence, 0, 1);
     begin("a");
     begin("b");
     begin("c");
@@ -248,7 +330,7 @@ static void test_readiness(void **state) {
 
 static void test_no_memory(void **state) {
     (void)state;
-    presence_renew(presence, 1);
+    presence_renew(presence, 0, 1);
     begin("a");
     no_memory = true;
     assert_false(presence_begin(presence, NAME_ID, SPAN("b")));
@@ -425,7 +507,7 @@ static void step_hold(unsigned name) {
 
 static void step_connection(void) {
     connection = connection == 0 ? ++connections : 0;
-    presence_renew(presence, connection);
+    presence_renew(presence, 0, connection);
     commands_drop();
 }
 
@@ -494,13 +576,9 @@ static void test_against_a_model(void **state) {
 int main(void) {
 #define ONE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
-        ONE(test_a_name_comes_and_goes),
-        ONE(test_a_hold),
-        ONE(test_without_a_connection),
-        ONE(test_leaves),
-        ONE(test_some_at_a_time),
-        ONE(test_readiness),
-        ONE(test_no_memory),
+        ONE(test_a_name_comes_and_goes), ONE(test_a_hold),     ONE(test_without_a_connection),
+        ONE(test_shards_come_and_go),    ONE(test_names_move), ONE(test_leaves),
+        ONE(test_some_at_a_time),        ONE(test_readiness),  ONE(test_no_memory),
         ONE(test_against_a_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

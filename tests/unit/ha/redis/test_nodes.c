@@ -114,7 +114,7 @@ static void test_the_greatest_numbers(void **state) {
 
 static struct wire_node sent(struct nodes *from, uint64_t channel) {
     struct wire_node copy = {.run = "00000000000000aa"};
-    nodes_number(from, channel, NS_PER_S, &copy);
+    nodes_number(from, channel, 0, NS_PER_S, &copy);
     return copy;
 }
 

@@ -66,7 +66,7 @@ static void test_what_is_subscribed(void **state) {
     assert_non_null(redis_channel("k-request#/#"));
     assert_null(redis_channel("k-response#/#"));
     /* Again with another connection; and given up at the end. */
-    redis_lose(&redis, "a test");
+    redis_lose(redis.shards[0], "a test");
     redis_pass(NS_PER_S);
     assert_true(redis.up);
     assert_non_null(redis_channel("k-request#/#"));
@@ -120,7 +120,7 @@ static void test_messages(void **state) {
     redis_settle();
     assert_null(strstr(redis_said, "k#"));
     assert_int_equal(ADAPTER(published), 2);
-    redis_lose(&redis, "a test");
+    redis_lose(redis.shards[0], "a test");
     peer_say(api, JSON_POST("/v1/messages", "{\"broadcast\":true,\"data\":1}"));
     assert_int_equal(ADAPTER(unpublished), 0); /* it was not tried: its answer says enough */
 }
@@ -260,10 +260,10 @@ static void test_without_room(void **state) {
     (void)state;
     static char text[LINK_OUT_BYTES_MAX];
     struct builder out;
-    fake_socket_find(redis.commands.fd)->send_room = 0;
-    assert_true(link_room(&redis.commands, sizeof(text) - 32, &out));
+    fake_socket_find(redis.shards[0]->commands.fd)->send_room = 0;
+    assert_true(link_room(&redis.shards[0]->commands, sizeof(text) - 32, &out));
     builder_bytes(&out, text, sizeof(text) - 32);
-    link_put(&redis.commands, &out);
+    link_put(&redis.shards[0]->commands, &out);
     peer_say(api, JSON_POST("/v1/messages", "{\"group\":\"g\",\"data\":1}"));
     asks("{\"requestId\":\"q\",\"type\":1}");
     node_settle();
@@ -271,8 +271,8 @@ static void test_without_room(void **state) {
     node_settle();
     assert_int_equal(ADAPTER(unpublished), 1);
     assert_int_equal(ADAPTER_REFUSED(OVERLOADED), 1);
-    redis.commands.out_len = redis.commands.out_at = 0;
-    fake_socket_find(redis.commands.fd)->send_room = SIZE_MAX;
+    redis.shards[0]->commands.out_len = redis.shards[0]->commands.out_at = 0;
+    fake_socket_find(redis.shards[0]->commands.fd)->send_room = SIZE_MAX;
 }
 
 int main(void) {

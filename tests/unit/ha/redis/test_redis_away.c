@@ -52,7 +52,7 @@ static void test_known_names_after_a_loss(void **state) {
     redis_tells[SUBSCRIBER] = false;
     for (unsigned i = 0; i < 8 && !redis.up; i++) {
         redis_pass(50 * NS_PER_MS);
-        if (redis.subscriber.state == LINK_GREETING)
+        if (redis.shards[0]->subscriber.state == LINK_GREETING)
             redis_tell(SUBSCRIBER);
     }
     assert_true(redis.up);
@@ -93,7 +93,7 @@ static void test_lost_with_a_message(void **state) {
     push_begin("{\"to\":\"a\"}");
     redis_settle();
     assert_int_equal(api->out_len, 0);
-    assert_false(list_empty(&redis.parked));
+    assert_false(list_empty(&redis.shards[0]->parked));
     lose();
     assert_non_null(strstr(api->out, "\"recipients\":1,\"cluster\":\"unavailable\""));
     redis_runs[SUBSCRIBER] = true;
@@ -155,12 +155,12 @@ static void test_one_of_two(void **state) {
     (void)state;
     lose();
     redis_tells[SUBSCRIBER] = false;
-    for (unsigned i = 0; i < 20 && !link_is_up(&redis.commands); i++)
+    for (unsigned i = 0; i < 20 && !link_is_up(&redis.shards[0]->commands); i++)
         redis_pass(20 * NS_PER_MS);
-    assert_true(link_is_up(&redis.commands) && !redis.up);
+    assert_true(link_is_up(&redis.shards[0]->commands) && !redis.up);
     redis_link(COMMANDS)->ended = true;
     node_settle();
-    assert_false(link_is_up(&redis.commands));
+    assert_false(link_is_up(&redis.shards[0]->commands));
     redis_tells[SUBSCRIBER] = true;
     come_back();
 }

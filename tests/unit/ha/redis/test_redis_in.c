@@ -315,7 +315,7 @@ static void test_behind_for_long(void **state) {
     fake_socket_say(redis_link(SUBSCRIBER), SPAN("*3\r\n"));
     redis.port.type->wait(&redis.port, 1, NS_PER_S);
     assert_true(fake_sockets.waits_at_once == 0 && fake_sockets.waited_ns == NS_PER_MS);
-    fake_socket_find(redis.subscriber.fd)->said_len = 0;
+    fake_socket_find(redis.shards[0]->subscriber.fd)->said_len = 0;
     let();
     redis_tells[SUBSCRIBER] = true;
     redis_settle();

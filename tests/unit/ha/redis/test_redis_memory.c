@@ -57,12 +57,12 @@ static void unavailable(void) {
 
 static void test_no_room_to_publish(void **state) {
     (void)state;
-    fill(&redis.commands);
+    fill(&redis.shards[0]->commands);
     memory_ends(4096);
     unavailable();
     unavailable();
     memory_is_back();
-    empty(&redis.commands);
+    empty(&redis.shards[0]->commands);
     redis_published[0] = '\0';
     redis_others = 1;
     free(peer_heard(api));
@@ -96,7 +96,7 @@ static void test_no_room_to_ask(void **state) {
     redis_runs[COMMANDS] = false;
     peer_say(api, JSON_POST("/v1/messages", "{\"to\":\"x\"}"));
     node_settle();
-    fill_but(&redis.commands, 0);
+    fill_but(&redis.shards[0]->commands, 0);
     redis_pass(LINK_SILENT_NS - 200 * NS_PER_MS);
     assert_true(redis.up);
     redis_pass(LINK_ASK_NS);
@@ -111,7 +111,7 @@ static void test_no_room_for_all_copies(void **state) {
     redis_runs[COMMANDS] = false;
     peer_say(first, JSON_POST("/v1/messages", "{\"to\":\"x\"}"));
     node_settle();
-    fill_but(&redis.commands, 500);
+    fill_but(&redis.shards[0]->commands, 500);
     free(peer_heard(api));
     peer_say(api, JSON_POST("/v1/messages", "{\"to\":[\"y\",\"z\"]}"));
     node_settle();
@@ -171,7 +171,7 @@ static void subscribed_again(void) {
 
 static void test_no_room_to_subscribe(void **state) {
     (void)state;
-    fill(&redis.subscriber);
+    fill(&redis.shards[0]->subscriber);
     memory_ends(4096);
     assert_true(presence_begin(fake_server.presence, NAME_ID, SPAN("a")));
     node_settle();
@@ -214,12 +214,12 @@ static void not_asked(void) {
 
 static void test_no_room_to_call(void **state) {
     (void)state;
-    fill(&redis.commands);
+    fill(&redis.shards[0]->commands);
     memory_ends(4096);
     not_asked();
     assert_int_equal(redis.call_number, 1);
     memory_is_back();
-    empty(&redis.commands);
+    empty(&redis.shards[0]->commands);
 }
 
 static void test_no_memory_to_call(void **state) {
@@ -249,13 +249,26 @@ static void asks(void) {
     assert_int_equal(redis.called_open, 0);
 }
 
+static void test_no_memory_for_one_more_server(void **state) {
+    (void)state;
+    memory_ends(1);
+    assert_null(redis_shard_add(&redis));
+    account_give(&redis.port.account, sizeof(struct redis_shard)); /* but for its links */
+    taken -= sizeof(struct redis_shard);
+    assert_null(redis_shard_add(&redis));
+    memory_is_back();
+    assert_int_equal(redis.shard_count, 1);
+}
+
 /* There is none for the call itself, and a little for what is said then. */
 static void test_no_memory_to_answer(void **state) {
     (void)state;
     asks();
     assert_non_null(strstr(redis_published, "\"answer\":5,\"says\":[]}}"));
     assert_true(redis.rest_cap < 65536); /* a short answer takes little */
-    memory_ends(512);
+    memory_ends(1);
+    account_give(&redis.port.account, 512);
+    taken -= 512;
     asks();
     memory_is_back();
     assert_non_null(strstr(redis_published, "\"answer\":5,\"failed\":true,\"says\":[]}}"));
@@ -293,12 +306,20 @@ static void test_no_memory_for_what_they_say(void **state) {
 int main(void) {
 #define ONE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
-        ONE(test_no_room_to_publish),     ONE(test_no_room_for_all_copies),
-        ONE(test_no_room_to_ask),         ONE(test_no_memory_to_publish),
-        ONE(test_no_memory_for_bytes),    ONE(test_no_room_to_subscribe),
-        ONE(test_no_memory_to_subscribe), ONE(test_no_room_to_call),
-        ONE(test_no_memory_to_call),      ONE(test_no_memory_to_expect),
-        ONE(test_no_memory_to_answer),    ONE(test_no_memory_for_what_they_say),
+        ONE(test_no_room_to_publish),
+        ONE(test_no_room_for_all_copies),
+        ONE(test_no_room_to_ask),
+        ONE(test_no_memory_to_publish),
+        ONE(test_no_memory_for_bytes),
+        ONE(test_no_room_to_subscribe),
+        ONE(test_no_memory_to_subscribe),
+        ONE(test_no_room_to_call),
+        ONE(test_no_memory_to_call),
+        ONE(test_no_memory_to_expect),
+        ONE(test_no_memory_for_one_more_server),
+        ONE(test_no_memory_for_what_they_say),
+        ONE(test_no_memory_to_answer),
+        ONE(test_no_memory_for_what_they_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,9 +27,12 @@ static void test_no_such_host(void **state) {
     struct redis_port other;
     fake_sockets.addresses = 0;
     redis_port_init(&other, &fake_config);
+    other.port.config = &fake_config;
+    account_init(&other.port.account, &fake_server.budget);
     assert_false(other.port.type->open(&other.port, problem, sizeof(problem)));
     assert_non_null(strstr(problem, "redis: redis is not known"));
     assert_null(strstr(problem, "pw"));
+    redis_shard_free(other.shards[0]);
     fake_sockets.addresses = 1;
 }
 
@@ -151,7 +154,7 @@ static void race(bool subscribe_first, bool told_first, bool leaves) {
         redis_settle();
     }
     assert_queued(api->out, leaves ? 1 : 2);
-    assert_true(list_empty(&redis.parked) && list_empty(&redis.parked_next));
+    assert_true(list_empty(&redis.shards[0]->parked) && list_empty(&redis.shards[0]->parked_next));
     if (!leaves)
         peer_end(a);
     redis_settle();
@@ -172,10 +175,10 @@ static void test_races_to_all(void **state) {
     redis_tells[SUBSCRIBER] = false;
     for (unsigned i = 0; i < 50 && !redis.up; i++) {
         redis_pass(100 * NS_PER_MS);
-        if (redis.subscriber.state == LINK_GREETING)
+        if (redis.shards[0]->subscriber.state == LINK_GREETING)
             redis_tell(SUBSCRIBER);
     }
-    assert_true(redis.up && !redis.hears_all);
+    assert_true(redis.up && !redis.shards[0]->hears_all);
     push_begin("{\"broadcast\":true}");
     redis_settle();
     assert_string_equal(api->out, "");
@@ -300,7 +303,7 @@ static void test_not_remembered(void **state) {
     push_begin("{\"to\":\"a\",\"except\":\"a\"}");
     redis_settle();
     assert_int_equal(api->out_len, 0);
-    assert_false(list_empty(&redis.parked));
+    assert_false(list_empty(&redis.shards[0]->parked));
     redis.copy += OWN_COPIES;
     redis_runs[SUBSCRIBER] = true;
     redis_settle();

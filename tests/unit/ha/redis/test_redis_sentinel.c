@@ -23,9 +23,10 @@ static bool up;
 static void open_with(const char *url) {
     char problem[200];
     assert_null(redis_url_parse(span_text(url), &server.url));
-    redis_sentinel_init(at, &server);
+    redis_sentinel_init(at);
+    assert_false(redis_sentinel_is_on(at));
+    assert_true(redis_sentinel_open(at, &server, &account, now_ns, problem, sizeof(problem)));
     assert_true(redis_sentinel_is_on(at));
-    assert_true(redis_sentinel_open(at, &account, now_ns, problem, sizeof(problem)));
 }
 
 static int setup(void **state) {
@@ -96,9 +97,7 @@ static void server_is(const char *host, unsigned port) {
     assert_string_equal(server.url.host, host);
     assert_int_equal(server.url.port, port);
     assert_int_equal(server.url.is_v6, strchr(host, ':') != NULL);
-    redis_sentinel_server(at, place, sizeof(place));
-    snprintf(wanted, sizeof(wanted), server.url.is_v6 ? "[%s]:%u" : "%s:%u", host, port);
-    assert_string_equal(place, wanted);
+    snprintf(place, sizeof(place), server.url.is_v6 ? "[%s]:%u" : "%s:%u", host, port);
     snprintf(wanted, sizeof(wanted), "redis://ann:***@%s/0", place);
     assert_string_equal(server.text, wanted);
 }
@@ -134,9 +133,7 @@ static void assert_lost(uint64_t count) {
 
 static void test_asks_once_a_second(void **state) {
     (void)state;
-    char place[REDIS_PLACE_WRITTEN_MAX];
-    redis_sentinel_server(at, place, sizeof(place));
-    assert_string_equal(place, "");
+    assert_string_equal(server.text, "main, by Sentinel");
     assert_int_equal(server.address_count, 0);
     assert_true(redis_sentinel_due_ns(at) <= now_ns);
     come(1);
@@ -499,21 +496,16 @@ static void test_hosts(void **state) {
     redis_sentinel_fini(at);
     fake_sockets.addresses = 0;
     assert_null(redis_url_parse(SPAN("redis+sentinel://a,b/main"), &server.url));
-    redis_sentinel_init(at, &server);
-    assert_false(redis_sentinel_open(at, &account, now_ns, problem, sizeof(problem)));
+    redis_sentinel_init(at);
+    assert_false(redis_sentinel_open(at, &server, &account, now_ns, problem, sizeof(problem)));
     assert_non_null(strstr(problem, "b is not known"));
 }
 
 static void test_without_sentinels(void **state) {
     (void)state;
-    char place[REDIS_PLACE_WRITTEN_MAX];
     redis_sentinel_fini(at);
-    assert_null(redis_url_parse(SPAN("redis://:pw@redis-1/3"), &server.url));
-    redis_sentinel_init(at, &server);
+    redis_sentinel_init(at);
     assert_false(redis_sentinel_is_on(at));
-    assert_string_equal(server.text, "redis://:***@redis-1:6379/3");
-    redis_sentinel_server(at, place, sizeof(place));
-    assert_string_equal(place, "redis-1:6379");
     assert_true(redis_sentinel_due_ns(at) == CLOCK_NEVER);
     assert_int_equal(redis_sentinel_poll(at).fd, -1);
     assert_false(step());

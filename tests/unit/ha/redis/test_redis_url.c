@@ -210,7 +210,6 @@ static void test_other_kinds_are_known(void **state) {
         enum redis_url_kind kind;
     } kinds[] = {
         {"rediss://:secret@h:6380/1", "rediss://", REDIS_URL_TLS},
-        {"Redis+Cluster://a:7001,b:7002", "redis+cluster://", REDIS_URL_CLUSTER},
         {"rediss://", "rediss://", REDIS_URL_TLS},
     };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
@@ -222,6 +221,36 @@ static void test_other_kinds_are_known(void **state) {
         redis_url_write(&out, &url);
         assert_true(span_equal(builder_span(&out), span_text(kinds[i].written)));
     }
+}
+
+/* The first node is the URL's own; the others come one by one. */
+static void test_a_cluster(void **state) {
+    (void)state;
+    struct span text = SPAN("Redis+Cluster://us%2Cer:s3cret@a:7001,[::1]:7002,b");
+    assert_null(parse(text));
+    assert_int_equal(url.kind, REDIS_URL_CLUSTER);
+    assert_string_equal(url.host, "a");
+    assert_string_equal(url.user, "us,er");
+    char room[REDIS_URL_WRITTEN_MAX];
+    struct builder out = builder_over(room, sizeof room);
+    redis_url_write(&out, &url);
+    assert_true(span_equal(builder_span(&out), SPAN("redis+cluster://us%2Cer:***@a:7001")));
+    static const struct {
+        const char *host;
+        uint16_t port;
+    } nodes[] = {{"a", 7001}, {"::1", 7002}, {"b", 6379}};
+    for (unsigned i = 0; i < 3; i++) {
+        struct redis_url node;
+        assert_true(redis_url_node(text, i, &node));
+        assert_int_equal(node.kind, REDIS_URL_PLAIN);
+        assert_string_equal(node.host, nodes[i].host);
+        assert_int_equal(node.port, nodes[i].port);
+        assert_string_equal(node.password, "s3cret");
+    }
+    struct redis_url none;
+    assert_false(redis_url_node(text, 3, &none));
+    assert_true(redis_url_begins(text) && redis_url_begins(SPAN("REDISS://x")));
+    assert_false(redis_url_begins(SPAN("redis:/")) || redis_url_begins(SPAN("b:7002")));
 }
 
 static void test_what_is_refused(void **state) {
@@ -365,6 +394,7 @@ int main(void) {
         cmocka_unit_test(test_the_most_sentinels),
         cmocka_unit_test(test_the_longest),
         cmocka_unit_test(test_other_kinds_are_known),
+        cmocka_unit_test(test_a_cluster),
         cmocka_unit_test(test_what_is_refused),
         cmocka_unit_test(test_the_password_is_told_to_nobody),
         cmocka_unit_test(test_what_is_logged),
