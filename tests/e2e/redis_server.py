@@ -162,3 +162,11 @@ def ready(node):
 
 def is_up(node):
     return node.metric("ringpost_redis_connected") == 1
+
+
+def hear_after(client, before):
+    """The id of the next message that is not `before`. That one comes a second time if it crossed
+    the word to its keeper that the client has come, and says so."""
+    while (message := client.hear_message())["id"] == before:
+        assert message["redelivered"], f"{before} came twice"
+    return message["id"]
