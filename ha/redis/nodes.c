@@ -128,14 +128,27 @@ bool nodes_first(struct peer_node *node, uint64_t number) {
     return first;
 }
 
-static size_t place_of(uint64_t key) {
-    return (key ^ key >> 32) % COUNTS_MAX;
+/* The first of the places that a key may have. */
+static size_t places_of(uint64_t key) {
+    return (key ^ key >> 32) % (COUNTS_MAX / COUNTS_WAYS) * COUNTS_WAYS;
+}
+
+/* Its place, or else the one that it gets: a free one, or whose last copy was sent longest ago. */
+static struct count_place *count_place(struct nodes *nodes, uint64_t key) {
+    struct count_place *at = &nodes->counts[places_of(key)], *oldest = at;
+    for (unsigned i = 0; i < COUNTS_WAYS; i++) {
+        if (at[i].key == key)
+            return &at[i];
+        if (at[i].sent_ns < oldest->sent_ns)
+            oldest = &at[i];
+    }
+    return oldest;
 }
 
 void nodes_number(struct nodes *nodes, uint64_t channel, unsigned shard, uint64_t now_ns,
                   struct wire_node *copy) {
     uint64_t key = (channel ^ shard * UINT64_C(0x9E3779B97F4A7C15)) | 1;
-    struct count_place *place = &nodes->counts[place_of(key)];
+    struct count_place *place = count_place(nodes, key);
     if (place->key != key)
         *place = (struct count_place){.key = key, .epoch = ++nodes->epoch, .shard = shard};
     place->sent_ns = now_ns;
@@ -147,21 +160,34 @@ static uint64_t look_key(const char run[WIRE_RUN_BYTES], uint64_t epoch) {
     return (run_hash(run) ^ epoch * UINT64_C(0xD6E8FEB86659FD93)) | 1;
 }
 
+/* Likewise. */
+static struct look_place *look_place(const struct nodes *nodes, uint64_t key) {
+    struct look_place *at = &nodes->looks[places_of(key)], *oldest = at;
+    for (unsigned i = 0; i < COUNTS_WAYS; i++) {
+        if (at[i].key == key)
+            return &at[i];
+        if (at[i].used < oldest->used)
+            oldest = &at[i];
+    }
+    return oldest;
+}
+
 struct look_place *nodes_look(struct nodes *nodes, const char run[WIRE_RUN_BYTES], uint64_t epoch) {
     uint64_t key = look_key(run, epoch);
-    struct look_place *place = &nodes->looks[place_of(key)];
+    struct look_place *place = look_place(nodes, key);
     return place->key == key ? place : NULL;
 }
 
 uint64_t nodes_missing(struct nodes *nodes, uint64_t name, uint64_t since,
                        const struct wire_node *copy, bool *late) {
     uint64_t key = look_key(copy->run, copy->epoch);
-    struct look_place *place = &nodes->looks[place_of(key)];
+    struct look_place *place = look_place(nodes, key);
     bool known = place->key == key && place->since == since && place->name == name;
     *late = known && copy->count <= place->count;
+    nodes->used++;
     if (*late)
         return 0;
     uint64_t missing = known ? copy->count - place->count - 1 : 0;
-    *place = (struct look_place){key, copy->count, since, name};
+    *place = (struct look_place){key, copy->count, since, name, nodes->used};
     return missing;
 }

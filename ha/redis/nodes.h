@@ -9,9 +9,10 @@
  *
  * Each copy has a number on its channel, by epochs; an epoch of a run is of one channel. So who has
  * heard a channel all the time knows how many are missing: when the next copy comes
- * (nodes_missing), or when it is told which was the last (nodes_last). Both tables, of those who
- * count and of those who look, have one place for several channels: a channel that loses its place
- * begins a new epoch, or is not looked at until its next copy.
+ * (nodes_missing), or when it is told which was the last (nodes_look). Both tables, of those who
+ * count and of those who look, have COUNTS_WAYS places for all channels with the same low bits of
+ * their hash; the one that was used longest ago goes first. A channel that loses its place begins a
+ * new epoch, or is not looked at until its next copy.
  *
  * Threads: the port's. Owns: the entries, charged to the account. Limits: NODES_MAX nodes,
  * COUNTS_MAX channels of each sort. */
@@ -29,6 +30,7 @@
 #define NODES_NAME_BYTES_MAX (PORT_NODE_BYTES - 1)
 #define NODES_WINDOW 4096 /* numbers */
 #define COUNTS_MAX 65536  /* a power of two */
+#define COUNTS_WAYS 4     /* likewise */
 
 struct account;
 
@@ -60,6 +62,7 @@ struct look_place {
     uint64_t count;
     uint64_t since; /* changes when this node begins anew to hear the channel */
     uint64_t name;  /* hash of its name (presence.h); 0: `all` */
+    uint64_t used;  /* number of the last copy of all that came */
 };
 
 struct nodes {
@@ -70,6 +73,7 @@ struct nodes {
     struct count_place *counts; /* of copies that this node sends, COUNTS_MAX */
     struct look_place *looks;   /* of copies that come, COUNTS_MAX */
     uint64_t epoch;             /* the last one that was begun */
+    uint64_t used;              /* copies that have come */
 };
 
 /* False: no memory; nodes_fini may be called. */
