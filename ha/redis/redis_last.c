@@ -37,6 +37,8 @@
  * more. Nobody is asked about more than LAST_MAX_MS. */
 #define LAST_BEFORE_NS (LINK_SILENT_NS + NS_PER_S)
 #define LAST_MAX_MS (UINT64_C(3600) * 1000)
+/* All have answered by then, unless they are away themselves. */
+#define LAST_ANSWERED_NS (5 * NS_PER_S)
 
 /* --- answering ------------------------------------------------------------------------------- */
 
@@ -121,16 +123,21 @@ void redis_last_work(struct redis_shard *shard) {
     /* In a Cluster answers come by the shard of the node's own channel alone. */
     if (shard->redis->cluster == NULL && !last->asked && shard->ready != 0 && shard->hears_all) {
         last->asked = true;
+        last->asked_ns = now_ns;
         if (shard->connections > 1)
-            redis_out_asks_sent(shard, NULL,
-                                (now_ns - shard->down_ns + LAST_BEFORE_NS) / NS_PER_MS);
+            redis_out_asks_sent(shard, NULL, (now_ns - last->from_ns + LAST_BEFORE_NS) / NS_PER_MS);
     }
     if (redis_last_busy(shard))
         answer(shard);
 }
 
 void redis_last_lost(struct redis_shard *shard) {
-    shard->last_sent = (struct redis_last){.asked = false};
+    struct redis_last *last = &shard->last_sent;
+    uint64_t now_ns = shard->redis->port.now_ns;
+    /* Answers may be lost with the connection, too: then it is asked about both times. */
+    bool unanswered =
+        last->from_ns != 0 && (!last->asked || now_ns - last->asked_ns < LAST_ANSWERED_NS);
+    *last = (struct redis_last){.from_ns = unanswered ? last->from_ns : now_ns};
 }
 
 /* One that was heard all the time up to `place`, of which the last is `count`. */

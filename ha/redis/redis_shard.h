@@ -24,7 +24,9 @@ struct redis_port;
 
 /* Others that ask which copies were the last that this node has sent by a shard (redis_last.c). */
 struct redis_last {
-    bool asked;               /* the others were, by this connection */
+    bool asked;               /* the others were, by this connection, */
+    uint64_t asked_ns;        /* then, */
+    uint64_t from_ns;         /* about what was lost since then */
     bool answers, again;      /* they are answered, and once more */
     bool to_all;              /* several have asked */
     char run[WIRE_RUN_BYTES]; /* else who has */
