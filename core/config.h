@@ -19,6 +19,9 @@
 #include <sys/socket.h>
 
 enum listener_kind { LISTENER_TCP, LISTENER_WEB, LISTENER_API, LISTENER_KINDS };
+/* How Socket.IO servers are tied together: by createAdapter, or createShardedAdapter. */
+enum socketio_adapter { ADAPTER_CLASSIC, ADAPTER_SHARDED };
+
 enum steer { STEER_IP, STEER_TUPLE, STEER_NONE };
 enum store_kind { STORE_MEMORY, STORE_DISK, STORE_REDIS };
 enum store_sync { STORE_SYNC_ALWAYS, STORE_SYNC_INTERVAL, STORE_SYNC_NEVER };
@@ -111,6 +114,7 @@ struct config {
     uint8_t peer_key[32];         /* what is in it (hash.h) */
     /* Of the channels of Socket.IO servers (ha/redis/redis_adapter.h); NULL: none. */
     const char *socketio_redis_key;
+    enum socketio_adapter socketio_adapter;
 
     /* Alerts (ha/alert/alert_place.h). */
     const char *alert_url; /* NULL: none */

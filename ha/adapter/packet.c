@@ -1,5 +1,6 @@
 #include "ha/adapter/packet.h"
 
+#include "ha/adapter/sharded.h"
 #include "proto/text/json.h"
 #include "proto/text/utf8.h"
 
@@ -236,9 +237,7 @@ bool adapter_data_is_bytes(const struct adapter_event *event, struct span *bytes
     return true;
 }
 
-void adapter_event_begin(struct builder *out, struct span uid, struct span name) {
-    msgpack_put_array(out, 3);
-    msgpack_put_str(out, uid);
+static void packet_begin(struct builder *out, struct span name) {
     msgpack_put_map(out, 3);
     msgpack_put_str(out, SPAN("type"));
     msgpack_put_natural(out, PACKET_EVENT);
@@ -247,9 +246,36 @@ void adapter_event_begin(struct builder *out, struct span uid, struct span name)
     msgpack_put_str(out, name);
 }
 
+void adapter_event_begin(struct builder *out, struct span uid, struct span name) {
+    msgpack_put_array(out, 3);
+    msgpack_put_str(out, uid);
+    packet_begin(out, name);
+}
+
 void adapter_event_nsp(struct builder *out, struct span nsp) {
     msgpack_put_str(out, SPAN("nsp"));
     msgpack_put_str(out, nsp);
+    msgpack_put_map(out, 3);
+}
+
+void sharded_event_begin(struct builder *out, struct span uid, struct span nsp, struct span name) {
+    msgpack_put_map(out, 4);
+    msgpack_put_str(out, SPAN("type"));
+    msgpack_put_natural(out, SHARDED_BROADCAST);
+    msgpack_put_str(out, SPAN("uid"));
+    msgpack_put_str(out, uid);
+    msgpack_put_str(out, SPAN("nsp"));
+    msgpack_put_str(out, nsp);
+    msgpack_put_str(out, SPAN("data"));
+    msgpack_put_map(out, 2);
+    msgpack_put_str(out, SPAN("packet"));
+    packet_begin(out, name);
+}
+
+void sharded_event_nsp(struct builder *out, struct span nsp) {
+    msgpack_put_str(out, SPAN("nsp"));
+    msgpack_put_str(out, nsp);
+    msgpack_put_str(out, SPAN("opts"));
     msgpack_put_map(out, 3);
 }
 
@@ -305,9 +331,7 @@ static bool is_answered(const struct adapter_request *request) {
     }
 }
 
-/* Its `opts`; lists that are none are left out. */
-/* False: whom it is about cannot be told, and all would be too many. */
-static bool targets_read(struct adapter_request *request, struct span object) {
+bool adapter_targets_read(struct adapter_request *request, struct span object) {
     struct json_cursor cursor;
     struct json_value key, value;
     if (json_open(&cursor, object) != JSON_OBJECT)
@@ -327,10 +351,15 @@ static bool targets_read(struct adapter_request *request, struct span object) {
     return true;
 }
 
+void adapter_id_take(struct adapter_request *request, const struct json_value *value) {
+    if (value->kind == JSON_STRING && value->raw.len <= ADAPTER_ID_BYTES_MAX)
+        request->id = value->raw;
+}
+
 static void id_take(struct adapter_request *request, const struct json_value *value, bool is_old) {
     if (value->kind != JSON_STRING || value->raw.len > ADAPTER_ID_BYTES_MAX)
         return;
-    request->id = value->raw;
+    adapter_id_take(request, value);
     request->is_old = is_old;
 }
 
@@ -364,7 +393,7 @@ static const char *json_read(struct span text, struct adapter_request *request) 
         return not_json;
     request->does = does_of(request, type);
     request->is_answered = is_answered(request);
-    if (options.len != 0 && !targets_read(request, options))
+    if (options.len != 0 && !adapter_targets_read(request, options))
         return "its rooms are no list";
     bool changes = request->does == ADAPTER_JOIN || request->does == ADAPTER_LEAVE;
     if (!changes) { /* they are whom it is about */
@@ -383,12 +412,11 @@ static const char *json_read(struct span text, struct adapter_request *request) 
     return NULL;
 }
 
-static const char *packed_read(struct span text, char room[ADAPTER_ID_BYTES_MAX],
-                               struct adapter_request *request) {
-    struct adapter_event *event = &request->event;
+const char *adapter_parts_read(struct span text, char room[ADAPTER_ID_BYTES_MAX],
+                               struct adapter_request *request, struct adapter_parts *parts) {
     uint32_t pairs;
-    uint64_t type = UINT64_MAX;
-    struct span key, packet = SPAN(""), options = SPAN(""), id = SPAN("");
+    struct span key, id = SPAN("");
+    *parts = (struct adapter_parts){.type = UINT64_MAX};
     if (!map_open(&text, &pairs))
         return "it is neither JSON nor a map of MessagePack";
     for (; pairs != 0; pairs--) {
@@ -398,32 +426,52 @@ static const char *packed_read(struct span text, char room[ADAPTER_ID_BYTES_MAX]
         struct span value = text, peek = text;
         if (!msgpack_pass(&text))
             return wrong_shape;
+        value.len -= text.len;
         if (span_equal(key, SPAN("packet")))
-            packet = value;
+            parts->packet = value;
         else if (span_equal(key, SPAN("opts")))
-            options = value;
+            parts->options = value;
+        else if (span_equal(key, SPAN("data")))
+            parts->data = value;
         else if (span_equal(key, SPAN("requestId")))
             msgpack_text(&value, &id);
         else if (span_equal(key, SPAN("uid")))
-            msgpack_text(&value, &event->uid);
+            msgpack_text(&value, &request->event.uid);
+        else if (span_equal(key, SPAN("nsp")))
+            msgpack_text(&value, &request->event.nsp);
         else if (span_equal(key, SPAN("type")) && msgpack_next(&peek, &item) &&
                  item.kind == MSGPACK_NATURAL)
-            type = item.natural;
+            parts->type = item.natural;
     }
+    parts->rest = text;
     struct builder out = builder_over(room, ADAPTER_ID_BYTES_MAX);
     if (id.len != 0 && utf8_valid(id, NULL)) {
         builder_json(&out, id);
         request->id = out.full ? SPAN("") : builder_span(&out);
     }
-    request->does = does_of(request, type);
+    return NULL;
+}
+
+const char *adapter_parts_event(const struct adapter_parts *parts, struct adapter_event *event) {
+    struct span packet = parts->packet, options = parts->options;
+    const char *wrong = packet_read(&packet, event);
+    return wrong != NULL ? wrong : options_read(&options, event);
+}
+
+static const char *packed_read(struct span text, char room[ADAPTER_ID_BYTES_MAX],
+                               struct adapter_request *request) {
+    struct adapter_parts parts;
+    const char *wrong = adapter_parts_read(text, room, request, &parts);
+    if (wrong != NULL)
+        return wrong;
+    request->does = does_of(request, parts.type);
     request->is_answered = is_answered(request);
     if (request->does != ADAPTER_BROADCAST) {
         request->is_answered = false;
         request->does = ADAPTER_UNKNOWN;
         return NULL;
     }
-    const char *wrong = packet_read(&packet, event);
-    return wrong != NULL ? wrong : options_read(&options, event);
+    return adapter_parts_event(&parts, &request->event);
 }
 
 const char *adapter_request_read(struct span text, char room[ADAPTER_ID_BYTES_MAX],
@@ -436,12 +484,33 @@ const char *adapter_request_read(struct span text, char room[ADAPTER_ID_BYTES_MA
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
-void adapter_answer_begin(const struct adapter_request *request, struct builder *out) {
+/* What it is by its number; 0: that is not said. */
+static unsigned answer_type(const struct adapter_request *request) {
+    bool sharded = request->uid.len != 0;
+    switch (request->does) {
+    case ADAPTER_SERVER_EMIT:
+        return sharded ? SHARDED_SERVER_EMIT_ANSWER : 6;
+    case ADAPTER_BROADCAST:
+        return sharded ? SHARDED_CLIENT_COUNT : 8;
+    default:
+        return sharded ? SHARDED_SOCKETS : 0;
+    }
+}
+
+void adapter_answer_begin(const struct adapter_request *request,
+                          const struct adapter_answerer *answerer, struct builder *out) {
+    bool sharded = request->uid.len != 0;
+    unsigned type = request->is_old ? 0 : answer_type(request);
     builder_byte(out, '{');
-    if (!request->is_old && request->does == ADAPTER_SERVER_EMIT)
-        builder_text(out, "\"type\":6,");
-    if (!request->is_old && request->does == ADAPTER_BROADCAST)
-        builder_text(out, "\"type\":8,");
+    if (type != 0)
+        builder_format(out, "\"type\":%u,", type);
+    if (sharded) {
+        builder_text(out, "\"uid\":");
+        builder_json(out, answerer->uid);
+        builder_text(out, ",\"nsp\":");
+        builder_json(out, answerer->nsp);
+        builder_text(out, ",\"data\":{");
+    }
     builder_text(out, request->is_old ? "\"requestid\":" : "\"requestId\":");
     builder_span_add(out, request->id);
     switch (request->does) {
@@ -456,7 +525,7 @@ void adapter_answer_begin(const struct adapter_request *request, struct builder 
         builder_text(out, ",\"rooms\":[");
         break;
     case ADAPTER_SERVER_EMIT:
-        builder_text(out, ",\"data\":null");
+        builder_text(out, sharded ? ",\"packet\":null" : ",\"data\":null");
         break;
     case ADAPTER_BROADCAST:
         builder_text(out, ",\"clientCount\":0");
@@ -470,4 +539,6 @@ void adapter_answer_end(const struct adapter_request *request, struct builder *o
     bool list = request->does == ADAPTER_SOCKETS || request->does == ADAPTER_FETCH ||
                 request->does == ADAPTER_ALL_ROOMS || request->does == ADAPTER_CLIENT_ROOMS;
     builder_text(out, list ? "]}" : "}");
+    if (request->uid.len != 0)
+        builder_byte(out, '}');
 }

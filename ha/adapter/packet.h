@@ -15,6 +15,7 @@
 #ifndef RINGPOST_HA_ADAPTER_PACKET_H
 #define RINGPOST_HA_ADAPTER_PACKET_H
 
+#include "core/limits.h"
 #include "ha/adapter/msgpack.h"
 
 /* Of --socketio-redis-key; of a channel with a namespace and a room. */
@@ -75,6 +76,7 @@ enum adapter_does {
     ADAPTER_SERVER_EMIT,
     ADAPTER_BROADCAST,
     ADAPTER_CLIENT_ROOMS, /* of one session; only by old servers, as are requests about one: */
+    ADAPTER_NOTHING,      /* it is meant for others, or only says that somebody lives */
     ADAPTER_UNKNOWN
 };
 
@@ -89,6 +91,7 @@ struct adapter_request {
     struct span one;   /* a JSON string: the one session that it is about; empty: by rooms */
     bool close;
     struct adapter_event event; /* BROADCAST */
+    struct span uid;            /* of the sharded adapter: who is answered; empty: of the other */
 };
 
 /* Reads a request. NULL, or what is wrong; `request->id` is there if it could be made out. `room`
@@ -96,9 +99,39 @@ struct adapter_request {
 const char *adapter_request_read(struct span text, char room[ADAPTER_ID_BYTES_MAX],
                                  struct adapter_request *request);
 
+/* Who answers; looked at for the sharded adapter alone. */
+struct adapter_answerer {
+    struct span uid; /* not longer than ADAPTER_UID_MAX */
+    struct span nsp; /* not longer than NAMESPACE_BYTES_MAX */
+};
+#define ADAPTER_UID_MAX 64
+
 /* What surrounds the values of an answer, which stand apart by commas: before, and behind them. */
-#define ADAPTER_ANSWER_BYTES (ADAPTER_ID_BYTES_MAX + 128)
-void adapter_answer_begin(const struct adapter_request *request, struct builder *out);
+#define ADAPTER_ANSWER_BYTES                                                                       \
+    (ADAPTER_ID_BYTES_MAX + 6 * (ADAPTER_UID_MAX + NAMESPACE_BYTES_MAX) + 128)
+void adapter_answer_begin(const struct adapter_request *request,
+                          const struct adapter_answerer *answerer, struct builder *out);
 void adapter_answer_end(const struct adapter_request *request, struct builder *out);
+
+/* --- for sharded.c ---------------------------------------------------------------------------- */
+
+struct json_value;
+
+/* What stands in a map of MessagePack: values as they lie; empty: it is not there. */
+struct adapter_parts {
+    uint64_t type; /* UINT64_MAX: none */
+    struct span packet, options, data;
+    struct span rest; /* behind the map */
+};
+/* Sets the request's id, and its event's uid and nsp, too. NULL, or what is wrong. */
+const char *adapter_parts_read(struct span text, char room[ADAPTER_ID_BYTES_MAX],
+                               struct adapter_request *request, struct adapter_parts *parts);
+/* The event that its packet and options are. */
+const char *adapter_parts_event(const struct adapter_parts *parts, struct adapter_event *event);
+/* `opts` of a request in JSON. False: whom it is about cannot be told, and all would be too many.
+ */
+bool adapter_targets_read(struct adapter_request *request, struct span object);
+/* The request's id, if it is one. */
+void adapter_id_take(struct adapter_request *request, const struct json_value *value);
 
 #endif

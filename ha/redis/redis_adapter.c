@@ -5,7 +5,7 @@
 #include "core/base/shortage.h"
 #include "core/namespaces.h"
 #include "core/server.h"
-#include "ha/adapter/packet.h"
+#include "ha/adapter/sharded.h"
 #include "ha/redis/redis_expect.h"
 #include "ingest/gate/envelope.h"
 #include "proto/text/hex.h"
@@ -29,6 +29,16 @@ void redis_adapter_init(struct redis_port *redis, const struct config *config) {
     redis->adapter.answer_bytes_max = ROOMS_ANSWER_BYTES_MAX;
     if (config->socketio_redis_key != NULL)
         redis->adapter.key = span_text(config->socketio_redis_key);
+    redis->adapter.is_sharded =
+        config->socketio_redis_key != NULL && config->socketio_adapter == ADAPTER_SHARDED;
+}
+
+void redis_adapter_fini(struct redis_port *redis) {
+    struct redis_adapter *adapter = &redis->adapter;
+    if (adapter->packed != NULL)
+        memory_put(&redis->port.account, adapter->packed, adapter->packed_cap);
+    adapter->packed = NULL;
+    adapter->packed_cap = 0;
 }
 
 /* Nodes whose messages come by this cluster's own channels begin with the same. */
@@ -48,15 +58,15 @@ static bool command(struct redis_shard *shard, enum redis_expect_kind kind) {
     const struct redis_port *redis = shard->redis;
     char texts[NAMESPACES_MAX][2 * ADAPTER_CHANNEL_BYTES_MAX];
     struct span words[1 + NAMESPACES_MAX];
-    bool events = kind == REDIS_EXPECT_PSUBSCRIBE || kind == REDIS_EXPECT_PUNSUBSCRIBE;
+    bool patterns = kind == REDIS_EXPECT_PSUBSCRIBE || kind == REDIS_EXPECT_PUNSUBSCRIBE;
+    enum adapter_place place = redis->adapter.is_sharded ? ADAPTER_EVENTS : ADAPTER_REQUESTS;
     unsigned count = namespaces_count();
     for (unsigned i = 0; i < count; i++) {
         struct builder out = builder_over(texts[i], sizeof(texts[i]));
-        if (events)
+        if (patterns)
             adapter_pattern_write(&out, redis->adapter.key, namespace_name(i));
         else
-            adapter_channel_write(&out, ADAPTER_REQUESTS, redis->adapter.key, namespace_name(i),
-                                  SPAN(""));
+            adapter_channel_write(&out, place, redis->adapter.key, namespace_name(i), SPAN(""));
         words[1 + i] = builder_span(&out);
     }
     return redis_names_command(shard, kind, words, 1 + count);
@@ -70,18 +80,38 @@ bool redis_adapter_begin(struct redis_shard *shard) {
     if (!has_seat(shard))
         return true;
     uid_make(shard->redis);
+    if (shard->redis->adapter.is_sharded)
+        return command(shard, REDIS_EXPECT_SSUBSCRIBE);
     return command(shard, REDIS_EXPECT_PSUBSCRIBE) && command(shard, REDIS_EXPECT_SUBSCRIBE);
 }
 
 bool redis_adapter_leave(struct redis_shard *shard) {
-    return !has_seat(shard) ||
-           (command(shard, REDIS_EXPECT_UNSUBSCRIBE) && command(shard, REDIS_EXPECT_PUNSUBSCRIBE));
+    if (!has_seat(shard))
+        return true;
+    if (shard->redis->adapter.is_sharded)
+        return command(shard, REDIS_EXPECT_SUNSUBSCRIBE);
+    return command(shard, REDIS_EXPECT_UNSUBSCRIBE) && command(shard, REDIS_EXPECT_PUNSUBSCRIBE);
+}
+
+bool redis_adapter_room(struct redis_shard *shard, struct span group, bool comes) {
+    const struct redis_port *redis = shard->redis;
+    char texts[NAMESPACES_MAX][ADAPTER_CHANNEL_BYTES_MAX];
+    struct span words[1 + NAMESPACES_MAX];
+    unsigned count = namespaces_count();
+    if (!has_seat(shard) || !redis->adapter.is_sharded)
+        return true;
+    for (unsigned i = 0; i < count; i++) {
+        struct builder out = builder_over(texts[i], sizeof(texts[i]));
+        adapter_channel_write(&out, ADAPTER_EVENTS, redis->adapter.key, namespace_name(i), group);
+        words[1 + i] = builder_span(&out);
+    }
+    return redis_names_command(shard, comes ? REDIS_EXPECT_SSUBSCRIBE : REDIS_EXPECT_SUNSUBSCRIBE,
+                               words, 1 + count);
 }
 
 /* --- events in -------------------------------------------------------------------------------- */
 
-/* May somebody be in that room here? */
-static bool is_here(struct redis_port *redis, unsigned namespace, struct span room) {
+bool redis_adapter_is_here(struct redis_port *redis, unsigned namespace, struct span room) {
     return name_check(room) == NULL &&
            (name_is_held(&redis->port.endpoint, NAME_GROUP, namespace, room) ||
             (name_may_be_own(room) &&
@@ -97,7 +127,7 @@ static bool is_the_copy(struct redis_port *redis, unsigned namespace,
     if (room.len == 0 || left <= 1)
         return true;
     while (adapter_name_next(&rooms, &left, &name))
-        if (is_here(redis, namespace, name))
+        if (redis_adapter_is_here(redis, namespace, name))
             return span_equal(name, room);
     return false;
 }
@@ -199,19 +229,22 @@ static bool event_end(struct redis_port *redis, enum event_end end, struct span 
     return end != EVENT_LATER;
 }
 
+bool redis_adapter_is_own(const struct redis_port *redis, struct span uid) {
+    return uid.len == ADAPTER_UID_BYTES &&
+           memcmp(uid.at, redis->adapter.uid, UID_CLUSTER_BYTES) == 0;
+}
+
 static bool event_comes(struct redis_port *redis, unsigned namespace, struct span room,
                         struct span channel, struct span text) {
     struct adapter_event event;
     struct event_fault wrong;
     enum event_end end = EVENT_PASSED;
     const char *why = NULL;
-    struct span cluster = span_of(redis->adapter.uid, UID_CLUSTER_BYTES);
-    if (room.len == 0 || is_here(redis, namespace, room))
+    if (room.len == 0 || redis_adapter_is_here(redis, namespace, room))
         why = adapter_event_read(text, &event);
     else
         return event_end(redis, end, channel, NULL);
-    bool own = why == NULL && event.uid.len == ADAPTER_UID_BYTES &&
-               span_equal(span_of(event.uid.at, UID_CLUSTER_BYTES), cluster);
+    bool own = why == NULL && redis_adapter_is_own(redis, event.uid);
     if (why != NULL)
         end = fault(&wrong, ADAPTER_REFUSED_PACKET, why);
     else if (!own && is_the_copy(redis, namespace, &event, room))
@@ -219,9 +252,8 @@ static bool event_comes(struct redis_port *redis, unsigned namespace, struct spa
     return event_end(redis, end, channel, &wrong);
 }
 
-/* One that came as a request, since its sender wants acknowledgements. */
-static bool event_asked(struct redis_port *redis, unsigned namespace,
-                        const struct adapter_request *request) {
+bool redis_adapter_asked(struct redis_port *redis, unsigned namespace,
+                         const struct adapter_request *request) {
     struct event_fault wrong;
     enum event_end end = event_take(redis, namespace, &request->event, &wrong);
     return event_end(redis, end, SPAN("of requests"), &wrong);
@@ -239,17 +271,25 @@ struct heard {
     struct span room;
 };
 
-/* False: it is not the adapter's. By its patterns nothing else comes. */
+/* As what it has to come. */
+static struct span heard_word(const struct redis_port *redis, bool pattern) {
+    if (redis->adapter.is_sharded)
+        return SPAN("smessage");
+    return pattern ? SPAN("pmessage") : SPAN("message");
+}
+
+/* False: it is not the adapter's. By its patterns, and sharded, nothing else comes. */
 static bool heard_of(const struct redis_port *redis, const struct resp_reply *reply,
                      struct heard *heard) {
-    bool pattern = reply->item_count == 4;
+    bool sharded = redis->adapter.is_sharded;
+    bool pattern = reply->item_count == 4 && !sharded, alone = pattern || sharded;
     const struct resp_item *items = reply->items + pattern;
     struct span nsp;
     if (!redis_adapter_is_on(&redis->adapter) || reply->type != RESP_ARRAY ||
         reply->count != reply->item_count || (reply->item_count != 3 && !pattern) ||
         reply->items[0].type != RESP_STRING || items[1].type != RESP_STRING ||
         (items[2].type != RESP_STRING && items[2].type != RESP_LONG) ||
-        !span_equal(reply->items[0].text, pattern ? SPAN("pmessage") : SPAN("message")))
+        !span_equal(reply->items[0].text, heard_word(redis, pattern)))
         return false;
     heard->channel = items[1].text;
     heard->is_long = items[2].type == RESP_LONG;
@@ -257,9 +297,9 @@ static bool heard_of(const struct redis_port *redis, const struct resp_reply *re
     bool known = adapter_channel_read(redis->adapter.key, heard->channel, &heard->place, &nsp,
                                       &heard->room) &&
                  namespace_find(nsp, &heard->namespace) &&
-                 (heard->place == ADAPTER_EVENTS) == pattern;
+                 (heard->place == ADAPTER_EVENTS) == alone;
     heard->is_strange = !known;
-    return known || pattern;
+    return known || alone;
 }
 
 bool redis_adapter_comes(struct redis_port *redis, const struct resp_reply *reply, bool *taken) {
@@ -273,10 +313,12 @@ bool redis_adapter_comes(struct redis_port *redis, const struct resp_reply *repl
     else if (heard.is_long)
         redis_adapter_refuse(redis, ADAPTER_REFUSED_TOO_LARGE, heard.channel,
                              "it is longer than any message");
+    else if (redis->adapter.is_sharded)
+        *taken = redis_sharded_comes(redis, heard.namespace, heard.room, heard.channel, heard.text);
     else if (heard.place == ADAPTER_EVENTS)
         *taken = event_comes(redis, heard.namespace, heard.room, heard.channel, heard.text);
     else
-        *taken = redis_rooms_asked(redis, heard.namespace, heard.text, event_asked);
+        *taken = redis_rooms_asked(redis, heard.namespace, heard.text);
     return true;
 }
 
@@ -286,7 +328,9 @@ bool redis_adapter_given_up(struct redis_port *redis, const struct resp_reply *r
         return false;
     redis_adapter_refuse(redis, ADAPTER_REFUSED_OVERLOADED, heard.channel,
                          "this node has been behind for a second");
-    if (!heard.is_strange && heard.place == ADAPTER_REQUESTS)
+    if (!heard.is_strange && redis->adapter.is_sharded)
+        redis_sharded_given_up(redis, heard.namespace, heard.text);
+    else if (!heard.is_strange && heard.place == ADAPTER_REQUESTS)
         redis_rooms_given_up(redis, heard.namespace, heard.text);
     return true;
 }
@@ -297,20 +341,27 @@ static size_t message_bytes(const struct message *message) {
     size_t names = 0, count = message_address_count(message) + (size_t)message->except_count;
     for (size_t i = 0; i < count; i++)
         names += message->names[i].len + MSGPACK_HEAD_BYTES;
-    names += (size_t)ADAPTER_EVENT_BYTES + ADAPTER_UID_BYTES + NAMESPACE_BYTES_MAX;
+    names += (size_t)ADAPTER_EVENT_BYTES + ADAPTER_UID_BYTES + 2 * NAMESPACE_BYTES_MAX;
     return names + message->event_len + msgpack_json_bytes(message->payload_len);
 }
 
 static void message_write(struct redis_port *redis, const struct message *message,
                           struct builder *out) {
     uint32_t rooms = message_address_count(message);
-    adapter_event_begin(out, span_of(redis->adapter.uid, ADAPTER_UID_BYTES),
-                        message_event(message));
+    struct span uid = span_of(redis->adapter.uid, ADAPTER_UID_BYTES);
+    struct span nsp = namespace_name(message->namespace);
+    if (redis->adapter.is_sharded)
+        sharded_event_begin(out, uid, nsp, message_event(message));
+    else
+        adapter_event_begin(out, uid, message_event(message));
     if (message->is_bytes)
         msgpack_put_bin(out, message_payload(message));
     else
         msgpack_from_json(message_payload(message), out);
-    adapter_event_nsp(out, namespace_name(message->namespace));
+    if (redis->adapter.is_sharded)
+        sharded_event_nsp(out, nsp);
+    else
+        adapter_event_nsp(out, nsp);
     adapter_event_rooms(out, rooms);
     for (uint32_t i = 0; i < rooms; i++)
         msgpack_put_str(out, message_name_text(message, &message->names[i]));
@@ -327,9 +378,8 @@ static bool message_publish(struct redis_port *redis, const struct message *mess
         return false;
     struct builder text = builder_over(redis->rest, bytes);
     struct builder channel = builder_over(name, sizeof(name));
-    struct span room = message_address_count(message) == 1
-                           ? message_name_text(message, &message->names[0])
-                           : SPAN("");
+    bool one = message_address_count(message) == 1 && !redis->adapter.is_sharded;
+    struct span room = one ? message_name_text(message, &message->names[0]) : SPAN("");
     message_write(redis, message, &text);
     CHECK(!text.full, "an event is longer than it was said to be");
     adapter_channel_write(&channel, ADAPTER_EVENTS, redis->adapter.key,

@@ -6,6 +6,11 @@
  *   a message out: worker --DELIVER--> redis_out.c, and redis_adapter_publish --> KEY#NSP#[ROOM#]
  *   a request:     KEY-request#NSP# --> redis_rooms.c --> call of the workers --> KEY-response#NSP#
  *
+ * With the sharded adapter (--socketio-redis-adapter sharded; ha/adapter/sharded.h) all of it goes
+ * by SPUBLISH and SSUBSCRIBE: events and requests come on KEY#NSP#, events for a room with members
+ * here on KEY#NSP#ROOM#, which is subscribed and given up with the group's own channel. What this
+ * node publishes goes to KEY#NSP#, which every server hears whatever its mode. See redis_sharded.c.
+ *
  * Rooms are groups, and each Socket.IO session is in one more: its own name (directory.h). Every
  * node of a cluster of ringpost hears the events itself, and delivers to its own sessions; what a
  * node of the same --redis-prefix has published is passed over, since it comes by that cluster's
@@ -27,6 +32,7 @@
 
 struct call;
 struct config;
+struct adapter_event;
 struct adapter_request;
 struct redis_port;
 struct redis_shard;
@@ -74,6 +80,9 @@ struct adapter_figures {
 
 struct redis_adapter {
     struct span key; /* empty: it is off */
+    bool is_sharded; /* the servers have the sharded adapter */
+    char *packed;    /* room for an event of theirs */
+    size_t packed_cap;
     struct adapter_figures figures;
     char uid[ADAPTER_UID_BYTES]; /* from the first connection on */
     unsigned open;               /* requests that workers carry out */
@@ -88,6 +97,10 @@ static inline bool redis_adapter_is_on(const struct redis_adapter *adapter) {
  * subscribed; and given up. False: no memory. */
 bool redis_adapter_begin(struct redis_shard *shard);
 bool redis_adapter_leave(struct redis_shard *shard);
+/* A group has come to this node, or gone: where servers publish for one room, that is to be
+ * subscribed, or given up. False: no memory or room. */
+bool redis_adapter_room(struct redis_shard *shard, struct span group, bool comes);
+void redis_adapter_fini(struct redis_port *redis);
 /* Is what came by subscription the adapter's? `*taken` false: not now, it is to be tried again; or
  * given up. */
 bool redis_adapter_comes(struct redis_port *redis, const struct resp_reply *reply, bool *taken);
@@ -96,16 +109,32 @@ bool redis_adapter_given_up(struct redis_port *redis, const struct resp_reply *r
  * and comes again, so that it only counts as unpublished. */
 void redis_adapter_publish(struct redis_port *redis, const struct message *message, bool goes);
 
-/* --- between redis_adapter.c and redis_rooms.c ------------------------------------------------ */
+/* --- between redis_adapter.c, redis_sharded.c and redis_rooms.c --------------------------------
+ */
 
 void redis_adapter_refuse(struct redis_port *redis, enum adapter_refusal refusal,
                           struct span channel, const char *why);
-/* False: it is to be tried again. */
-bool redis_rooms_asked(struct redis_port *redis, unsigned namespace, struct span text,
-                       bool (*event)(struct redis_port *redis, unsigned namespace,
-                                     const struct adapter_request *request));
+/* May somebody be in that room here? */
+bool redis_adapter_is_here(struct redis_port *redis, unsigned namespace, struct span room);
+/* Is it the uid of a node of this cluster, whose messages come by its own channels? */
+bool redis_adapter_is_own(const struct redis_port *redis, struct span uid);
+/* Takes an event that came as a request. False: it is to be tried again. */
+bool redis_adapter_asked(struct redis_port *redis, unsigned namespace,
+                         const struct adapter_request *request);
+/* What came by the sharded adapter. False: it is to be tried again. */
+bool redis_sharded_comes(struct redis_port *redis, unsigned namespace, struct span room,
+                         struct span channel, struct span text);
+/* It is not tried any more. */
+void redis_sharded_given_up(struct redis_port *redis, unsigned namespace, struct span text);
+/* A request of the other one. False: it is to be tried again. */
+bool redis_rooms_asked(struct redis_port *redis, unsigned namespace, struct span text);
+/* What was read of a request, or what is wrong with it. False: it is to be tried again. */
+bool redis_rooms_request(struct redis_port *redis, unsigned namespace, const char *wrong,
+                         const struct adapter_request *request);
 /* It is not tried any more: whoever waits is answered with nothing. */
 void redis_rooms_given_up(struct redis_port *redis, unsigned namespace, struct span text);
+void redis_rooms_let(struct redis_port *redis, unsigned namespace,
+                     const struct adapter_request *request);
 /* All workers have carried it out. Takes the call over. */
 bool redis_rooms_is(const struct call *call);
 void redis_rooms_called(struct redis_port *redis, struct call *call);

@@ -26,6 +26,8 @@ enum redis_expect_kind {
     REDIS_EXPECT_UNSUBSCRIBE,
     REDIS_EXPECT_PSUBSCRIBE,
     REDIS_EXPECT_PUNSUBSCRIBE,
+    REDIS_EXPECT_SSUBSCRIBE, /* of the sharded adapter, at a plain server */
+    REDIS_EXPECT_SUNSUBSCRIBE,
     REDIS_EXPECT_ORDER /* PING there */
 };
 

@@ -58,6 +58,8 @@ static struct span command_word(const struct redis_port *redis, enum redis_expec
         [REDIS_EXPECT_UNSUBSCRIBE] = SPAN_INIT("UNSUBSCRIBE"),
         [REDIS_EXPECT_PSUBSCRIBE] = SPAN_INIT("PSUBSCRIBE"),
         [REDIS_EXPECT_PUNSUBSCRIBE] = SPAN_INIT("PUNSUBSCRIBE"),
+        [REDIS_EXPECT_SSUBSCRIBE] = SPAN_INIT("SSUBSCRIBE"),
+        [REDIS_EXPECT_SUNSUBSCRIBE] = SPAN_INIT("SUNSUBSCRIBE"),
     };
     if (redis->cluster == NULL)
         return words[kind];
@@ -110,6 +112,17 @@ static bool batch_send(struct redis_shard *shard, const struct batch *batch) {
     return true;
 }
 
+/* Where Socket.IO servers publish for one room, groups have channels there as well. */
+static bool rooms_send(struct redis_shard *shard, const struct batch *batch) {
+    for (unsigned i = 0; i < batch->count; i++) {
+        const struct presence_name *name = batch->expects[i]->name;
+        if (name->kind == NAME_GROUP && !redis_adapter_room(shard, span_of(name->text, name->len),
+                                                            batch->kind == REDIS_EXPECT_SUBSCRIBE))
+            return false;
+    }
+    return true;
+}
+
 /* All begins up to that number are known once what was written by now is confirmed. */
 static void ready_behind(struct redis_shard *shard, uint64_t begun) {
     if (shard->first_name == NULL || FAULT(READY_EARLY)) {
@@ -142,8 +155,8 @@ static void names_write(struct redis_shard *shard, const struct presence_change 
         else
             good &= batch_add(redis, changes[i].news == PRESENCE_SUBSCRIBE ? &more : &less, name);
     }
-    good &= batch_send(shard, &more);
-    good &= batch_send(shard, &less);
+    good &= batch_send(shard, &more) && rooms_send(shard, &more);
+    good &= batch_send(shard, &less) && rooms_send(shard, &less);
     if (!good)
         redis_lose(shard, "there is no memory for what is to be subscribed");
 }
@@ -282,10 +295,9 @@ static bool is_kind(const struct resp_reply *reply, const char *word) {
 }
 
 static const char *const confirm_words[] = {
-    [REDIS_EXPECT_SUBSCRIBE] = "subscribe",
-    [REDIS_EXPECT_UNSUBSCRIBE] = "unsubscribe",
-    [REDIS_EXPECT_PSUBSCRIBE] = "psubscribe",
-    [REDIS_EXPECT_PUNSUBSCRIBE] = "punsubscribe",
+    [REDIS_EXPECT_SUBSCRIBE] = "subscribe",   [REDIS_EXPECT_UNSUBSCRIBE] = "unsubscribe",
+    [REDIS_EXPECT_PSUBSCRIBE] = "psubscribe", [REDIS_EXPECT_PUNSUBSCRIBE] = "punsubscribe",
+    [REDIS_EXPECT_SSUBSCRIBE] = "ssubscribe", [REDIS_EXPECT_SUNSUBSCRIBE] = "sunsubscribe",
 };
 
 /* Is the reply what comes for it? */

@@ -239,6 +239,7 @@ static void redis_stop(struct port *port) {
     redis_acks_fini(redis);
     redis_calls_fini(redis);
     redis_out_fini(redis);
+    redis_adapter_fini(redis);
 }
 
 static void figure_tell(struct redis_port *redis, const char *metric, const char *label,

@@ -26,8 +26,8 @@ struct redis_rooms {
     bool all;                          /* sessions of the namespace, whatever rooms they are in */
     uint32_t room_count, except_count; /* of names[], in this order; then */
     uint32_t join_count;               /* groups to join or leave */
-    struct adapter_request request;    /* its id is: */
-    char id[ADAPTER_ID_BYTES_MAX];
+    struct adapter_request request;    /* its id and uid are: */
+    char id[ADAPTER_ID_BYTES_MAX], uid[ADAPTER_UID_MAX];
     struct message_name names[]; /* then their texts */
 };
 
@@ -214,12 +214,19 @@ static bool rooms_run(struct worker *worker, struct call *call, struct call_part
 
 /* --- answers ---------------------------------------------------------------------------------- */
 
+/* Where it is answered: by the sharded adapter to whoever asks alone. */
 static size_t channel_write(const struct redis_port *redis, unsigned namespace,
+                            const struct adapter_request *request,
                             char name[ADAPTER_CHANNEL_BYTES_MAX]) {
     struct builder out = builder_over(name, ADAPTER_CHANNEL_BYTES_MAX);
-    adapter_channel_write(&out, ADAPTER_RESPONSES, redis->adapter.key, namespace_name(namespace),
-                          SPAN(""));
+    enum adapter_place place = request->uid.len != 0 ? ADAPTER_EVENTS : ADAPTER_RESPONSES;
+    adapter_channel_write(&out, place, redis->adapter.key, namespace_name(namespace), request->uid);
     return out.len;
+}
+
+static struct adapter_answerer answerer_of(const struct redis_port *redis, unsigned namespace) {
+    return (struct adapter_answerer){.uid = span_of(redis->adapter.uid, ADAPTER_UID_BYTES),
+                                     .nsp = namespace_name(namespace)};
 }
 
 /* Without anything in it. */
@@ -227,8 +234,9 @@ static void answer_bare(struct redis_port *redis, unsigned namespace,
                         const struct adapter_request *request) {
     char name[ADAPTER_CHANNEL_BYTES_MAX], text[ADAPTER_ANSWER_BYTES];
     struct builder out = builder_over(text, sizeof(text));
-    size_t len = channel_write(redis, namespace, name);
-    adapter_answer_begin(request, &out);
+    struct adapter_answerer answerer = answerer_of(redis, namespace);
+    size_t len = channel_write(redis, namespace, request, name);
+    adapter_answer_begin(request, &answerer, &out);
     adapter_answer_end(request, &out);
     if (!redis_out_plain(redis, span_of(name, len), builder_span(&out)))
         redis_adapter_refuse(redis, ADAPTER_REFUSED_OVERLOADED, span_of(name, len),
@@ -266,7 +274,8 @@ static void answer(struct redis_port *redis, const struct redis_rooms *asked, st
     char name[ADAPTER_CHANNEL_BYTES_MAX], before[ADAPTER_ANSWER_BYTES], after[4];
     struct builder head = builder_over(before, sizeof(before)), out;
     struct builder tail = builder_over(after, sizeof(after));
-    size_t len = channel_write(redis, asked->namespace, name);
+    struct adapter_answerer answerer = answerer_of(redis, asked->namespace);
+    size_t len = channel_write(redis, asked->namespace, &asked->request, name);
     bool cut = false;
     size_t bytes = answer_bytes(call, &cut);
     size_t room = REDIS_COMMAND_BYTES + len + ADAPTER_ANSWER_BYTES + bytes;
@@ -276,7 +285,7 @@ static void answer(struct redis_port *redis, const struct redis_rooms *asked, st
         return;
     }
     out = builder_over(redis->rest, room);
-    adapter_answer_begin(&asked->request, &head);
+    adapter_answer_begin(&asked->request, &answerer, &head);
     adapter_answer_end(&asked->request, &tail);
     builder_span_add(&out, builder_span(&head));
     parts_put(call, bytes, &out);
@@ -386,6 +395,9 @@ static struct redis_rooms *rooms_make(struct redis_port *redis, unsigned namespa
     if (request->id.len != 0)
         memcpy(asked->id, request->id.at, request->id.len);
     asked->request.id = span_of(asked->id, request->id.len);
+    if (request->uid.len != 0)
+        memcpy(asked->uid, request->uid.at, request->uid.len);
+    asked->request.uid = span_of(asked->uid, request->uid.len);
     struct span rooms = request->one.len != 0 ? request->one : request->rooms;
     char *texts = (char *)(asked->names + names);
     struct builder out = builder_over(texts, text_bytes);
@@ -446,32 +458,39 @@ static bool rooms_begin(struct redis_port *redis, unsigned namespace,
     return false;
 }
 
-bool redis_rooms_asked(struct redis_port *redis, unsigned namespace, struct span text,
-                       bool (*event)(struct redis_port *redis, unsigned namespace,
-                                     const struct adapter_request *request)) {
-    char id[ADAPTER_ID_BYTES_MAX];
-    struct adapter_request request;
-    const char *wrong = adapter_request_read(text, id, &request);
+bool redis_rooms_request(struct redis_port *redis, unsigned namespace, const char *wrong,
+                         const struct adapter_request *request) {
     redis_count(&redis->adapter.figures.requests, !redis->held);
     if (wrong != NULL)
         redis_adapter_refuse(redis, ADAPTER_REFUSED_REQUEST, namespace_name(namespace), wrong);
-    else if (request.does == ADAPTER_UNKNOWN)
+    else if (request->does == ADAPTER_UNKNOWN)
         redis_adapter_refuse(redis, ADAPTER_REFUSED_UNKNOWN, namespace_name(namespace),
                              "no request that is known");
-    else if (request.does == ADAPTER_BROADCAST && !event(redis, namespace, &request))
+    else if (request->does == ADAPTER_BROADCAST && !redis_adapter_asked(redis, namespace, request))
         return false;
-    else if (request.does != ADAPTER_BROADCAST && request.does != ADAPTER_SERVER_EMIT)
-        return rooms_begin(redis, namespace, &request);
-    if (request.is_answered)
-        answer_bare(redis, namespace, &request);
+    else if (request->does != ADAPTER_BROADCAST && request->does != ADAPTER_SERVER_EMIT)
+        return rooms_begin(redis, namespace, request);
+    if (request->is_answered)
+        answer_bare(redis, namespace, request);
     return true;
+}
+
+bool redis_rooms_asked(struct redis_port *redis, unsigned namespace, struct span text) {
+    char id[ADAPTER_ID_BYTES_MAX];
+    struct adapter_request request;
+    const char *wrong = adapter_request_read(text, id, &request);
+    return redis_rooms_request(redis, namespace, wrong, &request);
+}
+
+void redis_rooms_let(struct redis_port *redis, unsigned namespace,
+                     const struct adapter_request *request) {
+    redis_count(&redis->adapter.figures.cut, 1);
+    answer_bare(redis, namespace, request);
 }
 
 void redis_rooms_given_up(struct redis_port *redis, unsigned namespace, struct span text) {
     char id[ADAPTER_ID_BYTES_MAX];
     struct adapter_request request;
-    if (adapter_request_read(text, id, &request) == NULL && request.is_answered) {
-        redis_count(&redis->adapter.figures.cut, 1);
-        answer_bare(redis, namespace, &request);
-    }
+    if (adapter_request_read(text, id, &request) == NULL && request.is_answered)
+        redis_rooms_let(redis, namespace, &request);
 }

@@ -16,7 +16,8 @@ bool redis_out_text(struct redis_shard *shard, const struct wire_channel *channe
 }
 
 bool redis_out_plain(struct redis_port *redis, struct span channel, struct span text) {
-    const struct span words[] = {redis_publish_word(redis), channel, text};
+    struct span word = redis->adapter.is_sharded ? SPAN("SPUBLISH") : redis_publish_word(redis);
+    const struct span words[] = {word, channel, text};
     return redis_out_command(redis->shards[0], REDIS_EXPECT_WORD, words, 3);
 }
 

@@ -291,8 +291,12 @@ static bool redis_is_cluster(const struct config *config) {
 static void place_adapter(struct settings_build *build) {
     const struct config *config = &build->config;
     const char *key = config->socketio_redis_key;
-    if (key == NULL)
+    bool sharded = config->socketio_adapter == ADAPTER_SHARDED;
+    if (key == NULL) {
+        if (given(build, SET_SOCKETIO_REDIS_ADAPTER))
+            build_remark(build, "socketio-redis-adapter says nothing without --socketio-redis-key");
         return;
+    }
     if (key[0] == '\0' || strlen(key) > ADAPTER_KEY_BYTES_MAX)
         place_problem(build, SET_SOCKETIO_REDIS_KEY, "a key has 1 to 64 bytes");
     else if (config->redis_count == 0)
@@ -302,6 +306,10 @@ static void place_adapter(struct settings_build *build) {
         place_problem(build, SET_SOCKETIO_REDIS_KEY,
                       "the adapter of Socket.IO servers has no place in a Redis Cluster yet; name "
                       "the servers' Redis by redis://");
+    else if (sharded && config->redis_count > 1)
+        place_problem(build, SET_SOCKETIO_REDIS_ADAPTER,
+                      "the sharded adapter of Socket.IO servers works over one Redis; name only "
+                      "theirs by --redis");
     else if (is_under_key(config->redis_prefix, key))
         place_problem(build, SET_REDIS_PREFIX,
                       "channels of nodes must not stand under the key of Socket.IO servers, which "

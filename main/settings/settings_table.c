@@ -12,6 +12,7 @@
 static const char *const steer_words[] = {"ip", "tuple", "none", NULL};
 static const char *const slow_words[] = {"close", "drop-oldest", "keep-latest", NULL};
 static const char *const store_words[] = {"memory", "disk", "redis", NULL};
+static const char *const adapter_words[] = {"classic", "sharded", NULL};
 static const char *const fsync_words[] = {"always", "interval", "never", NULL};
 static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_words[] = {"logfmt", "json", NULL};
@@ -387,6 +388,13 @@ const struct setting settings_table[SETTINGS] = {
         .help = "Take a seat in the cluster of Socket.IO servers whose Redis adapter has this key "
                 "(theirs is socket.io unless they say so), over the same Redis as redis: what "
                 "they and their emitters emit reaches clients here, and the other way round."},
+    [SET_SOCKETIO_REDIS_ADAPTER] = {
+        .name = "socketio-redis-adapter", .environment = "RINGPOST_SOCKETIO_REDIS_ADAPTER",
+        .value = "classic|sharded",
+        .kind = SETTING_CHOICE, .choices = adapter_words, .topic = TOPIC_CLUSTER,
+        .offset = AT(socketio_adapter), .fallback = "classic",
+        .help = "Which adapter those servers have: `classic` is createAdapter, `sharded` is "
+                "createShardedAdapter, which needs Redis 7.0 or later."},
     [SET_ALERT_URL] = {
         .name = "alert-url", .environment = "RINGPOST_ALERT_URL", .value = "URL",
         .kind = SETTING_ALERT, .topic = TOPIC_ALERTS,

@@ -1,7 +1,7 @@
 /* Any bytes as MessagePack, as an event and as a request of an adapter of Socket.IO: JSON that is
  * right, or refused; what JSON was made of packs and reads the same. */
 #include "core/base/check.h"
-#include "ha/adapter/packet.h"
+#include "ha/adapter/sharded.h"
 #include "tests/support/json_reference.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *at, size_t len);
@@ -48,22 +48,52 @@ static void event_look(const struct adapter_event *event, struct span text) {
         CHECK(json_reference_valid((const uint8_t *)json, out.len));
 }
 
+static void answer_look(const struct adapter_request *request) {
+    const struct adapter_answerer answerer = {SPAN_INIT("ringpost-\"\\"), SPAN_INIT("/\x01")};
+    char answer[ADAPTER_ANSWER_BYTES];
+    struct builder out = builder_over(answer, sizeof(answer));
+    adapter_answer_begin(request, &answerer, &out);
+    adapter_answer_end(request, &out);
+    CHECK(!out.full && json_reference_valid((const uint8_t *)answer, out.len));
+}
+
+static void sharded_look(struct span text) {
+    char id[ADAPTER_ID_BYTES_MAX];
+    struct sharded_message message;
+    struct adapter_request request;
+    if (sharded_open(text, &message) != NULL || sharded_bytes(&message) > sizeof(packed))
+        return;
+    is_within(message.uid, text);
+    is_within(message.data, text);
+    CHECK(message.uid.len <= ADAPTER_UID_MAX && message.nsp.len <= text.len);
+    struct builder out = builder_over(packed, sharded_bytes(&message));
+    const char *wrong = sharded_read(&message, id, &out, &request);
+    CHECK(!out.full && (!request.is_answered || request.uid.len != 0));
+    if (wrong == NULL && request.does == ADAPTER_BROADCAST) {
+        struct adapter_event event = request.event; /* its sender is said outside of it */
+        event.uid = event.nsp = SPAN("");
+        event_look(&event, message.is_json ? builder_span(&out) : text);
+    }
+    is_within(request.rooms, text);
+    is_within(request.except, text);
+    is_within(request.joins, text);
+    if (request.id.len != 0)
+        answer_look(&request);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *at, size_t len) {
     struct span text = span_of(at, len), namespace, room;
     struct adapter_event event;
     struct adapter_request request;
     enum adapter_place place;
-    char id[ADAPTER_ID_BYTES_MAX], answer[ADAPTER_ANSWER_BYTES];
+    char id[ADAPTER_ID_BYTES_MAX];
+    sharded_look(text);
     value_look(text);
     if (adapter_event_read(text, &event) == NULL)
         event_look(&event, text);
     if (adapter_channel_read(SPAN("k"), text, &place, &namespace, &room))
         is_within(namespace, text);
-    if (adapter_request_read(text, id, &request) == NULL && request.id.len != 0) {
-        struct builder out = builder_over(answer, sizeof(answer));
-        adapter_answer_begin(&request, &out);
-        adapter_answer_end(&request, &out);
-        CHECK(!out.full && json_reference_valid((const uint8_t *)answer, out.len));
-    }
+    if (adapter_request_read(text, id, &request) == NULL && request.id.len != 0)
+        answer_look(&request);
     return 0;
 }

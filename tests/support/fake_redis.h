@@ -70,6 +70,18 @@ static void redis_message(const char *channel, const char *text) {
     redis_say(SUBSCRIBER, "\r\n");
 }
 
+/* What a subscription to a sharded channel brings. */
+static void redis_smessage(const char *channel, struct span bytes) {
+    char head[400];
+    snprintf(head, sizeof(head), "*3\r\n$8\r\nsmessage\r\n$%zu\r\n%s\r\n$%zu\r\n", strlen(channel),
+             channel, bytes.len);
+    redis_say(SUBSCRIBER, head);
+    CHECK(redis_untold_len[SUBSCRIBER] + bytes.len <= sizeof(redis_untold[SUBSCRIBER]));
+    memcpy(redis_untold[SUBSCRIBER] + redis_untold_len[SUBSCRIBER], bytes.at, bytes.len);
+    redis_untold_len[SUBSCRIBER] += bytes.len;
+    redis_say(SUBSCRIBER, "\r\n");
+}
+
 /* What a subscription to a pattern brings. */
 static void redis_pmessage(const char *pattern, const char *channel, struct span bytes) {
     char head[700];
@@ -90,19 +102,22 @@ static void redis_psubscribe(const char *name, bool more) {
     redis_say(SUBSCRIBER, answer);
 }
 
-static void redis_subscribe(const char *name, bool more) {
+/* Plain and sharded channels are one here; their names differ in the tests. */
+static void redis_subscribe(const char *name, bool more, bool sharded) {
     char *place = redis_channel(name);
     char answer[400];
     if (more && place == NULL)
         snprintf(redis_channel(""), sizeof(redis_channels[0]), "%s", name);
     else if (!more && place != NULL)
         place[0] = '\0';
-    snprintf(answer, sizeof(answer), "*3\r\n$%u\r\n%s\r\n$%zu\r\n%s\r\n:%u\r\n", more ? 9 : 11,
-             more ? "subscribe" : "unsubscribe", strlen(name), name, redis_channel_count());
+    const char *word = more ? "ssubscribe" : "sunsubscribe";
+    word += !sharded;
+    snprintf(answer, sizeof(answer), "*3\r\n$%zu\r\n%s\r\n$%zu\r\n%s\r\n:%u\r\n", strlen(word),
+             word, strlen(name), name, redis_channel_count());
     redis_say(SUBSCRIBER, redis_subscribe_answer != NULL ? redis_subscribe_answer : answer);
 }
 
-static void redis_publish(const char *channel, const char *text) {
+static void redis_publish(const char *channel, const char *text, bool sharded) {
     char answer[40];
     bool word = strstr(text, "\"data\"") == NULL && strstr(text, "\"call\"") == NULL &&
                 strstr(text, "\"answer\"") == NULL;
@@ -116,7 +131,9 @@ static void redis_publish(const char *channel, const char *text) {
         snprintf(redis_said + said, sizeof(redis_said) - said, "%s %s\n", channel, text);
     redis_publishes += !word;
     redis_words += word;
-    if (redis_channel(channel) != NULL)
+    if (redis_channel(channel) != NULL && sharded)
+        redis_smessage(channel, span_text(text));
+    else if (redis_channel(channel) != NULL)
         redis_message(channel, text);
     redis_say(COMMANDS, redis_publish_answer != NULL && !word ? redis_publish_answer : answer);
 }
@@ -155,8 +172,8 @@ static bool redis_run(unsigned link) {
         next[-2] = '\0';
     }
     fake_socket_take(at, (size_t)(next - text));
-    if (strcmp(words[0], "PUBLISH") == 0)
-        redis_publish(words[1], words[2]);
+    if (strcmp(words[0], "PUBLISH") == 0 || strcmp(words[0], "SPUBLISH") == 0)
+        redis_publish(words[1], words[2], words[0][0] == 'S');
     else if (strcmp(words[0], "PUBSUB") == 0)
         redis_count_subscribers(words[2]);
     else if (strcmp(words[0], "PING") == 0)
@@ -172,7 +189,8 @@ static bool redis_run(unsigned link) {
             redis_psubscribe(words[i], words[0][1] == 'S');
     else
         for (unsigned i = 1; i < count; i++)
-            redis_subscribe(words[i], words[0][0] == 'S');
+            redis_subscribe(words[i], strstr(words[0], "UNSUB") == NULL,
+                            strncmp(words[0], "SS", 2) == 0 || strncmp(words[0], "SUN", 3) == 0);
     fake_moves++;
     return true;
 }

@@ -1,9 +1,9 @@
 // A stock Socket.IO server with its Redis adapter, and an emitter of the same age, told by lines of
 // JSON what to do:
 //
-//   node sio_server.js MODULES VERSION REDIS-PORT KEY        {"do":"emit","event":"a","rooms":[]}
+//   node sio_server.js MODULES VERSION REDIS-PORT KEY MODE   {"do":"emit","event":"a","rooms":[]}
 //
-// VERSION is 4 or 2. It tells by lines of JSON what it gets. Bytes are {"$bytes":"<base64>"} both
+// VERSION is 4 or 2. With a MODE it has the sharded adapter in that mode. It tells by lines of JSON what it gets. Bytes are {"$bytes":"<base64>"} both
 // ways.
 "use strict";
 
@@ -11,7 +11,7 @@ const http = require("http");
 const path = require("path");
 const readline = require("readline");
 
-const [, , modules, version, redisPort, key] = process.argv;
+const [, , modules, version, redisPort, key, subscriptionMode] = process.argv;
 const load = (name) => require(path.join(modules, name));
 const modern = version === "4";
 
@@ -83,10 +83,12 @@ async function start() {
     for (const client of clients) client.on("error", (error) => tell({ got: "error",
                                                                        error: error.message }));
     await Promise.all(clients.map((client) => client.connect()));
-    const { createAdapter } = load("@socket.io/redis-adapter");
+    const { createAdapter, createShardedAdapter } = load("@socket.io/redis-adapter");
     const { Emitter } = load("@socket.io/redis-emitter");
     io = new (load("socket.io").Server)(server);
-    io.adapter(createAdapter(clients[0], clients[1], { key }));
+    io.adapter(subscriptionMode
+      ? createShardedAdapter(clients[0], clients[1], { channelPrefix: key, subscriptionMode })
+      : createAdapter(clients[0], clients[1], { key }));
     emitter = new Emitter(clients[2], { key });
   } else {
     io = load("socket.io-2")(server);

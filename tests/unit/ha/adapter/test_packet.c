@@ -195,7 +195,7 @@ static struct adapter_request request_of(struct span asked, enum adapter_does do
 
 static void answer_is(const struct adapter_request *request, const char *answer) {
     struct builder out = builder_over(text, ADAPTER_ANSWER_BYTES);
-    adapter_answer_begin(request, &out);
+    adapter_answer_begin(request, &(struct adapter_answerer){.uid = SPAN("")}, &out);
     adapter_answer_end(request, &out);
     assert_false(out.full);
     assert_true(span_equal(builder_span(&out), span_text(answer)));

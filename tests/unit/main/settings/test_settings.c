@@ -244,6 +244,20 @@ static void test_adapter(void **state) {
     assert_false(load_it(&load));
     assert_non_null(strstr(settings.problems[0].text, "a key has 1 to 64 bytes"));
     settings_fini(&settings);
+    /* The sharded adapter: one server alone. */
+    struct load sharded = {.flags = {"--socketio-redis-adapter", "sharded"}};
+    assert_true(load_it(&sharded));
+    assert_int_equal(settings.remark_count, 1);
+    settings_fini(&settings);
+    sharded.flags[2] = "--socketio-redis-key=socket.io";
+    sharded.flags[3] = "--redis=redis://x";
+    assert_true(load_it(&sharded));
+    assert_int_equal(settings.config.socketio_adapter, ADAPTER_SHARDED);
+    settings_fini(&settings);
+    sharded.flags[4] = "--redis=redis://y";
+    assert_false(load_it(&sharded));
+    assert_non_null(strstr(settings.problems[0].text, "works over one Redis"));
+    settings_fini(&settings);
 }
 
 /* More problems than are kept are counted. */
