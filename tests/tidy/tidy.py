@@ -48,6 +48,7 @@ ROOMS = {
     "perf/load": BASE,
     "perf/limit": [*BASE, "perf/load", "ha"],
     "perf/micro": [*CORE, "proto/text", "proto/http", "proto/client", "ha", "perf/load"],
+    "perf/micro_redis": ["*"],  # composes a node of its own
 }
 # A file that may enter one room more.
 GUESTS = {
@@ -67,6 +68,7 @@ DOORS = [
     (r"zlib\.h", "proto/ws/ws_deflate.c"),
     (r"hiredis/", "ha/redis/resp.c"),
     (r"hiredis/", "perf/micro/micro_resp.c"),  # what resp.c is measured beside
+    (r"hiredis/", "perf/micro_redis/bare.c"),  # and what the port is
     (r"isa-l", "ha/store/checksum.c"),
     (r"mpack(\.h|/)", "ha/adapter/msgpack.c"),
     (r"curl/", "ha/alert/alert_send.c"),
