@@ -83,7 +83,7 @@ static bool note_seen(struct envelope *envelope, enum field field, struct compla
 
 void envelope_init(struct envelope *envelope, struct envelope_scratch *room) {
     *envelope = (struct envelope){
-        .parts = {.event = SPAN("message"), .payload_max = 4},
+        .parts = {.payload_max = 4},
         .data = SPAN("null"),
         .room = room,
         .to = {room->to, 0, ADDRESSES_PER_MESSAGE_MAX},
@@ -277,7 +277,7 @@ bool envelope_parse(struct envelope *envelope, struct envelope_scratch *room,
         complaint_json(complaint, &cursor.error);
         return false;
     }
-    return form == ENVELOPE_NODE || envelope_finish(envelope, complaint);
+    return form == ENVELOPE_NODE || form == ENVELOPE_QUEUE || envelope_finish(envelope, complaint);
 }
 
 static bool text_from_query(const struct name_field *rule, struct span value, struct span *text,
@@ -348,6 +348,10 @@ bool envelope_set(struct envelope *envelope, struct span name, struct span value
     }
 }
 
+bool envelope_add_to(struct envelope *envelope, struct span name, struct complaint *complaint) {
+    return name_from_query(&rule_to, &envelope->to, name, complaint);
+}
+
 void envelope_set_broadcast(struct envelope *envelope) {
     envelope->parts.broadcast = true;
 }
@@ -386,6 +390,8 @@ bool envelope_finish(struct envelope *envelope, struct complaint *complaint) {
     bool ack = parts->class == CLASS_ACK;
     if (ack && (parts->broadcast || groups != 0 || envelope->except.count != 0))
         return refuse(complaint, FIELD_ACK, "needs to, without group, broadcast or except");
+    if (parts->event.len == 0)
+        parts->event = SPAN("message");
     if (parts->ttl_ns == 0)
         parts->ttl_ns = ack ? TTL_ACK_DEFAULT_NS : TTL_DEFAULT_NS;
     if (groups != 0 && parts->group_json.len == 0)

@@ -1,8 +1,9 @@
 /* envelope.h - one message as a producer gives it: its fields, checked, ready to become a message.
  *
- * Three ways lead here: a JSON object (an HTTP body, an NDJSON line, an element of an array, a
- * client's `send`), the control line of counted framing with its payload apart, and the path and
- * query of an HTTP request with its body apart. All fill the same struct and obey the same rules.
+ * Four ways lead here: a JSON object (an HTTP body, an NDJSON line, an element of an array, a
+ * client's `send`), the control line of counted framing with its payload apart, the path and query
+ * of an HTTP request with its body apart, and what a queue delivers with its headers
+ * (ingest/amqp/amqp_form.h). All fill the same struct and obey the same rules.
  *
  * A text that is not JSON is BAD_JSON, whatever else is wrong with it, unless it has more than
  * ENVELOPE_REREAD_BYTES; otherwise the first thing wrong in the order written is told. Unknown and
@@ -83,6 +84,9 @@ enum envelope_form {
     ENVELOPE_COUNTED, /* counted framing: without `data` */
     ENVELOPE_NODE,    /* from Redis: an object `node` as well, which is not looked into; the caller
                          may give an address before envelope_finish, which is not called */
+    ENVELOPE_QUEUE,   /* from a broker: as ENVELOPE_MESSAGE, but id, event and ttl may stand in its
+                         properties: envelope_finish is the caller's, and until then those that
+                         were not given are empty and 0 */
 };
 
 /* Reads one object. False: `complaint`; envelope->ref is there if it could be made out.
@@ -100,6 +104,8 @@ void envelope_init(struct envelope *envelope, struct envelope_scratch *room);
  * Another name is refused. */
 bool envelope_set(struct envelope *envelope, struct span field, struct span value,
                   struct complaint *complaint);
+/* One more name of `to`, of which there may be several. */
+bool envelope_add_to(struct envelope *envelope, struct span name, struct complaint *complaint);
 void envelope_set_broadcast(struct envelope *envelope);
 /* Was `broadcast` given, if only as false? */
 bool envelope_has_broadcast(const struct envelope *envelope);

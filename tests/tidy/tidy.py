@@ -41,6 +41,7 @@ ROOMS = {
     "proto/ws": [*BASE, "proto/text"],
     "proto/web": [*CORE, "proto/text", "proto/http", "proto/client", "proto/ws"],
     "ingest/gate": [*CORE, "proto/text"],
+    "ingest/amqp": [*CORE, "proto/text", "proto/http/body_type.h", "ingest/gate"],
     "ingest/api": [*CORE, "proto/text", "proto/http", "proto/web", "ingest/gate"],
     "ha": [*CORE, "proto/text", "ingest/gate"],
     "ha/peer": [*CORE, "proto/text", "proto/web/eio/engine.h", "proto/web/eio/engine_poll.h"],
@@ -72,6 +73,7 @@ DOORS = [
     (r"isa-l", "ha/store/checksum.c"),
     (r"mpack(\.h|/)", "ha/adapter/msgpack.c"),
     (r"curl/", "ha/alert/alert_send.c"),
+    (r"amqp|rabbitmq-c/", "ingest/amqp/amqp_door.c"),
 ]
 
 # Calls, why not, and the files that may. Paths that end in / are folders.
