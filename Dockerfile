@@ -16,7 +16,7 @@ RUN apt-get update -qq \
     && apt-get install -y -qq --no-install-recommends \
         gcc make libc6-dev cmake ninja-build pkg-config liburing-dev libck-dev libsodium-dev \
         libseccomp-dev libisal-dev libhiredis-dev libmpack-dev libwolfssl-dev zlib1g-dev libcurl4-gnutls-dev \
-        "$llhttp" >/dev/null \
+        librabbitmq-dev "$llhttp" >/dev/null \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
@@ -34,7 +34,7 @@ RUN apt-get update -qq \
     && hiredis=$(apt-cache pkgnames libhiredis | grep -E '^libhiredis[0-9.]+(t64)?$' | head -n 1) \
     && curl=$(apt-cache pkgnames libcurl3 | grep -E '^libcurl3(t64)?-gnutls$' | head -n 1) \
     && apt-get install -y -qq --no-install-recommends liburing2 libsodium23 libseccomp2 libisal2 \
-        zlib1g libmpack0 "$hiredis" "$wolfssl" "$curl" ca-certificates $llhttp >/dev/null \
+        zlib1g libmpack0 librabbitmq4 "$hiredis" "$wolfssl" "$curl" ca-certificates $llhttp >/dev/null \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --no-log-init --uid 700 --no-create-home --shell /usr/sbin/nologin ringpost \
     && install -d -o ringpost -g ringpost -m 700 /var/lib/ringpost

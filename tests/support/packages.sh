@@ -13,13 +13,13 @@ llhttp_package() {
 
 packages_build=(gcc make libc6-dev cmake ninja-build pkg-config liburing-dev libck-dev libsodium-dev
     libseccomp-dev libisal-dev libhiredis-dev libmpack-dev libwolfssl-dev zlib1g-dev
-    libcurl4-gnutls-dev llhttp)
+    libcurl4-gnutls-dev librabbitmq-dev llhttp)
 packages_test=("${packages_build[@]}" libcmocka-dev clang libclang-rt-dev clang-format clang-tidy
     python3 curl netcat-openbsd lua5.4 lua-socket lua-cjson strace haproxy nginx-light
     libnginx-mod-stream redis-server redis-sentinel)
 # Tests of browsers and of examples, which are skipped by name where these cannot be had.
 packages_more=(chromium nodejs npm python3-websockets python3-socketio python3-aiohttp
-    python3-requests python3-websocket python3-aiosmtpd)
+    python3-requests python3-websocket python3-aiosmtpd rabbitmq-server python3-pika)
 
 installed() {
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]

@@ -1,0 +1,46 @@
+/* amqp_url.h - where a broker is, as a setting says it:
+ *
+ *   amqp://[USER[:PASSWORD]@]HOST[:PORT][/VHOST]
+ *   amqps://...                                     the same by TLS
+ *
+ * HOST is a name, an IPv4 address, or an IPv6 address in brackets; PORT is 5672, or 5671 by TLS.
+ * USER, PASSWORD and VHOST are percent-encoded, and UTF-8; without a user it is guest, with the
+ * password guest. No path and `/` both mean the virtual host `/`, which may be written /%2F, too.
+ *
+ * The password is nowhere but in the struct: what is wrong is told by constants that repeat nothing
+ * of the text, and amqp_url_write leaves the user and the password out.
+ *
+ * Threads: any (pure functions). */
+#ifndef RINGPOST_INGEST_AMQP_AMQP_URL_H
+#define RINGPOST_INGEST_AMQP_AMQP_URL_H
+
+#include "core/base/builder.h"
+#include "core/base/span.h"
+
+#define AMQP_PORT 5672
+#define AMQPS_PORT 5671
+#define AMQP_HOST_BYTES_MAX 255
+#define AMQP_USER_BYTES_MAX 255
+#define AMQP_PASSWORD_BYTES_MAX 2048 /* some services give tokens out as passwords */
+#define AMQP_VHOST_BYTES_MAX 255
+
+struct amqp_url {
+    bool is_tls;
+    bool is_v6; /* the host is an IPv6 address; here it has no brackets */
+    uint16_t port;
+    char host[AMQP_HOST_BYTES_MAX + 1];
+    char vhost[AMQP_VHOST_BYTES_MAX + 1];
+    char user[AMQP_USER_BYTES_MAX + 1];
+    char password[AMQP_PASSWORD_BYTES_MAX + 1];
+};
+
+/* NULL, or a constant that says what is wrong, behind the name of the setting ("has no host"); then
+ * all of `out` is zero. */
+const char *amqp_url_parse(struct span text, struct amqp_url *out);
+
+/* The URL for people: scheme, host, port and virtual host; and the room that this needs at most. */
+#define AMQP_URL_WRITTEN_MAX                                                                       \
+    (sizeof "amqps://[]:65535/" + AMQP_HOST_BYTES_MAX + 3 * AMQP_VHOST_BYTES_MAX)
+void amqp_url_write(struct builder *out, const struct amqp_url *url);
+
+#endif
