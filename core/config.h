@@ -25,6 +25,8 @@ enum socketio_adapter { ADAPTER_CLASSIC, ADAPTER_SHARDED };
 enum steer { STEER_IP, STEER_TUPLE, STEER_NONE };
 enum store_kind { STORE_MEMORY, STORE_DISK, STORE_REDIS };
 enum store_sync { STORE_SYNC_ALWAYS, STORE_SYNC_INTERVAL, STORE_SYNC_NEVER };
+enum amqp_declare { AMQP_DECLARE_OFF, AMQP_DECLARE_CLASSIC, AMQP_DECLARE_QUORUM };
+enum amqp_settle { AMQP_SETTLE_TAKEN, AMQP_SETTLE_ACKED };
 enum slow_policy { SLOW_CLOSE, SLOW_DROP_OLDEST, SLOW_KEEP_LATEST };
 
 /* One address to listen on; `text` is what the user wrote. */
@@ -115,6 +117,22 @@ struct config {
     /* Of the channels of Socket.IO servers (ha/redis/redis_adapter.h); NULL: none. */
     const char *socketio_redis_key;
     enum socketio_adapter socketio_adapter;
+
+    /* Queues that messages come from (ingest/amqp/amqp_port.h). */
+    const char *amqp[AMQP_URLS_MAX]; /* URLs that amqp_url_parse takes; none: no queues */
+    unsigned amqp_count;
+    const char *amqp_file; /* where they were read; NULL: none */
+    const char *amqp_queues[AMQP_QUEUES_MAX];
+    unsigned amqp_queue_count;
+    enum amqp_declare amqp_declare;
+    uint64_t amqp_queue_ttl_ns;
+    uint32_t amqp_prefetch;
+    enum amqp_settle amqp_settle;
+    uint64_t amqp_hold_ns;
+    const char *amqp_refused, *amqp_results;    /* exchanges; NULL: none */
+    const char *amqp_replies[AMQP_REPLIES_MAX]; /* "off", "direct", prefixes of queues */
+    unsigned amqp_reply_count;
+    const char *amqp_ca, *amqp_cert, *amqp_key; /* files; NULL: none */
 
     /* Alerts (ha/alert/alert_place.h). */
     const char *alert_url; /* NULL: none */

@@ -68,7 +68,7 @@ static void publish_finish(struct endpoint *endpoint, struct publish *publish) {
         if (publish->message == NULL)
             hub_decided(endpoint, publish);
         else if (endpoint->server->parts.store != NULL && !publish->refused &&
-                 !publish->message->lent && !FAULT(STORE_SKIPPED))
+                 message_is_stored(publish->message) && !FAULT(STORE_SKIPPED))
             store_put(endpoint, publish);
         else
             keeper_decide(endpoint, publish);
@@ -305,7 +305,7 @@ static void keepers_publish(struct endpoint *endpoint, struct publish *publish,
                         .object = message};
     publish->answers_due = due;
     keepers_count(endpoint, publish, message);
-    bool stored = endpoint->server->parts.store != NULL && !message->lent;
+    bool stored = endpoint->server->parts.store != NULL && message_is_stored(message);
     if (stored)
         message->serial =
             atomic_fetch_add_explicit(&endpoint->server->serial, 1, memory_order_relaxed);

@@ -264,7 +264,8 @@ void kept_settle(struct worker *worker, struct kept *kept, enum fate_state state
     uint16_t address = kept->address;
     keeper_tell_settled(worker, kept);
     kept_remove(worker, kept);
-    if (worker->server->parts.store != NULL && !message->lent && !FAULT(SETTLED_EARLY)) {
+    if (worker->server->parts.store != NULL && message_is_stored(message) &&
+        !FAULT(SETTLED_EARLY)) {
         kept->state = KEPT_SETTLING;
         kept->outcome = (uint8_t)fate_word_of(state, reason);
         list_init(&kept->order);

@@ -33,6 +33,9 @@
 #define PROXY_NETS_MAX 32
 #define ALERT_MAILS_MAX 16
 #define REDIS_SERVERS_MAX 16 /* that channels are spread over */
+#define AMQP_URLS_MAX 8
+#define AMQP_QUEUES_MAX 16
+#define AMQP_REPLIES_MAX 16
 
 /* The ring of one worker. The sizes that are wanted, and the floor below which a start fails. */
 #define RING_SQ_ENTRIES 4096

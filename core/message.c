@@ -176,6 +176,7 @@ struct message *message_open(struct endpoint *endpoint, const struct message_par
         .broadcast = parts->broadcast,
         .is_bytes = parts->is_bytes,
         .lent = parts->lent,
+        .unstored = parts->unstored,
         .again = parts->again,
         .excepts_rooms = parts->rooms && rooms.except_count != 0,
         .serial = parts->lender,

@@ -56,7 +56,8 @@ struct message_parts {
     bool is_bytes;     /* the payload is bytes, not JSON */
     bool rooms;      /* `groups` and `except` are rooms: groups, and sessions by their own names */
     bool lent;       /* another node keeps it, and has lent it to this one (keeper.h) */
-    bool again;      /* then: it may have been written to a client there */
+    bool unstored;   /* whoever brought it keeps it as well: this node's store (store.h) need not */
+    bool again;      /* of either: it may have been written to a client before */
     uint64_t lender; /* and who that is: a hash */
     uint32_t breaks_grow; /* bytes that escaping line breaks adds to it, see proto/text/json.h */
     uint64_t ttl_ns;
@@ -72,7 +73,7 @@ struct message {
     uint16_t event_len;
     uint8_t class : 2;     /* enum message_class */
     uint8_t namespace : 4; /* of all its addresses */
-    bool lent : 1, again : 1;
+    bool lent : 1, unstored : 1, again : 1;
     bool broadcast : 1;
     bool is_bytes : 1;
     bool excepts_rooms : 1; /* `except` has groups and sessions' own names, not ids */
@@ -149,6 +150,11 @@ static inline uint32_t message_address_count(const struct message *m) {
  * no producer can ask for, is delivered as others are.) */
 static inline bool message_is_kept(const struct message *m) {
     return m->class == CLASS_ACK && m->to_count != 0;
+}
+
+/* Does the node's store (store.h), where there is one, keep it? */
+static inline bool message_is_stored(const struct message *m) {
+    return !m->lent && !m->unstored;
 }
 
 /* Is it addressed to one client id and nothing else? */

@@ -53,7 +53,8 @@ struct port_server {
 };
 
 struct port_type {
-    const char *name; /* at most 10 bytes; of its thread, and in the log */
+    const char *name;   /* at most 10 bytes; of its thread, and in the log */
+    size_t stack_bytes; /* of its thread; 0: as any (thread.h) */
     /* Once, after port_open: what must be there before the node runs. It may take long; workers
      * take mail meanwhile. False: `problem` says what is wrong. May be NULL. */
     bool (*open)(struct port *port, char *problem, size_t problem_cap);
@@ -104,7 +105,7 @@ struct port_type {
 /* A figure of a port's own, for /metrics and /v1/stats. Any thread reads it. */
 struct port_figure {
     const char *metric; /* after "ringpost_"; those of one family stand in a row */
-    const char *label;  /* such as `reason="ack"`; NULL: none */
+    const char *label;  /* such as `reason="ack"`, of at most 1 KiB; NULL: none */
     const char *kind;   /* "gauge" or "counter" */
     const char *help;
     const _Atomic uint64_t *value;

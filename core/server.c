@@ -217,6 +217,16 @@ static void *port_main(void *argument) {
 /* What the first connections need, and the sandbox. With less the node would run and close them. */
 #define SERVING_BYTES (2 * 1024 * 1024)
 
+static int thread_begin(struct server *server, unsigned index) {
+    pthread_t *thread = &server->threads[index];
+    struct start *start = &server->starts[index];
+    if (index < server->worker_count)
+        return thread_start(thread, worker_main, start);
+    size_t stack_bytes = server->parts.ports[index - server->worker_count]->type->stack_bytes;
+    return stack_bytes == 0 ? thread_start(thread, port_main, start)
+                            : thread_start_deep(thread, port_main, start, stack_bytes);
+}
+
 bool server_start(struct server *server, char *problem, size_t problem_cap) {
     unsigned threads = server->post.endpoints;
     crash_watch(recall_current);
@@ -231,9 +241,7 @@ bool server_start(struct server *server, char *problem, size_t problem_cap) {
     }
     for (unsigned i = 0; good && i < threads; i++) {
         server->starts[i] = (struct start){.server = server, .index = i};
-        int error =
-            thread_start(&server->threads[i], i < server->worker_count ? worker_main : port_main,
-                         &server->starts[i]);
+        int error = thread_begin(server, i);
         if (error != 0) {
             char why[160];
             thread_problem(error, why, sizeof(why));

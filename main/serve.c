@@ -14,6 +14,7 @@
 #include "ha/peer/peer_port.h"
 #include "ha/redis/redis_port.h"
 #include "ha/store/disk_store.h"
+#include "ingest/amqp/amqp_port.h"
 #include "ingest/api/api.h"
 #include "ingest/gate/client_send.h"
 #include "ingest/gate/gate.h"
@@ -59,6 +60,7 @@ struct node {
     struct redis_port redis; /* with --redis */
     struct alert_port alert; /* with --alert-url or --alert-mail */
     struct peer_port peers;  /* with --peer */
+    struct amqp_port amqp;   /* with --amqp */
 };
 
 static void configs_free(struct config_kept *kept) {
@@ -149,9 +151,10 @@ static void sandbox_begin(const struct config *config) {
     } else if (sandbox_unfit() != NULL) {
         log_event(LOG_WARN, "sandbox_off", LOG_STR("reason", sandbox_unfit()),
                   LOG_STR("remedy", "none needed for tests; use the release build otherwise"));
-    } else if (sandbox_enter(config->store == STORE_DISK,
-                             config->redis_count != 0 || alert_is_wanted(config),
-                             alert_is_wanted(config), problem, sizeof(problem))) {
+    } else if (sandbox_enter(
+                   config->store == STORE_DISK,
+                   config->redis_count != 0 || config->amqp_count != 0 || alert_is_wanted(config),
+                   alert_is_wanted(config) || amqp_looks_up(config), problem, sizeof(problem))) {
         log_event(LOG_INFO, "sandbox_on", LOG_STR("privileges", "no new ones"));
     } else {
         log_event(
@@ -428,6 +431,10 @@ int serve_run(struct settings *settings) {
         peer_port_init(&node.peers, &kept->config);
         parts.peers = &node.peers.port;
         parts.ports[parts.port_count++] = &node.peers.port;
+    }
+    if (kept->config.amqp_count != 0) {
+        amqp_port_init(&node.amqp, &settings->config);
+        parts.ports[parts.port_count++] = &node.amqp.port;
     }
     sio_encodings_add(parts.encodings);
     if (!server_init(&node.server, &kept->config, &parts, problem, sizeof(problem)))

@@ -17,11 +17,16 @@ static void signals_block(sigset_t *before) {
 }
 
 int thread_start(pthread_t *thread, void *(*run)(void *argument), void *argument) {
+    return thread_start_deep(thread, run, argument, THREAD_STACK_BYTES);
+}
+
+int thread_start_deep(pthread_t *thread, void *(*run)(void *argument), void *argument,
+                      size_t stack_bytes) {
     pthread_attr_t attributes;
     sigset_t before;
     int error = pthread_attr_init(&attributes);
     if (error == 0) {
-        error = pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
+        error = pthread_attr_setstacksize(&attributes, stack_bytes);
         signals_block(&before);
         if (error == 0)
             error = pthread_create(thread, &attributes, run, argument);

@@ -21,6 +21,9 @@
 
 /* 0, or an errno. */
 int thread_start(pthread_t *thread, void *(*run)(void *argument), void *argument);
+/* The same with another size of the stack, for a library that calls itself. */
+int thread_start_deep(pthread_t *thread, void *(*run)(void *argument), void *argument,
+                      size_t stack_bytes);
 /* Right after such an errno: what is short, and what helps. */
 void thread_problem(int error, char *problem, size_t problem_cap);
 

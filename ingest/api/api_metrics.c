@@ -292,13 +292,16 @@ static void ports_write(struct chain *chain, const struct server *server) {
         const char *before = "";
         for (unsigned j = 0; j < port->figure_count; j++) {
             const struct port_figure *figure = &port->figures[j];
-            char name[64], label[64] = "";
+            char name[64];
+            uint64_t value = atomic_load_explicit(figure->value, memory_order_relaxed);
             snprintf(name, sizeof name, "ringpost_%s", figure->metric);
-            if (figure->label != NULL)
-                snprintf(label, sizeof label, "{%s}", figure->label);
             if (strcmp(before, figure->metric) != 0)
                 family(chain, name, figure->kind, figure->help);
-            sample(chain, name, label, atomic_load_explicit(figure->value, memory_order_relaxed));
+            if (figure->label == NULL)
+                sample(chain, name, "", value);
+            else if (chain_room(chain, LINE_BYTES + strlen(figure->label)))
+                builder_format(&chain->out, "%s{%s} %llu\n", name, figure->label,
+                               (unsigned long long)value);
             before = figure->metric;
         }
     }

@@ -3,6 +3,7 @@
 #include "ha/redis/redis_url.h"
 #include "main/address.h"
 #include "main/settings/settings_alert.h"
+#include "main/settings/settings_amqp.h"
 #include "main/settings/settings_build.h"
 #include "main/settings/settings_value.h"
 #include "main/version.h"
@@ -65,7 +66,7 @@ __attribute__((format(printf, 2, 3))) static void refuse(const struct reading *r
                                                          const char *format, ...) {
     char place[SETTINGS_TEXT_MAX], shown[VALUE_SHOWN_MAX], rest[SETTINGS_TEXT_MAX];
     bool secret = r->setting->kind == SETTING_KEYS || r->setting->kind == SETTING_REDIS ||
-                  r->id == SET_ALERT_URL || r->id == SET_ALERT_SMTP;
+                  r->id == SET_ALERT_URL || r->id == SET_ALERT_SMTP || r->id == SET_AMQP;
     const char *quote = secret ? "" : "\"";
     setting_place(r->build, r->id, r->origin, place, sizeof(place));
     value_show(!secret                            ? r->text
@@ -438,6 +439,20 @@ static void apply_alert(const struct reading *r) {
     }
 }
 
+static void apply_amqp(const struct reading *r) {
+    unsigned *count, most;
+    const char **list = settings_amqp_list(&r->build->config, r->id, &count, &most), *kept;
+    const char *wrong = settings_amqp_wrong(r->id, r->text);
+    if (wrong != NULL)
+        refuse(r, "%s", wrong);
+    else if (listed(list, *count, r->text))
+        return;
+    else if (*count == most)
+        refuse(r, "is one too many; allowed: %u", most);
+    else if ((kept = build_string(r->build, r->text)) != NULL)
+        list[(*count)++] = kept;
+}
+
 static void apply_peer(const struct reading *r) {
     char why[ADDRESS_WHY_MAX];
     struct listen_address address = {.kind = LISTENER_WEB};
@@ -466,7 +481,7 @@ static void apply_one(const struct reading *r) {
         [SETTING_KEYS] = apply_key,           [SETTING_ORIGINS] = apply_origin,
         [SETTING_HOSTS] = apply_host,         [SETTING_NAMESPACES] = apply_namespace,
         [SETTING_REDIS] = apply_redis,        [SETTING_ALERT] = apply_alert,
-        [SETTING_PEER] = apply_peer,
+        [SETTING_PEER] = apply_peer,          [SETTING_AMQP] = apply_amqp,
     };
     kinds[r->setting->kind](r);
 }
@@ -512,6 +527,12 @@ static void list_reset(struct settings_build *build, enum setting_id id) {
         break;
     case SET_REDIS:
         config->redis_count = 0;
+        break;
+    case SET_AMQP:
+        config->amqp_count = 0;
+        break;
+    case SET_AMQP_QUEUE:
+        config->amqp_queue_count = 0;
         break;
     case SET_API_KEY:
         config->api_key_count = 0;

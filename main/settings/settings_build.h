@@ -61,6 +61,8 @@ void apply_flags(struct settings_build *build);
 void read_redis(struct settings_build *build);
 /* The same of --alert-smtp-file. */
 void read_alert(struct settings_build *build);
+/* The same of --amqp-file. */
+void read_amqp(struct settings_build *build);
 /* The same for the key of --peer-secret-file. */
 void read_peer_secret(struct settings_build *build);
 /* Adds the keys of --api-key-file to those that were given otherwise. */

@@ -4,6 +4,7 @@
 #include "ha/redis/wire.h"
 #include "main/address.h"
 #include "main/settings/settings_alert.h"
+#include "main/settings/settings_amqp.h"
 #include "main/settings/settings_build.h"
 #include "main/version.h"
 
@@ -343,6 +344,15 @@ static void place_alert(struct settings_build *build) {
             build_remark(build, "%s", why);
 }
 
+static void place_amqp(struct settings_build *build) {
+    const struct config *config = &build->config;
+    const char *problem = settings_amqp_problem(config), *remark = settings_amqp_remark(config);
+    if (problem != NULL)
+        build_problem(build, PROBLEM_USAGE, "--amqp: %s", problem);
+    else if (remark != NULL)
+        build_remark(build, "%s", remark);
+}
+
 static void place_peer(struct settings_build *build) {
     const struct config *config = &build->config;
     bool secret = config->peer_secret_file != NULL;
@@ -369,6 +379,7 @@ void build_finish(struct settings_build *build) {
     read_keys(build);
     read_redis(build);
     read_alert(build);
+    read_amqp(build);
     read_peer_secret(build);
     read_script(build);
     place_workers(build);
@@ -380,4 +391,5 @@ void build_finish(struct settings_build *build) {
     place_redis(build);
     place_alert(build);
     place_peer(build);
+    place_amqp(build);
 }

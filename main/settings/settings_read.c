@@ -360,6 +360,10 @@ void read_alert(struct settings_build *build) {
     read_url(build, SET_ALERT_SMTP, SET_ALERT_SMTP_FILE, build->config.alert_smtp_file);
 }
 
+void read_amqp(struct settings_build *build) {
+    read_url(build, SET_AMQP, SET_AMQP_FILE, build->config.amqp_file);
+}
+
 #define SECRET_BYTES_MIN 16
 
 void read_peer_secret(struct settings_build *build) {

@@ -8,6 +8,7 @@
 #include "ha/redis/redis_url.h"
 #include "main/address.h"
 #include "main/settings/settings_alert.h"
+#include "main/settings/settings_amqp.h"
 #include "main/terminal.h"
 
 #include <inttypes.h>
@@ -163,6 +164,9 @@ void config_format(const struct config *config, const char *file, enum setting_i
             show_texts(&out, config->alert_mail, config->alert_mail_count);
         else
             settings_alert_show(&out, config, id);
+        break;
+    case SETTING_AMQP:
+        settings_amqp_show(&out, config, id);
         break;
     case SETTING_PEER:
         builder_text(&out, config->peer.text == NULL ? "-" : config->peer.text);

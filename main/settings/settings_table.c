@@ -1,11 +1,7 @@
-/* settings_table.c - see settings_table.h. */
+/* settings_table.c - the table itself; see settings_table.h. */
 #include "main/settings/settings_table.h"
 
-#include "ha/redis/redis_url.h"
-#include "main/settings/settings_alert.h"
-
 #include <stddef.h>
-#include <stdio.h>
 
 #define AT(member) offsetof(struct config, member)
 
@@ -14,6 +10,8 @@ static const char *const slow_words[] = {"close", "drop-oldest", "keep-latest", 
 static const char *const store_words[] = {"memory", "disk", "redis", NULL};
 static const char *const adapter_words[] = {"classic", "sharded", NULL};
 static const char *const fsync_words[] = {"always", "interval", "never", NULL};
+static const char *const declare_words[] = {"off", "classic", "quorum", NULL};
+static const char *const settle_words[] = {"taken", "acked", NULL};
 static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_words[] = {"logfmt", "json", NULL};
 
@@ -23,6 +21,7 @@ const char *const settings_topic_titles[TOPICS] = {
     [TOPIC_CLIENTS] = "Clients and producers",
     [TOPIC_WAITING] = "Messages that wait",
     [TOPIC_CLUSTER] = "Several nodes",
+    [TOPIC_AMQP] = "Queues of RabbitMQ",
     [TOPIC_ALERTS] = "Alerts",
     [TOPIC_LIMITS] = "Limits",
     [TOPIC_LOG] = "Log",
@@ -395,6 +394,73 @@ const struct setting settings_table[SETTINGS] = {
         .offset = AT(socketio_adapter), .fallback = "classic",
         .help = "Which adapter those servers have: `classic` is createAdapter, `sharded` is "
                 "createShardedAdapter, which needs Redis 7.0 or later."},
+    [SET_AMQP] = {
+        .name = "amqp", .environment = "RINGPOST_AMQP", .value = "URL",
+        .kind = SETTING_AMQP, .topic = TOPIC_AMQP, .traits = SETTING_LIST,
+        .fallback_words = "none",
+        .help = "A broker (RabbitMQ) that messages come from: "
+                "amqp://[USER[:PASSWORD]@]HOST[:PORT][/VHOST], or amqps:// for TLS. Several are "
+                "addresses of one cluster, tried in turn. Other users of the machine can see "
+                "flags: put a URL with a password into the environment or into amqp-file."},
+    [SET_AMQP_FILE] = {
+        .name = "amqp-file", .environment = "RINGPOST_AMQP_FILE", .value = "FILE",
+        .kind = SETTING_TEXT, .topic = TOPIC_AMQP, .offset = AT(amqp_file),
+        .fallback_words = "none",
+        .help = "Read the URLs of amqp from this file, one a line; it holds nothing else but "
+                "blank lines and # COMMENT lines."},
+    [SET_AMQP_QUEUE] = {
+        .name = "amqp-queue", .environment = "RINGPOST_AMQP_QUEUE", .value = "NAME",
+        .kind = SETTING_AMQP, .topic = TOPIC_AMQP, .traits = SETTING_LIST,
+        .fallback_words = "none",
+        .help = "Queues to consume."},
+    [SET_AMQP_DECLARE] = {
+        .name = "amqp-declare", .environment = "RINGPOST_AMQP_DECLARE",
+        .value = "off|classic|quorum",
+        .kind = SETTING_CHOICE, .choices = declare_words, .topic = TOPIC_AMQP,
+        .offset = AT(amqp_declare),
+        .fallback = "off",
+        .help = "Only look the queues up, or declare them: durable, of that type, with a ttl for "
+                "their messages (amqp-queue-ttl)."},
+    [SET_AMQP_QUEUE_TTL] = {
+        .name = "amqp-queue-ttl", .environment = "RINGPOST_AMQP_QUEUE_TTL", .value = "SECONDS",
+        .kind = SETTING_SECONDS, .topic = TOPIC_AMQP, .min = 0.001, .max = 31536000,
+        .offset = AT(amqp_queue_ttl_ns),
+        .fallback = "600",
+        .help = "How long a message waits in a queue that the node declares (x-message-ttl)."},
+    [SET_AMQP_PREFETCH] = {
+        .name = "amqp-prefetch", .environment = "RINGPOST_AMQP_PREFETCH", .value = "N",
+        .kind = SETTING_COUNT, .topic = TOPIC_AMQP, .min = 1, .max = 65535,
+        .offset = AT(amqp_prefetch),
+        .fallback = "256",
+        .help = "So many deliveries of a queue may be unsettled; the broker gives no more."},
+    [SET_AMQP_SETTLE] = {
+        .name = "amqp-settle", .environment = "RINGPOST_AMQP_SETTLE", .value = "taken|acked",
+        .kind = SETTING_CHOICE, .choices = settle_words, .topic = TOPIC_AMQP,
+        .offset = AT(amqp_settle),
+        .fallback = "taken",
+        .help = "When a message with ack leaves its queue: once this node has taken it, or once "
+                "its clients have acknowledged it, so that the queue is its store."},
+    [SET_AMQP_HOLD] = {
+        .name = "amqp-hold", .environment = "RINGPOST_AMQP_HOLD", .value = "SECONDS",
+        .kind = SETTING_SECONDS, .topic = TOPIC_AMQP, .min = 0, .max = 1500,
+        .offset = AT(amqp_hold_ns),
+        .fallback = "60",
+        .help = "A message that cannot be taken now is tried for so long, then refused."},
+    [SET_AMQP_CA] = {
+        .name = "amqp-ca", .environment = "RINGPOST_AMQP_CA", .value = "FILE",
+        .kind = SETTING_TEXT, .topic = TOPIC_AMQP, .offset = AT(amqp_ca),
+        .fallback_words = "none",
+        .help = "Certificates (PEM) that the broker's own must be signed by; needed for amqps://."},
+    [SET_AMQP_CERT] = {
+        .name = "amqp-cert", .environment = "RINGPOST_AMQP_CERT", .value = "FILE",
+        .kind = SETTING_TEXT, .topic = TOPIC_AMQP, .offset = AT(amqp_cert),
+        .fallback_words = "none",
+        .help = "The node's own certificate (PEM), for a broker that asks for one."},
+    [SET_AMQP_KEY] = {
+        .name = "amqp-key", .environment = "RINGPOST_AMQP_KEY", .value = "FILE",
+        .kind = SETTING_TEXT, .topic = TOPIC_AMQP, .offset = AT(amqp_key),
+        .fallback_words = "none",
+        .help = "The key (PEM) of that certificate."},
     [SET_ALERT_URL] = {
         .name = "alert-url", .environment = "RINGPOST_ALERT_URL", .value = "URL",
         .kind = SETTING_ALERT, .topic = TOPIC_ALERTS,
@@ -464,115 +530,3 @@ const struct setting settings_table[SETTINGS] = {
         .help = "Spread connections in user space, as on a kernel without classic BPF."},
 };
 /* clang-format on */
-
-static const struct setting_later later[] = {
-    {"supervise", "off"},     {"recovery", "off"},     {"amqp", NULL},
-    {"amqp-file", NULL},      {"amqp-queue", NULL},    {"amqp-declare", NULL},
-    {"amqp-queue-ttl", NULL}, {"amqp-prefetch", NULL}, {"amqp-settle", NULL},
-    {"amqp-hold", NULL},      {"amqp-refused", NULL},  {"amqp-results", NULL},
-    {"amqp-replies", NULL},   {"amqp-ca", NULL},       {"amqp-cert", NULL},
-    {"amqp-key", NULL},
-};
-
-enum setting_id settings_find(struct span name) {
-    for (unsigned id = 0; id < SETTINGS; id++)
-        if (span_equal(name, span_text(settings_table[id].name)))
-            return (enum setting_id)id;
-    return SETTINGS;
-}
-
-enum setting_id settings_find_environment(struct span name) {
-    for (unsigned id = 0; id < SETTINGS; id++)
-        if (span_equal(name, span_text(settings_table[id].environment)))
-            return (enum setting_id)id;
-    return SETTINGS;
-}
-
-const struct setting_later *settings_find_later(struct span name) {
-    for (size_t n = 0; n < sizeof(later) / sizeof(later[0]); n++)
-        if (span_equal(name, span_text(later[n].name)))
-            return &later[n];
-    return NULL;
-}
-
-const char *settings_name(size_t n) {
-    for (unsigned id = 0; id < SETTINGS; id++) {
-        if ((settings_table[id].traits & SETTING_HIDDEN) != 0)
-            continue;
-        if (n-- == 0)
-            return settings_table[id].name;
-    }
-    return NULL;
-}
-
-void settings_range_text(const struct setting *setting, char *text, size_t cap) {
-    const char *off = (setting->traits & SETTING_OFF) != 0 ? "off, or " : "";
-    switch (setting->kind) {
-    case SETTING_SECONDS:
-        snprintf(text, cap, "%.10g to %.10g seconds", setting->min, setting->max);
-        break;
-    case SETTING_BYTES:
-        snprintf(text, cap, "%.17g to %.17g bytes", setting->min, setting->max);
-        break;
-    case SETTING_COUNT:
-    case SETTING_RATE:
-        snprintf(text, cap, "%s%.10g to %.10g", off, setting->min, setting->max);
-        break;
-    case SETTING_MEMORY:
-        snprintf(text, cap, "1M to 16T, or 1%% to 100%%");
-        break;
-    case SETTING_SWITCH:
-        snprintf(text, cap, "on or off");
-        break;
-    case SETTING_CHOICE: {
-        size_t len = 0;
-        for (const char *const *word = setting->choices; *word != NULL && len < cap; word++) {
-            int more = snprintf(text + len, cap - len, "%s%s", word == setting->choices ? "" : ", ",
-                                *word);
-            len += more < 0 ? 0 : (size_t)more;
-        }
-        break;
-    }
-    case SETTING_LISTENERS:
-        snprintf(text, cap, "%d addresses in all, or off", LISTENERS_MAX);
-        break;
-    case SETTING_NODE:
-        snprintf(text, cap, "1 to 64 bytes of A-Z a-z 0-9 . _ -");
-        break;
-    case SETTING_CPUS:
-        snprintf(text, cap, "%d CPUs", WORKERS_MAX);
-        break;
-    case SETTING_NETWORKS:
-        snprintf(text, cap, "%d networks", PROXY_NETS_MAX);
-        break;
-    case SETTING_KEYS:
-        snprintf(text, cap, "%d keys of 1 to 256 visible ASCII bytes, no comma", API_KEYS_MAX);
-        break;
-    case SETTING_ORIGINS:
-        snprintf(text, cap, "%d origins", ORIGINS_MAX);
-        break;
-    case SETTING_HOSTS:
-        snprintf(text, cap, "%d names", ORIGINS_MAX);
-        break;
-    case SETTING_NAMESPACES:
-        snprintf(text, cap, "%d names of 1 to %d bytes, / included", NAMESPACES_MAX,
-                 NAMESPACE_BYTES_MAX);
-        break;
-    case SETTING_REDIS:
-        snprintf(text, cap,
-                 "1 to %d of redis://[USER[:PASSWORD]@]HOST[:PORT][/DB], or one "
-                 "redis+sentinel://[USER[:PASSWORD]@]HOST[:PORT],HOST[:PORT]/NAME[/DB] with 1 to "
-                 "%d Sentinels, or one redis+cluster://[USER[:PASSWORD]@]HOST[:PORT],...",
-                 REDIS_SERVERS_MAX, REDIS_URL_SENTINELS_MAX);
-        break;
-    case SETTING_ALERT:
-        settings_alert_range((enum setting_id)(setting - settings_table), text, cap);
-        break;
-    case SETTING_PEER:
-        snprintf(text, cap, "ADDR:PORT of one machine");
-        break;
-    case SETTING_TEXT:
-        snprintf(text, cap, "%s", "");
-        break;
-    }
-}

@@ -28,6 +28,7 @@ enum setting_kind {
     SETTING_REDIS, /* a URL that may hold a password */
     SETTING_ALERT, /* a URL that may hold a secret, or addresses of mail */
     SETTING_PEER,
+    SETTING_AMQP, /* URLs that may hold passwords, queues, where replies may go */
 };
 
 enum setting_topic {
@@ -36,6 +37,7 @@ enum setting_topic {
     TOPIC_CLIENTS,
     TOPIC_WAITING,
     TOPIC_CLUSTER,
+    TOPIC_AMQP,
     TOPIC_ALERTS,
     TOPIC_LIMITS,
     TOPIC_LOG,

@@ -1,0 +1,71 @@
+/* amqp_figures.c - what is told of the port to operators; see amqp_port.h. */
+#include "core/base/builder.h"
+#include "ingest/amqp/amqp_port.h"
+
+static const char *const settled_words[AMQP_SETTLED] = {
+    [AMQP_ACKNOWLEDGED] = "acknowledged",
+    [AMQP_REFUSED] = "refused",
+    [AMQP_REJECTED] = "rejected",
+    [AMQP_ABANDONED] = "abandoned",
+};
+
+static void tell(struct amqp_port *amqp, const char *metric, const char *label, const char *kind,
+                 const char *help, const _Atomic uint64_t *value) {
+    amqp->shown[amqp->port.figure_count++] = (struct port_figure){metric, label, kind, help, value};
+}
+
+/* `queue="NAME"`, and how it was settled unless that is AMQP_SETTLED. */
+static const char *label_write(struct amqp_port *amqp, unsigned queue, unsigned how) {
+    struct builder out = builder_over(amqp->labels[queue][how], sizeof(amqp->labels[0][0]) - 1);
+    builder_text(&out, "queue=\"");
+    for (const char *at = amqp->queues[queue].name; *at != '\0'; at++) {
+        if (*at == '"' || *at == '\\')
+            builder_byte(&out, '\\');
+        builder_byte(&out, *at);
+    }
+    builder_byte(&out, '"');
+    if (how != AMQP_SETTLED)
+        builder_format(&out, ",how=\"%s\"", settled_words[how]);
+    return out.at;
+}
+
+void amqp_figures_init(struct amqp_port *amqp) {
+    struct amqp_figures *all = &amqp->figures;
+    const struct {
+        const char *metric, *kind, *help;
+        size_t at;
+    } each[] = {
+        {"amqp_deliveries_total", "counter", "deliveries, redeliveries too",
+         offsetof(struct amqp_queue_figures, deliveries)},
+        {"amqp_redelivered_total", "counter", "deliveries that the broker had given before",
+         offsetof(struct amqp_queue_figures, redelivered)},
+        {"amqp_held", "gauge", "deliveries that wait to be tried again",
+         offsetof(struct amqp_queue_figures, held)},
+        {"amqp_held_oldest_ms", "gauge", "how long the oldest of these has waited",
+         offsetof(struct amqp_queue_figures, oldest_held_ms)},
+        {"amqp_under_way", "gauge", "deliveries that are neither held nor settled",
+         offsetof(struct amqp_queue_figures, under_way)},
+        {"amqp_consuming", "gauge", "1 while the queue is consumed",
+         offsetof(struct amqp_queue_figures, consuming)},
+    };
+    tell(amqp, "amqp_connected", NULL, "gauge", "1 while both connections to the broker are up",
+         &all->connected);
+    tell(amqp, "amqp_lost_total", NULL, "counter", "times that a connection to it was lost",
+         &all->lost);
+    tell(amqp, "amqp_bytes", NULL, "gauge", "bytes of deliveries that are kept", &all->bytes);
+    tell(amqp, "amqp_stalled_total", NULL, "counter",
+         "times that nothing was read for want of memory", &all->stalled);
+    tell(amqp, "amqp_ttl_cut_total", NULL, "counter",
+         "messages whose ttl was cut for --amqp-settle acked", &all->cut);
+    for (size_t i = 0; i < sizeof(each) / sizeof(each[0]); i++)
+        for (unsigned n = 0; n < amqp->queue_count; n++)
+            tell(amqp, each[i].metric, label_write(amqp, n, AMQP_SETTLED), each[i].kind,
+                 each[i].help,
+                 (const _Atomic uint64_t *)(const void *)((const char *)&amqp->queues[n].figures +
+                                                          each[i].at));
+    for (unsigned n = 0; n < amqp->queue_count; n++)
+        for (unsigned how = 0; how < AMQP_SETTLED; how++)
+            tell(amqp, "amqp_settled_total", label_write(amqp, n, how), "counter",
+                 "deliveries by what became of them", &amqp->queues[n].figures.settled[how]);
+    amqp->port.figures = amqp->shown;
+}

@@ -1,0 +1,190 @@
+"""A rabbitmq-server for the end-to-end tests, on ports and in a folder of its own; publishers by
+pika. Ended by its pids, the port mapper of Erlang (epmd) among them."""
+
+import contextlib
+import glob
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+from support import DEADLINE_S, free_port, wait_until
+
+# Debian's, which is Python alone: whatever Python runs this takes it.
+sys.path.append("/usr/lib/python3/dist-packages")
+try:
+    import pika
+except ImportError:
+    pika = None
+finally:
+    sys.path.pop()
+
+BIN = "/usr/lib/rabbitmq/bin"
+HAVE = pika is not None and os.path.exists(f"{BIN}/rabbitmq-server") and shutil.which("epmd")
+START_S = 60  # Erlang takes 3 to 10 s on two CPUs
+
+
+def children(pid):
+    with contextlib.suppress(OSError):
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return [int(word) for word in file.read().split()]
+    return []
+
+
+class Rabbit:
+    """One node of a broker; what it has survives kill and start."""
+
+    def __init__(self, conf="", start=True):
+        self.folder = tempfile.TemporaryDirectory(prefix="ringpost-rabbit-")
+        self.port, self.dist_port, self.epmd_port = free_port(), free_port(), free_port()
+        self.conf = conf
+        self.process = self.epmd = None
+        self.beam = 0
+        if start:
+            self.start()
+
+    def path(self, name):
+        return os.path.join(self.folder.name, name)
+
+    def environment(self):
+        return dict(
+            os.environ, HOME=self.folder.name, RABBITMQ_NODENAME=f"t{self.port}@localhost",
+            RABBITMQ_MNESIA_BASE=self.path("mnesia"), RABBITMQ_LOG_BASE=self.path("log"),
+            RABBITMQ_CONFIG_FILE=self.path("rabbitmq"), RABBITMQ_PID_FILE=self.path("pid"),
+            RABBITMQ_ENABLED_PLUGINS_FILE=self.path("plugins"),
+            RABBITMQ_DIST_PORT=str(self.dist_port), ERL_EPMD_PORT=str(self.epmd_port),
+            ERL_EPMD_ADDRESS="127.0.0.1",
+            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1} "
+                                                "+S 1:1 +sbwt none")
+
+    def start(self):
+        with open(self.path("rabbitmq.conf"), "w", encoding="utf-8") as file:
+            file.write(f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
+                       "disk_free_limit.absolute = 50MB\n"
+                       "log.file.level = warning\n" + self.conf)
+        with open(self.path("plugins"), "w", encoding="utf-8") as file:
+            file.write("[].")
+        if self.epmd is None:
+            self.epmd = subprocess.Popen(
+                ["epmd", "-port", str(self.epmd_port), "-address", "127.0.0.1"],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with open(self.path("out"), "ab") as out:
+            self.process = subprocess.Popen(
+                [f"{BIN}/rabbitmq-server"], env=self.environment(), stdin=subprocess.DEVNULL,
+                stdout=out, stderr=out, start_new_session=True)
+        wait_until("RabbitMQ starts", self.answers, START_S)
+        self.beam = self.find_beam()
+
+    def find_beam(self):
+        """The process that is the broker: a descendant of the script that starts it."""
+        waiting = [self.process.pid]
+        while waiting:
+            pid = waiting.pop()
+            with contextlib.suppress(OSError):
+                with open(f"/proc/{pid}/comm", encoding="ascii") as file:
+                    if file.read().startswith("beam"):
+                        return pid
+            waiting += children(pid)
+        raise AssertionError("no beam runs")
+
+    def answers(self):
+        assert self.process.poll() is None, self.output()
+        with contextlib.suppress(pika.exceptions.AMQPError, OSError):
+            self.connect().close()
+            return True
+        return False
+
+    def output(self):
+        text = ""
+        for name in [self.path("out"), *glob.glob(self.path("log/*"))]:
+            with contextlib.suppress(OSError):
+                with open(name, encoding="utf-8", errors="replace") as file:
+                    text += file.read()[-4000:]
+        return text
+
+    def url(self, user=None, password=None, vhost=None):
+        who = f"{user}:{password}@" if user else ""
+        return f"amqp://{who}127.0.0.1:{self.port}" + (f"/{vhost}" if vhost else "")
+
+    def connect(self):
+        return pika.BlockingConnection(pika.ConnectionParameters(
+            "127.0.0.1", self.port, heartbeat=0, blocked_connection_timeout=DEADLINE_S,
+            socket_timeout=DEADLINE_S, stack_timeout=DEADLINE_S))
+
+    def control(self, *words):
+        """rabbitmqctl: a second or two of a CPU."""
+        done = subprocess.run(
+            [f"{BIN}/rabbitmqctl", "--quiet", *words], env=self.environment(), timeout=START_S,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        assert done.returncode == 0, done.stdout.decode()
+        return done.stdout.decode()
+
+    def pause(self):
+        os.kill(self.beam, signal.SIGSTOP)
+
+    def resume(self):
+        os.kill(self.beam, signal.SIGCONT)
+
+    def kill(self):
+        if self.beam:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.beam, signal.SIGCONT)
+                os.kill(self.beam, signal.SIGKILL)
+        if self.process is not None:
+            if not self.beam:
+                self.process.kill()
+            self.process.wait()
+        self.beam = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+        if self.epmd is not None:
+            self.epmd.kill()
+            self.epmd.wait()
+        # What Erlang starts beside itself ends with it, and may still write.
+        shutil.rmtree(self.folder.name, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.folder.cleanup()
+
+
+class Publisher:
+    """A connection and a channel with confirms: what `send` returns from has reached its queue."""
+
+    def __init__(self, rabbit):
+        self.connection = rabbit.connect()
+        self.channel = self.connection.channel()
+        self.channel.confirm_delivery()
+
+    def queue(self, name, **arguments):
+        self.channel.queue_declare(name, durable=True, arguments=arguments or None)
+
+    def send(self, queue, body, headers=None, **properties):
+        if not isinstance(body, (bytes, str)):
+            body = json.dumps(body)
+        self.channel.basic_publish("", queue, body, pika.BasicProperties(
+            headers=headers, **properties), mandatory=True)
+
+    def length(self, queue):
+        """Messages that are ready: not those that are given out."""
+        return self.channel.queue_declare(queue, passive=True).method.message_count
+
+    def get(self, queue):
+        """The next message of a queue: (properties, body); None: it is empty."""
+        method, properties, body = self.channel.basic_get(queue, auto_ack=True)
+        return None if method is None else (properties, body)
+
+    def close(self):
+        with contextlib.suppress(pika.exceptions.AMQPError):
+            self.connection.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()

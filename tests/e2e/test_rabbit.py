@@ -1,0 +1,255 @@
+"""Messages from queues of a real RabbitMQ: every form, to every kind of client; what becomes of a
+delivery."""
+
+import json
+import signal
+import unittest
+
+from rabbit_server import HAVE, Publisher, Rabbit
+from support import CountedClient, JsonClient, Node, wait_until
+from test_sio import Sio
+from ws_client import WebSocket
+
+
+def node_of(rabbit, *flags, queues=("q",), **more):
+    named = [word for queue in queues for word in ("--amqp-queue", queue)]
+    return Node("--amqp", rabbit.url(), *named, *flags, **more)
+
+
+def settled(node, how, queue="q"):
+    return node.metric("ringpost_amqp_settled_total", queue=queue, how=how)
+
+
+def is_up(node, queue="q"):
+    return node.metric("ringpost_amqp_consuming", queue=queue) == 1
+
+
+def balance(node, queue="q"):
+    """What the metrics of a queue do not account for."""
+    def value(name, **labels):
+        return node.metric("ringpost_amqp_" + name, queue=queue, **labels)
+    return (value("deliveries_total") - value("settled_total") - value("held")
+            - value("under_way"))
+
+
+class Shared(unittest.TestCase):
+    """One broker for all tests of a class; each test has queues of its own."""
+
+    @classmethod
+    def setUpClass(cls):
+        if not HAVE:
+            raise unittest.SkipTest("rabbitmq-server or python3-pika is not there")
+        cls.rabbit = cls.enterClassContext(Rabbit())
+        cls.publisher = cls.enterClassContext(Publisher(cls.rabbit))
+
+    def setUp(self):
+        self.queue = self.id().rpartition(".")[2]
+        self.publisher.queue(self.queue)
+
+    def node(self, *flags, **more):
+        """A node that consumes the queue of this test."""
+        node = self.enterContext(node_of(self.rabbit, *flags, queues=(self.queue,), **more))
+        wait_until("the queue is consumed", lambda: is_up(node, self.queue))
+        return node
+
+    def client(self, node, *args, **more):
+        client = JsonClient(node, *args, **more)
+        self.addCleanup(client.close)
+        return client
+
+    def send(self, body, headers=None, **properties):
+        self.publisher.send(self.queue, body, headers, **properties)
+
+    def wait_settled(self, node, **counts):
+        """The deliveries of this test's queue have become that, and are all there were."""
+        def all_are():
+            return all(settled(node, how, self.queue) == count for how, count in counts.items())
+        wait_until(f"settled: {counts}", all_are)
+        self.assertEqual(balance(node, self.queue), 0)
+        self.assertEqual(node.metric("ringpost_amqp_settled_total", queue=self.queue),
+                         sum(counts.values()))
+
+
+class Queues(Shared):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+
+    def test_three_forms_to_every_client(self):
+        node = self.node()
+        self.assertEqual(node.api("GET", "/readyz")[0], 200)
+        tcp = self.client(node, "till")
+        counted = CountedClient(node, "till")
+        self.addCleanup(counted.close)
+        web = WebSocket(node, "/ws?id=till", welcomed=True)
+        self.addCleanup(web.close)
+        old = Sio(node, eio=3, query="&id=till")
+        self.addCleanup(old.close)
+        new = Sio(node)
+        self.addCleanup(new.close)
+        new.say_packet('20["register",{"socketId":"till"}]')
+        self.assertEqual(new.packet(), '30[{"ok":true}]')
+        self.send({"to": "till", "event": "pay", "data": {"n": 1}})
+        self.send(b'{"n": 2}', {"to": ["till"], "event": "pay"}, content_type="application/json")
+        self.send({"socketSessionId": "till", "socketGroupFlag": "", "isVolatile": False,
+                   "data": json.dumps({"n": 3})})
+        whole = {"socketSessionId": "till", "socketGroupFlag": "", "isVolatile": False,
+                 "data": {"n": 3}}
+        expected = [("pay", {"n": 1}), ("pay", {"n": 2}), ("message", whole)]
+        for client in (tcp, web):
+            got = [client.hear() for _ in expected]
+            self.assertEqual([(one["event"], one["data"]) for one in got], expected)
+        self.assertEqual([(one[1], json.loads(one[3])) for one in
+                          (counted.hear_message() for _ in expected)], expected)
+        for client in (old, new):
+            got = [json.loads(client.packet().lstrip("2")) for _ in expected]
+            self.assertEqual([(event, data) for event, data in got], expected)
+        self.wait_settled(node, acknowledged=3)
+
+    def test_bytes_text_and_properties(self):
+        node = self.node()
+        till = self.client(node, "till", ["g"])
+        self.send(b"\x00\xff", {"to": "till"}, content_type="application/octet-stream",
+                  message_id="m1", type="raw", expiration="60000")
+        self.send("käse", {"group": "g"}, content_type="text/plain")
+        self.send("1", {"broadcast": True, "to": None})
+        heard = [till.hear_message() for _ in range(3)]
+        self.assertEqual([one["data"] for one in heard], ["AP8=", "käse", 1])
+        self.assertEqual((heard[0]["id"], heard[0]["event"], heard[0]["encoding"]),
+                         ("m1", "raw", "base64"))
+        self.assertEqual(heard[1]["group"], "g")
+        self.wait_settled(node, acknowledged=3)
+
+    def test_ids_make_repeats_harmless(self):
+        node = self.node()
+        till = self.client(node, "till")
+        for body in ({"to": "till", "data": 1}, {"to": "till", "data": 1},
+                     {"to": "till", "data": 2}):
+            self.send(body, message_id="m1")
+        self.send({"to": "till", "data": 3})
+        self.assertEqual([till.hear_message()["data"] for _ in range(2)], [1, 3])
+        self.wait_settled(node, acknowledged=3, rejected=1)
+
+    def test_refused_goes_where_the_queue_says(self):
+        self.publisher.queue(self.queue + ".dead")
+        self.publisher.channel.queue_delete(self.queue)
+        self.publisher.queue(self.queue, **{"x-dead-letter-exchange": "",
+                                            "x-dead-letter-routing-key": self.queue + ".dead"})
+        node = self.node("--max-body", "100000", "--max-message", "1000")
+        till = self.client(node, "till")
+        bad = [b"no JSON", b"[]", json.dumps({"to": "till", "ttll": 1}).encode(),
+               json.dumps({"to": "till", "data": "x" * 2000}).encode(), b"x" * 300000]
+        for body in bad:
+            self.send(body)
+        self.send({"to": "till"}, content_encoding="gzip")
+        self.send({"to": "till", "data": 1}, message_id="not good")
+        self.send("1", {"to": 7})
+        self.send({"to": "till", "data": "end"})
+        self.assertEqual(till.hear_message()["data"], "end")
+        self.wait_settled(node, acknowledged=1, rejected=8)
+        wait_until("all are there", lambda: self.publisher.length(self.queue + ".dead") == 8)
+        self.assertEqual(self.publisher.get(self.queue + ".dead")[1], bad[0])
+
+    def test_nobody_is_no_failure(self):
+        node = self.node()
+        self.send({"to": "nobody", "data": 1})
+        self.send({"to": "nobody", "data": 1, "volatile": True})
+        self.send({"group": "nobody", "data": 1})
+        self.send({"to": "late", "data": 2, "ack": True})
+        self.wait_settled(node, acknowledged=4)
+        late = self.client(node, "late")
+        self.assertEqual(late.hear_message()["data"], 2)
+
+    def test_what_cannot_be_taken_is_held_in_order(self):
+        node = self.node("--ack-backlog", "2", "--ack-silence", "60")
+        for number in range(6):
+            self.send({"to": "away", "ack": True, "data": number})
+        here = self.client(node, "here")
+        self.send({"to": "here", "data": "passes"})
+        self.assertEqual(here.hear_message()["data"], "passes")
+        wait_until("four are held",
+                   lambda: node.metric("ringpost_amqp_held", queue=self.queue) == 4)
+        self.send({"to": "here", "data": "passes too"})
+        self.assertEqual(here.hear_message()["data"], "passes too")
+        self.send({"to": ["here", "away"], "data": "waits"})
+        self.send({"to": "here", "data": "waits behind it"})
+        wait_until("six are held",
+                   lambda: node.metric("ringpost_amqp_held", queue=self.queue) == 6)
+        away = self.client(node, "away")
+        heard = []
+        for _ in range(7):
+            message = away.hear_message()
+            heard.append(message["data"])
+            if message.get("ack"):
+                away.say(type="ack", id=message["id"])
+        self.assertEqual(heard, [0, 1, 2, 3, 4, 5, "waits"])
+        self.assertEqual([here.hear_message()["data"] for _ in range(2)],
+                         ["waits", "waits behind it"])
+        self.wait_settled(node, acknowledged=10)
+
+    def test_held_too_long_or_too_many_is_refused(self):
+        node = self.node("--ack-backlog", "1", "--amqp-hold", "0.2", "--amqp-prefetch", "4")
+        for number in range(3):
+            self.send({"to": "away", "ack": True, "data": number})
+        self.wait_settled(node, acknowledged=1, rejected=2)
+        self.send({"to": "away", "ack": True, "data": 3, "ttl": 0.05})
+        self.wait_settled(node, acknowledged=1, rejected=3)
+
+    def test_acked_leaves_the_queue_when_it_is(self):
+        node = node_of(self.rabbit, "--amqp-settle", "acked", queues=(self.queue,))
+        self.addCleanup(node.kill)
+        self.send({"to": "till", "ack": True, "data": 1, "id": "m1"}, delivery_mode=2)
+        self.send({"to": "till", "ack": True, "data": 1, "id": "m1"}, delivery_mode=2)
+        self.send({"to": "till", "ack": True, "data": 2, "ttl": 0.1}, delivery_mode=2)
+        self.send({"to": "till", "ack": True, "data": 3, "ttl": 100000}, delivery_mode=2)
+        self.wait_settled(node, acknowledged=1)
+        self.assertEqual(node.metric("ringpost_amqp_ttl_cut_total"), 1)
+        node.kill()
+        other = self.node("--amqp-settle", "acked", "--ack-silence", "60")
+        till = self.client(other, "till")
+        first, second = till.hear_message(), till.hear_message()
+        self.assertEqual((first["data"], first["id"], first["redelivered"]), (1, "m1", True))
+        self.assertEqual(second["data"], 3)
+        self.assertEqual(settled(other, "acknowledged", self.queue), 0)
+        till.say(type="ack", ids=[first["id"], second["id"]])
+        self.wait_settled(other, acknowledged=3)
+
+    def test_a_queue_that_is_not_there(self):
+        self.publisher.channel.queue_delete(self.queue)
+        node = self.enterContext(node_of(self.rabbit, queues=(self.queue, "other")))
+        node.wait_log("amqp_queue_lost .*code=404")
+        self.assertEqual(node.api("GET", "/readyz")[1]["degraded"], ["amqp"])
+        self.publisher.queue("other")
+        self.publisher.queue(self.queue)
+        wait_until("both are consumed",
+                   lambda: is_up(node, self.queue) and is_up(node, "other"))
+        wait_until("all is well", lambda: "degraded" not in node.api("GET", "/readyz")[1])
+        self.publisher.channel.queue_delete(self.queue)
+        wait_until("it is lost", lambda: not is_up(node, self.queue))
+        till = self.client(node, "till")
+        self.publisher.send("other", {"to": "till", "data": 1})
+        self.assertEqual(till.hear_message()["data"], 1)
+        self.publisher.queue(self.queue)
+        wait_until("it is found again", lambda: is_up(node, self.queue))
+        self.send({"to": "till", "data": 2})
+        self.assertEqual(till.hear_message()["data"], 2)
+
+    def test_declares(self):
+        self.publisher.channel.queue_delete(self.queue)
+        with node_of(self.rabbit, "--amqp-declare", "quorum", queues=(self.queue,)) as node:
+            wait_until("it is consumed", lambda: is_up(node, self.queue))
+        with node_of(self.rabbit, "--amqp-declare", "classic", queues=(self.queue,)) as node:
+            node.wait_log("amqp_queue_lost .*code=406")
+        with node_of(self.rabbit, "--amqp-declare", "off", queues=(self.queue,)) as node:
+            wait_until("it is consumed", lambda: is_up(node, self.queue))
+
+    def test_a_drain_settles_or_gives_back(self):
+        node = self.node("--ack-backlog", "1", "--ack-silence", "60")
+        self.send({"to": "away", "ack": True, "data": 1})
+        self.send({"to": "away", "ack": True, "data": 2})
+        wait_until("one is held",
+                   lambda: node.metric("ringpost_amqp_held", queue=self.queue) == 1)
+        node.signal(signal.SIGTERM)
+        self.assertEqual(node.wait_exit(), 0)
+        self.assertEqual(json.loads(self.publisher.get(self.queue)[1])["data"], 2)
+        self.assertIsNone(self.publisher.get(self.queue))
