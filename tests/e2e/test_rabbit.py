@@ -40,10 +40,10 @@ class Shared(unittest.TestCase):
         if not HAVE:
             raise unittest.SkipTest("rabbitmq-server or python3-pika is not there")
         cls.rabbit = cls.enterClassContext(Rabbit())
-        cls.publisher = cls.enterClassContext(Publisher(cls.rabbit))
 
     def setUp(self):
         self.queue = self.id().rpartition(".")[2]
+        self.publisher = self.enterContext(Publisher(self.rabbit))
         self.publisher.queue(self.queue)
 
     def node(self, *flags, **more):
