@@ -14,6 +14,7 @@
 #include "ingest/amqp/amqp_port.h"
 
 #define ROOM_BYTES_MIN 4096
+#define POISON_TEXT "it has come again and again (x-delivery-count)"
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
@@ -77,6 +78,8 @@ bool amqp_delivery_header(struct amqp_port *amqp, struct amqp_delivery *delivery
 
 void amqp_delivery_free(struct amqp_port *amqp, struct amqp_delivery *delivery) {
     bytes_free(amqp, delivery);
+    if (delivery->refused.complaint != NULL)
+        memory_put(account_of(amqp), delivery->refused.complaint, sizeof(struct complaint));
     pool_put(&amqp->delivery_pool, delivery);
     account_give(account_of(amqp), sizeof(*delivery));
 }
@@ -106,11 +109,38 @@ void amqp_delivery_done(struct amqp_port *amqp, struct amqp_delivery *delivery, 
     list_add_tail(&delivery->queue->done, &delivery->done);
 }
 
+/* It can never be taken: to --amqp-refused, or back to the queue's own dead letters. `complaint`
+ * may lack its code where `code` is a word of our own. */
 static void refuse(struct amqp_port *amqp, struct amqp_delivery *delivery, const char *code,
-                   const char *why) {
+                   const struct complaint *complaint) {
     log_event(LOG_DEBUG, "amqp_delivery_refused", LOG_STR("queue", delivery->queue->name),
-              LOG_STR("code", code), LOG_STR("problem", why));
-    amqp_delivery_done(amqp, delivery, false);
+              LOG_STR("code", code), LOG_STR("problem", complaint->text));
+    if (amqp->config->amqp_refused == NULL) {
+        amqp_delivery_done(amqp, delivery, false);
+        return;
+    }
+    held_end(amqp, delivery);
+    delivery->refused = (struct amqp_refused){.code = code, .wall_ms = amqp->port.now_wall_ms};
+    delivery->refused.complaint = memory_get(account_of(amqp), sizeof(*complaint));
+    if (!SHORTAGE(delivery->refused.complaint == NULL))
+        *delivery->refused.complaint = *complaint;
+    amqp_out_leave(amqp, delivery);
+}
+
+/* The same with a text, and whoever asked is told. */
+static void refuse_with(struct amqp_port *amqp, struct amqp_delivery *delivery,
+                        enum result_word state, const char *text) {
+    struct complaint complaint = {.code = CODE_NONE};
+    struct gate_result result = gate_result_of(state);
+    complaint_make(&complaint, result.code, SPAN(""), "%s", text);
+    amqp_reply_result(amqp, delivery, &result);
+    refuse(amqp, delivery, state == RESULT_EXPIRED ? "expired" : code_word(result.code),
+           &complaint);
+}
+
+void amqp_delivery_left(struct amqp_port *amqp, struct amqp_delivery *delivery, bool good) {
+    list_remove(&delivery->done);
+    amqp_delivery_done(amqp, delivery, good);
 }
 
 void amqp_delivery_abandon(struct amqp_port *amqp, struct amqp_delivery *delivery) {
@@ -119,6 +149,8 @@ void amqp_delivery_abandon(struct amqp_port *amqp, struct amqp_delivery *deliver
     if (delivery->state == DELIVERY_PENDING)
         fates_wait_end(&amqp->port.server->fates, &delivery->wait);
     held_end(amqp, delivery);
+    if (delivery->state == DELIVERY_LEAVING)
+        amqp_out_forget(amqp, delivery);
     list_remove(&delivery->done);
     list_remove(&delivery->order);
     delivery->queue = NULL;
@@ -207,9 +239,10 @@ static bool hold(struct amqp_port *amqp, struct amqp_delivery *delivery,
 static void hold_over(struct amqp_port *amqp, struct amqp_delivery *delivery, bool ttl_over) {
     enum code code = delivery->held.code == CODE_NONE ? CODE_OVERLOADED : delivery->held.code;
     if (ttl_over)
-        refuse(amqp, delivery, "expired", "its ttl ended while it was held");
+        refuse_with(amqp, delivery, RESULT_EXPIRED, "its ttl ended while it was held");
     else
-        refuse(amqp, delivery, code_word(code), "it was held for as long as it may be");
+        refuse_with(amqp, delivery, result_find(code_word(code)),
+                    "it was held for as long as it may be");
 }
 
 /* What is left of its ttl. Of one that is to be acknowledged, and whose delivery waits for that, no
@@ -237,21 +270,26 @@ static void try(struct amqp_port *amqp, struct amqp_delivery *delivery) {
     bool first = delivery->state == DELIVERY_COMING;
     if (SHORTAGE(!room_for(amqp, delivery->body_len))) {
         /* Nothing of it is known, so nothing may pass it: that is the last answer. */
-        refuse(amqp, delivery, code_word(CODE_OVERLOADED), "no memory to read it");
+        refuse_with(amqp, delivery, RESULT_OVERLOADED, "no memory to read it");
         return;
     }
     if (!form_read(amqp, delivery, &envelope, &properties, &complaint)) {
-        refuse(amqp, delivery, code_word(complaint.code), complaint.text);
+        struct gate_result result;
+        gate_result_bad(&result, &complaint);
+        amqp_reply_result(amqp, delivery, &result);
+        refuse(amqp, delivery, code_word(complaint.code), &complaint);
         return;
     }
     if (given_before(&properties) >= POISON_COUNT) {
-        refuse(amqp, delivery, "poison", "it has come again and again (x-delivery-count)");
+        complaint_make(&complaint, CODE_NONE, SPAN(""), POISON_TEXT);
+        amqp_reply_refused(amqp, delivery, "poison", POISON_TEXT);
+        refuse(amqp, delivery, "poison", &complaint);
         return;
     }
     delivery->is_ack = envelope.parts.class == CLASS_ACK;
     if (first && held_set_has(&amqp->held, &envelope.parts)) {
         if (!hold(amqp, delivery, &envelope, CODE_NONE))
-            refuse(amqp, delivery, code_word(CODE_OVERLOADED), "no memory to hold it");
+            refuse_with(amqp, delivery, RESULT_OVERLOADED, "no memory to hold it");
         return;
     }
     ttl_cut(amqp, delivery, &envelope);
@@ -301,7 +339,7 @@ static void answer_hold(struct amqp_port *amqp, struct amqp_delivery *delivery, 
     bool good = held || (!SHORTAGE(!room_for(amqp, delivery->body_len)) &&
                          form_read(amqp, delivery, &envelope, &properties, &complaint));
     if (!good || !hold(amqp, delivery, &envelope, code))
-        refuse(amqp, delivery, code_word(code), "no memory to hold it");
+        refuse_with(amqp, delivery, result_find(code_word(code)), "no memory to hold it");
 }
 
 void amqp_delivery_on_result(struct endpoint *endpoint, struct gate_source *source, void *request,
@@ -317,12 +355,20 @@ void amqp_delivery_on_result(struct endpoint *endpoint, struct gate_source *sour
         return;
     }
     if (result->code == CODE_NONE) {
+        amqp_reply_result(amqp, delivery, result);
+        if (delivery->is_ack)
+            amqp_reply_await(amqp, delivery, result->fate);
         if (!amqp->settle_acked || !delivery->is_ack || !fate_await(amqp, delivery, result->fate))
             amqp_delivery_done(amqp, delivery, true);
     } else if (result->status == 503) {
         answer_hold(amqp, delivery, result->code);
     } else {
-        refuse(amqp, delivery, code_word(result->code), result->message);
+        struct complaint complaint = {.code = CODE_NONE};
+        complaint_make(&complaint, result->code,
+                       span_text(result->field != NULL ? result->field : ""), "%s",
+                       result->message);
+        amqp_reply_result(amqp, delivery, result);
+        refuse(amqp, delivery, code_word(result->code), &complaint);
     }
 }
 

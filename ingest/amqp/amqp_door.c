@@ -292,6 +292,11 @@ void door_leave(struct door *door) {
     send_method(door, 0, AMQP_CONNECTION_CLOSE_METHOD, &method);
 }
 
+size_t door_header_max(const struct door *door) {
+    enum { AROUND = 7 + 14 + 1 }; /* the frame's head and end, and what stands before properties */
+    return (size_t)amqp_get_frame_max(door->connection) - AROUND;
+}
+
 bool door_publish(struct door *door, uint16_t channel, const struct door_letter *letter) {
     amqp_pool_t pool;
     void *properties = NULL;
@@ -463,7 +468,6 @@ static void on_method(struct door *door, const amqp_method_t *method, struct doo
         {AMQP_BASIC_CONSUME_OK_METHOD, DOOR_CONSUMES},
         {AMQP_BASIC_CANCEL_OK_METHOD, DOOR_CANCELLED},
         {AMQP_CONFIRM_SELECT_OK_METHOD, DOOR_CONFIRMS},
-        {AMQP_BASIC_RETURN_METHOD, DOOR_RETURN},
         {AMQP_CONNECTION_UNBLOCKED_METHOD, DOOR_UNBLOCKED},
     };
     amqp_channel_flow_ok_t flow_ok;
@@ -492,6 +496,10 @@ static void on_method(struct door *door, const amqp_method_t *method, struct doo
         event->multiple = nack->multiple != 0;
         break;
     }
+    case AMQP_BASIC_RETURN_METHOD:
+        event->kind = DOOR_RETURN;
+        event->text = span_from(((const amqp_basic_return_t *)method->decoded)->exchange);
+        break;
     case AMQP_BASIC_CANCEL_METHOD:
         on_cancel(door, method->decoded, event);
         break;

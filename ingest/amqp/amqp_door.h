@@ -92,7 +92,7 @@ struct door_event {
     struct span bytes;
     uint64_t body_size;
     uint16_t code;
-    struct span text;
+    struct span text; /* of RETURN the exchange */
 };
 
 /* Asks the resolver for the addresses of a place; before the sandbox. False: `problem`. */
@@ -128,6 +128,8 @@ void door_confirm(struct door *door, uint16_t channel);
 /* Says goodbye; the connection goes on until door_close. */
 void door_leave(struct door *door);
 
+/* The header of a letter may have so many bytes. Only while OPEN. */
+size_t door_header_max(const struct door *door);
 /* Publishes; `header` is as amqp_properties_read takes it. False: the header is none (nothing was
  * written), or the connection is lost. */
 struct door_letter {

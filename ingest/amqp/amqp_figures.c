@@ -57,6 +57,17 @@ void amqp_figures_init(struct amqp_port *amqp) {
          "times that nothing was read for want of memory", &all->stalled);
     tell(amqp, "amqp_ttl_cut_total", NULL, "counter",
          "messages whose ttl was cut for --amqp-settle acked", &all->cut);
+    tell(amqp, "amqp_replies_total", NULL, "counter",
+         "answers to messages with reply_to that the broker took", &all->replies);
+    tell(amqp, "amqp_replies_untaken_total", NULL, "counter",
+         "of these, answers that came back since their queue is not there", &all->replies_untaken);
+    tell(amqp, "amqp_replies_dropped_total", NULL, "counter",
+         "answers for which there was no room, or no broker", &all->replies_dropped);
+    tell(amqp, "amqp_results_total", NULL, "counter",
+         "outcomes that the broker took for --amqp-results", &all->results);
+    tell(amqp, "amqp_results_dropped_total", NULL, "counter",
+         "outcomes for which there was no room, or which the broker did not take",
+         &all->results_dropped);
     for (size_t i = 0; i < sizeof(each) / sizeof(each[0]); i++)
         for (unsigned n = 0; n < amqp->queue_count; n++)
             tell(amqp, each[i].metric, label_write(amqp, n, AMQP_SETTLED), each[i].kind,

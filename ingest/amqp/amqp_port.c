@@ -68,13 +68,12 @@ static void consumer_step(struct amqp_port *amqp) {
     for (unsigned i = 0; i < amqp->queue_count && amqp->consumer.is_up; i++)
         amqp_queue_step(amqp, &amqp->queues[i]);
     lost_look(amqp);
-    amqp_figure(&amqp->figures.connected, amqp->consumer.is_up);
 }
 
 /* --- the port --------------------------------------------------------------------------------- */
 
 static void degraded_tell(struct amqp_port *amqp) {
-    bool good = amqp->consumer.is_up || amqp->leaves;
+    bool good = (amqp->consumer.is_up && amqp_out_is_well(amqp)) || amqp->leaves;
     for (unsigned i = 0; i < amqp->queue_count && !amqp->leaves; i++)
         good = good && amqp->queues[i].state == QUEUE_CONSUMING;
     atomic_store_explicit(&amqp->port.degraded, good ? NULL : "amqp", memory_order_relaxed);
@@ -88,6 +87,8 @@ static void amqp_turn(struct port *port) {
     consumer_step(amqp);
     for (unsigned i = 0; i < amqp->queue_count && amqp->consumer.is_up; i++)
         amqp_queue_settle(amqp, &amqp->queues[i]);
+    amqp_out_step(amqp);
+    amqp_figure(&amqp->figures.connected, amqp->consumer.is_up && amqp->out.link.is_up);
     degraded_tell(amqp);
 }
 
@@ -99,21 +100,24 @@ static uint64_t due_ns(const struct amqp_port *amqp, uint64_t now_ns) {
         uint64_t own_ns = amqp_queue_due_ns(&amqp->queues[i]);
         due_ns = own_ns < due_ns && amqp->consumer.is_up ? own_ns : due_ns;
     }
-    uint64_t link_ns = amqp_link_due_ns(&amqp->consumer);
-    return link_ns < due_ns && !amqp->leaves ? link_ns : due_ns;
+    uint64_t link_ns = amqp_link_due_ns(&amqp->consumer), out_ns = amqp_out_due_ns(amqp);
+    if (amqp->leaves)
+        return due_ns;
+    due_ns = link_ns < due_ns ? link_ns : due_ns;
+    return out_ns < due_ns ? out_ns : due_ns;
 }
 
 static void amqp_wait(struct port *port, int wake_fd, uint64_t wait_ns) {
     struct amqp_port *amqp = amqp_of(port);
-    struct door *const doors[] = {&amqp->consumer.door};
+    /* What has no memory is not read, so that it being there is no news. */
+    struct door *const doors[] = {&amqp->out.link.door, &amqp->consumer.door};
     uint64_t now_ns = clock_ns(), at_ns = due_ns(amqp, now_ns);
     if (port->stopped || server_phase(port->server) < PHASE_RUNNING) {
         net_wake_wait(wake_fd, wait_ns);
         return;
     }
     uint64_t until_ns = at_ns <= now_ns ? 0 : at_ns - now_ns;
-    /* What has no memory is not read, so that it being there is no news. */
-    door_wait(doors, amqp->has_event ? 0 : 1, wake_fd, until_ns < wait_ns ? until_ns : wait_ns);
+    door_wait(doors, amqp->has_event ? 1 : 2, wake_fd, until_ns < wait_ns ? until_ns : wait_ns);
     net_wake_clear(wake_fd);
 }
 
@@ -153,7 +157,8 @@ static bool amqp_refuse(struct port *port) {
     }
     for (unsigned i = 0; i < amqp->queue_count; i++)
         all_left = all_left && amqp->queues[i].state == QUEUE_LEFT;
-    return (all_left && amqp->at_gate == 0) || port->now_ns - amqp->leaves_ns >= AMQP_LEAVE_NS;
+    return (all_left && amqp->at_gate == 0 && amqp_out_is_empty(amqp)) ||
+           port->now_ns - amqp->leaves_ns >= AMQP_LEAVE_NS;
 }
 
 /* What is not settled goes back to its queue with the connection. */
@@ -164,8 +169,11 @@ static bool amqp_close(struct port *port) {
             amqp_queue_settle(amqp, &amqp->queues[i]);
         door_leave(&amqp->consumer.door);
     }
+    if (amqp->out.link.is_up && door_takes(&amqp->out.link.door))
+        door_leave(&amqp->out.link.door);
     door_close(&amqp->consumer.door);
-    amqp->consumer.is_up = false;
+    door_close(&amqp->out.link.door);
+    amqp->consumer.is_up = amqp->out.link.is_up = false;
     return true;
 }
 
@@ -175,6 +183,8 @@ static void amqp_stop(struct port *port) {
     amqp->leaves = true;
     for (unsigned i = 0; i < amqp->queue_count; i++)
         amqp_queue_lost(amqp, &amqp->queues[i]);
+    amqp_replies_stop(amqp);
+    amqp_out_stop(amqp);
     if (amqp->room != NULL)
         memory_put(&port->account, amqp->room, amqp->room_cap);
     amqp->room = NULL;
@@ -223,6 +233,8 @@ void amqp_port_init(struct amqp_port *amqp, const struct config *config) {
                              .key_file = config->amqp_key,
                              .channels = amqp->queue_count};
     amqp_link_init(&amqp->consumer, &amqp->broker, "consumes", &self);
+    amqp_out_init(amqp, &self);
+    list_init(&amqp->replies);
     pool_init(&amqp->delivery_pool, sizeof(struct amqp_delivery));
     gate_source_init(&amqp->source, NULL, amqp_delivery_on_result, NULL);
     amqp->source.standing = ASKS_MUCH;

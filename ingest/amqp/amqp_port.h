@@ -30,6 +30,7 @@
 #include "ingest/amqp/amqp_form.h"
 #include "ingest/amqp/amqp_held.h"
 #include "ingest/amqp/amqp_link.h"
+#include "ingest/amqp/amqp_out.h"
 #include "ingest/gate/gate.h"
 
 struct config;
@@ -45,6 +46,8 @@ struct config;
 /* With --amqp-settle acked no message waits longer: a broker closes the channel of one that is not
  * settled for half an hour. */
 #define ACKED_TTL_NS_MAX (1500 * NS_PER_S)
+/* Producers that wait for a fate (reply_to), at the most. */
+#define REPLIES_WAITING_MAX 100000
 /* A drain waits so long for what is under way. */
 #define AMQP_LEAVE_NS NS_PER_S
 
@@ -66,13 +69,22 @@ enum amqp_delivery_state {
     DELIVERY_AT_GATE, /* also one that is held, while it is tried */
     DELIVERY_HELD,
     DELIVERY_PENDING, /* its message is to be acknowledged by a client (settle `acked`) */
+    DELIVERY_LEAVING, /* refused, and on its way to --amqp-refused */
     DELIVERY_DONE,    /* to be acknowledged */
     DELIVERY_BAD,     /* to be rejected */
 };
 
+/* Why a delivery was refused. */
+struct amqp_refused {
+    const char *code;            /* NULL: it was not */
+    struct complaint *complaint; /* NULL: there was no memory for it, or nobody is told */
+    uint64_t wall_ms;
+};
+
 struct amqp_delivery {
     struct list order; /* in queue->order, by its tag; of one that was abandoned: none */
-    struct list done;  /* DONE and BAD: in queue->done, the first settled first */
+    struct list done;  /* DONE and BAD: in queue->done, the first settled first; LEAVING: in
+                          out.leaving */
     struct amqp_port *amqp;
     struct amqp_queue *queue; /* NULL: it was abandoned */
     uint64_t tag;
@@ -84,6 +96,7 @@ struct amqp_delivery {
     size_t header_len, body_len, body_got;
     struct held held;
     struct fate_wait wait; /* PENDING */
+    struct amqp_refused refused;
 };
 
 enum amqp_queue_state {
@@ -118,7 +131,8 @@ struct amqp_queue {
 };
 
 struct amqp_figures {
-    _Atomic uint64_t connected, lost, bytes, stalled, cut, refused_blocked;
+    _Atomic uint64_t connected, lost, bytes, stalled, cut;
+    _Atomic uint64_t replies, replies_dropped, replies_untaken, results, results_dropped;
 };
 
 struct amqp_port {
@@ -126,6 +140,7 @@ struct amqp_port {
     const struct config *config;
     struct amqp_broker broker;
     struct amqp_link consumer;
+    struct amqp_out out;
     struct amqp_queue queues[AMQP_QUEUES_MAX];
     unsigned queue_count;
     uint16_t prefetch;
@@ -146,8 +161,10 @@ struct amqp_port {
     bool leaves;        /* the node drains */
     uint64_t leaves_ns; /* since then */
     uint32_t at_gate;
+    struct list replies; /* of amqp_reply.c: fates that are waited for */
+    uint32_t reply_count;
     struct amqp_figures figures;
-    struct port_figure shown[16 + 10 * AMQP_QUEUES_MAX];
+    struct port_figure shown[24 + 10 * AMQP_QUEUES_MAX];
     char labels[AMQP_QUEUES_MAX][AMQP_SETTLED + 1][2 * AMQP_QUEUE_BYTES_MAX + 40];
 };
 
@@ -202,8 +219,22 @@ void amqp_delivery_abandon(struct amqp_port *amqp, struct amqp_delivery *deliver
 /* It was told to the broker, or it is abandoned. */
 void amqp_delivery_free(struct amqp_port *amqp, struct amqp_delivery *delivery);
 void amqp_delivery_done(struct amqp_port *amqp, struct amqp_delivery *delivery, bool good);
+/* It was refused, and has left for --amqp-refused, or cannot. */
+void amqp_delivery_left(struct amqp_port *amqp, struct amqp_delivery *delivery, bool good);
 /* Tries those that are held and due, of one queue, the oldest first. */
 void amqp_delivery_retry(struct amqp_port *amqp, struct amqp_queue *queue);
 gate_done amqp_delivery_on_result;
+
+/* amqp_reply.c */
+/* Whoever asked by reply_to is told; the delivery still has its bytes. */
+void amqp_reply_result(struct amqp_port *amqp, const struct amqp_delivery *delivery,
+                       const struct gate_result *result);
+/* The same of what the gate has no word for. */
+void amqp_reply_refused(struct amqp_port *amqp, const struct amqp_delivery *delivery,
+                        const char *code, const char *text);
+/* And of the fate, once it is settled. */
+void amqp_reply_await(struct amqp_port *amqp, const struct amqp_delivery *delivery,
+                      struct fate *fate);
+void amqp_replies_stop(struct amqp_port *amqp);
 
 #endif

@@ -254,7 +254,10 @@ bool amqp_queue_event(struct amqp_port *amqp, struct amqp_queue *queue,
 /* --- what the broker is told ------------------------------------------------------------------ */
 
 static void settled(struct amqp_port *amqp, struct amqp_queue *queue,
-                    struct amqp_delivery *delivery, enum amqp_settled how) {
+                    struct amqp_delivery *delivery) {
+    enum amqp_settled how = delivery->state == DELIVERY_BAD  ? AMQP_REJECTED
+                            : delivery->refused.code != NULL ? AMQP_REFUSED
+                                                             : AMQP_ACKNOWLEDGED;
     amqp_count(&queue->figures.settled[how], 1);
     amqp_count(&queue->figures.under_way, (uint64_t)-1);
     list_remove(&delivery->order);
@@ -276,7 +279,7 @@ static void run_settle(struct amqp_port *amqp, struct amqp_queue *queue) {
         return;
     door_ack(&amqp->consumer.door, queue->channel, delivery_at(end->prev)->tag, true);
     while (queue->order.next != end)
-        settled(amqp, queue, delivery_at(queue->order.next), AMQP_ACKNOWLEDGED);
+        settled(amqp, queue, delivery_at(queue->order.next));
 }
 
 /* Those that cannot wait: what is rejected, and what was done a while ago and is not in the run. */
@@ -296,7 +299,7 @@ static void singles_settle(struct amqp_port *amqp, struct amqp_queue *queue) {
             door_reject(door, queue->channel, delivery->tag);
         else
             door_ack(door, queue->channel, delivery->tag, false);
-        settled(amqp, queue, delivery, bad ? AMQP_REJECTED : AMQP_ACKNOWLEDGED);
+        settled(amqp, queue, delivery);
     }
 }
 

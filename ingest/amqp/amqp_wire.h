@@ -10,6 +10,7 @@
 #ifndef RINGPOST_INGEST_AMQP_AMQP_WIRE_H
 #define RINGPOST_INGEST_AMQP_AMQP_WIRE_H
 
+#include "core/base/builder.h"
 #include "core/base/span.h"
 
 /* What a delivery says of itself; those that are not there are empty. */
@@ -69,5 +70,30 @@ bool amqp_table_find(struct span table, struct span name, struct amqp_value *val
 bool amqp_number_text(const struct amqp_value *value, char text[AMQP_NUMBER_BYTES]);
 /* A whole number from 0 on. False: it is none. */
 bool amqp_number_u64(const struct amqp_value *value, uint64_t *number);
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+/* The content header of an answer in JSON; what is empty is left out. */
+struct amqp_answer {
+    struct span correlation_id, message_id, type;
+    bool is_persistent;
+};
+#define AMQP_ANSWER_BYTES 1024
+void amqp_answer_write(struct builder *out, const struct amqp_answer *answer);
+
+/* Why a delivery was refused, as headers say it. */
+struct amqp_refusal {
+    struct span code, text, field, queue;
+    bool has_offset;
+    uint64_t offset;
+    uint64_t time_s; /* since 1970 */
+};
+/* So many bytes more than the original's header it takes at most. */
+#define AMQP_REFUSAL_BYTES 1536
+/* The content header of a delivery again, with that in its table of headers, where it stands in the
+ * place of what had its names. `keeps` false: without its other headers. Of a header that cannot be
+ * read only the refusal is left. */
+void amqp_refusal_write(struct builder *out, struct span raw, const struct amqp_refusal *refusal,
+                        bool keeps);
 
 #endif

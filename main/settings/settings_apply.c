@@ -534,6 +534,9 @@ static void list_reset(struct settings_build *build, enum setting_id id) {
     case SET_AMQP_QUEUE:
         config->amqp_queue_count = 0;
         break;
+    case SET_AMQP_REPLIES:
+        config->amqp_reply_count = 0;
+        break;
     case SET_API_KEY:
         config->api_key_count = 0;
         break;

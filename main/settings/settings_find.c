@@ -7,8 +7,9 @@
 #include <stdio.h>
 
 static const struct setting_later later[] = {
-    {"supervise", "off"},   {"recovery", "off"},    {"amqp-refused", NULL},
-    {"amqp-results", NULL}, {"amqp-replies", NULL},
+    {"supervise", "off"},
+    {"recovery", "off"},
+    {"amqp-results", NULL},
 };
 
 enum setting_id settings_find(struct span name) {

@@ -446,6 +446,18 @@ const struct setting settings_table[SETTINGS] = {
         .offset = AT(amqp_hold_ns),
         .fallback = "60",
         .help = "A message that cannot be taken now is tried for so long, then refused."},
+    [SET_AMQP_REFUSED] = {
+        .name = "amqp-refused", .environment = "RINGPOST_AMQP_REFUSED", .value = "EXCHANGE",
+        .kind = SETTING_TEXT, .topic = TOPIC_AMQP, .offset = AT(amqp_refused),
+        .fallback_words = "none",
+        .help = "Publish what is refused there, with headers that say why; without it such a "
+                "message is rejected, and the queue's own dead-lettering has it."},
+    [SET_AMQP_REPLIES] = {
+        .name = "amqp-replies", .environment = "RINGPOST_AMQP_REPLIES", .value = "off|direct|PREFIX",
+        .kind = SETTING_AMQP, .topic = TOPIC_AMQP, .traits = SETTING_LIST,
+        .fallback = "direct",
+        .help = "Where answers to messages with reply_to may go: nowhere, to RabbitMQ's direct "
+                "reply-to, or to queues whose names begin so; several may stand together."},
     [SET_AMQP_CA] = {
         .name = "amqp-ca", .environment = "RINGPOST_AMQP_CA", .value = "FILE",
         .kind = SETTING_TEXT, .topic = TOPIC_AMQP, .offset = AT(amqp_ca),

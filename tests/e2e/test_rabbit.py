@@ -5,7 +5,7 @@ import json
 import signal
 import unittest
 
-from rabbit_server import HAVE, Publisher, Rabbit
+from rabbit_server import HAVE, Publisher, Rabbit, pika
 from support import CountedClient, JsonClient, Node, wait_until
 from test_sio import Sio
 from ws_client import WebSocket
@@ -253,3 +253,70 @@ class Queues(Shared):
         self.assertEqual(node.wait_exit(), 0)
         self.assertEqual(json.loads(self.publisher.get(self.queue)[1])["data"], 2)
         self.assertIsNone(self.publisher.get(self.queue))
+
+    def test_refused_is_published_with_the_reason(self):
+        dead = self.queue + ".dead"
+        self.publisher.channel.exchange_declare(self.queue, "fanout")
+        node = self.node("--amqp-refused", self.queue)
+        self.send(b"no JSON", {"mine": ["kept", {"deep": 1}]}, message_id="m1", content_type="x/y",
+                  app_id="app")
+        wait_until("it is degraded", lambda: node.api("GET", "/readyz")[1].get("degraded"))
+        self.publisher.queue(dead)
+        self.publisher.channel.queue_bind(dead, self.queue)
+        wait_until("it has left", lambda: self.publisher.length(dead) == 1)
+        properties, body = self.publisher.get(dead)
+        self.assertEqual(body, b"no JSON")
+        self.assertEqual((properties.message_id, properties.content_type, properties.app_id),
+                         ("m1", "x/y", "app"))
+        headers = properties.headers
+        self.assertEqual(headers["mine"], ["kept", {"deep": 1}])
+        self.assertEqual((headers["x-ringpost-code"], headers["x-ringpost-queue"],
+                          headers["x-ringpost-offset"]), ("bad_json", self.queue, 1))
+        self.assertIn("x-ringpost-time", headers)
+        self.wait_settled(node, refused=1)
+        wait_until("all is well", lambda: "degraded" not in node.api("GET", "/readyz")[1])
+        for body in (b"[]", b"{}", b"x" * 200000):
+            self.send(body)
+        self.wait_settled(node, refused=4)
+        self.assertEqual(self.publisher.length(dead), 3)
+
+    def test_who_asks_is_told(self):
+        """By direct reply-to, and by a queue of the producer's own."""
+        node = self.node("--amqp-replies", f"direct,{self.queue}.answers")
+        till = self.client(node, "till")
+        answers = self.queue + ".answers"
+        self.publisher.queue(answers)
+        self.send({"to": "till", "ack": True, "data": 1}, reply_to=answers, correlation_id="c1",
+                  message_id="m1")
+        message = till.hear_message()
+        self.assertEqual(message["id"], "m1")
+
+        def answer():
+            got = wait_until("an answer", lambda: self.publisher.get(answers))
+            return got[0].type, got[0].correlation_id, got[0].message_id, json.loads(got[1])
+        self.assertEqual(answer(), ("ringpost.result", "c1", "m1", {
+            "status": 202, "id": "m1", "state": "queued", "recipients": 1}))
+        till.say(type="ack", id="m1")
+        kind, correlation, _, fate = answer()
+        self.assertEqual((kind, correlation, fate["id"], fate["state"]),
+                         ("ringpost.fate", "c1", "m1", "acked"))
+        self.assertEqual(node.api("GET", "/v1/messages/m1")[1], fate)
+        told = []
+        channel = self.publisher.connection.channel()
+        channel.basic_consume("amq.rabbitmq.reply-to", lambda _, __, properties, body: told.append(
+            (properties.correlation_id, json.loads(body))), auto_ack=True)
+        channel.basic_publish("", self.queue, json.dumps({"to": "nobody", "id": "m2"}),
+                              pika.BasicProperties(reply_to="amq.rabbitmq.reply-to",
+                                                   correlation_id="c2"))
+
+        def is_told():
+            self.publisher.connection.process_data_events(0)
+            return told
+        wait_until("it is told", is_told)
+        self.assertEqual(told, [("c2", {"status": 404, "id": "m2", "state": "absent",
+                                        "recipients": 0})])
+        # To a queue that is consumed here, or is not allowed, nothing goes.
+        self.send({"to": "nobody"}, reply_to=self.queue)
+        self.send({"to": "nobody"}, reply_to="elsewhere")
+        self.wait_settled(node, acknowledged=4)
+        self.assertEqual(node.metric("ringpost_amqp_replies_total"), 3)

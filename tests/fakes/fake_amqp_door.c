@@ -3,6 +3,7 @@
 #include "tests/fakes/fake_amqp_door.h"
 
 #include "core/base/check.h"
+#include "ingest/amqp/amqp_wire.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,13 +11,11 @@
 struct fake_door fake_doors[FAKE_DOORS_MAX];
 unsigned fake_door_count;
 bool fake_broker_gone, fake_broker_silent, fake_broker_mute;
-char fake_opened[4096];
 
 void fake_doors_reset(void) {
     memset(fake_doors, 0, sizeof(fake_doors));
     fake_door_count = 0;
     fake_broker_gone = fake_broker_silent = fake_broker_mute = false;
-    fake_opened[0] = '\0';
 }
 
 struct fake_door *fake_door_of(const struct door *door) {
@@ -67,8 +66,8 @@ void door_init(struct door *door) {
 void door_open(struct door *door, const struct door_place *place, unsigned address,
                const struct door_self *self) {
     struct fake_door *fake = fake_door_of(door);
-    size_t len = strlen(fake_opened);
-    snprintf(fake_opened + len, sizeof(fake_opened) - len, "%s.%u ", place->url.host, address);
+    size_t len = strlen(fake->opened);
+    snprintf(fake->opened + len, sizeof(fake->opened) - len, "%s.%u ", place->url.host, address);
     door->place = place;
     door->self = self;
     door->state = DOOR_CONNECTING;
@@ -161,7 +160,18 @@ void door_leave(struct door *door) {
     note(door, "leave\n");
 }
 
+size_t door_header_max(const struct door *door) {
+    return fake_door_of(door)->header_max != 0 ? fake_door_of(door)->header_max : SIZE_MAX;
+}
+
 bool door_publish(struct door *door, uint16_t channel, const struct door_letter *letter) {
+    struct fake_door *fake = fake_door_of(door);
+    struct amqp_properties properties;
+    if (!amqp_properties_read(letter->header, &properties))
+        return false;
+    CHECK(letter->header.len <= sizeof(fake->header), "a long header");
+    memcpy(fake->header, letter->header.at, letter->header.len);
+    fake->header_len = letter->header.len;
     note(door, "publish %u %.*s/%.*s %.*s\n", channel, SPAN_ARG(letter->exchange),
          SPAN_ARG(letter->routing_key), SPAN_ARG(letter->body));
     return true;

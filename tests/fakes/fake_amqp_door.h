@@ -14,6 +14,10 @@ struct fake_door {
     char heard[1 << 16]; /* a line for each method */
     bool full;           /* nothing can be written */
     unsigned beats;
+    char opened[4096]; /* HOST.ADDRESS of each try, with a blank */
+    size_t header_max; /* of letters; 0: any */
+    char header[8192]; /* of the last letter */
+    size_t header_len;
 };
 
 extern struct fake_door fake_doors[FAKE_DOORS_MAX];
@@ -21,7 +25,6 @@ extern unsigned fake_door_count;
 extern bool fake_broker_gone;   /* who connects is refused */
 extern bool fake_broker_silent; /* or hears nothing */
 extern bool fake_broker_mute;   /* methods have no answer */
-extern char fake_opened[4096];  /* HOST.ADDRESS of each try, with a blank */
 
 void fake_doors_reset(void);
 struct fake_door *fake_door_of(const struct door *door);

@@ -24,16 +24,20 @@ static struct fake_door *amqp_door(void) {
     return fake_door_of(&amqp.consumer.door);
 }
 
+static struct fake_door *amqp_out_door(void) {
+    return fake_door_of(&amqp.out.link.door);
+}
+
 static void amqp_settle(void) {
     for (unsigned quiet = 0; quiet < 2;) {
         uint64_t before = fake_moves;
-        size_t len = strlen(amqp_door()->heard);
-        unsigned left = amqp_door()->event_count;
+        size_t len = strlen(amqp_door()->heard) + strlen(amqp_out_door()->heard);
+        unsigned left = amqp_door()->event_count + amqp_out_door()->event_count;
         node_settle();
-        quiet = fake_moves == before && len == strlen(amqp_door()->heard) &&
-                        left == amqp_door()->event_count
-                    ? quiet + 1
-                    : 0;
+        bool still = fake_moves == before &&
+                     len == strlen(amqp_door()->heard) + strlen(amqp_out_door()->heard) &&
+                     left == amqp_door()->event_count + amqp_out_door()->event_count;
+        quiet = still ? quiet + 1 : 0;
     }
 }
 
@@ -46,11 +50,17 @@ static void amqp_pass(uint64_t ns) {
 }
 
 /* What the broker was told since, until the next call. */
-static const char *amqp_heard(void) {
+static const char *amqp_heard_of(struct fake_door *door) {
     static char heard[sizeof(fake_doors[0].heard)];
-    memcpy(heard, amqp_door()->heard, sizeof(heard));
-    amqp_door()->heard[0] = '\0';
+    memcpy(heard, door->heard, sizeof(heard));
+    door->heard[0] = '\0';
     return heard;
+}
+static const char *amqp_heard(void) {
+    return amqp_heard_of(amqp_door());
+}
+static const char *amqp_published(void) {
+    return amqp_heard_of(amqp_out_door());
 }
 
 static struct span amqp_keep(const void *at, size_t len) {
@@ -115,6 +125,8 @@ static void amqp_node_open(void) {
         fake_config.amqp_queues[fake_config.amqp_queue_count++] = "q";
     if (fake_config.amqp_prefetch == 0)
         fake_config.amqp_prefetch = 4;
+    if (fake_config.amqp_reply_count == 0)
+        fake_config.amqp_replies[fake_config.amqp_reply_count++] = "direct";
     if (fake_config.amqp_hold_ns == 0)
         fake_config.amqp_hold_ns = 60 * NS_PER_S;
     snprintf(fake_config.node, sizeof(fake_config.node), "n1");

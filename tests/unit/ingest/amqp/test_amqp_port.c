@@ -75,9 +75,9 @@ static void tries_addresses_in_turn(void **state) {
     fake_broker_gone = true;
     amqp_node_open();
     amqp_settle();
-    assert_string_equal(fake_opened, "two.0 two.1 one.0 ");
+    assert_string_equal(amqp_door()->opened, "two.0 two.1 one.0 ");
     amqp_pass(200 * NS_PER_MS);
-    assert_string_equal(fake_opened, "two.0 two.1 one.0 two.0 two.1 one.0 ");
+    assert_string_equal(amqp_door()->opened, "two.0 two.1 one.0 two.0 two.1 one.0 ");
     assert_string_equal(atomic_load(&amqp.port.degraded), "amqp");
     fake_broker_gone = false;
     amqp_pass(400 * NS_PER_MS);
@@ -89,9 +89,9 @@ static void waits_no_longer_than_ten_seconds(void **state) {
     fake_broker_gone = true;
     amqp_node_open();
     amqp_pass(60 * NS_PER_S);
-    fake_opened[0] = '\0';
+    amqp_door()->opened[0] = '\0';
     amqp_pass(60 * NS_PER_S);
-    unsigned tries = times(fake_opened, "broker");
+    unsigned tries = times(amqp_door()->opened, "broker");
     assert_in_range(tries, 6, 12);
 }
 
@@ -100,9 +100,9 @@ static void who_does_not_greet_is_left(void **state) {
     fake_broker_silent = true;
     amqp_node_open();
     amqp_pass(4900 * NS_PER_MS);
-    assert_string_equal(fake_opened, "broker.0 ");
+    assert_string_equal(amqp_door()->opened, "broker.0 ");
     amqp_pass(400 * NS_PER_MS);
-    assert_string_equal(fake_opened, "broker.0 broker.0 ");
+    assert_string_equal(amqp_door()->opened, "broker.0 broker.0 ");
 }
 
 static void who_does_not_answer_is_left(void **state) {
@@ -110,10 +110,10 @@ static void who_does_not_answer_is_left(void **state) {
     fake_broker_mute = true;
     amqp_node_open();
     amqp_pass(9900 * NS_PER_MS);
-    assert_string_equal(fake_opened, "broker.0 ");
+    assert_string_equal(amqp_door()->opened, "broker.0 ");
     fake_broker_mute = false;
     amqp_pass(400 * NS_PER_MS);
-    assert_string_equal(fake_opened, "broker.0 broker.0 ");
+    assert_string_equal(amqp_door()->opened, "broker.0 broker.0 ");
     assert_int_equal(QUEUE_FIGURE(0, consuming), 1);
 }
 
@@ -155,13 +155,13 @@ static void a_cancelled_queue_is_consumed_again(void **state) {
 /* --- what a broker never does ----------------------------------------------------------------- */
 
 static void expect_left(void) {
-    fake_opened[0] = '\0';
+    amqp_door()->opened[0] = '\0';
     amqp_settle();
     assert_int_equal(amqp_figure_of(&amqp.figures.connected), 0);
     amqp_tags[1] = 0;
     amqp.consumer.tries = 0;
     amqp_pass(200 * NS_PER_MS);
-    assert_string_equal(fake_opened, "broker.0 ");
+    assert_string_equal(amqp_door()->opened, "broker.0 ");
     (void)amqp_heard();
     gives(TO_TILL);
     assert_int_equal(got(), 1);
