@@ -51,6 +51,9 @@ void fates_init(struct fates *fates, struct budget *budget, const struct config 
     fates->kept_ns =
         fates->window_ns > fates->dedup_window_ns ? fates->window_ns : fates->dedup_window_ns;
     fates->kept_max = config->fate_max > config->dedup_max ? config->fate_max : config->dedup_max;
+    CHECK(pthread_mutex_init(&fates->feed.lock, NULL) == 0);
+    atomic_init(&fates->feed.runs, false);
+    fates->feed.count = 0;
     fates->nudge = nudge;
     fates->nudge_argument = argument;
     for (unsigned i = 0; i < fates->stripe_count; i++) {
@@ -327,9 +330,14 @@ void fates_taken(struct fates *fates, struct fate *fate, enum result_word first,
     fate->first = first & 7u;
     fate->recipients = recipients & FATE_RECIPIENTS_MAX;
     fate->phase = FATE_TAKEN;
-    if (fate->left == 0)
+    bool told = false;
+    if (fate->left == 0) {
         fate_queue(fates, stripe, fate, now_ns);
+        told = fate_feed_put(&fates->feed, fate);
+    }
     fate_unlock(stripe);
+    if (told)
+        fates->nudge(fates->nudge_argument, fates->feed.endpoint);
 }
 
 /* Hands those who wait to their endpoints, and returns which. The stripe's lock is held, so none of
@@ -366,8 +374,11 @@ void fates_settle(struct fates *fates, struct fate *fate, uint32_t address, enum
     atomic_store_explicit(&settled->state, state, memory_order_release);
     if (fate->left == 0) {
         endpoints = waits_tell(fates, fate);
-        if (fate->phase == FATE_TAKEN)
+        if (fate->phase == FATE_TAKEN) {
             fate_queue(fates, stripe, fate, now_ns);
+            if (fate_feed_put(&fates->feed, fate))
+                endpoints |= UINT64_C(1) << fates->feed.endpoint;
+        }
     }
     fate_unlock(stripe);
     for (; endpoints != 0; endpoints &= endpoints - 1)
@@ -452,6 +463,8 @@ uint64_t fates_count(const struct fates *fates) {
 }
 
 void fates_fini(struct fates *fates) {
+    fates_feed_end(fates);
+    pthread_mutex_destroy(&fates->feed.lock);
     for (unsigned i = 0; i < fates->stripe_count; i++) {
         struct fate_stripe *stripe = &fates->stripes[i];
         struct table_node *node = table_walk(&stripe->fates, NULL);

@@ -52,6 +52,7 @@
 #include "core/base/list.h"
 #include "core/base/span.h"
 #include "core/base/table.h"
+#include "core/fate_feed.h"
 #include "core/limits.h"
 #include "core/memory.h"
 #include "core/stats.h"
@@ -269,6 +270,7 @@ struct fates {
     _Atomic uint64_t record_bytes;  /* of all their records in the store */
     struct fate_waited waited[FATE_WAITED_PLACES]; /* by the hash of the address */
     _Atomic uint32_t waits_ended;
+    struct fate_feed feed;
     void (*nudge)(void *argument, unsigned endpoint);
     void *nudge_argument;
 };

@@ -68,6 +68,9 @@ void amqp_figures_init(struct amqp_port *amqp) {
     tell(amqp, "amqp_results_dropped_total", NULL, "counter",
          "outcomes for which there was no room, or which the broker did not take",
          &all->results_dropped);
+    tell(amqp, "amqp_results_untold_total", NULL, "counter",
+         "outcomes that were never written, since too many waited for the broker",
+         &all->results_untold);
     for (size_t i = 0; i < sizeof(each) / sizeof(each[0]); i++)
         for (unsigned n = 0; n < amqp->queue_count; n++)
             tell(amqp, each[i].metric, label_write(amqp, n, AMQP_SETTLED), each[i].kind,

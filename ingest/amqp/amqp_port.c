@@ -87,6 +87,7 @@ static void amqp_turn(struct port *port) {
     consumer_step(amqp);
     for (unsigned i = 0; i < amqp->queue_count && amqp->consumer.is_up; i++)
         amqp_queue_settle(amqp, &amqp->queues[i]);
+    amqp_results_work(amqp);
     amqp_out_step(amqp);
     amqp_figure(&amqp->figures.connected, amqp->consumer.is_up && amqp->out.link.is_up);
     degraded_tell(amqp);
@@ -135,6 +136,8 @@ static bool amqp_open(struct port *port, char *problem, size_t problem_cap) {
     }
     amqp->share_bytes = port->server->budget.ceiling_bytes / AMQP_SHARE;
     held_set_init(&amqp->held, &port->account);
+    if (amqp->config->amqp_results != NULL)
+        fates_feed(&port->server->fates, port->index);
     return true;
 }
 

@@ -132,7 +132,8 @@ struct amqp_queue {
 
 struct amqp_figures {
     _Atomic uint64_t connected, lost, bytes, stalled, cut;
-    _Atomic uint64_t replies, replies_dropped, replies_untaken, results, results_dropped;
+    _Atomic uint64_t replies, replies_dropped, replies_untaken, results, results_dropped,
+        results_untold;
 };
 
 struct amqp_port {
@@ -235,6 +236,8 @@ void amqp_reply_refused(struct amqp_port *amqp, const struct amqp_delivery *deli
 /* And of the fate, once it is settled. */
 void amqp_reply_await(struct amqp_port *amqp, const struct amqp_delivery *delivery,
                       struct fate *fate);
+/* What has become of messages, for --amqp-results. */
+void amqp_results_work(struct amqp_port *amqp);
 void amqp_replies_stop(struct amqp_port *amqp);
 
 #endif

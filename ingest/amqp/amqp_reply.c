@@ -160,7 +160,36 @@ void amqp_reply_await(struct amqp_port *amqp, const struct amqp_delivery *delive
     reply_free(reply);
 }
 
+/* --- outcomes --------------------------------------------------------------------------------- */
+
+static const char *const state_keys[FATE_STATES] = {"pending", "acked", "expired", "dropped"};
+
+void amqp_results_work(struct amqp_port *amqp) {
+    struct fates *fates = &amqp->port.server->fates;
+    struct fate *fate;
+    if (amqp->config->amqp_results == NULL)
+        return;
+    amqp_figure(&amqp->figures.results_untold,
+                atomic_load_explicit(&fates->feed.untold, memory_order_relaxed));
+    /* While letters wait, so do these. */
+    while (amqp->out.letter_count < LETTERS_MAX / 2 && !endpoint_slice_over(&amqp->port.endpoint) &&
+           (fate = fates_feed_next(fates)) != NULL) {
+        struct amqp_answer answer = {
+            .message_id = fate_id(fate), .type = SPAN("ringpost.fate"), .is_persistent = true};
+        struct builder out;
+        struct amqp_letter *letter = amqp_out_letter(amqp, amqp->config->amqp_results,
+                                                     span_text(state_keys[fate_state(fate)]),
+                                                     &answer, fate_bytes_max(fate), &out);
+        if (!SHORTAGE(letter == NULL)) {
+            fate_write(fate, &out);
+            amqp_out_put(amqp, letter, &out);
+        }
+        fates_release(fates, fate);
+    }
+}
+
 void amqp_replies_stop(struct amqp_port *amqp) {
+    fates_feed_end(&amqp->port.server->fates);
     while (!list_empty(&amqp->replies)) {
         struct amqp_reply *reply = container_of(amqp->replies.next, struct amqp_reply, link);
         fates_wait_end(&amqp->port.server->fates, &reply->wait);

@@ -90,6 +90,7 @@ enum setting_id {
     SET_AMQP_SETTLE,
     SET_AMQP_HOLD,
     SET_AMQP_REFUSED,
+    SET_AMQP_RESULTS,
     SET_AMQP_REPLIES,
     SET_AMQP_CA,
     SET_AMQP_CERT,

@@ -89,6 +89,8 @@ const char *settings_amqp_problem(const struct config *config) {
             return "--amqp-replies off stands alone";
     if (config->amqp_refused != NULL && config->amqp_refused[0] == '\0')
         return "the exchange of --amqp-refused has no name";
+    if (config->amqp_results != NULL && config->amqp_results[0] == '\0')
+        return "the exchange of --amqp-results has no name";
     if ((config->amqp_cert == NULL) != (config->amqp_key == NULL))
         return "a certificate and its key belong together; say --amqp-cert and --amqp-key";
     if (config->amqp_ca == NULL && any_tls(config))

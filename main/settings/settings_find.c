@@ -6,11 +6,7 @@
 
 #include <stdio.h>
 
-static const struct setting_later later[] = {
-    {"supervise", "off"},
-    {"recovery", "off"},
-    {"amqp-results", NULL},
-};
+static const struct setting_later later[] = {{"supervise", "off"}, {"recovery", "off"}};
 
 enum setting_id settings_find(struct span name) {
     for (unsigned id = 0; id < SETTINGS; id++)

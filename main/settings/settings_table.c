@@ -452,8 +452,15 @@ const struct setting settings_table[SETTINGS] = {
         .fallback_words = "none",
         .help = "Publish what is refused there, with headers that say why; without it such a "
                 "message is rejected, and the queue's own dead-lettering has it."},
+    [SET_AMQP_RESULTS] = {
+        .name = "amqp-results", .environment = "RINGPOST_AMQP_RESULTS", .value = "EXCHANGE",
+        .kind = SETTING_TEXT, .topic = TOPIC_AMQP, .offset = AT(amqp_results),
+        .fallback_words = "none",
+        .help = "Publish there what has become of each message with ack, whichever way it came "
+                "in, when it is settled; the routing key is acked, expired or dropped."},
     [SET_AMQP_REPLIES] = {
-        .name = "amqp-replies", .environment = "RINGPOST_AMQP_REPLIES", .value = "off|direct|PREFIX",
+        .name = "amqp-replies", .environment = "RINGPOST_AMQP_REPLIES",
+        .value = "off|direct|PREFIX",
         .kind = SETTING_AMQP, .topic = TOPIC_AMQP, .traits = SETTING_LIST,
         .fallback = "direct",
         .help = "Where answers to messages with reply_to may go: nowhere, to RabbitMQ's direct "

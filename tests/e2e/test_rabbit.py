@@ -320,3 +320,27 @@ class Queues(Shared):
         self.send({"to": "nobody"}, reply_to="elsewhere")
         self.wait_settled(node, acknowledged=4)
         self.assertEqual(node.metric("ringpost_amqp_replies_total"), 3)
+
+    def test_outcomes_of_all_messages_are_published(self):
+        self.publisher.channel.exchange_declare(self.queue, "direct", durable=True)
+        for state in ("acked", "expired"):
+            self.publisher.queue(f"{self.queue}.{state}")
+            self.publisher.channel.queue_bind(f"{self.queue}.{state}", self.queue, state)
+        node = self.node("--amqp-results", self.queue)
+        till = self.client(node, "till")
+        self.send({"to": "till", "ack": True, "id": "m1"})
+        self.assertEqual(node.message(to="till", ack=True, id="m2")[0], 202)
+        self.assertEqual(node.message(to=["away"], ack=True, id="m3", ttl=0.05)[0], 202)
+        for _ in range(2):
+            till.say(type="ack", id=till.hear_message()["id"])
+
+        def outcomes(state):
+            queue = f"{self.queue}.{state}"
+            got = wait_until("an outcome", lambda: self.publisher.get(queue))
+            fate = json.loads(got[1])
+            self.assertEqual((got[0].type, got[0].message_id, got[0].delivery_mode, fate["state"]),
+                             ("ringpost.fate", fate["id"], 2, state))
+            return fate["id"]
+        self.assertEqual({outcomes("acked"), outcomes("acked")}, {"m1", "m2"})
+        self.assertEqual(outcomes("expired"), "m3")
+        wait_until("all are confirmed", lambda: node.metric("ringpost_amqp_results_total") == 3)

@@ -1,5 +1,5 @@
-"""RabbitMQ that is killed, hangs, sends the node away or does not let it in; what producers put into
-headers to harm it; several nodes on one queue."""
+"""RabbitMQ that is killed, hangs, sends the node away or does not let it in; what producers put
+into headers to harm it; several nodes on one queue."""
 
 import json
 import struct

@@ -246,6 +246,36 @@ static void replies_have_a_bound(void **state) {
     assert_int_equal(SETTLED(0, ACKNOWLEDGED), LETTERS_MAX + 10);
 }
 
+static void outcomes_are_published(void **state) {
+    (void)state;
+    fake_config.amqp_results = "books";
+    fake_config.amqp_refused = NULL;
+    amqp_node_open();
+    amqp_settle();
+    till = client_connect(1, "{\"type\":\"hello\",\"id\":\"till\"}\n");
+    struct peer *api = api_connect();
+    ask(api, JSON_POST("/v1/messages", "{\"to\":\"till\",\"ack\":true,\"id\":\"m1\"}"));
+    ask(api, JSON_POST("/v1/messages", TO_TILL));
+    (void)amqp_published();
+    peer_say(till, "{\"type\":\"ack\",\"id\":\"m1\"}\n");
+    amqp_settle();
+    const char *published = amqp_published();
+    assert_non_null(strstr(published, "publish 1 books/acked {\"id\":\"m1\",\"state\":\"acked\""));
+    assert_int_equal(times(published, "publish"), 1);
+    /* What was not confirmed is published again. */
+    fake_door_lose(amqp_out_door(), "it is gone");
+    amqp_settle();
+    amqp_pass(200 * NS_PER_MS);
+    assert_non_null(strstr(amqp_published(), "publish 1 books/acked {\"id\":\"m1\""));
+    out_says(DOOR_ACK, 1, "");
+    assert_int_equal(amqp_figure_of(&amqp.figures.results), 1);
+}
+
+static int bare(void **state) {
+    (void)state;
+    return 0;
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(refused_leaves_before_it_is_acknowledged, setup, teardown),
@@ -259,6 +289,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(fates_follow_results, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_is_replied_while_it_is_held, setup, teardown),
         cmocka_unit_test_setup_teardown(replies_have_a_bound, setup, teardown),
+        cmocka_unit_test_setup_teardown(outcomes_are_published, bare, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
