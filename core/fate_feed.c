@@ -1,7 +1,6 @@
 #include "core/fate_feed.h"
 
 #include "core/base/check.h"
-#include "core/base/shortage.h"
 #include "core/fate.h"
 
 void fates_feed(struct fates *fates, unsigned endpoint) {
@@ -13,7 +12,7 @@ bool fate_feed_put(struct fate_feed *feed, struct fate *fate) {
     if (!atomic_load_explicit(&feed->runs, memory_order_acquire) || fate->lent)
         return false;
     CHECK(pthread_mutex_lock(&feed->lock) == 0);
-    bool full = SHORTAGE(feed->count == FATE_FEED_MAX), first = feed->count == 0;
+    bool full = feed->count == FATE_FEED_MAX, first = feed->count == 0;
     if (full) {
         atomic_fetch_add_explicit(&feed->untold, 1, memory_order_relaxed);
     } else {

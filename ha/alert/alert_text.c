@@ -15,6 +15,11 @@ static const struct {
      "clients and producers of this node go on; messages for clients of other nodes are refused or "
      "miss them, and the answers say so",
      "see that Redis runs and can be reached; the node tries again by itself"},
+    {"amqp", "a queue of RabbitMQ has been lost", "all queues of RabbitMQ are back",
+     "messages stay in their queues, or refused ones cannot be published; clients and HTTP "
+     "producers of this node go on",
+     "see the broker, its queues and exchanges; the node's log says which; it tries again by "
+     "itself"},
     {"store", "the store has been lost", "the store is back",
      "messages with ack are refused with 503 storage_unavailable; what the node has, it keeps and "
      "delivers",
