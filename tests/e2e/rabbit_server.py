@@ -36,13 +36,40 @@ def children(pid):
     return []
 
 
+def openssl(*words, folder):
+    subprocess.run(["openssl", *words], cwd=folder, check=True, stdin=subprocess.DEVNULL,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def certificates(folder):
+    """ca.pem, another CA's other.pem, and for localhost server.pem with its key.pem."""
+    for name in ("ca", "other"):
+        openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+                f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem", folder=folder)
+    openssl("req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-keyout",
+            "key.pem", "-out", "server.csr", folder=folder)
+    with open(os.path.join(folder, "names"), "w", encoding="ascii") as file:
+        file.write("subjectAltName=DNS:localhost\n")
+    openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
+            "-CAcreateserial", "-days", "2", "-extfile", "names", "-out", "server.pem",
+            folder=folder)
+
+
 class Rabbit:
     """One node of a broker; what it has survives kill and start."""
 
-    def __init__(self, conf="", start=True):
+    def __init__(self, tls=False, start=True):
         self.folder = tempfile.TemporaryDirectory(prefix="ringpost-rabbit-")
         self.port, self.dist_port, self.epmd_port = free_port(), free_port(), free_port()
-        self.conf = conf
+        self.conf = ""
+        if tls:
+            certificates(self.folder.name)
+            self.tls_port = free_port()
+            self.conf = (f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}\n"
+                         f"ssl_options.cacertfile = {self.path('ca.pem')}\n"
+                         f"ssl_options.certfile = {self.path('server.pem')}\n"
+                         f"ssl_options.keyfile = {self.path('key.pem')}\n"
+                         "ssl_options.verify = verify_none\n")
         self.process = self.epmd = None
         self.beam = 0
         if start:

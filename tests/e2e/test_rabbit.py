@@ -2,6 +2,7 @@
 delivery."""
 
 import json
+import shutil
 import signal
 import unittest
 
@@ -35,11 +36,13 @@ def balance(node, queue="q"):
 class Shared(unittest.TestCase):
     """One broker for all tests of a class; each test has queues of its own."""
 
+    tls = False
+
     @classmethod
     def setUpClass(cls):
         if not HAVE:
             raise unittest.SkipTest("rabbitmq-server or python3-pika is not there")
-        cls.rabbit = cls.enterClassContext(Rabbit())
+        cls.rabbit = cls.enterClassContext(Rabbit(tls=cls.tls))
 
     def setUp(self):
         self.queue = self.id().rpartition(".")[2]
@@ -71,6 +74,8 @@ class Shared(unittest.TestCase):
 
 
 class Queues(Shared):
+    tls = shutil.which("openssl") is not None
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -344,3 +349,23 @@ class Queues(Shared):
         self.assertEqual({outcomes("acked"), outcomes("acked")}, {"m1", "m2"})
         self.assertEqual(outcomes("expired"), "m3")
         wait_until("all are confirmed", lambda: node.metric("ringpost_amqp_results_total") == 3)
+
+    def test_tls(self):
+        if not self.tls:
+            self.skipTest("openssl is not there")
+
+        def started(host, ca):
+            return Node("--amqp", f"amqps://{host}:{self.rabbit.tls_port}", "--amqp-ca",
+                        self.rabbit.path(ca), "--amqp-queue", self.queue)
+        with started("localhost", "ca.pem") as node:
+            wait_until("the queue is consumed", lambda: is_up(node, self.queue))
+            with JsonClient(node, "till") as till:
+                for number in range(100):
+                    self.send({"to": "till", "data": ["x" * 10000, number]})
+                for number in range(100):
+                    self.assertEqual(till.hear_message()["data"][1], number)
+            self.wait_settled(node, acknowledged=100)
+        for host, ca in (("127.0.0.1", "ca.pem"), ("localhost", "other.pem")):
+            with started(host, ca) as node:
+                node.wait_log("amqp_lost .*(verif|handshake|SSL)")
+                self.assertEqual(node.metric("ringpost_amqp_connected"), 0)

@@ -135,3 +135,27 @@ class Faults(Shared):
         for number in range(5000):
             self.assertEqual(till.hear_message()["data"], number)
         self.wait_settled(node, acknowledged=5000)
+
+    def test_a_broker_in_alarm_is_still_told(self):
+        """It takes nothing that is published, and gets acknowledgements all the same."""
+        self.publisher.queue(self.queue + ".dead")
+        self.publisher.channel.exchange_declare(self.queue, "fanout", durable=True)
+        self.publisher.channel.queue_bind(self.queue + ".dead", self.queue)
+        self.send(b"no JSON")
+        for number in range(50):
+            self.send({"to": "till", "data": number, "ack": True})
+        self.rabbit.control("set_vm_memory_high_watermark", "0")
+        try:
+            node = self.node("--amqp-refused", self.queue)
+            till = self.client(node, "till")
+            for number in range(50):
+                self.assertEqual(till.hear_message()["data"], number)
+            wait_until("they are acknowledged", lambda: settled(
+                node, "acknowledged", self.queue) == 50)
+            node.wait_log("event=amqp_blocked")
+            self.assertEqual(node.api("GET", "/readyz")[1]["degraded"], ["amqp"])
+            self.assertEqual(settled(node, "refused", self.queue), 0)
+        finally:
+            self.rabbit.control("set_vm_memory_high_watermark", "0.4")
+        self.wait_settled(node, acknowledged=50, refused=1)
+        wait_until("all is well", lambda: "degraded" not in node.api("GET", "/readyz")[1])
