@@ -43,6 +43,15 @@ struct port_node {
     char peer[PORT_PEER_BYTES]; /* where it takes polls of its sessions; empty: nowhere */
 };
 
+/* What has come from one queue of a broker, as it was in one moment: `deliveries` is the sum of all
+ * that follow. */
+struct port_book {
+    const char *queue;
+    uint64_t deliveries;
+    uint64_t acknowledged, refused, rejected, abandoned;
+    uint64_t held, under_way; /* as they were found */
+};
+
 /* What a port does. All on its own thread. */
 #define PORT_SERVER_BYTES 256
 /* A server outside that a port speaks to. */
@@ -96,6 +105,8 @@ struct port_type {
     /* Servers that it speaks to, as above. NULL: it tells of none. */
     unsigned (*servers)(struct port *port, unsigned from, struct port_server *servers,
                         unsigned max);
+    /* The books of queues, as above. NULL: it has none. */
+    unsigned (*books)(struct port *port, unsigned from, struct port_book *books, unsigned max);
     /* The node stops: lets go of every message that it still holds, answered or not, of every
      * name, and of calls (call_part_done); perhaps no turn came before, since the start failed. May
      * be NULL. */

@@ -1,5 +1,6 @@
 /* amqp_figures.c - what is told of the port to operators; see amqp_port.h. */
 #include "core/base/builder.h"
+#include "core/base/check.h"
 #include "ingest/amqp/amqp_port.h"
 
 static const char *const settled_words[AMQP_SETTLED] = {
@@ -27,6 +28,53 @@ static const char *label_write(struct amqp_port *amqp, unsigned queue, unsigned 
     if (how != AMQP_SETTLED)
         builder_format(&out, ",how=\"%s\"", settled_words[how]);
     return out.at;
+}
+
+/* --- books ------------------------------------------------------------------------------------ */
+
+static uint64_t value_of(const _Atomic uint64_t *figure) {
+    return atomic_load_explicit(figure, memory_order_relaxed);
+}
+
+static void book_write(const struct amqp_queue *queue, struct port_book *book) {
+    const struct amqp_queue_figures *figures = &queue->figures;
+    *book = (struct port_book){.queue = queue->name,
+                               .deliveries = value_of(&figures->deliveries),
+                               .acknowledged = value_of(&figures->settled[AMQP_ACKNOWLEDGED]),
+                               .refused = value_of(&figures->settled[AMQP_REFUSED]),
+                               .rejected = value_of(&figures->settled[AMQP_REJECTED]),
+                               .abandoned = value_of(&figures->settled[AMQP_ABANDONED])};
+    for (const struct list *at = queue->order.next; at != &queue->order; at = at->next) {
+        const struct amqp_delivery *delivery = container_of(at, const struct amqp_delivery, order);
+        if (list_linked(&delivery->held.link))
+            book->held++;
+        else
+            book->under_way++;
+    }
+}
+
+void amqp_books_write(struct amqp_port *amqp) {
+    uint64_t open = 0;
+    for (unsigned i = 0; i < amqp->queue_count; i++)
+        open +=
+            value_of(&amqp->queues[i].figures.held) + value_of(&amqp->queues[i].figures.under_way);
+    if (open > BOOK_WALK_MAX && amqp->port.now_ns - amqp->booked_ns < BOOK_LONG_NS)
+        return;
+    amqp->booked_ns = amqp->port.now_ns;
+    CHECK(pthread_mutex_lock(&amqp->books.lock) == 0);
+    for (unsigned i = 0; i < amqp->queue_count; i++)
+        book_write(&amqp->queues[i], &amqp->books.books[i]);
+    CHECK(pthread_mutex_unlock(&amqp->books.lock) == 0);
+}
+
+unsigned amqp_books_read(struct port *port, unsigned from, struct port_book *books, unsigned max) {
+    struct amqp_port *amqp = amqp_of(port);
+    unsigned count = 0;
+    CHECK(pthread_mutex_lock(&amqp->books.lock) == 0);
+    for (; count < max && from + count < amqp->queue_count; count++)
+        books[count] = amqp->books.books[from + count];
+    CHECK(pthread_mutex_unlock(&amqp->books.lock) == 0);
+    return count;
 }
 
 void amqp_figures_init(struct amqp_port *amqp) {
@@ -82,4 +130,7 @@ void amqp_figures_init(struct amqp_port *amqp) {
             tell(amqp, "amqp_settled_total", label_write(amqp, n, how), "counter",
                  "deliveries by what became of them", &amqp->queues[n].figures.settled[how]);
     amqp->port.figures = amqp->shown;
+    CHECK(pthread_mutex_init(&amqp->books.lock, NULL) == 0);
+    for (unsigned n = 0; n < amqp->queue_count; n++)
+        book_write(&amqp->queues[n], &amqp->books.books[n]);
 }

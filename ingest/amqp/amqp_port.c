@@ -91,6 +91,7 @@ static void amqp_turn(struct port *port) {
     amqp_out_step(amqp);
     amqp_figure(&amqp->figures.connected, amqp->consumer.is_up && amqp->out.link.is_up);
     degraded_tell(amqp);
+    amqp_books_write(amqp);
 }
 
 static uint64_t due_ns(const struct amqp_port *amqp, uint64_t now_ns) {
@@ -215,6 +216,7 @@ void amqp_port_init(struct amqp_port *amqp, const struct config *config) {
                                           .wait = amqp_wait,
                                           .refuse = amqp_refuse,
                                           .close = amqp_close,
+                                          .books = amqp_books_read,
                                           .stop = amqp_stop};
     memset(amqp, 0, sizeof(*amqp));
     port_init(&amqp->port, &type);

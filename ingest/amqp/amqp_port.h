@@ -33,6 +33,8 @@
 #include "ingest/amqp/amqp_out.h"
 #include "ingest/gate/gate.h"
 
+#include <pthread.h>
+
 struct config;
 
 #define AMQP_QUEUE_BYTES_MAX 255
@@ -136,6 +138,12 @@ struct amqp_figures {
         results_untold;
 };
 
+/* The books of all queues, of one moment of a turn, for other threads. */
+struct amqp_books {
+    pthread_mutex_t lock;
+    struct port_book books[AMQP_QUEUES_MAX];
+};
+
 struct amqp_port {
     struct port port;
     const struct config *config;
@@ -165,6 +173,8 @@ struct amqp_port {
     struct list replies; /* of amqp_reply.c: fates that are waited for */
     uint32_t reply_count;
     struct amqp_figures figures;
+    struct amqp_books books;
+    uint64_t booked_ns; /* when a long queue was walked through last */
     struct port_figure shown[24 + 10 * AMQP_QUEUES_MAX];
     char labels[AMQP_QUEUES_MAX][AMQP_SETTLED + 1][2 * AMQP_QUEUE_BYTES_MAX + 40];
 };
@@ -190,6 +200,12 @@ static inline void amqp_figure(_Atomic uint64_t *figure, uint64_t value) {
 
 /* amqp_figures.c */
 void amqp_figures_init(struct amqp_port *amqp);
+/* Ends a turn: walks through the deliveries, and puts what it finds into the books. With more than
+ * BOOK_WALK_MAX of them it does so once in BOOK_LONG_NS. */
+#define BOOK_WALK_MAX 1024
+#define BOOK_LONG_NS NS_PER_S
+void amqp_books_write(struct amqp_port *amqp);
+unsigned amqp_books_read(struct port *port, unsigned from, struct port_book *books, unsigned max);
 
 /* amqp_queue.c */
 void amqp_queue_init(struct amqp_queue *queue, const char *name, uint16_t channel);

@@ -256,6 +256,39 @@ static bool redis_write(struct chain *chain, const struct server *server) {
     return servers_write(chain, herald);
 }
 
+#define BOOK_BYTES (256 + builder_json_max(255))
+
+static void book_write(struct builder *out, const struct port_book *book, bool first) {
+    builder_text(out, first ? "{" : ",{");
+    json_key_text(out, "queue", span_text(book->queue));
+    json_key_u64(out, "deliveries", book->deliveries);
+    json_key_u64(out, "acknowledged", book->acknowledged);
+    json_key_u64(out, "refused", book->refused);
+    json_key_u64(out, "rejected", book->rejected);
+    json_key_u64(out, "abandoned", book->abandoned);
+    json_key_u64(out, "held", book->held);
+    json_key_u64(out, "under_way", book->under_way);
+    builder_byte(out, '}');
+}
+
+/* The books of queues, of which one port has some. */
+static bool queues_write(struct chain *chain, const struct server *server) {
+    struct port_book books[AMQP_QUEUES_MAX];
+    unsigned count = 0;
+    for (unsigned i = 0; i < server->parts.port_count && count == 0; i++) {
+        struct port *port = server->parts.ports[i];
+        if (port->type->books != NULL)
+            count = port->type->books(port, 0, books, AMQP_QUEUES_MAX);
+    }
+    if (SHORTAGE(!chain_room(chain, 64 + count * BOOK_BYTES)))
+        return false;
+    builder_text(&chain->out, ",\"queues\":[");
+    for (unsigned i = 0; i < count; i++)
+        book_write(&chain->out, &books[i], i == 0);
+    builder_byte(&chain->out, ']');
+    return true;
+}
+
 static void peer_write(struct builder *out, struct span name, struct span run, bool self) {
     builder_text(out, self ? "{" : ",{");
     json_key_text(out, "node", name);
@@ -361,7 +394,8 @@ static void object_write(struct worker *worker, const struct call *call, struct 
     json_key(out, "slowest");
     slowest_write(out, &slowest);
     ledger_write(out, total);
-    if (redis_write(chain, server) && nodes_write(chain, server, worker->config))
+    if (redis_write(chain, server) && queues_write(chain, server) &&
+        nodes_write(chain, server, worker->config))
         builder_byte(out, '}');
 }
 

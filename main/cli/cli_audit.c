@@ -4,7 +4,8 @@
  * for one reason; every message that is to be acknowledged is, for each client id, acked, pending,
  * expired, or dropped for one reason. GET /v1/stats tells that for each worker as it was between
  * two of its steps, so it must balance exactly, also under load. Classes and reasons are taken as
- * the node names them: one that is newer than this command is added up like the rest. */
+ * the node names them: one that is newer than this command is added up like the rest. Deliveries
+ * of queues are told by their port in the same way, at the end of one of its turns. */
 #include "main/cli/answer.h"
 #include "main/cli/cli.h"
 #include "main/cli/http_client.h"
@@ -21,6 +22,7 @@
 #define REASONS_MAX 32
 #define AUDITED_MAX 1024
 #define WORD_MAX 24 /* with an indent it fits a cell */
+#define QUEUES_MAX 64
 
 static const char help[] =
     "ringpost audit - check that a running node accounts for every message\n"
@@ -39,7 +41,8 @@ static const char help[] =
     "the copies made must equal the copies sent, waiting, and dropped for a reason. Messages that\n"
     "are to be acknowledged are counted for each client id: those accepted must equal those\n"
     "acked, pending, expired, and dropped for a reason. The node may be under load: each worker\n"
-    "reads its counts in one moment.\n"
+    "reads its counts in one moment. Deliveries of each queue of RabbitMQ must equal those\n"
+    "acknowledged, refused, rejected, abandoned, held and under way.\n"
     "Exit status: 0 balanced, 1 not balanced or no answer from the node, 2 bad usage.\n";
 
 /* Words in the order in which they were met. */
@@ -66,6 +69,8 @@ struct audit {
     bool uncounted[CLASSES_MAX]; /* a sum that is more than can be counted */
     unsigned workers;
     unsigned wrong; /* pages that do not balance, or differ from the sum */
+    unsigned queues;
+    uint64_t deliveries;
 };
 
 /* The place of a word, added if it is new; -1: it is none, or there are too many. */
@@ -213,6 +218,40 @@ static void totals_check(struct audit *audit, FILE *out) {
     }
 }
 
+/* The parts that the deliveries of a queue are made of. */
+static const char *const delivery_parts[] = {"acknowledged", "refused", "rejected",
+                                             "abandoned",    "held",    "under_way"};
+
+/* False: it cannot be read. */
+static bool queue_check(struct audit *audit, struct span queue, FILE *out) {
+    uint64_t deliveries, part, found = 0;
+    bool fits = true;
+    if (!number_read(queue, "deliveries", &deliveries))
+        return false;
+    for (size_t i = 0; i < sizeof(delivery_parts) / sizeof(delivery_parts[0]); i++) {
+        if (!number_read(queue, delivery_parts[i], &part))
+            return false;
+        fits &= count_add(&found, part);
+    }
+    fits &= count_add(&audit->deliveries, deliveries);
+    if (fits && found == deliveries)
+        return true;
+    audit->wrong++;
+    fprintf(out, "queue %u: deliveries %" PRIu64 ", but what has become of them is %s%" PRIu64 "\n",
+            audit->queues, deliveries, fits ? "" : "more than can be counted: ", found);
+    return true;
+}
+
+/* Queues that the node consumes; an older node has none. NULL, or why they cannot be checked. */
+static const char *queues_check(struct audit *audit, struct span queues, FILE *out) {
+    struct json_cursor cursor = answer_elements(queues);
+    struct json_value queue;
+    for (; queues.len != 0 && json_array_next(&cursor, &queue); audit->queues++)
+        if (audit->queues == QUEUES_MAX || !queue_check(audit, queue.raw, out))
+            return "its statistics hold books of queues that cannot be read";
+    return NULL;
+}
+
 /* Reads the statistics and says what is wrong with the ledgers. NULL, or why there is nothing to
  * check. */
 static const char *audit_read(struct audit *audit, struct span stats, FILE *out) {
@@ -233,7 +272,7 @@ static const char *audit_read(struct audit *audit, struct span stats, FILE *out)
     if (audit->workers == 0)
         return "its statistics name no worker";
     totals_check(audit, out);
-    return NULL;
+    return queues_check(audit, answer_at(stats, "queues"), out);
 }
 
 /* --- the tables ------------------------------------------------------------------------------- */
@@ -306,6 +345,12 @@ static void audit_print(const struct audit *audit, FILE *out) {
                 : any[true]             ? "accepted = "
                                         : "",
                 any[true] ? "acked + pending + expired + dropped" : "", audit->workers);
+    if (audit->wrong == 0 && audit->queues != 0)
+        fprintf(out,
+                "balanced: %" PRIu64
+                " deliveries of %u queue%s = acknowledged + refused + rejected "
+                "+ abandoned + held + under way\n",
+                audit->deliveries, audit->queues, audit->queues == 1 ? "" : "s");
 }
 
 /* --- the command ------------------------------------------------------------------------------ */

@@ -7,7 +7,7 @@ import signal
 import unittest
 
 from rabbit_server import HAVE, Publisher, Rabbit, pika
-from support import CountedClient, JsonClient, Node, wait_until
+from support import CountedClient, JsonClient, Node, run, wait_until
 from test_sio import Sio
 from ws_client import WebSocket
 
@@ -69,6 +69,9 @@ class Shared(unittest.TestCase):
             return all(settled(node, how, self.queue) == count for how, count in counts.items())
         wait_until(f"settled: {counts}", all_are)
         self.assertEqual(balance(node, self.queue), 0)
+        status, out, _ = run(["audit", "--api", "%s:%d" % node.address("api")])
+        self.assertEqual(status, 0, out)
+        self.assertRegex(out, r"balanced: \d+ deliveries of 1 queue ")
         self.assertEqual(node.metric("ringpost_amqp_settled_total", queue=self.queue),
                          sum(counts.values()))
 

@@ -107,8 +107,12 @@ static uint64_t amqp_figure_of(const _Atomic uint64_t *figure) {
 #define SETTLED(queue, how) amqp_figure_of(&amqp.queues[queue].figures.settled[AMQP_##how])
 #define QUEUE_FIGURE(queue, name) amqp_figure_of(&amqp.queues[queue].figures.name)
 
-/* The books of a queue add up. */
+/* The books of a queue add up: as counted, and as a walk found them. */
 static void amqp_balance(unsigned queue) {
+    struct port_book book;
+    assert_int_equal(amqp.port.type->books(&amqp.port, queue, &book, 1), 1);
+    assert_int_equal(book.deliveries, book.acknowledged + book.refused + book.rejected +
+                                          book.abandoned + book.held + book.under_way);
     uint64_t sum = QUEUE_FIGURE(queue, held) + QUEUE_FIGURE(queue, under_way);
     for (unsigned how = 0; how < AMQP_SETTLED; how++)
         sum += amqp_figure_of(&amqp.queues[queue].figures.settled[how]);

@@ -46,6 +46,26 @@ static void check_unreadable(const char *stats) {
     assert_non_null(problem);
 }
 
+#define QUEUE(deliveries, acknowledged, held)                                                      \
+    "{\"queue\":\"q\",\"deliveries\":" #deliveries ",\"acknowledged\":" #acknowledged              \
+    ",\"refused\":1,\"rejected\":2,\"abandoned\":3,\"held\":" #held ",\"under_way\":4}"
+#define WITH(queues)                                                                               \
+    "{\"workers\":[{" LEDGER(NOTHING, NOTHING) "}]," LEDGER(NOTHING,                               \
+                                                            NOTHING) ",\"queues\":" queues "}"
+
+static void test_queues(void **state) {
+    (void)state;
+    check(WITH("[" QUEUE(20, 5, 5) "," QUEUE(10, 0, 0) "]"), 0, "");
+    assert_int_equal(audit.queues, 2);
+    assert_int_equal(audit.deliveries, 30);
+    check(WITH("[" QUEUE(20, 5, 5) "," QUEUE(21, 5, 5) "]"), 1,
+          "queue 1: deliveries 21, but what has become of them is 20\n");
+    check(WITH("[]"), 0, "");
+    check_unreadable(WITH("[{}]"));
+    check_unreadable(WITH("[" QUEUE(-1, 5, 5) "]"));
+    check_unreadable(WITH("[" QUEUE(1, "x", 5) "]"));
+}
+
 static void test_balanced(void **state) {
     (void)state;
     check(STATS(LEDGER(PAGE(10, 6, 1, 2, 1), PAGE(3, 0, 0, 0, 3)), LEDGER(NOTHING, NOTHING),
@@ -251,11 +271,11 @@ static void test_too_many_words(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_balanced),         cmocka_unit_test(test_off_by_one),
-        cmocka_unit_test(test_sums_do_not_wrap), cmocka_unit_test(test_total_differs),
-        cmocka_unit_test(test_acknowledged),     cmocka_unit_test(test_tables),
-        cmocka_unit_test(test_unknown_words),    cmocka_unit_test(test_unreadable),
-        cmocka_unit_test(test_too_many_words),
+        cmocka_unit_test(test_balanced),      cmocka_unit_test(test_queues),
+        cmocka_unit_test(test_off_by_one),    cmocka_unit_test(test_sums_do_not_wrap),
+        cmocka_unit_test(test_total_differs), cmocka_unit_test(test_acknowledged),
+        cmocka_unit_test(test_tables),        cmocka_unit_test(test_unknown_words),
+        cmocka_unit_test(test_unreadable),    cmocka_unit_test(test_too_many_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
