@@ -204,35 +204,37 @@ static uint64_t given_before(const struct amqp_properties *properties) {
                : 0;
 }
 
-/* Waits until it may be tried, behind older ones for any of its addresses. False: no memory to note
- * them. */
+/* Waits from now on until it may be tried, behind older ones for any of its addresses. False: no
+ * memory to note them. */
 static bool hold(struct amqp_port *amqp, struct amqp_delivery *delivery,
-                 const struct envelope *envelope, enum code code) {
+                 const struct envelope *envelope) {
     struct held *held = &delivery->held;
     struct amqp_queue *queue = delivery->queue;
-    uint64_t now_ns = amqp->port.now_ns, hold_ns = amqp->config->amqp_hold_ns;
-    if (!list_linked(&held->link)) {
-        struct list *before = queue->held.prev;
-        if (SHORTAGE(!held_set_add(&amqp->held, held, &envelope->parts)))
-            return false;
-        held->ttl_ends = envelope->parts.ttl_ns < hold_ns;
-        held->until_ns = delivery->came_ns + (held->ttl_ends ? envelope->parts.ttl_ns : hold_ns);
-        while (before != &queue->held &&
-               container_of(before, struct held, link)->serial > held->serial)
-            before = before->prev;
-        list_add_head(before, &held->link);
-        amqp->held_bytes += delivery->header_len + delivery->body_len;
-        amqp_figure(&queue->figures.held, ++queue->held_count);
-        amqp_count(&queue->figures.under_way, (uint64_t)-1);
-    }
+    uint64_t ttl_ns = envelope->parts.ttl_ns, hold_ns = amqp->config->amqp_hold_ns;
+    struct list *before = queue->held.prev;
+    if (SHORTAGE(!held_set_add(&amqp->held, held, &envelope->parts)))
+        return false;
+    held->ttl_ends = ttl_ns < hold_ns;
+    held->until_ns = delivery->came_ns + (held->ttl_ends ? ttl_ns : hold_ns);
+    while (before != &queue->held && container_of(before, struct held, link)->serial > held->serial)
+        before = before->prev;
+    list_add_head(before, &held->link);
+    amqp->held_bytes += delivery->header_len + delivery->body_len;
+    amqp_figure(&queue->figures.held, ++queue->held_count);
+    amqp_count(&queue->figures.under_way, (uint64_t)-1);
     delivery->state = DELIVERY_HELD;
-    if (code != CODE_NONE) {
-        held->code = code;
-        held->retry_ns =
-            now_ns + amqp_link_wait_ns(held->tries++, HELD_RETRY_MIN_NS, HELD_RETRY_MAX_NS);
-    }
     queue->held_due_ns = 0;
     return true;
+}
+
+/* It is held, and was refused with that just now. */
+static void hold_on(struct amqp_port *amqp, struct amqp_delivery *delivery, enum code code) {
+    struct held *held = &delivery->held;
+    delivery->state = DELIVERY_HELD;
+    delivery->queue->held_due_ns = 0;
+    held->code = code;
+    held->retry_ns =
+        amqp->port.now_ns + amqp_link_wait_ns(held->tries++, HELD_RETRY_MIN_NS, HELD_RETRY_MAX_NS);
 }
 
 /* It has waited long enough. */
@@ -288,7 +290,7 @@ static void try(struct amqp_port *amqp, struct amqp_delivery *delivery) {
     }
     delivery->is_ack = envelope.parts.class == CLASS_ACK;
     if (first && held_set_has(&amqp->held, &envelope.parts)) {
-        if (!hold(amqp, delivery, &envelope, CODE_NONE))
+        if (!hold(amqp, delivery, &envelope))
             refuse_with(amqp, delivery, RESULT_OVERLOADED, "no memory to hold it");
         return;
     }
@@ -336,10 +338,13 @@ static void answer_hold(struct amqp_port *amqp, struct amqp_delivery *delivery, 
     struct amqp_properties properties;
     struct complaint complaint;
     bool held = list_linked(&delivery->held.link);
-    bool good = held || (!SHORTAGE(!room_for(amqp, delivery->body_len)) &&
-                         form_read(amqp, delivery, &envelope, &properties, &complaint));
-    if (!good || !hold(amqp, delivery, &envelope, code))
+    if (!held && !SHORTAGE(!room_for(amqp, delivery->body_len)) &&
+        form_read(amqp, delivery, &envelope, &properties, &complaint))
+        held = hold(amqp, delivery, &envelope);
+    if (SHORTAGE(!held))
         refuse_with(amqp, delivery, result_find(code_word(code)), "no memory to hold it");
+    else
+        hold_on(amqp, delivery, code);
 }
 
 void amqp_delivery_on_result(struct endpoint *endpoint, struct gate_source *source, void *request,

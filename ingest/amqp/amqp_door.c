@@ -38,14 +38,14 @@ static struct span span_from(amqp_bytes_t bytes) {
 
 /* --- the end ---------------------------------------------------------------------------------- */
 
+/* The first reason counts. */
 __attribute__((format(printf, 2, 3))) static void lose(struct door *door, const char *format, ...) {
+    size_t cap = door->broke ? 0 : sizeof(door->why);
     va_list arguments;
-    if (door->broke)
-        return;
-    door->broke = true;
     va_start(arguments, format);
-    vsnprintf(door->why, sizeof(door->why), format, arguments);
+    vsnprintf(door->why, cap, format, arguments);
     va_end(arguments);
+    door->broke = true;
 }
 
 static void lose_status(struct door *door, int status) {

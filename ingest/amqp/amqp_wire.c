@@ -141,16 +141,16 @@ bool amqp_table_find(struct span table, struct span name, struct amqp_value *val
 
 /* False: it is no whole number. */
 static bool whole(const struct amqp_value *value, int64_t *number) {
-    uint64_t bits = be(value->bytes);
+    uint64_t bits = 0, sign = 0;
+    if (value->bytes.len != 0 && value->bytes.len <= 8) {
+        bits = be(value->bytes);
+        sign = UINT64_C(1) << (8 * value->bytes.len - 1);
+    }
     switch (value->kind) {
     case AMQP_I8:
-        *number = (int8_t)bits;
-        return true;
     case AMQP_I16:
-        *number = (int16_t)bits;
-        return true;
     case AMQP_I32:
-        *number = (int32_t)bits;
+        *number = (int64_t)((bits ^ sign) - sign);
         return true;
     case AMQP_U8:
     case AMQP_U16:
