@@ -8,7 +8,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -38,15 +37,14 @@ static struct span span_from(amqp_bytes_t bytes) {
 
 /* --- the end ---------------------------------------------------------------------------------- */
 
-/* The first reason counts. */
-__attribute__((format(printf, 2, 3))) static void lose(struct door *door, const char *format, ...) {
+/* Room for why it is lost; none where that was said: the first reason counts. */
+static size_t why_cap(struct door *door) {
     size_t cap = door->broke ? 0 : sizeof(door->why);
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(door->why, cap, format, arguments);
-    va_end(arguments);
     door->broke = true;
+    return cap;
 }
+
+#define lose(door, ...) snprintf((door)->why, why_cap(door), __VA_ARGS__)
 
 static void lose_status(struct door *door, int status) {
     if (status == AMQP_STATUS_SOCKET_ERROR && errno != 0)
