@@ -27,7 +27,8 @@ RUN cmake --preset release && ninja -C build/release ringpost \
 FROM ${BASE}
 ARG DEBIAN_FRONTEND=noninteractive
 ARG DEBCONF_NOWARNINGS=yes
-# Whatever libraries the program is linked with, by the packages that they come from; what alerts load.
+# Whatever libraries the program is linked with, by the packages that they come from; what
+# alerts and queues load.
 RUN apt-get update -qq \
     && llhttp=$(apt-cache pkgnames libllhttp | grep -E '^libllhttp[0-9.]+$' | head -n 1) \
     && wolfssl=$(apt-cache pkgnames libwolfssl | grep -E '^libwolfssl[0-9]+(t64)?$' | head -n 1) \

@@ -1,11 +1,18 @@
 #include "core/fate_feed.h"
 
 #include "core/base/check.h"
+#include "core/base/shortage.h"
 #include "core/fate.h"
 
-void fates_feed(struct fates *fates, unsigned endpoint) {
+#include <stdlib.h>
+
+bool fates_feed(struct fates *fates, unsigned endpoint) {
+    fates->feed.fates = calloc(FATE_FEED_MAX, sizeof(fates->feed.fates[0]));
+    if (SHORTAGE(fates->feed.fates == NULL))
+        return false;
     fates->feed.endpoint = endpoint;
     atomic_store_explicit(&fates->feed.runs, true, memory_order_release);
+    return true;
 }
 
 bool fate_feed_put(struct fate_feed *feed, struct fate *fate) {

@@ -28,11 +28,11 @@ struct fate_feed {
     unsigned endpoint;       /* that is nudged */
     _Atomic uint64_t untold; /* had no place */
     uint32_t first, count;
-    struct fate *fates[FATE_FEED_MAX];
+    struct fate **fates; /* FATE_FEED_MAX of them */
 };
 
-/* Before the threads run: that endpoint takes them, from now on. */
-void fates_feed(struct fates *fates, unsigned endpoint);
+/* By that endpoint: it takes them, from now on, until fates_fini. False: no memory. */
+bool fates_feed(struct fates *fates, unsigned endpoint);
 /* The next one that has settled, held until fates_release; NULL: there is none. */
 struct fate *fates_feed_next(struct fates *fates);
 /* No more are put in; those that are there are let go of. */

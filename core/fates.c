@@ -5,6 +5,8 @@
 #include "core/fate.h"
 #include "core/message.h"
 
+#include <stdlib.h>
+
 /* The year 10889 is the last. */
 #define ACCEPTED_MS_MASK ((UINT64_C(1) << 45) - 1)
 /* A bucket of the table, which takes no memory that could be short. */
@@ -54,6 +56,7 @@ void fates_init(struct fates *fates, struct budget *budget, const struct config 
     CHECK(pthread_mutex_init(&fates->feed.lock, NULL) == 0);
     atomic_init(&fates->feed.runs, false);
     fates->feed.count = 0;
+    fates->feed.fates = NULL;
     fates->nudge = nudge;
     fates->nudge_argument = argument;
     for (unsigned i = 0; i < fates->stripe_count; i++) {
@@ -465,6 +468,7 @@ uint64_t fates_count(const struct fates *fates) {
 void fates_fini(struct fates *fates) {
     fates_feed_end(fates);
     pthread_mutex_destroy(&fates->feed.lock);
+    free(fates->feed.fates);
     for (unsigned i = 0; i < fates->stripe_count; i++) {
         struct fate_stripe *stripe = &fates->stripes[i];
         struct table_node *node = table_walk(&stripe->fates, NULL);

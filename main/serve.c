@@ -60,7 +60,7 @@ struct node {
     struct redis_port redis; /* with --redis */
     struct alert_port alert; /* with --alert-url or --alert-mail */
     struct peer_port peers;  /* with --peer */
-    struct amqp_port amqp;   /* with --amqp */
+    struct amqp_port *amqp;  /* with --amqp; most nodes have none, and it is large */
 };
 
 static void configs_free(struct config_kept *kept) {
@@ -433,8 +433,11 @@ int serve_run(struct settings *settings) {
         parts.ports[parts.port_count++] = &node.peers.port;
     }
     if (kept->config.amqp_count != 0) {
-        amqp_port_init(&node.amqp, &settings->config);
-        parts.ports[parts.port_count++] = &node.amqp.port;
+        node.amqp = aligned_alloc(_Alignof(struct amqp_port), sizeof(struct amqp_port));
+        if (node.amqp == NULL)
+            return fail_memory("the port to the broker");
+        amqp_port_init(node.amqp, &settings->config);
+        parts.ports[parts.port_count++] = &node.amqp->port;
     }
     sio_encodings_add(parts.encodings);
     if (!server_init(&node.server, &kept->config, &parts, problem, sizeof(problem)))
@@ -471,6 +474,7 @@ int serve_run(struct settings *settings) {
     server_fini(&node.server);
     if (parts.store != NULL)
         disk_store_fini(&node.disk);
+    free(node.amqp);
     configs_free(node.configs);
     log_event(LOG_INFO, "stopped", LOG_STR("reason", "drained"));
     log_stop();

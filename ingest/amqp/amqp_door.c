@@ -2,11 +2,8 @@
 
 #include "core/base/check.h"
 
+#include <dlfcn.h>
 #include <errno.h>
-#include <limits.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/time.h>
@@ -24,8 +21,71 @@
 
 enum { GREETING_START, GREETING_TUNE, GREETING_OPEN };
 
+#define LIBRARY "librabbitmq.so.4"
+#define LIBRARY_REMEDY "apt-get install librabbitmq4, or leave --amqp out"
 #define CONSUMER_TAG "ringpost"
-#define WAITED_FDS 4
+
+/* Calls of the library. */
+#define CALLS(X)                                                                                   \
+    X(amqp_new_connection)                                                                         \
+    X(amqp_destroy_connection)                                                                     \
+    X(amqp_tcp_socket_new)                                                                         \
+    X(amqp_tcp_socket_set_sockfd)                                                                  \
+    X(amqp_ssl_socket_new)                                                                         \
+    X(amqp_ssl_socket_set_verify_peer)                                                             \
+    X(amqp_ssl_socket_set_verify_hostname)                                                         \
+    X(amqp_ssl_socket_set_ssl_versions)                                                            \
+    X(amqp_ssl_socket_set_cacert)                                                                  \
+    X(amqp_ssl_socket_set_key)                                                                     \
+    X(amqp_socket_open_noblock)                                                                    \
+    X(amqp_get_sockfd)                                                                             \
+    X(amqp_get_frame_max)                                                                          \
+    X(amqp_tune_connection)                                                                        \
+    X(amqp_send_header)                                                                            \
+    X(amqp_send_method)                                                                            \
+    X(amqp_send_frame)                                                                             \
+    X(amqp_simple_wait_frame_noblock)                                                              \
+    X(amqp_maybe_release_buffers)                                                                  \
+    X(amqp_error_string2)                                                                          \
+    X(amqp_decode_properties)                                                                      \
+    X(amqp_basic_publish)                                                                          \
+    X(init_amqp_pool)                                                                              \
+    X(empty_amqp_pool)
+
+static struct {
+#define MEMBER(name) __typeof__(name) *name;
+    CALLS(MEMBER)
+#undef MEMBER
+} api;
+
+static bool call_find(void *library, const char *name, void *at) {
+    void *found = dlsym(library, name);
+    memcpy(at, &found, sizeof(found));
+    return found != NULL;
+}
+
+bool door_load(char *problem, size_t problem_cap) {
+    void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+    if (library == NULL) {
+        snprintf(problem, problem_cap, "--amqp needs librabbitmq (%.160s): " LIBRARY_REMEDY,
+                 dlerror());
+        return false;
+    }
+#define FIND(name)                                                                                 \
+    if (!call_find(library, #name, &api.name)) {                                                   \
+        snprintf(problem, problem_cap, LIBRARY " has no " #name ": " LIBRARY_REMEDY);              \
+        return false;                                                                              \
+    }
+    CALLS(FIND)
+#undef FIND
+    return true;
+}
+
+static const amqp_bytes_t no_bytes;
+
+static amqp_bytes_t text_bytes(const char *text) {
+    return (amqp_bytes_t){strlen(text), (void *)(uintptr_t)text};
+}
 
 static amqp_bytes_t bytes_of(struct span text) {
     return (amqp_bytes_t){text.len, (void *)(uintptr_t)text.at};
@@ -50,7 +110,7 @@ static void lose_status(struct door *door, int status) {
     if (status == AMQP_STATUS_SOCKET_ERROR && errno != 0)
         lose(door, "%s", strerror(errno));
     else
-        lose(door, "%s", amqp_error_string2(status));
+        lose(door, "%s", api.amqp_error_string2(status));
 }
 
 void door_init(struct door *door) {
@@ -60,7 +120,7 @@ void door_init(struct door *door) {
 
 void door_close(struct door *door) {
     if (door->connection != NULL)
-        amqp_destroy_connection(door->connection); /* the socket with it */
+        api.amqp_destroy_connection(door->connection); /* the socket with it */
     else if (door->fd >= 0)
         close(door->fd);
     door->connection = door->socket = NULL;
@@ -71,47 +131,15 @@ void door_close(struct door *door) {
 
 /* --- connecting ------------------------------------------------------------------------------- */
 
-bool door_resolve(struct door_place *place, char *problem, size_t problem_cap) {
-    struct addrinfo wanted = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *found = NULL;
-    char service[8];
-    snprintf(service, sizeof(service), "%u", place->url.port);
-    int error = getaddrinfo(place->url.host, service, &wanted, &found);
-    if (error != 0) {
-        snprintf(problem, problem_cap, "%s",
-                 error == EAI_SYSTEM ? strerror(errno) : gai_strerror(error));
-        return false;
-    }
-    place->address_count = 0;
-    for (const struct addrinfo *at = found; at != NULL && place->address_count < DOOR_ADDRESSES_MAX;
-         at = at->ai_next) {
-        memcpy(&place->addresses[place->address_count], at->ai_addr, at->ai_addrlen);
-        place->address_lens[place->address_count++] = at->ai_addrlen;
-    }
-    freeaddrinfo(found);
-    return true;
-}
-
-static void tcp_open(struct door *door, const struct door_place *place, unsigned address) {
-    const struct sockaddr *at = (const struct sockaddr *)&place->addresses[address];
-    int on = 1;
-    door->fd = socket(at->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (door->fd < 0) {
-        lose(door, "%s", strerror(errno));
-        return;
-    }
-    setsockopt(door->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    if (connect(door->fd, at, place->address_lens[address]) < 0 && errno != EINPROGRESS)
-        lose(door, "%s", strerror(errno));
-}
-
 static bool tls_files(struct door *door, amqp_socket_t *tls) {
     const struct door_self *self = door->self;
-    if (self->ca_file != NULL && amqp_ssl_socket_set_cacert(tls, self->ca_file) != AMQP_STATUS_OK) {
+    if (self->ca_file != NULL &&
+        api.amqp_ssl_socket_set_cacert(tls, self->ca_file) != AMQP_STATUS_OK) {
         lose(door, "--amqp-ca cannot be read as certificates");
         return false;
     }
     if (self->cert_file != NULL &&
-        amqp_ssl_socket_set_key(tls, self->cert_file, self->key_file) != AMQP_STATUS_OK) {
+        api.amqp_ssl_socket_set_key(tls, self->cert_file, self->key_file) != AMQP_STATUS_OK) {
         lose(door, "--amqp-cert and --amqp-key cannot be read as a certificate and its key");
         return false;
     }
@@ -120,33 +148,34 @@ static bool tls_files(struct door *door, amqp_socket_t *tls) {
 
 static void tls_open(struct door *door) {
     const struct amqp_url *url = &door->place->url;
-    amqp_socket_t *tls = amqp_ssl_socket_new(door->connection);
+    amqp_socket_t *tls = api.amqp_ssl_socket_new(door->connection);
     struct timeval wait = {DOOR_TLS_MS / 1000, DOOR_TLS_MS % 1000 * 1000};
     if (tls == NULL) {
         lose(door, "no memory for TLS");
         return;
     }
-    amqp_ssl_socket_set_verify_peer(tls, 1);
-    amqp_ssl_socket_set_verify_hostname(tls, 1);
-    if (amqp_ssl_socket_set_ssl_versions(tls, AMQP_TLSv1_2, AMQP_TLSvLATEST) != AMQP_STATUS_OK) {
+    api.amqp_ssl_socket_set_verify_peer(tls, 1);
+    api.amqp_ssl_socket_set_verify_hostname(tls, 1);
+    if (api.amqp_ssl_socket_set_ssl_versions(tls, AMQP_TLSv1_2, AMQP_TLSvLATEST) !=
+        AMQP_STATUS_OK) {
         lose(door, "TLS 1.2 is not to be had");
         return;
     }
     if (!tls_files(door, tls))
         return;
-    int status = amqp_socket_open_noblock(tls, url->host, url->port, &wait);
+    int status = api.amqp_socket_open_noblock(tls, url->host, url->port, &wait);
     if (status != AMQP_STATUS_OK) {
         lose_status(door, status);
         return;
     }
-    door->fd = amqp_get_sockfd(door->connection);
+    door->fd = api.amqp_get_sockfd(door->connection);
 }
 
 /* The connection is there: the broker is told so. */
 static void greet(struct door *door) {
     door->state = DOOR_GREETING;
     door->greeting = GREETING_START;
-    int status = amqp_send_header(door->connection);
+    int status = api.amqp_send_header(door->connection);
     if (status != AMQP_STATUS_OK)
         lose_status(door, status);
 }
@@ -160,10 +189,12 @@ void door_open(struct door *door, const struct door_place *place, unsigned addre
     door->broke = door->denied = false;
     errno = 0;
     if (!place->url.is_tls) {
-        tcp_open(door, place, address);
+        door->fd = door_connect(place, address);
+        if (door->fd < 0)
+            lose(door, "%s", strerror(errno));
         return;
     }
-    door->connection = amqp_new_connection();
+    door->connection = api.amqp_new_connection();
     if (door->connection == NULL)
         lose(door, "no memory for a connection");
     else
@@ -185,16 +216,17 @@ static void connecting_step(struct door *door) {
         lose(door, "%s", strerror(error));
         return;
     }
-    door->connection = amqp_new_connection();
-    amqp_socket_t *socket = door->connection == NULL ? NULL : amqp_tcp_socket_new(door->connection);
+    door->connection = api.amqp_new_connection();
+    amqp_socket_t *socket =
+        door->connection == NULL ? NULL : api.amqp_tcp_socket_new(door->connection);
     if (socket == NULL) {
         if (door->connection != NULL)
-            amqp_destroy_connection(door->connection);
+            api.amqp_destroy_connection(door->connection);
         door->connection = NULL;
         lose(door, "no memory for a connection");
         return;
     }
-    amqp_tcp_socket_set_sockfd(socket, door->fd);
+    api.amqp_tcp_socket_set_sockfd(socket, door->fd);
     greet(door);
 }
 
@@ -205,47 +237,40 @@ static void send_method(struct door *door, uint16_t channel, amqp_method_number_
     if (door->broke || door->connection == NULL)
         return;
     errno = 0;
-    int status = amqp_send_method(door->connection, channel, id, method);
+    int status = api.amqp_send_method(door->connection, channel, id, method);
     if (status != AMQP_STATUS_OK)
         lose_status(door, status);
-}
-
-bool door_takes(const struct door *door) {
-    struct pollfd fd = {.fd = door->fd, .events = POLLOUT};
-    return door->state == DOOR_OPEN && !door->broke && poll(&fd, 1, 0) == 1 &&
-           (fd.revents & POLLOUT) != 0;
 }
 
 void door_beat(struct door *door) {
     amqp_frame_t beat = {.frame_type = AMQP_FRAME_HEARTBEAT, .channel = 0};
     if (!door_takes(door))
         return;
-    int status = amqp_send_frame(door->connection, &beat);
+    int status = api.amqp_send_frame(door->connection, &beat);
     if (status != AMQP_STATUS_OK)
         lose_status(door, status);
 }
 
 void door_channel_open(struct door *door, uint16_t channel) {
-    amqp_channel_open_t method = {.out_of_band = amqp_empty_bytes};
+    amqp_channel_open_t method = {.out_of_band = no_bytes};
     send_method(door, channel, AMQP_CHANNEL_OPEN_METHOD, &method);
 }
 
 void door_channel_close(struct door *door, uint16_t channel) {
-    amqp_channel_close_t method = {.reply_code = AMQP_REPLY_SUCCESS,
-                                   .reply_text = amqp_empty_bytes};
+    amqp_channel_close_t method = {.reply_code = AMQP_REPLY_SUCCESS, .reply_text = no_bytes};
     send_method(door, channel, AMQP_CHANNEL_CLOSE_METHOD, &method);
 }
 
 void door_declare(struct door *door, uint16_t channel, const char *queue, const char *type,
                   uint64_t ttl_ms) {
     amqp_table_entry_t entries[] = {
-        {amqp_cstring_bytes("x-message-ttl"),
+        {text_bytes("x-message-ttl"),
          {.kind = AMQP_FIELD_KIND_I64, .value = {.i64 = (int64_t)ttl_ms}}},
-        {amqp_cstring_bytes("x-queue-type"),
-         {.kind = AMQP_FIELD_KIND_UTF8, .value = {.bytes = amqp_cstring_bytes("quorum")}}},
+        {text_bytes("x-queue-type"),
+         {.kind = AMQP_FIELD_KIND_UTF8, .value = {.bytes = text_bytes("quorum")}}},
     };
     bool quorum = type != NULL && strcmp(type, "quorum") == 0;
-    amqp_queue_declare_t method = {.queue = amqp_cstring_bytes(queue), .passive = type == NULL};
+    amqp_queue_declare_t method = {.queue = text_bytes(queue), .passive = type == NULL};
     if (type != NULL) {
         method.durable = 1;
         method.arguments = (amqp_table_t){quorum ? 2 : 1, entries};
@@ -259,13 +284,13 @@ void door_qos(struct door *door, uint16_t channel, uint16_t prefetch) {
 }
 
 void door_consume(struct door *door, uint16_t channel, const char *queue) {
-    amqp_basic_consume_t method = {.queue = amqp_cstring_bytes(queue),
-                                   .consumer_tag = amqp_cstring_bytes(CONSUMER_TAG)};
+    amqp_basic_consume_t method = {.queue = text_bytes(queue),
+                                   .consumer_tag = text_bytes(CONSUMER_TAG)};
     send_method(door, channel, AMQP_BASIC_CONSUME_METHOD, &method);
 }
 
 void door_cancel(struct door *door, uint16_t channel) {
-    amqp_basic_cancel_t method = {.consumer_tag = amqp_cstring_bytes(CONSUMER_TAG)};
+    amqp_basic_cancel_t method = {.consumer_tag = text_bytes(CONSUMER_TAG)};
     send_method(door, channel, AMQP_BASIC_CANCEL_METHOD, &method);
 }
 
@@ -285,14 +310,13 @@ void door_confirm(struct door *door, uint16_t channel) {
 }
 
 void door_leave(struct door *door) {
-    amqp_connection_close_t method = {.reply_code = AMQP_REPLY_SUCCESS,
-                                      .reply_text = amqp_empty_bytes};
+    amqp_connection_close_t method = {.reply_code = AMQP_REPLY_SUCCESS, .reply_text = no_bytes};
     send_method(door, 0, AMQP_CONNECTION_CLOSE_METHOD, &method);
 }
 
 size_t door_header_max(const struct door *door) {
     enum { AROUND = 7 + 14 + 1 }; /* the frame's head and end, and what stands before properties */
-    return (size_t)amqp_get_frame_max(door->connection) - AROUND;
+    return (size_t)api.amqp_get_frame_max(door->connection) - AROUND;
 }
 
 bool door_publish(struct door *door, uint16_t channel, const struct door_letter *letter) {
@@ -300,19 +324,19 @@ bool door_publish(struct door *door, uint16_t channel, const struct door_letter 
     void *properties = NULL;
     if (door->broke || door->connection == NULL)
         return false;
-    init_amqp_pool(&pool, 4096);
-    bool good =
-        amqp_decode_properties(AMQP_BASIC_CLASS, &pool, bytes_of(letter->header), &properties) >= 0;
+    api.init_amqp_pool(&pool, 4096);
+    bool good = api.amqp_decode_properties(AMQP_BASIC_CLASS, &pool, bytes_of(letter->header),
+                                           &properties) >= 0;
     if (good) {
         errno = 0;
-        int status = amqp_basic_publish(door->connection, channel, bytes_of(letter->exchange),
-                                        bytes_of(letter->routing_key), letter->mandatory, 0,
-                                        properties, bytes_of(letter->body));
+        int status = api.amqp_basic_publish(door->connection, channel, bytes_of(letter->exchange),
+                                            bytes_of(letter->routing_key), letter->mandatory, 0,
+                                            properties, bytes_of(letter->body));
         good = status == AMQP_STATUS_OK;
         if (!good)
             lose_status(door, status);
     }
-    empty_amqp_pool(&pool);
+    api.empty_amqp_pool(&pool);
     return good;
 }
 
@@ -332,12 +356,11 @@ static bool offers(amqp_bytes_t mechanisms, const char *mechanism) {
 
 static amqp_table_entry_t text_entry(const char *name, const char *text) {
     return (amqp_table_entry_t){
-        amqp_cstring_bytes(name),
-        {.kind = AMQP_FIELD_KIND_UTF8, .value = {.bytes = amqp_cstring_bytes(text)}}};
+        text_bytes(name), {.kind = AMQP_FIELD_KIND_UTF8, .value = {.bytes = text_bytes(text)}}};
 }
 
 static amqp_table_entry_t can_entry(const char *name) {
-    return (amqp_table_entry_t){amqp_cstring_bytes(name),
+    return (amqp_table_entry_t){text_bytes(name),
                                 {.kind = AMQP_FIELD_KIND_BOOLEAN, .value = {.boolean = 1}}};
 }
 
@@ -366,14 +389,14 @@ static void on_start(struct door *door, const amqp_connection_start_t *start) {
     amqp_table_entry_t self[] = {
         text_entry("product", "ringpost"),
         text_entry("connection_name", door->self->name),
-        {amqp_cstring_bytes("capabilities"),
+        {text_bytes("capabilities"),
          {.kind = AMQP_FIELD_KIND_TABLE, .value = {.table = {sizeof(can) / sizeof(can[0]), can}}}},
     };
     amqp_connection_start_ok_t method = {
         .client_properties = {sizeof(self) / sizeof(self[0]), self},
-        .mechanism = amqp_cstring_bytes(mechanisms[0]),
+        .mechanism = text_bytes(mechanisms[0]),
         .response = {2 + user_len + password_len, response},
-        .locale = amqp_cstring_bytes("en_US"),
+        .locale = text_bytes("en_US"),
     };
     send_method(door, 0, AMQP_CONNECTION_START_OK_METHOD, &method);
     explicit_bzero(response, sizeof(response));
@@ -391,8 +414,7 @@ static void on_tune(struct door *door, const amqp_connection_tune_t *tune) {
         .frame_max = least(tune->frame_max, DOOR_FRAME_BYTES),
         .heartbeat = (uint16_t)least(tune->heartbeat, DOOR_HEARTBEAT_S),
     };
-    amqp_connection_open_t open = {.virtual_host = amqp_cstring_bytes(door->place->url.vhost),
-                                   .insist = 1};
+    amqp_connection_open_t open = {.virtual_host = text_bytes(door->place->url.vhost), .insist = 1};
     if (answer.channel_max < door->self->channels) {
         lose(door, "it allows %u channels, and each queue needs one", answer.channel_max);
         return;
@@ -401,8 +423,8 @@ static void on_tune(struct door *door, const amqp_connection_tune_t *tune) {
         lose(door, "it allows frames of %u bytes, less than AMQP does", answer.frame_max);
         return;
     }
-    if (amqp_tune_connection(door->connection, answer.channel_max, (int)answer.frame_max,
-                             answer.heartbeat) != AMQP_STATUS_OK) {
+    if (api.amqp_tune_connection(door->connection, answer.channel_max, (int)answer.frame_max,
+                                 answer.heartbeat) != AMQP_STATUS_OK) {
         lose(door, "no memory for its frames");
         return;
     }
@@ -553,9 +575,9 @@ void door_next(struct door *door, struct door_event *event) {
     /* A frame that tells nobody anything is not the last one. */
     while (!door->broke && door->state >= DOOR_GREETING && event->kind == DOOR_NOTHING) {
         amqp_frame_t frame;
-        amqp_maybe_release_buffers(door->connection);
+        api.amqp_maybe_release_buffers(door->connection);
         errno = 0;
-        int status = amqp_simple_wait_frame_noblock(door->connection, &frame, &at_once);
+        int status = api.amqp_simple_wait_frame_noblock(door->connection, &frame, &at_once);
         if (status == AMQP_STATUS_TIMEOUT)
             break;
         if (status != AMQP_STATUS_OK)
@@ -567,18 +589,4 @@ void door_next(struct door *door, struct door_event *event) {
         door_close(door);
         event->kind = DOOR_LOST;
     }
-}
-
-void door_wait(struct door *const *doors, unsigned count, int wake_fd, uint64_t wait_ns) {
-    struct pollfd fds[WAITED_FDS] = {{.fd = wake_fd, .events = POLLIN}};
-    unsigned used = 1;
-    CHECK(count < WAITED_FDS, "%u doors", count);
-    for (unsigned i = 0; i < count; i++) {
-        if (doors[i]->fd < 0)
-            continue;
-        bool connects = doors[i]->state == DOOR_CONNECTING;
-        fds[used++] = (struct pollfd){.fd = doors[i]->fd, .events = connects ? POLLOUT : POLLIN};
-    }
-    uint64_t wait_ms = (wait_ns + NS_PER_MS - 1) / NS_PER_MS;
-    poll(fds, used, wait_ns == CLOCK_NEVER || wait_ms > INT_MAX ? -1 : (int)wait_ms);
 }

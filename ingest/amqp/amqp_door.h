@@ -95,8 +95,14 @@ struct door_event {
     struct span text; /* of RETURN the exchange */
 };
 
+/* Loads the library, so that a process without queues has nothing of it, nor of its OpenSSL; before
+ * the sandbox. False: `problem`. */
+bool door_load(char *problem, size_t problem_cap);
 /* Asks the resolver for the addresses of a place; before the sandbox. False: `problem`. */
 bool door_resolve(struct door_place *place, char *problem, size_t problem_cap);
+
+/* A socket that begins to connect to one of its addresses; -1 with errno: there is none. */
+int door_connect(const struct door_place *place, unsigned address);
 
 /* Zeroed memory is a door that is CLOSED, but for `fd`. */
 void door_init(struct door *door);

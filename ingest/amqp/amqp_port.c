@@ -126,6 +126,8 @@ static void amqp_wait(struct port *port, int wake_fd, uint64_t wait_ns) {
 static bool amqp_open(struct port *port, char *problem, size_t problem_cap) {
     struct amqp_port *amqp = amqp_of(port);
     char why[DOOR_WHY_BYTES];
+    if (!door_load(problem, problem_cap))
+        return false;
     for (unsigned i = 0; i < amqp->broker.place_count; i++) {
         struct door_place *place = &amqp->broker.places[i];
         if (!door_resolve(place, why, sizeof(why))) {
@@ -137,8 +139,10 @@ static bool amqp_open(struct port *port, char *problem, size_t problem_cap) {
     }
     amqp->share_bytes = port->server->budget.ceiling_bytes / AMQP_SHARE;
     held_set_init(&amqp->held, &port->account);
-    if (amqp->config->amqp_results != NULL)
-        fates_feed(&port->server->fates, port->index);
+    if (amqp->config->amqp_results != NULL && !fates_feed(&port->server->fates, port->index)) {
+        snprintf(problem, problem_cap, "no memory for --amqp-results");
+        return false;
+    }
     return true;
 }
 

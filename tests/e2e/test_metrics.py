@@ -18,6 +18,7 @@ NAME = re.compile(r"\b(?:ringpost|process)_[a-z0-9_]+")
 NO_REDIS = ("--redis", "redis+sentinel://127.0.0.1:1/m", "--store", "disk", "--alert-url",
             "http://127.0.0.1:1/", "--peer", "127.0.0.1:0", "--peer-secret-file", __file__,
             "--socketio-redis-key", "key")
+NO_BROKER = ("--amqp", "amqp://127.0.0.1:1", "--amqp-queue", "q")
 SAMPLE = re.compile(r'([a-z_][a-z0-9_]*)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\.)*",?)*)\})? (\S+)')
 
 
@@ -74,7 +75,7 @@ def refused(node):
 
 class Metrics(unittest.TestCase):
     def test_the_form(self):
-        with Data() as data, data.node(*NO_REDIS) as node:
+        with Data() as data, data.node(*NO_REDIS, *NO_BROKER) as node:
             push(node, "till-7")
             raw = node.api("GET", "/metrics", raw=True)[1]
             lint(families(raw.decode()))
@@ -85,7 +86,7 @@ class Metrics(unittest.TestCase):
                 self.assertEqual((done.returncode, done.stderr + done.stdout), (0, b""))
 
     def test_a_dashboard_asks_for_what_is_there(self):
-        with Data() as data, data.node(*NO_REDIS) as node:
+        with Data() as data, data.node(*NO_REDIS, *NO_BROKER) as node:
             found = families(node.api("GET", "/metrics", raw=True)[1].decode())
             there = set(found)
             for _, samples in found.values():

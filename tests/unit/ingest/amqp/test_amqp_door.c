@@ -37,7 +37,8 @@ static int begin(void **state) {
     char url[64];
     snprintf(url, sizeof(url), "amqp://u:pw@127.0.0.1:%u/v", ntohs(address.sin_port));
     assert_null(amqp_url_parse(span_text(url), &place.url));
-    char problem[200];
+    char problem[400];
+    assert_true(door_load(problem, sizeof(problem)));
     assert_true(door_resolve(&place, problem, sizeof(problem)));
     door_init(&door);
     door_open(&door, &place, 0, &self);
