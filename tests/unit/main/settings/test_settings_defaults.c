@@ -62,6 +62,7 @@ static void test_defaults(void **state) {
         {SET_PEER, "-"},
         {SET_PEER_SECRET_FILE, "-"},
         {SET_SOCKETIO_REDIS_KEY, "-"},
+        {SET_SOCKETIO_REDIS_ADAPTER, "classic"},
         {SET_AMQP, "-"},
         {SET_AMQP_FILE, "-"},
         {SET_AMQP_QUEUE, "-"},
