@@ -116,7 +116,7 @@ void door_close(struct door *door);
 
 /* Does the connection take what is written now? */
 bool door_takes(const struct door *door);
-/* Sends a heartbeat, if nothing was read for so long that none was sent. */
+/* Sends a heartbeat; whoever reads need not, since that does so. */
 void door_beat(struct door *door);
 
 /* Each writes one method; what goes wrong is told by door_next. Only while OPEN. */

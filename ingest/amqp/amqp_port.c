@@ -11,6 +11,7 @@
 /* What had no memory is tried again after that; and heartbeats are looked after so often. */
 #define STALL_NS (10 * NS_PER_MS)
 #define BEAT_NS NS_PER_S
+#define STALLED_BEAT_NS (3 * NS_PER_S)
 /* The clock is read once in so many events. */
 #define EVENTS_AT_ONCE 16
 
@@ -40,6 +41,14 @@ static bool event_take(struct amqp_port *amqp, const struct door_event *event) {
     return queue == NULL || amqp_queue_event(amqp, queue, event);
 }
 
+/* Heartbeats are sent by who reads; who does not for a while sends them by itself. */
+static void stalled_beat(struct amqp_port *amqp) {
+    if (amqp->port.now_ns - amqp->beat_ns < STALLED_BEAT_NS)
+        return;
+    amqp->beat_ns = amqp->port.now_ns;
+    door_beat(&amqp->consumer.door);
+}
+
 static void consumer_read(struct amqp_port *amqp) {
     struct amqp_link *link = &amqp->consumer;
     for (unsigned n = 1; link->door.state != DOOR_CLOSED; n++) {
@@ -51,7 +60,7 @@ static void consumer_read(struct amqp_port *amqp) {
         amqp->has_event = !event_take(amqp, &amqp->event);
         if (amqp->has_event) {
             amqp_count(&amqp->figures.stalled, !again);
-            door_beat(&link->door);
+            stalled_beat(amqp);
             return;
         }
         if (n % EVENTS_AT_ONCE == 0 && endpoint_slice_over(&amqp->port.endpoint)) {

@@ -165,6 +165,7 @@ struct amqp_port {
     size_t room_cap;
     struct door_event event; /* that was not taken yet, for want of memory */
     bool has_event;
+    uint64_t beat_ns;   /* then, when a heartbeat was sent last */
     bool was_up;        /* the connection, and nobody has looked whether it is lost */
     bool more;          /* the last turn left something in the connection */
     bool leaves;        /* the node drains */

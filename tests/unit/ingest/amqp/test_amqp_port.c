@@ -309,6 +309,21 @@ static void nothing_is_read_beyond_the_share(void **state) {
     assert_int_equal(got(), 1);
 }
 
+static void who_has_no_memory_still_has_a_pulse(void **state) {
+    (void)state;
+    const struct amqp_said nothing = {.type = NULL};
+    amqp_begins(1, &nothing, strlen(TO_TILL));
+    amqp.share_bytes = strlen(TO_TILL); /* one alone may take more than all of it */
+    amqp.bytes += 20;
+    amqp_pass(9 * NS_PER_S);
+    assert_int_equal(amqp_figure_of(&amqp.figures.stalled), 1);
+    assert_in_range(amqp_door()->beats, 2, 4);
+    amqp.bytes -= 20;
+    amqp_frame(1, DOOR_BODY, SPAN(TO_TILL), 0);
+    amqp_pass(20 * NS_PER_MS);
+    assert_int_equal(got(), 1);
+}
+
 static void a_connection_that_takes_nothing_is_told_later(void **state) {
     (void)state;
     amqp_door()->full = true;
@@ -464,6 +479,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(what_is_too_long_is_never_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(poison_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_is_read_beyond_the_share, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_has_no_memory_still_has_a_pulse, setup, teardown),
         cmocka_unit_test_setup_teardown(a_connection_that_takes_nothing_is_told_later, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_lost_connection_gives_again, setup, teardown),
