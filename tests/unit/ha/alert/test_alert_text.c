@@ -72,8 +72,10 @@ static void test_other_subjects(void **state) {
     has(json(&notice), "till-a: the memory ceiling has been reached for 12 s");
     notice.what = "store";
     has(json(&notice), "till-a: the store has been lost for 12 s");
-    notice.what = "amqp"; /* one that this file does not know */
-    has(json(&notice), "till-a: a part has been lost (amqp) for 12 s");
+    notice.what = "amqp";
+    has(json(&notice), "till-a: a queue of RabbitMQ has been lost for 12 s");
+    notice.what = "fridge"; /* one that this file does not know */
+    has(json(&notice), "till-a: a part has been lost (fridge) for 12 s");
     struct alert_notice test = {.state = ALERT_TEST, .what = "test"};
     has(json(&test), "till-a: this is a test. ");
 }
