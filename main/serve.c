@@ -54,13 +54,13 @@ struct node {
     struct gate gate;
     struct settings *settings;
     struct config_kept *configs;
+    struct amqp_port *amqp; /* with --amqp; most nodes have none, and it is large */
     struct watch watch;
     struct server server;
     struct disk_store disk;  /* with --store disk */
     struct redis_port redis; /* with --redis */
     struct alert_port alert; /* with --alert-url or --alert-mail */
     struct peer_port peers;  /* with --peer */
-    struct amqp_port *amqp;  /* with --amqp; most nodes have none, and it is large */
 };
 
 static void configs_free(struct config_kept *kept) {
