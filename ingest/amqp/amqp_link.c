@@ -15,11 +15,12 @@ uint64_t amqp_link_wait_ns(unsigned tries, uint64_t min_ns, uint64_t max_ns) {
 }
 
 void amqp_link_init(struct amqp_link *link, const struct amqp_broker *broker, const char *what,
-                    const struct door_self *self) {
+                    const char *meaning, const struct door_self *self) {
     memset(link, 0, sizeof(*link));
     door_init(&link->door);
     link->broker = broker;
     link->what = what;
+    link->meaning = meaning;
     link->self = *self;
 }
 
@@ -40,8 +41,7 @@ static void told(struct amqp_link *link, uint64_t now_ns, const char *where) {
     link->told = true;
     link->told_ns = now_ns;
     log_event(LOG_WARN, "amqp_lost", LOG_STR("connection", link->what), LOG_STR("broker", where),
-              LOG_STR("problem", door->why),
-              LOG_STR("meaning", "nothing comes from the queues, and they keep what they have"),
+              LOG_STR("problem", door->why), LOG_STR("meaning", link->meaning),
               LOG_STR("remedy", door->denied
                                     ? "look at user, password and virtual host in --amqp, and at "
                                       "what the broker allows that user"

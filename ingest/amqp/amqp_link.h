@@ -30,7 +30,8 @@ struct amqp_link {
     struct door door;
     const struct amqp_broker *broker;
     struct door_self self;
-    const char *what; /* "consumes", "publishes": for the log */
+    const char *what;    /* "consumes", "publishes": for the log, */
+    const char *meaning; /* and what it means that it is lost */
     bool is_up;
     unsigned address; /* of all: the one that is tried next, or was last */
     unsigned failed;  /* so many of them, since it waited last */
@@ -41,7 +42,7 @@ struct amqp_link {
 };
 
 void amqp_link_init(struct amqp_link *link, const struct amqp_broker *broker, const char *what,
-                    const struct door_self *self);
+                    const char *meaning, const struct door_self *self);
 /* Once a turn: connects, gives up. */
 void amqp_link_step(struct amqp_link *link, uint64_t now_ns);
 /* The next event. DOOR_CAME_UP and DOOR_LOST are for the caller, too; what the door says of a

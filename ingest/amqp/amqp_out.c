@@ -33,7 +33,8 @@ static struct amqp_delivery *delivery_at(struct list *link) {
 
 void amqp_out_init(struct amqp_port *amqp, const struct door_self *self) {
     struct amqp_out *out = &amqp->out;
-    amqp_link_init(&out->link, &amqp->broker, "publishes", self);
+    amqp_link_init(&out->link, &amqp->broker, "publishes",
+                   "answers and outcomes wait, and refused messages stay unacknowledged", self);
     out->link.self.channels = CHANNEL;
     list_init(&out->leaving);
     list_init(&out->letters);

@@ -250,7 +250,8 @@ void amqp_port_init(struct amqp_port *amqp, const struct config *config) {
                              .cert_file = config->amqp_cert,
                              .key_file = config->amqp_key,
                              .channels = amqp->queue_count};
-    amqp_link_init(&amqp->consumer, &amqp->broker, "consumes", &self);
+    amqp_link_init(&amqp->consumer, &amqp->broker, "consumes",
+                   "nothing comes from the queues, and they keep what they have", &self);
     amqp_out_init(amqp, &self);
     list_init(&amqp->replies);
     pool_init(&amqp->delivery_pool, sizeof(struct amqp_delivery));

@@ -118,7 +118,7 @@ class Refused(unittest.TestCase):
                 self.assertNotEqual(status, 0)
                 self.assertIn(why, said)
 
-    @unittest.skipIf(test_adapter.WHY_NOT, "there is no redis-server")
+    @unittest.skipIf(test_adapter.WHY_NOT, test_adapter.WHY_NOT)
     def test_a_redis_without_sharded_channels(self):
         """One that is older than 7.0 has no such commands; clients here go on."""
         with Redis("--rename-command", "SSUBSCRIBE", "") as redis, Node(
