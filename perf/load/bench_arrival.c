@@ -94,8 +94,10 @@ void bench_arrived(struct bench_share *share, struct bench_tally *tally, uint32_
         bench_hist_add(&tally->lone, latency_ns);
         return;
     }
-    if (timed)
+    if (timed) {
         bench_hist_add(&tally->latency, latency_ns);
+        bench_hist_add(&tally->of_kind[payload.to >> BENCH_ADDRESS_BITS], latency_ns);
+    }
     if (share->slot_start_ns != 0 && at_ns >= share->slot_start_ns &&
         payload.to >> BENCH_ADDRESS_BITS == share->slot_kind) {
         uint64_t slot = (at_ns - share->slot_start_ns) / BENCH_SLOT_NS;

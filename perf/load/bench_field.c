@@ -99,7 +99,7 @@ static bool share_make(struct bench_field *field, enum bench_kind kind) {
     share->payload_size = o->size;
     share->form = o->form;
     share->by_hello = o->by_hello;
-    share->meta = strncmp(o->scenario, "ack", 3) == 0;
+    share->asks = strncmp(o->scenario, "ack", 3) == 0;
     const struct sockaddr_in *to = &field->clients_at[0];
     char address[INET_ADDRSTRLEN];
     snprintf(share->host, sizeof share->host, "%s:%u",

@@ -116,6 +116,23 @@ static void load_report(const struct bench_field *field, const struct bench_resu
                             accepted > 0 ? run->server_cpu_s * 1e6 / accepted : 0, 2, "us");
 }
 
+/* Where there are messages of several kinds, the latency of each. */
+static void kinds_report(const struct bench_result *run, struct bench_report *report) {
+    static const struct {
+        const char *key, *label;
+    } of[BENCH_KINDS] = {
+        [BENCH_UNICAST] = {"flood_unicast_p99_us", "    of those to one client"},
+        [BENCH_GROUP] = {"flood_group_p99_us", "    of those to groups"},
+        [BENCH_BROADCAST] = {"flood_broadcast_p99_us", "    of those to all clients"},
+    };
+    for (unsigned kind = 0; kind < BENCH_KINDS; kind++) {
+        const struct bench_hist *hist = &run->seen.of_kind[kind];
+        if (hist->count != 0 && hist->count != run->seen.latency.count)
+            bench_report_number(report, of[kind].key, of[kind].label, ms_of(hist, 0.99) * 1e3, 0,
+                                "us");
+    }
+}
+
 /* What was offered, and why it was not more. */
 static void offered_report(const struct bench_result *run, double highest, double times,
                            struct bench_report *report) {
@@ -163,6 +180,7 @@ static void flood_report(const struct bench_result *run, double highest,
                         ms_of(&run->seen.latency, 0.5) * 1e3, 0, "us");
     bench_report_number(report, "flood_p99_us", "  latency of the accepted from the write, p99",
                         ms_of(&run->seen.latency, 0.99) * 1e3, 0, "us");
+    kinds_report(run, report);
     bench_report_number(report, "flood_max_us", "  latency of the accepted from the write, max",
                         (double)run->seen.latency.max_ns / 1e3, 0, "us");
     bench_report_number(report, "flood_unread_p99_us",

@@ -218,7 +218,7 @@ static void run_look(struct bench_field *field, struct run_state *state, uint64_
     (void)bench_field_alive(field);
     const struct bench_pushed *pushed = &field->producers.pushed;
     bench_progress("%s: %.1f s, %llu sent, %llu refused, %llu arrived", what,
-                   (double)(now_ns - field->producers.push.start_ns) / 1e9,
+                   spent_ns(field->producers.push.start_ns, now_ns) / 1e9,
                    (unsigned long long)pushed->sent, (unsigned long long)pushed->refused,
                    (unsigned long long)state->received);
     if (field->server.pid == 0)

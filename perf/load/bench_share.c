@@ -94,6 +94,8 @@ uint32_t bench_share_run(struct bench_share *share, struct bench_tally *tally, u
     tally->acks = tally->held = tally->again = tally->reconnects = 0;
     memset(&tally->fates, 0, sizeof tally->fates);
     bench_hist_clear(&tally->latency);
+    for (uint32_t kind = 0; kind < BENCH_KINDS; kind++)
+        bench_hist_clear(&tally->of_kind[kind]);
     bench_hist_clear(&tally->lone);
     bench_hist_clear(&tally->unread);
     bench_hist_clear(&tally->pong);
@@ -140,6 +142,8 @@ void bench_share_sum(const struct bench_share *share, struct bench_tally *sum) {
         sum->pongs_unasked += t->pongs_unasked;
         sum->forgotten += t->forgotten;
         bench_hist_merge(&sum->latency, &t->latency);
+        for (uint32_t kind = 0; kind < BENCH_KINDS; kind++)
+            bench_hist_merge(&sum->of_kind[kind], &t->of_kind[kind]);
         bench_hist_merge(&sum->lone, &t->lone);
         bench_hist_merge(&sum->unread, &t->unread);
         bench_hist_merge(&sum->pong, &t->pong);

@@ -64,13 +64,14 @@ struct bench_tally {
     uint64_t held;                    /* received, to be acknowledged later */
     uint64_t again;                   /* copies of what was there; not in `received` */
     uint64_t reconnects;
-    uint64_t polls;                  /* written; only of bench_polls.h, as the next ones */
-    uint64_t polls_moved;            /* of them, on another connection than the session had last */
-    uint32_t shared;                 /* connections that had several sessions */
-    uint32_t carried;                /* sessions that each had, as far as told apart, summed up */
-    uint64_t forgotten;              /* tickets too old to say when they were written */
-    struct bench_hist latency;       /* from the time of the message to its arrival */
-    struct bench_hist unread;        /* how long what arrived lay in a stamped socket */
+    uint64_t polls;            /* written; only of bench_polls.h, as the next ones */
+    uint64_t polls_moved;      /* of them, on another connection than the session had last */
+    uint32_t shared;           /* connections that had several sessions */
+    uint32_t carried;          /* sessions that each had, as far as told apart, summed up */
+    uint64_t forgotten;        /* tickets too old to say when they were written */
+    struct bench_hist latency; /* from the time of the message to its arrival */
+    struct bench_hist of_kind[BENCH_KINDS]; /* the same, apart */
+    struct bench_hist unread;               /* how long what arrived lay in a stamped socket */
     struct bench_hist lone;          /* the same of the lone producer's, which are not in it */
     struct bench_hist pong;          /* from the write of a ping to its answer */
     struct bench_hist greeting;      /* from connecting to the welcome */
@@ -94,7 +95,7 @@ struct bench_share {
     uint32_t payload_size;
     enum bench_form form;
     bool by_hello;      /* a WebSocket's path has no registration, and a hello follows */
-    bool meta;          /* clients of Socket.IO ask for what acknowledging needs */
+    bool asks;          /* some messages ask to be acknowledged */
     char host[32];      /* of the Host header of a handshake */
     uint32_t never;     /* percent of the clients acknowledge nothing: the first of each hundred */
     uint32_t hold;      /* messages that each other client has before it acknowledges one of them */

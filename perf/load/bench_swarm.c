@@ -237,8 +237,8 @@ static void client_on_line(struct bench_swarm *swarm, struct bench_client *clien
         sample_keep(swarm->tally, "not ours", at + line->head, line->used - line->head);
         return;
     }
-    bool wanted =
-        bench_form_asks(swarm->share->form) && bench_line_asks(at, line, swarm->share->form, &asks);
+    bool wanted = swarm->share->asks && bench_form_asks(swarm->share->form) &&
+                  bench_line_asks(at, line, swarm->share->form, &asks);
     bench_arrived(swarm->share, swarm->tally, number, line->payload, wanted && asks.again, run,
                   now_ns);
     if (wanted && !asks.again)

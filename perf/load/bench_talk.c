@@ -61,7 +61,7 @@ static void registration_add(struct bench_talk *talk, const struct bench_share *
         bench_name_write(name, 'g', share->run_base, bench_group_of(share, number, k));
         add(talk, "%s\"%s\"", k == 0 ? list : ",", name);
     }
-    add(talk, "%s%s}", groups != 0 ? "]" : "", share->meta ? ",\"meta\":true" : "");
+    add(talk, "%s%s}", groups != 0 ? "]" : "", share->asks ? ",\"meta\":true" : "");
 }
 
 struct bench_said bench_talk_hello(struct bench_talk *talk, const struct bench_share *share,

@@ -140,10 +140,10 @@ static void what_clients_say(void **state) {
     said_is(bench_talk_hello(&talk, &share, 3),
             "420[\"register\",{\"socketId\":\"b000abc00-00000003\",\"groupFlag\":["
             "\"g000abc00-00000003\",\"g000abc00-00000004\"]}]");
-    share.meta = true;
+    share.asks = true;
     said_is(bench_talk_connect(&talk, &share, 4),
             "40{\"id\":\"b000abc00-00000004\",\"meta\":true}");
-    share.meta = false;
+    share.asks = false;
     share.by_hello = true;
     said_is(bench_talk_connect(&talk, &share, 3), "40");
     share.by_hello = false;
