@@ -242,7 +242,8 @@ static bool walk(struct worker *worker) {
         broadcasts->ahead = i;
         /* All that waited for one that was closed by this was dropped, which takes its time. */
         bool closed = worker->sessions.count != sessions;
-        if ((closed || visits % VISITS_PER_LOOK == 0) && slice_over(worker))
+        if (worker_copies_wait(worker) ||
+            ((closed || visits % VISITS_PER_LOOK == 0) && slice_over(worker)))
             break;
     }
     return true;
@@ -253,7 +254,7 @@ static bool walk(struct worker *worker) {
 void broadcasts_work(struct worker *worker) {
     struct broadcasts *broadcasts = &worker->broadcasts;
     broadcasts->held = false;
-    while (broadcasts_busy(broadcasts) && !worker_copies_lag(worker)) {
+    while (broadcasts_busy(broadcasts) && !worker_copies_wait(worker)) {
         rounds_begin(worker);
         const struct message *alone =
             broadcasts->alone ? broadcasts->rounds[0].broadcast->parcel->message : NULL;

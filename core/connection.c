@@ -116,7 +116,7 @@ void connection_close(struct worker *worker, struct connection *connection,
         connection_end(worker, connection, reason);
     connection->state = CONNECTION_JOINING;
     timer_disarm(&worker->wheel, &connection->timer);
-    list_remove(&connection->flush_link);
+    outbox_undirty(worker, connection);
     list_remove(&connection->resume_link);
     outbox_clear(worker, &connection->outbox, drop_reason_of(connection->reason));
     /* Closing a socket does not end what is in flight on it. */

@@ -428,7 +428,8 @@ static bool name_walk(struct worker *worker, struct fanout_run *run) {
         bool closed = run->next != at;
         if (!closed)
             run->next = link_behind(run, at);
-        if ((closed || visits % VISITS_PER_LOOK == 0) && slice_over(worker))
+        if (worker_copies_wait(worker) ||
+            ((closed || visits % VISITS_PER_LOOK == 0) && slice_over(worker)))
             break;
     }
     return run->next == NULL;
@@ -492,7 +493,7 @@ void fanout_work(struct worker *worker) {
     struct fanout *fanout = &worker->fanout;
     fanout->idle = false;
     /* Those under way first; each once, since one that is held stays so until its send ends. */
-    for (uint32_t left = fanout->run_count; left != 0 && !worker_copies_lag(worker); left--) {
+    for (uint32_t left = fanout->run_count; left != 0 && !worker_copies_wait(worker); left--) {
         struct fanout_run *run = container_of(list_pop(&fanout->runs), struct fanout_run, link);
         list_add_tail(&fanout->runs, &run->link);
         if (run->held && fanout->run_count > FANOUT_RUNS_FEW &&
@@ -503,7 +504,7 @@ void fanout_work(struct worker *worker) {
             return;
     }
     struct fanout_run *run;
-    while (!worker_copies_lag(worker) && (run = run_begin(worker)) != NULL) {
+    while (!worker_copies_wait(worker) && (run = run_begin(worker)) != NULL) {
         run_go_on(worker, run);
         if (slice_over(worker))
             return;

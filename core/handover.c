@@ -114,7 +114,7 @@ static void handover_go(struct worker *worker, struct connection *connection, in
     stats_sub(&worker->stats.connections, 1);
     worker->slots.live_api -= worker->listeners.at[connection->listener].kind == LISTENER_API;
     worker->slots.live_late -= connection->late;
-    list_remove(&connection->flush_link);
+    outbox_undirty(worker, connection);
     list_remove(&connection->resume_link);
     connection->socket = -1;
     connection->address_held = false; /* it is still counted */

@@ -24,6 +24,7 @@
 #include "core/base/list.h"
 #include "core/base/span.h"
 #include "core/limits.h"
+#include "core/pace.h"
 #include "core/pool.h"
 #include "core/session.h"
 #include "core/stats.h"
@@ -72,6 +73,10 @@ struct flight {
 /* What a worker has to send. */
 struct sending {
     struct list dirty[LANES]; /* connections with something to send */
+    uint32_t due[LANES];      /* so many of them */
+    uint32_t begun[LANES];    /* sends of this turn */
+    struct pace pace;         /* of the direct lane's sends */
+    uint64_t paced_ns;        /* when its last turn ended */
     struct flight *flights;   /* SENDS_PER_SUBMIT of them */
     unsigned flights_used;    /* since the last submit */
     struct pool pieces, shared_pieces;
@@ -138,6 +143,8 @@ void outbox_flush(struct worker *worker, struct connection *connection);
 /* Something waits to be sent: the connection gets its place in worker->sending.dirty[lane], or
  * keeps a better one. */
 void outbox_dirty(struct worker *worker, struct connection *connection, enum send_lane lane);
+/* The connection loses its place, whatever waits. */
+void outbox_undirty(struct worker *worker, struct connection *connection);
 bool outbox_any_dirty(const struct worker *worker);
 /* Takes out the connection whose send is to be started next, number `i` of a turn: every other one
  * from the prompt lane, the rest from the other two in turns; a lane that is empty leaves its turns

@@ -8,13 +8,21 @@
 
 /* --- whose turn it is ------------------------------------------------------------------------- */
 
-void outbox_dirty(struct worker *worker, struct connection *connection, enum send_lane lane) {
-    bool better = lane > connection->lane;
-    if (better)
-        connection->lane = (uint8_t)lane;
-    else if (list_linked(&connection->flush_link))
+void outbox_undirty(struct worker *worker, struct connection *connection) {
+    if (!list_linked(&connection->flush_link))
         return;
     list_remove(&connection->flush_link);
+    worker->sending.due[connection->lane]--;
+}
+
+void outbox_dirty(struct worker *worker, struct connection *connection, enum send_lane lane) {
+    bool better = lane > connection->lane;
+    if (!better && list_linked(&connection->flush_link))
+        return;
+    outbox_undirty(worker, connection);
+    if (better)
+        connection->lane = (uint8_t)lane;
+    worker->sending.due[connection->lane]++;
     connection->dirty_us = (uint32_t)(worker->now_ns / NS_PER_US);
     list_add_tail(&worker->sending.dirty[connection->lane], &connection->flush_link);
 }
@@ -42,8 +50,13 @@ static enum send_lane lane_due(const struct worker *worker, unsigned i) {
 
 struct connection *outbox_next_dirty(struct worker *worker, unsigned i) {
     enum send_lane lane = lane_due(worker, i);
-    struct list *node = list_pop(&worker->sending.dirty[lane]);
-    return node != NULL ? container_of(node, struct connection, flush_link) : NULL;
+    if (list_empty(&worker->sending.dirty[lane]))
+        return NULL;
+    struct connection *connection =
+        container_of(worker->sending.dirty[lane].next, struct connection, flush_link);
+    outbox_undirty(worker, connection);
+    worker->sending.begun[lane]++;
+    return connection;
 }
 
 void outbox_hurry(struct worker *worker, struct outbox *outbox) {

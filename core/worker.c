@@ -186,6 +186,7 @@ static void send_start(struct worker *worker, struct connection *connection,
 }
 
 static void dirty_flush(struct worker *worker) {
+    memset(worker->sending.begun, 0, sizeof(worker->sending.begun));
     struct connection *connection;
     struct started started = {0, 0};
     slice_begin_sends(worker);
@@ -383,7 +384,15 @@ static void late_tell(struct worker *worker) {
     uint64_t prompt_late_ns = worker_send_lag_ns(worker, LANE_PROMPT);
     if (worker->delivery.mail_age_ns > prompt_late_ns)
         prompt_late_ns = worker->delivery.mail_age_ns;
+    struct sending *sending = &worker->sending;
+    pace_turn(&sending->pace, worker->now_ns - sending->paced_ns, sending->begun[LANE_DIRECT],
+              sending->due[LANE_DIRECT] != 0);
+    sending->paced_ns = worker->now_ns;
+    /* What comes now waits for all that is due; the first of these shows only how it was. */
     uint64_t late_ns = worker_send_lag_ns(worker, LANE_DIRECT);
+    uint64_t coming_ns = pace_ns(&sending->pace, sending->due[LANE_DIRECT]);
+    if (coming_ns > late_ns)
+        late_ns = coming_ns;
     if (prompt_late_ns > late_ns)
         late_ns = prompt_late_ns;
     lateness_tell(worker, &box->prompt_late_ns, &worker->delivery.prompt_late, prompt_late_ns);
@@ -420,6 +429,24 @@ static void turn_measure(struct worker *worker, uint64_t lasted_ns) {
     longest_note(&worker->loop.turn_longest_ns, lasted_ns);
 }
 
+/* Fan-outs and broadcasts share the sends that may wait (worker_copies_wait). Who comes first in a
+ * turn may take all, so they take turns. */
+static void copies_make(struct worker *worker) {
+    bool fanout_first = worker->loop.fanout_next;
+    worker->loop.fanout_next = !fanout_first;
+    for (unsigned i = 0; i < 2; i++) {
+        bool fanout = (i == 0) == fanout_first;
+        if (fanout ? !fanout_busy(&worker->fanout) : !broadcasts_busy(&worker->broadcasts))
+            continue;
+        post_wake_all(&worker->endpoint); /* before it takes its time */
+        slice_begin(worker);
+        if (fanout)
+            fanout_work(worker);
+        else
+            broadcasts_work(worker);
+    }
+}
+
 bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     wait_ns = wait_for(worker, wait_ns);
     bool sleeps = wait_ns != 0 && post_may_sleep(&worker->endpoint);
@@ -452,16 +479,7 @@ bool worker_turn(struct worker *worker, uint64_t wait_ns) {
     phase_follow(worker);
     resumed_handle(worker);
     starved_handle(worker);
-    if (fanout_busy(&worker->fanout)) {
-        post_wake_all(&worker->endpoint); /* before it takes its time */
-        slice_begin(worker);
-        fanout_work(worker);
-    }
-    if (broadcasts_busy(&worker->broadcasts)) {
-        post_wake_all(&worker->endpoint);
-        slice_begin(worker);
-        broadcasts_work(worker);
-    }
+    copies_make(worker);
     if (calls_busy(&worker->calls)) {
         post_wake_all(&worker->endpoint);
         slice_begin(worker);

@@ -47,6 +47,7 @@ struct loop {
     bool sends_left;           /* the last turn left sends over */
     bool pieces_left;          /* memory of pieces is still to be given back */
     bool mail_left;            /* the last turn left mail over */
+    bool fanout_next;          /* fan-outs go before broadcasts in the next turn */
     bool shedding;             /* that it refuses a part was seen by the turn */
     uint64_t shedding_told_ns; /* when that was last logged */
     uint32_t phase_entered;    /* enum server_phase */
@@ -127,9 +128,9 @@ static inline uint64_t worker_send_lag_ns(const struct worker *worker, enum send
         container_of(worker->sending.dirty[lane].next, struct connection, flush_link);
     return (uint32_t)((uint32_t)(worker->now_ns / NS_PER_US) - first->dirty_us) * NS_PER_US;
 }
-/* Are copies of fan-outs and broadcasts due for so long that more would only wait behind them? */
-static inline bool worker_copies_lag(const struct worker *worker) {
-    return worker_send_lag_ns(worker, LANE_BULK) > FANOUT_LAG_NS;
+/* Do so many sends of fan-outs and broadcasts wait that more copies would only wait behind them? */
+static inline bool worker_copies_wait(const struct worker *worker) {
+    return worker->sending.due[LANE_BULK] >= FANOUT_SENDS_MAX;
 }
 /* The task's `work` is called in the next turn. */
 static inline void worker_put_off(struct worker *worker, struct task *task) {

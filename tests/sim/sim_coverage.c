@@ -230,6 +230,10 @@ static struct apart rare[] = {
     {"short core/store.c store_settle: !post_room(&server->post, endpoint->index, "
      "store_index(server))",
      "", false},
+    {"short core/keeper_remote.c keeper_herald_for: !post_room(&worker->server->post, "
+     "worker->index, "
+     "herald->index)",
+     "", false},
     {"short ha/redis/redis_calls.c lines_send: !redis_rest_room(redis, room)", "", false},
     {"short ha/redis/redis_calls.c says_take: chunk == NULL", "", false},
     {"short ha/redis/redis_calls.c redis_calls_asked: !call_start(&redis->port.endpoint, call)", "",

@@ -257,6 +257,23 @@ static void test_nobody_waits_longer_than_a_round(void **state) {
     assert_int_equal(answered[1].answers, 1);
 }
 
+/* While so many sends of copies wait, the walk stands still, and goes on where it was. */
+static void test_the_walk_waits_for_sends(void **state) {
+    (void)state;
+    push(0, 1);
+    worker.sending.due[LANE_BULK] = FANOUT_SENDS_MAX;
+    turn();
+    expect_got(SESSIONS - 1, "");
+    worker.sending.due[LANE_BULK] = FANOUT_SENDS_MAX - 1;
+    turn();
+    expect_got(SESSIONS - 1, "a");
+    worker.sending.due[LANE_BULK] = 0;
+    turns_all();
+    for (unsigned i = 0; i < SESSIONS; i++)
+        expect_got(i, "a");
+    expect_answer(0, SESSIONS, ANSWER_FOUND);
+}
+
 /* Sessions leave and enter at every place of the walk, and change their places by that. */
 static void test_sessions_come_and_go(void **state) {
     (void)state;
@@ -417,6 +434,7 @@ int main(void) {
                                         close_node),
         cmocka_unit_test_setup_teardown(test_nobody_waits_longer_than_a_round, open_node,
                                         close_node),
+        cmocka_unit_test_setup_teardown(test_the_walk_waits_for_sends, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_sessions_come_and_go, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_a_full_outbox, open_node, close_node),
         cmocka_unit_test_setup_teardown(test_a_large_one_goes_alone, open_node, close_node),

@@ -226,6 +226,23 @@ static void test_others_pass_one_that_waits(void **state) {
     assert_int_equal(answered[0].recipients, 2);
 }
 
+/* While so many sends of copies wait, no run begins or goes on. */
+static void test_runs_wait_for_sends(void **state) {
+    (void)state;
+    join(0, "a");
+    join(1, "a");
+    push(0, "a", NULL, NULL);
+    worker.sending.due[LANE_BULK] = FANOUT_SENDS_MAX;
+    fanout_work(&worker);
+    expect_got(0, "");
+    assert_false(fanout_idle(&worker.fanout)); /* so the worker does not sleep */
+    worker.sending.due[LANE_BULK] = 0;
+    fanout_work(&worker);
+    expect_got(0, "a");
+    expect_got(1, "a");
+    assert_int_equal(answered[0].answers, 1);
+}
+
 /* One with several addresses waits for each, and those behind it for it. */
 static void test_several_addresses_keep_their_order(void **state) {
     (void)state;
@@ -416,6 +433,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_node, close_node)
     const struct CMUnitTest tests[] = {
         TEST(test_others_pass_one_that_waits),
+        TEST(test_runs_wait_for_sends),
         TEST(test_several_addresses_keep_their_order),
         TEST(test_a_session_in_several_gets_it_once),
         TEST(test_addresses_that_share_a_bucket),

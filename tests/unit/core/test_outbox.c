@@ -377,8 +377,11 @@ static void test_a_pong_takes_the_prompt_lane(void **state) {
     assert_true(outbox_write(&worker, &connection, SPAN("pong")));
     assert_int_equal(worker_send_lag_ns(&worker, LANE_PROMPT), 0);
     assert_int_equal(worker_send_lag_ns(&worker, LANE_BULK), 7 * NS_PER_MS);
+    assert_int_equal(worker.sending.due[LANE_PROMPT], 1);
+    assert_int_equal(worker.sending.due[LANE_BULK], 3);
     push_copy("two");
     assert_int_equal(connection.lane, LANE_PROMPT);
+    assert_int_equal(worker.sending.due[LANE_BULK], 3);
     assert_ptr_equal(outbox_next_dirty(&worker, 0), &connection);
     flush();
     assert_int_equal(handed_len, 14);
@@ -389,6 +392,8 @@ static void test_a_pong_takes_the_prompt_lane(void **state) {
         assert_ptr_equal(outbox_next_dirty(&worker, i), &others[i]);
     assert_false(outbox_any_dirty(&worker));
     assert_null(outbox_next_dirty(&worker, 0));
+    for (unsigned lane = 0; lane < LANES; lane++)
+        assert_int_equal(worker.sending.due[lane], 0);
 }
 
 /* What a send does not cover keeps its haste. */
