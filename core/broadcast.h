@@ -11,10 +11,11 @@
  * with (session->heard). So each session gets each broadcast once, in their order, whatever
  * sessions come, go or change their places meanwhile.
  *
- * Two things hold the walk back, both for moments: FANOUT_SENDS_MAX sends of copies that wait (more
- * would only wait behind them), and a session that is over its limit although it reads
- * (OUTBOX_WAIT): its send goes first. Where the oldest has waited so for longer than
- * HELD_LATE_NS, more are refused before they are taken (mailbox.h, broadcasts_held_late).
+ * Two things hold the walk back, both for moments: FANOUT_SENDS_MAX sends of copies that wait, or
+ * one that waits for FANOUT_LAG_NS (more would only wait behind them), and a session that is over
+ * its limit although it reads (OUTBOX_WAIT): its send goes first. Where the oldest has waited so
+ * for longer than HELD_LATE_NS, more are refused before they are taken (mailbox.h,
+ * broadcasts_held_late).
  *
  * A broadcast is for the sessions of its namespace, and those under way are of one.
  *

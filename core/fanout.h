@@ -9,12 +9,12 @@
  * long as the slice lasts and goes on in the next turn; sessions and names may come and go
  * meanwhile.
  *
- * Two things hold a run back, both for moments: FANOUT_SENDS_MAX sends of copies that wait (more
- * would only wait behind them), and a session that is over its limit although it reads
- * (OUTBOX_WAIT): its send goes first. Such a run is held; others go on, so whoever pushes to
- * a client faster than that reads makes nobody wait but those who push to the same address. Where
- * they wait for longer than HELD_LATE_NS, more for that address is refused before it is taken
- * (mailbox.h, held_late).
+ * Two things hold a run back, both for moments: FANOUT_SENDS_MAX sends of copies that wait, or
+ * one that waits for FANOUT_LAG_NS (more would only wait behind them), and a session that is over
+ * its limit although it reads (OUTBOX_WAIT): its send goes first. Such a run is held; others go on,
+ * so whoever pushes to a client faster than that reads makes nobody wait but those who push to the
+ * same address. Where they wait for longer than HELD_LATE_NS, more for that address is refused
+ * before it is taken (mailbox.h, held_late).
  *
  * Order. Each address that something waits for has a queue. A job is ready when it is the first in
  * the queues of all its addresses, and leaves them when its run has ended, so jobs of one address

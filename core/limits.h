@@ -84,13 +84,14 @@
 /* A message for one name with so many sessions on a worker is delivered at once; one for more is
  * fanned out in slices (fanout.h). Of those so many copies may wait for a worker, or so many times
  * its sessions where that is more. None is made while FANOUT_SENDS_MAX sends of copies wait for
- * their start: what comes meanwhile is gathered, and a session gets it in one send. Fewer make
- * broadcasts alone sooner; but copies that are made leave with whatever else goes to their
- * connection, and with fewer they do not. */
+ * their start, or the first of them for FANOUT_LAG_NS: what comes meanwhile is gathered, a session
+ * gets it in one send, and that it comes late is seen. With fewer sends broadcasts alone are sooner
+ * through; but copies that are made leave with whatever else goes to their connection. */
 #define DIRECT_SESSIONS_MAX 64
 #define FANOUT_COPIES_MAX 32768
 #define FANOUT_BROADCASTS 24 /* what waits together leaves in few sends */
 #define FANOUT_SENDS_MAX 2048
+#define FANOUT_LAG_NS (10 * 1000 * 1000)
 /* The queues of addresses are found by hash. An address whose first message waits for a session's
  * send is given no more after HELD_LATE_NS, until it goes on; so may be another one that has the
  * same of HELD_LATE_PLACES places. */

@@ -128,9 +128,10 @@ static inline uint64_t worker_send_lag_ns(const struct worker *worker, enum send
         container_of(worker->sending.dirty[lane].next, struct connection, flush_link);
     return (uint32_t)((uint32_t)(worker->now_ns / NS_PER_US) - first->dirty_us) * NS_PER_US;
 }
-/* Do so many sends of fan-outs and broadcasts wait that more copies would only wait behind them? */
+/* Do so many sends of copies wait, or one for so long, that more would only wait behind them? */
 static inline bool worker_copies_wait(const struct worker *worker) {
-    return worker->sending.due[LANE_BULK] >= FANOUT_SENDS_MAX;
+    return worker->sending.due[LANE_BULK] >= FANOUT_SENDS_MAX ||
+           worker_send_lag_ns(worker, LANE_BULK) > FANOUT_LAG_NS;
 }
 /* The task's `work` is called in the next turn. */
 static inline void worker_put_off(struct worker *worker, struct task *task) {

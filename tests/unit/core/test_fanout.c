@@ -236,6 +236,13 @@ static void test_runs_wait_for_sends(void **state) {
     fanout_work(&worker);
     expect_got(0, "");
     assert_false(fanout_idle(&worker.fanout)); /* so the worker does not sleep */
+    worker.sending.due[LANE_BULK] = 1;
+    struct connection other = {.dirty_us = (uint32_t)(worker.now_ns / NS_PER_US)};
+    list_add_tail(&worker.sending.dirty[LANE_BULK], &other.flush_link);
+    worker.now_ns += FANOUT_LAG_NS + NS_PER_MS;
+    fanout_work(&worker);
+    expect_got(0, "");
+    list_remove(&other.flush_link);
     worker.sending.due[LANE_BULK] = 0;
     fanout_work(&worker);
     expect_got(0, "a");
