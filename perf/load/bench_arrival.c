@@ -96,7 +96,8 @@ void bench_arrived(struct bench_share *share, struct bench_tally *tally, uint32_
     }
     if (timed) {
         bench_hist_add(&tally->latency, latency_ns);
-        bench_hist_add(&tally->of_kind[payload.to >> BENCH_ADDRESS_BITS], latency_ns);
+        bench_hist_add(&share->of_kind[tally - share->tallies][payload.to >> BENCH_ADDRESS_BITS],
+                       latency_ns);
     }
     if (share->slot_start_ns != 0 && at_ns >= share->slot_start_ns &&
         payload.to >> BENCH_ADDRESS_BITS == share->slot_kind) {

@@ -117,19 +117,21 @@ static void load_report(const struct bench_field *field, const struct bench_resu
 }
 
 /* Where there are messages of several kinds, the latency of each. */
-static void kinds_report(const struct bench_result *run, struct bench_report *report) {
+static void kinds_report(const struct bench_share *share, const struct bench_result *run,
+                         struct bench_report *report) {
     static const struct {
         const char *key, *label;
-    } of[BENCH_KINDS] = {
+    } of[BENCH_LONE] = {
         [BENCH_UNICAST] = {"flood_unicast_p99_us", "    of those to one client"},
         [BENCH_GROUP] = {"flood_group_p99_us", "    of those to groups"},
         [BENCH_BROADCAST] = {"flood_broadcast_p99_us", "    of those to all clients"},
     };
-    for (unsigned kind = 0; kind < BENCH_KINDS; kind++) {
-        const struct bench_hist *hist = &run->seen.of_kind[kind];
-        if (hist->count != 0 && hist->count != run->seen.latency.count)
-            bench_report_number(report, of[kind].key, of[kind].label, ms_of(hist, 0.99) * 1e3, 0,
-                                "us");
+    static struct bench_hist latency;
+    for (unsigned kind = BENCH_UNICAST; kind < BENCH_LONE; kind++) {
+        bench_share_latency(share, (enum bench_kind)kind, &latency);
+        if (latency.count != 0 && latency.count != run->seen.latency.count)
+            bench_report_number(report, of[kind].key, of[kind].label, ms_of(&latency, 0.99) * 1e3,
+                                0, "us");
     }
 }
 
@@ -162,8 +164,8 @@ static void offered_report(const struct bench_result *run, double highest, doubl
                             (double)run->pushed.unread, 0, "messages");
 }
 
-static void flood_report(const struct bench_result *run, double highest,
-                         struct bench_report *report) {
+static void flood_report(const struct bench_share *share, const struct bench_result *run,
+                         double highest, struct bench_report *report) {
     double copies = (double)run->copies.arrived / run->wall_s;
     bench_report_number(report, "goodput_per_s", "  delivered of it", copies / run->fan, 0,
                         "messages/s");
@@ -180,7 +182,7 @@ static void flood_report(const struct bench_result *run, double highest,
                         ms_of(&run->seen.latency, 0.5) * 1e3, 0, "us");
     bench_report_number(report, "flood_p99_us", "  latency of the accepted from the write, p99",
                         ms_of(&run->seen.latency, 0.99) * 1e3, 0, "us");
-    kinds_report(run, report);
+    kinds_report(share, run, report);
     bench_report_number(report, "flood_max_us", "  latency of the accepted from the write, max",
                         (double)run->seen.latency.max_ns / 1e3, 0, "us");
     bench_report_number(report, "flood_unread_p99_us",
@@ -426,7 +428,7 @@ bool bench_overload(struct bench_field *field, struct bench_report *report) {
     }
     bench_field_run(field, &push, shape->name, &flood);
     offered_report(&flood, highest, o->times, report);
-    flood_report(&flood, highest, report);
+    flood_report(field->share, &flood, highest, report);
     load_report(field, &flood, flood_keys, report);
     beside_report(field, &flood, report);
     bench_result_faults(&flood, report);

@@ -95,7 +95,7 @@ uint32_t bench_share_run(struct bench_share *share, struct bench_tally *tally, u
     memset(&tally->fates, 0, sizeof tally->fates);
     bench_hist_clear(&tally->latency);
     for (uint32_t kind = 0; kind < BENCH_KINDS; kind++)
-        bench_hist_clear(&tally->of_kind[kind]);
+        bench_hist_clear(&share->of_kind[tally - share->tallies][kind]);
     bench_hist_clear(&tally->lone);
     bench_hist_clear(&tally->unread);
     bench_hist_clear(&tally->pong);
@@ -103,6 +103,13 @@ uint32_t bench_share_run(struct bench_share *share, struct bench_tally *tally, u
            (size_t)count * share->streams_each * sizeof *share->streams);
     atomic_store_explicit(&tally->run, run, memory_order_release);
     return run;
+}
+
+void bench_share_latency(const struct bench_share *share, enum bench_kind kind,
+                         struct bench_hist *latency) {
+    bench_hist_clear(latency);
+    for (uint32_t i = 0; i < BENCH_SWARMS_MAX; i++)
+        bench_hist_merge(latency, &share->of_kind[i][kind]);
 }
 
 void bench_share_sum(const struct bench_share *share, struct bench_tally *sum) {
@@ -142,8 +149,6 @@ void bench_share_sum(const struct bench_share *share, struct bench_tally *sum) {
         sum->pongs_unasked += t->pongs_unasked;
         sum->forgotten += t->forgotten;
         bench_hist_merge(&sum->latency, &t->latency);
-        for (uint32_t kind = 0; kind < BENCH_KINDS; kind++)
-            bench_hist_merge(&sum->of_kind[kind], &t->of_kind[kind]);
         bench_hist_merge(&sum->lone, &t->lone);
         bench_hist_merge(&sum->unread, &t->unread);
         bench_hist_merge(&sum->pong, &t->pong);

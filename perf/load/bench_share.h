@@ -64,14 +64,13 @@ struct bench_tally {
     uint64_t held;                    /* received, to be acknowledged later */
     uint64_t again;                   /* copies of what was there; not in `received` */
     uint64_t reconnects;
-    uint64_t polls;            /* written; only of bench_polls.h, as the next ones */
-    uint64_t polls_moved;      /* of them, on another connection than the session had last */
-    uint32_t shared;           /* connections that had several sessions */
-    uint32_t carried;          /* sessions that each had, as far as told apart, summed up */
-    uint64_t forgotten;        /* tickets too old to say when they were written */
-    struct bench_hist latency; /* from the time of the message to its arrival */
-    struct bench_hist of_kind[BENCH_KINDS]; /* the same, apart */
-    struct bench_hist unread;               /* how long what arrived lay in a stamped socket */
+    uint64_t polls;                  /* written; only of bench_polls.h, as the next ones */
+    uint64_t polls_moved;            /* of them, on another connection than the session had last */
+    uint32_t shared;                 /* connections that had several sessions */
+    uint32_t carried;                /* sessions that each had, as far as told apart, summed up */
+    uint64_t forgotten;              /* tickets too old to say when they were written */
+    struct bench_hist latency;       /* from the time of the message to its arrival */
+    struct bench_hist unread;        /* how long what arrived lay in a stamped socket */
     struct bench_hist lone;          /* the same of the lone producer's, which are not in it */
     struct bench_hist pong;          /* from the write of a ping to its answer */
     struct bench_hist greeting;      /* from connecting to the welcome */
@@ -115,6 +114,8 @@ struct bench_share {
     _Atomic uint64_t ticket_next;        /* see bench_ticket_take */
 
     struct bench_tally tallies[BENCH_SWARMS_MAX];
+    /* What is in their `latency`, by kinds; not in a sum. */
+    struct bench_hist of_kind[BENCH_SWARMS_MAX][BENCH_KINDS];
     struct bench_stream *streams; /* clients * streams_each; in the mapping */
     uint32_t *accepted;           /* for each address: messages that the node took */
     uint32_t *sent;               /* for each address: the next number */
@@ -130,6 +131,9 @@ bool bench_share_tickets(struct bench_share *share);
 void bench_share_close(struct bench_share *share);
 /* Gives an order to all swarms. */
 void bench_share_order(struct bench_share *share, enum bench_order order);
+/* The latency of the messages of one kind, of all swarms, in the run. */
+void bench_share_latency(const struct bench_share *share, enum bench_kind kind,
+                         struct bench_hist *latency);
 /* Begins a run with a number of its own, which each swarm has taken over once bench_share_begun. */
 void bench_share_begin(struct bench_share *share);
 bool bench_share_begun(const struct bench_share *share, uint32_t swarms);
