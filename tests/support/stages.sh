@@ -246,7 +246,7 @@ stages_named() {
 }
 
 stages_test() {
-    how=test seeds=200 bare_seeds=1000 fuzz_s=4 power_runs=50 full=()
+    how=test seeds=200 bare_seeds=1000 fuzz_s=3 power_runs=50 full=()
     but_python=(--but test_sio_python)
     but_others=("${but_python[@]}" --but test_examples --but test_page --but test_proxies
         --but test_sio_clients --but test_bench --but test_commands --but test_packaging
