@@ -42,17 +42,22 @@ def openssl(*words, folder):
 
 
 def certificates(folder):
-    """ca.pem, another CA's other.pem, and for localhost server.pem with its key.pem."""
+    """ca.pem, another CA's other.pem, and for localhost server.pem and till.pem of the one,
+    stranger.pem of the other, and expired.pem, all with key.pem."""
     for name in ("ca", "other"):
         openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
                 f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem", folder=folder)
-    openssl("req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-keyout",
-            "key.pem", "-out", "server.csr", folder=folder)
+    openssl("genrsa", "-out", "key.pem", "2048", folder=folder)
     with open(os.path.join(folder, "names"), "w", encoding="ascii") as file:
         file.write("subjectAltName=DNS:localhost\n")
-    openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
-            "-CAcreateserial", "-days", "2", "-extfile", "names", "-out", "server.pem",
-            folder=folder)
+    for name, subject, ca, days in (("server", "localhost", "ca", "2"), ("till", "till", "ca", "2"),
+                                    ("stranger", "till", "other", "2"),
+                                    ("expired", "localhost", "ca", "-1")):
+        openssl("req", "-new", "-key", "key.pem", "-subj", f"/CN={subject}", "-out", "one.csr",
+                folder=folder)
+        openssl("x509", "-req", "-in", "one.csr", "-CA", f"{ca}.pem", "-CAkey", f"{ca}.key",
+                "-CAcreateserial", "-days", days, "-extfile", "names", "-out", f"{name}.pem",
+                folder=folder)
 
 
 class Rabbit:
@@ -69,7 +74,8 @@ class Rabbit:
                          f"ssl_options.cacertfile = {self.path('ca.pem')}\n"
                          f"ssl_options.certfile = {self.path('server.pem')}\n"
                          f"ssl_options.keyfile = {self.path('key.pem')}\n"
-                         "ssl_options.verify = verify_none\n")
+                         "ssl_options.verify = verify_peer\n"
+                         "ssl_options.fail_if_no_peer_cert = false\n")
         self.process = self.epmd = None
         self.beam = 0
         if start:
@@ -157,6 +163,12 @@ class Rabbit:
                 break
         assert done.returncode == 0, done.stdout.decode()
         return done.stdout.decode()
+
+    def certificate(self, name):
+        """It shows that one to whoever comes from now on."""
+        shutil.copyfile(self.path(f"{name}.pem"), self.path("shown"))
+        os.replace(self.path("shown"), self.path("server.pem"))
+        self.control("eval", "ssl:clear_pem_cache().")
 
     def pause(self):
         os.kill(self.beam, signal.SIGSTOP)

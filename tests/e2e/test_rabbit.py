@@ -353,14 +353,14 @@ class Queues(Shared):
         self.assertEqual(outcomes("expired"), "m3")
         wait_until("all are confirmed", lambda: node.metric("ringpost_amqp_results_total") == 3)
 
-    def test_tls(self):
+    def by_tls(self, host, ca, *flags):
         if not self.tls:
             self.skipTest("openssl is not there")
+        return Node("--amqp", f"amqps://{host}:{self.rabbit.tls_port}", "--amqp-ca",
+                    self.rabbit.path(ca), "--amqp-queue", self.queue, *flags)
 
-        def started(host, ca):
-            return Node("--amqp", f"amqps://{host}:{self.rabbit.tls_port}", "--amqp-ca",
-                        self.rabbit.path(ca), "--amqp-queue", self.queue)
-        with started("localhost", "ca.pem") as node:
+    def test_tls(self):
+        with self.by_tls("localhost", "ca.pem") as node:
             wait_until("the queue is consumed", lambda: is_up(node, self.queue))
             with JsonClient(node, "till") as till:
                 for number in range(100):
@@ -369,6 +369,29 @@ class Queues(Shared):
                     self.assertEqual(till.hear_message()["data"][1], number)
             self.wait_settled(node, acknowledged=100)
         for host, ca in (("127.0.0.1", "ca.pem"), ("localhost", "other.pem")):
-            with started(host, ca) as node:
+            with self.by_tls(host, ca) as node:
                 node.wait_log("amqp_lost .*(verif|handshake|SSL)")
                 self.assertEqual(node.metric("ringpost_amqp_connected"), 0)
+
+    def test_tls_with_a_certificate_of_its_own(self):
+        def own(name):
+            return ("--amqp-cert", self.rabbit.path(f"{name}.pem"), "--amqp-key",
+                    self.rabbit.path("key.pem"))
+        with self.by_tls("localhost", "ca.pem", *own("till")) as node:
+            wait_until("the queue is consumed", lambda: is_up(node, self.queue))
+            self.assertIn("CN=till", self.rabbit.control("list_connections", "peer_cert_subject"))
+        with self.by_tls("localhost", "ca.pem", *own("stranger")) as node:
+            node.wait_log("amqp_lost ")
+            self.assertEqual(node.metric("ringpost_amqp_connected"), 0)
+
+    def test_tls_with_a_certificate_that_has_expired(self):
+        with self.by_tls("localhost", "ca.pem") as node:
+            wait_until("the queue is consumed", lambda: is_up(node, self.queue))
+        shutil.copyfile(self.rabbit.path("server.pem"), self.rabbit.path("good.pem"))
+        self.rabbit.certificate("expired")
+        try:
+            with self.by_tls("localhost", "ca.pem") as node:
+                node.wait_log("amqp_lost .*(verif|handshake|SSL|expired)")
+                self.assertEqual(node.metric("ringpost_amqp_connected"), 0)
+        finally:
+            self.rabbit.certificate("good")

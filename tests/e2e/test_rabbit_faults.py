@@ -6,7 +6,7 @@ import struct
 
 from rabbit_server import Publisher, frames_publish
 from support import Node, wait_until
-from test_rabbit import Shared, is_up, node_of, settled
+from test_rabbit import Shared, balance, is_up, node_of, settled
 
 
 class Faults(Shared):
@@ -99,6 +99,24 @@ class Faults(Shared):
         wait_until("it consumes again", lambda: is_up(node, self.queue))
         self.send({"to": "till", "data": 1})
         self.assertEqual(till.hear_message()["data"], 1)
+
+    def test_a_broker_that_does_not_wait_for_a_client(self):
+        """consumer_timeout (30 minutes by default) closes the channel of what stays open."""
+        for name, usual_ms in (("consumer_timeout", 1800000), ("channel_tick_interval", 60000)):
+            command = f"application:set_env(rabbit, {name}, {{}})."
+            self.addCleanup(self.rabbit.control, "eval", command.format(usual_ms))
+            self.rabbit.control("eval", command.format(1000))
+        node = self.node("--amqp-settle", "acked")
+        till = self.client(node, "till")
+        self.send({"to": "till", "data": 1, "ack": True, "id": "m1"})
+        message = till.hear_message()
+        self.assertEqual(message["data"], 1)
+        node.wait_log("event=amqp.*(consumer_timeout|timed out|timeout)")
+        wait_until("it is consumed again", lambda: is_up(node, self.queue))
+        till.say(type="ack", id=message["id"])
+        wait_until("the queue is empty", lambda: self.publisher.length(self.queue) == 0 and
+                   settled(node, "acknowledged", self.queue) == 1)
+        self.assertEqual(balance(node, self.queue), 0)
 
     def test_headers_nested_to_the_bottom(self):
         node = self.node()
