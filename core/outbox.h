@@ -76,7 +76,6 @@ struct sending {
     uint32_t due[LANES];      /* so many of them */
     uint32_t begun[LANES];    /* sends of this turn */
     struct pace pace;         /* of the direct lane's sends */
-    uint64_t paced_ns;        /* when its last turn ended */
     struct flight *flights;   /* SENDS_PER_SUBMIT of them */
     unsigned flights_used;    /* since the last submit */
     struct pool pieces, shared_pieces;

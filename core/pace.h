@@ -1,7 +1,8 @@
 /* pace.h - how long a worker takes for each of many like things, as it did lately.
  *
- * Only turns that left some of them over are measured: in the others it did all that there was, and
- * how fast it could have been is not known. What is known stays until something else is.
+ * Only turns that left some of them over are measured, from their beginning to that of the next
+ * one: in the others the worker did all that there was, and may have slept behind it. What is known
+ * stays until something else is.
  *
  * Threads: its worker. */
 #ifndef RINGPOST_CORE_PACE_H
@@ -17,16 +18,22 @@
 struct pace {
     uint64_t passed_ns, done; /* in the window that runs */
     uint64_t each_ns;         /* 0: nothing is known */
+    uint64_t began_ns;        /* of the last turn: when it began, */
+    uint32_t turn_done;       /* how many it did, */
+    bool left;                /* and whether some were left over */
 };
 
-/* In the turn, which took so long, so many were done; were any left over? */
-static inline void pace_turn(struct pace *pace, uint64_t passed_ns, uint64_t done, bool left) {
-    if (!left) {
+/* The turn that began at `now_ns` has done so many; were any left over? */
+static inline void pace_turn(struct pace *pace, uint64_t now_ns, uint32_t done, bool left) {
+    if (pace->left) {
+        pace->passed_ns += now_ns - pace->began_ns;
+        pace->done += pace->turn_done;
+    } else {
         pace->passed_ns = pace->done = 0;
-        return;
     }
-    pace->passed_ns += passed_ns;
-    pace->done += done;
+    pace->began_ns = now_ns;
+    pace->turn_done = done;
+    pace->left = left;
     if (pace->passed_ns < PACE_WINDOW_NS || pace->done == 0)
         return;
     uint64_t each_ns = pace->passed_ns / pace->done;

@@ -385,9 +385,8 @@ static void late_tell(struct worker *worker) {
     if (worker->delivery.mail_age_ns > prompt_late_ns)
         prompt_late_ns = worker->delivery.mail_age_ns;
     struct sending *sending = &worker->sending;
-    pace_turn(&sending->pace, worker->now_ns - sending->paced_ns, sending->begun[LANE_DIRECT],
+    pace_turn(&sending->pace, worker->loop.turn_ns, sending->begun[LANE_DIRECT],
               sending->due[LANE_DIRECT] != 0);
-    sending->paced_ns = worker->now_ns;
     /* What comes now waits for all that is due; the first of these shows only how it was. */
     uint64_t late_ns = worker_send_lag_ns(worker, LANE_DIRECT);
     uint64_t coming_ns = pace_ns(&sending->pace, sending->due[LANE_DIRECT]);
