@@ -160,11 +160,11 @@ static bool is_role(const struct resp_reply *reply, const char *role) {
 /* What came in answer to the greeting. */
 static void greeted(struct link *link, const struct resp_reply *reply, uint64_t now_ns) {
     char why[160];
-    link->answers_due--;
-    if (reply->type == RESP_ERROR && begins(reply->text, "NOPERM"))
-        return; /* an ACL forbids CLIENT or ROLE: done without */
-    if (reply->type == RESP_ERROR && begins(reply->text, "ERR unknown command"))
-        return;
+    bool is_last = --link->answers_due == 0;
+    bool is_denied = reply->type == RESP_ERROR &&
+                     (begins(reply->text, "NOPERM") || begins(reply->text, "ERR unknown command"));
+    if (is_denied && !is_last)
+        return; /* an ACL forbids CLIENT or ROLE: done without. PING, the last one, is needed */
     if (reply->type == RESP_ERROR) {
         snprintf(why, sizeof(why), "Redis answers: %.*s", SPAN_ARG(reply->text));
         link_lose(link, now_ns, why);
@@ -172,7 +172,7 @@ static void greeted(struct link *link, const struct resp_reply *reply, uint64_t 
         link_lose(link, now_ns, "it is a replica: what is published there reaches no other node");
     } else if (is_role(reply, "sentinel")) {
         link_lose(link, now_ns, "it is a Sentinel: name the Redis server itself");
-    } else if (link->answers_due == 0) {
+    } else if (is_last) {
         link->state = LINK_UP;
         link->connections++;
         link->up_ns = now_ns;

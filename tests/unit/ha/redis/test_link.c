@@ -158,6 +158,10 @@ static void test_answers_to_the_greeting(void **state) {
     greeted_with("+OK\r\n-LOADING Redis is loading\r\n", "LOADING");
     greeted_with("+OK\r\n" MASTER "-ERR no\r\n", "ERR no");
     greeted_with("HTTP/1.1 400 Bad Request\r\n", "");
+    /* Without PING nobody knows whether it is there; and nothing behind it is waited for. */
+    greeted_with("+OK\r\n" MASTER "-NOPERM no 'ping'\r\n", "NOPERM no 'ping'");
+    greeted_with("-NOPERM no\r\n-NOPERM no\r\n-ERR unknown command\r\n-NOPERM no\r\n",
+                 "unknown command");
     /* What an ACL forbids of the two, or a server that is none knows nothing of. */
     greeted_with("-NOPERM no\r\n-NOPERM no\r\n+PONG\r\n", NULL);
     greeted_with("-ERR unknown command 'CLIENT'\r\n-ERR unknown command\r\n+PONG\r\n", NULL);
