@@ -574,18 +574,17 @@ void door_next(struct door *door, struct door_event *event) {
     *event = (struct door_event){.kind = DOOR_NOTHING};
     if (door->state == DOOR_CONNECTING && !door->broke)
         connecting_step(door);
-    /* A frame that tells nobody anything is not the last one. */
-    while (!door->broke && door->state >= DOOR_GREETING && event->kind == DOOR_NOTHING) {
+    if (!door->broke && door->state >= DOOR_GREETING) {
         amqp_frame_t frame;
         api.amqp_maybe_release_buffers(door->connection);
         errno = 0;
         int status = api.amqp_simple_wait_frame_noblock(door->connection, &frame, &at_once);
-        if (status == AMQP_STATUS_TIMEOUT)
-            break;
-        if (status != AMQP_STATUS_OK)
-            lose_status(door, status);
-        else
+        if (status == AMQP_STATUS_OK) {
+            event->kind = DOOR_PASSED;
             on_frame(door, &frame, event);
+        } else if (status != AMQP_STATUS_TIMEOUT) {
+            lose_status(door, status);
+        }
     }
     if (door->broke && door->state != DOOR_CLOSED) {
         door_close(door);

@@ -64,7 +64,8 @@ struct door {
 
 enum door_event_kind {
     DOOR_NOTHING,
-    DOOR_LOST, /* the connection is no more: door->why */
+    DOOR_PASSED, /* a frame that tells nobody anything; there may be more */
+    DOOR_LOST,   /* the connection is no more: door->why */
     DOOR_CAME_UP,
     DOOR_CHANNEL_OPEN,
     DOOR_DECLARED,

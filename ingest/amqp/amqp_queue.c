@@ -225,6 +225,8 @@ static void on_body(struct amqp_port *amqp, struct amqp_queue *queue, struct spa
 bool amqp_queue_event(struct amqp_port *amqp, struct amqp_queue *queue,
                       const struct door_event *event) {
     switch (event->kind) {
+    case DOOR_PASSED:
+        return true;
     case DOOR_DELIVERY:
         return queue->state == QUEUE_CLOSING || on_delivery(amqp, queue, event);
     case DOOR_HEADER:
