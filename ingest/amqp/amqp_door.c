@@ -242,6 +242,14 @@ static void send_method(struct door *door, uint16_t channel, amqp_method_number_
         lose_status(door, status);
 }
 
+/* The same for what the broker may cause without end: one that takes none would hold us here. */
+static void answer_method(struct door *door, uint16_t channel, amqp_method_number_t id, void *arg) {
+    if (door->state == DOOR_OPEN && !door->broke && !door_takes(door))
+        lose(door, "it takes no answers");
+    else
+        send_method(door, channel, id, arg);
+}
+
 void door_beat(struct door *door) {
     amqp_frame_t beat = {.frame_type = AMQP_FRAME_HEARTBEAT, .channel = 0};
     if (!door_takes(door))
@@ -258,7 +266,7 @@ void door_channel_open(struct door *door, uint16_t channel) {
 
 void door_channel_close(struct door *door, uint16_t channel) {
     amqp_channel_close_t method = {.reply_code = AMQP_REPLY_SUCCESS, .reply_text = no_bytes};
-    send_method(door, channel, AMQP_CHANNEL_CLOSE_METHOD, &method);
+    answer_method(door, channel, AMQP_CHANNEL_CLOSE_METHOD, &method);
 }
 
 void door_declare(struct door *door, uint16_t channel, const char *queue, const char *type,
@@ -306,7 +314,7 @@ void door_reject(struct door *door, uint16_t channel, uint64_t tag) {
 
 void door_confirm(struct door *door, uint16_t channel) {
     amqp_confirm_select_t method = {.nowait = 0};
-    send_method(door, channel, AMQP_CONFIRM_SELECT_METHOD, &method);
+    answer_method(door, channel, AMQP_CONFIRM_SELECT_METHOD, &method);
 }
 
 void door_leave(struct door *door) {
@@ -461,7 +469,7 @@ static void on_connection_close(struct door *door, const amqp_connection_close_t
 static void on_channel_close(struct door *door, const amqp_channel_close_t *close,
                              struct door_event *event) {
     amqp_channel_close_ok_t method = {.dummy = 0};
-    send_method(door, event->channel, AMQP_CHANNEL_CLOSE_OK_METHOD, &method);
+    answer_method(door, event->channel, AMQP_CHANNEL_CLOSE_OK_METHOD, &method);
     event->kind = DOOR_CHANNEL_LOST;
     event->code = close->reply_code;
     event->text = span_from(close->reply_text);
@@ -471,7 +479,7 @@ static void on_cancel(struct door *door, const amqp_basic_cancel_t *cancel,
                       struct door_event *event) {
     amqp_basic_cancel_ok_t method = {.consumer_tag = cancel->consumer_tag};
     if (!cancel->nowait)
-        send_method(door, event->channel, AMQP_BASIC_CANCEL_OK_METHOD, &method);
+        answer_method(door, event->channel, AMQP_BASIC_CANCEL_OK_METHOD, &method);
     event->kind = DOOR_CANCELLED;
 }
 
@@ -528,7 +536,7 @@ static void on_method(struct door *door, const amqp_method_t *method, struct doo
         break;
     case AMQP_CHANNEL_FLOW_METHOD:
         flow_ok.active = ((const amqp_channel_flow_t *)method->decoded)->active;
-        send_method(door, event->channel, AMQP_CHANNEL_FLOW_OK_METHOD, &flow_ok);
+        answer_method(door, event->channel, AMQP_CHANNEL_FLOW_OK_METHOD, &flow_ok);
         break;
     case AMQP_CONNECTION_BLOCKED_METHOD:
         event->kind = DOOR_BLOCKED;
@@ -540,7 +548,7 @@ static void on_method(struct door *door, const amqp_method_t *method, struct doo
 }
 
 static void on_frame(struct door *door, const amqp_frame_t *frame, struct door_event *event) {
-    event->channel = frame->channel;
+    *event = (struct door_event){.kind = DOOR_PASSED, .channel = frame->channel};
     if (frame->channel > door->self->channels) {
         lose(door, "it sends a frame on channel %u, which is not open", frame->channel);
         return;
@@ -579,12 +587,10 @@ void door_next(struct door *door, struct door_event *event) {
         api.amqp_maybe_release_buffers(door->connection);
         errno = 0;
         int status = api.amqp_simple_wait_frame_noblock(door->connection, &frame, &at_once);
-        if (status == AMQP_STATUS_OK) {
-            event->kind = DOOR_PASSED;
+        if (status == AMQP_STATUS_OK)
             on_frame(door, &frame, event);
-        } else if (status != AMQP_STATUS_TIMEOUT) {
+        else if (status != AMQP_STATUS_TIMEOUT)
             lose_status(door, status);
-        }
     }
     if (door->broke && door->state != DOOR_CLOSED) {
         door_close(door);

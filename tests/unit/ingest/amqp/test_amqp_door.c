@@ -362,6 +362,28 @@ static void what_tells_nobody_anything_comes_frame_by_frame(void **state) {
     assert_int_equal(passed, 50);
 }
 
+static void who_takes_no_answers_is_lost(void **state) {
+    (void)state;
+    struct door_event event = {.kind = DOOR_NOTHING};
+    come_up(1000);
+    while (said.len < sizeof(said_bytes) - 100) {
+        method(1, 20, 20); /* channel.flow */
+        amqp_number_put(&said, 1, 1);
+        frame_end();
+    }
+    size_t at = 0;
+    for (unsigned ms = 0; event.kind != DOOR_LOST && ms < PATIENCE_MS;) {
+        ssize_t sent = send(broker, said.at + at, said.len - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        at = (at + (sent > 0 ? (size_t)sent : 0)) % said.len;
+        ms += sent < 0;
+        do
+            door_next(&door, &event);
+        while (event.kind == DOOR_PASSED);
+    }
+    assert_int_equal(event.kind, DOOR_LOST);
+    assert_string_equal(door.why, "it takes no answers");
+}
+
 static void methods_are_told(void **state) {
     (void)state;
     struct door_event event;
@@ -468,6 +490,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_delivery_comes_frame_by_frame, begin, finish),
         cmocka_unit_test_setup_teardown(what_tells_nobody_anything_comes_frame_by_frame, begin,
                                         finish),
+        cmocka_unit_test_setup_teardown(who_takes_no_answers_is_lost, begin, finish),
         cmocka_unit_test_setup_teardown(methods_are_told, begin, finish),
         cmocka_unit_test_setup_teardown(strange_frames_end_it, begin, finish),
         cmocka_unit_test_setup_teardown(a_long_frame_ends_it, begin, finish),
