@@ -8,6 +8,7 @@
 #include "core/base/log.h"
 #include "core/base/shortage.h"
 #include "core/config.h"
+#include "core/server.h"
 #include "ingest/amqp/amqp_port.h"
 
 /* What the broker is asked it answers within that. */
@@ -186,10 +187,12 @@ static bool on_header(struct amqp_port *amqp, struct amqp_queue *queue,
         broker_strange(amqp, "it sends a content header that belongs to nothing");
         return true;
     }
-    if (event->body_size > amqp->config->max_body_bytes) {
+    /* It is there twice while it is read. What never finds room would stop its queue for good. */
+    uint64_t room_bytes = amqp->port.server->budget.ceiling_bytes / 3;
+    if (event->body_size > amqp->config->max_body_bytes || event->body_size > room_bytes) {
         log_event(LOG_DEBUG, "amqp_delivery_refused", LOG_STR("queue", queue->name),
                   LOG_STR("code", "too_large"),
-                  LOG_STR("problem", "its body is longer than --max-body"));
+                  LOG_STR("problem", "its body is longer than --max-body, or a third of --memory"));
         amqp_delivery_done(amqp, delivery, false);
         queue->coming = NULL;
         queue->skip_bytes = event->body_size;

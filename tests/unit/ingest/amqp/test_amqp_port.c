@@ -277,6 +277,21 @@ static void what_is_too_long_is_never_kept(void **state) {
     assert_string_equal(amqp_heard(), "ack 1 2 all\n");
 }
 
+static void what_never_finds_room_stops_no_queue(void **state) {
+    (void)state;
+    static char body[3001];
+    const struct amqp_said nothing = {.type = NULL};
+    uint64_t *ceiling = &amqp.port.server->budget.ceiling_bytes, before = *ceiling;
+    *ceiling = (sizeof(body) - 1) * UINT64_C(3);
+    amqp_begins(1, &nothing, sizeof(body));
+    *ceiling = before;
+    amqp_frame(1, DOOR_BODY, span_of(body, sizeof(body)), 0);
+    amqp_settle();
+    assert_string_equal(amqp_heard(), "reject 1 1\n");
+    gives(TO_TILL);
+    assert_int_equal(got(), 1);
+}
+
 static void poison_is_refused(void **state) {
     (void)state;
     char bytes[64];
@@ -477,6 +492,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(who_straggles_holds_up_nobody_for_long, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_refused_is_rejected, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_too_long_is_never_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_never_finds_room_stops_no_queue, setup, teardown),
         cmocka_unit_test_setup_teardown(poison_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_is_read_beyond_the_share, setup, teardown),
         cmocka_unit_test_setup_teardown(who_has_no_memory_still_has_a_pulse, setup, teardown),
