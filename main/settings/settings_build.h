@@ -61,7 +61,7 @@ void apply_flags(struct settings_build *build);
 void read_redis(struct settings_build *build);
 /* The same of --alert-smtp-file. */
 void read_alert(struct settings_build *build);
-/* The same of --amqp-file. */
+/* The same of --amqp-file; and looks at the files of --amqp-ca, --amqp-cert and --amqp-key. */
 void read_amqp(struct settings_build *build);
 /* The same for the key of --peer-secret-file. */
 void read_peer_secret(struct settings_build *build);

@@ -360,8 +360,28 @@ void read_alert(struct settings_build *build) {
     read_url(build, SET_ALERT_SMTP, SET_ALERT_SMTP_FILE, build->config.alert_smtp_file);
 }
 
+/* The library opens these itself, at each connect: what is wrong with them is to be said before,
+ * and a FIFO would hold it up. */
+static void pem_look(struct settings_build *build, enum setting_id id, const char *path) {
+    struct setting_origin origin = build->origins[id];
+    char place[SETTINGS_TEXT_MAX];
+    size_t len;
+    char *text = path == NULL ? NULL : file_load(build, id, origin, path, "", &len);
+    if (text == NULL)
+        return;
+    setting_place(build, id, origin, place, sizeof(place));
+    if (memmem(text, len, "-----BEGIN ", 11) == NULL)
+        build_problem(build, PROBLEM_START, "%s: %.120s holds no PEM (-----BEGIN ...)", place,
+                      path);
+    explicit_bzero(text, len);
+    free(text);
+}
+
 void read_amqp(struct settings_build *build) {
     read_url(build, SET_AMQP, SET_AMQP_FILE, build->config.amqp_file);
+    pem_look(build, SET_AMQP_CA, build->config.amqp_ca);
+    pem_look(build, SET_AMQP_CERT, build->config.amqp_cert);
+    pem_look(build, SET_AMQP_KEY, build->config.amqp_key);
 }
 
 #define SECRET_BYTES_MIN 16
