@@ -173,7 +173,9 @@ static void get_answer(struct worker *worker, struct engine *engine) {
         chain_free(&payload.chain);
         engine->polls->as_bytes = false;
     }
-    if (payload.starved) {
+    if (payload.starved && engine->polls->get != NULL && engine->polls->get->ask.opens) {
+        engine_end(worker, engine, CLOSE_OVERLOADED, ENGINE_CLOSE); /* it is told 503 */
+    } else if (payload.starved) {
         engine->polls->retry_ns = worker->now_ns + RETRY_NS;
         engine_watch(worker, engine);
     }

@@ -48,6 +48,7 @@ struct poll_ask {
     uint8_t kind;    /* enum poll_kind */
     uint8_t version; /* 0: none that there is */
     bool mismatch;   /* it does not ask for polling */
+    bool opens;      /* GET: it is the handshake of a session that nobody knows of yet */
     bool bytes;      /* POST: its type is application/octet-stream */
     bool jsonp;      /* and these are the digits of `j`: */
     uint8_t jsonp_len;

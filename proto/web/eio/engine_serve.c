@@ -302,6 +302,7 @@ static void handshake_poll(struct worker *worker, struct http_exchange *exchange
     engine_hold(engine);
     struct sid sid = engine_sid_of(worker, engine);
     struct poll_ask ask = ask_of(http, asked, &sid);
+    ask.opens = true;
     if (!engine_begin(worker, engine))
         refuse(worker, exchange, CODE_OVERLOADED,
                "there is no memory for a session at the moment; try again", extra);

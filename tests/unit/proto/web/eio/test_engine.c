@@ -256,6 +256,36 @@ static void with_app_that_stops(void **state) {
     setup_with(&app);
 }
 
+/* So much is left for the poll itself, but not for its answer. */
+#define POLL_BYTES 512
+
+static bool on_open_at_the_ceiling(struct worker *worker, struct engine *engine) {
+    if (!memory_ends)
+        return engine_echo_app.on_open(worker, engine);
+    fake_server.budget.ceiling_bytes = 1;
+    while (account_try(&worker->account, 16))
+        memory_taken += 16;
+    account_give(&worker->account, POLL_BYTES);
+    memory_taken -= POLL_BYTES;
+    return true;
+}
+
+/* Nobody waits for a session that he does not know of. */
+static void test_a_handshake_that_cannot_be_answered(void **state) {
+    static struct engine_app app;
+    teardown(state);
+    app = engine_echo_app;
+    app.on_open = on_open_at_the_ceiling;
+    memory_ends = false;
+    setup_with(&app);
+    memory_ends = true;
+    struct peer *third = peer_connect(0, LISTENER_WEB);
+    assert_int_equal(status_of(ask(third, get(""))), 503);
+    memory_back();
+    assert_int_equal(engines(), 1);
+    assert_int_equal(worker_at(0)->stats.engine_refused, 1);
+}
+
 /* A GET that waits, and behind it, by the same connection, a POST that ends the session. */
 static void test_the_end_of_a_post_cannot_be_answered(void **state) {
     with_app_that_stops(state);
@@ -356,6 +386,7 @@ int main(void) {
         TEST(test_the_first_subprotocol),
         TEST(test_a_foreign_page),
         TEST(test_its_connection_goes_after_the_upgrade),
+        TEST(test_a_handshake_that_cannot_be_answered),
         TEST(test_the_end_of_a_post_cannot_be_answered),
         TEST(test_the_poll_of_an_upgrade_cannot_be_answered),
         TEST(test_polls_end_with_the_upgrade),
