@@ -175,8 +175,8 @@
 /* A store whose turn lasts so long is taken for one that hangs: what comes next is refused at once.
  */
 #define STORE_SILENT_NS (3LL * 1000 * 1000 * 1000)
-/* The end of the process waits so long for the store. */
-#define STORE_STOP_NS (5LL * 1000 * 1000 * 1000)
+/* The end of the process waits so long for the store and other ports. */
+#define PORT_STOP_NS (5LL * 1000 * 1000 * 1000)
 
 /* Waits of a worker that are no publishes, and connections that such waits concern (wait.h), which
  * are found by hash. */

@@ -19,7 +19,8 @@
  *
  * Life: port_init, server_init, port_open on its thread; `turn` from PHASE_RUNNING on, in which it
  * may publish and hold names (holders_add); `stop` once in PHASE_STOPPED. What still comes behind
- * that is answered for it.
+ * that is answered for it. One whose thread is in a call then that does not come back is waited for
+ * as long as PORT_STOP_NS; then the process ends without it.
  *
  * Threads: its own; port_init before it runs. Owns: its endpoint. The type's own state embeds the
  * port, which is aligned to 64 bytes. Limits: PORTS_MAX of a node. */

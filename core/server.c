@@ -338,13 +338,27 @@ static void client_listeners_close(struct server *server, bool api) {
     }
 }
 
-/* Everybody but the store is through: it is in a call that does not come back. */
-static void store_silent(const struct server *server) {
-    for (unsigned i = 0; i < server->post.endpoints; i++)
-        if (server->endpoints[i] != &server->parts.store->port.endpoint &&
-            atomic_load_explicit(&server->endpoints[i]->phase, memory_order_acquire) <
-                PHASE_STOPPED)
+static bool is_stopped(const struct endpoint *endpoint) {
+    return atomic_load_explicit(&endpoint->phase, memory_order_acquire) >= PHASE_STOPPED;
+}
+
+/* Everybody but ports is through: these are in calls that do not come back. */
+static void ports_silent(const struct server *server) {
+    const struct port *silent = NULL;
+    for (unsigned i = 0; i < server->worker_count; i++)
+        if (!is_stopped(&server->workers[i].endpoint))
             return;
+    for (unsigned i = 0; i < server->parts.port_count; i++)
+        if (!is_stopped(&server->parts.ports[i]->endpoint))
+            silent = server->parts.ports[i];
+    if (silent == NULL)
+        return;
+    if (server->parts.store == NULL || is_stopped(&server->parts.store->port.endpoint))
+        fatal_event("port_silent", LOG_STR("port", silent->type->name),
+                    LOG_STR("meaning", "what it speaks to does not let it go, so the node ends "
+                                       "without it; what it had not settled comes again"),
+                    LOG_STR("remedy", "look at what it speaks to before the node is started "
+                                      "again"));
     fatal_event("store_silent", LOG_STR("store", server->parts.store->kind),
                 LOG_U64("settled", store_unsafe(server)),
                 LOG_STR("meaning",
@@ -386,9 +400,8 @@ bool server_step(struct server *server) {
             phase_set(server, PHASE_STOPPED);
         return false;
     case PHASE_STOPPED:
-        if (!through && server->parts.store != NULL &&
-            now_ns - atomic_load(&server->phase_since_ns) >= STORE_STOP_NS)
-            store_silent(server);
+        if (!through && now_ns - atomic_load(&server->phase_since_ns) >= PORT_STOP_NS)
+            ports_silent(server);
         return through;
     }
     return false;

@@ -23,7 +23,7 @@
  * up and not answered yet; beyond that it refuses at once.
  *
  * The end: with PHASE_CLOSING what is at the store is given up, so that its producers are told. A
- * store that is not through with PHASE_STOPPED STORE_STOP_NS later is silent, and the process ends
+ * store that is not through with PHASE_STOPPED PORT_STOP_NS later is silent, and the process ends
  * without it.
  *
  * A start: before PHASE_RUNNING the store opens each message that it has, with its fate, and gives
