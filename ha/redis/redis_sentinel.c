@@ -12,9 +12,9 @@ static void figure_add(_Atomic uint64_t *figure) {
     atomic_fetch_add_explicit(figure, 1, memory_order_relaxed);
 }
 
-static void place_text(const struct redis_place *place, char *text, size_t cap) {
+static void place_text(const struct url_place *place, char *text, size_t cap) {
     struct builder out = builder_over(text, cap - 1);
-    redis_place_write(&out, place);
+    url_place_write(&out, place);
     text[out.len] = '\0';
 }
 
@@ -27,8 +27,8 @@ void redis_sentinel_init(struct redis_sentinel *sentinel) {
 
 static const char reach[] = "see that it runs and can be reached; this node goes on trying";
 
-static void lost_log(const struct redis_place *place, const char *problem, const char *remedy) {
-    char text[REDIS_PLACE_WRITTEN_MAX];
+static void lost_log(const struct url_place *place, const char *problem, const char *remedy) {
+    char text[URL_PLACE_WRITTEN_MAX];
     place_text(place, text, sizeof(text));
     log_event(LOG_WARN, "redis_sentinel_lost", LOG_STR("sentinel", text),
               LOG_STR("problem", problem),
@@ -78,7 +78,7 @@ static void lose_by_error(struct redis_sentinel *sentinel, uint64_t now_ns, cons
 
 static void say(struct redis_sentinel *sentinel, const struct span *words, unsigned count,
                 uint64_t now_ns) {
-    char text[REDIS_URL_USER_BYTES_MAX + REDIS_URL_PASSWORD_BYTES_MAX + 128];
+    char text[REDIS_URL_USER_BYTES_MAX + URL_PASSWORD_BYTES_MAX + 128];
     struct builder out = builder_over(text, sizeof(text));
     resp_command(&out, words, count);
     ssize_t sent = redis_socket_send(sentinel->fd, out.at, out.len);
@@ -134,7 +134,7 @@ static bool begins(struct span text, const char *with) {
 }
 
 /* A host and a port, both as strings, in numbers. */
-static bool address_parse(struct span host, struct span port, struct redis_place *place,
+static bool address_parse(struct span host, struct span port, struct url_place *place,
                           struct redis_address *address) {
     char text[INET6_ADDRSTRLEN] = "";
     struct sockaddr_in v4 = {.sin_family = AF_INET};
@@ -150,7 +150,7 @@ static bool address_parse(struct span host, struct span port, struct redis_place
     memcpy(text, host.at, host.len);
     if (strlen(text) != host.len)
         return false;
-    *place = (struct redis_place){.port = (uint16_t)number};
+    *place = (struct url_place){.port = (uint16_t)number};
     *address = (struct redis_address){.len = 0};
     v4.sin_port = v6.sin6_port = htons(place->port);
     if (inet_pton(AF_INET, text, &v4.sin_addr) == 1) {
@@ -167,10 +167,10 @@ static bool address_parse(struct span host, struct span port, struct redis_place
 }
 
 /* Another server, or the first. */
-static void moved(struct redis_sentinel *sentinel, const struct redis_place *place,
+static void moved(struct redis_sentinel *sentinel, const struct url_place *place,
                   const struct redis_address *address, uint64_t now_ns) {
     struct redis_server *server = sentinel->server;
-    char from[REDIS_PLACE_WRITTEN_MAX], to[REDIS_PLACE_WRITTEN_MAX], by[REDIS_PLACE_WRITTEN_MAX];
+    char from[URL_PLACE_WRITTEN_MAX], to[URL_PLACE_WRITTEN_MAX], by[URL_PLACE_WRITTEN_MAX];
     bool first = server->address_count == 0;
     place_text(&server->url.place, from, sizeof(from));
     place_text(place, to, sizeof(to));
@@ -191,7 +191,7 @@ static void moved(struct redis_sentinel *sentinel, const struct redis_place *pla
 }
 
 /* True: the server is another one now. */
-static bool named(struct redis_sentinel *sentinel, const struct redis_place *place,
+static bool named(struct redis_sentinel *sentinel, const struct url_place *place,
                   const struct redis_address *address, uint64_t now_ns) {
     const struct redis_server *server = sentinel->server;
     bool first = server->address_count == 0, same;
@@ -207,7 +207,7 @@ static bool named(struct redis_sentinel *sentinel, const struct redis_place *pla
     if (moves)
         moved(sentinel, place, address, now_ns);
     if (first || sentinel->told) {
-        char by[REDIS_PLACE_WRITTEN_MAX];
+        char by[URL_PLACE_WRITTEN_MAX];
         place_text(sentinel->addresses[sentinel->at].place, by, sizeof(by));
         log_event(LOG_INFO, "redis_sentinel_connected", LOG_STR("sentinel", by),
                   LOG_SPAN("name", sentinel->name), LOG_STR("redis", server->text));
@@ -234,7 +234,7 @@ static bool replied(struct redis_sentinel *sentinel, const struct resp_reply *re
                     uint64_t now_ns) {
     const struct redis_url *url = &sentinel->server->url;
     const struct resp_item *items = reply->items;
-    struct redis_place place;
+    struct url_place place;
     struct redis_address address;
     char why[200];
     if (sentinel->state != SENTINEL_ASKED) {
@@ -302,7 +302,7 @@ bool redis_sentinel_open(struct redis_sentinel *sentinel, struct redis_server *s
     sentinel->name = span_text(url->name);
     snprintf(server->text, sizeof(server->text), "%s, by Sentinel", url->name);
     for (unsigned i = 0; i < url->sentinel_count; i++) {
-        const struct redis_place *place = &url->sentinels[i];
+        const struct url_place *place = &url->sentinels[i];
         struct redis_address found[REDIS_ADDRESSES_MAX];
         unsigned count = redis_socket_resolve(place->host, place->port, found, why, sizeof(why));
         if (count == 0)

@@ -53,7 +53,7 @@ enum sentinel_state { SENTINEL_DOWN, SENTINEL_CONNECTING, SENTINEL_ASKED, SENTIN
 /* One address of a Sentinel. */
 struct sentinel_address {
     struct redis_address address;
-    const struct redis_place *place; /* as the URL has it */
+    const struct url_place *place; /* as the URL has it */
 };
 
 struct redis_sentinel {

@@ -17,8 +17,7 @@
 #ifndef RINGPOST_HA_REDIS_REDIS_URL_H
 #define RINGPOST_HA_REDIS_REDIS_URL_H
 
-#include "core/base/builder.h"
-#include "core/base/span.h"
+#include "proto/text/url.h"
 
 #define REDIS_PORT 6379
 #define REDIS_SENTINEL_PORT 26379
@@ -26,9 +25,7 @@
 #define REDIS_URL_SENTINELS_MAX 16
 #define REDIS_URL_NAME_BYTES_MAX 128
 #define REDIS_URL_NODES_MAX 16 /* of a Cluster */
-#define REDIS_URL_HOST_BYTES_MAX 255
 #define REDIS_URL_USER_BYTES_MAX 128
-#define REDIS_URL_PASSWORD_BYTES_MAX 2048 /* some services give tokens out as passwords */
 
 enum redis_url_kind {
     REDIS_URL_PLAIN,    /* redis:// */
@@ -37,26 +34,20 @@ enum redis_url_kind {
     REDIS_URL_CLUSTER,  /* redis+cluster://HOST:PORT,HOST:PORT; what is read is of the first */
 };
 
-struct redis_place {
-    bool is_v6; /* the host is an IPv6 address; here it has no brackets */
-    uint16_t port;
-    char host[REDIS_URL_HOST_BYTES_MAX + 1];
-};
-
 /* Texts are empty where nothing is said. None holds a NUL but at its end. */
 struct redis_url {
     enum redis_url_kind kind; /* of REDIS_URL_TLS all else is zero */
     /* The server, or the first node of a Cluster; with Sentinels it is theirs to say, and zero. */
     union {
-        struct redis_place;
-        struct redis_place place;
+        struct url_place;
+        struct url_place place;
     };
     uint32_t db;
     char user[REDIS_URL_USER_BYTES_MAX + 1];
-    char password[REDIS_URL_PASSWORD_BYTES_MAX + 1];
+    char password[URL_PASSWORD_BYTES_MAX + 1];
     /* REDIS_URL_SENTINEL */
     unsigned sentinel_count;
-    struct redis_place sentinels[REDIS_URL_SENTINELS_MAX];
+    struct url_place sentinels[REDIS_URL_SENTINELS_MAX];
     char name[REDIS_URL_NAME_BYTES_MAX + 1]; /* of the server */
 };
 
@@ -64,9 +55,6 @@ struct redis_url {
  * all of `out` is zero. */
 const char *redis_url_parse(struct span text, struct redis_url *out);
 
-/* A host and its port, an IPv6 address in brackets; and the room that this needs at most. */
-#define REDIS_PLACE_WRITTEN_MAX (REDIS_URL_HOST_BYTES_MAX + sizeof "[]:65535")
-void redis_place_write(struct builder *out, const struct redis_place *place);
 /* Of a Cluster: the node that is named there at that place, as if it were a plain server. False:
  * there is none. */
 bool redis_url_node(struct span text, unsigned index, struct redis_url *out);
@@ -78,7 +66,7 @@ bool redis_url_same_server(const struct redis_url *a, const struct redis_url *b)
 /* Room that redis_url_write needs at most. */
 #define REDIS_URL_WRITTEN_MAX                                                                      \
     (sizeof "redis+sentinel://" + 3 * REDIS_URL_USER_BYTES_MAX + sizeof ":***@" +                  \
-     REDIS_URL_SENTINELS_MAX * REDIS_PLACE_WRITTEN_MAX + REDIS_URL_NAME_BYTES_MAX +                \
+     REDIS_URL_SENTINELS_MAX * URL_PLACE_WRITTEN_MAX + REDIS_URL_NAME_BYTES_MAX +                  \
      sizeof "//2147483647")
 /* The URL for logs: `***` for the password, ports and the db in any case; of TLS only what
  * it begins with, of a Cluster the first node. */

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 uint64_t spread_server(const struct redis_url *url) {
-    char text[REDIS_URL_HOST_BYTES_MAX + sizeof(":65535")];
+    char text[URL_HOST_BYTES_MAX + sizeof(":65535")];
     int len = snprintf(text, sizeof(text), "%s:%u", url->host, url->port);
     for (char *at = text; *at != '\0'; at++)
         if (*at >= 'A' && *at <= 'Z')

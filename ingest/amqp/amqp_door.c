@@ -375,7 +375,7 @@ static amqp_table_entry_t can_entry(const char *name) {
 static void on_start(struct door *door, const amqp_connection_start_t *start) {
     static const char *const mechanisms[] = {"PLAIN"};
     const struct amqp_url *url = &door->place->url;
-    char response[2 + AMQP_USER_BYTES_MAX + AMQP_PASSWORD_BYTES_MAX];
+    char response[2 + AMQP_USER_BYTES_MAX + URL_PASSWORD_BYTES_MAX];
     size_t user_len = strlen(url->user), password_len = strlen(url->password);
     if (start->version_major != 0 || start->version_minor != 9) {
         lose(door, "it speaks another version of AMQP than 0-9-1");

@@ -14,24 +14,22 @@
 #ifndef RINGPOST_INGEST_AMQP_AMQP_URL_H
 #define RINGPOST_INGEST_AMQP_AMQP_URL_H
 
-#include "core/base/builder.h"
-#include "core/base/span.h"
+#include "proto/text/url.h"
 
 #define AMQP_PORT 5672
 #define AMQPS_PORT 5671
-#define AMQP_HOST_BYTES_MAX 255
 #define AMQP_USER_BYTES_MAX 255
-#define AMQP_PASSWORD_BYTES_MAX 2048 /* some services give tokens out as passwords */
 #define AMQP_VHOST_BYTES_MAX 255
 
 struct amqp_url {
     bool is_tls;
-    bool is_v6; /* the host is an IPv6 address; here it has no brackets */
-    uint16_t port;
-    char host[AMQP_HOST_BYTES_MAX + 1];
+    union {
+        struct url_place;
+        struct url_place place;
+    };
     char vhost[AMQP_VHOST_BYTES_MAX + 1];
     char user[AMQP_USER_BYTES_MAX + 1];
-    char password[AMQP_PASSWORD_BYTES_MAX + 1];
+    char password[URL_PASSWORD_BYTES_MAX + 1];
 };
 
 /* NULL, or a constant that says what is wrong, behind the name of the setting ("has no host"); then
@@ -39,8 +37,7 @@ struct amqp_url {
 const char *amqp_url_parse(struct span text, struct amqp_url *out);
 
 /* The URL for people: scheme, host, port and virtual host; and the room that this needs at most. */
-#define AMQP_URL_WRITTEN_MAX                                                                       \
-    (sizeof "amqps://[]:65535/" + AMQP_HOST_BYTES_MAX + 3 * AMQP_VHOST_BYTES_MAX)
+#define AMQP_URL_WRITTEN_MAX (sizeof "amqps:///" + URL_PLACE_WRITTEN_MAX + 3 * AMQP_VHOST_BYTES_MAX)
 void amqp_url_write(struct builder *out, const struct amqp_url *url);
 
 #endif

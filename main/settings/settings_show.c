@@ -70,7 +70,7 @@ static void show_redis(struct builder *out, const struct config *config) {
         for (unsigned n = 1; is_cluster && redis_url_node(span_text(config->redis[i]), n, &url);
              n++) {
             builder_byte(out, ',');
-            redis_place_write(out, &url.place);
+            url_place_write(out, &url.place);
         }
     }
     if (config->redis_count == 0)

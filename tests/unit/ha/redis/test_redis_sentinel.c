@@ -92,7 +92,7 @@ static uint64_t figure(const _Atomic uint64_t *value) {
 }
 
 static void server_is(const char *host, unsigned port) {
-    char place[REDIS_PLACE_WRITTEN_MAX], wanted[REDIS_PLACE_WRITTEN_MAX + 32];
+    char place[URL_PLACE_WRITTEN_MAX], wanted[URL_PLACE_WRITTEN_MAX + 32];
     assert_int_equal(server.address_count, 1);
     assert_string_equal(server.url.host, host);
     assert_int_equal(server.url.port, port);

@@ -76,7 +76,7 @@ static void sentinels(const char *text, const char *places, const char *name, un
     for (unsigned i = 0; i < url.sentinel_count; i++) {
         assert_int_equal(url.sentinels[i].is_v6, strchr(url.sentinels[i].host, ':') != NULL);
         builder_text(&out, i != 0 ? " " : "");
-        redis_place_write(&out, &url.sentinels[i]);
+        url_place_write(&out, &url.sentinels[i]);
     }
     room[out.len] = '\0';
     assert_string_equal(room, places);
@@ -370,12 +370,12 @@ static void test_what_is_logged(void **state) {
     url.sentinel_count = REDIS_URL_SENTINELS_MAX;
     memset(url.name, 'a', REDIS_URL_NAME_BYTES_MAX);
     for (unsigned i = 0; i < REDIS_URL_SENTINELS_MAX; i++) {
-        memset(url.sentinels[i].host, 'a', REDIS_URL_HOST_BYTES_MAX);
+        memset(url.sentinels[i].host, 'a', URL_HOST_BYTES_MAX);
         url.sentinels[i].is_v6 = true;
         url.sentinels[i].port = 65535;
     }
     memset(url.user, '@', REDIS_URL_USER_BYTES_MAX);
-    memset(url.host, 'a', REDIS_URL_HOST_BYTES_MAX);
+    memset(url.host, 'a', URL_HOST_BYTES_MAX);
     url.password[0] = 'x';
     url.is_v6 = true;
     url.port = 65535;
