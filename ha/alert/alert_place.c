@@ -1,6 +1,6 @@
 #include "ha/alert/alert_place.h"
 
-#include "proto/text/percent.h"
+#include "proto/text/url.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -9,28 +9,6 @@
 #define PORT_HTTPS 443
 #define PORT_SMTP 25
 #define PORT_SMTPS 465
-
-static bool scheme_take(struct span *rest, struct span scheme) {
-    if (rest->len < scheme.len || !span_equal_nocase(span_of(rest->at, scheme.len), scheme))
-        return false;
-    *rest = span_skip(*rest, scheme.len);
-    return true;
-}
-
-/* Cuts off what stands before the first `byte`, which is dropped. False: there is none. */
-static bool cut(struct span *rest, char byte, struct span *front) {
-    const char *found = rest->len == 0 ? NULL : memchr(rest->at, byte, rest->len);
-    if (found == NULL)
-        return false;
-    *front = span_of(rest->at, (size_t)(found - rest->at));
-    *rest = span_skip(*rest, front->len + 1);
-    return true;
-}
-
-static bool letter_or_digit(char byte) {
-    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-           (byte >= '0' && byte <= '9');
-}
 
 static bool visible(struct span text) {
     for (size_t i = 0; i < text.len; i++)
@@ -79,7 +57,7 @@ static const char *name_parse(struct span host, struct alert_place *out) {
         return "has a host name of more than 255 bytes";
     for (size_t i = 0; i < host.len; i++) {
         char byte = host.at[i];
-        if (!letter_or_digit(byte) && byte != '.' && byte != '-' && byte != '_')
+        if (!url_host_byte(byte))
             return "has a host with a byte that no host has";
         out->host[i] = byte >= 'A' && byte <= 'Z' ? (char)(byte | 0x20) : byte;
     }
@@ -103,7 +81,7 @@ static const char *place_parse(struct span text, uint16_t port, struct alert_pla
     bool brackets = text.len != 0 && text.at[0] == '[';
     if (brackets) {
         rest = span_skip(text, 1);
-        if (!cut(&rest, ']', &host))
+        if (!url_cut(&rest, ']', &host))
             return "has no ] after the IPv6 address";
         if (rest.len != 0 && rest.at[0] != ':')
             return "has something behind its IPv6 address";
@@ -125,9 +103,9 @@ static const char *place_parse(struct span text, uint16_t port, struct alert_pla
 
 static const char *webhook_parse(struct span text, struct alert_place *out) {
     struct span rest = text;
-    if (scheme_take(&rest, SPAN("https://")))
+    if (url_scheme_take(&rest, SPAN("https://")))
         out->is_tls = true;
-    else if (!scheme_take(&rest, SPAN("http://")))
+    else if (!url_scheme_take(&rest, SPAN("http://")))
         return "is no URL of a webhook; write https://HOST/PATH or http://HOST:PORT/PATH";
     if (text.len > ALERT_URL_BYTES_MAX)
         return "is longer than 2048 bytes";
@@ -154,24 +132,19 @@ const char *alert_webhook_parse(struct span text, struct alert_place *out) {
 
 /* The decoded text and a NUL, without what could end a line of SMTP. */
 static bool text_decode(struct span raw, char *out, size_t bytes_max) {
-    struct builder scratch = builder_over(out, bytes_max);
-    struct span text;
-    if (percent_text(raw, PERCENT_PATH, &scratch, &text, NULL) != NULL || text.len > bytes_max)
+    if (!url_text_decode(raw, out, bytes_max))
         return false;
-    if (text.len != 0)
-        memmove(out, text.at, text.len);
-    out[text.len] = '\0';
-    for (size_t i = 0; i < text.len; i++)
-        if ((unsigned char)out[i] < 0x20 || out[i] == 0x7F)
+    for (; *out != '\0'; out++)
+        if ((unsigned char)*out < 0x20 || *out == 0x7F)
             return false;
     return true;
 }
 
 static const char *smtp_parse(struct span text, struct alert_smtp *out) {
     struct span rest = text, user, name;
-    if (scheme_take(&rest, SPAN("smtps://")))
+    if (url_scheme_take(&rest, SPAN("smtps://")))
         out->place.is_tls = true;
-    else if (!scheme_take(&rest, SPAN("smtp://")))
+    else if (!url_scheme_take(&rest, SPAN("smtp://")))
         return "is no URL of a mail server; write smtp://HOST:PORT or smtps://HOST";
     if (!visible(rest))
         return "holds a blank, a control character or no ASCII; write %20 for a blank";
@@ -179,10 +152,10 @@ static const char *smtp_parse(struct span text, struct alert_smtp *out) {
         if (strchr("/?#\\", rest.at[i]) != NULL)
             return "holds a /, ?, # or \\; in a user or password write %2F, %3F, %23 or %5C, a "
                    "path has no place";
-    if (cut(&rest, '@', &user)) {
+    if (url_cut(&rest, '@', &user)) {
         if (rest.len != 0 && memchr(rest.at, '@', rest.len) != NULL)
             return "has an @ in its user or password; write %40";
-        if (!cut(&user, ':', &name))
+        if (!url_cut(&user, ':', &name))
             return "has a user without a password; write USER:PASSWORD@";
         if (name.len == 0 || !text_decode(name, out->user, ALERT_USER_BYTES_MAX))
             return "has a bad user; a user is UTF-8 of 1 to 254 bytes, with % written %25";
@@ -205,15 +178,15 @@ const char *alert_address_wrong(struct span text) {
     struct span domain = text, name;
     if (text.len > ALERT_ADDRESS_BYTES_MAX)
         return "is longer than 254 bytes";
-    if (!cut(&domain, '@', &name) || name.len == 0 || domain.len == 0)
+    if (!url_cut(&domain, '@', &name) || name.len == 0 || domain.len == 0)
         return "is no address of mail; write NAME@DOMAIN";
     for (size_t i = 0; i < name.len; i++)
-        if (!letter_or_digit(name.at[i]) &&
-            (name.at[i] == '\0' || strchr(".!#$%&'*+-/=?^_`{|}~", name.at[i]) == NULL))
+        if (!url_host_byte(name.at[i]) &&
+            (name.at[i] == '\0' || strchr("!#$%&'*+/=?^`{|}~", name.at[i]) == NULL))
             return "has a byte before its @ that is no letter, digit or one of "
                    ".!#$%&'*+-/=?^_`{|}~";
     for (size_t i = 0; i < domain.len; i++)
-        if (!letter_or_digit(domain.at[i]) && domain.at[i] != '.' && domain.at[i] != '-')
+        if (!url_host_byte(domain.at[i]) || domain.at[i] == '_')
             return "has a byte behind its @ that no domain has";
     if (domain.at[0] == '.' || domain.at[0] == '-')
         return "has a domain that begins with a point or a dash";
@@ -232,12 +205,7 @@ void alert_webhook_write(struct builder *out, const struct alert_place *place) {
 
 void alert_smtp_write(struct builder *out, const struct alert_smtp *smtp) {
     builder_text(out, smtp->place.is_tls ? "smtps://" : "smtp://");
-    for (const char *user = smtp->user; *user != '\0'; user++) {
-        if (letter_or_digit(*user) || strchr(".-_~", *user) != NULL)
-            builder_byte(out, *user);
-        else
-            builder_format(out, "%%%02X", (unsigned char)*user);
-    }
+    url_text_write(out, smtp->user);
     if (smtp->user[0] != '\0')
         builder_text(out, ":***@");
     place_write(out, &smtp->place);
