@@ -2,10 +2,10 @@
 
 #include "core/base/check.h"
 #include "core/base/clock.h"
+#include "core/base/library.h"
 
 #define CURL_DISABLE_TYPECHECK /* its macros stand in the way of a table of functions */
 #include <curl/curl.h>
-#include <dlfcn.h>
 #include <limits.h>
 #include <stdio.h>
 
@@ -14,12 +14,6 @@ _Static_assert(sizeof(((struct alert_transfer *)0)->error) >= CURL_ERROR_SIZE, "
 enum { LIST_NAMES, LIST_HEAD, LIST_TO };
 
 /* --- the library ---------------------------------------------------------------------------- */
-
-/* Loaded when there are alerts: with all that it needs it takes 20 ms and 6 MB of every process,
- * also of a probe that asks for health. The one over GnuTLS, since OpenSSL's shares names of
- * functions with wolfSSL. */
-#define LIBRARY "libcurl-gnutls.so.4"
-#define LIBRARY_REMEDY "apt-get install libcurl3-gnutls (libcurl3t64-gnutls since Debian 13)"
 
 #define CALLS(X)                                                                                   \
     X(curl_global_init)                                                                            \
@@ -40,37 +34,25 @@ enum { LIST_NAMES, LIST_HEAD, LIST_TO };
     X(curl_slist_append)                                                                           \
     X(curl_slist_free_all)
 
-static struct {
-#define MEMBER(name) __typeof__(name) *name;
-    CALLS(MEMBER)
-#undef MEMBER
-} api;
+static struct { CALLS(LIBRARY_POINTER) } api;
 
-static bool call_find(void *library, const char *name, void *at) {
-    void *found = dlsym(library, name);
-    memcpy(at, &found, sizeof(found));
-    return found != NULL;
-}
+#define CALL(name) LIBRARY_CALL(api, name)
+static const struct library_call calls[] = {CALLS(CALL)};
 
-static bool library_load(char *problem, size_t problem_cap) {
-    void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-    if (library == NULL) {
-        snprintf(problem, problem_cap, "alerts need libcurl (%.160s): " LIBRARY_REMEDY, dlerror());
-        return false;
-    }
-#define FIND(name)                                                                                 \
-    if (!call_find(library, #name, &api.name)) {                                                   \
-        snprintf(problem, problem_cap, LIBRARY " has no " #name ": " LIBRARY_REMEDY);              \
-        return false;                                                                              \
-    }
-    CALLS(FIND)
-#undef FIND
-    return true;
-}
+/* Loaded when there are alerts: with all that it needs it takes 20 ms and 6 MB of every process,
+ * also of a probe that asks for health. The one over GnuTLS, since OpenSSL's shares names of
+ * functions with wolfSSL. */
+static const struct library library = {
+    .file = "libcurl-gnutls.so.4",
+    .need = "alerts need libcurl",
+    .remedy = "apt-get install libcurl3-gnutls (libcurl3t64-gnutls since Debian 13)",
+    .calls = calls,
+    .call_count = sizeof(calls) / sizeof(calls[0]),
+};
 
 bool alert_send_init(struct alert_sender *sender, char *problem, size_t problem_cap) {
     memset(sender, 0, sizeof(*sender));
-    if (!library_load(problem, problem_cap))
+    if (!library_load(&library, problem, problem_cap))
         return false;
     snprintf(problem, problem_cap, "no memory for alerts");
     if (api.curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)

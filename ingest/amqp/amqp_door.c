@@ -1,8 +1,8 @@
 #include "ingest/amqp/amqp_door.h"
 
 #include "core/base/check.h"
+#include "core/base/library.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -21,8 +21,6 @@
 
 enum { GREETING_START, GREETING_TUNE, GREETING_OPEN };
 
-#define LIBRARY "librabbitmq.so.4"
-#define LIBRARY_REMEDY "apt-get install librabbitmq4, or leave --amqp out"
 #define CONSUMER_TAG "ringpost"
 
 /* Calls of the library. */
@@ -52,33 +50,21 @@ enum { GREETING_START, GREETING_TUNE, GREETING_OPEN };
     X(init_amqp_pool)                                                                              \
     X(empty_amqp_pool)
 
-static struct {
-#define MEMBER(name) __typeof__(name) *name;
-    CALLS(MEMBER)
-#undef MEMBER
-} api;
+static struct { CALLS(LIBRARY_POINTER) } api;
 
-static bool call_find(void *library, const char *name, void *at) {
-    void *found = dlsym(library, name);
-    memcpy(at, &found, sizeof(found));
-    return found != NULL;
-}
+#define CALL(name) LIBRARY_CALL(api, name)
+static const struct library_call calls[] = {CALLS(CALL)};
+
+static const struct library library = {
+    .file = "librabbitmq.so.4",
+    .need = "--amqp needs librabbitmq",
+    .remedy = "apt-get install librabbitmq4, or leave --amqp out",
+    .calls = calls,
+    .call_count = sizeof(calls) / sizeof(calls[0]),
+};
 
 bool door_load(char *problem, size_t problem_cap) {
-    void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-    if (library == NULL) {
-        snprintf(problem, problem_cap, "--amqp needs librabbitmq (%.160s): " LIBRARY_REMEDY,
-                 dlerror());
-        return false;
-    }
-#define FIND(name)                                                                                 \
-    if (!call_find(library, #name, &api.name)) {                                                   \
-        snprintf(problem, problem_cap, LIBRARY " has no " #name ": " LIBRARY_REMEDY);              \
-        return false;                                                                              \
-    }
-    CALLS(FIND)
-#undef FIND
-    return true;
+    return library_load(&library, problem, problem_cap);
 }
 
 static const amqp_bytes_t no_bytes;
