@@ -1,7 +1,7 @@
 /* settings_load.h - loading settings on a made-up machine, for the tests of them.
  *
- * To be included behind main/settings/settings*.c. Threads: one. Owns: one temporary file, whose
- * path `file_path` is to be filled by mkstemp. */
+ * To be included behind main/settings/settings*.c. Threads: one. Owns: one temporary file, from
+ * file_make to file_remove. */
 #ifndef RINGPOST_TESTS_SUPPORT_SETTINGS_LOAD_H
 #define RINGPOST_TESTS_SUPPORT_SETTINGS_LOAD_H
 
@@ -31,6 +31,18 @@ struct load {
 
 static char file_path[] = "/tmp/test_settings_XXXXXX";
 static struct settings settings;
+
+/* Before and after all tests of a program (cmocka_run_group_tests). */
+static inline int file_make(void **state) {
+    (void)state;
+    int fd = mkstemp(file_path);
+    return fd < 0 ? -1 : close(fd);
+}
+
+static inline int file_remove(void **state) {
+    (void)state;
+    return unlink(file_path);
+}
 
 static inline void file_write(struct span text) {
     FILE *file = fopen(file_path, "w");
@@ -70,6 +82,22 @@ static inline void expect_from(enum setting_id id, const char *origin) {
     char text[SETTINGS_TEXT_MAX];
     setting_format_origin(&settings, id, text, sizeof(text));
     assert_string_equal(text, origin);
+}
+
+/* A value that is refused, and what the first problem says of it. */
+struct wrong_setting {
+    const char *text, *says;
+};
+
+static inline void expect_wrong(const char *flag, const struct wrong_setting *cases, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        struct load load = {.flags = {flag, cases[i].text}};
+        if (load_it(&load))
+            fail_msg("%s is taken", cases[i].text);
+        if (strstr(settings.problems[0].text, cases[i].says) == NULL)
+            fail_msg("%s: %s", cases[i].text, settings.problems[0].text);
+        settings_fini(&settings);
+    }
 }
 
 /* Everything that an output function prints; the caller frees it. */

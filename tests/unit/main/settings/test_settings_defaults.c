@@ -136,10 +136,5 @@ int main(void) {
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_namespaces),
     };
-    int fd = mkstemp(file_path);
-    if (fd < 0 || close(fd) != 0)
-        return 1;
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    unlink(file_path);
-    return failed;
+    return cmocka_run_group_tests(tests, file_make, file_remove);
 }

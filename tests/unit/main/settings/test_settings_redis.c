@@ -30,9 +30,7 @@ static void test_several_servers(void **state) {
     assert_int_equal(settings.latest.redis_count, 2);
     assert_string_equal(settings.latest.redis[1], "REDIS://b");
     settings_fini(&settings);
-    static const struct {
-        const char *urls, *says;
-    } cases[] = {
+    static const struct wrong_setting cases[] = {
         {"redis://a,redis://b:6379,redis://B", "names a server that another one names already"},
         {"redis://a,redis://b,", "host with a byte"},
         {"redis://a,rediss://b", "asks for TLS"},
@@ -41,12 +39,7 @@ static void test_several_servers(void **state) {
          "redis://16,redis://17",
          "is one server too many; allowed: 16"},
     };
-    for (size_t n = 0; n < sizeof(cases) / sizeof(cases[0]); n++) {
-        struct load wrong = {.flags = {"--redis", cases[n].urls}};
-        assert_false(load_it(&wrong));
-        assert_non_null(strstr(settings.problems[0].text, cases[n].says));
-        settings_fini(&settings);
-    }
+    expect_wrong("--redis", cases, sizeof(cases) / sizeof(cases[0]));
 }
 
 static void test_a_cluster(void **state) {
@@ -58,9 +51,7 @@ static void test_a_cluster(void **state) {
     config_format(&settings.latest, NULL, SET_REDIS, text, sizeof(text));
     assert_string_equal(text, "redis+cluster://u:***@a:1,[::1]:2,b:6379");
     settings_fini(&settings);
-    static const struct {
-        const char *urls, *says;
-    } cases[] = {
+    static const struct wrong_setting cases[] = {
         {"redis+cluster://a,redis://b", "only redis:// may be repeated"},
         {"redis://b,redis+cluster://a", "only redis:// may be repeated"},
         {"redis+cluster://a,redis+cluster://b", "only redis:// may be repeated"},
@@ -70,13 +61,7 @@ static void test_a_cluster(void **state) {
         {"redis+cluster://a/0", "one database"},
         {"redis+cluster://1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17", "more than 16 nodes"},
     };
-    for (size_t n = 0; n < sizeof(cases) / sizeof(cases[0]); n++) {
-        struct load wrong = {.flags = {"--redis", cases[n].urls}};
-        assert_false(load_it(&wrong));
-        if (strstr(settings.problems[0].text, cases[n].says) == NULL)
-            fail_msg("%s: %s", cases[n].urls, settings.problems[0].text);
-        settings_fini(&settings);
-    }
+    expect_wrong("--redis", cases, sizeof(cases) / sizeof(cases[0]));
 }
 
 static void test_sentinels(void **state) {
@@ -88,21 +73,13 @@ static void test_sentinels(void **state) {
     config_format(&settings.latest, NULL, SET_REDIS, text, sizeof(text));
     assert_string_equal(text, "redis+sentinel://u:***@a:1,[::1]:2,b:26379/main/0");
     settings_fini(&settings);
-    static const struct {
-        const char *urls, *says;
-    } cases[] = {
+    static const struct wrong_setting cases[] = {
         {"redis+sentinel://a,b/main,redis://c", "only redis:// may be repeated"},
         {"redis://c,redis+sentinel://a,b/main", "only redis:// may be repeated"},
         {"redis+sentinel://a/m,redis+sentinel://a/n", "only redis:// may be repeated"},
         {"redis+sentinel://a,b", "does not name the server"},
     };
-    for (size_t n = 0; n < sizeof(cases) / sizeof(cases[0]); n++) {
-        struct load wrong = {.flags = {"--redis", cases[n].urls}};
-        assert_false(load_it(&wrong));
-        if (strstr(settings.problems[0].text, cases[n].says) == NULL)
-            fail_msg("%s: %s", cases[n].urls, settings.problems[0].text);
-        settings_fini(&settings);
-    }
+    expect_wrong("--redis", cases, sizeof(cases) / sizeof(cases[0]));
 }
 
 int main(void) {
@@ -111,10 +88,5 @@ int main(void) {
         cmocka_unit_test(test_a_cluster),
         cmocka_unit_test(test_sentinels),
     };
-    int fd = mkstemp(file_path);
-    if (fd < 0 || close(fd) != 0)
-        return 1;
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    unlink(file_path);
-    return failed;
+    return cmocka_run_group_tests(tests, file_make, file_remove);
 }

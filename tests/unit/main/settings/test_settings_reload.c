@@ -372,11 +372,5 @@ int main(void) {
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_mangled_file),
     };
-    int fd = mkstemp(file_path);
-    if (fd < 0)
-        return 1;
-    close(fd);
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    unlink(file_path);
-    return failed;
+    return cmocka_run_group_tests(tests, file_make, file_remove);
 }
