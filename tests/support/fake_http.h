@@ -128,6 +128,13 @@ static inline unsigned times(const char *text, const char *wanted) {
     return count;
 }
 
+/* How many messages the client has got since this was asked last; what else it heard is gone. */
+static inline unsigned messages_got(struct peer *peer) {
+    unsigned count = times(peer->out, "\"type\":\"message\"");
+    free(peer_heard(peer));
+    return count;
+}
+
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: localhost\r\n\r\n"
 #define DEL(path) "DELETE " path " HTTP/1.1\r\nHost: localhost\r\n\r\n"
 #define PUT(path) "PUT " path " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"

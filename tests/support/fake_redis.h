@@ -270,6 +270,27 @@ static void redis_node_close(void) {
     fake_sockets_reset();
 }
 
+static struct peer *api; /* of redis_setup */
+
+static int redis_setup(void **state) {
+    (void)state;
+    redis_node_open();
+    api = api_connect();
+    return 0;
+}
+
+static int redis_teardown(void **state) {
+    (void)state;
+    redis_node_close();
+    return 0;
+}
+
+/* A message by Redis, and all that comes of it. */
+static void redis_comes(const char *channel, const char *text) {
+    redis_message(channel, text);
+    redis_settle();
+}
+
 static uint64_t redis_figure_of(const _Atomic uint64_t *figure) {
     return atomic_load_explicit(figure, memory_order_relaxed);
 }

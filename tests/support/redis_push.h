@@ -6,21 +6,6 @@
 
 #include "tests/support/fake_redis.h"
 
-static struct peer *api;
-
-static int redis_setup(void **state) {
-    (void)state;
-    redis_node_open();
-    api = api_connect();
-    return 0;
-}
-
-static int redis_teardown(void **state) {
-    (void)state;
-    redis_node_close();
-    return 0;
-}
-
 static void push_begin(const char *body) {
     free(peer_heard(api));
     peer_say(api, JSON_POST("/v1/messages", body));

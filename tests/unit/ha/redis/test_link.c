@@ -1,26 +1,12 @@
 /* One connection to Redis, over sockets that are none: how it comes up and does not, what it sends
  * in parts, how it is lost at each point, and when it is tried again. */
-#include "tests/support/cmocka_first.h"
+#include "tests/support/redis_talk.h"
 
-#include "ha/redis/link.h"
-#include "tests/fakes/fake_redis_socket.c"
-
-#include <stdio.h>
-#include <string.h>
-
-static struct budget budget;
-static struct account account;
-static struct redis_server server;
 static struct link link_, *const at = &link_;
-static uint64_t now_ns;
 
 static int setup(void **state) {
     (void)state;
-    fake_sockets_reset();
-    budget_init(&budget, 64 << 20);
-    account_init(&account, &budget);
-    now_ns = 1000 * NS_PER_S;
-    memset(&server, 0, sizeof(server));
+    talk_begin();
     assert_null(redis_url_parse(SPAN("redis://127.0.0.1"), &server.url));
     snprintf(server.client, sizeof(server.client), "ringpost-n1");
     fake_sockets.addresses = 3;
@@ -33,9 +19,7 @@ static int teardown(void **state) {
     (void)state;
     link_fini(at);
     link_fini(at);
-    fake_sockets_reset();
-    assert_int_equal(account.used_bytes, 0);
-    account_fini(&account);
+    talk_end();
     return 0;
 }
 
@@ -47,25 +31,6 @@ static bool step(void) {
     bool up = link_step(at, now_ns);
     link_send(at, now_ns);
     return up;
-}
-
-static struct fake_socket *redis(void) {
-    struct fake_socket *socket = fake_socket_at(0);
-    assert_non_null(socket);
-    return socket;
-}
-
-static void say(const char *text) {
-    fake_socket_say(redis(), span_text(text));
-}
-
-static const char *sent(void) {
-    static char text[8192];
-    struct fake_socket *socket = redis();
-    snprintf(text, sizeof(text), "%.*s", (int)socket->sent_len,
-             socket->sent != NULL ? socket->sent : "");
-    fake_socket_take(socket, socket->sent_len);
-    return text;
 }
 
 #define SETNAME "*3\r\n$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n$11\r\nringpost-n1\r\n"
@@ -105,7 +70,7 @@ static void test_comes_up(void **state) {
     const char *answers = "+OK\r\n" MASTER "+PONG\r\n";
     for (size_t i = 0; i < strlen(answers); i++) {
         assert_false(link_is_up(at));
-        fake_socket_say(redis(), span_of(answers + i, 1));
+        fake_socket_say(talk_socket(), span_of(answers + i, 1));
         assert_int_equal(step(), i == strlen(answers) - 1);
     }
     assert_true(link_is_up(at));
@@ -177,7 +142,7 @@ static void test_cannot_connect(void **state) {
     now_ns = at->retry_ns;
     step();
     assert_int_equal(at->state, LINK_CONNECTING);
-    redis()->error = ECONNREFUSED;
+    talk_socket()->error = ECONNREFUSED;
     step();
     assert_lost("cannot connect: Connection refused");
     /* It says nothing at all. */
@@ -237,7 +202,7 @@ static void test_tries_again(void **state) {
     struct redis_address used[3];
     for (unsigned i = 0; i < 3; i++) {
         step();
-        used[i] = redis()->address;
+        used[i] = talk_socket()->address;
         link_lose(at, now_ns, "again");
     }
     assert_memory_not_equal(&used[0], &used[1], sizeof(used[0]));
@@ -260,7 +225,7 @@ static uint64_t wait_when_sent_away(uint64_t up_ns) {
 static void test_is_sent_away(void **state) {
     (void)state;
     come_up();
-    struct redis_address address = redis()->address;
+    struct redis_address address = talk_socket()->address;
     link_lose(at, now_ns, "again");
     assert_in_range(at->retry_ns - now_ns, 0, LINK_RETRY_FIRST_NS);
     now_ns = at->retry_ns;
@@ -271,7 +236,7 @@ static void test_is_sent_away(void **state) {
     assert_in_range(wait_when_sent_away(LINK_GOOD_NS), 0, LINK_RETRY_FIRST_NS);
     assert_in_range(wait_when_sent_away(NS_PER_S), LINK_RETRY_MIN_NS / 2, LINK_RETRY_MIN_NS);
     step();
-    assert_memory_equal(&address, &redis()->address, sizeof(address));
+    assert_memory_equal(&address, &talk_socket()->address, sizeof(address));
 }
 
 /* Nobody has said where the server is; then it is said, and said again. */
@@ -368,7 +333,7 @@ static void test_sends_in_parts(void **state) {
     const struct span words[] = {SPAN("PUBLISH"), SPAN("c"), SPAN("text")};
     const char *wanted = "*3\r\n$7\r\nPUBLISH\r\n$1\r\nc\r\n$4\r\ntext\r\n";
     come_up();
-    redis()->send_room = 5;
+    talk_socket()->send_room = 5;
     assert_true(link_command(at, words, 3));
     char all[100] = "";
     for (unsigned i = 0; i < 20 && strlen(all) < strlen(wanted); i++) {
@@ -390,27 +355,27 @@ static void test_room(void **state) {
     const struct span word = span_of(text, sizeof(text));
     come_up();
     size_t bytes = resp_command_bytes(&word, 1);
-    redis()->send_room = 12345;
+    talk_socket()->send_room = 12345;
     uint64_t used = account.used_bytes;
     for (unsigned i = 0; i < 3; i++) { /* what has left makes room */
         assert_true(link_command(at, &word, 1));
         step();
         assert_true(strlen(sent()) != 0);
-        redis()->send_room = 12345;
+        talk_socket()->send_room = 12345;
     }
     while (link_command(at, &word, 1))
         ;
     assert_in_range(at->out_len - at->out_at, LINK_OUT_BYTES_MAX - bytes, LINK_OUT_BYTES_MAX);
     assert_false(link_room(at, bytes, &out));
     size_t most = at->out_cap;
-    redis()->send_room = SIZE_MAX;
+    talk_socket()->send_room = SIZE_MAX;
     step();
     /* The buffer was no more than twice what may wait, and is small again. */
     assert_in_range(most, LINK_OUT_BYTES_MAX, 2 * LINK_OUT_BYTES_MAX);
     assert_int_equal(account.used_bytes, used);
     assert_true(link_room(at, bytes, &out));
     /* What waited is gone with the connection. */
-    redis()->send_room = redis()->sent_len;
+    talk_socket()->send_room = talk_socket()->sent_len;
     assert_true(link_command(at, &word, 1));
     link_lose(at, now_ns, "x");
     assert_int_equal(at->out_len, 0);
@@ -424,15 +389,15 @@ static void test_little_room(void **state) {
     static char text[1000];
     const struct span word = span_of(text, sizeof(text));
     come_up();
-    redis()->send_room = 0;
+    talk_socket()->send_room = 0;
     size_t bytes = resp_command_bytes(&word, 1);
     while (link_command(at, &word, 1))
         ;
     unsigned moves = 0;
     for (unsigned i = 0; i < 30000; i++) {
         size_t before = at->out_at;
-        fake_socket_take(redis(), redis()->sent_len);
-        redis()->send_room = bytes;
+        fake_socket_take(talk_socket(), talk_socket()->sent_len);
+        talk_socket()->send_room = bytes;
         link_send(at, now_ns);
         assert_true(at->out_at > before);
         before = at->out_at;
@@ -469,14 +434,14 @@ static void test_is_lost(void **state) {
     (void)state;
     const struct span word = SPAN("PING");
     come_up();
-    redis()->error = ECONNRESET;
+    talk_socket()->error = ECONNRESET;
     lost_by("cannot receive: Connection reset by peer");
     come_up();
-    redis()->ended = true;
+    talk_socket()->ended = true;
     lost_by("closed the connection");
     come_up();
     say("+PO");
-    redis()->ended = true;
+    talk_socket()->ended = true;
     lost_by("closed the connection");
     come_up();
     say("?\r\n");
@@ -484,14 +449,14 @@ static void test_is_lost(void **state) {
     assert_true(at->why[0] != '\0');
     come_up();
     assert_true(link_command(at, &word, 1));
-    redis()->error = EPIPE;
+    talk_socket()->error = EPIPE;
     link_send(at, now_ns);
     assert_lost("cannot send: Broken pipe");
     now_ns = at->retry_ns;
     /* What came before it is read. */
     come_up();
     say("+one\r\n");
-    redis()->ended = true;
+    talk_socket()->ended = true;
     struct resp_reply reply;
     step();
     assert_true(link_next(at, &reply, now_ns));
@@ -509,9 +474,9 @@ static void test_is_lost_while_it_greets(void **state) {
     for (size_t i = 0; i < strlen(answers); i++) {
         step();
         step();
-        fake_socket_say(redis(), span_of(answers, i));
-        redis()->error = i % 2 == 0 ? ECONNRESET : 0;
-        redis()->ended = i % 2 != 0;
+        fake_socket_say(talk_socket(), span_of(answers, i));
+        talk_socket()->error = i % 2 == 0 ? ECONNRESET : 0;
+        talk_socket()->ended = i % 2 != 0;
         assert_false(step());
         if (at->state != LINK_DOWN)
             assert_false(step());
@@ -527,7 +492,7 @@ static void test_replies(void **state) {
     struct resp_reply reply;
     come_up();
     say(":1\r\n:2\r\n*2\r\n$1\r\na\r\n");
-    redis()->receive_max = 3;
+    talk_socket()->receive_max = 3;
     unsigned got = 0;
     for (unsigned i = 0; i < 20; i++) {
         step();

@@ -4,37 +4,13 @@
 
 #include "core/keeper.h"
 
-static struct peer *api, *till;
-
-static int setup(void **state) {
-    (void)state;
-    redis_node_open();
-    api = api_connect();
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    redis_node_close();
-    return 0;
-}
+static struct peer *till;
 
 static void till_comes(void) {
     till = peer_connect(0, LISTENER_TCP);
     peer_say(till, "{\"type\":\"hello\",\"id\":\"till\"}\n");
     redis_settle();
     assert_non_null(strstr(till->out, "\"type\":\"welcome\""));
-}
-
-static unsigned got(void) {
-    unsigned count = times(till->out, "\"type\":\"message\"");
-    free(peer_heard(till));
-    return count;
-}
-
-static void comes(const char *channel, const char *text) {
-    redis_message(channel, text);
-    redis_settle();
 }
 
 /* A copy that node `run` lends; `number` is that of the copy. */
@@ -44,13 +20,13 @@ static void lends(unsigned run, unsigned number, const char *fields) {
              "{\"node\":{\"run\":\"%016x\",\"p\":%u,\"n\":%u,\"s\":%u,\"e\":1,\"keeps\":true%s},"
              "\"to\":[\"till\"],\"ack\":true,\"ttl\":60,%s}",
              run, number, number, number, number > 1 ? ",\"again\":true" : "", fields);
-    comes("rp:id:till", text);
+    redis_comes("rp:id:till", text);
 }
 
 static void says(unsigned run, const char *channel, const char *word) {
     char text[400];
     snprintf(text, sizeof(text), "{\"node\":{\"run\":\"%016x\",%s}}", run, word);
-    comes(channel, text);
+    redis_comes(channel, text);
 }
 
 static const char *own_channel(void) {
@@ -90,10 +66,10 @@ static void test_lent(void **state) {
     (void)state;
     till_comes();
     lends(7, 1, "\"id\":\"m1\",\"data\":1");
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
     assert_int_equal(FIGURE(lent), 1);
     lends(7, 2, "\"id\":\"m1\",\"data\":1"); /* who lent it heard nothing */
-    assert_int_equal(got(), 0);
+    assert_int_equal(messages_got(till), 0);
     assert_int_equal(FIGURE(lent), 1);
     assert_null(strstr(redis_said, "acked"));
     acks("m1");
@@ -103,7 +79,7 @@ static void test_lent(void **state) {
     /* It did not come there: it is told again. */
     redis_said[0] = '\0';
     lends(7, 3, "\"id\":\"m1\",\"data\":1");
-    assert_int_equal(got(), 0);
+    assert_int_equal(messages_got(till), 0);
     assert_non_null(strstr(redis_said, "\"acked\":[[\"m1\",\"till\"]]}}"));
     assert_int_equal(pending() + FIGURE(lent), 0);
 }
@@ -115,7 +91,7 @@ static void test_same_id(void **state) {
     lends(7, 1, "\"id\":\"m1\",\"data\":1");
     lends(7, 2, "\"id\":\"m1\",\"data\":2");
     lends(7, 3, "\"id\":\"m1\",\"event\":\"e\",\"data\":2");
-    assert_int_equal(got(), 3);
+    assert_int_equal(messages_got(till), 3);
     assert_int_equal(pending(), 3);
 }
 
@@ -125,7 +101,7 @@ static void test_lent_by_two_runs(void **state) {
     till_comes();
     lends(7, 1, "\"id\":\"m1\",\"data\":1");
     lends(8, 2, "\"id\":\"m1\",\"data\":1");
-    assert_int_equal(got(), 2);
+    assert_int_equal(messages_got(till), 2);
     acks("m1");
     assert_int_equal(pending() + FIGURE(lent), 0);
     assert_non_null(strstr(redis_said, "rp:node:0000000000000007"));
@@ -136,9 +112,10 @@ static void test_lent_by_two_runs(void **state) {
 static void test_kept_without_ack(void **state) {
     (void)state;
     till_comes();
-    comes("rp:id:till", "{\"node\":{\"run\":\"0000000000000007\",\"p\":1,\"n\":1,\"keeps\":true},"
-                        "\"id\":\"m1\",\"to\":[\"till\"],\"data\":1}");
-    assert_int_equal(got(), 1);
+    redis_comes("rp:id:till",
+                "{\"node\":{\"run\":\"0000000000000007\",\"p\":1,\"n\":1,\"keeps\":true},"
+                "\"id\":\"m1\",\"to\":[\"till\"],\"data\":1}");
+    assert_int_equal(messages_got(till), 1);
     assert_int_equal(pending() + FIGURE(lent), 0);
 }
 
@@ -148,13 +125,13 @@ static void test_too_many_are_lent(void **state) {
     atomic_store(&redis.figures.lent, REDIS_LENT_MAX);
     lends(7, 1, "\"id\":\"m1\",\"data\":1");
     assert_false(redis.held); /* nobody else waits */
-    assert_int_equal(got(), 0);
+    assert_int_equal(messages_got(till), 0);
     assert_int_equal(REFUSED(OVERLOADED), 1);
-    comes("rp:id:till", "{\"data\":1}");
-    assert_int_equal(got(), 1);
+    redis_comes("rp:id:till", "{\"data\":1}");
+    assert_int_equal(messages_got(till), 1);
     atomic_store(&redis.figures.lent, 0);
     lends(7, 2, "\"id\":\"m1\",\"data\":1");
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
 }
 
 /* --- words ------------------------------------------------------------------------------------ */
@@ -207,7 +184,7 @@ static void test_acked_and_not_sent(void **state) {
     (void)state;
     till_comes();
     push("{\"to\":\"till\",\"id\":\"m2\",\"ack\":true}");
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
     says(7, own_channel(), "\"acked\":[[\"m2\",\"till\"]]");
     assert_int_equal(pending(), 1);
     acks("m2");
@@ -284,12 +261,12 @@ static void test_asked_meanwhile(void **state) {
 
 static int setup_small(void **state) {
     post_slots_override = 64;
-    return setup(state);
+    return redis_setup(state);
 }
 
 static int teardown_small(void **state) {
     post_slots_override = 0;
-    return teardown(state);
+    return redis_teardown(state);
 }
 
 /* More of them than a mailbox holds: it goes on where it stopped. */
@@ -300,7 +277,7 @@ static void test_many_come(void **state) {
     for (unsigned i = 0; i < 1000; i++)
         len += (size_t)snprintf(text + len, sizeof(text) - len, "%s\"%u\"", i == 0 ? "" : ",", i);
     snprintf(text + len, sizeof(text) - len, "]}}");
-    comes("rp:all", text);
+    redis_comes("rp:all", text);
     for (unsigned i = 0; i < 100 && redis.held; i++)
         redis_pass(NS_PER_MS);
     assert_false(redis.held);
@@ -321,7 +298,7 @@ static void test_many_have_come(void **state) {
     builder_format(&out, "]");
     char text[17000];
     snprintf(text, sizeof(text), "{\"node\":{\"run\":\"%016x\",%s}}", 7, word);
-    comes("rp:all", text);
+    redis_comes("rp:all", text);
     for (unsigned i = 0; i < IDS; i++) {
         redis_published[0] = '\0';
         snprintf(body, sizeof(body), "{\"to\":\"c%u\",\"ack\":true,\"data\":1}", i);
@@ -332,7 +309,7 @@ static void test_many_have_come(void **state) {
 }
 
 int main(void) {
-#define ONE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define ONE(test) cmocka_unit_test_setup_teardown(test, redis_setup, redis_teardown)
     const struct CMUnitTest tests[] = {
         ONE(test_lent),
         ONE(test_same_id),

@@ -1,37 +1,10 @@
 /* A seat among Socket.IO servers, on a whole node: what is subscribed, events both ways, requests;
  * without memory, without room, and more requests than at once. */
-#include "tests/support/fake_redis.h"
-
-static struct peer *till, *api;
+#include "tests/support/adapter_seat.h"
 
 static int setup(void **state) {
     (void)state;
-    fake_config.socketio_redis_key = "k";
-    redis_node_open();
-    till = peer_connect(0, LISTENER_TCP);
-    peer_say(till, "{\"type\":\"hello\",\"id\":\"till\",\"groups\":[\"g\"]}\n");
-    redis_settle();
-    free(peer_heard(till));
-    api = api_connect();
-    redis_said[0] = '\0';
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    redis_node_close();
-    fake_config.socketio_redis_key = NULL;
-    return 0;
-}
-
-#define ADAPTER(name) redis_figure_of(&redis.adapter.figures.name)
-#define ADAPTER_REFUSED(name)                                                                      \
-    redis_figure_of(&redis.adapter.figures.refused[ADAPTER_REFUSED_##name])
-
-static unsigned got(void) {
-    unsigned count = times(till->out, "\"type\":\"message\"");
-    free(peer_heard(till));
-    return count;
+    return seat_setup(ADAPTER_CLASSIC);
 }
 
 /* [uid, {data: ["e", 7]}, {rooms: [room]}] */
@@ -82,11 +55,11 @@ static void test_events(void **state) {
     event_comes("k#/#", "u", NULL);
     assert_non_null(strstr(till->out, "\"event\":\"e\""));
     assert_non_null(strstr(till->out, "\"data\":7"));
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
     event_comes("k#/#g#", "u", "g");
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
     event_comes("k#/#", "u", "g");
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
     assert_int_equal(ADAPTER(received), 3);
     /* A client id is no room; nor is one that nobody is in. */
     event_comes("k#/#till#", "u", "till");
@@ -97,11 +70,11 @@ static void test_events(void **state) {
     event_comes("k#/#", uid, NULL);
     uid[ADAPTER_UID_BYTES - 1] ^= 1;
     event_comes("k#/#", uid, NULL);
-    assert_int_equal(got(), 0);
+    assert_int_equal(messages_got(till), 0);
     assert_int_equal(ADAPTER(passed), 3);
     uid[9] ^= 1;
     event_comes("k#/#", uid, NULL);
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
     assert_null(strstr(redis_said, "k#"));
 }
 
@@ -131,11 +104,11 @@ static void test_without_memory(void **state) {
     for (; account_take(&redis.port.account, 16384); taken += 16384)
         ;
     event_comes("k#/#", "u", NULL);
-    assert_int_equal(got(), 0);
+    assert_int_equal(messages_got(till), 0);
     assert_true(redis.held);
     account_give(&redis.port.account, taken);
     redis_pass(10 * NS_PER_MS);
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
 }
 
 static void test_without_memory_for_a_request(void **state) {
@@ -230,15 +203,15 @@ static void test_requests(void **state) {
     asks("{\"type\":2,\"opts\":{\"rooms\":[\"g\"]},\"rooms\":[\"h\",\"i\"]}");
     redis_settle();
     event_comes("k#/#h#", "u", "h");
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
     asks("{\"type\":3,\"opts\":{\"except\":[\"g\"]},\"rooms\":[\"h\"]}");
     redis_settle();
     event_comes("k#/#h#", "u", "h");
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
     asks("{\"type\":3,\"opts\":{},\"rooms\":[\"h\"]}");
     redis_settle();
     event_comes("k#/#h#", "u", "h");
-    assert_int_equal(got(), 0);
+    assert_int_equal(messages_got(till), 0);
     /* More groups than a session may be in. */
     char request[2000];
     struct builder out = builder_over(request, sizeof(request));
@@ -277,7 +250,7 @@ static void test_without_room(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, seat_teardown)
         TEST(test_what_is_subscribed),
         TEST(test_events),
         TEST(test_messages),

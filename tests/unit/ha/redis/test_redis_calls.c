@@ -4,21 +4,6 @@
 
 #include "proto/text/json.h"
 
-static struct peer *api;
-
-static int setup(void **state) {
-    (void)state;
-    redis_node_open();
-    api = api_connect();
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    redis_node_close();
-    return 0;
-}
-
 static struct peer *client(const char *id, const char *group) {
     char line[300];
     struct peer *peer = peer_connect(0, LISTENER_TCP);
@@ -30,16 +15,11 @@ static struct peer *client(const char *id, const char *group) {
     return peer;
 }
 
-static void comes(const char *channel, const char *text) {
-    redis_message(channel, text);
-    redis_settle();
-}
-
 static void node_lives(unsigned node, bool lives) {
     char text[200];
     snprintf(text, sizeof(text), "{\"node\":{\"run\":\"%016x\",\"name\":\"node-%u\",\"lives\":%s}}",
              node, node, lives ? "true" : "false");
-    comes("rp:all", text);
+    redis_comes("rp:all", text);
 }
 
 /* So many other nodes, which have been heard for long enough. */
@@ -74,7 +54,7 @@ static void says(unsigned node, unsigned call, const char *more) {
     snprintf(channel, sizeof(channel), "rp:node:%s", fake_server.run);
     snprintf(text, sizeof(text), "{\"node\":{\"run\":\"%016x\",\"answer\":%u%s}}", node, call,
              more);
-    comes(channel, text);
+    redis_comes(channel, text);
 }
 
 static void assert_says(unsigned status, const char *body) {
@@ -238,7 +218,7 @@ static const char *asked(const char *channel, const char *does) {
     char text[1000];
     redis_published[0] = '\0';
     snprintf(text, sizeof(text), "{\"node\":{\"run\":\"%016x\",\"call\":5,\"does\":%s}}", 7, does);
-    comes(channel, text);
+    redis_comes(channel, text);
     static const char head[] = "rp:node:0000000000000007 {\"node\":{\"run\":\"";
     if (strncmp(redis_published, head, sizeof(head) - 1) != 0)
         return NULL;
@@ -331,18 +311,18 @@ static void test_long_answers(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_alone, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_all_are_waited_for, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_not_for_ever, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_of_a_name, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_who_has_not_been_heard, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_a_node_that_cannot, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_redis_away, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_too_many, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_lines_that_are_none, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_says, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_what_is_no_call, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_long_answers, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_alone, redis_setup, redis_teardown),
+        cmocka_unit_test_setup_teardown(test_all_are_waited_for, redis_setup, redis_teardown),
+        cmocka_unit_test_setup_teardown(test_not_for_ever, redis_setup, redis_teardown),
+        cmocka_unit_test_setup_teardown(test_of_a_name, redis_setup, redis_teardown),
+        cmocka_unit_test_setup_teardown(test_who_has_not_been_heard, redis_setup, redis_teardown),
+        cmocka_unit_test_setup_teardown(test_a_node_that_cannot, redis_setup, redis_teardown),
+        cmocka_unit_test_setup_teardown(test_redis_away, redis_setup, redis_teardown),
+        cmocka_unit_test_setup_teardown(test_too_many, redis_setup, redis_teardown),
+        cmocka_unit_test_setup_teardown(test_lines_that_are_none, redis_setup, redis_teardown),
+        cmocka_unit_test_setup_teardown(test_says, redis_setup, redis_teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_no_call, redis_setup, redis_teardown),
+        cmocka_unit_test_setup_teardown(test_long_answers, redis_setup, redis_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,24 +15,6 @@ static int setup(void **state) {
     return 0;
 }
 
-static int teardown(void **state) {
-    (void)state;
-    redis_node_close();
-    return 0;
-}
-
-static void comes(const char *channel, const char *text) {
-    redis_message(channel, text);
-    redis_settle();
-}
-
-/* How many messages the client has got since. */
-static unsigned got(void) {
-    unsigned count = times(till->out, "\"type\":\"message\"");
-    free(peer_heard(till));
-    return count;
-}
-
 /* A copy as another node writes it. */
 static const char *copy(unsigned node, unsigned number, unsigned count, const char *fields) {
     static char text[4096];
@@ -58,19 +40,19 @@ static uint64_t refused(void) {
 
 static void test_of_another_node(void **state) {
     (void)state;
-    comes("rp:id:till",
-          copy(7, 1, 1, "\"to\":[\"till\"],\"event\":\"e\",\"ttl\":9,\"data\":{\"a\":1}"));
+    redis_comes("rp:id:till",
+                copy(7, 1, 1, "\"to\":[\"till\"],\"event\":\"e\",\"ttl\":9,\"data\":{\"a\":1}"));
     assert_non_null(strstr(till->out, "\"event\":\"e\""));
     assert_non_null(strstr(till->out, "\"id\":\"m1\""));
     assert_non_null(strstr(till->out, "\"data\":{\"a\":1}"));
-    assert_int_equal(got(), 1);
-    comes("rp:all", copy(7, 2, 1, "\"broadcast\":true,\"data\":2"));
-    assert_int_equal(got(), 1);
-    comes("rp:all", copy(7, 3, 2, "\"broadcast\":true,\"except\":[\"till\"],\"data\":2"));
-    assert_int_equal(got(), 0);
+    assert_int_equal(messages_got(till), 1);
+    redis_comes("rp:all", copy(7, 2, 1, "\"broadcast\":true,\"data\":2"));
+    assert_int_equal(messages_got(till), 1);
+    redis_comes("rp:all", copy(7, 3, 2, "\"broadcast\":true,\"except\":[\"till\"],\"data\":2"));
+    assert_int_equal(messages_got(till), 0);
     /* To many it comes on `all`. */
-    comes("rp:all", copy(7, 4, 3, "\"to\":[\"x\",\"till\"],\"data\":2"));
-    assert_int_equal(got(), 1);
+    redis_comes("rp:all", copy(7, 4, 3, "\"to\":[\"x\",\"till\"],\"data\":2"));
+    assert_int_equal(messages_got(till), 1);
     assert_int_equal(FIGURE(received), 4);
     assert_int_equal(refused(), 0);
     /* It does not go out again, and its result is no producer's. */
@@ -81,19 +63,19 @@ static void test_of_another_node(void **state) {
 static void test_once(void **state) {
     (void)state;
     const char *fields = "\"to\":[\"till\"],\"group\":[\"g\",\"h\"],\"data\":1";
-    comes("rp:id:till", copy(7, 1, 1, fields));
-    comes("rp:group:g", copy(7, 1, 1, fields));
-    comes("rp:group:h", copy(7, 1, 1, fields));
-    assert_int_equal(got(), 1);
+    redis_comes("rp:id:till", copy(7, 1, 1, fields));
+    redis_comes("rp:group:g", copy(7, 1, 1, fields));
+    redis_comes("rp:group:h", copy(7, 1, 1, fields));
+    assert_int_equal(messages_got(till), 1);
     assert_int_equal(FIGURE(repeated), 2);
     assert_int_equal(FIGURE(missed), 0);
     /* The same number of another node is another message; one of an id that has come already is
      * too, since ids are looked at where they come in. */
-    comes("rp:id:till", copy(8, 1, 1, fields));
-    comes("rp:id:till", copy(7, 2, 2, "\"to\":[\"till\"],\"id\":\"x\",\"data\":1"));
-    assert_int_equal(got(), 1); /* the second has its id twice */
-    comes("rp:id:till", copy(7, 3, 3, "\"to\":[\"till\"],\"data\":1"));
-    assert_int_equal(got(), 1);
+    redis_comes("rp:id:till", copy(8, 1, 1, fields));
+    redis_comes("rp:id:till", copy(7, 2, 2, "\"to\":[\"till\"],\"id\":\"x\",\"data\":1"));
+    assert_int_equal(messages_got(till), 1); /* the second has its id twice */
+    redis_comes("rp:id:till", copy(7, 3, 3, "\"to\":[\"till\"],\"data\":1"));
+    assert_int_equal(messages_got(till), 1);
     assert_int_equal(FIGURE(missed), 0);
 }
 
@@ -104,36 +86,36 @@ static void test_bytes(void **state) {
              "{\"node\":{\"run\":\"%016x\",\"p\":1,\"n\":1,\"bytes\":true},\"to\":\"till\","
              "\"data\":\"%s\"}",
              7, "AP8ieA==");
-    comes("rp:id:till", text);
+    redis_comes("rp:id:till", text);
     assert_non_null(strstr(till->out, "AP8ieA=="));
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
     static const char *const wrong[] = {"7", "\"AP8ieA=\"", "\"\\u0041\"", "\"*\"", "null"};
     for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         snprintf(text, sizeof(text),
                  "{\"node\":{\"run\":\"%016x\",\"p\":1,\"n\":%u,\"bytes\":true},\"to\":\"till\","
                  "\"data\":%s}",
                  7, i + 2, wrong[i]);
-        comes("rp:id:till", text);
+        redis_comes("rp:id:till", text);
     }
-    assert_int_equal(got(), 0);
+    assert_int_equal(messages_got(till), 0);
     assert_int_equal(REFUSED(MESSAGE), 5);
 }
 
 static void test_of_a_program(void **state) {
     (void)state;
-    comes("rp:id:till", "{\"data\":1}");
-    comes("rp:id:till", " {\"to\":\"till\",\"data\":1}\n");
-    comes("rp:id:till", "{\"to\":[\"till\",\"till\"],\"data\":1}");
-    comes("rp:group:g", "{\"event\":\"e\"}");
-    comes("rp:group:g", "{\"group\":[\"g\"]}");
-    comes("rp:all", "{}");
-    comes("rp:all", "{\"broadcast\":true,\"volatile\":true}");
-    assert_int_equal(got(), 7);
+    redis_comes("rp:id:till", "{\"data\":1}");
+    redis_comes("rp:id:till", " {\"to\":\"till\",\"data\":1}\n");
+    redis_comes("rp:id:till", "{\"to\":[\"till\",\"till\"],\"data\":1}");
+    redis_comes("rp:group:g", "{\"event\":\"e\"}");
+    redis_comes("rp:group:g", "{\"group\":[\"g\"]}");
+    redis_comes("rp:all", "{}");
+    redis_comes("rp:all", "{\"broadcast\":true,\"volatile\":true}");
+    assert_int_equal(messages_got(till), 7);
     assert_int_equal(FIGURE(received), 7);
     /* The same id twice is two messages: nothing is remembered. */
-    comes("rp:id:till", "{\"id\":\"m\",\"data\":1}");
-    comes("rp:id:till", "{\"id\":\"m\",\"data\":1}");
-    assert_int_equal(got(), 2);
+    redis_comes("rp:id:till", "{\"id\":\"m\",\"data\":1}");
+    redis_comes("rp:id:till", "{\"id\":\"m\",\"data\":1}");
+    assert_int_equal(messages_got(till), 2);
     assert_int_equal(refused(), 0);
     assert_int_equal(FIGURE(nodes), 0);
 }
@@ -172,18 +154,18 @@ static void test_refused(void **state) {
     };
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         uint64_t before = redis_figure_of(&redis.figures.refused[cases[i].why]), all = refused();
-        comes(cases[i].channel, cases[i].text);
+        redis_comes(cases[i].channel, cases[i].text);
         if (redis_figure_of(&redis.figures.refused[cases[i].why]) != before + 1 ||
             refused() != all + 1)
             fail_msg("%s %s", cases[i].channel, cases[i].text);
-        assert_int_equal(got(), 0);
+        assert_int_equal(messages_got(till), 0);
     }
     char *text = malloc(100001);
     memset(text, 'x', 100000);
     text[100000] = '\0';
     memcpy(text, "{\"data\":\"", 9);
     memcpy(text + 99998, "\"}", 2);
-    comes("rp:id:till", text);
+    redis_comes("rp:id:till", text);
     assert_int_equal(REFUSED(TOO_LARGE), 1);
     free(text);
     assert_int_equal(FIGURE(received), 0);
@@ -196,21 +178,21 @@ static void test_own(void **state) {
     uint64_t before = FIGURE(own);
     snprintf(text, sizeof(text), "{\"node\":{\"run\":\"%.16s\",\"p\":1,\"n\":1},\"to\":\"till\"}",
              fake_server.run);
-    comes("rp:id:till", text);
+    redis_comes("rp:id:till", text);
     snprintf(text, sizeof(text), "{\"node\":{\"run\":\"%.16s\",\"p\":18446744073709551615",
              fake_server.run);
-    comes("rp:id:till", text);
+    redis_comes("rp:id:till", text);
     assert_int_equal(FIGURE(own), before + 2);
-    assert_int_equal(got(), 0);
+    assert_int_equal(messages_got(till), 0);
 }
 
 static void test_missed(void **state) {
     (void)state;
     const char *fields = "\"to\":[\"till\"],\"data\":1";
-    comes("rp:id:till", copy(7, 10, 5, fields));
-    comes("rp:id:till", copy(7, 20, 8, fields));
+    redis_comes("rp:id:till", copy(7, 10, 5, fields));
+    redis_comes("rp:id:till", copy(7, 20, 8, fields));
     assert_int_equal(FIGURE(missed), 2);
-    assert_int_equal(got(), 2);
+    assert_int_equal(messages_got(till), 2);
     /* Nor does one miss what comes while one is away. */
     peer_end(till);
     redis_settle();
@@ -218,13 +200,13 @@ static void test_missed(void **state) {
     till = peer_connect(0, LISTENER_TCP);
     peer_say(till, "{\"type\":\"hello\",\"id\":\"till\"}\n");
     redis_settle();
-    comes("rp:id:till", copy(7, 25, 12, fields));
-    assert_int_equal(got(), 1);
+    redis_comes("rp:id:till", copy(7, 25, 12, fields));
+    assert_int_equal(messages_got(till), 1);
     assert_int_equal(FIGURE(missed), 2);
-    comes("rp:id:till", copy(7, 26, 14, fields));
+    redis_comes("rp:id:till", copy(7, 26, 14, fields));
     assert_int_equal(FIGURE(missed), 3);
     /* One for a name that has just gone is nobody's. */
-    comes("rp:id:gone", copy(7, 27, 9, "\"to\":[\"gone\"],\"data\":1"));
+    redis_comes("rp:id:gone", copy(7, 27, 9, "\"to\":[\"gone\"],\"data\":1"));
     assert_int_equal(FIGURE(gone), 1);
     assert_int_equal(FIGURE(received), 4);
     assert_int_equal(refused(), 0);
@@ -250,17 +232,17 @@ static void let(void) {
 static void test_held(void **state) {
     (void)state;
     hold();
-    comes("rp:id:till", copy(7, 1, 1, "\"to\":[\"till\"],\"group\":\"g\",\"data\":1"));
-    comes("rp:group:g", copy(7, 1, 1, "\"to\":[\"till\"],\"group\":\"g\",\"data\":1"));
-    comes("rp:id:till", "{\"data\":2}");
+    redis_comes("rp:id:till", copy(7, 1, 1, "\"to\":[\"till\"],\"group\":\"g\",\"data\":1"));
+    redis_comes("rp:group:g", copy(7, 1, 1, "\"to\":[\"till\"],\"group\":\"g\",\"data\":1"));
+    redis_comes("rp:id:till", "{\"data\":2}");
     redis_pass(IN_HELD_NS / 2);
     assert_true(redis.held);
-    assert_int_equal(got(), 0);
+    assert_int_equal(messages_got(till), 0);
     let();
     assert_false(redis.held);
     const char *first = strstr(till->out, "\"data\":1"), *second = strstr(till->out, "\"data\":2");
     assert_true(first != NULL && first < second);
-    assert_int_equal(got(), 2);
+    assert_int_equal(messages_got(till), 2);
     assert_int_equal(FIGURE(received), 2);
     assert_int_equal(FIGURE(repeated), 1);
     assert_int_equal(refused(), 0);
@@ -270,11 +252,11 @@ static void test_held(void **state) {
 static void test_held_to_the_last(void **state) {
     (void)state;
     hold();
-    comes("rp:id:till", "{\"data\":1}");
+    redis_comes("rp:id:till", "{\"data\":1}");
     assert_true(redis.held);
     fake_now_ns += IN_HELD_NS;
     let();
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
     assert_int_equal(FIGURE(received), 1);
     assert_int_equal(refused(), 0);
 }
@@ -282,13 +264,13 @@ static void test_held_to_the_last(void **state) {
 static void test_given_up(void **state) {
     (void)state;
     hold();
-    comes("rp:id:till", "{\"data\":1}");
-    comes("rp:id:till", "{\"data\":2}");
+    redis_comes("rp:id:till", "{\"data\":1}");
+    redis_comes("rp:id:till", "{\"data\":2}");
     redis_pass(IN_HELD_NS + 100 * NS_PER_MS);
     assert_int_equal(REFUSED(OVERLOADED), 1);
     assert_true(redis.held);
     let();
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
     assert_int_equal(FIGURE(received), 1);
 }
 
@@ -296,9 +278,9 @@ static void test_given_up(void **state) {
 static void test_behind_for_long(void **state) {
     (void)state;
     const char *fields = "\"to\":[\"till\"],\"group\":\"g\",\"data\":1";
-    comes("rp:all", word(7, "n2", true));
-    comes("rp:id:till", copy(7, 1, 1, fields));
-    assert_int_equal(got(), 1);
+    redis_comes("rp:all", word(7, "n2", true));
+    redis_comes("rp:id:till", copy(7, 1, 1, fields));
+    assert_int_equal(messages_got(till), 1);
     assert_int_equal(FIGURE(nodes), 1);
     hold();
     for (unsigned i = 0; i < 8; i++)
@@ -321,14 +303,14 @@ static void test_behind_for_long(void **state) {
     redis_settle();
     assert_int_equal(FIGURE(lost), 0);
     assert_int_equal(FIGURE(repeated), 1);
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
     assert_int_equal(REFUSED(OVERLOADED), 7);
 }
 
 static void test_lost_while_held(void **state) {
     (void)state;
     hold();
-    comes("rp:id:till", "{\"data\":1}");
+    redis_comes("rp:id:till", "{\"data\":1}");
     redis_link(COMMANDS)->error = ECONNRESET;
     node_settle();
     assert_false(redis.up || redis.held);
@@ -336,9 +318,9 @@ static void test_lost_while_held(void **state) {
     let();
     for (unsigned i = 0; i < 50 && !redis.up; i++)
         redis_pass(100 * NS_PER_MS);
-    assert_int_equal(got(), 0);
-    comes("rp:id:till", "{\"data\":2}");
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 0);
+    redis_comes("rp:id:till", "{\"data\":2}");
+    assert_int_equal(messages_got(till), 1);
 }
 
 /* Without memory to know the node, nothing of it could be told apart. */
@@ -351,14 +333,14 @@ static void test_unknown_node(void **state) {
         snprintf(run, sizeof(run), "%016x", 1000 + i);
         assert_non_null(nodes_hear(&redis.nodes, run, now_ns));
     }
-    comes("rp:id:till", copy(7, 1, 1, fields));
-    comes("rp:group:g", copy(7, 1, 1, fields));
-    assert_int_equal(got(), 0);
+    redis_comes("rp:id:till", copy(7, 1, 1, fields));
+    redis_comes("rp:group:g", copy(7, 1, 1, fields));
+    assert_int_equal(messages_got(till), 0);
     assert_int_equal(REFUSED(OVERLOADED), 2);
     nodes_leave(&redis.nodes, nodes_hear(&redis.nodes, "00000000000003e8", now_ns));
-    comes("rp:id:till", copy(7, 2, 2, fields));
-    comes("rp:group:g", copy(7, 2, 2, fields));
-    assert_int_equal(got(), 1);
+    redis_comes("rp:id:till", copy(7, 2, 2, fields));
+    redis_comes("rp:group:g", copy(7, 2, 2, fields));
+    assert_int_equal(messages_got(till), 1);
 }
 
 /* --- who is there
@@ -366,26 +348,26 @@ static void test_unknown_node(void **state) {
 
 static void test_nodes(void **state) {
     (void)state;
-    comes("rp:all", word(7, "n2", true));
-    comes("rp:all", word(7, "n2", true));
-    comes("rp:all", word(8, "n3", true));
+    redis_comes("rp:all", word(7, "n2", true));
+    redis_comes("rp:all", word(7, "n2", true));
+    redis_comes("rp:all", word(8, "n3", true));
     assert_int_equal(FIGURE(nodes), 2);
-    comes("rp:all", word(8, "n3", false));
+    redis_comes("rp:all", word(8, "n3", false));
     assert_int_equal(FIGURE(nodes), 1);
     for (unsigned i = 0; i < 8; i++) {
         redis_pass(NODES_SILENT_NS / 2);
         assert_int_equal(FIGURE(nodes), 1);
-        comes("rp:all", word(7, "n2", true));
+        redis_comes("rp:all", word(7, "n2", true));
     }
     redis_pass(NODES_SILENT_NS + 100 * NS_PER_MS);
     assert_int_equal(FIGURE(nodes), 0);
     assert_int_equal(FIGURE(received) + refused(), 0);
-    assert_int_equal(got(), 0);
+    assert_int_equal(messages_got(till), 0);
     char name[NODES_NAME_BYTES_MAX + 2];
     memset(name, 'n', sizeof(name));
     name[NODES_NAME_BYTES_MAX + 1] = '\0';
-    comes("rp:all", word(9, name, true));
-    comes("rp:all", word(10, name + 1, true));
+    redis_comes("rp:all", word(9, name, true));
+    redis_comes("rp:all", word(10, name + 1, true));
     assert_int_equal(FIGURE(nodes), 2);
 }
 
@@ -394,16 +376,16 @@ static void test_nodes(void **state) {
 static void test_redis_stands_still(void **state) {
     (void)state;
     const char *fields = "\"to\":[\"till\"],\"group\":\"g\",\"data\":1";
-    comes("rp:all", word(7, "n2", true));
-    comes("rp:id:till", copy(7, 1, 1, fields));
-    assert_int_equal(got(), 1);
+    redis_comes("rp:all", word(7, "n2", true));
+    redis_comes("rp:id:till", copy(7, 1, 1, fields));
+    assert_int_equal(messages_got(till), 1);
     redis_runs[SUBSCRIBER] = redis_runs[COMMANDS] = false;
     redis_pass(LINK_SILENT_NS - 200 * NS_PER_MS);
     assert_true(redis.up && FIGURE(nodes) == 1);
     redis_runs[SUBSCRIBER] = redis_runs[COMMANDS] = true;
     redis_settle();
-    comes("rp:group:g", copy(7, 1, 1, fields));
-    assert_int_equal(got(), 0);
+    redis_comes("rp:group:g", copy(7, 1, 1, fields));
+    assert_int_equal(messages_got(till), 0);
     assert_int_equal(FIGURE(repeated), 1);
     /* And if it says nothing now, it is silent. */
     redis_pass(NODES_SILENT_NS + 200 * NS_PER_MS);
@@ -423,7 +405,7 @@ static void test_behind_the_drain(void **state) {
         server_step(&fake_server);
     }
     assert_true(server_phase(&fake_server) > PHASE_REFUSING);
-    comes("rp:id:till", "{\"data\":1}");
+    redis_comes("rp:id:till", "{\"data\":1}");
     assert_int_equal(REFUSED(DRAINING), 1);
 }
 
@@ -470,7 +452,7 @@ static void test_drain_while_silent(void **state) {
 }
 
 int main(void) {
-#define ONE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define ONE(test) cmocka_unit_test_setup_teardown(test, setup, redis_teardown)
     const struct CMUnitTest tests[] = {
         ONE(test_of_another_node),
         ONE(test_once),

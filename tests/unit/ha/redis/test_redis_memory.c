@@ -2,23 +2,14 @@
  * subscribe ends the connection, after which all is subscribed again. */
 #include "tests/support/fake_redis.h"
 
-static struct peer *api;
 static uint64_t taken;
 
 static int setup(void **state) {
-    (void)state;
-    redis_node_open();
-    api = api_connect();
+    redis_setup(state);
     /* The workers have a little in hand. */
     peer_say(api, JSON_POST("/v1/messages", "{\"to\":\"warm\"}"));
     redis_settle();
     taken = 0;
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    redis_node_close();
     return 0;
 }
 
@@ -304,7 +295,7 @@ static void test_no_memory_for_what_they_say(void **state) {
 }
 
 int main(void) {
-#define ONE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define ONE(test) cmocka_unit_test_setup_teardown(test, setup, redis_teardown)
     const struct CMUnitTest tests[] = {
         ONE(test_no_room_to_publish),
         ONE(test_no_room_for_all_copies),

@@ -1,19 +1,12 @@
 /* Sentinels over sockets that are none: which one is asked and when, what is believed of what they
  * say, and how they are lost. */
-#include "tests/support/cmocka_first.h"
+#include "tests/support/redis_talk.h"
 
 #include "ha/redis/redis_sentinel.h"
-#include "tests/fakes/fake_redis_socket.c"
 
 #include <arpa/inet.h>
-#include <stdio.h>
-#include <string.h>
 
-static struct budget budget;
-static struct account account;
-static struct redis_server server;
 static struct redis_sentinel sentinel_, *const at = &sentinel_;
-static uint64_t now_ns;
 static bool up;
 
 #define QUESTION "*3\r\n$8\r\nSENTINEL\r\n$23\r\nGET-MASTER-ADDR-BY-NAME\r\n$4\r\nmain\r\n"
@@ -31,12 +24,8 @@ static void open_with(const char *url) {
 
 static int setup(void **state) {
     (void)state;
-    fake_sockets_reset();
-    budget_init(&budget, 64 << 20);
-    account_init(&account, &budget);
-    now_ns = 1000 * NS_PER_S;
+    talk_begin();
     up = false;
-    memset(&server, 0, sizeof(server));
     open_with("redis+sentinel://ann:pw@a:1,b:2,c:3/main");
     return 0;
 }
@@ -46,9 +35,7 @@ static int teardown(void **state) {
     redis_sentinel_fini(at);
     redis_sentinel_fini(at);
     assert_null(fake_socket_at(0));
-    fake_sockets_reset();
-    assert_int_equal(account.used_bytes, 0);
-    account_fini(&account);
+    talk_end();
     return 0;
 }
 
@@ -60,30 +47,10 @@ static bool step(void) {
     return redis_sentinel_step(at, up, now_ns);
 }
 
-static struct fake_socket *sentinel(void) {
-    struct fake_socket *socket = fake_socket_at(0);
-    assert_non_null(socket);
-    assert_null(fake_socket_at(1));
-    return socket;
-}
-
-static void say(const char *text) {
-    fake_socket_say(sentinel(), span_text(text));
-}
-
-static const char *sent(void) {
-    static char text[8192];
-    struct fake_socket *socket = sentinel();
-    snprintf(text, sizeof(text), "%.*s", (int)socket->sent_len,
-             socket->sent != NULL ? socket->sent : "");
-    fake_socket_take(socket, socket->sent_len);
-    return text;
-}
-
 /* The port of the Sentinel that is connected to. */
 static unsigned whom(void) {
     struct sockaddr_in in;
-    memcpy(&in, &sentinel()->address.address, sizeof(in));
+    memcpy(&in, &talk_socket()->address.address, sizeof(in));
     return ntohs(in.sin_port);
 }
 
@@ -170,7 +137,7 @@ static void test_in_any_parts(void **state) {
     (void)state;
     come(1);
     for (size_t i = 0; i < strlen(HERE); i++) {
-        fake_socket_say(sentinel(), span_of(&HERE[i], 1));
+        fake_socket_say(talk_socket(), span_of(&HERE[i], 1));
         assert_int_equal(step(), i == strlen(HERE) - 1);
     }
     server_is("10.0.0.1", 6379);
@@ -285,7 +252,7 @@ static void test_what_is_no_answer(void **state) {
             size_t len = strlen(text);
             if (len > 14 && memcmp(text, "*2\r\n$9\r\n10.0.0.1", 16) == 0)
                 len = sizeof("*2\r\n$9\r\n10.0.0.1\0\r\n$4\r\n6379\r\n") - 1;
-            fake_socket_say(sentinel(), span_of(text, len));
+            fake_socket_say(talk_socket(), span_of(text, len));
             bool moves = step();
             if (moves || at->state != SENTINEL_DOWN)
                 fail_msg("%s is taken", text);
@@ -328,7 +295,7 @@ static void test_cannot_be_reached(void **state) {
     fake_sockets.accepts = false;
     step();
     assert_int_equal(whom(), 2);
-    sentinel()->error = ECONNREFUSED;
+    talk_socket()->error = ECONNREFUSED;
     step();
     assert_lost(2);
     /* It says nothing at all. */
@@ -359,11 +326,11 @@ static void test_cannot_be_reached(void **state) {
     come(3);
     say(HERE);
     assert_true(step());
-    sentinel()->ended = true;
+    talk_socket()->ended = true;
     step();
     assert_lost(6);
     come(1);
-    sentinel()->error = ECONNRESET;
+    talk_socket()->error = ECONNRESET;
     step();
     assert_lost(7);
     /* It was this node that stood still: the answer lies in the socket. */
@@ -378,7 +345,7 @@ static void test_cannot_be_reached(void **state) {
     assert_int_equal(at->state, SENTINEL_KNOWS);
     /* It takes no more. */
     now_ns += SENTINEL_ASK_NS;
-    sentinel()->send_room = 5;
+    talk_socket()->send_room = 5;
     step();
     assert_lost(8);
 }
@@ -417,7 +384,7 @@ static void test_tries_again(void **state) {
     /* One that answers and goes, again and again, is not tried at once for ever. */
     static const unsigned next[] = {2, 3, 1};
     for (unsigned i = 0; i < 3; i++) {
-        sentinel()->ended = true;
+        talk_socket()->ended = true;
         step();
         come(next[i]);
         say(HERE);
@@ -432,7 +399,7 @@ static void test_tries_again(void **state) {
         say(HERE);
         step();
     }
-    sentinel()->ended = true;
+    talk_socket()->ended = true;
     step();
     assert_int_equal(at->tries, 0);
     assert_int_equal(at->retry_ns, now_ns);
@@ -452,7 +419,7 @@ static void test_passwords(void **state) {
     say(HERE);
     assert_true(step());
     /* It does not like it. */
-    sentinel()->ended = true;
+    talk_socket()->ended = true;
     step();
     come(2);
     say(noauth);

@@ -1,39 +1,10 @@
 /* A seat among Socket.IO servers with the sharded adapter, on a whole node: what is subscribed as
  * groups come and go, events both ways, requests; without memory. */
-#include "tests/support/fake_redis.h"
-
-static struct peer *till, *api;
+#include "tests/support/adapter_seat.h"
 
 static int setup(void **state) {
     (void)state;
-    fake_config.socketio_redis_key = "k";
-    fake_config.socketio_adapter = ADAPTER_SHARDED;
-    redis_node_open();
-    till = peer_connect(0, LISTENER_TCP);
-    peer_say(till, "{\"type\":\"hello\",\"id\":\"till\",\"groups\":[\"g\"]}\n");
-    redis_settle();
-    free(peer_heard(till));
-    api = api_connect();
-    redis_said[0] = '\0';
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    redis_node_close();
-    fake_config.socketio_redis_key = NULL;
-    fake_config.socketio_adapter = ADAPTER_CLASSIC;
-    return 0;
-}
-
-#define ADAPTER(name) redis_figure_of(&redis.adapter.figures.name)
-#define ADAPTER_REFUSED(name)                                                                      \
-    redis_figure_of(&redis.adapter.figures.refused[ADAPTER_REFUSED_##name])
-
-static unsigned got(void) {
-    unsigned count = times(till->out, "\"type\":\"message\"");
-    free(peer_heard(till));
-    return count;
+    return seat_setup(ADAPTER_SHARDED);
 }
 
 static void comes(const char *channel, const char *text) {
@@ -91,10 +62,10 @@ static void test_events(void **state) {
     comes("k#/#", EVENT(""));
     assert_non_null(strstr(till->out, "\"event\":\"e\""));
     assert_non_null(strstr(till->out, "\"data\":7"));
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
     comes("k#/#g#", EVENT("\"g\""));
     comes("k#/#", EVENT("\"g\""));
-    assert_int_equal(got(), 2);
+    assert_int_equal(messages_got(till), 2);
     assert_int_equal(ADAPTER(received), 3);
     /* A room that nobody is in, another namespace, answers to others, and what nodes of this
      * cluster publish. */
@@ -106,7 +77,7 @@ static void test_events(void **state) {
     snprintf(own, sizeof(own), "{\"type\":3,\"uid\":\"%.*s\",\"nsp\":\"/\",\"data\":{}}",
              ADAPTER_UID_BYTES, redis.adapter.uid);
     comes("k#/#", own);
-    assert_int_equal(got(), 0);
+    assert_int_equal(messages_got(till), 0);
     assert_int_equal(ADAPTER(passed), 4);
     assert_int_equal(ADAPTER(received), 4); /* to everybody, for a room that nobody is in */
     assert_int_equal(ADAPTER(requests), 0);
@@ -127,7 +98,7 @@ static void test_wrong(void **state) {
     assert_int_equal(ADAPTER_REFUSED(REQUEST), 1);
     assert_int_equal(FIGURE(lost), 0);
     comes("k#/#", EVENT(""));
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
 }
 
 static void test_messages(void **state) {
@@ -138,7 +109,7 @@ static void test_messages(void **state) {
     assert_non_null(strstr(redis_said, redis.port.server->run));
     assert_int_equal(ADAPTER(published), 1);
     assert_int_equal(ADAPTER(passed), 1); /* it has come back */
-    assert_int_equal(got(), 0);
+    assert_int_equal(messages_got(till), 0);
 }
 
 static void test_requests(void **state) {
@@ -152,11 +123,11 @@ static void test_requests(void **state) {
     comes("k#/#", "{\"type\":3," FROM ",\"data\":{\"packet\":{\"type\":2,\"data\":[\"e\"]},"
                   "\"requestId\":\"b\",\"opts\":{\"rooms\":[],\"except\":[],\"flags\":{}}}}");
     assert_non_null(strstr(redis_published, "\"data\":{\"requestId\":\"b\",\"clientCount\":0}}"));
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
     comes("k#/#",
           "{\"type\":4," FROM ",\"data\":{\"opts\":{\"rooms\":[\"g\"]},\"rooms\":[\"h\"]}}");
     comes("k#/#h#", EVENT("\"h\""));
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
     comes("k#/#", "{\"type\":5," FROM ",\"data\":{\"opts\":{\"rooms\":[]},\"rooms\":[\"h\"]}}");
     assert_null(redis_channel("k#/#h#"));
     assert_int_equal(ADAPTER(requests), 5);
@@ -171,11 +142,11 @@ static void test_without_memory(void **state) {
         for (; account_take(&redis.port.account, part); taken += part)
             ;
     comes("k#/#", EVENT(""));
-    assert_int_equal(got(), 0);
+    assert_int_equal(messages_got(till), 0);
     assert_true(redis.held);
     account_give(&redis.port.account, taken);
     redis_pass(10 * NS_PER_MS);
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
     /* Given up after a second, whoever waits is answered all the same. */
     for (size_t i = 0; i < ROOMS_CALLS_MAX; i++)
         redis.adapter.open++;
@@ -191,7 +162,7 @@ static void test_without_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, seat_teardown)
         TEST(test_what_is_subscribed),
         TEST(test_a_welcome_waits_for_the_room),
         TEST(test_events),

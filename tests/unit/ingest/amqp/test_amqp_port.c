@@ -38,13 +38,6 @@ static void gives(const char *body) {
     amqp_settle();
 }
 
-/* How many messages the client has got since. */
-static unsigned got(void) {
-    unsigned count = times(till->out, "\"type\":\"message\"");
-    free(peer_heard(till));
-    return count;
-}
-
 #define TO_TILL "{\"to\":\"till\"}"
 #define TO_AWAY "{\"to\":\"away\",\"ack\":true}"
 
@@ -129,7 +122,7 @@ static void a_queue_that_is_missing_is_looked_up_again(void **state) {
     assert_int_equal(QUEUE_FIGURE(1, consuming), 0);
     assert_string_equal(atomic_load(&amqp.port.degraded), "amqp");
     gives(TO_TILL);
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
     amqp_pass(200 * NS_PER_MS);
     assert_int_equal(QUEUE_FIGURE(1, consuming), 1);
     assert_null(atomic_load(&amqp.port.degraded));
@@ -143,12 +136,12 @@ static void a_cancelled_queue_is_consumed_again(void **state) {
     /* What was on its way belongs to nobody. */
     amqp_gives(1, TO_TILL);
     amqp_settle();
-    assert_int_equal(got(), 0);
+    assert_int_equal(messages_got(till), 0);
     amqp_tags[1] = 0;
     amqp_pass(200 * NS_PER_MS);
     assert_int_equal(QUEUE_FIGURE(0, consuming), 1);
     gives(TO_TILL);
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
     assert_int_equal(SETTLED(0, ABANDONED), 1);
 }
 
@@ -164,7 +157,7 @@ static void expect_left(void) {
     assert_string_equal(amqp_door()->opened, "broker.0 ");
     (void)amqp_heard();
     gives(TO_TILL);
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
     assert_string_equal(amqp_heard(), "ack 1 1 all\n");
 }
 
@@ -193,7 +186,7 @@ static void strange_frames(void **state) {
     amqp_frame(9, DOOR_BODY, SPAN("xx"), 1);
     amqp_frame(0, DOOR_HEADER, SPAN("xx"), 1);
     gives(TO_TILL);
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
 }
 
 /* --- deliveries ------------------------------------------------------------------------------- */
@@ -203,7 +196,7 @@ static void a_run_is_acknowledged_at_once(void **state) {
     for (unsigned i = 0; i < 3; i++)
         amqp_gives(1, TO_TILL);
     amqp_settle();
-    assert_int_equal(got(), 3);
+    assert_int_equal(messages_got(till), 3);
     const char *heard = amqp_heard();
     assert_non_null(strstr(heard, "ack 1 3 all\n"));
     assert_int_equal(SETTLED(0, ACKNOWLEDGED), 3);
@@ -216,7 +209,7 @@ static void a_body_comes_in_pieces(void **state) {
     for (const char *at = TO_TILL; *at != '\0'; at++)
         amqp_frame(1, DOOR_BODY, span_of(at, 1), 0);
     amqp_settle();
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
 }
 
 static void who_straggles_holds_up_nobody_for_long(void **state) {
@@ -273,7 +266,7 @@ static void what_is_too_long_is_never_kept(void **state) {
     }
     assert_int_equal(amqp.bytes, 0);
     gives(TO_TILL);
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
     assert_string_equal(amqp_heard(), "ack 1 2 all\n");
 }
 
@@ -289,7 +282,7 @@ static void what_never_finds_room_stops_no_queue(void **state) {
     amqp_settle();
     assert_string_equal(amqp_heard(), "reject 1 1\n");
     gives(TO_TILL);
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
 }
 
 static void poison_is_refused(void **state) {
@@ -302,7 +295,7 @@ static void poison_is_refused(void **state) {
         amqp_gives_said(1, &said, TO_TILL);
         amqp_settle();
     }
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
     assert_string_equal(amqp_heard(), "ack 1 1 all\nreject 1 2\n");
 }
 
@@ -314,14 +307,14 @@ static void nothing_is_read_beyond_the_share(void **state) {
     amqp_gives(1, TO_TILL);
     amqp.share_bytes = 80; /* half of which may be held */
     amqp_settle();
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
     amqp.share_bytes = 40;
     amqp_gives(1, TO_TILL);
     amqp_settle();
     /* The oldest that is held gives way. */
     assert_int_equal(SETTLED(0, REJECTED), 1);
     amqp_pass(20 * NS_PER_MS);
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
 }
 
 static void who_has_no_memory_still_has_a_pulse(void **state) {
@@ -336,7 +329,7 @@ static void who_has_no_memory_still_has_a_pulse(void **state) {
     amqp.bytes -= 20;
     amqp_frame(1, DOOR_BODY, SPAN(TO_TILL), 0);
     amqp_pass(20 * NS_PER_MS);
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
 }
 
 static void a_connection_that_takes_nothing_is_told_later(void **state) {
@@ -345,7 +338,7 @@ static void a_connection_that_takes_nothing_is_told_later(void **state) {
     amqp_gives(1, TO_TILL);
     amqp_gives(1, "no");
     amqp_settle();
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
     assert_string_equal(amqp_heard(), "");
     assert_int_equal(QUEUE_FIGURE(0, under_way), 2);
     amqp_door()->full = false;
@@ -368,7 +361,7 @@ static void a_lost_connection_gives_again(void **state) {
     amqp_pass(200 * NS_PER_MS);
     (void)amqp_heard();
     gives(TO_TILL);
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
     assert_string_equal(amqp_heard(), "ack 1 1 all\n");
 }
 
@@ -407,12 +400,12 @@ static void nothing_passes_who_is_held(void **state) {
     gives("{\"to\":[\"till\",\"away\"],\"data\":1}");
     gives("{\"to\":\"till\",\"data\":2}");
     gives("{\"group\":\"g\"}");
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
     assert_int_equal(QUEUE_FIGURE(0, held), 3);
     amqp_pass(1100 * NS_PER_MS);
     const char *first = strstr(till->out, "\"data\":1"), *second = strstr(till->out, "\"data\":2");
     assert_true(first != NULL && second != NULL && first < second);
-    assert_int_equal(got(), 2);
+    assert_int_equal(messages_got(till), 2);
     assert_int_equal(SETTLED(0, REJECTED), 1);
 }
 
@@ -428,7 +421,7 @@ static void acked_is_settled_by_the_client(void **state) {
     amqp_gives(1, "{\"to\":\"away\",\"ack\":true,\"id\":\"m2\",\"ttl\":1}");
     amqp_gives(1, TO_TILL);
     amqp_settle();
-    assert_int_equal(got(), 2);
+    assert_int_equal(messages_got(till), 2);
     amqp_pass(60 * NS_PER_MS);
     assert_string_equal(amqp_heard(), "ack 1 4\n");
     assert_int_equal(amqp_figure_of(&amqp.figures.cut), 1);
@@ -451,7 +444,7 @@ static void acked_and_lost(void **state) {
     amqp_pass(200 * NS_PER_MS);
     (void)amqp_heard();
     gives("{\"to\":\"till\",\"ack\":true,\"id\":\"m1\"}");
-    assert_int_equal(got(), 1);
+    assert_int_equal(messages_got(till), 1);
     assert_string_equal(amqp_heard(), "");
     peer_say(till, "{\"type\":\"ack\",\"id\":\"m1\"}\n");
     amqp_settle();
