@@ -2,16 +2,19 @@
 persistence; a plain connection to one; and nodes that are tied together by it."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+import time
 
 from support import DEADLINE_S, Node, free_port, wait_until
 
 HAVE = shutil.which("redis-server") is not None and shutil.which("redis-cli") is not None
+SILENT_S = 3  # from a node's last word on, until it counts as silent
 
 
 class Refusal(Exception):
@@ -149,6 +152,24 @@ def cluster(redis, *names, flags=(), **more):
         wait_until("the nodes know each other", lambda: all(
             node.metric("ringpost_redis_nodes") == len(names) - 1 for node in nodes))
         yield nodes
+
+
+def live_on(server, nodes, subscribe="SUBSCRIBE"):
+    """Until each node has said by that server that it lives, later than the others would have taken
+    it for silent if they had heard nothing of it from now on; and none was."""
+    late, heard = time.monotonic() + SILENT_S, set()
+    with server.connect() as words:
+        words.ask(subscribe, "ringpost:all")
+
+        def all_heard():
+            word = json.loads(words.reply()[2]).get("node", {})
+            if word.get("lives") and time.monotonic() > late:
+                heard.add(word["run"])
+            return len(heard) == len(nodes)
+        wait_until("all say that they live", all_heard)
+    for node in nodes:
+        assert node.metric("ringpost_redis_nodes") == len(nodes) - 1, node.log()
+        assert "event=redis_node_silent" not in node.log(), node.log()
 
 
 def missed(nodes):
