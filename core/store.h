@@ -93,16 +93,6 @@ struct store_figures {
     _Atomic uint64_t sync_longest_ns; /* since the start */
 };
 
-static inline uint64_t figure_get(const _Atomic uint64_t *figure) {
-    return atomic_load_explicit(figure, memory_order_relaxed);
-}
-static inline void figure_set(_Atomic uint64_t *figure, uint64_t value) {
-    atomic_store_explicit(figure, value, memory_order_relaxed);
-}
-static inline void figure_add(_Atomic uint64_t *figure, uint64_t value) {
-    figure_set(figure, figure_get(figure) + value);
-}
-
 /* All on the store's thread. */
 struct store_type {
     /* A message is to survive. The mail's object is the message: takes over its hold, and that of

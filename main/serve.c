@@ -132,7 +132,7 @@ static void started_log(const struct server *server, const struct settings *sett
                   LOG_STR("meaning", "messages with ack are lost when the node ends"));
     else
         log_event(LOG_INFO, "store", LOG_STR("kind", "disk"), LOG_STR("data", config->data),
-                  LOG_U64("pending", figure_get(&server->parts.store->figures.restored)),
+                  LOG_U64("pending", stats_get(&server->parts.store->figures.restored)),
                   LOG_U64("fates", fates_count(&server->fates)));
     for (unsigned i = 0; i < settings->remark_count; i++)
         log_event(LOG_WARN, "setting_remark", LOG_STR("remark", settings->remarks[i]));

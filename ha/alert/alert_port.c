@@ -10,10 +10,6 @@ static struct alert_port *alert_of(struct port *port) {
     return (struct alert_port *)(void *)port;
 }
 
-static void count(_Atomic uint64_t *figure) {
-    stats_add(figure, 1);
-}
-
 /* --- what is lost --------------------------------------------------------------------------- */
 
 /* Was anything refused for want of memory since the last look, or is there none? Then it is short
@@ -64,7 +60,7 @@ static void on_end(void *user, enum alert_way_kind kind, const struct alert_noti
     const char *to = alert->line.ways[kind].shown, *state = alert_state_word(notice->state);
     switch (end) {
     case ALERT_SENT:
-        count(&alert->figures.sent[kind]);
+        stats_add(&alert->figures.sent[kind], 1);
         if (result->problem[0] == '\0')
             log_event(LOG_INFO, "alert_sent", LOG_STR("what", notice->what),
                       LOG_STR("state", state), LOG_STR("to", to));
@@ -74,18 +70,18 @@ static void on_end(void *user, enum alert_way_kind kind, const struct alert_noti
                       LOG_STR("problem", result->problem), LOG_STR("remedy", result->remedy));
         return;
     case ALERT_RETRIED:
-        count(&alert->figures.failed[kind]);
+        stats_add(&alert->figures.failed[kind], 1);
         log_event(LOG_WARN, "alert_failed", LOG_STR("what", notice->what), LOG_STR("state", state),
                   LOG_STR("to", to), LOG_STR("problem", result->problem),
                   LOG_STR("remedy", result->remedy), LOG_STR("next", "it is tried again"));
         return;
     case ALERT_GIVEN_UP:
-        count(&alert->figures.failed[kind]);
+        stats_add(&alert->figures.failed[kind], 1);
         break;
     case ALERT_DROPPED:
         break;
     }
-    count(&alert->figures.dropped[kind]);
+    stats_add(&alert->figures.dropped[kind], 1);
     log_event(LOG_ERROR, "alert_dropped", LOG_STR("what", notice->what), LOG_STR("state", state),
               LOG_STR("to", to), LOG_STR("problem", result->problem),
               LOG_STR("remedy", result->remedy));

@@ -41,7 +41,7 @@ static void cancel_back(struct peer_port *peers, struct poll *poll) {
 }
 
 static void fail(struct peer_port *peers, struct poll *poll, enum peer_failure why) {
-    peer_count(&peers->figures.failed[why], 1);
+    stats_add(&peers->figures.failed[why], 1);
     poll->status = why == PEER_FAILED_FULL ? 503 : 400;
     poll->answer = why == PEER_FAILED_FULL ? POLL_ANSWER_STARVED : POLL_ANSWER_ERROR;
     poll->code = 1;
@@ -55,7 +55,7 @@ static void leave(struct peer_port *peers, struct poll *poll) {
     list_remove(&poll->passed.order);
     poll->passed.host = NULL;
     host->away--;
-    peer_less(&peers->figures.away);
+    stats_sub(&peers->figures.away, 1);
 }
 
 /* --- to its home ------------------------------------------------------------------------------ */
@@ -71,8 +71,8 @@ static bool enter(struct peer_port *peers, struct poll *poll, struct peer_host *
     if (peers->leaves && poll->ask.kind == POLL_GET)
         poll->passed.todo |= TODO_RELEASE;
     host->away++;
-    peer_count(&peers->figures.away, 1);
-    peer_count(&peers->figures.passed, 1);
+    stats_add(&peers->figures.away, 1);
+    stats_add(&peers->figures.passed, 1);
     list_add_tail(&peers->order, &poll->passed.order);
     list_add_tail(&host->call->queue, &poll->passed.queue);
     return true;
@@ -225,7 +225,7 @@ void peer_away_answered(struct peer_link *link, const struct peer_head *head, st
         ask(peers, poll, next);
         return;
     }
-    peer_count(&peers->figures.answered, 1);
+    stats_add(&peers->figures.answered, 1);
     poll->status = starved ? 503 : head->status;
     poll->answer = starved ? POLL_ANSWER_STARVED : head->answer;
     poll->code = head->code;

@@ -64,7 +64,7 @@ static struct peer_guest *guest_make(struct peer_link *link, const struct peer_h
     list_init(&guest->link);
     list_add_tail(&link->guests, &guest->link);
     link->guest_count++;
-    peer_count(&peers->figures.guests, 1);
+    stats_add(&peers->figures.guests, 1);
     return guest;
 }
 
@@ -81,7 +81,7 @@ static void guest_free(struct peer_port *peers, struct peer_guest *guest) {
         guest->from->guest_count--;
     chunk_put(guest->poll->body);
     chunks_put(guest->poll->chunks);
-    peer_less(&peers->figures.guests);
+    stats_sub(&peers->figures.guests, 1);
     memory_put(&peers->port.account, guest, GUEST_BYTES);
 }
 
@@ -165,16 +165,16 @@ void peer_guest_came(struct peer_link *link, const struct peer_head *head, struc
                      bool starved, bool large) {
     const struct server *server = link->peers->port.server;
     const struct sid *sid = &head->ask.sid;
-    peer_count(&link->peers->figures.came, 1);
+    stats_add(&link->peers->figures.came, 1);
     if (!large && (sid->node != sid_node(server->run) || sid->worker >= server->worker_count)) {
         say_answer(link, head->number, POLL_ANSWER_ERROR, 400);
     } else if (large) {
-        peer_count(&link->peers->figures.turned, 1);
+        stats_add(&link->peers->figures.turned, 1);
         say_answer(link, head->number, POLL_ANSWER_NONE, 413);
     } else if (!starved && take(link, head, body)) {
         return;
     } else {
-        peer_count(&link->peers->figures.turned, 1);
+        stats_add(&link->peers->figures.turned, 1);
         say_answer(link, head->number, POLL_ANSWER_STARVED, 503);
     }
     chunk_put(body);

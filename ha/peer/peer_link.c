@@ -42,15 +42,15 @@ void peer_link_lose(struct peer_link *link, const char *why) {
     link->fd = -1;
     buffers_free(link);
     if (why != NULL && was_up)
-        peer_count(&peers->figures.lost, 1);
+        stats_add(&peers->figures.lost, 1);
     if (host != NULL) {
         host->call = NULL;
-        peer_less(&peers->figures.calls);
+        stats_sub(&peers->figures.calls, 1);
         if (why != NULL)
             peer_host_lost(peers, host, was_up, why);
         peer_away_lost(link, was_up ? PEER_FAILED_LOST : PEER_FAILED_UNREACHED);
     } else if (was_up) {
-        peer_less(&peers->figures.called);
+        stats_sub(&peers->figures.called, 1);
         peer_guests_lost(link);
     } else {
         peers->strangers--;
@@ -67,7 +67,7 @@ static void refuse(struct peer_link *link, enum peer_refusal refusal, const char
     };
     struct peer_port *peers = link->peers;
     uint64_t now_ns = peers->port.now_ns;
-    peer_count(&peers->figures.refused[refusal], 1);
+    stats_add(&peers->figures.refused[refusal], 1);
     if (peers->refusal_told_ns == 0 || now_ns - peers->refusal_told_ns >= REFUSAL_LOG_NS) {
         peers->refusal_told_ns = now_ns;
         log_event(LOG_WARN, "peer_refused", LOG_STR("reason", words[refusal]),
@@ -157,7 +157,7 @@ bool peer_call(struct peer_port *peers, struct peer_host *host) {
         peer_host_lost(peers, host, false, "there is no memory for a connection");
         return false;
     }
-    peer_count(&peers->figures.calls, 1);
+    stats_add(&peers->figures.calls, 1);
     return true;
 }
 
@@ -222,7 +222,7 @@ static void come_up(struct peer_link *link) {
         return;
     }
     peers->strangers--;
-    peer_count(&peers->figures.called, 1);
+    stats_add(&peers->figures.called, 1);
     peer_link_say(link, &(struct peer_head){.type = PEER_PING});
 }
 

@@ -206,15 +206,6 @@ void peer_port_init(struct peer_port *peers, const struct config *config);
 static inline struct peer_port *peers_of(struct port *port) {
     return (struct peer_port *)(void *)port;
 }
-static inline void peer_count(_Atomic uint64_t *figure, uint64_t more) {
-    atomic_store_explicit(figure, atomic_load_explicit(figure, memory_order_relaxed) + more,
-                          memory_order_relaxed);
-}
-static inline void peer_less(_Atomic uint64_t *figure) {
-    atomic_store_explicit(figure, atomic_load_explicit(figure, memory_order_relaxed) - 1,
-                          memory_order_relaxed);
-}
-
 /* peer_hosts.c */
 /* The next node of these two bytes behind `after` (NULL: the first); NULL: none is left. */
 struct peer_host *peer_host_next(struct peer_port *peers, uint16_t node,

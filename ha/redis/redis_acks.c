@@ -288,7 +288,7 @@ static void lent_free(struct redis_port *redis, struct redis_lent *lent) {
     list_remove(&lent->link);
     pool_put(&redis->lent_pool, lent);
     account_give(&redis->port.account, sizeof(*lent));
-    redis_count(&redis->figures.lent, (uint64_t)-1);
+    stats_sub(&redis->figures.lent, 1);
 }
 
 static void on_settled(struct endpoint *endpoint, struct fate_wait *wait) {
@@ -316,7 +316,7 @@ struct redis_lent *redis_lent_get(struct redis_port *redis, const char run[WIRE_
     *lent = (struct redis_lent){.redis = redis, .wait.told = on_settled};
     memcpy(lent->run, run, WIRE_RUN_BYTES);
     list_init(&lent->link);
-    redis_count(&redis->figures.lent, 1);
+    stats_add(&redis->figures.lent, 1);
     return lent;
 }
 

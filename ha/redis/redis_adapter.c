@@ -20,7 +20,7 @@ static const char *const refusal_words[ADAPTER_REFUSAL_COUNT] = {
 
 void redis_adapter_refuse(struct redis_port *redis, enum adapter_refusal refusal,
                           struct span channel, const char *why) {
-    redis_count(&redis->adapter.figures.refused[refusal], 1);
+    stats_add(&redis->adapter.figures.refused[refusal], 1);
     log_event(LOG_INFO, "socketio_adapter_refused", LOG_STR("reason", refusal_words[refusal]),
               LOG_SPAN("channel", channel), LOG_STR("problem", why));
 }
@@ -221,9 +221,9 @@ static enum event_end event_take(struct redis_port *redis, unsigned namespace,
 static bool event_end(struct redis_port *redis, enum event_end end, struct span channel,
                       const struct event_fault *wrong) {
     if (end == EVENT_TAKEN)
-        redis_count(&redis->adapter.figures.received, 1);
+        stats_add(&redis->adapter.figures.received, 1);
     else if (end == EVENT_PASSED)
-        redis_count(&redis->adapter.figures.passed, 1);
+        stats_add(&redis->adapter.figures.passed, 1);
     else if (end == EVENT_REFUSED)
         redis_adapter_refuse(redis, wrong->refusal, channel, wrong->complaint.text);
     return end != EVENT_LATER;
@@ -392,5 +392,5 @@ void redis_adapter_publish(struct redis_port *redis, const struct message *messa
     if (!redis_adapter_is_on(&redis->adapter) || message->class == CLASS_ACK)
         return;
     bool published = goes && message_publish(redis, message);
-    redis_count(published ? &figures->published : &figures->unpublished, 1);
+    stats_add(published ? &figures->published : &figures->unpublished, 1);
 }

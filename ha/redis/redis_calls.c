@@ -80,7 +80,7 @@ static struct call_part *part_of(const struct redis_port *redis, struct call *ca
 }
 
 static void not_asked(struct redis_port *redis, struct call *call) {
-    redis_count(&redis->figures.calls_incomplete, 1);
+    stats_add(&redis->figures.calls_incomplete, 1);
     part_of(redis, call)->missing = true;
     call_part_done(&redis->port.endpoint, call);
 }
@@ -88,7 +88,7 @@ static void not_asked(struct redis_port *redis, struct call *call) {
 static void end(struct redis_port *redis, struct redis_call *asked, bool missing) {
     struct call *call = asked->call;
     if ((missing || asked->missing) && !FAULT(CALL_COMPLETE)) {
-        redis_count(&redis->figures.calls_incomplete, 1);
+        stats_add(&redis->figures.calls_incomplete, 1);
         part_of(redis, call)->missing = true;
     }
     list_remove(&asked->link);
@@ -141,7 +141,7 @@ void redis_calls_ask(struct port *port, struct call *call) {
     list_add_tail(&redis->calls, &asked->link);
     redis->calls_open++;
     if (redis_out_call(shard, &channel, builder_span(&out), asked->number))
-        redis_count(&redis->figures.calls, 1);
+        stats_add(&redis->figures.calls, 1);
     else
         end(redis, asked, true);
 }
@@ -320,7 +320,7 @@ void redis_calls_asked(struct redis_shard *shard, const struct wire_node *node) 
     struct redis_port *redis = shard->redis;
     struct redis_called to = {.shard = shard, .number = node->call};
     memcpy(to.run, node->run, sizeof(to.run));
-    redis_count(&redis->figures.called, 1);
+    stats_add(&redis->figures.called, 1);
     struct redis_called *called = NULL;
     struct call *call = NULL;
     if (!redis->leaves && !SHORTAGE(redis->called_open >= CALLED_MAX))

@@ -31,7 +31,7 @@ static bool is_told_now(struct redis_cluster *cluster, const char *why) {
 }
 
 static void tell_refused(struct redis_cluster *cluster, const char *why) {
-    redis_count(&cluster->redis->figures.maps_refused, 1);
+    stats_add(&cluster->redis->figures.maps_refused, 1);
     if (!is_told_now(cluster, why))
         return;
     log_event(LOG_WARN, "redis_map_refused", LOG_STR("redis", cluster->asked.text),
@@ -135,8 +135,8 @@ static void map_changed(struct redis_cluster *cluster, unsigned moved, unsigned 
     uint64_t unsure_ns = redis->port.now_ns + UNSURE_NS;
     for (unsigned i = 0; cluster->has_map && i < redis->shard_count; i++)
         redis->shards[i]->unsure_ns = unsure_ns;
-    redis_count(&redis->figures.maps, 1);
-    redis_figure(&redis->figures.shards, primaries);
+    stats_add(&redis->figures.maps, 1);
+    stats_set(&redis->figures.shards, primaries);
     log_event(LOG_INFO, "redis_map", LOG_STR("redis", cluster->asked.text),
               LOG_U64("servers", primaries), LOG_U64("slots_moved", moved));
 }
@@ -349,7 +349,7 @@ bool redis_cluster_moved(struct redis_port *redis, const struct resp_reply *repl
         return false;
     for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         if (span_starts(reply->text, words[i])) {
-            redis_count(&redis->figures.moved, 1);
+            stats_add(&redis->figures.moved, 1);
             redis_cluster_want(redis);
             return true;
         }

@@ -24,7 +24,7 @@ const char *redis_refusal_word(enum redis_refusal refusal) {
 
 static void refuse(struct redis_port *redis, enum redis_refusal refusal, struct span channel,
                    const char *why) {
-    redis_count(&redis->figures.refused[refusal], 1);
+    stats_add(&redis->figures.refused[refusal], 1);
     log_event(LOG_INFO, "redis_message_refused", LOG_STR("reason", redis_refusal_word(refusal)),
               LOG_SPAN("channel", channel), LOG_STR("problem", why));
 }
@@ -40,7 +40,7 @@ static void on_result(struct endpoint *endpoint, struct gate_source *source, voi
     redis->result = result->state;
     redis->told_result = true;
     if (!redis->handing && result->state == RESULT_OVERLOADED)
-        redis_count(&redis->figures.refused[REDIS_REFUSED_OVERLOADED], 1);
+        stats_add(&redis->figures.refused[REDIS_REFUSED_OVERLOADED], 1);
 }
 
 void redis_in_init(struct redis_port *redis) {
@@ -116,7 +116,7 @@ static bool copy_is_new(struct redis_port *redis, const struct wire_channel *cha
         enum name_kind kind = channel->place == WIRE_ID ? NAME_ID : NAME_GROUP;
         struct presence_name *name = presence_hold(presence, kind, channel->name, &since);
         if (name == NULL) {
-            redis_count(&redis->figures.gone, 1);
+            stats_add(&redis->figures.gone, 1);
             return false;
         }
         which = name->node.hash;
@@ -125,16 +125,16 @@ static bool copy_is_new(struct redis_port *redis, const struct wire_channel *cha
     bool late;
     uint64_t missing = nodes_missing(&redis->nodes, which, since, node, &late);
     if (late)
-        redis_count(&redis->figures.late, 1);
+        stats_add(&redis->figures.late, 1);
     if (missing != 0) {
-        redis_count(&redis->figures.missed, missing);
+        stats_add(&redis->figures.missed, missing);
         log_event(LOG_WARN, "redis_missed", LOG_U64("messages", missing), LOG_SPAN("channel", text),
                   LOG_STR("node", from->name),
                   LOG_STR("meaning", "copies that another node published never came here, most "
                                      "likely while this node had no connection to Redis"));
     }
     if (!nodes_first(from, node->number) && !FAULT(REDIS_COPY_TWICE)) {
-        redis_count(&redis->figures.repeated, 1);
+        stats_add(&redis->figures.repeated, 1);
         return false;
     }
     return true;
@@ -183,7 +183,7 @@ static void known_tell(struct redis_port *redis) {
         memcpy(shown->peer, node->peer, sizeof(shown->peer));
     }
     pthread_mutex_unlock(&known->lock);
-    redis_figure(&redis->figures.nodes, redis->nodes.count);
+    stats_set(&redis->figures.nodes, redis->nodes.count);
 }
 
 unsigned redis_in_known(struct port *port, unsigned from, struct port_node *nodes, unsigned max) {
@@ -325,7 +325,7 @@ static bool message_take(struct redis_shard *shard, struct span text, struct spa
     if (redis->told_result && redis->result == RESULT_DRAINING)
         refuse(redis, REDIS_REFUSED_DRAINING, channel_text, "this node is going");
     else
-        redis_count(&redis->figures.received, 1);
+        stats_add(&redis->figures.received, 1);
     return true;
 }
 
@@ -361,7 +361,7 @@ static bool take(struct redis_shard *shard) {
         return true;
     }
     if (wire_is_own(text, redis->port.server->run, &copy)) {
-        redis_count(&redis->figures.own, 1);
+        stats_add(&redis->figures.own, 1);
         if (copy != 0 && copy <= redis->copy && redis->copy - copy < OWN_COPIES)
             redis->own[copy % OWN_COPIES / 64] |= UINT64_C(1) << copy % 64;
         return true;

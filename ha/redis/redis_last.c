@@ -175,7 +175,7 @@ static void told(struct redis_port *redis, const struct wire_node *word) {
     const struct peer_node *from = nodes_find(&redis->nodes, word->run);
     if (messages == 0)
         return;
-    redis_count(&redis->figures.missed, messages);
+    stats_add(&redis->figures.missed, messages);
     log_event(LOG_WARN, "redis_missed", LOG_U64("messages", messages),
               LOG_U64("channels", channels), LOG_STR("node", from == NULL ? "" : from->name),
               LOG_STR("meaning",

@@ -165,7 +165,7 @@ static void names_tell(struct redis_port *redis) {
     uint64_t names = 0;
     for (unsigned i = 0; i < redis->shard_count; i++)
         names += presence_subscribed(redis->port.server->presence, i);
-    redis_figure(&redis->figures.names, names);
+    stats_set(&redis->figures.names, names);
 }
 
 /* Too much waits to be sent at one of the shards. */
@@ -338,7 +338,7 @@ static void ended(struct redis_shard *shard, struct span text) {
                             shard->connection))
         return;
     redis->cluster->unplaced = true;
-    redis_count(&redis->figures.moved, 1);
+    stats_add(&redis->figures.moved, 1);
     redis_cluster_want(redis);
 }
 

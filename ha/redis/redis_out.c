@@ -49,7 +49,7 @@ struct redis_expect *redis_expect_get(struct redis_port *redis, enum redis_expec
         return NULL;
     *expect = (struct redis_expect){.kind = (uint8_t)kind, .asked_ns = redis->port.now_ns};
     list_init(&expect->link);
-    redis_count(&redis->figures.waiting, 1);
+    stats_add(&redis->figures.waiting, 1);
     return expect;
 }
 
@@ -59,7 +59,7 @@ void redis_expect_put(struct redis_port *redis, struct redis_expect *expect) {
         presence_let(redis->port.server->presence, expect->name);
     pool_put(&redis->expects, expect);
     account_give(&redis->port.account, sizeof(*expect));
-    redis_count(&redis->figures.waiting, (uint64_t)-1);
+    stats_sub(&redis->figures.waiting, 1);
 }
 
 static void expect_add(struct redis_shard *shard, struct redis_expect *expect) {
@@ -101,7 +101,7 @@ static void ask_end(struct redis_port *redis, struct redis_ask *ask) {
     if (ask->unavailable)
         flags = ask->maybe ? ANSWER_UNAVAILABLE | ANSWER_UNSURE : ANSWER_UNAVAILABLE;
     if ((flags & ANSWER_UNAVAILABLE) != 0)
-        redis_count(&redis->figures.unavailable, 1);
+        stats_add(&redis->figures.unavailable, 1);
     port_answer(&redis->port, &ask->request, ask->nodes, flags);
     pool_put(&redis->asks, ask);
     account_give(&redis->port.account, sizeof(*ask));
@@ -405,7 +405,7 @@ static struct redis_expect *copy_send(struct redis_shard *shard, enum redis_expe
     redis->own[expect->copy % OWN_COPIES / 64] &= ~(UINT64_C(1) << expect->copy % 64);
     own_note(shard, expect, channel);
     expect_add(shard, expect);
-    redis_count(&redis->figures.published, 1);
+    stats_add(&redis->figures.published, 1);
     return expect;
 }
 
@@ -522,7 +522,7 @@ void redis_out_deliver(struct port *port, struct message *message, const struct 
     if (ask == NULL) {
         redis->asks_later |= counts;
         message_release(&port->endpoint, message);
-        redis_count(&redis->figures.unavailable, 1);
+        stats_add(&redis->figures.unavailable, 1);
         port_answer(port, request, 0, ANSWER_UNAVAILABLE);
         return;
     }

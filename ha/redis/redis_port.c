@@ -23,7 +23,7 @@ static bool shards_open(struct redis_port *redis, char *problem, size_t problem_
         if (!redis_shard_open(redis, &url, problem, problem_cap))
             return false;
     }
-    redis_figure(&redis->figures.shards, redis->shard_count);
+    stats_set(&redis->figures.shards, redis->shard_count);
     redis_shards_changed(redis);
     return true;
 }
@@ -113,7 +113,7 @@ static void shards_send(struct redis_port *redis) {
         waiting += redis_shard_waiting(shard);
     }
     atomic_store_explicit(&redis->port.degraded, works ? NULL : "redis", memory_order_relaxed);
-    redis_figure(&redis->figures.waiting_bytes, waiting);
+    stats_set(&redis->figures.waiting_bytes, waiting);
 }
 
 static void redis_turn(struct port *port) {
@@ -231,7 +231,7 @@ static void redis_stop(struct port *port) {
     redis->up = false;
     redis->all_by = NULL;
     redis->shard_count = 0;
-    redis_figure(&redis->figures.connected, 0);
+    stats_set(&redis->figures.connected, 0);
     CHECK(redis->adapter.open == 0, "a request of a server is under way");
     presence_ready_to(port->server->presence, UINT64_MAX);
     redis_sentinel_fini(&redis->sentinel);

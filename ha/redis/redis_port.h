@@ -220,13 +220,6 @@ static inline bool redis_is_up(const struct redis_port *redis) {
 static inline struct redis_port *redis_of(struct port *port) {
     return (struct redis_port *)(void *)port;
 }
-static inline void redis_count(_Atomic uint64_t *figure, uint64_t more) {
-    atomic_store_explicit(figure, atomic_load_explicit(figure, memory_order_relaxed) + more,
-                          memory_order_relaxed);
-}
-static inline void redis_figure(_Atomic uint64_t *figure, uint64_t value) {
-    atomic_store_explicit(figure, value, memory_order_relaxed);
-}
 /* Some shard is up, and answers. */
 static inline bool redis_works(const struct redis_port *redis) {
     for (unsigned i = 0; i < redis->shard_count; i++)

@@ -280,7 +280,7 @@ static void answer(struct redis_port *redis, const struct redis_rooms *asked, st
     size_t bytes = answer_bytes(call, &cut);
     size_t room = REDIS_COMMAND_BYTES + len + ADAPTER_ANSWER_BYTES + bytes;
     if (bytes == 0 || SHORTAGE(!redis_rest_room(redis, room))) {
-        redis_count(&redis->adapter.figures.cut, cut || bytes != 0);
+        stats_add(&redis->adapter.figures.cut, cut || bytes != 0);
         answer_bare(redis, asked->namespace, &asked->request);
         return;
     }
@@ -292,10 +292,10 @@ static void answer(struct redis_port *redis, const struct redis_rooms *asked, st
     out.len--; /* the last comma */
     builder_span_add(&out, builder_span(&tail));
     CHECK(!out.full && !tail.full, "an answer is longer than it was said to be");
-    redis_count(&redis->adapter.figures.cut, cut);
+    stats_add(&redis->adapter.figures.cut, cut);
     if (redis_out_plain(redis, span_of(name, len), builder_span(&out)))
         return;
-    redis_count(&redis->adapter.figures.cut, !cut);
+    stats_add(&redis->adapter.figures.cut, !cut);
     answer_bare(redis, asked->namespace, &asked->request);
 }
 
@@ -460,7 +460,7 @@ static bool rooms_begin(struct redis_port *redis, unsigned namespace,
 
 bool redis_rooms_request(struct redis_port *redis, unsigned namespace, const char *wrong,
                          const struct adapter_request *request) {
-    redis_count(&redis->adapter.figures.requests, !redis->held);
+    stats_add(&redis->adapter.figures.requests, !redis->held);
     if (wrong != NULL)
         redis_adapter_refuse(redis, ADAPTER_REFUSED_REQUEST, namespace_name(namespace), wrong);
     else if (request->does == ADAPTER_UNKNOWN)
@@ -484,7 +484,7 @@ bool redis_rooms_asked(struct redis_port *redis, unsigned namespace, struct span
 
 void redis_rooms_let(struct redis_port *redis, unsigned namespace,
                      const struct adapter_request *request) {
-    redis_count(&redis->adapter.figures.cut, 1);
+    stats_add(&redis->adapter.figures.cut, 1);
     answer_bare(redis, namespace, request);
 }
 

@@ -1,16 +1,13 @@
 #include "ha/redis/redis_sentinel.h"
 
 #include "core/base/log.h"
+#include "core/stats.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
-
-static void figure_add(_Atomic uint64_t *figure) {
-    atomic_fetch_add_explicit(figure, 1, memory_order_relaxed);
-}
 
 static void place_text(const struct url_place *place, char *text, size_t cap) {
     struct builder out = builder_over(text, cap - 1);
@@ -54,7 +51,7 @@ static void lose(struct redis_sentinel *sentinel, uint64_t now_ns, const char *w
     sentinel->fd = -1;
     sentinel->state = SENTINEL_DOWN;
     sentinel->answered = sentinel->auth_due = sentinel->auth_sent = false;
-    figure_add(&sentinel->figures.lost);
+    stats_add(&sentinel->figures.lost, 1);
     atomic_store_explicit(&sentinel->figures.connected, 0, memory_order_relaxed);
     sentinel->at = (sentinel->at + 1) % sentinel->address_count;
     sentinel->retry_ns = now_ns;
@@ -185,7 +182,7 @@ static void moved(struct redis_sentinel *sentinel, const struct url_place *place
     sentinel->moved_ns = now_ns;
     if (first)
         return;
-    figure_add(&sentinel->figures.failovers);
+    stats_add(&sentinel->figures.failovers, 1);
     log_event(LOG_WARN, "redis_failover", LOG_STR("from", from), LOG_STR("to", to),
               LOG_SPAN("name", sentinel->name), LOG_STR("sentinel", by));
 }

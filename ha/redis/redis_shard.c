@@ -185,7 +185,7 @@ void redis_shards_changed(struct redis_port *redis) {
     if (redis->shard_count != 0)
         presence_share(redis->port.server->presence, redis->shard_count, home_of, redis);
     redis_in_servers_tell(redis);
-    redis_figure(&redis->figures.connected, ups);
+    stats_set(&redis->figures.connected, ups);
 }
 
 void redis_lose(struct redis_shard *shard, const char *why) {
@@ -197,7 +197,7 @@ void redis_lose(struct redis_shard *shard, const char *why) {
         return;
     shard->up = false;
     shard->down_ns = now_ns;
-    redis_count(&redis->figures.lost, 1);
+    stats_add(&redis->figures.lost, 1);
     redis_shards_changed(redis);
     atomic_store_explicit(&redis->port.degraded, "redis", memory_order_relaxed);
     redis_names_lost(shard);

@@ -23,7 +23,7 @@ static bool packed_room(struct redis_port *redis, size_t bytes) {
 }
 
 static bool pass(struct redis_port *redis) {
-    redis_count(&redis->adapter.figures.passed, 1);
+    stats_add(&redis->adapter.figures.passed, 1);
     return true;
 }
 

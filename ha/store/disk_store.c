@@ -77,7 +77,7 @@ static uint64_t live_bytes(struct disk_store *disk) {
 }
 
 static uint64_t space_bytes(const struct disk_store *disk) {
-    uint64_t has = figure_get(&disk->journal.stats.disk_bytes);
+    uint64_t has = stats_get(&disk->journal.stats.disk_bytes);
     return disk->free_bytes > UINT64_MAX - has ? UINT64_MAX : has + disk->free_bytes;
 }
 
@@ -110,7 +110,7 @@ static void surroundings_look(struct disk_store *disk, uint64_t now_ns) {
 static void fates_make_room(struct disk_store *disk, uint64_t now_ns) {
     uint64_t all = fates_record_bytes(fates_of(disk));
     uint64_t of_fates = all > disk->pending_bytes ? all - disk->pending_bytes : 0;
-    if (figure_get(&disk->journal.stats.full) != 0 && of_fates > space_bytes(disk) / 8 &&
+    if (stats_get(&disk->journal.stats.full) != 0 && of_fates > space_bytes(disk) / 8 &&
         !has_room(disk, disk->options.record_max))
         (void)fates_relieve(fates_of(disk), now_ns);
 }
@@ -118,7 +118,7 @@ static void fates_make_room(struct disk_store *disk, uint64_t now_ns) {
 /* --- messages -------------------------------------------------------------------------------- */
 
 static void put_refuse(struct disk_store *disk, const struct mail *request, struct fate *fate) {
-    figure_add(&disk->store.figures.refused, 1);
+    stats_add(&disk->store.figures.refused, 1);
     fates_release(fates_of(disk), fate);
     store_answer(&disk->store, request, false);
 }
@@ -296,32 +296,32 @@ static void syncs_count(struct store_figures *to, uint64_t count, uint64_t took_
     unsigned at = 0;
     while (took_ns / count > bounds_ns[at])
         at++;
-    figure_add(&to->sync_buckets[at], count);
+    stats_add(&to->sync_buckets[at], count);
 }
 
 static void figures_take(struct disk_store *disk) {
     struct store_figures *to = &disk->store.figures;
     const struct journal_stats *from = &disk->journal.stats;
-    figure_set(&to->records, figure_get(&from->records));
-    figure_set(&to->written_bytes, figure_get(&from->record_bytes));
-    figure_set(&to->commits, figure_get(&from->commits));
-    uint64_t syncs = figure_get(&from->syncs) - figure_get(&to->syncs);
+    stats_set(&to->records, stats_get(&from->records));
+    stats_set(&to->written_bytes, stats_get(&from->record_bytes));
+    stats_set(&to->commits, stats_get(&from->commits));
+    uint64_t syncs = stats_get(&from->syncs) - stats_get(&to->syncs);
     if (syncs != 0)
-        syncs_count(to, syncs, figure_get(&from->sync_ns) - figure_get(&to->sync_ns));
-    figure_set(&to->syncs, figure_get(&from->syncs));
-    figure_set(&to->sync_ns, figure_get(&from->sync_ns));
-    figure_set(&to->sync_longest_ns, figure_get(&from->sync_ns_max));
-    figure_set(&to->failures, figure_get(&from->failures));
-    figure_set(&to->reclaimed_bytes, figure_get(&from->reclaimed_bytes));
-    figure_set(&to->copied_bytes, figure_get(&from->copied_bytes));
-    figure_set(&to->disk_bytes, figure_get(&from->disk_bytes));
-    figure_set(&to->segments, figure_get(&from->segments));
-    figure_set(&to->spares, figure_get(&from->spares));
-    figure_set(&to->unreadable, figure_get(&from->unreadable));
-    figure_set(&to->cut_bytes, figure_get(&from->cut_bytes));
-    figure_set(&to->cut_records, figure_get(&from->cut_records));
-    figure_set(&to->live_bytes, fates_record_bytes(fates_of(disk)));
-    figure_set(&to->waiting, disk->waiter_count);
+        syncs_count(to, syncs, stats_get(&from->sync_ns) - stats_get(&to->sync_ns));
+    stats_set(&to->syncs, stats_get(&from->syncs));
+    stats_set(&to->sync_ns, stats_get(&from->sync_ns));
+    stats_set(&to->sync_longest_ns, stats_get(&from->sync_ns_max));
+    stats_set(&to->failures, stats_get(&from->failures));
+    stats_set(&to->reclaimed_bytes, stats_get(&from->reclaimed_bytes));
+    stats_set(&to->copied_bytes, stats_get(&from->copied_bytes));
+    stats_set(&to->disk_bytes, stats_get(&from->disk_bytes));
+    stats_set(&to->segments, stats_get(&from->segments));
+    stats_set(&to->spares, stats_get(&from->spares));
+    stats_set(&to->unreadable, stats_get(&from->unreadable));
+    stats_set(&to->cut_bytes, stats_get(&from->cut_bytes));
+    stats_set(&to->cut_records, stats_get(&from->cut_records));
+    stats_set(&to->live_bytes, fates_record_bytes(fates_of(disk)));
+    stats_set(&to->waiting, disk->waiter_count);
     atomic_store_explicit(&disk->store.unavailable, !has_room(disk, disk->options.record_max),
                           memory_order_relaxed);
 }

@@ -419,7 +419,7 @@ static bool restore_all(struct restore *restore) {
     if (!restore_bring(restore))
         return false;
     atomic_store_explicit(&server->serial, restore->serial_max + 1, memory_order_relaxed);
-    figure_set(&disk->store.figures.restored, restore->pending);
+    stats_set(&disk->store.figures.restored, restore->pending);
     restored_log(restore);
     if (fates_count(restore->fates) != 0)
         server_nudge_endpoint(server, 0); /* which looks after them */

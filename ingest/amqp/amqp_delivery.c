@@ -29,7 +29,7 @@ static void bytes_free(struct amqp_port *amqp, struct amqp_delivery *delivery) {
     memory_put(account_of(amqp), delivery->bytes, bytes);
     delivery->bytes = NULL;
     amqp->bytes -= bytes;
-    amqp_figure(&amqp->figures.bytes, amqp->bytes);
+    stats_set(&amqp->figures.bytes, amqp->bytes);
 }
 
 bool amqp_delivery_begin(struct amqp_port *amqp, struct amqp_queue *queue, uint64_t tag,
@@ -53,9 +53,9 @@ bool amqp_delivery_begin(struct amqp_port *amqp, struct amqp_queue *queue, uint6
     list_init(&delivery->held.link);
     list_add_tail(&queue->order, &delivery->order);
     queue->coming = delivery;
-    amqp_count(&queue->figures.deliveries, 1);
-    amqp_count(&queue->figures.redelivered, redelivered);
-    amqp_count(&queue->figures.under_way, 1);
+    stats_add(&queue->figures.deliveries, 1);
+    stats_add(&queue->figures.redelivered, redelivered);
+    stats_add(&queue->figures.under_way, 1);
     return true;
 }
 
@@ -72,7 +72,7 @@ bool amqp_delivery_header(struct amqp_port *amqp, struct amqp_delivery *delivery
     delivery->header_len = header.len;
     delivery->body_len = (size_t)body_len;
     amqp->bytes += bytes;
-    amqp_figure(&amqp->figures.bytes, amqp->bytes);
+    stats_set(&amqp->figures.bytes, amqp->bytes);
     return true;
 }
 
@@ -95,8 +95,8 @@ static void held_end(struct amqp_port *amqp, struct amqp_delivery *delivery) {
     amqp->held_bytes -= delivery->header_len + delivery->body_len;
     if (delivery->queue != NULL) {
         delivery->queue->held_count--;
-        amqp_figure(&delivery->queue->figures.held, delivery->queue->held_count);
-        amqp_count(&delivery->queue->figures.under_way, 1);
+        stats_set(&delivery->queue->figures.held, delivery->queue->held_count);
+        stats_add(&delivery->queue->figures.under_way, 1);
         delivery->queue->held_due_ns = 0; /* who waited behind it may be tried */
     }
 }
@@ -154,8 +154,8 @@ void amqp_delivery_abandon(struct amqp_port *amqp, struct amqp_delivery *deliver
     list_remove(&delivery->done);
     list_remove(&delivery->order);
     delivery->queue = NULL;
-    amqp_count(&queue->figures.under_way, (uint64_t)-1);
-    amqp_count(&queue->figures.settled[AMQP_ABANDONED], 1);
+    stats_sub(&queue->figures.under_way, 1);
+    stats_add(&queue->figures.settled[AMQP_ABANDONED], 1);
     if (at_gate) /* the gate's answer frees it */
         bytes_free(amqp, delivery);
     else
@@ -220,8 +220,8 @@ static bool hold(struct amqp_port *amqp, struct amqp_delivery *delivery,
         before = before->prev;
     list_add_head(before, &held->link);
     amqp->held_bytes += delivery->header_len + delivery->body_len;
-    amqp_figure(&queue->figures.held, ++queue->held_count);
-    amqp_count(&queue->figures.under_way, (uint64_t)-1);
+    stats_set(&queue->figures.held, ++queue->held_count);
+    stats_sub(&queue->figures.under_way, 1);
     delivery->state = DELIVERY_HELD;
     queue->held_due_ns = 0;
     return true;
@@ -254,7 +254,7 @@ static void ttl_cut(struct amqp_port *amqp, const struct amqp_delivery *delivery
     uint64_t waited_ns = amqp->port.now_ns - delivery->came_ns, *ttl_ns = &envelope->parts.ttl_ns;
     if (amqp->settle_acked && delivery->is_ack && *ttl_ns > ACKED_TTL_NS_MAX) {
         *ttl_ns = ACKED_TTL_NS_MAX;
-        amqp_count(&amqp->figures.cut, 1);
+        stats_add(&amqp->figures.cut, 1);
         log_event(LOG_INFO, "amqp_ttl_cut", LOG_STR("queue", delivery->queue->name),
                   LOG_STR("meaning", "with --amqp-settle acked a message with ack waits for 1500 s "
                                      "at most, since a broker does not wait much longer"));
@@ -400,12 +400,12 @@ void amqp_delivery_retry(struct amqp_port *amqp, struct amqp_queue *queue) {
     uint64_t now_ns = amqp->port.now_ns;
     held_bound(amqp, queue);
     if (list_empty(&queue->held)) {
-        amqp_figure(&queue->figures.oldest_held_ms, 0);
+        stats_set(&queue->figures.oldest_held_ms, 0);
         queue->held_due_ns = CLOCK_NEVER;
         return;
     }
-    amqp_figure(&queue->figures.oldest_held_ms,
-                (now_ns - delivery_of(queue->held.next)->came_ns) / NS_PER_MS);
+    stats_set(&queue->figures.oldest_held_ms,
+              (now_ns - delivery_of(queue->held.next)->came_ns) / NS_PER_MS);
     if (now_ns < queue->held_due_ns || amqp->leaves)
         return;
     uint64_t due_ns = CLOCK_NEVER;

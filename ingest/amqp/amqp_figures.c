@@ -32,18 +32,14 @@ static const char *label_write(struct amqp_port *amqp, unsigned queue, unsigned 
 
 /* --- books ------------------------------------------------------------------------------------ */
 
-static uint64_t value_of(const _Atomic uint64_t *figure) {
-    return atomic_load_explicit(figure, memory_order_relaxed);
-}
-
 static void book_write(const struct amqp_queue *queue, struct port_book *book) {
     const struct amqp_queue_figures *figures = &queue->figures;
     *book = (struct port_book){.queue = queue->name,
-                               .deliveries = value_of(&figures->deliveries),
-                               .acknowledged = value_of(&figures->settled[AMQP_ACKNOWLEDGED]),
-                               .refused = value_of(&figures->settled[AMQP_REFUSED]),
-                               .rejected = value_of(&figures->settled[AMQP_REJECTED]),
-                               .abandoned = value_of(&figures->settled[AMQP_ABANDONED])};
+                               .deliveries = stats_get(&figures->deliveries),
+                               .acknowledged = stats_get(&figures->settled[AMQP_ACKNOWLEDGED]),
+                               .refused = stats_get(&figures->settled[AMQP_REFUSED]),
+                               .rejected = stats_get(&figures->settled[AMQP_REJECTED]),
+                               .abandoned = stats_get(&figures->settled[AMQP_ABANDONED])};
     for (const struct list *at = queue->order.next; at != &queue->order; at = at->next) {
         const struct amqp_delivery *delivery = container_of(at, const struct amqp_delivery, order);
         if (list_linked(&delivery->held.link))
@@ -56,8 +52,8 @@ static void book_write(const struct amqp_queue *queue, struct port_book *book) {
 void amqp_books_write(struct amqp_port *amqp) {
     uint64_t open = 0;
     for (unsigned i = 0; i < amqp->queue_count; i++)
-        open +=
-            value_of(&amqp->queues[i].figures.held) + value_of(&amqp->queues[i].figures.under_way);
+        open += stats_get(&amqp->queues[i].figures.held) +
+                stats_get(&amqp->queues[i].figures.under_way);
     if (open > BOOK_WALK_MAX && amqp->port.now_ns - amqp->booked_ns < BOOK_LONG_NS)
         return;
     amqp->booked_ns = amqp->port.now_ns;

@@ -51,9 +51,9 @@ static void letter_free(struct amqp_port *amqp, struct amqp_letter *letter) {
 }
 
 static void letter_drop(struct amqp_port *amqp, struct amqp_letter *letter) {
-    amqp_count(letter->exchange == NULL ? &amqp->figures.replies_dropped
-                                        : &amqp->figures.results_dropped,
-               1);
+    stats_add(letter->exchange == NULL ? &amqp->figures.replies_dropped
+                                       : &amqp->figures.results_dropped,
+              1);
     letter_free(amqp, letter);
 }
 
@@ -70,7 +70,7 @@ struct amqp_letter *amqp_out_letter(struct amqp_port *amqp, const char *exchange
                       amqp->port.server->budget.ceiling_bytes / LETTERS_SHARE))
         letter = memory_get(&amqp->port.account, block);
     if (SHORTAGE(letter == NULL)) {
-        amqp_count(
+        stats_add(
             exchange == NULL ? &amqp->figures.replies_dropped : &amqp->figures.results_dropped, 1);
         return NULL;
     }
@@ -227,8 +227,7 @@ static void confirmed(struct amqp_port *amqp, const struct door_event *event, bo
         if (letter->tag != event->tag && !event->multiple)
             continue;
         out->unconfirmed_count--;
-        amqp_count(letter->exchange == NULL ? &amqp->figures.replies : &amqp->figures.results,
-                   good);
+        stats_add(letter->exchange == NULL ? &amqp->figures.replies : &amqp->figures.results, good);
         if (good)
             letter_free(amqp, letter);
         else
@@ -305,7 +304,7 @@ static void event_take(struct amqp_port *amqp, const struct door_event *event) {
         break;
     case DOOR_RETURN:
         if (event->text.len == 0)
-            amqp_count(&amqp->figures.replies_untaken, 1);
+            stats_add(&amqp->figures.replies_untaken, 1);
         else if (amqp->config->amqp_refused != NULL &&
                  span_equal(event->text, span_text(amqp->config->amqp_refused)))
             out->returned = true;
@@ -350,7 +349,7 @@ void amqp_out_step(struct amqp_port *amqp) {
         amqp_link_lose(&out->link, now_ns, "it does not answer within 10 s");
     if (out->was_up && !out->link.is_up) {
         out->was_up = false;
-        amqp_count(&amqp->figures.lost, 1);
+        stats_add(&amqp->figures.lost, 1);
         channel_lost(amqp, "the connection was lost");
     }
     if (out->link.is_up && out->state == OUT_DOWN && now_ns >= out->retry_ns &&

@@ -26,7 +26,7 @@ static void lost_look(struct amqp_port *amqp) {
     if (!amqp->was_up || amqp->consumer.is_up)
         return;
     amqp->was_up = amqp->has_event = false;
-    amqp_count(&amqp->figures.lost, 1);
+    stats_add(&amqp->figures.lost, 1);
     for (unsigned i = 0; i < amqp->queue_count; i++) {
         amqp_queue_lost(amqp, &amqp->queues[i]);
         amqp->queues[i].retry_ns = 0;
@@ -59,7 +59,7 @@ static void consumer_read(struct amqp_port *amqp) {
         bool again = amqp->has_event;
         amqp->has_event = !event_take(amqp, &amqp->event);
         if (amqp->has_event) {
-            amqp_count(&amqp->figures.stalled, !again);
+            stats_add(&amqp->figures.stalled, !again);
             stalled_beat(amqp);
             return;
         }
@@ -98,7 +98,7 @@ static void amqp_turn(struct port *port) {
         amqp_queue_settle(amqp, &amqp->queues[i]);
     amqp_results_work(amqp);
     amqp_out_step(amqp);
-    amqp_figure(&amqp->figures.connected, amqp->consumer.is_up && amqp->out.link.is_up);
+    stats_set(&amqp->figures.connected, amqp->consumer.is_up && amqp->out.link.is_up);
     degraded_tell(amqp);
     amqp_books_write(amqp);
 }
@@ -206,7 +206,7 @@ static void amqp_stop(struct port *port) {
         memory_put(&port->account, amqp->room, amqp->room_cap);
     amqp->room = NULL;
     amqp->room_cap = 0;
-    amqp_figure(&amqp->figures.connected, 0);
+    stats_set(&amqp->figures.connected, 0);
     if (amqp->held.account != NULL)
         held_set_fini(&amqp->held);
     if (amqp->at_gate == 0) /* else what the gate answers last does that */

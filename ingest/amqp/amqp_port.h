@@ -191,14 +191,6 @@ bool amqp_looks_up(const struct config *config);
 static inline struct amqp_port *amqp_of(struct port *port) {
     return (struct amqp_port *)(void *)port;
 }
-static inline void amqp_count(_Atomic uint64_t *figure, uint64_t more) {
-    atomic_store_explicit(figure, atomic_load_explicit(figure, memory_order_relaxed) + more,
-                          memory_order_relaxed);
-}
-static inline void amqp_figure(_Atomic uint64_t *figure, uint64_t value) {
-    atomic_store_explicit(figure, value, memory_order_relaxed);
-}
-
 /* amqp_figures.c */
 void amqp_figures_init(struct amqp_port *amqp);
 /* Ends a turn: walks through the deliveries, and puts what it finds into the books. With more than

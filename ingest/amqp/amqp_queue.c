@@ -38,7 +38,7 @@ static void state_set(struct amqp_port *amqp, struct amqp_queue *queue,
                       enum amqp_queue_state state) {
     queue->state = (uint8_t)state;
     queue->asked_ns = amqp->port.now_ns;
-    amqp_figure(&queue->figures.consuming, state == QUEUE_CONSUMING);
+    stats_set(&queue->figures.consuming, state == QUEUE_CONSUMING);
 }
 
 static struct amqp_delivery *delivery_at(struct list *link) {
@@ -263,8 +263,8 @@ static void settled(struct amqp_port *amqp, struct amqp_queue *queue,
     enum amqp_settled how = delivery->state == DELIVERY_BAD  ? AMQP_REJECTED
                             : delivery->refused.code != NULL ? AMQP_REFUSED
                                                              : AMQP_ACKNOWLEDGED;
-    amqp_count(&queue->figures.settled[how], 1);
-    amqp_count(&queue->figures.under_way, (uint64_t)-1);
+    stats_add(&queue->figures.settled[how], 1);
+    stats_sub(&queue->figures.under_way, 1);
     list_remove(&delivery->order);
     list_remove(&delivery->done);
     amqp_delivery_free(amqp, delivery);

@@ -136,7 +136,7 @@ void amqp_reply_await(struct amqp_port *amqp, const struct amqp_delivery *delive
     if (!SHORTAGE(amqp->reply_count >= REPLIES_WAITING_MAX))
         reply = memory_get(&amqp->port.account, reply_bytes(&sizes));
     if (SHORTAGE(reply == NULL)) {
-        amqp_count(&amqp->figures.replies_dropped, 1);
+        stats_add(&amqp->figures.replies_dropped, 1);
         return;
     }
     *reply = sizes;
@@ -169,8 +169,8 @@ void amqp_results_work(struct amqp_port *amqp) {
     struct fate *fate;
     if (amqp->config->amqp_results == NULL)
         return;
-    amqp_figure(&amqp->figures.results_untold,
-                atomic_load_explicit(&fates->feed.untold, memory_order_relaxed));
+    stats_set(&amqp->figures.results_untold,
+              atomic_load_explicit(&fates->feed.untold, memory_order_relaxed));
     /* While letters wait, so do these. */
     while (amqp->out.letter_count < LETTERS_MAX / 2 && !endpoint_slice_over(&amqp->port.endpoint) &&
            (fate = fates_feed_next(fates)) != NULL) {

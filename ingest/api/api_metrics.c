@@ -276,13 +276,13 @@ static void syncs_write(struct chain *chain, const struct store_figures *figures
     family(chain, "ringpost_store_sync_seconds", "histogram",
            "syncs of the store, by the time that the disk took");
     for (unsigned i = 0; i < SYNC_BUCKETS; i++) {
-        count += figure_get(&figures->sync_buckets[i]);
+        count += stats_get(&figures->sync_buckets[i]);
         snprintf(labels, sizeof labels, "{le=\"%s\"}", bounds[i]);
         sample(chain, "ringpost_store_sync_seconds_bucket", labels, count);
     }
     if (chain_room(chain, LINE_BYTES))
         builder_format(&chain->out, "ringpost_store_sync_seconds_sum %.6f\n",
-                       (double)figure_get(&figures->sync_ns) / (double)NS_PER_S);
+                       (double)stats_get(&figures->sync_ns) / (double)NS_PER_S);
     sample(chain, "ringpost_store_sync_seconds_count", "", count);
 }
 
@@ -316,16 +316,16 @@ static void store_write(struct chain *chain, const struct worker *worker) {
            "1 while the store takes no message with ack",
            !store_is_available(store, worker->now_ns));
 #define COUNTER_WRITE(member, name, help)                                                          \
-    single(chain, "ringpost_store_" name, "counter", help, figure_get(&figures->member));
+    single(chain, "ringpost_store_" name, "counter", help, stats_get(&figures->member));
 #define GAUGE_WRITE(member, name, help)                                                            \
-    single(chain, "ringpost_store_" name, "gauge", help, figure_get(&figures->member));
+    single(chain, "ringpost_store_" name, "gauge", help, stats_get(&figures->member));
     STORE_COUNTERS(COUNTER_WRITE)
     STORE_GAUGES(GAUGE_WRITE)
 #undef COUNTER_WRITE
 #undef GAUGE_WRITE
     syncs_write(chain, figures);
     single_real(chain, "ringpost_store_sync_longest_seconds", "gauge", "the longest sync so far",
-                (double)figure_get(&figures->sync_longest_ns) / (double)NS_PER_S);
+                (double)stats_get(&figures->sync_longest_ns) / (double)NS_PER_S);
 }
 
 static void process_write(struct chain *chain, const struct worker *worker) {
