@@ -52,7 +52,7 @@ struct redis_server {
     char text[256];  /* for people: without the password */
     char client[80]; /* of CLIENT SETNAME */
     bool any_role;   /* a replica will do */
-    struct redis_address addresses[REDIS_ADDRESSES_MAX];
+    struct port_address addresses[REDIS_ADDRESSES_MAX];
     unsigned address_count; /* 0: nobody has said where it is (redis_sentinel.h) */
 };
 

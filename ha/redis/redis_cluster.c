@@ -51,7 +51,7 @@ static void tell_lost(struct redis_cluster *cluster, const char *why) {
 
 /* --- a map ----------------------------------------------------------------------------------- */
 
-static bool address_of(const struct slots_primary *primary, struct redis_address *out) {
+static bool address_of(const struct slots_primary *primary, struct port_address *out) {
     struct sockaddr_in *v4 = (struct sockaddr_in *)&out->address;
     struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&out->address;
     memset(out, 0, sizeof(*out));
@@ -158,7 +158,7 @@ static const char *map_apply(struct redis_cluster *cluster) {
     }
     for (unsigned i = 0; i < map->count; i++) {
         struct redis_url url = url_of(cluster, &map->primaries[i]);
-        struct redis_address address;
+        struct port_address address;
         if (address_of(&map->primaries[i], &address))
             changed |= redis_shard_seat(redis->shards[seats[i]], &url, &address);
     }
@@ -396,7 +396,7 @@ uint64_t redis_cluster_due_ns(const struct redis_port *redis) {
 /* The addresses of all nodes that were named. */
 static bool seeds_find(struct redis_cluster *cluster, struct span text, char *problem,
                        size_t problem_cap) {
-    struct redis_address found[REDIS_ADDRESSES_MAX];
+    struct port_address found[REDIS_ADDRESSES_MAX];
     struct redis_url url;
     char why[160];
     for (unsigned i = 0; redis_url_node(text, i, &url); i++) {

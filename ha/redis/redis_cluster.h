@@ -37,7 +37,7 @@ struct redis_cluster {
     struct redis_port *redis;
     struct redis_url url; /* the user and password for all its nodes */
     char text[256];       /* for people */
-    struct redis_address seeds[CLUSTER_SEEDS_MAX];
+    struct port_address seeds[CLUSTER_SEEDS_MAX];
     unsigned seed_count;
     struct redis_server asked; /* of whom the map is asked now */
     struct link link;

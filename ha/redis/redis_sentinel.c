@@ -132,7 +132,7 @@ static bool begins(struct span text, const char *with) {
 
 /* A host and a port, both as strings, in numbers. */
 static bool address_parse(struct span host, struct span port, struct url_place *place,
-                          struct redis_address *address) {
+                          struct port_address *address) {
     char text[INET6_ADDRSTRLEN] = "";
     struct sockaddr_in v4 = {.sin_family = AF_INET};
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
@@ -148,7 +148,7 @@ static bool address_parse(struct span host, struct span port, struct url_place *
     if (strlen(text) != host.len)
         return false;
     *place = (struct url_place){.port = (uint16_t)number};
-    *address = (struct redis_address){.len = 0};
+    *address = (struct port_address){.len = 0};
     v4.sin_port = v6.sin6_port = htons(place->port);
     if (inet_pton(AF_INET, text, &v4.sin_addr) == 1) {
         address->len = sizeof(v4);
@@ -165,7 +165,7 @@ static bool address_parse(struct span host, struct span port, struct url_place *
 
 /* Another server, or the first. */
 static void moved(struct redis_sentinel *sentinel, const struct url_place *place,
-                  const struct redis_address *address, uint64_t now_ns) {
+                  const struct port_address *address, uint64_t now_ns) {
     struct redis_server *server = sentinel->server;
     char from[URL_PLACE_WRITTEN_MAX], to[URL_PLACE_WRITTEN_MAX], by[URL_PLACE_WRITTEN_MAX];
     bool first = server->address_count == 0;
@@ -189,7 +189,7 @@ static void moved(struct redis_sentinel *sentinel, const struct url_place *place
 
 /* True: the server is another one now. */
 static bool named(struct redis_sentinel *sentinel, const struct url_place *place,
-                  const struct redis_address *address, uint64_t now_ns) {
+                  const struct port_address *address, uint64_t now_ns) {
     const struct redis_server *server = sentinel->server;
     bool first = server->address_count == 0, same;
     same = !first && server->url.port == place->port && strcmp(server->url.host, place->host) == 0;
@@ -232,7 +232,7 @@ static bool replied(struct redis_sentinel *sentinel, const struct resp_reply *re
     const struct redis_url *url = &sentinel->server->url;
     const struct resp_item *items = reply->items;
     struct url_place place;
-    struct redis_address address;
+    struct port_address address;
     char why[200];
     if (sentinel->state != SENTINEL_ASKED) {
         lose(sentinel, now_ns, "it answers what it was not asked", reach);
@@ -300,7 +300,7 @@ bool redis_sentinel_open(struct redis_sentinel *sentinel, struct redis_server *s
     snprintf(server->text, sizeof(server->text), "%s, by Sentinel", url->name);
     for (unsigned i = 0; i < url->sentinel_count; i++) {
         const struct url_place *place = &url->sentinels[i];
-        struct redis_address found[REDIS_ADDRESSES_MAX];
+        struct port_address found[REDIS_ADDRESSES_MAX];
         unsigned count = redis_socket_resolve(place->host, place->port, found, why, sizeof(why));
         if (count == 0)
             lost_log(place, why, "correct the name, or give an address, and restart this node");

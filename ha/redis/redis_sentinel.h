@@ -52,7 +52,7 @@ enum sentinel_state { SENTINEL_DOWN, SENTINEL_CONNECTING, SENTINEL_ASKED, SENTIN
 
 /* One address of a Sentinel. */
 struct sentinel_address {
-    struct redis_address address;
+    struct port_address address;
     const struct url_place *place; /* as the URL has it */
 };
 

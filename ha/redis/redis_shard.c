@@ -104,7 +104,7 @@ bool redis_shard_open(struct redis_port *redis, const struct redis_url *url, cha
 }
 
 bool redis_shard_seat(struct redis_shard *shard, const struct redis_url *url,
-                      const struct redis_address *address) {
+                      const struct port_address *address) {
     struct redis_server *server = &shard->server;
     uint64_t now_ns = shard->redis->port.now_ns;
     if (url == NULL ? shard->is_idle : !shard->is_idle && redis_url_same_server(&server->url, url))

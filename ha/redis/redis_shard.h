@@ -72,7 +72,7 @@ struct redis_shard {
 struct redis_shard *redis_shard_add(struct redis_port *redis);
 /* It is that server from now on, at its only address; NULL: none, it is idle. True: that is new. */
 bool redis_shard_seat(struct redis_shard *shard, const struct redis_url *url,
-                      const struct redis_address *address);
+                      const struct port_address *address);
 /* One more, of a plain server, or of the one that Sentinels name (server_follow). False: no memory,
  * or `problem` says why it cannot be reached by its name. */
 bool redis_shard_open(struct redis_port *redis, const struct redis_url *url, char *problem,

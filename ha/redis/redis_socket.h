@@ -8,26 +8,19 @@
 #define RINGPOST_HA_REDIS_REDIS_SOCKET_H
 
 #include "core/base/span.h"
+#include "core/port_socket.h"
 
-#include <poll.h>
-#include <stdint.h>
-#include <sys/socket.h>
 #include <sys/types.h>
 
 #define REDIS_ADDRESSES_MAX 8
 
-struct redis_address {
-    struct sockaddr_storage address;
-    socklen_t len;
-};
-
 /* The addresses of a host: at most REDIS_ADDRESSES_MAX, returned as their number; 0: `problem` says
  * why there are none. May take as long as the resolver does. */
 unsigned redis_socket_resolve(const char *host, uint16_t port,
-                              struct redis_address addresses[REDIS_ADDRESSES_MAX], char *problem,
+                              struct port_address addresses[REDIS_ADDRESSES_MAX], char *problem,
                               size_t problem_cap);
 /* Begins to connect. -1 with errno. */
-int redis_socket_open(const struct redis_address *address);
+int redis_socket_open(const struct port_address *address);
 /* Once it can be written to: 0, it is connected, or the errno of why not. */
 int redis_socket_connected(int fd);
 /* As send(2) and recv(2), without waiting and without a signal. */

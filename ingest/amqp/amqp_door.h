@@ -18,9 +18,8 @@
 #define RINGPOST_INGEST_AMQP_AMQP_DOOR_H
 
 #include "core/base/clock.h"
+#include "core/port_socket.h"
 #include "ingest/amqp/amqp_url.h"
-
-#include <sys/socket.h>
 
 #define DOOR_FRAME_BYTES 131072
 #define DOOR_FRAME_BYTES_MIN 4096
@@ -38,8 +37,7 @@ enum door_state { DOOR_CLOSED, DOOR_CONNECTING, DOOR_GREETING, DOOR_OPEN };
 struct door_place {
     struct amqp_url url;
     char text[AMQP_URL_WRITTEN_MAX + 1]; /* for people: without user and password */
-    struct sockaddr_storage addresses[DOOR_ADDRESSES_MAX];
-    socklen_t address_lens[DOOR_ADDRESSES_MAX];
+    struct port_address addresses[DOOR_ADDRESSES_MAX];
     unsigned address_count;
 };
 

@@ -90,14 +90,14 @@ bool fake_sockets_wake(void) {
 /* --- redis_socket.h --------------------------------------------------------------------------- */
 
 unsigned redis_socket_resolve(const char *host, uint16_t port,
-                              struct redis_address addresses[REDIS_ADDRESSES_MAX], char *problem,
+                              struct port_address addresses[REDIS_ADDRESSES_MAX], char *problem,
                               size_t problem_cap) {
     CHECK(fake_sockets.addresses <= REDIS_ADDRESSES_MAX);
     for (unsigned i = 0; i < fake_sockets.addresses; i++) {
         struct sockaddr_in in = {.sin_family = AF_INET,
                                  .sin_port = htons(port),
                                  .sin_addr.s_addr = htonl(0x7f000001 + i)};
-        addresses[i] = (struct redis_address){.len = sizeof(in)};
+        addresses[i] = (struct port_address){.len = sizeof(in)};
         memcpy(&addresses[i].address, &in, sizeof(in));
     }
     if (fake_sockets.addresses == 0)
@@ -105,7 +105,7 @@ unsigned redis_socket_resolve(const char *host, uint16_t port,
     return fake_sockets.addresses;
 }
 
-int redis_socket_open(const struct redis_address *address) {
+int redis_socket_open(const struct port_address *address) {
     fake_sockets.opened++;
     if (fake_sockets.open_error != 0) {
         errno = fake_sockets.open_error;

@@ -21,7 +21,7 @@
 struct fake_socket {
     int fd;          /* 0: there is none */
     unsigned number; /* of all that were opened, from 1 */
-    struct redis_address address;
+    struct port_address address;
     bool accepted;
     int error;        /* what every call says from now on, once what was said is received */
     bool ended;       /* the other side sends nothing more */

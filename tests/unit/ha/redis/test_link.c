@@ -199,7 +199,7 @@ static void test_tries_again(void **state) {
     }
     assert_true(differ > 10);
     fake_sockets.open_error = 0;
-    struct redis_address used[3];
+    struct port_address used[3];
     for (unsigned i = 0; i < 3; i++) {
         step();
         used[i] = talk_socket()->address;
@@ -225,7 +225,7 @@ static uint64_t wait_when_sent_away(uint64_t up_ns) {
 static void test_is_sent_away(void **state) {
     (void)state;
     come_up();
-    struct redis_address address = talk_socket()->address;
+    struct port_address address = talk_socket()->address;
     link_lose(at, now_ns, "again");
     assert_in_range(at->retry_ns - now_ns, 0, LINK_RETRY_FIRST_NS);
     now_ns = at->retry_ns;
