@@ -214,11 +214,7 @@ static void amqp_stop(struct port *port) {
 }
 
 bool amqp_looks_up(const struct config *config) {
-    struct amqp_url url;
-    for (unsigned i = 0; i < config->amqp_count; i++)
-        if (amqp_url_parse(span_text(config->amqp[i]), &url) == NULL && url.is_tls)
-            return true;
-    return false;
+    return amqp_url_any_tls(config->amqp, config->amqp_count);
 }
 
 void amqp_port_init(struct amqp_port *amqp, const struct config *config) {

@@ -44,6 +44,14 @@ const char *amqp_url_parse(struct span text, struct amqp_url *out) {
     return wrong;
 }
 
+bool amqp_url_any_tls(const char *const *urls, unsigned count) {
+    struct amqp_url url;
+    for (unsigned i = 0; i < count; i++)
+        if (amqp_url_parse(span_text(urls[i]), &url) == NULL && url.is_tls)
+            return true;
+    return false;
+}
+
 void amqp_url_write(struct builder *out, const struct amqp_url *url) {
     builder_text(out, url->is_tls ? "amqps://" : "amqp://");
     url_place_write(out, &url->place);

@@ -36,6 +36,9 @@ struct amqp_url {
  * all of `out` is zero. */
 const char *amqp_url_parse(struct span text, struct amqp_url *out);
 
+/* Is one of these, which amqp_url_parse takes, by TLS? */
+bool amqp_url_any_tls(const char *const *urls, unsigned count);
+
 /* The URL for people: scheme, host, port and virtual host; and the room that this needs at most. */
 #define AMQP_URL_WRITTEN_MAX (sizeof "amqps:///" + URL_PLACE_WRITTEN_MAX + 3 * AMQP_VHOST_BYTES_MAX)
 void amqp_url_write(struct builder *out, const struct amqp_url *url);

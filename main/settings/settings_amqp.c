@@ -71,14 +71,6 @@ void settings_amqp_show(struct builder *out, const struct config *config, enum s
         builder_byte(out, '-');
 }
 
-static bool any_tls(const struct config *config) {
-    struct amqp_url url;
-    for (unsigned i = 0; i < config->amqp_count; i++)
-        if (amqp_url_parse(span_text(config->amqp[i]), &url) == NULL && url.is_tls)
-            return true;
-    return false;
-}
-
 const char *settings_amqp_problem(const struct config *config) {
     if (config->amqp_count != 0 && config->amqp_queue_count == 0)
         return "there is no queue to consume; name one by --amqp-queue NAME";
@@ -93,7 +85,7 @@ const char *settings_amqp_problem(const struct config *config) {
         return "the exchange of --amqp-results has no name";
     if ((config->amqp_cert == NULL) != (config->amqp_key == NULL))
         return "a certificate and its key belong together; say --amqp-cert and --amqp-key";
-    if (config->amqp_ca == NULL && any_tls(config))
+    if (config->amqp_ca == NULL && amqp_url_any_tls(config->amqp, config->amqp_count))
         return "amqps:// needs the certificates to trust; name their file by --amqp-ca (those of "
                "the system are in /etc/ssl/certs/ca-certificates.crt)";
     return NULL;
@@ -101,7 +93,7 @@ const char *settings_amqp_problem(const struct config *config) {
 
 const char *settings_amqp_remark(const struct config *config) {
     bool tls = config->amqp_ca != NULL || config->amqp_cert != NULL;
-    if (tls && !any_tls(config))
+    if (tls && !amqp_url_any_tls(config->amqp, config->amqp_count))
         return "amqp-ca, amqp-cert and amqp-key say nothing without amqps://";
     return NULL;
 }

@@ -73,7 +73,16 @@ static void test_bad(void **state) {
     }
 }
 
+static void test_any_tls(void **state) {
+    (void)state;
+    static const char *const urls[] = {"amqp://a", "amqp://b", "amqps://c"};
+    assert_false(amqp_url_any_tls(urls, 0));
+    assert_false(amqp_url_any_tls(urls, 2));
+    assert_true(amqp_url_any_tls(urls, 3));
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_good), cmocka_unit_test(test_bad)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_good), cmocka_unit_test(test_bad),
+                                       cmocka_unit_test(test_any_tls)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
