@@ -10,8 +10,9 @@ import socket
 import subprocess
 import tempfile
 import time
+import unittest
 
-from support import DEADLINE_S, Node, free_port, wait_until
+from support import DEADLINE_S, JsonClient, Node, free_port, wait_until
 
 HAVE = shutil.which("redis-server") is not None and shutil.which("redis-cli") is not None
 SILENT_S = 3  # from a node's last word on, until it counts as silent
@@ -170,6 +171,25 @@ def live_on(server, nodes, subscribe="SUBSCRIBE"):
     for node in nodes:
         assert node.metric("ringpost_redis_nodes") == len(nodes) - 1, node.log()
         assert "event=redis_node_silent" not in node.log(), node.log()
+
+
+class NodesTest(unittest.TestCase):
+    """A test with several nodes."""
+
+    def client(self, node, *args, **more):
+        client = JsonClient(node, *args, **more)
+        self.addCleanup(client.close)
+        return client
+
+    def result(self, node, **fields):
+        """(status, state, recipients) of a message."""
+        status, answer, _ = node.message(**fields)
+        return status, answer.get("state"), answer.get("recipients")
+
+    def hears(self, client, *data):
+        """Exactly that, up to a last message of its own."""
+        for one in data:
+            self.assertEqual(client.hear_message()["data"], one)
 
 
 def missed(nodes):

@@ -6,7 +6,7 @@ import subprocess
 import threading
 import unittest
 
-from redis_server import HAVE, Redis, cluster, missed, node_of
+from redis_server import HAVE, NodesTest, Redis, cluster, missed, node_of
 from streams import Stream
 from support import SANITIZED, CountedClient, JsonClient, wait_until
 from test_sio import Polls, Sio
@@ -16,7 +16,7 @@ FLAGS = ("--namespaces", "/,/admin", "--steer", "tuple")
 ODD = "a\u2028b\u2029c\u0000\"\\/\U0001F600é"
 
 
-class Shared(unittest.TestCase):
+class Shared(NodesTest):
     """One Redis with the nodes a, b and c for all tests of a class."""
 
     names = ("a", "b", "c")
@@ -28,21 +28,6 @@ class Shared(unittest.TestCase):
         cls.redis = cls.enterClassContext(Redis())
         cls.nodes = cls.enterClassContext(cluster(cls.redis, *cls.names, flags=FLAGS))
         cls.a, cls.b = cls.nodes[:2]
-
-    def client(self, node, *args, **more):
-        client = JsonClient(node, *args, **more)
-        self.addCleanup(client.close)
-        return client
-
-    def result(self, node, **fields):
-        """(status, state, recipients) of a message."""
-        status, answer, _ = node.message(**fields)
-        return status, answer["state"], answer["recipients"]
-
-    def hears(self, client, *data):
-        """Exactly that, up to a last message of its own."""
-        for one in data:
-            self.assertEqual(client.hear_message()["data"], one)
 
 
 class Addresses(Shared):

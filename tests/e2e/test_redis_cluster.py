@@ -5,11 +5,11 @@ import threading
 import unittest
 
 from redis_cluster import RedisCluster, slot_of
-from redis_server import HAVE, Redis, live_on, missed, ready
+from redis_server import HAVE, NodesTest, Redis, live_on, missed, ready
 from support import JsonClient, Node, run, wait_until
 
 
-class Shards(unittest.TestCase):
+class Shards(NodesTest):
     """A Cluster of its own for each test, and two nodes."""
 
     replicas = 0
@@ -28,15 +28,6 @@ class Shards(unittest.TestCase):
             node.metric("ringpost_redis_nodes") == 1 and
             node.metric("ringpost_redis_connected") == 3 and
             node.metric("ringpost_redis_shards") == 3 for node in self.nodes))
-
-    def client(self, node, *args, **more):
-        client = JsonClient(node, *args, **more)
-        self.addCleanup(client.close)
-        return client
-
-    def result(self, node, **fields):
-        status, answer, _ = node.message(**fields)
-        return status, answer.get("state"), answer.get("recipients")
 
     def names_on(self, kind, count=2):
         """So many names on each shard."""

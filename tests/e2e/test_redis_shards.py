@@ -6,7 +6,7 @@ import threading
 import time
 import unittest
 
-from redis_server import HAVE, Redis, live_on, missed, ready
+from redis_server import HAVE, NodesTest, Redis, live_on, missed, ready
 from support import JsonClient, Node, free_port, run, wait_until
 
 MASK = (1 << 64) - 1
@@ -52,7 +52,7 @@ def state(node):
     return {one["server"]: one["connected"] for one in servers}
 
 
-class Spread(unittest.TestCase):
+class Spread(NodesTest):
     """Three servers and two nodes, which were told of them in another order."""
 
     def setUp(self):
@@ -70,19 +70,6 @@ class Spread(unittest.TestCase):
         wait_until("the nodes know each other by every server", lambda: all(
             node.metric("ringpost_redis_nodes") == 1 and
             node.metric("ringpost_redis_connected") == 3 for node in self.nodes))
-
-    def client(self, node, *args, **more):
-        client = JsonClient(node, *args, **more)
-        self.addCleanup(client.close)
-        return client
-
-    def result(self, node, **fields):
-        status, answer, _ = node.message(**fields)
-        return status, answer["state"], answer["recipients"]
-
-    def hears(self, client, *data):
-        for one in data:
-            self.assertEqual(client.hear_message()["data"], one)
 
     def all_ids(self):
         return [name for names in self.ids for name in names]
