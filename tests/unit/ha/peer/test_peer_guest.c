@@ -131,13 +131,19 @@ static void test_it_is_silent(void **state) {
     assert_int_equal(sessions(), 0);
 }
 
+/* A packet of Engine.IO that fills many buffers. */
+static const char *long_packet(void) {
+    static char body[150001];
+    memset(body, 'y', sizeof(body) - 1);
+    body[0] = '4';
+    return body;
+}
+
 /* Answers wait while it takes nothing, and so does what it asks. */
 static void test_it_reads_slowly(void **state) {
     (void)state;
-    static char body[150001];
+    const char *body = long_packet();
     struct wire *wire = peer_come();
-    memset(body, 'y', sizeof(body) - 1);
-    body[0] = '4';
     frame_none(wire);
     wire->takes = 0;
     for (uint64_t i = 0; i < 4; i++) {
@@ -162,10 +168,8 @@ static void test_it_reads_slowly(void **state) {
 /* What is not about the answer that is being written follows it. */
 static void test_in_the_middle_of_an_answer(void **state) {
     (void)state;
-    static char body[150001];
+    const char *body = long_packet();
     struct wire *wire = peer_come();
-    memset(body, 'y', sizeof(body) - 1);
-    body[0] = '4';
     frame_none(wire);
     frame_say(wire, poll_of(1, POLL_POST), body);
     assert_frame(wire, 1, POLL_ANSWER_OK, 200, "");
@@ -190,10 +194,8 @@ static void test_in_the_middle_of_an_answer(void **state) {
 /* It goes while much is to be written to it: the session, which was told that it has left, ends. */
 static void test_it_goes_unread(void **state) {
     (void)state;
-    static char body[150001];
+    const char *body = long_packet();
     struct wire *wire = peer_come();
-    memset(body, 'y', sizeof(body) - 1);
-    body[0] = '4';
     wire->takes = 100;
     frame_say(wire, poll_of(1, POLL_POST), body);
     frame_say(wire, poll_of(2, POLL_GET), NULL);
