@@ -34,6 +34,8 @@ static const struct scenario scenarios[] = {
     {"ack", bench_ack, BENCH_UNICAST, 10000, 10000, 5, 8, 256, 0},
     {"ack-max", bench_ack_max, BENCH_UNICAST, 10000, 0, 4, 8, 256, 0},
     {"cross", bench_cross, BENCH_UNICAST, 400, 20000, 3, 16, 256, 0},
+    {"amqp", bench_amqp, BENCH_UNICAST, 10000, 2000, 10, 8, 256, 0},
+    {"amqp-max", bench_unicast_max, BENCH_UNICAST, 10000, 0, 4, 8, 256, 0},
     {"receive", bench_receive, BENCH_BROADCAST, 10000, 0, 5, 1, 256, 0},
 };
 

@@ -1,6 +1,7 @@
 #include "perf/load/bench_field.h"
 
 #include "core/base/clock.h"
+#include "perf/load/bench_amqp.h"
 #include "perf/load/bench_proc.h"
 
 #include <arpa/inet.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #define DESCRIPTORS_KEPT 64u
+#define PREFETCH "1000"   /* deliveries that a node has at once */
 #define FAILURES_MAX 100u /* clients that could not connect: the rest will not either */
 
 volatile int bench_interrupted;
@@ -160,6 +162,8 @@ bool bench_field_alive(struct bench_field *field) {
         server_look(field, &field->far[i]);
     if (!bench_redis_alive(&field->redis))
         snprintf(field->broken, sizeof field->broken, "the Redis between the nodes ended");
+    if (!bench_rabbit_alive(&field->queue.rabbit))
+        snprintf(field->broken, sizeof field->broken, "the broker ended");
     for (uint32_t i = 1; i < field->swarms && field->broken[0] == '\0'; i++) {
         int status;
         if (field->helpers[i] <= 0 || waitpid(field->helpers[i], &status, WNOHANG) == 0)
@@ -195,7 +199,9 @@ static bool producers_make(struct bench_field *field, enum bench_kind kind) {
                                          .batch = o->batch,
                                          .ndjson = o->ndjson,
                                          .api_key = o->api_key,
-                                         .to = field->server.api};
+                                         .queued = o->queued,
+                                         .to = o->queued ? field->queue.rabbit.at
+                                                         : field->server.api};
     if (!bench_producers_open(&field->producers, &field->net, field->share, &its))
         return false;
     its.batch = 1;
@@ -224,11 +230,22 @@ static bool tied_open(struct bench_field *field, struct bench_server *server, un
     return bench_server_open(server, field->options, more);
 }
 
+/* One that consumes a queue. */
+static bool consumer_open(struct bench_field *field) {
+    const struct bench_options *o = field->options;
+    struct bench_queue *queue = &field->queue;
+    if (!bench_queue_open(queue, &o->broker, o->preload != 0))
+        return false;
+    const char *const more[] = {"--amqp",         queue->rabbit.url, "--amqp-queue",
+                                BENCH_AMQP_QUEUE, "--amqp-prefetch", PREFETCH};
+    return bench_server_open(&field->server, o, more) && bench_queue_consumed(queue);
+}
+
 static bool nodes_open(struct bench_field *field) {
     static const char *const none[] = {NULL};
     const struct bench_options *o = field->options;
     if (o->nodes == 1) {
-        bool opened = bench_server_open(&field->server, o, none);
+        bool opened = o->queued ? consumer_open(field) : bench_server_open(&field->server, o, none);
         field->clients_at[0] = field->server.clients;
         return opened;
     }
@@ -255,6 +272,7 @@ int64_t bench_field_kb(const struct bench_field *field, int64_t (*of)(pid_t pid)
 bool bench_field_open(struct bench_field *field, const struct bench_options *options,
                       enum bench_kind kind) {
     *field = (struct bench_field){.options = options, .net.epoll = -1, .pss_none_kb = -1};
+    bench_queue_init(&field->queue);
     field->swarms = swarms_needed(options);
     if (field->swarms > BENCH_SWARMS_MAX)
         return errno = EMFILE, complain("too many clients for 16 processes");
@@ -299,6 +317,7 @@ void bench_field_close(struct bench_field *field) {
     }
     bench_server_close(&field->server);
     bench_redis_close(&field->redis);
+    bench_queue_close(&field->queue);
     bench_share_close(field->share);
     field->share = NULL;
 }

@@ -10,6 +10,7 @@
 
 #include "perf/load/bench_options.h"
 #include "perf/load/bench_producer.h"
+#include "perf/load/bench_queue.h"
 #include "perf/load/bench_redis.h"
 #include "perf/load/bench_report.h"
 #include "perf/load/bench_server.h"
@@ -24,6 +25,7 @@ struct bench_field {
     struct bench_server far[BENCH_NODES_MAX - 1]; /* where clients are, if there are several */
     uint32_t far_count;
     struct bench_redis redis;
+    struct bench_queue queue; /* where producers push instead, if options->queued */
     struct sockaddr_in clients_at[BENCH_NODES_MAX];
     struct bench_share *share;
     struct bench_net net;
@@ -39,10 +41,10 @@ struct bench_field {
     char broken[128];    /* what ended too early, node or helper; then bench_interrupted is set */
 };
 
-/* CPU time of all nodes, of their Redis, and of ourselves at a moment. */
+/* CPU time of all nodes, of their Redis, of a broker, and of ourselves at a moment. */
 struct bench_mark {
     uint64_t at_ns;
-    uint64_t server_ns, redis_ns;
+    uint64_t server_ns, redis_ns, broker_ns;
     uint64_t own_ns[BENCH_SWARMS_MAX];
     uint64_t own_wait_ns[BENCH_SWARMS_MAX]; /* ready to run, and without a CPU */
     double server_user_s, server_kernel_s;
@@ -54,7 +56,7 @@ struct bench_result {
     double rate;      /* as asked for; 0: closed-loop */
     double offered_s; /* how long was pushed */
     double wall_s;    /* until the last delivery */
-    double drain_s;   /* of that, after the pushing ended */
+    double drain_s;   /* of that, after the pushing ended, or the queue was released */
     uint64_t start_ns, pushing_end_ns;
     struct bench_pushed pushed; /* but for the lone producer's */
     struct bench_pushed lone;
@@ -70,7 +72,7 @@ struct bench_result {
     uint64_t behind;      /* and when the pushing ended; */
     uint64_t behind_max;  /* so many may be, if the rate is to be held */
     double server_cpu_s, server_user_s, server_kernel_s; /* of all nodes */
-    double redis_cpu_s;
+    double redis_cpu_s, broker_cpu_s;
     double own_busiest, own_all;         /* share of a core: the busiest process, all together */
     double own_producers;                /* the process that drives the producers */
     double own_clients;                  /* the busiest of those that drive clients alone */
@@ -116,7 +118,8 @@ void bench_field_begin(struct bench_field *field);
 /* An open-loop push of `rate` messages a second; 0: closed-loop with as many deliveries outstanding
  * as the options' window allows. */
 struct bench_push bench_push_for(const struct bench_field *field, double rate, double seconds);
-/* Runs it. `what` is for the progress line. */
+/* Runs it. `what` is for the progress line. A queue that is held is released when all is in it, and
+ * then the CPU times begin. */
 void bench_field_run(struct bench_field *field, const struct bench_push *push, const char *what,
                      struct bench_result *result);
 
@@ -144,6 +147,9 @@ void bench_result_why(const struct bench_result *result, char *out, size_t out_s
 /* The rows about the load tool itself: how busy, how late, and a note if that limits the figures.
  */
 void bench_result_generator(const struct bench_result *result, struct bench_report *report);
+/* A message's share of the broker's CPU, where one is used and its process known. */
+void bench_result_broker(const struct bench_field *field, const struct bench_result *result,
+                         struct bench_report *report);
 /* Faults only. */
 void bench_result_faults(const struct bench_result *result, struct bench_report *report);
 /* Rows for a histogram in microseconds: `keys` are p50, p90, p99, p99.9 and max. */

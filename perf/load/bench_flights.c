@@ -39,6 +39,12 @@ void bench_flights_push(struct bench_flights *flights, const struct bench_flight
     flights->ring[flights->newest++ % flights->size] = *flight;
 }
 
+struct bench_flight *bench_flights_at(struct bench_flights *flights, uint32_t place) {
+    if (place - flights->oldest >= bench_flights_count(flights))
+        return NULL;
+    return &flights->ring[place % flights->size];
+}
+
 bool bench_flights_pop(struct bench_flights *flights, struct bench_flight *flight) {
     if (flights->oldest == flights->newest)
         return false;

@@ -38,6 +38,9 @@ static inline uint32_t bench_flights_count(const struct bench_flights *flights) 
 bool bench_flights_room(struct bench_flights *flights, uint32_t limit);
 /* The next one; only after bench_flights_room. */
 void bench_flights_push(struct bench_flights *flights, const struct bench_flight *flight);
+/* The one that has this place in the order of the connection's requests, from 0, and is in the
+ * ring; NULL if none is. It stays the ring's. */
+struct bench_flight *bench_flights_at(struct bench_flights *flights, uint32_t place);
 /* Takes the oldest one out. False if there is none. */
 bool bench_flights_pop(struct bench_flights *flights, struct bench_flight *flight);
 /* The next request that ends within the first `bytes` of the connection and was not given before;

@@ -47,6 +47,7 @@ static int count_flag_read(struct bench_options *o, const char *name, const char
         {"--never", 0, 100, &o->never},
         {"--hold", 0, BENCH_HELD_MAX, &o->hold},
         {"--reconnect", 0, 100, &o->reconnect},
+        {"--preload", 1, 100000000, &o->preload},
     };
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
         double number;
@@ -91,10 +92,11 @@ static int real_flag_read(struct bench_options *o, const char *name, const char 
 }
 
 static int address_flag_read(struct bench_options *o, const char *name, const char *value) {
-    struct sockaddr_in *at = strcmp(name, "--tcp") == 0   ? &o->tcp
-                             : strcmp(name, "--web") == 0 ? &o->web
-                             : strcmp(name, "--api") == 0 ? &o->api
-                                                          : NULL;
+    struct sockaddr_in *at = strcmp(name, "--tcp") == 0    ? &o->tcp
+                             : strcmp(name, "--web") == 0  ? &o->web
+                             : strcmp(name, "--api") == 0  ? &o->api
+                             : strcmp(name, "--amqp") == 0 ? &o->broker
+                                                           : NULL;
     if (at == NULL)
         return 0;
     if (value == NULL || !bench_loopback_read(value, at)) {
@@ -104,7 +106,7 @@ static int address_flag_read(struct bench_options *o, const char *name, const ch
                 name);
         return -1;
     }
-    o->spawn = false;
+    o->spawn &= at == &o->broker;
     return 1;
 }
 
@@ -241,6 +243,22 @@ static bool nodes_settle(struct bench_options *o) {
     return is_for && o->spawn && o->transport != BENCH_OVER_SIO_POLL;
 }
 
+/* What goes through a queue. */
+static bool queue_settle(struct bench_options *o) {
+    o->queued = strncmp(o->scenario, "amqp", 4) == 0;
+    if (!o->queued && (o->broker.sin_port != 0 || o->preload != 0))
+        bench_complain("--amqp and --preload are of amqp and amqp-max");
+    else if (o->queued && !o->spawn)
+        bench_complain("amqp starts its node: it does not go with --tcp, --web and --api");
+    else if (o->queued && (o->batch != 1 || o->ndjson || o->lone > 0))
+        bench_complain("amqp does not go with --batch, --ndjson and --lone");
+    else if (o->preload != 0 && (strcmp(o->scenario, "amqp") != 0 || o->rate > 0))
+        bench_complain("--preload is of amqp, without --rate");
+    else
+        return true;
+    return false;
+}
+
 int bench_options_read(struct bench_options *o, int argc, char **argv) {
     *o = (struct bench_options){.size = 128,
                                 .inflight = BENCH_NOT_GIVEN,
@@ -290,7 +308,7 @@ int bench_options_read(struct bench_options *o, int argc, char **argv) {
         bench_help_print(stderr);
         return 2;
     }
-    if (!transport_settle(o) || !nodes_settle(o))
+    if (!transport_settle(o) || !nodes_settle(o) || !queue_settle(o))
         return 2;
     if (o->join > o->groups) {
         fputs("ringpost bench: --join cannot be more than --groups\n", stderr);

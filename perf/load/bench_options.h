@@ -69,6 +69,9 @@ struct bench_options {
     const char *server;    /* its binary; NULL: this one */
     const char *server_args[BENCH_SERVER_ARGS_MAX];
     uint32_t server_arg_count;
+    bool queued;               /* producers publish to a queue, which the node consumes */
+    struct sockaddr_in broker; /* that has it; port 0: one of our own */
+    uint32_t preload;          /* messages that are in it before the node is given any; 0: rate */
     uint32_t nodes; /* that one Redis ties; producers push to the first, clients are at the others.
                        One: both are at that one, and there is no Redis */
     uint32_t workers;

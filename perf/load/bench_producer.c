@@ -1,9 +1,11 @@
 #include "perf/load/bench_producer.h"
 
 #include "core/base/clock.h"
+#include "perf/load/bench_amqp.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +41,17 @@ static uint32_t producer_address(const struct bench_producers *producers,
     return p->number + producers->options.connections * place;
 }
 
+static int producer_connect(const struct bench_producer_options *options) {
+    if (!options->queued)
+        return bench_net_connect(&options->to, 0);
+    int fd = bench_amqp_open(&options->to, true);
+    if (fd >= 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
 static bool producers_connect(struct bench_producers *producers) {
     uint32_t addresses = producers->share->aims[producers->options.kind].addresses;
     producers->lanes = producers->options.connections;
@@ -51,7 +64,7 @@ static bool producers_connect(struct bench_producers *producers) {
         p->out = malloc(producers->out_max);
         if (!bench_flights_open(&p->flights) || p->out == NULL)
             return false;
-        p->fd = bench_net_connect(&producers->options.to, 0);
+        p->fd = producer_connect(&producers->options);
         if (p->fd < 0)
             return false;
         bench_net_hurry(p->fd);
@@ -101,7 +114,9 @@ bool bench_producers_open(struct bench_producers *producers, struct bench_net *n
         return false;
     for (uint32_t i = 0; i < producers->options.connections; i++)
         producers->list[i].fd = -1;
-    if (options->batch == 1)
+    if (options->queued)
+        producers->request = bench_amqp_request(producers->form, share->payload_size);
+    else if (options->batch == 1)
         producers->request = bench_request_make(producers->form, kind, share->payload_size,
                                                 producers->host, options->api_key);
     else
@@ -441,6 +456,57 @@ static void producer_on_answer(struct bench_producers *producers, struct bench_p
     }
 }
 
+/* The broker has said of one message what became of it. */
+static void message_on_confirm(struct bench_producers *producers, struct bench_producer *p,
+                               struct bench_flight *flight, bool good, uint64_t now_ns) {
+    static const struct bench_answer nothing;
+    flight->count = 0; /* nothing more is said of it */
+    if (flight->run != run_now(producers)) {
+        producers->pushed.stale++;
+        return;
+    }
+    bench_hist_add(&producers->pushed.answer,
+                   now_ns > flight->written_ns ? now_ns - flight->written_ns : 0);
+    producers->pushed.last_answer_ns = now_ns;
+    message_on_status(producers, p, flight->first, good ? 202 : 500, &nothing);
+}
+
+/* Tags count publishes from 1, and flights have their places from 0. False: of something else. */
+static bool producer_on_confirm(struct bench_producers *producers, struct bench_producer *p,
+                                const struct bench_confirm *confirm, uint64_t now_ns) {
+    uint32_t place = (uint32_t)(confirm->tag - 1);
+    struct bench_flight *last = bench_flights_at(&p->flights, place), *oldest, gone;
+    if (last == NULL || last->count == 0)
+        return false;
+    for (uint32_t i = confirm->multiple ? p->flights.oldest : place; i != place + 1; i++) {
+        struct bench_flight *flight = bench_flights_at(&p->flights, i);
+        if (flight->count != 0)
+            message_on_confirm(producers, p, flight, confirm->good, now_ns);
+    }
+    while ((oldest = bench_flights_at(&p->flights, p->flights.oldest)) != NULL &&
+           oldest->count == 0)
+        (void)bench_flights_pop(&p->flights, &gone);
+    return true;
+}
+
+/* Takes the next answer of what was received. Gives the bytes it had, 0 if more are needed, -1 if
+ * it cannot be read. */
+static long producer_take(struct bench_producers *producers, struct bench_producer *p,
+                          const uint8_t *at, size_t len, uint64_t now_ns) {
+    struct bench_answer answer;
+    struct bench_confirm confirm;
+    if (!producers->options.queued) {
+        long used = bench_answer_read(at, len, &p->memory, &answer);
+        if (used > 0)
+            producer_on_answer(producers, p, &answer, now_ns);
+        return used;
+    }
+    long used = bench_amqp_confirm_read(at, len, &confirm);
+    if (used > 0 && confirm.tag != 0 && !producer_on_confirm(producers, p, &confirm, now_ns))
+        return -1;
+    return used;
+}
+
 void bench_producers_on_event(struct bench_producers *producers, uint32_t number, uint32_t events) {
     struct bench_producer *p = &producers->list[number];
     if (p->fd < 0)
@@ -465,15 +531,13 @@ void bench_producers_on_event(struct bench_producers *producers, uint32_t number
         const uint8_t *at = producers->net->area;
         size_t left = (size_t)got;
         while (left > 0) {
-            struct bench_answer answer;
-            long used = bench_answer_read(at, left, &p->memory, &answer);
+            long used = producer_take(producers, p, at, left, now_ns);
             if (used == 0)
                 break;
             if (used < 0) {
                 producer_on_end(producers, p, "an answer cannot be read");
                 return;
             }
-            producer_on_answer(producers, p, &answer, now_ns);
             at += used;
             left -= (size_t)used;
         }

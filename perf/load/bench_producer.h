@@ -1,4 +1,5 @@
-/* bench_producer.h - the producers: keep-alive HTTP connections that push messages on a schedule.
+/* bench_producer.h - the producers: keep-alive HTTP connections, or connections to a broker, that
+ * push messages on a schedule.
  *
  * The schedule is open-loop: message i of a run is due at start + floor(i * 1000 / rate) ms,
  * whatever the node does, and its latency counts from then. Message i belongs to lane i % lanes, a
@@ -83,6 +84,7 @@ struct bench_producer_options {
     bool ndjson;
     const char *api_key;
     struct sockaddr_in to;
+    bool queued; /* `to` is a broker: messages go to its queue (bench_amqp.h), each by itself */
 };
 
 struct bench_producers {

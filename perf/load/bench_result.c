@@ -158,6 +158,14 @@ static void tiredness_report(const struct bench_result *result, struct bench_rep
                             result->others * 100, 0, "% of a core");
 }
 
+void bench_result_broker(const struct bench_field *field, const struct bench_result *result,
+                         struct bench_report *report) {
+    double accepted = (double)result->pushed.accepted;
+    if (field->queue.rabbit.pid != 0)
+        bench_report_number(report, "broker_us_per_message", "broker CPU for an accepted message",
+                            accepted > 0 ? result->broker_cpu_s * 1e6 / accepted : 0, 2, "us");
+}
+
 static void cost_report(const struct bench_field *field, const struct bench_result *result,
                         struct bench_report *report) {
     if (field->server.pid == 0)
@@ -178,6 +186,7 @@ static void cost_report(const struct bench_field *field, const struct bench_resu
         bench_report_number(report, "redis_us_per_message", "Redis CPU for an accepted message",
                             accepted > 0 ? result->redis_cpu_s * 1e6 / accepted : 0, 2, "us");
     }
+    bench_result_broker(field, result, report);
     int64_t pss_kb = bench_field_kb(field, bench_proc_pss_kb);
     if (pss_kb < 0 || field->pss_none_kb < 0)
         return;
@@ -218,9 +227,12 @@ void bench_result_report(const struct bench_field *field, const struct bench_res
     bench_report_number(report, "damaged", "damaged", (double)seen->damaged, 0, "");
     bench_report_number(report, "closed", "clients closed by the node", seen->lost, 0, "");
     bench_latency_report(report, &seen->latency, keys, labels);
-    bench_report_number(report, "answer_p50_us", "POST to answer p50",
+    bool queued = field->options->queued;
+    bench_report_number(report, "answer_p50_us",
+                        queued ? "publish to confirm p50" : "POST to answer p50",
                         (double)bench_hist_quantile(&pushed->answer, 0.5) / 1e3, 1, "us");
-    bench_report_number(report, "answer_p99_us", "POST to answer p99",
+    bench_report_number(report, "answer_p99_us",
+                        queued ? "publish to confirm p99" : "POST to answer p99",
                         (double)bench_hist_quantile(&pushed->answer, 0.99) / 1e3, 1, "us");
     bench_report_number(report, "messages_per_receive", "messages for each receive call",
                         seen->receives > 0 ? (double)seen->received / (double)seen->receives : 0, 2,

@@ -56,6 +56,8 @@ void bench_mark_take(const struct bench_field *field, struct bench_mark *mark) {
         server_mark(&field->far[i], mark);
     if (field->redis.pid != 0)
         mark->redis_ns = bench_proc_cpu_ns(field->redis.pid);
+    if (field->queue.rabbit.pid != 0)
+        mark->broker_ns = bench_proc_cpu_ns(field->queue.rabbit.pid);
 }
 
 /* None if the process ended between. */
@@ -68,6 +70,7 @@ static void result_cpu(const struct bench_field *field, const struct bench_mark 
     double wall_ns = (double)(to->at_ns - from->at_ns);
     result->server_cpu_s = spent_ns(from->server_ns, to->server_ns) / 1e9;
     result->redis_cpu_s = spent_ns(from->redis_ns, to->redis_ns) / 1e9;
+    result->broker_cpu_s = spent_ns(from->broker_ns, to->broker_ns) / 1e9;
     result->server_user_s = to->server_user_s - from->server_user_s;
     result->server_kernel_s = to->server_kernel_s - from->server_kernel_s;
     for (uint32_t i = 0; i < field->swarms; i++) {
@@ -86,8 +89,8 @@ static void result_cpu(const struct bench_field *field, const struct bench_mark 
     }
     result->others = -1;
     if (from->machine_s >= 0 && field->server.pid != 0) {
-        double others_s =
-            to->machine_s - from->machine_s - result->server_cpu_s - result->redis_cpu_s;
+        double others_s = to->machine_s - from->machine_s - result->server_cpu_s -
+                          result->redis_cpu_s - result->broker_cpu_s;
         result->others = others_s * 1e9 / wall_ns - result->own_all;
         if (result->others < 0) /* the machine's clock ticks in hundredths */
             result->others = 0;
@@ -320,8 +323,16 @@ void bench_field_run(struct bench_field *field, const struct bench_push *push, c
     result->offered_s = (double)(pushing_end_ns - now_push.start_ns) / 1e9;
     struct run_state state = {.moved_ns = clock_ns()};
     bench_mark_take(field, &from);
-    while (!run_turn(field, &state, pushing_end_ns, result) && !bench_interrupted)
+    uint64_t drain_ns = pushing_end_ns;
+    while (!run_turn(field, &state, pushing_end_ns, result) && !bench_interrupted) {
         run_look(field, &state, clock_ns(), what, result);
+        if (!field->queue.held || !crews_done(field, clock_ns()))
+            continue;
+        bench_mark_take(field, &from);
+        drain_ns = state.moved_ns = clock_ns();
+        if (!bench_queue_release(&field->queue))
+            break;
+    }
     bench_mark_take(field, &to);
     uint64_t end_ns = state.done_ns != 0 ? state.done_ns : state.moved_ns;
     bench_field_idle(field, (double)LINGER_NS / 1e9);
@@ -336,7 +347,7 @@ void bench_field_run(struct bench_field *field, const struct bench_push *push, c
     result->seen.lost -= field->lost_told; /* the swarms count on: each loss is of one run */
     field->lost_told += result->seen.lost;
     result->wall_s = (double)(end_ns - now_push.start_ns) / 1e9;
-    result->drain_s = end_ns > pushing_end_ns ? (double)(end_ns - pushing_end_ns) / 1e9 : 0;
+    result->drain_s = end_ns > drain_ns ? (double)(end_ns - drain_ns) / 1e9 : 0;
     result_cpu(field, &from, &to, result);
     bench_result_judge(result);
 }

@@ -23,6 +23,9 @@ bool bench_ack(struct bench_field *field, struct bench_report *report);
 bool bench_ack_max(struct bench_field *field, struct bench_report *report);
 /* Messages that stay on one worker against messages that go from one to another. */
 bool bench_cross(struct bench_field *field, struct bench_report *report);
+/* Messages to a queue of RabbitMQ that the node consumes: at a rate, or as fast as it works off
+ * what is there. */
+bool bench_amqp(struct bench_field *field, struct bench_report *report);
 /* Only receives: for a node that pushes by itself (perf/limit). */
 bool bench_receive(struct bench_field *field, struct bench_report *report);
 

@@ -13,15 +13,19 @@ static bool field_ready(struct bench_field *field) {
     return bench_field_connect(field, field->options->ramp, field->options->pending);
 }
 
+static void unwritten_report(struct bench_report *report) {
+    if (result.pushed.given_up != 0)
+        bench_report_fault(report, "%llu messages could not be written in time",
+                           (unsigned long long)result.pushed.given_up);
+}
+
 static void steady_run(struct bench_field *field, double rate, bool at_write,
                        struct bench_report *report) {
     struct bench_push push = bench_push_for(field, rate, field->options->seconds);
     push.at_write = at_write;
     bench_field_run(field, &push, field->options->scenario, &result);
     bench_result_report(field, &result, report);
-    if (result.pushed.given_up != 0)
-        bench_report_fault(report, "%llu messages could not be written in time",
-                           (unsigned long long)result.pushed.given_up);
+    unwritten_report(report);
 }
 
 /* What the node counts of polls; -1: it does not tell. */
@@ -93,6 +97,41 @@ bool bench_broadcast(struct bench_field *field, struct bench_report *report) {
 
 bool bench_groups(struct bench_field *field, struct bench_report *report) {
     return bench_broadcast(field, report);
+}
+
+#define FILL_S 300 /* a queue with many messages takes its time */
+
+/* The queue is filled, and then given out. */
+static void drain_run(struct bench_field *field, struct bench_report *report) {
+    struct bench_push push = bench_push_for(field, 1e9, 1);
+    push.messages = field->options->preload;
+    push.end_ns = push.start_ns + FILL_S * NS_PER_S;
+    bench_field_run(field, &push, "amqp", &result);
+    double received = (double)result.seen.received;
+    bench_report_number(report, "clients", "clients", field->share->clients, 0, "");
+    bench_report_number(report, "accepted", "messages in the queue", (double)result.pushed.accepted,
+                        0, "");
+    bench_report_number(report, "delivered", "delivered", received, 0, "messages");
+    bench_report_number(report, "drain_s", "  in", result.drain_s, 3, "s");
+    bench_report_number(report, "messages_per_s", "  a second",
+                        result.drain_s > 0 ? received / result.drain_s : 0, 0, "messages/s");
+    bench_report_number(report, "server_us_per_message", "node CPU for a message",
+                        received > 0 ? result.server_cpu_s * 1e6 / received : 0, 2, "us");
+    bench_result_broker(field, &result, report);
+    bench_hist_clear(&result.pushed.late); /* there was no schedule */
+    bench_result_generator(&result, report);
+    bench_result_faults(&result, report);
+    unwritten_report(report);
+}
+
+bool bench_amqp(struct bench_field *field, struct bench_report *report) {
+    if (!field_ready(field))
+        return false;
+    if (field->options->preload != 0)
+        drain_run(field, report);
+    else
+        steady_run(field, field->options->rate, false, report);
+    return true;
 }
 
 bool bench_ping(struct bench_field *field, struct bench_report *report) {

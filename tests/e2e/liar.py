@@ -38,7 +38,7 @@ And about the first handshake:
 
 Without --lie it is honest. Requests are handled one by one in the order in which they come, so what
 a lie leads to is the same each time. With --pause it looks at what came on a producer's connection
-only so many seconds later.
+only so many seconds later. With --amqp it consumes --amqp-queue, too.
 """
 
 import argparse
@@ -49,6 +49,7 @@ import json
 import os
 import signal
 import struct
+import threading
 import urllib.parse
 
 QUEUED = (202, b'{"id":"m","state":"queued","recipients":1}')
@@ -308,6 +309,18 @@ class Api(asyncio.Protocol):
                                  (status, REASONS[status].encode(), len(body), body))
 
 
+def consume(liar, loop, url, queue):
+    """What comes from a queue goes where it would from a producer; every message leaves it."""
+    from rabbit_server import pika  # pylint: disable=import-outside-toplevel
+    channel = pika.BlockingConnection(pika.URLParameters(url + "/%2F")).channel()
+    channel.basic_qos(prefetch_count=1000)
+    for method, _, body in channel.consume(queue):
+        client_id = json.loads(body)["to"]
+        payload = body.split(b'"data":', 1)[1][:-1]
+        loop.call_soon_threadsafe(liar.publish, client_id, payload)
+        channel.basic_ack(method.delivery_tag)
+
+
 def lie_read(text):
     kind, _, run = text.partition("@")
     return kind, int(run or 1)
@@ -324,6 +337,9 @@ async def serve(given):
         ports[kind] = [f"127.0.0.1:{server.sockets[0].getsockname()[1]}"]
     with open(given.ports_file + "~", "w", encoding="utf-8") as file:
         json.dump(ports, file)
+    if given.amqp:
+        threading.Thread(target=consume, args=(liar, loop, given.amqp, given.amqp_queue),
+                         daemon=True).start()
     os.rename(given.ports_file + "~", given.ports_file)  # whoever waits for it finds all of it
     await ended.wait()
 
@@ -333,6 +349,8 @@ def main():
                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("--ports-file", required=True)
     words.add_argument("--lie", action="append", type=lie_read, default=[])
+    words.add_argument("--amqp")
+    words.add_argument("--amqp-queue")
     words.add_argument("--pause", type=float, default=0)
     asyncio.run(serve(words.parse_known_args()[0]))  # the rest is said to real nodes
 

@@ -128,12 +128,47 @@ static void a_lost_connection_fails_what_is_of_this_run(void **state) {
     assert_int_equal(bench_unanswered(&producers.pushed), 0);
 }
 
+static bool confirm(uint64_t tag, bool multiple, bool good) {
+    const struct bench_confirm confirm = {.tag = tag, .multiple = multiple, .good = good};
+    return producer_on_confirm(&producers, &list[0], &confirm, 1);
+}
+
+static void each_publish_is_confirmed_once_in_any_order(void **state) {
+    (void)state;
+    static uint32_t accepted[ADDRESSES], members[ADDRESSES];
+    fresh(40);
+    share.accepted = accepted;
+    producers.members = members;
+    atomic_store(&share.run, 0x101);
+    assert_true(bench_flights_open(&list[0].flights));
+    for (uint32_t i = 0; i < 6; i++, producers.pushed.sent++) {
+        const struct bench_flight flight = {.first = i, .count = 1, .run = 0x101};
+        bench_flights_push(&list[0].flights, &flight);
+    }
+    assert_true(confirm(3, false, true));
+    assert_int_equal(bench_producers_inflight(&producers), 6); /* the first ones are still out */
+    assert_true(confirm(1, false, true));
+    assert_true(confirm(5, false, false));
+    assert_int_equal(bench_unanswered(&producers.pushed), 3);
+    assert_false(confirm(3, false, true)); /* a second time, */
+    assert_false(confirm(7, true, true));  /* of what was not published, */
+    assert_false(confirm(1, false, true)); /* and of what is long gone */
+    assert_true(confirm(4, true, true));
+    assert_int_equal(bench_producers_inflight(&producers), 1);
+    assert_true(confirm(6, true, true));
+    assert_int_equal(bench_producers_inflight(&producers), 0);
+    assert_int_equal(producers.pushed.accepted, 5);
+    assert_int_equal(producers.pushed.failed, 1);
+    share.accepted = NULL;
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_addresses_in_turn),
         cmocka_unit_test(only_what_was_assigned),
         cmocka_unit_test(a_silent_connection_has_nothing_due),
         cmocka_unit_test(an_answer_counts_in_the_run_of_its_request),
+        cmocka_unit_test(each_publish_is_confirmed_once_in_any_order),
         cmocka_unit_test(a_lost_connection_fails_what_is_of_this_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
