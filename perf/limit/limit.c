@@ -5,9 +5,11 @@
  *   limit relay-max, broadcast, pingpong, storm [bench options]
  *   limit fanout --coalesce K [bench options]   one thread sends the same bytes to all, K at a time
  *   limit store [--help]                   what the disk allows, and the journal on it
+ *   limit amqp [--help]                    how fast a queue of RabbitMQ can be worked off
  *
- * But for the last one it starts perf/limit/relay in a process of its own and runs the load tool
+ * But for the last two it starts perf/limit/relay in a process of its own and runs the load tool
  * against it, so that the load is the same to the byte. Loopback only. */
+#include "perf/limit/limit_amqp.h"
 #include "perf/limit/limit_store.h"
 #include "perf/limit/relay.h"
 #include "perf/load/bench.h"
@@ -44,7 +46,7 @@ static const char *option(int argc, char **argv, const char *name, const char *o
 static int usage(void) {
     fputs("usage: limit relay|relay-max|broadcast|pingpong|storm|overload|fanout [--coalesce K] "
           "[options of ringpost bench]\n"
-          "       limit store [--help]\n",
+          "       limit store|amqp [--help]\n",
           stderr);
     return 2;
 }
@@ -56,6 +58,8 @@ static void address_text(char out[64], const struct sockaddr_in *address) {
 int main(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "store") == 0)
         return limit_store(argc, argv);
+    if (argc > 1 && strcmp(argv[1], "amqp") == 0)
+        return limit_amqp(argc, argv);
     size_t which = 0, count = sizeof limits / sizeof limits[0];
     while (argc > 1 && which < count && strcmp(argv[1], limits[which].name) != 0)
         which++;

@@ -74,6 +74,7 @@ DOORS = [
     (r"mpack(\.h|/)", "ha/adapter/msgpack.c"),
     (r"curl/", "ha/alert/alert_send.c"),
     (r"amqp|rabbitmq-c/", "ingest/amqp/amqp_door.c"),
+    (r"amqp|rabbitmq-c/", "perf/limit/limit_amqp.c"),  # what the node is measured beside
 ]
 
 # Calls, why not, and the files that may. Paths that end in / are folders.
