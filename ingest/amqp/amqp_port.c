@@ -170,6 +170,7 @@ static bool amqp_refuse(struct port *port) {
             }
             door_cancel(&amqp->consumer.door, queue->channel);
             queue->state = QUEUE_LEAVING;
+            queue->asked_ns = port->now_ns;
         }
     }
     for (unsigned i = 0; i < amqp->queue_count; i++)

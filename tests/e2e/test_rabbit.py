@@ -4,6 +4,7 @@ delivery."""
 import json
 import shutil
 import signal
+import time
 import unittest
 
 from rabbit_server import HAVE, Publisher, Rabbit, pika
@@ -261,6 +262,14 @@ class Queues(Shared):
         self.assertEqual(node.wait_exit(), 0)
         self.assertEqual(json.loads(self.publisher.get(self.queue)[1])["data"], 2)
         self.assertIsNone(self.publisher.get(self.queue))
+
+    def test_a_drain_of_a_queue_that_was_consumed_for_long(self):
+        """The broker has 10 s to answer the cancel, from the cancel on."""
+        node = self.node()
+        time.sleep(10.5)
+        node.signal(signal.SIGTERM)
+        self.assertEqual(node.wait_exit(), 0)
+        self.assertNotIn("amqp_lost", node.log())
 
     def test_refused_is_published_with_the_reason(self):
         dead = self.queue + ".dead"

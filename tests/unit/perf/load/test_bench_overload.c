@@ -94,7 +94,8 @@ static void goodput_is_of_what_was_accepted(void **state) {
     run.fan = 10;
     run.copies.arrived = 8000;
     run.seen.received = 16000; /* each came twice */
-    flood_report(&run, 1000, &report);
+    static const struct bench_share share;
+    flood_report(&share, &run, 1000, &report);
     assert_true(row("goodput_per_s")->value == 800);
     assert_true(row("goodput_ratio")->value == 0.8);
 }
