@@ -218,9 +218,9 @@ class Plan(unittest.TestCase):
         self.assertEqual(sides["ack"], {"node", "ws", "sio"})
         self.assertEqual(sides["polls"], {"node"})
 
-    def test_the_whole_set_stays_under_thirteen_minutes_and_quick_near_five(self):
-        self.assertLess(sum(run[4] for run in self.plan()), 780)
-        self.assertLess(sum(run[4] for run in self.plan(quick=True)), 330)
+    def test_the_whole_set_stays_under_fifteen_minutes_and_quick_near_six(self):
+        self.assertLess(sum(run[4] for run in self.plan()), 900)
+        self.assertLess(sum(run[4] for run in self.plan(quick=True)), 390)
 
     def test_long_is_a_minute_of_overload(self):
         commands = [run[3] for run in self.plan(long=True)]
