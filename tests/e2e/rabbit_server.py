@@ -151,15 +151,16 @@ class Rabbit:
 
     def control(self, *words):
         """rabbitmqctl: a second or two of a CPU. It listens itself, on a port that another program
-        may take just before."""
-        for _ in range(3):
+        may take just before; and a broker takes connections a little before it takes commands."""
+        for _ in range(5):
             port = str(free_port())
             done = subprocess.run(
                 [f"{BIN}/rabbitmqctl", "--quiet", *words], timeout=START_S, check=False,
                 env={**self.environment(), "RABBITMQ_CTL_DIST_PORT_MIN": port,
                      "RABBITMQ_CTL_DIST_PORT_MAX": port},
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-            if b"Distribution failed" not in done.stdout:
+            if (b"Distribution failed" not in done.stdout
+                    and b"requires the 'rabbit' app to be running" not in done.stdout):
                 break
         assert done.returncode == 0, done.stdout.decode()
         return done.stdout.decode()

@@ -195,6 +195,7 @@ class Ends(unittest.TestCase):
             far = Session(on_b, 4, near.sid)
             waits = far.begin()
             wait_until("it waits", lambda: away(b) == 1)
+            b.wait_log("event=peer_connected node=a")  # or it would be unreachable, not lost
             killed(a)
             self.assertTrue(gone(Web.answer(waits)))
             self.assertTrue(gone(far.get()))

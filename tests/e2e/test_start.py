@@ -194,7 +194,7 @@ class LowLimits(unittest.TestCase):
 
     def test_address_space(self):
         began = time.monotonic()
-        lines = [self.outcome({"as": megabytes * 1000000}) for megabytes in range(24, 50, 2)]
+        lines = [self.outcome({"as": megabytes * 1000000}) for megabytes in range(24, 58, 2)]
         self.assertLess(time.monotonic() - began, 20)  # nobody would give it back
         failed = [line for line in lines if line != "started"]
         self.assertIn("started", lines)
@@ -208,9 +208,10 @@ class LowLimits(unittest.TestCase):
             self.serves({"as": megabytes * 1000000})
 
     def test_hardly_enough_address_space(self):
-        said = [self.outcome({"as": megabytes * 1000000}) for megabytes in range(40, 50)]
+        said = [self.outcome({"as": megabytes * 1000000}) for megabytes in range(42, 54)]
         self.assertIn("started", said)
-        for megabytes in range(40 + said.index("started"), 50):
+        # The first may start or not: where things lie in memory is chance.
+        for megabytes in range(43 + said.index("started"), 55):
             self.serves({"as": megabytes * 1000000})
 
     def serves(self, limits):
